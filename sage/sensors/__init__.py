@@ -1,0 +1,1 @@
+"""(floor docstring to be written by the floor)"""
