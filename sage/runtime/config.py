@@ -1,0 +1,133 @@
+"""The loop's settings as frozen, strict pydantic models: an unknown key is an error, every number has a unit.
+
+Imports no torch, so that a configuration is checked before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the configuration. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class TickConfig(Section):
+    """How often the loop ticks in each state, in Hz."""
+
+    rate_hz: float = Field(20.0, gt=0, le=1000)
+    rest_rate_hz: float = Field(20.0, gt=0, le=1000)
+    dream_rate_hz: float = Field(10.0, gt=0, le=1000)
+
+
+class AttentionConfig(Section):
+    """Who gets full attention: the best `top_k` by trust, quality, recency and salience, and nobody starves."""
+
+    top_k: int = Field(16, ge=1)
+    hysteresis: float = Field(0.1, ge=0, description="bonus of the sources attended last tick")
+    age_boost: float = Field(0.25, ge=0, description="bonus for each tick a source waited, relative to the mean score")
+    max_age_secs: float = Field(5.0, gt=0, description="older readings weigh nothing")
+
+
+class BudgetConfig(Section):
+    """What one tick may spend, in counted units, so that it is the same on every machine."""
+
+    segments: int = Field(2, ge=1, le=64)
+    practice_steps: int = Field(1, ge=0, le=64)
+
+
+class ModelSection(Section):
+    """The reasoning model of the loop (HRM.md, In the loop). A token a source, and two of its own."""
+
+    hidden_size: int = Field(64, ge=8)
+    num_heads: int = Field(4, ge=1)
+    num_layers: int = Field(1, ge=1)
+    H_cycles: int = Field(2, ge=1)
+    L_cycles: int = Field(2, ge=1)
+    expansion: float = Field(2.0, gt=0)
+    carry_ttl_secs: float = Field(5.0, gt=0, description="the carry is reset after a gap longer than this")
+
+
+class TrustConfig(Section):
+    """Reliability of each source: a Beta on outliers and an inverse gamma on scale, both with forgetting (COGNITION.md)."""
+
+    prior_inlier: float = Field(9.0, gt=0)
+    prior_outlier: float = Field(1.0, gt=0)
+    prior_scale: float = Field(10.0, gt=0)
+    forgetting: float = Field(0.97, gt=0, lt=1)
+    outlier_ratio: float = Field(400.0, gt=1, description="kappa: variance of an outlier over that of an inlier")
+    stuck_window: int = Field(24, ge=4)
+
+
+class PracticeConfig(Section):
+    """L-level learning while awake: small steps on recent transitions."""
+
+    enabled: bool = True
+    every_ticks: int = Field(4, ge=1)
+    batch_size: int = Field(4, ge=1)
+    window_ticks: int = Field(16, ge=4)
+    burn_in_ticks: int = Field(4, ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    mask_probability: float = Field(0.2, ge=0, lt=1)
+
+
+class SleepConfig(Section):
+    """H-level consolidation: a copy is trained on replay, examined on held-out experience, swapped in only if better."""
+
+    enabled: bool = True
+    where: Literal["process", "inline"] = "process"
+    first_after_secs: float = Field(60.0, gt=0)
+    every_secs: float = Field(600.0, gt=0)
+    timeout_secs: float = Field(600.0, gt=0)
+    num_steps: int = Field(200, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    min_examined: int = Field(64, ge=1)
+    examined_fraction: float = Field(0.1, gt=0, lt=0.5)
+    block_secs: float = Field(5.0, gt=0)
+
+
+class MemoryConfig(Section):
+    """Capacities: H-memory in experiences and recall entries, L-memory in ticks."""
+
+    num_experiences: int = Field(512, ge=8)
+    num_recall: int = Field(1024, ge=8)
+    num_transitions: int = Field(2048, ge=64)
+    write_rate: float = Field(0.1, gt=0, le=1, description="share of ticks whose salience opens the gate")
+
+
+class PolicyRule(Section):
+    """One rule: what it matches, and the decision. Deny goes before allow; what no rule matches is denied."""
+
+    decision: Literal["allow", "deny"]
+    effect: str = "*"
+    target: str = "*"
+    states: tuple[Literal["wake", "rest", "dream", "crisis"], ...] = ("wake", "rest")
+    min_trust: float = Field(0.0, ge=0, le=1)
+    reason: str = ""
+
+
+class PolicyConfig(Section):
+    """Default deny: an effector acts only where a rule allows it."""
+
+    rules: tuple[PolicyRule, ...] = ()
+
+
+class RuntimeConfig(Section):
+    """Everything `sage.runtime` needs besides the sensors and effectors it is handed."""
+
+    seed: int = Field(0, ge=0)
+    tick: TickConfig = TickConfig()
+    attention: AttentionConfig = AttentionConfig()
+    budget: BudgetConfig = BudgetConfig()
+    model: ModelSection = ModelSection()
+    trust: TrustConfig = TrustConfig()
+    practice: PracticeConfig = PracticeConfig()
+    sleep: SleepConfig = SleepConfig()
+    memory: MemoryConfig = MemoryConfig()
+    policy: PolicyConfig = PolicyConfig()
+    max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop goes to CRISIS")
