@@ -178,6 +178,7 @@ class SleepReport:
     """One night. Losses are mean squared errors in training variance on held-out experience.
 
     gain: relative, (before - after) / before, with its 90% paired-bootstrap interval.
+    loss_persistence, loss_skip: of "nothing changes" and of the linear skip alone on the same experience.
     """
 
     outcome: SleepOutcome
@@ -191,6 +192,8 @@ class SleepReport:
     gain: float = NAN
     gain_low: float = NAN
     gain_high: float = NAN
+    loss_persistence: float = NAN
+    loss_skip: float = NAN
     loss_old_before: float = NAN
     loss_old_after: float = NAN
     wall_secs: float = NAN

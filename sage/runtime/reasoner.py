@@ -1,0 +1,161 @@
+"""The reasoning model in the loop: tokens in, carry across ticks, one readout tensor out.
+
+Row 0 of the batch thinks on everything and keeps its carry; row 1 audits: one source is masked, its carry
+is the initial one, so nothing the source ever said reaches the estimate (HRM.md, In the loop).
+Invariant: one host sync a tick, at the readout.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.config import ModelConfig, ObservationFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.observation import Observation, Output
+from sage.hrm_core.recurrence import Carry
+from sage.runtime.config import ModelSection
+from sage.runtime.layout import Layout
+
+HALT_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percept:
+    """What the model sees of one tick: (C,) standardised values, deltas, skip, cross; (N,) present, fresh, age_secs, weight."""
+
+    values: np.ndarray
+    deltas: np.ndarray
+    skip: np.ndarray
+    cross: np.ndarray
+    present: np.ndarray
+    fresh: np.ndarray
+    age_secs: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readout:
+    """What one tick's thinking gave, on the host. prediction, level: (C,); states: (N, D) of row 0; action: (A,)."""
+
+    prediction: np.ndarray
+    level: np.ndarray
+    states: np.ndarray
+    action_mean: np.ndarray
+    action_std: np.ndarray
+    value: float
+    num_segments: int
+    is_finite: bool
+    model_ns: int
+
+
+def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> HRM:
+    """A fresh model for these sources, drawn from `seed` alone."""
+    config = ModelConfig(
+        front=ObservationFront(source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions),
+        hidden_size=section.hidden_size,
+        num_heads=section.num_heads,
+        H_layers=section.num_layers,
+        L_layers=section.num_layers,
+        H_cycles=section.H_cycles,
+        L_cycles=section.L_cycles,
+        expansion=section.expansion,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HRM(config)
+
+
+class Reasoner:
+    """Owns the live model and its carry."""
+
+    def __init__(self, model: HRM, layout: Layout, section: ModelSection, device: torch.device) -> None:
+        self.model = model.to(device).eval()
+        self.device = device
+        self._layout = layout
+        self._carry_ttl_ns = int(section.carry_ttl_secs * 1e9)
+        self._last_ns: int | None = None
+        self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # what a tick uploads
+        self._initial = model.initial_carry(1, device)
+        self.carry = self._initial
+        self.num_resets = 0
+
+    def reset(self) -> None:
+        """Forget the train of thought: at start, after a gap, when not finite, on an emergency stop."""
+        self.carry = self._initial
+        self.num_resets += 1
+
+    @torch.inference_mode()
+    def think(self, percept: Percept, audited: int, max_segments: int, now_ns: int) -> Readout:
+        """Up to `max_segments` segments on row 0's carry; the audit row masks source `audited`."""
+        if self._last_ns is not None and now_ns - self._last_ns > self._carry_ttl_ns:
+            self.reset()
+        self._last_ns = now_ns
+        started_ns = time.perf_counter_ns()
+        observation = self._upload(percept, audited)
+        carry = Carry(*(torch.cat([live, fresh]) for live, fresh in zip(_parts(self.carry), _parts(self._initial))))
+        num_segments, output = 0, None
+        while num_segments < max_segments:
+            carry, output = self.model(carry, observation)
+            num_segments += 1
+            if num_segments < max_segments and float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY:  # sync: host decides to stop
+                break
+        readout = self._read(output, carry, num_segments, started_ns)
+        self.carry = Carry(*(part[:1].clone() for part in _parts(carry)))
+        if not readout.is_finite:
+            self.reset()
+        return readout
+
+    def adopt(self, model: HRM) -> None:
+        """Swap in other weights of the same shape; the carry must be rebuilt by the caller's burn-in."""
+        self.model.load_state_dict(model.state_dict())
+        self._initial = self.model.initial_carry(1, self.device)
+        self.reset()
+
+    def _upload(self, percept: Percept, audited: int) -> Observation:
+        channels, sources = self._layout.num_channels, self._layout.num_sources
+        host = self._rows.numpy()
+        parts = (percept.values, percept.deltas, percept.skip, percept.cross, percept.present, percept.fresh, percept.age_secs, percept.weight)
+        host[:] = np.concatenate(parts)
+        host[1, 4 * channels + audited] = 0.0
+        rows = self._rows.to(self.device, non_blocking=True)
+        values, deltas, skip, cross, present, fresh, age_secs, weight = rows.split([channels] * 4 + [sources] * 4, dim=1)
+        return Observation(
+            values=values,
+            deltas=deltas,
+            skip=skip,
+            cross=cross,
+            present=present > 0,
+            fresh=fresh > 0,
+            age_secs=age_secs,
+            weight=weight,
+        )
+
+    def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
+        num_sources, channels = self._layout.num_sources, self._layout.num_channels
+        states = self.model.source_states(carry)[0]  # (N, D)
+        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.action_mean[0], output.action_log_std[0], output.value[:1]]
+        flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
+        sizes = np.cumsum([channels, channels, states.numel(), output.action_mean.shape[1], output.action_mean.shape[1]])
+        prediction, level, state, mean, log_std, value = np.split(flat, sizes)
+        is_finite = bool(np.isfinite(flat).all())
+        return Readout(
+            prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
+            level=level.astype(np.float64) if is_finite else np.zeros(channels),
+            states=state.reshape(num_sources, -1),
+            action_mean=mean if is_finite else np.zeros_like(mean),
+            action_std=np.exp(log_std) if is_finite else np.zeros_like(mean),
+            value=float(value[0]) if is_finite else math.nan,
+            num_segments=num_segments,
+            is_finite=is_finite,
+            model_ns=time.perf_counter_ns() - started_ns,
+        )
+
+
+def _parts(carry: Carry) -> tuple[Tensor, Tensor]:
+    return carry.z_H, carry.z_L

@@ -1,0 +1,176 @@
+"""How far each source can be relied on: evidence with forgetting, two-sided (COGNITION.md, Trust and fusion).
+
+Three things count against a source: readings that the other sources make improbable (a Beta on outliers
+and an inverse gamma on scale, both fed by leave-one-out innovations judged against their own learned
+noise), and readings that stopped carrying news while others still move ("stuck": a frozen sensor is
+perfectly predictable to itself). An unpredictable source is not an unreliable one.
+All N sources in one vectorised step. Invariant: a source without evidence keeps its prior, never a flattering 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.config import TrustConfig
+
+MAX_DOF = 4.0  # correlated channels are not independent witnesses: an image's 48 cells count as four
+REPEAT_ODDS = 1e-3  # a run of exact repeats less likely than this is evidence of "stuck"
+NOISE_FORGETTING = 0.995
+MIN_NOISE_RATE = 0.02  # a changed world must be believed in the end: distrusted readings still teach a little
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One tick's evidence; all (N,).
+
+    fresh: a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel,
+    standardised; NaN where undefined.  self_error_sq: mean squared error of the source's own prediction;
+    NaN where undefined.  is_repeat: the reading equals the one before, to the bit.  dims: channels.
+    """
+
+    fresh: np.ndarray
+    innovation_sq: np.ndarray
+    self_error_sq: np.ndarray
+    is_repeat: np.ndarray
+    dims: np.ndarray
+
+
+class TrustEstimator:
+    """Reliability of N sources. `trust` is a lower confidence bound in 0..1; it takes effect next tick."""
+
+    def __init__(self, num_sources: int, config: TrustConfig) -> None:
+        self._config = config
+        n = num_sources
+        self.alpha = np.full(n, config.prior_inlier)
+        self.beta = np.full(n, config.prior_outlier)
+        self.scale_a = np.full(n, config.prior_scale)
+        self.scale_b = np.full(n, config.prior_scale)
+        self.noise = np.full(n, np.nan)  # running innovation variance per channel: each source's own normal
+        self.responsibility = np.ones(n)
+        self.nis = np.full(n, np.nan)  # innovation against that noise: 1 is normal
+        self._self_noise = np.full(n, np.nan)
+        self._self_window = np.full((config.stuck_window, n), np.nan)
+        self._num_fresh = np.zeros(n, dtype=np.int64)
+        self._run = np.zeros(n)
+        self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
+        self.is_stuck = np.zeros(n, dtype=bool)
+
+    def update(self, evidence: Evidence) -> None:
+        """One tick's evidence for all sources; sources without a fresh reading are left alone."""
+        self._judge_news(evidence)
+        rho = self._judge_innovation(evidence)
+        rho = np.where(self.is_stuck, 0.0, rho)
+        has = evidence.fresh & (~np.isnan(evidence.innovation_sq) | self.is_stuck)
+        config, keep = self._config, self._config.forgetting
+        self.alpha = np.where(has, keep * self.alpha + (1 - keep) * config.prior_inlier + rho, self.alpha)
+        self.beta = np.where(has, keep * self.beta + (1 - keep) * config.prior_outlier + 1 - rho, self.beta)
+        excess = np.where(np.isnan(self.nis), 1.0, np.minimum(self.nis, config.outlier_ratio))
+        self.scale_a = np.where(has, keep * self.scale_a + (1 - keep) * config.prior_scale + rho, self.scale_a)
+        self.scale_b = np.where(has, keep * self.scale_b + (1 - keep) * config.prior_scale + rho * excess, self.scale_b)
+        self.responsibility = np.where(has, rho, self.responsibility)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(N,) how much larger a source's noise is than its own normal; at least 1."""
+        return np.maximum(self.scale_b / self.scale_a, 1.0)
+
+    @property
+    def trust(self) -> np.ndarray:
+        """(N,) the Beta's mean less one standard deviation, over the scale."""
+        total = self.alpha + self.beta
+        mean = self.alpha / total
+        bound = mean - np.sqrt(mean * (1 - mean) / (total + 1))
+        return np.clip(bound / self.scale, 0.0, 1.0)
+
+    def _judge_innovation(self, evidence: Evidence) -> np.ndarray:
+        """(N,) responsibility of "inlier" for each reading, and the running noise it is judged against."""
+        config = self._config
+        has = evidence.fresh & ~np.isnan(evidence.innovation_sq)
+        first = has & np.isnan(self.noise)
+        self.noise = np.where(first, np.maximum(evidence.innovation_sq, 1e-6), self.noise)
+        self.nis = np.where(has, evidence.innovation_sq / self.noise, np.where(evidence.fresh, np.nan, self.nis))
+        dof = np.minimum(evidence.dims, MAX_DOF)
+        ratio = np.where(has, self.nis, 1.0)
+        scale = self.scale
+        log_inlier = -0.5 * dof * (ratio / scale + np.log(scale))
+        log_outlier = -0.5 * dof * (ratio / config.outlier_ratio + np.log(config.outlier_ratio))
+        prior = self.alpha / (self.alpha + self.beta)
+        odds = (1 - prior) / prior * np.exp(np.clip(log_outlier - log_inlier, -50, 50))
+        rho = 1 / (1 + odds)
+        rate = (1 - NOISE_FORGETTING) * np.maximum(rho, MIN_NOISE_RATE)
+        rate = np.where(self._num_fresh < 50, np.maximum(rate, 0.1), rate)  # learn the normal quickly at first
+        target = np.minimum(evidence.innovation_sq, 9 * self.noise)  # Huber: one spike moves it little
+        self.noise = np.where(has & ~self.is_stuck, np.maximum((1 - rate) * self.noise + rate * target, 1e-6), self.noise)
+        return rho
+
+    def _judge_news(self, evidence: Evidence) -> None:
+        """Has a source stopped carrying news while others still move?"""
+        fresh = evidence.fresh
+        self._num_fresh += fresh
+        self._run = np.where(fresh, np.where(evidence.is_repeat, self._run + 1, 0.0), self._run)
+        repeats, changes = self._repeats
+        rate = repeats / (repeats + changes)
+        odds = rate ** self._run  # of so long a run, if the source were healthy
+        others_move = _any_other(fresh & ~evidence.is_repeat)
+        ratio, threshold = self._self_error_ratio(evidence)
+        is_flat = (ratio < threshold) & (self._run > 0)
+        stuck_now = ((odds < REPEAT_ODDS) | is_flat) & others_move & (self._num_fresh > self._config.stuck_window)
+        moved = fresh & ~evidence.is_repeat
+        self.is_stuck = np.where(moved, False, self.is_stuck | (fresh & stuck_now))
+        learn = fresh & ~self.is_stuck
+        self._repeats = np.where(learn, self._repeats * 0.999, self._repeats)
+        self._repeats[0] += learn & evidence.is_repeat
+        self._repeats[1] += learn & ~evidence.is_repeat
+
+    def _self_error_ratio(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) variance of the last self-prediction errors over their long-run level, and its chi-square 1% bound."""
+        has = evidence.fresh & ~np.isnan(evidence.self_error_sq)
+        size = len(self._self_window)
+        column = np.flatnonzero(has)
+        self._self_window[self._num_fresh[column] % size, column] = evidence.self_error_sq[column]
+        started = has & np.isnan(self._self_noise)
+        self._self_noise = np.where(started, evidence.self_error_sq, self._self_noise)
+        step = np.where(has & ~self.is_stuck, 1 - NOISE_FORGETTING, 0.0)
+        error = np.where(has, evidence.self_error_sq, 0.0)
+        self._self_noise = np.where(np.isnan(self._self_noise), np.nan, (1 - step) * self._self_noise + step * error)
+        is_full = ~np.isnan(self._self_window).any(axis=0)
+        ratio = np.full(len(has), np.inf)
+        level = np.where(self._self_noise > 0, self._self_noise, np.inf)
+        ratio[is_full] = self._self_window[:, is_full].mean(axis=0) / level[is_full]
+        return ratio, _chi2_low(size * np.minimum(evidence.dims, MAX_DOF))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a snapshot keeps."""
+        return {name: np.asarray(getattr(self, name)).copy() for name in _STATE}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        for name in _STATE:
+            setattr(self, name, state[name].copy())
+
+
+_STATE = ("alpha", "beta", "scale_a", "scale_b", "noise", "_repeats")
+
+
+def _any_other(flags: np.ndarray) -> np.ndarray:
+    """(N,) is any source but this one flagged?"""
+    return np.count_nonzero(flags) - flags.astype(int) > 0
+
+
+def _chi2_low(dof: np.ndarray) -> np.ndarray:
+    """1% quantile of chi-square over its degrees of freedom (Wilson and Hilferty 1931, within 1% above 24)."""
+    h = 2 / (9 * dof)
+    return np.maximum(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
+
+
+def token_weights(trust: np.ndarray, recency: np.ndarray, quality: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(N,) softmax in log space of trust x recency x quality over the `usable` sources; all 0 when none is."""
+    with np.errstate(divide="ignore"):
+        log_weight = np.log(trust) + np.log(recency) + np.log(quality)
+    log_weight = np.where(usable, log_weight, -np.inf)
+    top = log_weight.max(initial=-np.inf)
+    if not np.isfinite(top):
+        return np.zeros_like(trust)
+    weight = np.exp(log_weight - top)
+    return weight / weight.sum()
