@@ -1,0 +1,63 @@
+"""What every sensor and effector is configured with, whatever its kind.
+
+Invariant: a config object is frozen and complete; an unknown key, a wrong type or NaN is refused when it is made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DriverMode = Literal["auto", "inline", "thread"]
+
+
+class DeviceConfig(BaseModel):
+    """kind: which plug-in.  name: unique in a run, the kind's own name where it is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_after_kind(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "name" in data:
+            return data
+        kind = data.get("kind", cls.model_fields["kind"].default)
+        return {**data, "name": kind} if isinstance(kind, str) else data
+
+
+class SensorConfig(DeviceConfig):
+    """Base of each kind's `Config`.
+
+    driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on its own, "auto" by the spec.
+    hang_secs: a read that takes longer is a fault.  max_age_secs: a reading older than this when it arrives is late.
+    backoff_secs, max_backoff_secs: pause before a device that failed is opened again, doubled at each failure.
+    """
+
+    driver: DriverMode = "auto"
+    hang_secs: float = Field(2.0, gt=0)
+    max_age_secs: float = Field(5.0, gt=0)
+    backoff_secs: float = Field(0.5, gt=0)
+    max_backoff_secs: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _backoff_grows(self) -> SensorConfig:
+        if self.max_backoff_secs < self.backoff_secs:
+            raise ValueError(
+                f"max_backoff_secs is {self.max_backoff_secs}: give at least backoff_secs, which is {self.backoff_secs}"
+            )
+        return self
+
+
+class EffectorConfig(DeviceConfig):
+    """Base of each effector's `Config`.
+
+    effect: what kind of act it is, which the policy names.  target: on what.  size: how many numbers it takes.
+    """
+
+    effect: str = Field(min_length=1)
+    target: str = Field("self", min_length=1)
+    size: int = Field(1, ge=1)
