@@ -1,0 +1,26 @@
+"""`sage report`: a session as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sage.app.commands.options import StateDirOption
+
+
+def report(
+    session: Annotated[
+        str | None, typer.Argument(metavar="SESSION", help="Its id, or the start of it; the last one by default.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write; beside the store by default.")
+    ] = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Write one self-contained HTML page with the plots of a session."""
+    from sage.app.report import write_report
+    from sage.app.state_dir import default_state_dir
+
+    typer.echo(write_report(state_dir or default_state_dir(), session, out))

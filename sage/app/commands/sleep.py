@@ -1,0 +1,20 @@
+"""`sage sleep`: one night on a snapshot, the same code that the loop spawns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sleep(snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT_DIR", help="A folder that a run wrote for sleep.")]) -> None:
+    """Consolidate a snapshot: train on replay, examine on held-out experience, write the candidate and its report."""
+    from sage.app.errors import UserError
+
+    if not snapshot.is_dir():
+        raise UserError(f"{snapshot}: no such folder: give the snapshot that a run wrote")
+
+    from sage.runtime.sleep import main
+
+    main(snapshot)
