@@ -1,0 +1,169 @@
+"""SNARC appraisal: what of this tick is worth keeping, per source and in one scalar.
+
+Invariant: a rank compares a value with the values before it, never with itself; what is undefined is NaN and
+weighs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.memory.store_state import StoreState
+
+SCORES = ("surprise", "novelty", "arousal", "reward", "conflict")
+#: Values remembered per source and score, and gates remembered for the threshold. Ranks are counted in bytes, eight
+#: at a time, which holds up to 8 * 127 values.
+WINDOW = 256
+#: A rank among fewer values than this is NaN; a threshold among fewer gates opens nothing.
+MIN_VALUES = 32
+#: Slope of the sigmoid: ranks all 0 give a salience of 0.12, all 1 give 0.88.
+STEEPNESS = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SalienceScores:
+    """One tick's appraisal of N sources; all arrays (N,) float32 in 0..1, NaN where undefined.
+
+    surprise, novelty, arousal, reward, conflict: ranks among the source's own last 256 values.
+    salience: sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is defined.
+    is_open: the gate exceeds the quantile that lets the target share of ticks through; always False before `is_warm`.
+    is_warm: 32 gates have been seen, so the threshold means something.
+    """
+
+    surprise: np.ndarray
+    novelty: np.ndarray
+    arousal: np.ndarray
+    reward: np.ndarray
+    conflict: np.ndarray
+    salience: np.ndarray
+    gate: float
+    is_open: bool
+    is_warm: bool
+
+
+class Salience:
+    """Running-quantile ranks of five scores for `num_sources` sources, and the write gate over them.
+
+    write_rate: share of ticks that should open the gate.  weights: of the five scores in the order of SCORES, equal
+    when None.  ValueError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
+    """
+
+    def __init__(self, num_sources: int, *, write_rate: float = 0.1, weights: tuple[float, ...] | None = None) -> None:
+        if not 0.0 < write_rate <= 1.0:
+            raise ValueError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
+        self._weights = _normalised(weights)  # (5,)
+        self._num_sources = num_sources
+        self._write_rate = write_rate
+        self._past = np.full((num_sources, len(SCORES), WINDOW), np.nan, np.float32)  # (N, 5, W)
+        self._cell_starts = np.arange(0, self._past.size, WINDOW)  # (N * 5,)
+        self._num_past = np.zeros(num_sources * len(SCORES), np.int64)  # (N * 5,)
+        self._scale = self._count_scale()  # (N, 5)
+        self._gates = np.full(WINDOW, np.nan, np.float32)
+        self._num_gates = 0
+
+    def appraise(
+        self,
+        *,
+        surprise: np.ndarray,
+        novelty: np.ndarray,
+        arousal: np.ndarray,
+        reward_error: np.ndarray | float,
+        conflict: np.ndarray,
+        valid: np.ndarray,
+    ) -> SalienceScores:
+        """Rank this tick's raw values, then remember them. Raw values (N,), any monotone unit, NaN where unknown.
+
+        reward_error: prediction error of the reward, (N,) or one for all; its sign is ignored here.
+        valid: (N,) bool; a source that is not valid is neither ranked nor remembered.
+        """
+        values = np.empty((self._num_sources, len(SCORES)), np.float32)  # (N, 5)
+        for column, score in enumerate((surprise, novelty, arousal, np.abs(reward_error), conflict)):
+            values[:, column] = score
+        values[np.logical_not(valid)] = np.nan
+        ranks = self._ranks(values)
+        self._remember(values.reshape(-1))
+        salience = self._weigh(ranks)
+        gate = float(np.fmax.reduce(salience, initial=np.nan))
+        is_open, is_warm = self._judge(gate)
+        surprise_rank, novelty_rank, arousal_rank, reward_rank, conflict_rank = ranks.T
+        return SalienceScores(
+            surprise=surprise_rank,
+            novelty=novelty_rank,
+            arousal=arousal_rank,
+            reward=reward_rank,
+            conflict=conflict_rank,
+            salience=salience,
+            gate=gate,
+            is_open=is_open,
+            is_warm=is_warm,
+        )
+
+    def _ranks(self, values: np.ndarray) -> np.ndarray:
+        """Share of the past below each value, ties counted half, so that a constant stream sits at 0.5. (N, 5) -> (N, 5)"""
+        current = values[..., None]
+        twice_below = (self._past < current).view(np.uint8)  # (N, 5, W)
+        twice_below += (self._past <= current).view(np.uint8)
+        # Eight byte counters in a word, each at most 2 W / 8 = 64: 4x quicker than a sum of bytes.
+        lanes = np.add.reduce(twice_below.view(np.uint64), axis=-1, keepdims=True)  # (N, 5, 1)
+        counts = np.add.reduce(lanes.view(np.uint8), axis=-1, dtype=np.uint16)
+        ranks: np.ndarray = counts * self._scale
+        ranks[np.isnan(values)] = np.nan
+        return ranks
+
+    def _remember(self, values: np.ndarray) -> None:
+        """Write each defined value into its own cell's ring: a slow source keeps as many values as a fast one. (N * 5,)"""
+        cells = np.flatnonzero(values == values)  # NaN is not equal to itself
+        num_past = self._num_past[cells]
+        self._past.reshape(-1)[self._cell_starts[cells] + num_past % WINDOW] = values[cells]
+        self._num_past[cells] = num_past + 1
+        if num_past.size and num_past.min() < WINDOW:
+            self._scale = self._count_scale()
+
+    def _count_scale(self) -> np.ndarray:
+        """What turns twice a count into a rank: 1 / (2 n), NaN while n is too small. (N, 5)"""
+        num_past = np.minimum(self._num_past, WINDOW).reshape(self._num_sources, len(SCORES))
+        scale: np.ndarray = np.where(num_past < MIN_VALUES, np.nan, 0.5 / np.maximum(num_past, 1)).astype(np.float32)
+        return scale
+
+    def _weigh(self, ranks: np.ndarray) -> np.ndarray:
+        """Sigmoid of the weighted mean over the defined ranks. (N, 5) -> (N,)"""
+        total = (ranks == ranks) @ self._weights
+        total[total == 0.0] = np.nan
+        mean = np.fmax(ranks, np.float32(0.0)) @ self._weights / total
+        salience: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * STEEPNESS * (mean - 0.5))  # the sigmoid, in one call less
+        return salience
+
+    def _judge(self, gate: float) -> tuple[bool, bool]:
+        """Open when fewer than `write_rate` of the past gates are at or above this one: ties never open it."""
+        num_past = min(self._num_gates, WINDOW)
+        is_warm = num_past >= MIN_VALUES
+        if np.isnan(gate):
+            return False, is_warm
+        num_at_or_above = int(np.count_nonzero(self._gates[:num_past] >= gate))
+        self._gates[self._num_gates % WINDOW] = gate
+        self._num_gates += 1
+        return is_warm and num_at_or_above < self._write_rate * num_past, is_warm
+
+    def state(self) -> StoreState:
+        return StoreState(
+            geometry={"num_sources": self._num_sources, "window": WINDOW},
+            scalars={"num_gates": self._num_gates},
+            arrays={"past": self._past, "num_past": self._num_past, "gates": self._gates},
+        )
+
+    def restore(self, state: StoreState) -> None:
+        self._past[:] = state.arrays["past"]
+        self._num_past[:] = state.arrays["num_past"]
+        self._gates[:] = state.arrays["gates"]
+        self._num_gates = int(state.scalars["num_gates"])
+        self._scale = self._count_scale()
+
+
+def _normalised(weights: tuple[float, ...] | None) -> np.ndarray:
+    given = np.ones(len(SCORES), np.float32) if weights is None else np.asarray(weights, np.float32)
+    if given.shape != (len(SCORES),) or not (given >= 0).all() or given.sum() == 0:
+        raise ValueError(f"weights is {weights}: give {len(SCORES)} numbers of 0 or more, for {', '.join(SCORES)}")
+    normalised: np.ndarray = given / given.sum()
+    return normalised
