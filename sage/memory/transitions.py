@@ -18,13 +18,14 @@ from sage.memory.window import Window
 class Frame:
     """What the reasoner was given in one tick, and what came of it.
 
-    values, deltas, skip: (C,) float32, standardised.  present, fresh: (N,) bool.  age_secs, weight: (N,) float32.
+    values, deltas, skip, cross: (C,) float32, standardised.  present, fresh: (N,) bool.  age_secs, weight: (N,) float32.
     action: (A,) float32, as done.  tick: consecutive; a missing number is a hole.
     """
 
     values: np.ndarray
     deltas: np.ndarray
     skip: np.ndarray
+    cross: np.ndarray
     present: np.ndarray
     fresh: np.ndarray
     age_secs: np.ndarray
@@ -33,6 +34,10 @@ class Frame:
     reward: float
     time_ns: int
     tick: int
+
+
+#: What a row holds, in this order.
+PACKED_FIELDS = ("values", "deltas", "skip", "cross", "present", "fresh", "age_secs", "weight", "action", "reward")
 
 
 class TransitionRing:
@@ -59,7 +64,7 @@ class TransitionRing:
             )
         self.capacity = -(-capacity // carry_every) * carry_every
         self.carry_every = carry_every
-        sizes = (*[num_channels] * 3, *[num_sources] * 4, num_actions, 1)
+        sizes = (*[num_channels] * 4, *[num_sources] * 4, num_actions, 1)
         ends = np.cumsum(sizes)
         self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
         self._rows = torch.zeros(self.capacity, int(ends[-1]), dtype=torch.float32, device=device)  # (capacity, W)
@@ -147,10 +152,8 @@ class TransitionRing:
 
     def _pack(self, frame: Frame, slot: int) -> None:
         row = self._host_rows[slot if self._is_on_cpu else 0]
-        parts = (frame.values, frame.deltas, frame.skip, frame.present, frame.fresh, frame.age_secs, frame.weight, frame.action)
-        for columns, part in zip(self._columns, parts):
-            row[columns] = part
-        row[-1] = frame.reward
+        for columns, field in zip(self._columns, PACKED_FIELDS):
+            row[columns] = getattr(frame, field)
         if not self._is_on_cpu:
             self._rows[slot].copy_(torch.from_numpy(row))
 
@@ -158,18 +161,19 @@ class TransitionRing:
         slots = (starts[:, None] + np.arange(length + 1)) % self.capacity  # (B, T+1)
         device = self._rows.device
         rows = self._rows[torch.from_numpy(slots).to(device)]  # (B, T+1, W)
-        values, deltas, skip, present, fresh, age_secs, weight, action, reward = (rows[..., columns] for columns in self._columns)
+        lived = {field: rows[..., columns] for field, columns in zip(PACKED_FIELDS, self._columns)}
         carries = torch.from_numpy(slots[:, 0] // self.carry_every).to(device)
         return Window(
-            values=values,
-            deltas=deltas,
-            skip=skip,
-            present=present > 0.5,
-            fresh=fresh > 0.5,
-            age_secs=age_secs,
-            weight=weight,
-            action=action,
-            reward=reward[..., 0],
+            values=lived["values"],
+            deltas=lived["deltas"],
+            skip=lived["skip"],
+            cross=lived["cross"],
+            present=lived["present"] > 0.5,
+            fresh=lived["fresh"] > 0.5,
+            age_secs=lived["age_secs"],
+            weight=lived["weight"],
+            action=lived["action"],
+            reward=lived["reward"][..., 0],
             z_H=self._z_H[carries],
             z_L=self._z_L[carries],
             start_tick=torch.from_numpy(self._ticks[slots[:, 0]]),

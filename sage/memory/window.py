@@ -116,6 +116,7 @@ def _layout(shape: WindowShape, carry_dtype: torch.dtype) -> list[tuple[str, tup
         ("values", per_channel, torch.float32),
         ("deltas", per_channel, torch.float32),
         ("skip", per_channel, torch.float32),
+        ("cross", per_channel, torch.float32),
         ("present", per_source, torch.bool),
         ("fresh", per_source, torch.bool),
         ("age_secs", per_source, torch.float32),
