@@ -1,0 +1,114 @@
+"""From a device's read to the mailboxes: lend memory, read, judge, summarise, publish.
+
+Invariant: what is published is finite, of the spec's shape and newer than what was published before; one Delivery
+holds at most one loan, and nothing leaves it once it is abandoned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.record import RECORD_DTYPE, summarize
+from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
+from sage.sensors.ledger import Ledger, Verdict
+
+if TYPE_CHECKING:
+    from sage.mailbox.focus import FocusMailbox, Loan
+    from sage.mailbox.peripheral import PeripheralMailbox
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """Where one source's readings go. producer: its number in records and quotas."""
+
+    peripheral: PeripheralMailbox
+    focus: FocusMailbox
+    producer: int
+
+
+class Delivery:
+    """Carries the readings of one opened device. Used by one thread; `abandon` by any."""
+
+    def __init__(self, spec: SensorSpec, ledger: Ledger, outlet: Outlet, clock: Clock) -> None:
+        self._spec = spec
+        self._shape = spec.tensor.shape
+        self._dtype = np.dtype(spec.tensor.dtype)
+        self._ledger = ledger
+        self._outlet = outlet
+        self._clock = clock
+        self._loan: Loan | None = None
+        self._record = np.zeros((), dtype=RECORD_DTYPE)
+        self._is_abandoned = False
+
+    def deliver_next(self, sensor: Sensor) -> Verdict | None:
+        """Read once. None when the device had nothing new. SensorError whatever the device did wrong."""
+        loan = self._loan
+        if loan is None:
+            loan = self._loan = self._outlet.focus.try_loan(self._shape, self._spec.tensor.dtype, producer=self._outlet.producer)
+        # No slot free: the device is read all the same, or it would fall behind; its summary still goes out.
+        array = np.empty(self._shape, dtype=self._dtype) if loan is None else loan.array
+        reading = self._read(sensor, array)
+        if reading is None:
+            return None
+        ledger = self._ledger
+        with ledger.lock:
+            if self._is_abandoned:
+                return None
+            now_ns = self._clock.now_ns()
+            verdict = ledger.judge(reading, now_ns)
+            if verdict is Verdict.PASS:
+                self._publish(array, reading, ledger.shifted(reading))
+        return verdict
+
+    def abandon(self) -> None:
+        """Its thread hangs: whatever comes out of it later is not to be published."""
+        with self._ledger.lock:
+            self._is_abandoned = True
+
+    def discard(self) -> None:
+        """Give the loan back. By the thread that used it, at its end."""
+        if self._loan is not None:
+            self._loan.discard()
+            self._loan = None
+
+    def _read(self, sensor: Sensor, array: np.ndarray) -> Reading | None:
+        try:
+            reading = sensor.read_into(array)
+        except SensorError:
+            raise
+        except Exception as error:  # a plug-in may raise anything: counted and shown by the driver
+            raise SensorError(f"{self._spec.name}: {type(error).__name__}: {error}") from error
+        if reading is not None and not isinstance(reading, Reading):
+            raise SensorError(f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None")
+        return reading
+
+    def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
+        """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
+        loan, outlet, ledger = self._loan, self._outlet, self._ledger
+        summarize(
+            self._record,
+            array,
+            producer=outlet.producer,
+            sequence=sequence,
+            stamp_ns=reading.captured_ns,
+            trust=ledger.trust,
+            quality=reading.quality,
+            confidence=reading.confidence,
+            noise_std=reading.noise_std,
+            slot=0 if loan is None else loan.slot,
+            generation=0 if loan is None else loan.generation,
+        )
+        if not math.isfinite(self._record["mean"]):
+            raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
+        if loan is not None:
+            self._loan = None
+            is_out = loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality)
+        if loan is None or not is_out:
+            ledger.num_dropped += 1
+        outlet.peripheral.push(self._record)
+        ledger.count_passed(dataclasses.replace(reading, sequence=sequence))
