@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NUM_ROUNDS = 3
+STUDENT_DOF = 4.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveOneOut:
@@ -32,6 +35,7 @@ class CrossPredictor:
 
     def __init__(self, offsets: np.ndarray, *, forgetting: float = 0.998, ridge: float = 0.1, every: int = 8, warmup: int = 48):
         self._offsets = np.asarray(offsets)
+        self._sizes = np.diff(self._offsets)
         size = int(self._offsets[-1])
         self._source = np.repeat(np.arange(len(self._offsets) - 1), np.diff(self._offsets))
         self._same_source = self._source[:, None] == self._source[None, :]
@@ -54,12 +58,33 @@ class CrossPredictor:
         if self.num_updates % self._every == 0:
             self._refactor()
 
-    def judge(self, z: np.ndarray, present: np.ndarray) -> LeaveOneOut:
-        """Every source's reading against what the other present sources say of it."""
-        seen = np.where(present[self._source], z, 0.0)
-        estimate = self._gain @ seen
+    def judge(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray, noise: np.ndarray) -> LeaveOneOut:
+        """Every source's reading z (C,) against what the others say of it.
+
+        trust: (N,) 0..1.  present: (N,) bool.  noise: (N,) each source's normal mean squared innovation, 0 while
+        unknown. The less a witness is trusted, and the odder its reading looks (Student-t weight, iterated), the
+        more that reading gives way to what the rest say of it; a missing one is imputed altogether. All relative to
+        the best witness: if nobody were heard, everybody would be surprised, and nobody trusted again.
+        """
+        prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
+        weight = prior[self._source]
+        heard = weight * z
+        for _ in range(NUM_ROUNDS):
+            estimate = self._gain @ heard
+            square = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1]) / self._sizes
+            ratio = np.where(noise > 0, square / np.maximum(noise, 1e-12), 0.0)
+            belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
+            weight = (belief / max(belief.max(), 1e-12))[self._source]
+            heard = weight * z + (1 - weight) * estimate
+        estimate = self._gain @ heard
         is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
         return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
+
+    def rescale(self, ratio: np.ndarray) -> None:
+        """The channels' unit changed by `ratio` (C,), old over new: what was learned stays valid."""
+        self._sum *= ratio[:, None] * ratio[None, :]
+        if self.num_updates:
+            self._refactor()
 
     def _refactor(self) -> None:
         num_effective = (1 - self._forgetting**self.num_updates) / (1 - self._forgetting)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.observation import ObservationModel
 from sage.hrm_core.observation_loss import window_loss
 from sage.memory.transitions import TransitionRing
 from sage.runtime.config import PracticeConfig
@@ -23,7 +23,7 @@ NUM_COSTS = 64
 class Practice:
     """Owns the optimizer of the live model. `num_steps`, `loss`: what was done so far."""
 
-    def __init__(self, model: HRM, ring: TransitionRing, config: PracticeConfig, num_segments: int, seed: int) -> None:
+    def __init__(self, model: ObservationModel, ring: TransitionRing, config: PracticeConfig, num_segments: int, seed: int) -> None:
         self._model, self._ring, self._config, self._num_segments = model, ring, config, num_segments
         self._generator = torch.Generator().manual_seed(seed)
         self._costs_ns: list[int] = []

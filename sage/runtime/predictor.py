@@ -35,6 +35,9 @@ class PredictionScored:
     scale: np.ndarray
 
 
+ScoredListener = Callable[[PredictionScored], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """(N,) mean squared errors per scored channel in training variance, NaN where nothing was scored; is_repeat (N,)."""
@@ -48,7 +51,7 @@ class Scores:
 class Predictor:
     """The flat state of all sources (C channels) and the predictions that stand."""
 
-    def __init__(self, layout: Layout, on_scored: Callable[[PredictionScored], None] | None = None) -> None:
+    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
         size = layout.num_channels
         self.layout = layout
         self._on_scored = on_scored
@@ -125,7 +128,7 @@ class Predictor:
         is_repeat = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
         return Scores(error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat[:num_sources])
 
-    def _tell(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: Callable[[PredictionScored], None]) -> None:
+    def _tell(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: ScoredListener) -> None:
         prediction, offsets = self.prediction, self.layout.offsets
         for source in np.flatnonzero(fresh & (self.num_readings > 0)):
             own = slice(offsets[source], offsets[source + 1])

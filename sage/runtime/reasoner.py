@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sage.hrm_core.config import ModelConfig, ObservationFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.observation import Observation, Output
-from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.observation import Observation, ObservationModel
+from sage.hrm_core.recurrence import Carry, Output
+from sage.memory.window import Window
 from sage.runtime.config import ModelSection
 from sage.runtime.layout import Layout
 
@@ -54,7 +53,7 @@ class Readout:
     model_ns: int
 
 
-def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> HRM:
+def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> ObservationModel:
     """A fresh model for these sources, drawn from `seed` alone."""
     config = ModelConfig(
         front=ObservationFront(source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions),
@@ -65,16 +64,16 @@ def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: i
         H_cycles=section.H_cycles,
         L_cycles=section.L_cycles,
         expansion=section.expansion,
+        mlp_multiple=32,
+        has_q_continue=False,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return HRM(config)
+    return ObservationModel(config, generator=torch.Generator().manual_seed(seed))
 
 
 class Reasoner:
     """Owns the live model and its carry."""
 
-    def __init__(self, model: HRM, layout: Layout, section: ModelSection, device: torch.device) -> None:
+    def __init__(self, model: ObservationModel, layout: Layout, section: ModelSection, device: torch.device) -> None:
         self.model = model.to(device).eval()
         self.device = device
         self._layout = layout
@@ -98,7 +97,8 @@ class Reasoner:
         self._last_ns = now_ns
         started_ns = time.perf_counter_ns()
         observation = self._upload(percept, audited)
-        carry = Carry(*(torch.cat([live, fresh]) for live, fresh in zip(_parts(self.carry), _parts(self._initial))))
+        live, fresh = self.carry, self._initial
+        carry = Carry(z_H=torch.cat([live.z_H, fresh.z_H]), z_L=torch.cat([live.z_L, fresh.z_L]))
         num_segments, output = 0, None
         while num_segments < max_segments:
             carry, output = self.model(carry, observation)
@@ -106,12 +106,29 @@ class Reasoner:
             if num_segments < max_segments and float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY:  # sync: host decides to stop
                 break
         readout = self._read(output, carry, num_segments, started_ns)
-        self.carry = Carry(*(part[:1].clone() for part in _parts(carry)))
+        self.carry = Carry(z_H=carry.z_H[:1].clone(), z_L=carry.z_L[:1].clone())
         if not readout.is_finite:
             self.reset()
         return readout
 
-    def adopt(self, model: HRM) -> None:
+    @property
+    def carry_shape(self) -> tuple[int, int]:
+        """(S, D)"""
+        return tuple(self._initial.z_H.shape[1:])
+
+    @torch.inference_mode()
+    def burn_in(self, window: Window | None, num_segments: int = 1) -> None:
+        """Rebuild the carry by living `window` (B = 1) again under the present weights; None leaves it initial."""
+        if window is None:
+            return
+        carry = self._initial
+        for tick in range(window.length + 1):
+            seen = {name: getattr(window, name)[:, tick] for name in Observation.__dataclass_fields__}
+            for _ in range(num_segments):
+                carry, _ = self.model(carry, Observation(**seen))
+        self.carry = carry
+
+    def adopt(self, model: ObservationModel) -> None:
         """Swap in other weights of the same shape; the carry must be rebuilt by the caller's burn-in."""
         self.model.load_state_dict(model.state_dict())
         self._initial = self.model.initial_carry(1, self.device)
@@ -138,11 +155,13 @@ class Reasoner:
 
     def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
         num_sources, channels = self._layout.num_sources, self._layout.num_channels
-        states = self.model.source_states(carry)[0]  # (N, D)
-        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.action_mean[0], output.action_log_std[0], output.value[:1]]
+        states = carry.z_H[0, :num_sources]  # (N, D)
+        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[:1]]
+        if output.action_mean is not None:
+            parts += [output.action_mean[0], output.action_log_std[0]]
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
-        sizes = np.cumsum([channels, channels, states.numel(), output.action_mean.shape[1], output.action_mean.shape[1]])
-        prediction, level, state, mean, log_std, value = np.split(flat, sizes)
+        sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
+        prediction, level, state, value, mean, log_std = np.split(flat, sizes)
         is_finite = bool(np.isfinite(flat).all())
         return Readout(
             prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
@@ -155,7 +174,3 @@ class Reasoner:
             is_finite=is_finite,
             model_ns=time.perf_counter_ns() - started_ns,
         )
-
-
-def _parts(carry: Carry) -> tuple[Tensor, Tensor]:
-    return carry.z_H, carry.z_L

@@ -16,8 +16,10 @@ import numpy as np
 from sage.runtime.config import TrustConfig
 
 MAX_DOF = 4.0  # correlated channels are not independent witnesses: an image's 48 cells count as four
+MAX_RUN = 200.0
 REPEAT_ODDS = 1e-3  # a run of exact repeats less likely than this is evidence of "stuck"
 NOISE_FORGETTING = 0.995
+NOISE_WARMUP = 48
 MIN_NOISE_RATE = 0.02  # a changed world must be believed in the end: distrusted readings still teach a little
 
 
@@ -47,12 +49,13 @@ class TrustEstimator:
         self.beta = np.full(n, config.prior_outlier)
         self.scale_a = np.full(n, config.prior_scale)
         self.scale_b = np.full(n, config.prior_scale)
-        self.noise = np.full(n, np.nan)  # running innovation variance per channel: each source's own normal
+        self.noise = np.zeros(n)  # running innovation variance per channel: each source's own normal
         self.responsibility = np.ones(n)
         self.nis = np.full(n, np.nan)  # innovation against that noise: 1 is normal
-        self._self_noise = np.full(n, np.nan)
+        self._self_moments = np.zeros((2, n))  # running mean and mean square of the self-prediction errors
         self._self_window = np.full((config.stuck_window, n), np.nan)
         self._num_fresh = np.zeros(n, dtype=np.int64)
+        self._num_judged = np.zeros(n, dtype=np.int64)
         self._run = np.zeros(n)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self.is_stuck = np.zeros(n, dtype=bool)
@@ -62,7 +65,7 @@ class TrustEstimator:
         self._judge_news(evidence)
         rho = self._judge_innovation(evidence)
         rho = np.where(self.is_stuck, 0.0, rho)
-        has = evidence.fresh & (~np.isnan(evidence.innovation_sq) | self.is_stuck)
+        has = evidence.fresh & (~np.isnan(self.nis) | self.is_stuck)
         config, keep = self._config, self._config.forgetting
         self.alpha = np.where(has, keep * self.alpha + (1 - keep) * config.prior_inlier + rho, self.alpha)
         self.beta = np.where(has, keep * self.beta + (1 - keep) * config.prior_outlier + 1 - rho, self.beta)
@@ -88,9 +91,12 @@ class TrustEstimator:
         """(N,) responsibility of "inlier" for each reading, and the running noise it is judged against."""
         config = self._config
         has = evidence.fresh & ~np.isnan(evidence.innovation_sq)
-        first = has & np.isnan(self.noise)
-        self.noise = np.where(first, np.maximum(evidence.innovation_sq, 1e-6), self.noise)
-        self.nis = np.where(has, evidence.innovation_sq / self.noise, np.where(evidence.fresh, np.nan, self.nis))
+        is_learning = has & (self._num_judged < NOISE_WARMUP)  # a normal must be known before anything can depart from it
+        self._num_judged += has
+        mean = self.noise + (np.nan_to_num(evidence.innovation_sq) - self.noise) / np.maximum(self._num_judged, 1)
+        self.noise = np.where(is_learning, np.maximum(mean, 1e-6), self.noise)
+        has &= ~is_learning
+        self.nis = np.where(has, evidence.innovation_sq / np.maximum(self.noise, 1e-6), np.where(evidence.fresh, np.nan, self.nis))
         dof = np.minimum(evidence.dims, MAX_DOF)
         ratio = np.where(has, self.nis, 1.0)
         scale = self.scale
@@ -100,46 +106,45 @@ class TrustEstimator:
         odds = (1 - prior) / prior * np.exp(np.clip(log_outlier - log_inlier, -50, 50))
         rho = 1 / (1 + odds)
         rate = (1 - NOISE_FORGETTING) * np.maximum(rho, MIN_NOISE_RATE)
-        rate = np.where(self._num_fresh < 50, np.maximum(rate, 0.1), rate)  # learn the normal quickly at first
         target = np.minimum(evidence.innovation_sq, 9 * self.noise)  # Huber: one spike moves it little
         self.noise = np.where(has & ~self.is_stuck, np.maximum((1 - rate) * self.noise + rate * target, 1e-6), self.noise)
         return rho
 
     def _judge_news(self, evidence: Evidence) -> None:
-        """Has a source stopped carrying news while others still move?"""
-        fresh = evidence.fresh
-        self._num_fresh += fresh
-        self._run = np.where(fresh, np.where(evidence.is_repeat, self._run + 1, 0.0), self._run)
-        repeats, changes = self._repeats
-        rate = repeats / (repeats + changes)
-        odds = rate ** self._run  # of so long a run, if the source were healthy
-        others_move = _any_other(fresh & ~evidence.is_repeat)
-        ratio, threshold = self._self_error_ratio(evidence)
-        is_flat = (ratio < threshold) & (self._run > 0)
-        stuck_now = ((odds < REPEAT_ODDS) | is_flat) & others_move & (self._num_fresh > self._config.stuck_window)
-        moved = fresh & ~evidence.is_repeat
-        self.is_stuck = np.where(moved, False, self.is_stuck | (fresh & stuck_now))
-        learn = fresh & ~self.is_stuck
-        self._repeats = np.where(learn, self._repeats * 0.999, self._repeats)
-        self._repeats[0] += learn & evidence.is_repeat
-        self._repeats[1] += learn & ~evidence.is_repeat
+        """Has a source stopped carrying news while others still move?
 
-    def _self_error_ratio(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) variance of the last self-prediction errors over their long-run level, and its chi-square 1% bound."""
+        Two signs: a run of exact repeats that is improbable for this source, and self-prediction errors too
+        small for it. Both know how the source is when healthy: a counter may stand still for minutes.
+        """
+        fresh, moved = evidence.fresh, evidence.fresh & ~evidence.is_repeat
+        self._num_fresh += fresh
+        ended = np.where(moved, np.minimum(self._run, MAX_RUN), 0.0)  # only a run that ended was a healthy one
+        self._repeats = np.where(moved, 0.999 * self._repeats, self._repeats)
+        self._repeats[0] += ended
+        self._repeats[1] += moved
+        self._run = np.where(fresh, np.where(evidence.is_repeat, self._run + 1, 0.0), self._run)
+        rate = self._repeats[0] / self._repeats.sum(axis=0)
+        is_flat = self._is_too_predictable(evidence) & (self._run > 0)
+        others_move = np.count_nonzero(moved) - moved.astype(int) > 0
+        stuck_now = ((rate**self._run < REPEAT_ODDS) | is_flat) & others_move & (self._num_fresh > self._config.stuck_window)
+        self.is_stuck = np.where(moved, False, self.is_stuck | (fresh & stuck_now))
+
+    def _is_too_predictable(self, evidence: Evidence) -> np.ndarray:
+        """(N,) do the last self-prediction errors fall below their own chi-square 1% bound?
+
+        Degrees of freedom come from the errors' own spread (Satterthwaite): a source that moves in bursts has
+        few, and is not called stuck between two of them.
+        """
         has = evidence.fresh & ~np.isnan(evidence.self_error_sq)
-        size = len(self._self_window)
-        column = np.flatnonzero(has)
+        size, column = len(self._self_window), np.flatnonzero(has)
         self._self_window[self._num_fresh[column] % size, column] = evidence.self_error_sq[column]
-        started = has & np.isnan(self._self_noise)
-        self._self_noise = np.where(started, evidence.self_error_sq, self._self_noise)
-        step = np.where(has & ~self.is_stuck, 1 - NOISE_FORGETTING, 0.0)
         error = np.where(has, evidence.self_error_sq, 0.0)
-        self._self_noise = np.where(np.isnan(self._self_noise), np.nan, (1 - step) * self._self_noise + step * error)
-        is_full = ~np.isnan(self._self_window).any(axis=0)
-        ratio = np.full(len(has), np.inf)
-        level = np.where(self._self_noise > 0, self._self_noise, np.inf)
-        ratio[is_full] = self._self_window[:, is_full].mean(axis=0) / level[is_full]
-        return ratio, _chi2_low(size * np.minimum(evidence.dims, MAX_DOF))
+        step = np.where(has & ~self.is_stuck, np.maximum(1 - NOISE_FORGETTING, 1 / np.maximum(self._num_fresh, 1)), 0.0)
+        self._self_moments += step * (np.stack([error, error**2]) - self._self_moments)
+        mean, square = self._self_moments
+        relative_variance = np.maximum(square / np.maximum(mean**2, 1e-300) - 1, 1e-6)
+        ratio = np.nan_to_num(self._self_window.mean(axis=0), nan=np.inf) / np.maximum(mean, 1e-300)
+        return has & (ratio < _chi2_low(2 * size / relative_variance))
 
     def state(self) -> dict[str, np.ndarray]:
         """What a snapshot keeps."""
@@ -150,16 +155,11 @@ class TrustEstimator:
             setattr(self, name, state[name].copy())
 
 
-_STATE = ("alpha", "beta", "scale_a", "scale_b", "noise", "_repeats")
-
-
-def _any_other(flags: np.ndarray) -> np.ndarray:
-    """(N,) is any source but this one flagged?"""
-    return np.count_nonzero(flags) - flags.astype(int) > 0
+_STATE = ("alpha", "beta", "scale_a", "scale_b", "noise", "_num_judged", "_repeats", "_self_moments")
 
 
 def _chi2_low(dof: np.ndarray) -> np.ndarray:
-    """1% quantile of chi-square over its degrees of freedom (Wilson and Hilferty 1931, within 1% above 24)."""
+    """1% quantile of chi-square over its degrees of freedom (Wilson and Hilferty 1931); 0 where they are too few to tell."""
     h = 2 / (9 * dof)
     return np.maximum(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
 

@@ -1,0 +1,71 @@
+"""Act: one vector for all effectors, each slice through the policy, and what was really done comes back.
+
+Invariant: an effector is called only when a rule allows it; a held one is aborted once, when it is first held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sage.runtime.policy import Policy
+from sage.runtime.report import ActionFacts, State
+from sage.sensors.contract import Effector, SensorError
+
+
+class Acting:
+    """The effectors of a run behind the policy. Action vector (A,) = their values, one after the other."""
+
+    def __init__(self, effectors: Sequence[Effector], policy: Policy) -> None:
+        self._effectors = tuple(effectors)
+        self._policy = policy
+        self._was_held = [True] * len(self._effectors)
+        self.size = sum(effector.spec.size for effector in self._effectors)
+        self.num_faults = 0
+
+    def open(self) -> None:
+        for effector in self._effectors:
+            effector.open()
+
+    def close(self) -> None:
+        for effector in self._effectors:
+            effector.abort()
+            effector.close()
+
+    def hold_all(self) -> None:
+        for effector in self._effectors:
+            effector.abort()
+        self._was_held = [True] * len(self._effectors)
+
+    def act(self, values: np.ndarray, state: State, trust: float, now_ns: int) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
+        """Ask each effector for its slice of `values` (A,); returns what was done (A,), 0 where held, and the facts."""
+        done = np.zeros(self.size, dtype=np.float32)
+        facts = []
+        start = 0
+        for index, effector in enumerate(self._effectors):
+            own = slice(start, start + effector.spec.size)
+            start = own.stop
+            fact = self._act_one(index, effector, values[own], state, trust, now_ns)
+            done[own] = fact.done if fact.done else 0.0
+            facts.append(fact)
+        return done, tuple(facts)
+
+    def _act_one(self, index: int, effector: Effector, asked: np.ndarray, state: State, trust: float, now_ns: int) -> ActionFacts:
+        decision = self._policy.decide(effector.spec, state, trust)
+        name, wanted = effector.spec.name, tuple(asked.tolist())
+        if not decision.is_allowed:
+            if not self._was_held[index]:
+                effector.abort()
+            self._was_held[index] = True
+            return ActionFacts(effector=name, asked=wanted, done=(), decision="deny", reason=decision.reason, is_held=True)
+        try:
+            action = effector.apply(asked, now_ns)
+        except (SensorError, OSError) as error:
+            self.num_faults += 1
+            effector.abort()
+            return ActionFacts(effector=name, asked=wanted, done=(), decision="fault", reason=str(error), is_held=True)
+        self._was_held[index] = action.is_held
+        return ActionFacts(
+            effector=name, asked=wanted, done=action.values, decision="allow", reason=decision.reason, is_held=action.is_held
+        )

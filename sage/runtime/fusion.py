@@ -1,0 +1,112 @@
+"""Fuse: chosen readings become observations, judged against themselves (predictor) and against each other (cross).
+
+The model's share of both is gated by what it has shown to be worth. Invariant: judged before learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.hrm_core.gate import OnlineGate
+from sage.runtime.cross import CrossPredictor
+from sage.runtime.layout import Layout
+from sage.runtime.predictor import Predictor, ScoredListener, Scores
+from sage.runtime.reasoner import Percept
+from sage.runtime.senses import Gathered
+from sage.runtime.trust import Evidence
+
+FIRST_FREEZE_TICK = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """One tick's observations. met (N,) bool: attended and fresh.  percept: for the model.  is_new_scale: the
+    standardisation changed, so that windows must not span this tick.  num_invalid: readings that were not finite."""
+
+    met: np.ndarray
+    scores: Scores
+    percept: Percept
+    estimate: np.ndarray
+    is_judged: np.ndarray
+    is_new_scale: bool
+
+
+class Fusion:
+    """Owns the predictor and the leave-one-out Gaussian, in one standardisation."""
+
+    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
+        self.layout = layout
+        self.predictor = Predictor(layout, on_scored)
+        self.cross = CrossPredictor(layout.offsets)
+        self.level_gate = OnlineGate(layout.num_channels)
+        self._values = np.zeros(layout.num_channels)
+        self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
+
+    def fuse(self, tick: int, gathered: Gathered, chosen: np.ndarray, usable: np.ndarray, age_ns: np.ndarray, weight: np.ndarray, trust: np.ndarray, noise: np.ndarray) -> Fused:
+        """All arrays (N,): chosen and usable bool; weight relative to the most trusted source, 0..1."""
+        met = self._observe(gathered, chosen)
+        scores = self.predictor.meet(met, self._values, gathered.captured_ns)
+        is_new_scale = self._refreeze(tick)
+        z, deltas, skip = self.predictor.standardised()
+        present = usable & (self.predictor.num_readings > 0)
+        others = self.cross.judge(z, trust, present, noise)
+        if met.any():
+            self.cross.update(z, trust, present)
+        percept = Percept(
+            values=z,
+            deltas=deltas,
+            skip=skip,
+            cross=others.estimate,
+            present=present,
+            fresh=met,
+            age_secs=np.where(age_ns >= 0, age_ns * 1e-9, 0.0),
+            weight=weight,
+        )
+        return Fused(met=met, scores=scores, percept=percept, estimate=others.estimate, is_judged=others.is_defined, is_new_scale=is_new_scale)
+
+    def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
+        """(C,) what the others say of every channel; for the audited source, with the model's gated correction `level`.
+
+        Learns the gate from the audited source's reading where it is new.
+        """
+        own = np.arange(self.layout.offsets[audited], self.layout.offsets[audited + 1])
+        estimate = fused.estimate.copy()
+        estimate[own] += self.level_gate.values[own] * level[own]
+        if fused.met[audited] and fused.is_judged[audited]:
+            self.level_gate.update(own, (fused.percept.values - fused.estimate)[own], level[own])
+        return estimate
+
+    def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
+        """What this tick says for or against each source."""
+        square = self.layout.per_source((fused.percept.values - estimate) ** 2) / self.layout.dims
+        return Evidence(
+            fresh=fused.met,
+            innovation_sq=np.where(fused.met & fused.is_judged, square, np.nan),
+            self_error_sq=fused.scores.error,
+            is_repeat=fused.scores.is_repeat,
+            dims=self.layout.dims,
+        )
+
+    def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
+        met = np.zeros(len(chosen), dtype=bool)
+        offsets = self.layout.offsets
+        for source, lease in gathered.leases.items():
+            if chosen[source]:
+                values = self.layout.maps[source](lease.array)
+                if np.isfinite(values).all():
+                    self._values[offsets[source] : offsets[source + 1]] = values
+                    met[source] = True
+                else:
+                    self.num_invalid[source] += 1
+        return met
+
+    def _refreeze(self, tick: int) -> bool:
+        """At ticks 16, 32, 64 and so on: often while little is known, hardly ever later."""
+        if tick < FIRST_FREEZE_TICK or tick & (tick - 1):
+            return False
+        before = self.predictor.frozen_std.copy()
+        self.predictor.freeze_scale()
+        self.cross.rescale(before / self.predictor.frozen_std)
+        return True

@@ -1,0 +1,37 @@
+"""Observers of the loop. One that raises is dropped, logged and counted; it never stops the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from sage.runtime.report import Event, Instrument, SleepReport, TickReport
+
+log = structlog.get_logger("sage.runtime")
+
+
+class Instruments:
+    """Hands every report to every observer still in."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        self._instruments = list(instruments)
+        self.num_dropped = 0
+
+    def on_tick(self, report: TickReport) -> None:
+        self._tell(lambda instrument: instrument.on_tick(report))
+
+    def on_sleep(self, report: SleepReport) -> None:
+        self._tell(lambda instrument: instrument.on_sleep(report))
+
+    def on_event(self, event: Event) -> None:
+        self._tell(lambda instrument: instrument.on_event(event))
+
+    def _tell(self, call: Callable[[Instrument], None]) -> None:
+        for instrument in tuple(self._instruments):
+            try:
+                call(instrument)
+            except Exception as error:  # a plug-in's fault must not become the loop's
+                self._instruments.remove(instrument)
+                self.num_dropped += 1
+                log.error("instrument dropped", instrument=type(instrument).__name__, error=repr(error))

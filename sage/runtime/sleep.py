@@ -1,0 +1,235 @@
+"""H-level consolidation: a copy learns from replay, is examined on what it never saw, and is kept only if better.
+
+One directory is one night: snapshot in (model, replay, examined, job), candidate and report out. The loop
+spawns `sage sleep DIR`, one thread, nice 10; `consolidate(DIR)` is that same code. Killed at any step it
+leaves the old weights. Invariant: what is examined is never replayed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sage.hrm_core.checkpoint import load_model, save_model
+from sage.hrm_core.observation import ObservationModel
+from sage.hrm_core.observation_loss import window_errors, window_loss
+from sage.memory.window import Window
+from sage.memory.window_file import load_windows, save_windows
+from sage.runtime.config import PracticeConfig, SleepConfig
+from sage.runtime.report import NAN, SleepOutcome, SleepReport, to_plain
+
+CONFIDENCE = 0.90
+NUM_BOOTSTRAPS = 2000
+MAX_OLD_LOSS_RISE = 0.01
+JITTER_STD = 0.02  # augmentation: sensor noise of a fiftieth of a deviation
+MAX_GRAD_NORM = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What a sleep works on. is_new: (num_examined,) bool, lived since the last sleep."""
+
+    model: ObservationModel
+    replay: Window
+    examined: Window
+    is_new: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleepPlan:
+    """How to train and judge, as stored in job.json."""
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    burn_in: int
+    num_segments: int
+    mask_probability: float
+    min_examined: int
+    seed: int
+    tick: int
+
+    @classmethod
+    def of(cls, sleep: SleepConfig, practice: PracticeConfig, *, num_segments: int, seed: int, tick: int) -> SleepPlan:
+        return cls(
+            num_steps=sleep.num_steps,
+            batch_size=sleep.batch_size,
+            learning_rate=sleep.learning_rate,
+            burn_in=practice.burn_in_ticks,
+            num_segments=num_segments,
+            mask_probability=practice.mask_probability,
+            min_examined=sleep.min_examined,
+            seed=seed,
+            tick=tick,
+        )
+
+
+def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
+    """Snapshot in. job.json is written last: a directory without it is no job."""
+    directory.mkdir(parents=True, exist_ok=True)
+    save_model(directory / "model.safetensors", night.model)
+    save_windows(directory / "replay.safetensors", night.replay)
+    save_windows(directory / "examined.safetensors", night.examined, {"is_new": night.is_new})
+    _write_json(directory / "job.json", to_plain(plan))
+
+
+def consolidate(directory: Path) -> SleepReport:
+    """Train and examine a candidate; writes candidate.safetensors when it is accepted, and report.json, last.
+
+    Raises FileNotFoundError or ValueError naming the file when the directory is not a job.
+    """
+    plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
+    model, _ = load_model(directory / "model.safetensors")
+    replay, _ = load_windows(directory / "replay.safetensors")
+    examined, extra = load_windows(directory / "examined.safetensors")
+    night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
+    report = sleep_on(night, plan)
+    if report.outcome is SleepOutcome.ACCEPTED:
+        save_model(directory / "candidate.safetensors", night.model)
+    _write_json(directory / "report.json", to_plain(report))
+    return report
+
+
+def main(directory: Path) -> SleepReport:
+    """`sage sleep DIR`: consolidate as a considerate process, one thread at nice 10."""
+    torch.set_num_threads(1)
+    os.nice(10)
+    return consolidate(directory)
+
+
+def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
+    """Train `night.model` in place and judge it against what it was. The caller keeps the original."""
+    started_ns = time.perf_counter_ns()
+    num_examined = count_readings(night.examined, plan.burn_in)
+    num_replayed = len(night.replay)
+    if num_examined < plan.min_examined or num_replayed == 0:
+        reason = f"{num_examined} readings to examine, {num_replayed} experiences to replay; {plan.min_examined} and 1 are needed"
+        return _report(SleepOutcome.SKIPPED, reason, plan, num_replayed, num_examined)
+    before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    num_steps = _train(night.model, night.replay, plan)
+    after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    outcome, reason, numbers = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
+    return _report(
+        outcome,
+        reason,
+        plan,
+        num_replayed,
+        num_examined,
+        num_steps=num_steps,
+        loss_persistence=_mean(before.persistence.numpy()),
+        loss_skip=_mean(before.skip.numpy()),
+        wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
+        **numbers,
+    )
+
+
+def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> tuple[SleepOutcome, str, dict[str, float]]:
+    """Commit only if the gain on new experience is above 0 by paired bootstrap and old experience is not lost.
+
+    before, after: (num_examined,) losses of the same windows, NaN where nothing fresh came.
+    """
+    usable = ~np.isnan(before)
+    if not np.isfinite(after[usable]).all():
+        return SleepOutcome.ROLLED_BACK, "the candidate is not finite", {"loss_before": _mean(before)}
+    new = usable & is_new if (usable & is_new).any() else usable
+    old = usable & ~is_new if (usable & is_new).any() else np.zeros_like(usable)
+    gain, low, high = paired_gain(before[new], after[new], seed)
+    numbers = {
+        "loss_before": _mean(before[new]),
+        "loss_after": _mean(after[new]),
+        "gain": gain,
+        "gain_low": low,
+        "gain_high": high,
+        "loss_old_before": _mean(before[old]),
+        "loss_old_after": _mean(after[old]),
+    }
+    interval = f"{CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
+    if old.any() and numbers["loss_old_after"] > numbers["loss_old_before"] * (1 + MAX_OLD_LOSS_RISE):
+        return SleepOutcome.ROLLED_BACK, f"old experience would be lost; gain on new {interval}", numbers
+    if low > 0:
+        return SleepOutcome.ACCEPTED, f"gain {gain:+.1%}, {interval}", numbers
+    if high < 0:
+        return SleepOutcome.ROLLED_BACK, f"worse: gain {gain:+.1%}, {interval}", numbers
+    return SleepOutcome.UNDECIDED, f"gain {gain:+.1%} not told from 0, {interval}", numbers
+
+
+def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Relative gain 1 - after/before and its interval over resampled windows."""
+    generator = np.random.default_rng(seed)
+    index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
+    sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
+    gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
+    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
+
+
+def count_readings(windows: Window, burn_in: int) -> int:
+    """How many readings an examination would score: fresh ones after the burn-in."""
+    return int(windows.fresh[:, burn_in + 1 :].sum()) if len(windows) else 0
+
+
+def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
+    generator = torch.Generator().manual_seed(plan.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=plan.learning_rate, total_steps=plan.num_steps, pct_start=0.1)
+    model.train()
+    num_steps = 0
+    for _ in range(plan.num_steps):
+        chosen = torch.randint(len(replay), (min(plan.batch_size, len(replay)),), generator=generator)
+        loss, _ = window_loss(
+            model,
+            augment(replay[chosen], generator),
+            burn_in=plan.burn_in,
+            num_segments=plan.num_segments,
+            mask_probability=plan.mask_probability,
+            generator=generator,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        if torch.isfinite(norm):  # sync: a bad step must not be taken
+            optimizer.step()
+            num_steps += 1
+        schedule.step()
+    model.eval()
+    return num_steps
+
+
+def augment(windows: Window, generator: torch.Generator) -> Window:
+    """What the sensors might as well have delivered: the same windows under slight sensor noise.
+
+    Dropout of whole sources is drawn in the loss. Noise moves values and deltas alike, so that a
+    window stays consistent with itself.
+    """
+    noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD
+    step = torch.cat([torch.zeros_like(noise[:, :1]), noise[:, 1:] - noise[:, :-1]], dim=1)
+    return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
+
+
+def _report(outcome: SleepOutcome, reason: str, plan: SleepPlan, num_replayed: int, num_examined: int, **numbers: float) -> SleepReport:
+    fields = {"num_steps": 0} | numbers
+    return SleepReport(outcome=outcome, reason=reason, tick=plan.tick, num_replayed=num_replayed, num_examined=num_examined, **fields)
+
+
+def _mean(values: np.ndarray) -> float:
+    usable = values[~np.isnan(values)]
+    return float(usable.mean()) if len(usable) else NAN
+
+
+def _write_json(path: Path, content: object) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def read_report(path: Path) -> SleepReport:
+    """report.json as a SleepReport; null is NaN again."""
+    fields = {name: math.nan if value is None else value for name, value in json.loads(path.read_text()).items()}
+    return SleepReport(**(fields | {"outcome": SleepOutcome(fields["outcome"])}))
