@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.memory.context_shares import ContextShares
 from sage.memory.store_state import StoreState
 
 #: Inverse temperature of the softmax read: a match 0.05 better in cosine weighs e times as much.
@@ -24,7 +25,7 @@ class Recalled:
     value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
     similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the trust its
     matches were written with.  age_ns: of the best match, -1 without one.  num_hits: matches that were read.
-    queried_ns: when.  sequence: the store's count of queries.
+    queried_ns: when, on the clock the query was stamped with.  sequence: the store's count of queries.
     """
 
     value: np.ndarray
@@ -70,8 +71,7 @@ class RecallStore:
         self._hits = np.zeros(capacity, np.int64)
         self._num_merged = np.zeros(capacity, np.int64)
         self._times_ns = np.zeros(capacity, np.int64)
-        self._contexts = np.zeros(capacity, np.int64)
-        self._num_used = 0
+        self._shares = ContextShares(capacity)
         self._last_recalled: Recalled | None = None
 
     @property
@@ -80,7 +80,7 @@ class RecallStore:
         return self._last_recalled
 
     def __len__(self) -> int:
-        return self._num_used
+        return len(self._shares)
 
     @property
     def num_bytes(self) -> int:
@@ -89,12 +89,12 @@ class RecallStore:
     @property
     def num_hits(self) -> int:
         """Times an entry now here was read."""
-        return int(self._hits[: self._num_used].sum())
+        return int(self._hits[: len(self)].sum())
 
     @property
     def contexts(self) -> np.ndarray:
         """Context of each entry, a view."""
-        return self._contexts[: self._num_used]
+        return self._shares.contexts
 
     def write(self, key: np.ndarray, value: np.ndarray, *, salience: float, trust: float, time_ns: int, context: int) -> bool:
         """Keep (key (key_dim,), value (value_dim,)), by merging it where its like is known; False when it was not kept.
@@ -118,7 +118,7 @@ class RecallStore:
         self._hits[slot] = 0
         self._num_merged[slot] = 1
         self._times_ns[slot] = time_ns
-        self._contexts[slot] = context
+        self._shares.move(slot, context)
         return True
 
     def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
@@ -127,7 +127,7 @@ class RecallStore:
         An empty store, or a query without direction, gives an explicit empty: num_hits 0.
         """
         self.num_queries += 1
-        unit = _unit(query) if self._num_used else None
+        unit = _unit(query) if len(self) else None
         self._last_recalled = self._nothing(time_ns) if unit is None else self._read(unit, time_ns, k)
         return self._last_recalled
 
@@ -136,12 +136,12 @@ class RecallStore:
         unit = _unit(query)
         if unit is None:
             return float("nan")
-        if self._num_used == 0:
+        if len(self) == 0:
             return 1.0
-        return 1.0 - min(max(float((self._keys[: self._num_used] @ unit).max()), 0.0), 1.0)
+        return 1.0 - min(max(float((self._keys[: len(self)] @ unit).max()), 0.0), 1.0)
 
     def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
-        similarities = self._keys[: self._num_used] @ unit  # (n,)
+        similarities = self._keys[: len(self)] @ unit  # (n,)
         best = self._best(similarities, k)  # (k,)
         matches = similarities[best]
         top = int(matches.argmax())
@@ -152,7 +152,7 @@ class RecallStore:
         return Recalled(
             value=read[:-1],
             confidence=min(max(similarity, 0.0), 1.0) * float(read[-1]),
-            age_ns=time_ns - int(self._times_ns[best[top]]),
+            age_ns=max(time_ns - int(self._times_ns[best[top]]), 0),
             similarity=similarity,
             num_hits=len(best),
             queried_ns=time_ns,
@@ -171,14 +171,14 @@ class RecallStore:
         )
 
     def _best(self, similarities: np.ndarray, k: int) -> np.ndarray:
-        if k >= self._num_used:
-            return np.arange(self._num_used)
-        return np.argpartition(similarities, self._num_used - k)[self._num_used - k :]
+        if k >= len(self):
+            return np.arange(len(self))
+        return np.argpartition(similarities, len(self) - k)[len(self) - k :]
 
     def _twin_of(self, unit: np.ndarray, context: int) -> int | None:
-        if self._num_used == 0:
+        if len(self) == 0:
             return None
-        similarities = np.where(self.contexts == context, self._keys[: self._num_used] @ unit, -1.0)
+        similarities = np.where(self.contexts == context, self._keys[: len(self)] @ unit, -1.0)
         twin = int(similarities.argmax())
         return twin if similarities[twin] > self._merge_similarity else None
 
@@ -194,26 +194,14 @@ class RecallStore:
         self._times_ns[slot] = max(int(self._times_ns[slot]), time_ns)
 
     def _slot_for(self, salience: float, time_ns: int, context: int) -> int | None:
-        """A free slot; else that of the least worth, among the largest context's if this one is below its equal share."""
-        if self._num_used < self.capacity:
-            self._num_used += 1
-            return self._num_used - 1
-        labels, counts = np.unique(self._contexts, return_counts=True)
-        num_own = int(counts[labels == context].sum())
-        quota = self.capacity // (len(labels) + (num_own == 0))
-        largest = int(counts.argmax())
-        if num_own < quota and counts[largest] > max(num_own, 1):
-            return self._least_worth(self._contexts == labels[largest], time_ns)[0]
-        rivals = self._contexts == context if num_own else np.ones(self.capacity, bool)
-        slot, worth = self._least_worth(rivals, time_ns)
-        return slot if salience > worth else None
-
-    def _least_worth(self, is_candidate: np.ndarray, time_ns: int) -> tuple[int, float]:
-        """Slot and worth, salience / (1 + age / half-life), of the first to go."""
+        """A free slot; else that of the least worth, salience / (1 + age / half-life), among the rivals of this context."""
+        if len(self) < self.capacity:
+            return len(self)
+        is_rival, must_yield = self._shares.rivals(context)
         age = np.maximum(time_ns - self._times_ns, 0) / self._half_life_ns
-        worth = np.where(is_candidate, self._salience / (1.0 + age), np.inf)
+        worth = np.where(is_rival, self._salience / (1.0 + age), np.inf)
         slot = int(worth.argmin())
-        return slot, float(worth[slot])
+        return slot if must_yield or salience > worth[slot] else None
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -223,21 +211,20 @@ class RecallStore:
             "hits": self._hits,
             "num_merged": self._num_merged,
             "times_ns": self._times_ns,
-            "contexts": self._contexts,
         }
 
     def state(self) -> StoreState:
         return StoreState(
             geometry={"capacity": self.capacity, "key_dim": self._keys.shape[1], "value_dim": self.value_dim},
-            scalars={"num_used": self._num_used, "num_queries": self.num_queries},
-            arrays={name: array[: self._num_used] for name, array in self._arrays().items()},
+            scalars={"num_queries": self.num_queries},
+            arrays={"contexts": self.contexts, **{name: array[: len(self)] for name, array in self._arrays().items()}},
         )
 
     def restore(self, state: StoreState) -> None:
-        self._num_used = int(state.scalars["num_used"])
+        self._shares.load(state.arrays["contexts"])
         self.num_queries = int(state.scalars["num_queries"])
         for name, array in self._arrays().items():
-            array[: self._num_used] = state.arrays[name]
+            array[: len(self)] = state.arrays[name]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:

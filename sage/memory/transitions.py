@@ -5,13 +5,14 @@ Invariant: a window never spans a break (a carry reset, a weight swap, a missing
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sage.memory.window import Window
+from sage.memory.window import Window, WindowShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,9 @@ class TransitionRing:
             )
         self.capacity = -(-capacity // carry_every) * carry_every
         self.carry_every = carry_every
+        self._shape = WindowShape(
+            num_channels=num_channels, num_sources=num_sources, num_actions=num_actions, carry_shape=carry_shape, length=1
+        )
         sizes = (*[num_channels] * 4, *[num_sources] * 4, num_actions, 1)
         ends = np.cumsum(sizes)
         self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
@@ -83,6 +87,10 @@ class TransitionRing:
     def __len__(self) -> int:
         """Frames held."""
         return min(self._num_seen, self.capacity)
+
+    def window_shape(self, length: int) -> WindowShape:
+        """Sizes of this ring's windows, for the stores that keep them."""
+        return dataclasses.replace(self._shape, length=length)
 
     def append(self, frame: Frame, z_H: Tensor, z_L: Tensor) -> None:
         """Keep one tick. z_H, z_L: (S, D) or (1, S, D), the carry as it was before this frame was reasoned on.

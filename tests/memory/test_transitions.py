@@ -84,9 +84,7 @@ def test_a_missing_tick_is_a_break_by_itself(ring: TransitionRing, tick_into: Ap
     carry_every=st.integers(1, 4),
     length=st.integers(1, 9),
 )
-def test_windows_never_span_a_break(
-    tick_into: Append, lengths: list[int], capacity: int, carry_every: int, length: int
-) -> None:
+def test_windows_never_span_a_break(tick_into: Append, lengths: list[int], capacity: int, carry_every: int, length: int) -> None:
     ring, tick, run_of_tick = TransitionRing(capacity, 3, 2, 1, (2, 4), carry_every), 0, {}
     for run, num_ticks in enumerate(lengths):
         for _ in range(num_ticks):
