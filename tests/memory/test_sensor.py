@@ -1,0 +1,88 @@
+"""Memory is a source: one answer, one reading, stamped with the time of its query."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sage.mailbox.clock import ManualClock
+from sage.memory.recall import RecallStore
+from sage.memory.sensor import DEFAULT_SIZE, MemoryConfig, MemorySensor, Recalls
+from sage.sensors.contract import Sensor, SensorContext, SensorError, SensorUnavailable
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_000)
+
+
+@pytest.fixture
+def memory() -> RecallStore:
+    store = RecallStore(4, 3, 2)
+    store.write(np.array([1.0, 0, 0]), np.array([5.0, 7.0]), salience=0.5, trust=0.5, time_ns=0, context=0)
+    return store
+
+
+@pytest.fixture
+def sensor(clock: ManualClock, memory: RecallStore) -> MemorySensor:
+    config = MemoryConfig(lineage=("camera", "host"))
+    sensor = MemorySensor(config, SensorContext(clock=clock, epoch_ns=0, memory=memory))
+    sensor.open()
+    return sensor
+
+
+def test_its_spec_is_known_before_it_opens(clock: ManualClock, memory: RecallStore) -> None:
+    spec = MemorySensor(MemoryConfig(lineage=("camera",)), SensorContext(clock=clock, epoch_ns=0, memory=memory)).spec
+    assert (spec.name, spec.modality, spec.tensor.shape, spec.is_bounded) == ("memory", "temporal", (2,), True)
+    assert spec.lineage == ("camera",)
+
+
+def test_it_is_a_sensor_and_a_store_is_what_it_reads(sensor: MemorySensor, memory: RecallStore) -> None:
+    assert isinstance(sensor, Sensor)
+    assert isinstance(memory, Recalls)
+
+
+def test_an_answer_is_read_once(sensor: MemorySensor, memory: RecallStore, clock: ManualClock) -> None:
+    out = np.zeros(2, np.float32)
+    assert sensor.read_into(out) is None
+    memory.recall(np.array([2.0, 0, 0]), time_ns=900)
+    reading = sensor.read_into(out)
+    assert reading is not None
+    assert out.tolist() == [5.0, 7.0]
+    assert (reading.captured_ns, reading.received_ns, reading.sequence) == (900, 1_000, 0)
+    assert reading.confidence == pytest.approx(0.5)
+    assert sensor.read_into(out) is None
+    memory.recall(np.array([2.0, 0, 0]), time_ns=950)
+    again = sensor.read_into(out)
+    assert again is not None
+    assert again.sequence == 1
+
+
+def test_an_answer_that_found_nothing_is_no_reading(clock: ManualClock) -> None:
+    memory = RecallStore(4, 3, 2)
+    sensor = MemorySensor(MemoryConfig(), SensorContext(clock=clock, epoch_ns=0, memory=memory))
+    sensor.open()
+    memory.recall(np.ones(3), time_ns=900)
+    out = np.full(2, -1.0, np.float32)
+    assert sensor.read_into(out) is None
+    assert out.tolist() == [-1.0, -1.0]
+
+
+def test_a_run_without_memory_says_so_when_it_opens(clock: ManualClock) -> None:
+    sensor = MemorySensor(MemoryConfig(), SensorContext(clock=clock, epoch_ns=0))
+    assert sensor.spec.tensor.shape == (DEFAULT_SIZE,)
+    with pytest.raises(SensorUnavailable, match="no memory"):
+        sensor.open()
+    sensor.close()
+
+
+def test_a_size_that_the_memory_does_not_have_is_refused(clock: ManualClock, memory: RecallStore) -> None:
+    with pytest.raises(ValueError, match="size"):
+        MemorySensor(MemoryConfig(size=3), SensorContext(clock=clock, epoch_ns=0, memory=memory))
+
+
+def test_reading_while_closed_is_an_error(sensor: MemorySensor) -> None:
+    sensor.close()
+    sensor.close()
+    with pytest.raises(SensorError, match="closed"):
+        sensor.read_into(np.zeros(2, np.float32))
