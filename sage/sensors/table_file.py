@@ -7,6 +7,7 @@ it cannot read is one SensorUnavailable that names the file, the place in it and
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +66,21 @@ def _read_csv(path: Path, key: str | None, wanted: _Wanted) -> Table:
         header = [name.strip() for name in next(csv.reader(file), [])]
     names = wanted.among(header)
     places = [header.index(name) for name in names]
-    try:
-        values = np.loadtxt(
-            path, delimiter=",", skiprows=1, usecols=places, ndmin=2, quotechar='"', comments=None, encoding="utf-8-sig"
-        )
-    except ValueError:
-        # Slower, and reads a cell that is empty or no number as NaN, so that it can be named by row and column.
-        values = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=places, comments="\0", encoding="utf-8-sig")
-        values = values.reshape(-1, len(places))
-    return Table(columns=tuple(names), values=values)
+    return Table(columns=tuple(names), values=_csv_values(path, places))
+
+
+def _csv_values(path: Path, places: list[int]) -> np.ndarray:
+    """(N, len(places)) float64."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a file with no rows, which load_table says better
+        try:
+            return np.loadtxt(
+                path, delimiter=",", skiprows=1, usecols=places, ndmin=2, quotechar='"', comments=None, encoding="utf-8-sig"
+            )
+        except ValueError:
+            # Slower, and reads a cell that is empty or no number as NaN, so that it can be named by row and column.
+            values = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=places, comments="\0", encoding="utf-8-sig")
+            return np.asarray(values.reshape(-1, len(places)))
 
 
 def _read_npz(path: Path, key: str | None, wanted: _Wanted) -> Table:
