@@ -35,6 +35,7 @@ app.add_typer(store.app, name="store")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
 
+_INTERRUPTED = 130
 #: The base of every fault in what was typed. Typer has moved it between modules; its public subclass has not moved.
 _TypedWrong: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -80,12 +81,13 @@ def invoke(arguments: Sequence[str]) -> int:
     except _TypedWrong as error:
         return _refuse(_explain(error))
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("sage: interrupted", err=True)
-        return 130
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`sage ... | head`); stop the interpreter's own flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code == _INTERRUPTED:
+        typer.echo("sage: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 

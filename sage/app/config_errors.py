@@ -28,7 +28,7 @@ def explain(
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     path = (*prefix, *first["loc"])
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{document.where(path)}: {key_path(path, document)}{_fault(first, model, known)}{more}"
+    return f"{document.where(path)}: {key_path(path, document)}{_fault(first, model, known, key_path(path[:-1], document))}{more}"
 
 
 def key_path(path: KeyPath, document: YamlDocument) -> str:
@@ -42,11 +42,12 @@ def key_path(path: KeyPath, document: YamlDocument) -> str:
     return ".".join(parts)
 
 
-def _fault(fault: ErrorDetails, model: type[BaseModel], known: Iterable[str]) -> str:
+def _fault(fault: ErrorDetails, model: type[BaseModel], known: Iterable[str], parent: str) -> str:
     if fault["type"] == "extra_forbidden":
         owner = _model_at(model, fault["loc"][:-1])
         beside = known if len(fault["loc"]) == 1 else ()
-        return f": unknown key; {nearest(str(fault['loc'][-1]), {*(owner.model_fields if owner else ()), *beside})}"
+        names = {*(owner.model_fields if owner else ()), *beside}
+        return f": unknown key; {nearest(str(fault['loc'][-1]), names, prefix=f'{parent}.' if parent else '')}"
     if fault["type"] == "missing":
         return ": missing: give it a value"
     if fault["type"] in ("value_error", "assertion_error"):

@@ -139,17 +139,13 @@ def _room(topic: str, free_bytes: int, least_bytes: int, what: str) -> Finding:
 
 
 def _examine_sensors() -> tuple[Finding, ...]:
-    """Which kinds load, and which the default run's sensors find here."""
-    from sage.app.registry import plugins, resolve
+    """Which kinds load. Whether a device answers is for `sage config check` and `sage sensors check`."""
+    from sage.app.sensor_kinds import describe_kinds
 
-    findings = []
-    for kind, plugin in plugins("sensors").items():
-        try:
-            resolve("sensors", kind)
-            findings.append(Finding(topic=f"sensor {kind}", found="ready", why=plugin.origin))
-        except UserError as error:
-            findings.append(Finding(topic=f"sensor {kind}", found="unusable", why=str(error)))
-    return tuple(findings)
+    return tuple(
+        Finding(topic=f"sensor {kind.kind}", found="ready" if kind.is_usable else "unusable", why=kind.about)
+        for kind in describe_kinds()
+    )
 
 
 def _examine_extras() -> tuple[Finding, ...]:

@@ -19,10 +19,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the nearest known one, or all of them where none is near."""
+def nearest(given: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The remedy for a misspelt name: the nearest known one (behind `prefix`), or all of them where none is near."""
     names = sorted(known)
     close = get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {prefix}{close[0]}?"
     return f"give one of {', '.join(names)}" if names else "there is none"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sage.app.config_errors import explain
 from sage.app.errors import UserError
 from sage.app.overrides import apply_overrides
-from sage.app.registry import plugins, resolve
+from sage.app.registry import Plugin, plugins, resolve
 from sage.app.yaml_file import YamlDocument
 
 if TYPE_CHECKING:
@@ -24,28 +24,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindDescription:
-    """keys: those of its configuration, without the ones every sensor has."""
+    """about: what it senses, or why it cannot be imported.  keys: of its configuration, less those every sensor has."""
 
     kind: str
     origin: str
     about: str
+    is_usable: bool = True
     keys: tuple[str, ...] = ()
 
 
 def describe_kinds() -> tuple[KindDescription, ...]:
     """All kinds of sensors, by name."""
+    return tuple(_describe(plugin) for plugin in plugins("sensors").values())
+
+
+def _describe(plugin: Plugin) -> KindDescription:
     from sage.sensors.config import SensorConfig
 
-    found = []
-    for kind, plugin in plugins("sensors").items():
-        try:
-            sensor = resolve("sensors", kind)
-        except UserError as error:
-            found.append(KindDescription(kind=kind, origin=plugin.origin, about=str(error)))
-            continue
-        keys = tuple(key for key in sensor.Config.model_fields if key not in SensorConfig.model_fields)
-        found.append(KindDescription(kind=kind, origin=plugin.origin, about=_about(sensor), keys=keys))
-    return tuple(found)
+    try:
+        sensor = resolve("sensors", plugin.kind)
+    except UserError as error:
+        return KindDescription(kind=plugin.kind, origin=plugin.origin, about=str(error), is_usable=False)
+    keys = tuple(key for key in sensor.Config.model_fields if key not in SensorConfig.model_fields)
+    return KindDescription(kind=plugin.kind, origin=plugin.origin, about=_about(sensor), keys=keys)
 
 
 def _about(sensor: type) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from sage.app.errors import UserError
 
+#: The metrics store's file in a state directory.
+STORE_NAME = "store.sqlite"
+
 
 def default_state_dir() -> Path:
     """The platform's place for what a user's programs keep, e.g. ~/.local/state/sage."""

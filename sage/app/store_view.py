@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from sage.app.state_dir import default_state_dir
+from sage.app.state_dir import STORE_NAME, default_state_dir
 from sage.app.store import MetricsStore
 
 if TYPE_CHECKING:
@@ -37,5 +37,6 @@ def render_sessions(sessions: Sequence[SessionRecord], inspection: StoreInspecti
         table.add_row(session.id, started, seconds, *counts, ", ".join(session.sources), session.config_hash)
     console = Console()
     console.print(table)
-    rows = f"{inspection.num_ticks} ticks in {inspection.num_rows} rows, {inspection.num_sleeps} sleeps, {inspection.num_events} events"
-    console.print(f"{inspection.path}: {inspection.num_bytes / (1 << 20):.1f} MiB, {rows}", soft_wrap=True)
+    ticks = f"{inspection.num_ticks} ticks in {inspection.num_rows} rows"
+    rest = f"{inspection.num_sleeps} sleeps, {inspection.num_events} events"
+    console.print(f"{inspection.path}: {inspection.num_bytes / (1 << 20):.1f} MiB, {ticks}, {rest}", soft_wrap=True)

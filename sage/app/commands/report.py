@@ -9,16 +9,11 @@ import typer
 
 from sage.app.commands.options import StateDirOption
 
+SessionArgument = Annotated[str | None, typer.Argument(metavar="SESSION", help="Its id; the last one by default.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page.")]
 
-def report(
-    session: Annotated[
-        str | None, typer.Argument(metavar="SESSION", help="Its id, or the start of it; the last one by default.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write; beside the store by default.")
-    ] = None,
-    state_dir: StateDirOption = None,
-) -> None:
+
+def report(session: SessionArgument = None, out: OutOption = None, state_dir: StateDirOption = None) -> None:
     """Write one self-contained HTML page with the plots of a session."""
     from sage.app.report import write_report
     from sage.app.state_dir import default_state_dir

@@ -43,9 +43,19 @@ def new(
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a small package with a sensor of your own that passes the conformance kit."""
-    from sage.app.sensor_package import write_package
+    from sage.app.errors import UserError
+    from sage.app.registry import plugins
+    from sage.sensors.scaffold import write_package
 
-    folder = write_package(name, into)
+    if name in plugins("sensors"):
+        raise UserError(f"sensors new {name}: there is a kind of that name ({plugins('sensors')[name].origin}): choose another")
+    folder = into / f"sage-sensor-{name.replace('_', '-')}"
+    try:
+        write_package(name, folder)
+    except (ValueError, FileExistsError) as error:
+        raise UserError(f"sensors new {name}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{folder}: {(error.strerror or str(error)).lower()}: give a place that can be written to") from None
     typer.echo(f"{folder}: pip install -e {folder}, then: sage sensors check {name}")
 
 
