@@ -55,7 +55,8 @@ def record_kind(kind: str, overrides: Sequence[str], *, seconds: float, out: Pat
         )
     table = np.array(rows, dtype=np.float64)  # (N, 1 + C)
     try:
-        np.savez_compressed(out, **{sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)})
+        arrays: dict[str, Any] = {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)}
+        np.savez_compressed(out, **arrays)
     except OSError as error:
         raise UserError(f"--out {out}: {(error.strerror or str(error)).lower()}: give a place that can be written to") from error
     return Recording(name=sensor.spec.name, num_readings=len(rows), num_channels=len(columns) - 1)

@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's numbers and without aliases, which can make a small file endless."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "an alias (*), which is not read here; write the value out", mark)
         return super().compose_node(parent, index)
@@ -86,12 +86,12 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str] = os.environ) 
             raise UserError(f"{source}:{_line(node)}: a {_shape(node)} at the top: give keys with values")
         document = YamlDocument(data={}, source=source)
         _note_lines(node, (), document)
-        document.data.update(_expand(loader.construct_document(node), (), document, environ))  # type: ignore[no-untyped-call]
+        document.data.update(_expand(loader.construct_document(node), (), document, environ))
         return document
     except yaml.YAMLError as error:
         raise UserError(_explain(error, source)) from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def parse_value(text: str) -> Any:
@@ -102,7 +102,7 @@ def parse_value(text: str) -> Any:
     except yaml.YAMLError:
         raise UserError(f"{text!r}: not a YAML value: quote it, e.g. 'key=\"text\"'") from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def _note_lines(node: yaml.Node, path: KeyPath, document: YamlDocument) -> None:
@@ -159,4 +159,6 @@ def _line(node: yaml.Node) -> int:
 
 
 def _shape(node: yaml.Node) -> str:
-    return {"mapping": "mapping", "sequence": "list"}.get(node.id, "single value")
+    if isinstance(node, yaml.MappingNode):
+        return "mapping"
+    return "list" if isinstance(node, yaml.SequenceNode) else "single value"
