@@ -1,0 +1,40 @@
+"""A tensor from outside, checked at the edge, as an array whose bytes can be copied.
+
+Invariant: imports no torch; whoever gives a torch tensor has imported it already.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.slot import numpy_dtype
+from sage.mailbox.tensor_spec import ITEM_BYTES
+
+
+def as_array(tensor: Any) -> tuple[np.ndarray, str]:
+    """(array, dtype name) of an array or a torch tensor; bfloat16 and float8 as arrays of their bits.
+
+    ValueError for other types, unknown dtypes and negative strides.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(tensor, torch.Tensor):
+        return _from_torch(torch, tensor)
+    if not isinstance(tensor, np.ndarray):
+        raise ValueError(f"a {type(tensor).__name__} cannot be sent: give a numpy array or a torch tensor")  # noqa: TRY004
+    if tensor.dtype.name not in ITEM_BYTES or not tensor.dtype.isnative:
+        raise ValueError(f"dtype is {tensor.dtype}: give one of {', '.join(sorted(ITEM_BYTES))} in this machine's byte order")
+    if any(stride < 0 for stride in tensor.strides):
+        raise ValueError("the array has negative strides: send np.ascontiguousarray(array)")
+    return tensor, tensor.dtype.name
+
+
+def _from_torch(torch: Any, tensor: Any) -> tuple[np.ndarray, str]:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in ITEM_BYTES:
+        raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
+    tensor = tensor.detach().cpu()  # sync: send is a copy to host memory
+    bits = numpy_dtype(dtype).name
+    return (tensor if bits == dtype else tensor.view(getattr(torch, bits))).numpy(), dtype

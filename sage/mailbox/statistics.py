@@ -1,0 +1,107 @@
+"""What a mailbox counted, as frozen snapshots.
+
+Invariant: a snapshot is consistent (taken under the mailbox's lock) and never changes afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from sage.mailbox.histogram import Percentiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionStatistics:
+    """One cursor: a subscriber's own, or a group's.  lag: records it has yet to see.  lost: exact, so far."""
+
+    name: str
+    num_members: int
+    popped: int
+    lost: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeripheralStatistics:
+    """refused: pushes that a lossless ring had no room for.  push_to_pop: of the oldest record of each pop.
+
+    depth: lag of the slowest cursor, high_water: its greatest at a push; both at most capacity.
+    """
+
+    name: str
+    mode: str
+    capacity: int
+    record_bytes: int
+    pushed: int
+    popped: int
+    refused: int
+    lost: int
+    bytes_copied: int
+    depth: int
+    high_water: int
+    push_to_pop: Percentiles
+    subscriptions: tuple[SubscriptionStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCounts:
+    """Messages that nobody received and loans that were not given, by reason.
+
+    oldest, least_trusted: dropped by policy for a newer one.  newest: a loan refused because no slot was free.
+    quota: a loan refused because its producer held its share.  expired: older than its TTL.
+    superseded: passed over by receive(newest=True).  stale: published after its slot was taken back.
+    closed: never received before the mailbox closed.
+    """
+
+    oldest: int = 0
+    newest: int = 0
+    least_trusted: int = 0
+    quota: int = 0
+    expired: int = 0
+    superseded: int = 0
+    stale: int = 0
+    closed: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerStatistics:
+    """held: slots that this producer's loans and messages occupy now."""
+
+    producer: int
+    pushed: int
+    held: int
+    drops: DropCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FocusStatistics:
+    """bytes_copied stays 0 while every tensor is loaned, published and leased; bytes_referenced counts those.
+
+    depth: messages waiting, high_water: its greatest.  leaks: slots held by views after their release, now;
+    leaks_total: how often that happened.  orphans: loans and leases dropped without an end, or reclaimed.
+    popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed).
+    """
+
+    name: str
+    policy: str
+    slots: int
+    slot_bytes: int
+    free: int
+    pushed: int
+    popped: int
+    bytes_copied: int
+    bytes_referenced: int
+    depth: int
+    high_water: int
+    leaks: int
+    leaks_total: int
+    orphans: int
+    drops: DropCounts
+    producers: tuple[ProducerStatistics, ...]
+    holders: tuple[str, ...]
+    push_to_pop: Percentiles
+    borrow: Percentiles
