@@ -6,7 +6,6 @@ Invariant: which block is examined depends on the seed and the time alone, so wa
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -58,14 +57,6 @@ class BlockSchedule:
         return offset == int.from_bytes(digest, "big") % self._run_length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """Held-out windows.  is_new: (B,) bool, lived since the last sleep."""
-
-    windows: Window
-    is_new: np.ndarray
-
-
 class ExaminationStore:
     """Held-out windows: up to half the capacity since the last sleep (new), the rest from all nights before (old).
 
@@ -112,11 +103,13 @@ class ExaminationStore:
         self._keys[slot], self._is_new[slot], self._times_ns[slot] = key, True, time_ns
         return True
 
-    def all(self) -> Examined:
-        """Every window held (B may be 0), oldest first, copied."""
-        slots = np.flatnonzero(self._is_used())
-        slots = slots[np.argsort(self._times_ns[slots], kind="stable")]
-        return Examined(windows=self._slots.gather(slots), is_new=self._is_new[slots])
+    def new(self) -> Window | None:
+        """What was examined since the last sleep, oldest first, copied; None when nothing was."""
+        return self._gather(self._is_new)
+
+    def old(self) -> Window | None:
+        """What was examined before the last sleep, oldest first, copied; None when nothing was."""
+        return self._gather(self._is_used() & ~self._is_new)
 
     def mark_slept(self) -> None:
         """A sleep ended: what was new is old, and the old half keeps its largest keys."""
@@ -134,6 +127,20 @@ class ExaminationStore:
 
     def _is_used(self) -> np.ndarray:
         return self._keys > -np.inf
+
+    def _gather(self, is_wanted: np.ndarray) -> Window | None:
+        slots = np.flatnonzero(is_wanted)
+        return self._slots.gather(slots[np.argsort(self._times_ns[slots], kind="stable")]) if slots.size else None
+
+    @property
+    def times_ns(self) -> np.ndarray:
+        """Time of each window held."""
+        times_ns: np.ndarray = self._times_ns[self._is_used()]
+        return times_ns
+
+    def shift_times(self, by_ns: int) -> None:
+        """Move the past on the time axis, when a new run counts from its own start."""
+        self._times_ns += by_ns
 
     def state(self) -> StoreState:
         num_slots = int(np.flatnonzero(self._is_used()).max(initial=-1)) + 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from sage.memory.examination import BlockSchedule, ExaminationStore, Role
 from sage.memory.recall import Recalled, RecallStore
 from sage.memory.replay import ReplayStore, replay_weight
+from sage.memory.snapshot import load_memory, save_memory
 from sage.memory.store_state import Snapshotted
 from sage.memory.window import Window, WindowShape
 
@@ -24,7 +26,7 @@ class Experience:
 
     window: the stretch of ticks (B = 1), None when it cannot be replayed.  key (key_dim,), value (value_dim,): what
     to recall it by and as.  surprise, salience, trust: 0..1, NaN where unknown.  context: a small number for the
-    situation, e.g. the state or a cluster.  time_ns: its end, on the run's clock.
+    situation, e.g. the state or a cluster.  time_ns: its end, since the run's epoch, as the window's start_time_ns is.
     """
 
     window: Window | None
@@ -132,6 +134,21 @@ class HMemory:
     def mark_slept(self) -> None:
         """A sleep ended, however it ended: what was examined before it is old from now on."""
         self.examination.mark_slept()
+
+    def save(self, path: Path) -> int:
+        """Write the three stores, whole or not at all; returns the file's bytes. OSError when the disk refuses."""
+        return save_memory(path, self.stores)
+
+    def load(self, path: Path, *, set_aside: bool = False) -> None:
+        """Take back what `save` wrote, or raise as load_memory does and change nothing.
+
+        A new run counts time from its own epoch: what was lived before it moves to before 0, and keeps its order.
+        """
+        load_memory(path, self.stores, set_aside=set_aside)
+        timed = (self.replay, self.examination, self.recall_store)
+        newest_ns = max((int(store.times_ns.max()) for store in timed if store.times_ns.size), default=0)
+        for store in timed:
+            store.shift_times(-newest_ns)
 
     def statistics(self) -> HMemoryStatistics:
         num_new = self.examination.num_new

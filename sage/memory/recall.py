@@ -25,7 +25,7 @@ class Recalled:
     value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
     similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the trust its
     matches were written with.  age_ns: of the best match, -1 without one.  num_hits: matches that were read.
-    queried_ns: when, on the clock the query was stamped with.  sequence: the store's count of queries.
+    queried_ns: when, since the run's epoch.  sequence: the store's count of queries.
     """
 
     value: np.ndarray
@@ -99,7 +99,8 @@ class RecallStore:
     def write(self, key: np.ndarray, value: np.ndarray, *, salience: float, trust: float, time_ns: int, context: int) -> bool:
         """Keep (key (key_dim,), value (value_dim,)), by merging it where its like is known; False when it was not kept.
 
-        salience, trust: 0..1.  time_ns: now.  A key or value that is not finite, or a key of length 0, is not kept.
+        salience, trust: 0..1.  time_ns: now, since the run's epoch.  A key or value that is not finite, or a key of
+        length 0, is not kept.
         """
         unit = _unit(key)
         if unit is None or not np.isfinite(value).all():
@@ -202,6 +203,15 @@ class RecallStore:
         worth = np.where(is_rival, self._salience / (1.0 + age), np.inf)
         slot = int(worth.argmin())
         return slot if must_yield or salience > worth[slot] else None
+
+    @property
+    def times_ns(self) -> np.ndarray:
+        """Time of each entry, a view."""
+        return self._times_ns[: len(self)]
+
+    def shift_times(self, by_ns: int) -> None:
+        """Move the past on the time axis, when a new run counts from its own start."""
+        self._times_ns += by_ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {

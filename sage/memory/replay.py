@@ -82,9 +82,13 @@ class ReplayStore:
         turns = (by_context[order[i % len(order)]] for i in range(num))
         return self._slots.gather(np.array([slots[int(u * len(slots))] for slots, u in zip(turns, uniform)]))
 
-    def all(self) -> Window:
-        """Every kept experience (B = len(self), which may be 0), copied."""
-        return self._slots.gather(np.arange(len(self)))
+    def all(self) -> Window | None:
+        """Every kept experience (B = len(self)), copied; None when there is none."""
+        return self._slots.gather(np.arange(len(self))) if len(self) else None
+
+    def shift_times(self, by_ns: int) -> None:
+        """Move the past on the time axis, when a new run counts from its own start."""
+        self._times_ns += by_ns
 
     def state(self) -> StoreState:
         own = self._reservoir.state()

@@ -51,6 +51,7 @@ class MemorySensor:
 
     def __init__(self, config: MemoryConfig, context: SensorContext) -> None:
         self._clock = context.clock
+        self._epoch_ns = context.epoch_ns
         self._memory = context.memory if isinstance(context.memory, Recalls) else None
         own_size = self._memory.value_dim if self._memory else config.size or DEFAULT_SIZE
         if config.size not in (None, own_size):
@@ -89,7 +90,7 @@ class MemorySensor:
             return None
         out[:] = recalled.value
         reading = Reading(
-            captured_ns=recalled.queried_ns,
+            captured_ns=self._epoch_ns + recalled.queried_ns,
             received_ns=self._clock.now_ns(),
             sequence=self._num_read,
             confidence=recalled.confidence,

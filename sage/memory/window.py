@@ -6,7 +6,7 @@ Invariant: what a window slot holds is a copy, on the CPU, of sizes fixed at con
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,13 @@ class Window(ObservationWindow):
 
 
 WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window))
+
+
+def concatenate(parts: Sequence[Window]) -> Window | None:
+    """The stretches of all parts in order, copied; None when there is no part."""
+    if not parts:
+        return None
+    return Window(**{name: torch.cat([getattr(part, name) for part in parts]) for name in WINDOW_FIELDS})
 
 
 class WindowSlots:

@@ -16,6 +16,10 @@ Live = Callable[..., Window]
 BLOCK_NS = 5_000_000_000
 
 
+def marks_of(window: Window | None) -> list[int]:
+    return [] if window is None else window.values[:, 0, 0].int().tolist()
+
+
 @pytest.fixture
 def schedule() -> BlockSchedule:
     return BlockSchedule(fraction=0.1, block_secs=5.0, seed=3)
@@ -77,12 +81,10 @@ def test_what_was_new_is_old_after_a_sleep(shape: WindowShape, live: Live, sched
     store = ExaminationStore(8, shape, schedule=schedule, seed=0)
     for mark in range(3):
         assert store.consider(live(mark), time_ns=mark)
-    assert store.all().is_new.all()
+    assert (marks_of(store.new()), marks_of(store.old())) == ([0, 1, 2], [])
     store.mark_slept()
     store.consider(live(9), time_ns=9)
-    examined = store.all()
-    assert examined.windows.values[:, 0, 0].tolist() == [0, 1, 2, 9]
-    assert examined.is_new.tolist() == [False, False, False, True]
+    assert (marks_of(store.new()), marks_of(store.old())) == ([9], [0, 1, 2])
     assert (len(store), store.num_new) == (4, 1)
 
 
@@ -92,12 +94,10 @@ def test_new_experience_finds_room_however_long_the_past(shape: WindowShape, liv
         for _ in range(40):
             store.consider(live(mark), time_ns=mark)
             mark += 1
-        examined = store.all()
         assert store.num_new == 5
         assert len(store) <= 10
-        marks = examined.windows.values[:, 0, 0].numpy()
-        assert (marks[examined.is_new] >= night * 40).all()
-        assert (marks[~examined.is_new] < night * 40).all()
+        assert all(mark >= night * 40 for mark in marks_of(store.new()))
+        assert all(mark < night * 40 for mark in marks_of(store.old()))
         store.mark_slept()
         assert (len(store), store.num_new) == (5, 0)
 
@@ -110,13 +110,13 @@ def test_the_old_are_an_even_sample_of_all_nights(shape: WindowShape, live: Live
             for _ in range(12):
                 store.consider(live(night), time_ns=night)
             store.mark_slept()
-        nights.extend(store.all().windows.values[:, 0, 0].int().tolist())
+        nights.extend(marks_of(store.old()))
     counts = np.bincount(nights, minlength=4)
     expected = len(nights) / 4
     assert ((counts - expected) ** 2 / expected).sum() < 16.3  # chi2, 3 degrees of freedom, 0.1%
 
 
 def test_an_empty_examination_is_empty_and_not_an_error(shape: WindowShape, schedule: BlockSchedule) -> None:
-    examined = ExaminationStore(4, shape, schedule=schedule, seed=0).all()
-    assert len(examined.windows) == 0
-    assert examined.is_new.size == 0
+    store = ExaminationStore(4, shape, schedule=schedule, seed=0)
+    assert store.new() is None
+    assert store.old() is None

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from sage.mailbox.clock import ManualClock
-from sage.memory.recall import RecallStore
+from sage.memory.recall import Recalled, RecallStore
 from sage.memory.sensor import DEFAULT_SIZE, MemoryConfig, MemorySensor, Recalls
+from sage.sensors.conformance import check_sensor
 from sage.sensors.contract import Sensor, SensorContext, SensorError, SensorUnavailable
+
+EPOCH_NS = 77_000
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(1_000)
+    return ManualClock(EPOCH_NS + 1_000)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def memory() -> RecallStore:
 @pytest.fixture
 def sensor(clock: ManualClock, memory: RecallStore) -> MemorySensor:
     config = MemoryConfig(lineage=("camera", "host"))
-    sensor = MemorySensor(config, SensorContext(clock=clock, epoch_ns=0, memory=memory))
+    sensor = MemorySensor(config, SensorContext(clock=clock, epoch_ns=EPOCH_NS, memory=memory))
     sensor.open()
     return sensor
 
@@ -49,7 +52,7 @@ def test_an_answer_is_read_once(sensor: MemorySensor, memory: RecallStore, clock
     reading = sensor.read_into(out)
     assert reading is not None
     assert out.tolist() == [5.0, 7.0]
-    assert (reading.captured_ns, reading.received_ns, reading.sequence) == (900, 1_000, 0)
+    assert (reading.captured_ns, reading.received_ns, reading.sequence) == (EPOCH_NS + 900, EPOCH_NS + 1_000, 0)
     assert reading.confidence == pytest.approx(0.5)
     assert sensor.read_into(out) is None
     memory.recall(np.array([2.0, 0, 0]), time_ns=950)
@@ -79,6 +82,25 @@ def test_a_run_without_memory_says_so_when_it_opens(clock: ManualClock) -> None:
 def test_a_size_that_the_memory_does_not_have_is_refused(clock: ManualClock, memory: RecallStore) -> None:
     with pytest.raises(ValueError, match="size"):
         MemorySensor(MemoryConfig(size=3), SensorContext(clock=clock, epoch_ns=0, memory=memory))
+
+
+class AskedAtEachRead:
+    """A memory that somebody asks before each time it is looked at."""
+
+    value_dim = 2
+
+    def __init__(self, store: RecallStore, clock: ManualClock) -> None:
+        self._store, self._clock = store, clock
+
+    @property
+    def last_recalled(self) -> Recalled | None:
+        return self._store.recall(np.ones(3), time_ns=self._clock.now_ns() - EPOCH_NS)
+
+
+def test_it_does_what_every_sensor_must(clock: ManualClock, memory: RecallStore) -> None:
+    context = SensorContext(clock=clock, epoch_ns=EPOCH_NS, memory=AskedAtEachRead(memory, clock))
+    results = check_sensor(lambda: MemorySensor(MemoryConfig(), context), clock=clock)
+    assert [f"{result.name}: {result.detail}" for result in results if not result.is_ok] == []
 
 
 def test_reading_while_closed_is_an_error(sensor: MemorySensor) -> None:

@@ -76,12 +76,27 @@ def test_a_loaded_memory_goes_on_as_if_nothing_had_happened(
     np.testing.assert_equal(live_through(loaded, loaded_salience, live, later), live_through(memory, salience, live, later))
     for ours, theirs in (
         (loaded.replay.all(), memory.replay.all()),
-        (loaded.examination.all().windows, memory.examination.all().windows),
+        (loaded.examination.new(), memory.examination.new()),
+        (loaded.examination.old(), memory.examination.old()),
     ):
+        assert ours is not None
+        assert theirs is not None
         assert torch.equal(ours.values, theirs.values)
         assert torch.equal(ours.z_H, theirs.z_H)
     ours, theirs = (dataclasses.replace(m.statistics(), num_embargoed=0) for m in (loaded, memory))
     assert ours == theirs
+
+
+def test_a_new_run_takes_the_past_to_lie_before_its_epoch(tmp_path: Path, shape: WindowShape, live: Live) -> None:
+    memory = build(shape)
+    live_through(memory, Salience(2), live, range(60))
+    memory.save(tmp_path / "memory")
+    loaded = build(shape)
+    loaded.load(tmp_path / "memory")
+    np.testing.assert_array_equal(loaded.recall_store.times_ns, memory.recall_store.times_ns - 59 * SECOND_NS)
+    np.testing.assert_array_equal(loaded.replay.times_ns, memory.replay.times_ns - 59 * SECOND_NS)
+    key = np.random.default_rng(0).standard_normal(6)
+    assert loaded.recall(key, time_ns=SECOND_NS).age_ns == memory.recall(key, time_ns=60 * SECOND_NS).age_ns
 
 
 def test_the_file_does_not_grow_with_the_length_of_life(tmp_path: Path, shape: WindowShape, live: Live) -> None:

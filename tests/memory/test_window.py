@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage.memory.window import WINDOW_FIELDS, Window, WindowShape, WindowSlots
+from sage.memory.window import WINDOW_FIELDS, Window, WindowShape, WindowSlots, concatenate
 
 Live = Callable[..., Window]
 
@@ -59,6 +59,13 @@ def test_replace_changes_one_tensor_only(live: Live) -> None:
     changed = window.replace(values=window.values + 1)
     assert (changed.values == 2).all()
     assert changed.deltas is window.deltas
+
+
+def test_windows_are_put_one_after_the_other(live: Live) -> None:
+    both = concatenate([live(1.0), live(2.0)])
+    assert both is not None
+    assert both.values[:, 0, 0].tolist() == [1, 2]
+    assert concatenate([]) is None
 
 
 def test_a_window_without_transitions_is_refused(shape: WindowShape) -> None:
