@@ -1,0 +1,98 @@
+"""How much of a proposal to believe: the share of it that has paid so far, and nothing until it has.
+
+The share is the regression of what came (residual r) on what was proposed (h), in raw units, so that the
+evidence weighs as the squared error does. Three things keep it from costing:
+- its confidence: the share is shrunk by 1 - z^2/t^2 (positive-part James-Stein), t its signal over its noise.
+  The noise is that of residuals met before the share had seen them, so that one great reading gives t <= 1,
+  not infinity; and no smaller than if noise and proposal were independent.
+- its reach: the present proposal counts in its own denominator (Vovk, Azoury and Warmuth), so that a proposal
+  far beyond all that was tried is hardly believed, until the last few readings have borne it out.
+- its worth: a gain under `min_gain` of the error is not worth its risk.
+Invariant: 0 <= share <= 1; 0 before `MIN_READINGS` and for a proposal of exactly 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MIN_READINGS = 16
+TINY = 1e-300
+STATE_NAMES = ("sums", "recent")
+COUNT, PROPOSED, PAID, NOISE, MISSED, TOTAL = range(6)  # rows of sums; the first two of recent are h^2 and r h
+
+Index = np.ndarray | slice
+
+
+class OnlineGate:
+    """One gate a channel, each on its own evidence. Float64.
+
+    forgetting: of the evidence, a reading; 0.9998 remembers about 5,000.  recent_forgetting: of the last few.
+    prior_readings: how many usual readings the long evidence is worth beside the recent.
+    confidence: z above.  min_gain: the share of squared error below which a gain is left alone.
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        *,
+        forgetting: float = 0.9998,
+        recent_forgetting: float = 0.9,
+        prior_readings: float = 10.0,
+        confidence: float = 2.0,
+        min_gain: float = 0.01,
+    ) -> None:
+        if num_channels < 1:
+            raise ValueError(f"num_channels is {num_channels}: give 1 or more")
+        for name, value in (("forgetting", forgetting), ("recent_forgetting", recent_forgetting)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} is {value}: give a number between 0 and 1")
+        self._forgetting, self._recent_forgetting = forgetting, recent_forgetting
+        self._prior_readings, self._z_squared, self._min_gain = prior_readings, confidence**2, min_gain
+        self._sums = np.zeros((6, num_channels))
+        self._recent = np.zeros((2, num_channels))
+
+    @property
+    def values(self) -> np.ndarray:
+        """(C,) the share believed of a proposal of usual size."""
+        return self._share(slice(None), 0.0) * self._confidence(slice(None))
+
+    def weigh(self, proposal: np.ndarray, channels: Index = slice(None)) -> np.ndarray:
+        """(k,) the share believed of this `proposal` (k,) for `channels`: less than `values` where it goes far."""
+        return self._share(channels, proposal * proposal) * self._confidence(channels)
+
+    def update(self, channels: Index, residual: np.ndarray, proposal: np.ndarray) -> None:
+        """Learn from what came: `residual` (k,) was there to explain, `proposal` (k,) was proposed before it came."""
+        squared = proposal * proposal
+        paid = residual * proposal
+        missed = residual - self._share(channels, squared) * proposal
+        gained = np.stack([np.ones_like(squared), squared, paid, (proposal * missed) ** 2, missed * missed, residual * residual])
+        self._sums[:, channels] = self._forgetting * self._sums[:, channels] + gained
+        self._recent[:, channels] = self._recent_forgetting * self._recent[:, channels] + gained[PROPOSED : PAID + 1]
+
+    def _share(self, channels: Index, squared: np.ndarray | float) -> np.ndarray:
+        """(k,) the regression coefficient, recent evidence upon a prior of a few usual readings."""
+        count, proposed, paid = self._sums[:NOISE, channels]
+        recent_proposed, recent_paid = self._recent[:, channels]
+        long_share = np.minimum(np.maximum(paid / np.maximum(proposed, TINY), 0.0), 1.0)
+        usual = self._prior_readings * proposed / np.maximum(count, 1.0)
+        share = (recent_paid + usual * long_share) / np.maximum(recent_proposed + usual + squared, TINY)
+        return np.minimum(np.maximum(share, 0.0), 1.0)
+
+    def _confidence(self, channels: Index) -> np.ndarray:
+        """(k,) 1 - z^2/t^2 - min_gain/R^2, not below 0."""
+        count, proposed, paid, noise, missed, total = self._sums[:, channels]
+        variance = np.maximum(noise, proposed * missed / np.maximum(count, 1.0))
+        doubt = (self._z_squared * variance + self._min_gain * proposed * total) / np.maximum(paid * paid, TINY)
+        return np.where((count >= MIN_READINGS) & (paid > 0), np.maximum(1.0 - doubt, 0.0), 0.0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        for name in STATE_NAMES:
+            target = getattr(self, f"_{name}")
+            if np.shape(state[name]) != target.shape:
+                raise ValueError(
+                    f"{name} has shape {np.shape(state[name])}, this gate {target.shape}: load a state of as many channels"
+                )
+            target[:] = state[name]
