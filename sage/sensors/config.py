@@ -18,7 +18,7 @@ class DeviceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str = Field(min_length=1)
-    name: str = Field(min_length=1)
+    name: str = Field("", min_length=1)
 
     @model_validator(mode="before")
     @classmethod

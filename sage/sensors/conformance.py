@@ -176,7 +176,7 @@ def it_opens_again_after_close(bench: Bench) -> str:
 
 
 def three_ways_to_read(bench: Bench) -> str:
-    problem = check_three_ways_to_read(bench.make, clock=bench.clock, timeout_secs=bench.timeout_secs / 2)
+    problem = check_three_ways_to_read(bench.make, clock=bench.clock)
     _require(problem is None, str(problem))
     return "next, freshest, block"
 

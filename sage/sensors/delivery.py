@@ -2,6 +2,10 @@
 
 Invariant: what is published is finite, of the spec's shape and newer than what was published before; one Delivery
 holds at most one loan, and nothing leaves it once it is abandoned.
+
+A large tensor is read straight into a loan, which waits for it between reads: give its mailbox three slots or more. A
+small one is read into the Delivery's own memory and copied when there is a reading: a few hundred nanoseconds, and no
+slot is held, nor a waiting message evicted for one, by a source that has nothing to say.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sage.mailbox.clock import Clock
-from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, summarize
+from sage.mailbox.record import DEMOTED, SUMMARY, summarize
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 from sage.sensors.ledger import Ledger, Verdict
 
 if TYPE_CHECKING:
-    from sage.mailbox.focus import FocusMailbox, Loan
+    from sage.mailbox.focus import FocusMailbox
+    from sage.mailbox.lease import Loan
     from sage.mailbox.peripheral import PeripheralMailbox
 
 
@@ -28,6 +33,10 @@ class Outlet:
     peripheral: PeripheralMailbox
     focus: FocusMailbox
     producer: int
+
+
+#: Up to this size copying a reading costs less than holding a slot for it.
+SMALL_BYTES = 4096
 
 
 class Delivery:
@@ -41,16 +50,13 @@ class Delivery:
         self._outlet = outlet
         self._clock = clock
         self._loan: Loan | None = None
+        self._scratch = np.zeros(self._shape, dtype=self._dtype) if spec.tensor.num_bytes <= SMALL_BYTES else None
         self._record = np.zeros((), dtype=SUMMARY)
         self._is_abandoned = False
 
     def deliver_next(self, sensor: Sensor) -> Verdict | None:
         """Read once. None when the device had nothing new. SensorError whatever the device did wrong."""
-        loan = self._loan
-        if loan is None:
-            loan = self._loan = self._outlet.focus.try_loan(self._shape, self._spec.tensor.dtype, producer=self._outlet.producer)
-        # No slot free: the device is read all the same, or it would fall behind; its summary still goes out.
-        array = np.empty(self._shape, dtype=self._dtype) if loan is None else loan.array
+        array = self._scratch if self._scratch is not None else self._lent()
         reading = self._read(sensor, array)
         if reading is None:
             return None
@@ -86,35 +92,50 @@ class Delivery:
             raise SensorError(f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None")
         return reading
 
+    def _lent(self) -> np.ndarray:
+        """Memory for a large reading. No slot free: the device is read all the same, or it would fall behind."""
+        if self._loan is None:
+            self._loan = self._borrow()
+        return np.empty(self._shape, dtype=self._dtype) if self._loan is None else self._loan.array
+
+    def _borrow(self) -> Loan | None:
+        outlet = self._outlet
+        return outlet.focus.try_loan(self._shape, self._spec.tensor.dtype, producer=outlet.producer, trust=self._ledger.trust)
+
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
-        loan, outlet, ledger = self._loan, self._outlet, self._ledger
+        if not self._is_finite(array):
+            raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
+        ledger = self._ledger
+        loan, self._loan = self._loan, None
+        if self._scratch is not None:
+            loan = self._borrow()
+            if loan is not None:
+                loan.array[...] = array
+        self._summarize(array, reading, sequence, loan)
+        if loan is None or not loan.publish(
+            stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality
+        ):
+            ledger.num_dropped += 1
+        self._outlet.peripheral.push(self._record)
+        ledger.count_passed(reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence))
+
+    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int, loan: Loan | None) -> None:
+        """Before the loan is published: then the tensor is no longer ours to look at."""
         summarize(
             self._record,
             array,
-            producer=outlet.producer,
+            producer=self._outlet.producer,
             sequence=sequence,
             stamp_ns=reading.captured_ns,
-            trust=ledger.trust,
+            trust=self._ledger.trust,
             quality=reading.quality,
             confidence=reading.confidence,
             noise_std=reading.noise_std,
-            slot=0 if loan is None else loan.slot,
+            slot=0 if loan is None else loan.slot.index,
             generation=0 if loan is None else loan.generation,
             flags=DEMOTED if loan is None else 0,
         )
-        if not self._is_finite(array):
-            raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
-        if loan is not None:
-            self._loan = None
-            is_out = loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality)
-        if loan is None or not is_out:
-            ledger.num_dropped += 1
-        outlet.peripheral.push(self._record)
-        ledger.count_passed(dataclasses.replace(reading, sequence=sequence))
 
     def _is_finite(self, array: np.ndarray) -> bool:
-        """The summary has looked at a small reading whole, at a large one in places."""
-        if int(self._record["flags"]) & NOT_FINITE:
-            return False
-        return array.size <= MAX_SAMPLE or self._dtype.kind != "f" or bool(np.isfinite(array).all())
+        return self._dtype.kind != "f" or bool(np.isfinite(array).all())

@@ -24,7 +24,8 @@ from sage.sensors.supervision import Backoff, Engine, InlineEngine, ThreadEngine
 from sage.sensors.worker import SensorWorker
 
 if TYPE_CHECKING:
-    from sage.mailbox.focus import FocusMailbox, Lease
+    from sage.mailbox.focus import FocusMailbox
+    from sage.mailbox.lease import Lease
     from sage.mailbox.peripheral import PeripheralMailbox
 
 Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]

@@ -57,7 +57,11 @@ class Ledger:
         self._repeating_since_ns = None
 
     def judge(self, reading: Reading, now_ns: int) -> Verdict:
-        """Decide and count. SensorError when the stamps cannot be true, or nothing new came for `stale_ns`."""
+        """Decide and count. SensorError when what it says cannot be true, or nothing new came for `stale_ns`."""
+        if not (0.0 <= reading.quality <= 1.0 and 0.0 <= reading.confidence <= 1.0):
+            raise SensorError(
+                f"{self._name}: quality {reading.quality}, confidence {reading.confidence}: give numbers from 0 to 1"
+            )
         if reading.captured_ns > now_ns + MAX_AHEAD_NS:
             ahead_secs = (reading.captured_ns - now_ns) / 1e9
             raise SensorError(f"{self._name}: stamped {ahead_secs:.3f} s ahead of the clock")
