@@ -39,7 +39,7 @@ def test_a_truncated_file_is_refused_at_every_length(path: Path) -> None:
             read_checked(path, schema="test/1")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path, data: st.DataObject) -> None:
     whole = path.read_bytes()

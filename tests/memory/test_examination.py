@@ -104,7 +104,7 @@ def test_new_experience_finds_room_however_long_the_past(shape: WindowShape, liv
 
 def test_the_old_are_an_even_sample_of_all_nights(shape: WindowShape, live: Live, schedule: BlockSchedule) -> None:
     nights = []
-    for seed in range(60):
+    for seed in range(30):
         store = ExaminationStore(8, shape, schedule=schedule, seed=seed)
         for night in range(4):
             for _ in range(12):
