@@ -21,7 +21,10 @@ def check_kind(kind: str, overrides: Sequence[str]) -> int:
     """Print one line for each check; 0 if all hold, else 1. UserError when the device or file is not there."""
     sensor_class, config = configure_kind(kind, overrides)
     try:
-        is_bounded = sensor_class(config, _context(RealClock())).spec.is_bounded
+        tried: Sensor = sensor_class(config, _context(RealClock()))
+        is_bounded = tried.spec.is_bounded
+        tried.open()
+        tried.close()
     except SensorUnavailable as error:
         raise UserError(f"sensor {kind}: {error}") from error
     # A sensor that never waits for the world is checked on a clock that is moved by hand, in no time.

@@ -15,6 +15,15 @@ def sleep(snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT_DIR", help=
     if not snapshot.is_dir():
         raise UserError(f"{snapshot}: no such folder: give the snapshot that a run wrote")
 
+    import json
+
+    from sage.runtime.report import to_plain
     from sage.runtime.sleep import main
 
-    main(snapshot)
+    try:
+        report = main(snapshot)
+    except FileNotFoundError as error:
+        raise UserError(f"{snapshot}: {error.filename or error} is missing: give the snapshot that a run wrote") from error
+    except ValueError as error:
+        raise UserError(f"{snapshot}: no snapshot ({error}): give the one that a run wrote") from error
+    typer.echo(json.dumps(to_plain(report)))
