@@ -1,0 +1,130 @@
+"""Each layer against its formula, written out with loops."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.layers import (
+    Attention,
+    AttentionBlock,
+    MixerBlock,
+    SwiGLU,
+    apply_rope,
+    rms_norm,
+    rope_table,
+    truncated_normal_,
+)
+
+FRONT = TokenFront(vocab_size=7, seq_len=5)
+CONFIG = ModelConfig.preset("tiny", front=FRONT, hidden_size=16, num_heads=2, mlp_multiple=16)
+
+
+def randomised(module: torch.nn.Module) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(3)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
+    return module
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def plain_attention(x: Tensor, qkv: Tensor, out: Tensor, num_heads: int, rope: Tensor | None) -> Tensor:
+    """One row (S, D), head by head."""
+    size = x.shape[1]
+    width = size // num_heads
+    heads = []
+    for head in range(num_heads):
+        q, k, v = (x @ qkv[part * size + head * width : part * size + (head + 1) * width].T for part in range(3))
+        if rope is not None:
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        heads.append(torch.softmax(q @ k.T / math.sqrt(width), dim=-1) @ v)
+    return torch.cat(heads, dim=1) @ out.T
+
+
+def plain_swiglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    inner = down.shape[1]
+    gate, up = x @ gate_up[:inner].T, x @ gate_up[inner:].T
+    return (gate / (1 + torch.exp(-gate)) * up) @ down.T
+
+
+def plain_rms(x: Tensor) -> Tensor:
+    return torch.stack([row / math.sqrt(float((row**2).mean()) + 1e-5) for row in x.reshape(-1, x.shape[-1])]).view(x.shape)
+
+
+def test_rms_norm_is_its_formula() -> None:
+    x = draw(2, 3, 8) * 5
+    torch.testing.assert_close(rms_norm(x, 1e-5), plain_rms(x), atol=1e-6, rtol=1e-6)
+
+
+def test_rms_norm_computes_in_fp32_and_returns_the_dtype() -> None:
+    x = (draw(4, 64) * 300).bfloat16()
+    result = rms_norm(x, 1e-5)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result, rms_norm(x.float(), 1e-5).bfloat16(), atol=0.0, rtol=0.0)
+
+
+def test_rope_turns_each_pair_by_its_angle() -> None:
+    x, width = draw(5, 8), 8
+    rotated = apply_rope(x, rope_table(5, width, 10000.0))
+    for position in range(5):
+        for pair in range(width // 2):
+            angle = position * 10000.0 ** (-2 * pair / width)
+            left, right = float(x[position, pair]), float(x[position, pair + width // 2])
+            assert float(rotated[position, pair]) == pytest.approx(left * math.cos(angle) - right * math.sin(angle), abs=1e-5)
+            assert float(rotated[position, pair + width // 2]) == pytest.approx(
+                right * math.cos(angle) + left * math.sin(angle), abs=1e-5
+            )
+
+
+def test_rope_sees_only_relative_positions() -> None:
+    table = rope_table(9, 8, 10000.0)
+    q, k = draw(8), draw(2, 8)[1]
+    products = [float(apply_rope(q, table[:, i + 3]) @ apply_rope(k, table[:, i])) for i in range(6)]
+    assert products == pytest.approx([products[0]] * 6, abs=1e-5)
+
+
+@pytest.mark.parametrize("has_rope", [True, False])
+def test_attention_is_its_formula(has_rope: bool) -> None:
+    module, x = randomised(Attention(CONFIG)), draw(2, 5, 16)
+    assert isinstance(module, Attention)
+    rope = rope_table(5, 8, 10000.0) if has_rope else None
+    expected = torch.stack([plain_attention(row, module.qkv_proj.weight, module.o_proj.weight, 2, rope) for row in x])
+    torch.testing.assert_close(module(x, rope), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_swiglu_is_its_formula() -> None:
+    module, x = randomised(SwiGLU(16, 32)), draw(2, 5, 16)
+    assert isinstance(module, SwiGLU)
+    expected = plain_swiglu(x, module.gate_up_proj.weight, module.down_proj.weight)
+    torch.testing.assert_close(module(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_attention_block_norms_after_each_sum() -> None:
+    block, x = randomised(AttentionBlock(CONFIG)), draw(2, 5, 16)
+    assert isinstance(block, AttentionBlock)
+    h = plain_rms(x + block.self_attn(x, None))
+    expected = plain_rms(h + plain_swiglu(h, block.mlp.gate_up_proj.weight, block.mlp.down_proj.weight))
+    torch.testing.assert_close(block(x, None), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_mixer_block_mixes_and_norms_over_the_sequence_first() -> None:
+    block, x = randomised(MixerBlock(CONFIG)), draw(2, 5, 16)
+    assert isinstance(block, MixerBlock)
+    across = x.transpose(1, 2)
+    h = plain_rms(across + plain_swiglu(across, block.mlp_t.gate_up_proj.weight, block.mlp_t.down_proj.weight)).transpose(1, 2)
+    expected = plain_rms(h + plain_swiglu(h, block.mlp.gate_up_proj.weight, block.mlp.down_proj.weight))
+    torch.testing.assert_close(block(x, None), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_truncated_normal_has_the_std_it_was_asked_for_after_the_cut() -> None:
+    x = truncated_normal_(torch.empty(200_000), 0.25, torch.Generator().manual_seed(0))
+    assert float(x.std()) == pytest.approx(0.25, rel=0.01)
+    assert float(x.mean()) == pytest.approx(0.0, abs=0.003)
+    assert float(x.abs().max()) <= 2 * 0.25 / 0.8796 + 1e-4  # 0.8796: std of a unit normal cut at two sigma
