@@ -20,23 +20,23 @@ class Acting:
     def __init__(self, effectors: Sequence[Effector], policy: Policy) -> None:
         self._effectors = tuple(effectors)
         self._policy = policy
-        self._was_held = [True] * len(self._effectors)
+        self._is_armed = [False] * len(self._effectors)
         self.size = sum(effector.spec.size for effector in self._effectors)
         self.num_faults = 0
 
     def open(self) -> None:
         for effector in self._effectors:
             effector.open()
+        self._is_armed = [True] * len(self._effectors)
 
     def close(self) -> None:
+        self.hold_all()
         for effector in self._effectors:
-            effector.abort()
             effector.close()
 
     def hold_all(self) -> None:
-        for effector in self._effectors:
-            effector.abort()
-        self._was_held = [True] * len(self._effectors)
+        for index in range(len(self._effectors)):
+            self._hold(index)
 
     def act(self, values: np.ndarray, state: State, trust: float, now_ns: int) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
         """Ask each effector for its slice of `values` (A,); returns what was done (A,), 0 where held, and the facts."""
@@ -55,17 +55,22 @@ class Acting:
         decision = self._policy.decide(effector.spec, state, trust)
         name, wanted = effector.spec.name, tuple(asked.tolist())
         if not decision.is_allowed:
-            if not self._was_held[index]:
-                effector.abort()
-            self._was_held[index] = True
+            self._hold(index)
             return ActionFacts(effector=name, asked=wanted, done=(), decision="deny", reason=decision.reason, is_held=True)
         try:
+            if not self._is_armed[index]:
+                effector.open()
+                self._is_armed[index] = True
             action = effector.apply(asked, now_ns)
         except (SensorError, OSError) as error:
             self.num_faults += 1
-            effector.abort()
+            self._hold(index)
             return ActionFacts(effector=name, asked=wanted, done=(), decision="fault", reason=str(error), is_held=True)
-        self._was_held[index] = action.is_held
         return ActionFacts(
             effector=name, asked=wanted, done=action.values, decision="allow", reason=decision.reason, is_held=action.is_held
         )
+
+    def _hold(self, index: int) -> None:
+        if self._is_armed[index]:
+            self._effectors[index].abort()
+        self._is_armed[index] = False

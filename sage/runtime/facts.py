@@ -52,7 +52,7 @@ def source_facts(names: Sequence[str], statistics: Sequence[DriverStatistics], a
         SourceFacts(
             name=name,
             status=counts.status,
-            sequence=counts.last_sequence,
+            sequence=counts.sequence,
             age_ns=age,
             is_fresh=fresh,
             is_attended=attended,

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sage.hrm_core.checkpoint import load_model, save_model
+from sage.memory.snapshot import load_memory, save_memory
 from sage.runtime.loop import Loop
 
 FORMAT = 1
@@ -29,7 +30,7 @@ def save_mind(directory: Path, loop: Loop) -> None:
     save_model(temporary / "model.safetensors", loop.reasoner.model)
     arrays = {f"{part}.{name}": np.ascontiguousarray(array) for part, state in _states(loop).items() for name, array in state.items()}
     save_file(arrays, temporary / "state.safetensors")
-    loop.remembering.memory.save(temporary / "memory.safetensors")
+    save_memory(temporary / "memory.safetensors", loop.remembering.memory.stores)
     about = {"format": FORMAT, "fingerprint": loop.layout.fingerprint, "tick": loop.tick_count, "weights_version": loop.weights_version}
     (temporary / "mind.json").write_text(json.dumps(about))
     _sync(temporary)
@@ -57,7 +58,7 @@ def load_mind(directory: Path, loop: Loop) -> str:
         for part, target in _parts(loop).items():
             prefix = f"{part}."
             target.load_state({name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
-        loop.remembering.memory.load(source / "memory.safetensors")
+        load_memory(source / "memory.safetensors", loop.remembering.memory.stores)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         aside = source.with_name(source.name + ".damaged")
         shutil.rmtree(aside, ignore_errors=True)

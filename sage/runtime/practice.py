@@ -16,6 +16,7 @@ from sage.hrm_core.observation_loss import window_loss
 from sage.memory.transitions import TransitionRing
 from sage.runtime.config import PracticeConfig
 
+STRATEGIC = "H_level."
 MAX_GRAD_NORM = 1.0
 NUM_COSTS = 64
 
@@ -34,7 +35,7 @@ class Practice:
 
     def restart(self) -> None:
         """New optimizer state: after a swap of weights the old moments mean nothing."""
-        trained = [p for name, p in self._model.named_parameters() if not self._model.is_strategic(name)]
+        trained = [p for name, p in self._model.named_parameters() if not name.startswith(STRATEGIC)]
         self._parameters = trained
         self._optimizer = torch.optim.AdamW(trained, lr=self._config.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
 

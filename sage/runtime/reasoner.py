@@ -122,7 +122,7 @@ class Reasoner:
         if window is None:
             return
         carry = self._initial
-        for tick in range(window.length + 1):
+        for tick in range(window.num_ticks + 1):
             seen = {name: getattr(window, name)[:, tick] for name in Observation.__dataclass_fields__}
             for _ in range(num_segments):
                 carry, _ = self.model(carry, Observation(**seen))

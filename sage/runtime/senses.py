@@ -78,7 +78,7 @@ class Senses:
         num = len(self.drivers)
         leases = {}
         for index, driver in enumerate(self.drivers):
-            lease = driver.focus.try_receive(newest=True)
+            lease = driver.read_freshest()
             if lease is not None:
                 leases[index] = lease
                 self._captured_ns[index] = lease.meta.stamp_ns
@@ -103,10 +103,10 @@ class Senses:
             if len(batch.records) == 0:
                 return
             records = batch.records.view(SUMMARY)
-            producers = records["header"]["producer"]
+            producers = records["producer"]
             _, last = np.unique(producers[::-1], return_index=True)  # the newest of each producer
             newest = records[::-1][last]
-            index = newest["header"]["producer"].astype(int)
+            index = newest["producer"].astype(int)
             self._summary[index, 0] = newest["mean"]
             self._summary[index, 1] = newest["std"]
             self._summary[index, 2:] = newest["projection"]

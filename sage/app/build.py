@@ -1,0 +1,122 @@
+"""From a configuration to a running loop: the one place that turns names into sensors, effectors and instruments.
+
+Invariant: what cannot be built is a UserError before anything is opened, except entries marked optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+
+from sage.app.config import DeviceEntry, SageConfig
+from sage.app.errors import UserError
+from sage.app.registry import resolve
+from sage.mailbox import Hub, PeripheralMailbox
+from sage.mailbox.clock import Clock, ManualClock
+from sage.runtime.loop import Loop, World
+from sage.runtime.predictor import ScoredListener
+from sage.runtime.remembering import recall_store
+from sage.runtime.report import Instrument
+from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
+from sage.sensors.driver import SensorDriver
+
+log = structlog.get_logger("sage.app")
+NUM_SLOTS = 4
+RING_CAPACITY = 4096
+MANUAL_START_NS = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A loop and what it stands on. missing: optional sensors this machine lacks, with the reason."""
+
+    loop: Loop
+    hub: Hub
+    missing: tuple[tuple[str, str], ...]
+
+    def close(self) -> None:
+        try:
+            self.loop.close()
+        finally:
+            self.hub.close()
+
+
+def choose_device() -> torch.device:
+    """CUDA when a real kernel runs there, else the CPU; by capability, never by host name."""
+    if torch.cuda.is_available():
+        try:
+            torch.ones(1, device="cuda").add_(1)
+            return torch.device("cuda")
+        except RuntimeError as error:
+            log.warning("the GPU is seen but does not compute: using the CPU", error=str(error).splitlines()[0])
+    return torch.device("cpu")
+
+
+def build_run(
+    config: SageConfig,
+    clock: Clock,
+    *,
+    directory: Path,
+    instruments: Sequence[Instrument] = (),
+    on_scored: ScoredListener | None = None,
+    base_dir: Path | None = None,
+) -> Run:
+    """Everything `config` names, built and wired, nothing opened. directory: where sleep works.
+
+    A manual clock makes every part inline, so that equal runs have equal digests.
+    """
+    is_manual = isinstance(clock, ManualClock)
+    if is_manual:
+        config = config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
+    recall = recall_store(config.memory.num_recall)
+    context = SensorContext(clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall)
+    hub = Hub(clock)
+    records = hub.peripheral("records", capacity=RING_CAPACITY)
+    drivers, missing = _build_drivers(config.enabled_sensors, context, hub, records, is_manual)
+    if not drivers:
+        raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
+    effectors: list[Effector] = [resolve("effectors", entry.kind)(entry.config, context) for entry in config.enabled_effectors]
+    world = World(
+        clock=clock,
+        drivers=drivers,
+        records=records,
+        recall=recall,
+        directory=directory,
+        effectors=effectors,
+        instruments=instruments,
+        device=choose_device(),
+        on_scored=on_scored,
+    )
+    return Run(loop=Loop(config, world), hub=hub, missing=tuple(missing))
+
+
+def _build_drivers(
+    entries: Sequence[DeviceEntry], context: SensorContext, hub: Hub, records: PeripheralMailbox, is_manual: bool
+) -> tuple[list[SensorDriver], list[tuple[str, str]]]:
+    drivers: list[SensorDriver] = []
+    missing: list[tuple[str, str]] = []
+    for entry in entries:
+        kind = resolve("sensors", entry.kind)
+
+        def make(kind: type = kind, entry: DeviceEntry = entry) -> Sensor:
+            sensor: Sensor = kind(entry.config, context)
+            return sensor
+
+        try:
+            spec = make().spec
+        except SensorError as error:
+            if not entry.optional:
+                raise UserError(f"sensors.{entry.name}: {error}") from None
+            missing.append((entry.name, str(error)))
+            continue
+        if is_manual and not spec.is_bounded:
+            raise UserError(f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast, disable it")
+        focus = hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=max(spec.tensor.num_bytes, 1))
+        drivers.append(
+            SensorDriver(make, config=entry.config, peripheral=records, focus=focus, clock=context.clock, producer=len(drivers))
+        )
+    return drivers, missing

@@ -1,0 +1,129 @@
+"""`sage run`: a session from its first tick to its summary.
+
+Invariant: however it ends (time, a signal, a crisis, the recordings' end) the store is flushed, the mind is kept and
+the summary is shown. One session at a time in a state directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import structlog
+
+import sage
+from sage.app.build import Run, build_run
+from sage.app.config import SageConfig, config_hash, effective
+from sage.app.errors import UserError
+from sage.app.live import LiveView
+from sage.app.state_dir import open_state_dir
+from sage.app.store import MetricsStore, Retention
+from sage.app.summary import SessionSummary
+from sage.mailbox.clock import Clock, ManualClock, RealClock
+from sage.runtime.mind import load_mind, save_mind
+from sage.runtime.report import to_plain
+
+log = structlog.get_logger("sage.app")
+STORE_NAME, MIND_NAME, SLEEP_NAME, LOCK_NAME = "store.sqlite", "mind", "sleep", "lock"
+EXIT_OK, EXIT_FAILED = 0, 1
+
+
+def run_session(
+    config: SageConfig, *, seconds: float | None, ticks: int | None, fast: bool, live: bool, json_output: bool
+) -> int:
+    """Run the loop until it ends; 0, or 1 after a crisis. `fast`: on a manual clock, from a fresh mind, so that runs repeat."""
+    state_dir = open_state_dir(config.state_path)
+    clock: Clock = ManualClock() if fast else RealClock()
+    summary = SessionSummary()
+    with ExitStack() as stack:
+        stack.enter_context(_locked(state_dir))
+        retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
+        store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
+        session = _begin_session(store, config, clock)
+        writer = store.instrument(session)
+        view = stack.enter_context(LiveView(session, is_enabled=live and not json_output))
+        run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=[writer, summary, view])
+        stack.callback(run.close)
+        _say_missing(run)
+        if not fast:
+            log.info("mind", outcome=load_mind(state_dir / MIND_NAME, run.loop))
+        run.loop.open()
+        stack.enter_context(_stopped_by_signals(run))
+        until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
+        reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
+        if not fast:
+            _keep_mind(state_dir, run)
+    lost = writer.statistics()
+    _show(summary, session, reason, json_output, state_dir, lost.num_dropped)
+    return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
+
+
+def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock) -> str:
+    import torch
+
+    return store.begin_session(
+        config=effective(config),
+        config_hash=config_hash(config),
+        versions={"sage": sage.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        hardware={"machine": platform.machine(), "system": platform.system(), "device": "cuda" if torch.cuda.is_available() else "cpu"},
+        seed=config.seed,
+        clock="manual" if isinstance(clock, ManualClock) else "real",
+        clock_ns=clock.now_ns(),
+    )
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
+    """One session a state directory: two would overwrite each other's mind."""
+    with (state_dir / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"state_dir: {state_dir}: another session is running here: stop it, or give --state-dir") from None
+        yield
+
+
+@contextmanager
+def _stopped_by_signals(run: Run) -> Iterator[None]:
+    """SIGINT and SIGTERM end the run after the tick in hand; a second one aborts at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+        run.loop.stop(f"signal {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_missing(run: Run) -> None:
+    for name, reason in run.missing:
+        log.info("optional sensor left out", sensor=name, reason=reason)
+
+
+def _keep_mind(state_dir: Path, run: Run) -> None:
+    try:
+        save_mind(state_dir / MIND_NAME, run.loop)
+    except OSError as error:
+        log.error("the mind could not be kept; the one before stays", error=str(error))
+
+
+def _show(summary: SessionSummary, session: str, reason: str, json_output: bool, state_dir: Path, num_lost: int) -> None:
+    if json_output:
+        figures = summary.as_dict() | {"session": session, "ended_by": reason, "num_reports_lost": num_lost}
+        sys.stdout.write(json.dumps(to_plain(figures)) + "\n")
+        return
+    from rich.console import Console
+
+    console = Console()
+    summary.print(console)
+    console.print(f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session} --state-dir {state_dir}")

@@ -1,0 +1,281 @@
+"""The whole tick on made-up sources: equal digests, faults contained, learning and sleeping in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.app.build import Run, build_run
+from sage.app.config import SageConfig, build_config
+from sage.app.yaml_file import YamlDocument
+from sage.mailbox.clock import ManualClock, RealClock
+from sage.runtime.report import Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
+
+SECOND = 1_000_000_000
+
+
+@dataclass
+class Recorder:
+    """Keeps everything it is told."""
+
+    ticks: list[TickReport] = field(default_factory=list)
+    sleeps: list[SleepReport] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def on_tick(self, report: TickReport) -> None:
+        self.ticks.append(report)
+
+    def on_sleep(self, report: SleepReport) -> None:
+        self.sleeps.append(report)
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def source(self, name: str) -> list[SourceFacts]:
+        return [next(source for source in report.facts.sources if source.name == name) for report in self.ticks]
+
+    def digests(self) -> list[str]:
+        return [report.facts.digest() for report in self.ticks]
+
+
+def config(num_sources: int = 3, faults: tuple[dict[str, object], ...] = (), **sections: object) -> SageConfig:
+    """`num_sources` views of one hidden state; the first has `faults`."""
+    sensors: list[dict[str, object]] = [
+        {"kind": "synthetic", "name": f"s{index}", "shape": [3], "rate_hz": 20, "seed": index, "backoff_secs": 0.2, "max_backoff_secs": 0.4}
+        for index in range(num_sources)
+    ]
+    sensors[0] |= {"faults": list(faults), "hang_secs": 0.3}
+    sensors.append({"kind": "memory", "name": "recall"})
+    data = {
+        "sensors": sensors,
+        "effectors": [{"kind": "recording", "name": "journal", "size": 2}],
+        "policy": {"rules": [{"decision": "allow", "effect": "record"}]},
+        "model": {"hidden_size": 32, "num_heads": 2},
+        "sleep": {"enabled": False},
+    } | sections
+    return build_config(YamlDocument(data=data, source="test.yaml"))
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Callable[..., tuple[Run, Recorder]]:
+    """Builds, opens and runs a loop on a manual clock; closes it after the test."""
+    runs: list[Run] = []
+
+    def start(settings: SageConfig, num_ticks: int, clock: ManualClock | None = None) -> tuple[Run, Recorder]:
+        recorder = Recorder()
+        run = build_run(settings, clock or ManualClock(), directory=tmp_path / "sleep", instruments=[recorder])
+        runs.append(run)
+        run.loop.open()
+        run.loop.run(num_ticks=num_ticks)
+        return run, recorder
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def test_two_runs_on_equal_input_have_equal_digests(live):
+    _, first = live(config(), 120)
+    _, second = live(config(), 120)
+    assert first.digests() == second.digests()
+    assert len(set(first.digests())) == 120
+
+
+def test_another_seed_is_another_life(live):
+    _, first = live(config(), 60)
+    _, second = live(config(seed=1), 60)
+    assert first.digests()[-1] != second.digests()[-1]
+
+
+def test_every_source_is_sensed_attended_and_predicted(live):
+    _, recorder = live(config(), 100)
+    for name in ("s0", "s1", "s2"):
+        last = recorder.source(name)[-1]
+        assert last.status == "running"
+        assert last.is_fresh
+        assert last.is_attended
+        assert math.isfinite(last.error)
+        assert 0.5 < last.trust < 1
+
+
+def test_prediction_beats_persistence_on_a_smooth_world(live):
+    _, recorder = live(config(), 400)
+    sources = [source for report in recorder.ticks[200:] for source in report.facts.sources if math.isfinite(source.error)]
+    assert sum(s.error for s in sources) < 0.8 * sum(s.persistence_error for s in sources)
+
+
+def test_every_lease_is_back_after_a_tick(live):
+    run, _ = live(config(), 50)
+    for mailbox in run.hub.snapshot().focus:
+        assert mailbox.num_borrowed == 0
+        assert mailbox.num_leaked == 0
+
+
+def test_actions_pass_the_policy_and_what_was_done_comes_back(live):
+    _, recorder = live(config(), 10)
+    (action,) = recorder.ticks[-1].facts.actions
+    assert action.decision == "allow"
+    assert action.done == action.asked
+    _, recorder = live(config(policy={"rules": []}), 10)
+    (action,) = recorder.ticks[-1].facts.actions
+    assert action.decision == "deny"
+    assert action.is_held
+
+
+def test_practice_lowers_its_loss_and_leaves_the_strategic_net_alone(live):
+    settings = config(practice={"every_ticks": 1})
+    run, _ = live(settings, 40)
+    before = {name: weight.clone() for name, weight in run.loop.reasoner.model.named_parameters()}
+    run.loop.run(num_ticks=100)
+    assert run.loop.practice.num_steps > 80
+    after = dict(run.loop.reasoner.model.named_parameters())
+    assert all((after[name] == before[name]).all() for name in before if name.startswith("H_level"))
+    assert any((after[name] != before[name]).any() for name in before if name.startswith("L_level"))
+
+
+def test_a_night_is_examined_and_reported_with_numbers(live):
+    sleep = {"enabled": True, "first_after_secs": 25, "every_secs": 1000, "num_steps": 20, "examined_fraction": 0.3, "block_secs": 2}
+    run, recorder = live(config(sleep=sleep), 640)
+    (report,) = recorder.sleeps
+    assert report.outcome in (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
+    assert report.num_examined >= 64
+    assert report.num_steps == 20
+    assert math.isfinite(report.loss_before)
+    assert math.isfinite(report.loss_persistence)
+    states = {tick.facts.state for tick in recorder.ticks}
+    assert State.DREAM in states
+    assert run.loop.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
+
+
+def test_an_instrument_that_raises_is_dropped_and_the_loop_goes_on(tmp_path: Path):
+    class Broken(Recorder):
+        def on_tick(self, report: TickReport) -> None:
+            raise RuntimeError("no display")
+
+    good = Recorder()
+    run = build_run(config(), ManualClock(), directory=tmp_path, instruments=[Broken(), good])
+    try:
+        run.loop.open()
+        run.loop.run(num_ticks=5)
+    finally:
+        run.close()
+    assert len(good.ticks) == 5
+
+
+def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
+    run, _ = live(config(), 20)
+    for parameter in run.loop.reasoner.model.parameters():
+        parameter.data.fill_(math.nan)
+    reason = run.loop.run(num_ticks=50)
+    assert reason.startswith("crisis: the model was not finite")
+    assert run.loop.metabolism.state is State.CRISIS
+
+
+# --- pulling the cable: one test for each fault ---------------------------------------------------------------------
+
+
+def during(recorder: Recorder, start_secs: float, stop_secs: float, name: str = "s0") -> list[SourceFacts]:
+    rows = zip(recorder.ticks, recorder.source(name))
+    return [source for report, source in rows if start_secs * SECOND <= report.facts.time_ns < stop_secs * SECOND]
+
+
+def fault(kind: str, size: float = 1.0) -> tuple[dict[str, object], ...]:
+    return ({"at_secs": 10, "for_secs": 5, "fault": kind, "size": size},)
+
+
+@pytest.mark.parametrize("kind", ["raise", "nan", "shape"])
+def test_a_source_that_fails_is_quarantined_counted_shown_and_comes_back(live, kind: str):
+    _, recorder = live(config(faults=fault(kind)), 400)
+    failing = during(recorder, 11, 14.5)
+    assert {source.status for source in failing} == {"quarantined"}
+    assert failing[-1].num_faults > 0
+    assert failing[-1].reason
+    assert all(source.weight == 0 for source in failing[5:])
+    back = during(recorder, 18, 20)
+    assert {source.status for source in back} == {"running"}
+    assert any(source.is_fresh for source in back)
+    assert any(event.kind == "source" and event.source == "s0" and "quarantined" in event.message for event in recorder.events)
+    assert all(source.is_fresh for source in during(recorder, 11, 14.5, "s1"))
+
+
+def test_a_stale_source_is_counted_weighs_nothing_and_comes_back(live):
+    _, recorder = live(config(faults=fault("stale"), attention={"max_age_secs": 1.0}), 400)
+    stale = during(recorder, 13, 14.9)
+    assert not any(source.is_fresh for source in stale)
+    assert stale[-1].num_duplicate + stale[-1].num_faults > 0
+    assert all(source.weight < 0.01 for source in stale)
+    assert any(source.is_fresh for source in during(recorder, 18, 20))
+
+
+def test_a_frozen_source_is_distrusted_shown_and_trusted_again(live):
+    _, recorder = live(config(faults=fault("frozen")), 600)
+    frozen = during(recorder, 13, 15)
+    assert frozen[-1].reason == "stuck"
+    assert frozen[-1].trust < 0.4
+    assert frozen[-1].trust < 0.6 * during(recorder, 14, 15, "s1")[-1].trust
+    assert during(recorder, 28, 30)[-1].trust > 0.6
+
+
+@pytest.mark.parametrize("kind", ["bias", "noise"])
+def test_a_source_the_others_contradict_is_distrusted_and_trusted_again(live, kind: str):
+    _, recorder = live(config(num_sources=5, faults=fault(kind, 6.0)), 700)
+    wrong = during(recorder, 13, 15)
+    assert wrong[-1].trust < 0.5
+    assert min(during(recorder, 13, 15, f"s{index}")[-1].trust for index in range(1, 5)) > wrong[-1].trust
+    assert during(recorder, 33, 35)[-1].trust > 0.6
+
+
+def test_a_flood_is_limited_counted_and_over_when_it_is_over(live):
+    run, recorder = live(config(faults=fault("flood", 200.0)), 400)
+    assert sum(source.is_fresh for source in during(recorder, 11, 14)) > 0
+    statistics = run.loop.senses.drivers[0].statistics()
+    assert statistics.num_flooded > 100
+    after = during(recorder, 18, 20)
+    assert {source.status for source in after} == {"running"}
+    assert all(source.is_fresh for source in during(recorder, 11, 14.5, "s1"))
+
+
+def test_a_source_that_hangs_costs_its_own_readings_only(tmp_path: Path):
+    """On the real clock: a hang is a thread that does not return."""
+    recorder = Recorder()
+    settings = config(faults=({"at_secs": 0.5, "for_secs": 1.0, "fault": "hang"},), practice={"enabled": False})
+    run = build_run(settings, RealClock(), directory=tmp_path, instruments=[recorder])
+    try:
+        run.loop.open()
+        run.loop.run(num_ticks=80)
+    finally:
+        run.close()
+    statuses = [source.status for source in recorder.source("s0")]
+    assert "quarantined" in statuses
+    assert statuses[-1] == "running"
+    assert recorder.source("s0")[-1].num_faults >= 1
+    assert sum(source.is_fresh for source in recorder.source("s1")) > 60
+
+
+def test_the_run_ends_when_every_recording_is_over(live):
+    sensors = [{"kind": "synthetic", "name": "s", "shape": [2], "rate_hz": 20, "num_readings": 30}, {"kind": "memory", "name": "recall"}]
+    run, recorder = live(config(sensors=sensors), 100)
+    assert len(recorder.ticks) < 50
+    assert recorder.source("s")[-1].status == "exhausted"
+
+
+def test_facts_hold_no_tensor(live):
+    _, recorder = live(config(), 30)
+
+    def check(value: object) -> None:
+        if hasattr(value, "__dataclass_fields__"):
+            for name in value.__dataclass_fields__:
+                check(getattr(value, name))
+        elif isinstance(value, tuple):
+            for item in value:
+                check(item)
+        else:
+            assert value is None or isinstance(value, (bool, int, float, str)), type(value)
+            assert not isinstance(value, np.generic), type(value)
+
+    check(recorder.ticks[-1].facts)
