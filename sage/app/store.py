@@ -245,8 +245,19 @@ def _session_row(connection: sqlite3.Connection, path: Path, session: str | None
         return found
     if session is None:
         raise UserError(f"{path}: no session is stored here yet: start one with `sage run`")
-    latest = [row["id"] for row in connection.execute("SELECT id FROM sessions ORDER BY started_ns DESC LIMIT 5")]
-    raise UserError(f"session {session!r} is not in {path}: the latest are {', '.join(latest) or 'none'}")
+    return _session_by_prefix(connection, path, session)
+
+
+def _session_by_prefix(connection: sqlite3.Connection, path: Path, start: str) -> sqlite3.Row:
+    """Whoever types an id may stop where it is unique."""
+    rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns DESC").fetchall()
+    matches: list[sqlite3.Row] = [row for row in rows if start and row["id"].startswith(start)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"session {start!r} could be any of {', '.join(row['id'] for row in matches[:5])}: give more of it")
+    latest = ", ".join(row["id"] for row in rows[:5]) or "none"
+    raise UserError(f"session {start!r} is not in {path}: the latest are {latest}")
 
 
 def _session_record(connection: sqlite3.Connection, row: sqlite3.Row) -> SessionRecord:

@@ -24,10 +24,11 @@ _SOURCE = {column.name: column for column in SOURCE_COLUMNS}
 class Series:
     """time_ns: (N,) int64, the run's clock at the last tick of each point.  values: by name, (N,) float64 or object (text).
 
-    num_ticks: (N,) int64, how many ticks each point stands for.
+    ticks: (N,) int64, that last tick.  num_ticks: (N,) int64, how many ticks each point stands for.
     """
 
     time_ns: np.ndarray
+    ticks: np.ndarray
     num_ticks: np.ndarray
     values: Mapping[str, np.ndarray]
 
@@ -50,6 +51,7 @@ def read_series(connection: sqlite3.Connection, session: int, names: Sequence[st
         values |= {f"{source}.{name}": array for name, array in found.items()}
     return Series(
         time_ns=np.array([row[2] for row in rows], dtype=np.int64),
+        ticks=np.array([row[1] for row in rows], dtype=np.int64),
         num_ticks=np.array([row[3] for row in rows], dtype=np.int64),
         values={name: values[name] for name in names},
     )

@@ -328,6 +328,14 @@ def test_an_unknown_session_names_the_latest(store):
         store.events("gone")
 
 
+def test_the_start_of_an_id_is_enough_where_it_is_unique(store):
+    store.begin_session(name="2026-11-22-quiet-otter")
+    store.begin_session(name="2026-11-23-warm-wren")
+    assert store.session("2026-11-22").id == "2026-11-22-quiet-otter"
+    with pytest.raises(UserError, match=r"could be any of 2026-11-2.*give more"):
+        store.session("2026-11")
+
+
 def test_csv_and_jsonl_hold_every_tick(store, tmp_path):
     session = record(store, SyntheticSession(num_ticks=60))
     ticks, sleeps, events = store.export(session, tmp_path / "out" / "run.csv")
