@@ -17,7 +17,6 @@ from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor
 from sage.sensors.driver import SensorDriver
 
-
 #: How often a read is tried before the source is taken for dead; on a thread, with a pause of real time each.
 MAX_TRIES = 100
 MAX_THREAD_TRIES = 2000

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sage.mailbox.clock import Clock
-from sage.mailbox.record import DEMOTED, SUMMARY, summarize
+from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, summarize
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 from sage.sensors.ledger import Ledger, Verdict
 
@@ -104,23 +104,27 @@ class Delivery:
 
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
+        self._summarize(array, reading, sequence)
         if not self._is_finite(array):
             raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
-        ledger = self._ledger
+        ledger, record = self._ledger, self._record
         loan, self._loan = self._loan, None
         if self._scratch is not None:
             loan = self._borrow()
             if loan is not None:
                 loan.array[...] = array
-        self._summarize(array, reading, sequence, loan)
-        if loan is None or not loan.publish(
-            stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality
-        ):
+        if loan is None:
+            record["flags"] |= DEMOTED
             ledger.num_dropped += 1
-        self._outlet.peripheral.push(self._record)
+        else:
+            record["focus_slot"] = loan.slot.index
+            record["focus_generation"] = loan.generation
+            if not loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality):
+                ledger.num_dropped += 1
+        self._outlet.peripheral.push(record)
         ledger.count_passed(reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence))
 
-    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int, loan: Loan | None) -> None:
+    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """Before the loan is published: then the tensor is no longer ours to look at."""
         summarize(
             self._record,
@@ -132,10 +136,12 @@ class Delivery:
             quality=reading.quality,
             confidence=reading.confidence,
             noise_std=reading.noise_std,
-            slot=0 if loan is None else loan.slot.index,
-            generation=0 if loan is None else loan.generation,
-            flags=DEMOTED if loan is None else 0,
         )
 
     def _is_finite(self, array: np.ndarray) -> bool:
-        return self._dtype.kind != "f" or bool(np.isfinite(array).all())
+        """The summary has looked at the whole of a small reading, and at places in a large one."""
+        if self._dtype.kind != "f":
+            return True
+        if int(self._record["flags"]) & NOT_FINITE:
+            return False
+        return array.size <= MAX_SAMPLE or bool(np.isfinite(array).all())

@@ -63,14 +63,14 @@ class HiddenState:
         num_rows = min(MAX_NOISE_ROWS, max(16, MAX_NOISE_ELEMENTS // max(1, size)))
         self._noise = own.standard_normal((num_rows, size), dtype=np.float32)  # (rows, size)
         self._lag_secs = config.lag_secs
-        self._noise_std = config.noise_std
+        self._scaled_noise = config.noise_std * self._noise  # (rows, size)
         self._period_ns = round(1e9 / config.rate_hz)
 
     def observe(self, elapsed_ns: int) -> np.ndarray:
         """(size,) float64: the reading at this time since the epoch."""
         secs = elapsed_ns * 1e-9 - self._lag_secs
-        values: np.ndarray = self._view @ np.sin(self._angular_hz * secs + self._phase)
-        values += self._noise_std * self._noise[(elapsed_ns // self._period_ns) % len(self._noise)]
+        values: np.ndarray = self._view.dot(np.sin(self._angular_hz * secs + self._phase))
+        values += self._scaled_noise[(elapsed_ns // self._period_ns) % len(self._scaled_noise)]
         return values
 
     def extra_noise(self, elapsed_ns: int) -> np.ndarray:
