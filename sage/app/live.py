@@ -25,15 +25,17 @@ _INBOX = 4096
 class LiveView:
     """Used with `with`: draws from entry to exit, on a terminal the whole screen, elsewhere one line every `line_secs`.
 
+    title: at the right of the heading, e.g. the session's id.  is_enabled: False for a view that draws nothing.
     real_clock: tells how fast a replay runs; the run itself may be on another clock.
     notices: asked at each drawing for what a person should know, e.g. that the store drops reports.
     """
 
     def __init__(
         self,
-        console: Console | None = None,
-        *,
         title: str = "",
+        *,
+        is_enabled: bool = True,
+        console: Console | None = None,
         refresh_hz: float = 4.0,
         line_secs: float = 5.0,
         notices: Callable[[], tuple[str, ...]] = tuple,
@@ -42,6 +44,7 @@ class LiveView:
         if refresh_hz <= 0 or line_secs <= 0:
             raise ValueError(f"refresh_hz {refresh_hz}, line_secs {line_secs}: give above 0")
         self._console = console or Console()
+        self._is_enabled = is_enabled
         self._state = LiveState(title=title)
         self._notices = notices
         self._real_clock = real_clock or RealClock()
@@ -61,7 +64,8 @@ class LiveView:
         self._inbox.append(event)
 
     def __enter__(self) -> LiveView:
-        self._thread.start()
+        if self._is_enabled:
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

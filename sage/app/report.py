@@ -19,7 +19,8 @@ import numpy as np
 from sage.app.errors import UserError
 from sage.app.report_data import ReportData, collect
 from sage.app.report_html import footer_html, header_html, main_html, text
-from sage.app.store import STORE_NAME, MetricsStore
+from sage.app.state_dir import STORE_NAME
+from sage.app.store import MetricsStore
 
 
 def write_report(state_dir: Path, session: str | None = None, out: Path | None = None) -> Path:

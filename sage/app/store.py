@@ -24,10 +24,7 @@ from sage.app.store_thinning import Retention, transaction, used_bytes
 from sage.app.store_writer import StoreStatistics, StoreWriter
 from sage.runtime.report import Event, SleepReport, TickReport
 
-__all__ = ["STORE_NAME", "MetricsStore", "Retention", "Series", "SessionRecord", "StoreInspection", "StoreStatistics"]
-
-#: The store's file within a state directory.
-STORE_NAME = "metrics.sqlite"
+__all__ = ["MetricsStore", "Retention", "Series", "SessionRecord", "StoreInspection", "StoreStatistics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,6 +114,13 @@ class StoreWriter:
             num_failed_writes=self._num_failed_writes, num_queued=self._queue.qsize(), problem=self._problem,
         )  # fmt: skip
 
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know now, for the live view; empty when all is well."""
+        statistics = self.statistics()
+        lost = statistics.num_dropped + statistics.num_unstorable
+        said = (f"store: {lost:,} reports lost" if lost else "", f"store: {statistics.problem}" if statistics.problem else "")
+        return tuple(notice for notice in said if notice)
+
     def _run(self) -> None:
         """The worker: what goes wrong in it is kept for `statistics` and never reaches the loop."""
         batch: list[Item] = []

@@ -48,7 +48,7 @@ class WatchedOutput(io.StringIO):
 def watched_view(**options) -> tuple[WatchedOutput, LiveView]:
     output = WatchedOutput()
     console = Console(file=output, **options)
-    return output, LiveView(console, refresh_hz=50, line_secs=0.01)
+    return output, LiveView(console=console, refresh_hz=50, line_secs=0.01)
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 100, 120, 250])
@@ -156,13 +156,20 @@ def test_a_drawing_that_fails_does_not_reach_the_loop_and_is_raised_at_the_end()
         failed.set()
         raise OSError("gone")
 
-    view = LiveView(Console(file=io.StringIO(), force_terminal=False), line_secs=0.01, notices=notices)
+    view = LiveView(console=Console(file=io.StringIO(), force_terminal=False), line_secs=0.01, notices=notices)
     view.__enter__()
     assert failed.wait(10)
     SyntheticSession(num_ticks=20).play(view)
     with pytest.raises(RuntimeError, match="live view failed"):
         view.close()
     view.close()
+
+
+def test_a_view_that_is_not_enabled_draws_nothing():
+    output = io.StringIO()
+    with LiveView(is_enabled=False, console=Console(file=output, force_terminal=True)) as view:
+        SyntheticSession(num_ticks=20).play(view)
+    assert output.getvalue() == ""
 
 
 def test_notices_are_shown():

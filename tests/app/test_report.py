@@ -17,7 +17,8 @@ from sage.app.errors import UserError
 from sage.app.report import write_report
 from sage.app.report_data import bands, collect
 from sage.app.report_plots import rolling_mean, rolling_skill
-from sage.app.store import STORE_NAME, MetricsStore
+from sage.app.state_dir import STORE_NAME
+from sage.app.store import MetricsStore
 from sage.app.summary import SessionSummary
 from sage.app.synthetic_session import SyntheticSession
 from sage.runtime.report import Event, TickReport

@@ -235,10 +235,12 @@ def test_a_full_disk_is_said_and_survived(tmp_path, monkeypatch):
         SyntheticSession(num_ticks=500).play(writer)
         assert not writer.flush(timeout_secs=0.5)
         assert "full" in writer.statistics().problem
+        assert any("full" in notice for notice in writer.notices())
         assert writer.statistics().num_failed_writes > 0
         max_pages[0] = 1 << 30
         assert writer.flush(timeout_secs=20)
         assert writer.statistics().problem == ""
+        assert writer.notices() == ()
         assert store.session(session).num_ticks == 500
 
 

@@ -93,7 +93,7 @@
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (move) {
       const left = u.cursor.left >= 0 ? u.cursor.left : width / 2;
-      u.setCursor({ left: Math.min(width - 1, Math.max(0, left + move * (event.shiftKey ? 40 : 4))), top: 10 });
+      u.setCursor({ left: Math.min(width - 1, Math.max(0, left + move * (event.shiftKey ? 40 : 4))), top: 10 }, true, true);
     } else if (event.key === "+" || event.key === "=" || event.key === "-") {
       const center = u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : (min + max) / 2;
       const half = ((max - min) / 2) * (event.key === "-" ? 2 : 0.5);
