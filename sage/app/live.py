@@ -19,7 +19,7 @@ from sage.app.live_state import LiveState
 from sage.mailbox.clock import Clock, RealClock
 from sage.runtime.report import Event, SleepReport, TickReport
 
-_INBOX = 4096
+_INBOX = 1024
 
 
 class LiveView:
@@ -55,13 +55,17 @@ class LiveView:
         self._fault: BaseException | None = None
 
     def on_tick(self, report: TickReport) -> None:
-        self._inbox.append(report)
+        self._keep(report)
 
     def on_sleep(self, report: SleepReport) -> None:
-        self._inbox.append(report)
+        self._keep(report)
 
     def on_event(self, event: Event) -> None:
-        self._inbox.append(event)
+        self._keep(event)
+
+    def _keep(self, item: TickReport | SleepReport | Event) -> None:
+        if self._is_enabled:
+            self._inbox.append(item)
 
     def __enter__(self) -> LiveView:
         if self._is_enabled:

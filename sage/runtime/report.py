@@ -12,6 +12,7 @@ import math
 import struct
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Protocol
 
 import msgpack
@@ -222,20 +223,33 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-_NAN_BYTES = struct.pack(">d", math.nan)
+_pack_double = struct.Struct(">d").pack
+_NAN_BYTES = _pack_double(math.nan)
 
 
 def _canonical(value: Any) -> bytes:
-    return msgpack.packb(_canonical_items(value), use_bin_type=True)
+    packed: bytes = msgpack.packb(_canonical_items(value), use_bin_type=True)
+    return packed
 
 
 def _canonical_items(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [_canonical_items(getattr(value, field.name)) for field in dataclasses.fields(value)]
-    if isinstance(value, Enum):
-        return value.value
+    """Exact types first: a tick holds hundreds of floats, and its digest is taken at every tick."""
+    kind = type(value)
+    if kind is float:
+        return _pack_double(value) if value == value else _NAN_BYTES
+    if kind is int or kind is str or kind is bool:
+        return value
     if isinstance(value, tuple):
         return [_canonical_items(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_canonical_items(getattr(value, name)) for name in _field_names(kind)]
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, float):
-        return _NAN_BYTES if math.isnan(value) else struct.pack(">d", value)
+        return _NAN_BYTES if math.isnan(value) else _pack_double(value)
     return value
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
