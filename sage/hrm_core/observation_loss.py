@@ -23,7 +23,7 @@ __all__ = ["LossSettings", "ObservationWindow", "WindowErrors", "WindowLoss", "w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSettings:
-    """How much each part counts, and the constants of the parts.
+    """How much each part counts, and the constants of the parts; a halt of 0 saves its look-ahead.
 
     huber_delta: residuals beyond it, in training standard deviations, count linearly; None: squared throughout.
     mask_ticks: mean length of a stretch in which a source is hidden.  discount, trace: of TD(lambda).
@@ -100,14 +100,15 @@ def window_loss(
     targets = _targets(model, window, burn_in, is_seen, is_hidden)
 
     outputs = [model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)]
-    with torch.no_grad():
-        outputs.append(model(merge_carries(starts[num_segments::num_segments]), observation)[1])  # one segment more
     errors = [_prediction_error(output, targets, settings) for output in outputs]  # (T', B, C) each
-    outputs.pop()
-
-    prediction = _mean(torch.stack(errors[:-1]), targets.is_scored)
-    level = _level_loss(model, observation, targets, num_segments, settings)
-    halt = _halt_loss(outputs, errors, targets)
+    prediction = _mean(torch.stack(errors), targets.is_scored)
+    level = halt = torch.zeros_like(prediction)
+    if mask_probability > 0:
+        level = _level_loss(model, observation, targets, num_segments, settings)
+    if settings.halt > 0:
+        with torch.no_grad():
+            _, ahead = model(merge_carries(starts[num_segments::num_segments]), observation)  # one segment more
+        halt = _halt_loss(outputs, [*errors, _prediction_error(ahead, targets, settings)], targets)
     total = prediction + settings.level * level + settings.halt * halt
     action = value = total.new_full((), torch.nan)
     if window.reward.isfinite().any():  # sync: once a step of learning, never in a tick
@@ -118,7 +119,7 @@ def window_loss(
     parts = WindowLoss(
         prediction=_or_nan(prediction, targets.is_scored),
         level=_or_nan(level, targets.is_level),
-        halt=_or_nan(halt, targets.is_scored),
+        halt=_or_nan(halt, targets.is_scored & (settings.halt > 0)),
         action=action.detach(),
         value=value.detach(),
     )
