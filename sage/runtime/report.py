@@ -234,7 +234,7 @@ def _canonical(value: Any) -> bytes:
 
 def _canonical_items(value: Any) -> Any:
     """Exact types first: a tick holds hundreds of floats, and its digest is taken at every tick."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is float:
         return _pack_double(value) if value == value else _NAN_BYTES
     if kind is int or kind is str or kind is bool:

@@ -126,12 +126,12 @@ def test_plots_can_be_reached_by_keyboard_and_are_named(tmp_path):
     assert all(area["tabindex"] == "0" and area["aria-label"] for area in areas)
 
 
-def test_a_long_session_of_many_sources_stays_small(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=1700, sources=tuple(f"source.{number}" for number in range(12))))
+def test_a_session_longer_than_the_page_is_averaged_down(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=1700, sources=("a", "b", "c", "d")))
     path = write_report(tmp_path)
     page = Page(path.read_text())
     assert 240 <= len(page.data["times"]) <= 1500
-    assert path.stat().st_size < 3_000_000
+    assert path.stat().st_size < 1_000_000
 
 
 def test_the_skill_table_agrees_with_the_summary_of_the_same_session(tmp_path):
