@@ -113,7 +113,8 @@ class Thinner:
                 _delete_up_to(connection, session, tick)
             yield
         while _scalar(connection, "PRAGMA freelist_count") > _VACUUM_PAGES:
-            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            # a script is stepped to its end; `execute` would free a single page
+            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             yield
 
 
