@@ -1,0 +1,99 @@
+"""The recordings that prediction is measured on, each run through the whole loop on a manual clock.
+
+Invariant: one event a scored reading, in order; a recording that is absent is named with the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from sage.app.build import build_run
+from sage.app.config import load_config
+from sage.app.errors import UserError
+from sage.app.sensor_record import record_kind
+from sage.mailbox.clock import ManualClock
+from sage.runtime.predictor import PredictionScored
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {"flight": "flight", "walk": "walk", "xio": "xio"}  # data set -> shipped configuration
+HOST_SECS, QUICK_HOST_SECS, QUICK_REPLAY_SECS = 600.0, 20.0, 10.0
+HOST_PERIOD_SECS = 0.1
+TICK_HZ = {"host": 10.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """events: in order.  gate: mean of the model's gate at the end.  num_steps: of practice.  missing: why there is nothing."""
+
+    name: str
+    events: tuple[PredictionScored, ...] = ()
+    gate: float = float("nan")
+    num_steps: int = 0
+    num_ticks: int = 0
+    missing: str = ""
+
+
+def replay(name: str, *, is_quick: bool, host_file: Path | None = None) -> Replay:
+    """Run one data set by name: "flight", "walk", "xio" or "host"."""
+    os.environ.setdefault("SAGE_DATA", str(ROOT.parent / "shared" / "data"))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if name == "host":
+                config = _host_config(Path(folder), host_file, QUICK_HOST_SECS if is_quick else HOST_SECS)
+            else:
+                config = SOURCES[name]
+            return _run(name, config, Path(folder), QUICK_REPLAY_SECS if is_quick else None)
+        except UserError as error:
+            return Replay(name=name, missing=str(error))
+
+
+def _run(name: str, config_name: str, folder: Path, seconds: float | None) -> Replay:
+    config = load_config(config_name, (), with_files=True)
+    clock = ManualClock()
+    events: list[PredictionScored] = []
+    run = build_run(config, clock, directory=folder / "sleep", on_scored=events.append)
+    try:
+        run.loop.open()
+        run.loop.run(until_ns=None if seconds is None else clock.now_ns() + round(seconds * 1e9))
+        gate = float(np.mean(run.loop.fusion.predictor.gate.values))
+        return Replay(name=name, events=tuple(events), gate=gate, num_steps=run.loop.practice.num_steps, num_ticks=run.loop.tick_count)
+    finally:
+        run.close()
+
+
+def _host_config(folder: Path, given: Path | None, seconds: float) -> str:
+    """A configuration that replays a host recording, a table for each group of its columns; records one where none is given."""
+    recording = given
+    if recording is None:
+        recording = folder / "host.npz"
+        record_kind("host", [f"period_secs={HOST_PERIOD_SECS}", "name=host"], seconds=seconds, out=recording)
+    try:
+        with np.load(recording, allow_pickle=False) as arrays:
+            time_name, *columns = [str(column) for column in arrays["host__cols"]]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"--host {recording}: {error}: give a file made by `sage sensors record host`") from None
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        groups.setdefault(re.split(r"[._0-9]", column)[0], []).append(column)
+    sensors = [
+        {"kind": "table", "name": group, "path": str(recording.resolve()), "key": "host", "time": time_name, "columns": names}
+        | {"max_rate_hz": 50, "observes": group, "time_zero_secs": _first_time(recording)}
+        for group, names in groups.items()
+    ]
+    rate = 1.0 / HOST_PERIOD_SECS
+    tick = {"rate_hz": rate, "rest_rate_hz": rate, "dream_rate_hz": rate}
+    path = folder / "host.yaml"
+    path.write_text(yaml.safe_dump({"name": "host", "tick": tick, "sensors": [*sensors, {"kind": "memory", "name": "recall"}]}))
+    return str(path)
+
+
+def _first_time(recording: Path) -> float:
+    with np.load(recording, allow_pickle=False) as arrays:
+        return float(arrays["host"][0, 0])

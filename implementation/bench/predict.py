@@ -1,0 +1,135 @@
+"""How well the loop knows what comes next, beside persistence, last delta and AR(8) by recursive least squares.
+
+Prequential: each new reading of a source is predicted, scored, then learned from, once, at its own rate (at most
+50 Hz), one reading ahead. Errors are in training variance; skill = 1 - MSE / MSE of persistence, with a 95% block
+bootstrap. What the model adds to its own linear skip stands apart. The control scores each reading with the change
+that was predicted from another moment's inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness
+import numpy as np
+from _replays import Replay, replay
+from _scoring import METHODS, SourceScore, overall, score, streams
+
+DATA_SETS = ("flight", "walk", "xio", "host")
+AR_ALLOWANCE = 0.02
+SEED = 0
+
+
+def main() -> None:
+    parser = harness.argument_parser(__doc__)
+    parser.add_argument("names", nargs="*", choices=[*DATA_SETS, []], help="data sets; all of them when left out")
+    parser.add_argument("--host", type=Path, help="a recording by `sage sensors record host`; ten minutes are recorded otherwise")
+    arguments = parser.parse_args()
+    calibration = harness.calibrate()
+    replays = [replay(name, is_quick=arguments.quick, host_file=arguments.host) for name in arguments.names or DATA_SETS]
+    if not any(each.events for each in replays):
+        raise SystemExit("predict: nothing to score: " + "; ".join(each.missing or "no reading" for each in replays))
+    scores = score_all(replays)
+    bars = make_bars(scores, is_whole=not any(each.missing for each in replays))
+    results = {"calibration": calibration, "data_sets": [describe(each, scores[each.name]) for each in replays], "overall": summary(scores)}
+    tables = [*(skill_table(each, scores[each.name]) for each in replays), summary_table(scores), harness.bars_table(bars)]
+    harness.finish(harness.document("predict", results, bars), tables, is_saved=arguments.save, notes=__doc__ or "")
+
+
+def score_all(replays: Sequence[Replay]) -> dict[str, list[SourceScore]]:
+    generator = np.random.default_rng(SEED)
+    return {each.name: [score(stream, generator) for stream in streams(each.events)] for each in replays}
+
+
+def barred(scores: dict[str, list[SourceScore]]) -> list[SourceScore]:
+    return [each for group in scores.values() for each in group if each.is_barred]
+
+
+def summary(scores: dict[str, list[SourceScore]]) -> dict[str, dict[str, float]]:
+    """Over the sources that count: by geometric mean of ratios, and by mean skill; AR(8) also with its failures forgiven."""
+    counted = barred(scores)
+    by_method = {
+        method: {"geometric": overall(counted, method), "mean": float(np.mean([each.skill[method] for each in counted] or [np.nan]))}
+        for method in METHODS
+    }
+    forgiven = float(np.mean([max(each.skill["ar8"], 0.0) for each in counted] or [np.nan]))
+    return by_method | {"ar8_failures_forgiven": {"mean": forgiven}, "num_sources": {"mean": float(len(counted))}}
+
+
+def make_bars(scores: dict[str, list[SourceScore]], *, is_whole: bool) -> list[harness.Bar]:
+    """A bar over all data is owed where a recording is absent."""
+    counted, total = barred(scores), summary(scores)
+    bars = [
+        harness.Bar(name=f"{name}/{each.source}: lower end of skill", value=each.low, bar=0.0, better="higher")
+        for name, group in scores.items()
+        for each in group
+        if each.is_barred
+    ]
+    shuffled = max((each.skill["shuffled"] for each in counted), default=None)
+    against = [
+        ("overall skill less online AR(8)'s, geometric", total["ours"]["geometric"] - total["ar8"]["geometric"]),
+        ("mean skill less AR(8)'s with its failures forgiven", total["ours"]["mean"] - total["ar8_failures_forgiven"]["mean"]),
+    ]
+    bars += [
+        harness.Bar(name=name, value=value if is_whole and counted else None, bar=-AR_ALLOWANCE, better="higher") for name, value in against
+    ]
+    return [*bars, harness.Bar(name="shuffled inputs, greatest skill", value=shuffled, bar=0.0, better="lower")]
+
+
+def describe(each: Replay, scores: Sequence[SourceScore]) -> dict[str, object]:
+    """One data set for the JSON document."""
+    return {
+        "name": each.name,
+        "missing": each.missing or None,
+        "num_ticks": each.num_ticks,
+        "num_practice_steps": each.num_steps,
+        "gate": each.gate,
+        "sources": [
+            {
+                "source": one.source,
+                "num_scored": one.num_scored,
+                "changing": one.changing,
+                "horizon_secs": one.horizon_secs,
+                "is_barred": one.is_barred,
+                "skill": one.skill,
+                "interval": [one.low, one.high],
+                "skip_low": one.skip_low,
+                "model_gain_over_skip": {"gain": one.gain, "interval": [one.gain_low, one.gain_high]},
+            }
+            for one in scores
+        ],
+    }
+
+
+def skill_table(each: Replay, scores: Sequence[SourceScore]) -> harness.TextTable:
+    title = f"{each.name}: {each.missing}" if each.missing else f"{each.name}: {each.num_ticks} ticks, {each.num_steps} practice steps, gate {each.gate:.2f}"
+    show = harness.number
+    rows = tuple(
+        (
+            one.source if one.is_barred else f"({one.source})",
+            str(one.num_scored),
+            f"{one.changing:.0%}",
+            f"{one.horizon_secs * 1e3:.0f} ms",
+            show(one.skill["ours"]),
+            f"{show(one.low)} .. {show(one.high)}",
+            show(one.skill["skip"]),
+            f"{show(one.gain, 4)} [{show(one.gain_low, 4)}, {show(one.gain_high, 4)}]",
+            show(one.skill["ar8"]),
+            show(one.skill["last_delta"]),
+            show(one.skill["shuffled"]),
+        )
+        for one in scores
+    )
+    columns = ("source", "n", "changing", "horizon", "ours", "95%", "skip", "model over skip", "AR(8)", "last delta", "shuffled")
+    return harness.TextTable(title=title, columns=columns, rows=rows)
+
+
+def summary_table(scores: dict[str, list[SourceScore]]) -> harness.TextTable:
+    total = summary(scores)
+    rows = tuple((method, harness.number(values.get("geometric")), harness.number(values["mean"])) for method, values in total.items())
+    return harness.TextTable(title="Over the sources that count", columns=("method", "1 - geometric mean of ratios", "mean skill"), rows=rows)
+
+
+if __name__ == "__main__":
+    main()
