@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from sage.app.errors import UserError
 from sage.app.store_rows import event_row, sleep_row, source_row, tick_row
 from sage.app.store_schema import SLEEP_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, connect, insert_into
 from sage.app.store_thinning import Retention, Thinner, transaction
@@ -131,9 +130,9 @@ class StoreWriter:
                 batch.append(self._queue.get_nowait())
             try:
                 self._write(batch, is_last and self._queue.empty())
-            except (sqlite3.Error, OSError, UserError) as error:
+            except Exception as error:  # the top of a worker: counted, shown, tried again
                 self._num_failed_writes += 1
-                self._problem = str(error)
+                self._problem = str(error) or type(error).__name__
                 self._disconnect()
                 retry_secs = min(2 * retry_secs, _MAX_RETRY_SECS)
                 if is_last:
