@@ -7,10 +7,6 @@ stands beside it.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -18,6 +14,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import harness
 
 BAR_SECS = 0.3
 COMMANDS = {
@@ -61,27 +59,24 @@ def measure(num_rounds: int) -> dict[str, list[Start]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="five rounds instead of fifteen")
-    arguments = parser.parse_args()
+    arguments = harness.argument_parser(__doc__).parse_args()
     starts = measure(5 if arguments.quick else 15)
     cpu = {name: statistics.median(start.cpu_secs for start in each) for name, each in starts.items()}
     wall = {name: statistics.median(start.wall_secs for start in each) for name, each in starts.items()}
-    for name in COMMANDS:
-        print(f"{name:20} cpu {cpu[name]:.3f} s   wall {wall[name]:.3f} s")
-    document = {
-        "bench": "startup",
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version()},
-        "results": {
-            name: {"n": len(each), "cpu_p50_secs": cpu[name], "wall_p50_secs": wall[name]} for name, each in starts.items()
-        },
-        "bars": [
-            {"name": f"{name}, CPU seconds", "value": cpu[name], "bar": BAR_SECS, "better": "lower", "met": cpu[name] < BAR_SECS}
-            for name in BARRED
-        ],
+    results: dict[str, object] = {
+        name: {
+            "n": len(each),
+            "cpu_p50_secs": cpu[name],
+            "wall_p50_secs": wall[name],
+            "ratio_to_python": cpu[name] / cpu["python -c pass"],
+        }
+        for name, each in starts.items()
     }
-    print(json.dumps(document))
+    bars = [harness.Bar(name=f"{name}, CPU seconds", value=cpu[name], bar=BAR_SECS, better="lower") for name in BARRED]
+    whole = harness.document("startup", results | {"calibration": harness.calibrate()}, bars, peers=("typer", "pydantic"))
+    rows = tuple((name, f"{cpu[name]:.3f}", f"{wall[name]:.3f}", f"{cpu[name] / cpu['python -c pass']:.1f}") for name in COMMANDS)
+    table = harness.TextTable(title="Median start to exit", columns=("command", "CPU s", "wall s", "x python"), rows=rows)
+    harness.finish(whole, [table, harness.bars_table(bars)], is_saved=arguments.save)
 
 
 if __name__ == "__main__":

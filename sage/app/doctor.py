@@ -19,22 +19,23 @@ from sage.app.state_dir import default_state_dir, open_state_dir
 
 _MIN_SHM_BYTES = 64 << 20
 _MIN_DISK_BYTES = 1 << 30
+_RESERVED = "nothing in this version uses it"
 
-#: Extra -> (modules that it brings, what they give).
+#: Extra -> (modules that it brings, what this version does with them).
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
-    "fast": (("numba",), "compiled mailbox ring and encoders"),
-    "sensors": (("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"), "video, audio, serial, recordings, GPU telemetry"),
+    "sensors": (("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
-    "cuda": (("cupy", "numba_cuda", "cuda"), "CUDA beside torch"),
-    "flash": (("flash_attn",), "flash attention"),
-    "wandb": (("wandb",), "Weights & Biases tracking"),
-    "web": (("starlette", "uvicorn"), "pages served over HTTP"),
-    "robot": (("mujoco", "gymnasium"), "simulated robots"),
-    "gr00t": (("zmq", "pyarrow", "av"), "a remote robot policy"),
-    "bridge": (("zenoh",), "mailboxes over a network"),
-    "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX export"),
-    "sweep": (("optuna",), "hyper-parameter sweeps"),
-    "viz": (("rerun", "matplotlib"), "deep viewing"),
+    "fast": (("numba",), _RESERVED),
+    "cuda": (("cupy", "numba_cuda", "cuda"), _RESERVED),
+    "flash": (("flash_attn",), _RESERVED),
+    "wandb": (("wandb",), _RESERVED),
+    "web": (("starlette", "uvicorn"), _RESERVED),
+    "robot": (("mujoco", "gymnasium"), _RESERVED),
+    "gr00t": (("zmq", "pyarrow", "av"), _RESERVED),
+    "bridge": (("zenoh",), _RESERVED),
+    "export": (("onnx", "onnxscript", "onnxruntime"), _RESERVED),
+    "sweep": (("optuna",), _RESERVED),
+    "viz": (("rerun", "matplotlib"), _RESERVED),
 }
 
 
@@ -153,7 +154,7 @@ def _examine_extras() -> tuple[Finding, ...]:
     for extra, (modules, gives) in EXTRAS.items():
         absent = [module for module in modules if find_spec(module) is None]
         found = "present" if not absent else f"absent ({', '.join(absent)})"
-        remedy = "" if not absent else f": pip install 'sage-runtime[{extra}]'"
+        remedy = f": pip install 'sage-runtime[{extra}]'" if absent and gives is not _RESERVED else ""
         findings.append(Finding(topic=f"extra {extra}", found=found, why=f"{gives}{remedy}"))
     return tuple(findings)
 

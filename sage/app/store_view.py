@@ -28,13 +28,13 @@ def render_sessions(sessions: Sequence[SessionRecord], inspection: StoreInspecti
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("session", "started (UTC)", "secs", "ticks", "lost", "sources", "config"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("session", "started (UTC)", "secs", "ticks", "lost", "sources"):
+        table.add_column(heading, no_wrap=True)
     for session in sessions:
-        started = datetime.fromtimestamp(session.started_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        started = datetime.fromtimestamp(session.started_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
         seconds = f"{session.span_ns / 1e9:.1f}" + ("" if session.ended_ns else " (open)")
         counts = (str(session.num_ticks), str(session.num_dropped))
-        table.add_row(session.id, started, seconds, *counts, ", ".join(session.sources), session.config_hash)
+        table.add_row(session.id, started, seconds, *counts, str(len(session.sources)))
     console = Console()
     console.print(table)
     ticks = f"{inspection.num_ticks} ticks in {inspection.num_rows} rows"
