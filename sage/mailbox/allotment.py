@@ -51,7 +51,8 @@ class Allotment:
         self.free = self.pool.slots[::-1]
         self.queue, self.ledger = FairQueue(), Ledger()
         self.leaks_total = self.orphans = 0
-        self._name, self._policy, self._quota, self._demoted = name, policy, quota or num_slots, demoted
+        self._name, self._policy, self._demoted = name, policy, demoted
+        self._quota = num_slots + 1 if quota is None else quota  # without one, only the pool is a limit
         self._now_ns = clock.now_ns
         self._refusal = "newest"
 

@@ -180,10 +180,12 @@ def _describe(sample: np.ndarray) -> tuple[float, float, float, float, bytes, in
         return _NOTHING
     matrix, weights = _projection(sample.size)
     mean = float(sample.dot(weights))
+    if not abs(mean) < _LARGEST:  # also when it is NaN
+        return _describe_finite_part(sample)
     centred = sample - mean
     variance = float(centred.dot(centred)) / sample.size
     square_sum = (variance + mean * mean) * sample.size
-    if not square_sum < _LARGEST**2:  # also when it is NaN
+    if not square_sum < _LARGEST**2:
         return _describe_finite_part(sample)
     projected = sample.dot(matrix)  # (32,)
     flags = 0

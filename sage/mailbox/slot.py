@@ -126,11 +126,11 @@ class SlotPool:
         return view
 
     def array(self, slot: Slot, *, is_read_only: bool = False) -> np.ndarray:
-        """The slot's tensor as an array on its memory; a read-only one cannot be made writable again."""
+        """The slot's tensor as an array on its memory."""
         assert slot.spec is not None
-        view = self.view(slot)
-        buffer = memoryview(view).toreadonly() if is_read_only else view
-        return np.ndarray(slot.spec.shape, numpy_dtype(slot.spec.dtype), buffer)
+        array: np.ndarray = np.ndarray(slot.spec.shape, numpy_dtype(slot.spec.dtype), self.view(slot))
+        array.flags.writeable = not is_read_only
+        return array
 
     def tensor(self, slot: Slot) -> Any:
         """The slot's tensor as a torch tensor on its memory."""

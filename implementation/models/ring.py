@@ -1,0 +1,131 @@
+"""Exhaustive check of the protocol of `ring_protocol.py`: every interleaving of two producers and one reader.
+
+A producer may die at any step, its lane taken over by a successor; a stopped one is one that takes no step for as long
+as it likes. Memory is sequentially consistent here: what the hardware may reorder is not judged.
+Invariant checked at every state: what is delivered is whole, in its place in the one order, once; delivered + lost is
+exactly the number of records before it; nothing is skipped that was not overwritten; no producer ever waits.
+
+    python implementation/models/ring.py            # the protocol, then every broken variant
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ring_protocol import check_final, successors
+from ring_state import VARIANTS, Instance, State, Violation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """num_states: distinct states reached.  num_final: those with nothing left to do.  violation: None when all holds."""
+
+    num_states: int
+    num_transitions: int
+    num_final: int
+    violation: str | None
+    trail: tuple[str, ...]
+    wall_secs: float
+
+
+def explore(instance: Instance) -> Outcome:
+    """Depth first over all states. A state met again on its own path is somebody waiting: also a violation."""
+    start_secs = time.perf_counter()
+    initial = instance.initial()
+    on_path = {_key(initial)}
+    known = set(on_path)
+    path = [("start", initial, _key(initial), successors(instance, initial))]
+    num_transitions = num_final = 0
+
+    def outcome(violation: str | None, *last: str) -> Outcome:
+        trail = (*(label for label, *_ in path), *last)
+        wall_secs = time.perf_counter() - start_secs
+        return Outcome(
+            num_states=len(known), num_transitions=num_transitions, num_final=num_final, violation=violation,
+            trail=trail if violation else (), wall_secs=wall_secs,
+        )  # fmt: skip
+
+    has_moved = [False]
+    while path:
+        try:
+            label, state = next(path[-1][3], (None, None))
+            if label is None:
+                if not has_moved.pop():
+                    check_final(instance, path[-1][1])
+                    num_final += 1
+                on_path.discard(path.pop()[2])
+                continue
+        except Violation as violation:
+            return outcome(str(violation))
+        has_moved[-1] = True
+        num_transitions += 1
+        key = _key(state)
+        if key in on_path:
+            return outcome("somebody waits: a process can repeat itself while nothing changes", str(label))
+        if key not in known:
+            known.add(key)
+            on_path.add(key)
+            path.append((str(label), state, key, successors(instance, state)))
+            has_moved.append(False)
+    return outcome(None)
+
+
+def _key(state: State) -> bytes:
+    # version 2 has no back references, so equal states give equal bytes; 128 bits make a false match negligible
+    return hashlib.blake2b(marshal.dumps(_plain(state), 2), digest_size=16).digest()
+
+
+def _plain(value: Any) -> Any:
+    return tuple([_plain(item) for item in value]) if isinstance(value, tuple) else value
+
+
+#: Two laps of two cells with batches; then with a kill anywhere and a successor. The rest are the smallest that break.
+FULL = (
+    Instance(scripts=((2, 1), (1, 1)), max_kills=0, successor=()),
+    Instance(scripts=((2, 1), (1, 1)), max_kills=2, successor=()),
+    Instance(scripts=((2, 1), (1, 1)), max_kills=1, successor=(1,)),
+)
+SMALL = Instance(scripts=((1, 1), (1,)), num_cells=1, num_lane_slots=1, max_kills=1, successor=())
+SMALLEST_BREAKING = {
+    "load index, write, increment": Instance(scripts=((1,), (1,)), max_kills=0),
+    "link before payload": Instance(scripts=((1,), (1,)), max_kills=0),
+    "generation after payload": Instance(scripts=((1, 1), (1,)), num_lane_slots=1, max_kills=0),
+    "no second look": Instance(scripts=((1, 1), (1,)), num_lane_slots=1, max_kills=0),
+    "no help": Instance(scripts=((1,), (1,)), max_kills=1, successor=()),
+    "no lap in the order word": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
+    "generation used again": Instance(scripts=((1,), (1,)), max_kills=1, successor=(1,)),
+    "loss counted in order words": Instance(scripts=((2, 1), (1, 1)), max_kills=0),
+}
+
+
+def breaking(variant: str) -> Instance:
+    """The smallest instance tried that shows what is wrong with `variant`."""
+    base = SMALLEST_BREAKING[variant]
+    return Instance(
+        num_cells=base.num_cells, num_lane_slots=base.num_lane_slots, scripts=base.scripts, max_kills=base.max_kills,
+        successor=base.successor, variant=variant,
+    )  # fmt: skip
+
+
+def main() -> int:
+    write = sys.stdout.write
+    is_sound = True
+    for instance in (SMALL, *FULL):
+        result = explore(instance)
+        is_sound &= result.violation is None
+        write(f"{instance}\n  {result.num_states} states, {result.num_transitions} transitions, {result.num_final} final, ")
+        write(f"{result.wall_secs:.1f} s: {result.violation or 'every invariant holds'}\n")
+    for variant, meaning in VARIANTS.items():
+        result = explore(breaking(variant))
+        is_sound &= result.violation is not None
+        write(f"broken on purpose: {variant} ({meaning})\n  {result.num_states} states: {result.violation or 'NOT FOUND'}\n")
+    return 0 if is_sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The protocol by which several processes will share a peripheral ring, as states and single steps of one process.
+
+A producer fills records in its own lane: it gives the lane slot its new generation, then writes the payload. It then
+reads the tail, one word (ticket, records so far); if the order cell of that ticket is linked already it helps the tail
+forward and starts over; else it stores the sequence into its records and swaps the cell from what it read to
+(ticket, producer, first record, count). That swap is the push. The reader follows the cells, copies each
+record from its lane and looks at the lane slot's generation again afterwards.
+
+Invariant: a step is one atomic load, store or compare-and-swap; whatever may not happen raises Violation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ring_state import (
+    BUMP,
+    CLAIM,
+    COPY_0,
+    COPY_1,
+    COPY_SEQUENCE,
+    DEAD,
+    DONE,
+    HELP,
+    LAPPED,
+    LINK,
+    POLL,
+    READ_CELL,
+    READ_TAIL,
+    RECHECK,
+    SEQUENCE,
+    SETTLE,
+    WRITE_0,
+    WRITE_1,
+    Instance,
+    LaneSlot,
+    Producer,
+    Reader,
+    State,
+    Violation,
+    Word,
+)
+
+
+def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
+    """Every state one step of one process away."""
+    for index, producer in enumerate(state.producers):
+        if producer.step == DEAD:
+            if instance.successor:
+                yield f"a successor takes lane {index}", _succeed(instance, state, index)
+            continue
+        if producer.step == DONE:
+            continue
+        yield f"producer {index} step {producer.step}", _advance(instance, state, index, producer)
+        if state.num_kills < instance.max_kills:
+            killed = state._replace(num_kills=state.num_kills + 1)
+            yield f"producer {index} killed before step {producer.step}", _with(killed, index, producer._replace(step=DEAD))
+    following = _read(instance, state, state.reader)
+    if following is not None:
+        yield f"reader step {state.reader.step}", following
+
+
+def check_final(instance: Instance, state: State) -> None:
+    """Nobody can move: the living must be done, and every record linked delivered or counted as lost."""
+    if any(producer.step not in (DONE, DEAD) for producer in state.producers):
+        raise Violation("a living producer cannot finish")
+    total = sum(count for _, _, count, _ in state.links)
+    if state.reader.delivered + state.reader.lost != total:
+        raise Violation(f"delivered {state.reader.delivered} + lost {state.reader.lost} is not the {total} linked")
+
+
+def _with(state: State, index: int, producer: Producer) -> State:
+    producers = list(state.producers)
+    producers[index] = producer
+    return state._replace(producers=tuple(producers))
+
+
+def _write_lane(instance: Instance, state: State, index: int, record: int, /, **fields: Any) -> State:
+    lane, lanes = list(state.lanes[index]), list(state.lanes)
+    slot = record % instance.num_lane_slots
+    lane[slot] = lane[slot]._replace(**fields)
+    lanes[index] = tuple(lane)
+    return state._replace(lanes=tuple(lanes))
+
+
+def _succeed(instance: Instance, state: State, index: int) -> State:
+    """Take a dead producer's lane: begin above every generation that its slots carry, finished or not."""
+    dead = state.producers[index]
+    number = max(slot.number for slot in state.lanes[index]) + 1
+    if instance.variant == "generation used again":
+        number = dead.number
+    first = READ_TAIL if instance.variant == "link before payload" else CLAIM
+    return _with(state, index, Producer(first, number, 0, 0, (0, 0), None, dead.incarnation + 1))
+
+
+def _advance(instance: Instance, state: State, index: int, p: Producer) -> State:
+    """One step of a producer."""
+    if p.step in (CLAIM, WRITE_0, WRITE_1):
+        return _write_payload(instance, state, index, p)
+    if p.step == READ_TAIL:
+        return _with(state, index, p._replace(step=READ_CELL, tail=state.tail))
+    if p.step == READ_CELL:
+        return _read_cell(instance, state, index, p)
+    if p.step == SEQUENCE:
+        count = instance.script(index, p)[p.batch]
+        state = _write_lane(instance, state, index, p.number + p.index, sequence=p.tail[1] + p.index)
+        is_last = p.index + 1 == count
+        return _with(state, index, p._replace(step=LINK if is_last else SEQUENCE, index=0 if is_last else p.index + 1))
+    if p.step == LINK:
+        return _link(instance, state, index, p)
+    return _move_tail(instance, state, index, p)
+
+
+def _write_payload(instance: Instance, state: State, index: int, p: Producer) -> State:
+    """Give the lane slot its new generation, write both words of the payload; then the next record."""
+    number, code = p.number + p.index, _code(p.number + p.index, p.incarnation)
+    stores: list[dict[str, int]] = [{"number": number}, {"word_0": code}, {"word_1": code}]
+    if instance.variant == "generation after payload":
+        stores.append(stores.pop(0))
+    state = _write_lane(instance, state, index, number, **stores[p.step - CLAIM])
+    if p.step != WRITE_1:
+        return _with(state, index, p._replace(step=p.step + 1))
+    if p.index + 1 < instance.script(index, p)[p.batch]:
+        return _with(state, index, p._replace(step=CLAIM, index=p.index + 1))
+    if instance.variant == "link before payload":
+        return _next_batch(instance, state, index, p)
+    return _with(state, index, p._replace(step=READ_TAIL, index=0))
+
+
+def _code(number: int, incarnation: int) -> int:
+    return number * 10 + incarnation
+
+
+def _read_cell(instance: Instance, state: State, index: int, p: Producer) -> State:
+    cell = state.cells[p.tail[0] % instance.num_cells]
+    if instance.variant == "load index, write, increment" or cell is None or cell.ticket < p.tail[0]:
+        return _with(state, index, p._replace(step=SEQUENCE, cell=cell))
+    if cell.ticket > p.tail[0] or instance.variant == "no help":
+        return _with(state, index, p._replace(step=READ_TAIL, cell=None))
+    return _with(state, index, p._replace(step=HELP, cell=cell))
+
+
+def _link(instance: Instance, state: State, index: int, p: Producer) -> State:
+    """The one step by which a batch is pushed."""
+    ticket, sequence = p.tail
+    count = instance.script(index, p)[p.batch]
+    place = ticket % instance.num_cells
+    if not _is_as_read(instance, state.cells[place], p.cell):
+        return _with(state, index, p._replace(step=READ_TAIL, cell=None))
+    if ticket != len(state.links):
+        raise Violation(f"ticket {ticket} is taken twice: a record pushed to nobody")
+    if sequence != sum(num for _, _, num, _ in state.links):
+        raise Violation(f"ticket {ticket} carries sequence {sequence}: not the number of records before it")
+    cells = list(state.cells)
+    word = cells[place] = Word(ticket, index, p.number, count)
+    state = state._replace(cells=tuple(cells), links=(*state.links, (index, p.number, count, p.incarnation)))
+    return _with(state, index, p._replace(step=BUMP, cell=word))
+
+
+def _is_as_read(instance: Instance, now: Word | None, read: Word | None) -> bool:
+    """The comparison of the swap."""
+    if instance.variant == "load index, write, increment":
+        return True
+    if instance.variant == "no lap in the order word" and now is not None and read is not None:
+        slots = instance.num_lane_slots
+        return (now.producer, now.first % slots, now.count) == (read.producer, read.first % slots, read.count)
+    return now == read
+
+
+def _move_tail(instance: Instance, state: State, index: int, p: Producer) -> State:
+    """HELP somebody else's link, or BUMP after one's own: the same swap, which fails if another was faster."""
+    assert p.cell is not None
+    if state.tail == p.tail or instance.variant == "load index, write, increment":
+        state = state._replace(tail=(p.tail[0] + 1, p.tail[1] + p.cell.count))
+    if p.step == HELP:
+        return _with(state, index, p._replace(step=READ_TAIL, cell=None))
+    if instance.variant == "link before payload":
+        return _with(state, index, p._replace(step=CLAIM, index=0, cell=None))
+    return _next_batch(instance, state, index, p)
+
+
+def _next_batch(instance: Instance, state: State, index: int, p: Producer) -> State:
+    script = instance.script(index, p)
+    number, batch = p.number + script[p.batch], p.batch + 1
+    first = READ_TAIL if instance.variant == "link before payload" else CLAIM
+    step = first if batch < len(script) else DONE
+    return _with(state, index, Producer(step, number, batch, 0, (0, 0), None, p.incarnation))
+
+
+def _read(instance: Instance, state: State, r: Reader) -> State | None:
+    """One step of the reader; None when there is nothing for it to do."""
+    if r.step == POLL:
+        return _poll(instance, state, r)
+    if r.step == LAPPED:
+        ticket = max(r.ticket + 1, state.tail[0] - instance.num_cells)
+        lost = r.lost + (ticket - r.ticket if instance.variant == "loss counted in order words" else 0)
+        return state._replace(reader=r._replace(step=POLL, ticket=ticket, lost=lost, is_short=True))
+    if r.step == SETTLE:
+        return _settle(state, r)
+    assert r.word is not None
+    slot = state.lanes[r.word.producer][(r.word.first + r.index) % instance.num_lane_slots]
+    if r.step == COPY_0:
+        if instance.variant == "no second look" and not _is_generation(slot, r):
+            return _skip(instance, state, r)
+        return state._replace(reader=r._replace(step=COPY_1, copy_0=slot.word_0))
+    if r.step == COPY_1:
+        return state._replace(reader=r._replace(step=COPY_SEQUENCE, copy_1=slot.word_1))
+    if r.step == COPY_SEQUENCE:
+        return state._replace(reader=r._replace(step=RECHECK, copy_sequence=slot.sequence))
+    if instance.variant == "no second look" or _is_generation(slot, r):
+        return _deliver(instance, state, r)
+    if slot.number <= r.word.first + r.index:
+        raise Violation("a record is skipped that nobody has overwritten")
+    return _skip(instance, state, r)
+
+
+def _is_generation(slot: LaneSlot, r: Reader) -> bool:
+    return r.word is not None and slot.number == r.word.first + r.index
+
+
+def _poll(instance: Instance, state: State, r: Reader) -> State | None:
+    cell = state.cells[r.ticket % instance.num_cells]
+    if cell is None or cell.ticket < r.ticket:
+        if len(state.links) > r.ticket:
+            raise Violation(f"ticket {r.ticket} is linked, and the reader sees nothing")
+        return state._replace(reader=r._replace(step=SETTLE)) if r.is_short else None
+    if cell.ticket > r.ticket:
+        return state._replace(reader=r._replace(step=LAPPED))
+    return state._replace(reader=r._replace(step=COPY_0, word=cell, index=0))
+
+
+def _settle(state: State, r: Reader) -> State:
+    """Caught up after a loss: the tail says how many records there were. Its linker may have died before moving it."""
+    ticket, total = state.tail
+    if ticket + 1 == r.ticket and r.word is not None and r.word.ticket == ticket:
+        ticket, total = ticket + 1, total + r.word.count
+    if ticket != r.ticket:
+        return state._replace(reader=r._replace(step=POLL))
+    return state._replace(reader=r._replace(step=POLL, lost=total - r.delivered, is_short=False))
+
+
+def _deliver(instance: Instance, state: State, r: Reader) -> State:
+    assert r.word is not None
+    producer, first, _, incarnation = state.links[r.ticket]
+    whole = _code(first + r.index, incarnation)
+    if (r.word.producer, r.copy_0, r.copy_1) != (producer, whole, whole):
+        raise Violation(f"torn or foreign: words {r.copy_0}, {r.copy_1} delivered for record {whole} of producer {producer}")
+    true_sequence = sum(count for _, _, count, _ in state.links[: r.ticket]) + r.index
+    lost = r.lost if instance.variant == "loss counted in order words" else r.copy_sequence - r.delivered
+    if r.delivered + lost != true_sequence or lost < r.lost:
+        raise Violation(f"delivered {r.delivered} + lost {lost} before record {true_sequence}")
+    return _next_record(state, r._replace(delivered=r.delivered + 1, lost=lost, is_short=False))
+
+
+def _skip(instance: Instance, state: State, r: Reader) -> State:
+    lost = r.lost + (1 if instance.variant == "loss counted in order words" else 0)
+    return _next_record(state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words"))
+
+
+def _next_record(state: State, r: Reader) -> State:
+    assert r.word is not None
+    r = r._replace(copy_0=-1, copy_1=-1, copy_sequence=-1)
+    if r.index + 1 < r.word.count:
+        return state._replace(reader=r._replace(step=COPY_0, index=r.index + 1))
+    # the word is kept until the next: settling may need its count
+    return state._replace(reader=r._replace(step=POLL, ticket=r.ticket + 1, index=0))

@@ -1,0 +1,104 @@
+"""What there is in the model of the ring: shared words, each process's own, and what really happened.
+
+Invariant: a state is a tree of tuples and integers, so that equal states are equal bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# Producer steps.
+CLAIM, WRITE_0, WRITE_1, READ_TAIL, READ_CELL, SEQUENCE, LINK, HELP, BUMP, DONE, DEAD = range(11)
+# Reader steps.
+POLL, LAPPED, COPY_0, COPY_1, COPY_SEQUENCE, RECHECK, SETTLE = range(7)
+
+VARIANTS = {
+    "load index, write, increment": "the tail is loaded, the cell stored, the tail stored: no swap",
+    "link before payload": "the cell is swapped first, the payload written afterwards",
+    "generation after payload": "the lane slot gets its new generation once the payload is written, not before",
+    "no second look": "the reader looks at the generation before it copies, not after",
+    "no help": "who finds the cell linked waits for the linker to move the tail",
+    "no lap in the order word": "the swap compares producer, lane slot and count alone",
+    "generation used again": "a successor starts at its predecessor's record, whatever became of it",
+    "loss counted in order words": "a skipped order word counts as one record, though it may link several",
+}
+
+
+class Violation(Exception):
+    """An invariant does not hold. The message says which, the trail how it came about."""
+
+
+class LaneSlot(NamedTuple):
+    number: int  # of the record among its producer's: the generation
+    word_0: int  # the payload is two words, each a (number, incarnation) code, so that a torn one shows
+    word_1: int
+    sequence: int
+
+
+class Word(NamedTuple):
+    ticket: int
+    producer: int
+    first: int
+    count: int
+
+
+class Producer(NamedTuple):
+    step: int
+    number: int  # of the first record of the batch at hand
+    batch: int  # index in the script
+    index: int  # record within the batch
+    tail: tuple[int, int]  # as read
+    cell: Word | None  # as read
+    incarnation: int
+
+
+class Reader(NamedTuple):
+    step: int
+    ticket: int
+    delivered: int
+    lost: int
+    is_short: bool  # something was skipped since the last delivery
+    word: Word | None
+    index: int
+    copy_0: int
+    copy_1: int
+    copy_sequence: int
+
+
+class State(NamedTuple):
+    cells: tuple[Word | None, ...]
+    tail: tuple[int, int]  # (ticket, records): one 64-bit word
+    lanes: tuple[tuple[LaneSlot, ...], ...]
+    producers: tuple[Producer, ...]
+    reader: Reader
+    links: tuple[tuple[int, int, int, int], ...]  # what really happened: (producer, first, count, incarnation) by ticket
+    num_kills: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """scripts: for each producer the sizes of its batches.  successor: the batches of whoever takes a dead one's lane."""
+
+    num_cells: int = 2
+    num_lane_slots: int = 2
+    scripts: tuple[tuple[int, ...], ...] = ((2, 1), (1, 1))
+    max_kills: int = 1
+    successor: tuple[int, ...] = (1,)
+    variant: str = ""
+
+    def initial(self) -> State:
+        empty = LaneSlot(-1, -1, -1, -1)
+        first = READ_TAIL if self.variant == "link before payload" else CLAIM
+        return State(
+            cells=(None,) * self.num_cells,
+            tail=(0, 0),
+            lanes=((empty,) * self.num_lane_slots,) * len(self.scripts),
+            producers=tuple(Producer(first, 0, 0, 0, (0, 0), None, 0) for _ in self.scripts),
+            reader=Reader(POLL, 0, 0, 0, False, None, 0, -1, -1, -1),
+            links=(),
+            num_kills=0,
+        )
+
+    def script(self, index: int, producer: Producer) -> tuple[int, ...]:
+        return self.successor if producer.incarnation else self.scripts[index]

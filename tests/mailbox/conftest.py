@@ -1,0 +1,100 @@
+"""The conformance suite of the mailboxes: every test that takes `backend` runs on each of them.
+
+Invariant: a backend is listed here once; adding one adds no test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sage.mailbox import Backend, FocusMailbox, HostBackend, Lease, ManualClock, PeripheralMailbox, record_dtype
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend}
+KIND = 2
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return BACKENDS[request.param]()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_000)
+
+
+@pytest.fixture
+def make_ring(backend: Backend, clock: ManualClock) -> Iterator[Callable[..., PeripheralMailbox]]:
+    rings: list[PeripheralMailbox] = []
+
+    def make(**options: Any) -> PeripheralMailbox:
+        rings.append(PeripheralMailbox("ring", clock=clock, backend=backend, **{"capacity": 8, **options}))
+        return rings[-1]
+
+    yield make
+    for ring in rings:
+        ring.close()
+
+
+@pytest.fixture
+def make_focus(backend: Backend, clock: ManualClock) -> Iterator[Callable[..., FocusMailbox]]:
+    boxes: list[FocusMailbox] = []
+
+    def make(**options: Any) -> FocusMailbox:
+        boxes.append(FocusMailbox("focus", **{"clock": clock, "backend": backend, "slot_bytes": 4096, **options}))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.close()
+
+
+@pytest.fixture
+def records() -> Callable[..., np.ndarray]:
+    """records(first, num): each payload byte follows from the record's number, so that a torn one shows."""
+
+    def make(first: int, num: int, *, producer: int = 0, record_bytes: int = 256) -> np.ndarray:
+        batch = np.zeros(num, dtype=record_dtype(record_bytes))
+        numbers = np.arange(first, first + num)
+        batch["sequence"], batch["producer"], batch["kind"] = numbers, producer, KIND
+        batch["length"] = record_bytes - 64
+        batch["payload"] = (numbers[:, None] * 7 + producer * 31 + np.arange(record_bytes - 64)) % 251
+        return batch
+
+    return make
+
+
+@pytest.fixture
+def publish() -> Callable[..., bool]:
+    """publish(box, value): a (4,) float32 of `value` with that sequence and stamp; False when there was no loan."""
+
+    def put(box: FocusMailbox, value: int, *, producer: int = 0, trust: float = 1.0, **options: Any) -> bool:
+        loan = box.try_loan((4,), producer=producer, trust=trust)
+        if loan is None:
+            return False
+        loan.array[:] = value
+        return loan.publish(**{"stamp_ns": value, "sequence": value, "trust": trust, **options})
+
+    return put
+
+
+@pytest.fixture
+def take() -> Callable[..., list[int]]:
+    """take(box): the sequences of everything that can be received now."""
+
+    def drain(box: FocusMailbox, limit: int = 1_000) -> list[int]:
+        sequences: list[int] = []
+        while len(sequences) < limit and (lease := box.try_receive()) is not None:
+            with lease:
+                sequences.append(_checked(lease))
+        return sequences
+
+    def _checked(lease: Lease) -> int:
+        assert (lease.array == lease.meta.sequence).all()
+        return lease.meta.sequence
+
+    return drain
