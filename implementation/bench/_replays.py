@@ -23,9 +23,8 @@ from sage.runtime.predictor import PredictionScored
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"flight": "flight", "walk": "walk", "xio": "xio"}  # data set -> shipped configuration
-HOST_SECS, QUICK_HOST_SECS, QUICK_REPLAY_SECS = 600.0, 20.0, 10.0
+HOST_SECS, QUICK_HOST_SECS, QUICK_REPLAY_SECS = 600.0, 20.0, 3.0
 HOST_PERIOD_SECS = 0.1
-TICK_HZ = {"host": 10.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,8 @@ def replay(name: str, *, is_quick: bool, host_file: Path | None = None) -> Repla
                 config = _host_config(Path(folder), host_file, QUICK_HOST_SECS if is_quick else HOST_SECS)
             else:
                 config = SOURCES[name]
-            return _run(name, config, Path(folder), QUICK_REPLAY_SECS if is_quick else None)
+            seconds = (QUICK_HOST_SECS if name == "host" else QUICK_REPLAY_SECS) if is_quick else None
+            return _run(name, config, Path(folder), seconds)
         except UserError as error:
             return Replay(name=name, missing=str(error))
 
@@ -63,7 +63,8 @@ def _run(name: str, config_name: str, folder: Path, seconds: float | None) -> Re
         run.loop.open()
         run.loop.run(until_ns=None if seconds is None else clock.now_ns() + round(seconds * 1e9))
         gate = float(np.mean(run.loop.fusion.predictor.gate.values))
-        return Replay(name=name, events=tuple(events), gate=gate, num_steps=run.loop.practice.num_steps, num_ticks=run.loop.tick_count)
+        num_steps, num_ticks = run.loop.practice.num_steps, run.loop.tick_count
+        return Replay(name=name, events=tuple(events), gate=gate, num_steps=num_steps, num_ticks=num_ticks)
     finally:
         run.close()
 

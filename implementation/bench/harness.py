@@ -111,12 +111,14 @@ def _processor_name() -> str:
 def versions(peers: Sequence[str] = ()) -> dict[str, str | None]:
     """Of Python, of what we stand on, and of the peers; None for a peer that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in (*PACKAGES, *peers):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return found | {package: _version(package) for package in (*PACKAGES, *peers)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str:
@@ -209,7 +211,8 @@ def hardware_slug(facts: Mapping[str, Any]) -> str:
 
 def page(whole: Mapping[str, Any], tables: Sequence[TextTable], notes: str) -> str:
     facts = whole["hardware"]
-    lines = [f"# {whole['bench']}", "", f"Commit {whole['commit']}, {facts['processor']}, {facts['cores']} cores, GPU: {facts['gpu']}."]
+    machine = f"{facts['processor']}, {facts['cores']} cores, GPU: {facts['gpu']}"
+    lines = [f"# {whole['bench']}", "", f"Commit {whole['commit']}, {machine}."]
     lines += ["", notes.strip()] if notes.strip() else []
     for each in tables:
         lines += ["", f"## {each.title}", "", _markdown_row(each.columns), _markdown_row(["---"] * len(each.columns))]

@@ -32,7 +32,8 @@ def main() -> None:
         raise SystemExit("predict: nothing to score: " + "; ".join(each.missing or "no reading" for each in replays))
     scores = score_all(replays)
     bars = make_bars(scores, is_whole=not any(each.missing for each in replays))
-    results = {"calibration": calibration, "data_sets": [describe(each, scores[each.name]) for each in replays], "overall": summary(scores)}
+    described = [describe(each, scores[each.name]) for each in replays]
+    results = {"calibration": calibration, "data_sets": described, "overall": summary(scores)}
     tables = [*(skill_table(each, scores[each.name]) for each in replays), summary_table(scores), harness.bars_table(bars)]
     harness.finish(harness.document("predict", results, bars), tables, is_saved=arguments.save, notes=__doc__ or "")
 
@@ -49,10 +50,10 @@ def barred(scores: dict[str, list[SourceScore]]) -> list[SourceScore]:
 def summary(scores: dict[str, list[SourceScore]]) -> dict[str, dict[str, float]]:
     """Over the sources that count: by geometric mean of ratios, and by mean skill; AR(8) also with its failures forgiven."""
     counted = barred(scores)
-    by_method = {
-        method: {"geometric": overall(counted, method), "mean": float(np.mean([each.skill[method] for each in counted] or [np.nan]))}
-        for method in METHODS
-    }
+    by_method = {}
+    for method in METHODS:
+        mean = float(np.mean([each.skill[method] for each in counted] or [np.nan]))
+        by_method[method] = {"geometric": overall(counted, method), "mean": mean}
     forgiven = float(np.mean([max(each.skill["ar8"], 0.0) for each in counted] or [np.nan]))
     return by_method | {"ar8_failures_forgiven": {"mean": forgiven}, "num_sources": {"mean": float(len(counted))}}
 
@@ -71,9 +72,8 @@ def make_bars(scores: dict[str, list[SourceScore]], *, is_whole: bool) -> list[h
         ("overall skill less online AR(8)'s, geometric", total["ours"]["geometric"] - total["ar8"]["geometric"]),
         ("mean skill less AR(8)'s with its failures forgiven", total["ours"]["mean"] - total["ar8_failures_forgiven"]["mean"]),
     ]
-    bars += [
-        harness.Bar(name=name, value=value if is_whole and counted else None, bar=-AR_ALLOWANCE, better="higher") for name, value in against
-    ]
+    for name, value in against:
+        bars.append(harness.Bar(name=name, value=value if is_whole and counted else None, bar=-AR_ALLOWANCE, better="higher"))
     return [*bars, harness.Bar(name="shuffled inputs, greatest skill", value=shuffled, bar=0.0, better="lower")]
 
 
@@ -103,7 +103,8 @@ def describe(each: Replay, scores: Sequence[SourceScore]) -> dict[str, object]:
 
 
 def skill_table(each: Replay, scores: Sequence[SourceScore]) -> harness.TextTable:
-    title = f"{each.name}: {each.missing}" if each.missing else f"{each.name}: {each.num_ticks} ticks, {each.num_steps} practice steps, gate {each.gate:.2f}"
+    lived = f"{each.num_ticks} ticks, {each.num_steps} practice steps, gate {each.gate:.2f}"
+    title = f"{each.name}: {each.missing or lived}"
     show = harness.number
     rows = tuple(
         (
@@ -127,8 +128,10 @@ def skill_table(each: Replay, scores: Sequence[SourceScore]) -> harness.TextTabl
 
 def summary_table(scores: dict[str, list[SourceScore]]) -> harness.TextTable:
     total = summary(scores)
-    rows = tuple((method, harness.number(values.get("geometric")), harness.number(values["mean"])) for method, values in total.items())
-    return harness.TextTable(title="Over the sources that count", columns=("method", "1 - geometric mean of ratios", "mean skill"), rows=rows)
+    show = harness.number
+    rows = tuple((method, show(values.get("geometric")), show(values["mean"])) for method, values in total.items())
+    columns = ("method", "1 - geometric mean of ratios", "mean skill")
+    return harness.TextTable(title="Over the sources that count", columns=columns, rows=rows)
 
 
 if __name__ == "__main__":

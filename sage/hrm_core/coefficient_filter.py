@@ -32,10 +32,12 @@ class CoefficientFilter:
         self._covariance = np.zeros((num_drifts, size, size, num_channels))
         self._covariance[:] = np.diag(prior)[None, :, :, None]
         self._noise = np.ones((num_drifts, num_channels))
+        self._scratch = np.empty_like(self._covariance)  # allocated once: its pages cost more than the product
 
     def predict(self, channels: Index, regressors: np.ndarray) -> np.ndarray:
         """(K, k) from regressors (P, k)."""
-        return np.einsum("kpc,pc->kc", self._weights[..., channels], regressors)
+        predicted: np.ndarray = np.einsum("kpc,pc->kc", self._weights[..., channels], regressors)
+        return predicted
 
     def learn(self, channels: Index, regressors: np.ndarray, target: np.ndarray, noise_rate: np.ndarray) -> None:
         """Take in what came: regressors (P, k), target (k,), noise_rate (k,) how fast the noise level follows."""
@@ -48,7 +50,9 @@ class CoefficientFilter:
         weights += spread * (clipped / variance)[:, None]
         weights *= np.sqrt(self._keep)[..., None]
         spread /= np.sqrt(variance)[:, None]
-        covariance -= spread[:, :, None] * spread[:, None, :]  # v v': commutes to the bit, so symmetry is exact
+        product = self._scratch[..., : spread.shape[-1]]
+        np.multiply(spread[:, :, None], spread[:, None, :], out=product)  # v v': commutes to the bit, so symmetry is exact
+        covariance -= product
         covariance *= self._keep[..., None, None]
         np.einsum("kppc->kpc", covariance)[...] += self._leak[..., None]
         energy = np.minimum(innovation * innovation, 4.0 * CLIP**2 * noise)

@@ -54,20 +54,30 @@ class OnlineGate:
     @property
     def values(self) -> np.ndarray:
         """(C,) the share believed of a proposal of usual size."""
-        return self._share(slice(None), 0.0) * self._confidence(slice(None))
+        believed: np.ndarray = self._share(slice(None), 0.0) * self._confidence(slice(None))
+        return believed
 
     def weigh(self, proposal: np.ndarray, channels: Index = slice(None)) -> np.ndarray:
         """(k,) the share believed of this `proposal` (k,) for `channels`: less than `values` where it goes far."""
-        return self._share(channels, proposal * proposal) * self._confidence(channels)
+        believed: np.ndarray = self._share(channels, proposal * proposal) * self._confidence(channels)
+        return believed
 
     def update(self, channels: Index, residual: np.ndarray, proposal: np.ndarray) -> None:
         """Learn from what came: `residual` (k,) was there to explain, `proposal` (k,) was proposed before it came."""
         squared = proposal * proposal
         paid = residual * proposal
         missed = residual - self._share(channels, squared) * proposal
-        gained = np.stack([np.ones_like(squared), squared, paid, (proposal * missed) ** 2, missed * missed, residual * residual])
-        self._sums[:, channels] = self._forgetting * self._sums[:, channels] + gained
-        self._recent[:, channels] = self._recent_forgetting * self._recent[:, channels] + gained[PROPOSED : PAID + 1]
+        sums, recent = self._sums[:, channels] * self._forgetting, self._recent[:, channels] * self._recent_forgetting
+        missed *= missed
+        sums[COUNT] += 1.0
+        sums[PROPOSED] += squared
+        sums[PAID] += paid
+        sums[NOISE] += squared * missed
+        sums[MISSED] += missed
+        sums[TOTAL] += residual * residual
+        recent[0] += squared
+        recent[1] += paid
+        self._sums[:, channels], self._recent[:, channels] = sums, recent
 
     def _share(self, channels: Index, squared: np.ndarray | float) -> np.ndarray:
         """(k,) the regression coefficient, recent evidence upon a prior of a few usual readings."""
@@ -75,15 +85,17 @@ class OnlineGate:
         recent_proposed, recent_paid = self._recent[:, channels]
         long_share = np.minimum(np.maximum(paid / np.maximum(proposed, TINY), 0.0), 1.0)
         usual = self._prior_readings * proposed / np.maximum(count, 1.0)
-        share = (recent_paid + usual * long_share) / np.maximum(recent_proposed + usual + squared, TINY)
-        return np.minimum(np.maximum(share, 0.0), 1.0)
+        share: np.ndarray = (recent_paid + usual * long_share) / np.maximum(recent_proposed + usual + squared, TINY)
+        np.clip(share, 0.0, 1.0, out=share)
+        return share
 
     def _confidence(self, channels: Index) -> np.ndarray:
         """(k,) 1 - z^2/t^2 - min_gain/R^2, not below 0."""
         count, proposed, paid, noise, missed, total = self._sums[:, channels]
         variance = np.maximum(noise, proposed * missed / np.maximum(count, 1.0))
-        doubt = (self._z_squared * variance + self._min_gain * proposed * total) / np.maximum(paid * paid, TINY)
-        return np.where((count >= MIN_READINGS) & (paid > 0), np.maximum(1.0 - doubt, 0.0), 0.0)
+        doubt = self._z_squared * variance + self._min_gain * proposed * total
+        signal = np.where((count >= MIN_READINGS) & (paid > 0), paid * paid, 0.0)
+        return np.where(signal > doubt, 1.0 - np.minimum(doubt, signal) / np.maximum(signal, TINY), 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}

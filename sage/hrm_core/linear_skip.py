@@ -36,6 +36,8 @@ STATE_NAMES = (
     "mixture",
     "losses",
     "loss_scale",
+    "scale",
+    "inverse",
     "change",
 )
 
@@ -63,6 +65,7 @@ class LinearSkip:
         self._regressors = np.zeros((order, num_channels))
         self._experts = np.zeros((num_experts, num_channels))  # in usual deltas; row 0 is persistence
         self._mixture, self._loss_scale, self._change = (np.zeros(num_channels) for _ in range(3))
+        self._scale, self._inverse = np.zeros(num_channels), np.zeros(num_channels)  # the usual delta in force, and 1 over it
         self._losses = np.zeros((num_experts, num_channels))
 
     def observe(self, channels: np.ndarray, values: np.ndarray) -> None:
@@ -93,8 +96,7 @@ class LinearSkip:
 
     def _learn(self, own: Index, delta: np.ndarray) -> None:
         """Score what stood for this reading, then let the mixture, the gate and the filters learn from it."""
-        scale, inverse = self._scale(own)
-        target = delta * inverse
+        target = delta * self._inverse[own]
         mixture, count = self._mixture[own], self._count[own]
         rate = 1.0 / (count + WARM_READINGS)
         loss_scale = np.where(self._loss_scale[own] > 0, self._loss_scale[own], 1.0)
@@ -102,7 +104,7 @@ class LinearSkip:
         self._losses[:, own] = LOSS_FORGETTING * self._losses[:, own] + LOSS_WEIGHT * loss / loss_scale
         own_loss = np.minimum((target - mixture) ** 2, MAX_LOSS)
         self._loss_scale[own] = np.maximum(loss_scale + (own_loss - loss_scale) * np.maximum(rate, 0.01), 1e-4)
-        self._gate.update(own, delta, mixture * scale)
+        self._gate.update(own, delta, mixture * self._scale[own])
         self._filter.learn(own, self._regressors[:, own], target, rate)
 
     def _remember(self, own: Index, values: np.ndarray, delta: np.ndarray) -> None:
@@ -119,8 +121,9 @@ class LinearSkip:
 
     def _look_ahead(self, own: Index) -> None:
         """Regressors, experts, mixture and change for the reading after this one."""
-        scale, inverse = self._scale(own)
-        deltas, last, num_drifts = self._deltas[:, own] * inverse, self._last[own], len(DRIFTS)
+        scale, inverse = self._usual_delta(own)
+        self._scale[own], self._inverse[own] = scale, inverse
+        deltas, last = self._deltas[:, own] * inverse, self._last[own]
         level = np.minimum(np.maximum((last - self._mean[own]) * inverse, -MAX_LEVEL), MAX_LEVEL)
         regressors = np.concatenate([deltas, level[None]])
         bound = np.maximum(MAX_DEVIATIONS, MAX_GROWTH * np.abs(deltas).max(axis=0))
@@ -132,9 +135,8 @@ class LinearSkip:
         self._regressors[:, own], self._experts[1:, own], self._mixture[own] = regressors, experts, mixture
         proposal = mixture * scale
         self._change[own] = proposal * self._gate.weigh(proposal, own)
-        assert num_drifts + len(MEAN_RATES) == len(experts)
 
-    def _scale(self, own: Index) -> tuple[np.ndarray, np.ndarray]:
+    def _usual_delta(self, own: Index) -> tuple[np.ndarray, np.ndarray]:
         """(k,) the usual delta and its inverse, both 0 for a channel that never moved or has long been still."""
         square = self._energy[own] / np.maximum(self._mass[own], 1.0)
         is_moving = square > MIN_SQUARE
@@ -152,7 +154,7 @@ class LinearSkip:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
                 raise ValueError(
-                    f"{name} has shape {np.shape(state[name])}, this skip {target.shape}: load a state of as many channels and the same order"
+                    f"{name} has shape {np.shape(state[name])}, not {target.shape}: load one of as many channels and this order"
                 )
             target[:] = state[name]
         self._filter.load_state({name: state[f"filter.{name}"] for name in self._filter.state()})
@@ -162,6 +164,6 @@ class LinearSkip:
 def _as_slice(channels: np.ndarray) -> Index:
     """Neighbouring channels as a slice, which costs no gather; others as they are."""
     first, last = int(channels[0]), int(channels[-1])
-    if last - first + 1 == len(channels) and (np.diff(channels) == 1).all():
+    if last - first + 1 == len(channels) and (channels[1:] > channels[:-1]).all():
         return slice(first, last + 1)
     return channels

@@ -19,7 +19,8 @@ def test_a_bar_is_met_missed_or_owed(value: float | None, better: str, is_met: b
 
 def test_the_document_has_its_keys_and_only_plain_values() -> None:
     bars = [harness.Bar(name="x", value=1.0, bar=0.0, better="higher")]
-    whole = harness.document("made", {"skill": np.float64(0.5), "none": float("nan"), "rows": np.arange(2)}, bars, peers=["no-such-peer"])
+    results = {"skill": np.float64(0.5), "none": float("nan"), "rows": np.arange(2)}
+    whole = harness.document("made", results, bars, peers=["no-such-peer"])
     assert set(whole) == {"bench", "commit", "hardware", "versions", "results", "bars"}
     assert json.loads(json.dumps(whole, allow_nan=False))["results"] == {"skill": 0.5, "none": None, "rows": [0, 1]}
     assert whole["versions"]["no-such-peer"] is None

@@ -27,7 +27,7 @@ def test_a_new_gate_lets_nothing_through() -> None:
 
 def test_a_useless_proposal_costs_under_half_a_percent() -> None:
     generator = np.random.default_rng(0)
-    residuals, proposals = generator.normal(size=(2, 4000, 32))
+    residuals, proposals = generator.normal(size=(2, 1500, 64))
     _, through = play(residuals, proposals)
     assert np.mean((residuals - through) ** 2) < 1.005 * np.mean(residuals**2)
 
@@ -68,11 +68,11 @@ def test_a_proposal_far_beyond_what_was_tried_is_hardly_believed() -> None:
 
 def test_a_proposal_that_turns_useless_is_dropped() -> None:
     generator = np.random.default_rng(0)
-    residuals = generator.normal(size=(6000, 8))
+    residuals = generator.normal(size=(2500, 16))
     proposals = residuals.copy()
-    proposals[2000:] = generator.normal(size=(4000, 8))
+    proposals[1000:] = generator.normal(size=(1500, 16))
     _, through = play(residuals, proposals)
-    late = slice(5000, None)
+    late = slice(2000, None)
     assert np.mean((residuals[late] - through[late]) ** 2) < 1.05 * np.mean(residuals[late] ** 2)
 
 
