@@ -64,7 +64,8 @@ class LinearSkip:
         self._energy, self._mass = np.zeros(num_channels), np.zeros(num_channels)  # forgetful sums of delta^2 and of 1
         self._regressors = np.zeros((order, num_channels))
         self._experts = np.zeros((num_experts, num_channels))  # in usual deltas; row 0 is persistence
-        self._mixture, self._loss_scale, self._change = (np.zeros(num_channels) for _ in range(3))
+        self._mixture, self._change = np.zeros(num_channels), np.zeros(num_channels)
+        self._loss_scale = np.ones(num_channels)  # running loss of the mixture
         self._scale, self._inverse = np.zeros(num_channels), np.zeros(num_channels)  # the usual delta in force, and 1 over it
         self._losses = np.zeros((num_experts, num_channels))
 
@@ -99,7 +100,7 @@ class LinearSkip:
         target = delta * self._inverse[own]
         mixture, count = self._mixture[own], self._count[own]
         rate = 1.0 / (count + WARM_READINGS)
-        loss_scale = np.where(self._loss_scale[own] > 0, self._loss_scale[own], 1.0)
+        loss_scale = self._loss_scale[own]
         loss = np.minimum((target - self._experts[:, own]) ** 2, MAX_LOSS)
         self._losses[:, own] = LOSS_FORGETTING * self._losses[:, own] + LOSS_WEIGHT * loss / loss_scale
         own_loss = np.minimum((target - mixture) ** 2, MAX_LOSS)
