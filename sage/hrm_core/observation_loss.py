@@ -71,6 +71,7 @@ class _Targets:
     is_scored: Tensor  # (T', B, C)
     level: Tensor  # (T', B, C): values - cross, 0 where not hidden
     is_level: Tensor  # (T', B, C)
+    is_rewarded: Tensor  # (T', B): a reward came that answers this tick's action
 
 
 def window_loss(
@@ -102,28 +103,20 @@ def window_loss(
     outputs = [model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)]
     errors = [_prediction_error(output, targets, settings) for output in outputs]  # (T', B, C) each
     prediction = _mean(torch.stack(errors), targets.is_scored)
-    level = halt = torch.zeros_like(prediction)
-    if mask_probability > 0:
-        level = _level_loss(model, observation, targets, num_segments, settings)
-    if settings.halt > 0:
-        with torch.no_grad():
-            _, ahead = model(merge_carries(starts[num_segments::num_segments]), observation)  # one segment more
-        halt = _halt_loss(outputs, [*errors, _prediction_error(ahead, targets, settings)], targets)
-    total = prediction + settings.level * level + settings.halt * halt
-    action = value = total.new_full((), torch.nan)
-    if window.reward.isfinite().any():  # sync: once a step of learning, never in a tick
-        with torch.no_grad():
-            last_value = _value_at_end(model, window, is_seen, carries[-1], num_segments)
+    level = _level_loss(model, observation, targets, num_segments, settings)
+    halt = _halt_loss(model, merge_carries(starts[num_segments::num_segments]), observation, outputs, errors, targets, settings)
+    action = value = torch.zeros_like(prediction)
+    if targets.is_rewarded.any():  # sync: once a step of learning, never in a tick
+        last_value = _value_at_end(model, window, is_seen, carries[-1], num_segments)
         action, value = _acting_loss(outputs, window, burn_in, last_value, settings)
-        total = total + settings.action * action + settings.value * value
-    parts = WindowLoss(
+    total = prediction + settings.level * level + settings.halt * halt + settings.action * action + settings.value * value
+    return total, WindowLoss(
         prediction=_or_nan(prediction, targets.is_scored),
         level=_or_nan(level, targets.is_level),
         halt=_or_nan(halt, targets.is_scored & (settings.halt > 0)),
-        action=action.detach(),
-        value=value.detach(),
+        action=_or_nan(action, targets.is_rewarded),
+        value=_or_nan(value, targets.is_rewarded),
     )
-    return total, parts
 
 
 @torch.no_grad()
@@ -164,6 +157,7 @@ def _targets(model: ObservationModel, window: ObservationWindow, burn_in: int, i
         is_scored=is_scored,
         level=torch.where(is_level, now - by_tick(window.cross, burn_in, last), 0.0),
         is_level=is_level,
+        is_rewarded=by_tick(window.reward, burn_in + 1, last + 1).isfinite(),
     )
 
 
@@ -187,7 +181,9 @@ def _prediction_error(output: Output, targets: _Targets, settings: LossSettings)
 def _level_loss(
     model: ObservationModel, observation: Observation, targets: _Targets, num_segments: int, settings: LossSettings
 ) -> Tensor:
-    carry, outputs = model.initial_carry(observation.values.shape[0]), []
+    if not targets.is_level.any():  # sync: once a step of learning, and it saves a pass
+        return torch.zeros_like(targets.level).sum()
+    carry, outputs = model.initial_carry(observation.values.shape[0], observation.values.device), []
     for _ in range(num_segments):
         carry, output = model(carry, observation)
         outputs.append(output)
@@ -195,8 +191,21 @@ def _level_loss(
     return _mean(_distance(levels, targets.level.expand_as(levels), settings), targets.is_level)
 
 
-def _halt_loss(outputs: list[Output], errors: list[Tensor], targets: _Targets) -> Tensor:
-    """errors: of the K segments and of the one after the last. Rows without a new reading say nothing of halting."""
+def _halt_loss(
+    model: ObservationModel,
+    ends: Carry,
+    observation: Observation,
+    outputs: list[Output],
+    errors: list[Tensor],
+    targets: _Targets,
+    settings: LossSettings,
+) -> Tensor:
+    """Look one segment past each tick's last; rows without a new reading say nothing of halting."""
+    if settings.halt == 0:
+        return torch.zeros_like(targets.residual).sum()
+    with torch.no_grad():
+        _, ahead = model(ends, observation)
+    errors = [*errors, _prediction_error(ahead, targets, settings)]
     count = targets.is_scored.sum(-1)  # (T', B)
     means = torch.stack([torch.where(targets.is_scored, error.detach(), 0.0).sum(-1) / count.clamp(min=1) for error in errors])
     q_halt = torch.stack([_per_tick(output.q_halt, targets) for output in outputs])  # (K, T', B)
@@ -204,6 +213,7 @@ def _halt_loss(outputs: list[Output], errors: list[Tensor], targets: _Targets) -
     return _mean(F.binary_cross_entropy_with_logits(q_halt, target, reduction="none"), count > 0)
 
 
+@torch.no_grad()
 def _value_at_end(model: ObservationModel, window: ObservationWindow, is_seen: Tensor, carry: Carry, num_segments: int) -> Tensor:
     """(B,): the value at tick T, what the returns are bootstrapped from."""
     observation = window.rows(window.num_ticks, window.num_ticks + 1, is_seen)

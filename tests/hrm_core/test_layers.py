@@ -55,7 +55,9 @@ def plain_swiglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
 
 
 def plain_rms(x: Tensor) -> Tensor:
-    return torch.stack([row / math.sqrt(float((row**2).mean()) + 1e-5) for row in x.reshape(-1, x.shape[-1])]).view(x.shape)
+    return torch.stack([row / math.sqrt(float((row**2).mean()) + 1e-5) for row in x.detach().reshape(-1, x.shape[-1])]).view(
+        x.shape
+    )
 
 
 def test_rms_norm_is_its_formula() -> None:
