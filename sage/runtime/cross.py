@@ -27,33 +27,43 @@ class LeaveOneOut:
 
 
 class CrossPredictor:
-    """Running covariance with forgetting over C channels of N sources, refactored every `every` updates.
+    """Running second moments with forgetting over C channels of N sources, refactored every `every` updates.
 
-    offsets: (N + 1,) channel range of each source.  ridge: prior variance share that nothing explains;
-    it shrinks unlearned relations to "independent".
+    offsets: (N + 1,) channel range of each source.  is_witness: (N,) bool, who may testify and be judged: a source
+    derived from others would confirm them with their own words.  min_shrinkage: share of a channel that nothing
+    explains, at least; more while little was seen.
     """
 
-    def __init__(self, offsets: np.ndarray, *, forgetting: float = 0.998, ridge: float = 0.1, every: int = 8, warmup: int = 48):
+    def __init__(
+        self,
+        offsets: np.ndarray,
+        is_witness: np.ndarray | None = None,
+        *,
+        forgetting: float = 0.998,
+        min_shrinkage: float = 0.02,
+        every: int = 8,
+        warmup: int = 48,
+    ) -> None:
         self._offsets = np.asarray(offsets)
         self._sizes = np.diff(self._offsets)
-        size = int(self._offsets[-1])
-        self._source = np.repeat(np.arange(len(self._offsets) - 1), np.diff(self._offsets))
+        size, num_sources = int(self._offsets[-1]), len(self._sizes)
+        self._is_witness = np.ones(num_sources, dtype=bool) if is_witness is None else is_witness
+        self._source = np.repeat(np.arange(num_sources), self._sizes)
         self._same_source = self._source[:, None] == self._source[None, :]
-        self._forgetting, self._ridge, self._every, self._warmup = forgetting, ridge, every, warmup
-        self._sum = np.zeros((size, size))
-        self._pair_weight = np.zeros((size, size))
+        self._forgetting, self._min_shrinkage, self._every, self._warmup = forgetting, min_shrinkage, every, warmup
+        self._sum = np.zeros((size, size))  # weighted sum of z z'
+        self._weight = np.zeros(size)  # sum of the weights of each channel
         self._gain = np.zeros((size, size))  # estimate = gain @ z: zero where a source looks at itself
         self.num_updates = 0
 
     def update(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
         """Learn from z (C,) of the sources `present` (N,), each with weight `trust` (N,)."""
-        weight = (trust * present)[self._source]
-        usable = np.where(weight > 0, z, 0.0)
-        pair = np.sqrt(weight[:, None] * weight[None, :])
+        weight = np.where(present & self._is_witness, trust, 0.0)[self._source]
+        weighted = np.sqrt(weight) * z
         self._sum *= self._forgetting
-        self._sum += pair * (usable[:, None] * usable[None, :])
-        self._pair_weight *= self._forgetting
-        self._pair_weight += pair
+        self._sum += weighted[:, None] * weighted[None, :]
+        self._weight *= self._forgetting
+        self._weight += weight
         self.num_updates += 1
         if self.num_updates % self._every == 0:
             self._refactor()
@@ -66,6 +76,7 @@ class CrossPredictor:
         more that reading gives way to what the rest say of it; a missing one is imputed altogether. All relative to
         the best witness: if nobody were heard, everybody would be surprised, and nobody trusted again.
         """
+        present = present & self._is_witness
         prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
         weight = prior[self._source]
         heard = weight * z
@@ -87,28 +98,26 @@ class CrossPredictor:
             self._refactor()
 
     def _refactor(self) -> None:
+        """Gains from a shrunk correlation. Weighted sums are a Gram matrix, so it is positive whatever was missing."""
+        deviation = np.sqrt(np.diagonal(self._sum))
+        is_known = deviation > 1e-9
+        unit = np.where(is_known, 1 / np.maximum(deviation, 1e-9), 0.0)
+        correlation = self._sum * unit[:, None] * unit[None, :]
         num_effective = (1 - self._forgetting**self.num_updates) / (1 - self._forgetting)
-        shrink = self._pair_weight / (self._pair_weight + self._ridge * max(num_effective, 1.0) ** 0.5 * 4)
-        covariance = self._sum / np.maximum(self._pair_weight, 1e-9) * shrink
-        np.fill_diagonal(covariance, np.diagonal(self._sum) / np.maximum(np.diagonal(self._pair_weight), 1e-9))
-        scale = np.sqrt(np.maximum(np.diagonal(covariance), 1e-6))
-        correlation = covariance / scale[:, None] / scale[None, :]
-        precision = _inverse(correlation + self._ridge * np.eye(len(scale)))
+        shrinkage = max(self._min_shrinkage, len(unit) / (len(unit) + num_effective))
+        correlation *= 1 - shrinkage
+        np.fill_diagonal(correlation, 1.0)
+        precision = np.linalg.inv(correlation)
         own = np.where(self._same_source, precision, 0.0)  # block diagonal, P_ii
-        gain = -_inverse(own) @ np.where(self._same_source, 0.0, precision)
-        self._gain = gain * scale[:, None] / scale[None, :]
+        gain = -np.linalg.solve(own, np.where(self._same_source, 0.0, precision))
+        scale = deviation / np.sqrt(np.maximum(self._weight, 1e-9))  # of z; a channel that is hardly there explains little
+        self._gain = gain * scale[:, None] * np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), 0.0)[None, :]
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"sum": self._sum, "pair_weight": self._pair_weight, "num_updates": np.array(self.num_updates)}
+        return {"sum": self._sum, "weight": self._weight, "num_updates": np.array(self.num_updates)}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        self._sum, self._pair_weight = state["sum"].copy(), state["pair_weight"].copy()
+        self._sum, self._weight = state["sum"].copy(), state["weight"].copy()
         self.num_updates = int(state["num_updates"])
         if self.num_updates:
             self._refactor()
-
-
-def _inverse(symmetric: np.ndarray) -> np.ndarray:
-    """Inverse with eigenvalues floored: pairwise weights can leave a covariance slightly indefinite."""
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors / np.maximum(values, 1e-3)) @ vectors.T

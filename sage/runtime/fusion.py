@@ -39,7 +39,7 @@ class Fusion:
     def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
         self.layout = layout
         self.predictor = Predictor(layout, on_scored)
-        self.cross = CrossPredictor(layout.offsets)
+        self.cross = CrossPredictor(layout.offsets, layout.is_witness)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)

@@ -59,6 +59,11 @@ class Layout:
         return np.repeat(np.arange(self.num_sources), self.dims)
 
     @cached_property
+    def is_witness(self) -> np.ndarray:
+        """(N,) bool: sources that look at the world themselves. What is derived of others cannot testify for them."""
+        return np.array([spec.modality == "physical" and not spec.lineage for spec in self.specs])
+
+    @cached_property
     def period_ns(self) -> np.ndarray:
         """(N,) nominal time between readings."""
         return np.array([spec.period_ns for spec in self.specs], dtype=np.float64)

@@ -13,7 +13,7 @@ UNKNOWN = np.zeros(3)
 def fed(num: int = 4000, seed: int = 0) -> tuple[CrossPredictor, np.ndarray]:
     generator = np.random.default_rng(seed)
     mixing = generator.normal(0, 1, (6, 3))
-    cross = CrossPredictor(np.array([0, 2, 4, 6]), ridge=1e-4)
+    cross = CrossPredictor(np.array([0, 2, 4, 6]), min_shrinkage=1e-4)
     z = np.zeros(6)
     for _ in range(num):
         z = mixing @ generator.normal(0, 1, 3) + generator.normal(0, 0.3, 6)

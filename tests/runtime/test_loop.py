@@ -112,8 +112,9 @@ def test_prediction_beats_persistence_on_a_smooth_world(live):
 def test_every_lease_is_back_after_a_tick(live):
     run, _ = live(config(), 50)
     for mailbox in run.hub.snapshot().focus:
-        assert mailbox.num_borrowed == 0
-        assert mailbox.num_leaked == 0
+        assert mailbox.holders == ()
+        assert mailbox.leaks_total == 0
+        assert mailbox.bytes_copied == 0
 
 
 def test_actions_pass_the_policy_and_what_was_done_comes_back(live):
