@@ -22,7 +22,7 @@ from sage.app.build import Run, build_run
 from sage.app.config import SageConfig, config_hash, effective
 from sage.app.errors import UserError
 from sage.app.live import LiveView
-from sage.app.state_dir import open_state_dir
+from sage.app.state_dir import STORE_NAME, open_state_dir
 from sage.app.store import MetricsStore, Retention
 from sage.app.summary import SessionSummary
 from sage.mailbox.clock import Clock, ManualClock, RealClock
@@ -30,7 +30,7 @@ from sage.runtime.mind import load_mind, save_mind
 from sage.runtime.report import to_plain
 
 log = structlog.get_logger("sage.app")
-STORE_NAME, MIND_NAME, SLEEP_NAME, LOCK_NAME = "store.sqlite", "mind", "sleep", "lock"
+MIND_NAME, SLEEP_NAME, LOCK_NAME = "mind", "sleep", "lock"
 EXIT_OK, EXIT_FAILED = 0, 1
 
 
@@ -47,7 +47,7 @@ def run_session(
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
         session = _begin_session(store, config, clock)
         writer = store.instrument(session)
-        view = stack.enter_context(LiveView(session, is_enabled=live and not json_output))
+        view = stack.enter_context(LiveView(session, is_enabled=live and not json_output, notices=writer.notices))
         run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=[writer, summary, view])
         stack.callback(run.close)
         _say_missing(run)

@@ -18,7 +18,7 @@ from sage.hrm_core.observation import Observation, ObservationModel
 from sage.hrm_core.observation_window import ObservationWindow, by_tick, draw_hidden_sources, merge_carries, unroll
 from sage.hrm_core.recurrence import Carry, Output
 
-__all__ = ["LossSettings", "ObservationWindow", "WindowErrors", "WindowLoss", "window_errors", "window_loss"]
+__all__ = ["Lesson", "LossSettings", "ObservationWindow", "WindowErrors", "WindowLoss", "window_errors", "window_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,32 +91,81 @@ def window_loss(
     Halting is trained to say that one more segment would gain under 1% on the next readings. Action and value are
     trained where a reward is finite.
     """
-    settings = settings or LossSettings()
-    _check(window, burn_in, num_segments)
-    is_hidden = draw_hidden_sources(window.present, mask_probability, settings.mask_ticks, generator)
-    is_seen = window.present & ~is_hidden
-    carries = unroll(model, window, is_seen, num_ticks=window.num_ticks, num_segments=num_segments)
-    starts = carries[burn_in * num_segments :]  # of each learning segment, and the end
-    observation = window.rows(burn_in, window.num_ticks, is_seen)
-    targets = _targets(model, window, burn_in, is_seen, is_hidden)
-
-    outputs = [model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)]
-    errors = [_prediction_error(output, targets, settings) for output in outputs]  # (T', B, C) each
-    prediction = _mean(torch.stack(errors), targets.is_scored)
-    level = _level_loss(model, observation, targets, num_segments, settings)
-    halt = _halt_loss(model, merge_carries(starts[num_segments::num_segments]), observation, outputs, errors, targets, settings)
-    action = value = torch.zeros_like(prediction)
-    if targets.is_rewarded.any():  # sync: once a step of learning, never in a tick
-        last_value = _value_at_end(model, window, is_seen, carries[-1], num_segments)
-        action, value = _acting_loss(outputs, window, burn_in, last_value, settings)
-    total = prediction + settings.level * level + settings.halt * halt + settings.action * action + settings.value * value
-    return total, WindowLoss(
-        prediction=_or_nan(prediction, targets.is_scored),
-        level=_or_nan(level, targets.is_level),
-        halt=_or_nan(halt, targets.is_scored & (settings.halt > 0)),
-        action=_or_nan(action, targets.is_rewarded),
-        value=_or_nan(value, targets.is_rewarded),
+    lesson = Lesson(
+        model,
+        window,
+        burn_in=burn_in,
+        num_segments=num_segments,
+        mask_probability=mask_probability,
+        generator=generator,
+        settings=settings,
     )
+    while lesson.advance():
+        pass
+    return lesson.loss()
+
+
+class Lesson:
+    """`window_loss` in pieces, for a loop that has a few milliseconds between two ticks.
+
+    `advance` unrolls one segment at a time without a graph; then `loss` is one differentiated pass. The model must
+    not change in between.
+    """
+
+    def __init__(
+        self,
+        model: ObservationModel,
+        window: ObservationWindow,
+        *,
+        burn_in: int,
+        num_segments: int,
+        mask_probability: float,
+        generator: torch.Generator,
+        settings: LossSettings | None = None,
+    ) -> None:
+        _check(window, burn_in, num_segments)
+        self._model, self._window, self._burn_in, self._num_segments = model, window, burn_in, num_segments
+        self._settings = settings or LossSettings()
+        self._is_hidden = draw_hidden_sources(window.present, mask_probability, self._settings.mask_ticks, generator)
+        self._is_seen = window.present & ~self._is_hidden
+        self._unrolling = unroll(model, window, self._is_seen, num_ticks=window.num_ticks, num_segments=num_segments)
+        self._carries: list[Carry] = []
+        self.is_unrolled = False
+
+    def advance(self) -> bool:
+        """Unroll one segment; False when there is none left."""
+        carry = next(self._unrolling, None)
+        if carry is None:
+            self.is_unrolled = True
+            return False
+        self._carries.append(carry)
+        return True
+
+    def loss(self) -> tuple[Tensor, WindowLoss]:
+        """As `window_loss`, once unrolled."""
+        assert self.is_unrolled, "advance() until it says False"
+        model, window, burn_in, num_segments, settings = self._model, self._window, self._burn_in, self._num_segments, self._settings
+        starts = self._carries[burn_in * num_segments :]  # of each learning segment, and the end
+        observation = window.rows(burn_in, window.num_ticks, self._is_seen)
+        targets = _targets(model, window, burn_in, self._is_seen, self._is_hidden)
+        outputs = [model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)]
+        errors = [_prediction_error(output, targets, settings) for output in outputs]  # (T', B, C) each
+        prediction = _mean(torch.stack(errors), targets.is_scored)
+        level = _level_loss(model, observation, targets, num_segments, settings)
+        ahead = merge_carries(starts[num_segments::num_segments])
+        halt = _halt_loss(model, ahead, observation, outputs, errors, targets, settings)
+        action = value = torch.zeros_like(prediction)
+        if targets.is_rewarded.any():  # sync: once a step of learning, never in a tick
+            last_value = _value_at_end(model, window, self._is_seen, self._carries[-1], num_segments)
+            action, value = _acting_loss(outputs, window, burn_in, last_value, settings)
+        total = prediction + settings.level * level + settings.halt * halt + settings.action * action + settings.value * value
+        return total, WindowLoss(
+            prediction=_or_nan(prediction, targets.is_scored),
+            level=_or_nan(level, targets.is_level),
+            halt=_or_nan(halt, targets.is_scored & (settings.halt > 0)),
+            action=_or_nan(action, targets.is_rewarded),
+            value=_or_nan(value, targets.is_rewarded),
+        )
 
 
 @torch.no_grad()
@@ -125,7 +174,7 @@ def window_errors(
 ) -> WindowErrors:
     """Next-reading errors of ticks burn_in..T-1 with nothing hidden: skip + gate * model, skip alone, "nothing changes"."""
     _check(window, burn_in, num_segments)
-    carries = unroll(model, window, window.present, num_ticks=window.num_ticks, num_segments=num_segments)
+    carries = list(unroll(model, window, window.present, num_ticks=window.num_ticks, num_segments=num_segments))
     last_segments = carries[(burn_in + 1) * num_segments - 1 : -1 : num_segments]
     _, output = model(merge_carries(last_segments), window.rows(burn_in, window.num_ticks, window.present))
     targets = _targets(model, window, burn_in, window.present, torch.zeros_like(window.present))

@@ -8,7 +8,7 @@ Shapes: B windows, T ticks (T + 1 with the last target), C channels, N sources, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,15 +71,18 @@ def merge_carries(carries: Sequence[Carry]) -> Carry:
 @torch.no_grad()
 def unroll(
     model: ObservationModel, window: ObservationWindow, present: Tensor, *, num_ticks: int, num_segments: int
-) -> list[Carry]:
-    """The carry before each segment of the first `num_ticks` ticks, in order, and the one after the last."""
-    carries = [Carry(z_H=window.z_H, z_L=window.z_L)]
+) -> Iterator[Carry]:
+    """The carry before each segment of the first `num_ticks` ticks, in order, and the one after the last.
+
+    Each is computed when it is asked for, so that a loop with little time can unroll in pieces.
+    """
+    carry = Carry(z_H=window.z_H, z_L=window.z_L)
+    yield carry
     for tick in range(num_ticks):
         observation = window.rows(tick, tick + 1, present)
         for _ in range(num_segments):
-            carry, _ = model(carries[-1], observation)
-            carries.append(carry)
-    return carries
+            carry, _ = model(carry, observation)
+            yield carry
 
 
 def draw_hidden_sources(present: Tensor, probability: float, mean_ticks: float, generator: torch.Generator) -> Tensor:

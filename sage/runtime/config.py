@@ -72,6 +72,7 @@ class PracticeConfig(Section):
     window_ticks: int = Field(16, ge=4)
     burn_in_ticks: int = Field(4, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
     mask_probability: float = Field(0.2, ge=0, lt=1)
 
 

@@ -1,7 +1,7 @@
 """One tick, top to bottom, one thread: sense, gather, appraise, schedule, fuse, reason, read, act, remember, learn, report.
 
-Between ticks: metabolic state, practice (L) if it fits, and the swap of what sleep (H) brought. Trust and
-salience of a tick take effect in the next. Invariant: every lease taken in a tick is back at its end.
+Between ticks comes the interlude: operating mode, practice (L), sleep (H). Trust and salience of a tick take
+effect in the next. Invariant: every lease taken in a tick is back at its end.
 """
 
 from __future__ import annotations
@@ -22,21 +22,17 @@ from sage.runtime.appraisal import Appraisal
 from sage.runtime.attention import Attention, recency
 from sage.runtime.coherence import CoherenceMeter
 from sage.runtime.config import RuntimeConfig
-from sage.runtime.crisis import CrisisWatch
 from sage.runtime.facts import SourceArrays, source_facts
 from sage.runtime.fusion import Fused, Fusion
 from sage.runtime.instruments import Instruments
+from sage.runtime.interlude import Interlude
 from sage.runtime.layout import Layout
-from sage.runtime.metabolism import Metabolism, Vitals
 from sage.runtime.policy import Policy
-from sage.runtime.practice import Practice
 from sage.runtime.predictor import ScoredListener
 from sage.runtime.reasoner import Readout, Reasoner, build_model
 from sage.runtime.remembering import Remembering
-from sage.runtime.report import ActionFacts, Event, Instrument, LearningFacts, MemoryFacts, State, TickFacts, TickReport
+from sage.runtime.report import ActionFacts, Event, Instrument, LearningFacts, MemoryFacts, TickFacts, TickReport
 from sage.runtime.senses import Gathered, Senses
-from sage.runtime.sleep import SleepPlan
-from sage.runtime.sleeper import Awakening, Sleeper
 from sage.runtime.stopwatch import Stopwatch
 from sage.runtime.trust import TrustEstimator, token_weights
 from sage.sensors.contract import Effector
@@ -81,19 +77,22 @@ class Loop:
         model = build_model(self.layout, self.acting.size, config.model, config.seed)
         self.reasoner = Reasoner(model, self.layout, config.model, world.device)
         self.remembering = Remembering(self.layout, self.acting.size, self.reasoner.carry_shape, config, world.device, world.recall)
-        self.practice = Practice(self.reasoner.model, self.remembering.transitions, config.practice, config.budget.segments, config.seed)
-        self.sleeper = Sleeper(config.sleep, world.directory, now_ns)
-        self.metabolism = Metabolism(now_ns)
+        self.interlude = Interlude(
+            config,
+            self.reasoner,
+            self.remembering,
+            clock=world.clock,
+            directory=world.directory,
+            tell=self._tell,
+            on_sleep=self._instruments.on_sleep,
+        )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
-        self.crisis = CrisisWatch(config.max_resident_bytes)
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._rewards = [index for index, spec in enumerate(self.layout.specs) if spec.observes[0] == "reward"]
         self._salience = np.zeros(num)
-        self._calm_since_ns = now_ns
         self._events: list[Event] = []
         self._statuses = ["starting"] * num
         self._epoch_ns = now_ns
-        self.weights_version = 0
         self.tick_count = 0
         self._stop_reason = ""
 
@@ -108,9 +107,12 @@ class Loop:
                 return "ticks"
             if until_ns is not None and self.clock.now_ns() >= until_ns:
                 return "time"
-            deadline_ns = max(deadline_ns, self.clock.now_ns()) + self._period_ns()
+            deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.interlude.period_ns
             self.tick()
-            self.between(deadline_ns)
+            crisis = self.interlude.pass_time(self.tick_count, deadline_ns)
+            if crisis:
+                self.acting.hold_all()
+                self.stop(f"crisis: {crisis}")
             self.clock.wait_until(deadline_ns)
         return self._stop_reason
 
@@ -125,7 +127,7 @@ class Loop:
 
     def close(self) -> None:
         """Hold the effectors, end a night in progress, close every device."""
-        self.sleeper.abort()
+        self.interlude.sleeper.abort()
         try:
             self.acting.close()
         finally:
@@ -145,7 +147,7 @@ class Loop:
             facts, model_ns = self._think(gathered, now_ns, stopwatch)
         finally:
             gathered.release()
-        timing = stopwatch.timing(model_ns, self._period_ns())
+        timing = stopwatch.timing(model_ns, self.interlude.period_ns)
         report = TickReport(facts=facts, timing=timing)
         self._instruments.on_tick(report)
         return report
@@ -173,7 +175,7 @@ class Loop:
         self._note_readout(readout)
         stopwatch.lap("reason")
         reward = self._reward(fused)
-        done, actions = self.acting.act(np.tanh(readout.action_mean), self.metabolism.state, float((weight * trust).sum()), now_ns)
+        done, actions = self.acting.act(np.tanh(readout.action_mean), self.interlude.state, float((weight * trust).sum()), now_ns)
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)
         estimate = self.fusion.audit(fused, audited, readout.level)
@@ -194,8 +196,7 @@ class Loop:
         )
         self._salience = np.nan_to_num(self.remembering.salience)
         if memory.is_kept or not self.remembering.is_calm:
-            self._calm_since_ns = now_ns
-        stopwatch.lap("remember")
+            stopwatch.lap("remember")
         arrays = SourceArrays(
             age_ns=age_ns,
             fresh=gathered.fresh,
@@ -221,17 +222,17 @@ class Loop:
             readout.states, fused.percept.present, nis, arrays.trust, np.nansum(fused.scores.error), np.nansum(fused.scores.persistence_error)
         )
         learning = LearningFacts(
-            num_practice_steps=self.practice.num_steps,
-            loss=self.practice.loss,
+            num_practice_steps=self.interlude.practice.num_steps,
+            loss=self.interlude.practice.loss,
             gate=float(self.fusion.predictor.gate.values.mean()),
-            weights_version=self.weights_version,
+            weights_version=self.interlude.weights_version,
             num_carry_resets=self.reasoner.num_resets,
         )
         events, self._events = tuple(self._events), []
         return TickFacts(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
-            state=self.metabolism.state,
+            state=self.interlude.state,
             num_segments=readout.num_segments,
             value=readout.value,
             sources=source_facts(self._names, gathered.statistics, arrays),
@@ -242,68 +243,7 @@ class Loop:
             events=events,
         )
 
-    # --- between ticks -----------------------------------------------------------------------------------------
-
-    def between(self, deadline_ns: int) -> None:
-        """Wake from a finished night, watch for a crisis, fall asleep when due, practise if it fits before `deadline_ns`."""
-        now_ns = self.clock.now_ns()
-        awakening = self.sleeper.collect(now_ns)
-        if awakening is not None:
-            self._wake_up(awakening)
-        crisis = self.crisis.check(self.tick_count)
-        if self.metabolism.state in (State.WAKE, State.REST) and not crisis and self.sleeper.is_due(now_ns):
-            self._fall_asleep(now_ns)
-        vitals = Vitals(calm_secs=(now_ns - self._calm_since_ns) * 1e-9, is_sleeping=self.sleeper.is_sleeping, crisis=crisis)
-        transition = self.metabolism.step(vitals, now_ns)
-        if transition is not None:
-            self._tell("state", f"{transition.target.value}: {transition.reason}")
-            if transition.target is State.CRISIS:
-                self.acting.hold_all()
-                self.stop(f"crisis: {crisis}")
-        self._practise(deadline_ns)
-
-    def _practise(self, deadline_ns: int) -> None:
-        if self.metabolism.state is State.DREAM or not self.practice.is_due(self.tick_count):
-            return  # a night works on a snapshot: what would be learned now its candidate would overwrite
-        for _ in range(self.config.budget.practice_steps):
-            started_ns = self.clock.now_ns()
-            if not self.practice.fits(deadline_ns - started_ns):
-                return
-            if self.practice.step():
-                self.practice.note_cost(self.clock.now_ns() - started_ns)
-
-    def _fall_asleep(self, now_ns: int) -> None:
-        plan = SleepPlan.of(
-            self.config.sleep,
-            self.config.practice,
-            num_segments=self.config.budget.segments,
-            seed=self.config.seed + self.sleeper.num_nights,
-            tick=self.tick_count,
-        )
-        self._tell("sleep", f"night {self.sleeper.num_nights + 1} begins")
-        night = self.remembering.night(self.reasoner.model)
-        if night is None:
-            self.sleeper.skip(plan, "nothing to replay or to examine yet", now_ns)
-        else:
-            self.sleeper.begin(night, plan, now_ns)
-
-    def _wake_up(self, awakening: Awakening) -> None:
-        if awakening.candidate is not None:
-            self.reasoner.adopt(awakening.candidate)
-            self.practice.restart()
-            self.remembering.transitions.mark_break()
-            self.reasoner.burn_in(self.remembering.transitions.latest_to_now(self.config.practice.window_ticks))
-            self.weights_version += 1
-        self.remembering.mark_slept()
-        self._instruments.on_sleep(awakening.report)
-        self._tell("sleep", f"{awakening.report.outcome.value}: {awakening.report.reason}")
-
     # --- small parts -------------------------------------------------------------------------------------------
-
-    def _period_ns(self) -> int:
-        tick = self.config.tick
-        rates = {State.WAKE: tick.rate_hz, State.REST: tick.rest_rate_hz, State.DREAM: tick.dream_rate_hz}
-        return int(1e9 / rates.get(self.metabolism.state, tick.rate_hz))
 
     def _audited(self, present: np.ndarray) -> int:
         """Whom the audit row masks: every other tick a suspect if there is one, else the next in rotation."""
@@ -325,7 +265,7 @@ class Loop:
         if not readout.is_finite:
             self.remembering.transitions.mark_break()
             self._tell("fault", "the model's readout is not finite: carry reset")
-        self.crisis.note_model(readout.is_finite)
+        self.interlude.crisis.note_model(readout.is_finite)
 
     def _note_statuses(self, gathered: Gathered) -> None:
         """Tell of every source whose status changed, and end the run when every recording is over."""

@@ -31,7 +31,7 @@ def save_mind(directory: Path, loop: Loop) -> None:
     arrays = {f"{part}.{name}": np.ascontiguousarray(array) for part, state in _states(loop).items() for name, array in state.items()}
     save_file(arrays, temporary / "state.safetensors")
     save_memory(temporary / "memory.safetensors", loop.remembering.memory.stores)
-    about = {"format": FORMAT, "fingerprint": loop.layout.fingerprint, "tick": loop.tick_count, "weights_version": loop.weights_version}
+    about = {"format": FORMAT, "fingerprint": loop.layout.fingerprint, "tick": loop.tick_count, "weights_version": loop.interlude.weights_version}
     (temporary / "mind.json").write_text(json.dumps(about))
     _sync(temporary)
     old = directory.with_name(directory.name + ".old")
@@ -64,8 +64,8 @@ def load_mind(directory: Path, loop: Loop) -> str:
         shutil.rmtree(aside, ignore_errors=True)
         source.rename(aside)
         return f"a fresh start: the snapshot could not be read ({error}); it is kept as {aside.name}"
-    loop.weights_version = int(about["weights_version"])
-    return f"continued from tick {about['tick']}, weights version {loop.weights_version}"
+    loop.interlude.weights_version = int(about["weights_version"])
+    return f"continued from tick {about['tick']}, weights version {loop.interlude.weights_version}"
 
 
 def _parts(loop: Loop) -> dict[str, object]:

@@ -27,6 +27,7 @@ from sage.runtime.report import NAN, SleepOutcome, SleepReport, to_plain
 
 CONFIDENCE = 0.90
 NUM_BOOTSTRAPS = 2000
+MIN_WINDOWS = 4  # an interval over fewer stretches says nothing
 MAX_OLD_LOSS_RISE = 0.01
 JITTER_STD = 0.02  # augmentation: sensor noise of a fiftieth of a deviation
 MAX_GRAD_NORM = 1.0
@@ -109,8 +110,10 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
     num_replayed = len(night.replay)
-    if num_examined < plan.min_examined or num_replayed == 0:
-        reason = f"{num_examined} readings to examine, {num_replayed} experiences to replay; {plan.min_examined} and 1 are needed"
+    if num_examined < plan.min_examined or len(night.examined) < MIN_WINDOWS:
+        reason = (
+            f"{num_examined} readings in {len(night.examined)} stretches to examine, {plan.min_examined} in {MIN_WINDOWS} are needed"
+        )
         return _report(SleepOutcome.SKIPPED, reason, plan, num_replayed, num_examined)
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     num_steps = _train(night.model, night.replay, plan)
@@ -178,7 +181,7 @@ def count_readings(windows: Window, burn_in: int) -> int:
 def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
     generator = torch.Generator().manual_seed(plan.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=plan.learning_rate, total_steps=plan.num_steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate_share(step, plan.num_steps))
     model.train()
     num_steps = 0
     for _ in range(plan.num_steps):
@@ -200,6 +203,12 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
         schedule.step()
     model.eval()
     return num_steps
+
+
+def _rate_share(step: int, num_steps: int) -> float:
+    """Linear warm-up over a tenth of the night, then cosine to 0: a candidate is judged where it came to rest."""
+    num_warmup = max(num_steps // 10, 1)
+    return min((step + 1) / num_warmup, 0.5 + 0.5 * math.cos(math.pi * step / num_steps))
 
 
 def augment(windows: Window, generator: torch.Generator) -> Window:

@@ -26,7 +26,7 @@ def test_rows_go_tick_by_tick(build_model: Build, phase_window: Draw) -> None:
 def test_one_batch_of_rows_says_what_tick_by_tick_says(build_model: Build, phase_window: Draw) -> None:
     model = build_model(speaks=True)
     window = phase_window(model, num_rows=3, num_ticks=4)
-    carries = unroll(model, window, window.present, num_ticks=4, num_segments=2)
+    carries = list(unroll(model, window, window.present, num_ticks=4, num_segments=2))
     assert len(carries) == 4 * 2 + 1
     _, together = model(merge_carries(carries[1:-1:2]), window.rows(0, 4, window.present))
     carry = carries[0]

@@ -57,6 +57,8 @@ def config(num_sources: int = 3, faults: tuple[dict[str, object], ...] = (), **s
         "policy": {"rules": [{"decision": "allow", "effect": "record"}]},
         "model": {"hidden_size": 32, "num_heads": 2},
         "sleep": {"enabled": False},
+        "practice": {"enabled": False},
+        "budget": {"segments": 1},
     } | sections
     return build_config(YamlDocument(data=data, source="test.yaml"))
 
@@ -80,15 +82,17 @@ def live(tmp_path: Path) -> Callable[..., tuple[Run, Recorder]]:
 
 
 def test_two_runs_on_equal_input_have_equal_digests(live):
-    _, first = live(config(), 120)
-    _, second = live(config(), 120)
+    learning = config(practice={"every_ticks": 8, "batch_size": 2})
+    _, first = live(learning, 120)
+    _, second = live(learning, 120)
     assert first.digests() == second.digests()
     assert len(set(first.digests())) == 120
 
 
 def test_another_seed_is_another_life(live):
-    _, first = live(config(), 60)
-    _, second = live(config(seed=1), 60)
+    practice = {"every_ticks": 8, "batch_size": 2}
+    _, first = live(config(practice=practice), 60)
+    _, second = live(config(practice=practice, seed=1), 60)
     assert first.digests()[-1] != second.digests()[-1]
 
 
@@ -129,28 +133,28 @@ def test_actions_pass_the_policy_and_what_was_done_comes_back(live):
 
 
 def test_practice_lowers_its_loss_and_leaves_the_strategic_net_alone(live):
-    settings = config(practice={"every_ticks": 1})
+    settings = config(practice={"every_ticks": 4, "batch_size": 2}, budget={"segments": 2})
     run, _ = live(settings, 40)
     before = {name: weight.clone() for name, weight in run.loop.reasoner.model.named_parameters()}
-    run.loop.run(num_ticks=100)
-    assert run.loop.practice.num_steps > 80
+    run.loop.run(num_ticks=60)
+    assert run.loop.interlude.practice.num_steps > 12
     after = dict(run.loop.reasoner.model.named_parameters())
     assert all((after[name] == before[name]).all() for name in before if name.startswith("H_level"))
     assert any((after[name] != before[name]).any() for name in before if name.startswith("L_level"))
 
 
 def test_a_night_is_examined_and_reported_with_numbers(live):
-    sleep = {"enabled": True, "first_after_secs": 25, "every_secs": 1000, "num_steps": 20, "examined_fraction": 0.3, "block_secs": 2}
+    sleep = {"enabled": True, "first_after_secs": 25, "every_secs": 1000, "num_steps": 10, "batch_size": 4, "examined_fraction": 0.3, "block_secs": 2}
     run, recorder = live(config(sleep=sleep), 640)
     (report,) = recorder.sleeps
     assert report.outcome in (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
     assert report.num_examined >= 64
-    assert report.num_steps == 20
+    assert report.num_steps == 10
     assert math.isfinite(report.loss_before)
     assert math.isfinite(report.loss_persistence)
     states = {tick.facts.state for tick in recorder.ticks}
     assert State.DREAM in states
-    assert run.loop.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
+    assert run.loop.interlude.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
 
 
 def test_an_instrument_that_raises_is_dropped_and_the_loop_goes_on(tmp_path: Path):
@@ -174,7 +178,7 @@ def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
         parameter.data.fill_(math.nan)
     reason = run.loop.run(num_ticks=50)
     assert reason.startswith("crisis: the model was not finite")
-    assert run.loop.metabolism.state is State.CRISIS
+    assert run.loop.interlude.state is State.CRISIS
 
 
 # --- pulling the cable: one test for each fault ---------------------------------------------------------------------
@@ -193,10 +197,11 @@ def fault(kind: str, size: float = 1.0) -> tuple[dict[str, object], ...]:
 def test_a_source_that_fails_is_quarantined_counted_shown_and_comes_back(live, kind: str):
     _, recorder = live(config(faults=fault(kind)), 400)
     failing = during(recorder, 11, 14.5)
-    assert {source.status for source in failing} == {"quarantined"}
+    assert "quarantined" in {source.status for source in failing}  # between two attempts to open it again
+    assert not any(source.is_fresh for source in failing)
     assert failing[-1].num_faults > 0
-    assert failing[-1].reason
-    assert all(source.weight == 0 for source in failing[5:])
+    assert next(source.reason for source in failing if source.status == "quarantined")
+    assert all(source.weight < 0.01 for source in failing)
     back = during(recorder, 18, 20)
     assert {source.status for source in back} == {"running"}
     assert any(source.is_fresh for source in back)
