@@ -20,10 +20,11 @@ from sage.app.errors import UserError
 from sage.app.sensor_record import record_kind
 from sage.mailbox.clock import ManualClock
 from sage.runtime.predictor import PredictionScored
+from sage.runtime.report import Event, SleepReport, TickFacts, TickReport
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"flight": "flight", "walk": "walk", "xio": "xio"}  # data set -> shipped configuration
-HOST_SECS, QUICK_HOST_SECS, QUICK_REPLAY_SECS = 600.0, 20.0, 3.0
+HOST_SECS, QUICK_HOST_SECS, QUICK_REPLAY_SECS = 600.0, 20.0, 1.5
 HOST_PERIOD_SECS = 0.1
 
 
@@ -58,15 +59,37 @@ def _run(name: str, config_name: str, folder: Path, seconds: float | None) -> Re
     config = load_config(config_name, (), with_files=True)
     clock = ManualClock()
     events: list[PredictionScored] = []
-    run = build_run(config, clock, directory=folder / "sleep", on_scored=events.append)
+    last = _LastTick()
+    run = build_run(config, clock, directory=folder / "sleep", instruments=[last], on_scored=events.append)
     try:
         run.loop.open()
         run.loop.run(until_ns=None if seconds is None else clock.now_ns() + round(seconds * 1e9))
-        gate = float(np.mean(run.loop.fusion.predictor.gate.values))
-        num_steps, num_ticks = run.loop.practice.num_steps, run.loop.tick_count
-        return Replay(name=name, events=tuple(events), gate=gate, num_steps=num_steps, num_ticks=num_ticks)
     finally:
         run.close()
+    if last.facts is None:
+        return Replay(name=name, missing="the loop ended before its first tick")
+    learning = last.facts.learning
+    return Replay(
+        name=name,
+        events=tuple(events),
+        gate=learning.gate,
+        num_steps=learning.num_practice_steps,
+        num_ticks=last.facts.tick,
+    )
+
+
+class _LastTick:
+    """An instrument that keeps the newest facts."""
+
+    def __init__(self) -> None:
+        self.facts: TickFacts | None = None
+
+    def on_tick(self, report: TickReport) -> None:
+        self.facts = report.facts
+
+    def on_sleep(self, report: SleepReport) -> None: ...
+
+    def on_event(self, event: Event) -> None: ...
 
 
 def _host_config(folder: Path, given: Path | None, seconds: float) -> str:
