@@ -80,13 +80,14 @@ class Fusion:
 
     def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
         """What this tick says for or against each source."""
-        square = self.layout.per_source((fused.percept.values - estimate) ** 2) / self.layout.dims
+        z, dims = fused.percept.values, self.layout.dims
+        square = self.layout.per_source((z - estimate) ** 2) / dims
         return Evidence(
             fresh=fused.met,
             innovation_sq=np.where(fused.met & fused.is_judged, square, np.nan),
+            level_sq=self.layout.per_source(z**2) / dims,
             self_error_sq=fused.scores.error,
-            is_repeat=fused.scores.is_repeat,
-            dims=self.layout.dims,
+            is_repeat=fused.scores.is_repeat & self.layout.is_witness,
         )
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:

@@ -154,7 +154,8 @@ class Loop:
 
     def _think(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
         self._note_statuses(gathered)
-        age_ns = np.where(gathered.captured_ns >= 0, now_ns - gathered.captured_ns, -1)
+        # A bounded sensor captures after the tick began: its age is 0, not negative.
+        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
         running = np.array([status == "running" for status in self._statuses])
         usable = running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
         novelty = self._appraisal.novelty(gathered.summary, gathered.fresh)

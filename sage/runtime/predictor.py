@@ -65,6 +65,7 @@ class Predictor:
         self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
         self.num_readings = np.zeros(layout.num_sources, dtype=np.int64)
         self._has_changed = np.zeros(size, dtype=bool)
+        self._low, self._high = np.full(size, np.inf), np.full(size, -np.inf)  # the range seen so far
         self.frozen_mean, self.frozen_std = np.zeros(size), np.ones(size)
 
     @property
@@ -82,6 +83,7 @@ class Predictor:
         self.scale.update(channels, actual)
         known = self.num_readings[self.layout.source_of_channel[channels]]
         self._has_changed[channels] |= (change != 0) & (known > 0)
+        self._low[channels], self._high[channels] = np.minimum(self._low[channels], actual), np.maximum(self._high[channels], actual)
         scores = self._score(fresh, channels, known, error, residual, change)
         if self._on_scored is not None:
             self._tell(fresh, values, captured_ns, self._on_scored)
@@ -125,7 +127,10 @@ class Predictor:
             means = np.where(sums[3] > 0, sums[:3] / sums[3], np.nan)
         moved = np.zeros(size)
         moved[channels] = change != 0
-        is_repeat = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
+        off_rail = np.zeros(size)
+        off_rail[channels] = self._has_changed[channels] & (self._low[channels] < self.last[channels]) & (self.last[channels] < self._high[channels])
+        is_still = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
+        is_repeat = is_still & (self.layout.per_source(off_rail) > 0)  # a full load is not a frozen sensor
         return Scores(error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat[:num_sources])
 
     def _tell(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: ScoredListener) -> None:
@@ -149,7 +154,7 @@ class Predictor:
         """What a snapshot keeps: what was learned, not what was last seen."""
         parts = {"skip": self.skip_model.state(), "scale": self.scale.state(), "gate": self.gate.state()}
         flat = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        return flat | {"frozen_mean": self.frozen_mean, "frozen_std": self.frozen_std, "has_changed": self._has_changed}
+        return flat | {"frozen_mean": self.frozen_mean, "frozen_std": self.frozen_std, "has_changed": self._has_changed, "low": self._low, "high": self._high}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         for part, target in (("skip", self.skip_model), ("scale", self.scale), ("gate", self.gate)):
@@ -157,3 +162,4 @@ class Predictor:
             target.load_state({name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)})
         self.frozen_mean, self.frozen_std = state["frozen_mean"].copy(), state["frozen_std"].copy()
         self._has_changed = state["has_changed"].astype(bool)
+        self._low, self._high = state["low"].copy(), state["high"].copy()

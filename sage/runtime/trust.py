@@ -15,11 +15,14 @@ import numpy as np
 
 from sage.runtime.config import TrustConfig
 
-MAX_DOF = 4.0  # correlated channels are not independent witnesses: an image's 48 cells count as four
+CHI2_ROOT_MEAN, CHI2_ROOT_STD = 7 / 9, (2 / 9) ** 0.5  # of the cube root of chi-square with one degree of freedom
 MAX_RUN = 200.0
+MIN_RUN, LONG_RUN, LONGEST_FORGETTING = 4.0, 3.0, 0.9995
+MIN_MOVES = 8.0  # what never moved may be idle
 REPEAT_ODDS = 1e-3  # a run of exact repeats less likely than this is evidence of "stuck"
 NOISE_FORGETTING = 0.995
 NOISE_WARMUP = 48
+MIN_EXPLAINED = 0.3  # share of a source's variance that the others must explain before they can testify against it
 MIN_NOISE_RATE = 0.02  # a changed world must be believed in the end: distrusted readings still teach a little
 
 
@@ -28,15 +31,15 @@ class Evidence:
     """One tick's evidence; all (N,).
 
     fresh: a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel,
-    standardised; NaN where undefined.  self_error_sq: mean squared error of the source's own prediction;
-    NaN where undefined.  is_repeat: the reading equals the one before, to the bit.  dims: channels.
+    standardised; NaN where undefined.  level_sq: mean squared reading per channel, standardised.  self_error_sq: mean squared error of the source's own prediction;
+    NaN where undefined.  is_repeat: it equals the one before, to the bit, and not because it is at the end of its range.
     """
 
     fresh: np.ndarray
     innovation_sq: np.ndarray
+    level_sq: np.ndarray
     self_error_sq: np.ndarray
     is_repeat: np.ndarray
-    dims: np.ndarray
 
 
 class TrustEstimator:
@@ -49,14 +52,16 @@ class TrustEstimator:
         self.beta = np.full(n, config.prior_outlier)
         self.scale_a = np.full(n, config.prior_scale)
         self.scale_b = np.full(n, config.prior_scale)
-        self.noise = np.zeros(n)  # running innovation variance per channel: each source's own normal
+        self._moments = np.zeros((4, n))  # running means of q^(1/3), q^(2/3), q (the squared innovation) and the squared level
         self.responsibility = np.ones(n)
+        self._is_explained = np.zeros(n, dtype=bool)
         self.nis = np.full(n, np.nan)  # innovation against that noise: 1 is normal
         self._self_moments = np.zeros((2, n))  # running mean and mean square of the self-prediction errors
         self._self_window = np.full((config.stuck_window, n), np.nan)
         self._num_fresh = np.zeros(n, dtype=np.int64)
         self._num_judged = np.zeros(n, dtype=np.int64)
         self._run = np.zeros(n)
+        self._longest_run = np.zeros(n)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self.is_stuck = np.zeros(n, dtype=bool)
 
@@ -65,7 +70,8 @@ class TrustEstimator:
         self._judge_news(evidence)
         rho = self._judge_innovation(evidence)
         rho = np.where(self.is_stuck, 0.0, rho)
-        has = evidence.fresh & (~np.isnan(self.nis) | self.is_stuck)
+        # Whom the others cannot explain they cannot contradict: an unusual level of its own is no evidence.
+        has = evidence.fresh & ((~np.isnan(self.nis) & self._is_explained) | self.is_stuck)
         config, keep = self._config, self._config.forgetting
         self.alpha = np.where(has, keep * self.alpha + (1 - keep) * config.prior_inlier + rho, self.alpha)
         self.beta = np.where(has, keep * self.beta + (1 - keep) * config.prior_outlier + 1 - rho, self.beta)
@@ -88,27 +94,36 @@ class TrustEstimator:
         return np.clip(bound / self.scale, 0.0, 1.0)
 
     def _judge_innovation(self, evidence: Evidence) -> np.ndarray:
-        """(N,) responsibility of "inlier" for each reading, and the running noise it is judged against."""
-        config = self._config
+        """(N,) responsibility of "inlier" for each reading, and the running normal it is judged against.
+
+        The cube root of a chi-square is nearly Gaussian (Wilson and Hilferty 1931), so a reading's place among its
+        source's own cube roots gives a NIS that is chi-square with one degree of freedom when the source is as
+        usual, whatever its dimension and however heavy its tails.
+        """
         has = evidence.fresh & ~np.isnan(evidence.innovation_sq)
+        square = np.where(has, np.maximum(evidence.innovation_sq, 0.0), 0.0)
+        moments = np.stack([np.cbrt(square), np.cbrt(square) ** 2, square, evidence.level_sq])
         is_learning = has & (self._num_judged < NOISE_WARMUP)  # a normal must be known before anything can depart from it
         self._num_judged += has
-        mean = self.noise + (np.nan_to_num(evidence.innovation_sq) - self.noise) / np.maximum(self._num_judged, 1)
-        self.noise = np.where(is_learning, np.maximum(mean, 1e-6), self.noise)
         has &= ~is_learning
-        self.nis = np.where(has, evidence.innovation_sq / np.maximum(self.noise, 1e-6), np.where(evidence.fresh, np.nan, self.nis))
-        dof = np.minimum(evidence.dims, MAX_DOF)
-        ratio = np.where(has, self.nis, 1.0)
-        scale = self.scale
-        log_inlier = -0.5 * dof * (ratio / scale + np.log(scale))
-        log_outlier = -0.5 * dof * (ratio / config.outlier_ratio + np.log(config.outlier_ratio))
-        prior = self.alpha / (self.alpha + self.beta)
-        odds = (1 - prior) / prior * np.exp(np.clip(log_outlier - log_inlier, -50, 50))
-        rho = 1 / (1 + odds)
+        mean, mean_square = self._moments[:2]
+        deviation = np.sqrt(np.maximum(mean_square - mean**2, 1e-12))
+        nis = np.maximum(CHI2_ROOT_MEAN + CHI2_ROOT_STD * (moments[0] - mean) / deviation, 0.0) ** 3
+        self.nis = np.where(has, nis, np.where(evidence.fresh, np.nan, self.nis))
+        scale, prior = self.scale, self.alpha / (self.alpha + self.beta)
+        log_inlier = -0.5 * (nis / scale + np.log(scale))
+        log_outlier = -0.5 * (nis / self._config.outlier_ratio + np.log(self._config.outlier_ratio))
+        rho = np.where(has, 1 / (1 + (1 - prior) / prior * np.exp(np.clip(log_outlier - log_inlier, -50, 50))), 1.0)
         rate = (1 - NOISE_FORGETTING) * np.maximum(rho, MIN_NOISE_RATE)
-        target = np.minimum(evidence.innovation_sq, 9 * self.noise)  # Huber: one spike moves it little
-        self.noise = np.where(has & ~self.is_stuck, np.maximum((1 - rate) * self.noise + rate * target, 1e-6), self.noise)
+        rate = np.where(is_learning, 1 / np.maximum(self._num_judged, 1), np.where(has & ~self.is_stuck, rate, 0.0))
+        self._moments += rate * (moments - self._moments)
+        self._is_explained = self._moments[2] < (1 - MIN_EXPLAINED) * self._moments[3]
         return rho
+
+    @property
+    def noise(self) -> np.ndarray:
+        """(N,) each source's normal mean squared innovation, 0 while unknown."""
+        return np.where(self._num_judged >= NOISE_WARMUP, self._moments[2], 0.0)
 
     def _judge_news(self, evidence: Evidence) -> None:
         """Has a source stopped carrying news while others still move?
@@ -120,13 +135,16 @@ class TrustEstimator:
         self._num_fresh += fresh
         ended = np.where(moved, np.minimum(self._run, MAX_RUN), 0.0)  # only a run that ended was a healthy one
         self._repeats = np.where(moved, 0.999 * self._repeats, self._repeats)
+        self._longest_run = np.maximum(ended, np.where(fresh, LONGEST_FORGETTING * self._longest_run, self._longest_run))
         self._repeats[0] += ended
         self._repeats[1] += moved
         self._run = np.where(fresh, np.where(evidence.is_repeat, self._run + 1, 0.0), self._run)
         rate = self._repeats[0] / self._repeats.sum(axis=0)
         is_flat = self._is_too_predictable(evidence) & (self._run > 0)
         others_move = np.count_nonzero(moved) - moved.astype(int) > 0
-        stuck_now = ((rate**self._run < REPEAT_ODDS) | is_flat) & others_move & (self._num_fresh > self._config.stuck_window)
+        is_known = (self._num_fresh > self._config.stuck_window) & (self._repeats[1] > MIN_MOVES)
+        is_long = self._run > MIN_RUN + LONG_RUN * self._longest_run  # idle readings come in bunches
+        stuck_now = ((rate**self._run < REPEAT_ODDS) | is_flat) & is_long & others_move & is_known
         self.is_stuck = np.where(moved, False, self.is_stuck | (fresh & stuck_now))
 
     def _is_too_predictable(self, evidence: Evidence) -> np.ndarray:
@@ -155,7 +173,7 @@ class TrustEstimator:
             setattr(self, name, state[name].copy())
 
 
-_STATE = ("alpha", "beta", "scale_a", "scale_b", "noise", "_num_judged", "_repeats", "_self_moments")
+_STATE = ("alpha", "beta", "scale_a", "scale_b", "_moments", "_num_judged", "_repeats", "_longest_run", "_self_moments")
 
 
 def _chi2_low(dof: np.ndarray) -> np.ndarray:

@@ -125,13 +125,22 @@ def frequency_probe() -> Probe | None:
 
 
 def memory_probe() -> Probe:
-    return GaugeProbe(("memory_used",), lambda: (psutil.virtual_memory().percent / 100.0,))
+    def used() -> tuple[float, ...]:
+        memory = psutil.virtual_memory()  # its own `percent` is rounded to a tenth: an idle machine would look frozen
+        return (1.0 - memory.available / memory.total,)
+
+    return GaugeProbe(("memory_used",), used)
 
 
 def swap_probe() -> Probe | None:
     if psutil.swap_memory().total == 0:
         return None
-    return SlowProbe(GaugeProbe(("swap_used",), lambda: (psutil.swap_memory().percent / 100.0,)), hold_secs=1.0)
+
+    def used() -> tuple[float, ...]:
+        swap = psutil.swap_memory()
+        return (swap.used / swap.total if swap.total else 0.0,)
+
+    return SlowProbe(GaugeProbe(("swap_used",), used), hold_secs=1.0)
 
 
 def disk_probe() -> Probe | None:

@@ -37,9 +37,9 @@ def live(fault: str, *, seed: int = 0, faulty: int = 1) -> tuple[np.ndarray, np.
             Evidence(
                 fresh=everyone,
                 innovation_sq=np.where(others.is_defined, square, np.nan),
+                level_sq=(z.reshape(NUM_SOURCES, DIMS) ** 2).mean(axis=1),
                 self_error_sq=self_error,
                 is_repeat=(z == last).reshape(NUM_SOURCES, DIMS).all(axis=1),
-                dims=np.full(NUM_SOURCES, float(DIMS)),
             )
         )
         last = z
@@ -84,9 +84,9 @@ def test_a_source_that_often_repeats_is_not_called_stuck_for_it():
         evidence = Evidence(
             fresh=np.ones(2, dtype=bool),
             innovation_sq=np.full(2, np.nan),
+            level_sq=np.ones(2),
             self_error_sq=np.where(repeats, 0.0, generator.normal(0, 1, 2) ** 2),
             is_repeat=repeats,
-            dims=np.ones(2),
         )
         trust.update(evidence)
         flagged += trust.is_stuck[0]
@@ -100,9 +100,9 @@ def test_a_source_is_trusted_again_when_it_is_right_again():
             Evidence(
                 fresh=np.ones(1, dtype=bool),
                 innovation_sq=np.array([innovation]),
+                level_sq=np.array([10.0]),
                 self_error_sq=np.array([1.0]),
                 is_repeat=np.zeros(1, dtype=bool),
-                dims=np.ones(1),
             )
         )
     generator = np.random.default_rng(0)
@@ -136,9 +136,9 @@ def test_a_snapshot_restores_trust_exactly():
             Evidence(
                 fresh=generator.random(4) < 0.7,
                 innovation_sq=generator.normal(0, 1, 4) ** 2,
+                level_sq=np.full(4, 10.0),
                 self_error_sq=generator.normal(0, 1, 4) ** 2,
                 is_repeat=np.zeros(4, dtype=bool),
-                dims=np.ones(4),
             )
         )
     other = TrustEstimator(4, TrustConfig())
