@@ -114,7 +114,9 @@ def _build_drivers(
             missing.append((entry.name, str(error)))
             continue
         if is_manual and not spec.is_bounded:
-            raise UserError(f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast, disable it")
+            raise UserError(
+                f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast, disable it"
+            )
         focus = hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=max(spec.tensor.num_bytes, 1))
         drivers.append(
             SensorDriver(make, config=entry.config, peripheral=records, focus=focus, clock=context.clock, producer=len(drivers))

@@ -71,7 +71,11 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock) -> str
         config=effective(config),
         config_hash=config_hash(config),
         versions={"sage": sage.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        hardware={"machine": platform.machine(), "system": platform.system(), "device": "cuda" if torch.cuda.is_available() else "cpu"},
+        hardware={
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "device": "cuda" if torch.cuda.is_available() else "cpu",
+        },
         seed=config.seed,
         clock="manual" if isinstance(clock, ManualClock) else "real",
         clock_ns=clock.now_ns(),
@@ -126,4 +130,6 @@ def _show(summary: SessionSummary, session: str, reason: str, json_output: bool,
 
     console = Console()
     summary.print(console)
-    console.print(f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session} --state-dir {state_dir}")
+    console.print(
+        f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session} --state-dir {state_dir}"
+    )

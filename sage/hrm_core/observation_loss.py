@@ -144,7 +144,13 @@ class Lesson:
     def loss(self) -> tuple[Tensor, WindowLoss]:
         """As `window_loss`, once unrolled."""
         assert self.is_unrolled, "advance() until it says False"
-        model, window, burn_in, num_segments, settings = self._model, self._window, self._burn_in, self._num_segments, self._settings
+        model, window, burn_in, num_segments, settings = (
+            self._model,
+            self._window,
+            self._burn_in,
+            self._num_segments,
+            self._settings,
+        )
         starts = self._carries[burn_in * num_segments :]  # of each learning segment, and the end
         observation = window.rows(burn_in, window.num_ticks, self._is_seen)
         targets = _targets(model, window, burn_in, self._is_seen, self._is_hidden)

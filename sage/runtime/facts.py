@@ -71,5 +71,21 @@ def source_facts(names: Sequence[str], statistics: Sequence[DriverStatistics], a
             num_faults=counts.num_faults,
             reason=counts.last_error if counts.status == "quarantined" else ("stuck" if stuck else ""),
         )
-        for name, counts, age, fresh, attended, trust, weight, quality, surprise, novelty, salience, stuck, error, persistence, skip in columns
+        for (
+            name,
+            counts,
+            age,
+            fresh,
+            attended,
+            trust,
+            weight,
+            quality,
+            surprise,
+            novelty,
+            salience,
+            stuck,
+            error,
+            persistence,
+            skip,
+        ) in columns
     )

@@ -44,7 +44,17 @@ class Fusion:
         self._values = np.zeros(layout.num_channels)
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
-    def fuse(self, tick: int, gathered: Gathered, chosen: np.ndarray, usable: np.ndarray, age_ns: np.ndarray, weight: np.ndarray, trust: np.ndarray, noise: np.ndarray) -> Fused:
+    def fuse(
+        self,
+        tick: int,
+        gathered: Gathered,
+        chosen: np.ndarray,
+        usable: np.ndarray,
+        age_ns: np.ndarray,
+        weight: np.ndarray,
+        trust: np.ndarray,
+        noise: np.ndarray,
+    ) -> Fused:
         """All arrays (N,): chosen and usable bool; weight relative to the most trusted source, 0..1."""
         met = self._observe(gathered, chosen)
         scores = self.predictor.meet(met, self._values, gathered.captured_ns)
@@ -64,7 +74,14 @@ class Fusion:
             age_secs=np.where(age_ns >= 0, age_ns * 1e-9, 0.0),
             weight=weight,
         )
-        return Fused(met=met, scores=scores, percept=percept, estimate=others.estimate, is_judged=others.is_defined, is_new_scale=is_new_scale)
+        return Fused(
+            met=met,
+            scores=scores,
+            percept=percept,
+            estimate=others.estimate,
+            is_judged=others.is_defined,
+            is_new_scale=is_new_scale,
+        )
 
     def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
         """(C,) what the others say of every channel; for the audited source, with the model's gated correction `level`.
@@ -73,7 +90,7 @@ class Fusion:
         """
         own = np.arange(self.layout.offsets[audited], self.layout.offsets[audited + 1])
         estimate = fused.estimate.copy()
-        estimate[own] += self.level_gate.values[own] * level[own]
+        estimate[own] += self.level_gate.weigh(level[own], own) * level[own]
         if fused.met[audited] and fused.is_judged[audited]:
             self.level_gate.update(own, (fused.percept.values - fused.estimate)[own], level[own])
         return estimate

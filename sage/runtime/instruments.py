@@ -29,9 +29,12 @@ class Instruments:
 
     def _tell(self, call: Callable[[Instrument], None]) -> None:
         for instrument in tuple(self._instruments):
-            try:
-                call(instrument)
-            except Exception as error:  # a plug-in's fault must not become the loop's
-                self._instruments.remove(instrument)
-                self.num_dropped += 1
-                log.error("instrument dropped", instrument=type(instrument).__name__, error=repr(error))
+            self._tell_one(instrument, call)
+
+    def _tell_one(self, instrument: Instrument, call: Callable[[Instrument], None]) -> None:
+        try:
+            call(instrument)
+        except Exception as error:  # a plug-in's fault must not become the loop's
+            self._instruments.remove(instrument)
+            self.num_dropped += 1
+            log.error("instrument dropped", instrument=type(instrument).__name__, error=repr(error))

@@ -71,7 +71,9 @@ class Layout:
     @cached_property
     def fingerprint(self) -> str:
         """Equal for equal names, shapes and units in equal order."""
-        text = "|".join(f"{s.name}:{s.tensor.shape}:{s.tensor.dtype}:{s.observes}:{m.size}" for s, m in zip(self.specs, self.maps))
+        text = "|".join(
+            f"{s.name}:{s.tensor.shape}:{s.tensor.dtype}:{s.observes}:{m.size}" for s, m in zip(self.specs, self.maps)
+        )
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def per_source(self, per_channel: np.ndarray) -> np.ndarray:

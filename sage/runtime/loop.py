@@ -45,7 +45,8 @@ SUSPECT_TRUST = 0.7
 class World:
     """What the loop is handed: it builds none of it and names none of it.
 
-    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads from.  directory: where sleep works.  device: chosen once, by the app.
+    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads from.
+    directory: where sleep works.  device: chosen once, by the app.
     """
 
     clock: Clock
@@ -53,9 +54,9 @@ class World:
     records: PeripheralMailbox
     recall: RecallStore
     directory: Path
+    device: torch.device
     effectors: Sequence[Effector] = ()
     instruments: Sequence[Instrument] = ()
-    device: torch.device = torch.device("cpu")
     on_scored: ScoredListener | None = None
 
 
@@ -76,7 +77,9 @@ class Loop:
         self.trust = TrustEstimator(num, config.trust)
         model = build_model(self.layout, self.acting.size, config.model, config.seed)
         self.reasoner = Reasoner(model, self.layout, config.model, world.device)
-        self.remembering = Remembering(self.layout, self.acting.size, self.reasoner.carry_shape, config, world.device, world.recall)
+        self.remembering = Remembering(
+            self.layout, self.acting.size, self.reasoner.carry_shape, config, world.device, world.recall
+        )
         self.interlude = Interlude(
             config,
             self.reasoner,
@@ -216,11 +219,23 @@ class Loop:
         return facts, readout.model_ns
 
     def _facts(
-        self, now_ns: int, gathered: Gathered, arrays: SourceArrays, readout: Readout, fused: Fused, memory: MemoryFacts, actions: tuple[ActionFacts, ...]
+        self,
+        now_ns: int,
+        gathered: Gathered,
+        arrays: SourceArrays,
+        readout: Readout,
+        fused: Fused,
+        memory: MemoryFacts,
+        actions: tuple[ActionFacts, ...],
     ) -> TickFacts:
         nis = np.where(fused.met & fused.is_judged, self.trust.nis, np.nan)
         coherence = self._coherence.update(
-            readout.states, fused.percept.present, nis, arrays.trust, np.nansum(fused.scores.error), np.nansum(fused.scores.persistence_error)
+            readout.states,
+            fused.percept.present,
+            nis,
+            arrays.trust,
+            np.nansum(fused.scores.error),
+            np.nansum(fused.scores.persistence_error),
         )
         learning = LearningFacts(
             num_practice_steps=self.interlude.practice.num_steps,
@@ -270,7 +285,7 @@ class Loop:
 
     def _note_statuses(self, gathered: Gathered) -> None:
         """Tell of every source whose status changed, and end the run when every recording is over."""
-        statuses = [counts.status for counts in gathered.statistics]
+        statuses: list[str] = [counts.status for counts in gathered.statistics]
         for name, old, counts in zip(self._names, self._statuses, gathered.statistics):
             if counts.status != old:
                 self._tell("source", f"{old} -> {counts.status}" + (f": {counts.last_error}" if counts.last_error else ""), name)

@@ -37,13 +37,23 @@ CALM_SECS = 10.0
 AWAKE = (State.WAKE, State.REST)
 #: In order of priority: the first transition that may fire does.
 TABLE: tuple[Transition, ...] = (
-    Transition(sources=(*AWAKE, State.DREAM), target=State.CRISIS, guard=lambda v: bool(v.crisis), min_dwell_secs=0, reason="crisis"),
-    Transition(sources=AWAKE, target=State.DREAM, guard=lambda v: v.is_sleeping, min_dwell_secs=0, reason="sleep began"),
-    Transition(sources=(State.DREAM,), target=State.WAKE, guard=lambda v: not v.is_sleeping, min_dwell_secs=0, reason="sleep ended"),
     Transition(
-        sources=(State.WAKE,), target=State.REST, guard=lambda v: v.calm_secs >= CALM_SECS, min_dwell_secs=5, reason="nothing salient"
+        sources=(*AWAKE, State.DREAM), target=State.CRISIS, guard=lambda v: bool(v.crisis), min_dwell_secs=0, reason="crisis"
     ),
-    Transition(sources=(State.REST,), target=State.WAKE, guard=lambda v: v.calm_secs == 0, min_dwell_secs=1, reason="something salient"),
+    Transition(sources=AWAKE, target=State.DREAM, guard=lambda v: v.is_sleeping, min_dwell_secs=0, reason="sleep began"),
+    Transition(
+        sources=(State.DREAM,), target=State.WAKE, guard=lambda v: not v.is_sleeping, min_dwell_secs=0, reason="sleep ended"
+    ),
+    Transition(
+        sources=(State.WAKE,),
+        target=State.REST,
+        guard=lambda v: v.calm_secs >= CALM_SECS,
+        min_dwell_secs=5,
+        reason="nothing salient",
+    ),
+    Transition(
+        sources=(State.REST,), target=State.WAKE, guard=lambda v: v.calm_secs == 0, min_dwell_secs=1, reason="something salient"
+    ),
 )
 
 

@@ -10,16 +10,26 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from sage.hrm_core.checkpoint import load_model, save_model
+from sage.hrm_core.checkpoint import save_model
 from sage.memory.snapshot import load_memory, save_memory
 from sage.runtime.loop import Loop
+from sage.runtime.reasoner import load_observation_model
 
 FORMAT = 1
+
+
+class Learner(Protocol):
+    """What has learned state, as arrays by name."""
+
+    def state(self) -> dict[str, np.ndarray]: ...
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None: ...
 
 
 def save_mind(directory: Path, loop: Loop) -> None:
@@ -28,10 +38,17 @@ def save_mind(directory: Path, loop: Loop) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_model(temporary / "model.safetensors", loop.reasoner.model)
-    arrays = {f"{part}.{name}": np.ascontiguousarray(array) for part, state in _states(loop).items() for name, array in state.items()}
+    arrays = {
+        f"{part}.{name}": np.ascontiguousarray(array) for part, state in _states(loop).items() for name, array in state.items()
+    }
     save_file(arrays, temporary / "state.safetensors")
     save_memory(temporary / "memory.safetensors", loop.remembering.memory.stores)
-    about = {"format": FORMAT, "fingerprint": loop.layout.fingerprint, "tick": loop.tick_count, "weights_version": loop.interlude.weights_version}
+    about = {
+        "format": FORMAT,
+        "fingerprint": loop.layout.fingerprint,
+        "tick": loop.tick_count,
+        "weights_version": loop.interlude.weights_version,
+    }
     (temporary / "mind.json").write_text(json.dumps(about))
     _sync(temporary)
     old = directory.with_name(directory.name + ".old")
@@ -52,7 +69,7 @@ def load_mind(directory: Path, loop: Loop) -> str:
         about = json.loads((source / "mind.json").read_text())
         if about.get("format") != FORMAT or about["fingerprint"] != loop.layout.fingerprint:
             return "a fresh start: what was kept belongs to other sensors"
-        model, _ = load_model(source / "model.safetensors")
+        model = load_observation_model(source / "model.safetensors")
         arrays = load_file(source / "state.safetensors")
         loop.reasoner.adopt(model)
         for part, target in _parts(loop).items():
@@ -68,7 +85,7 @@ def load_mind(directory: Path, loop: Loop) -> str:
     return f"continued from tick {about['tick']}, weights version {loop.interlude.weights_version}"
 
 
-def _parts(loop: Loop) -> dict[str, object]:
+def _parts(loop: Loop) -> dict[str, Learner]:
     fusion = loop.fusion
     return {"predictor": fusion.predictor, "cross": fusion.cross, "level_gate": fusion.level_gate, "trust": loop.trust}
 

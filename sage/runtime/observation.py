@@ -74,7 +74,8 @@ class LuminanceGrid:
         pixels = reading[:: self._stride[0], :: self._stride[1]][: rows * height, : columns * width]
         cells = pixels.reshape(rows, height, columns, width, -1).mean(axis=(1, 3))  # (rows, columns, colours)
         grey = cells @ LUMINANCE if cells.shape[-1] == 3 else cells.mean(axis=-1)
-        return grey.reshape(-1)
+        flat: np.ndarray = grey.reshape(-1)
+        return flat
 
 
 class BandLevels:
@@ -90,13 +91,13 @@ class BandLevels:
         while len(edges) < NUM_BANDS + 1:  # low bands of a short chunk: one bin each
             edges = np.unique(np.concatenate([edges, np.setdiff1d(np.arange(1, num_bins + 1), edges)[:1]]))
         self._edges = edges[:-1]
-        self._widths = np.diff(edges)
         self._norm = (self._window.sum() / 2) ** 2
 
     def __call__(self, reading: np.ndarray) -> np.ndarray:
         power = np.abs(np.fft.rfft(reading * self._window)) ** 2 / self._norm
         bands = np.add.reduceat(power, self._edges)[:NUM_BANDS]
-        return 10 * np.log10(np.maximum(bands, 10 ** (SILENCE_DB / 10)))
+        levels: np.ndarray = 10 * np.log10(np.maximum(bands, 10 ** (SILENCE_DB / 10)))
+        return levels
 
 
 class GroupMeans:
@@ -110,4 +111,5 @@ class GroupMeans:
         self._counts = np.diff(np.append(self._edges, num_elements))
 
     def __call__(self, reading: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(reading.reshape(-1).astype(np.float64), self._edges) / self._counts
+        means: np.ndarray = np.add.reduceat(reading.reshape(-1).astype(np.float64), self._edges) / self._counts
+        return means

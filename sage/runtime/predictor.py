@@ -62,6 +62,7 @@ class Predictor:
         self.delta = np.zeros(size)
         self.skip = np.zeros(size)  # predicted change by the linear part
         self.proposal = np.zeros(size)  # the model's correction, raw units, before the gate
+        self.correction = np.zeros(size)  # the share of it that is believed
         self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
         self.num_readings = np.zeros(layout.num_sources, dtype=np.int64)
         self._has_changed = np.zeros(size, dtype=bool)
@@ -71,7 +72,7 @@ class Predictor:
     @property
     def prediction(self) -> np.ndarray:
         """(C,) the next reading of every channel, raw units."""
-        return self.last + self.skip + self.gate.values * self.proposal
+        return self.last + self.skip + self.correction
 
     def meet(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray) -> Scores:
         """Score and learn from the new readings. fresh (N,) bool; values (C,) where fresh; captured_ns (N,)."""
@@ -79,17 +80,19 @@ class Predictor:
         actual = values[channels]
         change = actual - self.last[channels]
         residual = change - self.skip[channels]
-        error = residual - self.gate.values[channels] * self.proposal[channels]
+        error = residual - self.correction[channels]
         self.scale.update(channels, actual)
         known = self.num_readings[self.layout.source_of_channel[channels]]
         self._has_changed[channels] |= (change != 0) & (known > 0)
-        self._low[channels], self._high[channels] = np.minimum(self._low[channels], actual), np.maximum(self._high[channels], actual)
+        self._low[channels], self._high[channels] = (
+            np.minimum(self._low[channels], actual),
+            np.maximum(self._high[channels], actual),
+        )
         scores = self._score(fresh, channels, known, error, residual, change)
         if self._on_scored is not None:
             self._tell(fresh, values, captured_ns, self._on_scored)
         met = known > 0
-        std = np.maximum(self.scale.std[channels[met]], 1e-12)
-        self.gate.update(channels[met], residual[met] / std, self.proposal[channels[met]] / std)
+        self.gate.update(channels[met], residual[met], self.proposal[channels[met]])
         self.skip_model.observe(channels, actual)
         self.delta[channels] = np.where(met, change, 0.0)
         self.last[channels] = actual
@@ -101,6 +104,7 @@ class Predictor:
     def propose(self, correction: np.ndarray) -> None:
         """The model's correction (C,), standardised by the frozen scale, stands until the next one."""
         self.proposal = correction * self.frozen_std
+        self.correction = self.gate.weigh(self.proposal) * self.proposal
 
     def freeze_scale(self) -> None:
         """Standardise by what is known now, until the next call: inputs of one epoch are comparable."""
@@ -115,7 +119,15 @@ class Predictor:
         values = np.where(seen, (self.last - self.frozen_mean) / std, 0.0)
         return np.clip(values, -CLIP, CLIP), np.clip(self.delta / std, -CLIP, CLIP), np.clip(self.skip / std, -CLIP, CLIP)
 
-    def _score(self, fresh: np.ndarray, channels: np.ndarray, known: np.ndarray, error: np.ndarray, residual: np.ndarray, change: np.ndarray) -> Scores:
+    def _score(
+        self,
+        fresh: np.ndarray,
+        channels: np.ndarray,
+        known: np.ndarray,
+        error: np.ndarray,
+        residual: np.ndarray,
+        change: np.ndarray,
+    ) -> Scores:
         size, num_sources = self.layout.num_channels, self.layout.num_sources
         variance = self.scale.std[channels] ** 2
         is_scored = (known >= MIN_READINGS) & self._has_changed[channels] & (variance > 0)
@@ -128,7 +140,11 @@ class Predictor:
         moved = np.zeros(size)
         moved[channels] = change != 0
         off_rail = np.zeros(size)
-        off_rail[channels] = self._has_changed[channels] & (self._low[channels] < self.last[channels]) & (self.last[channels] < self._high[channels])
+        off_rail[channels] = (
+            self._has_changed[channels]
+            & (self._low[channels] < self.last[channels])
+            & (self.last[channels] < self._high[channels])
+        )
         is_still = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
         is_repeat = is_still & (self.layout.per_source(off_rail) > 0)  # a full load is not a frozen sensor
         return Scores(error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat[:num_sources])
@@ -154,7 +170,13 @@ class Predictor:
         """What a snapshot keeps: what was learned, not what was last seen."""
         parts = {"skip": self.skip_model.state(), "scale": self.scale.state(), "gate": self.gate.state()}
         flat = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        return flat | {"frozen_mean": self.frozen_mean, "frozen_std": self.frozen_std, "has_changed": self._has_changed, "low": self._low, "high": self._high}
+        return flat | {
+            "frozen_mean": self.frozen_mean,
+            "frozen_std": self.frozen_std,
+            "has_changed": self._has_changed,
+            "low": self._low,
+            "high": self._high,
+        }
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         for part, target in (("skip", self.skip_model), ("scale", self.scale), ("gate", self.gate)):

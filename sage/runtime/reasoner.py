@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from sage.hrm_core.checkpoint import CheckpointError, load_model
 from sage.hrm_core.config import ModelConfig, ObservationFront
 from sage.hrm_core.observation import Observation, ObservationModel
 from sage.hrm_core.recurrence import Carry, Output
@@ -70,6 +72,14 @@ def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: i
     return ObservationModel(config, generator=torch.Generator().manual_seed(seed))
 
 
+def load_observation_model(path: Path) -> ObservationModel:
+    """The loop's model from a file. CheckpointError when it holds none of ours, or a model of puzzles."""
+    model, _ = load_model(path)
+    if not isinstance(model, ObservationModel):
+        raise CheckpointError(f"{path}: a model of puzzles, not of sensors: give one that a run kept")
+    return model
+
+
 class Reasoner:
     """Owns the live model and its carry."""
 
@@ -77,6 +87,8 @@ class Reasoner:
         self.model = model.to(device).eval()
         self.device = device
         self._layout = layout
+        # Asking whether it halted waits for the device. On a GPU that costs more than the segment it would save.
+        self._halts = device.type == "cpu"
         self._carry_ttl_ns = int(section.carry_ttl_secs * 1e9)
         self._last_ns: int | None = None
         self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # what a tick uploads
@@ -99,12 +111,11 @@ class Reasoner:
         observation = self._upload(percept, audited)
         live, fresh = self.carry, self._initial
         carry = Carry(z_H=torch.cat([live.z_H, fresh.z_H]), z_L=torch.cat([live.z_L, fresh.z_L]))
-        num_segments, output = 0, None
-        while num_segments < max_segments:
+        carry, output = self.model(carry, observation)
+        num_segments = 1
+        while num_segments < max_segments and not (self._halts and _has_halted(output)):
             carry, output = self.model(carry, observation)
             num_segments += 1
-            if num_segments < max_segments and float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY:  # sync: host decides to stop
-                break
         readout = self._read(output, carry, num_segments, started_ns)
         self.carry = Carry(z_H=carry.z_H[:1].clone(), z_L=carry.z_L[:1].clone())
         if not readout.is_finite:
@@ -114,7 +125,8 @@ class Reasoner:
     @property
     def carry_shape(self) -> tuple[int, int]:
         """(S, D)"""
-        return tuple(self._initial.z_H.shape[1:])
+        _, num_tokens, size = self._initial.z_H.shape
+        return num_tokens, size
 
     @torch.inference_mode()
     def burn_in(self, window: Window | None, num_segments: int = 1) -> None:
@@ -137,7 +149,16 @@ class Reasoner:
     def _upload(self, percept: Percept, audited: int) -> Observation:
         channels, sources = self._layout.num_channels, self._layout.num_sources
         host = self._rows.numpy()
-        parts = (percept.values, percept.deltas, percept.skip, percept.cross, percept.present, percept.fresh, percept.age_secs, percept.weight)
+        parts = (
+            percept.values,
+            percept.deltas,
+            percept.skip,
+            percept.cross,
+            percept.present,
+            percept.fresh,
+            percept.age_secs,
+            percept.weight,
+        )
         host[:] = np.concatenate(parts)
         host[1, 4 * channels + audited] = 0.0
         rows = self._rows.to(self.device, non_blocking=True)
@@ -155,9 +176,12 @@ class Reasoner:
 
     def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
         num_sources, channels = self._layout.num_sources, self._layout.num_channels
+        assert output.prediction is not None
+        assert output.level is not None
+        assert output.value is not None
         states = carry.z_H[0, :num_sources]  # (N, D)
         parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[:1]]
-        if output.action_mean is not None:
+        if output.action_mean is not None and output.action_log_std is not None:
             parts += [output.action_mean[0], output.action_log_std[0]]
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
         sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
@@ -174,3 +198,8 @@ class Reasoner:
             is_finite=is_finite,
             model_ns=time.perf_counter_ns() - started_ns,
         )
+
+
+def _has_halted(output: Output) -> bool:
+    assert output.q_halt is not None
+    return float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY  # sync: the host decides whether to go on

@@ -53,14 +53,32 @@ class _Pending:
 class Remembering:
     """Owns L-memory, H-memory and the appraisal that stands between them."""
 
-    def __init__(self, layout: Layout, num_actions: int, carry_shape: tuple[int, int], config: RuntimeConfig, device: torch.device, recall: RecallStore) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        num_actions: int,
+        carry_shape: tuple[int, int],
+        config: RuntimeConfig,
+        device: torch.device,
+        recall: RecallStore,
+    ) -> None:
         self._layout = layout
         self._length = config.practice.window_ticks
         self.transitions = TransitionRing(
-            config.memory.num_transitions, layout.num_channels, layout.num_sources, num_actions, carry_shape, CARRY_EVERY, device=device
+            config.memory.num_transitions,
+            layout.num_channels,
+            layout.num_sources,
+            num_actions,
+            carry_shape,
+            CARRY_EVERY,
+            device=device,
         )
         shape = WindowShape(
-            num_channels=layout.num_channels, num_sources=layout.num_sources, num_actions=num_actions, carry_shape=carry_shape, length=self._length
+            num_channels=layout.num_channels,
+            num_sources=layout.num_sources,
+            num_actions=num_actions,
+            carry_shape=carry_shape,
+            length=self._length,
         )
         self.memory = HMemory.build(
             shape,
@@ -130,7 +148,9 @@ class Remembering:
         if scores.is_open and tick - self._last_salient_tick >= LEAD_TICKS:
             self._last_salient_tick = tick
             surprise_rank = float(np.nanmax(scores.surprise, initial=0.0))
-            self._pending.append(_Pending(tick=tick, key=key, surprise=surprise_rank, salience=scores.gate, trust=_mean_trust(trust, fused.met)))
+            self._pending.append(
+                _Pending(tick=tick, key=key, surprise=surprise_rank, salience=scores.gate, trust=_mean_trust(trust, fused.met))
+            )
         return self._facts(scores.gate, is_kept)
 
     def night(self, model: ObservationModel) -> Night | None:

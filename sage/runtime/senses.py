@@ -7,6 +7,7 @@ peripheral ring and at most N leases a tick, whatever their rates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,16 +59,11 @@ class Senses:
             driver.start()
 
     def close(self) -> None:
-        """Close every driver; the first error is raised after all were closed."""
-        errors = []
-        for driver in self.drivers:
-            try:
-                driver.close()
-            except OSError as error:
-                errors.append(error)
-        self._subscription.close()
-        if errors:
-            raise errors[0]
+        """Close every driver; an error is raised after all were closed."""
+        with ExitStack() as stack:
+            stack.callback(self._subscription.close)
+            for driver in self.drivers:
+                stack.callback(driver.close)
 
     def sense(self, now_ns: int) -> None:
         for driver in self.drivers:

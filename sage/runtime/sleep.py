@@ -7,22 +7,25 @@ leaves the old weights. Invariant: what is examined is never replayed.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from sage.hrm_core.checkpoint import load_model, save_model
+from sage.hrm_core.checkpoint import save_model
 from sage.hrm_core.observation import ObservationModel
 from sage.hrm_core.observation_loss import window_errors, window_loss
 from sage.memory.window import Window
 from sage.memory.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig
+from sage.runtime.reasoner import load_observation_model
 from sage.runtime.report import NAN, SleepOutcome, SleepReport, to_plain
 
 CONFIDENCE = 0.90
@@ -87,7 +90,7 @@ def consolidate(directory: Path) -> SleepReport:
     Raises FileNotFoundError or ValueError naming the file when the directory is not a job.
     """
     plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
-    model, _ = load_model(directory / "model.safetensors")
+    model = load_observation_model(directory / "model.safetensors")
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
     night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
@@ -109,58 +112,78 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     """Train `night.model` in place and judge it against what it was. The caller keeps the original."""
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
-    num_replayed = len(night.replay)
+    report = SleepReport(
+        outcome=SleepOutcome.SKIPPED,
+        reason=f"{num_examined} readings in {len(night.examined)} stretches to examine: "
+        f"{plan.min_examined} in {MIN_WINDOWS} are needed",
+        tick=plan.tick,
+        num_replayed=len(night.replay),
+        num_examined=num_examined,
+        num_steps=0,
+    )
     if num_examined < plan.min_examined or len(night.examined) < MIN_WINDOWS:
-        reason = (
-            f"{num_examined} readings in {len(night.examined)} stretches to examine, {plan.min_examined} in {MIN_WINDOWS} are needed"
-        )
-        return _report(SleepOutcome.SKIPPED, reason, plan, num_replayed, num_examined)
+        return report
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     num_steps = _train(night.model, night.replay, plan)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
-    outcome, reason, numbers = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
-    return _report(
-        outcome,
-        reason,
-        plan,
-        num_replayed,
-        num_examined,
+    verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
+    return dataclasses.replace(
+        report,
         num_steps=num_steps,
         loss_persistence=_mean(before.persistence.numpy()),
         loss_skip=_mean(before.skip.numpy()),
         wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
-        **numbers,
+        **dataclasses.asdict(verdict),
     )
 
 
-def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> tuple[SleepOutcome, str, dict[str, float]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an examination came to; names as in SleepReport."""
+
+    outcome: SleepOutcome
+    reason: str
+    loss_before: float = NAN
+    loss_after: float = NAN
+    gain: float = NAN
+    gain_low: float = NAN
+    gain_high: float = NAN
+    loss_old_before: float = NAN
+    loss_old_after: float = NAN
+
+
+def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
     """Commit only if the gain on new experience is above 0 by paired bootstrap and old experience is not lost.
 
-    before, after: (num_examined,) losses of the same windows, NaN where nothing fresh came.
+    before, after: (num_examined,) losses of the same stretches, NaN where nothing fresh came.  is_new: the same, bool.
     """
     usable = ~np.isnan(before)
     if not np.isfinite(after[usable]).all():
-        return SleepOutcome.ROLLED_BACK, "the candidate is not finite", {"loss_before": _mean(before)}
+        return Verdict(outcome=SleepOutcome.ROLLED_BACK, reason="the candidate is not finite", loss_before=_mean(before))
     new = usable & is_new if (usable & is_new).any() else usable
-    old = usable & ~is_new if (usable & is_new).any() else np.zeros_like(usable)
+    old = usable & ~new
     gain, low, high = paired_gain(before[new], after[new], seed)
-    numbers = {
-        "loss_before": _mean(before[new]),
-        "loss_after": _mean(after[new]),
-        "gain": gain,
-        "gain_low": low,
-        "gain_high": high,
-        "loss_old_before": _mean(before[old]),
-        "loss_old_after": _mean(after[old]),
-    }
-    interval = f"{CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
-    if old.any() and numbers["loss_old_after"] > numbers["loss_old_before"] * (1 + MAX_OLD_LOSS_RISE):
-        return SleepOutcome.ROLLED_BACK, f"old experience would be lost; gain on new {interval}", numbers
-    if low > 0:
-        return SleepOutcome.ACCEPTED, f"gain {gain:+.1%}, {interval}", numbers
-    if high < 0:
-        return SleepOutcome.ROLLED_BACK, f"worse: gain {gain:+.1%}, {interval}", numbers
-    return SleepOutcome.UNDECIDED, f"gain {gain:+.1%} not told from 0, {interval}", numbers
+    interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
+    old_before, old_after = _mean(before[old]), _mean(after[old])
+    if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"old experience would be lost; on new {interval}"
+    elif low > 0:
+        outcome, reason = SleepOutcome.ACCEPTED, interval
+    elif high < 0:
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
+    else:
+        outcome, reason = SleepOutcome.UNDECIDED, f"not told from 0: {interval}"
+    return Verdict(
+        outcome=outcome,
+        reason=reason,
+        loss_before=_mean(before[new]),
+        loss_after=_mean(after[new]),
+        gain=gain,
+        gain_low=low,
+        gain_high=high,
+        loss_old_before=old_before,
+        loss_old_after=old_after,
+    )
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
@@ -222,11 +245,6 @@ def augment(windows: Window, generator: torch.Generator) -> Window:
     return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
 
 
-def _report(outcome: SleepOutcome, reason: str, plan: SleepPlan, num_replayed: int, num_examined: int, **numbers: float) -> SleepReport:
-    fields = {"num_steps": 0} | numbers
-    return SleepReport(outcome=outcome, reason=reason, tick=plan.tick, num_replayed=num_replayed, num_examined=num_examined, **fields)
-
-
 def _mean(values: np.ndarray) -> float:
     usable = values[~np.isnan(values)]
     return float(usable.mean()) if len(usable) else NAN
@@ -240,5 +258,6 @@ def _write_json(path: Path, content: object) -> None:
 
 def read_report(path: Path) -> SleepReport:
     """report.json as a SleepReport; null is NaN again."""
-    fields = {name: math.nan if value is None else value for name, value in json.loads(path.read_text()).items()}
-    return SleepReport(**(fields | {"outcome": SleepOutcome(fields["outcome"])}))
+    fields: dict[str, Any] = {name: NAN if value is None else value for name, value in json.loads(path.read_text()).items()}
+    fields["outcome"] = SleepOutcome(fields["outcome"])
+    return SleepReport(**fields)

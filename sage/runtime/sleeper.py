@@ -14,9 +14,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage.hrm_core.checkpoint import load_model
 from sage.hrm_core.observation import ObservationModel
 from sage.runtime.config import SleepConfig
+from sage.runtime.reasoner import load_observation_model
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep import Night, SleepPlan, read_report, sleep_on, write_job
 
@@ -70,7 +70,9 @@ class Sleeper:
         """There is nothing to sleep on: say so, and try again sooner."""
         self._schedule_next(plan, now_ns)
         self._next_ns = now_ns + int(min(self._config.first_after_secs, self._config.every_secs) * 1e9)
-        report = SleepReport(outcome=SleepOutcome.SKIPPED, reason=reason, tick=plan.tick, num_replayed=0, num_examined=0, num_steps=0)
+        report = SleepReport(
+            outcome=SleepOutcome.SKIPPED, reason=reason, tick=plan.tick, num_replayed=0, num_examined=0, num_steps=0
+        )
         self._done = Awakening(report=report, candidate=None)
 
     def collect(self, now_ns: int) -> Awakening | None:
@@ -119,7 +121,7 @@ class Sleeper:
         try:
             report = read_report(self._directory / "report.json")
             accepted = report.outcome is SleepOutcome.ACCEPTED
-            candidate = load_model(self._directory / "candidate.safetensors")[0] if accepted else None
+            candidate = load_observation_model(self._directory / "candidate.safetensors") if accepted else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._failed(f"its result cannot be read: {error}")
         return Awakening(report=report, candidate=candidate)

@@ -30,9 +30,10 @@ MIN_NOISE_RATE = 0.02  # a changed world must be believed in the end: distrusted
 class Evidence:
     """One tick's evidence; all (N,).
 
-    fresh: a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel,
-    standardised; NaN where undefined.  level_sq: mean squared reading per channel, standardised.  self_error_sq: mean squared error of the source's own prediction;
-    NaN where undefined.  is_repeat: it equals the one before, to the bit, and not because it is at the end of its range.
+    fresh: a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel, standardised;
+    NaN where undefined.  level_sq: mean squared reading per channel, standardised.  self_error_sq: mean squared
+    error of the source's own prediction; NaN where undefined.  is_repeat: the reading equals the one before, to the
+    bit, and not because it is at the end of its range.
     """
 
     fresh: np.ndarray
@@ -83,7 +84,8 @@ class TrustEstimator:
     @property
     def scale(self) -> np.ndarray:
         """(N,) how much larger a source's noise is than its own normal; at least 1."""
-        return np.maximum(self.scale_b / self.scale_a, 1.0)
+        scale: np.ndarray = np.maximum(self.scale_b / self.scale_a, 1.0)
+        return scale
 
     @property
     def trust(self) -> np.ndarray:
@@ -91,7 +93,8 @@ class TrustEstimator:
         total = self.alpha + self.beta
         mean = self.alpha / total
         bound = mean - np.sqrt(mean * (1 - mean) / (total + 1))
-        return np.clip(bound / self.scale, 0.0, 1.0)
+        trust: np.ndarray = np.clip(bound / self.scale, 0.0, 1.0)
+        return trust
 
     def _judge_innovation(self, evidence: Evidence) -> np.ndarray:
         """(N,) responsibility of "inlier" for each reading, and the running normal it is judged against.
@@ -162,7 +165,8 @@ class TrustEstimator:
         mean, square = self._self_moments
         relative_variance = np.maximum(square / np.maximum(mean**2, 1e-300) - 1, 1e-6)
         ratio = np.nan_to_num(self._self_window.mean(axis=0), nan=np.inf) / np.maximum(mean, 1e-300)
-        return has & (ratio < _chi2_low(2 * size / relative_variance))
+        is_flat: np.ndarray = has & (ratio < _chi2_low(2 * size / relative_variance))
+        return is_flat
 
     def state(self) -> dict[str, np.ndarray]:
         """What a snapshot keeps."""
@@ -179,7 +183,8 @@ _STATE = ("alpha", "beta", "scale_a", "scale_b", "_moments", "_num_judged", "_re
 def _chi2_low(dof: np.ndarray) -> np.ndarray:
     """1% quantile of chi-square over its degrees of freedom (Wilson and Hilferty 1931); 0 where they are too few to tell."""
     h = 2 / (9 * dof)
-    return np.maximum(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
+    low: np.ndarray = np.maximum(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
+    return low
 
 
 def token_weights(trust: np.ndarray, recency: np.ndarray, quality: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -190,5 +195,6 @@ def token_weights(trust: np.ndarray, recency: np.ndarray, quality: np.ndarray, u
     top = log_weight.max(initial=-np.inf)
     if not np.isfinite(top):
         return np.zeros_like(trust)
-    weight = np.exp(log_weight - top)
-    return weight / weight.sum()
+    weight: np.ndarray = np.exp(log_weight - top)
+    weight /= weight.sum()
+    return weight

@@ -36,7 +36,9 @@ def test_a_source_says_nothing_of_itself():
     changed = z.copy()
     changed[2:4] = 50.0
     everyone = np.ones(3, dtype=bool)
-    assert cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate[2:4] == pytest.approx(cross.judge(changed, np.ones(3), everyone, UNKNOWN).estimate[2:4], abs=1e-9)
+    assert cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate[2:4] == pytest.approx(
+        cross.judge(changed, np.ones(3), everyone, UNKNOWN).estimate[2:4], abs=1e-9
+    )
 
 
 def test_alone_nothing_is_defined():

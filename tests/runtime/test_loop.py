@@ -46,7 +46,15 @@ class Recorder:
 def config(num_sources: int = 3, faults: tuple[dict[str, object], ...] = (), **sections: object) -> SageConfig:
     """`num_sources` views of one hidden state; the first has `faults`."""
     sensors: list[dict[str, object]] = [
-        {"kind": "synthetic", "name": f"s{index}", "shape": [3], "rate_hz": 20, "seed": index, "backoff_secs": 0.2, "max_backoff_secs": 0.4}
+        {
+            "kind": "synthetic",
+            "name": f"s{index}",
+            "shape": [3],
+            "rate_hz": 20,
+            "seed": index,
+            "backoff_secs": 0.2,
+            "max_backoff_secs": 0.4,
+        }
         for index in range(num_sources)
     ]
     sensors[0] |= {"faults": list(faults), "hang_secs": 0.3}
@@ -144,7 +152,15 @@ def test_practice_lowers_its_loss_and_leaves_the_strategic_net_alone(live):
 
 
 def test_a_night_is_examined_and_reported_with_numbers(live):
-    sleep = {"enabled": True, "first_after_secs": 25, "every_secs": 1000, "num_steps": 10, "batch_size": 4, "examined_fraction": 0.3, "block_secs": 2}
+    sleep = {
+        "enabled": True,
+        "first_after_secs": 25,
+        "every_secs": 1000,
+        "num_steps": 10,
+        "batch_size": 4,
+        "examined_fraction": 0.3,
+        "block_secs": 2,
+    }
     run, recorder = live(config(sleep=sleep), 640)
     (report,) = recorder.sleeps
     assert report.outcome in (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
@@ -264,8 +280,11 @@ def test_a_source_that_hangs_costs_its_own_readings_only(tmp_path: Path):
 
 
 def test_the_run_ends_when_every_recording_is_over(live):
-    sensors = [{"kind": "synthetic", "name": "s", "shape": [2], "rate_hz": 20, "num_readings": 30}, {"kind": "memory", "name": "recall"}]
-    run, recorder = live(config(sensors=sensors), 100)
+    sensors = [
+        {"kind": "synthetic", "name": "s", "shape": [2], "rate_hz": 20, "num_readings": 30},
+        {"kind": "memory", "name": "recall"},
+    ]
+    _, recorder = live(config(sensors=sensors), 100)
     assert len(recorder.ticks) < 50
     assert recorder.source("s")[-1].status == "exhausted"
 

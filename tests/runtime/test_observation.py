@@ -11,13 +11,15 @@ from sage.sensors.contract import SensorSpec
 
 
 def spec(shape: tuple[int, ...], dtype: str = "float32") -> SensorSpec:
-    return SensorSpec(name="s", modality="physical", tensor=TensorSpec(shape=shape, dtype=dtype), period_ns=1, observes=("x", "u"))
+    return SensorSpec(
+        name="s", modality="physical", tensor=TensorSpec(shape=shape, dtype=dtype), period_ns=1, observes=("x", "u")
+    )
 
 
 @pytest.mark.parametrize(
     ("shape", "dtype", "size"),
-    [((3,), "float32", 3), ((4, 4), "float32", 16), ((36, 64, 3), "uint8", 48), ((1080, 1920, 3), "uint8", 48), ((480, 640), "uint8", 48),
-     ((2400,), "float32", 16), ((65,), "float32", 16), ((10, 10, 10), "float32", 32)],
+    [((3,), "float32", 3), ((4, 4), "float32", 16), ((36, 64, 3), "uint8", 48), ((1080, 1920, 3), "uint8", 48),
+     ((480, 640), "uint8", 48), ((2400,), "float32", 16), ((65,), "float32", 16), ((10, 10, 10), "float32", 32)],
 )  # fmt: skip
 def test_size_is_known_from_the_spec_and_kept(shape: tuple[int, ...], dtype: str, size: int):
     observe = observation_map(spec(shape, dtype))

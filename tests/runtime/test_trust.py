@@ -95,6 +95,7 @@ def test_a_source_that_often_repeats_is_not_called_stuck_for_it():
 
 def test_a_source_is_trusted_again_when_it_is_right_again():
     estimator = TrustEstimator(1, TrustConfig())
+
     def tick(innovation: float) -> None:
         estimator.update(
             Evidence(
@@ -105,6 +106,7 @@ def test_a_source_is_trusted_again_when_it_is_right_again():
                 is_repeat=np.zeros(1, dtype=bool),
             )
         )
+
     generator = np.random.default_rng(0)
     for _ in range(200):
         tick(generator.normal() ** 2)
