@@ -62,7 +62,7 @@ def _run(name: str, config_name: str, folder: Path, seconds: float | None) -> Re
     last = _LastTick()
     run = build_run(config, clock, directory=folder / "sleep", instruments=[last], on_scored=events.append)
     try:
-        run.loop.open()
+        run.open()
         run.loop.run(until_ns=None if seconds is None else clock.now_ns() + round(seconds * 1e9))
     finally:
         run.close()

@@ -5,6 +5,7 @@ Invariant: what cannot be built is a UserError before anything is opened, except
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,16 @@ RING_CAPACITY = 4096
 MANUAL_START_NS = 0
 
 
+class SensorWorld:
+    """The context that sensors are made in. It is told the run's epoch when the run begins."""
+
+    def __init__(self, context: SensorContext) -> None:
+        self.context = context
+
+    def begin(self, epoch_ns: int) -> None:
+        self.context = dataclasses.replace(self.context, epoch_ns=epoch_ns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A loop and what it stands on. missing: optional sensors this machine lacks, with the reason."""
@@ -37,6 +48,14 @@ class Run:
     loop: Loop
     hub: Hub
     missing: tuple[tuple[str, str], ...]
+    world: SensorWorld
+
+    def open(self) -> None:
+        """Begin the run's time, then start its sensors: a recording must not play while the model is being built."""
+        self.world.begin(self.loop.clock.now_ns())
+        for driver in self.loop.senses.drivers:
+            driver.renew()
+        self.loop.open()
 
     def close(self) -> None:
         try:
@@ -76,7 +95,8 @@ def build_run(
     context = SensorContext(clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall)
     hub = Hub(clock)
     records = hub.peripheral("records", capacity=RING_CAPACITY)
-    drivers, missing = _build_drivers(config.enabled_sensors, context, hub, records, is_manual)
+    sensor_world = SensorWorld(context)
+    drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     if not drivers:
         raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
     effectors: list[Effector] = [resolve("effectors", entry.kind)(entry.config, context) for entry in config.enabled_effectors]
@@ -91,11 +111,11 @@ def build_run(
         device=choose_device(),
         on_scored=on_scored,
     )
-    return Run(loop=Loop(config, world), hub=hub, missing=tuple(missing))
+    return Run(loop=Loop(config, world), hub=hub, missing=tuple(missing), world=sensor_world)
 
 
 def _build_drivers(
-    entries: Sequence[DeviceEntry], context: SensorContext, hub: Hub, records: PeripheralMailbox, is_manual: bool
+    entries: Sequence[DeviceEntry], world: SensorWorld, hub: Hub, records: PeripheralMailbox, is_manual: bool
 ) -> tuple[list[SensorDriver], list[tuple[str, str]]]:
     drivers: list[SensorDriver] = []
     missing: list[tuple[str, str]] = []
@@ -103,7 +123,7 @@ def _build_drivers(
         kind = resolve("sensors", entry.kind)
 
         def make(kind: type = kind, entry: DeviceEntry = entry) -> Sensor:
-            sensor: Sensor = kind(entry.config, context)
+            sensor: Sensor = kind(entry.config, world.context)
             return sensor
 
         try:
@@ -119,6 +139,6 @@ def _build_drivers(
             )
         focus = hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=max(spec.tensor.num_bytes, 1))
         drivers.append(
-            SensorDriver(make, config=entry.config, peripheral=records, focus=focus, clock=context.clock, producer=len(drivers))
+            SensorDriver(make, config=entry.config, peripheral=records, focus=focus, clock=world.context.clock, producer=len(drivers))
         )
     return drivers, missing

@@ -53,7 +53,7 @@ def run_session(
         _say_missing(run)
         if not fast:
             log.info("mind", outcome=load_mind(state_dir / MIND_NAME, run.loop))
-        run.loop.open()
+        run.open()
         stack.enter_context(_stopped_by_signals(run))
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)

@@ -124,7 +124,8 @@ class Loop:
         self._stop_reason = self._stop_reason or reason
 
     def open(self) -> None:
-        """Open effectors and start the drivers. `close` undoes it, also after a failure here."""
+        """Open effectors and start the drivers: the run's time begins. `close` undoes it, also after a failure here."""
+        self._epoch_ns = self.clock.now_ns()
         self.acting.open()
         self.senses.start()
 
@@ -205,7 +206,7 @@ class Loop:
             age_ns=age_ns,
             fresh=gathered.fresh,
             attended=chosen,
-            trust=np.where(running, trust, 0.0),
+            trust=np.where([status == "quarantined" for status in self._statuses], 0.0, trust),
             weight=weight,
             quality=gathered.quality,
             surprise=np.where(fused.met, self.trust.nis, np.nan),

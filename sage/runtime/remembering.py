@@ -206,9 +206,9 @@ class Remembering:
     def _facts(self, gate: float, is_kept: bool) -> MemoryFacts:
         memory = self.memory
         return MemoryFacts(
-            num_kept=len(memory.replay) + len(memory.recall_store),
+            num_kept=len(memory.replay) + len(memory.examination),
             num_seen=memory.replay.num_seen + memory.examination.num_seen,
-            capacity=memory.replay.capacity + memory.recall_store.capacity,
+            capacity=memory.replay.capacity + memory.examination.capacity,
             num_transitions=len(self.transitions),
             salience=gate,
             is_kept=is_kept,

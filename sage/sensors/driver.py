@@ -116,6 +116,11 @@ class SensorDriver:
     def trust(self, value: float) -> None:
         self._ledger.trust = value
 
+    def renew(self) -> None:
+        """Drop the instance that told the spec, so that `start` makes a fresh one: its world has changed meanwhile."""
+        if self._status == "closed":
+            self._first = None
+
     def start(self) -> None:
         """Open the device. One that will not open is in quarantine, not an exception: it may be plugged in later."""
         if self._status == "closed":

@@ -80,7 +80,7 @@ def live(tmp_path: Path) -> Callable[..., tuple[Run, Recorder]]:
         recorder = Recorder()
         run = build_run(settings, clock or ManualClock(), directory=tmp_path / "sleep", instruments=[recorder])
         runs.append(run)
-        run.loop.open()
+        run.open()
         run.loop.run(num_ticks=num_ticks)
         return run, recorder
 
@@ -181,7 +181,7 @@ def test_an_instrument_that_raises_is_dropped_and_the_loop_goes_on(tmp_path: Pat
     good = Recorder()
     run = build_run(config(), ManualClock(), directory=tmp_path, instruments=[Broken(), good])
     try:
-        run.loop.open()
+        run.open()
         run.loop.run(num_ticks=5)
     finally:
         run.close()
@@ -268,7 +268,7 @@ def test_a_source_that_hangs_costs_its_own_readings_only(tmp_path: Path):
     settings = config(faults=({"at_secs": 0.5, "for_secs": 1.0, "fault": "hang"},), practice={"enabled": False})
     run = build_run(settings, RealClock(), directory=tmp_path, instruments=[recorder])
     try:
-        run.loop.open()
+        run.open()
         run.loop.run(num_ticks=80)
     finally:
         run.close()
