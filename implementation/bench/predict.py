@@ -24,7 +24,7 @@ SEED = 0
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("names", nargs="*", choices=[*DATA_SETS, []], help="data sets; all of them when left out")
-    parser.add_argument("--host", type=Path, help="a recording by `sage sensors record host`; ten minutes are recorded otherwise")
+    parser.add_argument("--host", type=Path, help="another recording by `sage sensors record host`")
     arguments = parser.parse_args()
     calibration = harness.calibrate()
     replays = [replay(name, is_quick=arguments.quick, host_file=arguments.host) for name in arguments.names or DATA_SETS]

@@ -200,8 +200,7 @@ class Loop:
             trust=trust,
         )
         self._salience = np.nan_to_num(self.remembering.salience)
-        if memory.is_kept or not self.remembering.is_calm:
-            stopwatch.lap("remember")
+        stopwatch.lap("remember")
         arrays = SourceArrays(
             age_ns=age_ns,
             fresh=gathered.fresh,
