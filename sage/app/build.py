@@ -18,10 +18,11 @@ from sage.app.errors import UserError
 from sage.app.registry import resolve
 from sage.mailbox import Hub, PeripheralMailbox
 from sage.mailbox.clock import Clock, ManualClock
-from sage.runtime.loop import Loop, World
+from sage.runtime.loop import Loop
 from sage.runtime.predictor import ScoredListener
 from sage.runtime.remembering import recall_store
 from sage.runtime.report import Instrument
+from sage.runtime.world import World
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
 from sage.sensors.driver import SensorDriver
 
@@ -139,6 +140,13 @@ def _build_drivers(
             )
         focus = hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=max(spec.tensor.num_bytes, 1))
         drivers.append(
-            SensorDriver(make, config=entry.config, peripheral=records, focus=focus, clock=world.context.clock, producer=len(drivers))
+            SensorDriver(
+                make,
+                config=entry.config,
+                peripheral=records,
+                focus=focus,
+                clock=world.context.clock,
+                producer=len(drivers),
+            )
         )
     return drivers, missing

@@ -26,6 +26,7 @@ class SourceArrays:
     novelty: np.ndarray
     salience: np.ndarray
     is_stuck: np.ndarray
+    num_invalid: np.ndarray
     scores: Scores
 
 
@@ -44,6 +45,7 @@ def source_facts(names: Sequence[str], statistics: Sequence[DriverStatistics], a
         arrays.novelty.tolist(),
         arrays.salience.tolist(),
         arrays.is_stuck.tolist(),
+        arrays.num_invalid.tolist(),
         arrays.scores.error.tolist(),
         arrays.scores.persistence_error.tolist(),
         arrays.scores.skip_error.tolist(),
@@ -68,7 +70,7 @@ def source_facts(names: Sequence[str], statistics: Sequence[DriverStatistics], a
             num_dropped=counts.num_dropped,
             num_late=counts.num_late,
             num_duplicate=counts.num_duplicate,
-            num_faults=counts.num_faults,
+            num_faults=counts.num_faults + invalid,
             reason=counts.last_error if counts.status == "quarantined" else ("stuck" if stuck else ""),
         )
         for (
@@ -84,6 +86,7 @@ def source_facts(names: Sequence[str], statistics: Sequence[DriverStatistics], a
             novelty,
             salience,
             stuck,
+            invalid,
             error,
             persistence,
             skip,

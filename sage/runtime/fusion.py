@@ -33,6 +33,22 @@ class Fused:
     is_new_scale: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Who spoke and who is heard in a tick; all (N,).
+
+    age_ns: of the freshest reading, -1 before the first.  usable: bool.  novelty: of the record, 0..1.  trust: as it
+    was before this tick.  chosen: bool, full attention.  weight: trust x recency x quality, a softmax; sums to 1 or 0.
+    """
+
+    age_ns: np.ndarray
+    usable: np.ndarray
+    novelty: np.ndarray
+    trust: np.ndarray
+    chosen: np.ndarray
+    weight: np.ndarray
+
+
 class Fusion:
     """Owns the predictor and the leave-one-out Gaussian, in one standardisation."""
 
@@ -44,26 +60,16 @@ class Fusion:
         self._values = np.zeros(layout.num_channels)
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
-    def fuse(
-        self,
-        tick: int,
-        gathered: Gathered,
-        chosen: np.ndarray,
-        usable: np.ndarray,
-        age_ns: np.ndarray,
-        weight: np.ndarray,
-        trust: np.ndarray,
-        noise: np.ndarray,
-    ) -> Fused:
-        """All arrays (N,): chosen and usable bool; weight relative to the most trusted source, 0..1."""
-        met = self._observe(gathered, chosen)
+    def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
+        """Observe, score, and judge by the others. noise: (N,) each source's normal mean squared innovation."""
+        met = self._observe(gathered, scene.chosen)
         scores = self.predictor.meet(met, self._values, gathered.captured_ns)
         is_new_scale = self._refreeze(tick)
         z, deltas, skip = self.predictor.standardised()
-        present = usable & (self.predictor.num_readings > 0)
-        others = self.cross.judge(z, trust, present, noise)
+        present = scene.usable & (self.predictor.num_readings > 0)
+        others = self.cross.judge(z, scene.trust, present, noise)
         if met.any():
-            self.cross.update(z, trust, present)
+            self.cross.update(z, scene.trust, present)
         percept = Percept(
             values=z,
             deltas=deltas,
@@ -71,8 +77,8 @@ class Fusion:
             cross=others.estimate,
             present=present,
             fresh=met,
-            age_secs=np.where(age_ns >= 0, age_ns * 1e-9, 0.0),
-            weight=weight,
+            age_secs=np.maximum(scene.age_ns, 0) * 1e-9,
+            weight=scene.weight / max(scene.weight.max(), 1e-12),  # 1 for the most trusted
         )
         return Fused(
             met=met,

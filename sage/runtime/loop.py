@@ -7,57 +7,30 @@ effect in the next. Invariant: every lease taken in a tick is back at its end.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 
-from sage.mailbox.clock import Clock
-from sage.mailbox.peripheral import PeripheralMailbox
-from sage.memory.recall import RecallStore
+from sage.hrm_core.recurrence import Carry
 from sage.runtime.acting import Acting
 from sage.runtime.appraisal import Appraisal
 from sage.runtime.attention import Attention, recency
 from sage.runtime.coherence import CoherenceMeter
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.facts import SourceArrays, source_facts
-from sage.runtime.fusion import Fused, Fusion
+from sage.runtime.fusion import Fused, Fusion, Scene
 from sage.runtime.instruments import Instruments
 from sage.runtime.interlude import Interlude
 from sage.runtime.layout import Layout
 from sage.runtime.policy import Policy
-from sage.runtime.predictor import ScoredListener
 from sage.runtime.reasoner import Readout, Reasoner, build_model
 from sage.runtime.remembering import Remembering
-from sage.runtime.report import ActionFacts, Event, Instrument, LearningFacts, MemoryFacts, TickFacts, TickReport
+from sage.runtime.report import ActionFacts, Event, LearningFacts, MemoryFacts, TickFacts, TickReport
 from sage.runtime.senses import Gathered, Senses
 from sage.runtime.stopwatch import Stopwatch
 from sage.runtime.trust import TrustEstimator, token_weights
-from sage.sensors.contract import Effector
-from sage.sensors.driver import SensorDriver
+from sage.runtime.world import World
 
 SUSPECT_TRUST = 0.7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What the loop is handed: it builds none of it and names none of it.
-
-    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads from.
-    directory: where sleep works.  device: chosen once, by the app.
-    """
-
-    clock: Clock
-    drivers: Sequence[SensorDriver]
-    records: PeripheralMailbox
-    recall: RecallStore
-    directory: Path
-    device: torch.device
-    effectors: Sequence[Effector] = ()
-    instruments: Sequence[Instrument] = ()
-    on_scored: ScoredListener | None = None
 
 
 class Loop:
@@ -148,101 +121,106 @@ class Loop:
         stopwatch.lap("sense")
         gathered = self.senses.gather()
         try:
-            facts, model_ns = self._think(gathered, now_ns, stopwatch)
+            self._note_statuses(gathered)
+            stopwatch.lap("gather")
+            facts, model_ns = self._live(gathered, now_ns, stopwatch)
         finally:
             gathered.release()
-        timing = stopwatch.timing(model_ns, self.interlude.period_ns)
-        report = TickReport(facts=facts, timing=timing)
+        report = TickReport(facts=facts, timing=stopwatch.timing(model_ns, self.interlude.period_ns))
         self._instruments.on_tick(report)
         return report
 
-    def _think(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
-        self._note_statuses(gathered)
-        # A bounded sensor captures after the tick began: its age is 0, not negative.
-        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
-        running = np.array([status == "running" for status in self._statuses])
-        usable = running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
-        novelty = self._appraisal.novelty(gathered.summary, gathered.fresh)
-        stopwatch.lap("gather")
-        trust = self.trust.trust
-        fresh_rate = recency(age_ns, self.layout.period_ns)
-        chosen = self._attention.choose(trust * gathered.quality * fresh_rate * (1 + self._salience), gathered.fresh)
-        weight = token_weights(trust, fresh_rate, gathered.quality * gathered.confidence, usable)
+    def _live(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
+        """From what was gathered to the facts, and the network's share of the time."""
+        scene = self._schedule(gathered, now_ns)
         stopwatch.lap("schedule")
-        relative = weight / max(weight.max(), 1e-12)
-        fused = self.fusion.fuse(self.tick_count, gathered, chosen, usable, age_ns, relative, trust, self.trust.noise)
+        fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
         if fused.is_new_scale:
             self.remembering.transitions.mark_break()
         stopwatch.lap("fuse")
-        audited = self._audited(fused.percept.present)
-        carry_before = self.reasoner.carry
+        audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
         readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
         self._note_readout(readout)
         stopwatch.lap("reason")
-        reward = self._reward(fused)
-        done, actions = self.acting.act(np.tanh(readout.action_mean), self.interlude.state, float((weight * trust).sum()), now_ns)
+        trust = float((scene.weight * scene.trust).sum())
+        done, actions = self.acting.act(np.tanh(readout.action_mean), self.interlude.state, trust, now_ns)
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)
-        estimate = self.fusion.audit(fused, audited, readout.level)
-        self.trust.update(self.fusion.evidence(fused, estimate))
+        self.trust.update(self.fusion.evidence(fused, self.fusion.audit(fused, audited, readout.level)))
         stopwatch.lap("learn")
+        memory = self._remember(now_ns, scene, fused, carry_before, done, readout)
+        stopwatch.lap("remember")
+        facts = self._facts(now_ns, gathered, scene, readout, fused, memory, actions)
+        stopwatch.lap("report")
+        return facts, readout.model_ns
+
+    def _schedule(self, gathered: Gathered, now_ns: int) -> Scene:
+        """Appraise every source by its record, and choose who gets full attention."""
+        # A bounded sensor captures after the tick began: its age is 0, not negative.
+        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
+        is_running = np.array([status == "running" for status in self._statuses])
+        usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
+        trust, fresh_rate = self.trust.trust, recency(age_ns, self.layout.period_ns)
+        score = trust * gathered.quality * fresh_rate * (1 + self._salience)
+        return Scene(
+            age_ns=age_ns,
+            usable=usable,
+            novelty=self._appraisal.novelty(gathered.summary, gathered.fresh),
+            trust=trust,
+            chosen=self._attention.choose(score, gathered.fresh),
+            weight=token_weights(trust, fresh_rate, gathered.quality * gathered.confidence, usable),
+        )
+
+    def _remember(self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout) -> MemoryFacts:
+        reward = self._reward(fused)
         memory = self.remembering.remember(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
             fused=fused,
-            carry=carry_before,
+            carry=carry,
             action=done,
             reward=reward,
-            reward_error=abs(reward - readout.value) if not math.isnan(reward) else math.nan,
+            reward_error=abs(reward - readout.value),
             surprise=self.trust.nis,
-            novelty=novelty,
+            novelty=scene.novelty,
             conflict=1 - self.trust.responsibility,
-            trust=trust,
+            trust=scene.trust,
         )
         self._salience = np.nan_to_num(self.remembering.salience)
-        stopwatch.lap("remember")
-        arrays = SourceArrays(
-            age_ns=age_ns,
-            fresh=gathered.fresh,
-            attended=chosen,
-            trust=np.where([status == "quarantined" for status in self._statuses], 0.0, trust),
-            weight=weight,
-            quality=gathered.quality,
-            surprise=np.where(fused.met, self.trust.nis, np.nan),
-            novelty=novelty,
-            salience=self.remembering.salience,
-            is_stuck=self.trust.is_stuck,
-            scores=fused.scores,
-        )
-        facts = self._facts(now_ns, gathered, arrays, readout, fused, memory, actions)
-        stopwatch.lap("report")
-        return facts, readout.model_ns
+        return memory
 
     def _facts(
         self,
         now_ns: int,
         gathered: Gathered,
-        arrays: SourceArrays,
+        scene: Scene,
         readout: Readout,
         fused: Fused,
         memory: MemoryFacts,
         actions: tuple[ActionFacts, ...],
     ) -> TickFacts:
-        nis = np.where(fused.met & fused.is_judged, self.trust.nis, np.nan)
+        nis = np.where(fused.met, self.trust.nis, np.nan)
+        sources = SourceArrays(
+            age_ns=scene.age_ns,
+            fresh=gathered.fresh,
+            attended=scene.chosen,
+            trust=np.where([status == "quarantined" for status in self._statuses], 0.0, scene.trust),
+            weight=scene.weight,
+            quality=gathered.quality,
+            surprise=nis,
+            novelty=scene.novelty,
+            salience=self.remembering.salience,
+            is_stuck=self.trust.is_stuck,
+            num_invalid=self.fusion.num_invalid,
+            scores=fused.scores,
+        )
         coherence = self._coherence.update(
             readout.states,
             fused.percept.present,
-            nis,
-            arrays.trust,
+            np.where(fused.is_judged, nis, np.nan),
+            scene.trust,
             np.nansum(fused.scores.error),
             np.nansum(fused.scores.persistence_error),
-        )
-        learning = LearningFacts(
-            num_practice_steps=self.interlude.practice.num_steps,
-            loss=self.interlude.practice.loss,
-            gate=float(self.fusion.predictor.gate.values.mean()),
-            weights_version=self.interlude.weights_version,
-            num_carry_resets=self.reasoner.num_resets,
         )
         events, self._events = tuple(self._events), []
         return TickFacts(
@@ -251,12 +229,21 @@ class Loop:
             state=self.interlude.state,
             num_segments=readout.num_segments,
             value=readout.value,
-            sources=source_facts(self._names, gathered.statistics, arrays),
+            sources=source_facts(self._names, gathered.statistics, sources),
             coherence=coherence,
             memory=memory,
-            learning=learning,
+            learning=self._learning(),
             actions=actions,
             events=events,
+        )
+
+    def _learning(self) -> LearningFacts:
+        return LearningFacts(
+            num_practice_steps=self.interlude.practice.num_steps,
+            loss=self.interlude.practice.loss,
+            gate=float(self.fusion.predictor.gate.values.mean()),
+            weights_version=self.interlude.weights_version,
+            num_carry_resets=self.reasoner.num_resets,
         )
 
     # --- small parts -------------------------------------------------------------------------------------------
