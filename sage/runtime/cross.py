@@ -14,6 +14,7 @@ import numpy as np
 
 NUM_ROUNDS = 3
 STUDENT_DOF = 4.0
+MAX_DEVIATIONS = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class CrossPredictor:
         self._sum = np.zeros((size, size))  # weighted sum of z z'
         self._weight = np.zeros(size)  # sum of the weights of each channel
         self._gain = np.zeros((size, size))  # estimate = gain @ z: zero where a source looks at itself
+        self._reach = np.zeros(size)  # how far a witness is followed: a quantity that hardly ever moved explains no leap
         self.num_updates = 0
 
     def update(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
@@ -79,14 +81,15 @@ class CrossPredictor:
         present = present & self._is_witness
         prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
         weight = prior[self._source]
-        heard = weight * z
+        told = np.clip(z, -self._reach, self._reach)
+        heard = weight * told
         for _ in range(NUM_ROUNDS):
             estimate = self._gain @ heard
             square = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1]) / self._sizes
             ratio = np.where(noise > 0, square / np.maximum(noise, 1e-12), 0.0)
             belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
             weight = (belief / max(belief.max(), 1e-12))[self._source]
-            heard = weight * z + (1 - weight) * estimate
+            heard = weight * told + (1 - weight) * estimate
         estimate = self._gain @ heard
         is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
         return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
@@ -111,6 +114,7 @@ class CrossPredictor:
         own = np.where(self._same_source, precision, 0.0)  # block diagonal, P_ii
         gain = -np.linalg.solve(own, np.where(self._same_source, 0.0, precision))
         scale = deviation / np.sqrt(np.maximum(self._weight, 1e-9))  # of z; a channel that is hardly there explains little
+        self._reach = MAX_DEVIATIONS * scale
         self._gain = gain * scale[:, None] * np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), 0.0)[None, :]
 
     def state(self) -> dict[str, np.ndarray]:
