@@ -61,3 +61,25 @@ def test_a_change_of_unit_changes_no_judgement():
     ratio = np.array([2.0, 0.5, 1.0, 3.0, 1.0, 0.1])
     cross.rescale(ratio)
     assert cross.judge(z * ratio, np.ones(3), everyone, UNKNOWN).estimate == pytest.approx(before * ratio, rel=1e-6)
+
+
+def test_a_witness_that_hardly_ever_moved_explains_no_leap():
+    generator = np.random.default_rng(0)
+    cross = CrossPredictor(np.array([0, 1, 2]), min_shrinkage=1e-3)
+    both, unknown = np.ones(2, dtype=bool), np.zeros(2)
+    for _ in range(2000):
+        latent = generator.normal()
+        cross.update(np.array([latent, 1e-3 * latent]), np.ones(2), both)
+    assert abs(cross.judge(np.array([0.0, 10.0]), np.ones(2), both, unknown).estimate[0]) < 7
+
+
+def test_what_is_derived_neither_testifies_nor_is_judged():
+    generator = np.random.default_rng(0)
+    cross = CrossPredictor(np.array([0, 1, 2, 3]), np.array([True, True, False]))
+    everyone, unknown = np.ones(3, dtype=bool), np.zeros(3)
+    for _ in range(500):
+        cross.update(np.full(3, generator.normal()), np.ones(3), everyone)
+    quiet = cross.judge(np.array([1.0, 1.0, 1.0]), np.ones(3), everyone, unknown)
+    loud = cross.judge(np.array([1.0, 1.0, 50.0]), np.ones(3), everyone, unknown)
+    assert quiet.estimate[:2] == pytest.approx(loud.estimate[:2])
+    assert quiet.is_defined.tolist() == [True, True, False]
