@@ -62,7 +62,7 @@ def _embedded(data: ReportData) -> str:
     """JSON that cannot end the element it stands in."""
     plain = {
         "times": [round(secs, 3) for secs in data.times_secs.tolist()],
-        "sleeps": data.sleep_secs,
+        "sleeps": data.night_secs,
         "timeline": [
             {"label": label, "bands": [(round(band.start_secs, 3), round(band.end_secs, 3), band.state) for band in bands]}
             for label, bands in data.timeline

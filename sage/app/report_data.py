@@ -13,7 +13,8 @@ import numpy as np
 
 from sage.app.report_plots import Plot, plots_of
 from sage.app.store import MetricsStore, Series, SessionRecord
-from sage.runtime.report import Event, SleepReport
+from sage.app.summary import NIGHTS
+from sage.runtime.report import Event, SleepReport, State
 
 _MAX_POINTS, _MIN_POINTS = 1500, 240
 #: Numbers on a page: at about six characters each this keeps it under 2 MB.
@@ -65,6 +66,17 @@ class ReportData:
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
 
+    @property
+    def night_secs(self) -> tuple[float, ...]:
+        """When each sleep that examined something was reported: what lies before and after one can be compared."""
+        return _nights(self.sleeps, self.sleep_secs)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the last tick was in a night."""
+        states = self.timeline[0][1]
+        return bool(states) and states[-1].state == State.DREAM.value
+
 
 def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
     num_columns = len(_TICK_COLUMNS) + len(_SOURCE_COLUMNS) * len(session.sources)
@@ -80,7 +92,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
         tick_hz=(int(series.num_ticks.sum()) - 1) / span if span > 0 else math.nan,
         num_overruns=int(np.nansum(series.values["num_overruns"])),
         plots=plots_of(series, session.sources, times), timeline=_timeline(session, series, times),
-        skills=_skills(session, series, times, sleep_secs), sleeps=sleeps, sleep_secs=sleep_secs,
+        skills=_skills(session, series, times, _nights(sleeps, sleep_secs)), sleeps=sleeps, sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),
     )  # fmt: skip
 
@@ -103,6 +115,10 @@ def _timeline(session: SessionRecord, series: Series, times: np.ndarray) -> tupl
     return tuple((label, bands(times, series.values[name].tolist(), end)) for label, name in rows)
 
 
+def _nights(sleeps: Sequence[SleepReport], sleep_secs: Sequence[float]) -> tuple[float, ...]:
+    return tuple(secs for report, secs in zip(sleeps, sleep_secs) if report.outcome in NIGHTS)
+
+
 def _times_of(series: Series, ticks: Sequence[int], times: np.ndarray) -> tuple[float, ...]:
     """When each tick was, to one point."""
     if not len(times):
@@ -111,7 +127,7 @@ def _times_of(series: Series, ticks: Sequence[int], times: np.ndarray) -> tuple[
     return tuple(float(times[position]) for position in positions)
 
 
-def _skills(session: SessionRecord, series: Series, times: np.ndarray, sleep_secs: tuple[float, ...]) -> tuple[SkillRow, ...]:
+def _skills(session: SessionRecord, series: Series, times: np.ndarray, night_secs: tuple[float, ...]) -> tuple[SkillRow, ...]:
     """A row a source, and one of all of them where there are several."""
     if not len(times) or not session.sources:
         return ()
@@ -120,8 +136,8 @@ def _skills(session: SessionRecord, series: Series, times: np.ndarray, sleep_sec
         "overall": ~never,
         "first_third": times <= times[-1] / 3,
         "last_third": times >= times[-1] * 2 / 3,
-        "before_sleep": times <= sleep_secs[0] if sleep_secs else never,
-        "after_sleep": times > sleep_secs[-1] if sleep_secs else never,
+        "before_sleep": times <= night_secs[0] if night_secs else never,
+        "after_sleep": times > night_secs[-1] if night_secs else never,
     }
     groups = [(source, [source]) for source in session.sources]
     if len(groups) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
@@ -33,7 +34,7 @@ def header_html(data: ReportData) -> str:
         (_from_to(total), "skill, first third to last"),
         (figures.number(_last(data, "coherence")), "coherence at the end"),
         (f"{figures.number(data.tick_hz, 1)} Hz", ticks),
-        (str(len(data.sleeps)), _outcomes(data.sleeps)),
+        (str(len(data.night_secs)), _outcomes(data)),
     ]
     cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
     return f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n<ul class="tiles">{cells}</ul>'
@@ -114,25 +115,28 @@ def _skill_table(skills: Sequence[SkillRow]) -> str:
 
 
 def _sleeps(data: ReportData) -> str:
+    cut = '<p class="note">The session ended during a night; its work was dropped.</p>' if data.is_asleep else ""
     if not data.sleeps:
-        return '<p class="empty">No sleep in this session.</p>'
+        return cut or '<p class="empty">No sleep in this session.</p>'
     reach = max(
         (abs(value) for report in data.sleeps for value in (report.gain_low, report.gain_high) if math.isfinite(value)),
         default=0.0,
     )
     cards = (_card(report, secs, reach) for report, secs in zip(data.sleeps[-60:], data.sleep_secs[-60:]))
     note = f'<p class="note">The last 60 of {len(data.sleeps)}.</p>' if len(data.sleeps) > 60 else ""
-    return f'<div class="cards">{"".join(cards)}</div>{note}'
+    return f'<div class="cards">{"".join(cards)}</div>{note}{cut}'
 
 
 def _card(report: SleepReport, secs: float, reach: float) -> str:
     kind = _OUTCOME_CLASSES.get(report.outcome, "warn")
-    rows = [("loss on held-out experience", report.loss_before, report.loss_after)]
-    if math.isfinite(report.loss_old_before):
-        rows.append(("loss on older experience", report.loss_old_before, report.loss_old_after))
+    rows = [
+        ("loss on held-out experience", report.loss_before, report.loss_after),
+        ("loss on older experience", report.loss_old_before, report.loss_old_after),
+    ]
     losses = "".join(
         f"<dt>{label}</dt><dd>{text(figures.number(before, 3))} →</dd><dd>{text(figures.number(after, 3))}</dd>"
         for label, before, after in rows
+        if math.isfinite(before)
     )
     counts = (
         f"{figures.count(report.num_replayed)} replayed, {figures.count(report.num_examined)} examined,"
@@ -141,7 +145,8 @@ def _card(report: SleepReport, secs: float, reach: float) -> str:
     return (
         f'<article class="card"><header><h3 class="{kind}">{text(report.outcome.value.replace("_", " "))}</h3>'
         f'<span class="quiet">{text(figures.duration(secs))}, tick {figures.count(report.tick)}</span></header>'
-        f"<dl>{losses}</dl>{_interval(report, reach)}<p>{text(counts)}</p><p>{text(report.reason)}</p></article>"
+        f"{f'<dl>{losses}</dl>' if losses else ''}{_interval(report, reach)}"
+        f"{f'<p>{text(counts)}</p>' if report.num_steps else ''}<p>{text(report.reason)}</p></article>"
     )
 
 
@@ -211,7 +216,7 @@ def _last(data: ReportData, plot_id: str) -> float:
     return float(finite[-1]) if len(finite) else math.nan
 
 
-def _outcomes(sleeps: Sequence[SleepReport]) -> str:
-    outcomes = [report.outcome.value.replace("_", " ") for report in sleeps]
-    counted = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
-    return ("sleep" if len(sleeps) == 1 else "sleeps") + (": " if sleeps else "") + counted
+def _outcomes(data: ReportData) -> str:
+    outcomes = Counter(report.outcome.value.replace("_", " ") for report in data.sleeps)
+    counted = ", ".join(f"{num} {outcome}" for outcome, num in outcomes.items())
+    return ("sleep" if len(data.night_secs) == 1 else "sleeps") + (f": {counted}" if counted else "")

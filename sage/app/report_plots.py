@@ -13,7 +13,7 @@ from sage.app.store import Series
 
 #: The tone of what is about no source: the page's ink.
 INK = -1
-_MIN_AVERAGED = 5
+_MIN_AVERAGED = 3
 _NARROWEST_WINDOW = 20
 
 
@@ -67,10 +67,10 @@ def rolling_skill(error: np.ndarray, persistence: np.ndarray, window: int) -> np
 
 
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean of the finite ones among the trailing `window` points; NaN where it has none itself, or they are too few."""
+    """Mean of the finite ones among the trailing `window` points, whether or not the last is one; NaN where they are too few."""
     nums = _trailing_sum(np.isfinite(values).astype(float), window)
     mean = np.full(len(values), np.nan)
-    is_told = np.isfinite(values) & (nums >= _MIN_AVERAGED)
+    is_told = nums >= _MIN_AVERAGED
     mean[is_told] = _trailing_sum(values, window)[is_told] / nums[is_told]
     return mean
 

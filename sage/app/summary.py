@@ -20,6 +20,7 @@ from sage.runtime.report import (
     SleepOutcome,
     SleepReport,
     SourceFacts,
+    State,
     TickReport,
     to_plain,
 )
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _MAX_SLEEPS = 100
 #: A night that examined something. A skipped or failed one is no dividing line between before and after.
-_NIGHTS = (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
+NIGHTS = (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
 _COHERENCE = ("xerr", "agreement", "agreement_null", "correctness", "coherence")
 
 
@@ -67,7 +68,7 @@ class SourceFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFigures:
-    """The whole session. mean_coherence: over the ticks where each figure was defined."""
+    """The whole session. mean_coherence: over the ticks where each figure was defined.  is_asleep: it ended in a night."""
 
     num_ticks: int
     duration_secs: float
@@ -86,6 +87,7 @@ class SessionFigures:
     learning: LearningFacts
     num_sleeps: int
     sleeps: tuple[SleepReport, ...]
+    is_asleep: bool
     num_events: tuple[tuple[str, int], ...]
 
 
@@ -126,7 +128,7 @@ class SessionSummary:
     def on_sleep(self, report: SleepReport) -> None:
         self._num_sleeps += 1
         self._sleeps = [*self._sleeps[1 - _MAX_SLEEPS :], report]
-        if report.outcome in _NIGHTS:
+        if report.outcome in NIGHTS:
             self._has_slept = True
             for tally in (self._skill, *(source.skill for source in self._sources.values())):
                 tally.sleep()
@@ -150,6 +152,7 @@ class SessionSummary:
             mean_coherence=CoherenceFacts(**means, num_ticks=self._num_ticks),
             learning=facts.learning if facts else LearningFacts(),
             num_sleeps=self._num_sleeps, sleeps=tuple(self._sleeps), num_events=tuple(self._events.most_common()),
+            is_asleep=facts is not None and facts.state is State.DREAM,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sage.app.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
-from sage.app.summary import SessionFigures, SkillFigures, SourceFigures
+from sage.app.summary import NIGHTS, SessionFigures, SkillFigures, SourceFigures
 from sage.runtime.report import SleepOutcome, SleepReport
 
 _MAX_SLEEPS_SHOWN = 8
@@ -38,11 +40,12 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
         console.print(Text(_SKILL_NOTE, "dim"))
         console.print()
         console.print(_source_table(figures.sources))
-    if figures.sleeps:
+    nights = [report for report in figures.sleeps if report.outcome in NIGHTS]
+    if nights:
         console.print()
-        console.print(_sleep_table(figures.sleeps[-_MAX_SLEEPS_SHOWN:]))
-        if figures.num_sleeps > _MAX_SLEEPS_SHOWN:
-            console.print(Text(f"the last {_MAX_SLEEPS_SHOWN} of {figures.num_sleeps} sleeps", "dim"))
+        console.print(_sleep_table(nights[-_MAX_SLEEPS_SHOWN:]))
+        if len(nights) > _MAX_SLEEPS_SHOWN:
+            console.print(Text(f"the last {_MAX_SLEEPS_SHOWN} of {len(nights)} nights", "dim"))
 
 
 def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
@@ -83,11 +86,15 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
 
 
 def _sleep_fact(figures: SessionFigures) -> str:
-    if not figures.num_sleeps:
-        return "none"
-    outcomes = [report.outcome.value.replace("_", " ") for report in figures.sleeps]
-    parts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
-    return f"{count(figures.num_sleeps)}: {parts}"
+    """How many of each outcome, the newest reason why one was no night, and whether one was cut short."""
+    outcomes = Counter(report.outcome for report in figures.sleeps)
+    reasons = {
+        report.outcome: f" ({report.reason})" for report in figures.sleeps if report.outcome not in NIGHTS and report.reason
+    }
+    parts = [f"{num} {outcome.value.replace('_', ' ')}{reasons.get(outcome, '')}" for outcome, num in outcomes.items()]
+    if figures.is_asleep:
+        parts.append("one under way when the session ended, its work dropped")
+    return f"{figures.num_sleeps}: {', '.join(parts)}" if parts else "none"
 
 
 def _table(*headings: str) -> Table:
@@ -122,7 +129,7 @@ def _source_table(sources: tuple[SourceFigures, ...]) -> Table:
     return table
 
 
-def _sleep_table(sleeps: tuple[SleepReport, ...]) -> Table:
+def _sleep_table(sleeps: Sequence[SleepReport]) -> Table:
     table = _table("sleep", "replayed", "examined", "loss before", "after", "gain", "90% interval")
     for report in sleeps:
         has_interval = math.isfinite(report.gain_low)

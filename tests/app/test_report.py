@@ -21,7 +21,7 @@ from sage.app.state_dir import STORE_NAME
 from sage.app.store import MetricsStore
 from sage.app.summary import SessionSummary
 from sage.app.synthetic_session import SyntheticSession
-from sage.runtime.report import Event, TickReport
+from sage.runtime.report import Event, SleepOutcome, SleepReport, TickReport
 
 ATTACK = "<script>alert(1)</script>\"'&</script><img src=x onerror=alert(2)>"
 
@@ -179,10 +179,36 @@ def test_rolling_skill_is_over_the_trailing_window_only():
     assert np.isnan(rolling_skill(np.full(4, np.nan), np.full(4, np.nan), 4)).all()
 
 
-def test_a_rolling_mean_leaves_gaps_where_there_is_nothing():
-    values = np.array([2.0] * 8 + [math.nan] * 3)
-    assert rolling_mean(values, 5)[7] == pytest.approx(2.0)
-    assert np.isnan(rolling_mean(values, 5)[8:]).all()
+def test_a_rolling_mean_leaves_a_gap_once_too_few_are_left():
+    values = np.array([2.0] * 8 + [math.nan] * 6)
+    mean = rolling_mean(values, 5)
+    assert mean[2:10] == pytest.approx(2.0)
+    assert np.isnan(mean[:2]).all()
+    assert np.isnan(mean[10:]).all()
+
+
+def test_a_rolling_mean_is_whole_where_only_every_third_tick_has_a_reading():
+    values = np.full(60, math.nan)
+    values[::3] = 4.0
+    assert rolling_mean(values, 20)[20:] == pytest.approx(4.0)
+
+
+def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
+    skipped = SleepReport(
+        outcome=SleepOutcome.SKIPPED, reason="too little yet", tick=10, num_replayed=0, num_examined=0, num_steps=0
+    )
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        writer = store.instrument(store.begin_session())
+        for item in SyntheticSession(num_ticks=20).items():
+            if isinstance(item, TickReport):
+                writer.on_tick(item)
+        writer.on_sleep(skipped)
+        assert writer.flush(20)
+    page = Page(write_report(tmp_path).read_text())
+    assert "too little yet" in page.words
+    assert "sleeps: 1 skipped" in page.words
+    assert "loss on held-out" not in page.words
+    assert page.data["sleeps"] == []
 
 
 def test_equal_neighbours_are_one_band():

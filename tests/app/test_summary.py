@@ -14,7 +14,7 @@ from sage.app import figures
 from sage.app.skill import SkillPhases, SkillSums
 from sage.app.summary import LogHistogram, SessionSummary
 from sage.app.synthetic_session import SyntheticSession
-from sage.runtime.report import NAN, SleepOutcome, SleepReport, SourceFacts, TickReport
+from sage.runtime.report import NAN, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 
 
 def scored(error: float, persistence: float, skip: float = NAN) -> SourceFacts:
@@ -85,6 +85,17 @@ def test_without_a_night_there_is_no_before_and_no_after():
         summary.on_tick(report)
     assert np.isnan(summary.figures().skill.before_sleep)
     assert np.isnan(summary.figures().skill.after_sleep)
+
+
+def test_a_session_that_ends_in_a_night_says_so():
+    summary = SessionSummary()
+    last = reports(3)[-1]
+    summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))
+    summary.on_sleep(
+        SleepReport(outcome=SleepOutcome.SKIPPED, reason="too little yet", tick=0, num_replayed=0, num_examined=0, num_steps=0)
+    )
+    assert summary.figures().is_asleep
+    assert "1: 1 skipped (too little yet), one under way when the session ended" in printed(summary, width=200)
 
 
 def test_a_source_that_comes_after_the_first_night_has_no_before():
