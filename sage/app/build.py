@@ -20,7 +20,7 @@ from sage.mailbox import Hub, PeripheralMailbox
 from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.loop import Loop
 from sage.runtime.predictor import ScoredListener
-from sage.runtime.remembering import recall_store
+from sage.runtime.remembering import CARRY_EVERY, recall_store
 from sage.runtime.report import Instrument
 from sage.runtime.world import World
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
@@ -89,6 +89,7 @@ def build_run(
 
     A manual clock makes every part inline, so that equal runs have equal digests.
     """
+    _check_sizes(config)
     is_manual = isinstance(clock, ManualClock)
     if is_manual:
         config = config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
@@ -100,7 +101,7 @@ def build_run(
     drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     if not drivers:
         raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
-    effectors: list[Effector] = [resolve("effectors", entry.kind)(entry.config, context) for entry in config.enabled_effectors]
+    effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     world = World(
         clock=clock,
         drivers=drivers,
@@ -112,7 +113,28 @@ def build_run(
         device=choose_device(),
         on_scored=on_scored,
     )
-    return Run(loop=Loop(config, world), hub=hub, missing=tuple(missing), world=sensor_world)
+    try:
+        loop = Loop(config, world)
+    except ValueError as error:  # sizes that do not go together, each good by itself
+        raise UserError(f"{config.name}: {error}") from error
+    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
+
+
+def _check_sizes(config: SageConfig) -> None:
+    """Sizes of practice and memory that would only fail, or never learn, once the loop runs."""
+    length, burn_in, room = config.practice.window_ticks, config.practice.burn_in_ticks, config.memory.num_transitions
+    if burn_in >= length:
+        raise UserError(f"practice.burn_in_ticks is {burn_in}: give less than practice.window_ticks, {length}")
+    if room <= length + CARRY_EVERY:
+        raise UserError(f"memory.num_transitions is {room}: give more than {length + CARRY_EVERY}, for practice.window_ticks")
+
+
+def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
+    try:
+        effector: Effector = resolve("effectors", entry.kind)(entry.config, context)
+    except SensorError as error:
+        raise UserError(f"effectors.{entry.name}: {error}") from error
+    return effector
 
 
 def _build_drivers(

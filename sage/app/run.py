@@ -22,12 +22,15 @@ from sage.app.build import Run, build_run
 from sage.app.config import SageConfig, config_hash, effective
 from sage.app.errors import UserError
 from sage.app.live import LiveView
+from sage.app.logs import log_to_stderr
+from sage.app.mind_keeper import MindKeeper
 from sage.app.state_dir import STORE_NAME, open_state_dir
-from sage.app.store import MetricsStore, Retention
+from sage.app.store import MetricsStore, Retention, StoreStatistics
 from sage.app.summary import SessionSummary
 from sage.mailbox.clock import Clock, ManualClock, RealClock
-from sage.runtime.mind import load_mind, save_mind
-from sage.runtime.report import to_plain
+from sage.mailbox.errors import MailboxError
+from sage.runtime.report import Instrument, to_plain
+from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
 MIND_NAME, SLEEP_NAME, LOCK_NAME = "mind", "sleep", "lock"
@@ -38,6 +41,7 @@ def run_session(
     config: SageConfig, *, seconds: float | None, ticks: int | None, fast: bool, live: bool, json_output: bool
 ) -> int:
     """Run the loop until it ends; 0, or 1 after a crisis. `fast`: on a manual clock, from a fresh mind, so that runs repeat."""
+    log_to_stderr()
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
     summary = SessionSummary()
@@ -47,20 +51,23 @@ def run_session(
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
         session = _begin_session(store, config, clock)
         writer = store.instrument(session)
-        view = stack.enter_context(LiveView(session, is_enabled=live and not json_output, notices=writer.notices))
-        run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=[writer, summary, view])
-        stack.callback(run.close)
-        _say_missing(run)
-        if not fast:
-            log.info("mind", outcome=load_mind(state_dir / MIND_NAME, run.loop))
-        run.open()
+        view = stack.enter_context(_drawn(LiveView(session, is_enabled=live and not json_output, notices=writer.notices)))
+        keeper = None if fast else MindKeeper(state_dir / MIND_NAME, clock)
+        instruments: list[Instrument] = [writer, summary, view, *([keeper] if keeper else [])]
+        run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=instruments)
         stack.enter_context(_stopped_by_signals(run))
+        stack.callback(_close, run)
+        _say_missing(run)
+        if keeper is not None:
+            log.info("mind", outcome=keeper.attach(run.loop))
+        _open(run)
+        if keeper is not None:
+            stack.callback(keeper.close)
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
-        if not fast:
-            _keep_mind(state_dir, run)
-    lost = writer.statistics()
-    _show(summary, session, reason, json_output, state_dir, lost.num_dropped)
+    num_lost = _num_lost(writer.statistics())
+    problem = keeper.problem if keeper is not None else ""
+    _show(summary, session, reason, json_output, state_dir, num_lost=num_lost, mind_problem=problem)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
 
 
@@ -114,17 +121,47 @@ def _say_missing(run: Run) -> None:
         log.info("optional sensor left out", sensor=name, reason=reason)
 
 
-def _keep_mind(state_dir: Path, run: Run) -> None:
+def _open(run: Run) -> None:
     try:
-        save_mind(state_dir / MIND_NAME, run.loop)
-    except OSError as error:
-        log.error("the mind could not be kept; the one before stays", error=str(error))
+        run.open()
+    except (SensorError, OSError) as error:
+        raise UserError(f"{error}") from error
 
 
-def _show(summary: SessionSummary, session: str, reason: str, json_output: bool, state_dir: Path, num_lost: int) -> None:
+def _close(run: Run) -> None:
+    """A device that does not close well is said; it must not cost the session its summary."""
+    try:
+        run.close()
+    except (SensorError, MailboxError, OSError) as error:
+        log.error("not everything closed", error=str(error))
+
+
+@contextmanager
+def _drawn(view: LiveView) -> Iterator[LiveView]:
+    """The view while it lasts: what failed in drawing is said at the end."""
+    view.__enter__()
+    try:
+        yield view
+    finally:
+        try:
+            view.close()
+        except RuntimeError as error:
+            log.error("the live view failed; the session went on", error=repr(error.__cause__))
+
+
+def _num_lost(statistics: StoreStatistics) -> int:
+    """Reports that the store does not hold, now that it is closed."""
+    if statistics.problem:
+        log.error("the store could not take all; what it held before is whole", error=statistics.problem)
+    return statistics.num_dropped + statistics.num_unstorable + statistics.num_queued
+
+
+def _show(
+    summary: SessionSummary, session: str, reason: str, json_output: bool, state_dir: Path, *, num_lost: int, mind_problem: str
+) -> None:
     if json_output:
-        figures = summary.as_dict() | {"session": session, "ended_by": reason, "num_reports_lost": num_lost}
-        sys.stdout.write(json.dumps(to_plain(figures)) + "\n")
+        ending = {"session": session, "ended_by": reason, "num_reports_lost": num_lost, "mind_problem": mind_problem}
+        sys.stdout.write(json.dumps(to_plain(summary.as_dict() | ending), allow_nan=False) + "\n")
         return
     from rich.console import Console
 
@@ -133,3 +170,5 @@ def _show(summary: SessionSummary, session: str, reason: str, json_output: bool,
     console.print(
         f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session} --state-dir {state_dir}"
     )
+    if mind_problem:
+        console.print(f"What was learned could not be kept ({mind_problem}): the next run continues from the one before.")

@@ -20,7 +20,11 @@ def save_memory(path: Path, stores: Mapping[str, Snapshotted]) -> int:
 
     OSError when the disk refuses: the file before it, if any, is untouched.
     """
-    states = {name: store.state() for name, store in stores.items()}
+    return save_states(path, {name: store.state() for name, store in stores.items()})
+
+
+def save_states(path: Path, states: Mapping[str, StoreState]) -> int:
+    """As save_memory, from states that may have been copied earlier, so that the stores can go on meanwhile."""
     scalars = {name: {"geometry": dict(state.geometry), "scalars": dict(state.scalars)} for name, state in states.items()}
     arrays = {f"{name}/{field}": array for name, state in states.items() for field, array in state.arrays.items()}
     return write_checked(path, Contents(arrays=arrays, scalars=scalars), schema=SCHEMA)

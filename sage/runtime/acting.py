@@ -6,6 +6,7 @@ Invariant: an effector is called only when a rule allows it; a held one is abort
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -25,14 +26,16 @@ class Acting:
         self.num_faults = 0
 
     def open(self) -> None:
-        for effector in self._effectors:
+        for index, effector in enumerate(self._effectors):
             effector.open()
-        self._is_armed = [True] * len(self._effectors)
+            self._is_armed[index] = True
 
     def close(self) -> None:
+        """Hold all, then close all; an error is raised after all were closed."""
         self.hold_all()
-        for effector in self._effectors:
-            effector.close()
+        with ExitStack() as stack:
+            for effector in self._effectors:
+                stack.callback(effector.close)
 
     def hold_all(self) -> None:
         for index in range(len(self._effectors)):
@@ -62,10 +65,13 @@ class Acting:
                 effector.open()
                 self._is_armed[index] = True
             action = effector.apply(asked, now_ns)
-        except (SensorError, OSError) as error:
+            if len(action.values) not in (0, len(wanted)):
+                raise SensorError(f"{name}: it did {len(action.values)} values of {len(wanted)}: give as many as its spec")
+        except Exception as error:  # a plug-in's fault, counted and shown: it is held, the loop goes on
             self.num_faults += 1
             self._hold(index)
-            return ActionFacts(effector=name, asked=wanted, done=(), decision="fault", reason=str(error), is_held=True)
+            reason = str(error) or type(error).__name__
+            return ActionFacts(effector=name, asked=wanted, done=(), decision="fault", reason=reason, is_held=True)
         return ActionFacts(
             effector=name, asked=wanted, done=action.values, decision="allow", reason=decision.reason, is_held=action.is_held
         )

@@ -1,27 +1,42 @@
-"""What outlives a run: weights, predictor, leave-one-out Gaussian, trust and H-memory, as one folder.
+"""What outlives a run: weights, predictor, leave-one-out Gaussian, trust and H-memory, as one folder for each set of sensors.
 
-A snapshot is written beside the last one and renamed over it, so that there is always a whole one. It is
-loaded only onto the same sources in the same order; anything else starts fresh, and says so.
+A snapshot is written beside the last one and renamed over it, so that there is always a whole one. Invariants: it is
+loaded whole or not at all, only onto the same sources and sizes; weights that are not finite are never kept.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from sage.hrm_core.checkpoint import save_model
-from sage.memory.snapshot import load_memory, save_memory
+from sage.hrm_core.observation import ObservationModel
+from sage.memory.snapshot import save_states
+from sage.memory.store_state import StoreState
 from sage.runtime.loop import Loop
 from sage.runtime.reasoner import load_observation_model
 
-FORMAT = 1
+FORMAT = 2
+MODEL, STATE, MEMORY, ABOUT = "model.safetensors", "state.safetensors", "memory.safetensors", "mind.json"
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class MindNotFinite(ValueError):
+    """The weights hold a NaN or an infinity: a run that continued from them would end at once."""
 
 
 class Learner(Protocol):
@@ -32,57 +47,131 @@ class Learner(Protocol):
     def load_state(self, state: dict[str, np.ndarray]) -> None: ...
 
 
-def save_mind(directory: Path, loop: Loop) -> None:
-    """Write the snapshot. OSError when there is no room; the one before stays whole."""
-    temporary = directory.with_name(directory.name + ".new")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mind:
+    """All that a snapshot holds, copied: the loop may tick on while it is written."""
+
+    key: str
+    model: ObservationModel
+    arrays: Arrays
+    memory: Mapping[str, StoreState]
+    about: Mapping[str, int]
+
+
+def mind_key(loop: Loop) -> str:
+    """Equal for loops that can load each other's snapshots: same sources, same model, same capacities."""
+    geometry = {name: dict(store.state().geometry) for name, store in loop.remembering.memory.stores.items()}
+    parts = [loop.layout.fingerprint, loop.reasoner.model.config.to_plain(), geometry]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def capture_mind(loop: Loop) -> Mind:
+    """Copy what is kept, on the loop's thread, between two ticks. MindNotFinite when it must not be kept."""
+    model = copy.deepcopy(loop.reasoner.model).cpu()
+    if not all(bool(torch.isfinite(weight).all()) for weight in model.state_dict().values()):  # sync: none is in the tick
+        raise MindNotFinite("the weights are not finite")
+    return Mind(
+        key=mind_key(loop),
+        model=model,
+        arrays=_learned(loop),
+        memory={name: _copied(store.state()) for name, store in loop.remembering.memory.stores.items()},
+        about={"tick": loop.tick_count, "weights_version": loop.interlude.weights_version},
+    )
+
+
+def write_mind(home: Path, mind: Mind) -> None:
+    """Write the snapshot under `home`. OSError when there is no room; the one before stays whole."""
+    directory, old = _places(home, mind.key)
+    temporary = home / f"{mind.key}.new"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_model(temporary / "model.safetensors", loop.reasoner.model)
-    arrays = {
-        f"{part}.{name}": np.ascontiguousarray(array) for part, state in _states(loop).items() for name, array in state.items()
-    }
-    save_file(arrays, temporary / "state.safetensors")
-    save_memory(temporary / "memory.safetensors", loop.remembering.memory.stores)
-    about = {
-        "format": FORMAT,
-        "fingerprint": loop.layout.fingerprint,
-        "tick": loop.tick_count,
-        "weights_version": loop.interlude.weights_version,
-    }
-    (temporary / "mind.json").write_text(json.dumps(about))
-    _sync(temporary)
-    old = directory.with_name(directory.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
+    try:
+        temporary.mkdir(parents=True)
+        _write_files(temporary, mind)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)  # a full disk is not filled further with half a snapshot
+        raise
+    if directory.exists():  # else `.old` is the only whole one: it goes last
+        shutil.rmtree(old, ignore_errors=True)
         directory.rename(old)
     temporary.rename(directory)
-    _sync(directory.parent)
+    _sync(home)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_mind(directory: Path, loop: Loop) -> str:
-    """Continue from the snapshot; returns what happened in a few words. A damaged one is set aside, never half loaded."""
-    source = directory if directory.exists() else directory.with_name(directory.name + ".old")
-    if not source.exists():
-        return "a fresh start: nothing was kept before"
+def save_mind(home: Path, loop: Loop) -> None:
+    """As capture_mind and write_mind."""
+    write_mind(home, capture_mind(loop))
+
+
+def load_mind(home: Path, loop: Loop) -> str:
+    """Continue from the newest whole snapshot; returns what happened in a few words. A damaged one is set aside."""
+    said = ""
+    for source in filter(Path.exists, _places(home, mind_key(loop))):
+        try:
+            about = _load(source, loop)
+        except _UNREADABLE as error:
+            said += _set_aside(source, error)
+            continue
+        loop.interlude.weights_version = int(about["weights_version"])
+        return f"{said}continued from tick {about['tick']}, weights version {about['weights_version']}"
+    has_others = home.is_dir() and any(home.iterdir())
+    kept = "what was kept belongs to other sensors or another model, and stays" if has_others else "nothing was kept before"
+    return f"{said}a fresh start" + ("" if said else f": {kept}")
+
+
+def _load(source: Path, loop: Loop) -> dict[str, Any]:
+    """Load all of it, or raise and leave the loop as it was."""
+    about = _checked(source)
+    model, arrays = load_observation_model(source / MODEL), load_file(source / STATE)
+    before = (copy.deepcopy(loop.reasoner.model), _learned(loop))
     try:
-        about = json.loads((source / "mind.json").read_text())
-        if about.get("format") != FORMAT or about["fingerprint"] != loop.layout.fingerprint:
-            return "a fresh start: what was kept belongs to other sensors"
-        model = load_observation_model(source / "model.safetensors")
-        arrays = load_file(source / "state.safetensors")
-        loop.reasoner.adopt(model)
-        for part, target in _parts(loop).items():
-            prefix = f"{part}."
-            target.load_state({name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
-        load_memory(source / "memory.safetensors", loop.remembering.memory.stores)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        aside = source.with_name(source.name + ".damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        source.rename(aside)
-        return f"a fresh start: the snapshot could not be read ({error}); it is kept as {aside.name}"
-    loop.interlude.weights_version = int(about["weights_version"])
-    return f"continued from tick {about['tick']}, weights version {loop.interlude.weights_version}"
+        _adopt(loop, model, arrays)
+        loop.remembering.memory.load(source / MEMORY)
+    except _UNREADABLE:
+        _adopt(loop, *before)
+        raise
+    return about
+
+
+def _places(home: Path, key: str) -> tuple[Path, Path]:
+    """Where the snapshot is, and where the one before is while a new one takes its place."""
+    return home / key, home / f"{key}.old"
+
+
+def _write_files(directory: Path, mind: Mind) -> None:
+    save_model(directory / MODEL, mind.model)
+    (directory / STATE).write_bytes(save(dict(mind.arrays)))
+    save_states(directory / MEMORY, mind.memory)
+    digests = {name: _digest(directory / name) for name in (MODEL, STATE, MEMORY)}
+    (directory / ABOUT).write_text(json.dumps({"format": FORMAT, "digests": digests, **mind.about}))
+    _sync(directory)
+
+
+def _checked(directory: Path) -> dict[str, Any]:
+    """mind.json, once every file is what it was when it was written."""
+    about: dict[str, Any] = json.loads((directory / ABOUT).read_text())
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']}, this version reads {FORMAT}")
+    for name, digest in about["digests"].items():
+        if _digest(directory / name) != digest:
+            raise ValueError(f"{name} is not what was written")
+    int(about["weights_version"]), int(about["tick"])
+    return about
+
+
+def _set_aside(source: Path, error: Exception) -> str:
+    aside = source.with_name(source.name + ".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    source.rename(aside)
+    reason = " ".join(str(error).split())
+    return f"the snapshot could not be read ({reason}), it is kept as {aside.name}; "
+
+
+def _adopt(loop: Loop, model: ObservationModel, arrays: Arrays) -> None:
+    loop.reasoner.adopt(model)
+    for part, target in _parts(loop).items():
+        prefix = f"{part}."
+        target.load_state({name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
 
 
 def _parts(loop: Loop) -> dict[str, Learner]:
@@ -90,13 +179,23 @@ def _parts(loop: Loop) -> dict[str, Learner]:
     return {"predictor": fusion.predictor, "cross": fusion.cross, "level_gate": fusion.level_gate, "trust": loop.trust}
 
 
-def _states(loop: Loop) -> dict[str, dict[str, np.ndarray]]:
-    return {part: target.state() for part, target in _parts(loop).items()}
+def _learned(loop: Loop) -> dict[str, np.ndarray]:
+    return {f"{part}.{name}": array.copy() for part, target in _parts(loop).items() for name, array in target.state().items()}
+
+
+def _copied(state: StoreState) -> StoreState:
+    arrays = {name: array.copy() for name, array in state.arrays.items()}
+    return StoreState(geometry=state.geometry, scalars=copy.deepcopy(dict(state.scalars)), arrays=arrays)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _sync(directory: Path) -> None:
-    """What was renamed is on the disk."""
-    for path in (*directory.iterdir(), directory):
+    """What is in it, and its names, are on the disk."""
+    files = [path for path in directory.iterdir() if path.is_file()]
+    for path in (*files, directory):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

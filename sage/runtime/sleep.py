@@ -158,9 +158,12 @@ def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) 
     before, after: (num_examined,) losses of the same stretches, NaN where nothing fresh came.  is_new: the same, bool.
     """
     usable = ~np.isnan(before)
+    if not usable.any():
+        return Verdict(outcome=SleepOutcome.UNDECIDED, reason="the model that slept had no finite loss to compare with")
     if not np.isfinite(after[usable]).all():
         return Verdict(outcome=SleepOutcome.ROLLED_BACK, reason="the candidate is not finite", loss_before=_mean(before))
-    new = usable & is_new if (usable & is_new).any() else usable
+    # An interval over a few new stretches says nothing: then old and new are judged as one.
+    new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_WINDOWS else usable
     old = usable & ~new
     gain, low, high = paired_gain(before[new], after[new], seed)
     interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
@@ -211,7 +214,7 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
         chosen = torch.randint(len(replay), (min(plan.batch_size, len(replay)),), generator=generator)
         loss, _ = window_loss(
             model,
-            augment(replay[chosen], generator),
+            augment(replay[chosen], model.channel_source, generator),
             burn_in=plan.burn_in,
             num_segments=plan.num_segments,
             mask_probability=plan.mask_probability,
@@ -234,14 +237,20 @@ def _rate_share(step: int, num_steps: int) -> float:
     return min((step + 1) / num_warmup, 0.5 + 0.5 * math.cos(math.pi * step / num_steps))
 
 
-def augment(windows: Window, generator: torch.Generator) -> Window:
+def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Generator) -> Window:
     """What the sensors might as well have delivered: the same windows under slight sensor noise.
 
-    Dropout of whole sources is drawn in the loss. Noise moves values and deltas alike, so that a
-    window stays consistent with itself.
+    Dropout of whole sources is drawn in the loss. Noise belongs to a reading: while a source holds one, its noise
+    holds too, and deltas move as the values do, so that a window stays consistent with itself.
+    channel_source: (C,) which source a channel is of.
     """
-    noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD
-    step = torch.cat([torch.zeros_like(noise[:, :1]), noise[:, 1:] - noise[:, :-1]], dim=1)
+    noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD  # (B, T+1, C)
+    step = torch.zeros_like(noise)
+    is_fresh = windows.fresh[:, :, channel_source]
+    for tick in range(1, noise.shape[1]):
+        before = noise[:, tick - 1]
+        noise[:, tick] = torch.where(is_fresh[:, tick], noise[:, tick], before)
+        step[:, tick] = torch.where(is_fresh[:, tick], noise[:, tick] - before, step[:, tick - 1])
     return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
 
 

@@ -36,7 +36,7 @@ class Sleeper:
 
     def __init__(self, config: SleepConfig, directory: Path, now_ns: int) -> None:
         self._config = config
-        self._directory = directory
+        self._home = self._directory = directory
         self._next_ns = now_ns + int(config.first_after_secs * 1e9)
         self._deadline_ns = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -98,7 +98,9 @@ class Sleeper:
         self._next_ns = now_ns + int(self._config.every_secs * 1e9)
 
     def _spawn(self, night: Night, plan: SleepPlan) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self._home, ignore_errors=True)
+        # A folder of its own: what a killed run left asleep cannot write into this night.
+        self._directory = self._home / f"{os.getpid()}-{self.num_nights}"
         write_job(self._directory, night, plan)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with (self._directory / "log.txt").open("wb") as log:
@@ -115,10 +117,10 @@ class Sleeper:
             self.abort()
             return self._failed(f"not done within {self._config.timeout_secs:g} s")
         self._process = None
-        if status != 0:
-            tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
-            return self._failed(f"the process ended with status {status}: {tail}")
         try:
+            if status != 0:
+                tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
+                return self._failed(f"the process ended with status {status}: {tail}")
             report = read_report(self._directory / "report.json")
             accepted = report.outcome is SleepOutcome.ACCEPTED
             candidate = load_observation_model(self._directory / "candidate.safetensors") if accepted else None
