@@ -28,7 +28,9 @@ def explain(
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     path = (*prefix, *first["loc"])
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{document.where(path)}: {key_path(path, document)}{_fault(first, model, known, key_path(path[:-1], document))}{more}"
+    told = f"{key_path(path, document)}{_fault(first, model, known, key_path(path[:-1], document))}"
+    # What is wrong with the whole has no key of its own.
+    return f"{document.where(path)}: {told.removeprefix(': ')}{more}"
 
 
 def key_path(path: KeyPath, document: YamlDocument) -> str:

@@ -110,7 +110,7 @@ class MediaSource:
         """options: for the device's driver, as FFmpeg names them."""
         av = _import_av(self._config.name)
         if self._config.path is not None and not Path(self._location).is_file():
-            raise SensorUnavailable(f"{self._location}: no such file: check `path`, which is relative to the config file")
+            raise SensorUnavailable(f"{self._location}: no such file: check `path`, which counts from where the command is given")
         timeout = (OPEN_TIMEOUT_SECS, self._config.hang_secs)
         try:
             self._container = av.open(self._location, format=self._format, options=options, timeout=timeout)

@@ -19,7 +19,7 @@ from sage.sensors.table_file import Table, load_table
 
 
 class TableConfig(SensorConfig):
-    """path: .csv, .npz or .parquet, relative to the config file.  key: the array in an .npz.
+    """path: .csv, .npz or .parquet, relative to where the command is given.  key: the array in an .npz.
 
     time: the column with the time, `time_scale` seconds a unit (1e-6 for microseconds).  columns: all others when left out.
     start_secs, stop_secs: the part to replay, on the recording's own time; all of it when left out.

@@ -32,7 +32,7 @@ def load_table(path: Path, *, key: str | None, columns: Sequence[str] | None, ti
     if reader is None:
         raise SensorUnavailable(f"{path}: a table is {', '.join(readers)}: rename or convert it")
     if not path.is_file():
-        raise SensorUnavailable(f"{path}: no such file: check `path`, which is relative to the config file")
+        raise SensorUnavailable(f"{path}: no such file: check `path`, which counts from where the command is given")
     if key is not None and reader is not _read_npz:
         raise SensorUnavailable(f"{path}: `key` is for .npz files: leave it out")
     try:

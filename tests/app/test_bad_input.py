@@ -83,6 +83,7 @@ TABLE = [
     Wrong("no store to export", "store export x.csv --state-dir {folder}", ("{folder}", "no session is stored here yet")),
     Wrong("no session to report", "report --state-dir {folder}", ("{folder}", "sage run")),
     Wrong("check of an unknown kind", "sensors check hots", ("hots: unknown kind of sensor", "did you mean host?")),
+    Wrong("check of a kind that wants a file", "sensors check audio", ("sensor audio: give one of path, device or lavfi",)),
     Wrong("a record of what is not there", "sensors record table --set path=/nowhere.csv --set time=t --out {folder}/x.npz", ("sensor table: /nowhere.csv",)),
     Wrong("a record to no table", "sensors record clock --out x.txt", ("--out x.txt", ".npz")),
     Wrong("a record to nowhere", "sensors record clock --seconds 0.2 --out /nowhere/x.npz", ("--out /nowhere/x.npz: no such file",)),

@@ -17,7 +17,7 @@ def bench(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without a name they are listed.")] = None,
 ) -> int:
-    """Run a benchmark beside its peers: a table, and one JSON document as the last line. Arguments after NAME are its own."""
+    """Run a benchmark beside its peers. A table, and one JSON document as the last line; what follows NAME is its own."""
     if name in (None, "--help"):
         typer.echo("Usage: sage bench NAME [--quick] [--save] [arguments of the benchmark]\n")
     benchmarks = find_benchmarks()

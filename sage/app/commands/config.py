@@ -25,7 +25,7 @@ def show(config: ConfigArgument = "default", overrides: SetOption = None, json_o
 
 @app.command("check")
 def check(config: ConfigArgument = "default", overrides: SetOption = None) -> None:
-    """Check keys, values, and that the files and devices it names are there."""
+    """Check keys and values, and look for the files and devices it names."""
     from sage.app.config import config_hash, load_config
 
     loaded = load_config(config, overrides or (), with_files=True)

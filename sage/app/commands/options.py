@@ -13,7 +13,8 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key, e.g. sensors.cpu.period_secs=0.5. Repeatable."),
 ]
 StateDirOption = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="Where everything that is kept is kept, instead of state_dir.")
+    Path | None,
+    typer.Option("--state-dir", metavar="DIR", help="Where a run keeps what it keeps; the platform's place by default."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

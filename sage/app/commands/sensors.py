@@ -16,7 +16,7 @@ KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="A kind that `
 
 @app.command("list")
 def list_kinds(json_output: JsonOption = False) -> None:
-    """Every kind of sensor that is built in or installed, and what it senses."""
+    """List the kinds there are, and what each senses."""
     from sage.app.sensor_kinds import describe_kinds, render_kinds
 
     kinds = describe_kinds()
@@ -31,7 +31,7 @@ def list_kinds(json_output: JsonOption = False) -> None:
 
 @app.command("check")
 def check(kind: KindArgument, overrides: SetOption = None) -> int:
-    """Run the conformance kit on a kind; --set gives its keys (path=..., period_secs=...). Exit 1 if it fails."""
+    """Run the conformance kit on a kind. --set gives its keys (path=..., period_secs=...). Exit 1 if it fails."""
     from sage.app.sensor_check import check_kind
 
     return check_kind(kind, overrides or ())
@@ -42,7 +42,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case, e.g. wind.")],
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Where the package's folder is made.")] = Path(),
 ) -> None:
-    """Write a small package with a sensor of your own that passes the conformance kit."""
+    """Write a small package with a sensor of your own. It passes the conformance kit."""
     from sage.app.errors import UserError
     from sage.app.registry import plugins
     from sage.sensors.scaffold import write_package
@@ -66,7 +66,7 @@ def record(
     seconds: Annotated[float, typer.Option(min=0.0, help="How long.")] = 10.0,
     overrides: SetOption = None,
 ) -> None:
-    """Record a sensor to a table that the kind `table` replays (key: the sensor's name, time: time)."""
+    """Record a sensor to a table. The kind `table` replays it (key: the sensor's name, time: time)."""
     from sage.app.sensor_record import record_kind
 
     recording = record_kind(kind, overrides or (), seconds=seconds, out=out)

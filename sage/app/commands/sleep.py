@@ -9,7 +9,7 @@ import typer
 
 
 def sleep(snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT_DIR", help="A folder that a run wrote for sleep.")]) -> None:
-    """Consolidate a snapshot: train on replay, examine on held-out experience, write the candidate and its report."""
+    """Consolidate a snapshot. Train on replay, examine on held-out experience, write the candidate and its report."""
     from sage.app.errors import UserError
 
     if not snapshot.is_dir():
