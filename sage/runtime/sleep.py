@@ -267,6 +267,9 @@ def _write_json(path: Path, content: object) -> None:
 
 def read_report(path: Path) -> SleepReport:
     """report.json as a SleepReport; null is NaN again."""
-    fields: dict[str, Any] = {name: NAN if value is None else value for name, value in json.loads(path.read_text()).items()}
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: no report")
+    fields: dict[str, Any] = {name: NAN if value is None else value for name, value in found.items()}
     fields["outcome"] = SleepOutcome(fields["outcome"])
     return SleepReport(**fields)
