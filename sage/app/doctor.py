@@ -25,7 +25,7 @@ _RESERVED = "nothing in this version uses it"
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "sensors": (("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
-    "fast": (("numba",), _RESERVED),
+    "fast": (("numba",), "the loop's arithmetic, compiled (numba)"),
     "cuda": (("cupy", "numba_cuda", "cuda"), _RESERVED),
     "flash": (("flash_attn",), _RESERVED),
     "wandb": (("wandb",), _RESERVED),
