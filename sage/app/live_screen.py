@@ -180,10 +180,11 @@ def _mind(state: LiveState, width: int) -> list[Text]:
 
 
 def _sleep_row(state: LiveState) -> Text:
-    sleep = state.sleep
+    assert state.report is not None
+    sleep, is_asleep = state.sleep, state.report.facts.state is State.DREAM
     if sleep is None:
-        return _row("sleep", "none yet", "dim")
-    row = _row("sleep", "")
+        return _row("sleep", "a night is under way" if is_asleep else "none yet", "dim")
+    row = _row("sleep", "a night is under way; the last " if is_asleep else "")
     row.append(sleep.outcome.value.replace("_", " "), _OUTCOME_STYLES.get(sleep.outcome, "yellow"))
     if math.isfinite(sleep.gain):
         row.append(f"  gain {figures.signed_percent(sleep.gain)}")

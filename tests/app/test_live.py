@@ -14,7 +14,7 @@ from sage.app.live_screen import draw, status_line
 from sage.app.live_state import LiveState
 from sage.app.synthetic_session import SyntheticSession
 from sage.mailbox.clock import ManualClock
-from sage.runtime.report import TickReport
+from sage.runtime.report import State, TickReport
 
 
 def state_after(num_ticks: int, upto: int | None = None, **options) -> LiveState:
@@ -177,3 +177,13 @@ def test_notices_are_shown():
     state.notices = ("store: disk is full, 12 reports dropped",)
     assert "disk is full" in draw(state, ConsoleDimensions(80, 24)).plain
     assert "disk is full" in status_line(state)
+
+
+def test_a_night_under_way_is_said_whether_or_not_there_was_one_before():
+    young, old = state_after(30), state_after(600)
+    assert young.sleep is None
+    assert old.sleep is not None
+    for state, expected in ((young, "a night is under way"), (old, "a night is under way; the last ")):
+        assert state.report is not None
+        state.report = replace(state.report, facts=replace(state.report.facts, state=State.DREAM))
+        assert expected in draw(state, ConsoleDimensions(100, 30)).plain
