@@ -132,10 +132,14 @@ def _skills(session: SessionRecord, series: Series, times: np.ndarray, night_sec
     if not len(times) or not session.sources:
         return ()
     never = np.zeros(len(times), dtype=bool)
+    lived = (series.ticks - series.ticks[0]) / max(
+        1, series.ticks[-1] - series.ticks[0]
+    )  # (N,) 0 at the first tick, 1 at the last
     stretches = {
         "overall": ~never,
-        "first_third": times <= times[-1] / 3,
-        "last_third": times >= times[-1] * 2 / 3,
+        # Thirds of ticks, as in the summary: a night, at half the rate, would stretch one of time.
+        "first_third": lived <= 1 / 3,
+        "last_third": lived >= 2 / 3,
         "before_sleep": times <= night_secs[0] if night_secs else never,
         "after_sleep": times > night_secs[-1] if night_secs else never,
     }

@@ -94,7 +94,8 @@ def _sleep_fact(figures: SessionFigures) -> str:
     parts = [f"{num} {outcome.value.replace('_', ' ')}{reasons.get(outcome, '')}" for outcome, num in outcomes.items()]
     if figures.is_asleep:
         parts.append("one under way when the session ended, its work dropped")
-    return f"{figures.num_sleeps}: {', '.join(parts)}" if parts else "none"
+    told = ", ".join(parts) or "none"
+    return f"{count(figures.num_sleeps)}: {told}" if figures.num_sleeps else told
 
 
 def _table(*headings: str) -> Table:

@@ -180,7 +180,7 @@ def test_notices_are_shown():
 
 
 def test_a_night_under_way_is_said_whether_or_not_there_was_one_before():
-    young, old = state_after(30), state_after(600)
+    young, old = state_after(300, upto=9), state_after(600)
     assert young.sleep is None
     assert old.sleep is not None
     for state, expected in ((young, "a night is under way"), (old, "a night is under way; the last ")):

@@ -98,6 +98,13 @@ def test_a_session_that_ends_in_a_night_says_so():
     assert "1: 1 skipped (too little yet), one under way when the session ended" in printed(summary, width=200)
 
 
+def test_a_session_cut_short_in_its_first_night_has_no_count_of_sleeps():
+    summary = SessionSummary()
+    last = reports(3)[-1]
+    summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))
+    assert "sleep      one under way when the session ended" in printed(summary, width=200)
+
+
 def test_a_source_that_comes_after_the_first_night_has_no_before():
     summary = SessionSummary()
     SyntheticSession(num_ticks=50, sources=("host",)).play(summary)
