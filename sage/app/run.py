@@ -11,7 +11,7 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from sage.app.store import MetricsStore, Retention, StoreStatistics
 from sage.app.summary import SessionSummary
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
-from sage.runtime.report import Instrument, to_plain
+from sage.runtime.report import Event, Instrument, to_plain
 from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
@@ -57,7 +57,7 @@ def run_session(
         run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=instruments)
         stack.enter_context(_stopped_by_signals(run))
         stack.callback(_close, run)
-        _say_missing(run)
+        _say_missing(run, instruments)
         if keeper is not None:
             log.info("mind", outcome=keeper.attach(run.loop))
         _open(run)
@@ -116,9 +116,12 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say_missing(run: Run) -> None:
+def _say_missing(run: Run, instruments: Sequence[Instrument]) -> None:
+    """To the log, and to the instruments: behind a live view nobody reads a log."""
     for name, reason in run.missing:
         log.info("optional sensor left out", sensor=name, reason=reason)
+        for instrument in instruments:
+            instrument.on_event(Event(kind="left out", tick=0, source=name, message=reason))
 
 
 def _open(run: Run) -> None:
