@@ -78,7 +78,7 @@ def stretches(layout: Layout, section: ModelSection) -> Callable[..., Window]:
     return lived
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Callable[..., SageConfig]:
     """A small run on made-up sources; sections are replaced whole."""
 
@@ -89,7 +89,7 @@ def settings() -> Callable[..., SageConfig]:
         data = {
             "sensors": [*sensors, {"kind": "memory", "name": "recall"}],
             "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "L_cycles": 1},
-            "sleep": {"enabled": False},
+            "sleep": {"enabled": False, "examined_fraction": 0.3, "block_secs": 1},
             "practice": {"every_ticks": 8, "batch_size": 2},
             "budget": {"segments": 1},
             "memory": {"num_experiences": 64, "num_recall": 64, "num_transitions": 256},
