@@ -2,7 +2,7 @@
 
 Invariant: where a source is not present nothing of its reading, old or new, enters the model. An untrained
 model proposes exactly 0. Shapes: B rows, N sources, C channels of all sources, M channels of the widest,
-F = 3 M + 2 features of a source, S = N + 2 tokens, D hidden, A actions.
+F = 2 M + 2 features of a source, S = N + 2 tokens, D hidden, A actions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from sage.hrm_core.recurrence import Carry, Output, Recurrence
 
 #: Standardised features are cut here: one spiking channel must not saturate attention for all the others.
 FEATURE_LIMIT = 8.0
+#: The unit of a residual: never below a thousandth of a deviation, and slow to move once known.
+MIN_RESIDUAL_SCALE, SCALE_RATE = 1e-3, 0.01
 LOG_STD_MIN, LOG_STD_MAX = -4.0, 0.5
 #: Start of q_halt (HRM): halting is rare until it is learned.
 Q_HALT_BIAS = -5.0
@@ -29,9 +31,9 @@ Q_HALT_BIAS = -5.0
 class Observation:
     """One tick of B rows, in units of the training statistics.
 
-    values: last readings, 0 where never seen.  deltas: last reading minus the one before.  skip: the linear
-    skip's predicted change.  cross: a linear estimate of each source's reading from the OTHERS', 0 where there is
-    none.  present: the source has a usable reading and is not masked.  fresh: it is new this tick.
+    values: last readings, 0 where never seen.  deltas: last reading minus the one before.  skip: the linear skip's
+    predicted change, which prediction corrects.  cross: a linear estimate of each source's reading from the OTHERS',
+    0 where there is none.  present: the source has a usable reading and is not masked.  fresh: it is new this tick.
     age_secs: of the reading.  weight: trust, 1 = full.
     """
 
@@ -53,12 +55,15 @@ class ObservationModel(Recurrence):
     Two more tokens: the readout (value, q_halt, action) and a register.
     prediction corrects values + skip, towards the next reading; level corrects cross, towards this tick's reading
     of an absent source. `cross` enters after the last exchange between tokens: one source's cross is made from
-    another's reading, and through the tokens an absent source would see itself.
+    another's reading, and through the tokens an absent source would see itself. `skip`, made of all of them too, does
+    not enter at all.
     """
 
     feature_index: Tensor
     head_index: Tensor
     channel_source: Tensor
+    residual_scale: Tensor
+    num_scaled: Tensor
 
     def __init__(self, config: ModelConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__(config)
@@ -66,7 +71,7 @@ class ObservationModel(Recurrence):
             raise TypeError(f"front is a {type(config.front).__name__}: ObservationModel needs an ObservationFront")
         self.front = front = config.front
         num_sources, size, widest = front.num_sources, config.hidden_size, max(front.source_dims)
-        num_features = 3 * widest + 2
+        num_features = 2 * widest + 2
         self.source_weight = nn.Parameter(torch.empty(num_sources, num_features, size))  # (N, F, D), 0 where padded
         self.source_bias = nn.Parameter(torch.empty(num_sources, 1, size))  # (N, 1, D)
         self.source_token = nn.Parameter(torch.empty(num_sources, 1, size))  # (N, 1, D): e_i
@@ -80,23 +85,26 @@ class ObservationModel(Recurrence):
         self.register_buffer("head_index", _head_index(front.source_dims), persistent=False)  # (2 C,)
         channel_source = torch.repeat_interleave(torch.tensor(front.source_dims))  # (C,): which source a channel is of
         self.register_buffer("channel_source", channel_source, persistent=False)
+        # What the skip leaves can be a hundredth of a deviation of the level: heads and changes are in its own unit.
+        self.register_buffer("residual_scale", torch.ones(front.num_channels))  # (C,), in training deviations
+        self.register_buffer("num_scaled", torch.zeros(front.num_channels))  # (C,): estimates that went into it
         self.init_weights(generator or torch.Generator().manual_seed(0))
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
         """
         nets, H_init, L_init   as in Recurrence.init_recurrence
-        source_weight          truncated normal, std 1/sqrt(3 C_i + 2); 0 where padded
+        source_weight          truncated normal, std 1/sqrt(2 C_i + 2); 0 where padded
         source_bias            0
         source_token, extra    truncated normal, std 1
         heads, cross, readout  0; q_halt's bias -5, log std's bias log 0.5
         """
         self.init_recurrence(generator)
         truncated_normal_(self.source_weight, 1.0, generator)
-        is_padded = (self.feature_index == 3 * self.front.num_channels + 2 * self.front.num_sources).view(
+        is_padded = (self.feature_index == 2 * self.front.num_channels + 2 * self.front.num_sources).view(
             self.front.num_sources, -1, 1
         )
-        fan_in = (~is_padded).sum(1, keepdim=True)  # (N, 1, 1): 3 C_i + 2
+        fan_in = (~is_padded).sum(1, keepdim=True)  # (N, 1, 1): 2 C_i + 2
         self.source_weight.mul_(fan_in.rsqrt()).masked_fill_(is_padded, 0.0)
         for token in (self.source_token, self.extra_tokens):
             truncated_normal_(token, 1.0, generator)
@@ -111,12 +119,23 @@ class ObservationModel(Recurrence):
         carry = self.refine(carry, self._tokens(observation))
         return carry.detach(), self._read(carry.z_H, observation.cross)
 
+    @torch.no_grad()
+    def note_residuals(self, mean_square_C: Tensor) -> None:
+        """What the skip left unexplained lately, mean squares in training variance, NaN where nothing was met."""
+        is_met = mean_square_C.isfinite()
+        rate = (1.0 / (self.num_scaled + 1.0)).clamp(min=SCALE_RATE)
+        square = torch.lerp(self.residual_scale.square(), torch.where(is_met, mean_square_C, 0.0), rate)
+        scale = square.sqrt().clamp(MIN_RESIDUAL_SCALE, 1.0)
+        self.residual_scale.copy_(torch.where(is_met, scale, self.residual_scale))
+        self.num_scaled += is_met
+
     def _tokens(self, observation: Observation) -> Tensor:
         """(B, S, D), for all sources in one batched product."""
         o, num_sources = observation, self.front.num_sources
         zero = o.values.new_zeros(o.values.shape[0], 1)  # what padding points at
         age = o.age_secs.log1p()
-        flat = torch.cat((o.values, o.deltas, o.skip, o.fresh.to(age.dtype), age, zero), dim=1)  # (B, 3 C + 2 N + 1)
+        deltas = o.deltas / self.residual_scale
+        flat = torch.cat((o.values, deltas, o.fresh.to(age.dtype), age, zero), dim=1)  # (B, 2 C + 2 N + 1)
         features_BNF = flat.index_select(1, self.feature_index).view(flat.shape[0], num_sources, -1)
         features_BNF = torch.where(o.present[:, :, None], features_BNF, 0.0).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
         evidence_NBD = torch.baddbmm(self.source_bias, features_BNF.transpose(0, 1), self.source_weight)
@@ -133,7 +152,7 @@ class ObservationModel(Recurrence):
         readout = F.linear(z_H_BSD[:, num_sources], self.readout_weight, self.readout_bias)  # (B, 2 + 2 A)
         value, q_halt, mean, log_std = torch.split(readout, [1, 1, num_actions, num_actions], dim=1)
         return Output(
-            prediction=prediction,
+            prediction=prediction * self.residual_scale,
             level=torch.addcmul(level, self.cross_weight, cross_BC),
             value=value.squeeze(1),
             q_halt=q_halt.squeeze(1),
@@ -143,15 +162,15 @@ class ObservationModel(Recurrence):
 
 
 def _feature_index(source_dims: Sequence[int]) -> Tensor:
-    """Where each source's padded features lie in cat(values, deltas, skip, fresh, age, zero): (N F,)."""
+    """Where each source's padded features lie in cat(values, deltas, fresh, age, zero): (N F,)."""
     num_sources, num_channels, widest = len(source_dims), sum(source_dims), max(source_dims)
-    zero = 3 * num_channels + 2 * num_sources
+    zero = 2 * num_channels + 2 * num_sources
     index, first = [], 0
     for source, size in enumerate(source_dims):
-        for part in range(3):
+        for part in range(2):
             start = part * num_channels + first
             index += [*range(start, start + size), *([zero] * (widest - size))]
-        index += [3 * num_channels + source, 3 * num_channels + num_sources + source]
+        index += [2 * num_channels + source, 2 * num_channels + num_sources + source]
         first += size
     return torch.tensor(index)
 

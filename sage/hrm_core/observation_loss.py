@@ -15,6 +15,7 @@ from torch import Tensor
 from sage.hrm_core.action import TanhGaussian, advantage_weights, lambda_returns, weighted_regression
 from sage.hrm_core.losses import halt_target
 from sage.hrm_core.observation import Observation, ObservationModel
+from sage.hrm_core.observation_targets import Targets, find_targets
 from sage.hrm_core.observation_window import ObservationWindow, by_tick, draw_hidden_sources, merge_carries, unroll
 from sage.hrm_core.recurrence import Carry, Output
 
@@ -61,17 +62,6 @@ class WindowErrors:
     skip: Tensor
     persistence: Tensor
     num_scored: Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Targets:
-    """What the learning ticks are held to; residual: values[t + 1] - values[t] - skip[t], 0 where not scored."""
-
-    residual: Tensor  # (T', B, C)
-    is_scored: Tensor  # (T', B, C)
-    level: Tensor  # (T', B, C): values - cross, 0 where not hidden
-    is_level: Tensor  # (T', B, C)
-    is_rewarded: Tensor  # (T', B): a reward came that answers this tick's action
 
 
 def window_loss(
@@ -153,9 +143,10 @@ class Lesson:
         )
         starts = self._carries[burn_in * num_segments :]  # of each learning segment, and the end
         observation = window.rows(burn_in, window.num_ticks, self._is_seen)
-        targets = _targets(model, window, burn_in, self._is_seen, self._is_hidden)
+        targets = find_targets(model, window, burn_in, self._is_seen, self._is_hidden)
         outputs = [model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)]
-        errors = [_prediction_error(output, targets, settings) for output in outputs]  # (T', B, C) each
+        scale = model.residual_scale
+        errors = [_prediction_error(output, targets, scale, settings) for output in outputs]  # (T', B, C) each
         prediction = _mean(torch.stack(errors), targets.is_scored)
         level = _level_loss(model, observation, targets, num_segments, settings)
         ahead = merge_carries(starts[num_segments::num_segments])
@@ -183,7 +174,7 @@ def window_errors(
     carries = list(unroll(model, window, window.present, num_ticks=window.num_ticks, num_segments=num_segments))
     last_segments = carries[(burn_in + 1) * num_segments - 1 : -1 : num_segments]
     _, output = model(merge_carries(last_segments), window.rows(burn_in, window.num_ticks, window.present))
-    targets = _targets(model, window, burn_in, window.present, torch.zeros_like(window.present))
+    targets = find_targets(model, window, burn_in, window.present, torch.zeros_like(window.present))
     skip = by_tick(window.skip, burn_in, window.num_ticks)
     errors = (targets.residual - gate * _per_tick(output.prediction, targets), targets.residual, targets.residual + skip)
     num_scored = targets.is_scored.sum((0, 2))  # (B,)
@@ -200,23 +191,7 @@ def _check(window: ObservationWindow, burn_in: int, num_segments: int) -> None:
         raise ValueError(f"num_segments is {num_segments}: give 1 or more")
 
 
-def _targets(model: ObservationModel, window: ObservationWindow, burn_in: int, is_seen: Tensor, is_hidden: Tensor) -> _Targets:
-    last, channel = window.num_ticks, model.channel_source
-    now, then = by_tick(window.values, burn_in, last), by_tick(window.values, burn_in + 1, last + 1)
-    arrives = by_tick(window.present & window.fresh, burn_in + 1, last + 1) & by_tick(is_seen, burn_in, last)  # (T', B, N)
-    is_level = by_tick(is_hidden & window.fresh, burn_in, last)[..., channel]
-    is_scored = arrives[..., channel]
-    residual = then - now - by_tick(window.skip, burn_in, last)
-    return _Targets(
-        residual=torch.where(is_scored, residual, 0.0),
-        is_scored=is_scored,
-        level=torch.where(is_level, now - by_tick(window.cross, burn_in, last), 0.0),
-        is_level=is_level,
-        is_rewarded=by_tick(window.reward, burn_in + 1, last + 1).isfinite(),
-    )
-
-
-def _per_tick(x: Tensor | None, targets: _Targets) -> Tensor:
+def _per_tick(x: Tensor | None, targets: Targets) -> Tensor:
     """Rows (T' B, ...) of an output as (T', B, ...)."""
     assert x is not None
     return x.view(*targets.residual.shape[:2], *x.shape[1:])
@@ -229,12 +204,12 @@ def _distance(estimate: Tensor, target: Tensor, settings: LossSettings) -> Tenso
     return 2.0 * F.huber_loss(estimate, target, delta=settings.huber_delta, reduction="none")
 
 
-def _prediction_error(output: Output, targets: _Targets, settings: LossSettings) -> Tensor:
-    return _distance(_per_tick(output.prediction, targets), targets.residual, settings)
+def _prediction_error(output: Output, targets: Targets, scale: Tensor, settings: LossSettings) -> Tensor:
+    return _distance(_per_tick(output.prediction, targets) / scale, targets.residual / scale, settings)
 
 
 def _level_loss(
-    model: ObservationModel, observation: Observation, targets: _Targets, num_segments: int, settings: LossSettings
+    model: ObservationModel, observation: Observation, targets: Targets, num_segments: int, settings: LossSettings
 ) -> Tensor:
     if not targets.is_level.any():  # sync: once a step of learning, and it saves a pass
         return torch.zeros_like(targets.level).sum()
@@ -252,7 +227,7 @@ def _halt_loss(
     observation: Observation,
     outputs: list[Output],
     errors: list[Tensor],
-    targets: _Targets,
+    targets: Targets,
     settings: LossSettings,
 ) -> Tensor:
     """Look one segment past each tick's last; rows without a new reading say nothing of halting."""
@@ -260,7 +235,7 @@ def _halt_loss(
         return torch.zeros_like(targets.residual).sum()
     with torch.no_grad():
         _, ahead = model(ends, observation)
-    errors = [*errors, _prediction_error(ahead, targets, settings)]
+    errors = [*errors, _prediction_error(ahead, targets, model.residual_scale, settings)]
     count = targets.is_scored.sum(-1)  # (T', B)
     means = torch.stack([torch.where(targets.is_scored, error.detach(), 0.0).sum(-1) / count.clamp(min=1) for error in errors])
     q_halt = torch.stack([_per_tick(output.q_halt, targets) for output in outputs])  # (K, T', B)

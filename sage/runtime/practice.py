@@ -15,6 +15,7 @@ import torch
 
 from sage.hrm_core.observation import ObservationModel
 from sage.hrm_core.observation_loss import Lesson
+from sage.hrm_core.observation_targets import residual_squares
 from sage.mailbox.clock import Clock
 from sage.memory.transitions import TransitionRing
 from sage.runtime.config import PracticeConfig
@@ -73,6 +74,7 @@ class Practice:
         window = self._ring.sample(self._batch_size, self._config.window_ticks, self._generator)
         if window is None:
             return False
+        self._model.note_residuals(residual_squares(self._model, window))
         self._lesson = Lesson(
             self._model,
             window,

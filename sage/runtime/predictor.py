@@ -1,5 +1,6 @@
 """What comes next of every source: last reading + linear skip + gate x model, scored before it is learned from.
 
+The linear skip is the channel's own past and, as far as it has paid, what the other witnesses did last.
 Readings arrive when their sources deliver; a prediction stands from the tick that made it until the next
 reading of its source. Errors are in the reading's own unit over its running variance, never in a learned
 space. Invariant: a reading is predicted, then scored, then learned from, once.
@@ -15,6 +16,7 @@ import numpy as np
 from sage.hrm_core.gate import OnlineGate
 from sage.hrm_core.linear_skip import LinearSkip
 from sage.hrm_core.scale import RunningScale
+from sage.hrm_core.wide_skip import WideSkip
 from sage.runtime.layout import Layout
 
 CLIP = 10.0  # standardised inputs beyond ten deviations say "far", not how far
@@ -56,11 +58,13 @@ class Predictor:
         self.layout = layout
         self._on_scored = on_scored
         self.skip_model = LinearSkip(size)
+        self.wide = WideSkip(layout.is_witness[layout.source_of_channel])
         self.scale = RunningScale(size)
         self.gate = OnlineGate(size)
         self.last = np.zeros(size)
         self.delta = np.zeros(size)
-        self.skip = np.zeros(size)  # predicted change by the linear part
+        self._own_skip = np.zeros(size)  # predicted change from the channel's own past
+        self.skip = np.zeros(size)  # predicted change by all of the linear part
         self.proposal = np.zeros(size)  # the model's correction, raw units, before the gate
         self.correction = np.zeros(size)  # the share of it that is believed
         self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
@@ -93,13 +97,21 @@ class Predictor:
             self._tell(fresh, values, captured_ns, self._on_scored)
         met = known > 0
         self.gate.update(channels[met], residual[met], self.proposal[channels[met]])
+        self.wide.learn(channels[met], (change - self._own_skip[channels])[met], change[met])
         self.skip_model.observe(channels, actual)
         self.delta[channels] = np.where(met, change, 0.0)
         self.last[channels] = actual
-        self.skip[channels] = self.skip_model.predict()[channels]
+        self._own_skip[channels] = self.skip_model.predict()[channels]
+        self._look_around()
         self.captured_ns = np.where(fresh, captured_ns, self.captured_ns)
         self.num_readings += fresh
         return scores
+
+    def _look_around(self) -> None:
+        """The linear part again: what others said since a source last spoke counts for its next reading too."""
+        level = np.where(self._has_changed, (self.last - self.scale.mean) / self.scale.std, 0.0)
+        self.wide.look(self.delta, level)
+        self.skip = self._own_skip + self.wide.predict()
 
     def propose(self, correction: np.ndarray) -> None:
         """The model's correction (C,), standardised by the frozen scale, stands until the next one."""
@@ -168,7 +180,12 @@ class Predictor:
 
     def state(self) -> dict[str, np.ndarray]:
         """What a snapshot keeps: what was learned, not what was last seen."""
-        parts = {"skip": self.skip_model.state(), "scale": self.scale.state(), "gate": self.gate.state()}
+        parts = {
+            "skip": self.skip_model.state(),
+            "wide": self.wide.state(),
+            "scale": self.scale.state(),
+            "gate": self.gate.state(),
+        }
         flat = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         return flat | {
             "frozen_mean": self.frozen_mean,
@@ -179,7 +196,8 @@ class Predictor:
         }
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        for part, target in (("skip", self.skip_model), ("scale", self.scale), ("gate", self.gate)):
+        learners = (("skip", self.skip_model), ("wide", self.wide), ("scale", self.scale), ("gate", self.gate))
+        for part, target in learners:
             prefix = f"{part}."
             target.load_state({name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)})
         self.frozen_mean, self.frozen_std = state["frozen_mean"].copy(), state["frozen_std"].copy()

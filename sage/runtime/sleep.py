@@ -22,6 +22,7 @@ import torch
 from sage.hrm_core.checkpoint import save_model
 from sage.hrm_core.observation import ObservationModel
 from sage.hrm_core.observation_loss import window_errors, window_loss
+from sage.hrm_core.observation_targets import residual_squares
 from sage.memory.window import Window
 from sage.memory.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig
@@ -208,6 +209,7 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
     generator = torch.Generator().manual_seed(plan.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate_share(step, plan.num_steps))
+    model.note_residuals(residual_squares(model, replay))
     model.train()
     num_steps = 0
     for _ in range(plan.num_steps):

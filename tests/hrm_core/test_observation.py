@@ -69,16 +69,35 @@ def test_a_model_without_actions_has_no_action_heads() -> None:
 
 def test_tokens_are_their_equation_source_by_source(build_model: Build) -> None:
     model, o = build_model(), observe(present=without(1))
+    model.note_residuals(torch.linspace(0.1, 0.9, 6))
     tokens = model._tokens(o)
     for source, (first, last) in enumerate(SPANS):
-        features = torch.zeros(4, 11)  # three parts padded to the widest source's 3 channels, fresh, age
-        for part, values in enumerate((o.values, o.deltas, o.skip)):
+        features = torch.zeros(4, 8)  # two parts padded to the widest source's 3 channels, fresh, age
+        for part, values in enumerate((o.values, o.deltas / model.residual_scale)):
             features[:, 3 * part : 3 * part + last - first] = values[:, first:last]
-        features[:, 9], features[:, 10] = o.fresh[:, source].float(), (1 + o.age_secs[:, source]).log()
+        features[:, 6], features[:, 7] = o.fresh[:, source].float(), (1 + o.age_secs[:, source]).log()
         evidence = features @ model.source_weight[source] + model.source_bias[source]
         expected = model.source_token[source] + (o.weight[:, source, None] * evidence if source != 1 else 0.0)
         torch.testing.assert_close(tokens[:, source], expected.expand(4, -1), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tokens[0, 3:], model.extra_tokens[:, 0])
+
+
+def test_the_skip_says_nothing_to_the_model(build_model: Build) -> None:
+    """It is made of every source's readings, masked ones too."""
+    model, o = build_model(speaks=True), observe()
+    _, said = model(model.initial_carry(4), o)
+    _, same = model(model.initial_carry(4), dataclasses.replace(o, skip=torch.full_like(o.skip, torch.nan)))
+    assert torch.equal(said.prediction, same.prediction)
+    assert torch.equal(said.level, same.level)
+
+
+def test_predictions_are_in_units_of_what_the_skip_left(build_model: Build) -> None:
+    model, o = build_model(speaks=True), dataclasses.replace(observe(), deltas=torch.zeros(4, 6))
+    _, before = model(model.initial_carry(4), o)
+    model.note_residuals(torch.tensor([0.04, *[torch.nan] * 5]))
+    _, after = model(model.initial_carry(4), o)
+    torch.testing.assert_close(model.residual_scale, torch.tensor([0.2, 1.0, 1.0, 1.0, 1.0, 1.0]))
+    torch.testing.assert_close(after.prediction, before.prediction * model.residual_scale)
 
 
 def test_each_channel_reads_its_own_head(build_model: Build) -> None:
@@ -114,7 +133,7 @@ def test_nothing_changes_when_an_absent_source_says_something_else(build_model: 
 def test_no_gradient_leads_from_an_absent_source_to_any_output(build_model: Build, source: int) -> None:
     model = build_model(speaks=True, gradient="full")
     o = observe(present=without(source))
-    inputs = [getattr(o, name).requires_grad_() for name in ("values", "deltas", "skip")]
+    inputs = [getattr(o, name).requires_grad_() for name in ("values", "deltas")]
     _, output = model(model.initial_carry(4), o)
     total = sum(getattr(output, name).sum() for name in ("prediction", "level", "value", "action_mean"))
     for gradient in torch.autograd.grad(total, inputs):
