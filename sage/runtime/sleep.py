@@ -271,7 +271,7 @@ def read_report(path: Path) -> SleepReport:
     """report.json as a SleepReport; null is NaN again."""
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
-        raise ValueError(f"{path}: no report")
+        raise TypeError(f"{path}: no report")
     fields: dict[str, Any] = {name: NAN if value is None else value for name, value in found.items()}
     fields["outcome"] = SleepOutcome(fields["outcome"])
     return SleepReport(**fields)
