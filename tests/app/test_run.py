@@ -19,6 +19,7 @@ from sage.app import mind_keeper
 from sage.app import run as run_module
 from sage.app.cli import invoke
 from sage.app.live import LiveView
+from sage.app.state_dir import STORE_NAME
 from sage.app.store import MetricsStore
 from sage.runtime.loop import Loop
 
@@ -191,6 +192,22 @@ def test_fast_twice_is_the_same_life(recordings: Path, tmp_path: Path, monkeypat
         assert [session.num_ticks for session in store.sessions()] == [200, 200]
         assert store.first_difference(one, other) is None
     assert not (tmp_path / "state" / "mind").exists()
+
+
+def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "sensors:\n  - {kind: clock}\n"
+        f"  - {{kind: host, name: heat, read: [temperature], sysfs_root: {tmp_path}, optional: true, enabled: true}}\n"
+    )
+    assert invoke(["run", str(config), "--ticks", "3", "--no-live", "--json", "--state-dir", str(tmp_path / "state")]) == 0
+    assert json.loads(capsys.readouterr().out)["num_events"]["left out"] == 1
+    with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
+        (event,) = [event for event in store.events(store.session().id) if event.kind == "left out"]
+    assert event.source == "heat"
+    assert "tells no temperature" in event.message
 
 
 # --- as a process ---------------------------------------------------------------------------------------------------
