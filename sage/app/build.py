@@ -91,8 +91,7 @@ def build_run(
     """
     _check_sizes(config)
     is_manual = isinstance(clock, ManualClock)
-    if is_manual:
-        config = config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
+    config = _inline(config) if is_manual else config
     recall = recall_store(config.memory.num_recall)
     context = SensorContext(clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall)
     hub = Hub(clock)
@@ -113,11 +112,19 @@ def build_run(
         device=choose_device(),
         on_scored=on_scored,
     )
+    loop = _build_loop(config, world)
+    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
+
+
+def _build_loop(config: SageConfig, world: World) -> Loop:
     try:
-        loop = Loop(config, world)
+        return Loop(config, world)
     except ValueError as error:  # sizes that do not go together, each good by itself
         raise UserError(f"{config.name}: {error}") from error
-    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
+
+
+def _inline(config: SageConfig) -> SageConfig:
+    return config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
 
 
 def _check_sizes(config: SageConfig) -> None:
