@@ -61,6 +61,11 @@ class CoefficientFilter:
         if not isinstance(channels, slice):  # a slice was updated in place
             self._weights[..., channels], self._covariance[..., channels], self._noise[:, channels] = weights, covariance, noise
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """weights, covariance, noise, keep, leak: what a compiled step works on, in place."""
+        return self._weights, self._covariance, self._noise, self._keep, self._leak
+
     def state(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}
 

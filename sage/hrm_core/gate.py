@@ -13,7 +13,11 @@ Invariant: 0 <= share <= 1; 0 before `MIN_READINGS` and for a proposal of exactl
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from sage.hrm_core.compiled import has_compiler
 
 MIN_READINGS = 16
 TINY = 1e-300
@@ -29,6 +33,7 @@ class OnlineGate:
     forgetting: of the evidence, a reading; 0.9998 remembers about 5,000.  recent_forgetting: of the last few.
     prior_readings: how many usual readings the long evidence is worth beside the recent.
     confidence: z above.  min_gain: the share of squared error below which a gain is left alone.
+    is_compiled: None takes what this machine has.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class OnlineGate:
         prior_readings: float = 10.0,
         confidence: float = 2.0,
         min_gain: float = 0.01,
+        is_compiled: bool | None = None,
     ) -> None:
         if num_channels < 1:
             raise ValueError(f"num_channels is {num_channels}: give 1 or more")
@@ -50,20 +56,33 @@ class OnlineGate:
         self._prior_readings, self._z_squared, self._min_gain = prior_readings, confidence**2, min_gain
         self._sums = np.zeros((6, num_channels))
         self._recent = np.zeros((2, num_channels))
+        self._rules = np.array([forgetting, recent_forgetting, prior_readings, confidence**2, min_gain])
+        self._channels = np.arange(num_channels)
+        self._kernel: Any = _kernel(num_channels) if (has_compiler() if is_compiled is None else is_compiled) else None
 
     @property
     def values(self) -> np.ndarray:
         """(C,) the share believed of a proposal of usual size."""
+        if self._kernel is not None:
+            return self.weigh(np.zeros(len(self._channels)))
         believed: np.ndarray = self._share(slice(None), 0.0) * self._confidence(slice(None))
         return believed
 
     def weigh(self, proposal: np.ndarray, channels: Index = slice(None)) -> np.ndarray:
         """(k,) the share believed of this `proposal` (k,) for `channels`: less than `values` where it goes far."""
-        believed: np.ndarray = self._share(channels, proposal * proposal) * self._confidence(channels)
+        believed: np.ndarray
+        if self._kernel is not None:
+            believed = self._kernel.weigh(self._sums, self._recent, self._rules, self._channels[channels], _floats(proposal))
+        else:
+            believed = self._share(channels, proposal * proposal) * self._confidence(channels)
         return believed
 
     def update(self, channels: Index, residual: np.ndarray, proposal: np.ndarray) -> None:
         """Learn from what came: `residual` (k,) was there to explain, `proposal` (k,) was proposed before it came."""
+        if self._kernel is not None:
+            own = self._channels[channels]
+            self._kernel.update(self._sums, self._recent, self._rules, own, _floats(residual), _floats(proposal))
+            return
         squared = proposal * proposal
         paid = residual * proposal
         missed = residual - self._share(channels, squared) * proposal
@@ -97,6 +116,11 @@ class OnlineGate:
         signal = np.where((count >= MIN_READINGS) & (paid > 0), paid * paid, 0.0)
         return np.where(signal > doubt, 1.0 - np.minimum(doubt, signal) / np.maximum(signal, TINY), 0.0)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """sums, recent, rules: what a compiled step works on, in place."""
+        return self._sums, self._recent, self._rules
+
     def state(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}
 
@@ -108,3 +132,19 @@ class OnlineGate:
                     f"{name} has shape {np.shape(state[name])}, this gate {target.shape}: load a state of as many channels"
                 )
             target[:] = state[name]
+
+
+def _kernel(num_channels: int) -> Any:
+    """The compiled module, compiled here (or read from the disk) and not in the first tick."""
+    from sage.hrm_core import gate_kernel
+
+    sums, recent, rules, nothing = np.zeros((6, num_channels)), np.zeros((2, num_channels)), np.zeros(5), np.zeros(0)
+    none = np.zeros(0, dtype=np.intp)
+    gate_kernel.weigh(sums, recent, rules, none, nothing)
+    gate_kernel.update(sums, recent, rules, none, nothing, nothing)
+    return gate_kernel
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    """As the kernel was compiled for: one layout, one type."""
+    return np.ascontiguousarray(values, dtype=np.float64)

@@ -8,9 +8,13 @@ without evidence or that never moved.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from sage.hrm_core.coefficient_filter import CoefficientFilter
+from sage.hrm_core.compiled import has_compiler
 from sage.hrm_core.gate import OnlineGate
 
 DRIFTS = (0.0002, 0.01)  # a share of the coefficients' prior leaks back each reading: memories of 5,000 and 100
@@ -48,16 +52,17 @@ class LinearSkip:
     """Online linear prediction for C channels that deliver when they like. Float64, no loop over channels.
 
     order: readings that the autoregression sees, as order - 1 deltas and the level above the running mean.
+    is_compiled: None takes what this machine has.
     """
 
-    def __init__(self, num_channels: int, *, order: int = 8) -> None:
+    def __init__(self, num_channels: int, *, order: int = 8, is_compiled: bool | None = None) -> None:
         if num_channels < 1:
             raise ValueError(f"num_channels is {num_channels}: give 1 or more")
         if order < 2:
             raise ValueError(f"order is {order}: give 2 readings or more")
         num_experts = 1 + len(DRIFTS) + len(MEAN_RATES)
         self._filter = CoefficientFilter(num_channels, np.array([DELTA_PRIOR] * (order - 1) + [LEVEL_PRIOR]), DRIFTS)
-        self._gate = OnlineGate(num_channels)
+        self._gate = OnlineGate(num_channels, is_compiled=is_compiled)
         self._count, self._last, self._mean = (np.zeros(num_channels) for _ in range(3))
         self._means = np.zeros((len(MEAN_RATES), num_channels))
         self._deltas = np.zeros((order - 1, num_channels))  # newest first
@@ -68,6 +73,7 @@ class LinearSkip:
         self._loss_scale = np.ones(num_channels)  # running loss of the mixture
         self._scale, self._inverse = np.zeros(num_channels), np.zeros(num_channels)  # the usual delta in force, and 1 over it
         self._losses = np.zeros((num_experts, num_channels))
+        self._kernel = self._compile() if (has_compiler() if is_compiled is None else is_compiled) else None
 
     def observe(self, channels: np.ndarray, values: np.ndarray) -> None:
         """A new reading of `channels` (k,) int, each at most once: score, learn, look ahead. Not-finite values are left out."""
@@ -77,12 +83,26 @@ class LinearSkip:
             channels, values = channels[is_usable], values[is_usable]
         if len(channels) == 0:
             return
+        if self._kernel is not None:
+            self._kernel(np.ascontiguousarray(channels, dtype=np.intp), np.ascontiguousarray(values))
+            return
         own = _as_slice(channels)
         self._start(own, values)
         delta = values - self._last[own]
         self._learn(own, delta)
         self._remember(own, values, delta)
         self._look_ahead(own)
+
+    def _compile(self) -> Callable[[np.ndarray, np.ndarray], None]:
+        """All of `observe` in one call on the same arrays, compiled here (or read from the disk), not in the first tick."""
+        from sage.hrm_core import skip_kernel
+
+        rules = np.array([float(globals()[name]) for name in skip_kernel.RULES])
+        kept = ("count", "last", "mean", "means", "deltas", "energy", "mass", "regressors", "experts", "mixture")
+        arrays = [getattr(self, f"_{name}") for name in (*kept, "losses", "loss_scale", "scale", "inverse", "change")]
+        kernel = partial(_call, skip_kernel.observe, (rules, MEAN_RATES, *arrays, *self._filter.arrays, *self._gate.arrays))
+        kernel(np.zeros(0, dtype=np.intp), np.zeros(0))
+        return kernel
 
     def predict(self) -> np.ndarray:
         """(C,) the next reading minus the last, of every channel, in its own unit."""
@@ -160,6 +180,10 @@ class LinearSkip:
             target[:] = state[name]
         self._filter.load_state({name: state[f"filter.{name}"] for name in self._filter.state()})
         self._gate.load_state({name: state[f"gate.{name}"] for name in self._gate.state()})
+
+
+def _call(kernel: Callable[..., None], arrays: tuple[np.ndarray, ...], channels: np.ndarray, values: np.ndarray) -> None:
+    kernel(channels, values, *arrays)
 
 
 def _as_slice(channels: np.ndarray) -> Index:
