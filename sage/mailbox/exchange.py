@@ -49,9 +49,7 @@ class Exchange:
             return self._pool.tensor(loan.slot)
 
     def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
-        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            raise ValueError(f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1")
-        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+        self.raise_unless_shares(trust, quality)
         with self.lock:
             slot = loan.slot
             self._raise_if_ended(loan)
@@ -62,12 +60,7 @@ class Exchange:
             if self.is_closed:
                 self.lots.retire(slot)
                 self.raise_if_closed()
-            slot.stamp_ns, slot.sequence, slot.trust, slot.quality = stamp_ns, sequence, trust, quality
-            slot.pushed_ns = now_ns = self._now_ns()
-            slot.deadline_ns = None if ttl_ns is None else now_ns + ttl_ns
-            slot.handle = None
-            slot.checksum = self._pool.checksum(slot) if self._debug else None
-            self._enqueue(slot)
+            self._enqueue(slot, stamp_ns, sequence, trust, quality, ttl_ns)
             return True
 
     def discard(self, loan: Loan) -> None:
@@ -124,6 +117,23 @@ class Exchange:
         slot.handle = weakref.ref(loan)
         return loan
 
+    def post(
+        self,
+        slot: Slot,
+        spec: TensorSpec,
+        array: np.ndarray,
+        producer: int,
+        stamp_ns: int,
+        sequence: int,
+        trust: float,
+        quality: float,
+    ) -> None:
+        """Write a small array into a slot that was just acquired, and publish it."""
+        slot.spec, slot.producer, slot.thread = spec, producer, threading.get_ident()
+        self._ledger[producer].held += 1
+        self._pool.fill(slot, array)
+        self._enqueue(slot, stamp_ns, sequence, trust, quality, None)
+
     def statistics(self, *, policy: str) -> FocusStatistics:
         self.lots.sweep()
         slots = self._pool.slots
@@ -139,7 +149,13 @@ class Exchange:
             push_to_pop=self._push_to_pop.percentiles(), borrow=self._borrow.percentiles(),
         )  # fmt: skip
 
-    def _enqueue(self, slot: Slot) -> None:
+    def _enqueue(self, slot: Slot, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> None:
+        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+        slot.stamp_ns, slot.sequence, slot.trust, slot.quality = stamp_ns, sequence, trust, quality
+        slot.pushed_ns = now_ns = self._now_ns()
+        slot.deadline_ns = None if ttl_ns is None else now_ns + ttl_ns
+        slot.handle = None
+        slot.checksum = self._pool.checksum(slot) if self._debug else None
         slot.state = PUBLISHED
         self._num_published += 1
         slot.order = self._num_published
@@ -180,6 +196,10 @@ class Exchange:
     def wake_writers(self) -> None:
         if self.room.is_watched:
             self.room.notify()
+
+    def raise_unless_shares(self, trust: float, quality: float) -> None:
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            raise ValueError(f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1")
 
     def raise_if_closed(self) -> None:
         if self.is_closed:

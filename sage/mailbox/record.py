@@ -57,6 +57,7 @@ SUMMARY_LENGTH = 92 + 2 * PROJECTION_SIZE - HEADER_BYTES
 
 _HEADER_STRUCT = struct.Struct("<QIIqIIIIff16x")
 _SUMMARY_STRUCT = struct.Struct("<QIIqIIIIff16x6fI64s")
+_FOCUS_WORD, _FOCUS_OFFSET = struct.Struct("<Q"), 32
 
 
 def _layout(fields: list[tuple[str, Any, int]], record_bytes: int) -> np.dtype:
@@ -92,8 +93,8 @@ def summarize(
     slot: int = 0,
     generation: int = 0,
     flags: int = 0,
-) -> None:
-    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values.
+) -> int:
+    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values; its flags.
 
     Above MAX_SAMPLE elements it looks at that many, the same ones each time for one size. The projection is
     linear with a fixed sign matrix, scaled so that its norm is about the root mean square of the values:
@@ -103,10 +104,17 @@ def summarize(
     if size > MAX_SAMPLE:
         flags |= SUBSAMPLED
     mean, std, low, high, projection, seen = _describe(sample)
+    flags |= seen
     _SUMMARY_STRUCT.pack_into(
         out_record.data, 0, sequence, producer, KIND_SUMMARY, stamp_ns, SUMMARY_LENGTH, 0, slot, generation, trust, quality,
-        mean, std, low, high, confidence, noise_std, flags | seen, projection,
+        mean, std, low, high, confidence, noise_std, flags, projection,
     )  # fmt: skip
+    return flags
+
+
+def point_to(out_record: np.ndarray, word: int) -> None:
+    """Say in `out_record` (shape () or (1,)) where the tensor is: slot and generation as one 64-bit `word`."""
+    _FOCUS_WORD.pack_into(out_record.data, _FOCUS_OFFSET, word)
 
 
 def pack_message(
@@ -143,7 +151,7 @@ def unpack_message(record: np.ndarray | np.void) -> Any:
 def _sample(array: np.ndarray) -> np.ndarray:
     """(m,) float64, m <= MAX_SAMPLE."""
     if array.size <= MAX_SAMPLE:
-        return array.astype(np.float64).reshape(-1)
+        return array.astype(np.float64).ravel()
     if array.flags.c_contiguous:
         return array.take(_sample_index(array.size)).astype(np.float64)
     # take would copy the whole of a strided array first

@@ -75,6 +75,11 @@ class Slot:
         self.handle: weakref.ref[Any] | None = None
         self.view: weakref.ref[Any] | None = None
 
+    @property
+    def word(self) -> int:
+        """Slot and generation as a record's header has them: one 64-bit word."""
+        return self.index | self.generation << 32
+
     def is_viewed(self) -> bool:
         return self.view is not None and self.view() is not None
 
@@ -107,6 +112,7 @@ class SlotPool:
     def __init__(self, *, num_slots: int, slot_bytes: int, backend: Backend) -> None:
         stride = -(-max(slot_bytes, 1) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self._memory = backend.allocate(num_slots * stride)
+        self._bytes, self._stride = self._memory.data, stride
         address = self._memory.ctypes.data
         self.slots = [Slot(index, address + index * stride) for index in range(num_slots)]
         # an ndarray subclass would not do: numpy lets slices skip it and keep only its base alive
@@ -124,6 +130,11 @@ class SlotPool:
             view.memory = self._memory
             slot.view = weakref.ref(view)
         return view
+
+    def fill(self, slot: Slot, array: np.ndarray) -> None:
+        """Copy the bytes of a small array in, without a view that would have to be watched."""
+        start = slot.index * self._stride
+        self._bytes[start : start + array.nbytes] = array.tobytes()
 
     def array(self, slot: Slot, *, is_read_only: bool = False) -> np.ndarray:
         """The slot's tensor as an array on its memory."""

@@ -58,6 +58,7 @@ class Fusion:
         self.cross = CrossPredictor(layout.offsets, layout.is_witness)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
+        self._offsets: list[int] = layout.offsets.tolist()
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
     def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
@@ -115,15 +116,17 @@ class Fusion:
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
         met = np.zeros(len(chosen), dtype=bool)
-        offsets = self.layout.offsets
+        offsets = self._offsets
         for source, lease in gathered.leases.items():
             if chosen[source]:
-                values = self.layout.maps[source](lease.array)
-                if np.isfinite(values).all():
-                    self._values[offsets[source] : offsets[source + 1]] = values
-                    met[source] = True
-                else:
-                    self.num_invalid[source] += 1
+                self._values[offsets[source] : offsets[source + 1]] = self.layout.maps[source](lease.array)
+                met[source] = True
+        is_finite = np.isfinite(self._values)
+        if not is_finite.all():
+            is_invalid = self.layout.per_source(~is_finite) > 0
+            self.num_invalid += is_invalid
+            self._values[~is_finite] = 0.0  # of a source that was not met: nobody reads it
+            met &= ~is_invalid
         return met
 
     def _refreeze(self, tick: int) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sage.mailbox.clock import Clock
-from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, summarize
+from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, point_to, summarize
 from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 from sage.sensors.ledger import Ledger, Verdict
 
@@ -104,29 +104,39 @@ class Delivery:
 
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
-        self._summarize(array, reading, sequence)
-        if not self._is_finite(array):
+        flags = self._summarize(array, reading, sequence)
+        if not self._is_finite(array, flags):
             raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
         ledger, record = self._ledger, self._record
-        loan, self._loan = self._loan, None
-        if self._scratch is not None:
-            loan = self._borrow()
-            if loan is not None:
-                loan.array[...] = array
-        if loan is None:
+        word = self._copied(array, reading, sequence) if self._scratch is not None else self._handed_over(reading, sequence)
+        if word is None:
             record["flags"] |= DEMOTED
             ledger.num_dropped += 1
         else:
-            record["focus_slot"] = loan.slot.index
-            record["focus_generation"] = loan.generation
-            if not loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality):
-                ledger.num_dropped += 1
+            point_to(record, word)
         self._outlet.peripheral.push(record)
         ledger.count_passed(reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence))
 
-    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
-        """Before the loan is published: then the tensor is no longer ours to look at."""
-        summarize(
+    def _copied(self, array: np.ndarray, reading: Reading, sequence: int) -> int | None:
+        """Where a small reading went; None when no slot was free."""
+        outlet, trust = self._outlet, self._ledger.trust
+        return outlet.focus.post(
+            array, stamp_ns=reading.captured_ns, sequence=sequence, producer=outlet.producer, trust=trust, quality=reading.quality
+        )
+
+    def _handed_over(self, reading: Reading, sequence: int) -> int | None:
+        """Where a large reading is; None when it never had a slot. One whose slot was taken back is counted as dropped."""
+        loan, self._loan = self._loan, None
+        if loan is None:
+            return None
+        word, ledger = loan.slot.word, self._ledger
+        if not loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality):
+            ledger.num_dropped += 1
+        return word
+
+    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int) -> int:
+        """Its flags. Before the tensor is published: then it is no longer ours to look at."""
+        return summarize(
             self._record,
             array,
             producer=self._outlet.producer,
@@ -138,10 +148,10 @@ class Delivery:
             noise_std=reading.noise_std,
         )
 
-    def _is_finite(self, array: np.ndarray) -> bool:
+    def _is_finite(self, array: np.ndarray, flags: int) -> bool:
         """The summary has looked at the whole of a small reading, and at places in a large one."""
         if self._dtype.kind != "f":
             return True
-        if int(self._record["flags"]) & NOT_FINITE:
+        if flags & NOT_FINITE:
             return False
         return array.size <= MAX_SAMPLE or bool(np.isfinite(array).all())

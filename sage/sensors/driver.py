@@ -90,9 +90,8 @@ class SensorDriver:
         self._outlet = Outlet(peripheral=peripheral, focus=focus, producer=producer)
         self._max_per_poll = max_per_poll
         self.is_inline = _is_inline(self._spec, mode or config.driver)
-        max_age_ns, hang_ns = round(config.max_age_secs * 1e9), round(config.hang_secs * 1e9)
-        self._ledger = Ledger(self._spec, max_age_ns=max_age_ns, stale_ns=hang_ns)
-        self._hang_ns = hang_ns
+        self._max_age_ns, self._hang_ns = round(config.max_age_secs * 1e9), round(config.hang_secs * 1e9)
+        self._ledger = Ledger(self._spec, max_age_ns=self._max_age_ns, stale_ns=self._hang_ns)
         self._backoff = Backoff(first_secs=config.backoff_secs, max_secs=config.max_backoff_secs)
         self._engine: Engine | None = None
         self._ending: list[SensorWorker] = []
@@ -176,8 +175,8 @@ class SensorDriver:
         lease = self._focus.try_receive(newest=True)
         if lease is None:
             return None
-        limit_ns = round(self._config.max_age_secs * 1e9) if max_age_ns is None else max_age_ns
-        if self._clock.now_ns() - lease.meta.stamp_ns <= limit_ns:
+        limit_ns = self._max_age_ns if max_age_ns is None else max_age_ns
+        if self._clock.now_ns() - lease.slot.stamp_ns <= limit_ns:
             return lease
         lease.release()
         return None
