@@ -130,14 +130,22 @@ class FocusMailbox:
             return loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality, ttl_ns=ttl_ns)
 
     def post(
-        self, array: np.ndarray, *, stamp_ns: int, sequence: int, producer: int = 0, trust: float = 1.0, quality: float = 1.0
+        self,
+        array: np.ndarray,
+        dtype: str,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
     ) -> int | None:
-        """Loan, write and publish an array of few bytes under one lock, by a dtype that numpy has; the slot's `word`, or None.
+        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has, under one lock; the slot's `word`, or None.
 
         The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
         """
         self._exchange.raise_unless_shares(trust, quality)
-        spec = self._spec(array.shape, array.dtype.name)
+        spec = self._spec(array.shape, dtype)
         with self._exchange.lock:
             self._exchange.raise_if_closed()
             slot = self._lots.acquire(producer, trust)

@@ -9,10 +9,12 @@ All N sources in one vectorised step. Invariant: a source without evidence keeps
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from sage.hrm_core.compiled import has_compiler
 from sage.runtime.config import TrustConfig
 
 CHI2_ROOT_MEAN, CHI2_ROOT_STD = 7 / 9, (2 / 9) ** 0.5  # of the cube root of chi-square with one degree of freedom
@@ -42,11 +44,20 @@ class Evidence:
     self_error_sq: np.ndarray
     is_repeat: np.ndarray
 
+    @classmethod
+    def nothing(cls, num_sources: int) -> Evidence:
+        """Of a tick in which nobody spoke."""
+        nobody, unknown = np.zeros(num_sources, dtype=bool), np.full(num_sources, np.nan)
+        return cls(fresh=nobody, innovation_sq=unknown, level_sq=unknown, self_error_sq=unknown, is_repeat=nobody)
+
 
 class TrustEstimator:
-    """Reliability of N sources. `trust` is a lower confidence bound in 0..1; it takes effect next tick."""
+    """Reliability of N sources. `trust` is a lower confidence bound in 0..1; it takes effect next tick.
 
-    def __init__(self, num_sources: int, config: TrustConfig) -> None:
+    is_compiled: None takes what this machine has.
+    """
+
+    def __init__(self, num_sources: int, config: TrustConfig, *, is_compiled: bool | None = None) -> None:
         self._config = config
         n = num_sources
         self.alpha = np.full(n, config.prior_inlier)
@@ -65,9 +76,19 @@ class TrustEstimator:
         self._longest_run = np.zeros(n)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self.is_stuck = np.zeros(n, dtype=bool)
+        self._rules = np.array(
+            [config.forgetting, config.prior_inlier, config.prior_outlier, config.prior_scale, config.outlier_ratio]
+        )
+        self._kernel = _kernel() if (has_compiler() if is_compiled is None else is_compiled) else None
+        if self._kernel is not None:  # compiled here (or read from the disk), not in the first tick
+            self.update(Evidence.nothing(n))
 
     def update(self, evidence: Evidence) -> None:
         """One tick's evidence for all sources; sources without a fresh reading are left alone."""
+        if self._kernel is not None:
+            given = (np.ascontiguousarray(getattr(evidence, name)) for name in Evidence.__slots__)
+            self._kernel(*given, self._rules, *(getattr(self, name) for name in _UPDATED))
+            return
         self._judge_news(evidence)
         rho = self._judge_innovation(evidence)
         rho = np.where(self.is_stuck, 0.0, rho)
@@ -178,6 +199,31 @@ class TrustEstimator:
 
 
 _STATE = ("alpha", "beta", "scale_a", "scale_b", "_moments", "_num_judged", "_repeats", "_longest_run", "_self_moments")
+_UPDATED = (
+    "alpha",
+    "beta",
+    "scale_a",
+    "scale_b",
+    "_moments",
+    "responsibility",
+    "_is_explained",
+    "nis",
+    "_self_moments",
+    "_self_window",
+    "_num_fresh",
+    "_num_judged",
+    "_run",
+    "_longest_run",
+    "_repeats",
+    "is_stuck",
+)
+
+
+def _kernel() -> Callable[..., None]:
+    from sage.runtime import trust_kernel
+
+    update: Callable[..., None] = trust_kernel.update
+    return update
 
 
 def _chi2_low(dof: np.ndarray) -> np.ndarray:

@@ -121,7 +121,13 @@ class Delivery:
         """Where a small reading went; None when no slot was free."""
         outlet, trust = self._outlet, self._ledger.trust
         return outlet.focus.post(
-            array, stamp_ns=reading.captured_ns, sequence=sequence, producer=outlet.producer, trust=trust, quality=reading.quality
+            array,
+            self._spec.tensor.dtype,
+            stamp_ns=reading.captured_ns,
+            sequence=sequence,
+            producer=outlet.producer,
+            trust=trust,
+            quality=reading.quality,
         )
 
     def _handed_over(self, reading: Reading, sequence: int) -> int | None:
