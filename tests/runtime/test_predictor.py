@@ -48,15 +48,15 @@ def test_a_reading_is_predicted_then_scored_then_learned_from(layout: Layout, si
     assert len(told) == 2 * 39, "the first reading of a source was predicted by nobody"
 
 
-def test_a_prediction_stands_until_its_own_source_speaks(layout: Layout, size: int):
+def test_what_another_source_says_scores_and_teaches_this_one_nothing(layout: Layout, size: int):
     predictor = Predictor(layout)
     values = stream(60, size)
     for tick in range(40):
         met(predictor, values[tick], tick)
     own = layout.source_of_channel == 1
-    stood, weights = predictor.prediction[own].copy(), predictor.skip_model.state()
+    last, weights = predictor.last[own].copy(), predictor.skip_model.state()
     scores = met(predictor, values[40], 40, np.array([True, False]))
-    assert np.array_equal(predictor.prediction[own], stood)
+    assert np.array_equal(predictor.last[own], last)
     assert np.isnan(scores.error[1])
     assert predictor.num_readings.tolist() == [41, 40]
     assert weights.keys() == predictor.skip_model.state().keys()
