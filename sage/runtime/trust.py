@@ -24,7 +24,7 @@ MIN_MOVES = 8.0  # what never moved may be idle
 REPEAT_ODDS = 1e-3  # a run of exact repeats less likely than this is evidence of "stuck"
 NOISE_FORGETTING = 0.995
 NOISE_WARMUP = 48
-MIN_EXPLAINED = 0.3  # share of a source's variance that the others must explain before they can testify against it
+MIN_EXPLAINED = 0.5  # share of a source's variance that the others must explain before they can testify against it
 MIN_NOISE_RATE = 0.02  # a changed world must be believed in the end: distrusted readings still teach a little
 
 
