@@ -8,13 +8,14 @@ Invariant: the same as `gate` to rounding. rules: forgetting, recent forgetting,
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sage.hrm_core.compiled import kernel
 
 MIN_READINGS = 16
 TINY = 1e-300
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def share(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channel: int, squared: float) -> float:
     """The regression coefficient, recent evidence upon a prior of a few usual readings."""
     proposed = sums[1, channel]
@@ -24,7 +25,7 @@ def share(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channel: int,
     return min(max((recent[1, channel] + usual * long_share) / reached, 0.0), 1.0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def confidence(sums: np.ndarray, rules: np.ndarray, channel: int) -> float:
     """1 - z^2/t^2 - min_gain/R^2, not below 0."""
     count, proposed, paid = sums[0, channel], sums[1, channel], sums[2, channel]
@@ -36,7 +37,7 @@ def confidence(sums: np.ndarray, rules: np.ndarray, channel: int) -> float:
     return 1.0 - doubt / max(signal, TINY) if signal > doubt else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def learn(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channel: int, residual: float, proposal: float) -> None:
     squared, paid = proposal * proposal, residual * proposal
     missed = residual - share(sums, recent, rules, channel, squared) * proposal
@@ -52,7 +53,7 @@ def learn(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channel: int,
     recent[1, channel] = keep_recent * recent[1, channel] + paid
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def weigh(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channels: np.ndarray, proposal: np.ndarray) -> np.ndarray:
     believed = np.empty(len(channels))
     for row, channel in enumerate(channels):
@@ -61,7 +62,7 @@ def weigh(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channels: np.
     return believed
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def update(
     sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channels: np.ndarray, residual: np.ndarray, proposal: np.ndarray
 ) -> None:

@@ -9,10 +9,10 @@ E experts, channels last.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from sage.hrm_core import gate_kernel
 from sage.hrm_core.coefficient_filter import CLIP, MIN_NOISE, NOISE_FORGETTING
+from sage.hrm_core.compiled import kernel
 
 RULES = (
     "SCALE_FORGETTING",
@@ -29,7 +29,7 @@ RULES = (
 _gate_share, _gate_confidence, _gate_learn = gate_kernel.share, gate_kernel.confidence, gate_kernel.learn
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def observe(
     channels, values, rules, mean_rates, count, last, mean, means, deltas, energy, mass, regressors, experts, mixture,
     losses, loss_scale, scale, inverse, change, weights, covariance, noise, keep, leak, sums, recent, gate_rules,
@@ -57,12 +57,12 @@ def observe(
         change[channel] = proposal * reach * _gate_confidence(sums, gate_rules, channel)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _square(value):
     return value * value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _score(channel, target, rate, rules, experts, mixture, losses, loss_scale):
     own_scale = loss_scale[channel]
     for expert in range(len(experts)):
@@ -72,7 +72,7 @@ def _score(channel, target, rate, rules, experts, mixture, losses, loss_scale):
     loss_scale[channel] = max(own_scale + (own_loss - own_scale) * max(rate, 0.01), 1e-4)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _filter(channel, target, rate, regressors, weights, covariance, noise, keep, leak, spread):
     """One step of each of the K Kalman filters."""
     size = len(regressors)
@@ -99,7 +99,7 @@ def _filter(channel, target, rate, regressors, weights, covariance, noise, keep,
         noise[drift, channel] = max(level + (energy - level) * max(rate, 1.0 - NOISE_FORGETTING), MIN_NOISE)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _remember(channel, value, delta, rules, mean_rates, count, last, mean, means, deltas, energy, mass):
     moved = 1.0 if count[channel] > 0 else 0.0  # the first reading has no delta
     count[channel] += 1.0
@@ -115,14 +115,14 @@ def _remember(channel, value, delta, rules, mean_rates, count, last, mean, means
     last[channel] = value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _usual_delta(channel, rules, energy, mass, scale, inverse):
     square = energy[channel] / max(mass[channel], 1.0)
     scale[channel] = np.sqrt(square) if square > rules[7] else 0.0
     inverse[channel] = 1.0 / scale[channel] if square > rules[7] else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _look_ahead(channel, rules, last, mean, means, deltas, inverse, weights, regressors, experts, mixture, losses):
     """Regressors, experts and mixture for the reading after this one."""
     num_deltas, num_drifts, own = len(deltas), len(weights), inverse[channel]

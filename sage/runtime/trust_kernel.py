@@ -8,8 +8,8 @@ Invariant: the same as `trust` to rounding. A source without a fresh reading is 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sage.hrm_core.compiled import kernel
 from sage.runtime.trust import (
     CHI2_ROOT_MEAN,
     CHI2_ROOT_STD,
@@ -26,7 +26,7 @@ from sage.runtime.trust import (
 )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def update(
     fresh, innovation_sq, level_sq, self_error_sq, is_repeat, rules, alpha, beta, scale_a, scale_b, moments, responsibility,
     is_explained, nis, self_moments, self_window, num_fresh, num_judged, run, longest_run, repeats, is_stuck,
@@ -59,7 +59,7 @@ def update(
             responsibility[source] = rho
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     keep = rules[0]
     excess = 1.0 if np.isnan(nis[source]) else min(nis[source], rules[4])
@@ -69,7 +69,7 @@ def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     scale_b[source] = keep * scale_b[source] + (1 - keep) * rules[3] + rho * excess
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _count_run(source, moved, repeats, longest_run, run):
     """Runs of exact repeats: only one that ended was a healthy one."""
     longest_run[source] *= LONGEST_FORGETTING
@@ -83,7 +83,7 @@ def _count_run(source, moved, repeats, longest_run, run):
         run[source] += 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
     """Do the last self-prediction errors fall below their own chi-square 1% bound?"""
     if np.isnan(error):
@@ -105,7 +105,7 @@ def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
     return total / size / max(mean, 1e-300) < max(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck, moments, num_judged, nis):
     """Of "inlier" for this reading, and the running normal it is judged against; 1 where it cannot be judged."""
     nis[source] = np.nan
