@@ -1,0 +1,86 @@
+"""The contract between a task and everything that trains, evaluates, solves or draws it.
+
+Invariant: arrays are numpy, batched, of the shapes named here; a label that does not count is IGNORED.
+Shapes: N examples, L cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+#: A label that is neither trained on nor scored (the models' losses use the same number).
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What a model needs to know.  grid: (rows, columns) when the cells form one, else None.  num_puzzle_ids: 0 when
+    examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text)."""
+
+    name: str
+    vocab_size: int
+    seq_len: int
+    grid: tuple[int, int] | None = None
+    num_puzzle_ids: int = 0
+    is_causal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """inputs (N, L) int32, labels (N, L) int32 with IGNORED, puzzle_ids (N,) int32, -1 where there is none."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    puzzle_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: np.ndarray | slice) -> Examples:
+        return Examples(inputs=self.inputs[rows], labels=self.labels[rows], puzzle_ids=self.puzzle_ids[rows])
+
+
+class Task(Protocol):
+    """One kind of problem. Generated or loaded, the rest of the code cannot tell."""
+
+    @property
+    def spec(self) -> TaskSpec: ...
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        """`num` training examples: fresh ones, or drawn from what was loaded, already moved by a random symmetry."""
+        ...
+
+    def held_out(self, num: int) -> Examples:
+        """The first `num` (or all there are) of a fixed evaluation set, the same in every run, never in `sample`."""
+        ...
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N,) bool: is answers (N, L) a valid solution of inputs (N, L)? Judged by the task's rules, not by labels."""
+        ...
+
+
+class TextForm(Protocol):
+    """A task whose puzzles people can type and read; most are."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """(L,) int32. ValueError that says what is wrong with the puzzle (length, symbol, contradiction, too few givens)."""
+        ...
+
+    def decode(self, cells: np.ndarray) -> str:
+        """(L,) to the form that `encode` reads."""
+        ...
+
+    def render(self, cells: np.ndarray) -> str:
+        """(L,) as people draw it, several lines."""
+        ...
+
+
+class Symmetric(Protocol):
+    """A task whose examples stay valid under a group: training sees each one many ways, answers can be voted on."""
+
+    def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
+        """A random element of the group for each row; labels stay right (a maze is solved again, not rotated)."""
+        ...
