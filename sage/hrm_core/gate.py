@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.hrm_core.compiled import has_compiler
+from sage.compiled import has_compiler
 
 MIN_READINGS = 16
 TINY = 1e-300

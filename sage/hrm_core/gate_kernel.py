@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sage.hrm_core.compiled import kernel
+from sage.compiled import kernel
 
 MIN_READINGS = 16
 TINY = 1e-300

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.hrm_core.coefficient_filter import CoefficientFilter
-from sage.hrm_core.compiled import has_compiler
 from sage.hrm_core.gate import OnlineGate
 
 DRIFTS = (0.0002, 0.01)  # a share of the coefficients' prior leaks back each reading: memories of 5,000 and 100

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.compiled import kernel
 from sage.hrm_core import gate_kernel
 from sage.hrm_core.coefficient_filter import CLIP, MIN_NOISE, NOISE_FORGETTING
-from sage.hrm_core.compiled import kernel
 
 RULES = (
     "SCALE_FORGETTING",

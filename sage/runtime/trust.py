@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.hrm_core.compiled import has_compiler
+from sage.compiled import has_compiler
 from sage.runtime.config import TrustConfig
 
 CHI2_ROOT_MEAN, CHI2_ROOT_STD = 7 / 9, (2 / 9) ** 0.5  # of the cube root of chi-square with one degree of freedom

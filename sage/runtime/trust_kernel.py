@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sage.hrm_core.compiled import kernel
+from sage.compiled import kernel
 from sage.runtime.trust import (
     CHI2_ROOT_MEAN,
     CHI2_ROOT_STD,

@@ -1,6 +1,6 @@
-"""Whether the loop's inner arithmetic runs compiled (numba) or as numpy calls: asked once, logged with the reason.
+"""Whether inner loops run compiled (numba) or as Python and numpy calls: asked once, logged with the reason.
 
-A tick makes hundreds of numpy calls on a few dozen numbers each, and pays for the calls, not for the numbers.
+Below the floors: mailboxes and models both use it, and do not know each other.
 Invariant: both ways give the same results to rounding, and a test says so; nothing but speed depends on the answer.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from platformdirs import user_cache_dir
 
-log = structlog.get_logger("sage.hrm_core")
+log = structlog.get_logger("sage")
 
 
 @cache
@@ -24,9 +24,9 @@ def has_compiler() -> bool:
     try:
         import numba
     except ImportError as error:
-        log.info("the loop's arithmetic runs on numpy: install the extra fast to have it compiled", reason=str(error))
+        log.info("inner loops run interpreted: install the extra fast to have them compiled", reason=str(error))
         return False
-    log.info("the loop's arithmetic runs compiled", numba=numba.__version__)
+    log.info("inner loops run compiled", numba=numba.__version__)
     return True
 
 
@@ -44,7 +44,7 @@ def kernel(function: Any) -> Any:
 
 def _source_digest() -> str:
     """Of the whole package. numba looks at a kernel's own file alone, and would keep constants that moved elsewhere."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(package.rglob("*.py")):
         digest.update(path.read_bytes())
