@@ -1,0 +1,53 @@
+"""The exponential moving average of a model's weights, and how to look through it.
+
+Invariant: the average starts as the weights themselves; training never sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """average = decay average + (1 - decay) weight, from the `begin_step`-th update on; before it, the weight itself."""
+
+    def __init__(self, model: nn.Module, decay: float, *, begin_step: int = 0) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay is {decay}: give a number from 0 to below 1")
+        self._weights = dict(model.named_parameters())
+        self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._decay, self._begin_step, self.num_updates = decay, begin_step, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.num_updates += 1
+        share = 1.0 if self.num_updates < self._begin_step else 1.0 - self._decay
+        torch._foreach_lerp_(list(self._averages.values()), list(self._weights.values()), share)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model holds the average inside, its own weights again afterwards, bit for bit."""
+        kept = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._copy(self._averages)
+        try:
+            yield
+        finally:
+            self._copy(kept)
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self._averages)
+
+    @torch.no_grad()
+    def load_state(self, averages: Mapping[str, Tensor], num_updates: int) -> None:
+        for name, average in self._averages.items():
+            average.copy_(averages[name])
+        self.num_updates = num_updates
+
+    @torch.no_grad()
+    def _copy(self, values: Mapping[str, Tensor]) -> None:
+        for name, weight in self._weights.items():
+            weight.copy_(values[name])
