@@ -1,0 +1,79 @@
+"""Every task by name: what it is, its options, and how it is made.
+
+Invariant: looking a task up imports nothing heavy; an unknown name or option is a ValueError that names the nearest known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from sage.hrm_core.tasks.contract import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskKind:
+    """about: one line for a list.  config: a dataclass whose fields are the options.  build: from a config to a task."""
+
+    name: str
+    about: str
+    config: type
+    build: Callable[[Any], Task]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(self.config))
+
+
+#: name -> "module:ATTRIBUTE" of a TaskKind.
+_BUILT_IN = {
+    "sudoku": "sage.hrm_core.tasks.kinds:SUDOKU",
+}
+
+
+@cache
+def targets() -> dict[str, str]:
+    """Name -> "module:attribute", built-in tasks and entry points of the group `sage.tasks`. Built-in names win."""
+    from importlib.metadata import entry_points
+
+    found = {point.name: point.value for point in entry_points(group="sage.tasks")}
+    return dict(sorted({**found, **_BUILT_IN}.items()))
+
+
+def task_kind(name: str) -> TaskKind:
+    """The kind behind a name."""
+    known = targets()
+    if name not in known:
+        raise ValueError(f"task {name!r}: unknown: {_nearest(name, known)}")
+    module, _, attribute = known[name].partition(":")
+    try:
+        kind = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from") from error
+    if not isinstance(kind, TaskKind):
+        raise ValueError(f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a TaskKind")
+    return kind
+
+
+def make_task(name: str, **options: Any) -> Task:
+    """A task with its options; lists stand for tuples, as they come from YAML."""
+    kind = task_kind(name)
+    for key in options:
+        if key not in kind.options:
+            raise ValueError(f"task {name}: option {key!r}: unknown: {_nearest(key, kind.options)}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    try:
+        config = kind.config(**values)
+    except TypeError as error:
+        raise ValueError(f"task {name}: {error}: check the types of its options") from error
+    return kind.build(config)
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"give one of {', '.join(known)}"

@@ -1,0 +1,92 @@
+"""Which generated puzzle is for training and which for evaluation: told by the puzzle's own key, in every run the same.
+
+Invariant: `sample` and `held_out` never share a key, whatever the seeds: one puzzle in HELD_OUT_EVERY is held out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import Examples
+
+HELD_OUT_EVERY = 16
+#: Of `held_out`: block b is drawn with the seed (HELD_OUT_SEED, b).
+HELD_OUT_SEED = 20260101
+BLOCK = 128
+#: Draws in a row that may bring nothing before a task is refused as impossible.
+MAX_EMPTY_DRAWS = 200
+
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def row_keys(rows: np.ndarray) -> np.ndarray:
+    """(N,) uint64 of rows (N, L) of small integers: equal rows, equal keys."""
+    weights = np.random.default_rng(HELD_OUT_SEED).integers(0, 2**63, size=rows.shape[1], dtype=np.uint64) | np.uint64(1)
+    return (mixed(rows.astype(np.uint64)) * weights).sum(axis=1, dtype=np.uint64)
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """Splitmix64's finaliser: each bit of the result hangs on each bit of the number."""
+    numbers = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in zip((30, 27), _MIX):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * factor
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def are_held_out(keys: np.ndarray, every: int = HELD_OUT_EVERY) -> np.ndarray:
+    """(N,) bool."""
+    return mixed(keys) % np.uint64(every) == 0
+
+
+def joined(parts: list[Examples]) -> Examples:
+    """One after another."""
+    if len(parts) == 1:
+        return parts[0]
+    return Examples(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        puzzle_ids=np.concatenate([part.puzzle_ids for part in parts]),
+    )
+
+
+def without_ids(inputs: np.ndarray, labels: np.ndarray) -> Examples:
+    """Examples that carry no identity."""
+    return Examples(
+        inputs=np.ascontiguousarray(inputs, np.int32),
+        labels=np.ascontiguousarray(labels, np.int32),
+        puzzle_ids=np.full(len(inputs), -1, np.int32),
+    )
+
+
+class Generated(ABC):
+    """A task that makes its own puzzles. `draw` makes them, this class keeps the two sides apart."""
+
+    name: str
+    _blocks: list[Examples]
+
+    def __init__(self) -> None:
+        self._blocks = []
+
+    @abstractmethod
+    def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
+        """About `num` puzzles of one side; any number, also none."""
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        return self._collect(num, rng, is_held_out=False)
+
+    def held_out(self, num: int) -> Examples:
+        while len(self._blocks) * BLOCK < num:
+            rng = np.random.default_rng((HELD_OUT_SEED, len(self._blocks)))
+            self._blocks.append(self._collect(BLOCK, rng, is_held_out=True))
+        return joined(self._blocks).take(slice(num)) if self._blocks else self._collect(0, np.random.default_rng(0))
+
+    def _collect(self, num: int, rng: np.random.Generator, *, is_held_out: bool = False) -> Examples:
+        parts, missing, empty_draws = [self.draw(num, rng, is_held_out=is_held_out)], num, 0
+        while (missing := missing - len(parts[-1])) > 0:
+            empty_draws = 0 if len(parts[-1]) else empty_draws + 1
+            if empty_draws > MAX_EMPTY_DRAWS:
+                raise ValueError(f"{type(self).__name__}: no such puzzle in {empty_draws} draws: loosen the options")
+            parts.append(self.draw(missing, rng, is_held_out=is_held_out))
+        return joined(parts).take(slice(num))

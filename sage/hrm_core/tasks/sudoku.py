@@ -1,0 +1,173 @@
+"""Sudoku of any box: made fresh at a chosen difficulty, or loaded from the CSV files people publish.
+
+Invariant: training and evaluation share no solution grid under any symmetry; 4x4 has two grids in all, so there they
+share no puzzle under any symmetry. Cells: 0 pad (unused), 1 blank, 2.. digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+
+from sage.hrm_core.tasks import sudoku_text
+from sage.hrm_core.tasks.contract import Examples, TaskSpec
+from sage.hrm_core.tasks.split import HELD_OUT_EVERY, Generated, are_held_out, row_keys, without_ids
+from sage.hrm_core.tasks.sudoku_grid import (
+    Box,
+    are_solutions,
+    box_of_size,
+    orbit_keys,
+    random_digits,
+    random_places,
+    units_of,
+)
+
+BLANK = 1
+#: What `givens` is where nothing is said: puzzles that a small model learns in minutes.
+USUAL_GIVENS = {4: (5, 7), 6: (10, 15), 9: (36, 50), 16: (130, 170)}
+MAX_NEARLY_SOLVED_BLANKS = 5
+#: Steps the generator lets one search take before it tries another way.
+MAX_DIG_STEPS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SudokuConfig:
+    """size: digits, and rows and columns.  box: rows x cols of a box; None: the usual one.  givens: fewest and most; None:
+    the usual ones of the size.  nearly_solved: the share of puzzles with 1 to 5 blanks, mixed into training."""
+
+    size: int = 9
+    box: tuple[int, int] | None = None
+    givens: tuple[int, int] | None = None
+    nearly_solved: float = 0.0
+
+    def __post_init__(self) -> None:
+        box, (low, high) = self.geometry, self.givens_range
+        if box.num_digits != self.size:
+            raise ValueError(f"box is {box.rows}x{box.cols}, size is {self.size}: give a box with {self.size} cells")
+        fewest = sudoku_text.FEWEST_GIVENS.get(box, box.num_digits - 1)
+        if not fewest <= low <= high < box.num_cells:
+            raise ValueError(f"givens is {low} to {high}: give a range within {fewest} to {box.num_cells - 1}")
+        if not 0 <= self.nearly_solved <= 1:
+            raise ValueError(f"nearly_solved is {self.nearly_solved}: give a share of 0 to 1")
+
+    @property
+    def geometry(self) -> Box:
+        return box_of_size(self.size) if self.box is None else Box(rows=self.box[0], cols=self.box[1])
+
+    @property
+    def givens_range(self) -> tuple[int, int]:
+        if self.givens is not None:
+            low, high = self.givens
+            return int(low), int(high)
+        cells = self.geometry.num_cells
+        return USUAL_GIVENS.get(self.size, (cells // 2, cells * 2 // 3))
+
+
+class SudokuRules:
+    """What holds for every sudoku of one box, wherever its puzzles come from."""
+
+    def __init__(self, box: Box, *, name: str = "sudoku") -> None:
+        self.box = box
+        self._spec = TaskSpec(
+            name=name, vocab_size=box.num_digits + 2, seq_len=box.num_cells, grid=(box.num_digits, box.num_digits)
+        )
+
+    @property
+    def spec(self) -> TaskSpec:
+        return self._spec
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return are_solutions(inputs.astype(np.int64) - BLANK, answers.astype(np.int64) - BLANK, self.box)
+
+    def encode(self, text: str) -> np.ndarray:
+        return (sudoku_text.read(text, self.box) + BLANK).astype(np.int32)
+
+    def decode(self, cells: np.ndarray) -> str:
+        return sudoku_text.write(np.asarray(cells) - BLANK)
+
+    def render(self, cells: np.ndarray) -> str:
+        return sudoku_text.draw(np.asarray(cells) - BLANK, self.box)
+
+    def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
+        """Digits, lines within bands, bands and, where the box is square, rows against columns."""
+        places = random_places(len(examples), self.box, rng)
+        digits = random_digits(len(examples), self.box, rng)
+
+        def moved(cells: np.ndarray) -> np.ndarray:
+            grids = np.take_along_axis(cells - BLANK, places, axis=1)
+            return (np.take_along_axis(digits, grids, axis=1) + BLANK).astype(np.int32)
+
+        return Examples(inputs=moved(examples.inputs), labels=moved(examples.labels), puzzle_ids=examples.puzzle_ids)
+
+
+class SudokuTask(SudokuRules, Generated):
+    """Fresh puzzles with one solution."""
+
+    def __init__(self, config: SudokuConfig | None = None) -> None:
+        self.config = config or SudokuConfig()
+        SudokuRules.__init__(self, self.config.geometry)
+        Generated.__init__(self)
+
+    def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
+        """About `num`: as many grids of the right side as come, less those that would not go down to few enough givens."""
+        from sage.hrm_core.tasks import sudoku_kernel
+        from sage.hrm_core.tasks.loops import chance_from
+
+        box, by_puzzle = self.box, self.box.num_digits == 4
+        share = (1 if is_held_out else HELD_OUT_EVERY - 1) / HELD_OUT_EVERY
+        grids = np.zeros((int(num / share) + 4, box.num_cells), np.int64)
+        chance, units = chance_from(rng), units_of(box)
+        sudoku_kernel.fill_grids(grids, units, chance, MAX_DIG_STEPS)
+        if not by_puzzle:
+            grids = grids[are_held_out(orbit_keys(grids, box)) == is_held_out]
+        puzzles, goals = np.zeros_like(grids), self._goals(len(grids), rng, is_held_out=is_held_out)
+        left = sudoku_kernel.dig_many(grids, units, goals, MAX_DIG_STEPS, chance, puzzles)
+        is_fit = left <= np.maximum(self.config.givens_range[1], goals)
+        puzzles, grids = puzzles[is_fit], grids[is_fit]
+        if by_puzzle:
+            is_mine = are_held_out(puzzle_keys(puzzles, grids, box)) == is_held_out
+            puzzles, grids = puzzles[is_mine], grids[is_mine]
+        return without_ids(puzzles + BLANK, grids + BLANK)
+
+    def _goals(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
+        """(num,) givens to dig down to. Evaluation is on the stated range alone."""
+        low, high = self.config.givens_range
+        goals = rng.integers(low, high, size=num, endpoint=True)
+        if is_held_out or not self.config.nearly_solved:
+            return goals
+        nearly = self.box.num_cells - rng.integers(1, MAX_NEARLY_SOLVED_BLANKS, size=num, endpoint=True)
+        return np.where(rng.random(num) < self.config.nearly_solved, nearly, goals)
+
+
+def puzzle_keys(puzzles: np.ndarray, solutions: np.ndarray, box: Box) -> np.ndarray:
+    """(N,) uint64 the same for puzzles that a symmetry takes into each other. For 4x4, which has 128 ways to lie."""
+    places = _all_places(box)  # (G, n^2)
+    solved, given = solutions[:, places], puzzles[:, places] > 0  # (N, G, n^2)
+    relabel = solved[:, :, : box.num_digits].argsort(axis=2) + 1  # digits by where they stand in the first row
+    shown = np.where(given, np.take_along_axis(relabel, solved - 1, axis=2), 0)
+    keys: np.ndarray = row_keys(shown.reshape(-1, box.num_cells)).reshape(len(puzzles), len(places)).min(axis=1)
+    return keys
+
+
+@cache
+def _all_places(box: Box) -> np.ndarray:
+    """(G, n^2) every symmetry of the places."""
+    num_digits = box.num_digits
+    rows = np.array(_all_lines(box.rows, num_digits))
+    cols = np.array(_all_lines(box.cols, num_digits))
+    places = (rows[:, None, :, None] * num_digits + cols[None, :, None, :]).reshape(-1, num_digits, num_digits)
+    if box.rows == box.cols:
+        places = np.concatenate([places, places.transpose(0, 2, 1)])
+    return places.reshape(len(places), box.num_cells)
+
+
+def _all_lines(per_band: int, num_digits: int) -> list[list[int]]:
+    bands, within = range(num_digits // per_band), list(permutations(range(per_band)))
+    return [
+        [band * per_band + line for band, lines in zip(order, each) for line in lines]
+        for order in permutations(bands)
+        for each in product(within, repeat=len(bands))
+    ]
