@@ -17,7 +17,6 @@ import sage
 
 PACKAGE = Path(sage.__file__).parent
 FLOORS = {
-    "compiled": -1,  # one module below the floors
     "mailbox": 0,
     "hrm_core": 0,
     "sensors": 1,

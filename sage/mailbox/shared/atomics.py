@@ -1,0 +1,106 @@
+"""Atomic words for numba kernels, by LLVM's own instructions on raw addresses. Import it only where numba is.
+
+Invariant: an address is an int64, 8-byte aligned (4-byte for the `32` kinds), and every word is read and written only
+through these where two processes meet; the order stands in the name, and its partner in the kernel that uses it.
+x86-64 makes acquire and release of plain moves, aarch64 of ldar/stlr (ldapr with rcpc): a test reads the code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _pointer(builder: Any, address: Any, kind: Any = _I64) -> Any:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _load(order: str) -> Any:
+    def load(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load_atomic(_pointer(builder, arguments[0]), order, 8)
+
+        return types.int64(types.int64), codegen
+
+    return intrinsic(load)
+
+
+def _store(order: str) -> Any:
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), order, 8)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    return intrinsic(store)
+
+
+load_relaxed, load_acquire = _load("monotonic"), _load("acquire")
+store_relaxed, store_release = _store("monotonic"), _store("release")
+
+
+@intrinsic
+def swap_if(typingctx: Any, address: Any, expected: Any, desired: Any) -> Any:
+    """Compare and swap, sequentially consistent: the one word found there before (equal to `expected` = it was done)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(builder, arguments[0])
+        pair = builder.cmpxchg(pointer, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.extract_value(pair, 0)
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def add(typingctx: Any, address: Any, amount: Any) -> Any:
+    """Fetch and add, relaxed: counters."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def add32(typingctx: Any, address: Any, amount: Any) -> Any:
+    """Fetch and add on 32 bits, sequentially consistent: the word of a futex."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        amount = builder.trunc(arguments[1], _I32)
+        old = builder.atomic_rmw("add", _pointer(builder, arguments[0], _I32), amount, "seq_cst")
+        return builder.zext(old, _I64)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+def _fence(order: str) -> Any:
+    def fence(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.fence(order)
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    return intrinsic(fence)
+
+
+fence_acquire, fence_release, fence_full = _fence("acquire"), _fence("release"), _fence("seq_cst")
+
+
+@intrinsic
+def copy_bytes(typingctx: Any, target: Any, source: Any, num_bytes: Any) -> Any:
+    """memcpy. A copy that another process may overwrite meanwhile must be judged afterwards, behind a fence."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, source, num_bytes = arguments
+        cgutils.raw_memcpy(builder, _pointer(builder, target, _I8), _pointer(builder, source, _I8), num_bytes, 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
