@@ -91,7 +91,7 @@ class Episodes:
 
 def build_model(seed: int) -> ObservationModel:
     config = ModelConfig.preset(
-        "tiny",
+        "loop",
         front=ObservationFront(source_dims=SOURCE_DIMS, num_actions=2),
         hidden_size=32,
         mlp_multiple=32,

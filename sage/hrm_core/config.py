@@ -11,76 +11,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Positions = Literal["rope", "learned", "none"]
+from sage.hrm_core.fronts import ContinuousFront, Front, ObservationFront, Positions, TokenFront, need, need_one_of
+
+__all__ = [
+    "ContinuousFront", "Front", "GateKind", "GradientKind", "MixerKind", "MixerNorm", "ModelConfig", "ObservationFront",
+    "Positions", "TokenFront",
+]  # fmt: skip
+
 MixerKind = Literal["attention", "mlp"]
+MixerNorm = Literal["sequence", "features"]
+GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFront:
-    """Puzzles: `seq_len` cells of `vocab_size` symbols, behind `puzzle_tokens` positions for the puzzle's own embedding."""
-
-    vocab_size: int
-    seq_len: int
-    num_puzzle_ids: int = 0
-    puzzle_emb_ndim: int = 0
-    puzzle_tokens: int = 0
-    positions: Positions = "rope"
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "seq_len"):
-            _need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
-        for name in ("num_puzzle_ids", "puzzle_emb_ndim", "puzzle_tokens"):
-            _need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
-        _need(self.positions in get_args(Positions), "positions", self.positions, f"give one of {', '.join(get_args(Positions))}")
-        has_embedding = self.puzzle_emb_ndim > 0
-        hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
-        _need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
-        _need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
-
-    @property
-    def num_tokens(self) -> int:
-        """S: puzzle tokens, then cells."""
-        return self.puzzle_tokens + self.seq_len
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservationFront:
-    """Sensors: source i delivers `source_dims[i]` channels; the model proposes `num_actions` numbers in -1..1 (0: none)."""
-
-    source_dims: tuple[int, ...]
-    num_actions: int = 0
-
-    def __post_init__(self) -> None:
-        is_valid = len(self.source_dims) > 0 and all(size >= 1 for size in self.source_dims)
-        _need(is_valid, "source_dims", self.source_dims, "give one size for each source, each 1 or more")
-        _need(self.num_actions >= 0, "num_actions", self.num_actions, "give 0 or more")
-
-    @property
-    def num_sources(self) -> int:
-        return len(self.source_dims)
-
-    @property
-    def num_channels(self) -> int:
-        return sum(self.source_dims)
-
-    @property
-    def num_tokens(self) -> int:
-        """S: sources, then the readout and the register."""
-        return len(self.source_dims) + 2
-
-
-Front = TokenFront | ObservationFront
+_FRONTS: dict[str, type[Front]] = {"tokens": TokenFront, "continuous": ContinuousFront, "observation": ObservationFront}
+_COUNTS = (
+    "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple", "halt_max_segments",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """One reasoning model: the recurrence, its halting, and the front end it stands behind.
 
-    shares_nets: one network plays H and L (TRM); then H_layers == L_layers.  gradient: which part of a segment
-    is differentiated: the last L and last H call, the last H cycle, or all of it.  mlp_multiple: SwiGLU's inner
-    size is rounded up to it.  has_q_continue: Q-learning of `continue` and halting where halt > continue (HRM);
-    else halting where q_halt > 0 (TRM).  halt_max_segments, halt_exploration: the ACT limits of training.
+    L_hidden_size: L's width where it is not H's; two linear bridges then join the nets. Heads keep H's size.
+    expansion, mlp_multiple: SwiGLU's inner size is expansion * size * 2/3, rounded up to the multiple.
+    gate: of a SwiGLU, silu(g) * u, or normed: sigmoid(g) * rms(g * u), which bears a hundred times the learning rate.
+    mixer, mixer_norm: attention, or an MLP over the sequence, normed over the sequence (TRM) or over the features.
+    is_causal: a token looks only at itself and those before it (text); attention alone can.
+    shares_nets: one network plays H and L (TRM); then H_layers == L_layers.
+    gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of it, or a
+    number: that many last L calls and the H calls among them.
+    has_q_continue: Q-learning of `continue` and halting where halt > continue (HRM); else halting where q_halt > 0 (TRM).
+    halt_max_segments, halt_exploration: the ACT limits of training.
     """
 
     front: Front
@@ -90,11 +51,15 @@ class ModelConfig:
     L_layers: int
     H_cycles: int
     L_cycles: int
+    L_hidden_size: int | None = None
     expansion: float = 4.0
     mlp_multiple: int = 256
+    gate: GateKind = "silu"
     mixer: MixerKind = "attention"
+    mixer_norm: MixerNorm = "sequence"
+    is_causal: bool = False
     shares_nets: bool = False
-    gradient: GradientKind = "one_step"
+    gradient: GradientKind | int = "one_step"
     has_q_continue: bool = True
     halt_max_segments: int = 16
     halt_exploration: float = 0.1
@@ -102,36 +67,66 @@ class ModelConfig:
     rope_theta: float = 10000.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "hidden_size",
-            "num_heads",
-            "H_layers",
-            "L_layers",
-            "H_cycles",
-            "L_cycles",
-            "mlp_multiple",
-            "halt_max_segments",
-        ):
-            _need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        for name in _COUNTS:
+            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
         for name in ("expansion", "rms_eps", "rope_theta"):
-            _need(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
-        _need(0 <= self.halt_exploration <= 1, "halt_exploration", self.halt_exploration, "give a probability, 0 to 1")
-        _need(self.mixer in get_args(MixerKind), "mixer", self.mixer, f"give one of {', '.join(get_args(MixerKind))}")
-        _need(
-            self.gradient in get_args(GradientKind), "gradient", self.gradient, f"give one of {', '.join(get_args(GradientKind))}"
-        )
-        _need(self.hidden_size % self.num_heads == 0, "num_heads", self.num_heads, f"give a divisor of {self.hidden_size}")
+            need(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
+        need(0 <= self.halt_exploration <= 1, "halt_exploration", self.halt_exploration, "give a probability, 0 to 1")
+        for name, kind in (("mixer", MixerKind), ("mixer_norm", MixerNorm), ("gate", GateKind)):
+            need_one_of(getattr(self, name), get_args(kind), name)
+        self._check_widths()
+        self._check_gradient()
         if self.shares_nets:
-            _need(self.H_layers == self.L_layers, "H_layers", self.H_layers, "shared nets are one: give L_layers' number")
+            need(self.H_layers == self.L_layers, "H_layers", self.H_layers, "shared nets are one: give L_layers' number")
+        if self.is_causal:
+            need(self.mixer == "attention", "is_causal", True, "an MLP over the sequence looks both ways: give mixer attention")
+            is_sensors = isinstance(self.front, ObservationFront)
+            need(not is_sensors, "is_causal", True, "sources have no order: give False")
+
+    def _check_widths(self) -> None:
+        need(self.hidden_size % self.num_heads == 0, "num_heads", self.num_heads, f"give a divisor of {self.hidden_size}")
+        if self.L_hidden_size is not None:
+            heads_fit = self.L_hidden_size >= 1 and self.L_hidden_size % self.head_dim == 0
+            need(heads_fit, "L_hidden_size", self.L_hidden_size, f"give a multiple of the head size, {self.head_dim}")
+            is_one = self.L_hidden_size == self.hidden_size
+            need(is_one or not self.shares_nets, "L_hidden_size", self.L_hidden_size, "shared nets are one: leave it out")
         if isinstance(self.front, TokenFront):
             room = self.front.puzzle_tokens * self.hidden_size
-            _need(self.front.puzzle_emb_ndim <= room, "puzzle_emb_ndim", self.front.puzzle_emb_ndim, f"at most {room} fit")
-            has_rope = self.front.positions == "rope" and self.mixer == "attention"
-            _need(not has_rope or self.head_dim % 2 == 0, "num_heads", self.num_heads, "RoPE needs heads of an even size")
+            need(self.front.puzzle_emb_ndim <= room, "puzzle_emb_ndim", self.front.puzzle_emb_ndim, f"at most {room} fit")
+        need(not self.has_rope or self.head_dim % 2 == 0, "num_heads", self.num_heads, "RoPE needs heads of an even size")
+
+    def _check_gradient(self) -> None:
+        if isinstance(self.gradient, int) and not isinstance(self.gradient, bool):
+            is_met = 1 <= self.gradient <= self.num_calls
+            need(is_met, "gradient", self.gradient, f"a segment has {self.num_calls} L calls: give 1 to {self.num_calls}")
+        else:
+            need_one_of(self.gradient, (*get_args(GradientKind), "a number of calls"), "gradient")
 
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.num_heads
+
+    @property
+    def L_size(self) -> int:
+        """The width of L."""
+        return self.L_hidden_size or self.hidden_size
+
+    @property
+    def has_rope(self) -> bool:
+        """Do the heads turn by position? Only attention has heads."""
+        return self.mixer == "attention" and not isinstance(self.front, ObservationFront) and self.front.positions == "rope"
+
+    @property
+    def num_calls(self) -> int:
+        """L calls of a segment."""
+        return self.H_cycles * self.L_cycles
+
+    @property
+    def num_gradient_calls(self) -> int:
+        """The last L calls of a segment that are differentiated."""
+        if isinstance(self.gradient, int):
+            return self.gradient
+        return {"one_step": 1, "last_cycle": self.L_cycles, "full": self.num_calls}[self.gradient]
 
     def inner_size(self, size: int) -> int:
         """SwiGLU's inner width over an axis of `size`: expansion * size * 2/3, rounded up to mlp_multiple."""
@@ -139,20 +134,15 @@ class ModelConfig:
 
     @classmethod
     def preset(cls, name: str, *, front: Front | None = None, **changes: Any) -> ModelConfig:
-        """A published model (hrm-27m, trm-7m, trm-mlp-5m: sudoku unless `front` says otherwise) or "tiny" (needs a front)."""
-        if name not in _PRESETS:
-            raise ValueError(f"preset is {name!r}: give one of {', '.join(sorted(_PRESETS))}")
-        settings = {**_PRESETS[name], **changes}
-        if front is not None:
-            settings["front"] = front
-        if "front" not in settings:
-            raise ValueError(f"front is missing: preset {name!r} has none of its own, give a TokenFront or an ObservationFront")
-        return cls(**settings)
+        """A model of presets.py by name (hrm-27m, small, ...), with changes; sudoku unless `front` says otherwise."""
+        from sage.hrm_core.presets import preset_settings
+
+        return cls(**{**preset_settings(name, front), **changes})
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `from_plain` is its inverse."""
         plain = dataclasses.asdict(self)
-        plain["front"]["kind"] = "tokens" if isinstance(self.front, TokenFront) else "observation"
+        plain["front"]["kind"] = next(kind for kind, front in _FRONTS.items() if isinstance(self.front, front))
         return plain
 
     @classmethod
@@ -163,38 +153,8 @@ class ModelConfig:
         kind = front.pop("kind", None)
         if "source_dims" in front:
             front["source_dims"] = tuple(front["source_dims"])
-        fronts: dict[Any, type[Front]] = {"tokens": TokenFront, "observation": ObservationFront}
-        if kind not in fronts:
-            raise ValueError(f"front.kind is {kind!r}: give one of {', '.join(fronts)}")
+        need(kind in _FRONTS, "front.kind", kind, f"give one of {', '.join(_FRONTS)}")
         try:
-            return cls(front=fronts[kind](**front), **settings)
+            return cls(front=_FRONTS[kind](**front), **settings)
         except TypeError as error:
             raise ValueError(f"not a model config: {error}") from error
-
-
-def _need(is_met: bool, name: str, value: object, remedy: str) -> None:
-    if not is_met:
-        raise ValueError(f"{name} is {value!r}: {remedy}")
-
-
-def _sudoku(puzzle_tokens: int, positions: Positions) -> TokenFront:
-    return TokenFront(
-        vocab_size=11, seq_len=81, num_puzzle_ids=1, puzzle_emb_ndim=512, puzzle_tokens=puzzle_tokens, positions=positions
-    )
-
-
-_HRM: dict[str, Any] = {"hidden_size": 512, "num_heads": 8, "H_layers": 4, "L_layers": 4, "H_cycles": 2, "L_cycles": 2}
-_TRM: dict[str, Any] = {
-    "hidden_size": 512, "num_heads": 8, "H_layers": 2, "L_layers": 2, "H_cycles": 3, "L_cycles": 6,
-    "shares_nets": True, "gradient": "last_cycle", "has_q_continue": False,
-}  # fmt: skip
-_PRESETS: dict[str, dict[str, Any]] = {
-    "hrm-27m": {**_HRM, "front": _sudoku(1, "rope")},
-    "trm-7m": {**_TRM, "front": _sudoku(16, "rope")},
-    "trm-mlp-5m": {**_TRM, "mixer": "mlp", "front": _sudoku(16, "none")},
-    # The loop's size: a segment of ten tokens in about a millisecond on one CPU thread.
-    "tiny": {
-        "hidden_size": 64, "num_heads": 2, "H_layers": 1, "L_layers": 1, "H_cycles": 2, "L_cycles": 2,
-        "mlp_multiple": 64, "halt_max_segments": 4, "has_q_continue": False,
-    },
-}  # fmt: skip

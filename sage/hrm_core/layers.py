@@ -17,7 +17,9 @@ from sage.hrm_core.config import ModelConfig
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) over the last axis, in fp32, back in x's dtype."""
+    """x / sqrt(mean(x^2) + eps) over the last axis, in fp32 (fp64 stays), back in x's dtype."""
+    if x.dtype == torch.float64:
+        return F.rms_norm(x, x.shape[-1:], eps=eps)
     return F.rms_norm(x.float(), x.shape[-1:], eps=eps).type_as(x)
 
 
@@ -45,26 +47,26 @@ def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) ->
 
 
 class Linear(nn.Module):
-    """y = x W^T. Allocated, not drawn: `init_weights` of the model is the only place that draws."""
+    """y = x W^T in x's dtype. Allocated, not drawn: `init_weights` of the model is the only place that draws."""
 
     def __init__(self, in_size: int, out_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_size, in_size))  # (out, in)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
+        return F.linear(x, self.weight.to(x.dtype))
 
 
 class Attention(nn.Module):
-    """Every token looks at every token. One projection makes q, k, v of all heads.
+    """Every token looks at every token, or under is_causal at those up to itself. One projection makes q, k, v of all heads.
 
     On CPU at S 10, E 32 scaled_dot_product_attention takes 0.5x the time of the eager form: it is the only path.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
-        size = config.hidden_size
-        self.num_heads = config.num_heads
+        self.num_heads = size // config.head_dim
+        self.is_causal = config.is_causal
         self.qkv_proj = Linear(size, 3 * size)  # all q heads, all k heads, all v heads
         self.o_proj = Linear(size, size)
 
@@ -73,33 +75,36 @@ class Attention(nn.Module):
         q_BASE, k_BASE, v_BASE = qkv.unbind(0)
         if rope is not None:
             q_BASE, k_BASE = apply_rope(qkv[:2], rope).unbind(0)
-        mixed_BASE = F.scaled_dot_product_attention(q_BASE, k_BASE, v_BASE)  # scale 1 / sqrt(E)
+        mixed_BASE = F.scaled_dot_product_attention(q_BASE, k_BASE, v_BASE, is_causal=self.is_causal)  # scale 1 / sqrt(E)
         out_BSD: Tensor = self.o_proj(rearrange(mixed_BASE, "b a s e -> b s (a e)"))
         return out_BSD
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate) * up) over the last axis."""
+    """down(silu(g) * u) over the last axis; normed: down(sigmoid(g) * rms(g * u)), whose product cannot outgrow its weights."""
 
-    def __init__(self, size: int, inner_size: int) -> None:
+    def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
+        inner_size = config.inner_size(size)
+        self.is_normed, self.eps = config.gate == "normed", config.rms_eps
         self.gate_up_proj = Linear(size, 2 * inner_size)  # gate first, up second
         self.down_proj = Linear(inner_size, size)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (..., F) each
-        out: Tensor = self.down_proj(F.silu(gate) * up)
+        inner = gate.sigmoid() * rms_norm(gate * up, self.eps) if self.is_normed else F.silu(gate) * up
+        out: Tensor = self.down_proj(inner)
         return out
 
 
 class AttentionBlock(nn.Module):
     """h = rms(h + Attention(h)); h = rms(h + SwiGLU(h))."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
         self.eps = config.rms_eps
-        self.self_attn = Attention(config)
-        self.mlp = SwiGLU(config.hidden_size, config.inner_size(config.hidden_size))
+        self.self_attn = Attention(config, size)
+        self.mlp = SwiGLU(config, size)
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         x_BSD = rms_norm(x_BSD + self.self_attn(x_BSD, rope), self.eps)
@@ -107,28 +112,34 @@ class AttentionBlock(nn.Module):
 
 
 class MixerBlock(nn.Module):
-    """The same with a SwiGLU over the sequence, normed over the sequence: ties the weights to one S, needs no positions."""
+    """The same with a SwiGLU over the sequence, which ties the weights to one S and needs no positions.
 
-    def __init__(self, config: ModelConfig) -> None:
+    TRM norms that sum over the sequence; normed over the features it learns small puzzles faster.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
         self.eps = config.rms_eps
-        num_tokens = config.front.num_tokens
-        self.mlp_t = SwiGLU(num_tokens, config.inner_size(num_tokens))
-        self.mlp = SwiGLU(config.hidden_size, config.inner_size(config.hidden_size))
+        self.norms_features = config.mixer_norm == "features"
+        self.mlp_t = SwiGLU(config, config.front.num_tokens)
+        self.mlp = SwiGLU(config, size)
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         x_BDS = x_BSD.transpose(1, 2)
-        x_BSD = rms_norm(x_BDS + self.mlp_t(x_BDS), self.eps).transpose(1, 2)
+        if self.norms_features:
+            x_BSD = rms_norm(x_BSD + self.mlp_t(x_BDS).transpose(1, 2), self.eps)
+        else:
+            x_BSD = rms_norm(x_BDS + self.mlp_t(x_BDS), self.eps).transpose(1, 2)
         return rms_norm(x_BSD + self.mlp(x_BSD), self.eps)
 
 
 class Net(nn.Module):
     """f(h, injection): the blocks, on their sum."""
 
-    def __init__(self, config: ModelConfig, num_layers: int) -> None:
+    def __init__(self, config: ModelConfig, num_layers: int, size: int) -> None:
         super().__init__()
         block = AttentionBlock if config.mixer == "attention" else MixerBlock
-        self.layers = nn.ModuleList(block(config) for _ in range(num_layers))
+        self.layers = nn.ModuleList(block(config, size) for _ in range(num_layers))
 
     def forward(self, h_BSD: Tensor, injection_BSD: Tensor, rope: Tensor | None) -> Tensor:
         h_BSD = h_BSD + injection_BSD

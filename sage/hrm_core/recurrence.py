@@ -1,7 +1,7 @@
 """One recurrence for both papers: a slow H state and a fast L state, refined in cycles (HRM 2.1; TRM 4).
 
 Invariant: state goes in and comes out as a Carry; the module holds weights alone.
-Shapes: B rows, S tokens, D hidden.
+Shapes: B rows, S tokens, D hidden (each net's own, where their widths differ).
 """
 
 from __future__ import annotations
@@ -56,10 +56,14 @@ class Recurrence(nn.Module):
         self.config = config
         # Drawn once and never trained, so they travel with the weights.
         self.register_buffer("H_init", torch.empty(config.hidden_size))  # (D,)
-        self.register_buffer("L_init", torch.empty(config.hidden_size))  # (D,)
+        self.register_buffer("L_init", torch.empty(config.L_size))  # (D,), L's
         if not config.shares_nets:
-            self.H_level = Net(config, config.H_layers)
-        self.L_level = Net(config, config.L_layers)
+            self.H_level = Net(config, config.H_layers, config.hidden_size)
+        self.L_level = Net(config, config.L_layers, config.L_size)
+        self.has_bridges = config.L_size != config.hidden_size
+        if self.has_bridges:
+            self.H_to_L = Linear(config.hidden_size, config.L_size)
+            self.L_to_H = Linear(config.L_size, config.hidden_size)
 
     def init_recurrence(self, generator: torch.Generator) -> None:
         """H_init, L_init: std 1, rounded to bf16 as published files store them.  nets: std 1/sqrt(fan_in)."""
@@ -69,12 +73,12 @@ class Recurrence(nn.Module):
             if isinstance(module, Linear):
                 truncated_normal_(module.weight, module.weight.shape[1] ** -0.5, generator)
 
-    def initial_carry(self, batch_size: int, device: torch.device | str | None = None) -> Carry:
-        """A fresh carry for each row, on the weights' device unless another is named."""
-        shape = (batch_size, self.config.front.num_tokens, self.config.hidden_size)
+    def initial_carry(self, batch_size: int, device: torch.device | str | None = None, *, num_tokens: int | None = None) -> Carry:
+        """A fresh carry for each row, on the weights' device unless another is named, of the front's length unless another is."""
+        device, rows = device or self.H_init.device, (batch_size, num_tokens or self.config.front.num_tokens, -1)
         return Carry(
-            z_H=self.H_init.to(device or self.H_init.device).expand(shape).contiguous(),
-            z_L=self.L_init.to(device or self.L_init.device).expand(shape).contiguous(),
+            z_H=self.H_init.to(device).expand(rows).contiguous(),  # (B, S, D)
+            z_L=self.L_init.to(device).expand(rows).contiguous(),
         )
 
     def is_strategic(self, parameter_name: str) -> bool:
@@ -93,12 +97,12 @@ class Recurrence(nn.Module):
         """
         config, f_L = self.config, self.L_level
         f_H = self.L_level if config.shares_nets else self.H_level
-        num_calls = config.H_cycles * config.L_cycles
-        first_call = {"one_step": num_calls - 1, "last_cycle": num_calls - config.L_cycles, "full": 0}[config.gradient]
+        first_call = config.num_calls - config.num_gradient_calls
         z_H, z_L = carry.z_H, carry.z_L
-        for call in range(num_calls):  # each L call, and the H call that closes its cycle
+        for call in range(config.num_calls):  # each L call, and the H call that closes its cycle
             with torch.set_grad_enabled(torch.is_grad_enabled() and call >= first_call):
-                z_L = f_L(z_L, z_H + x_BSD, rope)
+                heard = z_H + x_BSD
+                z_L = f_L(z_L, self.H_to_L(heard) if self.has_bridges else heard, rope)
                 if (call + 1) % config.L_cycles == 0:
-                    z_H = f_H(z_H, z_L, rope)
+                    z_H = f_H(z_H, self.L_to_H(z_L) if self.has_bridges else z_L, rope)
         return Carry(z_H=z_H, z_L=z_L)

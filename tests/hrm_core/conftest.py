@@ -22,7 +22,7 @@ def build_model() -> Callable[..., ObservationModel]:
         front = ObservationFront(source_dims=SOURCE_DIMS, num_actions=2)
         settings = {"hidden_size": 32, "mlp_multiple": 32, **changes}
         generator = torch.Generator().manual_seed(seed)
-        model = ObservationModel(ModelConfig.preset("tiny", front=front, **settings), generator=generator)
+        model = ObservationModel(ModelConfig.preset("loop", front=front, **settings), generator=generator)
         if speaks:
             with torch.no_grad():
                 for head in (model.head_weight, model.readout_weight, model.cross_weight):

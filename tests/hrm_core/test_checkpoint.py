@@ -14,8 +14,8 @@ from sage.hrm_core.config import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.hrm import HRM
 from sage.hrm_core.observation import ObservationModel
 
-SENSORS = ModelConfig.preset("tiny", front=ObservationFront(source_dims=(3, 1), num_actions=2), hidden_size=16, mlp_multiple=16)
-PUZZLE = ModelConfig.preset("tiny", front=TokenFront(vocab_size=5, seq_len=4), hidden_size=16, mlp_multiple=16)
+SENSORS = ModelConfig.preset("loop", front=ObservationFront(source_dims=(3, 1), num_actions=2), hidden_size=16, mlp_multiple=16)
+PUZZLE = ModelConfig.preset("loop", front=TokenFront(vocab_size=5, seq_len=4), hidden_size=16, mlp_multiple=16)
 
 
 @pytest.mark.parametrize("kind", [ObservationModel, HRM])

@@ -24,11 +24,19 @@ FRONT = ObservationFront(source_dims=(3, 1))
         ({"halt_exploration": 1.5}, "halt_exploration"),
         ({"shares_nets": True, "H_layers": 2}, "H_layers"),
         ({"expansion": 0.0}, "expansion"),
+        ({"gate": "tanh"}, "gate"),
+        ({"mixer_norm": "tokens"}, "mixer_norm"),
+        ({"gradient": 0}, "gradient"),
+        ({"gradient": 5}, "gradient"),
+        ({"L_hidden_size": 40}, "L_hidden_size"),
+        ({"L_hidden_size": 32, "shares_nets": True}, "L_hidden_size"),
+        ({"is_causal": True}, "is_causal"),
+        ({"is_causal": True, "mixer": "mlp"}, "is_causal"),
     ],
 )
 def test_a_wrong_setting_is_named(change: dict[str, object], field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        ModelConfig.preset("tiny", front=FRONT, **change)
+        ModelConfig.preset("loop", front=FRONT, **change)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,7 @@ def test_a_source_without_channels_is_refused() -> None:
 def test_a_puzzle_embedding_wider_than_its_tokens_is_refused() -> None:
     front = TokenFront(vocab_size=5, seq_len=4, num_puzzle_ids=2, puzzle_emb_ndim=100, puzzle_tokens=1)
     with pytest.raises(ValueError, match="puzzle_emb_ndim"):
-        ModelConfig.preset("tiny", front=front)
+        ModelConfig.preset("loop", front=front)
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:
@@ -63,7 +71,7 @@ def test_an_unknown_preset_names_the_known_ones() -> None:
 
 def test_a_preset_without_a_front_asks_for_one() -> None:
     with pytest.raises(ValueError, match="front"):
-        ModelConfig.preset("tiny")
+        ModelConfig.preset("loop")
 
 
 @pytest.mark.parametrize("name", ["hrm-27m", "trm-7m", "trm-mlp-5m"])
@@ -73,7 +81,7 @@ def test_plain_values_survive_json(name: str) -> None:
 
 
 def test_an_observation_front_survives_json() -> None:
-    config = ModelConfig.preset("tiny", front=FRONT)
+    config = ModelConfig.preset("loop", front=FRONT)
     assert ModelConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
 
 

@@ -19,7 +19,7 @@ SMALL = TokenFront(vocab_size=7, seq_len=5, num_puzzle_ids=3, puzzle_emb_ndim=20
 
 def build(front: TokenFront = SMALL, **changes: object) -> HRM:
     settings = {"hidden_size": 16, "mlp_multiple": 16, **changes}
-    return HRM(ModelConfig.preset("tiny", front=front, **settings), generator=torch.Generator().manual_seed(2))
+    return HRM(ModelConfig.preset("loop", front=front, **settings), generator=torch.Generator().manual_seed(2))
 
 
 def draw_batch(seed: int = 0, num_rows: int = 4) -> TokenBatch:
@@ -277,4 +277,4 @@ def test_a_small_puzzle_is_learned() -> None:
 
 def test_a_sensor_front_is_refused_with_the_right_class_named() -> None:
     with pytest.raises(TypeError, match="ObservationModel"):
-        HRM(ModelConfig.preset("tiny", front=ObservationFront(source_dims=(1,))))
+        HRM(ModelConfig.preset("loop", front=ObservationFront(source_dims=(1,))))

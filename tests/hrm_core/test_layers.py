@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -21,7 +22,7 @@ from sage.hrm_core.layers import (
 )
 
 FRONT = TokenFront(vocab_size=7, seq_len=5)
-CONFIG = ModelConfig.preset("tiny", front=FRONT, hidden_size=16, num_heads=2, mlp_multiple=16)
+CONFIG = ModelConfig.preset("loop", front=FRONT, hidden_size=16, num_heads=2, mlp_multiple=16)
 
 
 def randomised(module: torch.nn.Module) -> torch.nn.Module:
@@ -94,7 +95,7 @@ def test_rope_sees_only_relative_positions() -> None:
 
 @pytest.mark.parametrize("has_rope", [True, False])
 def test_attention_is_its_formula(has_rope: bool) -> None:
-    module, x = randomised(Attention(CONFIG)), draw(2, 5, 16)
+    module, x = randomised(Attention(CONFIG, 16)), draw(2, 5, 16)
     assert isinstance(module, Attention)
     rope = rope_table(5, 8, 10000.0) if has_rope else None
     expected = torch.stack([plain_attention(row, module.qkv_proj.weight, module.o_proj.weight, 2, rope) for row in x])
@@ -102,14 +103,14 @@ def test_attention_is_its_formula(has_rope: bool) -> None:
 
 
 def test_swiglu_is_its_formula() -> None:
-    module, x = randomised(SwiGLU(16, 32)), draw(2, 5, 16)
+    module, x = randomised(SwiGLU(CONFIG, 16)), draw(2, 5, 16)
     assert isinstance(module, SwiGLU)
     expected = plain_swiglu(x, module.gate_up_proj.weight, module.down_proj.weight)
     torch.testing.assert_close(module(x), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_an_attention_block_norms_after_each_sum() -> None:
-    block, x = randomised(AttentionBlock(CONFIG)), draw(2, 5, 16)
+    block, x = randomised(AttentionBlock(CONFIG, 16)), draw(2, 5, 16)
     assert isinstance(block, AttentionBlock)
     h = plain_rms(x + block.self_attn(x, None))
     expected = plain_rms(h + plain_swiglu(h, block.mlp.gate_up_proj.weight, block.mlp.down_proj.weight))
@@ -117,7 +118,7 @@ def test_an_attention_block_norms_after_each_sum() -> None:
 
 
 def test_a_mixer_block_mixes_and_norms_over_the_sequence_first() -> None:
-    block, x = randomised(MixerBlock(CONFIG)), draw(2, 5, 16)
+    block, x = randomised(MixerBlock(CONFIG, 16)), draw(2, 5, 16)
     assert isinstance(block, MixerBlock)
     across = x.transpose(1, 2)
     h = plain_rms(across + plain_swiglu(across, block.mlp_t.gate_up_proj.weight, block.mlp_t.down_proj.weight)).transpose(1, 2)
@@ -130,3 +131,36 @@ def test_truncated_normal_has_the_std_it_was_asked_for_after_the_cut() -> None:
     assert float(x.std()) == pytest.approx(0.25, rel=0.01)
     assert float(x.mean()) == pytest.approx(0.0, abs=0.003)
     assert float(x.abs().max()) <= 2 * 0.25 / 0.8796 + 1e-4  # 0.8796: std of a unit normal cut at two sigma
+
+
+def test_a_normed_gate_is_its_formula() -> None:
+    module, x = randomised(SwiGLU(dataclasses.replace(CONFIG, gate="normed"), 16)), draw(2, 5, 16)
+    assert isinstance(module, SwiGLU)
+    inner = module.down_proj.weight.shape[1]
+    gate, up = x @ module.gate_up_proj.weight[:inner].T, x @ module.gate_up_proj.weight[inner:].T
+    expected = (plain_rms(gate * up) / (1 + torch.exp(-gate))) @ module.down_proj.weight.T
+    torch.testing.assert_close(module(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_mixer_normed_over_features_sums_over_the_sequence_and_norms_each_token() -> None:
+    block, x = randomised(MixerBlock(dataclasses.replace(CONFIG, mixer_norm="features"), 16)), draw(2, 5, 16)
+    assert isinstance(block, MixerBlock)
+    mixed = plain_swiglu(x.transpose(1, 2), block.mlp_t.gate_up_proj.weight, block.mlp_t.down_proj.weight).transpose(1, 2)
+    h = plain_rms(x + mixed)
+    expected = plain_rms(h + plain_swiglu(h, block.mlp.gate_up_proj.weight, block.mlp.down_proj.weight))
+    torch.testing.assert_close(block(x, None), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_causal_attention_never_looks_ahead() -> None:
+    module, x = randomised(Attention(dataclasses.replace(CONFIG, is_causal=True), 16)), draw(2, 5, 16)
+    changed = x.clone()
+    changed[:, 3:] += 1.0
+    rope = rope_table(5, 8, 10000.0)
+    torch.testing.assert_close(module(changed, rope)[:, :3], module(x, rope)[:, :3])
+    assert not torch.allclose(module(changed, rope)[:, 3], module(x, rope)[:, 3])
+
+
+def test_layers_keep_fp64() -> None:
+    x = draw(2, 8).double()
+    expected = x / ((x**2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(rms_norm(x, 1e-5), expected, atol=1e-14, rtol=1e-14)

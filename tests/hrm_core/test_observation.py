@@ -61,7 +61,7 @@ def test_shapes_are_the_contract(build_model: Build) -> None:
 
 
 def test_a_model_without_actions_has_no_action_heads() -> None:
-    model = ObservationModel(ModelConfig.preset("tiny", front=ObservationFront(source_dims=(3, 1, 2))))
+    model = ObservationModel(ModelConfig.preset("loop", front=ObservationFront(source_dims=(3, 1, 2))))
     _, output = model(model.initial_carry(4), observe())
     assert output.action_mean is None
     assert output.value.shape == (4,)

@@ -12,9 +12,11 @@ from sage.hrm_core.recurrence import Carry, Recurrence
 FRONT = TokenFront(vocab_size=7, seq_len=5)
 
 
-def build(gradient: GradientKind = "one_step", *, shares_nets: bool = False, H_cycles: int = 2, L_cycles: int = 3) -> Recurrence:
+def build(
+    gradient: GradientKind | int = "one_step", *, shares_nets: bool = False, H_cycles: int = 2, L_cycles: int = 3
+) -> Recurrence:
     config = ModelConfig.preset(
-        "tiny", front=FRONT, hidden_size=16, mlp_multiple=16, gradient=gradient, shares_nets=shares_nets,
+        "loop", front=FRONT, hidden_size=16, mlp_multiple=16, gradient=gradient, shares_nets=shares_nets,
         H_cycles=H_cycles, L_cycles=L_cycles,
     )  # fmt: skip
     recurrence = Recurrence(config)
@@ -57,8 +59,8 @@ def truncated(model: Recurrence, carry: Carry, x: Tensor, num_free_calls: int) -
     return z_H
 
 
-@pytest.mark.parametrize(("gradient", "num_free_calls"), [("one_step", 5), ("last_cycle", 3), ("full", 0)])
-def test_the_gradient_is_that_of_the_truncated_graph(gradient: GradientKind, num_free_calls: int) -> None:
+@pytest.mark.parametrize(("gradient", "num_free_calls"), [("one_step", 5), ("last_cycle", 3), ("full", 0), (2, 4), (6, 0)])
+def test_the_gradient_is_that_of_the_truncated_graph(gradient: GradientKind | int, num_free_calls: int) -> None:
     model, probe = build(gradient), draw(2, 5, 16)
     x = draw(2, 5, 16).requires_grad_()
     inputs = [x, *model.parameters()]
@@ -103,3 +105,21 @@ def test_the_start_survives_a_trip_through_bf16() -> None:
     model = build()
     assert torch.equal(model.H_init, model.H_init.bfloat16().float())
     assert not torch.equal(model.H_init, model.L_init)
+
+
+def test_nets_of_two_widths_are_joined_by_bridges() -> None:
+    config = ModelConfig.preset("loop", front=FRONT, hidden_size=16, L_hidden_size=8, mlp_multiple=16)
+    model, x = Recurrence(config), draw(2, 5, 16)
+    model.init_recurrence(torch.Generator().manual_seed(5))
+    carry = model.initial_carry(2)
+    z_H, z_L = carry.z_H, carry.z_L
+    assert (z_H.shape, z_L.shape) == ((2, 5, 16), (2, 5, 8))
+    for _ in range(2):
+        for _ in range(2):
+            z_L = model.L_level(z_L, (z_H + x) @ model.H_to_L.weight.T, None)
+        z_H = model.H_level(z_H, z_L @ model.L_to_H.weight.T, None)
+    torch.testing.assert_close(model.refine(carry, x).z_H, z_H, atol=1e-5, rtol=1e-5)
+
+
+def test_nets_of_one_width_have_no_bridges() -> None:
+    assert not any("_to_" in name for name in build().state_dict())

@@ -1,0 +1,107 @@
+"""What a reasoning model stands behind: puzzles, continuous sequences, or the sensors of a loop. Imports no torch.
+
+Invariant: a front that exists can be built; every mistake is a ValueError that names the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Positions = Literal["rope", "learned", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFront:
+    """Puzzles: `seq_len` cells of `vocab_size` symbols, behind `puzzle_tokens` positions for the puzzle's own embedding.
+
+    Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the MLP mixer takes exactly seq_len.
+    """
+
+    vocab_size: int
+    seq_len: int
+    num_puzzle_ids: int = 0
+    puzzle_emb_ndim: int = 0
+    puzzle_tokens: int = 0
+    positions: Positions = "rope"
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "seq_len"):
+            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        for name in ("num_puzzle_ids", "puzzle_emb_ndim", "puzzle_tokens"):
+            need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        need_one_of(self.positions, get_args(Positions), "positions")
+        has_embedding = self.puzzle_emb_ndim > 0
+        hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
+        need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
+        need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
+
+    @property
+    def num_tokens(self) -> int:
+        """S: puzzle tokens, then cells."""
+        return self.puzzle_tokens + self.seq_len
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuousFront:
+    """Sequences of real vectors: (B, S, input_dim) in, (B, S, output_dim) out, S up to `seq_len`.
+
+    The outputs are logits of classes or plain numbers, as the loss takes them.
+    """
+
+    input_dim: int
+    output_dim: int
+    seq_len: int = 1024
+    positions: Positions = "rope"
+
+    def __post_init__(self) -> None:
+        for name in ("input_dim", "output_dim", "seq_len"):
+            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        need_one_of(self.positions, get_args(Positions), "positions")
+
+    @property
+    def puzzle_tokens(self) -> int:
+        return 0
+
+    @property
+    def num_tokens(self) -> int:
+        return self.seq_len
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationFront:
+    """Sensors: source i delivers `source_dims[i]` channels; the model proposes `num_actions` numbers in -1..1 (0: none)."""
+
+    source_dims: tuple[int, ...]
+    num_actions: int = 0
+
+    def __post_init__(self) -> None:
+        is_valid = len(self.source_dims) > 0 and all(size >= 1 for size in self.source_dims)
+        need(is_valid, "source_dims", self.source_dims, "give one size for each source, each 1 or more")
+        need(self.num_actions >= 0, "num_actions", self.num_actions, "give 0 or more")
+
+    @property
+    def num_sources(self) -> int:
+        return len(self.source_dims)
+
+    @property
+    def num_channels(self) -> int:
+        return sum(self.source_dims)
+
+    @property
+    def num_tokens(self) -> int:
+        """S: sources, then the readout and the register."""
+        return len(self.source_dims) + 2
+
+
+Front = TokenFront | ContinuousFront | ObservationFront
+
+
+def need(is_met: bool, name: str, value: object, remedy: str) -> None:
+    """ValueError in one line: the field, its value, what to give instead."""
+    if not is_met:
+        raise ValueError(f"{name} is {value!r}: {remedy}")
+
+
+def need_one_of(value: object, choices: tuple[object, ...], name: str) -> None:
+    need(value in choices, name, value, f"give one of {', '.join(map(str, choices))}")
