@@ -16,7 +16,7 @@ from sage.mailbox.fair_queue import FairQueue
 from sage.mailbox.ledger import Ledger
 from sage.mailbox.peripheral import PeripheralMailbox
 from sage.mailbox.record import DEMOTED, RECORD, RECORD_BYTES, summarize
-from sage.mailbox.slot import FREE, PUBLISHED, RELEASING, Slot, SlotPool, has_numpy_values
+from sage.mailbox.slot import BORROWED, FREE, PUBLISHED, RELEASING, Slot, make_pool
 
 Policy = Literal["drop_oldest", "drop_newest", "block", "error", "drop_least_trusted"]
 POLICIES = ("drop_oldest", "drop_newest", "block", "error", "drop_least_trusted")
@@ -47,7 +47,7 @@ class Allotment:
         if demoted is not None and demoted.record_bytes != RECORD_BYTES:
             raise ValueError(f"{name}: demoted has records of {demoted.record_bytes} bytes: summaries need {RECORD_BYTES}")
         self.slot_bytes = _slot_bytes(name, num_slots, slot_bytes, pool_bytes)
-        self.pool = SlotPool(num_slots=num_slots, slot_bytes=self.slot_bytes, backend=backend)
+        self.pool = make_pool(num_slots=num_slots, slot_bytes=self.slot_bytes, backend=backend)
         self.free = self.pool.slots[::-1]
         self.queue, self.ledger = FairQueue(), Ledger()
         self.leaks_total = self.orphans = 0
@@ -94,11 +94,16 @@ class Allotment:
     def retire(self, slot: Slot) -> None:
         """The slot's message is over: free now, or releasing until nobody can see its memory."""
         slot.handle = None
+        if slot.state != BORROWED:
+            self.pool.order.dropped(slot.index)
+        elif slot.fence is None:
+            slot.fence = self.pool.order.released(slot.index, is_holder=False)
         slot.state = RELEASING
         if slot.is_idle():
             self._free(slot)
         elif slot.is_viewed():
             self.leaks_total += 1
+            slot.is_leaked = True
 
     def orphan(self, slot: Slot) -> None:
         """Its holder went away without an end."""
@@ -110,8 +115,8 @@ class Allotment:
         for slot in self.pool.slots:
             if slot.is_abandoned():
                 self.orphan(slot)
-            elif slot.state == RELEASING and slot.is_idle():
-                self._free(slot)
+            elif slot.state == RELEASING:
+                self._settle(slot)
 
     def holders(self) -> tuple[str, ...]:
         return tuple(slot.describe() for slot in self.pool.slots if slot.state != FREE)
@@ -128,11 +133,21 @@ class Allotment:
     def _held_by(self) -> str:
         return "; ".join(self.holders())
 
+    def _settle(self, slot: Slot) -> None:
+        """Free it if nobody can see it any more."""
+        if slot.is_leaked and not slot.is_viewed():
+            slot.is_leaked = False  # a view that outlived the release may have had work queued on it until it died
+            late = self.pool.order.released(slot.index, is_holder=False)
+            slot.fence = slot.fence if late is None else late
+        if slot.is_idle():
+            self._free(slot)
+
     def _free(self, slot: Slot) -> None:
         self.ledger[slot.producer].held -= 1
         slot.state = FREE
         slot.generation = (slot.generation + 1) & 0xFFFFFFFF  # a record's header has 32 bits for it
         slot.view = slot.fence = slot.checksum = None
+        slot.is_leaked = False
         self.free.append(slot)
 
     def _evict(self, producer: int | None, trust: float) -> bool:
@@ -164,11 +179,10 @@ class Allotment:
             return
         assert slot.state == PUBLISHED
         assert slot.spec is not None
-        array = self.pool.array(slot) if has_numpy_values(slot.spec.dtype) else np.empty(0)
         record = np.zeros((), dtype=RECORD)
         summarize(
-            record, array, producer=slot.producer, sequence=slot.sequence, stamp_ns=slot.stamp_ns, trust=slot.trust,
-            quality=slot.quality, slot=slot.index, generation=slot.generation, flags=DEMOTED,
+            record, self.pool.values(slot), producer=slot.producer, sequence=slot.sequence, stamp_ns=slot.stamp_ns,
+            trust=slot.trust, quality=slot.quality, slot=slot.index, generation=slot.generation, flags=DEMOTED,
         )  # fmt: skip
         self._demoted.push(record)
 

@@ -1,16 +1,20 @@
 """Where a mailbox's bytes live: the seam between its logic and its memory.
 
-A backend is an allocator and a fence. Invariant: memory it gave out stays valid for as long as anything
-refers to the array it returned, closed mailbox or not.
+A backend is an allocator and a fence; one whose memory is not the processor's own also says how a pool is looked at
+and who waits for whom. Invariant: memory it gave out stays valid for as long as anything refers to the array it
+returned, closed mailbox or not.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from sage.mailbox.tensor_spec import TensorSpec
+
 ALIGNMENT_BYTES = 128
+Surface = Literal["array", "tensor"]
 
 
 class Fence(Protocol):
@@ -36,6 +40,76 @@ class Backend(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """One pool's memory, as its slots are looked at: as an array of the memory's own library, or as a torch tensor."""
+
+    @property
+    def address(self) -> int: ...
+
+    def buffer(self, address: int, num_bytes: int) -> Any:
+        """A weakly referable object over these bytes that every array and tensor made from it keeps alive."""
+        ...
+
+    def array(self, buffer: Any, spec: TensorSpec, *, is_read_only: bool) -> Any: ...
+
+    def tensor(self, buffer: Any, spec: TensorSpec) -> Any: ...
+
+
+class Transfer(Protocol):
+    """How bytes get into a pool's memory and, for checks alone, out of it."""
+
+    def accept(self, tensor: Any) -> tuple[Any, str]:
+        """(what `copy_into` takes, with shape and nbytes; dtype name). ValueError for what cannot travel."""
+        ...
+
+    def copy_into(self, buffer: Any, spec: TensorSpec, source: Any) -> None: ...
+
+    def fill(self, address: int, array: np.ndarray) -> None:
+        """The bytes of a small host array, without a view that would have to be watched."""
+        ...
+
+    def read(self, address: int, num_bytes: int) -> memoryview:
+        """The bytes as they will be when the current stream gets here. Waits for it: debug mode and summaries only."""
+        ...
+
+
+class Order(Protocol):
+    """Who waits for whom, by slot index, where work is queued and done later. Called under the mailbox's lock."""
+
+    def writing(self, index: int, surface: Surface) -> None:
+        """The caller is given the slot to write: after all that earlier generations left queued."""
+        ...
+
+    def written(self, index: int) -> None:
+        """Publish: readers come after what the writer has queued so far."""
+        ...
+
+    def reading(self, index: int, surface: Surface) -> None:
+        """The caller is given the slot to read: after the writer's work."""
+        ...
+
+    def released(self, index: int, *, is_holder: bool) -> Fence | None:
+        """The end of the readers' queued work. is_holder: called by the reader itself, not on its behalf later."""
+        ...
+
+    def dropped(self, index: int) -> None:
+        """Nobody will read what was written; the next writer comes after it all the same."""
+        ...
+
+
+@runtime_checkable
+class DeviceBackend(Protocol):
+    """A backend whose focus pools lie elsewhere than its records."""
+
+    def memory(self, num_bytes: int) -> PoolMemory: ...
+
+    def order(self, num_slots: int) -> Order: ...
+
+
+class PoolMemory(Memory, Transfer, Protocol):
+    """Both sides of a pool's memory."""
+
+
 class HostBackend:
     """This process's own memory. Work on it is done when the call returns, so there is never a fence to wait for."""
 
@@ -48,3 +122,25 @@ class HostBackend:
 
     def fence(self) -> Fence | None:
         return None
+
+
+class ProgramOrder:
+    """Work is done when its call returns: nobody waits for anybody, and the backend's own fence is all there is."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._fence = backend.fence
+
+    def writing(self, index: int, surface: Surface) -> None:
+        return
+
+    def written(self, index: int) -> None:
+        return
+
+    def reading(self, index: int, surface: Surface) -> None:
+        return
+
+    def released(self, index: int, *, is_holder: bool) -> Fence | None:
+        return self._fence() if is_holder else None
+
+    def dropped(self, index: int) -> None:
+        return

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from sage.mailbox.allotment import Allotment
-from sage.mailbox.backend import Backend
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.histogram import LatencyHistogram
@@ -26,27 +25,38 @@ from sage.mailbox.waiting import Waiters
 class Exchange:
     """One focus mailbox's slots in motion. Handles call it; so does the mailbox, with `lock` held where it says so."""
 
-    def __init__(self, *, name: str, clock: Clock, lots: Allotment, backend: Backend, ttl_ns: int | None, debug: bool) -> None:
+    def __init__(self, *, name: str, clock: Clock, lots: Allotment, ttl_ns: int | None, debug: bool) -> None:
         self.lots = lots
         self.lock = threading.Lock()
         self.arrivals, self.room = Waiters(self.lock), Waiters(self.lock)
         self.is_closed = False
         self.bytes_copied = 0
-        self._name, self._ttl_ns, self._debug, self._backend = name, ttl_ns, debug, backend
+        self._name, self._ttl_ns, self._debug = name, ttl_ns, debug
         self._now_ns = clock.now_ns
         self._queue, self._pool, self._ledger = lots.queue, lots.pool, lots.ledger
+        self._order = lots.pool.order
         self._num_published = self._popped = self._high_water = self._bytes_referenced = 0
         self._push_to_pop, self._borrow = LatencyHistogram(), LatencyHistogram()
 
-    def view_loan(self, loan: Loan) -> np.ndarray:
+    def view_loan(self, loan: Loan) -> Any:
         with self.lock:
             self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, "array")
             return self._pool.array(loan.slot)
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         with self.lock:
             self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, "tensor")
             return self._pool.tensor(loan.slot)
+
+    def copy_in(self, loan: Loan, source: Any) -> None:
+        """Copy what `accept` gave into the loan; counted."""
+        with self.lock:
+            self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, "tensor")
+            self._pool.copy_into(loan.slot, source)
+            self.bytes_copied += source.nbytes
 
     def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
         self.raise_unless_shares(trust, quality)
@@ -71,20 +81,23 @@ class Exchange:
                 self.lots.retire(loan.slot)
                 self.wake_writers()
 
-    def view_lease(self, lease: Lease) -> np.ndarray:
+    def view_lease(self, lease: Lease) -> Any:
         with self.lock:
             lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "array")
             return self._pool.array(lease.slot, is_read_only=True)
 
     def tensor_of_lease(self, lease: Lease) -> Any:
         with self.lock:
             lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "tensor")
             return self._pool.tensor(lease.slot)
 
-    def claim(self, lease: Lease) -> np.ndarray:
+    def claim(self, lease: Lease) -> Any:
         with self.lock:
             lease.raise_if_ended()
             lease.drop_array()
+            self._order.reading(lease.slot.index, "array")
             is_shared = lease.slot.is_viewed()
             array = self._pool.array(lease.slot)
             if not is_shared:
@@ -101,7 +114,7 @@ class Exchange:
             slot = lease.slot
             is_written = slot.checksum is not None and self._pool.checksum(slot) != slot.checksum
             holder = slot.describe() if is_written else ""
-            slot.fence = self._backend.fence()
+            slot.fence = self._order.released(slot.index, is_holder=True)
             self._borrow.add(self._now_ns() - slot.received_ns)
             self.lots.retire(slot)
             self.wake_writers()
@@ -131,6 +144,7 @@ class Exchange:
         """Write a small array into a slot that was just acquired, and publish it."""
         slot.spec, slot.producer, slot.thread = spec, producer, threading.get_ident()
         self._ledger[producer].held += 1
+        self._order.writing(slot.index, "tensor")
         self._pool.fill(slot, array)
         self._enqueue(slot, stamp_ns, sequence, trust, quality, None)
 
@@ -155,6 +169,7 @@ class Exchange:
         slot.pushed_ns = now_ns = self._now_ns()
         slot.deadline_ns = None if ttl_ns is None else now_ns + ttl_ns
         slot.handle = None
+        self._order.written(slot.index)
         slot.checksum = self._pool.checksum(slot) if self._debug else None
         slot.state = PUBLISHED
         self._num_published += 1

@@ -15,7 +15,6 @@ from sage.mailbox.backend import Backend, HostBackend
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.exchange import Exchange
-from sage.mailbox.intake import as_array
 from sage.mailbox.lease import Lease, Loan
 from sage.mailbox.peripheral import PeripheralMailbox
 from sage.mailbox.slot import LOANED, Slot
@@ -57,9 +56,7 @@ class FocusMailbox:
         )  # fmt: skip
         self.name, self.policy, self.slots, self.slot_bytes = name, policy, slots, self._lots.slot_bytes
         self.quota, self.ttl_ns, self.debug, self.backend = quota, ttl_ns, debug, backend.name
-        self._exchange = Exchange(
-            name=name, clock=clock, lots=self._lots, backend=backend, ttl_ns=ttl_ns, debug=debug
-        )  # fmt: skip
+        self._exchange = Exchange(name=name, clock=clock, lots=self._lots, ttl_ns=ttl_ns, debug=debug)
         self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
 
     def try_loan(self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0) -> Loan | None:
@@ -119,14 +116,12 @@ class FocusMailbox:
 
         The copy is counted in bytes_copied: write into a loan instead where the writer can.
         """
-        array, dtype = as_array(tensor)
-        loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
+        source, dtype = self._lots.pool.accept(tensor)
+        loan = self.try_loan(source.shape, dtype, producer=producer, trust=trust)
         if loan is None:
             return False
         with loan:
-            np.copyto(loan.array, array)
-            with self._exchange.lock:
-                self._exchange.bytes_copied += array.nbytes
+            self._exchange.copy_in(loan, source)
             return loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality, ttl_ns=ttl_ns)
 
     def post(

@@ -6,12 +6,26 @@ Invariant: imports no torch; whoever gives a torch tensor has imported it alread
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from sage.mailbox.slot import numpy_dtype
 from sage.mailbox.tensor_spec import ITEM_BYTES
+
+#: numpy has no type for these: arrays carry their bits, `tensor` the real dtype.
+_BITS = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
+
+
+@cache
+def numpy_dtype(name: str) -> np.dtype:
+    """The numpy dtype that carries elements of `name`."""
+    return np.dtype(_BITS.get(name, name))
+
+
+def has_numpy_values(dtype: str) -> bool:
+    """False where a numpy view shows bits, not values (bfloat16 and the float8 kinds)."""
+    return dtype not in _BITS
 
 
 def as_array(tensor: Any) -> tuple[np.ndarray, str]:

@@ -28,11 +28,11 @@ class Loan:
         self.generation: Final = slot.generation
         self.producer: Final = slot.producer
         self.is_ended = False
-        self._array: np.ndarray | None = None
+        self._array: Any = None
 
     @property
-    def array(self) -> np.ndarray:
-        """The tensor's memory, writable until publish. Its content is what the slot held before."""
+    def array(self) -> Any:
+        """The tensor's memory, writable until publish: numpy's, or CuPy's on a device. It holds what the slot held before."""
         if self._array is None or self.is_ended:
             self._array = self._exchange.view_loan(self)
         return self._array
@@ -71,9 +71,9 @@ class Loan:
     def end(self) -> None:
         """The array handed out becomes read-only; slices of it that the writer kept do not, and hold the slot."""
         self.is_ended = True
-        if self._array is not None:
+        if isinstance(self._array, np.ndarray):  # a device array has no such flag
             self._array.flags.writeable = False
-            self._array = None
+        self._array = None
 
 
 class Lease:
@@ -86,12 +86,12 @@ class Lease:
         self.slot: Final = slot
         self.generation: Final = slot.generation
         self.is_ended = False
-        self._array: np.ndarray | None = None
+        self._array: Any = None
         self._meta: FocusMeta | None = None
 
     @property
-    def array(self) -> np.ndarray:
-        """The tensor, read-only, in place."""
+    def array(self) -> Any:
+        """The tensor in place: numpy's and read-only, or CuPy's on a device, to be read only."""
         if self._array is None or self.is_ended:
             self._array = self._exchange.view_lease(self)
         return self._array
@@ -109,7 +109,7 @@ class Lease:
             self._meta = self.slot.meta()
         return self._meta
 
-    def claim(self) -> np.ndarray:
+    def claim(self) -> Any:
         """A writable array: in place if nobody else looks at this memory, else a private copy (counted).
 
         In place it is valid until release. Arrays taken from this lease before count as somebody else.

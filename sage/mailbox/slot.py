@@ -11,30 +11,16 @@ import threading
 import weakref
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from sage.mailbox.backend import ALIGNMENT_BYTES, Backend, Fence
+from sage.mailbox.backend import ALIGNMENT_BYTES, Backend, DeviceBackend, Fence, Order, PoolMemory, ProgramOrder
+from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.tensor_spec import TensorSpec
 
 FREE, LOANED, PUBLISHED, BORROWED, RELEASING = range(5)
 STATE_NAMES = ("free", "loaned", "published", "borrowed", "releasing")
-
-#: numpy has no type for these: arrays carry their bits, `tensor` the real dtype.
-_BITS = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
-
-
-@cache
-def numpy_dtype(name: str) -> np.dtype:
-    """The numpy dtype that carries elements of `name`."""
-    return np.dtype(_BITS.get(name, name))
-
-
-def has_numpy_values(dtype: str) -> bool:
-    """False where a numpy view shows bits, not values (bfloat16 and the float8 kinds)."""
-    return dtype not in _BITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +42,12 @@ class Slot:
 
     handle: the Loan or Lease that has it now, weakly.  view: the memory that arrays and tensors of this generation
     share, weakly, None before one was asked for.  order: of publication.  thread: who loaned or received it.
+    is_leaked: somebody still looked when it was retired, and may queue work until the last view dies.
     """
 
     __slots__ = (
-        "address", "checksum", "deadline_ns", "fence", "generation", "handle", "index", "order", "producer", "pushed_ns",
-        "quality", "received_ns", "sequence", "spec", "stamp_ns", "state", "thread", "trust", "view",
+        "address", "checksum", "deadline_ns", "fence", "generation", "handle", "index", "is_leaked", "order", "producer",
+        "pushed_ns", "quality", "received_ns", "sequence", "spec", "stamp_ns", "state", "thread", "trust", "view",
     )  # fmt: skip
 
     def __init__(self, index: int, address: int) -> None:
@@ -70,6 +57,7 @@ class Slot:
         self.trust = self.quality = 1.0
         self.deadline_ns: int | None = None
         self.checksum: int | None = None
+        self.is_leaked = False
         self.spec: TensorSpec | None = None
         self.fence: Fence | None = None
         self.handle: weakref.ref[Any] | None = None
@@ -106,17 +94,61 @@ class Slot:
         return f"slot {self.index} {STATE_NAMES[self.state]}, producer {self.producer}{who}{why}"
 
 
+class HostMemory:
+    """A pool in this process's own memory, looked at through numpy and torch."""
+
+    def __init__(self, memory: np.ndarray) -> None:
+        self._memory, self._bytes = memory, memory.data
+        self.address = memory.ctypes.data
+        self._types: dict[int, Any] = {}
+
+    def buffer(self, address: int, num_bytes: int) -> Any:
+        buffer = self._type(num_bytes).from_address(address)
+        buffer.memory = self._memory
+        return buffer
+
+    def array(self, buffer: Any, spec: TensorSpec, *, is_read_only: bool) -> np.ndarray:
+        array: np.ndarray = np.ndarray(spec.shape, numpy_dtype(spec.dtype), buffer)
+        array.flags.writeable = not is_read_only
+        return array
+
+    def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
+        import torch  # a sensor process that only writes arrays never pays for it
+
+        dtype = getattr(torch, spec.dtype)
+        if spec.num_elements == 0:
+            return torch.empty(spec.shape, dtype=dtype)
+        return torch.frombuffer(buffer, dtype=dtype, count=spec.num_elements).reshape(spec.shape)
+
+    def accept(self, tensor: Any) -> tuple[np.ndarray, str]:
+        return as_array(tensor)
+
+    def copy_into(self, buffer: Any, spec: TensorSpec, source: np.ndarray) -> None:
+        np.copyto(self.array(buffer, spec, is_read_only=False), source)
+
+    def fill(self, address: int, array: np.ndarray) -> None:
+        start = address - self.address
+        self._bytes[start : start + array.nbytes] = array.tobytes()
+
+    def read(self, address: int, num_bytes: int) -> memoryview:
+        start = address - self.address
+        return self._bytes[start : start + num_bytes]
+
+    def _type(self, num_bytes: int) -> Any:
+        """An ndarray subclass would not do: numpy lets slices skip it and keep only its base alive."""
+        kind = self._types.get(num_bytes)
+        if kind is None:
+            kind = self._types[num_bytes] = type("SlotView", (ctypes.c_uint8 * num_bytes,), {})
+        return kind
+
+
 class SlotPool:
     """The memory of all slots, and views into it that know when the last of them has gone."""
 
-    def __init__(self, *, num_slots: int, slot_bytes: int, backend: Backend) -> None:
-        stride = -(-max(slot_bytes, 1) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-        self._memory = backend.allocate(num_slots * stride)
-        self._bytes, self._stride = self._memory.data, stride
-        address = self._memory.ctypes.data
-        self.slots = [Slot(index, address + index * stride) for index in range(num_slots)]
-        # an ndarray subclass would not do: numpy lets slices skip it and keep only its base alive
-        self._view_type: Any = type("SlotView", (ctypes.c_uint8 * stride,), {})
+    def __init__(self, *, num_slots: int, stride: int, memory: PoolMemory, order: Order) -> None:
+        self.order = order
+        self._memory, self._stride = memory, stride
+        self.slots = [Slot(index, memory.address + index * stride) for index in range(num_slots)]
 
     def view(self, slot: Slot) -> Any:
         """A buffer over the slot. Every array, slice, tensor or DLPack child made from it keeps it alive.
@@ -126,33 +158,50 @@ class SlotPool:
         """
         view = slot.view() if slot.view is not None else None
         if view is None:
-            view = self._view_type.from_address(slot.address)
-            view.memory = self._memory
+            view = self._memory.buffer(slot.address, self._stride)
             slot.view = weakref.ref(view)
         return view
 
+    def accept(self, tensor: Any) -> tuple[Any, str]:
+        """(source for `copy_into`, dtype name) of a tensor from outside; ValueError when it cannot travel."""
+        return self._memory.accept(tensor)
+
+    def copy_into(self, slot: Slot, source: Any) -> None:
+        assert slot.spec is not None
+        self._memory.copy_into(self.view(slot), slot.spec, source)
+
     def fill(self, slot: Slot, array: np.ndarray) -> None:
         """Copy the bytes of a small array in, without a view that would have to be watched."""
-        start = slot.index * self._stride
-        self._bytes[start : start + array.nbytes] = array.tobytes()
+        self._memory.fill(slot.address, array)
 
-    def array(self, slot: Slot, *, is_read_only: bool = False) -> np.ndarray:
-        """The slot's tensor as an array on its memory."""
+    def array(self, slot: Slot, *, is_read_only: bool = False) -> Any:
+        """The slot's tensor as an array on its memory: numpy's on the host, the device library's on a device."""
         assert slot.spec is not None
-        array: np.ndarray = np.ndarray(slot.spec.shape, numpy_dtype(slot.spec.dtype), self.view(slot))
-        array.flags.writeable = not is_read_only
-        return array
+        return self._memory.array(self.view(slot), slot.spec, is_read_only=is_read_only)
 
     def tensor(self, slot: Slot) -> Any:
         """The slot's tensor as a torch tensor on its memory."""
-        import torch  # a sensor process that only writes arrays never pays for it
-
         assert slot.spec is not None
-        dtype = getattr(torch, slot.spec.dtype)
-        if slot.spec.num_elements == 0:
-            return torch.empty(slot.spec.shape, dtype=dtype)
-        return torch.frombuffer(self.view(slot), dtype=dtype, count=slot.spec.num_elements).reshape(slot.spec.shape)
+        return self._memory.tensor(self.view(slot), slot.spec)
+
+    def values(self, slot: Slot) -> np.ndarray:
+        """A host copy of its values; empty for a dtype that numpy has not."""
+        assert slot.spec is not None
+        if not has_numpy_values(slot.spec.dtype):
+            return np.empty(0)
+        return np.frombuffer(self._memory.read(slot.address, slot.spec.num_bytes), slot.spec.dtype).copy()
 
     def checksum(self, slot: Slot) -> int:
         assert slot.spec is not None
-        return zlib.crc32(memoryview(self._view_type.from_address(slot.address)).cast("B")[: slot.spec.num_bytes])
+        return zlib.crc32(self._memory.read(slot.address, slot.spec.num_bytes))
+
+
+def make_pool(*, num_slots: int, slot_bytes: int, backend: Backend) -> SlotPool:
+    """A pool where `backend` keeps tensors: its device memory, or what it allocates on the host."""
+    stride = -(-max(slot_bytes, 1) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+    if isinstance(backend, DeviceBackend):
+        return SlotPool(
+            num_slots=num_slots, stride=stride, memory=backend.memory(num_slots * stride), order=backend.order(num_slots)
+        )  # fmt: skip
+    memory = HostMemory(backend.allocate(num_slots * stride))
+    return SlotPool(num_slots=num_slots, stride=stride, memory=memory, order=ProgramOrder(backend))
