@@ -56,7 +56,7 @@ def task_kind(name: str) -> TaskKind:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from") from error
     if not isinstance(kind, TaskKind):
-        raise ValueError(f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a TaskKind")
+        raise TypeError(f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a TaskKind")
     return kind
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from sage.hrm_core.tasks import sudoku_text
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
-from sage.hrm_core.tasks.split import HELD_OUT_EVERY, Generated, are_held_out, row_keys, without_ids
+from sage.hrm_core.tasks.split import HELD_OUT_EVERY, Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku_grid import (
     Box,
     are_solutions,
@@ -120,15 +120,15 @@ class SudokuTask(SudokuRules, Generated):
         share = (1 if is_held_out else HELD_OUT_EVERY - 1) / HELD_OUT_EVERY
         grids = np.zeros((int(num / share) + 4, box.num_cells), np.int64)
         chance, units = chance_from(rng), units_of(box)
-        sudoku_kernel.fill_grids(grids, units, chance, MAX_DIG_STEPS)
+        sudoku_kernel.fill_grids(grids, units, np.array([1, MAX_DIG_STEPS]), chance)
         if not by_puzzle:
             grids = grids[are_held_out(orbit_keys(grids, box)) == is_held_out]
         puzzles, goals = np.zeros_like(grids), self._goals(len(grids), rng, is_held_out=is_held_out)
-        left = sudoku_kernel.dig_many(grids, units, goals, MAX_DIG_STEPS, chance, puzzles)
+        left = sudoku_kernel.dig_many(grids, units, goals, np.array([2, MAX_DIG_STEPS]), chance, puzzles)
         is_fit = left <= np.maximum(self.config.givens_range[1], goals)
         puzzles, grids = puzzles[is_fit], grids[is_fit]
         if by_puzzle:
-            is_mine = are_held_out(puzzle_keys(puzzles, grids, box)) == is_held_out
+            is_mine = are_held_out(sudoku_kernel.puzzle_keys(puzzles, grids, _all_places(box), box.num_digits)) == is_held_out
             puzzles, grids = puzzles[is_mine], grids[is_mine]
         return without_ids(puzzles + BLANK, grids + BLANK)
 
@@ -142,19 +142,9 @@ class SudokuTask(SudokuRules, Generated):
         return np.where(rng.random(num) < self.config.nearly_solved, nearly, goals)
 
 
-def puzzle_keys(puzzles: np.ndarray, solutions: np.ndarray, box: Box) -> np.ndarray:
-    """(N,) uint64 the same for puzzles that a symmetry takes into each other. For 4x4, which has 128 ways to lie."""
-    places = _all_places(box)  # (G, n^2)
-    solved, given = solutions[:, places], puzzles[:, places] > 0  # (N, G, n^2)
-    relabel = solved[:, :, : box.num_digits].argsort(axis=2) + 1  # digits by where they stand in the first row
-    shown = np.where(given, np.take_along_axis(relabel, solved - 1, axis=2), 0)
-    keys: np.ndarray = row_keys(shown.reshape(-1, box.num_cells)).reshape(len(puzzles), len(places)).min(axis=1)
-    return keys
-
-
 @cache
 def _all_places(box: Box) -> np.ndarray:
-    """(G, n^2) every symmetry of the places."""
+    """(G, n^2) every symmetry of the places: 128 for 4x4, the one size that needs them all."""
     num_digits = box.num_digits
     rows = np.array(_all_lines(box.rows, num_digits))
     cols = np.array(_all_lines(box.cols, num_digits))

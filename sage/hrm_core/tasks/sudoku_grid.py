@@ -81,10 +81,13 @@ class Solved:
 def solve_grids(puzzles: np.ndarray, box: Box, *, limit: int = 2, max_steps: int = MAX_STEPS) -> Solved:
     """Count up to `limit` solutions of each puzzle (N, n^2)."""
     from sage.hrm_core.tasks import sudoku_kernel
+    from sage.hrm_core.tasks.loops import chance_from
 
     puzzles = np.ascontiguousarray(puzzles, np.int64)
     solutions = np.zeros_like(puzzles)
-    counts = sudoku_kernel.solve_many(puzzles, units_of(box), limit, max_steps, solutions)
+    counts = sudoku_kernel.solve_many(
+        puzzles, units_of(box), np.array([limit, max_steps]), chance_from(np.random.default_rng(0)), solutions
+    )
     return Solved(counts=counts, solutions=solutions)
 
 

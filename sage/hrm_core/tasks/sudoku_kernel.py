@@ -25,9 +25,16 @@ def num_bits(mask: int) -> int:
 
 
 @loop
+def copy_into(target: np.ndarray, source: np.ndarray) -> None:
+    """The first cells of `target`. A slice would do, but takes numba seconds to compile."""
+    for index in range(len(source)):
+        target[index] = source[index]
+
+
+@loop
 def digits_used(grid: np.ndarray, units: np.ndarray, used: np.ndarray) -> bool:
     """Fill `used`; False if a digit stands twice in a unit."""
-    used[:] = 0
+    used.fill(0)
     for cell in range(len(grid)):
         if grid[cell]:
             bit = 1 << (grid[cell] - 1)
@@ -45,7 +52,9 @@ def choose(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarr
     num_digits = used.shape[1]
     full = (1 << num_digits) - 1
     best, best_options, fewest = -1, 0, num_digits + 1
-    once[:], twice[:] = used, 0
+    for kind in range(3):
+        for unit in range(num_digits):
+            once[kind, unit], twice[kind, unit] = used[kind, unit], 0
     for cell in range(len(grid)):
         if grid[cell]:
             continue
@@ -62,20 +71,21 @@ def choose(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarr
         once[0, row] |= options
         once[1, column] |= options
         once[2, box] |= options
-    return (best, best_options) if best < 0 else only_place(grid, units, used, once, twice, best, best_options)
+    if best >= 0:
+        cell, options = only_place(grid, units, used, once, twice)
+        if options >= 0:
+            return cell, options
+    return best, best_options
 
 
 @loop
-def only_place(
-    grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarray, twice: np.ndarray, best: int, best_options: int
-) -> tuple[int, int]:
-    """A digit that has one place left in a unit, else (best, best_options); options 0 where a digit has none."""
+def only_place(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarray, twice: np.ndarray) -> tuple[int, int]:
+    """(cell, options): a digit with one place left in a unit; options 0 where a digit has none, -1 where all have more."""
     num_digits = used.shape[1]
-    full = (1 << num_digits) - 1
     for kind in range(3):
         for unit in range(num_digits):
-            if once[kind, unit] != full:
-                return best, 0
+            if once[kind, unit] != (1 << num_digits) - 1:
+                return 0, 0
             single = once[kind, unit] & ~twice[kind, unit] & ~used[kind, unit]
             if not single:
                 continue
@@ -85,14 +95,13 @@ def only_place(
                     taken = used[0, units[0, cell]] | used[1, units[1, cell]] | used[2, units[2, cell]]
                     if single & ~taken:
                         return cell, single
-    return best, best_options
+    return 0, -1
 
 
 @loop
-def pick(options: int, chance: np.ndarray, is_random: bool) -> int:
-    """One bit of `options`: the lowest, or any."""
-    skipped = draw(chance, num_bits(options)) if is_random else 0
-    for _ in range(skipped):
+def pick(options: int, chance: np.ndarray) -> int:
+    """One bit of `options`, any."""
+    for _ in range(draw(chance, num_bits(options))):
         options &= options - 1
     return options & -options
 
@@ -116,15 +125,14 @@ def unplace(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int) ->
 
 
 @loop
-def solve(
-    puzzle: np.ndarray, units: np.ndarray, limit: int, max_steps: int, chance: np.ndarray, is_random: bool, solution: np.ndarray
-) -> int:
-    """How many solutions, counted up to `limit`; the first stands in `solution`. -1: not decided in `max_steps`."""
+def solve(puzzle: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray, solution: np.ndarray) -> int:
+    """How many solutions; the first found stands in `solution`. -1: not decided. effort (2,): solutions to count up to, steps."""
     size = len(puzzle)
-    num_digits = int(round(size**0.5))
+    num_digits = units[0, -1] + 1
     used = np.zeros((3, num_digits), np.int64)
-    once, twice = used.copy(), used.copy()
-    grid = puzzle.copy()
+    once, twice = np.zeros((3, num_digits), np.int64), np.zeros((3, num_digits), np.int64)
+    grid = np.zeros(size, np.int64)
+    copy_into(grid, puzzle)
     if not digits_used(grid, units, used):
         return 0
     cells, rest = np.zeros(size + 1, np.int64), np.zeros(size + 1, np.int64)
@@ -133,18 +141,18 @@ def solve(
     while True:
         if is_going_down:
             steps += 1
-            if steps > max_steps:
+            if steps > effort[1]:
                 return -1
             cell, options = choose(grid, units, used, once, twice)
             if cell < 0:
                 found += 1
                 if found == 1:
-                    solution[:] = grid
-                if found >= limit:
+                    copy_into(solution, grid)
+                if found >= effort[0]:
                     return found
             cells[depth], rest[depth] = cell, options
         if rest[depth]:
-            bit = pick(rest[depth], chance, is_random)
+            bit = pick(rest[depth], chance)
             rest[depth] &= ~bit
             place(grid, units, used, cells[depth], bit)
             depth += 1
@@ -158,41 +166,42 @@ def solve(
 
 
 @loop
-def solve_many(puzzles: np.ndarray, units: np.ndarray, limit: int, max_steps: int, solutions: np.ndarray) -> np.ndarray:
+def solve_many(
+    puzzles: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray, solutions: np.ndarray
+) -> np.ndarray:
     """(N,) the counts of `solve`; solutions (N, n^2) is filled."""
     counts = np.zeros(len(puzzles), np.int64)
-    chance = np.ones(4, np.int64)
     for row in range(len(puzzles)):
-        counts[row] = solve(puzzles[row], units, limit, max_steps, chance, False, solutions[row])
+        counts[row] = solve(puzzles[row], units, effort, chance, solutions[row])
     return counts
 
 
 @loop
-def fill_grids(grids: np.ndarray, units: np.ndarray, chance: np.ndarray, max_steps: int) -> None:
+def fill_grids(grids: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray) -> None:
     """Random full grids (N, n^2): the first row drawn, the rest searched in random order, anew where that takes long."""
-    num_digits = int(round(grids.shape[1] ** 0.5))
+    num_digits = units[0, -1] + 1
     first, blank = np.arange(1, num_digits + 1), np.zeros(grids.shape[1], np.int64)
     for row in range(len(grids)):
         found = 0
         while found < 1:
             shuffle(chance, first)
-            blank[:num_digits] = first
-            found = solve(blank, units, 1, max_steps, chance, True, grids[row])
+            copy_into(blank, first)
+            found = solve(blank, units, effort, chance, grids[row])
 
 
 @loop
-def dig(grid: np.ndarray, units: np.ndarray, goal: int, max_steps: int, chance: np.ndarray, puzzle: np.ndarray) -> int:
+def dig(grid: np.ndarray, units: np.ndarray, goal: int, effort: np.ndarray, chance: np.ndarray, puzzle: np.ndarray) -> int:
     """Take cells away in random order while the solution stays the only one, down to `goal` givens; how many are left."""
-    order, spare = np.arange(len(grid)), grid.copy()
+    order, spare = np.arange(len(grid)), np.zeros(len(grid), np.int64)
     shuffle(chance, order)
-    puzzle[:] = grid
+    copy_into(puzzle, grid)
     left, start = len(grid), 0
     stride = max(1, (len(grid) - goal) // 2)
     while left > goal and start < len(order):
         stop = min(start + min(stride, left - goal), len(order))
         for index in range(start, stop):
             puzzle[order[index]] = 0
-        if solve(puzzle, units, 2, max_steps, chance, False, spare) == 1:
+        if solve(puzzle, units, effort, chance, spare) == 1:
             left -= stop - start
             start = stop
             continue
@@ -205,12 +214,12 @@ def dig(grid: np.ndarray, units: np.ndarray, goal: int, max_steps: int, chance: 
 
 @loop
 def dig_many(
-    grids: np.ndarray, units: np.ndarray, goals: np.ndarray, max_steps: int, chance: np.ndarray, puzzles: np.ndarray
+    grids: np.ndarray, units: np.ndarray, goals: np.ndarray, effort: np.ndarray, chance: np.ndarray, puzzles: np.ndarray
 ) -> np.ndarray:
     """(N,) the givens left in each of `puzzles`, which are filled."""
     left = np.zeros(len(grids), np.int64)
     for row in range(len(grids)):
-        left[row] = dig(grids[row], units, goals[row], max_steps, chance, puzzles[row])
+        left[row] = dig(grids[row], units, goals[row], effort, chance, puzzles[row])
     return left
 
 
@@ -266,4 +275,22 @@ def grid_keys(grids: np.ndarray, box_rows: int, box_cols: int) -> np.ndarray:
         rows = line_key(grids[row], num_digits, box_rows, False, step)
         columns = line_key(grids[row], num_digits, box_cols, True, step)
         keys[row] = scramble(rows) + (scramble(columns) if box_rows == box_cols else 3 * columns)
+    return keys
+
+
+@loop
+def puzzle_keys(puzzles: np.ndarray, solutions: np.ndarray, places: np.ndarray, num_digits: int) -> np.ndarray:
+    """(N,) the least of the numbers that a puzzle's symmetric forms spell, digits named by the first row. places (G, n^2)."""
+    keys, names = np.zeros(len(puzzles), np.int64), np.zeros(num_digits + 1, np.int64)
+    for row in range(len(puzzles)):
+        least = -1
+        for form in range(len(places)):
+            for index in range(num_digits):
+                names[solutions[row, places[form, index]]] = index + 1
+            number = 0
+            for index in range(places.shape[1]):
+                number = number * (num_digits + 1) + names[puzzles[row, places[form, index]]]
+            if least < 0 or number < least:
+                least = number
+        keys[row] = least
     return keys
