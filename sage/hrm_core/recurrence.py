@@ -46,7 +46,10 @@ class Output:
 
 
 class Recurrence(nn.Module):
-    """The two nets (or one that plays both), their start and their cycles. A front end derives from it."""
+    """The two nets (or one that plays both), their start and their cycles. A front end derives from it.
+
+    The dtype of the start is the dtype of the carry, and so of every activation; weights are cast where they are used.
+    """
 
     H_init: Tensor
     L_init: Tensor
@@ -81,6 +84,11 @@ class Recurrence(nn.Module):
             z_L=self.L_init.to(device).expand(rows).contiguous(),
         )
 
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """Each once: L, and H where it is another."""
+        return (self.L_level,) if self.config.shares_nets else (self.L_level, self.H_level)
+
     def is_strategic(self, parameter_name: str) -> bool:
         """Does it belong to the slow net? Practice while awake leaves it to sleep. Shared nets have no slow one."""
         return parameter_name.startswith("H_level.")
@@ -89,6 +97,10 @@ class Recurrence(nn.Module):
         """Rows where is_reset (B,) start afresh; the others go on."""
         rows = is_reset[:, None, None]
         return Carry(z_H=torch.where(rows, self.H_init, carry.z_H), z_L=torch.where(rows, self.L_init, carry.z_L))
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """From the next carry on, compute in `dtype`; weights keep theirs. The start loses nothing: it is bf16 in value."""
+        self.H_init, self.L_init = self.H_init.to(dtype), self.L_init.to(dtype)
 
     def refine(self, carry: Carry, x_BSD: Tensor, rope: Tensor | None = None) -> Carry:
         """One segment: H_cycles times (L_cycles of z_L = f_L(z_L, z_H + x), then z_H = f_H(z_H, z_L)).

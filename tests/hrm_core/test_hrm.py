@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sage.hrm_core.config import ModelConfig, ObservationFront, Positions, TokenFront
-from sage.hrm_core.hrm import HRM, ACTState, TokenBatch, TokenReasoner
+from sage.hrm_core.hrm import HRM, ACTState, TokenBatch
 from sage.hrm_core.layers import rope_table
 from sage.hrm_core.losses import act_loss
+from sage.hrm_core.reasoner import SequenceReasoner
 
 SMALL = TokenFront(vocab_size=7, seq_len=5, num_puzzle_ids=3, puzzle_emb_ndim=20, puzzle_tokens=2)
 
@@ -54,7 +55,7 @@ def puzzle(vocab_size: int, seq_len: int, puzzle_tokens: int, positions: Positio
     ],
 )
 def test_parameters_match_the_published_models_to_the_unit(preset: str, front: TokenFront, expected: int) -> None:
-    model = TokenReasoner(ModelConfig.preset(preset, front=front))
+    model = SequenceReasoner(ModelConfig.preset(preset, front=front))
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
 
 
@@ -64,7 +65,7 @@ def test_the_presets_are_sudoku() -> None:
 
 
 def test_names_and_shapes_are_those_of_the_published_hrm_files() -> None:
-    inner = TokenReasoner(ModelConfig.preset("hrm-27m", front=puzzle(11, 81, 1, "learned")))
+    inner = SequenceReasoner(ModelConfig.preset("hrm-27m", front=puzzle(11, 81, 1, "learned")))
     found = {f"inner.{name}": tuple(tensor.shape) for name, tensor in inner.state_dict().items()}
     expected: dict[str, tuple[int, ...]] = {
         "inner.H_init": (512,), "inner.L_init": (512,),
@@ -81,7 +82,7 @@ def test_names_and_shapes_are_those_of_the_published_hrm_files() -> None:
 
 
 def test_names_and_shapes_are_those_of_the_published_trm_mlp_files() -> None:
-    inner = TokenReasoner(ModelConfig.preset("trm-mlp-5m"))
+    inner = SequenceReasoner(ModelConfig.preset("trm-mlp-5m"))
     nets = {name: tuple(tensor.shape) for name, tensor in inner.state_dict().items() if "_level" in name}
     expected = {}
     for layer in range(2):
