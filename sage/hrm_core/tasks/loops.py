@@ -21,12 +21,21 @@ def loop(function: Any) -> Any:
     return kernel(function) if has_compiler() else function
 
 
+def inner(function: Any) -> Any:
+    """`function` for other loops to call, not for Python: compiled without the door that costs half of the time."""
+    if not has_compiler():
+        return function
+    import numba
+
+    return numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
 def chance_from(rng: np.random.Generator) -> np.ndarray:
     """(4,) int64: the state that `draw` advances."""
     return rng.integers(1, WORD, size=4, dtype=np.int64, endpoint=True)
 
 
-@loop
+@inner
 def draw(chance: np.ndarray, bound: int) -> int:
     """An integer in 0..bound - 1. Marsaglia's xorshift128 on four words of 32 bits."""
     word, last = chance[0], chance[3]
@@ -36,9 +45,11 @@ def draw(chance: np.ndarray, bound: int) -> int:
     return (chance[3] * bound) >> 32
 
 
-@loop
-def shuffle(chance: np.ndarray, items: np.ndarray) -> None:
-    """Fisher and Yates, in place."""
+@inner
+def shuffled(chance: np.ndarray, items: np.ndarray) -> None:
+    """0, 1, 2.. in random order into `items` (Fisher and Yates)."""
+    for index in range(len(items)):
+        items[index] = index
     for last in range(len(items) - 1, 0, -1):
         other = draw(chance, last + 1)
         items[last], items[other] = items[other], items[last]

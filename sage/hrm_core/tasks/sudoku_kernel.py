@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from sage.hrm_core.tasks.loops import draw, loop, shuffle
+from sage.hrm_core.tasks.loops import draw, inner, loop, shuffled
 
 PRIME = 2147483647
 
 
-@loop
+@inner
 def num_bits(mask: int) -> int:
     count = 0
     while mask:
@@ -24,17 +24,16 @@ def num_bits(mask: int) -> int:
     return count
 
 
-@loop
+@inner
 def copy_into(target: np.ndarray, source: np.ndarray) -> None:
     """The first cells of `target`. A slice would do, but takes numba seconds to compile."""
     for index in range(len(source)):
         target[index] = source[index]
 
 
-@loop
+@inner
 def digits_used(grid: np.ndarray, units: np.ndarray, used: np.ndarray) -> bool:
-    """Fill `used`; False if a digit stands twice in a unit."""
-    used.fill(0)
+    """Add to `used`; False if a digit stands twice in a unit."""
     for cell in range(len(grid)):
         if grid[cell]:
             bit = 1 << (grid[cell] - 1)
@@ -45,7 +44,7 @@ def digits_used(grid: np.ndarray, units: np.ndarray, used: np.ndarray) -> bool:
     return True
 
 
-@loop
+@inner
 def choose(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarray, twice: np.ndarray) -> tuple[int, int]:
     """(cell, options): the blank cell with fewest digits, or the only place of a digit. options 0: a dead end.
     cell -1: no blank is left."""
@@ -78,7 +77,7 @@ def choose(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarr
     return best, best_options
 
 
-@loop
+@inner
 def only_place(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.ndarray, twice: np.ndarray) -> tuple[int, int]:
     """(cell, options): a digit with one place left in a unit; options 0 where a digit has none, -1 where all have more."""
     num_digits = used.shape[1]
@@ -98,7 +97,7 @@ def only_place(grid: np.ndarray, units: np.ndarray, used: np.ndarray, once: np.n
     return 0, -1
 
 
-@loop
+@inner
 def pick(options: int, chance: np.ndarray) -> int:
     """One bit of `options`, any."""
     for _ in range(draw(chance, num_bits(options))):
@@ -106,7 +105,7 @@ def pick(options: int, chance: np.ndarray) -> int:
     return options & -options
 
 
-@loop
+@inner
 def place(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int, bit: int) -> None:
     digit = 1
     while bit >> digit:
@@ -116,7 +115,7 @@ def place(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int, bit:
         used[kind, units[kind, cell]] |= bit
 
 
-@loop
+@inner
 def unplace(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int) -> None:
     bit = 1 << (grid[cell] - 1)
     grid[cell] = 0
@@ -124,7 +123,7 @@ def unplace(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int) ->
         used[kind, units[kind, cell]] &= ~bit
 
 
-@loop
+@inner
 def solve(puzzle: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray, solution: np.ndarray) -> int:
     """How many solutions; the first found stands in `solution`. -1: not decided. effort (2,): solutions to count up to, steps."""
     size = len(puzzle)
@@ -180,20 +179,21 @@ def solve_many(
 def fill_grids(grids: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray) -> None:
     """Random full grids (N, n^2): the first row drawn, the rest searched in random order, anew where that takes long."""
     num_digits = units[0, -1] + 1
-    first, blank = np.arange(1, num_digits + 1), np.zeros(grids.shape[1], np.int64)
+    first, blank = np.zeros(num_digits, np.int64), np.zeros(grids.shape[1], np.int64)
     for row in range(len(grids)):
         found = 0
         while found < 1:
-            shuffle(chance, first)
-            copy_into(blank, first)
+            shuffled(chance, first)
+            for index in range(num_digits):
+                blank[index] = first[index] + 1
             found = solve(blank, units, effort, chance, grids[row])
 
 
-@loop
+@inner
 def dig(grid: np.ndarray, units: np.ndarray, goal: int, effort: np.ndarray, chance: np.ndarray, puzzle: np.ndarray) -> int:
     """Take cells away in random order while the solution stays the only one, down to `goal` givens; how many are left."""
-    order, spare = np.arange(len(grid)), np.zeros(len(grid), np.int64)
-    shuffle(chance, order)
+    order, spare = np.zeros(len(grid), np.int64), np.zeros(len(grid), np.int64)
+    shuffled(chance, order)
     copy_into(puzzle, grid)
     left, start = len(grid), 0
     stride = max(1, (len(grid) - goal) // 2)
@@ -223,26 +223,25 @@ def dig_many(
     return left
 
 
-@loop
-def line_key(grid: np.ndarray, num_digits: int, per_band: int, is_column: bool, step: np.ndarray) -> int:
-    """The cycle types of the digit permutations from line to line, summed in any order: blind to digits and to places."""
-    num_bands = num_digits // per_band
-    key = 0
-    for band in range(num_bands):
-        for other in range(band, num_bands):
-            pairs = 0
-            for first in range(band * per_band, (band + 1) * per_band):
-                for second in range(max(first + 1, other * per_band), (other + 1) * per_band):
-                    for place_ in range(num_digits):
-                        here = place_ * num_digits + first if is_column else first * num_digits + place_
-                        there = place_ * num_digits + second if is_column else second * num_digits + place_
-                        step[grid[here] - 1] = grid[there] - 1
+@inner
+def line_key(grid: np.ndarray, num_digits: int, per_band: int, strides: np.ndarray, step: np.ndarray) -> int:
+    """The cycle types of the digit permutations from line to line, summed in any order: blind to digits and to places.
+    strides (2,): from a line to the next, from a cell to the next."""
+    key, between, along = 0, strides[0], strides[1]
+    for band in range(0, num_digits, per_band):
+        for other in range(band, num_digits, per_band):
+            pairs = 17 if band == other else 0
+            for first in range(band, band + per_band):
+                for second in range(max(first + 1, other), other + per_band):
+                    for at in range(num_digits):
+                        digit = grid[first * between + at * along]
+                        step[digit - 1] = grid[second * between + at * along] - 1
                     pairs += cycle_type(step, num_digits)
-            key += scramble(pairs % PRIME + (17 if band == other else 0))
+            key += scramble(pairs % PRIME)
     return key % PRIME
 
 
-@loop
+@inner
 def cycle_type(step: np.ndarray, num_digits: int) -> int:
     """A number for the lengths of a permutation and its inverse, the same whichever way round."""
     seen, total = 0, 0
@@ -258,7 +257,7 @@ def cycle_type(step: np.ndarray, num_digits: int) -> int:
     return scramble(total % PRIME)
 
 
-@loop
+@inner
 def scramble(number: int) -> int:
     """0..PRIME - 1, far apart for close numbers."""
     number = (number * 1103515245 + 12345) % PRIME
@@ -271,10 +270,12 @@ def grid_keys(grids: np.ndarray, box_rows: int, box_cols: int) -> np.ndarray:
     """(N,) equal for grids that a symmetry takes into each other, nearly always different otherwise."""
     num_digits = box_rows * box_cols
     step, keys = np.zeros(num_digits, np.int64), np.zeros(len(grids), np.int64)
+    strides = np.zeros((2, 2), np.int64)
+    strides[0, 0], strides[0, 1], strides[1, 0], strides[1, 1] = num_digits, 1, 1, num_digits
     for row in range(len(grids)):
-        rows = line_key(grids[row], num_digits, box_rows, False, step)
-        columns = line_key(grids[row], num_digits, box_cols, True, step)
-        keys[row] = scramble(rows) + (scramble(columns) if box_rows == box_cols else 3 * columns)
+        rows = scramble(line_key(grids[row], num_digits, box_rows, strides[0], step))
+        columns = scramble(line_key(grids[row], num_digits, box_cols, strides[1], step))
+        keys[row] = rows + (columns if box_rows == box_cols else 3 * columns)
     return keys
 
 
