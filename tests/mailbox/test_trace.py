@@ -1,0 +1,39 @@
+"""A message's life as a Chrome trace."""
+
+import json
+
+import pytest
+
+from sage.mailbox.trace import MessageLife, MessageTrace
+
+
+def _life(sequence: int, mailbox: str = "camera", slot: int = 1) -> MessageLife:
+    return MessageLife(
+        mailbox=mailbox, slot=slot, generation=2, producer=7, sequence=sequence, num_bytes=24,
+        captured_ns=1_000, published_ns=3_000, received_ns=10_000, released_ns=15_000,
+    )  # fmt: skip
+
+
+def test_three_spans_a_message_on_the_row_of_its_slot(tmp_path):
+    trace = MessageTrace()
+    trace.add(_life(0))
+    trace.add(_life(1, mailbox="audio", slot=0))
+    trace.write(tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    names = {event["args"]["name"] for event in events if event["ph"] == "M"}
+    assert names == {"camera", "audio", "slot 0", "slot 1"}
+    spans = [(e["name"], e["ts"], e["dur"]) for e in events if e["ph"] == "X" and e["args"]["sequence"] == 0]
+    assert spans == [("write", 1.0, 2.0), ("wait", 3.0, 7.0), ("read", 10.0, 5.0)]
+
+
+def test_only_the_last_lives_are_kept():
+    trace = MessageTrace(capacity=2)
+    for sequence in range(5):
+        trace.add(_life(sequence))
+    assert len(trace) == 2
+    assert {e["args"]["sequence"] for e in trace.to_chrome()["traceEvents"] if e["ph"] == "X"} == {3, 4}
+
+
+def test_a_trace_that_keeps_nothing_is_refused():
+    with pytest.raises(ValueError, match="capacity is 0"):
+        MessageTrace(capacity=0)
