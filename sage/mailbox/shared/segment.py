@@ -25,6 +25,8 @@ HEADER_BYTES = 4096
 MAX_OPTIONS = 24
 #: Raised with any change of what stands where, in the header or behind it.
 LAYOUT_VERSION = 1
+#: To look at a header, whatever mailbox it is.
+ANY_KIND = -1
 _MAGIC = int.from_bytes(b"SAGEmail", "little")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -175,7 +177,7 @@ def _check_header(segment: Segment, kind: int, options: Mapping[str, int]) -> No
             f"{name}: made with layout {words[VERSION]}, this is layout {LAYOUT_VERSION}: "
             "run one version of sage on both sides, or unlink it"
         )
-    if words[KIND] != kind:
+    if kind != ANY_KIND and words[KIND] != kind:
         raise MailboxError(f"{name}: is a mailbox of another kind: choose another name")
     if words[NAMESPACE] != pid_namespace():
         raise MailboxError(f"{name}: made in another container: share the pid namespace as well as {FOLDER}")
