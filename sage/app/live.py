@@ -17,6 +17,7 @@ from rich.live import Live
 from sage.app.live_screen import draw, status_line
 from sage.app.live_state import LiveState
 from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import Event, SleepReport, TickReport
 
 _INBOX = 1024
@@ -52,7 +53,12 @@ class LiveView:
         self._inbox: deque[TickReport | SleepReport | Event] = deque(maxlen=_INBOX)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sage-live", daemon=True)
+        self._snapshot: Callable[[], HubStatistics] | None = None
         self._fault: BaseException | None = None
+
+    def watch(self, snapshot: Callable[[], HubStatistics] | None) -> None:
+        """Show these mailboxes, asked for at each drawing; None when they are about to go."""
+        self._snapshot = snapshot
 
     def on_tick(self, report: TickReport) -> None:
         self._keep(report)
@@ -89,6 +95,9 @@ class LiveView:
         while self._inbox:  # only this thread takes out
             self._state.take(self._inbox.popleft())
         self._state.notices = self._notices()
+        snapshot = self._snapshot
+        if snapshot is not None:
+            self._state.mailboxes = snapshot()
         self._state.measure_speed(self._real_clock.now_ns())
         return self._state
 

@@ -175,8 +175,25 @@ def _mind(state: LiveState, width: int) -> list[Text]:
             f"  gate {figures.number(learning.gate)}",
         ),
         _sleep_row(state),
+        *_mailbox_row(state),
     ]  # fmt: skip
     return [_fit(row, width) for row in rows]
+
+
+def _mailbox_row(state: LiveState) -> list[Text]:
+    """What passed through the mailboxes. Bytes copied at 0 are the proof that nothing was."""
+    if state.mailboxes is None:
+        return []
+    boxes, pools = (*state.mailboxes.peripheral, *state.mailboxes.focus), state.mailboxes.focus
+    dropped = sum(pool.drops.total - pool.drops.superseded for pool in pools)
+    held = sum(pool.leaks for pool in pools)
+    row = _row("mailboxes", f"{len(boxes)}  {figures.short_count(sum(box.pushed for box in boxes))} messages")
+    row.append(f"  {figures.num_bytes(sum(pool.bytes_referenced for pool in pools))} by reference")
+    row.append(f", {figures.num_bytes(sum(pool.bytes_copied for pool in pools))} copied")
+    row.append(f"  {figures.short_count(dropped)} dropped", "yellow" if dropped else "")
+    if held:
+        row.append(f"  {held} slots held by views", "red")
+    return [row]
 
 
 def _sleep_row(state: LiveState) -> Text:

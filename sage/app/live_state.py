@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from sage.app.skill import SkillSums
+from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import NAN, Event, SleepReport, SourceFacts, TickReport
 
 _WINDOW_NS = 5_000_000_000
@@ -99,6 +100,7 @@ class LiveState:
     num_sleeps: int = 0
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_NUM_EVENTS))
     notices: tuple[str, ...] = ()
+    mailboxes: HubStatistics | None = None
     #: The run's clock against the real one, since the drawing before this: 1 unless a replay runs fast.
     speed: float = NAN
     _drawn_at: tuple[int, int] | None = None

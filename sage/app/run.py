@@ -57,6 +57,7 @@ def run_session(
         run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=instruments)
         stack.enter_context(_stopped_by_signals(run))
         stack.callback(_close, run)
+        view.watch(run.hub.snapshot)
         _say_missing(run, instruments)
         if keeper is not None:
             log.info("mind", outcome=keeper.attach(run.loop))

@@ -6,6 +6,7 @@ import io
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console, ConsoleDimensions
 
@@ -13,6 +14,7 @@ from sage.app.live import LiveView
 from sage.app.live_screen import draw, status_line
 from sage.app.live_state import LiveState
 from sage.app.synthetic_session import SyntheticSession
+from sage.mailbox import Hub
 from sage.mailbox.clock import ManualClock
 from sage.runtime.report import State, TickReport
 
@@ -187,3 +189,17 @@ def test_a_night_under_way_is_said_whether_or_not_there_was_one_before():
         assert state.report is not None
         state.report = replace(state.report, facts=replace(state.report.facts, state=State.DREAM))
         assert expected in draw(state, ConsoleDimensions(100, 30)).plain
+
+
+def test_the_screen_shows_what_went_through_the_mailboxes():
+    state = state_after(30)
+    with Hub(ManualClock()) as hub:
+        box = hub.focus("camera", slot_bytes=1 << 20)
+        with box.loan((1 << 18,)) as loan:
+            loan.publish(stamp_ns=0, sequence=0)
+        box.send(np.zeros(4), stamp_ns=1, sequence=1)
+        lease = box.receive(timeout_secs=0.0)
+        state.mailboxes = hub.snapshot()
+        lease.release()
+    screen = draw(state, ConsoleDimensions(100, 30)).plain
+    assert "mailboxes  1  2 messages  1.0 MiB by reference, 32 B copied  0 dropped" in screen
