@@ -1,0 +1,200 @@
+"""Continuous batching: one segment for every row under way, then rows that are done make place for those that wait.
+
+Invariant: a row is computed from its own puzzle, carry and noise alone, so that its neighbours only change the speed.
+Shapes: B rows under way, L cells, S tokens, D hidden.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.config import TokenFront
+from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.solving.job import Attempt, Job
+from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
+from sage.hrm_core.solving.settings import SolveSettings
+
+
+class Verifier(Protocol):
+    """Whoever knows the rules; every Task does."""
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N,) bool for inputs and answers (N, L)."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    job: Job
+    attempt: int
+    num_segments: int = 0
+
+    @property
+    def is_needed(self) -> bool:
+        return self.attempt in self.job.live
+
+    @property
+    def is_at_limit(self) -> bool:
+        return self.num_segments >= self.job.settings.max_segments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """A segment's outcome on the host: q, wants_halt (B,), answers (B, L) int32, is_verified (B,).
+
+    Where is_judged (B,) is false nobody asked for the answer, and its row holds nothing."""
+
+    q: np.ndarray
+    wants_halt: np.ndarray
+    is_judged: np.ndarray
+    answers: np.ndarray
+    is_verified: np.ndarray
+
+
+class Engine:
+    """Puzzles go in with `submit`, at any time; `step` computes a segment and gives back the jobs it settled."""
+
+    def __init__(self, model: HRM, verifier: Verifier | None = None, *, batch_size: int = 64) -> None:
+        if not isinstance(model.config.front, TokenFront):
+            raise TypeError(f"front is a {type(model.config.front).__name__}: only a model behind a TokenFront solves puzzles")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: give 1 or more")
+        self._model, self._verifier, self._front, self._capacity = model, verifier, model.config.front, batch_size
+        self._device = model.inner.H_init.device
+        self._waiting: deque[Job] = deque()
+        self._rows: list[_Row] = []
+        self._carry = model.initial_carry(0)
+        self._batch = self._batch_of(())
+        self._num_submitted = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._rows and not self._waiting
+
+    @property
+    def num_cells(self) -> int:
+        return self._front.seq_len
+
+    def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
+        """cells (L,) integers. ValueError where they do not fit the model, or a verifier is asked for and there is none."""
+        front, cells = self._front, np.asarray(cells)
+        if cells.shape != (front.seq_len,):
+            raise ValueError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
+        if cells.min() < 0 or cells.max() >= front.vocab_size:
+            raise ValueError(f"cells range from {cells.min()} to {cells.max()}: this model knows 0 to {front.vocab_size - 1}")
+        if puzzle_id >= front.num_puzzle_ids:
+            raise ValueError(f"puzzle_id is {puzzle_id}: this model knows {front.num_puzzle_ids}: give -1 for an unknown one")
+        if settings.needs_verifier and self._verifier is None:
+            raise ValueError("there is no verifier: give the task, or halt 'q' without abstains")
+        cells = cells.astype(np.int32)
+        seed = puzzle_seed(cells, puzzle_id, settings.seed)
+        job = Job(serial=self._num_submitted, cells=cells, puzzle_id=puzzle_id, settings=settings, seed=seed)
+        self._num_submitted += 1
+        self._waiting.append(job)
+        return job
+
+    def withdraw(self, job: Job) -> None:
+        """Nobody waits for it any more: its rows go, and it never settles."""
+        job.live.clear()
+        self._waiting = deque(each for each in self._waiting if each is not job)
+
+    @torch.inference_mode()
+    def step(self) -> list[Job]:
+        """One segment for up to batch_size rows. The jobs it settled, in no promised order."""
+        self._rearrange()
+        if not self._rows:
+            return []
+        self._carry, output = self._model.segment(self._with_noise(self._carry), self._batch)
+        for row in self._rows:
+            row.num_segments += 1
+            row.job.num_segments_spent += 1
+        assert output.logits is not None
+        assert output.q_halt is not None
+        reading = self._read(output.logits, output.q_halt, self._model.wants_halt(output))
+        return self._end_rows(reading)
+
+    def _rearrange(self) -> None:
+        """Rows that nobody needs go, waiting tries come. What stays is moved only where something changed."""
+        kept = [index for index, row in enumerate(self._rows) if row.is_needed]
+        fresh: list[_Row] = []
+        while self._waiting and len(kept) + len(fresh) < self._capacity:
+            job = self._waiting.popleft()
+            if job.has_more:
+                fresh.append(_Row(job=job, attempt=job.start()))
+            if job.has_more:
+                self._waiting.append(job)  # its next try, behind everybody's first
+        if len(kept) == len(self._rows) and not fresh:
+            return
+        self._rows = [self._rows[index] for index in kept] + fresh
+        taken, start = torch.tensor(kept, dtype=torch.int64, device=self._device), self._model.initial_carry(len(fresh))
+        self._carry = Carry(
+            z_H=torch.cat((self._carry.z_H[taken], start.z_H)),  # (B, S, D)
+            z_L=torch.cat((self._carry.z_L[taken], start.z_L)),
+        )
+        self._batch = self._batch_of(self._rows)
+
+    def _batch_of(self, rows: tuple[()] | list[_Row]) -> TokenBatch:
+        cells = np.array([row.job.cells for row in rows], dtype=np.int32).reshape(len(rows), self._front.seq_len)
+        inputs = torch.from_numpy(cells).to(self._device)  # (B, L)
+        ids = torch.tensor([row.job.puzzle_id for row in rows], dtype=torch.int32, device=self._device)  # (B,)
+        return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids)
+
+    def _with_noise(self, carry: Carry) -> Carry:
+        """z + noise_std * normal in the rows of later tries; first tries stay as they are."""
+        noisy = [index for index, row in enumerate(self._rows) if row.attempt]
+        if not noisy:
+            return carry
+        rows = [self._rows[index] for index in noisy]
+        seeds = [derived_seed(row.job.seed, row.attempt, row.num_segments) for row in rows]
+        scale = torch.tensor([row.job.settings.noise_std for row in rows], device=self._device)[:, None]
+        sizes = carry.z_H[0].numel(), carry.z_L[0].numel()
+        drawn = scale * gaussian(torch.tensor(seeds, dtype=torch.int64, device=self._device), sum(sizes))  # (K, S D + S D_L)
+        at = torch.tensor(noisy, dtype=torch.int64, device=self._device)
+        z_H, z_L = carry.z_H.clone(), carry.z_L.clone()
+        z_H[at] += drawn[:, : sizes[0]].view(-1, *z_H.shape[1:]).to(z_H.dtype)
+        z_L[at] += drawn[:, sizes[0] :].view(-1, *z_L.shape[1:]).to(z_L.dtype)
+        return Carry(z_H=z_H, z_L=z_L)
+
+    def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> _Reading:
+        """Brings to the host what decides; answers only of the rows somebody judges."""
+        q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
+        is_judged = np.array([self._is_judged(row, bool(want)) for row, want in zip(self._rows, wants)])
+        answers = np.zeros((len(self._rows), self._front.seq_len), np.int32)
+        is_verified = np.zeros(len(self._rows), bool)
+        if is_judged.any():
+            judged = torch.from_numpy(is_judged.nonzero()[0]).to(self._device)
+            answers[is_judged] = logits[judged].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
+            if self._verifier is not None:
+                cells = np.array([row.job.cells for row, asked in zip(self._rows, is_judged) if asked])
+                is_verified[is_judged] = self._verifier.verify(cells, answers[is_judged])
+        return _Reading(q=q, wants_halt=wants > 0, is_judged=is_judged, answers=answers, is_verified=is_verified)
+
+    def _is_judged(self, row: _Row, wants_halt: bool) -> bool:
+        halt = row.job.settings.halt
+        return row.is_at_limit or halt == "verifier" or (halt == "q" and wants_halt)
+
+    def _end_rows(self, reading: _Reading) -> list[Job]:
+        settled = []
+        for index, row in enumerate(self._rows):
+            is_accepted = row.job.settings.halt != "verifier" or bool(reading.is_verified[index])
+            if not row.is_needed or not reading.is_judged[index] or not (row.is_at_limit or is_accepted):
+                continue
+            row.job.end(
+                Attempt(
+                    number=row.attempt,
+                    cells=reading.answers[index].copy(),
+                    q=float(reading.q[index]),
+                    is_verified=bool(reading.is_verified[index]),
+                    num_segments=row.num_segments,
+                )
+            )
+            if row.job.is_settled:
+                settled.append(row.job)
+        return settled

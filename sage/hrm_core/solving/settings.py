@@ -1,0 +1,63 @@
+"""How long to think about a puzzle, how often, and what ends it. Imports no torch.
+
+Invariant: settings that exist can be run; every mistake is a ValueError that names the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Halt = Literal["q", "verifier", "never"]
+MAX_SEGMENTS = 4096
+MAX_TRIES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveSettings:
+    """max_segments: segments of one try at most.  halt: what ends a try sooner: the Q head, the task's verifier, nothing.
+    tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and stands for
+    itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
+    noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.
+    abstains: no answer rather than one the verifier does not accept."""
+
+    max_segments: int = 16
+    halt: Halt = "q"
+    tries: int = 1
+    noise_std: float = 0.3
+    seed: int = 0
+    abstains: bool = False
+
+    def __post_init__(self) -> None:
+        _need_count("max_segments", self.max_segments, MAX_SEGMENTS)
+        _need_count("tries", self.tries, MAX_TRIES)
+        if self.halt not in get_args(Halt):
+            raise ValueError(f"halt is {self.halt!r}: give one of {', '.join(get_args(Halt))}")
+        if isinstance(self.noise_std, bool) or not isinstance(self.noise_std, (int, float)) or not 0 < self.noise_std <= 10:
+            raise ValueError(f"noise_std is {self.noise_std!r}: give a number above 0, to 10")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
+        if type(self.abstains) is not bool:
+            raise ValueError(f"abstains is {self.abstains!r}: give true or false")
+
+    @property
+    def needs_verifier(self) -> bool:
+        return self.halt == "verifier" or self.abstains
+
+    def changed(self, **changes: Any) -> SolveSettings:
+        """A copy with some fields changed. ValueError on a name that is not one."""
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise ValueError(f"{name}: no such setting of solving: give one of {', '.join(names)}")
+        return dataclasses.replace(self, **changes)
+
+
+def _need_count(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{name} is {value!r}: give a whole number from 1 to {most}")
+
+
+#: One plain try of at most 16 segments, ended by the Q head.
+USUAL = SolveSettings()

@@ -1,0 +1,70 @@
+"""What solving gives back: an answer, and what it cost and is worth. Imports no torch.
+
+Invariant: an abstention carries no answer; an answer that is_verified was accepted by the task's own rules.
+Shapes: N puzzles, L cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """cells: (L,) int32, all 0 in an abstention.  num_segments: of the try that gave the answer.
+    num_segments_spent: of all tries.  attempt: which try, from 0.  is_halted_early: it ended before max_segments.
+    confidence: the Q head's probability that the answer is exact, 0..1; it stays beside is_verified, unmixed."""
+
+    cells: np.ndarray
+    is_verified: bool
+    is_abstained: bool
+    is_halted_early: bool
+    num_segments: int
+    num_segments_spent: int
+    attempt: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solutions:
+    """The same for N puzzles: answers (N, L) int32, the rest (N,)."""
+
+    answers: np.ndarray
+    is_verified: np.ndarray
+    is_abstained: np.ndarray
+    is_halted_early: np.ndarray
+    num_segments: np.ndarray
+    num_segments_spent: np.ndarray
+    attempt: np.ndarray
+    confidence: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __getitem__(self, row: int) -> Solution:
+        return Solution(
+            cells=self.answers[row],
+            is_verified=bool(self.is_verified[row]),
+            is_abstained=bool(self.is_abstained[row]),
+            is_halted_early=bool(self.is_halted_early[row]),
+            num_segments=int(self.num_segments[row]),
+            num_segments_spent=int(self.num_segments_spent[row]),
+            attempt=int(self.attempt[row]),
+            confidence=float(self.confidence[row]),
+        )
+
+    @classmethod
+    def stack(cls, solutions: Sequence[Solution], num_cells: int) -> Solutions:
+        return cls(
+            answers=np.array([each.cells for each in solutions], dtype=np.int32).reshape(len(solutions), num_cells),
+            is_verified=np.array([each.is_verified for each in solutions], dtype=bool),
+            is_abstained=np.array([each.is_abstained for each in solutions], dtype=bool),
+            is_halted_early=np.array([each.is_halted_early for each in solutions], dtype=bool),
+            num_segments=np.array([each.num_segments for each in solutions], dtype=np.int64),
+            num_segments_spent=np.array([each.num_segments_spent for each in solutions], dtype=np.int64),
+            attempt=np.array([each.attempt for each in solutions], dtype=np.int64),
+            confidence=np.array([each.confidence for each in solutions], dtype=np.float64),
+        )

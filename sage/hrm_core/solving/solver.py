@@ -1,0 +1,45 @@
+"""Solve many puzzles at once, and give the answers back in their order.
+
+Invariant: results equal those of solving row by row, to the rounding of a matrix product.
+Shapes: N puzzles, L cells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.solving.engine import Engine, Verifier
+from sage.hrm_core.solving.settings import USUAL, SolveSettings
+from sage.hrm_core.solving.solutions import Solutions
+
+
+class Solver:
+    """`Solver(model, task).solve(inputs)`. Without a task nothing is verified: the Q head halts and picks."""
+
+    def __init__(self, model: HRM, task: Verifier | None = None) -> None:
+        self.model, self.task = model, task
+
+    def solve(
+        self,
+        inputs: np.ndarray,
+        settings: SolveSettings = USUAL,
+        *,
+        puzzle_ids: np.ndarray | None = None,
+        batch_size: int = 64,
+        **changes: Any,
+    ) -> Solutions:
+        """inputs (N, L) integers, puzzle_ids (N,), -1 or None where unknown; `changes` are fields of SolveSettings."""
+        engine, settings = Engine(self.model, self.task, batch_size=batch_size), settings.changed(**changes)
+        inputs = np.asarray(inputs)
+        if inputs.ndim != 2:
+            raise ValueError(f"inputs have shape {inputs.shape}: give (puzzles, {engine.num_cells})")
+        ids = np.full(len(inputs), -1) if puzzle_ids is None else np.asarray(puzzle_ids)
+        if ids.shape != (len(inputs),):
+            raise ValueError(f"puzzle_ids have shape {ids.shape}: give ({len(inputs)},), one for each puzzle")
+        jobs = [engine.submit(cells, settings, puzzle_id=int(number)) for cells, number in zip(inputs, ids)]
+        while not engine.is_idle:
+            engine.step()
+        return Solutions.stack([job.solution() for job in jobs], engine.num_cells)
