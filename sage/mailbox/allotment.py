@@ -16,7 +16,7 @@ from sage.mailbox.fair_queue import FairQueue
 from sage.mailbox.ledger import Ledger
 from sage.mailbox.peripheral import PeripheralMailbox
 from sage.mailbox.record import DEMOTED, RECORD, RECORD_BYTES, summarize
-from sage.mailbox.slot import BORROWED, FREE, PUBLISHED, RELEASING, Slot, make_pool
+from sage.mailbox.slot import FREE, PUBLISHED, RELEASING, Slot, make_pool
 
 Policy = Literal["drop_oldest", "drop_newest", "block", "error", "drop_least_trusted"]
 POLICIES = ("drop_oldest", "drop_newest", "block", "error", "drop_least_trusted")
@@ -94,10 +94,8 @@ class Allotment:
     def retire(self, slot: Slot) -> None:
         """The slot's message is over: free now, or releasing until nobody can see its memory."""
         slot.handle = None
-        if slot.state != BORROWED:
-            self.pool.order.dropped(slot.index)
-        elif slot.fence is None:
-            slot.fence = self.pool.order.released(slot.index, is_holder=False)
+        if slot.fence is None:
+            slot.fence = self.pool.order.retired(slot.index, is_holder=False)
         slot.state = RELEASING
         if slot.is_idle():
             self._free(slot)
@@ -137,7 +135,7 @@ class Allotment:
         """Free it if nobody can see it any more."""
         if slot.is_leaked and not slot.is_viewed():
             slot.is_leaked = False  # a view that outlived the release may have had work queued on it until it died
-            late = self.pool.order.released(slot.index, is_holder=False)
+            late = self.pool.order.retired(slot.index, is_holder=False)
             slot.fence = slot.fence if late is None else late
         if slot.is_idle():
             self._free(slot)
@@ -148,6 +146,7 @@ class Allotment:
         slot.generation = (slot.generation + 1) & 0xFFFFFFFF  # a record's header has 32 bits for it
         slot.view = slot.fence = slot.checksum = None
         slot.is_leaked = False
+        self.pool.order.freed(slot.index)
         self.free.append(slot)
 
     def _evict(self, producer: int | None, trust: float) -> bool:

@@ -88,12 +88,15 @@ class Order(Protocol):
         """The caller is given the slot to read: after the writer's work."""
         ...
 
-    def released(self, index: int, *, is_holder: bool) -> Fence | None:
-        """The end of the readers' queued work. is_holder: called by the reader itself, not on its behalf later."""
+    def retired(self, index: int, *, is_holder: bool) -> Fence | None:
+        """The end of what readers queued; None where nobody read: then the next writer comes after the last one's work.
+
+        is_holder: the reader itself releases; otherwise somebody finds that a slot was dropped, or its last view gone.
+        """
         ...
 
-    def dropped(self, index: int) -> None:
-        """Nobody will read what was written; the next writer comes after it all the same."""
+    def freed(self, index: int) -> None:
+        """The generation is over."""
         ...
 
 
@@ -139,8 +142,8 @@ class ProgramOrder:
     def reading(self, index: int, surface: Surface) -> None:
         return
 
-    def released(self, index: int, *, is_holder: bool) -> Fence | None:
+    def retired(self, index: int, *, is_holder: bool) -> Fence | None:
         return self._fence() if is_holder else None
 
-    def dropped(self, index: int) -> None:
+    def freed(self, index: int) -> None:
         return

@@ -114,7 +114,7 @@ class Exchange:
             slot = lease.slot
             is_written = slot.checksum is not None and self._pool.checksum(slot) != slot.checksum
             holder = slot.describe() if is_written else ""
-            slot.fence = self._order.released(slot.index, is_holder=True)
+            slot.fence = self._order.retired(slot.index, is_holder=True)
             self._borrow.add(self._now_ns() - slot.received_ns)
             self.lots.retire(slot)
             self.wake_writers()

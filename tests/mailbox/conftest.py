@@ -12,8 +12,14 @@ import numpy as np
 import pytest
 
 from sage.mailbox import Backend, FocusMailbox, HostBackend, Lease, ManualClock, PeripheralMailbox, record_dtype
+from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend}
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "host": HostBackend,
+    "cuda-fake": lambda: CudaBackend(driver=FakeDriver()),
+}
+if why_no_cuda() is None:  # pinned: the suite reads arrays on the host; device memory has its own in tests/mailbox/cuda
+    BACKENDS["cuda"] = lambda: CudaBackend(placement="pinned")
 KIND = 2
 
 

@@ -1,0 +1,105 @@
+"""Mailboxes on a CUDA device: tensors in device memory, records in pinned host memory that kernels see too.
+
+Control stays in host memory, in the same code as on the host; a push queues an event and returns.
+Invariant: nothing on the way from `loan` to `release` blocks the host, copies a tensor or allocates.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from sage.mailbox.backend import Fence, Order, PoolMemory, ProgramOrder, Surface
+from sage.mailbox.cuda.driver import CudaError, DeviceFacts, Driver
+from sage.mailbox.cuda.order import EventFence, EventPool, StreamOrder
+from sage.mailbox.cuda.views import host_view
+from sage.mailbox.slot import HostMemory
+
+Placement = Literal["device", "mapped", "pinned"]
+PLACEMENTS = ("device", "mapped", "pinned")
+
+
+class CudaBackend:
+    """One device's mailboxes.
+
+    placement: "device", the card's own memory; "mapped", pinned host memory, where `.array` is numpy's and `.tensor` on the
+    device at the same address (a host reader waits for a kernel that writes); "pinned", arrays and tensors on the host, to be
+    copied from asynchronously: a slot is used again only when the copies that its reader queued are over.
+    stream: the driver's handle of the one stream that all work is queued on; None for whatever is current in torch (for
+    `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the machine's own.  CudaError names what is absent.
+    """
+
+    def __init__(
+        self,
+        device: int = 0,
+        *,
+        placement: Placement = "device",
+        stream: int | None = None,
+        driver: Driver | None = None,
+    ) -> None:
+        if placement not in PLACEMENTS:
+            raise ValueError(f"placement is {placement!r}: give one of {', '.join(PLACEMENTS)}")
+        self._driver = driver if driver is not None else open_driver(device)
+        if self._driver.facts.index != device:
+            raise ValueError(f"device is {device}, the driver given is of device {self._driver.facts.index}: give one of the two")
+        self.device, self.placement, self.stream = device, placement, stream
+        self.name = f"cuda:{device}" if placement == "device" else f"cuda:{device} {placement}"
+        self._events: EventPool | None = None
+
+    @property
+    def driver(self) -> Driver:
+        return self._driver
+
+    @property
+    def facts(self) -> DeviceFacts:
+        return self._driver.facts
+
+    def allocate(self, num_bytes: int) -> np.ndarray:
+        """Records: pinned host memory, zeroed. Kernels find it at the same address (unified addressing)."""
+        return host_view(self._driver.allocate_mapped(num_bytes))
+
+    def fence(self) -> Fence | None:
+        """What the current streams of this thread have queued so far."""
+        if self._events is None:
+            self._events = EventPool(self._driver, 4)
+        fence = EventFence(self._driver, self._events)
+        streams = {self._driver.current_stream("tensor"), self._driver.current_stream("array")}
+        fence.add([self._events.mark(stream) for stream in sorted(streams if self.stream is None else {self.stream})])
+        return fence
+
+    def memory(self, num_bytes: int) -> PoolMemory:
+        if self.placement == "pinned":
+            return HostMemory(self.allocate(num_bytes))
+        is_mapped = self.placement == "mapped"
+        return self._driver.pool(self._driver.allocate_mapped(num_bytes) if is_mapped else self._driver.allocate(num_bytes))
+
+    def order(self, num_slots: int) -> Order:
+        if self.placement == "pinned":
+            return ProgramOrder(self)
+        host_surface: Surface | None = "array" if self.placement == "mapped" else None
+        return StreamOrder(self._driver, num_slots=num_slots, stream=self.stream, host_surface=host_surface)
+
+    def read_by(self, reader: CudaBackend) -> None:
+        """Let kernels on `reader`'s device read this one's pools directly. CudaError where the two are not connected."""
+        if reader.device != self.device and not reader.driver.enable_peer(self.device):
+            raise CudaError(
+                f"{reader.name} cannot read {self.name} directly (no NVLink and no common PCIe switch): "
+                'send() to a mailbox of its own, or use placement="mapped"'
+            )
+
+
+def open_driver(device: int = 0) -> Driver:
+    """The machine's own driver for `device`. CudaError says what is absent."""
+    from sage.mailbox.cuda.libcuda import LibcudaDriver
+
+    return LibcudaDriver(device)
+
+
+def why_no_cuda(device: int = 0) -> str | None:
+    """None where `CudaBackend(device)` would open; else the reason, in one line."""
+    try:
+        open_driver(device)
+    except CudaError as error:
+        return str(error)
+    return None

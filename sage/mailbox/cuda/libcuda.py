@@ -1,0 +1,265 @@
+"""The real CUDA driver, called in libcuda by ctypes: wherever there is a GPU there is this library, and nothing else is needed.
+
+It works in the device's primary context, the one that torch, CuPy and Numba use, so handles and addresses are common.
+Invariant: every call is checked; an error names the call and the driver's own words for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from functools import cache
+from typing import Any
+
+from sage.mailbox.backend import PoolMemory, Surface
+from sage.mailbox.cuda.driver import Allocation, CudaError, DeviceFacts
+from sage.mailbox.cuda.views import DeviceMemory, MappedMemory, current_stream
+
+LIBRARY = "libcuda.so.1"
+_DISABLE_TIMING, _INTERPROCESS = 2, 4
+_PORTABLE, _DEVICEMAP = 1, 2
+_WAIT_GEQ = 0
+_LAZY_PEER_ACCESS = 1
+_INTEGRATED, _MAJOR, _MINOR = 18, 75, 76  # CUdevice_attribute; whether memory has IPC follows from `integrated`
+_LEGACY_IPC_CAPABLE = 13  # CUpointer_attribute
+_NOT_READY, _PEER_ALREADY_ENABLED = 600, 704
+_HANDLE_BYTES = 64
+
+
+class IpcHandle(ctypes.Structure):
+    """CUipcMemHandle and CUipcEventHandle: 64 bytes, passed by value to open."""
+
+    _fields_ = [("reserved", c_char * _HANDLE_BYTES)]
+
+
+_SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "cuInit": (c_uint,),
+    "cuGetErrorString": (c_int, POINTER(c_char_p)),
+    "cuDeviceGetCount": (POINTER(c_int),),
+    "cuDeviceGet": (POINTER(c_int), c_int),
+    "cuDeviceGetName": (c_char_p, c_int, c_int),
+    "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
+    "cuDeviceCanAccessPeer": (POINTER(c_int), c_int, c_int),
+    "cuDevicePrimaryCtxRetain": (POINTER(c_void_p), c_int),
+    "cuCtxGetCurrent": (POINTER(c_void_p),),
+    "cuCtxSetCurrent": (c_void_p,),
+    "cuCtxEnablePeerAccess": (c_void_p, c_uint),
+    "cuMemAlloc_v2": (POINTER(c_uint64), c_size_t),
+    "cuMemFree_v2": (c_uint64,),
+    "cuMemHostAlloc": (POINTER(c_void_p), c_size_t, c_uint),
+    "cuMemFreeHost": (c_void_p,),
+    "cuMemHostRegister_v2": (c_void_p, c_size_t, c_uint),
+    "cuMemHostUnregister": (c_void_p,),
+    "cuMemHostGetDevicePointer_v2": (POINTER(c_uint64), c_void_p, c_uint),
+    "cuMemsetD8_v2": (c_uint64, ctypes.c_ubyte, c_size_t),
+    "cuMemcpyAsync": (c_uint64, c_uint64, c_size_t, c_void_p),
+    "cuEventCreate": (POINTER(c_void_p), c_uint),
+    "cuEventRecord": (c_void_p, c_void_p),
+    "cuEventQuery": (c_void_p,),
+    "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
+    "cuStreamWaitValue32_v2": (c_void_p, c_uint64, c_uint, c_uint),
+    "cuStreamIsCapturing": (c_void_p, POINTER(c_int)),
+    "cuStreamSynchronize": (c_void_p,),
+    "cuPointerGetAttribute": (c_void_p, c_int, c_uint64),
+    "cuIpcGetMemHandle": (POINTER(IpcHandle), c_uint64),
+    "cuIpcOpenMemHandle_v2": (POINTER(c_uint64), IpcHandle, c_uint),
+    "cuIpcCloseMemHandle": (c_uint64,),
+    "cuIpcGetEventHandle": (POINTER(IpcHandle), c_void_p),
+    "cuIpcOpenEventHandle": (POINTER(c_void_p), IpcHandle),
+}
+
+
+class Library:
+    """libcuda's functions with their types. CudaError when there is none, or the driver does not start."""
+
+    def __init__(self, name: str = LIBRARY) -> None:
+        try:
+            self._library = ctypes.CDLL(name)
+        except OSError as error:
+            raise CudaError(f"no NVIDIA driver on this machine ({name} is not there): install one, or use the host") from error
+        for function, arguments in _SIGNATURES.items():
+            found = getattr(self._library, function)
+            found.argtypes, found.restype = arguments, c_int
+            setattr(self, function, found)
+        self.check("cuInit", 0)
+
+    def check(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
+        """Call; the result if it is 0 or allowed, else CudaError."""
+        result: int = getattr(self, function)(*arguments)
+        if result and result not in allowed:
+            words = c_char_p()
+            self._library.cuGetErrorString(result, byref(words))
+            raise CudaError(f"{function} failed with {result}: {(words.value or b'unknown error').decode()}")
+        return result
+
+    def integer(self, function: str, *arguments: Any) -> int:
+        """A call whose first argument takes one int."""
+        value = c_int()
+        self.check(function, byref(value), *arguments)
+        return value.value
+
+
+@cache
+def _library(name: str) -> Library:
+    return Library(name)
+
+
+class LibcudaDriver:
+    """One device's primary context."""
+
+    def __init__(self, device: int = 0, *, library: str = LIBRARY) -> None:
+        self._cuda = cuda = _library(library)
+        num_devices = cuda.integer("cuDeviceGetCount")
+        if not 0 <= device < num_devices:
+            raise CudaError(f"device is {device}: this process sees {num_devices} CUDA devices, counted from 0")
+        self._device = cuda.integer("cuDeviceGet", device)
+        self._context = c_void_p()
+        cuda.check("cuDevicePrimaryCtxRetain", byref(self._context), self._device)
+        name = ctypes.create_string_buffer(256)
+        cuda.check("cuDeviceGetName", name, 256, self._device)
+        is_integrated = bool(self._attribute(_INTEGRATED))
+        self.facts = DeviceFacts(
+            index=device, name=name.value.decode(), capability=(self._attribute(_MAJOR), self._attribute(_MINOR)),
+            is_integrated=is_integrated, has_memory_ipc=not is_integrated, num_devices=num_devices,
+        )  # fmt: skip
+
+    def create_event(self, *, is_shared: bool = False) -> int:
+        self._enter()
+        event = c_void_p()
+        self._cuda.check("cuEventCreate", byref(event), _DISABLE_TIMING | (_INTERPROCESS if is_shared else 0))
+        assert event.value is not None
+        return event.value
+
+    def record(self, event: int, stream: int) -> None:
+        self._cuda.check("cuEventRecord", event, stream)
+
+    def wait(self, stream: int, event: int) -> None:
+        self._cuda.check("cuStreamWaitEvent", stream, event, 0)
+
+    def is_done(self, event: int) -> bool:
+        return self._cuda.check("cuEventQuery", event, allowed=(_NOT_READY,)) == 0
+
+    def is_capturing(self, stream: int) -> bool:
+        self._enter()  # the first call of every hand-off: the legacy stream is that of the current context
+        status = c_int()
+        self._cuda.check("cuStreamIsCapturing", stream, byref(status))
+        return status.value != 0
+
+    def wait_value(self, stream: int, address: int, value: int) -> None:
+        self._cuda.check("cuStreamWaitValue32_v2", stream, address, value, _WAIT_GEQ)
+
+    def allocate(self, num_bytes: int) -> Allocation:
+        self._enter()
+        address = c_uint64()
+        self._cuda.check("cuMemAlloc_v2", byref(address), num_bytes)
+        self._cuda.check("cuMemsetD8_v2", address, 0, num_bytes)
+        return Allocation(address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value))
+
+    def allocate_mapped(self, num_bytes: int) -> Allocation:
+        self._enter()
+        host = c_void_p()
+        self._cuda.check("cuMemHostAlloc", byref(host), num_bytes, _PORTABLE | _DEVICEMAP)
+        assert host.value is not None
+        ctypes.memset(host.value, 0, num_bytes)
+        owner = self._owner("cuMemFreeHost", host.value)
+        return Allocation(
+            address=self._device_pointer(host.value), num_bytes=num_bytes, owner=owner, host_address=host.value
+        )  # fmt: skip
+
+    def register(self, address: int, num_bytes: int, owner: Any) -> Allocation:
+        self._enter()
+        self._cuda.check("cuMemHostRegister_v2", address, num_bytes, _PORTABLE | _DEVICEMAP)
+        registered = self._owner("cuMemHostUnregister", address)
+        registered.memory = owner
+        return Allocation(
+            address=self._device_pointer(address), num_bytes=num_bytes, owner=registered, host_address=address
+        )  # fmt: skip
+
+    def enable_peer(self, peer: int) -> bool:
+        self._enter()
+        if not self._cuda.integer("cuDeviceCanAccessPeer", self._device, self._cuda.integer("cuDeviceGet", peer)):
+            return False
+        context = c_void_p()
+        self._cuda.check("cuDevicePrimaryCtxRetain", byref(context), self._cuda.integer("cuDeviceGet", peer))
+        self._cuda.check("cuCtxEnablePeerAccess", context, 0, allowed=(_PEER_ALREADY_ENABLED,))
+        return True
+
+    def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None:
+        self._enter()
+        self._cuda.check("cuMemcpyAsync", target, source, num_bytes, stream)
+
+    def synchronize(self, stream: int) -> None:
+        self._enter()
+        self._cuda.check("cuStreamSynchronize", stream)
+
+    def is_shareable(self, address: int) -> bool:
+        self._enter()
+        capable = c_int()
+        self._cuda.check("cuPointerGetAttribute", byref(capable), _LEGACY_IPC_CAPABLE, address)
+        return self.facts.has_memory_ipc and bool(capable.value)
+
+    def export_memory(self, address: int) -> bytes:
+        self._enter()
+        handle = IpcHandle()
+        self._cuda.check("cuIpcGetMemHandle", byref(handle), address)
+        return bytes(handle)
+
+    def open_memory(self, handle: bytes) -> Allocation:
+        self._enter()
+        address = c_uint64()
+        self._cuda.check("cuIpcOpenMemHandle_v2", byref(address), IpcHandle.from_buffer_copy(handle), _LAZY_PEER_ACCESS)
+        return Allocation(address=address.value, num_bytes=0, owner=self._owner("cuIpcCloseMemHandle", address.value))
+
+    def export_event(self, event: int) -> bytes:
+        handle = IpcHandle()
+        self._cuda.check("cuIpcGetEventHandle", byref(handle), event)
+        return bytes(handle)
+
+    def open_event(self, handle: bytes) -> int:
+        self._enter()
+        event = c_void_p()
+        self._cuda.check("cuIpcOpenEventHandle", byref(event), IpcHandle.from_buffer_copy(handle))
+        assert event.value is not None
+        return event.value
+
+    def current_stream(self, surface: Surface) -> int:
+        return current_stream(surface, self.facts.index)
+
+    def pool(self, allocation: Allocation) -> PoolMemory:
+        memory = DeviceMemory if allocation.host_address is None else MappedMemory
+        return memory(self, allocation, self.facts.index)
+
+    def _enter(self) -> None:
+        """Make the primary context current in this thread, unless it is."""
+        current = c_void_p()
+        self._cuda.check("cuCtxGetCurrent", byref(current))
+        if current.value != self._context.value:
+            self._cuda.check("cuCtxSetCurrent", self._context)
+
+    def _attribute(self, attribute: int) -> int:
+        return self._cuda.integer("cuDeviceGetAttribute", attribute, self._device)
+
+    def _device_pointer(self, host_address: int) -> int:
+        address = c_uint64()
+        self._cuda.check("cuMemHostGetDevicePointer_v2", byref(address), host_address, 0)
+        return address.value
+
+    def _owner(self, end: str, address: int) -> _Owner:
+        owner = _Owner()
+        # not at exit: the driver takes everything back then, and may be gone already
+        weakref.finalize(owner, _let_go, self._cuda, self._context, end, address, os.getpid()).atexit = False
+        return owner
+
+
+class _Owner:
+    """Its end is the end of an allocation."""
+
+    memory: Any = None
+
+
+def _let_go(cuda: Any, context: Any, end: str, address: int, process: int) -> None:
+    if os.getpid() == process:  # a forked child has no context
+        cuda.cuCtxSetCurrent(context)
+        getattr(cuda, end)(address)

@@ -1,0 +1,165 @@
+"""Who waits for whom on a device: events recorded where work was queued, waited for where work is queued next.
+
+A writer's events let readers in; readers' events are the fence of the slot; the work of a writer whom nobody read
+lets the next writer in. Invariant: an event goes back to its pool only after its last wait was queued or it has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sage.mailbox.backend import Fence, Surface
+from sage.mailbox.cuda.driver import CudaError, Driver, Streams
+
+#: Not a stream: whoever holds this view works on the processor.
+HOST = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A point in a stream: everything that was queued there before the event."""
+
+    event: int
+    stream: int
+
+
+class EventPool:
+    """Events made beforehand and used again. Grows when more are outstanding than ever before; `num_made` says how far."""
+
+    def __init__(self, driver: Streams, num_events: int) -> None:
+        self._driver = driver
+        self._free = [driver.create_event() for _ in range(num_events)]
+        self.num_made = num_events
+
+    def mark(self, stream: int) -> Mark:
+        if self._free:
+            event = self._free.pop()
+        else:
+            event = self._driver.create_event()
+            self.num_made += 1
+        self._driver.record(event, stream)
+        return Mark(event=event, stream=stream)
+
+    def give_back(self, marks: list[Mark]) -> None:
+        self._free.extend(mark.event for mark in marks)
+        marks.clear()
+
+
+class EventFence:
+    """The readers' work, on however many streams. It may grow while views that outlived the release die."""
+
+    def __init__(self, driver: Streams, pool: EventPool) -> None:
+        self._driver, self._pool = driver, pool
+        self._marks: list[Mark] = []
+
+    def add(self, marks: Iterable[Mark]) -> None:
+        self._marks.extend(marks)
+
+    def is_passed(self) -> bool:
+        if not all(self._driver.is_done(mark.event) for mark in self._marks):
+            return False
+        self._pool.give_back(self._marks)
+        return True
+
+
+@dataclass(slots=True)
+class _Trace:
+    """One slot's generation.  before: what the first writer comes after.  ready: what readers come after."""
+
+    before: list[Mark] = field(default_factory=list)
+    ready: list[Mark] = field(default_factory=list)
+    writers: list[int] = field(default_factory=list)
+    readers: list[int] = field(default_factory=list)
+    surfaces: set[Surface] = field(default_factory=set)
+    fence: EventFence | None = None
+
+
+class StreamOrder:
+    """The order of a pool whose work is queued on streams. Called under the mailbox's lock; never blocks the host.
+
+    stream: the one that all work is on, or None for whatever is current, in the library whose view was asked for,
+    at each view, at publish and at release.  host_surface: the view that the host itself reads and writes, if any: it
+    waits where a stream would.
+    """
+
+    def __init__(self, driver: Driver, *, num_slots: int, stream: int | None = None, host_surface: Surface | None = None) -> None:
+        self._driver, self._stream, self._host_surface = driver, stream, host_surface
+        self._events = EventPool(driver, 2 * num_slots + 2)
+        self._traces = [_Trace() for _ in range(num_slots)]
+
+    @property
+    def num_events(self) -> int:
+        return self._events.num_made
+
+    def writing(self, index: int, surface: Surface) -> None:
+        trace = self._traces[index]
+        self._join(trace.writers, trace.before, self._current(surface))
+        trace.surfaces.add(surface)
+
+    def written(self, index: int) -> None:
+        trace = self._traces[index]
+        for surface in trace.surfaces:
+            self._join(trace.writers, trace.before, self._current(surface))
+        if trace.writers:
+            self._events.give_back(trace.before)  # every writer's stream waits for them already
+            trace.ready = self._mark(trace.writers)
+        else:
+            trace.ready, trace.before = trace.before, []  # nobody touched the memory: what was outstanding still is
+        trace.writers.clear()
+        trace.surfaces.clear()
+
+    def reading(self, index: int, surface: Surface) -> None:
+        trace = self._traces[index]
+        self._join(trace.readers, trace.ready, self._current(surface))
+        trace.surfaces.add(surface)
+
+    def retired(self, index: int, *, is_holder: bool) -> Fence | None:
+        trace = self._traces[index]
+        if not trace.readers:
+            if trace.writers:
+                self._events.give_back(trace.before)
+            trace.before += trace.ready
+            trace.before += self._mark(trace.writers)
+            trace.ready = []
+            return None
+        if is_holder:
+            for surface in trace.surfaces:
+                self._join(trace.readers, trace.ready, self._current(surface))
+        if trace.fence is None:
+            trace.fence = EventFence(self._driver, self._events)
+        trace.fence.add(self._mark(trace.readers))
+        self._events.give_back(trace.ready)
+        return trace.fence
+
+    def freed(self, index: int) -> None:
+        trace = self._traces[index]
+        trace.writers.clear()
+        trace.readers.clear()
+        trace.surfaces.clear()
+        trace.fence = None
+
+    def _current(self, surface: Surface) -> int:
+        if surface == self._host_surface:
+            return HOST
+        stream = self._driver.current_stream(surface) if self._stream is None else self._stream
+        if self._driver.is_capturing(stream):
+            raise CudaError(
+                "a mailbox was called inside a graph capture: capture the work on a tensor alone, and loan, publish, "
+                "receive and release around each replay (see SlotGraphs)"
+            )
+        return stream
+
+    def _mark(self, streams: list[int]) -> list[Mark]:
+        return [self._events.mark(stream) for stream in streams if stream != HOST]  # the host's work is done when it returns
+
+    def _join(self, streams: list[int], marks: list[Mark], stream: int) -> None:
+        """Once for each stream and generation: it waits for what was marked on the others."""
+        if stream in streams:
+            return
+        for mark in marks:
+            if stream == HOST:
+                self._driver.synchronize(mark.stream)  # sync: the host reads what a kernel wrote
+            elif mark.stream != stream:  # within a stream the queue itself is the order
+                self._driver.wait(stream, mark.event)
+        streams.append(stream)

@@ -1,0 +1,144 @@
+"""How Python sees device memory: torch tensors, CuPy arrays and DLPack over addresses that a pool owns.
+
+Invariant: whatever is made of a buffer keeps it alive, so the pool sees, without being called, when the last has gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.backend import Surface
+from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, Copies, CudaError
+from sage.mailbox.intake import as_array, numpy_dtype
+from sage.mailbox.slot import HostMemory
+from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
+
+_WITHOUT_CUPY = "no CuPy here to show a device array with: use .tensor, or install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
+
+
+def current_stream(surface: Surface, device: int) -> int:
+    """Where torch (tensor) or CuPy (array) queues work in this thread; the legacy stream where it is not loaded."""
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if surface == "tensor" and torch is not None and torch.cuda.is_initialized():
+        return int(torch.cuda.current_stream(device).cuda_stream)
+    if surface == "array" and cupy is not None:
+        return int(cupy.cuda.get_current_stream().ptr)
+    return LEGACY_STREAM
+
+
+def host_view(allocation: Allocation) -> np.ndarray:
+    """(num_bytes,) uint8 over memory the host sees; whatever is made from it keeps the allocation."""
+    assert allocation.host_address is not None
+    block: Any = (ctypes.c_uint8 * allocation.num_bytes).from_address(allocation.host_address)
+    block.owner = allocation.owner
+    return np.frombuffer(block, dtype=np.uint8)
+
+
+class DeviceBuffer:
+    """Bytes on a device as the CUDA array interface has them; torch and CuPy hold on to it while a view is alive."""
+
+    __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "owner")
+
+    def __init__(self, address: int, num_bytes: int, owner: Any) -> None:
+        self.address, self.owner = address, owner
+        self.__cuda_array_interface__ = {
+            "shape": (num_bytes,), "typestr": "|u1", "data": (address, False), "strides": None, "version": 2,
+        }  # fmt: skip  # version 2: no stream in it, the mailbox's own events order the work
+
+
+class DeviceMemory:
+    """A pool in device memory."""
+
+    def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
+        self._driver, self._allocation, self._device = driver, allocation, device
+        self.address = allocation.address
+
+    def buffer(self, address: int, num_bytes: int) -> DeviceBuffer:
+        return DeviceBuffer(address, num_bytes, self._allocation.owner)
+
+    def array(self, buffer: DeviceBuffer, spec: TensorSpec, *, is_read_only: bool) -> Any:
+        """A CuPy array. CuPy has none that is read-only; bfloat16 and float8 show as their bits."""
+        try:
+            import cupy
+        except ImportError as error:
+            raise CudaError(_WITHOUT_CUPY) from error
+        with cupy.cuda.Device(self._device):
+            whole = cupy.asarray(buffer)
+            return whole[: spec.num_bytes].view(numpy_dtype(spec.dtype)).reshape(spec.shape)
+
+    def tensor(self, buffer: DeviceBuffer, spec: TensorSpec) -> Any:
+        import torch
+
+        dtype = getattr(torch, spec.dtype)
+        if spec.num_elements == 0:
+            return torch.empty(spec.shape, dtype=dtype, device=f"cuda:{self._device}")
+        whole = torch.as_tensor(buffer, device=f"cuda:{self._device}")  # (num_bytes,) uint8, no copy
+        return whole[: spec.num_bytes].view(dtype).reshape(spec.shape)
+
+    def accept(self, tensor: Any) -> tuple[Any, str]:
+        """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and dtype."""
+        return accept_on(tensor, self._device)
+
+    def copy_into(self, buffer: DeviceBuffer, spec: TensorSpec, source: Any) -> None:
+        """Queued on the current stream; pageable host memory is taken before this returns."""
+        cupy = sys.modules.get("cupy")
+        if cupy is not None and isinstance(source, cupy.ndarray):
+            self.array(buffer, spec, is_read_only=False)[...] = source
+            return
+        if isinstance(source, np.ndarray):
+            self.fill(buffer.address, source)
+        else:
+            self.tensor(buffer, spec).copy_(source, non_blocking=True)
+
+    def fill(self, address: int, array: np.ndarray) -> None:
+        contiguous = np.ascontiguousarray(array)
+        self._driver.copy(address, contiguous.ctypes.data, contiguous.nbytes, current_stream("tensor", self._device))
+
+    def read(self, address: int, num_bytes: int) -> memoryview:
+        out = np.empty(num_bytes, dtype=np.uint8)
+        stream = current_stream("tensor", self._device)
+        self._driver.copy(out.ctypes.data, address, num_bytes, stream)
+        self._driver.synchronize(stream)  # sync: a checksum or a demoted message's summary is wanted on the host
+        return out.data
+
+
+class MappedMemory:
+    """A pool in pinned host memory: arrays are numpy's, tensors are the device's, at the same bytes."""
+
+    def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
+        assert allocation.host_address is not None
+        self._offset = allocation.address - allocation.host_address
+        self._host, self._device = HostMemory(host_view(allocation)), DeviceMemory(driver, allocation, device)
+        self.address = self._host.address
+        self.accept, self.fill, self.read = self._host.accept, self._host.fill, self._host.read
+        self.buffer, self.array, self.copy_into = self._host.buffer, self._host.array, self._host.copy_into
+
+    def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
+        # owned by the slot's own buffer: that has no view any more when this one has none
+        shown = DeviceBuffer(ctypes.addressof(buffer) + self._offset, ctypes.sizeof(buffer), buffer)
+        return self._device.tensor(shown, spec)
+
+
+def accept_on(tensor: Any, device: int) -> tuple[Any, str]:
+    """(source, dtype name) of a tensor that may be on `device`; ValueError for another device or dtype."""
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
+        _check(str(tensor.dtype).removeprefix("torch."), str(tensor.device), tensor.device.index, device)
+        return tensor.detach(), str(tensor.dtype).removeprefix("torch.")
+    if cupy is not None and isinstance(tensor, cupy.ndarray):
+        _check(tensor.dtype.name, f"cuda:{tensor.device.id}", tensor.device.id, device)
+        return tensor, str(tensor.dtype.name)
+    return as_array(tensor)
+
+
+def _check(dtype: str, has: str, index: int | None, device: int) -> None:
+    if not has.startswith("cuda") or index != device:
+        raise ValueError(
+            f"the tensor is on {has}, this mailbox on cuda:{device}: move it there, or loan a slot and write into it"
+        )
+    if dtype not in ITEM_BYTES:
+        raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
