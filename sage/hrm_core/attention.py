@@ -64,8 +64,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool = False, backend:
     if name == "sdpa":
         return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
     if name == "eager":
-        eager: Tensor = attention_weights(q, k, is_causal=is_causal) @ v
-        return eager
+        return attention_weights(q, k, is_causal=is_causal) @ v
     if name not in get_args(AttentionName):
         raise ValueError(f"attention backend is {name!r}: give one of {', '.join(get_args(AttentionName))}")
     out = _flash(name)(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), causal=is_causal)  # flash has (B, S, A, E)
@@ -76,11 +75,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool = False, backend:
 
 def attention_weights(q: Tensor, k: Tensor, *, is_causal: bool = False) -> Tensor:
     """(B, A, S, S): who looks at whom; each row sums to 1."""
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if is_causal:
         is_ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(is_ahead, float("-inf"))
-    return scores.softmax(-1)
+    weights: Tensor = scores.softmax(-1)
+    return weights
 
 
 def _fault(name: str) -> str:

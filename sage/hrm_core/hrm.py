@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -134,3 +135,22 @@ class HRM(nn.Module):
         if is_compiled:
             model.compile_blocks()
         return model
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str = "cpu", seq_len: int | None = None) -> HRM:
+        """From a folder, a file or a hub repository, ours or published (pretrained.py). CheckpointError in one line."""
+        from sage.hrm_core.pretrained import load_pretrained
+
+        return load_pretrained(source, device=device, seq_len=seq_len)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """model.safetensors and config.json into the folder, which is made."""
+        from sage.hrm_core.pretrained import save_pretrained
+
+        save_pretrained(self, folder)
+
+    def push_to_hub(self, repository: str, *, is_private: bool = True) -> str:
+        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth login`)."""
+        from sage.hrm_core.pretrained import push_pretrained
+
+        return push_pretrained(self, repository, is_private=is_private)
