@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sage.mailbox.allotment import Allotment
+from sage.mailbox.backend import ProgramOrder
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.histogram import LatencyHistogram
@@ -35,6 +36,8 @@ class Exchange:
         self._now_ns = clock.now_ns
         self._queue, self._pool, self._ledger = lots.queue, lots.pool, lots.ledger
         self._order = lots.pool.order
+        #: each view is told to the order anew: it may be asked for on another stream
+        self.is_ordered = not isinstance(self._order, ProgramOrder)
         self._num_published = self._popped = self._high_water = self._bytes_referenced = 0
         self._push_to_pop, self._borrow = LatencyHistogram(), LatencyHistogram()
 

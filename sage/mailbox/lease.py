@@ -33,7 +33,7 @@ class Loan:
     @property
     def array(self) -> Any:
         """The tensor's memory, writable until publish: numpy's, or CuPy's on a device. It holds what the slot held before."""
-        if self._array is None or self.is_ended:
+        if self._array is None or self.is_ended or self._exchange.is_ordered:
             self._array = self._exchange.view_loan(self)
         return self._array
 
@@ -92,7 +92,7 @@ class Lease:
     @property
     def array(self) -> Any:
         """The tensor in place: numpy's and read-only, or CuPy's on a device, to be read only."""
-        if self._array is None or self.is_ended:
+        if self._array is None or self.is_ended or self._exchange.is_ordered:
             self._array = self._exchange.view_lease(self)
         return self._array
 

@@ -239,7 +239,8 @@ class FakeMemory:
 
     def copy_into(self, buffer: Any, spec: TensorSpec, source: np.ndarray) -> None:
         staged = source.copy()  # the driver takes pageable memory before it returns
-        self._launch(lambda: self._host.copy_into(buffer, spec, staged))
+        address, num_bytes = ctypes.addressof(buffer), ctypes.sizeof(buffer)
+        self._launch(lambda: self._host.copy_into(self._host.buffer(address, num_bytes), spec, staged))
 
     def fill(self, address: int, array: np.ndarray) -> None:
         staged = array.copy()
