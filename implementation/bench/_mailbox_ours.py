@@ -1,0 +1,143 @@
+"""sage.mailbox.shared as a peer: a ring and a pool each way, waiting by spinning or on a futex.
+
+Invariant: used as a program would use it, with nothing prepared that a program could not prepare.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from _mailbox_ends import MAX_BATCH, WAIT_SECS, RecordEnds, Role, TensorEnds
+
+from sage.mailbox import RealClock
+
+CAPACITY, NUM_SLOTS = 1024, 4
+IDLE_WAIT_SECS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class OurPeer:
+    """num_idle: so many more topics each way, each with a thread of its own that waits on it in vain."""
+
+    waiting: Literal["spin", "block"]
+    num_idle: int = 0
+    package: str = "numba"
+
+    @property
+    def name(self) -> str:
+        return f"sage {self.waiting}" + (f", {self.num_idle} idle topics" if self.num_idle else "")
+
+    def wire(self, context: Any) -> Any:
+        return f"bench-{os.getpid()}-{self.waiting}-{self.num_idle}"
+
+    def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds:
+        way_out, way_in = _rings(role, f"{wiring}-records", stack)
+        subscription = way_in.subscribe(start="oldest")
+        for index in range(self.num_idle):
+            _, idle = _rings(role, f"{wiring}-idle{index}", stack)
+            _wait_in_vain(idle.subscribe(start="oldest"), stack)
+        pop_many, spin_secs = subscription.pop_many, self._spin_secs()
+        kept = np.zeros(MAX_BATCH, way_in.dtype)
+
+        def send(record: np.ndarray) -> None:
+            if not way_out.push(record, timeout_secs=WAIT_SECS):
+                raise TimeoutError("nobody made room in the ring")
+
+        def receive() -> np.ndarray:
+            batch = pop_many(1, timeout_secs=WAIT_SECS, spin_secs=spin_secs)
+            if not len(batch):
+                raise TimeoutError("no record came")
+            records: np.ndarray = batch.records
+            return records
+
+        def send_block(records: np.ndarray) -> None:
+            num_pushed = way_out.push_many(records, timeout_secs=WAIT_SECS)
+            if num_pushed != len(records):
+                raise TimeoutError("nobody made room in the ring")
+
+        def receive_block() -> bytes:
+            batch = pop_many(MAX_BATCH, timeout_secs=WAIT_SECS, spin_secs=spin_secs, out=kept)
+            batch.records["generation"] = 0  # the ring's own lap, no part of what was sent
+            data: bytes = batch.records.tobytes()
+            return data
+
+        return RecordEnds(
+            send=send,
+            receive=receive,
+            send_block=send_block,
+            receive_block=receive_block,
+            prepare=lambda records: records,
+            has_bulk=True,
+        )
+
+    def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
+        way_out, way_in = _pools(role, f"{wiring}-{num_bytes}", num_bytes, stack)
+        shape, spin_secs = (num_bytes // 4,), self._spin_secs()
+
+        def place(nonce: float) -> None:
+            loan = way_out.loan(shape, "float32", timeout_secs=WAIT_SECS)
+            values = loan.array
+            values[0] = values[-1] = nonce
+            loan.publish()
+
+        def send(array: np.ndarray) -> None:
+            loan = way_out.loan(shape, "float32", timeout_secs=WAIT_SECS)
+            np.copyto(loan.array, array)
+            loan.publish()
+
+        def take() -> tuple[float, float]:
+            with way_in.receive(timeout_secs=WAIT_SECS, spin_secs=spin_secs) as lease:
+                values = lease.array
+                return float(values[0]), float(values[-1])
+
+        return TensorEnds(place=place, send=send, take=take)
+
+    def _spin_secs(self) -> float:
+        return WAIT_SECS if self.waiting == "spin" else 0.0
+
+
+def _rings(role: Role, name: str, stack: ExitStack) -> tuple[Any, Any]:
+    from sage.mailbox.shared import SharedPeripheral
+
+    def create(way: str) -> Any:
+        return SharedPeripheral.create(f"{name}-{way}", capacity=CAPACITY, mode="lossless", clock=RealClock())
+
+    return _both_ways(role, create, lambda way: SharedPeripheral.attach(f"{name}-{way}", clock=RealClock()), stack)
+
+
+def _pools(role: Role, name: str, num_bytes: int, stack: ExitStack) -> tuple[Any, Any]:
+    from sage.mailbox.shared import SharedFocus
+
+    def create(way: str) -> Any:
+        return SharedFocus.create(f"{name}-{way}", slots=NUM_SLOTS, slot_bytes=num_bytes, policy="block", clock=RealClock())
+
+    return _both_ways(role, create, lambda way: SharedFocus.attach(f"{name}-{way}", clock=RealClock()), stack)
+
+
+def _both_ways(role: Role, create: Callable[[str], Any], attach: Callable[[str], Any], stack: ExitStack) -> tuple[Any, Any]:
+    """(way out, way in): near creates both and unlinks them, far attaches."""
+    there, back = (create if role == "near" else attach)("there"), (create if role == "near" else attach)("back")
+    for each in (there, back):
+        if role == "near":
+            stack.callback(each.unlink)
+        stack.callback(each.close)
+    return (there, back) if role == "near" else (back, there)
+
+
+def _wait_in_vain(subscription: Any, stack: ExitStack) -> None:
+    is_over = threading.Event()
+
+    def wait() -> None:
+        while not is_over.is_set():
+            subscription.pop_many(1, timeout_secs=IDLE_WAIT_SECS)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(is_over.set)

@@ -1,0 +1,141 @@
+"""What the two stations of a pair do: one function for each side of each measurement.
+
+Invariant: near keeps the time on CLOCK_MONOTONIC, which both processes share; a latency is half a round trip between
+two Python programs, with everything that hands a message over and takes it in it, lease and view included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from _mailbox_ends import BLOCK, NUM_RECORDS, Checker, RecordEnds, TensorEnds, record_table
+
+now_ns = time.perf_counter_ns
+
+
+def ping_records(ends: RecordEnds, num: int) -> list[float]:
+    """Half of each round trip in us."""
+    send, receive = ends.send, ends.receive
+    prepared, laps = _prepare_singles(ends), []
+    for record in islice(cycle(prepared), num):
+        started = now_ns()
+        send(record)
+        receive()
+        laps.append((now_ns() - started) / 2e3)
+    return laps
+
+
+def echo_records(ends: RecordEnds, num: int) -> None:
+    send, receive = ends.send, ends.receive
+    for record in islice(cycle(_prepare_singles(ends)), num):
+        receive()
+        send(record)
+
+
+def stream_singles(ends: RecordEnds, num: int) -> int:
+    """One record a call; the time of the first."""
+    send, prepared = ends.send, _prepare_singles(ends)
+    started = now_ns()
+    for record in islice(cycle(prepared), num):
+        send(record)
+    ends.receive()  # far has them all
+    return started
+
+
+def drain_singles(ends: RecordEnds, num: int) -> int:
+    """One record a call; the time of the last."""
+    receive = ends.receive
+    for _ in range(num):
+        receive()
+    ended = now_ns()
+    ends.send(_prepare_singles(ends)[0])
+    return ended
+
+
+def stream_blocks(ends: RecordEnds, num: int) -> int:
+    """`num` records by 64; the time of the first."""
+    table = record_table()
+    send_block = ends.send_block
+    blocks = [ends.prepare(table[start : start + BLOCK]) for start in range(0, NUM_RECORDS, BLOCK)]
+    started = now_ns()
+    for block in islice(cycle(blocks), num // BLOCK):
+        send_block(block)
+    ends.receive()
+    return started
+
+
+def drain_blocks(ends: RecordEnds, num: int) -> int:
+    """Every byte of every record checked; the time of the last."""
+    receive_block, checker = ends.receive_block, Checker()
+    total = num // BLOCK * BLOCK
+    while checker.num_received < total:
+        checker.check(receive_block())
+    ended = now_ns()
+    ends.send(_prepare_singles(ends)[0])
+    return ended
+
+
+def _prepare_singles(ends: RecordEnds) -> list[Any]:
+    table = record_table()
+    return [ends.prepare(table[index : index + 1]) for index in range(NUM_RECORDS)]
+
+
+def ping_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool) -> dict[str, list[float]]:
+    """laps: half of each round trip; calls: what handing over alone took, both in us. Values are checked each time."""
+    source = np.zeros(num_bytes // 4, np.float32) if is_copied else None
+    laps, calls = [], []
+    for nonce in range(1, num + 1):
+        hand_over = _handing_over(ends, source, nonce)
+        started = now_ns()
+        hand_over()
+        called = now_ns()
+        answer = ends.take()
+        ended = now_ns()
+        _demand(answer, -nonce)
+        laps.append((ended - started) / 2e3)
+        calls.append((called - started) / 1e3)
+    return {"laps": laps, "calls": calls}
+
+
+def echo_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool) -> None:
+    source = np.zeros(num_bytes // 4, np.float32) if is_copied else None
+    for nonce in range(1, num + 1):
+        _demand(ends.take(), nonce)  # before the source changes: a queue's thread may still have been reading it
+        _handing_over(ends, source, -nonce)()
+
+
+def _handing_over(ends: TensorEnds, source: np.ndarray | None, nonce: float) -> Callable[[], object]:
+    if source is None:
+        assert ends.place is not None
+        place = ends.place
+        return lambda: place(nonce)
+    assert ends.send is not None
+    send = ends.send
+    source[0] = source[-1] = nonce
+    return lambda: send(source)
+
+
+def _demand(answer: tuple[float, float], nonce: float) -> None:
+    if answer != (nonce, nonce):
+        raise ValueError(f"the tensor marked {nonce} was read as {answer}")
+
+
+def copyto(num: int, num_bytes: int) -> list[float]:
+    """us of numpy.copyto into four buffers of shared memory in turn, as a mailbox of four slots would be filled."""
+    import mmap
+
+    source = np.zeros(num_bytes // 4, np.float32)
+    slots = [np.frombuffer(mmap.mmap(-1, num_bytes), np.float32) for _ in range(4)]
+    for slot in slots:
+        slot[:] = 1.0
+    laps = []
+    for nonce, slot in zip(range(num), cycle(slots)):
+        source[0] = source[-1] = nonce
+        started = now_ns()
+        np.copyto(slot, source)
+        laps.append((now_ns() - started) / 1e3)
+    return laps
