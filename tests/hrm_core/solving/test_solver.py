@@ -21,7 +21,7 @@ WAYS: list[dict[str, Any]] = [
     {},
     {"halt": "never", "max_segments": 3},
     {"halt": "verifier"},
-    {"tries": 5},
+    {"tries": 3, "max_segments": 8},
     {"tries": 4, "halt": "verifier", "abstains": True, "max_segments": 6},
 ]
 

@@ -1,0 +1,115 @@
+"""A model with its task: a folder of config.json, model.safetensors and task.json, or what else a model comes in.
+
+Invariant: a task that is loaded has the model's cells and symbols; what a folder says of its training is only passed on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sage.hrm_core.checkpoint import CheckpointError
+from sage.hrm_core.config import TokenFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.hub import fetch
+from sage.hrm_core.pretrained import load_pretrained, save_pretrained
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Task
+
+TASK_NAME = "task.json"
+#: (symbols, cells) of the published files, which do not name their task.
+_TASK_OF_SHAPE: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {
+    (11, 81): ("sudoku", {"size": 9}),
+    (6, 900): ("maze", {"size": 30}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCard:
+    """What task.json says: the task by its name in the catalogue, its options, and what training reached."""
+
+    task: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    trained: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """model in eval mode.  task, card: None where nothing tells them; then nothing can be verified, or typed."""
+
+    name: str
+    model: HRM
+    task: Task | None
+    card: TaskCard | None
+
+
+def shipped_folders() -> dict[str, Path]:
+    """Name -> folder of the models that come with the package."""
+    root = Path(__file__).resolve().parent.parent / "weights"
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{TASK_NAME}"))}
+
+
+def locate(source: str | Path) -> Path:
+    """The file or folder: a path, a shipped model's name, or a hub repository. CheckpointError where it is none of them."""
+    shipped = shipped_folders()
+    if Path(source).expanduser().exists() or str(source) not in shipped:
+        try:
+            return fetch(source)
+        except CheckpointError as error:
+            names = f" (shipped: {', '.join(shipped)})" if shipped else ""
+            raise CheckpointError(f"{error}{names}") from error
+    return shipped[str(source)]
+
+
+def load_published(source: str | Path, *, device: str = "cpu") -> Published:
+    """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one line."""
+    path = locate(source)
+    model = load_pretrained(path, device=device)
+    card = read_card(path) or _guess(model)
+    task = None if card is None else make_task(card.task, **card.options)
+    if task is not None:
+        check_fit(model, task)
+    return Published(name=path.name if path.is_dir() else path.stem, model=model, task=task, card=card)
+
+
+def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
+    """Write the folder that `load_published` reads."""
+    check_fit(model, make_task(card.task, **card.options))
+    save_pretrained(model, folder)
+    plain = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
+    (Path(folder) / TASK_NAME).write_text(json.dumps(plain, indent=2) + "\n")
+
+
+def read_card(path: Path) -> TaskCard | None:
+    """task.json in the folder, or beside the file."""
+    path = (path if path.is_dir() else path.parent) / TASK_NAME
+    if not path.is_file():
+        return None
+    try:
+        plain = json.loads(path.read_text())
+        return TaskCard(task=str(plain["task"]), options=dict(plain.get("options", {})), trained=dict(plain.get("trained", {})))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f'{path}: not a task card: {error}: it reads {{"task": NAME, "options": {{...}}}}') from error
+
+
+def check_fit(model: HRM, task: Task) -> None:
+    """ValueError where the task speaks other symbols, or more or fewer cells, than the model."""
+    front, spec = model.config.front, task.spec
+    if not isinstance(front, TokenFront):
+        raise TypeError(f"front is a {type(front).__name__}: only a model behind a TokenFront solves puzzles")
+    if (front.seq_len, front.vocab_size) != (spec.seq_len, spec.vocab_size):
+        raise ValueError(
+            f"task {spec.name} has {spec.seq_len} cells of {spec.vocab_size} symbols, "
+            f"the model {front.seq_len} of {front.vocab_size}: give the task it was trained on"
+        )
+
+
+def _guess(model: HRM) -> TaskCard | None:
+    front = model.config.front
+    if not isinstance(front, TokenFront) or (front.vocab_size, front.seq_len) not in _TASK_OF_SHAPE:
+        return None
+    name, options = _TASK_OF_SHAPE[front.vocab_size, front.seq_len]
+    return TaskCard(task=name, options=options)

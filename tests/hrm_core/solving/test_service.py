@@ -1,0 +1,86 @@
+"""Many callers, one batch; every promise ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.solving.service import ServiceFull, SolvingService
+from sage.hrm_core.solving.settings import USUAL, SolveSettings
+from sage.hrm_core.solving.solver import Solver
+
+Build = Callable[..., HRM]
+ENDLESS = SolveSettings(halt="never", max_segments=4096, tries=4096)
+
+
+@pytest.fixture
+def service(build_solver_model: Build) -> Iterator[SolvingService]:
+    with closing(SolvingService(build_solver_model(), batch_size=8, max_waiting=30)) as service:
+        yield service
+
+
+def test_each_caller_gets_what_the_solver_would_give(service: SolvingService, build_solver_model: Build, puzzles: np.ndarray):
+    promises = [service.submit(cells, USUAL) for cells in puzzles]
+    alone = Solver(build_solver_model()).solve(puzzles)
+    for row, promise in enumerate(promises):
+        found = promise.result(timeout=60)
+        np.testing.assert_array_equal(found.cells, alone.answers[row])
+        assert found.num_segments == alone.num_segments[row]
+    assert service.statistics().num_solved == len(puzzles)
+    assert service.statistics().num_waiting == 0
+
+
+def test_a_short_puzzle_overtakes_an_endless_one(service: SolvingService, puzzles: np.ndarray) -> None:
+    endless = service.submit(puzzles[0], SolveSettings(halt="never", max_segments=4096))
+    assert service.submit(puzzles[1], SolveSettings(max_segments=1)).result(timeout=60).num_segments == 1
+    assert not endless.done()
+    assert endless.cancel()
+
+
+def test_what_does_not_fit_is_told_to_its_caller_alone(service: SolvingService, puzzles: np.ndarray) -> None:
+    wrong, right = service.submit(puzzles[0][:3], USUAL), service.submit(puzzles[0], USUAL)
+    with pytest.raises(ValueError, match="shape"):
+        wrong.result(timeout=60)
+    assert right.result(timeout=60).num_segments >= 1
+
+
+def test_a_full_service_says_so_and_a_cancelled_puzzle_makes_place(service: SolvingService, puzzles: np.ndarray) -> None:
+    endless = [service.submit(puzzles[row % 24], ENDLESS) for row in range(30)]
+    with pytest.raises(ServiceFull, match="30 puzzles wait"):
+        service.submit(puzzles[0], USUAL)
+    for promise in endless:
+        assert promise.cancel()
+    while service.statistics().num_waiting > 8:  # the thread is in a segment, and sees it after that
+        pass
+    assert service.submit(puzzles[0], USUAL).result(timeout=60).num_segments >= 1
+
+
+def test_closing_cancels_what_waits(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    service = SolvingService(build_solver_model())
+    promise = service.submit(puzzles[0], ENDLESS)
+    service.close()
+    with pytest.raises(CancelledError):
+        promise.result(timeout=60)
+    with pytest.raises(RuntimeError, match="closed"):
+        service.submit(puzzles[0], USUAL)
+
+
+def test_a_fault_reaches_every_waiting_caller(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    model = build_solver_model()
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    model.inner.register_forward_pre_hook(fail)
+    with closing(SolvingService(model)) as service:
+        promise = service.submit(puzzles[0], USUAL)
+        with pytest.raises(torch.OutOfMemoryError):
+            promise.result(timeout=60)
+        with pytest.raises(RuntimeError, match="closed"):
+            service.submit(puzzles[0], USUAL)
