@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import sage
-from sage.app.commands import bench, config, doctor, report, run, sensors, sleep, store
+from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, sleep, store
 from sage.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(store.app, name="store")
+app.add_typer(mailbox.app, name="mailbox")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
 
