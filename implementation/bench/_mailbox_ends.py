@@ -33,6 +33,7 @@ class RecordEnds:
     send: one prepared record.  receive: one record, usable when it returns.
     send_block: 64 records at once, a bulk call or one message of 16 KiB.  receive_block: their bytes, a whole number of
     records, at most MAX_BATCH.  has_bulk: whether the library itself knows several records; else they were packed by us.
+    has_stream: whether messages can follow each other unanswered.
     """
 
     send: Callable[[Any], object]
@@ -41,6 +42,7 @@ class RecordEnds:
     receive_block: Callable[[], bytes | memoryview]
     prepare: Callable[[np.ndarray], Any] = np.ndarray.tobytes
     has_bulk: bool = False
+    has_stream: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,11 @@ class Peer(Protocol):
     def wire(self, context: Any) -> Any:
         """Made once, before both processes, and handed to both: pipes, names, addresses."""
 
-    def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds: ...
+    def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds | None:
+        """None for a far station that only stands by, because the peer brings a process of its own."""
 
-    def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds | None: ...
+    def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds | None:
+        """The same; None for near, too, where it cannot carry so much."""
 
 
 def is_installed(peer: Peer) -> bool:

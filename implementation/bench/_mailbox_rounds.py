@@ -72,7 +72,7 @@ class Turn:
 
     def __init__(self, pair: Pair, *, has_tensors: bool) -> None:
         self._pair, self.name = pair, pair.name
-        self._has_bulk = pair.each("open_records")["near"]
+        self._has_bulk, self._has_stream = pair.each("open_records")["near"]
         self._counts = {LATENCY: self._count_pings(), SINGLE: 512, BY_64: BLOCK * 16}
         self._can: dict[int, tuple[bool, bool]] = {}
         if has_tensors:
@@ -83,8 +83,9 @@ class Turn:
         laps = self._ping(self._counts[LATENCY])
         tally.add_times(self.name, LATENCY, laps)
         self._counts[LATENCY] = _aim(plan.slice_secs, statistics.median(laps) * 2e-6, at_least=20, at_most=4000)
-        self._rate(plan, tally, SINGLE, "singles", SINGLE)
-        self._rate(plan, tally, BY_64, "blocks", BY_64 if self._has_bulk else PACKED_64)
+        if self._has_stream:
+            self._rate(plan, tally, SINGLE, "singles", SINGLE)
+            self._rate(plan, tally, BY_64, "blocks", BY_64 if self._has_bulk else PACKED_64)
         if self._can:
             self._tensors(plan, tally, PLACED, FRAME_BYTES, is_copied=False)
             self._tensors(plan, tally, SENT, FRAME_BYTES, is_copied=True)

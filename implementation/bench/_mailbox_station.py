@@ -17,6 +17,7 @@ from typing import Any
 import _mailbox_workloads as workloads
 from _mailbox_ends import WAIT_SECS, Peer, RecordEnds, Role, TensorEnds
 
+END_SECS = 8.0  # then a station that will not end is killed
 CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -32,10 +33,10 @@ class Station:
         self._records: RecordEnds | None = None
         self._tensors: dict[int, TensorEnds | None] = {}
 
-    def open_records(self) -> bool:
-        """Whether the peer's own calls know several records at once."""
-        self._records = self._peer.records(self._role, self._wiring, self._stack)
-        return self._records.has_bulk
+    def open_records(self) -> tuple[bool, bool]:
+        """Whether the peer's own calls know several records at once, and whether messages may follow each other."""
+        ends = self._records = self._peer.records(self._role, self._wiring, self._stack)
+        return (False, False) if ends is None else (ends.has_bulk, ends.has_stream)
 
     def open_tensors(self, num_bytes: int) -> tuple[bool, bool]:
         """Whether it can place, and send."""
@@ -44,10 +45,11 @@ class Station:
         return (False, False) if ends is None else (ends.place is not None, ends.send is not None)
 
     def on_records(self, work: str, num: int) -> Any:
-        return getattr(workloads, work)(self._records, num)
+        return None if self._records is None else getattr(workloads, work)(self._records, num)
 
     def on_tensors(self, work: str, num: int, num_bytes: int, is_copied: bool) -> Any:
-        return getattr(workloads, work)(self._tensors[num_bytes], num, num_bytes, is_copied=is_copied)
+        ends = self._tensors[num_bytes]
+        return None if ends is None else getattr(workloads, work)(ends, num, num_bytes, is_copied=is_copied)
 
     def alone(self, work: str, num: int, num_bytes: int) -> Any:
         return getattr(workloads, work)(num, num_bytes)
@@ -120,7 +122,7 @@ class Pair:
             with suppress(OSError):
                 control.send(None)
         for process in self._processes:
-            process.join(3)
+            process.join(END_SECS)
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGKILL)
                 process.join()
