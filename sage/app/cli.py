@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import sage
-from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, sleep, store
+from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, sleep, solve, store
 from sage.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
+app.command("solve")(solve.solve)
 
 _INTERRUPTED = 130
 #: The base of every fault in what was typed. Typer has moved it between modules; its public subclass has not moved.

@@ -1,0 +1,115 @@
+"""`sage solve` as a person meets it: the answer, its cost, and one line for whatever was wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sage.app.cli import invoke
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.solving import published
+from sage.hrm_core.solving.published import TaskCard, save_published
+
+PUZZLE = ".4..1.42.23....."
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """Untrained: it solves nothing, which is an answer too."""
+    front = TokenFront(vocab_size=6, seq_len=16, positions="learned")
+    model = HRM(ModelConfig.preset("tiny", front=front), generator=torch.Generator().manual_seed(0))
+    save_published(tmp_path / "untrained", model, TaskCard(task="sudoku", options={"size": 4}))
+    return str(tmp_path / "untrained")
+
+
+def test_the_puzzle_stands_beside_the_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "3"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(". 4 | . .     ")
+    assert printed[-1].startswith("not solved: this answer breaks the rules")
+    assert "; 3 segments; " in printed[-1]
+
+
+def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--json", "--tries", "2", "--segments", "3"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["puzzle"] == PUZZLE
+    assert len(said["answer"]) == 16
+    assert (said["task"], said["model"]) == ("sudoku", "untrained")
+    assert (said["num_segments"], said["num_segments_spent"], said["is_halted_early"]) == (3, 6, False)
+    assert not said["is_verified"]
+    assert 0 <= said["confidence"] <= 1
+
+
+def test_with_sound_there_is_no_wrong_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2"]) == 1
+    assert "no answer: none that the rules accept" in capsys.readouterr().out
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["answer"] is None
+
+
+def test_a_puzzle_may_come_from_a_file_or_stdin(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = "\n".join(PUZZLE[row : row + 4] for row in range(0, 16, 4)) + "\n"
+    (tmp_path / "puzzle.txt").write_text(drawn)
+    monkeypatch.setattr("sys.stdin", io.StringIO(drawn))
+    for given in (str(tmp_path / "puzzle.txt"), "-"):
+        invoke(["solve", "sudoku", given, "--checkpoint", model, "--json", "--segments", "1"])
+        assert json.loads(capsys.readouterr().out)["puzzle"] == PUZZLE
+
+
+def test_the_shipped_model_of_the_puzzles_size_is_taken(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    front = TokenFront(vocab_size=8, seq_len=36, positions="learned")
+    save_published(tmp_path / "six", HRM(ModelConfig.preset("tiny", front=front)), TaskCard(task="sudoku", options={"size": 6}))
+    monkeypatch.setattr(published, "shipped_folders", lambda: {"sudoku6": tmp_path / "six", "sudoku4": Path(model)})
+    invoke(["solve", "sudoku", PUZZLE, "--json", "--segments", "1"])
+    assert json.loads(capsys.readouterr().out)["model"] == "untrained"
+    assert invoke(["solve", "sudoku", PUZZLE[:-1]]) == 2
+    assert "15 cells: give 36" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sudoku", "44..1.42.23....."], "contradict"),
+        (["sudoku", "...............1"], "givens"),
+        (["sudoku", PUZZLE + "."], "17 cells: give 16"),
+        (["sudoku", "x4..1.42.23....."], "row 1, column 1 is 'X'"),
+        (["sudoku", PUZZLE, "--tries", "0"], "tries is 0: give a whole number"),
+        (["sudoku", PUZZLE, "--halt", "soon"], "halt is 'soon': give one of q, verifier, never"),
+        (["sudoku", "./absent.txt"], "no such file"),
+        (["sudoko", PUZZLE], "did you mean 'sudoku'?"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_wrong_is_one_line_and_exit_2(
+    arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["solve", *arguments, "--checkpoint", model]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("sage: ")
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+
+
+def test_a_model_of_another_task_or_of_none_is_refused(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = Path(model) / "task.json"
+    card.write_text(card.read_text().replace("sudoku", "sudoku-of-another-kind"))
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model]) == 2
+    assert "sudoku-of-another-kind" in capsys.readouterr().err
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", str(tmp_path / "nothing")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_a_model_without_a_card_gets_the_task_of_its_size(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (Path(model) / "task.json").unlink()
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "1"]) == 1
+    assert "not solved" in capsys.readouterr().out
