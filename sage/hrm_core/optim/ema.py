@@ -38,6 +38,10 @@ class EMA:
         finally:
             self._copy(kept)
 
+    def keep(self) -> None:
+        """The model holds the average from now on."""
+        self._copy(self._averages)
+
     def state(self) -> dict[str, Tensor]:
         return dict(self._averages)
 

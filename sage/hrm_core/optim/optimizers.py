@@ -1,4 +1,4 @@
-"""Which weight is moved by what: one config, and the optimizers of a model as one.
+"""Which weight is moved by what: the optimizers of a model as one.
 
 Invariant: every parameter belongs to exactly one optimizer; the puzzle table, which is none, to its own.
 """
@@ -6,8 +6,7 @@ Invariant: every parameter belongs to exactly one optimizer; the puzzle table, w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,34 +18,7 @@ from sage.hrm_core.optim.muon import Muon
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.optim.schedule import Schedule
 from sage.hrm_core.optim.sign_sgd import SparseSignSGD
-
-OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig:
-    """kind: "muon" moves the nets' matrices at `lr`, and AdamW at `rest_lr` (`lr` where None) all the rest.
-
-    betas, weight_decay: of the kind, and of AdamW beside Muon.  puzzle_lr, puzzle_weight_decay: of the puzzle table.
-    """
-
-    kind: OptimizerKind = "adam_atan2"
-    lr: float = 1e-4
-    rest_lr: float | None = None
-    betas: tuple[float, float] = (0.9, 0.95)
-    momentum: float = 0.95
-    weight_decay: float = 0.1
-    puzzle_lr: float = 1e-2
-    puzzle_weight_decay: float = 0.1
-    warmup_steps: int = 2000
-    min_lr_ratio: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(OptimizerKind):
-            raise ValueError(f"optimizer.kind is {self.kind!r}: give one of {', '.join(get_args(OptimizerKind))}")
-        for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"optimizer.{name} is {getattr(self, name)}: give 0 or more")
+from sage.hrm_core.training.config import OptimizerConfig
 
 
 class Optimizers:
@@ -74,8 +46,10 @@ class Optimizers:
         return ratio
 
     def zero_grad(self) -> None:
-        for optimizer in (*self._dense, *self._tables):
+        for optimizer in self._dense:
             optimizer.zero_grad()
+        for table in self._tables:
+            table.zero_grad()
 
     def state(self) -> tuple[dict[str, Tensor], list[Any]]:
         """Tensors by name, and the plain rest. Tables have no state but their weights."""

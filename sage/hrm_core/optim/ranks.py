@@ -53,6 +53,15 @@ class Ranks:
         dist.all_gather(parts, padded)
         return torch.cat([part[:count] for part, count in zip(parts, counts)])
 
+    def any(self, is_true: bool) -> bool:
+        """Is it true on any rank?"""
+        if self.count == 1:
+            return is_true
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        flag = torch.tensor([float(is_true)], device=device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag.item() > 0)  # sync: a decision that all must share
+
     def barrier(self) -> None:
         if self.count > 1:
             dist.barrier()

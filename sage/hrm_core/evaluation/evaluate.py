@@ -1,0 +1,180 @@
+"""A model on the puzzles of a task it never trained on, segment by segment.
+
+Invariant: the model leaves as it came (mode and weights); depth is fixed, so that a figure at 16 segments used 16.
+Shapes: N puzzles, L cells, T segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.evaluation.report import DepthScore, EvalReport, HaltScore, wilson_interval
+from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, mark, sensitivity
+from sage.hrm_core.hrm import TokenBatch
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
+from sage.hrm_core.recurrence import Carry, Output
+from sage.hrm_core.tasks.contract import Examples, Task
+
+#: Training examples that tell the trivial baseline which symbol is commonest.
+NUM_SEEN = 256
+
+
+class Reasoner(Protocol):
+    """What can be evaluated: an HRM, or whatever wraps one."""
+
+    config: ModelConfig
+    training: bool
+
+    def initial_carry(self, batch_size: int, device: torch.device | str | None = None) -> Carry: ...
+    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]: ...
+    def wants_halt(self, output: Output) -> Tensor: ...
+    def train(self, mode: bool = True) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """answers (T, N, L) int32; q_halt (T, N), before the sigmoid; wants_halt (T, N) bool: after each of T segments."""
+
+    answers: np.ndarray
+    q_halt: np.ndarray
+    wants_halt: np.ndarray
+
+    def halting_segment(self) -> np.ndarray:
+        """(N,) index of the first segment after which the Q head wants to halt; the last where it never does."""
+        wants = self.wants_halt.copy()
+        wants[-1] = True
+        first: np.ndarray = wants.argmax(0)
+        return first
+
+
+def evaluate(
+    model: Reasoner,
+    task: Task,
+    *,
+    num: int = 1000,
+    segments: Sequence[int] = (1, 2, 4, 8, 16),
+    batch_size: int = 256,
+    seen: Examples | None = None,
+    ranks: Ranks = SINGLE,
+) -> EvalReport:
+    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the baseline.
+
+    Several ranks share the puzzles out, and each gets the whole report.
+    """
+    examples = task.held_out(num)
+    if not len(examples):
+        raise ValueError(f"task {task.spec.name} has no held-out puzzles: give it some to be evaluated on")
+    depths = tuple(sorted(set(segments)))
+    trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
+    if seen is None:
+        seen = task.sample(NUM_SEEN, np.random.default_rng(0))
+    marks = [mark(task, examples, trace.answers[depth - 1]) for depth in depths]
+    confidence = 1.0 / (1.0 + np.exp(-trace.q_halt[-1].clip(-60, 60)))
+    return EvalReport(
+        task=task.spec.name,
+        num=len(examples),
+        depths=tuple(_depth(depth, each) for depth, each in zip(depths, marks)),
+        halting=_halting(task, examples, trace),
+        calibration=calibrate(confidence, marks[-1].is_exact),
+        baselines=baselines(task, examples, seen),
+        input_sensitivity=sensitivity(examples, trace.answers[-1]),
+        failures=tuple(np.flatnonzero(~marks[-1].is_exact).tolist()),
+    )
+
+
+def _run_shared(model: Reasoner, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks) -> Trace:
+    edges = np.linspace(0, len(examples), ranks.count + 1).astype(int)
+    mine = examples.take(slice(edges[ranks.index], edges[ranks.index + 1]))
+    trace = run_segments(model, mine, num_segments, batch_size=batch_size)
+    device = model.initial_carry(1).z_H.device
+
+    def gathered(array: np.ndarray) -> np.ndarray:
+        """(T, n, ...) of this rank to (T, N, ...) of all."""
+        rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 1, 0))).to(device)
+        return np.moveaxis(ranks.gather_rows(rows).cpu().numpy(), 0, 1)
+
+    if ranks.count == 1:
+        return trace
+    return Trace(
+        answers=gathered(trace.answers),
+        q_halt=gathered(trace.q_halt),
+        wants_halt=gathered(trace.wants_halt.astype(np.uint8)).astype(bool),
+    )
+
+
+@torch.inference_mode()
+def run_segments(model: Reasoner, examples: Examples, num_segments: int, *, batch_size: int = 256) -> Trace:
+    """What the model answers after each segment. Puzzles of unknown identity read the puzzle table's mean row."""
+    was_training = model.training
+    model.train(False)
+    try:
+        parts = [
+            _run_batch(model, examples.take(slice(start, start + batch_size)), num_segments)
+            for start in range(0, len(examples), batch_size)
+        ]
+    finally:
+        model.train(was_training)
+    return Trace(
+        answers=np.concatenate([part.answers for part in parts], axis=1),
+        q_halt=np.concatenate([part.q_halt for part in parts], axis=1),
+        wants_halt=np.concatenate([part.wants_halt for part in parts], axis=1),
+    )
+
+
+def _run_batch(model: Reasoner, rows: Examples, num_segments: int) -> Trace:
+    carry = model.initial_carry(len(rows))
+    batch = _to_batch(model.config, rows, carry.z_H.device)
+    answers, q_halt, wants_halt = [], [], []
+    for _ in range(num_segments):
+        carry, output = model.segment(carry, batch)
+        assert output.logits is not None
+        assert output.q_halt is not None
+        answers.append(output.logits.argmax(-1).to(torch.int32))
+        q_halt.append(output.q_halt.float())
+        wants_halt.append(model.wants_halt(output))
+    return Trace(  # sync: once a batch
+        answers=torch.stack(answers).cpu().numpy(),
+        q_halt=torch.stack(q_halt).cpu().numpy(),
+        wants_halt=torch.stack(wants_halt).cpu().numpy(),
+    )
+
+
+def _to_batch(config: ModelConfig, rows: Examples, device: torch.device) -> TokenBatch:
+    assert isinstance(config.front, TokenFront)
+    ids = np.minimum(rows.puzzle_ids, config.front.num_puzzle_ids - 1)
+    inputs, labels, puzzle_ids = (
+        torch.from_numpy(np.ascontiguousarray(each, dtype=np.int32)).to(device) for each in (rows.inputs, rows.labels, ids)
+    )
+    return TokenBatch(inputs=inputs, labels=labels, puzzle_ids=puzzle_ids)
+
+
+def _depth(segments: int, marks: Marks) -> DepthScore:
+    low, high = wilson_interval(marks.exact, len(marks.is_exact))
+    return DepthScore(
+        segments=segments,
+        exact=marks.exact,
+        cell=marks.cell,
+        unknown_cell=marks.unknown_cell,
+        valid=marks.valid,
+        low=low,
+        high=high,
+    )
+
+
+def _halting(task: Task, examples: Examples, trace: Trace) -> HaltScore:
+    index = trace.halting_segment()
+    rows = np.arange(len(examples))
+    marks = mark(task, examples, trace.answers[index, rows])
+    return HaltScore(
+        exact=marks.exact,
+        valid=marks.valid,
+        mean_segments=float(index.mean() + 1),
+        q_accuracy=float(((trace.q_halt[index, rows] >= 0) == marks.is_exact).mean()),
+    )

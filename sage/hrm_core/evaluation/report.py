@@ -1,0 +1,154 @@
+"""What an evaluation found, as frozen numbers. Imports no torch.
+
+Invariant: every figure names what it was counted over; shares are 0..1, nan where nothing could be counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthScore:
+    """After `segments` segments.  exact: puzzles whose every scored cell is right.  cell: scored cells, a mean of puzzles.
+
+    unknown_cell: cells that the puzzle did not show.  valid: answers the task's own rules accept.  low, high: 95% of `exact`.
+    """
+
+    segments: int
+    exact: float
+    cell: float
+    unknown_cell: float
+    valid: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltScore:
+    """When each puzzle stops at the first segment after which its Q head wants to, or at the last.
+
+    q_accuracy: how often that wish was right.  mean_segments: what it cost.
+    """
+
+    exact: float
+    valid: float
+    mean_segments: float
+    q_accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationBin:
+    """Puzzles whose sigmoid(q_halt) lies in low..high: how sure the head was on average, and how often it was right."""
+
+    low: float
+    high: float
+    num: int
+    confidence: float
+    exact: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """ece: mean over puzzles of |confidence - exact| of their bin (Guo et al. 2017), at the last segment."""
+
+    ece: float
+    bins: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineScore:
+    """What an answer that knows nothing would reach, on the same puzzles."""
+
+    name: str
+    exact: float
+    cell: float
+    unknown_cell: float
+    valid: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalReport:
+    """One model on one task.  failures: rows of the evaluated set that are wrong at the last depth.
+
+    input_sensitivity: how much more often the model's answers differ between two puzzles than they would if it ignored
+    them, as a share of how often the right answers differ: 0 for a constant function, 1 for a perfect one.
+    """
+
+    task: str
+    num: int
+    depths: tuple[DepthScore, ...]
+    halting: HaltScore
+    calibration: Calibration
+    baselines: tuple[BaselineScore, ...]
+    input_sensitivity: float
+    failures: tuple[int, ...]
+
+    @property
+    def exact(self) -> float:
+        """At the greatest depth: the number a paper prints."""
+        return self.depths[-1].exact
+
+    @property
+    def best_baseline(self) -> BaselineScore:
+        return max(self.baselines, key=lambda each: (each.exact, each.cell))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Ready for JSON: nan is None."""
+        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+
+    def figures(self) -> dict[str, float]:
+        """By the published trainer's names, for a log."""
+        depth = self.depths[-1]
+        return {
+            "eval/exact_accuracy": depth.exact,
+            "eval/accuracy": depth.cell,
+            "eval/valid": depth.valid,
+            "eval/q_halt_accuracy": self.halting.q_accuracy,
+            "eval/steps": self.halting.mean_segments,
+            "eval/exact_accuracy_halting": self.halting.exact,
+            "eval/ece": self.calibration.ece,
+            "eval/input_sensitivity": self.input_sensitivity,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """One figure over several seeds. std: of the sample, nan for a single seed."""
+
+    num: int
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    if not values:
+        raise ValueError("no values: give one for each seed")
+    std = stdev(values) if len(values) > 1 else math.nan
+    return Spread(num=len(values), mean=fmean(values), std=std, low=min(values), high=max(values))
+
+
+def wilson_interval(share: float, num: int, z: float = 1.959964) -> tuple[float, float]:
+    """95% interval of a share counted over `num` (Wilson 1927): sensible at 0 and 1, where the usual one is empty."""
+    if num == 0:
+        return math.nan, math.nan
+    centre = (share + z * z / (2 * num)) / (1 + z * z / num)
+    half = z / (1 + z * z / num) * math.sqrt(share * (1 - share) / num + z * z / (4 * num * num))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,155 @@
+"""The checkpoints of a run: one folder each, the newest and the best kept.
+
+Layout of FOLDER:  step-00001200/{state.json, shared-00000.safetensors, ..., rank0-00000.safetensors, ...}   last   best
+`last` and `best` are files that hold a folder's name. Invariant: under `step-N` there is a whole checkpoint or nothing:
+it is written under another name, fsynced and renamed; `last` moves only afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
+from sage.hrm_core.training.errors import ResumeError
+from sage.hrm_core.training.shards import MAX_BYTES, ShardError, read_shards, sync_folder, write_shards, write_synced
+
+FORMAT = "sage-training-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """step: optimizer steps done.  shared: tensors that every rank has alike.  rows: this rank's rows under way.
+
+    plain: everything else, as JSON holds it.
+    """
+
+    step: int
+    shared: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+    plain: Mapping[str, Any]
+
+
+class CheckpointFolder:
+    """Where a run's checkpoints are. All ranks call `save` together."""
+
+    def __init__(self, path: Path, *, max_shard_bytes: int = MAX_BYTES, ranks: Ranks = SINGLE) -> None:
+        self.path, self._max_bytes, self._ranks = path, max_shard_bytes, ranks
+
+    def save(self, checkpoint: Checkpoint, *, is_best: bool = False) -> Path:
+        """Write it whole, move `last` (and `best`) to it, delete those that neither names."""
+        final = self._free_folder(checkpoint.step)
+        partial = self.path / f".{final.name}.partial"
+        if self._ranks.index == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        self._ranks.barrier()
+        mine = write_shards(partial, f"rank{self._ranks.index}", checkpoint.rows, max_bytes=self._max_bytes)
+        write_synced(partial / f"rank{self._ranks.index}.json", json.dumps(mine).encode())
+        self._ranks.barrier()
+        if self._ranks.index == 0:
+            self._finish(checkpoint, partial, final)
+            self._point("last", final.name)
+            if is_best:
+                self._point("best", final.name)
+            self._prune()
+        self._ranks.barrier()
+        return final
+
+    def find(self, name: str = "last") -> Path | None:
+        """The folder that `last` or `best` names; None before the first."""
+        pointer = self.path / name
+        return self.path / pointer.read_text().strip() if pointer.is_file() else None
+
+    def _free_folder(self, step: int) -> Path:
+        """`step-N`; with a letter behind it where that step was saved before, and the run went on from an older one."""
+        for suffix in ("", *ascii_lowercase):
+            folder = self.path / f"step-{step:08d}{suffix}"
+            if not folder.exists():
+                break
+        return folder
+
+    def _finish(self, checkpoint: Checkpoint, partial: Path, final: Path) -> None:
+        shared = write_shards(partial, "shared", checkpoint.shared, max_bytes=self._max_bytes)
+        state = {
+            "format": FORMAT,
+            "step": checkpoint.step,
+            "num_ranks": self._ranks.count,
+            "shared": shared,
+            "plain": dict(checkpoint.plain),
+        }
+        write_synced(partial / "state.json", json.dumps(state).encode())
+        sync_folder(partial)
+        os.replace(partial, final)
+        sync_folder(self.path)
+
+    def _point(self, name: str, target: str) -> None:
+        partial = self.path / f".{name}.partial"
+        write_synced(partial, f"{target}\n".encode())
+        os.replace(partial, self.path / name)
+        sync_folder(self.path)
+
+    def _prune(self) -> None:
+        kept = {self.find("last"), self.find("best")}
+        for folder in self.path.glob("step-*"):
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def resolve_checkpoint(path: Path, prefer: str = "last") -> Path:
+    """The checkpoint that a person means: its own folder, a folder of checkpoints, or a run's. ResumeError if there is none."""
+    for folder in (path, path / "checkpoints"):
+        if (folder / "state.json").is_file():
+            return folder
+        for name in (prefer, "last"):
+            found = CheckpointFolder(folder).find(name)
+            if found is not None:
+                return found
+    what = "holds no checkpoint" if path.is_dir() else "no such folder"
+    raise ResumeError(f"{path}: {what}: give a run's folder, or one of its checkpoints")
+
+
+def read_checkpoint(path: Path, ranks: Ranks = SINGLE) -> Checkpoint:
+    """The checkpoint in `path`, with the rows of this rank of `ranks.count`, however many wrote it.
+
+    ResumeError, one line, when it is missing, torn or another format's.
+    """
+    state = read_state(path)
+    try:
+        shared = read_shards(path, state["shared"])
+        parts = [read_shards(path, json.loads((path / f"rank{rank}.json").read_text())) for rank in range(state["num_ranks"])]
+    except (ShardError, OSError, ValueError, KeyError) as error:
+        told = str(error) if isinstance(error, ShardError) else f"{path}: torn ({error})"
+        raise ResumeError(f"{told}: resume from an older checkpoint, or start afresh") from error
+    rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    num_rows = len(next(iter(rows.values())))
+    if num_rows % ranks.count:
+        raise ResumeError(f"{path}: {num_rows} rows cannot be split over {ranks.count} processes: give a divisor")
+    size = num_rows // ranks.count
+    mine = {name: tensor[ranks.index * size : (ranks.index + 1) * size] for name, tensor in rows.items()}
+    return Checkpoint(step=state["step"], shared=shared, rows=mine, plain=state["plain"])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """`state.json` of a checkpoint: format, step, num_ranks, plain."""
+    try:
+        state = json.loads((path / "state.json").read_text())
+    except FileNotFoundError:
+        raise ResumeError(f"{path}: no checkpoint (state.json is missing): give a folder that training wrote") from None
+    except (OSError, ValueError) as error:
+        raise ResumeError(f"{path / 'state.json'}: cannot be read ({error}): resume from an older checkpoint") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise ResumeError(
+            f"{path / 'state.json'}: format is {found!r}, this version reads {FORMAT!r}: use the version that wrote it"
+        )
+    return state

@@ -1,0 +1,18 @@
+"""torch.compile for the blocks of a model, one graph for all of them.
+
+Invariant: compiled in place, so that parameters keep their names and checkpoints their keys.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sage.hrm_core.layers import Net
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Each block of the nets is compiled at its first call; a whole segment would take minutes to build."""
+    for module in model.modules():
+        if isinstance(module, Net):
+            for layer in module.layers:
+                layer.compile(dynamic=False)

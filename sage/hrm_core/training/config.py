@@ -1,0 +1,127 @@
+"""How a model is trained: one frozen config, checked when it is made. Imports no torch.
+
+Invariant: a TrainConfig that exists can be run; every mistake is a ValueError that names the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
+LossKind = Literal["stablemax", "softmax"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """kind: "muon" moves the nets' matrices at `lr`, and AdamW at `rest_lr` (`lr` where None) all the rest.
+
+    betas, weight_decay: of the kind, and of AdamW beside Muon.  puzzle_lr, puzzle_weight_decay: of the puzzle table.
+    warmup_steps, min_lr_ratio: linear up, then a cosine down to that share; 1.0 is a constant rate.
+    """
+
+    kind: OptimizerKind = "adam_atan2"
+    lr: float = 1e-4
+    rest_lr: float | None = None
+    betas: tuple[float, float] = (0.9, 0.95)
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    puzzle_lr: float = 1e-2
+    puzzle_weight_decay: float = 0.1
+    warmup_steps: int = 2000
+    min_lr_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        kinds = get_args(OptimizerKind)
+        _need(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
+        for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
+            _need(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
+        _need(self.rest_lr is None or self.rest_lr >= 0, "optimizer.rest_lr", self.rest_lr, "give 0 or more")
+        for name in ("momentum", "min_lr_ratio"):
+            _need(0 <= getattr(self, name) <= 1, f"optimizer.{name}", getattr(self, name), "give a number from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One run. Its length is `steps`, or `epochs` of `examples_per_epoch` examples (a loaded task knows their number).
+
+    batch_size: rows under way, over all ranks.  micro_batches: parts of a rank's rows whose gradients are added up.
+    clip_norm: of the whole gradient; None leaves it.  bf16: autocast.  compile: each block, built in the first step.
+    ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.
+    label_smoothing, q_weight, cross_entropy: of the loss.
+    eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation looks at.
+    stop_at_exact: stop once this share of finished training rows is exact.  stop_at_q_loss: stop when the Q loss, averaged
+    over the same window of `stop_window` steps, passes it.  max_bad_steps: steps in a row that may fail to be finite.
+    max_cpu_secs: of training, all threads.  loader_timeout_secs: how long a step waits for rows.
+    """
+
+    steps: int | None = None
+    epochs: float | None = None
+    examples_per_epoch: float | None = None
+    batch_size: int = 64
+    micro_batches: int = 1
+    seed: int = 0
+    cross_entropy: LossKind = "stablemax"
+    label_smoothing: float = 0.0
+    q_weight: float = 0.5
+    clip_norm: float | None = None
+    bf16: bool = False
+    compile: bool = False
+    ema_decay: float | None = None
+    ema_begin_step: int = 0
+    eval_every: int = 0
+    eval_examples: int = 1000
+    eval_segments: tuple[int, ...] = (1, 2, 4, 8, 16)
+    save_every: int = 0
+    stop_at_exact: float | None = None
+    stop_at_q_loss: float | None = None
+    stop_window: int = 100
+    max_bad_steps: int = 10
+    max_cpu_secs: float | None = None
+    loader_timeout_secs: float = 300.0
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "micro_batches", "eval_examples", "stop_window", "max_bad_steps"):
+            _need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        for name in ("eval_every", "save_every", "ema_begin_step", "q_weight", "seed"):
+            _need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        for name in ("steps", "epochs", "examples_per_epoch", "clip_norm", "max_cpu_secs", "stop_at_q_loss"):
+            value = getattr(self, name)
+            _need(value is None or value > 0, name, value, "give a number above 0")
+        for name in ("label_smoothing", "ema_decay"):
+            _need(getattr(self, name) is None or 0 <= getattr(self, name) < 1, name, getattr(self, name), "give 0 to below 1")
+        _need(self.stop_at_exact is None or 0 < self.stop_at_exact <= 1, "stop_at_exact", self.stop_at_exact, "give a share")
+        _need(self.loader_timeout_secs > 0, "loader_timeout_secs", self.loader_timeout_secs, "give a number above 0")
+        losses = get_args(LossKind)
+        _need(self.cross_entropy in losses, "cross_entropy", self.cross_entropy, f"give one of {', '.join(losses)}")
+        is_valid = len(self.eval_segments) > 0 and all(each >= 1 for each in self.eval_segments)
+        _need(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
+        _need(self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both")
+
+    def num_steps(self, examples_per_epoch: float | None = None) -> int:
+        """Of the whole run; the published trainer counts epochs * examples / batch the same. ValueError if it has no length."""
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is None:
+            raise ValueError("steps is None: give the run a length, steps or epochs")
+        examples = self.examples_per_epoch or examples_per_epoch
+        if examples is None:
+            raise ValueError("examples_per_epoch is None: fresh puzzles have no epochs, give it or give steps instead")
+        return max(1, int(self.epochs * examples / self.batch_size))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> TrainConfig:
+        """What `dataclasses.asdict` gave, also after JSON."""
+        optimizer = dict(plain["optimizer"])
+        optimizer["betas"] = tuple(optimizer["betas"])
+        rest = {**plain, "eval_segments": tuple(plain["eval_segments"]), "optimizer": OptimizerConfig(**optimizer)}
+        return cls(**rest)
+
+
+def _need(is_met: bool, name: str, value: object, remedy: str) -> None:
+    if not is_met:
+        raise ValueError(f"{name} is {value!r}: {remedy}")

@@ -1,0 +1,101 @@
+"""The rows under way: each works on one puzzle until it halts, then takes the next of the stream.
+
+Invariant: rows are ordered over all ranks and lanes, and halted ones take new puzzles in that order, so that one process
+with a large batch and several with a part each see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.hrm import HRM, ACTState, TokenBatch
+from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.tasks.contract import Examples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A micro-batch of B rows.  state: on the device.  rows, is_halted: what it holds, on the host, for refilling."""
+
+    state: ACTState
+    rows: Examples
+    is_halted: np.ndarray
+
+    @property
+    def num_halted(self) -> int:
+        return int(self.is_halted.sum())
+
+    def refilled(self, new: Examples) -> Lane:
+        """Halted rows hold `new` ones, in order; the model resets their carry when it meets them."""
+        arrays = {}
+        for name in ("inputs", "labels", "puzzle_ids"):
+            array = getattr(self.rows, name).copy()
+            array[self.is_halted] = getattr(new, name)
+            arrays[name] = array
+        return replace(self, rows=Examples(**arrays))
+
+    def advanced(self, state: ACTState, is_halted: np.ndarray) -> Lane:
+        return replace(self, state=state, is_halted=is_halted)
+
+    def restarted(self) -> Lane:
+        """Every row gives its puzzle up: what it thought was not finite."""
+        state = replace(self.state, is_halted=torch.ones_like(self.state.is_halted))
+        return replace(self, state=state, is_halted=np.ones_like(self.is_halted))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint, each with rows in front."""
+        state = self.state
+        return {
+            "z_H": state.carry.z_H,
+            "z_L": state.carry.z_L,
+            "num_segments": state.num_segments,
+            "is_halted": state.is_halted,
+            "inputs": state.batch.inputs,
+            "labels": state.batch.labels,
+            "puzzle_ids": state.batch.puzzle_ids,
+        }
+
+    @classmethod
+    def of_tensors(cls, tensors: dict[str, Tensor], device: torch.device) -> Lane:
+        there = {name: tensor.to(device) for name, tensor in tensors.items()}
+        batch = TokenBatch(inputs=there["inputs"], labels=there["labels"], puzzle_ids=there["puzzle_ids"])
+        state = ACTState(
+            carry=Carry(z_H=there["z_H"], z_L=there["z_L"]),
+            batch=batch,
+            num_segments=there["num_segments"],
+            is_halted=there["is_halted"],
+        )
+        rows = {name: tensors[name].cpu().numpy().copy() for name in ("inputs", "labels", "puzzle_ids")}
+        return cls(state=state, rows=Examples(**rows), is_halted=tensors["is_halted"].cpu().numpy().copy())
+
+    @classmethod
+    def empty(cls, model: HRM, num_rows: int, seq_len: int, device: torch.device) -> Lane:
+        """All rows halted: the first step fills them."""
+        rows = Examples(
+            inputs=np.zeros((num_rows, seq_len), dtype=np.int32),
+            labels=np.zeros((num_rows, seq_len), dtype=np.int32),
+            puzzle_ids=np.zeros(num_rows, dtype=np.int32),
+        )
+        state = model.initial_state(to_batch(rows, device))
+        return cls(state=state, rows=rows, is_halted=np.ones(num_rows, dtype=bool))
+
+
+def to_batch(rows: Examples, device: torch.device) -> TokenBatch:
+    """The rows as tensors (int32) on the device; a copy on the CPU too, so that nobody else writes into it."""
+    arrays = [torch.from_numpy(np.array(array, dtype=np.int32)) for array in (rows.inputs, rows.labels, rows.puzzle_ids)]
+    if device.type == "cuda":
+        arrays = [array.pin_memory().to(device, non_blocking=True) for array in arrays]
+    inputs, labels, puzzle_ids = (array.to(device) for array in arrays)
+    return TokenBatch(inputs=inputs, labels=labels, puzzle_ids=puzzle_ids)
+
+
+def split_rows(rows: Examples, counts: Sequence[int]) -> list[Examples]:
+    """Consecutive parts of `counts` rows each."""
+    edges = np.cumsum([0, *counts]).tolist()
+    return [rows.take(slice(start, end)) for start, end in pairwise(edges)]

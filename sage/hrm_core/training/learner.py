@@ -1,0 +1,206 @@
+"""One step of deep supervision: a segment for every row under way, then one move of the weights.
+
+Invariant: a step's draws are a function of seed, step and rank; a step that is not finite moves nothing, on any rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.config import TokenFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.optim.ema import EMA
+from sage.hrm_core.optim.optimizers import Optimizers
+from sage.hrm_core.optim.ranks import Ranks
+from sage.hrm_core.tasks.contract import Examples, TaskSpec
+from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
+from sage.hrm_core.training.objective import NUM_MEANS, READOUT, SegmentLoss, segment_loss
+from sage.hrm_core.training.stream import RowStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """A step as numbers. figures: READOUT's, those of finished rows as means (nan where none finished).
+
+    num_finished: rows that finished a puzzle.  is_finite: whether the weights moved.  lr: ratio of the schedule.
+    """
+
+    step: int
+    figures: Mapping[str, float]
+    num_finished: int
+    grad_norm: float
+    is_finite: bool
+    lr: float
+
+
+class Learner:
+    """A model, what moves it, and the rows it works on."""
+
+    def __init__(self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks) -> None:
+        self._check(model, spec)
+        self.model, self._config, self._ranks = model, config, ranks
+        self._front = model.config.front
+        self._is_one_identity = spec.num_puzzle_ids == 0
+        self.device = next(model.parameters()).device
+        self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
+        self.ema = None if config.ema_decay is None else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
+        self.lanes = self._empty_lanes(spec.seq_len)
+        self._generator = torch.Generator()
+        self._parameters = list(model.parameters())
+
+    def step(self, number: int, stream: RowStream) -> StepFacts:
+        """Step `number` (1, 2, ...): refill, a segment forward and back for each lane, then the optimizers."""
+        self.model.train()
+        self._generator.manual_seed(
+            int(np.random.SeedSequence((self._config.seed, number, self._ranks.index)).generate_state(1)[0])
+        )
+        self.optimizers.zero_grad()
+        readout = torch.zeros(len(READOUT), device=self.device)
+        lanes = self._refilled(stream)
+        for index, lane in enumerate(lanes):
+            lane, loss = self._forward(lane)
+            (loss.total / len(lanes)).backward()
+            readout += loss.readout / len(lanes)
+            lanes[index] = lane
+        return self._move(number, lanes, readout)
+
+    def _refilled(self, stream: RowStream) -> list[Lane]:
+        """Halted rows take the next of the stream; every rank draws for all, and keeps its own."""
+        counts = [lane.num_halted for lane in self.lanes]
+        everyones = (
+            self._ranks.gather_rows(torch.tensor(counts, device=self.device)).tolist() if self._ranks.count > 1 else counts
+        )
+        new = split_rows(stream.take(sum(everyones)), everyones)
+        first = self._ranks.index * len(counts)
+        mine = new[first : first + len(counts)]
+        return [lane.refilled(self._identified(rows)) if count else lane for lane, rows, count in zip(self.lanes, mine, counts)]
+
+    def _identified(self, rows: Examples) -> Examples:
+        """A task without identities trains row 0 of a model's puzzle table, as the published sudoku and maze models did."""
+        assert isinstance(self._front, TokenFront)
+        if self._is_one_identity and self._front.num_puzzle_ids:
+            return replace(rows, puzzle_ids=np.zeros_like(rows.puzzle_ids))
+        return rows
+
+    def _forward(self, lane: Lane) -> tuple[Lane, SegmentLoss]:
+        config = self._config
+        # Without autocast's cache: it would keep the casts made under no_grad, and the weights would get no gradient.
+        autocast = torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False) if config.bf16 else nullcontext()
+        batch = to_batch(lane.rows, self.device)
+        with autocast:
+            state, output = self.model(lane.state, batch, generator=self._generator)
+            q_continue = self.model.next_q_continue(state) if self.model.config.has_q_continue else None
+            loss = segment_loss(
+                output,
+                state.batch.labels,
+                config,
+                num_segments=state.num_segments,
+                is_halted=state.is_halted,
+                q_continue=q_continue,
+            )
+        return replace(lane, state=state), loss
+
+    def _move(self, number: int, lanes: list[Lane], readout: Tensor) -> StepFacts:
+        gradients = [weight.grad for weight in self._parameters if weight.grad is not None]
+        self._ranks.mean_([*gradients, readout])
+        norm = torch.nn.utils.get_total_norm(gradients)
+        halted = torch.cat([lane.state.is_halted for lane in lanes])
+        told = torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()  # sync: the step's one readout
+        is_finite = bool(np.isfinite(told).all())
+        if is_finite:
+            self._clip(gradients, float(told[len(READOUT)]))
+            lr = self.optimizers.step(number)
+            if self.ema is not None:
+                self.ema.update()
+            masks = np.split(told[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1])
+            self.lanes = [lane.advanced(lane.state, mask) for lane, mask in zip(lanes, masks)]
+        else:
+            lr = self.optimizers.schedule.ratio(number)
+            self.lanes = [lane.restarted() for lane in lanes]
+        return self._facts(number, told, is_finite, lr)
+
+    def _clip(self, gradients: list[Tensor], norm: float) -> None:
+        limit = self._config.clip_norm
+        if limit is not None and norm > limit:
+            torch._foreach_mul_(gradients, limit / (norm + 1e-6))
+
+    def _facts(self, number: int, told: np.ndarray, is_finite: bool, lr: float) -> StepFacts:
+        values = dict(zip(READOUT, map(float, told)))
+        count = values["count"]  # a mean over lanes and ranks, as the sums are
+        for name in READOUT[NUM_MEANS + 1 :]:
+            values[name] = values[name] / count if count else math.nan
+        num_parts = len(self.lanes) * self._ranks.count
+        num_finished = round(count * num_parts) if is_finite else 0
+        del values["count"]
+        norm = float(told[len(READOUT)])
+        return StepFacts(step=number, figures=values, num_finished=num_finished, grad_norm=norm, is_finite=is_finite, lr=lr)
+
+    def _empty_lanes(self, seq_len: int) -> list[Lane]:
+        num_lanes = self._config.micro_batches
+        num_parts = num_lanes * self._ranks.count
+        if self._config.batch_size % num_parts:
+            raise ValueError(
+                f"batch_size is {self._config.batch_size}: give a multiple of {num_parts} "
+                f"({num_lanes} micro_batches on each of {self._ranks.count} processes)"
+            )
+        size = self._config.batch_size // num_parts
+        return [Lane.empty(self.model, size, seq_len, self.device) for _ in range(num_lanes)]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All but the lanes, the same on every rank: tensors by name, and the plain rest."""
+        optimizer_tensors, optimizer_plain = self.optimizers.state()
+        tensors = {
+            **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
+            **{f"optimizer.{name}": tensor for name, tensor in optimizer_tensors.items()},
+        }
+        plain: dict[str, Any] = {"optimizer": optimizer_plain, "num_ema_updates": 0}
+        if self.ema is not None:
+            tensors.update({f"ema.{name}": tensor for name, tensor in self.ema.state().items()})
+            plain["num_ema_updates"] = self.ema.num_updates
+        return tensors, plain
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """What `state` gave. ValueError or RuntimeError where it is of another model or optimizer."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "ema": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = tensor
+        self.model.load_state_dict(parts["model"])
+        self.optimizers.load_state(parts["optimizer"], plain["optimizer"])
+        if (self.ema is None) != (not parts["ema"]):
+            raise ValueError("ema_decay is set in one of the two and not in the other: keep it as it was")
+        if self.ema is not None:
+            self.ema.load_state(parts["ema"], plain["num_ema_updates"])
+
+    def lane_tensors(self) -> dict[str, Tensor]:
+        """This rank's rows under way, lanes behind each other."""
+        parts = [lane.tensors() for lane in self.lanes]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def load_lanes(self, tensors: Mapping[str, Tensor]) -> None:
+        """This rank's rows, as `lane_tensors` gave them or as another split of the same batch has them."""
+        chunks = {name: tensor.chunk(len(self.lanes)) for name, tensor in tensors.items()}
+        lanes = [{name: parts[index] for name, parts in chunks.items()} for index in range(len(self.lanes))]
+        self.lanes = [Lane.of_tensors(each, self.device) for each in lanes]
+
+    @staticmethod
+    def _check(model: HRM, spec: TaskSpec) -> None:
+        front = model.config.front
+        assert isinstance(front, TokenFront)
+        for name in ("vocab_size", "seq_len"):
+            ours, theirs = getattr(front, name), getattr(spec, name)
+            if ours != theirs:
+                raise ValueError(f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's shape")
+        if front.num_puzzle_ids < spec.num_puzzle_ids and front.num_puzzle_ids:
+            raise ValueError(
+                f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has {spec.num_puzzle_ids}: give as many"
+            )

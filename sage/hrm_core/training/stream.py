@@ -1,0 +1,114 @@
+"""Training rows in one order that depends on the seed alone, drawn by a thread ahead of need.
+
+Invariant: the n-th row is the same whoever takes how many at a time, and after a resume; a checkpoint holds the
+generator's state before the block in hand and how many of its rows were taken.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.training.errors import LoaderError
+
+_NUM_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """rows, and the generator's state before they were drawn."""
+
+    rows: Examples
+    state: dict[str, Any]
+
+
+class RowStream:
+    """`take(n)` gives the next n training rows of a task. Use it in a `with`: its thread ends there."""
+
+    def __init__(
+        self, task: Task, *, block_size: int, seed: int, timeout_secs: float = 300.0, state: dict[str, Any] | None = None
+    ) -> None:
+        self._task, self._block_size, self._timeout_secs = task, block_size, timeout_secs
+        rng = np.random.default_rng(seed)
+        num_skipped = 0
+        if state is not None:
+            rng.bit_generator.state, num_skipped = state["generator"], int(state["num_taken"])
+            if state["block_size"] != block_size:
+                raise ValueError(f"block_size is {block_size}, the saved stream had {state['block_size']}: keep the batch size")
+        self._blocks: queue.Queue[_Block | BaseException] = queue.Queue(_NUM_AHEAD)
+        self._is_closing = threading.Event()
+        self._block: _Block | None = None
+        self._num_taken = 0
+        self._thread = threading.Thread(target=self._draw, args=(rng,), name="training rows", daemon=True)
+        self._thread.start()
+        if num_skipped:
+            self.take(num_skipped)
+
+    def take(self, num: int) -> Examples:
+        """The next `num` rows. LoaderError when the task raised, or hangs."""
+        parts: list[Examples] = []
+        while num > 0 or not parts:
+            if self._block is None or self._num_taken == self._block_size:
+                self._block, self._num_taken = self._next_block(), 0
+            part = self._block.rows.take(slice(self._num_taken, self._num_taken + num))
+            self._num_taken += len(part)
+            num -= len(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        if self._block is None:
+            self._block = self._next_block()
+        return {"generator": self._block.state, "num_taken": self._num_taken, "block_size": self._block_size}
+
+    def close(self) -> None:
+        """End the thread. One in the middle of a long block, or hung, is a daemon and is left behind."""
+        self._is_closing.set()
+        while not self._blocks.empty():  # make room: it may be waiting to hand one over
+            self._blocks.get_nowait()
+        self._thread.join(timeout=1.0)
+
+    def __enter__(self) -> RowStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _next_block(self) -> _Block:
+        try:
+            block = self._blocks.get(timeout=self._timeout_secs)
+        except queue.Empty:
+            raise LoaderError(
+                f"task {self._task.spec.name}: no training rows for {self._timeout_secs:g} s: it hangs, or needs a longer "
+                "loader_timeout_secs"
+            ) from None
+        if isinstance(block, BaseException):
+            self._blocks.put(block)  # whoever asks again is told the same
+            raise LoaderError(f"task {self._task.spec.name} failed to draw training rows: {block}") from block
+        return block
+
+    def _draw(self, rng: np.random.Generator) -> None:
+        """The thread: blocks until closed. What it raises is handed over as a block."""
+        try:
+            while not self._is_closing.is_set():
+                state = rng.bit_generator.state
+                rows = self._task.sample(self._block_size, rng)
+                if len(rows) != self._block_size:
+                    raise ValueError(f"asked for {self._block_size} rows, it gave {len(rows)}")
+                self._blocks.put(_Block(rows=rows, state=dict(state)))
+        except BaseException as error:  # the top of a worker: raised again on its owner's next call
+            self._blocks.put(error)
+
+
+def _joined(parts: list[Examples]) -> Examples:
+    return Examples(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        puzzle_ids=np.concatenate([part.puzzle_ids for part in parts]),
+    )
