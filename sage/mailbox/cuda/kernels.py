@@ -1,0 +1,53 @@
+"""The ring's CUDA C source and how it is compiled: by CuPy where it runs, by NVRTC alone where it is only checked.
+
+Invariant: one source file; a ring in mapped memory differs from one in device memory by a single definition.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sage.mailbox.cuda.driver import CudaError
+
+KERNELS = ("ring_push", "ring_push_each", "ring_pop", "ring_subscribe")
+SYSTEM_SCOPE = "-DRING_SYSTEM_SCOPE"
+
+
+@cache
+def source() -> str:
+    """The file `ring.cu`: kernels, and `ring_push_record` for a user's own (put it before the kernel's text)."""
+    return Path(__file__).with_name("ring.cu").read_text()
+
+
+def compile_source(text: str, *, arch: str, options: tuple[str, ...] = ()) -> bytes:
+    """PTX for "compute_90", machine code for "sm_90". Needs cuda-bindings and nvidia-cuda-nvrtc, and no GPU.
+
+    CudaError with the compiler's log if it does not compile.
+    """
+    try:
+        from cuda.bindings import nvrtc
+    except ImportError as error:
+        raise CudaError("no NVRTC here: pip install cuda-bindings nvidia-cuda-nvrtc") from error
+    error, program = nvrtc.nvrtcCreateProgram(text.encode(), b"ring.cu", 0, [], [])
+    _check(nvrtc, error)
+    arguments = [f"--gpu-architecture={arch}".encode(), b"--std=c++17", *(option.encode() for option in options)]
+    (error,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
+    if error != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        _, size = nvrtc.nvrtcGetProgramLogSize(program)
+        log = b" " * size
+        nvrtc.nvrtcGetProgramLog(program, log)
+        raise CudaError(f"ring.cu does not compile for {arch}:\n{log.decode(errors='replace')}")
+    is_ptx = arch.startswith("compute")
+    error, size = (nvrtc.nvrtcGetPTXSize if is_ptx else nvrtc.nvrtcGetCUBINSize)(program)
+    _check(nvrtc, error)
+    code = b" " * size  # NVRTC writes into it
+    (error,) = (nvrtc.nvrtcGetPTX if is_ptx else nvrtc.nvrtcGetCUBIN)(program, code)
+    _check(nvrtc, error)
+    return code
+
+
+def _check(nvrtc: Any, error: Any) -> None:
+    if error != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise CudaError(f"NVRTC failed: {error}")

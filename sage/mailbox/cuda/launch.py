@@ -1,0 +1,35 @@
+"""The ring's kernels on a real device, compiled by CuPy (RawModule, NVRTC) on first use and kept by CuPy's own cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.cuda.driver import CudaError
+from sage.mailbox.cuda.kernels import KERNELS, SYSTEM_SCOPE, source
+
+
+class CupyLauncher:
+    """is_mapped: for a ring in mapped host memory, whose other side may be the processor."""
+
+    def __init__(self, device: int = 0, *, is_mapped: bool = False) -> None:
+        try:
+            import cupy
+        except ImportError as error:
+            raise CudaError(
+                "no CuPy here to compile kernels with: pip install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
+            ) from error
+        self._cuda = cupy.cuda
+        options = ("--std=c++17", *((SYSTEM_SCOPE,) if is_mapped else ()))
+        with cupy.cuda.Device(device):
+            module = cupy.RawModule(code=source(), options=options)
+            self._kernels: dict[str, Any] = {name: module.get_function(name) for name in KERNELS}
+        self._streams: dict[int, Any] = {}
+
+    def launch(self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]) -> None:
+        current = self._streams.get(stream)
+        if current is None:
+            current = self._streams[stream] = self._cuda.ExternalStream(stream)
+        with current:
+            self._kernels[kernel]((num_blocks,), (num_threads,), arguments)

@@ -1,0 +1,193 @@
+"""Records in device memory: written by kernels, read by one kernel into a static buffer, counted on the device.
+
+`push_many` and `pop_many` queue one launch each and read nothing back, so both can be captured in a graph; `take` and
+`num_taken` are the host's look at the outcome, and wait. Invariant: delivered + lost is what was pushed before.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from sage.mailbox.cuda.driver import Allocation, Driver
+from sage.mailbox.cuda.views import DeviceBuffer
+from sage.mailbox.peripheral import Batch, Mode
+from sage.mailbox.record import RECORD_BYTES, record_dtype
+
+RING_BYTES, LAUNCH_BYTES, RESULT_BYTES = 256, 32, 24
+NUM_CURSORS, NOT_SUBSCRIBED = 16, (1 << 64) - 1
+THREADS, MAX_BLOCKS = 256, 512
+_OLDEST, _LATEST = 0, NOT_SUBSCRIBED - 1
+
+_RING = np.dtype(
+    [
+        ("reserved", "<u8"), ("capacity", "<u8"), ("num_voids", "<u8"), ("num_refused", "<u8"), ("record_bytes", "<u4"),
+        ("is_lossless", "<u4"), ("shift", "<u4"), ("unused", "<u4", 21), ("cursors", "<u8", NUM_CURSORS),
+    ]
+)  # fmt: skip
+_LAUNCH = np.dtype(
+    [("phase", "<u4"), ("num_done", "<u4"), ("first", "<u8"), ("lost", "<u8"), ("count", "<u4"), ("skipped", "<u4")]
+)
+_RESULT = np.dtype([("first_ticket", "<u8"), ("lost", "<u8"), ("offset", "<u4"), ("count", "<u4")])
+
+
+class Launcher(Protocol):
+    """Whatever can run the ring's kernels; `arguments` are numpy scalars of the parameters' own widths."""
+
+    def launch(self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]) -> None: ...
+
+
+class DeviceRing:
+    """capacity: 2^k records of record_bytes each.  mode: as a PeripheralMailbox's; a lossless push takes what has room."""
+
+    def __init__(
+        self,
+        *,
+        driver: Driver,
+        launcher: Launcher,
+        capacity: int = 4096,
+        record_bytes: int = RECORD_BYTES,
+        mode: Mode = "lossy",
+        is_mapped: bool = False,
+    ) -> None:
+        if capacity < 1 or capacity & (capacity - 1):
+            raise ValueError(f"capacity is {capacity}: give a power of two")
+        if mode not in ("lossy", "lossless"):
+            raise ValueError(f'mode is {mode!r}: give "lossy" or "lossless"')
+        self.dtype, self.capacity, self.record_bytes, self.mode = record_dtype(record_bytes), capacity, record_bytes, mode
+        self.driver, self.launcher = driver, launcher
+        num_bytes = -(-(RING_BYTES + 16 * capacity) // 128) * 128 + capacity * record_bytes
+        self._memory = driver.allocate_mapped(num_bytes) if is_mapped else driver.allocate(num_bytes)
+        self.address = self._memory.address
+        self._free_cursors = list(range(NUM_CURSORS))[::-1]
+        control = np.zeros((), dtype=_RING)
+        control["capacity"], control["record_bytes"], control["is_lossless"] = capacity, record_bytes, mode == "lossless"
+        control["shift"], control["cursors"] = capacity.bit_length() - 1, NOT_SUBSCRIBED
+        _write(driver, self.address, control)
+
+    def producer(self) -> RingProducer:
+        """The right to push, from one stream at a time. Any number of them may push at once."""
+        return RingProducer(self)
+
+    def subscribe(self, *, max_records: int, start: Literal["latest", "oldest"] | int = "latest", stream: int = 0) -> RingReader:
+        """A cursor of one's own, with a static buffer for max_records. ValueError when all 16 are taken."""
+        if max_records < 1:
+            raise ValueError(f"max_records is {max_records}: give 1 or more")
+        if not self._free_cursors:
+            raise ValueError(f"{NUM_CURSORS} subscribers are the most this ring can count: close one")
+        ticket = {"latest": _LATEST, "oldest": _OLDEST}.get(start, start) if isinstance(start, str) else start
+        which = self._free_cursors.pop()
+        self._set_cursor(which, int(ticket), stream)
+        return RingReader(self, which, max_records)
+
+    def num_voids(self) -> int:
+        """Records left out because a whole lap earlier one was still being written. Waits for the legacy stream."""
+        return int(_read(self.driver, self.address, _RING, 0)["num_voids"])
+
+    def num_refused(self) -> int:
+        """Records that a lossless ring had no room for. Waits for the legacy stream."""
+        return int(_read(self.driver, self.address, _RING, 0)["num_refused"])
+
+    def leave(self, which: int, stream: int) -> None:
+        self._set_cursor(which, NOT_SUBSCRIBED, stream)
+        self._free_cursors.append(which)
+
+    def num_blocks(self, num_records: int) -> int:
+        return min(MAX_BLOCKS, max(1, -(-num_records * (self.record_bytes // 16) // THREADS)))
+
+    def _set_cursor(self, which: int, ticket: int, stream: int) -> None:
+        arguments = (np.uint64(self.address), np.uint32(which), np.uint64(ticket))
+        self.launcher.launch("ring_subscribe", 1, 1, stream, arguments)
+
+
+class RingProducer:
+    """Bulk pushes of records that are in device memory already."""
+
+    def __init__(self, ring: DeviceRing) -> None:
+        self._ring = ring
+        self._launch = _zeroed(ring.driver, LAUNCH_BYTES)
+
+    def push_many(self, records_address: int, num_records: int, *, stream: int = 0) -> None:
+        """Queue one launch that pushes (num_records, record_bytes) from device memory, 16-byte aligned, in order."""
+        if records_address % 16:
+            raise ValueError(f"records_address is {records_address:#x}: records are copied 16 bytes at a time, align them to 16")
+        if num_records == 0:
+            return
+        ring = self._ring
+        arguments = (
+            np.uint64(ring.address), np.uint64(self._launch.address), np.uint64(records_address), np.uint32(num_records),
+        )  # fmt: skip
+        ring.launcher.launch("ring_push", ring.num_blocks(num_records), THREADS, stream, arguments)
+
+    def num_taken(self, *, stream: int = 0) -> int:
+        """Of the last push: all, or what a lossless ring had room for. Waits for the stream."""
+        return int(_read(self._ring.driver, self._launch.address, _LAUNCH, stream)["count"])
+
+
+class RingReader:
+    """One cursor with its static buffer: `buffer` (max_records, record_bytes) and `result` are for kernels to read."""
+
+    def __init__(self, ring: DeviceRing, which: int, max_records: int) -> None:
+        self._ring, self._which, self.max_records = ring, which, max_records
+        driver = ring.driver
+        self._launch, self._result = _zeroed(driver, LAUNCH_BYTES), _zeroed(driver, RESULT_BYTES)
+        self._records, self._statuses = driver.allocate(max_records * ring.record_bytes), driver.allocate(4 * max_records)
+        self._is_closed = False
+
+    @property
+    def buffer(self) -> DeviceBuffer:
+        """The records, for `torch.as_tensor` or `cupy.asarray`; rows [offset, offset + count) of the result are valid."""
+        return DeviceBuffer(self._records.address, self._records.num_bytes, self._records.owner)
+
+    @property
+    def result(self) -> DeviceBuffer:
+        """24 bytes: u64 first_ticket, u64 lost, u32 offset, u32 count."""
+        return DeviceBuffer(self._result.address, RESULT_BYTES, self._result.owner)
+
+    def pop_many(self, *, stream: int = 0) -> None:
+        """Queue one launch that takes up to max_records into the buffer."""
+        if self._is_closed:
+            raise ValueError("this reader was closed: subscribe again")
+        ring = self._ring
+        addresses = (ring.address, self._launch.address)
+        arguments = (
+            *map(np.uint64, addresses), np.uint32(self._which),
+            *map(np.uint64, (self._records.address, self._statuses.address, self._result.address)), np.uint32(self.max_records),
+        )  # fmt: skip
+        ring.launcher.launch("ring_pop", ring.num_blocks(self.max_records), THREADS, stream, arguments)
+
+    def take(self, *, stream: int = 0) -> Batch:
+        """`pop_many`, and its outcome on the host: a copy, two waits."""
+        self.pop_many(stream=stream)
+        driver, size = self._ring.driver, self._ring.record_bytes
+        result = _read(driver, self._result.address, _RESULT, stream)
+        count, offset = int(result["count"]), int(result["offset"])
+        records = np.empty(count, dtype=self._ring.dtype)
+        if count:
+            driver.copy(records.ctypes.data, self._records.address + offset * size, count * size, stream)
+            driver.synchronize(stream)  # sync: the caller asked for the records on the host
+        return Batch(records=records, lost=int(result["lost"]), first_ticket=int(result["first_ticket"]))
+
+    def close(self, *, stream: int = 0) -> None:
+        """What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._ring.leave(self._which, stream)
+
+
+def _zeroed(driver: Driver, num_bytes: int) -> Allocation:
+    return driver.allocate(num_bytes)
+
+
+def _write(driver: Driver, address: int, value: np.ndarray) -> None:
+    driver.copy(address, value.ctypes.data, value.nbytes, 0)
+    driver.synchronize(0)  # sync: once, at creation
+
+
+def _read(driver: Driver, address: int, dtype: np.dtype, stream: int) -> np.void:
+    out = np.zeros(1, dtype=dtype)
+    driver.copy(out.ctypes.data, address, dtype.itemsize, stream)
+    driver.synchronize(stream)  # sync: the caller asked for a number
+    first: np.void = out[0]
+    return first
