@@ -1,6 +1,6 @@
 """What a segment is judged by: cross entropies over cells, Q losses, halting targets.
 
-Invariant: computed in fp32 whatever the logits' dtype; a row counts once, however many of its cells are valid.
+Invariant: computed in fp32 whatever the logits' dtype (fp64 stays); a row counts once, however many of its cells are valid.
 Shapes: B rows, L cells, V symbols.
 """
 
@@ -36,14 +36,14 @@ def log_stablemax(logits: Tensor) -> Tensor:
 
     log s is log1p(|x|) with x's sign, so this is a log-softmax of it, and fp32 is exact where the papers took fp64.
     """
-    x = logits.float()
+    x = _at_least_fp32(logits)
     log_s = torch.where(x >= 0, x.clamp(min=0).log1p(), -(-x).clamp(min=0).log1p())
     return F.log_softmax(log_s, dim=-1)
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor, kind: CrossEntropyKind = "stablemax") -> Tensor:
     """Mean over a row's valid cells: logits (B, L, V), labels (B, L) -> (B,); 0 for a row without any."""
-    log_p = log_stablemax(logits) if kind == "stablemax" else F.log_softmax(logits.float(), dim=-1)
+    log_p = log_stablemax(logits) if kind == "stablemax" else F.log_softmax(_at_least_fp32(logits), dim=-1)
     is_valid = labels != IGNORED
     picked = log_p.gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)  # (B, L)
     return -(picked * is_valid).sum(-1) / is_valid.sum(-1).clamp(min=1)
@@ -80,3 +80,7 @@ def act_loss(
 def halt_target(error: Tensor, next_error: Tensor, *, least_gain: float = 0.01) -> Tensor:
     """1 where one more segment would improve the error by less than `least_gain` of it, else 0; any equal shapes."""
     return (next_error > (1.0 - least_gain) * error).to(error.dtype)
+
+
+def _at_least_fp32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
