@@ -1,0 +1,118 @@
+"""A checkpoint is whole or is not there; a wrong one is one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, resolve_checkpoint
+from sage.hrm_core.training.errors import ResumeError
+from sage.hrm_core.training.shards import read_shards, write_shards
+
+
+def _checkpoint(step: int) -> Checkpoint:
+    shared = {"weight": torch.arange(1000.0).reshape(10, 100) + step, "count": torch.tensor(step), "none": torch.zeros(0, 3)}
+    rows = {"z_H": torch.arange(8).reshape(4, 2).bfloat16(), "is_halted": torch.tensor([True, False, True, True])}
+    return Checkpoint(step=step, shared=shared, rows=rows, plain={"note": "märz"})
+
+
+def test_what_was_saved_is_what_is_read(tmp_path: Path) -> None:
+    saved = _checkpoint(3)
+    read = read_checkpoint(CheckpointFolder(tmp_path).save(saved))
+    assert (read.step, read.plain) == (3, {"note": "märz"})
+    for mine, theirs in ((saved.shared, read.shared), (saved.rows, read.rows)):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) and mine[name].dtype == theirs[name].dtype for name in mine)
+
+
+def test_no_file_is_larger_than_asked_and_a_large_tensor_goes_on_in_the_next(tmp_path: Path) -> None:
+    limit = (1 << 16) + 1500
+    tensors = {"a": torch.arange(1000.0).reshape(10, 100), "b": torch.arange(7), "c": torch.tensor(1.5)}
+    index = write_shards(tmp_path, "x", tensors, max_bytes=limit)
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) >= 3
+    assert max(sizes) <= limit
+    read = read_shards(tmp_path, index)
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    for step in (1, 2, 3):
+        folder.save(_checkpoint(step), is_best=step == 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "step-00000002", "step-00000003"]
+    assert resolve_checkpoint(tmp_path).name == "step-00000003"
+    assert resolve_checkpoint(tmp_path, "best").name == "step-00000002"
+    assert resolve_checkpoint(tmp_path / "step-00000002").name == "step-00000002"
+
+
+def test_a_save_that_was_cut_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = CheckpointFolder(tmp_path)
+    folder.save(_checkpoint(1))
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        folder.save(_checkpoint(2))
+    monkeypatch.undo()
+    assert read_checkpoint(resolve_checkpoint(tmp_path)).step == 1
+    folder.save(_checkpoint(2))
+    assert read_checkpoint(resolve_checkpoint(tmp_path)).step == 2
+
+
+def test_the_same_step_saved_again_replaces_nothing_before_it_is_whole(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    first = folder.save(_checkpoint(1))
+    second = folder.save(_checkpoint(1))
+    assert first != second
+    assert resolve_checkpoint(tmp_path) == second
+    assert not first.exists()
+
+
+def _cut(path: Path) -> None:
+    file = next(path.glob("shared-*"))
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def _alter(path: Path) -> None:
+    file = next(path.glob("rank0-*"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def _rename(path: Path) -> None:
+    state = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps({**state, "format": "somebody-elses"}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_cut, "torn or damaged: resume from an older checkpoint"),
+        (_alter, "torn or damaged"),
+        (_rename, "format is 'somebody-elses'"),
+        (lambda path: next(path.glob("shared-*")).unlink(), "no such file"),
+        (lambda path: (path / "rank0.json").write_text("{"), "torn"),
+        (lambda path: (path / "state.json").write_text("{"), "cannot be read"),
+        (lambda path: (path / "state.json").unlink(), "state.json is missing"),
+    ],
+)
+def test_a_torn_or_foreign_checkpoint_is_one_clear_line(tmp_path: Path, harm: object, told: str) -> None:
+    path = CheckpointFolder(tmp_path).save(_checkpoint(1))
+    harm(path)  # type: ignore[operator]
+    with pytest.raises(ResumeError, match=told) as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_checkpoint_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="holds no checkpoint"):
+        resolve_checkpoint(tmp_path)
+    with pytest.raises(ResumeError, match="no such folder"):
+        resolve_checkpoint(tmp_path / "nowhere")

@@ -1,0 +1,42 @@
+"""A training config is right when it exists."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+
+
+def test_a_config_survives_json() -> None:
+    config = TrainConfig(epochs=3, eval_segments=(1, 16), optimizer=OptimizerConfig(kind="muon", betas=(0.8, 0.9)))
+    assert TrainConfig.from_plain(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_steps_are_epochs_of_examples_over_the_batch() -> None:
+    assert TrainConfig(epochs=20_000, examples_per_epoch=1000, batch_size=768).num_steps() == 26_041
+    assert TrainConfig(epochs=2, batch_size=8).num_steps(20) == 5
+    assert TrainConfig(steps=9).num_steps(20) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"steps": 1, "epochs": 1.0}, "give steps or epochs, not both"),
+        ({"cross_entropy": "hinge"}, "stablemax, softmax"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+        ({"eval_segments": ()}, "eval_segments"),
+        ({"stop_at_exact": 99.5}, "give a share"),
+    ],
+)
+def test_a_wrong_setting_names_its_field(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(**change)  # type: ignore[arg-type]
+
+
+def test_a_run_without_a_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="give the run a length"):
+        TrainConfig().num_steps()

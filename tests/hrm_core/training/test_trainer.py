@@ -1,0 +1,253 @@
+"""A run from end to end: it learns, it can be cut anywhere, and it says what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sage.hrm_core.evaluation.report import EvalReport
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.training.callbacks import Progress
+from sage.hrm_core.training.checkpoints import CheckpointFolder
+from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
+from sage.hrm_core.training.mirror_task import MirrorTask
+from sage.hrm_core.training.trainer import Trainer
+
+Build = Callable[..., HRM]
+
+
+class Diary:
+    """Writes down what it is told; may do something at a step."""
+
+    def __init__(self, at_step: int = -1, act: Callable[[], None] = lambda: None) -> None:
+        self.losses: list[float] = []
+        self.progress: list[Progress] = []
+        self.evaluations: list[int] = []
+        self.saves: list[tuple[int, bool]] = []
+        self._at_step, self._act = at_step, act
+
+    def on_step(self, progress: Progress) -> None:
+        self.losses.append(progress.facts.figures["loss"])
+        self.progress.append(progress)
+        if progress.facts.step == self._at_step:
+            self._act()
+
+    def on_evaluation(self, step: int, report: EvalReport) -> None:
+        self.evaluations.append(step)
+
+    def on_save(self, step: int, path: Path, is_best: bool) -> None:
+        self.saves.append((step, is_best))
+
+
+def _weights(model: HRM) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in model.state_dict().values()]
+
+
+def _equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(mine, theirs) for mine, theirs in zip(one, other))
+
+
+def test_a_small_model_learns_to_mirror(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    config = dataclasses.replace(quick_config, steps=250, batch_size=32)
+    result = Trainer(small_model(mirror, hidden_size=32), mirror, config).train()
+    assert result.report is not None
+    assert result.report.exact > 0.9
+    assert result.report.exact > result.report.best_baseline.exact + 0.5
+    assert result.reason == "all steps done"
+
+
+@pytest.mark.parametrize("changes", [{}, {"has_q_continue": True}, {"puzzles": 1}])
+def test_a_run_that_was_cut_ends_with_the_same_bits(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    whole = small_model(mirror, **changes)
+    straight = Diary()
+    Trainer(whole, mirror, quick_config, callbacks=[straight]).train()
+
+    first = Diary(at_step=5, act=lambda: os.kill(os.getpid(), signal.SIGINT))
+    result = Trainer(small_model(mirror, **changes), mirror, quick_config, folder=tmp_path, callbacks=[first]).train()
+    assert result.is_interrupted
+    assert result.step == 5
+
+    second, resumed = Diary(), small_model(mirror, **changes)
+    result = Trainer(resumed, mirror, quick_config, folder=tmp_path, callbacks=[second]).train(resume=True)
+    assert result.step == 12
+    assert first.losses + second.losses == straight.losses
+    assert _equal(_weights(resumed), _weights(whole))
+    assert result.cpu_secs > 0
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    ends = []
+    for seed in (3, 3, 4):
+        model = small_model(mirror)
+        Trainer(model, mirror, dataclasses.replace(quick_config, seed=seed, steps=4)).train()
+        ends.append(_weights(model))
+    assert _equal(ends[0], ends[1])
+    assert not _equal(ends[0], ends[2])
+
+
+def test_gradients_added_up_over_parts_are_those_of_the_whole_batch(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    diaries = []
+    for num_parts in (1, 4):
+        diary = Diary()
+        config = dataclasses.replace(quick_config, micro_batches=num_parts)
+        Trainer(small_model(mirror, halt_exploration=0.0), mirror, config, callbacks=[diary]).train()
+        diaries.append(diary)
+    np.testing.assert_allclose(diaries[0].losses, diaries[1].losses, rtol=1e-4)
+
+
+def test_every_row_that_halts_takes_a_new_puzzle(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    diary = Diary()
+    Trainer(small_model(mirror, halt_exploration=0.0), mirror, quick_config, callbacks=[diary]).train(steps=6)
+    finished = [progress.facts.num_finished for progress in diary.progress]
+    assert finished[0] == finished[1] == 0  # the Q head starts at -5: nobody halts before the third segment
+    assert finished[2] == 8
+    assert diary.progress[2].facts.figures["steps"] == 3
+
+
+def test_last_and_best_are_kept_and_the_rest_deleted(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path
+) -> None:
+    diary = Diary()
+    config = dataclasses.replace(quick_config, eval_every=4, save_every=2)
+    Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[diary]).train()
+    assert diary.evaluations == [4, 8, 12]
+    assert [step for step, _ in diary.saves] == [2, 4, 6, 8, 10, 12]
+    folder = CheckpointFolder(tmp_path)
+    best = max(step for step, is_best in diary.saves if is_best)
+    assert folder.find("last") == tmp_path / "step-00000012"
+    assert folder.find("best") == tmp_path / f"step-{best:08d}"
+    assert {path.name for path in tmp_path.glob("step-*")} == {"step-00000012", f"step-{best:08d}"}
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, diary = small_model(mirror), Diary()
+    segment, calls = model.segment, iter(range(100))
+
+    def poisoned(carry: object, batch: object) -> object:
+        carry, output = segment(carry, batch)  # type: ignore[arg-type]
+        if next(calls) == 3:
+            output = dataclasses.replace(output, q_halt=output.q_halt * torch.nan)  # type: ignore[operator]
+        return carry, output
+
+    monkeypatch.setattr(model, "segment", poisoned)
+    config = dataclasses.replace(quick_config, steps=8, eval_segments=(1,))
+    result = Trainer(model, mirror, config, callbacks=[diary]).train()
+    assert result.num_bad_steps == 1
+    assert [progress.facts.is_finite for progress in diary.progress] == [step != 4 for step in range(1, 9)]
+    assert all(torch.isfinite(tensor).all() for tensor in _weights(model))
+
+
+def test_a_run_that_stays_broken_names_the_last_good_checkpoint(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path
+) -> None:
+    model = small_model(mirror)
+
+    def poison() -> None:
+        with torch.no_grad():
+            model.inner.lm_head.weight.fill_(torch.nan)
+
+    config = dataclasses.replace(quick_config, steps=40, save_every=2, max_bad_steps=3)
+    trainer = Trainer(model, mirror, config, folder=tmp_path, callbacks=[Diary(at_step=4, act=poison)])
+    with pytest.raises(TrainingDiverged, match=r"step 7: .* 3 steps in a row.*last good checkpoint is .*step-0000000"):
+        trainer.train()
+
+
+def test_a_run_ends_when_training_rows_are_exact(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    config = dataclasses.replace(quick_config, steps=400, batch_size=32, stop_at_exact=0.5, stop_window=5, eval_segments=(1,))
+    result = Trainer(small_model(mirror, hidden_size=32), mirror, config).train()
+    assert result.step < 400
+    assert "are exact" in result.reason
+
+
+def test_a_run_ends_when_the_q_head_diverges(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    config = dataclasses.replace(quick_config, stop_at_q_loss=1e-6, stop_window=3)
+    result = Trainer(small_model(mirror), mirror, config).train()
+    assert result.step == 3
+    assert "Q loss diverged" in result.reason
+
+
+def test_a_run_ends_when_its_cpu_time_is_spent(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    result = Trainer(small_model(mirror), mirror, dataclasses.replace(quick_config, max_cpu_secs=1e-9)).train()
+    assert result.step == 1
+    assert "CPU seconds" in result.reason
+
+
+def test_a_callback_that_fails_is_dropped_and_the_run_goes_on(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the disk is full")
+
+    broken, other = Diary(at_step=2, act=fail), Diary()
+    Trainer(small_model(mirror), mirror, quick_config, callbacks=[broken, other]).train()
+    assert len(broken.losses) == 2
+    assert len(other.losses) == 12
+
+
+def test_epochs_are_counted_as_the_published_trainer_counts_them(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    config = dataclasses.replace(quick_config, steps=None, examples_per_epoch=20)
+    assert Trainer(small_model(mirror), mirror, config).train(epochs=3, batch_size=8).step == 7
+    with pytest.raises(ValueError, match="fresh puzzles have no epochs"):
+        Trainer(small_model(mirror), mirror, quick_config).train(epochs=2)
+
+
+def test_bf16_trains_every_weight_that_fp32_trains(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    for gradient in ("one_step", "full"):
+        model = small_model(mirror, gradient=gradient, H_cycles=2)
+        before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+        Trainer(model, mirror, dataclasses.replace(quick_config, bf16=True, steps=2, ema_decay=None)).train()
+        assert not [name for name, weight in model.named_parameters() if torch.equal(weight.detach(), before[name])]
+
+
+def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    model = small_model(mirror, puzzles=1)
+    Trainer(model, mirror, quick_config).train(steps=3)
+    assert model.inner.puzzle_emb.weights.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"batch_size": 16}, "batch_size is 8 there and 16 here"), ({"seed": 9}, "seed is 0 there and 9 here")],
+)
+def test_another_run_cannot_go_on_from_a_checkpoint(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    change: dict[str, int],
+    told: str,
+) -> None:
+    Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path).train(steps=2)
+    other = dataclasses.replace(quick_config, **change)  # type: ignore[arg-type]
+    with pytest.raises(ResumeError, match=told):
+        Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
+    with pytest.raises(ResumeError, match=r"model.H_cycles is 1 there and 2 here"):
+        Trainer(small_model(mirror, H_cycles=2), mirror, quick_config).train(resume=tmp_path)
+    with pytest.raises(ResumeError, match="holds no checkpoint"):
+        Trainer(small_model(mirror), mirror, quick_config).train(resume=tmp_path.parent)
+
+
+def test_a_model_of_another_shape_is_refused(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    other = MirrorTask(seq_len=5)
+    with pytest.raises(ValueError, match="seq_len of the model is 6, of task mirror 5"):
+        Trainer(small_model(mirror), other, quick_config).train()
