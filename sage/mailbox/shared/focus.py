@@ -1,0 +1,277 @@
+"""A focus mailbox between processes: tensors handed over by reference, in memory that all of them map.
+
+Invariant: as `sage.mailbox.FocusMailbox`, and: a process that dies costs its own loans and leases only, which others take
+back within REAP_SECS of needing them; one that is stopped loses nothing, and is never waited for but by its own slots.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.allotment import POLICIES, Policy
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxEmpty, MailboxFull
+from sage.mailbox.intake import as_array
+from sage.mailbox.record import RECORD_BYTES
+from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.focus_control import Control
+from sage.mailbox.shared.focus_exchange import REAP_SECS, Recorder, SharedExchange
+from sage.mailbox.shared.focus_options import Receivers, focus_layout_for
+from sage.mailbox.shared.focus_statistics import explain, statistics_of
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.participants import Participants
+from sage.mailbox.shared.segment import Segment
+from sage.mailbox.statistics import FocusStatistics
+from sage.mailbox.tensor_spec import TensorSpec
+
+_MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
+
+
+class SharedFocus:
+    """One process's handle. `create` it in one process, `attach` in the others; a forked child takes part by itself.
+
+    The creator's close ends the mailbox for all; anybody else's ends his part. `unlink` takes the name away.
+    """
+
+    def __init__(self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: str | None = None) -> None:
+        """For `create` and `attach`."""
+        if demoted is not None and demoted.record_bytes != RECORD_BYTES:
+            has = demoted.record_bytes
+            raise ValueError(f"{segment.name}: demoted has records of {has} bytes: summaries need {RECORD_BYTES}")
+        self._segment, self._control = segment, Control(segment, engine)
+        self._file = os.fstat(segment.fd)
+        options = segment.options(layout.OPTION_NAMES)
+        self.name, self.engine = segment.name, self._control.engine
+        self.slots, self.slot_bytes = options["slots"], options["slot_bytes"]
+        self.policy: Policy = POLICIES[options["policy"]]
+        self.quota = options["quota"] if options["quota"] <= self.slots else None
+        self.ttl_ns, self.debug = options["ttl_ns"] or None, bool(options["debug"])
+        self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
+        self._exchange = SharedExchange(self._control, name=self.name, clock=clock, demoted=demoted)
+        self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        clock: Clock,
+        slots: int = 4,
+        slot_bytes: int | None = None,
+        pool_bytes: int | None = None,
+        policy: Policy = "drop_oldest",
+        quota: int | None = None,
+        ttl_ns: int | None = None,
+        demoted: Recorder | None = None,
+        debug: bool = False,
+        receivers: Receivers = "one",
+        engine: str | None = None,
+    ) -> SharedFocus:
+        """A new mailbox; options as FocusMailbox takes them. MailboxError when the name is taken or memory is short.
+
+        clock: its times cross processes: a RealClock, but in tests.  demoted: where this process leaves summaries.
+        receivers: "one" gets each message, or "each" participant that had asked (receive, listen) before it was published.
+        engine: "numba" or "plain", None for the best there is.
+        """
+        plan = focus_layout_for(
+            name, slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes, policy=policy, quota=quota, ttl_ns=ttl_ns,
+            debug=debug, receivers=receivers,
+        )  # fmt: skip
+        segment = Segment.create(name, plan, prepare=lambda made: Participants(made) and None)
+        return cls(segment, clock=clock, demoted=demoted, engine=engine)
+
+    @classmethod
+    def attach(cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: str | None = None) -> SharedFocus:
+        """Take part in one that exists. MailboxError when there is none, or it is another user's or of another version."""
+        return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
+
+    def try_loan(self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0) -> Loan | None:
+        """A slot to write a tensor into, or None (counted by reason). ValueError for a tensor that no slot can hold.
+
+        trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
+        """
+        found = self._exchange.lend(self._spec(shape, dtype), self._checked(producer), float(trust))
+        if isinstance(found, Loan):
+            return found
+        self._exchange.count_refusal(producer, found)
+        return None
+
+    def loan(
+        self,
+        shape: tuple[int, ...],
+        dtype: str = "float32",
+        *,
+        producer: int = 0,
+        trust: float = 1.0,
+        timeout_secs: float = 1.0,
+    ) -> Loan:
+        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names the holders."""
+        spec, producer, trust = self._spec(shape, dtype), self._checked(producer), float(trust)
+        found = self._exchange.lend(spec, producer, trust)
+        if isinstance(found, Loan):
+            return found
+
+        def has_loan() -> bool:
+            nonlocal found
+            found = self._exchange.lend(spec, producer, trust)
+            return isinstance(found, Loan)
+
+        if self.policy not in ("error", "drop_newest"):
+            self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
+        if isinstance(found, Loan):
+            return found
+        self._exchange.count_refusal(producer, found)
+        raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
+
+    def send(
+        self,
+        tensor: Any,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+        ttl_ns: int | None = None,
+    ) -> bool:
+        """Copy an array or a torch tensor into a slot and publish it; False (counted) when there is no slot.
+
+        The copy is counted in bytes_copied: write into a loan instead where the writer can.
+        """
+        array, dtype = as_array(tensor)
+        loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
+        if loan is None:
+            return False
+        with loan:
+            np.copyto(loan.array, array)
+            self._control.count_copied(array.nbytes)
+            return loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality, ttl_ns=ttl_ns)
+
+    def post(
+        self,
+        array: np.ndarray,
+        dtype: str,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+    ) -> int | None:
+        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has; the slot's word for a record, or None.
+
+        The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
+        """
+        self._exchange.raise_unless_shares(trust, quality)
+        loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
+        if loan is None:
+            return None
+        self._exchange.fill(loan, array)
+        loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality)
+        return loan.word
+
+    def try_receive(self, *, newest: bool = False) -> Lease | None:
+        """The message whose turn it is (first in, first out by producer), or None.
+
+        newest: the one with the latest stamp; all others are dropped and counted as superseded. With receivers="each"
+        messages come in the order of publication, and dropping is for this participant alone.
+        """
+        return self._exchange.take(newest=newest)
+
+    def receive(self, *, timeout_secs: float, newest: bool = False, spin_secs: float = 0.0) -> Lease:
+        """`try_receive` that waits. MailboxEmpty when the time is over.
+
+        spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a busy core.
+        """
+        lease = self._exchange.take(newest=newest)
+        if lease is not None:
+            return lease
+
+        def has_lease() -> bool:
+            nonlocal lease
+            lease = self._exchange.take(newest=newest)
+            if lease is None:
+                self._exchange.reap_if_dead()
+            return lease is not None
+
+        if spin_secs > 0.0 and self._spin(min(spin_secs, timeout_secs)) and has_lease():
+            assert lease is not None
+            return lease
+        self._control.arrivals.wait_for(has_lease, timeout_secs, poll_secs=REAP_SECS)
+        if lease is None:
+            raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
+        return lease
+
+    def listen(self) -> None:
+        """With receivers="each": get every message from now on."""
+        self._exchange.listen()
+
+    def reclaim(self, producer: int) -> int:
+        """Take back the loans of a producer that is known to be gone; how many. Counted as orphans.
+
+        Its publish will fail as stale should it come back; memory that it still views is not used again until then.
+        """
+        return self._exchange.reclaim(producer)
+
+    def reap(self) -> int:
+        """Take back at once what dead processes had; how many had died. Whoever needs a slot does it anyway."""
+        self._exchange.enter()
+        return self._control.reap()
+
+    def statistics(self) -> FocusStatistics:
+        self._exchange.holdings.sweep()
+        return statistics_of(self._control.snapshot(), self.name)
+
+    def close(self) -> None:
+        """The creator's: drop what waits (counted), and everybody gets MailboxClosed. Another's: take part no longer.
+
+        Leases and views stay valid. Twice is safe.
+        """
+        self._exchange.close()
+
+    def unlink(self) -> None:
+        """Take the name away: nobody can attach any more, and the memory goes with its last user."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._segment.path), self._file):  # another of that name is left alone
+                self._segment.path.unlink()
+
+    def __enter__(self) -> SharedFocus:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _spin(self, spin_secs: float) -> bool:
+        """Whether something was published meanwhile: one load a look, which disturbs nobody."""
+        words, num_published = self._segment.words, self._segment.words[layout.ORDER]
+        end_secs = time.perf_counter() + spin_secs
+        while words[layout.ORDER] == num_published:
+            if time.perf_counter() >= end_secs:
+                return False
+        return True
+
+    def _checked(self, producer: int) -> int:
+        if not 0 <= producer <= _MAX_PRODUCER:
+            raise ValueError(f"{self.name}: producer is {producer}: give 0 to 2^32 - 1")
+        return int(producer)
+
+    def _spec(self, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+        """Checked once for each shape and dtype seen."""
+        key = (shape if type(shape) is tuple else tuple(shape), dtype)
+        spec = self._specs.get(key)
+        if spec is None:
+            spec = TensorSpec(shape=key[0], dtype=dtype)
+            if spec.num_bytes > self.slot_bytes:
+                raise ValueError(
+                    f"{self.name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has {self.slot_bytes}: "
+                    "raise slot_bytes"
+                )
+            if len(self._specs) >= 64:
+                self._specs.clear()
+            self._specs[key] = spec
+        return spec

@@ -1,0 +1,154 @@
+"""One participant's hands on the control memory of a shared focus pool: every rule under the pool's lock, every bell rung.
+
+Invariant: the lock is never kept by an exception or a signal, and whoever waits for what an operation brought about is
+woken: flags are read inside the lock, in which the sleeper looks at his condition after he raised his.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.doorbell import Doorbell
+from sage.mailbox.shared.focus_engine import rules
+from sage.mailbox.shared.participants import DOORBELLS_OFFSET, LOCK_TIMEOUT_SECS, Participants
+from sage.mailbox.shared.segment import Segment
+from sage.mailbox.slot import LOANED
+
+_ARRIVALS = DOORBELLS_OFFSET // 8
+_ROOM = _ARRIVALS + Doorbell.WORDS
+_FIRST_BIT, _LAST_BIT = 1, -(1 << 63)  # a mask is a signed word
+
+
+def bit_of(participant: int) -> int:
+    return _FIRST_BIT << participant if participant < 63 else _LAST_BIT
+
+
+class Control:
+    """`me` takes part from `join` to `leave`. `run` is the only way to the rules."""
+
+    def __init__(self, segment: Segment, engine: str | None) -> None:
+        self.engine, self.rules = rules(engine)
+        self.segment, self.words = segment, segment.words
+        self._bytes = memoryview(segment.memory)
+        if self.engine == "numba":
+            self._table: Any = np.frombuffer(segment.memory, np.int64, layout.CONTROL_WORDS)
+            self._reals: Any = self._table.view(np.float64)
+        else:
+            self._table, self._reals = self.words, self._bytes.cast("d")
+        self.participants = Participants(segment)
+        self.arrivals = Doorbell(self.words, _ARRIVALS, segment.address + _ARRIVALS * 8)
+        self.room = Doorbell(self.words, _ROOM, segment.address + _ROOM * 8)
+        self.me, self.bit = -1, 0
+
+    def join(self) -> None:
+        self.me = self.participants.join(self._take_back)
+        self.bit = bit_of(self.me)
+
+    def leave(self) -> None:
+        """Nothing is held any more: another process may have the entry."""
+        self.participants.leave(self.me, self._take_back)
+        self.me, self.bit = -1, 0
+        self.ring_if_watched()
+
+    def reap(self) -> int:
+        num_dead = self.participants.reap(self._take_back)
+        self.ring_if_watched()
+        return num_dead
+
+    def run(self, rule: Callable[..., int], *arguments: Any) -> int:
+        """`rule` under the lock; then rings for whom it published or freed something."""
+        words, lock = self.words, self.participants.lock
+        try:
+            if not lock.try_acquire():
+                self._wait_for_lock()
+            num_published, num_freed = words[layout.ORDER], words[layout.FREED]
+            found = rule(self._table, *arguments)
+            rings_arrivals = words[_ARRIVALS] and words[layout.ORDER] != num_published
+            rings_room = words[_ROOM] and words[layout.FREED] != num_freed
+        finally:
+            lock.release()  # refused by the lock itself, and harmless, where it was not taken
+        if rings_arrivals:
+            self.arrivals.ring()
+        if rings_room:
+            self.room.ring()
+        return found
+
+    def run_with_reals(self, rule: Callable[..., int], *arguments: Any) -> int:
+        """For the rules that weigh trust."""
+        return self.run(rule, self._reals, *arguments)
+
+    def ring_if_watched(self) -> None:
+        """Everybody looks again."""
+        for bell in (self.arrivals, self.room):
+            if bell.is_watched:
+                bell.ring()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The lock, for what is rare."""
+        try:
+            if not self.participants.lock.try_acquire():
+                self._wait_for_lock()
+            yield
+        finally:
+            self.participants.lock.release()
+
+    def snapshot(self) -> bytes:
+        """The control memory as of one moment."""
+        with self.held():
+            return bytes(self._bytes[: layout.CONTROL_BYTES])
+
+    def count_copied(self, num_bytes: int) -> None:
+        with self.held():
+            self.words[layout.COPIED] += num_bytes
+
+    def bytes_at(self, place: int, offset: int, num_words: int) -> bytes:
+        """Words of a slot that this participant has, for `struct`."""
+        start = (place + offset) * 8
+        return self._bytes[start : start + num_words * 8].tobytes()
+
+    def write_at(self, place: int, offset: int, data: bytes) -> None:
+        """Words of a slot that this participant loaned."""
+        start = (place + offset) * 8
+        self._bytes[start : start + len(data)] = data
+
+    def release(self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0) -> int:
+        return self.run(self.rules.release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+
+    def claim(self, place: int) -> bool:
+        """Whether nobody else has or sees this slot, or is to get it: from now on its holder may write."""
+        with self.held():
+            others = self.words[place + layout.BORROWED] ^ self.bit
+            is_alone = not (others or self.words[place + layout.PENDING] or self.words[place + layout.VIEWED])
+            if is_alone:
+                self.words[place + layout.CHECKSUM] = layout.NO_CHECKSUM
+            return is_alone
+
+    def loans_of(self, producer: int) -> list[tuple[int, int]]:
+        """(place, state word) of each."""
+        places = range(layout.TABLE, layout.TABLE + self.words[layout.SLOTS] * layout.SLOT_WORDS, layout.SLOT_WORDS)
+        return [
+            (place, self.words[place])
+            for place in places
+            if self.words[place] & 0xFF == LOANED and self.words[place + layout.PRODUCER] == producer
+        ]
+
+    def is_loaned(self, place: int, generation: int) -> bool:
+        """To this participant, still."""
+        return bool(self.words[place] == generation << 16 | self.me << 8 | LOANED)
+
+    def _take_back(self, participant: int) -> None:
+        # called by Participants, which has the lock
+        self.rules.take_back(self._table, participant, bit_of(participant))
+
+    def _wait_for_lock(self) -> None:
+        if not self.participants.lock.acquire(LOCK_TIMEOUT_SECS):
+            raise MailboxError(
+                f"{self.segment.name}: another process has stopped inside an operation: continue it (SIGCONT), or end it"
+            )

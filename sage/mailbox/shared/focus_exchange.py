@@ -1,0 +1,274 @@
+"""What one process does with the slots of a shared pool: loan, publish, take, view, claim, release.
+
+Invariant: a slot that this process lends, borrows or sees is marked so in the table until it is over here, and every
+answer of the table is counted or raised.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Protocol
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
+from sage.mailbox.record import DEMOTED, RECORD, summarize
+from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.focus_control import Control, bit_of
+from sage.mailbox.shared.focus_holdings import Holdings, num_forks
+from sage.mailbox.shared.focus_layout import index_of
+from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE
+from sage.mailbox.shared.focus_statistics import describe
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.pool import SharedPool
+from sage.mailbox.slot import FocusMeta, has_numpy_values
+from sage.mailbox.tensor_spec import TensorSpec
+
+#: Who waits, or was refused, asks this often whether somebody has died.
+REAP_SECS = 0.005
+
+
+class Recorder(Protocol):
+    """A peripheral mailbox of 256-byte records, in this process or between processes."""
+
+    @property
+    def record_bytes(self) -> int: ...
+
+    def push(self, record: np.ndarray) -> Any: ...
+
+
+class SharedExchange:
+    """Of one handle on the mailbox. Handles of messages call it; so does the mailbox."""
+
+    def __init__(self, control: Control, *, name: str, clock: Clock, demoted: Recorder | None) -> None:
+        words = control.words
+        self.control, self.pool, self.num_forks = control, SharedPool(control.segment), num_forks()
+        self.holdings = Holdings(control, self.pool)
+        self.is_closed, self._is_creator = False, control.segment.is_creator
+        self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
+        self._rules = control.rules
+        self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
+        self._looked_secs = 0.0
+        control.join()
+
+    def is_own(self, handle: Loan | Lease) -> bool:
+        """Not made before this process was forked."""
+        return handle.num_forks == num_forks()
+
+    def enter(self) -> None:
+        """Before each operation: a forked child takes part under an entry of its own."""
+        if self.num_forks != num_forks() and not self.is_closed:
+            self.num_forks, self._is_creator = num_forks(), False
+            self.holdings.forget()
+            self.control.join()
+        if self.is_closed:
+            raise MailboxClosed(f"{self._name}: the mailbox was closed")
+
+    def lend(self, spec: TensorSpec, producer: int, trust: float) -> Loan | int:
+        """A loan, or the reason against it, which is not counted yet."""
+        self.enter()
+        place = self._lend(producer, trust, may_drop=False)
+        if place < 0:
+            self.holdings.sweep()
+            place = self._lend(producer, trust, may_drop=True)
+            if place < 0 and self.reap_if_dead():
+                place = self._lend(producer, trust, may_drop=True)
+        if place < 0:
+            self._raise_if_closed(place)
+            return place
+        self.control.write_at(place, layout.SPEC, layout.spec_bytes(spec))
+        generation = self.control.words[place] >> 16
+        loan = Loan(self, place=place, generation=generation, producer=producer, spec=spec)
+        self.holdings.add(loan)
+        return loan
+
+    def take(self, *, newest: bool) -> Lease | None:
+        self.enter()
+        self.holdings.sweep()
+        control, now_ns = self.control, self._now_ns()
+        place = control.run_with_reals(self._rules.take, control.me, control.bit, threading.get_ident(), now_ns, int(newest))
+        if place < 0:
+            self._raise_if_closed(place)
+            return None
+        spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
+        lease = Lease(self, place=place, generation=control.words[place] >> 16, spec=spec, received_ns=now_ns)
+        self.holdings.add(lease)
+        return lease
+
+    def meta(self, lease: Lease) -> FocusMeta:
+        self._raise_if_ended(lease)
+        return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), index_of(lease.place))
+
+    def view_loan(self, loan: Loan) -> np.ndarray:
+        self._raise_unless_loaned(loan)
+        return self.pool.array(index_of(loan.place), loan.spec, is_read_only=False)
+
+    def tensor_of_loan(self, loan: Loan) -> Any:
+        self._raise_unless_loaned(loan)
+        return self.pool.tensor(index_of(loan.place), loan.spec, is_read_only=False)
+
+    def view_lease(self, lease: Lease) -> np.ndarray:
+        self._raise_if_ended(lease)
+        return self.pool.array(index_of(lease.place), lease.spec, is_read_only=True)
+
+    def tensor_of_lease(self, lease: Lease) -> Any:
+        self._raise_if_ended(lease)
+        return self.pool.tensor(index_of(lease.place), lease.spec, is_read_only=True)
+
+    def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
+        self.raise_unless_shares(trust, quality)
+        self._raise_if_ended(loan)
+        viewed, control, now_ns = self.holdings.end(loan), self.control, self._now_ns()
+        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+        checksum = self.pool.checksum(index_of(loan.place), loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
+        answer = control.run_with_reals(
+            self._rules.publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
+            float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
+        )  # fmt: skip
+        self._has_ended(loan.place, viewed, answer)
+        if answer == STALE:
+            self.count_refusal(loan.producer, answer)
+        self._raise_if_closed(answer)
+        return answer >= 0
+
+    def discard(self, loan: Loan) -> None:
+        self._raise_if_ended(loan)
+        viewed = self.holdings.end(loan)
+        answer = self.control.run(self._rules.discard, loan.place, loan.generation, self.control.me, viewed)
+        self._has_ended(loan.place, viewed, answer)
+
+    def claim(self, lease: Lease) -> np.ndarray:
+        self._raise_if_ended(lease)
+        lease.drop_array()
+        index = index_of(lease.place)
+        if not self.pool.is_viewed(index) and self.control.claim(lease.place):
+            return self.pool.array(index, lease.spec, is_read_only=False)
+        self.control.count_copied(lease.spec.num_bytes)
+        return self.pool.array(index, lease.spec, is_read_only=True).copy()
+
+    def release(self, lease: Lease) -> None:
+        self._raise_if_ended(lease)
+        viewed = self.holdings.end(lease)
+        writer = self._describe_if_written(lease) if self._is_debug else ""
+        answer = self.control.release(lease.place, lease.generation, viewed, self._now_ns(), lease.received_ns)
+        self._has_ended(lease.place, viewed, answer)
+        if writer:
+            raise MailboxError(f"{self._name}: a published tensor was written to ({writer}): claim() it, or copy it first")
+
+    def reclaim(self, producer: int) -> int:
+        self.enter()
+        self.control.reap()
+        num_reclaimed = 0
+        for place, word in self.control.loans_of(producer):
+            owner = word >> 8 & 0xFF
+            is_mine = owner == self.control.me
+            viewed = 0 if is_mine and not self.pool.is_viewed(index_of(place)) else bit_of(owner)
+            num_reclaimed += self.control.run(self._rules.reclaim, place, word, viewed)
+            if is_mine and viewed:
+                self.holdings.keep(place)
+        return num_reclaimed
+
+    def fill(self, loan: Loan, array: np.ndarray) -> None:
+        """Write a small array into a fresh loan."""
+        self.pool.fill(index_of(loan.place), array)
+
+    def listen(self) -> None:
+        self.enter()
+        with self.control.held():
+            self.control.words[layout.LISTENERS] |= self.control.bit
+
+    def close(self) -> None:
+        """The creator's end is everybody's, unless a forked child has it."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.num_forks == num_forks():
+            if self._is_creator:
+                self.control.run(self._rules.close_all)
+            self.control.ring_if_watched()
+            self.leave_if_over()
+
+    def count_refusal(self, producer: int, answer: int) -> None:
+        self.control.run(self._rules.refuse, producer, answer)
+
+    def reap_if_dead(self) -> bool:
+        """At most every REAP_SECS: asking costs a look at each process."""
+        if time.monotonic() - self._looked_secs < REAP_SECS:
+            return False
+        self._looked_secs = time.monotonic()
+        return self.control.participants.has_dead() and self.control.reap() > 0
+
+    def leave_if_over(self) -> None:
+        """After closing, with the last lease and the last view: another process may have our entry."""
+        if self.is_closed and self.control.me >= 0:
+            self.holdings.sweep()
+            if self.holdings.is_empty:
+                self.control.leave()
+                self.pool.close()
+                self.control.segment.close()
+
+    def raise_unless_shares(self, trust: float, quality: float) -> None:
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            raise ValueError(f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1")
+
+    def _lend(self, producer: int, trust: float, *, may_drop: bool) -> int:
+        control = self.control
+        while True:
+            place = control.run_with_reals(
+                self._rules.lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
+                int(may_drop), int(self._demoted is not None),
+            )  # fmt: skip
+            if place > DEMOTE:
+                return place
+            self._demote(DEMOTE - place)
+
+    def _demote(self, place: int) -> None:
+        """Leave a summary record in the tensor's place; only then is its memory used again."""
+        assert self._demoted is not None
+        index, control = index_of(place), self.control
+        meta = layout.meta_from(control.bytes_at(place, 0, layout.META_WORDS), index)
+        spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
+        is_readable = has_numpy_values(spec.dtype)
+        array = self.pool.array(index, spec, is_read_only=True) if is_readable else np.empty(0)
+        record = np.zeros((), dtype=RECORD)
+        summarize(
+            record, array, producer=meta.producer, sequence=meta.sequence, stamp_ns=meta.stamp_ns, trust=meta.trust,
+            quality=meta.quality, slot=index, generation=meta.generation, flags=DEMOTED,
+        )  # fmt: skip
+        del array
+        self.holdings.keep(place)
+        self.holdings.sweep()
+        self._demoted.push(record)
+
+    def _describe_if_written(self, lease: Lease) -> str:
+        checksum = self.control.words[lease.place + layout.CHECKSUM]
+        index = index_of(lease.place)
+        if checksum in (layout.NO_CHECKSUM, self.pool.checksum(index, lease.spec.num_bytes)):
+            return ""
+        return describe(self.control.words, index)
+
+    def _has_ended(self, place: int, viewed: int, answer: int) -> None:
+        if viewed or answer == STALE:  # whoever took it back left our bit there, for what we may still look at
+            self.holdings.keep(place)
+        if self.is_closed:
+            self.leave_if_over()
+
+    def _raise_if_closed(self, answer: int) -> None:
+        if answer == CLOSED or self.is_closed:
+            raise MailboxClosed(f"{self._name}: the mailbox was closed")
+
+    def _raise_if_ended(self, handle: Loan | Lease) -> None:
+        if not self.is_own(handle):
+            raise LeaseExpired(f"{self._name}: this loan or lease was made before this process was forked: ask for a new one")
+        if handle.is_ended:
+            index = index_of(handle.place)
+            if isinstance(handle, Loan):
+                raise LeaseExpired(f"{self._name}: slot {index}: this loan was published or discarded; ask for a new one")
+            raise LeaseExpired(f"slot {index}: this lease was released; receive again, or copy before releasing")
+
+    def _raise_unless_loaned(self, loan: Loan) -> None:
+        self._raise_if_ended(loan)
+        if not self.control.is_loaned(loan.place, loan.generation):
+            raise LeaseExpired(f"{self._name}: slot {index_of(loan.place)}: this loan was taken back; ask for a new one")

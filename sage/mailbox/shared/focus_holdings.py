@@ -1,0 +1,99 @@
+"""What one process holds of a shared pool: handles that have not ended, and views that outlived theirs.
+
+Invariant: what ends without a word (a dropped handle, a dying view) is found by asking; nothing runs in the garbage
+collector, and nothing in a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from sage.mailbox.shared.focus_control import Control
+from sage.mailbox.shared.focus_layout import index_of
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.pool import SharedPool
+
+_num_forks = 0
+
+
+def num_forks() -> int:
+    """How often the line of processes that ends in this one was forked since the module was loaded."""
+    return _num_forks
+
+
+def _count_fork() -> None:
+    global _num_forks
+    _num_forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A handle that has not ended, weakly."""
+
+    handle: weakref.ref[Any]
+    generation: int
+    received_ns: int | None  # None for a loan
+
+
+class Holdings:
+    """By the slots' places in the table."""
+
+    def __init__(self, control: Control, pool: SharedPool) -> None:
+        self._control, self._pool = control, pool
+        self.forget()
+
+    def forget(self) -> None:
+        """After a fork all of it is the parent's."""
+        self._open: dict[int, _Open] = {}
+        self._kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
+        self._sweeping = threading.Lock()
+        self._pool.forget()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._open or self._kept)
+
+    def add(self, handle: Loan | Lease) -> None:
+        received_ns = handle.received_ns if isinstance(handle, Lease) else None
+        self._open[handle.place] = _Open(weakref.ref(handle), handle.generation, received_ns)
+
+    def end(self, handle: Loan | Lease) -> int:
+        """The handle is over. Our bit if something taken from it is still alive, else 0."""
+        self._open.pop(handle.place, None)
+        handle.end()
+        return self._control.bit if self._pool.is_viewed(index_of(handle.place)) else 0
+
+    def keep(self, place: int) -> None:
+        """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""
+        self._kept.add(place)
+
+    def sweep(self) -> None:
+        if self.is_empty or not self._sweeping.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            for place in tuple(self._kept):
+                if not self._pool.is_viewed(index_of(place)):
+                    self._kept.discard(place)
+                    self._control.run(self._control.rules.unview, place, self._control.bit)
+            for place, held in tuple(self._open.items()):
+                if held.handle() is None and self._open.pop(place, None) is held:
+                    self._abandon(place, held)
+        finally:
+            self._sweeping.release()
+
+    def _abandon(self, place: int, held: _Open) -> None:
+        control = self._control
+        viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
+        if viewed:
+            self._kept.add(place)
+        if held.received_ns is None:
+            control.run(control.rules.abandon, place, held.generation, control.me, viewed)
+        else:
+            control.release(place, held.generation, viewed, held.received_ns, held.received_ns, is_orphan=1)
