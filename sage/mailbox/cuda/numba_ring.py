@@ -1,0 +1,101 @@
+"""The ring's twin in Numba-CUDA: the same protocol as ring.cu, a thread a record, for where there is no CuPy and no NVRTC.
+
+Numba's atomics are relaxed, so each order of ring.cu is a relaxed atomic beside a `threadfence` here: an acquire is an
+atomic read and then the fence, a release the fence and then the atomic write. It runs in Numba's simulator too, where
+blocks come one after another: that shows the logic, not the orders. Invariant: nothing but `opens` ever waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.peripheral import Batch
+from sage.mailbox.record import RECORD_BYTES, record_dtype
+
+NUM_CURSORS = 16
+NOT_SUBSCRIBED = np.uint64((1 << 64) - 1)
+
+
+class NumbaRing:
+    """A ring on Numba's current device, pushed from the host or from device arrays of (n, record_bytes / 8) uint64."""
+
+    def __init__(
+        self, *, capacity: int = 4096, record_bytes: int = RECORD_BYTES, mode: str = "lossy", num_threads: int = 128
+    ) -> None:
+        if capacity < 1 or capacity & (capacity - 1):
+            raise ValueError(f"capacity is {capacity}: give a power of two")
+        if mode not in ("lossy", "lossless"):
+            raise ValueError(f'mode is {mode!r}: give "lossy" or "lossless"')
+        self.dtype, self.capacity = record_dtype(record_bytes), capacity
+        from numba import cuda
+
+        from sage.mailbox.cuda import numba_kernels
+
+        self._cuda, self._kernels = cuda, numba_kernels
+        self._words, self._threads = record_bytes // 8, num_threads
+        to_device = self._cuda.to_device
+        # reserved, records left out, records refused, is it lossless
+        self._control = to_device(np.array([0, 0, 0, mode == "lossless"], dtype=np.uint64))
+        self._states, self._voids = (to_device(np.zeros(capacity, dtype=np.uint64)) for _ in range(2))
+        self._records = to_device(np.zeros((capacity, self._words), dtype=np.uint64))
+        self._cursors = to_device(np.full(NUM_CURSORS, NOT_SUBSCRIBED, dtype=np.uint64))
+        self._launch = self._new_launch()
+        self._num_cursors = 0
+
+    def push_many(self, records: np.ndarray) -> int:
+        """(n,) host records, in order; how many were taken: all, or what a lossless ring had room for."""
+        if not len(records):
+            return 0
+        words = np.ascontiguousarray(records).view(np.uint64).reshape(len(records), self._words)
+        self.push_device(self._cuda.to_device(words))
+        return int(self._launch.copy_to_host()[3])  # sync: the caller asked how many
+
+    def push_device(self, words: Any) -> None:
+        """One launch on the current stream; nothing is read back."""
+        self._kernels.push[self.num_blocks(len(words)), self._threads](
+            self._control, self._states, self._voids, self._records, self._cursors, self._launch, words
+        )
+
+    def subscribe(self, *, start: str | int, max_records: int) -> Callable[[], Batch]:
+        """A cursor, as the function that pops a batch from it."""
+        if self._num_cursors == NUM_CURSORS:
+            raise ValueError(f"{NUM_CURSORS} subscribers are the most this ring can count")
+        tail = int(self._control.copy_to_host()[0])  # sync: once, at subscription
+        oldest = max(0, tail - self.capacity)
+        ticket = {"latest": tail, "oldest": oldest}.get(start, tail) if isinstance(start, str) else min(max(start, oldest), tail)
+        which, self._num_cursors = self._num_cursors, self._num_cursors + 1
+        self._cursors[which : which + 1] = np.array([ticket], dtype=np.uint64)
+        reader = _Reader(self, which, max_records)
+        return reader.take
+
+    def num_blocks(self, num_records: int) -> int:
+        return max(1, -(-num_records // self._threads))
+
+    def _new_launch(self) -> Any:
+        # phase, blocks done, first ticket, count, skipped or lost, start, end
+        return self._cuda.to_device(np.zeros(7, dtype=np.uint64))
+
+
+class _Reader:
+    """One cursor's static buffer."""
+
+    def __init__(self, ring: NumbaRing, which: int, max_records: int) -> None:
+        self._ring, self._which, self._max = ring, which, max_records
+        to_device = ring._cuda.to_device
+        self._out = to_device(np.zeros((max_records, ring._words), dtype=np.uint64))
+        self._statuses = to_device(np.zeros(max_records, dtype=np.uint64))
+        self._launch = ring._new_launch()
+
+    def take(self) -> Batch:
+        ring = self._ring
+        ring._kernels.pop[ring.num_blocks(self._max), ring._threads](
+            ring._control, ring._states, ring._voids, ring._records, ring._cursors, self._launch, self._which, self._out,
+            self._statuses,
+        )  # fmt: skip
+        _, _, first, _, lost, start, end = (int(word) for word in self._launch.copy_to_host())  # sync: asked for
+        words = self._out.copy_to_host()[start:end]
+        records = np.ascontiguousarray(words).reshape(-1).view(ring.dtype)
+        return Batch(records=records, lost=lost + start, first_ticket=first + start)
