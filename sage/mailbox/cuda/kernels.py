@@ -5,6 +5,7 @@ Invariant: one source file; a ring in mapped memory differs from one in device m
 
 from __future__ import annotations
 
+import importlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,28 +27,32 @@ def compile_source(text: str, *, arch: str, options: tuple[str, ...] = ()) -> by
 
     CudaError with the compiler's log if it does not compile.
     """
-    try:
-        from cuda.bindings import nvrtc
-    except ImportError as error:
-        raise CudaError("no NVRTC here: pip install cuda-bindings nvidia-cuda-nvrtc") from error
-    error, program = nvrtc.nvrtcCreateProgram(text.encode(), b"ring.cu", 0, [], [])
-    _check(nvrtc, error)
+    nvrtc = _nvrtc()
+    result, program = nvrtc.nvrtcCreateProgram(text.encode(), b"ring.cu", 0, [], [])
+    _check(nvrtc, result)
     arguments = [f"--gpu-architecture={arch}".encode(), b"--std=c++17", *(option.encode() for option in options)]
-    (error,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
-    if error != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+    (result,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
+    if result != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         _, size = nvrtc.nvrtcGetProgramLogSize(program)
-        log = b" " * size
+        log = b" " * size  # NVRTC writes into it
         nvrtc.nvrtcGetProgramLog(program, log)
         raise CudaError(f"ring.cu does not compile for {arch}:\n{log.decode(errors='replace')}")
     is_ptx = arch.startswith("compute")
-    error, size = (nvrtc.nvrtcGetPTXSize if is_ptx else nvrtc.nvrtcGetCUBINSize)(program)
-    _check(nvrtc, error)
-    code = b" " * size  # NVRTC writes into it
-    (error,) = (nvrtc.nvrtcGetPTX if is_ptx else nvrtc.nvrtcGetCUBIN)(program, code)
-    _check(nvrtc, error)
+    result, size = (nvrtc.nvrtcGetPTXSize if is_ptx else nvrtc.nvrtcGetCUBINSize)(program)
+    _check(nvrtc, result)
+    code: bytes = b" " * size
+    (result,) = (nvrtc.nvrtcGetPTX if is_ptx else nvrtc.nvrtcGetCUBIN)(program, code)
+    _check(nvrtc, result)
     return code
 
 
-def _check(nvrtc: Any, error: Any) -> None:
-    if error != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise CudaError(f"NVRTC failed: {error}")
+def _nvrtc() -> Any:
+    try:
+        return importlib.import_module("cuda.bindings.nvrtc")
+    except ImportError as error:
+        raise CudaError("no NVRTC here: pip install cuda-bindings nvidia-cuda-nvrtc") from error
+
+
+def _check(nvrtc: Any, result: Any) -> None:
+    if result != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise CudaError(f"NVRTC failed: {result}")

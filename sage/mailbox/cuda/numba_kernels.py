@@ -5,8 +5,12 @@ Invariant: steps are those of ring.cu (W1..W4, R1..R4); where the two differ, ri
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba.cuda
 import numpy as np
-from numba import cuda
+
+cuda: Any = numba.cuda
 
 HEADER_WORDS = 8
 RESERVED, NUM_VOIDS, NUM_REFUSED, IS_LOSSLESS = range(4)  # of a ring's control words
@@ -19,7 +23,7 @@ NOT_SUBSCRIBED = np.uint64((1 << 64) - 1)
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _opens(launch):  # type: ignore[no-untyped-def]
+def _opens(launch: Any) -> Any:
     """The first block to come opens the launch; the others wait for it, which runs already."""
     if cuda.atomic.cas(launch, PHASE, IDLE, OPENING) == IDLE:
         return True
@@ -30,13 +34,13 @@ def _opens(launch):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _is_open(launch):  # type: ignore[no-untyped-def]
+def _is_open(launch: Any) -> Any:
     cuda.threadfence()
     cuda.atomic.exch(launch, PHASE, OPEN)
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _is_last_block(launch, flag):  # type: ignore[no-untyped-def]
+def _is_last_block(launch: Any, flag: Any) -> Any:
     cuda.threadfence()
     cuda.syncthreads()
     if cuda.threadIdx.x == 0:
@@ -48,7 +52,7 @@ def _is_last_block(launch, flag):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _reserve(control, cursors, capacity, num):  # type: ignore[no-untyped-def]
+def _reserve(control: Any, cursors: Any, capacity: Any, num: Any) -> Any:
     """(first ticket, how many): the caller's own."""
     if control[IS_LOSSLESS] == ZERO:
         return cuda.atomic.add(control, RESERVED, num), num
@@ -71,7 +75,7 @@ def _reserve(control, cursors, capacity, num):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _put(control, states, voids, records, ticket, words):  # type: ignore[no-untyped-def]
+def _put(control: Any, states: Any, voids: Any, records: Any, ticket: Any, words: Any) -> Any:
     at = np.int64(ticket % np.uint64(states.shape[0]))
     seen = cuda.atomic.add(states, at, ZERO)
     is_mine = False
@@ -105,7 +109,7 @@ def _put(control, states, voids, records, ticket, words):  # type: ignore[no-unt
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _get(states, voids, records, ticket, out):  # type: ignore[no-untyped-def]
+def _get(states: Any, voids: Any, records: Any, ticket: Any, out: Any) -> Any:
     at = np.int64(ticket % np.uint64(states.shape[0]))
     whole = TWO * ticket + TWO
     seen = cuda.atomic.add(states, at, ZERO)  # R1
@@ -121,7 +125,7 @@ def _get(states, voids, records, ticket, out):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def push(control, states, voids, records, cursors, launch, words):  # type: ignore[no-untyped-def]
+def push(control: Any, states: Any, voids: Any, records: Any, cursors: Any, launch: Any, words: Any) -> Any:
     """words: (n, record_bytes / 8)."""
     flag = cuda.shared.array(1, dtype=np.bool_)
     capacity = np.uint64(states.shape[0])
@@ -139,7 +143,9 @@ def push(control, states, voids, records, cursors, launch, words):  # type: igno
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def pop(control, states, voids, records, cursors, launch, which, out, statuses):  # type: ignore[no-untyped-def]
+def pop(
+    control: Any, states: Any, voids: Any, records: Any, cursors: Any, launch: Any, which: Any, out: Any, statuses: Any
+) -> Any:
     """out: (max, record_bytes / 8).  launch afterwards: FIRST and SKIPPED (lost before it), valid rows START to END."""
     flag = cuda.shared.array(1, dtype=np.bool_)
     capacity = np.uint64(states.shape[0])
@@ -159,7 +165,7 @@ def pop(control, states, voids, records, cursors, launch, which, out, statuses):
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _finish_pop(cursors, launch, which, statuses, count):  # type: ignore[no-untyped-def]
+def _finish_pop(cursors: Any, launch: Any, which: Any, statuses: Any, count: Any) -> Any:
     start = 0
     for index in range(count):  # everything up to the last record that was lapped is lost
         if statuses[index] == LAPPED:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from sage.mailbox.cuda.driver import Allocation, Driver
+from sage.mailbox.cuda.driver import Driver
 from sage.mailbox.cuda.views import DeviceBuffer
 from sage.mailbox.peripheral import Batch, Mode
 from sage.mailbox.record import RECORD_BYTES, record_dtype
@@ -106,7 +106,7 @@ class RingProducer:
 
     def __init__(self, ring: DeviceRing) -> None:
         self._ring = ring
-        self._launch = _zeroed(ring.driver, LAUNCH_BYTES)
+        self._launch = ring.driver.allocate(LAUNCH_BYTES)
 
     def push_many(self, records_address: int, num_records: int, *, stream: int = 0) -> None:
         """Queue one launch that pushes (num_records, record_bytes) from device memory, 16-byte aligned, in order."""
@@ -131,7 +131,7 @@ class RingReader:
     def __init__(self, ring: DeviceRing, which: int, max_records: int) -> None:
         self._ring, self._which, self.max_records = ring, which, max_records
         driver = ring.driver
-        self._launch, self._result = _zeroed(driver, LAUNCH_BYTES), _zeroed(driver, RESULT_BYTES)
+        self._launch, self._result = driver.allocate(LAUNCH_BYTES), driver.allocate(RESULT_BYTES)
         self._records, self._statuses = driver.allocate(max_records * ring.record_bytes), driver.allocate(4 * max_records)
         self._is_closed = False
 
@@ -150,10 +150,9 @@ class RingReader:
         if self._is_closed:
             raise ValueError("this reader was closed: subscribe again")
         ring = self._ring
-        addresses = (ring.address, self._launch.address)
         arguments = (
-            *map(np.uint64, addresses), np.uint32(self._which),
-            *map(np.uint64, (self._records.address, self._statuses.address, self._result.address)), np.uint32(self.max_records),
+            np.uint64(ring.address), np.uint64(self._launch.address), np.uint32(self._which), np.uint64(self._records.address),
+            np.uint64(self._statuses.address), np.uint64(self._result.address), np.uint32(self.max_records),
         )  # fmt: skip
         ring.launcher.launch("ring_pop", ring.num_blocks(self.max_records), THREADS, stream, arguments)
 
@@ -174,10 +173,6 @@ class RingReader:
         if not self._is_closed:
             self._is_closed = True
             self._ring.leave(self._which, stream)
-
-
-def _zeroed(driver: Driver, num_bytes: int) -> Allocation:
-    return driver.allocate(num_bytes)
 
 
 def _write(driver: Driver, address: int, value: np.ndarray) -> None:
