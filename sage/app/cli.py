@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import sage
-from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, sleep, solve, store
+from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, serve, sleep, solve, store
 from sage.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ app.add_typer(mailbox.app, name="mailbox")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
 app.command("solve")(solve.solve)
+app.command("serve")(serve.serve)
 
 _INTERRUPTED = 130
 #: The base of every fault in what was typed. Typer has moved it between modules; its public subclass has not moved.

@@ -34,6 +34,10 @@ class ServiceFull(RuntimeError):
     """As many puzzles wait as may. The caller should come back later."""
 
 
+class ServiceClosed(RuntimeError):
+    """The service was closed, or a fault stopped its thread."""
+
+
 class SolvingService:
     """A thread that owns the model. `submit` never blocks; a promise that is cancelled leaves the batch."""
 
@@ -51,12 +55,18 @@ class SolvingService:
         promise: Future[Solution] = Future()
         with self._changed:
             if self._is_closed:
-                raise RuntimeError("the solving service is closed: start another")
+                raise ServiceClosed("the solving service is closed: start another")
             if len(self._arrived) + len(self._promises) >= self._max_waiting:
                 raise ServiceFull(f"{self._max_waiting} puzzles wait already: come back later")
             self._arrived.append((cells, settings, puzzle_id, promise))
             self._changed.notify()
         return promise
+
+    @property
+    def is_running(self) -> bool:
+        """False once it was closed, or a fault stopped it."""
+        with self._changed:
+            return not self._is_closed
 
     def statistics(self) -> ServiceStatistics:
         with self._changed:

@@ -1,0 +1,138 @@
+"""Who may ask, from where, and how much: before any route sees a request.
+
+Invariant: what is not allowed is refused before its body is read; a page of another site gets nothing, whatever
+name it gave our address (Host against DNS rebinding, Origin against scripts, the token against everyone else).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sage.app.http.replies import Refusal, refuse
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+#: Sent with every reply, unless a route has said otherwise.
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """token: who bears it may ask.  hosts: names under which we are asked for, lower case, no port.
+    open_paths: served without a token.  max_body_bytes, body_timeout_secs: of a request's body."""
+
+    token: str
+    hosts: frozenset[str] = LOOPBACK
+    open_paths: frozenset[str] = frozenset({"/healthz"})
+    max_body_bytes: int = 1 << 20
+    body_timeout_secs: float = 10.0
+
+    def __post_init__(self) -> None:
+        if len(self.token) < 16:
+            raise ValueError("token has fewer than 16 characters: give one that cannot be guessed")
+        if not self.hosts:
+            raise ValueError("hosts is empty: name at least one, or nobody can ask")
+
+
+class Guard:
+    """ASGI, outside of everything else."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, self._access)
+        try:
+            self.check(Headers(scope=scope), scope["path"])
+            await self._app(scope, body.receive, _with_headers(send))
+        except Refusal as refusal:  # the body's too: it is read before a reply begins
+            await refuse(refusal)(scope, receive, _with_headers(send))
+
+    def check(self, headers: Mapping[str, str], path: str) -> None:
+        """Refusal, in this order: Host, Origin, token, size."""
+        access = self._access
+        if host_name(headers.get("host", "")) not in access.hosts:
+            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, "Host: not a name of this server: see sage serve --allow-host")
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own(origin):
+            raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites are not served")
+        if path not in access.open_paths and not self._bears_token(headers.get("authorization", "")):
+            challenge = {"www-authenticate": 'Bearer realm="sage"'}
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization: send 'Bearer TOKEN', see sage serve", challenge)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length: not a number")
+        if int(length[:20]) > access.max_body_bytes:
+            raise _too_large(access)
+
+    def _is_own(self, origin: str) -> bool:
+        scheme, separator, host = origin.partition("://")
+        return bool(separator) and scheme in ("http", "https") and host_name(host) in self._access.hosts
+
+    def _bears_token(self, authorization: str) -> bool:
+        scheme, _, token = authorization.partition(" ")
+        is_same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._access.token.encode())
+        return is_same and scheme.lower() == "bearer"
+
+
+class _Body:
+    """A request's body under its limits; what comes after it (the caller hangs up) passes unhurried."""
+
+    def __init__(self, receive: Receive, access: Access) -> None:
+        self._receive, self._access, self._num_bytes, self._is_whole = receive, access, 0, False
+        self._deadline_secs: float | None = None
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        now = asyncio.get_running_loop().time()
+        if self._deadline_secs is None:
+            self._deadline_secs = now + self._access.body_timeout_secs
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline_secs - now))
+        except asyncio.TimeoutError:
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", {"connection": "close"}) from None
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > self._access.max_body_bytes:
+            raise _too_large(self._access)
+        self._is_whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+
+def host_name(host: str) -> str:
+    """`127.0.0.1` of "127.0.0.1:80", `::1` of "[::1]:80"; lower case, without the dot of a full name."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().rstrip(".")
+
+
+def _too_large(access: Access) -> Refusal:
+    message = f"the body is over {access.max_body_bytes} bytes: send fewer puzzles at a time"
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"connection": "close"})
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers

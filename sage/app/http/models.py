@@ -1,0 +1,96 @@
+"""The models that are served: each with its own thread, which mixes everybody's puzzles into one batch.
+
+Invariant: a promise that nobody waits for any more leaves the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from sage.app.errors import nearest
+from sage.app.http.replies import Refusal
+from sage.hrm_core.config import TokenFront
+from sage.hrm_core.solving.inference import Answer, HRMInference
+from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService
+from sage.hrm_core.solving.settings import SolveSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model, and the thread that answers with it."""
+
+    inference: HRMInference
+    service: SolvingService
+
+    def describe(self) -> dict[str, Any]:
+        front, card = self.inference.model.config.front, self.inference.card
+        assert isinstance(front, TokenFront)
+        return {
+            "name": self.inference.name,
+            "task": card.task if card is not None else None,
+            "options": dict(card.options) if card is not None else {},
+            "num_cells": front.seq_len,
+            "num_symbols": front.vocab_size,
+            "num_parameters": sum(each.numel() for each in self.inference.model.parameters()),
+            "trained": dict(card.trained) if card is not None else {},
+        }
+
+    async def solve(self, puzzles: tuple[str, ...], settings: SolveSettings) -> list[Answer]:
+        """Refusal 422 where a puzzle is wrong, 503 where too many wait. Cancelled, it takes its puzzles back."""
+        try:
+            cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
+        except ValueError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        promises: list[asyncio.Future[Any]] = []
+        try:
+            promises += [asyncio.wrap_future(self.service.submit(row, settings)) for row in cells]
+            solutions = await asyncio.gather(*promises)
+        except (ServiceFull, ServiceClosed) as error:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": "1"}) from error
+        except ValueError as error:  # the settings ask for what this model has not: a verifier
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        finally:
+            for promise in promises:
+                promise.cancel()
+        return [self.inference.answer(row, solution) for row, solution in zip(cells, solutions)]
+
+
+class ServedModels:
+    """By name; the order given is the order listed."""
+
+    def __init__(self, inferences: Iterable[HRMInference], *, max_waiting: int = 4096) -> None:
+        self._models: dict[str, ServedModel] = {}
+        for inference in inferences:
+            if inference.name in self._models:
+                raise ValueError(f"two models are called {inference.name}: rename a folder")
+            service = SolvingService(inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting)
+            self._models[inference.name] = ServedModel(inference=inference, service=service)
+        if not self._models:
+            raise ValueError("there is no model to serve: give one with --checkpoint")
+
+    def __iter__(self) -> Any:
+        return iter(self._models.values())
+
+    def pick(self, name: str | None) -> ServedModel:
+        """By name; the only one where none is given. Refusal 422 otherwise."""
+        if name is None and len(self._models) == 1:
+            return next(iter(self._models.values()))
+        if name is None:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"model is missing: give one of {', '.join(self._models)}")
+        if name not in self._models:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"model {name[:64]}: not served: {nearest(name, self._models)}")
+        return self._models[name]
+
+    def stopped(self) -> list[str]:
+        """Names of models whose thread has ended."""
+        return [name for name, model in self._models.items() if not model.service.is_running]
+
+    def close(self) -> None:
+        for model in self._models.values():
+            model.service.close()

@@ -1,0 +1,45 @@
+"""What goes back: JSON, and faults as {"error": {"code", "message"}}.
+
+Invariant: a fault of ours tells the caller nothing of our insides; a fault of theirs is one line with the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+class Refusal(Exception):
+    """A request that cannot be served, and what to tell whoever sent it."""
+
+    def __init__(self, status: HTTPStatus, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, " ".join(message.split()), headers or {}
+
+
+def reply(content: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+def refuse(refusal: Refusal) -> Response:
+    code = refusal.status.phrase.lower().replace(" ", "_")
+    return reply({"error": {"code": code, "message": refusal.message}}, refusal.status, refusal.headers)
+
+
+async def refuse_raised(request: Request, error: Exception) -> Response:
+    """For Starlette: a Refusal, its own HTTPException (404, 405), or a fault of ours."""
+    if isinstance(error, Refusal):
+        return refuse(error)
+    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
+    if status is HTTPStatus.NOT_FOUND:
+        message = f"{request.url.path}: no such place: there are /v1/solve, /v1/models and /healthz"
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        message = f"{request.method} {request.url.path}: not with this method"
+    else:
+        message = "a fault of the server: its log says more"
+    return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

@@ -1,0 +1,98 @@
+"""The routes, behind the guard: /v1/solve, /v1/models, /healthz.
+
+Invariant: a request ends by its timeout, and a caller who hangs up stops costing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from sage.app.http.guard import Access, Guard
+from sage.app.http.models import ServedModels
+from sage.app.http.replies import Refusal, refuse_raised, reply
+from sage.app.http.solve_request import SolveLimits, read_request
+from sage.hrm_core.solving.inference import Answer
+
+
+def create_app(models: ServedModels, access: Access, limits: SolveLimits | None = None) -> ASGIApp:
+    """The whole application. It closes `models` when the server shuts down."""
+    routes = _Routes(models, limits or SolveLimits())
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(models.close)
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", routes.health, methods=["GET"]),
+            Route("/v1/models", routes.list_models, methods=["GET"]),
+            Route("/v1/solve", routes.solve, methods=["POST"]),
+        ],
+        exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
+        lifespan=lifespan,
+    )
+    return Guard(app, access)
+
+
+class _Routes:
+    def __init__(self, models: ServedModels, limits: SolveLimits) -> None:
+        self._models, self._limits = models, limits
+
+    async def health(self, _: Request) -> Response:
+        stopped = self._models.stopped()
+        if stopped:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: start the server again")
+        return reply({"status": "ok"})
+
+    async def list_models(self, _: Request) -> Response:
+        return reply({"models": [model.describe() for model in self._models]})
+
+    async def solve(self, request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: send application/json")
+        body = await request.body()
+        asked = read_request(body, next(iter(self._models)).inference.settings, self._limits)
+        model = self._models.pick(asked.model)
+        answers = await _unless_gone(request, model.solve(asked.puzzles, asked.settings), asked.timeout_secs)
+        about = {"model": model.inference.name, "task": model.describe()["task"]}
+        if asked.is_single:
+            return reply({**about, **answers[0].to_plain()})
+        return reply({**about, "results": [answer.to_plain() for answer in answers]})
+
+
+async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list[Answer]:
+    """The work's result. Refusal 504 after the timeout; cancelled, with nobody left to tell, when the caller hangs up."""
+    working = asyncio.ensure_future(work)
+    hanging_up = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({working, hanging_up}, timeout=timeout_secs, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            answers: list[Answer] = await working
+            return answers
+        if hanging_up.done():
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the caller hung up")
+        message = f"not done within {timeout_secs:g} s: send fewer puzzles, segments or tries"
+        raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message)
+    finally:
+        for task in (working, hanging_up):
+            task.cancel()
+        await asyncio.gather(working, hanging_up, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

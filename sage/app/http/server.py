@@ -1,0 +1,139 @@
+"""`sage serve`: the application on a socket, until it is interrupted.
+
+Invariant: the socket is bound before any model is loaded, so that a port in use is one line at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage.app.errors import UserError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from sage.app.http.models import ServedModels
+
+_ANY = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """checkpoints: as `sage solve --checkpoint` takes them; none: all that are shipped.  allowed_hosts: names beside the
+    loopback's and the address itself.  port 0: whichever is free."""
+
+    checkpoints: Sequence[str] = ()
+    host: str = "127.0.0.1"
+    port: int = 8765
+    allowed_hosts: Sequence[str] = ()
+    device: str = "cpu"
+    batch_size: int = 64
+    state_dir: Path | None = None
+
+
+def serve(options: ServeOptions) -> None:
+    """Until SIGINT or SIGTERM. UserError where it cannot start."""
+    import typer
+
+    _need_web()
+    from sage.app.http.guard import Access
+    from sage.app.http.routes import create_app
+    from sage.app.http.token import TOKEN_NAME, open_token
+    from sage.app.logs import log_to_stderr
+    from sage.app.state_dir import default_state_dir, open_state_dir
+
+    log_to_stderr()
+    hosts = allowed_hosts(options)
+    folder = open_state_dir(options.state_dir or default_state_dir())
+    token = open_token(folder)
+    with bind(options.host, options.port) as listening:
+        address = listening.getsockname()
+        app = create_app(load_models(options), Access(token=token, hosts=hosts))
+        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        typer.echo(f"sage: http://{shown}:{address[1]}  token: {folder / TOKEN_NAME}", err=True)
+        if not ipaddress.ip_address(address[0]).is_loopback:
+            typer.echo(
+                "sage: without TLS whoever sees this network's packets sees the token: put a TLS proxy before it", err=True
+            )
+        build_server(app).run(sockets=[listening])
+
+
+def build_server(app: object) -> uvicorn.Server:
+    """uvicorn with bounds: on headers, on callers at a time, on idle connections, on the time a stop may take."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="h11",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=256,
+        backlog=256,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=16 << 10,
+    )
+    return uvicorn.Server(config)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. UserError where the address is not ours, or in use."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, OverflowError) as error:
+        raise UserError(f"serve: {host}:{port}: {error}: give an address of this machine with --host") from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(256)
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"serve: {host}:{port}: {(error.strerror or str(error)).lower()}: give another --port or --host"
+        ) from error
+    return listening
+
+
+def allowed_hosts(options: ServeOptions) -> frozenset[str]:
+    """The names a request may ask for. UserError for "every address" without a name to be asked for."""
+    from sage.app.http.guard import LOOPBACK, host_name
+
+    named = {host_name(name) for name in options.allowed_hosts}
+    if options.host in _ANY and not named:
+        raise UserError(f"serve: --host {options.host}: name this machine as others call it: --allow-host NAME")
+    own = set() if options.host in _ANY else {options.host.lower()}
+    return frozenset(LOOPBACK | named | own)
+
+
+def load_models(options: ServeOptions) -> ServedModels:
+    """All of them, before the first request. UserError names the one that cannot be loaded."""
+    from sage.app.http.models import ServedModels
+    from sage.app.solving import wrong_is_theirs
+    from sage.hrm_core.solving.inference import HRMInference
+    from sage.hrm_core.solving.published import shipped_folders
+    from sage.hrm_core.solving.settings import SolveSettings
+
+    settings = SolveSettings(halt="verifier", max_segments=64)
+    with wrong_is_theirs("serve"):
+        return ServedModels(
+            HRMInference(name, device=options.device, settings=settings, batch_size=options.batch_size)
+            for name in options.checkpoints or shipped_folders()
+        )
+
+
+def _need_web() -> None:
+    from importlib.util import find_spec
+
+    for module in ("starlette", "uvicorn"):
+        if find_spec(module) is None:
+            raise UserError(f"serve: {module} is not installed: pip install 'sage-runtime[web]'")

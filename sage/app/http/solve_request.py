@@ -1,0 +1,103 @@
+"""What a body of /v1/solve may say.
+
+Invariant: a SolveRequest that exists is within the server's limits; every mistake is a Refusal that names the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from sage.app.errors import nearest
+from sage.app.http.replies import Refusal
+from sage.hrm_core.solving.settings import SolveSettings
+
+_OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs")
+SETTING_NAMES = tuple(field.name for field in dataclasses.fields(SolveSettings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveLimits:
+    """num_row_segments: puzzles x tries x max_segments of one request."""
+
+    num_puzzles: int = 256
+    num_row_segments: int = 65_536
+    timeout_secs: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveRequest:
+    """model: its name, None for the only one, or the one whose puzzles these are.  is_single: `puzzle`, not `puzzles`."""
+
+    model: str | None
+    puzzles: tuple[str, ...]
+    is_single: bool
+    settings: SolveSettings
+    timeout_secs: float
+
+
+def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> SolveRequest:
+    """Refusal 400 where it is no JSON object, 422 where it says what cannot be done."""
+    said = _read_object(body)
+    for key in said:
+        if key not in _OWN_KEYS and key not in SETTING_NAMES:
+            _refuse(f"{key[:64]}: no such key: {nearest(key, (*_OWN_KEYS, *SETTING_NAMES))}")
+    try:
+        settings = usual.changed(**{key: value for key, value in said.items() if key in SETTING_NAMES})
+    except ValueError as error:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:300]) from error
+    puzzles = _read_puzzles(said, limits)
+    num_row_segments = len(puzzles) * settings.tries * settings.max_segments
+    if num_row_segments > limits.num_row_segments:
+        _refuse(f"puzzles x tries x max_segments is {num_row_segments}: give {limits.num_row_segments} or less")
+    model = said.get("model")
+    if model is not None and not isinstance(model, str):
+        _refuse("model: not text: give a name that /v1/models lists")
+    return SolveRequest(
+        model=model,
+        puzzles=puzzles,
+        is_single="puzzle" in said,
+        settings=settings,
+        timeout_secs=_read_timeout(said, limits),
+    )
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    def refuse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        said = json.loads(body, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        message = f"the body is not JSON: {str(error)[:120]}"
+        raise Refusal(HTTPStatus.BAD_REQUEST, message) from error
+    if not isinstance(said, dict):
+        raise Refusal(HTTPStatus.BAD_REQUEST, 'the body is not an object: send {"puzzle": "..."}')
+    return said
+
+
+def _read_puzzles(said: dict[str, Any], limits: SolveLimits) -> tuple[str, ...]:
+    if ("puzzle" in said) == ("puzzles" in said):
+        _refuse("give `puzzle` (one text) or `puzzles` (a list of texts), one of the two")
+    puzzles = [said["puzzle"]] if "puzzle" in said else said["puzzles"]
+    if not isinstance(puzzles, list) or not puzzles or not all(isinstance(puzzle, str) for puzzle in puzzles):
+        _refuse("puzzle: not text" if "puzzle" in said else "puzzles: not a list of texts, or an empty one")
+    if len(puzzles) > limits.num_puzzles:
+        _refuse(f"puzzles: {len(puzzles)} of them: send {limits.num_puzzles} or fewer at a time")
+    return tuple(puzzles)
+
+
+def _read_timeout(said: dict[str, Any], limits: SolveLimits) -> float:
+    timeout = said.get("timeout_secs", limits.timeout_secs)
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and math.isfinite(timeout)
+    if not is_number or not 0 < timeout <= limits.timeout_secs:
+        _refuse(f"timeout_secs: give a number above 0, to {limits.timeout_secs:g}")
+    return float(timeout)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message)

@@ -1,0 +1,108 @@
+"""Who is let in: every refusal is JSON with a status of its own, and happens before the body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sage.app.http.guard import Access, host_name
+
+TOKEN = "a-token-for-the-tests-alone"
+GOOD = {"host": "127.0.0.1:8765", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+#: A body that never comes: whoever waits for it hangs, and the test with it.
+NEVER: list[bytes | None] = [None]
+
+
+def without(name: str) -> dict[str, str]:
+    return {key: value for key, value in GOOD.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (without("authorization"), 401),
+        ({**GOOD, "authorization": f"Bearer {TOKEN}x"}, 401),
+        ({**GOOD, "authorization": "Bearer "}, 401),
+        ({**GOOD, "authorization": f"Basic {TOKEN}"}, 401),
+        ({**GOOD, "authorization": "Bearer ÿþ"}, 401),
+        ({**GOOD, "authorization": TOKEN}, 401),
+        (without("host"), 421),
+        ({**GOOD, "host": "evil.example"}, 421),
+        ({**GOOD, "host": "127.0.0.1.evil.example"}, 421),
+        ({**GOOD, "host": "evil.example:127.0.0.1"}, 421),
+        ({**GOOD, "origin": "https://evil.example"}, 403),
+        ({**GOOD, "origin": "null"}, 403),
+        ({**GOOD, "origin": "http://127.0.0.1.evil.example"}, 403),
+        ({**GOOD, "origin": "file://127.0.0.1"}, 403),
+        ({**GOOD, "content-length": str(2 << 20)}, 413),
+        ({**GOOD, "content-length": "9" * 400}, 413),
+        ({**GOOD, "content-length": "-1"}, 400),
+        ({**GOOD, "content-length": "1e3"}, 400),
+    ],
+    ids=lambda value: ",".join(f"{k}={v[:24]}" for k, v in value.items()) if isinstance(value, dict) else str(value),
+)
+def test_what_is_not_allowed_is_refused_before_its_body(headers: dict[str, str], status: int, caller: Any) -> None:
+    found = caller.ask("POST", "/v1/solve", headers=headers, parts=NEVER)
+    assert found.status == status
+    assert found.fault
+    assert found.headers["content-type"] == "application/json"
+    assert TOKEN.encode() not in found.body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:1", "[::1]:8765", "localhost."])
+@pytest.mark.parametrize("origin", [None, "http://127.0.0.1:8765", "http://[::1]:1", "https://localhost"])
+def test_our_own_names_are_let_in(host: str, origin: str | None, caller: Any) -> None:
+    headers = {**GOOD, "host": host, **({"origin": origin} if origin else {})}
+    assert caller.ask("GET", "/v1/models", headers=headers).status == 200
+
+
+def test_a_missing_token_is_told_how_to_bring_one(caller: Any) -> None:
+    found = caller.ask("GET", "/v1/models", headers=without("authorization"))
+    assert found.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_health_needs_no_token_but_the_right_name(caller: Any) -> None:
+    assert caller.ask("GET", "/healthz", headers={"host": "localhost"}).json == {"status": "ok"}
+    assert caller.ask("GET", "/healthz", headers={"host": "evil.example"}).status == 421
+
+
+def test_a_place_that_is_not_there_tells_strangers_nothing(caller: Any) -> None:
+    assert caller.ask("GET", "/v1/nothing", headers={"host": "localhost"}).status == 401
+    assert caller.ask("GET", "/v1/nothing").status == 404
+    assert caller.ask("GET", "/v1/solve").status == 405
+
+
+def test_a_body_that_grows_past_the_limit_is_cut_off(build_caller: Callable[..., Any]) -> None:
+    caller = build_caller(max_body_bytes=1000)
+    assert caller.ask("POST", "/v1/solve", parts=[b"x" * 600, b"x" * 600, None]).status == 413
+
+
+def test_a_body_that_does_not_come_times_out(build_caller: Callable[..., Any]) -> None:
+    caller = build_caller(body_timeout_secs=0.01)
+    assert caller.ask("POST", "/v1/solve", parts=[b"{", None]).status == 408
+
+
+def test_every_reply_forbids_what_a_browser_might_do_with_it(caller: Any) -> None:
+    for headers in (GOOD, {"host": "evil.example"}):
+        found = caller.ask("GET", "/v1/models", headers=headers)
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert found.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in found.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in found.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("localhost", "localhost"), ("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("[::1]", "::1"), ("", ""), ("[", "")],
+)
+def test_a_host_is_its_name_alone(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+def test_a_guard_without_a_lock_is_not_built() -> None:
+    with pytest.raises(ValueError, match="token"):
+        Access(token="short")
+    with pytest.raises(ValueError, match="hosts"):
+        Access(token=TOKEN, hosts=frozenset())

@@ -1,0 +1,58 @@
+"""The token is drawn once, and is nobody else's to read."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sage.app.errors import UserError
+from sage.app.http.token import TOKEN_NAME, open_token
+
+
+def test_it_is_drawn_once_and_kept_for_its_owner(tmp_path: Path) -> None:
+    token = open_token(tmp_path)
+    assert len(token) >= 40
+    assert open_token(tmp_path) == token
+    assert stat.S_IMODE((tmp_path / TOKEN_NAME).stat().st_mode) == 0o600
+    (tmp_path / "other").mkdir()
+    assert open_token(tmp_path / "other") != token
+
+
+def test_one_of_your_own_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / TOKEN_NAME
+    path.write_text("correct-horse-battery\n")
+    path.chmod(0o600)
+    assert open_token(tmp_path) == "correct-horse-battery"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_one_that_others_may_have_read_is_refused(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / TOKEN_NAME
+    path.write_text("correct-horse-battery\n")
+    path.chmod(mode)
+    with pytest.raises(UserError, match="others may have read it: remove it"):
+        open_token(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["short", "has a control \x07 character", "naïve-but-long-enough"])
+def test_one_that_is_no_token_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / TOKEN_NAME
+    path.write_text(content, encoding="utf-8")
+    path.chmod(0o600)
+    with pytest.raises(UserError, match="holds no token"):
+        open_token(tmp_path)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("correct-horse-battery\n")
+    (tmp_path / TOKEN_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="remove it"):
+        open_token(tmp_path)
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / TOKEN_NAME).mkdir()
+    with pytest.raises(UserError, match="remove it"):
+        open_token(tmp_path)
