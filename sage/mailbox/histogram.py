@@ -5,6 +5,7 @@ Invariant: adding is two integer operations and allocates nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -32,6 +33,10 @@ class LatencyHistogram:
             return
         octave = duration_ns.bit_length() - 3
         self._counts[(octave << 2) + (duration_ns >> octave)] += 1  # duration >> octave is 4..7
+
+    def merge(self, counts: Sequence[int]) -> None:
+        """Add another histogram's 256 buckets."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, counts)]
 
     def percentiles(self) -> Percentiles:
         count = sum(self._counts)

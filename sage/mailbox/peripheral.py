@@ -73,6 +73,11 @@ class PeripheralMailbox:
         self._refused = self._popped = self._lost = self._high_water = self._bytes_copied = 0
         self._latency = LatencyHistogram()
 
+    @property
+    def address(self) -> int:
+        """Where the records lie."""
+        return self._ring.address
+
     def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
         """Append one record; False when a lossless ring stayed full for `timeout_secs`. MailboxClosed after close.
 

@@ -5,6 +5,8 @@ Invariant: a backend is listed here once; adding one adds no test.
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 
 from sage.mailbox import Backend, FocusMailbox, HostBackend, Lease, ManualClock, PeripheralMailbox, record_dtype
 from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
+from sage.mailbox.shared import SharedPeripheral
+from sage.mailbox.shared.engine import why_plain
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "host": HostBackend,
@@ -21,6 +25,21 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 if why_no_cuda() is None:  # pinned: the suite reads arrays on the host; device memory has its own in tests/mailbox/cuda
     BACKENDS["cuda"] = lambda: CudaBackend(placement="pinned")
 KIND = 2
+_numbers = itertools.count()
+
+
+def _in_process(backend: Callable[[], Backend]) -> Callable[..., PeripheralMailbox]:
+    return lambda **options: PeripheralMailbox("ring", backend=backend(), **options)
+
+
+def _shared(engine: str) -> Callable[..., SharedPeripheral]:
+    return lambda **options: SharedPeripheral.create(f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options)
+
+
+RINGS: dict[str, Callable[..., Any]] = {name: _in_process(backend) for name, backend in BACKENDS.items()}
+RINGS["shared-plain"] = _shared("plain")
+if not why_plain():
+    RINGS["shared"] = _shared("numba")
 
 
 @pytest.fixture(params=sorted(BACKENDS))
@@ -33,17 +52,19 @@ def clock() -> ManualClock:
     return ManualClock(1_000)
 
 
-@pytest.fixture
-def make_ring(backend: Backend, clock: ManualClock) -> Iterator[Callable[..., PeripheralMailbox]]:
-    rings: list[PeripheralMailbox] = []
+@pytest.fixture(params=sorted(RINGS))
+def make_ring(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Callable[..., Any]]:
+    rings: list[Any] = []
 
-    def make(**options: Any) -> PeripheralMailbox:
-        rings.append(PeripheralMailbox("ring", clock=clock, backend=backend, **{"capacity": 8, **options}))
+    def make(**options: Any) -> Any:
+        rings.append(RINGS[request.param](clock=clock, **{"capacity": 8, **options}))
         return rings[-1]
 
     yield make
     for ring in rings:
         ring.close()
+        if isinstance(ring, SharedPeripheral):
+            ring.unlink()
 
 
 @pytest.fixture

@@ -1,0 +1,11 @@
+"""Mailboxes between processes: the same semantics over memory in /dev/shm.
+
+Invariant: importing this package imports neither torch nor numba.
+"""
+
+from sage.mailbox.shared.engine import describe_engine
+from sage.mailbox.shared.peripheral import SharedPeripheral
+from sage.mailbox.shared.ring_statistics import peek_statistics
+from sage.mailbox.shared.subscription import SharedSubscription
+
+__all__ = ["SharedPeripheral", "SharedSubscription", "describe_engine", "peek_statistics"]

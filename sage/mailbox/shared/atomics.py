@@ -3,16 +3,20 @@
 Invariant: an address is an int64, 8-byte aligned (4-byte for the `32` kinds), and every word is read and written only
 through these where two processes meet; the order stands in the name, and its partner in the kernel that uses it.
 x86-64 makes acquire and release of plain moves, aarch64 of ldar/stlr (ldapr with rcpc): a test reads the code.
+Importing this module teaches numba the plain words of `words`: a kernel that calls those gets these.
 """
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+
+from sage.mailbox.shared import words
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -104,3 +108,54 @@ def copy_bytes(typingctx: Any, target: Any, source: Any, num_bytes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def zero_bytes(typingctx: Any, target: Any, num_bytes: Any) -> Any:
+    """memset with zero."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        cgutils.memset(builder, _pointer(builder, arguments[0], _I8), arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx: Any) -> Any:
+    """Between two looks at the same word: leaves the core's other thread, and the memory bus, some room."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if platform.machine() == "x86_64":
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        elif platform.machine() == "aarch64":
+            kind = ir.FunctionType(ir.VoidType(), [_I32])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint"), [_I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+# Numba asks a factory for what stands for a plain word, with its very parameters. Any: mypy sees the uncompiled ones.
+_swap_if: Any = swap_if
+_add: Any = add
+_copy_bytes: Any = copy_bytes
+_zero_bytes: Any = zero_bytes
+_pause: Any = pause
+overload(words.load_relaxed)(lambda address: lambda address: load_relaxed(address))
+overload(words.load_acquire)(lambda address: lambda address: load_acquire(address))
+overload(words.store_relaxed)(lambda address, value: lambda address, value: store_relaxed(address, value))
+overload(words.store_release)(lambda address, value: lambda address, value: store_release(address, value))
+overload(words.swap_if)(
+    lambda address, expected, desired: lambda address, expected, desired: _swap_if(address, expected, desired)
+)
+overload(words.add)(lambda address, amount: lambda address, amount: _add(address, amount))
+overload(words.fence_acquire)(lambda: lambda: fence_acquire())
+overload(words.fence_release)(lambda: lambda: fence_release())
+overload(words.fence_full)(lambda: lambda: fence_full())
+overload(words.copy_bytes)(
+    lambda target, source, num_bytes: lambda target, source, num_bytes: _copy_bytes(target, source, num_bytes)
+)
+overload(words.zero_bytes)(lambda target, num_bytes: lambda target, num_bytes: _zero_bytes(target, num_bytes))
+overload(words.pause)(lambda: lambda: _pause())

@@ -21,6 +21,8 @@ TABLE_OFFSET = 512
 MAX_PARTICIPANTS = 64
 OWN_OFFSET = TABLE_OFFSET + 8 * MAX_PARTICIPANTS
 LOCK_TIMEOUT_SECS = 5.0
+#: The last word of the lock's line, which the lock does not use. Make the first Participants in Segment.create's `prepare`.
+_HAS_LOCK = (MUTEX_OFFSET + MUTEX_BYTES) // 8 - 1
 assert OWN_OFFSET < HEADER_BYTES
 
 
@@ -30,8 +32,9 @@ class Participants:
     def __init__(self, segment: Segment) -> None:
         self._segment, self._first = segment, TABLE_OFFSET // 8
         self.lock = RobustMutex(segment.address + MUTEX_OFFSET)
-        if segment.is_creator:
+        if segment.is_creator and not segment.words[_HAS_LOCK]:
             self.lock.initialise()
+            segment.words[_HAS_LOCK] = 1
 
     def join(self, take_back: Callable[[int], None]) -> int:
         """An entry of one's own, 0..63: of a dead participant if need be. MailboxError when 64 living hold them all.

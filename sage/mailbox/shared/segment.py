@@ -12,7 +12,7 @@ import mmap
 import os
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,14 @@ _AT_FDCWD, _AT_SYMLINK_FOLLOW = -100, 0x400
 _linkat = ctypes.CDLL(None, use_errno=True).linkat
 
 
+class NameTaken(MailboxError):
+    """A segment of this name exists."""
+
+
+class NoSuchMailbox(MailboxError):
+    """No segment of this name exists."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """kind: a small number for each class of mailbox.  options: at most MAX_OPTIONS numbers by name, in an order that is
@@ -62,10 +70,18 @@ class Segment:
         self._end = weakref.finalize(self, os.close, fd)  # last: until here the file is the caller's to close
 
     @classmethod
-    def create(cls, name: str, layout: Layout, *, reserved_bytes: int | None = None) -> Segment:
+    def create(
+        cls,
+        name: str,
+        layout: Layout,
+        *,
+        reserved_bytes: int | None = None,
+        prepare: Callable[[Segment], None] | None = None,
+    ) -> Segment:
         """A new segment of mode 0600, zeroed behind its header. MailboxError when the name is taken or space is short.
 
         reserved_bytes: how much of it gets memory at once (all by default); `reserve` gets the rest when it is needed.
+        prepare: fills in the mailbox's own words, before anybody can attach.
         """
         path = path_of(name)
         fd = _open_unnamed()
@@ -77,11 +93,13 @@ class Segment:
             os.close(fd)
             raise
         _write_header(segment.words, layout)
+        if prepare is not None:
+            prepare(segment)
         # only now does it get a name: nobody can meet a header that is not finished
         if _linkat(_AT_FDCWD, b"/proc/self/fd/%d" % fd, _AT_FDCWD, os.fsencode(path), _AT_SYMLINK_FOLLOW):
             code = ctypes.get_errno()
             if code == errno.EEXIST:
-                raise MailboxError(f"{name}: a mailbox of this name exists ({path}): attach to it, or unlink it first")
+                raise NameTaken(f"{name}: a mailbox of this name exists ({path}): attach to it, or unlink it first")
             raise MailboxError(f"{name}: cannot make {path}: {os.strerror(code)}")
         return segment
 
@@ -145,7 +163,7 @@ def _open_existing(name: str, is_read_only: bool) -> int:
     try:
         return os.open(path_of(name), flags)
     except FileNotFoundError:
-        raise MailboxError(f"{name}: no such mailbox: create it first, or look at `sage mailbox ls`") from None
+        raise NoSuchMailbox(f"{name}: no such mailbox: create it first, or look at `sage mailbox ls`") from None
     except PermissionError:
         raise MailboxError(f"{name}: this mailbox belongs to another user: choose another name") from None
     except OSError as error:
