@@ -77,8 +77,8 @@ class Senses:
             lease = driver.read_freshest()
             if lease is not None:
                 leases[index] = lease
-                self._captured_ns[index] = lease.slot.stamp_ns  # ours until its release, cheaper than its meta
-                self._quality[index] = lease.slot.quality
+                self._captured_ns[index] = lease.stamp_ns
+                self._quality[index] = lease.quality
         self._read_records()
         fresh = np.zeros(num, dtype=bool)
         fresh[list(leases)] = True

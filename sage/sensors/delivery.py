@@ -135,7 +135,7 @@ class Delivery:
         loan, self._loan = self._loan, None
         if loan is None:
             return None
-        word, ledger = loan.slot.word, self._ledger
+        word, ledger = loan.word, self._ledger
         if not loan.publish(stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality):
             ledger.num_dropped += 1
         return word

@@ -130,6 +130,14 @@ class Lease:
             self._meta = self._exchange.meta(self)
         return self._meta
 
+    @property
+    def stamp_ns(self) -> int:
+        return self.meta.stamp_ns
+
+    @property
+    def quality(self) -> float:
+        return self.meta.quality
+
     def claim(self) -> np.ndarray:
         """A writable array: in place if nobody else has this memory or looks at it, else a private copy (counted).
 
