@@ -32,6 +32,7 @@ class TaskKind:
 
 #: name -> "module:ATTRIBUTE" of a TaskKind.
 _BUILT_IN = {
+    "maze": "sage.hrm_core.tasks.kinds:MAZE",
     "sudoku": "sage.hrm_core.tasks.kinds:SUDOKU",
 }
 

@@ -42,6 +42,10 @@ class Examples:
     def take(self, rows: np.ndarray | slice) -> Examples:
         return Examples(inputs=self.inputs[rows], labels=self.labels[rows], puzzle_ids=self.puzzle_ids[rows])
 
+    def answers(self) -> np.ndarray:
+        """(N, L) int32 what a perfect model says: the labels, and the input where no label counts."""
+        return np.where(self.labels == IGNORED, self.inputs, self.labels)
+
 
 class Task(Protocol):
     """One kind of problem. Generated or loaded, the rest of the code cannot tell."""
@@ -84,3 +88,25 @@ class Symmetric(Protocol):
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
         """A random element of the group for each row; labels stay right (a maze is solved again, not rotated)."""
         ...
+
+
+class Graded(Protocol):
+    """A task where an answer can be right in part."""
+
+    def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
+        """Name -> (N,) float64 in 0..1, such as the share of clauses satisfied."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What costs no learning: an accuracy is shown beside this one's. answers (N, L) int32."""
+
+    name: str
+    answers: np.ndarray
+
+
+class WithBaseline(Protocol):
+    """A task that knows how well one does without thinking."""
+
+    def baseline(self, inputs: np.ndarray) -> Baseline: ...

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sage.hrm_core.tasks.loops import draw, inner, loop
-
-WALL, OPEN, START, GOAL, PATH = 1, 2, 3, 4, 5
+from sage.hrm_core.tasks.maze_grid import GOAL, OPEN, PATH, START, WALL
 
 
 @inner

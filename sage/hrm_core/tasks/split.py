@@ -17,6 +17,7 @@ HELD_OUT_SEED = 20260101
 BLOCK = 128
 #: Draws in a row that may bring nothing before a task is refused as impossible.
 MAX_EMPTY_DRAWS = 200
+MAX_STALE_BLOCKS = 4
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -63,11 +64,9 @@ def without_ids(inputs: np.ndarray, labels: np.ndarray) -> Examples:
 class Generated(ABC):
     """A task that makes its own puzzles. `draw` makes them, this class keeps the two sides apart."""
 
-    name: str
-    _blocks: list[Examples]
-
     def __init__(self) -> None:
-        self._blocks = []
+        self._kept: Examples | None = None
+        self._num_blocks = 0
 
     @abstractmethod
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
@@ -77,12 +76,21 @@ class Generated(ABC):
         return self._collect(num, rng, is_held_out=False)
 
     def held_out(self, num: int) -> Examples:
-        while len(self._blocks) * BLOCK < num:
-            rng = np.random.default_rng((HELD_OUT_SEED, len(self._blocks)))
-            self._blocks.append(self._collect(BLOCK, rng, is_held_out=True))
-        return joined(self._blocks).take(slice(num)) if self._blocks else self._collect(0, np.random.default_rng(0))
+        """No puzzle twice; fewer than `num` where MAX_STALE_BLOCKS blocks in a row brought nothing new."""
+        num_stale = 0
+        while (self._kept is None or len(self._kept) < num) and num_stale < MAX_STALE_BLOCKS:
+            rng = np.random.default_rng((HELD_OUT_SEED, self._num_blocks))
+            self._num_blocks += 1
+            block = self._collect(BLOCK, rng, is_held_out=True)
+            block = block.take(np.sort(np.unique(row_keys(block.inputs), return_index=True)[1]))
+            if self._kept is not None:
+                block = block.take(~np.isin(row_keys(block.inputs), row_keys(self._kept.inputs)))
+            num_stale = 0 if len(block) else num_stale + 1
+            self._kept = block if self._kept is None else joined([self._kept, block])
+        assert self._kept is not None
+        return self._kept.take(slice(num))
 
-    def _collect(self, num: int, rng: np.random.Generator, *, is_held_out: bool = False) -> Examples:
+    def _collect(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
         parts, missing, empty_draws = [self.draw(num, rng, is_held_out=is_held_out)], num, 0
         while (missing := missing - len(parts[-1])) > 0:
             empty_draws = 0 if len(parts[-1]) else empty_draws + 1
