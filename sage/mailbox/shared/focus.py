@@ -35,7 +35,7 @@ _MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
 class SharedFocus:
     """One process's handle. `create` it in one process, `attach` in the others; a forked child takes part by itself.
 
-    The creator's close ends the mailbox for all; anybody else's ends his part. `unlink` takes the name away.
+    close ends this process's part, and with for_all the mailbox; `unlink` takes the name away.
     """
 
     def __init__(self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: str | None = None) -> None:
@@ -227,12 +227,19 @@ class SharedFocus:
         self._exchange.holdings.sweep()
         return statistics_of(self._control.snapshot(), self.name)
 
-    def close(self) -> None:
-        """The creator's: drop what waits (counted), and everybody gets MailboxClosed. Another's: take part no longer.
+    def fileno(self) -> int:
+        """For an event loop's `add_reader`: readable when there may be a message, or the mailbox was closed.
 
-        Leases and views stay valid. Twice is safe.
+        A thread of this process waits for it, from the first call until close.
         """
-        self._exchange.close()
+        return self._exchange.fileno()
+
+    def close(self, *, for_all: bool = False) -> None:
+        """Take part no longer, and wake this process's waiters with MailboxClosed. Safe to call twice.
+
+        Leases and views stay valid.  for_all: in every process; what waits is dropped (counted).
+        """
+        self._exchange.close(for_all=for_all)
 
     def unlink(self) -> None:
         """Take the name away: nobody can attach any more, and the memory goes with its last user."""

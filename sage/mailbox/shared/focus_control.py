@@ -16,8 +16,9 @@ from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.doorbell import Doorbell
 from sage.mailbox.shared.focus_engine import rules
+from sage.mailbox.shared.focus_queue import oldest
 from sage.mailbox.shared.participants import DOORBELLS_OFFSET, LOCK_TIMEOUT_SECS, Participants
-from sage.mailbox.shared.segment import Segment
+from sage.mailbox.shared.segment import IS_CLOSED, Segment
 from sage.mailbox.slot import LOANED
 
 _ARRIVALS = DOORBELLS_OFFSET // 8
@@ -120,6 +121,11 @@ class Control:
 
     def release(self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0) -> int:
         return self.run(self.rules.release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+
+    def has_message(self) -> bool:
+        """Without the lock: is it worth a try?"""
+        wanted = self.bit if self.words[layout.RECEIVERS] == layout.EACH else 0
+        return bool(self.words[IS_CLOSED]) or oldest(self.words, -1, wanted) >= 0
 
     def claim(self, place: int) -> bool:
         """Whether nobody else has or sees this slot, or is to get it: from now on its holder may write."""

@@ -101,6 +101,16 @@ def take_back(words: Any, gone: int, bit: int) -> int:
     return num_orphans
 
 
+def stop_listening(words: Any, bit: int) -> int:
+    """Nothing is for this participant any longer; what it has, it keeps."""
+    words[LISTENERS] &= ~bit
+    for at in range(TABLE, end_of_table(words), SLOT_WORDS):
+        if words[at + PENDING] & bit != 0:
+            words[at + PENDING] &= ~bit
+            tidy(words, at)
+    return 0
+
+
 def tidy(words: Any, at: int) -> None:
     """Settle what somebody left between two stores. A message for anybody that waits has no bits, and stays."""
     state = words[at + STATE] & 0xFF

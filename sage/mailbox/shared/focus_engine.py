@@ -30,6 +30,7 @@ _OUTER = (
     focus_ending.unview,
     focus_ending.reclaim,
     focus_ending.take_back,
+    focus_ending.stop_listening,
     focus_ending.close_all,
 )
 
@@ -80,4 +81,4 @@ def _rehearse(found: Any) -> None:
     assert found.reclaim(words, fourth, words[fourth], 0) == 1
     found.refuse(words, 7, focus_rules.NO_SLOT)
     assert found.take_back(words, 0, 1) == 0
-    found.close_all(words)
+    assert found.stop_listening(words, 1) == found.close_all(words) == 0

@@ -16,6 +16,7 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.record import DEMOTED, RECORD, summarize
 from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control, bit_of
 from sage.mailbox.shared.focus_holdings import Holdings, num_forks
 from sage.mailbox.shared.focus_layout import index_of
@@ -46,7 +47,7 @@ class SharedExchange:
         words = control.words
         self.control, self.pool, self.num_forks = control, SharedPool(control.segment), num_forks()
         self.holdings = Holdings(control, self.pool)
-        self.is_closed, self._is_creator = False, control.segment.is_creator
+        self.is_closed = self._has_left = False
         self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
         self._rules = control.rules
         self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
@@ -60,7 +61,7 @@ class SharedExchange:
     def enter(self) -> None:
         """Before each operation: a forked child takes part under an entry of its own."""
         if self.num_forks != num_forks() and not self.is_closed:
-            self.num_forks, self._is_creator = num_forks(), False
+            self.num_forks = num_forks()
             self.holdings.forget()
             self.control.join()
         if self.is_closed:
@@ -91,6 +92,8 @@ class SharedExchange:
         place = control.run_with_reals(self._rules.take, control.me, control.bit, threading.get_ident(), now_ns, int(newest))
         if place < 0:
             self._raise_if_closed(place)
+            if self.holdings.feeder is not None:
+                self.holdings.feeder.rearm()
             return None
         spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
         lease = Lease(self, place=place, generation=control.words[place] >> 16, spec=spec, received_ns=now_ns)
@@ -119,6 +122,9 @@ class SharedExchange:
 
     def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
         self.raise_unless_shares(trust, quality)
+        if self.is_closed:
+            self.discard(loan)
+            self._raise_if_closed(CLOSED)
         self._raise_if_ended(loan)
         viewed, control, now_ns = self.holdings.end(loan), self.control, self._now_ns()
         ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
@@ -179,16 +185,26 @@ class SharedExchange:
         with self.control.held():
             self.control.words[layout.LISTENERS] |= self.control.bit
 
-    def close(self) -> None:
-        """The creator's end is everybody's, unless a forked child has it."""
-        if self.is_closed:
-            return
+    def fileno(self) -> int:
+        self.enter()
+        if self.holdings.feeder is None:
+            self.holdings.feeder = Feeder(self.control.arrivals, self.control.has_message, self._name)
+        return self.holdings.feeder.descriptor
+
+    def close(self, *, for_all: bool) -> None:
+        control, is_mine = self.control, self.num_forks == num_forks()  # a child that never used it has no part in it
+        if for_all and not self._has_left:
+            control.run(self._rules.close_all)
+        if not self.is_closed and is_mine:
+            self.is_closed = True
+            control.run(self._rules.stop_listening, control.bit)
+            if self.holdings.feeder is not None:
+                self.holdings.feeder.close()
         self.is_closed = True
-        if self.num_forks == num_forks():
-            if self._is_creator:
-                self.control.run(self._rules.close_all)
-            self.control.ring_if_watched()
-            self.leave_if_over()
+        control.arrivals.ring()
+        control.room.ring()
+        if is_mine:
+            self._leave_if_over()
 
     def count_refusal(self, producer: int, answer: int) -> None:
         self.control.run(self._rules.refuse, producer, answer)
@@ -199,15 +215,6 @@ class SharedExchange:
             return False
         self._looked_secs = time.monotonic()
         return self.control.participants.has_dead() and self.control.reap() > 0
-
-    def leave_if_over(self) -> None:
-        """After closing, with the last lease and the last view: another process may have our entry."""
-        if self.is_closed and self.control.me >= 0:
-            self.holdings.sweep()
-            if self.holdings.is_empty:
-                self.control.leave()
-                self.pool.close()
-                self.control.segment.close()
 
     def raise_unless_shares(self, trust: float, quality: float) -> None:
         if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
@@ -249,11 +256,20 @@ class SharedExchange:
             return ""
         return describe(self.control.words, index)
 
+    def _leave_if_over(self) -> None:
+        """After closing, with the last lease and the last view: another process may have our entry."""
+        if not self._has_left:
+            self.holdings.sweep()
+            if self.holdings.is_empty:
+                self._has_left = True
+                self.control.leave()
+                self.pool.close()
+
     def _has_ended(self, place: int, viewed: int, answer: int) -> None:
         if viewed or answer == STALE:  # whoever took it back left our bit there, for what we may still look at
             self.holdings.keep(place)
         if self.is_closed:
-            self.leave_if_over()
+            self._leave_if_over()
 
     def _raise_if_closed(self, answer: int) -> None:
         if answer == CLOSED or self.is_closed:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
+from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.shared.lease import Lease, Loan
@@ -33,11 +33,10 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A handle that has not ended, weakly."""
+class _Open(weakref.ref[Any]):
+    """A handle that has not ended, weakly, and what it takes to end it when it is gone."""
 
-    handle: weakref.ref[Any]
+    __slots__ = ("generation", "received_ns")
     generation: int
     received_ns: int | None  # None for a loan
 
@@ -54,6 +53,7 @@ class Holdings:
         self._open: dict[int, _Open] = {}
         self._kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
         self._sweeping = threading.Lock()
+        self.feeder: Feeder | None = None  # of the descriptor for event loops
         self._pool.forget()
 
     @property
@@ -61,8 +61,9 @@ class Holdings:
         return not (self._open or self._kept)
 
     def add(self, handle: Loan | Lease) -> None:
-        received_ns = handle.received_ns if isinstance(handle, Lease) else None
-        self._open[handle.place] = _Open(weakref.ref(handle), handle.generation, received_ns)
+        held = self._open[handle.place] = _Open(handle)
+        held.generation = handle.generation
+        held.received_ns = handle.received_ns if isinstance(handle, Lease) else None
 
     def end(self, handle: Loan | Lease) -> int:
         """The handle is over. Our bit if something taken from it is still alive, else 0."""
@@ -83,7 +84,7 @@ class Holdings:
                     self._kept.discard(place)
                     self._control.run(self._control.rules.unview, place, self._control.bit)
             for place, held in tuple(self._open.items()):
-                if held.handle() is None and self._open.pop(place, None) is held:
+                if held() is None and self._open.pop(place, None) is held:
                     self._abandon(place, held)
         finally:
             self._sweeping.release()

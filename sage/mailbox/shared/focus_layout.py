@@ -79,6 +79,7 @@ def index_of(place: int) -> int:
     return (place - TABLE) // SLOT_WORDS
 
 
+@lru_cache(maxsize=256)
 def spec_bytes(spec: TensorSpec) -> bytes:
     """A slot's words from SPEC on."""
     sizes = (*spec.shape, *(0,) * (MAX_DIMS - len(spec.shape)))
