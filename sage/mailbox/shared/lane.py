@@ -84,8 +84,8 @@ def claim_lane(segment: Segment, layout: RingLayout, control: ctypes.Array[ctype
     )  # 0 is no number: empty rows say it
     last = _last_linked(segment, layout, participant)
     first_slot = lowest if last is None else last + 1
-    control[C_LANE // 8] = participant
     control[C_NUMBER // 8] = lowest + ((first_slot - lowest) & (layout.num_slots - 1))
+    control[C_LANE // 8] = participant
 
 
 def _last_linked(segment: Segment, layout: RingLayout, participant: int) -> int | None:

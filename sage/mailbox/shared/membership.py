@@ -16,7 +16,7 @@ from sage.mailbox.shared.engine import Engine
 from sage.mailbox.shared.identity import is_alive
 from sage.mailbox.shared.lane import ARRIVALS, DEPARTURES, claim_lane, control_words
 from sage.mailbox.shared.participants import LOCK_TIMEOUT_SECS, Participants
-from sage.mailbox.shared.ring_layout import OPTION_NAMES, SEQUENCE, RingLayout
+from sage.mailbox.shared.ring_layout import C_LANE, OPTION_NAMES, SEQUENCE, RingLayout
 from sage.mailbox.shared.segment import Segment
 
 #: A blocked writer looks this often whether a reader that holds it up has died.
@@ -39,13 +39,15 @@ class Membership:
         self._index = participants.join(self._table.take_back)
 
     def forget(self) -> None:
-        """In a forked child: the entry is the parent's. The next use takes one of its own."""
-        self._index = NONE
+        """In a forked child: entry and lane are the parent's. The next use takes others."""
+        self._index = self._control[C_LANE // 8] = NONE
 
     def claim_lane(self) -> None:
-        """MailboxError when there is no memory for one."""
+        """Once for each entry, whichever thread comes first. MailboxError when there is no memory for one."""
         self._join_again()
-        claim_lane(self._segment, self._layout, self._control, self._index)
+        with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
+            if self._control[C_LANE // 8] != self._index:
+                claim_lane(self._segment, self._layout, self._control, self._index)
 
     def _join_again(self) -> None:
         if self._index == NONE:
