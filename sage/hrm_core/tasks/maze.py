@@ -31,7 +31,7 @@ from sage.hrm_core.tasks.maze_grid import (
     with_rim,
     without_rim,
 )
-from sage.hrm_core.tasks.split import HELD_OUT_EVERY, Generated, are_held_out, without_ids
+from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 
 Difficulty = Literal["easy", "medium", "hard"]
 #: Moves of the shortest way at 30x30, at least. Hard is Maze-Hard's: 110 cells and more, S and G included.
@@ -128,8 +128,7 @@ class MazeTask(MazeRules, Generated):
         Generated.__init__(self)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        share = (1 if is_held_out else HELD_OUT_EVERY - 1) / HELD_OUT_EVERY
-        inputs = self._made(int(num / share) + 2, rng, TRIES_A_DRAW, is_rare=self._is_rare)
+        inputs = self._made(num, rng, TRIES_A_DRAW, is_rare=self._is_rare)
         inputs = inputs[are_held_out(layout_keys(inputs, self.size)) == is_held_out]
         return without_ids(inputs, solve_mazes(inputs, self.size).cells)
 

@@ -70,7 +70,7 @@ class Generated(ABC):
 
     @abstractmethod
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        """About `num` puzzles of one side; any number, also none."""
+        """Make `num` puzzles and return those of one side, any number, also none."""
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         return self._collect(num, rng, is_held_out=False)
@@ -91,10 +91,13 @@ class Generated(ABC):
         return self._kept.take(slice(num))
 
     def _collect(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        parts, missing, empty_draws = [self.draw(num, rng, is_held_out=is_held_out)], num, 0
-        while (missing := missing - len(parts[-1])) > 0:
-            empty_draws = 0 if len(parts[-1]) else empty_draws + 1
-            if empty_draws > MAX_EMPTY_DRAWS:
-                raise ValueError(f"{type(self).__name__}: no such puzzle in {empty_draws} draws: loosen the options")
-            parts.append(self.draw(missing, rng, is_held_out=is_held_out))
+        parts: list[Examples] = []
+        missing, num_empty = num, 0
+        while missing > 0 or not parts:
+            num_drawn = missing * HELD_OUT_EVERY if is_held_out else missing + missing // 8
+            parts.append(self.draw(num_drawn + 4, rng, is_held_out=is_held_out))
+            missing -= len(parts[-1])
+            num_empty = 0 if len(parts[-1]) else num_empty + 1
+            if num_empty > MAX_EMPTY_DRAWS:
+                raise ValueError(f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options")
         return joined(parts).take(slice(num))

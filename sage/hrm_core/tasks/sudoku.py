@@ -14,7 +14,7 @@ import numpy as np
 
 from sage.hrm_core.tasks import sudoku_text
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
-from sage.hrm_core.tasks.split import HELD_OUT_EVERY, Generated, are_held_out, without_ids
+from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku_grid import (
     Box,
     are_solutions,
@@ -112,13 +112,12 @@ class SudokuTask(SudokuRules, Generated):
         Generated.__init__(self)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        """About `num`: as many grids of the right side as come, less those that would not go down to few enough givens."""
+        """Of `num` grids those of the right side, less those that would not go down to few enough givens."""
         from sage.hrm_core.tasks import sudoku_kernel
         from sage.hrm_core.tasks.loops import chance_from
 
         box, by_puzzle = self.box, self.box.num_digits == 4
-        share = (1 if is_held_out else HELD_OUT_EVERY - 1) / HELD_OUT_EVERY
-        grids = np.zeros((int(num / share) + 4, box.num_cells), np.int64)
+        grids = np.zeros((num, box.num_cells), np.int64)
         chance, units = chance_from(rng), units_of(box)
         sudoku_kernel.fill_grids(grids, units, np.array([1, MAX_DIG_STEPS]), chance)
         if not by_puzzle:

@@ -1,0 +1,164 @@
+"""Satisfiability: a value for each variable so that every clause holds. Random formulas with a model, or given ones.
+
+Invariant: a label is the lexicographically first model (0 before 1); since models are rarely unique, answers are judged
+by the clauses. Cells: 0 pad, 1 blank, 2 false, 3 true, then +1 -1 +2 -2 ..: first the values, then the clauses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.formulas import Formula, load_formulas, parse_dimacs, to_dimacs
+from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
+
+BLANK, FALSE, TRUE, LITERAL = 1, 2, 3, 4
+MAX_STEPS = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SatConfig:
+    """variables, clauses of `width` literals; clauses None: `ratio` a variable.  instances: a .cnf file, a folder of them or
+    a .jsonl of {"nvars", "clauses"} to evaluate on; training is then on random formulas of their size."""
+
+    variables: int = 8
+    clauses: int | None = None
+    ratio: float = 3.5
+    width: int = 3
+    instances: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= self.variables or not 4 <= self.variables <= 512:
+            raise ValueError(
+                f"variables is {self.variables}, width is {self.width}: give 4 to 512 variables, no fewer than the width"
+            )
+        if self.num_clauses < 1:
+            raise ValueError(f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 clause or more")
+
+    @property
+    def num_clauses(self) -> int:
+        return round(self.ratio * self.variables) if self.clauses is None else self.clauses
+
+
+class SatTask(Generated):
+    """Random formulas, all variables of a clause different, kept where they have a model."""
+
+    def __init__(self, config: SatConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SatConfig()
+        self._given = load_formulas(self.config.instances) if self.config.instances else ()
+        self.num_vars = max((each.num_vars for each in self._given), default=self.config.variables)
+        self.num_clauses = max((len(each.clauses) for each in self._given), default=self.config.num_clauses)
+        self.width = max((len(clause) for each in self._given for clause in each.clauses), default=self.config.width)
+
+    @property
+    def spec(self) -> TaskSpec:
+        seq_len = self.num_vars + self.num_clauses * self.width
+        return TaskSpec(name="sat", vocab_size=LITERAL + 2 * self.num_vars, seq_len=seq_len)
+
+    def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
+        shape = (num, self.num_clauses, self.num_vars)
+        chosen = np.sort(rng.random(shape).argpartition(self.width - 1, axis=2)[:, :, : self.width], axis=2) + 1
+        clauses = np.where(rng.random(chosen.shape) < 0.5, -chosen, chosen)
+        clauses = clauses[are_held_out(_keys(clauses)) == is_held_out]
+        return self._solved(clauses)
+
+    def _solved(self, clauses: np.ndarray) -> Examples:
+        """Of clauses (N, M, K): those with a model, with it."""
+        from sage.hrm_core.tasks import search_kernel
+
+        models = np.zeros((len(clauses), self.num_vars), np.int64)
+        found = search_kernel.first_models(np.ascontiguousarray(clauses, np.int64), models, MAX_STEPS)
+        clauses, models = clauses[found == 1], models[found == 1]
+        inputs = np.concatenate([np.full(models.shape, BLANK), _cells_of(clauses)], axis=1)
+        labels = np.full(inputs.shape, IGNORED)
+        labels[:, : self.num_vars] = models + FALSE
+        return without_ids(inputs, labels)
+
+    def held_out(self, num: int) -> Examples:
+        if not self._given:
+            return super().held_out(num)
+        clauses = np.zeros((min(num, len(self._given)), self.num_clauses, self.width), np.int64)
+        for row, formula in zip(clauses, self._given):
+            for clause, literals in zip(row, formula.clauses):
+                clause[: len(literals)] = literals
+        return self._solved(clauses)
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return self._share_satisfied(inputs, answers) == 1.0
+
+    def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
+        return {"clauses_satisfied": self._share_satisfied(examples.inputs, answers)}
+
+    def _share_satisfied(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N,) a value that is neither false nor true makes no literal hold."""
+        literals = self._literals(inputs)  # (N, M, K), 0 unused
+        values = np.take_along_axis(answers, np.maximum(np.abs(literals) - 1, 0).reshape(len(inputs), -1), axis=1)
+        holds = (values.reshape(literals.shape) == np.where(literals > 0, TRUE, FALSE)) & (literals != 0)
+        is_clause = (literals != 0).any(axis=2)
+        share: np.ndarray = (holds.any(axis=2) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
+        return share
+
+    def _literals(self, inputs: np.ndarray) -> np.ndarray:
+        codes = inputs[:, self.num_vars :].astype(np.int64).reshape(len(inputs), self.num_clauses, self.width) - LITERAL
+        return np.where(codes < 0, 0, (codes // 2 + 1) * np.where(codes % 2 == 0, 1, -1))
+
+    def baseline(self, inputs: np.ndarray) -> Baseline:
+        literals = self._literals(inputs).reshape(len(inputs), -1)
+        answers = np.array(inputs, np.int32)
+        for variable in range(1, self.num_vars + 1):
+            votes = (literals == variable).sum(axis=1) - (literals == -variable).sum(axis=1)
+            answers[:, variable - 1] = np.where(votes > 0, TRUE, FALSE)
+        return Baseline(name="each variable as most of its literals want", answers=answers)
+
+    def encode(self, text: str) -> np.ndarray:
+        """DIMACS."""
+        formula = parse_dimacs(text, "the formula")
+        widest = max((len(clause) for clause in formula.clauses), default=0)
+        if formula.num_vars > self.num_vars or len(formula.clauses) > self.num_clauses or widest > self.width:
+            raise ValueError(
+                f"the formula has {formula.num_vars} variables, {len(formula.clauses)} clauses of up to {widest} literals: "
+                f"this task takes {self.num_vars}, {self.num_clauses} and {self.width}"
+            )
+        clauses = np.zeros((1, self.num_clauses, self.width), np.int64)
+        for clause, literals in zip(clauses[0], formula.clauses):
+            clause[: len(literals)] = literals
+        examples = self._solved(clauses)
+        if not len(examples):
+            raise ValueError("the formula has no model, or none was found: check its clauses")
+        cells: np.ndarray = examples.inputs[0]
+        return cells
+
+    def decode(self, cells: np.ndarray) -> str:
+        return to_dimacs(self._formula(cells))
+
+    def _formula(self, cells: np.ndarray) -> Formula:
+        rows = self._literals(np.asarray(cells)[None])[0].tolist()
+        clauses = tuple(tuple(literal for literal in row if literal) for row in rows)
+        return Formula(num_vars=self.num_vars, clauses=tuple(clause for clause in clauses if clause))
+
+    def render(self, cells: np.ndarray) -> str:
+        """The values, then one clause a line."""
+        values = " ".join(
+            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }" for at, cell in enumerate(cells[: self.num_vars])
+        )
+        clauses = self._formula(cells).clauses
+        return "\n".join(
+            [values, *(" or ".join(f"{'' if each > 0 else 'not '}x{abs(each)}" for each in clause) for clause in clauses)]
+        )
+
+
+def _cells_of(clauses: np.ndarray) -> np.ndarray:
+    """(N, M * K) from signed variables, 0 to pad."""
+    codes = np.where(clauses == 0, 0, LITERAL + 2 * (np.abs(clauses) - 1) + (clauses < 0))
+    cells: np.ndarray = codes.reshape(len(clauses), clauses.shape[1] * clauses.shape[2])
+    return cells
+
+
+def _keys(clauses: np.ndarray) -> np.ndarray:
+    """(N,) whatever the order of the clauses."""
+    num, num_clauses, width = clauses.shape
+    each: np.ndarray = row_keys(clauses.reshape(-1, width)).reshape(num, num_clauses).sum(axis=1, dtype=np.uint64)
+    return each
