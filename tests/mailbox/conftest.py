@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sage.compiled import has_compiler
 from sage.mailbox import Backend, FocusMailbox, HostBackend, Lease, ManualClock, PeripheralMailbox, record_dtype
 from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
-from sage.mailbox.shared import SharedPeripheral
+from sage.mailbox.shared import SharedFocus, SharedPeripheral
 from sage.mailbox.shared.engine import why_plain
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
@@ -40,6 +41,20 @@ RINGS: dict[str, Callable[..., Any]] = {name: _in_process(backend) for name, bac
 RINGS["shared-plain"] = _shared("plain")
 if not why_plain():
     RINGS["shared"] = _shared("numba")
+
+
+def _focus_in_process(backend: Callable[[], Backend]) -> Callable[..., FocusMailbox]:
+    return lambda **options: FocusMailbox("focus", **{"backend": backend(), **options})
+
+
+def _shared_focus(engine: str) -> Callable[..., SharedFocus]:
+    return lambda **options: SharedFocus.create(f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options)
+
+
+FOCUSES: dict[str, Callable[..., Any]] = {name: _focus_in_process(backend) for name, backend in BACKENDS.items()}
+FOCUSES["shared-plain"] = _shared_focus("plain")
+if has_compiler():
+    FOCUSES["shared"] = _shared_focus("numba")
 
 
 @pytest.fixture(params=sorted(BACKENDS))
@@ -67,17 +82,19 @@ def make_ring(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Ca
             ring.unlink()
 
 
-@pytest.fixture
-def make_focus(backend: Backend, clock: ManualClock) -> Iterator[Callable[..., FocusMailbox]]:
-    boxes: list[FocusMailbox] = []
+@pytest.fixture(params=sorted(FOCUSES))
+def make_focus(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Callable[..., Any]]:
+    boxes: list[Any] = []
 
-    def make(**options: Any) -> FocusMailbox:
-        boxes.append(FocusMailbox("focus", **{"clock": clock, "backend": backend, "slot_bytes": 4096, **options}))
+    def make(**options: Any) -> Any:
+        boxes.append(FOCUSES[request.param](**{"clock": clock, "slot_bytes": 4096, **options}))
         return boxes[-1]
 
     yield make
     for box in boxes:
         box.close()
+        if isinstance(box, SharedFocus):
+            box.unlink()
 
 
 @pytest.fixture

@@ -1,13 +1,19 @@
 """The focus mailbox against a list: whatever is loaned, published, received, dropped and released in whatever order."""
 
+import itertools
+import os
+
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from sage.compiled import has_compiler
 from sage.mailbox import FocusMailbox, ManualClock
+from sage.mailbox.shared import SharedFocus
 
 NUM_SLOTS, TTL_NS = 3, 100
+_numbers = itertools.count()
 
 
 class FocusAgainstList(RuleBasedStateMachine):
@@ -18,9 +24,12 @@ class FocusAgainstList(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = ManualClock()
-        self.box = FocusMailbox("box", clock=self.clock, slots=NUM_SLOTS, slot_bytes=64, debug=True)
+        self.box = self.make_box()
         self.waiting, self.num_loaned, self.num_leased, self.num_held = [], 0, 0, 0
         self.sequence = self.num_popped = self.num_dropped = 0
+
+    def make_box(self):
+        return FocusMailbox("box", clock=self.clock, slots=NUM_SLOTS, slot_bytes=64, debug=True)
 
     def _expire(self):
         fresh = [(s, d) for s, d in self.waiting if d is None or self.clock.now_ns() < d]
@@ -120,5 +129,25 @@ class FocusAgainstList(RuleBasedStateMachine):
         self.box.close()
 
 
-FocusAgainstList.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True)
+class SharedAgainstList(FocusAgainstList):
+    engine = "plain"
+
+    def make_box(self):
+        name = f"test.{os.getpid()}.{next(_numbers)}"
+        return SharedFocus.create(name, clock=self.clock, slots=NUM_SLOTS, slot_bytes=64, debug=True, engine=self.engine)
+
+    def teardown(self):
+        super().teardown()
+        self.box.unlink()
+
+
+class CompiledAgainstList(SharedAgainstList):
+    engine = "numba"
+
+
+_SETTINGS = settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True)
+FocusAgainstList.TestCase.settings = SharedAgainstList.TestCase.settings = CompiledAgainstList.TestCase.settings = _SETTINGS
 TestFocusAgainstList = FocusAgainstList.TestCase
+TestSharedAgainstList = SharedAgainstList.TestCase
+if has_compiler():
+    TestCompiledAgainstList = CompiledAgainstList.TestCase

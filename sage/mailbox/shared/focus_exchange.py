@@ -161,7 +161,7 @@ class SharedExchange:
         answer = self.control.release(lease.place, lease.generation, viewed, self._now_ns(), lease.received_ns)
         self._has_ended(lease.place, viewed, answer)
         if writer:
-            raise MailboxError(f"{self._name}: a published tensor was written to ({writer}): claim() it, or copy it first")
+            raise MailboxError(f"{self._name}: a leased tensor was written to ({writer}): claim() it, or copy it first")
 
     def reclaim(self, producer: int) -> int:
         self.enter()
