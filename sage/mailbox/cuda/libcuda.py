@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from sage.mailbox.backend import PoolMemory, Surface
-from sage.mailbox.cuda.driver import Allocation, CudaError, DeviceFacts
+from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, CudaError, DeviceFacts
 from sage.mailbox.cuda.views import DeviceMemory, MappedMemory, current_stream
 
 LIBRARY = "libcuda.so.1"
@@ -155,6 +155,7 @@ class LibcudaDriver:
         address = c_uint64()
         self._cuda.check("cuMemAlloc_v2", byref(address), num_bytes)
         self._cuda.check("cuMemsetD8_v2", address, 0, num_bytes)
+        self._cuda.check("cuStreamSynchronize", LEGACY_STREAM)  # sync: other streams do not come after the legacy one
         return Allocation(address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value))
 
     def allocate_mapped(self, num_bytes: int) -> Allocation:

@@ -1,0 +1,243 @@
+"""One pool of device memory in several processes, and streams that wait across them without trusting anybody to live.
+
+A discrete GPU shares a whole allocation by its IPC handle; an integrated one (Tegra) has no such handles, so the pool is a
+file in /dev/shm that each process registers. Invariant: a process opens a pool once, and a stream of ours never waits for
+another process itself: it waits for a word of our own (a gate), which the watchdog sets when the other's event has passed
+or its owner is proved dead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from sage.mailbox.cuda.driver import Allocation, CudaError, Driver
+from sage.mailbox.cuda.views import host_view
+
+POLL_SECS = 0.0005
+SHM = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """A process, told from a later one of the same number by when it started."""
+
+    pid: int
+    start_ticks: int
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        return cls(pid=pid, start_ticks=_start_ticks(pid) or 0)
+
+    def is_alive(self) -> bool:
+        return _start_ticks(self.pid) == self.start_ticks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTicket:
+    """What another process needs to open a pool: plain values, to be sent by whatever means.
+
+    kind: "ipc", memory is a handle; "registered", memory is a path.  events: a handle for each slot, on either.
+    """
+
+    kind: Literal["ipc", "registered"]
+    owner: Owner
+    num_bytes: int
+    memory: bytes
+    events: tuple[bytes, ...]
+
+
+class SharedPool:
+    """The owner's side: the memory, and one event a slot that says how far its writing has come."""
+
+    def __init__(self, driver: Driver, *, num_bytes: int, num_slots: int, folder: Path = SHM) -> None:
+        if num_bytes < 1 or num_slots < 1:
+            raise ValueError(f"num_bytes is {num_bytes}, num_slots is {num_slots}: give 1 or more of both")
+        self._driver = driver
+        kind: Literal["ipc", "registered"] = "registered" if not driver.facts.has_memory_ipc else "ipc"
+        if kind == "ipc":
+            self.allocation = driver.allocate(num_bytes)
+            memory = export(driver, self.allocation.address)
+        else:
+            path = _make_file(num_bytes, folder)
+            self.allocation, memory = _register(driver, path, num_bytes), os.fsencode(path)
+            self._unlink = weakref.finalize(self, _remove, path, os.getpid())
+        self._events = [driver.create_event(is_shared=True) for _ in range(num_slots)]
+        self.ticket = PoolTicket(
+            kind=kind, owner=Owner.of(os.getpid()), num_bytes=num_bytes, memory=memory,
+            events=tuple(driver.export_event(event) for event in self._events),
+        )  # fmt: skip
+
+    def written(self, slot: int, stream: int) -> None:
+        """Mark what `stream` has queued so far as the writing of `slot`. Call it before the message is told of."""
+        self._driver.record(self._events[slot], stream)
+
+    def close(self) -> None:
+        """No new process can open a registered pool; those that have keep their mapping."""
+        if self.ticket.kind == "registered":
+            self._unlink()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPool:
+    """Another process's pool, as seen here."""
+
+    ticket: PoolTicket
+    allocation: Allocation
+    events: tuple[int, ...]
+
+
+class PoolCache:
+    """Pools of other processes, each opened once."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._pools: dict[bytes, OpenedPool] = {}
+
+    def open(self, ticket: PoolTicket) -> OpenedPool:
+        """PeerDied is the caller's to judge; CudaError where the handle is of no use here, with the reason."""
+        pool = self._pools.get(ticket.memory)
+        if pool is None:
+            if (ticket.kind == "ipc") != self._driver.facts.has_memory_ipc:
+                raise CudaError(f"a pool of kind {ticket.kind!r} on another kind of device: both processes must use the same GPU")
+            opened = self._open(ticket)
+            events = tuple(self._driver.open_event(handle) for handle in ticket.events)
+            pool = self._pools[ticket.memory] = OpenedPool(ticket=ticket, allocation=opened, events=events)
+        return pool
+
+    def forget(self, ticket: PoolTicket) -> None:
+        """Its owner is gone: the mapping ends with the last view into it."""
+        self._pools.pop(ticket.memory, None)
+
+    def _open(self, ticket: PoolTicket) -> Allocation:
+        if ticket.kind == "ipc":
+            return self._driver.open_memory(ticket.memory)
+        return _register(self._driver, Path(os.fsdecode(ticket.memory)), ticket.num_bytes)
+
+
+@dataclass(slots=True)
+class _Gate:
+    pool: OpenedPool
+    slot: int
+    value: int
+
+
+class Watchdog:
+    """Opens gates: as the other process's event passes, or as its owner turns out to be dead.
+
+    Each wait gets the next number of one word, so a stream goes on when all waits before its own are over too.
+    on_orphan: told of each slot whose writer died before its writing was done; its content is not to be believed.
+    """
+
+    def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
+        self._driver, self._on_orphan = driver, on_orphan
+        self._memory = driver.allocate_mapped(256)
+        self._word: np.ndarray = host_view(self._memory)[:4].view(np.uint32)
+        self._lock, self._wake = threading.Lock(), threading.Event()
+        self._gates: list[_Gate] = []
+        self._num_waits, self._is_closed = 0, False
+        self._thread: threading.Thread | None = None
+
+    def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
+        """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once."""
+        with self._lock:
+            if not self._gates and self._driver.is_done(pool.events[slot]):
+                return
+            self._num_waits = (self._num_waits + 1) & 0xFFFFFFFF
+            self._gates.append(_Gate(pool=pool, slot=slot, value=self._num_waits))
+            self._driver.wait_value(stream, self._memory.address, self._num_waits)
+        self._wake.set()
+
+    def poll(self) -> int:
+        """Open what can be opened, in order; how many gates are still shut."""
+        orphans: list[_Gate] = []
+        with self._lock:
+            while self._gates:
+                gate = self._gates[0]
+                if not self._driver.is_done(gate.pool.events[gate.slot]):
+                    if gate.pool.ticket.owner.is_alive():
+                        break
+                    orphans.append(gate)
+                self._word[0] = gate.value
+                self._gates.pop(0)
+            num_shut = len(self._gates)
+        for gate in orphans:
+            self._on_orphan(gate.pool.ticket, gate.slot)
+        return num_shut
+
+    def start(self) -> None:
+        """Poll in a thread of our own while gates are shut."""
+        self._thread = threading.Thread(target=self._watch, name="cuda-watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Open all gates, so that no stream is left waiting. Safe to call twice."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self._word[0] = self._num_waits
+            self._gates.clear()
+
+    def _watch(self) -> None:
+        while not self._is_closed:
+            self._wake.wait()
+            self._wake.clear()
+            pause = threading.Event()  # never set: a pause that holds nothing
+            while not self._is_closed and self.poll():
+                pause.wait(POLL_SECS)
+
+
+def export(driver: Driver, address: int) -> bytes:
+    """The IPC handle of the allocation at `address`; CudaError where it has none, with the reason."""
+    if not driver.is_shareable(address):
+        raise CudaError(
+            "this memory has no IPC handle: it is made of expandable segments (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True) "
+            "or of a memory pool; loan from the mailbox's own pool, or switch expandable_segments off"
+        )
+    return driver.export_memory(address)
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Field 22 of /proc/<pid>/stat; None when there is no such process, or only its remains."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _make_file(num_bytes: int, folder: Path) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix="sage-pool-", dir=folder)  # mode 0600
+    try:
+        os.ftruncate(descriptor, num_bytes)
+    finally:
+        os.close(descriptor)
+    return Path(name)
+
+
+def _register(driver: Driver, path: Path, num_bytes: int) -> Allocation:
+    try:
+        with path.open("r+b") as file:
+            mapping = mmap.mmap(file.fileno(), num_bytes)
+    except OSError as error:
+        raise CudaError(
+            f"the pool {path} cannot be opened: {error.strerror}; its owner has closed it, or is another user"
+        ) from error
+    return driver.register(ctypes.addressof(ctypes.c_char.from_buffer(mapping)), num_bytes, mapping)
+
+
+def _remove(path: Path, process: int) -> None:
+    if os.getpid() == process:
+        path.unlink(missing_ok=True)
