@@ -15,13 +15,7 @@ from torch import Tensor, nn
 
 from sage.hrm_core.attention import AttentionName, attend
 from sage.hrm_core.config import ModelConfig
-
-
-def rms_norm(x: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) over the last axis, in fp32 (fp64 stays), back in x's dtype."""
-    if x.dtype == torch.float64:
-        return F.rms_norm(x, x.shape[-1:], eps=eps)
-    return F.rms_norm(x.float(), x.shape[-1:], eps=eps).type_as(x)
+from sage.hrm_core.norms import normed_gate, rms_norm
 
 
 def rope_table(num_tokens: int, head_dim: int, theta: float) -> Tensor:
@@ -95,9 +89,12 @@ class SwiGLU(nn.Module):
         self.down_proj = Linear(inner_size, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)  # (..., F) each
-        inner = gate.sigmoid() * rms_norm(gate * up, self.eps) if self.is_normed else F.silu(gate) * up
-        out: Tensor = self.down_proj(inner)
+        gate_up = self.gate_up_proj(x)  # (..., 2 F)
+        if self.is_normed:
+            out: Tensor = self.down_proj(normed_gate(gate_up, self.eps))
+            return out
+        gate, up = gate_up.chunk(2, dim=-1)
+        out = self.down_proj(F.silu(gate) * up)
         return out
 
 
