@@ -30,7 +30,7 @@ WAIT_SECS = 20.0  # a peer that says nothing for so long has failed
 class RecordEnds:
     """One station's way out and its way in for records of 256 bytes, in order, none lost, each waiting for the other.
 
-    send: one prepared record.  receive: one record, usable when it returns.
+    send: one record as `prepare` made it before the clock started.  receive: one record, usable when it returns.
     send_block: 64 records at once, a bulk call or one message of 16 KiB.  receive_block: their bytes, a whole number of
     records, at most MAX_BATCH.  has_bulk: whether the library itself knows several records; else they were packed by us.
     has_stream: whether messages can follow each other unanswered.
@@ -41,6 +41,7 @@ class RecordEnds:
     send_block: Callable[[Any], object]
     receive_block: Callable[[], bytes | memoryview]
     prepare: Callable[[np.ndarray], Any] = np.ndarray.tobytes
+    prepare_block: Callable[[np.ndarray], Any] = np.ndarray.tobytes
     has_bulk: bool = False
     has_stream: bool = True
 

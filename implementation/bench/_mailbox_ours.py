@@ -45,7 +45,7 @@ class OurPeer:
         pop_many, spin_secs = subscription.pop_many, self._spin_secs()
         kept = np.zeros(MAX_BATCH, way_in.dtype)
 
-        def send(record: np.ndarray) -> None:
+        def send(record: bytes | np.ndarray) -> None:
             if not way_out.push(record, timeout_secs=WAIT_SECS):
                 raise TimeoutError("nobody made room in the ring")
 
@@ -57,9 +57,9 @@ class OurPeer:
             return records
 
         def send_block(records: np.ndarray) -> None:
-            num_pushed = way_out.push_many(records, timeout_secs=WAIT_SECS)
-            if num_pushed != len(records):
-                raise TimeoutError("nobody made room in the ring")
+            while len(records := records[way_out.push_many(records) :]):
+                send(records[:1])  # waits for room
+                records = records[1:]
 
         def receive_block() -> bytes:
             batch = pop_many(MAX_BATCH, timeout_secs=WAIT_SECS, spin_secs=spin_secs, out=kept)
@@ -72,7 +72,7 @@ class OurPeer:
             receive=receive,
             send_block=send_block,
             receive_block=receive_block,
-            prepare=lambda records: records,
+            prepare_block=lambda records: records,
             has_bulk=True,
         )
 

@@ -94,7 +94,8 @@ class TorchPeer:
             receive=way_in.get,
             send_block=send,
             receive_block=lambda: way_in.get().numpy().tobytes(),
-            prepare=lambda records: np.frombuffer(bytearray(records.tobytes()), np.uint8),
+            prepare=_as_uint8,
+            prepare_block=_as_uint8,
         )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
@@ -111,6 +112,10 @@ class TorchPeer:
             return _first_and_last(way_in.get().numpy())
 
         return TensorEnds(place=place, send=lambda array: way_out.put(torch.from_numpy(array)), take=take)
+
+
+def _as_uint8(records: np.ndarray) -> np.ndarray:
+    return np.frombuffer(bytearray(records.tobytes()), np.uint8)
 
 
 def _torch_on_one_thread() -> Any:

@@ -60,7 +60,7 @@ def stream_blocks(ends: RecordEnds, num: int) -> int:
     """`num` records by 64; the time of the first."""
     table = record_table()
     send_block = ends.send_block
-    blocks = [ends.prepare(table[start : start + BLOCK]) for start in range(0, NUM_RECORDS, BLOCK)]
+    blocks = [ends.prepare_block(table[start : start + BLOCK]) for start in range(0, NUM_RECORDS, BLOCK)]
     started = now_ns()
     for block in islice(cycle(blocks), num // BLOCK):
         send_block(block)
