@@ -25,6 +25,7 @@ from sage.mailbox.cuda.driver import Allocation, CudaError, Driver
 from sage.mailbox.cuda.views import host_view
 
 POLL_SECS = 0.0005
+NUM_GATES = 256
 SHM = Path("/dev/shm")
 
 
@@ -129,47 +130,50 @@ class PoolCache:
 class _Gate:
     pool: OpenedPool
     slot: int
+    word: int
     value: int
 
 
 class Watchdog:
     """Opens gates: as the other process's event passes, or as its owner turns out to be dead.
 
-    Each wait gets the next number of one word, so a stream goes on when all waits before its own are over too.
+    Each wait has a word to itself until it is over, then the next one takes the word with a higher value.
     on_orphan: told of each slot whose writer died before its writing was done; its content is not to be believed.
     """
 
     def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
         self._driver, self._on_orphan = driver, on_orphan
-        self._memory = driver.allocate_mapped(256)
-        self._word: np.ndarray = host_view(self._memory)[:4].view(np.uint32)
+        self._memory = driver.allocate_mapped(4 * NUM_GATES)
+        self._words: np.ndarray = host_view(self._memory).view(np.uint32)  # (NUM_GATES,)
+        self._values, self._free = [0] * NUM_GATES, list(range(NUM_GATES))
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._gates: list[_Gate] = []
-        self._num_waits, self._is_closed = 0, False
+        self._is_closed = False
         self._thread: threading.Thread | None = None
 
     def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
         """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once."""
         with self._lock:
-            if not self._gates and self._driver.is_done(pool.events[slot]):
+            if self._driver.is_done(pool.events[slot]):
                 return
-            self._num_waits = (self._num_waits + 1) & 0xFFFFFFFF
-            self._gates.append(_Gate(pool=pool, slot=slot, value=self._num_waits))
-            self._driver.wait_value(stream, self._memory.address, self._num_waits)
+            if not self._free:
+                raise CudaError(f"{NUM_GATES} streams wait for other processes already: receive fewer messages at once")
+            word = self._free.pop()
+            self._values[word] = value = (self._values[word] + 1) & 0xFFFFFFFF
+            self._gates.append(_Gate(pool=pool, slot=slot, word=word, value=value))
+            self._driver.wait_value(stream, self._memory.address + 4 * word, value)
         self._wake.set()
 
     def poll(self) -> int:
-        """Open what can be opened, in order; how many gates are still shut."""
+        """Open what can be opened; how many gates are still shut."""
         orphans: list[_Gate] = []
         with self._lock:
-            while self._gates:
-                gate = self._gates[0]
+            for gate in self._gates[:]:
                 if not self._driver.is_done(gate.pool.events[gate.slot]):
                     if gate.pool.ticket.owner.is_alive():
-                        break
+                        continue
                     orphans.append(gate)
-                self._word[0] = gate.value
-                self._gates.pop(0)
+                self._open(gate)
             num_shut = len(self._gates)
         for gate in orphans:
             self._on_orphan(gate.pool.ticket, gate.slot)
@@ -187,8 +191,13 @@ class Watchdog:
         if self._thread is not None:
             self._thread.join()
         with self._lock:
-            self._word[0] = self._num_waits
-            self._gates.clear()
+            for gate in self._gates[:]:
+                self._open(gate)
+
+    def _open(self, gate: _Gate) -> None:
+        self._words[gate.word] = gate.value
+        self._gates.remove(gate)
+        self._free.append(gate.word)
 
     def _watch(self) -> None:
         while not self._is_closed:

@@ -90,14 +90,17 @@ class Staging:
 
     def _write_all(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                while not self._driver.is_done(job.event):
-                    self._pause.wait(POLL_SECS)
-                job.saved.set_result(_write(job.path, host_view(job.buffer)[: job.num_bytes]))
-            except Exception as error:  # the saver's caller gets it from the future
-                job.saved.set_exception(error)
-            finally:
-                self._buffers.put((job.buffer, job.event))
+            self._finish(job)
+
+    def _finish(self, job: _Job) -> None:
+        try:
+            while not self._driver.is_done(job.event):
+                self._pause.wait(POLL_SECS)
+            job.saved.set_result(_write(job.path, host_view(job.buffer)[: job.num_bytes]))
+        except Exception as error:  # the saver's caller gets it from the future
+            job.saved.set_exception(error)
+        finally:
+            self._buffers.put((job.buffer, job.event))
 
 
 def _write(path: Path, content: np.ndarray) -> Path:

@@ -30,7 +30,8 @@ def _watched(driver):
 
 
 def test_a_pool_is_opened_once_however_many_messages(driver):
-    producer, pool = FakeDriver(), SharedPool(FakeDriver(), num_bytes=256, num_slots=2)
+    producer = FakeDriver()
+    pool = SharedPool(producer, num_bytes=256, num_slots=2)
     cache = PoolCache(driver)
     opened = [cache.open(pool.ticket) for _ in range(5)]
     assert all(each is opened[0] for each in opened)
@@ -74,6 +75,20 @@ def test_a_dead_producer_holds_up_no_stream_and_is_told(driver, dead):
     watchdog.poll()
     driver.run()
     assert (seen, orphans) == (["went on"], [0])
+
+
+def test_a_slow_producer_does_not_hold_up_those_who_wait_for_another(driver):
+    slow, quick, other = FakeDriver(), FakeDriver(), driver.create_stream()
+    pools = [SharedPool(producer, num_bytes=64, num_slots=1) for producer in (slow, quick)]
+    (watchdog, _), cache = _watched(driver), PoolCache(driver)
+    for producer, pool, stream in zip((slow, quick), pools, (0, other)):
+        producer.hold(0)
+        pool.written(0, 0)
+        watchdog.wait(cache.open(pool.ticket), 0, stream=stream)
+    quick.let_go(0)
+    assert watchdog.poll() == 1
+    driver.run()
+    assert (driver.clock(0), driver.clock(other)) == (0, 1)
 
 
 def test_the_watchdogs_thread_opens_gates_and_its_end_leaves_none_shut(driver, dead):
