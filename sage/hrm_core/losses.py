@@ -77,6 +77,22 @@ def act_loss(
     return ACTLoss(total=total, cross_entropy=cross_entropy, q_halt=halt, q_continue=go_on, is_exact=exact)
 
 
+def regression_loss(output: Output, targets: Tensor, *, tolerance: float) -> ACTLoss:
+    """Loss of one segment behind a ContinuousFront that speaks numbers: logits, targets (B, L, output_dim), NaN where a
+    number does not count. cross_entropy is the mean squared error; a row is exact with every number within `tolerance`."""
+    assert output.logits is not None
+    assert output.q_halt is not None
+    is_valid = targets.isfinite()
+    error = torch.where(is_valid, _at_least_fp32(output.logits) - targets.nan_to_num(), 0.0).flatten(1)
+    num_valid = is_valid.flatten(1).sum(1)
+    squared = (error.square().sum(1) / num_valid.clamp(min=1)).mean()
+    exact = (error.detach().abs() <= tolerance).all(1) & (num_valid > 0)
+    halt = F.binary_cross_entropy_with_logits(output.q_halt, exact.to(output.q_halt.dtype))
+    return ACTLoss(
+        total=squared + 0.5 * halt, cross_entropy=squared, q_halt=halt, q_continue=torch.zeros_like(halt), is_exact=exact
+    )
+
+
 def halt_target(error: Tensor, next_error: Tensor, *, least_gain: float = 0.01) -> Tensor:
     """1 where one more segment would improve the error by less than `least_gain` of it, else 0; any equal shapes."""
     return (next_error > (1.0 - least_gain) * error).to(error.dtype)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from sage.hrm_core.losses import IGNORED, act_loss, halt_target, is_exact, log_stablemax, q_continue_target, token_cross_entropy
+from sage.hrm_core.losses import (
+    IGNORED,
+    act_loss,
+    halt_target,
+    is_exact,
+    log_stablemax,
+    q_continue_target,
+    regression_loss,
+    token_cross_entropy,
+)
 from sage.hrm_core.recurrence import Output
 
 
@@ -71,3 +82,20 @@ def test_halting_is_right_when_one_more_segment_gains_under_a_hundredth() -> Non
     error = torch.tensor([1.0, 1.0, 1.0, 1.0])
     later = torch.tensor([0.5, 0.98, 0.995, 2.0])
     assert halt_target(error, later).tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_numbers_are_judged_by_their_squares_and_nan_does_not_count() -> None:
+    logits = torch.tensor([[[1.0, 2.0]], [[0.0, 5.0]]], requires_grad=True)
+    targets = torch.tensor([[[1.0, 4.0]], [[0.05, torch.nan]]])
+    loss = regression_loss(Output(logits=logits, q_halt=torch.zeros(2)), targets, tolerance=0.1)
+    assert float(loss.cross_entropy.detach()) == pytest.approx((4.0 / 2 + 0.05**2) / 2)
+    assert loss.is_exact.tolist() == [False, True]
+    assert float(loss.q_halt) == pytest.approx(math.log(2))
+    loss.total.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert float(logits.grad[1, 0, 1]) == 0.0
+
+
+def test_fp64_is_kept() -> None:
+    assert log_stablemax(torch.zeros(2, 3, dtype=torch.float64)).dtype == torch.float64

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sage.hrm_core.config import ContinuousFront, Front, ModelConfig, TokenFront
 from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.losses import regression_loss
 
 CELLS = TokenFront(vocab_size=7, seq_len=6)
 
@@ -127,3 +128,22 @@ def test_attention_can_be_asked_for_by_name() -> None:
     expected, _ = answer(model, batch)
     model.use_attention("eager")
     torch.testing.assert_close(answer(model, batch)[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_sequence_of_numbers_is_learned() -> None:
+    """The running mean of a noisy signal: every number depends on those before it."""
+    model = HRM(input_dim=1, h_dim=16, l_dim=8, output_dim=1, num_layers=1).train()
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        inputs = torch.randn(16, 8, 1, generator=generator)
+        targets = inputs.cumsum(1) / torch.arange(1, 9)[:, None]
+        batch = TokenBatch(inputs=inputs, labels=targets, puzzle_ids=torch.full((16,), -1))
+        _, output = model.segment(model.initial_carry(16, num_tokens=8), batch)
+        loss = regression_loss(output, targets, tolerance=0.1)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        losses.append(float(loss.cross_entropy.detach()))
+    assert sum(losses[-5:]) < 0.25 * sum(losses[:5])
