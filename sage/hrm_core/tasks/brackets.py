@@ -36,7 +36,7 @@ class BracketsConfig:
         least = 4 if self.grammar == "anbn" else 1
         if not least <= self.depth <= 1000:
             raise ValueError(f"depth is {self.depth}: give {least} to 1000")
-        if not 1 <= self.pairs <= len(PAIRS) or not self.depth <= self.length <= 10_000 and self.grammar == "dyck":
+        if not 1 <= self.pairs <= len(PAIRS) or (not self.depth <= self.length <= 10_000 and self.grammar == "dyck"):
             raise ValueError(
                 f"pairs is {self.pairs}, length is {self.length}: give 1 to {len(PAIRS)} pairs, a length of depth or more"
             )
