@@ -54,6 +54,11 @@ class Memory(Protocol):
 
     def tensor(self, buffer: Any, spec: TensorSpec) -> Any: ...
 
+    @property
+    def dlpack_device(self) -> tuple[int, int]:
+        """DLPack's device type and number: (1, 0) for the host, (2, n) for CUDA, (3, n) for its pinned memory."""
+        ...
+
 
 class Transfer(Protocol):
     """How bytes get into a pool's memory and, for checks alone, out of it."""
@@ -84,8 +89,8 @@ class Order(Protocol):
         """Publish: readers come after what the writer has queued so far."""
         ...
 
-    def reading(self, index: int, surface: Surface) -> None:
-        """The caller is given the slot to read: after the writer's work."""
+    def reading(self, index: int, surface: Surface, stream: int | None = None) -> None:
+        """The caller is given the slot to read: after the writer's work. stream: the DLPack number of the one it reads on."""
         ...
 
     def retired(self, index: int, *, is_holder: bool) -> Fence | None:
@@ -139,7 +144,7 @@ class ProgramOrder:
     def written(self, index: int) -> None:
         return
 
-    def reading(self, index: int, surface: Surface) -> None:
+    def reading(self, index: int, surface: Surface, stream: int | None = None) -> None:
         return
 
     def retired(self, index: int, *, is_holder: bool) -> Fence | None:

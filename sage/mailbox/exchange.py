@@ -96,6 +96,17 @@ class Exchange:
             self._order.reading(lease.slot.index, "tensor")
             return self._pool.tensor(lease.slot)
 
+    def dlpack(self, lease: Lease, stream: int | None, options: dict[str, Any]) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "tensor", stream)
+            return self._pool.dlpack(lease.slot, options)
+
+    def dlpack_device(self, lease: Lease) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            return self._pool.dlpack_device()
+
     def claim(self, lease: Lease) -> Any:
         with self.lock:
             lease.raise_if_ended()

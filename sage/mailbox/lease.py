@@ -31,6 +31,11 @@ class Loan:
         self._array: Any = None
 
     @property
+    def word(self) -> int:
+        """Slot and generation as a record's header has them: one 64-bit word."""
+        return self.slot.word
+
+    @property
     def array(self) -> Any:
         """The tensor's memory, writable until publish: numpy's, or CuPy's on a device. It holds what the slot held before."""
         if self._array is None or self.is_ended or self._exchange.is_ordered:
@@ -108,6 +113,28 @@ class Lease:
             self.raise_if_ended()
             self._meta = self.slot.meta()
         return self._meta
+
+    @property
+    def stamp_ns(self) -> int:
+        """As in `meta`, and cheaper; during the lease only."""
+        return self.slot.stamp_ns
+
+    @property
+    def quality(self) -> float:
+        """As in `meta`, and cheaper; during the lease only."""
+        return self.slot.quality
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+        """For `from_dlpack` of any library. On a device `stream`, the taker's, comes after the writer's work.
+
+        The taker goes on using `stream` for what it reads before the release. numpy's capsules need DLPack 1.0 here, because
+        a leased host array is read-only.
+        """
+        return self._exchange.dlpack(self, stream, options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._exchange.dlpack_device(self)
+        return device
 
     def claim(self) -> Any:
         """A writable array: in place if nobody else looks at this memory, else a private copy (counted).

@@ -94,8 +94,13 @@ class Slot:
         return f"slot {self.index} {STATE_NAMES[self.state]}, producer {self.producer}{who}{why}"
 
 
+HOST_DEVICE = 1  # DLPack's kDLCPU
+
+
 class HostMemory:
     """A pool in this process's own memory, looked at through numpy and torch."""
+
+    dlpack_device = (HOST_DEVICE, 0)
 
     def __init__(self, memory: np.ndarray) -> None:
         self._memory, self._bytes = memory, memory.data
@@ -183,6 +188,15 @@ class SlotPool:
         """The slot's tensor as a torch tensor on its memory."""
         assert slot.spec is not None
         return self._memory.tensor(self.view(slot), slot.spec)
+
+    def dlpack(self, slot: Slot, options: dict[str, Any]) -> Any:
+        """A capsule over the slot. What it is made from does not wait: the order has, for the stream that reads."""
+        if self.dlpack_device()[0] == HOST_DEVICE:
+            return self.array(slot, is_read_only=True).__dlpack__(**options)
+        return self.tensor(slot).__dlpack__(stream=-1)
+
+    def dlpack_device(self) -> tuple[int, int]:
+        return self._memory.dlpack_device
 
     def values(self, slot: Slot) -> np.ndarray:
         """A host copy of its values; empty for a dtype that numpy has not."""

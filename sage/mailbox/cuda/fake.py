@@ -232,7 +232,7 @@ class FakeMemory:
     def __init__(self, driver: FakeDriver, allocation: Allocation) -> None:
         self._driver = driver
         self._host = HostMemory(host_view(replace(allocation, host_address=allocation.address)))
-        self.address = allocation.address
+        self.address, self.dlpack_device = allocation.address, self._host.dlpack_device
         self.buffer, self.array, self.tensor, self.accept = (
             self._host.buffer, self._host.array, self._host.tensor, self._host.accept,
         )  # fmt: skip

@@ -169,7 +169,7 @@ class Watchdog:
         orphans: list[_Gate] = []
         with self._lock:
             for gate in self._gates[:]:
-                if not self._driver.is_done(gate.pool.events[gate.slot]):
+                if not self._is_written(gate):
                     if gate.pool.ticket.owner.is_alive():
                         continue
                     orphans.append(gate)
@@ -193,6 +193,14 @@ class Watchdog:
         with self._lock:
             for gate in self._gates[:]:
                 self._open(gate)
+
+    def _is_written(self, gate: _Gate) -> bool:
+        try:
+            return self._driver.is_done(gate.pool.events[gate.slot])
+        except CudaError:  # the event may have gone with its owner
+            if gate.pool.ticket.owner.is_alive():
+                raise
+            return False
 
     def _open(self, gate: _Gate) -> None:
         self._words[gate.word] = gate.value

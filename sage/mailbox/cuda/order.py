@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sage.mailbox.backend import Fence, Surface
-from sage.mailbox.cuda.driver import CudaError, Driver, Streams
+from sage.mailbox.cuda.driver import LEGACY_STREAM, CudaError, Driver, Streams
 
 #: Not a stream: whoever holds this view works on the processor.
 HOST = -1
@@ -109,9 +109,11 @@ class StreamOrder:
         trace.writers.clear()
         trace.surfaces.clear()
 
-    def reading(self, index: int, surface: Surface) -> None:
+    def reading(self, index: int, surface: Surface, stream: int | None = None) -> None:
         trace = self._traces[index]
-        self._join(trace.readers, trace.ready, self._current(surface))
+        self._join(trace.readers, trace.ready, self._current(surface) if stream is None else _handle_of(stream))
+        if stream is not None:
+            return  # whoever names a stream is not asked for the current one again
         trace.surfaces.add(surface)
 
     def retired(self, index: int, *, is_holder: bool) -> Fence | None:
@@ -163,3 +165,8 @@ class StreamOrder:
             elif mark.stream != stream:  # within a stream the queue itself is the order
                 self._driver.wait(stream, mark.event)
         streams.append(stream)
+
+
+def _handle_of(dlpack_stream: int) -> int:
+    """DLPack's numbers for CUDA: 1 is the legacy stream, -1 asks for no order (given all the same), others are handles."""
+    return LEGACY_STREAM if dlpack_stream in (-1, 0, 1) else dlpack_stream

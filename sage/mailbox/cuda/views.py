@@ -55,7 +55,7 @@ class DeviceMemory:
 
     def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
         self._driver, self._allocation, self._device = driver, allocation, device
-        self.address = allocation.address
+        self.address, self.dlpack_device = allocation.address, (2, device)
 
     def buffer(self, address: int, num_bytes: int) -> DeviceBuffer:
         return DeviceBuffer(address, num_bytes, self._allocation.owner)
@@ -113,7 +113,7 @@ class MappedMemory:
         assert allocation.host_address is not None
         self._offset = allocation.address - allocation.host_address
         self._host, self._device = HostMemory(host_view(allocation)), DeviceMemory(driver, allocation, device)
-        self.address = self._host.address
+        self.address, self.dlpack_device = self._host.address, self._device.dlpack_device
         self.accept, self.fill, self.read = self._host.accept, self._host.fill, self._host.read
         self.buffer, self.array, self.copy_into = self._host.buffer, self._host.array, self._host.copy_into
 

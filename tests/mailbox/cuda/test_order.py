@@ -211,3 +211,27 @@ def test_a_host_reader_of_mapped_memory_waits_for_the_kernel_that_writes(driver,
         _ = lease.array
     driver.let_go(writer)
     assert (lease.array == 3.0).all()
+
+
+def test_a_dlpack_taker_comes_after_the_writer_on_the_stream_it_names(driver, make_box):
+    box, writer, taker, seen = make_box(), driver.create_stream(), driver.create_stream(), []
+    driver.hold(writer)
+    _publish(driver, box, writer, 6)
+    lease = box.try_receive()
+    address = lease.array.ctypes.data
+    capsule = lease.__dlpack__(stream=taker, max_version=(1, 0))
+    driver.launch(taker, lambda: seen.append(float(_floats(address)[0])))
+    assert seen == []
+    driver.let_go(writer)
+    assert seen == [6.0]
+    lease.release()
+    assert box.try_loan((4,)) is None, "the capsule is a view like any other"
+    del capsule
+    assert box.try_loan((4,)) is not None
+
+
+def test_a_lease_is_a_dlpack_source_for_numpy(make_box):
+    box = make_box()
+    box.send(np.arange(4.0, dtype=np.float32), stamp_ns=0, sequence=0)
+    with box.try_receive() as lease:
+        assert list(np.from_dlpack(lease)) == [0.0, 1.0, 2.0, 3.0]
