@@ -7,6 +7,7 @@ that it died. A forked child never gives back what is its parent's.
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable
 
@@ -35,11 +36,13 @@ class Membership:
         self.departures = Doorbell(segment.words, DEPARTURES // 8, segment.address + DEPARTURES)
         self._control = control_words(segment, self._layout, is_lossless=bool(options["is_lossless"]))
         self.control_address = ctypes.addressof(self._control)
+        self._joining = threading.Lock()
         self.lanes_address = segment.address + self._layout.lanes + self._layout.meta_bytes
         self._index = participants.join(self._table.take_back)
 
     def forget(self) -> None:
         """In a forked child: entry and lane are the parent's. The next use takes others."""
+        self._joining = threading.Lock()  # the parent's may be held by a thread that is not here
         self._index = self._control[C_LANE // 8] = NONE
 
     def claim_lane(self) -> None:
@@ -50,8 +53,9 @@ class Membership:
                 claim_lane(self._segment, self._layout, self._control, self._index)
 
     def _join_again(self) -> None:
-        if self._index == NONE:
-            self._index = self._participants.join(self._table.take_back)
+        with self._joining:
+            if self._index == NONE:
+                self._index = self._participants.join(self._table.take_back)
 
     def enter(self, group: str | None, start: int, engine: Engine) -> int:
         """A new cursor, or one more member of a group; its block."""

@@ -208,7 +208,7 @@ class SharedPeripheral:
             self._push_step = _refuse_closed
             end = self._engine.end_sequence(self._control_address) if self._subscriptions else 0
             for subscription in self._subscriptions:
-                subscription.end = end
+                subscription.end_at(end)
                 self._membership.drain(subscription.block)
             self._leave_if_idle()
         self._membership.arrivals.ring()
@@ -280,7 +280,7 @@ class SharedPeripheral:
     def _after_fork(self) -> None:
         """In the child: subscriptions stay the parent's; a push or a subscription takes part anew."""
         for subscription in self._subscriptions:
-            subscription.is_foreign = True
+            subscription.disown()
         self._subscriptions, self._ends_for_all = [], False
         if not self._is_closed:
             self._push_step = self._first_push

@@ -25,6 +25,8 @@ _ARRAY_DATA = ctypes.sizeof(ctypes.c_void_p) * 2
 #: Looks in one compiled call while spinning, some 10 us: the interpreter is kept so long.
 _LOOKS = 100
 _GUESS = 64  # records to make room for without asking how many there are
+_CHUNK = 16  # records of one array that pops of a few share
+NO_END = 1 << 63
 
 
 class SharedSubscription:
@@ -37,10 +39,13 @@ class SharedSubscription:
         self._block_address = mailbox._segment.address + block
         self._result = (ctypes.c_int64 * NUM_RESULT_WORDS)()
         self._result_address = ctypes.addressof(self._result)
-        self._now_ns = mailbox._now_ns
+        self._now_ns, self._record_bytes = mailbox._now_ns, mailbox.record_bytes
         self._feeder: Feeder | None = None
-        self._is_closed = self.is_foreign = False
-        self.end = -1  # once the mailbox is closed: where this ends
+        self._step = self._engine.pop
+        self._chunk, self._chunk_address, self._num_used = np.empty(0, dtype=mailbox.dtype), 0, 0
+        self._is_closed = self._is_foreign = False
+        self._is_restricted = False  # any of: closed, foreign, an end set
+        self._end = NO_END
 
     def pop_many(
         self, max_records: int, *, timeout_secs: float = 0.0, spin_secs: float = 0.0, out: np.ndarray | None = None
@@ -52,7 +57,7 @@ class SharedSubscription:
         Raises MailboxClosed when this subscription was closed, or the mailbox was and nothing is left.
         """
         batch = self._pop(max_records, out)
-        if len(batch.records) or batch.lost or not self._has_to_wait(timeout_secs):
+        if len(batch.records) or not self._has_to_wait(timeout_secs):
             return batch
         end_secs = time.monotonic() + timeout_secs
         spin_end_secs = min(time.monotonic() + spin_secs, end_secs)
@@ -81,11 +86,19 @@ class SharedSubscription:
     def close(self) -> None:
         """Leave. What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
         if not self._is_closed:
-            self._is_closed = True
-            if self._feeder is not None and not self.is_foreign:
+            self._is_closed = self._is_restricted = True
+            if self._feeder is not None and not self._is_foreign:
                 self._feeder.close()
-            if not self.is_foreign:
+            if not self._is_foreign:
                 self._mailbox._leave(self)
+
+    def end_at(self, sequence: int) -> None:
+        """The mailbox is closed at this end: what came after that is not for it."""
+        self._end, self._is_restricted = sequence, True
+
+    def disown(self) -> None:
+        """In a forked child: the cursor is the parent's."""
+        self._is_foreign = self._is_restricted = True
 
     def __enter__(self) -> SharedSubscription:
         return self
@@ -94,27 +107,37 @@ class SharedSubscription:
         self.close()
 
     def _pop(self, max_records: int, out: np.ndarray | None) -> Batch:
-        mailbox = self._mailbox
         if max_records < 1:
             raise ValueError(f"max_records is {max_records}: give 1 or more")
-        if self._is_closed or self.is_foreign or self.end >= 0:
+        if self._is_restricted:
             max_records = self._allowed(max_records)
         if out is None:
-            num_room = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
-            records = np.empty(num_room, dtype=mailbox.dtype)
+            first = self._place_for(max_records)
+            records, address = self._chunk, self._chunk_address + first * self._record_bytes
+            max_records = min(max_records, len(records) - first)
         else:
-            records, num_room = self._checked(out, max_records), max_records
-        code = self._engine.pop(
-            self._control, self._block_address, address_of(records), num_room, self._now_ns(), self._result_address
-        )
+            first, records = 0, self._checked(out, max_records)
+            address = address_of(out)
+        code = self._step(self._control, self._block_address, address, max_records, self._now_ns(), self._result_address)
         if code & 1:
-            mailbox._membership.departures.ring()
-        if code < 2 and self._feeder is not None:
-            self._feeder.rearm()
+            self._mailbox._membership.departures.ring()
         num_records = code >> 1
-        if num_records != len(records):
-            records = records[:num_records]
-        return Batch(records=records, lost=self._result[R_LOST // 8], first_ticket=self._result[R_FIRST // 8])
+        if num_records == 0 and self._feeder is not None:
+            self._feeder.rearm()
+        if out is None:
+            self._num_used = first + num_records
+        return _batch(records[first : first + num_records], self._result[R_LOST // 8], self._result[R_FIRST // 8])
+
+    def _place_for(self, max_records: int) -> int:
+        """Where in the chunk there is room for as many, or for as many as there are now.
+
+        Each place is given out once, so that what was popped is the caller's own; a structured array costs 1 us to make.
+        """
+        if max_records > len(self._chunk) - self._num_used:
+            num_records = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
+            self._chunk = np.empty(max(num_records, _CHUNK), dtype=self._mailbox.dtype)
+            self._chunk_address, self._num_used = address_of(self._chunk), 0
+        return self._num_used
 
     def _checked(self, out: np.ndarray, max_records: int) -> np.ndarray:
         dtype = self._mailbox.dtype
@@ -128,7 +151,7 @@ class SharedSubscription:
     def _allowed(self, max_records: int) -> int:
         """Fewer than asked for once the mailbox is closed: what came after that is not for this end."""
         self._raise_if_unusable()
-        num_left = self.end - self._expected()
+        num_left = self._end - self._expected()
         if num_left <= 0:
             raise MailboxClosed(f"{self._mailbox.name}: the mailbox was closed")
         return min(max_records, num_left)
@@ -155,10 +178,23 @@ class SharedSubscription:
         return self._lag() > 0 or self._is_closed or self._mailbox._is_over()
 
     def _raise_if_unusable(self) -> None:
-        if self.is_foreign:
+        if self._is_foreign:
             raise MailboxError(f"{self._mailbox.name}: this subscription was made before the fork: subscribe in this process")
         if self._is_closed:
             raise MailboxClosed(f"{self._mailbox.name}: this subscription was closed")
+
+
+def _batch(records: np.ndarray, lost: int, first_ticket: int) -> Batch:
+    """Past the frozen class's own __init__, which costs as much as the pop."""
+    batch = _new_batch(Batch)
+    _set_records(batch, records)
+    _set_lost(batch, lost)
+    _set_first_ticket(batch, first_ticket)
+    return batch
+
+
+_new_batch = object.__new__
+_set_records, _set_lost, _set_first_ticket = (vars(Batch)[name].__set__ for name in ("records", "lost", "first_ticket"))
 
 
 def _quick_address_of(array: np.ndarray) -> int:
