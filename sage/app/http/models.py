@@ -17,6 +17,7 @@ from sage.app.errors import nearest
 from sage.app.http.replies import Refusal
 from sage.hrm_core.config import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
+from sage.hrm_core.solving.published import num_parameters
 from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService
 from sage.hrm_core.solving.settings import SolveSettings
 
@@ -37,7 +38,7 @@ class ServedModel:
             "options": dict(card.options) if card is not None else {},
             "num_cells": front.seq_len,
             "num_symbols": front.vocab_size,
-            "num_parameters": sum(each.numel() for each in self.inference.model.parameters()),
+            "num_parameters": num_parameters(self.inference.model),
             "trained": dict(card.trained) if card is not None else {},
         }
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.hrm import TokenBatch
+from sage.hrm_core.recurrence import Carry, Output
 from sage.hrm_core.solving.job import Attempt, Job
 from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
 from sage.hrm_core.solving.settings import SolveSettings
@@ -27,6 +27,23 @@ class Verifier(Protocol):
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) bool for inputs and answers (N, L)."""
+        ...
+
+
+class SegmentModel(Protocol):
+    """What is asked of a model: HRM is one, an exported file another."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    def initial_carry(self, batch_size: int) -> Carry: ...
+
+    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+        """One segment for every row, on the carry's device."""
+        ...
+
+    def wants_halt(self, output: Output) -> Tensor:
+        """(B,) bool."""
         ...
 
 
@@ -61,16 +78,16 @@ class _Reading:
 class Engine:
     """Puzzles go in with `submit`, at any time; `step` computes a segment and gives back the jobs it settled."""
 
-    def __init__(self, model: HRM, verifier: Verifier | None = None, *, batch_size: int = 64) -> None:
+    def __init__(self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64) -> None:
         if not isinstance(model.config.front, TokenFront):
             raise TypeError(f"front is a {type(model.config.front).__name__}: only a model behind a TokenFront solves puzzles")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more")
         self._model, self._verifier, self._front, self._capacity = model, verifier, model.config.front, batch_size
-        self._device = model.inner.H_init.device
         self._waiting: deque[Job] = deque()
         self._rows: list[_Row] = []
         self._carry = model.initial_carry(0)
+        self._device = self._carry.z_H.device
         self._batch = self._batch_of(())
         self._num_submitted = 0
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sage.hrm_core.config import TokenFront
+from sage.hrm_core.hrm import HRM
 from sage.hrm_core.solving.published import Published, check_fit, load_published
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solution, Solutions
@@ -49,7 +50,8 @@ class Answer:
 class HRMInference:
     """checkpoint: a shipped name, a folder, a file, a hub repository, or what load_published gave.
 
-    task: only where the checkpoint does not name its own.  dtype: cast once, e.g. torch.bfloat16; None leaves the weights.
+    task: only where the checkpoint does not name its own.  dtype: cast once, e.g. torch.bfloat16; None leaves the
+    weights, and an ONNX file keeps its own.
     settings: what `solve` uses where a call does not say otherwise.
     """
 
@@ -67,7 +69,9 @@ class HRMInference:
         if task is not None:
             check_fit(published.model, task)
         self.name, self.card = published.name, published.card
-        self.model = published.model if dtype is None else published.model.to_inference(dtype)
+        self.model = published.model
+        if dtype is not None and isinstance(self.model, HRM):
+            self.model = self.model.to_inference(dtype)
         self.task, self.settings, self.batch_size = task or published.task, settings, batch_size
         self._solver = Solver(self.model, self.task)
 

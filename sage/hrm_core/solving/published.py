@@ -16,6 +16,7 @@ from sage.hrm_core.config import TokenFront
 from sage.hrm_core.hrm import HRM
 from sage.hrm_core.hub import fetch
 from sage.hrm_core.pretrained import load_pretrained, save_pretrained
+from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
 
@@ -41,7 +42,7 @@ class Published:
     """model in eval mode.  task, card: None where nothing tells them; then nothing can be verified, or typed."""
 
     name: str
-    model: HRM
+    model: SegmentModel
     task: Task | None
     card: TaskCard | None
 
@@ -67,12 +68,24 @@ def locate(source: str | Path) -> Path:
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
     """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one line."""
     path = locate(source)
-    model = load_pretrained(path, device=device)
-    card = read_card(path) or _guess(model)
+    if path.suffix == ".onnx":
+        from sage.hrm_core.export.onnx_model import OnnxModel
+
+        exported = OnnxModel(path)
+        model: SegmentModel = exported
+        card = exported.card
+    else:
+        model = load_pretrained(path, device=device)
+        card = read_card(path) or _guess(model)
     task = None if card is None else make_task(card.task, **card.options)
     if task is not None:
         check_fit(model, task)
     return Published(name=path.name if path.is_dir() else path.stem, model=model, task=task, card=card)
+
+
+def num_parameters(model: SegmentModel) -> int | None:
+    """Trained ones; None for a file that does not count them."""
+    return sum(each.numel() for each in model.parameters()) if isinstance(model, HRM) else None
 
 
 def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
@@ -95,7 +108,7 @@ def read_card(path: Path) -> TaskCard | None:
         raise CheckpointError(f'{path}: not a task card: {error}: it reads {{"task": NAME, "options": {{...}}}}') from error
 
 
-def check_fit(model: HRM, task: Task) -> None:
+def check_fit(model: SegmentModel, task: Task) -> None:
     """ValueError where the task speaks other symbols, or more or fewer cells, than the model."""
     front, spec = model.config.front, task.spec
     num_cells, num_symbols = (front.seq_len, front.vocab_size) if isinstance(front, TokenFront) else (0, 0)
@@ -106,7 +119,7 @@ def check_fit(model: HRM, task: Task) -> None:
         )
 
 
-def _guess(model: HRM) -> TaskCard | None:
+def _guess(model: SegmentModel) -> TaskCard | None:
     front = model.config.front
     if not isinstance(front, TokenFront) or (front.vocab_size, front.seq_len) not in _TASK_OF_SHAPE:
         return None

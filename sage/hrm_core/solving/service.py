@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.solving.engine import Engine, Verifier
+from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
@@ -41,7 +40,9 @@ class ServiceClosed(RuntimeError):
 class SolvingService:
     """A thread that owns the model. `submit` never blocks; a promise that is cancelled leaves the batch."""
 
-    def __init__(self, model: HRM, verifier: Verifier | None = None, *, batch_size: int = 64, max_waiting: int = 4096) -> None:
+    def __init__(
+        self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64, max_waiting: int = 4096
+    ) -> None:
         self._engine, self._max_waiting = Engine(model, verifier, batch_size=batch_size), max_waiting
         self._changed = threading.Condition()
         self._promises: dict[Job, Future[Solution]] = {}

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.solving.engine import Engine, Verifier
+from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solutions
 
@@ -19,7 +18,7 @@ from sage.hrm_core.solving.solutions import Solutions
 class Solver:
     """`Solver(model, task).solve(inputs)`. Without a task nothing is verified: the Q head halts and picks."""
 
-    def __init__(self, model: HRM, task: Verifier | None = None) -> None:
+    def __init__(self, model: SegmentModel, task: Verifier | None = None) -> None:
         self.model, self.task = model, task
 
     def solve(

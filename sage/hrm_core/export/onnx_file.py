@@ -1,0 +1,148 @@
+"""One segment as an ONNX graph: (z_H, z_L, inputs, puzzle_ids) -> (next_z_H, next_z_L, logits, q_halt, q_continue).
+
+Invariant: the file needs nothing beside it: weights, the start of a carry, the model's config and its task are inside.
+Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for every token), sage.task.
+Shapes: B rows, L cells, S tokens, D hidden, V symbols.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sage.hrm_core.config import TokenFront
+from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.solving.published import TaskCard
+
+INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids")
+OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue")
+CONFIG_KEY, START_KEY, CARD_KEY = "sage.config", "sage.start", "sage.task"
+
+
+class _Segment(nn.Module):
+    def __init__(self, model: HRM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, z_H: Tensor, z_L: Tensor, inputs: Tensor, puzzle_ids: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        batch = TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids)
+        carry, output = self.model.segment(Carry(z_H=z_H, z_L=z_L), batch)
+        return carry.z_H, carry.z_L, output.logits, output.q_halt, output.q_continue
+
+
+def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -> None:
+    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small ones."""
+    front = model.config.front
+    if not isinstance(front, TokenFront):
+        raise TypeError(f"front is a {type(front).__name__}: only a model behind a TokenFront is exported")
+    need_onnx()
+    plain = model.to_inference(torch.float32).cpu()
+    plain.use_attention("sdpa")  # by name: the choice of a kernel is this machine's affair, not the file's
+    num_rows = torch.export.Dim("rows", min=1, max=1 << 20)
+    with torch.no_grad(), _quiet():
+        program: Any = torch.onnx.export(
+            _Segment(plain).eval(),
+            _example(plain, front),
+            dynamo=True,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes={name: {0: num_rows} for name in INPUTS},
+            verbose=False,
+        )
+    proto = program.model_proto
+    fold_transposes(proto)
+    strip_traces(proto)
+    _describe(proto, model, card)
+    save_proto(proto, path)
+
+
+def fold_transposes(proto: Any) -> None:
+    """Weights as the products read them: a Transpose of a constant becomes a constant, or int8 would pass it by."""
+    numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
+    graph = proto.graph
+    constants = {each.name: each for each in graph.initializer}
+    kept = []
+    for node in graph.node:
+        if node.op_type != "Transpose" or node.input[0] not in constants:
+            kept.append(node)
+            continue
+        perm = next(list(each.ints) for each in node.attribute if each.name == "perm")
+        turned = numpy_helper.to_array(constants[node.input[0]]).transpose(perm)
+        graph.initializer.append(numpy_helper.from_array(turned.copy(), node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+    used = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
+    unused = [each for each in graph.initializer if each.name not in used]
+    for each in unused:
+        graph.initializer.remove(each)
+
+
+def strip_traces(proto: Any) -> None:
+    """The exporter notes for every node which lines of which files it came from, more than the node itself."""
+    graph = proto.graph
+    for each in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
+        del each.metadata_props[:]
+        each.doc_string = ""
+    del graph.value_info[:]  # shapes in between, some of what is gone; a reader infers its own
+
+
+def save_proto(proto: Any, path: str | Path) -> None:
+    """The whole file or none."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        partial.write_bytes(proto.SerializeToString())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _example(model: HRM, front: TokenFront) -> tuple[Tensor, ...]:
+    """Two rows; what they hold does not matter."""
+    carry = model.initial_carry(2)
+    inputs = torch.zeros(2, front.seq_len, dtype=torch.int32)  # (B, L)
+    return carry.z_H, carry.z_L, inputs, torch.full((2,), -1, dtype=torch.int32)
+
+
+def _describe(proto: Any, model: HRM, card: TaskCard | None) -> None:
+    start = {"z_H": model.inner.H_init.tolist(), "z_L": model.inner.L_init.tolist()}  # sync: once, at export
+    said: dict[str, Any] = {CONFIG_KEY: model.config.to_plain(), START_KEY: start}
+    if card is not None:
+        said[CARD_KEY] = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
+    for key, value in said.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, json.dumps(value)
+
+
+def need_onnx() -> None:
+    from importlib.util import find_spec
+
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(module) is None:
+            raise ImportError(f"{module} is not installed: pip install 'sage-runtime[export]'")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of torchvision and of its own future; neither is anybody's business here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
