@@ -68,14 +68,9 @@ class Board:
     def clear_stamps(self) -> None:
         self._words[1:33] = 0
 
-    def wait_for_stamp(self, index: int, what: str, timeout_secs: float) -> int:
-        """The time written there; Wrong when nobody comes so far."""
-        deadline = time.monotonic() + timeout_secs
-        while not (stamped := int(self._words[1 + index])):
-            if time.monotonic() > deadline:
-                raise Wrong(f"{what}: not within {timeout_secs:g} s")
-            time.sleep(0.0005)
-        return stamped
+    def stamped(self, index: int) -> int:
+        """The time written there, 0 before."""
+        return int(self._words[1 + index])
 
 
 class Crowd:
@@ -104,12 +99,23 @@ class Crowd:
         os.kill(self._pids[role], signal.SIGCONT)
 
     def raise_what_failed(self) -> None:
-        """Wrong, with the traceback, where a worker ended by itself."""
+        """Wrong, with the traceback, where a worker ended other than by returning."""
         for role, pid in list(self._pids.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 del self._pids[role]
-                raise Wrong(self._reason(role, pid, status))
+                if status:
+                    raise Wrong(self._reason(role, pid, status))
+
+    def wait_for_stamp(self, board: Board, index: int, what: str, timeout_secs: float) -> int:
+        """The time that a worker writes at `index`; Wrong when none comes so far, or one fails meanwhile."""
+        deadline = time.monotonic() + timeout_secs
+        while not (stamped := board.stamped(index)):
+            self.raise_what_failed()
+            if time.monotonic() > deadline:
+                raise Wrong(f"{what}: not within {timeout_secs:g} s")
+            time.sleep(0.0005)
+        return stamped
 
     def join(self, prefix: str, timeout_secs: float) -> None:
         """Until all workers of these roles have returned; Wrong for one that failed or does not end."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _mailbox_kills import REAPED, kills
+from _mailbox_kills import REAPED, Waited, kills
 from _mailbox_soak import SoakPlan, soak
 
 
@@ -33,7 +33,7 @@ class Faults:
     """What the kills did. problems: one line for each thing that was wrong."""
 
     streams: tuple[dict[str, Any], ...]
-    scenes: dict[str, list[float]]
+    scenes: dict[str, list[Waited]]
     problems: tuple[str, ...]
 
     @property
@@ -42,15 +42,12 @@ class Faults:
 
     @property
     def reaped_ms(self) -> float | None:
-        """p95 of what a survivor waited for a dead one's slots or cursor."""
-        waits = [wait for scene in REAPED for wait in self.scenes.get(scene, [])]
+        """p95 of what a survivor waited for a dead one's slots or cursor, since its end."""
+        waits = [wait.since_end_ms for scene in REAPED for wait in self.scenes.get(scene, [])]
         return float(np.percentile(waits, 95)) if waits else None
 
     def describe(self) -> dict[str, Any]:
-        waited = {
-            scene: {"n": len(waits), "p50_ms": float(np.median(waits)), "max_ms": max(waits)}
-            for scene, waits in self.scenes.items()
-        }
+        waited = {scene: _describe(waits) for scene, waits in self.scenes.items()}
         return {
             "num_kills": self.num_kills,
             "reaped_p95_ms": self.reaped_ms,
@@ -58,6 +55,17 @@ class Faults:
             "scenes": waited,
             "problems": list(self.problems),
         }
+
+
+def _describe(waits: list[Waited]) -> dict[str, float]:
+    since_kill, since_end = [each.since_kill_ms for each in waits], [each.since_end_ms for each in waits]
+    return {
+        "n": len(waits),
+        "since_kill_p50_ms": float(np.median(since_kill)),
+        "since_kill_max_ms": max(since_kill),
+        "since_end_p50_ms": float(np.median(since_end)),
+        "since_end_max_ms": max(since_end),
+    }
 
 
 def run_faults(plan: FaultPlan) -> Faults:

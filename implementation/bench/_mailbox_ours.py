@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -79,17 +81,18 @@ class OurPeer:
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
         way_out, way_in = _pools(role, f"{wiring}-{num_bytes}", num_bytes, stack)
         shape, spin_secs = (num_bytes // 4,), self._spin_secs()
+        now_ns, sequences = time.monotonic_ns, count()
 
         def place(nonce: float) -> None:
             loan = way_out.loan(shape, "float32", timeout_secs=WAIT_SECS)
             values = loan.array
             values[0] = values[-1] = nonce
-            loan.publish()
+            loan.publish(stamp_ns=now_ns(), sequence=next(sequences))
 
         def send(array: np.ndarray) -> None:
             loan = way_out.loan(shape, "float32", timeout_secs=WAIT_SECS)
             np.copyto(loan.array, array)
-            loan.publish()
+            loan.publish(stamp_ns=now_ns(), sequence=next(sequences))
 
         def take() -> tuple[float, float]:
             with way_in.receive(timeout_secs=WAIT_SECS, spin_secs=spin_secs) as lease:

@@ -35,7 +35,7 @@ def prove_zero_copy() -> dict[str, Any]:
         address = values.ctypes.data
         values[0] = values[-1] = FIRST_NONCE
         del values
-        loan.publish()
+        loan.publish(stamp_ns=0, sequence=0)
         seen = [_ask(ours)]
         for at in (address, address + FRAME_BYTES - 4):
             ctypes.c_float.from_address(at).value = SECOND_NONCE

@@ -128,8 +128,14 @@ def _faults_table(faults: Faults) -> harness.TextTable:
         for each in told["streams"]
     ]
     rows += [
-        (f"victim {scene}", f"{each['n']} kills", f"{each['p50_ms']:.2f} ms", f"{each['max_ms']:.2f} ms")
+        (f"victim {scene}", f"{each['n']} kills", _waited(each, "since_kill"), _waited(each, "since_end"))
         for scene, each in told["scenes"].items()
     ]
     rows += [("wrong", problem.strip().splitlines()[-1], "", "") for problem in faults.problems]
-    return harness.TextTable(title="Kills", columns=("", "how many", "survivor goes on after, p50", "most"), rows=tuple(rows))
+    return harness.TextTable(
+        title="Kills", columns=("", "how many", "survivor goes on after the kill", "after the end"), rows=tuple(rows)
+    )
+
+
+def _waited(told: Mapping[str, float], since: str) -> str:
+    return f"{told[f'{since}_p50_ms']:.1f} ms, most {told[f'{since}_max_ms']:.1f}"

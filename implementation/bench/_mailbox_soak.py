@@ -65,7 +65,6 @@ def run(plan: SoakPlan) -> dict[str, Any]:
     from sage.mailbox.shared import SharedPeripheral
 
     name = f"soak-{os.getpid()}"
-    before = shared_memory()
     ring = SharedPeripheral.create(name, capacity=CAPACITY, mode=plan.mode, clock=RealClock())
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,14 +72,14 @@ def run(plan: SoakPlan) -> dict[str, Any]:
     finally:
         ring.close()
         ring.unlink()
-    if left := shared_memory() - before:
-        raise Wrong(f"left in /dev/shm: {sorted(left)}")
+    demand_nothing_left(name)
     return told
 
 
-def shared_memory() -> set[str]:
-    """What /dev/shm holds of ours."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith("sage.")}
+def demand_nothing_left(name: str) -> None:
+    """Wrong when /dev/shm still holds anything of that name."""
+    if left := sorted(each for each in os.listdir("/dev/shm") if name in each):
+        raise Wrong(f"left in /dev/shm: {left}")
 
 
 class _Soak:
@@ -104,7 +103,7 @@ class _Soak:
         for index in range(plan.num_witnesses):
             self._start(f"witness-{index}", self._consume, index)
         for index in range(plan.num_witnesses):
-            self._board.wait_for_stamp(index, "a consumer subscribes", PATIENCE_SECS)
+            self._crowd.wait_for_stamp(self._board, index, "a consumer subscribes", PATIENCE_SECS)
         for index in range(plan.num_producers):
             self._start_producer(f"producer-{index}")
         for index in range(plan.num_victims):

@@ -14,6 +14,7 @@ import pytest
 from _mailbox_crowd import Board, Crowd, Wrong
 from _mailbox_ends import BLOCK, NUM_RECORDS, Checker, is_installed, record_table
 from _mailbox_faults import Faults
+from _mailbox_kills import Waited
 from _mailbox_lame import LamePeer
 from _mailbox_report import CUDA_BARS, best_peer, describe, make_bars, tables
 from _mailbox_rounds import BY_64, LATENCY, PLACED, SENT, SINGLE, Plan, Tally, run_rounds
@@ -66,8 +67,9 @@ def test_ratios_are_taken_within_rounds() -> None:
 
 
 def made_faults(*problems: str) -> Faults:
+    waits = [Waited(since_kill_ms=3.0, since_end_ms=ms) for ms in (1.0, 2.0)]
     stream = {"mode": "lossy", "num_kills": 3, "num_stops": 2, "num_pushed": 1000}
-    return Faults(streams=(stream,), scenes={"holding every slot on loan": [1.0, 2.0]}, problems=problems)
+    return Faults(streams=(stream,), scenes={"holding every slot on loan": waits}, problems=problems)
 
 
 def made_tally() -> Tally:
