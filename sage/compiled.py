@@ -6,7 +6,10 @@ Invariant: both ways give the same results to rounding, and a test says so; noth
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import sys
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,6 +19,7 @@ import structlog
 from platformdirs import user_cache_dir
 
 log = structlog.get_logger("sage")
+_cache_lock = threading.Lock()
 
 
 @cache
@@ -31,21 +35,55 @@ def has_compiler() -> bool:
 
 
 def kernel(function: Any) -> Any:
-    """`function` compiled when it is first called, and kept on disk for as long as no file of the package changes."""
+    """`function` compiled when it is first called, and kept on disk until a file changes that it is made of."""
     import numba
 
-    if not numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # whoever set NUMBA_CACHE_DIR decides
-        folder = Path(user_cache_dir("sage")) / "kernels" / _source_digest()
-        with suppress(OSError):  # no home to write to: numba finds another place, or compiles at each start
-            folder.mkdir(parents=True, exist_ok=True)
-            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # whoever set NUMBA_CACHE_DIR decides
+        return numba.njit(cache=True, error_model="numpy")(function)
+    caller = sys._getframe(1).f_globals["__name__"]
+    folder = Path(user_cache_dir("sage")) / "kernels" / source_digest(frozenset({function.__module__, caller}))
+    with _cache_lock, suppress(OSError):  # no home to write to: numba finds another place, or compiles at each start
+        folder.mkdir(parents=True, exist_ok=True)
+        numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # read when a function is decorated
+        try:
+            return numba.njit(cache=True, error_model="numpy")(function)
+        finally:
+            numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]
     return numba.njit(cache=True, error_model="numpy")(function)
 
 
-def _source_digest() -> str:
-    """Of the whole package. numba looks at a kernel's own file alone, and would keep constants that moved elsewhere."""
-    package = Path(__file__).parent
+@cache
+def source_digest(modules: frozenset[str]) -> str:
+    """Of these modules of ours and all of ours that they import, directly or not. numba looks at a kernel's own file
+    alone, and would keep constants that changed elsewhere."""
+    pending, paths = sorted(modules), {}
+    while pending:
+        name = pending.pop()
+        path = _path_of(name)
+        if path is not None and name not in paths:
+            paths[name] = path
+            pending += _imports_of(path)
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for name in sorted(paths):
+        digest.update(paths[name].read_bytes())
     return digest.hexdigest()
+
+
+def _path_of(name: str) -> Path | None:
+    """The file of one of our modules; None for anything else."""
+    package = Path(__file__).parent
+    if name != package.name and not name.startswith(f"{package.name}."):
+        return None
+    path = package.parent.joinpath(*name.split("."))
+    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
+
+
+def _imports_of(path: Path) -> list[str]:
+    """Of what a module names in imports, wherever in it: each may be a module, or something in one."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
