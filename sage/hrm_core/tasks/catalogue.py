@@ -32,8 +32,16 @@ class TaskKind:
 
 #: name -> "module:ATTRIBUTE" of a TaskKind.
 _BUILT_IN = {
+    "arc": "sage.hrm_core.tasks.kinds:ARC",
+    "brackets": "sage.hrm_core.tasks.kinds:BRACKETS",
+    "colouring": "sage.hrm_core.tasks.kinds:COLOURING",
+    "folder": "sage.hrm_core.datasets.kinds:FOLDER",
+    "hanoi": "sage.hrm_core.tasks.kinds:HANOI",
     "maze": "sage.hrm_core.tasks.kinds:MAZE",
+    "patterns": "sage.hrm_core.tasks.kinds:PATTERNS",
+    "sat": "sage.hrm_core.tasks.kinds:SAT",
     "sudoku": "sage.hrm_core.tasks.kinds:SUDOKU",
+    "text": "sage.hrm_core.tasks.kinds:TEXT",
 }
 
 

@@ -46,12 +46,13 @@ TRIES_A_DRAW = 100_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MazeConfig:
     """size: rows and columns.  difficulty: how long the shortest way is at least; min_moves says it in moves instead.
-    density: the share of walls, drawn evenly from this range for each maze."""
+    density: the share of walls, drawn evenly from this range for each maze.  data: an .npz to read instead."""
 
     size: int = 30
     difficulty: Difficulty = "hard"
     min_moves: int | None = None
     density: tuple[float, float] = (0.3, 0.5)
+    data: str | None = None
 
     def __post_init__(self) -> None:
         low, high = self.density
@@ -174,3 +175,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if any(array.size and not WALL <= array.min() <= array.max() <= PATH for array in arrays.values()):
         raise ValueError(f"{path}: cells other than 1 to 5: encode mazes as '# SGo' from 1")
     return arrays
+
+
+def build_maze_task(config: MazeConfig) -> MazeTask | LoadedMazes:
+    """From a file where the options name one, else fresh."""
+    return MazeTask(config) if config.data is None else LoadedMazes(Path(config.data))

@@ -36,12 +36,15 @@ MAX_DIG_STEPS = 20_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SudokuConfig:
     """size: digits, and rows and columns.  box: rows x cols of a box; None: the usual one.  givens: fewest and most; None:
-    the usual ones of the size.  nearly_solved: the share of puzzles with 1 to 5 blanks, mixed into training."""
+    the usual ones of the size.  nearly_solved: the share of puzzles with 1 to 5 blanks, mixed into training.
+    train, dev: CSV files to read instead."""
 
     size: int = 9
     box: tuple[int, int] | None = None
     givens: tuple[int, int] | None = None
     nearly_solved: float = 0.0
+    train: str | None = None
+    dev: str | None = None
 
     def __post_init__(self) -> None:
         box, (low, high) = self.geometry, self.givens_range

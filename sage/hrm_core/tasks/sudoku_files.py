@@ -13,7 +13,7 @@ import numpy as np
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.split import without_ids
-from sage.hrm_core.tasks.sudoku import BLANK, SudokuRules
+from sage.hrm_core.tasks.sudoku import BLANK, SudokuConfig, SudokuRules, SudokuTask
 from sage.hrm_core.tasks.sudoku_grid import Box, are_solutions, box_of_size, orbit_keys
 from sage.hrm_core.tasks.sudoku_text import SYMBOLS
 
@@ -31,8 +31,8 @@ class LoadedSudoku(SudokuRules, Loaded):
         return orbit_keys(examples.labels.astype(np.int64) - BLANK, self.box)
 
 
-def load_csv(path: Path, box: Box, *, max_rows: int | None = None) -> Examples:
-    """Every row, or the first `max_rows`."""
+def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: int | None = None) -> Examples:
+    """Every row, or the first `max_rows`; of a rating of at least `min_rating`, where one is given."""
     questions, answers = [], []
     try:
         with path.open(newline="") as file:
@@ -40,6 +40,8 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None) -> Examples:
             if not {"question", "answer"} <= set(reader.fieldnames or ()):
                 raise ValueError(f"{path}: its columns are {reader.fieldnames}: give source,question,answer,rating")
             for row in reader:
+                if min_rating is not None and _rating(row, path, reader.line_num) < min_rating:
+                    continue
                 questions.append(row["question"] or "")
                 answers.append(row["answer"] or "")
                 if len(questions) == max_rows:
@@ -51,6 +53,13 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None) -> Examples:
     if len(wrong):
         raise ValueError(f"{path}: line {wrong[0] + 2}: the answer does not solve the question: correct or remove the line")
     return without_ids(puzzles + BLANK, solutions + BLANK)
+
+
+def _rating(row: dict[str, str], path: Path, line: int) -> float:
+    try:
+        return float(row["rating"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
 
 
 def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
@@ -68,3 +77,11 @@ def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
         known = SYMBOLS[: box.num_digits]
         raise ValueError(f"{path}: line {wrong[0] + 2}: a symbol other than {known} and '.': correct or remove the line")
     return grids
+
+
+def build_sudoku_task(config: SudokuConfig) -> SudokuTask | LoadedSudoku:
+    """From files where the options name some, else fresh."""
+    if config.train is None and config.dev is None:
+        return SudokuTask(config)
+    train, dev = (None if path is None else Path(path) for path in (config.train, config.dev))
+    return LoadedSudoku(train, dev, box=config.geometry)

@@ -1,0 +1,106 @@
+"""A folder in the published layout as a task, whoever built it.
+
+Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each evenly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from sage.hrm_core.datasets.layout import Side, read_side
+from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.maze_grid import SYMBOLS, valid_ways
+from sage.hrm_core.tasks.split import row_keys
+from sage.hrm_core.tasks.sudoku_grid import are_solutions, box_of_size
+
+Rules = Literal["auto", "sudoku", "maze", "labels"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderConfig:
+    """path: with train/ and test/.  rules: what an answer is judged by; auto: by the shape and the vocabulary; labels: by
+    what the folder says about this very input."""
+
+    path: str = ""
+    rules: Rules = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("path is missing: give a data set's folder, with train/ and test/")
+
+
+class FolderTask:
+    """Examples as they stand in the folder: their forms were made when it was built."""
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.train, self.test = (read_side(Path(config.path) / name) for name in ("train", "test"))
+        if (self.train.metadata.seq_len, self.train.metadata.vocab_size) != (
+            self.test.metadata.seq_len,
+            self.test.metadata.vocab_size,
+        ):
+            raise ValueError(f"{config.path}: train and test differ in length or vocabulary: build the data set again")
+        self._side_length = round(self.train.metadata.seq_len**0.5)
+        self._rules = self._found_rules() if config.rules == "auto" else config.rules
+
+    @property
+    def spec(self) -> TaskSpec:
+        metadata, side = self.train.metadata, self._side_length
+        num_ids = metadata.num_puzzle_identifiers if metadata.num_puzzle_identifiers > 1 else 0
+        return TaskSpec(
+            name=Path(self.config.path).name,
+            vocab_size=metadata.vocab_size,
+            seq_len=metadata.seq_len,
+            grid=(side, side) if side**2 == metadata.seq_len else None,
+            num_puzzle_ids=num_ids,
+        )
+
+    def _found_rules(self) -> Rules:
+        metadata, side = self.train.metadata, self._side_length
+        if side**2 == metadata.seq_len and metadata.vocab_size == side + 2:
+            return "sudoku"
+        return "maze" if side**2 == metadata.seq_len and metadata.vocab_size == len(SYMBOLS) + 1 else "labels"
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        side = self.train
+        groups = rng.integers(0, side.num_groups, size=num)
+        puzzles = rng.integers(side.group_indices[groups], side.group_indices[groups + 1])
+        rows = rng.integers(side.puzzle_indices[puzzles], side.puzzle_indices[puzzles + 1])
+        return self._examples(side, rows, puzzles)
+
+    def held_out(self, num: int) -> Examples:
+        rows = np.arange(min(num, self.test.num_examples))
+        return self._examples(self.test, rows, np.searchsorted(self.test.puzzle_indices, rows, side="right") - 1)
+
+    def _examples(self, side: Side, rows: np.ndarray, puzzles: np.ndarray) -> Examples:
+        labels = side.labels[rows].astype(np.int32)
+        if side.metadata.ignore_label_id is not None:
+            labels[labels == side.metadata.ignore_label_id] = IGNORED
+        ids = side.puzzle_identifiers[puzzles].astype(np.int32) if self.spec.num_puzzle_ids else np.full(len(rows), -1, np.int32)
+        return Examples(inputs=side.inputs[rows].astype(np.int32), labels=labels, puzzle_ids=ids)
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        if self._rules == "sudoku":
+            return are_solutions(inputs.astype(np.int64) - 1, answers.astype(np.int64) - 1, box_of_size(self._side_length))
+        if self._rules == "maze":
+            return valid_ways(inputs, answers, self._side_length, is_shortest=True)
+        return self._by_labels(inputs, answers)
+
+    def _by_labels(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """Right where the folder has this input with these labels; padding does not count."""
+        wanted, is_right = row_keys(inputs), np.zeros(len(inputs), bool)
+        for side in (self.test, self.train):
+            for start in range(0, side.num_examples, 4096):
+                known = side.inputs[start : start + 4096]
+                for row in np.flatnonzero(np.isin(row_keys(known), wanted)):
+                    labels = np.asarray(side.labels[start + row])
+                    same = (inputs == known[row]).all(axis=1)
+                    is_right |= same & ((answers == labels) | (labels == side.metadata.ignore_label_id)).all(axis=1)
+        return is_right
+
+    def baseline(self, inputs: np.ndarray) -> Baseline:
+        return Baseline(name="copy the input", answers=np.array(inputs, np.int32))

@@ -1,0 +1,32 @@
+"""Where published puzzles come from: a folder with train.csv and test.csv, or a data set on the hub.
+
+Invariant: nothing is downloaded but the two files asked for; without a connection the error says what to do, in one line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FILES = {"train": "train.csv", "test": "test.csv"}
+
+
+def source_file(source: str | Path, side: str) -> Path:
+    """The CSV file of one side. A folder that exists wins over a name on the hub."""
+    name = FILES[side]
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: has no {name}: give a folder with train.csv and test.csv")
+        return folder / name
+    if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
+        raise ValueError(
+            f"{source}: no such folder: give one with train.csv and test.csv, or a data set on the hub as OWNER/NAME"
+        )
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(source), name, repo_type="dataset"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{source}: {name} cannot be fetched: {reason}: download it elsewhere and give its folder") from error
