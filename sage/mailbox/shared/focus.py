@@ -19,6 +19,7 @@ from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.intake import as_array
 from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.engine import EngineName
 from sage.mailbox.shared.focus_control import Control
 from sage.mailbox.shared.focus_exchange import REAP_SECS, Recorder, SharedExchange
 from sage.mailbox.shared.focus_options import Receivers, focus_layout_for
@@ -38,7 +39,9 @@ class SharedFocus:
     close ends this process's part, and with for_all the mailbox; `unlink` takes the name away.
     """
 
-    def __init__(self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: str | None = None) -> None:
+    def __init__(
+        self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None
+    ) -> None:
         """For `create` and `attach`."""
         if demoted is not None and demoted.record_bytes != RECORD_BYTES:
             has = demoted.record_bytes
@@ -70,7 +73,7 @@ class SharedFocus:
         demoted: Recorder | None = None,
         debug: bool = False,
         receivers: Receivers = "one",
-        engine: str | None = None,
+        engine: EngineName | None = None,
     ) -> SharedFocus:
         """A new mailbox; options as FocusMailbox takes them. MailboxError when the name is taken or memory is short.
 
@@ -86,7 +89,7 @@ class SharedFocus:
         return cls(segment, clock=clock, demoted=demoted, engine=engine)
 
     @classmethod
-    def attach(cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: str | None = None) -> SharedFocus:
+    def attach(cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None) -> SharedFocus:
         """Take part in one that exists. MailboxError when there is none, or it is another user's or of another version."""
         return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
 

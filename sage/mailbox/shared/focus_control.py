@@ -6,16 +6,16 @@ woken: flags are read inside the lock, in which the sleeper looks at his conditi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.doorbell import Doorbell
-from sage.mailbox.shared.focus_engine import rules
+from sage.mailbox.shared.engine import EngineName, choose
+from sage.mailbox.shared.focus_ending import take_back
+from sage.mailbox.shared.focus_engine import FocusEngine, Rule
 from sage.mailbox.shared.focus_queue import oldest
 from sage.mailbox.shared.participants import DOORBELLS_OFFSET, LOCK_TIMEOUT_SECS, Participants
 from sage.mailbox.shared.segment import IS_CLOSED, Segment
@@ -33,15 +33,11 @@ def bit_of(participant: int) -> int:
 class Control:
     """`me` takes part from `join` to `leave`. `run` is the only way to the rules."""
 
-    def __init__(self, segment: Segment, engine: str | None) -> None:
-        self.engine, self.rules = rules(engine)
+    def __init__(self, segment: Segment, engine: EngineName | None) -> None:
+        self.engine = choose(engine)
+        self.rules = FocusEngine(self.engine, segment)
         self.segment, self.words = segment, segment.words
         self._bytes = memoryview(segment.memory)
-        if self.engine == "numba":
-            self._table: Any = np.frombuffer(segment.memory, np.int64, layout.CONTROL_WORDS)
-            self._reals: Any = self._table.view(np.float64)
-        else:
-            self._table, self._reals = self.words, self._bytes.cast("d")
         self.participants = Participants(segment)
         self.arrivals = Doorbell(self.words, _ARRIVALS, segment.address + _ARRIVALS * 8)
         self.room = Doorbell(self.words, _ROOM, segment.address + _ROOM * 8)
@@ -62,14 +58,22 @@ class Control:
         self.ring_if_watched()
         return num_dead
 
-    def run(self, rule: Callable[..., int], *arguments: Any) -> int:
-        """`rule` under the lock; then rings for whom it published or freed something."""
+    def run(self, rule: Rule, *arguments: Any) -> int:
+        """A rule on the table, under the lock."""
+        return self._run(rule, self.words, *arguments)
+
+    def run_frequent(self, rule: Rule, *arguments: Any) -> int:
+        """One of the engine's own."""
+        return self._run(rule, self.rules.table, self.rules.reals, *arguments)
+
+    def _run(self, rule: Rule, *arguments: Any) -> int:
+        """Rings for whom it published or freed something."""
         words, lock = self.words, self.participants.lock
         try:
             if not lock.try_acquire():
                 self._wait_for_lock()
             num_published, num_freed = words[layout.ORDER], words[layout.FREED]
-            found = rule(self._table, *arguments)
+            found = rule(*arguments)
             rings_arrivals = words[_ARRIVALS] and words[layout.ORDER] != num_published
             rings_room = words[_ROOM] and words[layout.FREED] != num_freed
         finally:
@@ -79,10 +83,6 @@ class Control:
         if rings_room:
             self.room.ring()
         return found
-
-    def run_with_reals(self, rule: Callable[..., int], *arguments: Any) -> int:
-        """For the rules that weigh trust."""
-        return self.run(rule, self._reals, *arguments)
 
     def ring_if_watched(self) -> None:
         """Everybody looks again."""
@@ -120,7 +120,7 @@ class Control:
         self._bytes[start : start + len(data)] = data
 
     def release(self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0) -> int:
-        return self.run(self.rules.release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+        return self.run_frequent(self.rules.release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
 
     def has_message(self) -> bool:
         """Without the lock: is it worth a try?"""
@@ -151,7 +151,7 @@ class Control:
 
     def _take_back(self, participant: int) -> None:
         # called by Participants, which has the lock
-        self.rules.take_back(self._table, participant, bit_of(participant))
+        take_back(self.words, participant, bit_of(participant))
 
     def _wait_for_lock(self) -> None:
         if not self.participants.lock.acquire(LOCK_TIMEOUT_SECS):

@@ -1,84 +1,59 @@
-"""The rules of a shared pool as this process runs them: compiled where numba is, plain Python elsewhere. One source.
+"""The rules of a shared pool as this process runs them: the frequent ones compiled where numba is, the rest as they stand.
 
-Invariant: nothing is compiled while a pool's lock is held; the first use of the engine compiles everything and tries it.
+Invariant: one source, and both ways on one pool at once are right, because both take its lock; nothing is compiled while
+the lock is held.
 """
 
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
-import structlog
 
-from sage.compiled import has_compiler, kernel
+from sage.compiled import kernel
 from sage.mailbox.shared import focus_ending, focus_layout, focus_queue, focus_rules
+from sage.mailbox.shared.engine import EngineName
+from sage.mailbox.shared.segment import Segment
 
-log = structlog.get_logger("sage")
-
-ENGINES = ("numba", "plain")
-#: Called from Python, with the lock held; what they call is compiled into them.
-_OUTER = (
-    focus_rules.lend,
-    focus_rules.refuse,
-    focus_rules.publish,
-    focus_rules.discard,
-    focus_rules.abandon,
-    focus_rules.take,
-    focus_rules.release,
-    focus_ending.unview,
-    focus_ending.reclaim,
-    focus_ending.take_back,
-    focus_ending.stop_listening,
-    focus_ending.close_all,
-)
+Rule = Callable[..., int]
+#: Called for each message.
+_FREQUENT = (focus_rules.lend, focus_rules.publish, focus_rules.take, focus_rules.release)
 
 
-def rules(engine: str | None) -> tuple[str, Any]:
-    """(engine, its functions by name). None takes the best there is. ValueError for another name, or without numba."""
-    if engine is None:
-        engine = "numba" if has_compiler() else "plain"
-    if engine not in ENGINES or (engine == "numba" and not has_compiler()):
-        raise ValueError(f"engine is {engine!r}: give plain, or numba where the extra fast is installed")
-    return engine, _compiled() if engine == "numba" else _plain()
+class FocusEngine:
+    """`lend`, `publish`, `take` and `release`, to be called with `table` (int64) and `reals` (float64, the same memory)."""
+
+    def __init__(self, name: EngineName, segment: Segment) -> None:
+        if name == "numba":
+            self.lend, self.publish, self.take, self.release = _compiled()
+            self.table: Any = np.frombuffer(segment.memory, np.int64, focus_layout.CONTROL_WORDS)
+            self.reals: Any = self.table.view(np.float64)
+        else:
+            self.lend, self.publish, self.take, self.release = _FREQUENT
+            self.table, self.reals = segment.words, memoryview(segment.memory).cast("d")
 
 
 @cache
-def _plain() -> Any:
-    return types.SimpleNamespace(**{function.__name__: function for function in _OUTER})
-
-
-@cache
-def _compiled() -> Any:
+def _compiled() -> tuple[Rule, ...]:
+    """Translated now, not at the first call, which comes under a lock; then read from disk."""
+    import numba
     from numba.extending import register_jitable
 
+    kinds = {"words": numba.int64[::1], "reals": numba.float64[::1]}
     for module in (focus_queue, focus_ending, focus_rules):
         for function in vars(module).values():
-            if isinstance(function, types.FunctionType) and function.__module__ == module.__name__ and function not in _OUTER:
+            is_rule = isinstance(function, types.FunctionType) and function.__module__ == module.__name__
+            if is_rule and function not in _FREQUENT:
                 register_jitable(function)
-    compiled = types.SimpleNamespace(**{function.__name__: kernel(function) for function in _OUTER})
-    _rehearse(compiled)
-    return compiled
-
-
-def _rehearse(found: Any) -> None:
-    """Each function once, on a pool of two slots without memory: they are compiled now, or read from disk."""
-    words = np.zeros(focus_layout.CONTROL_WORDS, np.int64)
-    reals = words.view(np.float64)
-    words[focus_layout.SLOTS] = words[focus_layout.QUOTA] = 2
-    deadline_ns = focus_layout.NO_DEADLINE
-    first = found.lend(words, reals, 0, 1, 0, 7, 1.0, 0, 0, 0)
-    assert found.publish(words, reals, first, 1, 0, 1, 0, 0, 1.0, 1.0, deadline_ns, 0, -1) == first
-    assert found.take(words, reals, 1, 2, 0, 0, 0) == first
-    assert found.release(words, first, 1, 2, 0, 0, 0, 0) == first
-    assert found.unview(words, first, 1) == first
-    second = found.lend(words, reals, 0, 1, 0, 7, 1.0, 0, 1, 0)
-    assert found.discard(words, second, 2, 0, 0) == second
-    third = found.lend(words, reals, 0, 1, 0, 7, 1.0, 0, 0, 0)
-    assert found.abandon(words, third, 3, 0, 0) == third
-    fourth = found.lend(words, reals, 0, 1, 0, 7, 1.0, 0, 0, 0)
-    assert found.reclaim(words, fourth, words[fourth], 0) == 1
-    found.refuse(words, 7, focus_rules.NO_SLOT)
-    assert found.take_back(words, 0, 1) == 0
-    assert found.stop_listening(words, 1) == found.close_all(words) == 0
+    compiled = []
+    for rule in _FREQUENT:
+        arguments = {name: kind for name, kind in rule.__annotations__.items() if name != "return"}
+        translated = kernel(rule)
+        translated.compile(
+            tuple(kinds.get(name, numba.float64 if kind == "float" else numba.int64) for name, kind in arguments.items())
+        )
+        compiled.append(translated)
+    return tuple(compiled)

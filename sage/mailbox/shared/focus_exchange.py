@@ -18,9 +18,10 @@ from sage.mailbox.record import DEMOTED, RECORD, summarize
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control, bit_of
+from sage.mailbox.shared.focus_ending import close_all, reclaim, stop_listening
 from sage.mailbox.shared.focus_holdings import Holdings, num_forks
 from sage.mailbox.shared.focus_layout import index_of
-from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE
+from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, refuse
 from sage.mailbox.shared.focus_statistics import describe
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
@@ -89,7 +90,7 @@ class SharedExchange:
         self.enter()
         self.holdings.sweep()
         control, now_ns = self.control, self._now_ns()
-        place = control.run_with_reals(self._rules.take, control.me, control.bit, threading.get_ident(), now_ns, int(newest))
+        place = control.run_frequent(self._rules.take, control.me, control.bit, threading.get_ident(), now_ns, int(newest))
         if place < 0:
             self._raise_if_closed(place)
             if self.holdings.feeder is not None:
@@ -129,7 +130,7 @@ class SharedExchange:
         viewed, control, now_ns = self.holdings.end(loan), self.control, self._now_ns()
         ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
         checksum = self.pool.checksum(index_of(loan.place), loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
-        answer = control.run_with_reals(
+        answer = control.run_frequent(
             self._rules.publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
             float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
         )  # fmt: skip
@@ -142,7 +143,7 @@ class SharedExchange:
     def discard(self, loan: Loan) -> None:
         self._raise_if_ended(loan)
         viewed = self.holdings.end(loan)
-        answer = self.control.run(self._rules.discard, loan.place, loan.generation, self.control.me, viewed)
+        answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
         self._has_ended(loan.place, viewed, answer)
 
     def claim(self, lease: Lease) -> np.ndarray:
@@ -171,7 +172,7 @@ class SharedExchange:
             owner = word >> 8 & 0xFF
             is_mine = owner == self.control.me
             viewed = 0 if is_mine and not self.pool.is_viewed(index_of(place)) else bit_of(owner)
-            num_reclaimed += self.control.run(self._rules.reclaim, place, word, viewed)
+            num_reclaimed += self.control.run(reclaim, place, word, viewed)
             if is_mine and viewed:
                 self.holdings.keep(place)
         return num_reclaimed
@@ -194,10 +195,10 @@ class SharedExchange:
     def close(self, *, for_all: bool) -> None:
         control, is_mine = self.control, self.num_forks == num_forks()  # a child that never used it has no part in it
         if for_all and not self._has_left:
-            control.run(self._rules.close_all)
+            control.run(close_all)
         if not self.is_closed and is_mine:
             self.is_closed = True
-            control.run(self._rules.stop_listening, control.bit)
+            control.run(stop_listening, control.bit)
             if self.holdings.feeder is not None:
                 self.holdings.feeder.close()
         self.is_closed = True
@@ -207,7 +208,7 @@ class SharedExchange:
             self._leave_if_over()
 
     def count_refusal(self, producer: int, answer: int) -> None:
-        self.control.run(self._rules.refuse, producer, answer)
+        self.control.run(refuse, producer, answer)
 
     def reap_if_dead(self) -> bool:
         """At most every REAP_SECS: asking costs a look at each process."""
@@ -223,7 +224,7 @@ class SharedExchange:
     def _lend(self, producer: int, trust: float, *, may_drop: bool) -> int:
         control = self.control
         while True:
-            place = control.run_with_reals(
+            place = control.run_frequent(
                 self._rules.lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
                 int(may_drop), int(self._demoted is not None),
             )  # fmt: skip

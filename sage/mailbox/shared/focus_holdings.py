@@ -13,7 +13,9 @@ from typing import Any
 
 from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control
+from sage.mailbox.shared.focus_ending import unview
 from sage.mailbox.shared.focus_layout import index_of
+from sage.mailbox.shared.focus_rules import abandon
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
 
@@ -82,7 +84,7 @@ class Holdings:
             for place in tuple(self._kept):
                 if not self._pool.is_viewed(index_of(place)):
                     self._kept.discard(place)
-                    self._control.run(self._control.rules.unview, place, self._control.bit)
+                    self._control.run(unview, place, self._control.bit)
             for place, held in tuple(self._open.items()):
                 if held() is None and self._open.pop(place, None) is held:
                     self._abandon(place, held)
@@ -95,6 +97,6 @@ class Holdings:
         if viewed:
             self._kept.add(place)
         if held.received_ns is None:
-            control.run(control.rules.abandon, place, held.generation, control.me, viewed)
+            control.run(abandon, place, held.generation, control.me, viewed)
         else:
             control.release(place, held.generation, viewed, held.received_ns, held.received_ns, is_orphan=1)

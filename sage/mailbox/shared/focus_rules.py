@@ -235,7 +235,9 @@ def pass_over(words: Any, now_ns: int, wanted: int) -> None:
                 drop(words, at, SUPERSEDED)
 
 
-def release(words: Any, at: int, generation: int, bit: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int) -> int:
+def release(
+    words: Any, reals: Any, at: int, generation: int, bit: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int
+) -> int:
     """A lease ends. viewed: its holder's bit if it keeps a view, else 0."""
     if words[at + STATE] >> 16 != generation or words[at + BORROWED] & bit == 0:
         return STALE
