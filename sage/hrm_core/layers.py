@@ -126,11 +126,13 @@ class MixerBlock(nn.Module):
         self.mlp = SwiGLU(config, size)
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
-        x_BDS = x_BSD.transpose(1, 2)
+        # Laid out anew each time: on a view of three axes a product without a graph copies the whole weight first.
+        x_BDS = x_BSD.transpose(1, 2).contiguous()
+        mixed_BDS = x_BDS + self.mlp_t(x_BDS)
         if self.norms_features:
-            x_BSD = rms_norm(x_BSD + self.mlp_t(x_BDS).transpose(1, 2), self.eps)
+            x_BSD = rms_norm(mixed_BDS.transpose(1, 2).contiguous(), self.eps)
         else:
-            x_BSD = rms_norm(x_BDS + self.mlp_t(x_BDS), self.eps).transpose(1, 2)
+            x_BSD = rms_norm(mixed_BDS, self.eps).transpose(1, 2).contiguous()
         return rms_norm(x_BSD + self.mlp(x_BSD), self.eps)
 
 
