@@ -1,0 +1,64 @@
+"""From a recipe to a task and a model that fits it.
+
+Invariant: the model's front is the task's: its symbols, its cells, its puzzles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sage.app.errors import UserError
+from sage.app.training.data import load_data
+from sage.app.training.recipe import Recipe, TaskPart
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.presets import preset_settings
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Task, TaskSpec
+from sage.hrm_core.training.mixture import MixtureTask, Part
+
+
+def build_task(recipe: Recipe, data: Path | None = None, evaluation: Path | None = None) -> Task:
+    """The recipe's task, or a mixture of them. data, evaluation: files in place of fresh puzzles."""
+    if recipe.needs_data and data is None:
+        raise UserError(f"{recipe.name}: this recipe trains on files: give --data DIR, {recipe.needs_data}")
+    if recipe.is_mixture:
+        if data is not None:
+            raise UserError(f"{recipe.name}: --data is for one task, this is a mixture of {len(recipe.tasks)}: leave it out")
+        parts = [Part(task=_make(part), weight=part.weight) for part in recipe.tasks]
+        return MixtureTask(parts, vocabulary=_vocabulary(recipe), name=recipe.name)
+    part = recipe.tasks[0]
+    return _make(part) if data is None else load_data(part.name, data, part.options, evaluation)
+
+
+def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
+    """The preset with the recipe's changes; seeded by the recipe's seed."""
+    import torch
+
+    try:
+        own = preset_settings(recipe.preset)["front"]
+        assert isinstance(own, TokenFront)
+        changes: dict[str, Any] = {"vocab_size": spec.vocab_size, "seq_len": spec.seq_len, **recipe.front}
+        front = dataclasses.replace(own, **changes)
+        if front.puzzle_emb_ndim and "num_puzzle_ids" not in recipe.front:
+            front = dataclasses.replace(front, num_puzzle_ids=max(1, spec.num_puzzle_ids))
+        settings = dict(recipe.model)
+        if spec.is_causal:
+            settings.setdefault("is_causal", True)
+        config = ModelConfig.preset(recipe.preset, front=front, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{recipe.name}: the model of preset {recipe.preset}: {error}") from error
+    return HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+
+
+def _make(part: TaskPart) -> Task:
+    try:
+        return make_task(part.name, **part.options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _vocabulary(recipe: Recipe) -> Any:
+    return recipe.vocabulary

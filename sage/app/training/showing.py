@@ -1,0 +1,110 @@
+"""Training and evaluation in words and tables.
+
+Invariant: an accuracy is never printed without its interval, a baseline and the input sensitivity.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sage.app.figures import count, number, percent
+from sage.app.training.recipe import Recipe, recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sage.app.training.evaluating import Evaluated
+    from sage.app.training.run import Trained
+    from sage.hrm_core.evaluation.report import EvalReport
+
+
+def list_recipes() -> str:
+    """What can be trained."""
+    from sage.app.yaml_file import read_yaml
+    from sage.hrm_core.tasks.catalogue import targets, task_kind
+
+    about = {name: str(read_yaml(path).data.get("about", "")) for name, path in recipes().items()}
+    kinds = {name: task_kind(name).about for name in targets()}
+    width = max(map(len, (*about, *kinds, "")))
+    lines = ["Usage: sage train TASK [options]; see sage train --help", "", "Recipes:"]
+    lines += [f"  {name:<{width}}  {told}" for name, told in about.items()]
+    lines += ["", "Tasks:", *(f"  {name:<{width}}  {told}" for name, told in kinds.items())]
+    return "\n".join(lines)
+
+
+def show_dry_run(recipe: Recipe, found: dict[str, Any], *, is_json: bool) -> str:
+    if is_json:
+        return json.dumps({"recipe": recipe.name, **found})
+    lines = [
+        f"{recipe.name}: {recipe.about}" if recipe.about else recipe.name,
+        f"task        {found['task']}: {found['cells']} cells, {found['symbols']} symbols",
+        f"labels      {percent(found['valid_labels'], 1)} of the training rows looked at are valid by the task's rules",
+        f"held out    {'other rows than the training ones' if found['held_out_differ'] else 'none, or the training rows'}",
+        f"model       {recipe.preset}, {count(found['parameters'])} parameters",
+        f"length      {count(found['steps'])} steps of {recipe.train.batch_size} rows",
+        f"one step    {number(found['step_cpu_secs'], 2)} CPU s, all about {number(found['total_cpu_secs'] / 60, 1)} CPU min",
+    ]
+    return "\n".join(lines)
+
+
+def show_trained(trained: Trained, *, is_json: bool) -> str:
+    result = trained.result
+    if is_json:
+        plain = {
+            "run": str(trained.folder),
+            "steps": result.step,
+            "reason": result.reason,
+            "train_cpu_seconds": result.cpu_secs,
+            "bad_steps": result.num_bad_steps,
+            "eval": None if result.report is None else result.report.to_plain(),
+        }
+        return json.dumps(plain)
+    lines = [] if result.report is None else [show_report(result.report), ""]
+    bad = f", {result.num_bad_steps} steps not finite" if result.num_bad_steps else ""
+    lines.append(f"{result.reason}: {count(result.step)} steps, {number(result.cpu_secs, 1)} CPU s of training{bad}")
+    if result.is_interrupted:
+        lines.append(f"go on:  sage train ... --out {trained.folder} --resume")
+    else:
+        lines.append(f"model:  {trained.folder / 'model'}")
+    return "\n".join(lines)
+
+
+def show_report(report: EvalReport) -> str:
+    lines = [
+        f"{report.task}: {count(report.num)} held-out puzzles",
+        "segments   exact   (95% interval)      valid   cells   unknown cells",
+    ]
+    for depth in report.depths:
+        interval = f"({percent(depth.low, 1)} to {percent(depth.high, 1)})"
+        figures = (percent(each, 1).rjust(7) for each in (depth.valid, depth.cell, depth.unknown_cell))
+        lines.append(f"{depth.segments:>8} {percent(depth.exact, 1):>7}   {interval:<17} " + " ".join(figures))
+    halting = report.halting
+    lines.append(
+        f" halting {percent(halting.exact, 1):>7}   after {number(halting.mean_segments, 2)} segments on average; "
+        f"the Q head is right {percent(halting.q_accuracy, 1)}, ECE {number(report.calibration.ece, 3)}"
+    )
+    lines += [
+        f"baseline: {baseline.name}: exact {percent(baseline.exact, 1)}, cells {percent(baseline.cell, 1)}, "
+        f"unknown cells {percent(baseline.unknown_cell, 1)}"
+        for baseline in report.baselines
+    ]
+    lines.append(f"input sensitivity {number(report.input_sensitivity)} (0: a constant answer, 1: as much as the labels)")
+    return "\n".join(lines)
+
+
+def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bool) -> str:
+    """Each model, then the spread where there are several."""
+    from sage.hrm_core.evaluation.report import spread
+
+    over = spread([each.report.exact for each in found])
+    if is_json:
+        plain = [{"model": each.name, **each.report.to_plain(), "failures_shown": each.failures(num_failures)} for each in found]
+        return json.dumps({"models": plain, "exact_mean": over.mean, "exact_std": None if over.num < 2 else over.std})
+    lines = []
+    for each in found:
+        lines += [f"== {each.name}", show_report(each.report), *each.failures(num_failures), ""]
+    if over.num > 1:
+        extremes = f"({percent(over.low, 1)} to {percent(over.high, 1)})"
+        lines.append(f"{over.num} models: exact {percent(over.mean, 1)} ± {percent(over.std, 1)} {extremes}")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,121 @@
+"""Several tasks as one: rows of each, padded to the longest, behind a cell that names the task.
+
+Invariant: the first cell tells the task, so that a row can be judged by its own rules; it is never scored.
+Cells: 0 pad, 1..K the task's mark (in the first cell alone), then symbols: the tasks' own ("joined": the same number
+means the same symbol) or each task's in a range of its own ("offset").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import IGNORED, Examples, Task, TaskSpec
+
+Vocabulary = Literal["joined", "offset"]
+PAD = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A task of a mixture. weight: its share of training rows, relative to the others."""
+
+    task: Task
+    weight: float = 1.0
+
+
+class MixtureTask:
+    """Trains on rows of every part by weight; evaluates on as many of each."""
+
+    def __init__(self, parts: Sequence[Part], *, vocabulary: Vocabulary = "joined", name: str = "mixture") -> None:
+        if len(parts) < 2:
+            raise ValueError(f"a mixture of {len(parts)}: give two tasks or more")
+        if vocabulary not in get_args(Vocabulary):
+            raise ValueError(f"vocabulary is {vocabulary!r}: give one of {', '.join(get_args(Vocabulary))}")
+        if not all(part.weight > 0 for part in parts):
+            raise ValueError("weight is 0 or less in a part: give numbers above 0")
+        self.parts = tuple(parts)
+        self._specs = [part.task.spec for part in parts]
+        weights = np.array([part.weight for part in parts], dtype=np.float64)
+        self._shares = weights / weights.sum()
+        sizes = [spec.vocab_size for spec in self._specs]
+        first = 1 + len(parts)
+        self._first_symbols = [first + (sum(sizes[:index]) if vocabulary == "offset" else 0) for index in range(len(parts))]
+        num_symbols = sum(sizes) if vocabulary == "offset" else max(sizes)
+        self.spec = TaskSpec(name=name, vocab_size=first + num_symbols, seq_len=1 + max(spec.seq_len for spec in self._specs))
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        index = rng.choice(len(self.parts), size=num, p=self._shares)
+        return self._gathered(index, [part.task.sample(int((index == each).sum()), rng) for each, part in enumerate(self.parts)])
+
+    def held_out(self, num: int) -> Examples:
+        """An equal number of each, one after the other, so that the first rows hold every task."""
+        each = [part.task.held_out(-(-num // len(self.parts))) for part in self.parts]
+        order = sorted((row, index) for index, rows in enumerate(each) for row in range(len(rows)))[:num]
+        index = np.array([task for _, task in order], dtype=np.int64)
+        return self._gathered(index, [rows.take(slice(int((index == task).sum()))) for task, rows in enumerate(each)])
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        is_valid = np.zeros(len(inputs), dtype=bool)
+        for index, part in enumerate(self.parts):
+            rows = np.flatnonzero(self.task_of(inputs) == index)
+            if len(rows):
+                is_valid[rows] = part.task.verify(self._own(inputs[rows], index), self._own(answers[rows], index))
+        return is_valid
+
+    def task_of(self, inputs: np.ndarray) -> np.ndarray:
+        """(N,) the part that each row belongs to."""
+        marks: np.ndarray = inputs[:, 0].astype(np.int64) - 1
+        return marks
+
+    def only(self, index: int) -> OneOfMixture:
+        """One part as the mixture's model sees it: for an accuracy of its own."""
+        return OneOfMixture(self, index)
+
+    def wrapped(self, rows: Examples, index: int) -> Examples:
+        """A part's own rows as the mixture's."""
+        shape = (len(rows), self.spec.seq_len)
+        inputs, labels = np.full(shape, PAD, np.int32), np.full(shape, IGNORED, np.int32)
+        inputs[:, 0] = index + 1
+        last = 1 + self._specs[index].seq_len
+        first = self._first_symbols[index]
+        inputs[:, 1:last] = rows.inputs + first
+        labels[:, 1:last] = np.where(rows.labels == IGNORED, IGNORED, rows.labels + first)
+        return Examples(inputs=inputs, labels=labels, puzzle_ids=np.full(len(rows), -1, np.int32))
+
+    def _gathered(self, index: np.ndarray, rows: Sequence[Examples]) -> Examples:
+        """Row i is the next one of task index[i]."""
+        whole = [self.wrapped(each, task) for task, each in enumerate(rows)]
+        order = np.argsort(np.argsort(index, kind="stable"), kind="stable")  # position of row i among the concatenated
+        return Examples(
+            inputs=np.concatenate([each.inputs for each in whole])[order],
+            labels=np.concatenate([each.labels for each in whole])[order],
+            puzzle_ids=np.concatenate([each.puzzle_ids for each in whole])[order],
+        )
+
+    def _own(self, cells: np.ndarray, index: int) -> np.ndarray:
+        """(N, L) in the part's own symbols; one of another part becomes 0, which no rule accepts as an answer."""
+        spec = self._specs[index]
+        own = cells[:, 1 : 1 + spec.seq_len].astype(np.int32) - self._first_symbols[index]
+        return np.where((own < 0) | (own >= spec.vocab_size), 0, own).astype(np.int32)
+
+
+class OneOfMixture:
+    """A task that gives one part's rows in the mixture's form."""
+
+    def __init__(self, mixture: MixtureTask, index: int) -> None:
+        self._mixture, self._index = mixture, index
+        spec, own = mixture.spec, mixture.parts[index].task.spec
+        self.spec = TaskSpec(name=own.name, vocab_size=spec.vocab_size, seq_len=spec.seq_len)
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        return self._mixture.wrapped(self._mixture.parts[self._index].task.sample(num, rng), self._index)
+
+    def held_out(self, num: int) -> Examples:
+        return self._mixture.wrapped(self._mixture.parts[self._index].task.held_out(num), self._index)
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return self._mixture.verify(inputs, answers)
