@@ -13,7 +13,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import sage
-from sage.app.commands import bench, config, doctor, mailbox, report, run, sensors, serve, sleep, solve, store
+from sage.app.commands import (
+    bench,
+    config,
+    doctor,
+    export,
+    hub,
+    mailbox,
+    model,
+    report,
+    run,
+    sensors,
+    serve,
+    sleep,
+    solve,
+    store,
+    train,
+)
+from sage.app.commands import eval as evaluation
 from sage.app.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,8 +52,13 @@ app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
+app.command("train")(train.train)
+app.command("eval")(evaluation.evaluate)
 app.command("solve")(solve.solve)
 app.command("serve")(serve.serve)
+app.command("export")(export.export)
+app.add_typer(model.app, name="model")
+app.add_typer(hub.app, name="hub")
 
 _INTERRUPTED = 130
 #: The base of every fault in what was typed. Typer has moved it between modules; its public subclass has not moved.
