@@ -68,6 +68,10 @@ def locate(source: str | Path) -> Path:
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
     """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one line."""
     path = locate(source)
+    if (path / "model" / "config.json").is_file():  # the folder of a training run
+        path, name = path / "model", path.name
+    else:
+        name = path.name if path.is_dir() else path.stem
     if path.suffix == ".onnx":
         from sage.hrm_core.export.onnx_model import OnnxModel
 
@@ -80,7 +84,7 @@ def load_published(source: str | Path, *, device: str = "cpu") -> Published:
     task = None if card is None else make_task(card.task, **card.options)
     if task is not None:
         check_fit(model, task)
-    return Published(name=path.name if path.is_dir() else path.stem, model=model, task=task, card=card)
+    return Published(name=name, model=model, task=task, card=card)
 
 
 def num_parameters(model: SegmentModel) -> int | None:
