@@ -137,11 +137,11 @@ class HRM(nn.Module):
         return model
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, device: str = "cpu", seq_len: int | None = None) -> HRM:
-        """From a folder, a file or a hub repository, ours or published (pretrained.py). CheckpointError in one line."""
+    def from_pretrained(cls, source: str | Path, **options: Any) -> HRM:
+        """From a folder, a file or a hub repository, ours or published; options and errors as in pretrained.load_pretrained."""
         from sage.hrm_core.pretrained import load_pretrained
 
-        return load_pretrained(source, device=device, seq_len=seq_len)
+        return load_pretrained(source, **options)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """model.safetensors and config.json into the folder, which is made."""

@@ -8,8 +8,10 @@ inner.q_head, inner.puzzle_emb, inner.embed_pos; a compiled or wrapped model's p
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from sage.hrm_core.checkpoint import CheckpointError
 from sage.hrm_core.config import ModelConfig, Positions, TokenFront
 
 CONFIG_NAME = "all_config.yaml"
+PUZZLES = "inner.puzzle_emb.weights"
 _PREFIXES = ("_orig_mod.", "module.", "model.")
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 _LAYER = "inner.L_level.layers.0."
@@ -65,7 +68,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file: give a file that torch.save wrote, or a folder that holds one")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, not read: what nobody asks for (a table of puzzles can be 99% of a file) never comes in.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: holds more than weights, or is no checkpoint: not opened, for it could run code"
@@ -77,6 +81,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(each, Tensor) for each in state.values()):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict: give the model's weights alone")
     return dict(state)
+
+
+def without_puzzles(found: OfficialCheckpoint) -> OfficialCheckpoint:
+    """One row, the mean, in place of the table of puzzles: for puzzles nobody has met, at a hundredth of the memory."""
+    front = found.config.front
+    if not isinstance(front, TokenFront) or PUZZLES not in found.state:
+        return found
+    config = dataclasses.replace(found.config, front=dataclasses.replace(front, num_puzzle_ids=1))
+    mean_row = found.state[PUZZLES].float().mean(0, keepdim=True)  # (1, ndim)
+    return dataclasses.replace(found, config=config, state={**found.state, PUZZLES: mean_row})
 
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,7 +136,7 @@ def _infer_front(
     state: Mapping[str, Tensor], settings: Mapping[str, Any], arch: Mapping[str, Any], seq_len: int | None
 ) -> TokenFront:
     vocab_size, size = state["inner.embed_tokens.embedding_weight"].shape
-    rows = state.get("inner.puzzle_emb.weights")
+    rows = state.get(PUZZLES)
     num_ids, ndim = (0, 0) if rows is None else rows.shape
     is_trm = not any(name.startswith("inner.H_level.") for name in state)
     puzzle_tokens = (int(arch.get("puzzle_emb_len", 16)) if is_trm and ndim else 0) or math.ceil(ndim / size)

@@ -14,16 +14,28 @@ from torch import Tensor
 from sage.hrm_core.checkpoint import CheckpointError, load_model, save_model
 from sage.hrm_core.hrm import HRM
 from sage.hrm_core.hub import fetch, push
-from sage.hrm_core.official import OfficialCheckpoint, read_official
+from sage.hrm_core.official import OfficialCheckpoint, read_official, without_puzzles
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 
 
-def load_pretrained(source: str | Path, *, device: str = "cpu", seq_len: int | None = None, revision: str | None = None) -> HRM:
-    """The model in eval mode, or CheckpointError. seq_len: cells of a puzzle, for a published file that does not tell."""
+def load_pretrained(
+    source: str | Path,
+    *,
+    device: str = "cpu",
+    seq_len: int | None = None,
+    revision: str | None = None,
+    has_puzzles: bool = True,
+) -> HRM:
+    """The model in eval mode, or CheckpointError.
+
+    seq_len: cells of a puzzle, for a published file that does not tell.  has_puzzles: False leaves a published file's table
+    of puzzles behind (99% of some files), but for its mean row.
+    """
     path = _weights_in(fetch(source, revision=revision))
     if path.suffix != ".safetensors":
-        return build_official(path, read_official(path, seq_len=seq_len)).to(device).eval()
+        found = read_official(path, seq_len=seq_len)
+        return build_official(path, found if has_puzzles else without_puzzles(found)).to(device).eval()
     model, _ = load_model(path, device)
     if not isinstance(model, HRM):
         raise CheckpointError(f"{path}: a model of sensors, not of puzzles: load it with sage.hrm_core.checkpoint.load_model")

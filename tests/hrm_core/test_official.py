@@ -12,7 +12,7 @@ import yaml
 from sage.hrm_core.checkpoint import CheckpointError
 from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.official import read_official, strip_prefixes
+from sage.hrm_core.official import read_official, strip_prefixes, without_puzzles
 from sage.hrm_core.pretrained import build_official
 
 State = dict[str, torch.Tensor]
@@ -223,6 +223,20 @@ def test_an_unknown_puzzle_of_a_published_file_reads_the_mean_row(tmp_path: Path
     model = build_official(path, read_official(path)).eval()
     mean = state["_orig_mod.model.inner.puzzle_emb.weights"].mean(0)
     torch.testing.assert_close(model.inner.puzzle_emb(torch.tensor([-1]))[0], mean)
+
+
+def test_the_table_of_puzzles_can_be_left_behind(tmp_path: Path) -> None:
+    state = published(num_ids=40)
+    path = write(tmp_path, state)
+    model = build_official(path, without_puzzles(read_official(path))).eval()
+    assert model.inner.puzzle_emb.weights.shape == (1, 128)
+    mean = state["_orig_mod.model.inner.puzzle_emb.weights"].mean(0)
+    torch.testing.assert_close(model.inner.puzzle_emb(torch.tensor([-1, 0])), mean.expand(2, -1))
+
+
+def test_the_old_form_of_torch_files_loads_too(tmp_path: Path) -> None:
+    torch.save(published(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert read_official(tmp_path / "old.pt").config.front.num_tokens == 82
 
 
 class Evil:

@@ -48,6 +48,12 @@ def test_the_published_forms_are_told_apart(model: HRM, tmp_path: Path) -> None:
     assert same(HRM.from_pretrained(str(tmp_path / "weights" / "any.pt")), model)
 
 
+def test_options_reach_the_published_form(model: HRM, tmp_path: Path) -> None:
+    torch.save(to_official(model), tmp_path / "checkpoint")
+    bare = HRM.from_pretrained(tmp_path, has_puzzles=False)
+    torch.testing.assert_close(bare.inner.puzzle_emb.weights, model.inner.puzzle_emb.weights.mean(0, keepdim=True))
+
+
 def test_a_training_run_is_read_at_its_last_step(model: HRM, tmp_path: Path) -> None:
     torch.save(to_official(HRM(CONFIG)), tmp_path / "step_900")
     torch.save(to_official(model), tmp_path / "step_1000")
