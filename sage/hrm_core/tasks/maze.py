@@ -6,6 +6,7 @@ after a symmetry it is solved again, for the first way does not turn with its ma
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,7 +70,8 @@ class MazeConfig:
     def fewest_moves(self) -> int:
         if self.min_moves is not None:
             return self.min_moves
-        return max(1, round(FEWEST_MOVES[self.difficulty] * (self.size / 30) ** LENGTH_EXPONENT))
+        grown = FEWEST_MOVES[self.difficulty] * math.pow(self.size / 30, LENGTH_EXPONENT)
+        return max(1, round(grown))
 
 
 class MazeRules:

@@ -28,7 +28,7 @@ def with_rim(mazes: np.ndarray, size: int) -> np.ndarray:
     """(N, (size + 2)^2) int64."""
     rimmed = np.full((len(mazes), size + 2, size + 2), WALL, np.int64)
     rimmed[:, 1:-1, 1:-1] = mazes.reshape(-1, size, size)
-    return rimmed.reshape(len(mazes), -1)
+    return rimmed.reshape(len(mazes), (size + 2) ** 2)
 
 
 def without_rim(rimmed: np.ndarray, size: int) -> np.ndarray:
@@ -59,7 +59,8 @@ def valid_ways(mazes: np.ndarray, answers: np.ndarray, size: int, *, is_shortest
     # A way of k moves has k - 1 cells between its ends: as many marks, and all are on it.
     is_way = keeps & (along >= 0) & (is_marked.sum(axis=1) == along - 1)
     if not is_shortest:
-        return is_way
+        found: np.ndarray = is_way
+        return found
     shortest: np.ndarray = is_way & (along == solve_mazes(mazes, size).lengths)
     return shortest
 
@@ -71,7 +72,7 @@ def turned(mazes: np.ndarray, turns: np.ndarray, size: int) -> np.ndarray:
     for turn in range(NUM_TURNS):
         rows = turns == turn
         moved[rows] = _turn(grids[rows], turn)
-    return moved.reshape(len(mazes), -1)
+    return moved.reshape(len(mazes), size**2)
 
 
 def _turn(grids: np.ndarray, turn: int) -> np.ndarray:
@@ -87,8 +88,9 @@ def random_turns(num: int, rng: np.random.Generator) -> np.ndarray:
 def layout_keys(mazes: np.ndarray, size: int) -> np.ndarray:
     """(N,) uint64, the same for layouts of walls that a turn or a mirror takes into each other."""
     walls = (mazes == WALL).reshape(-1, size, size)
-    each = [row_keys(_turn(walls, turn).reshape(len(mazes), -1)) for turn in range(NUM_TURNS)]
-    return np.stack(each).min(axis=0)
+    each = [row_keys(_turn(walls, turn).reshape(len(mazes), size**2)) for turn in range(NUM_TURNS)]
+    found: np.ndarray = np.stack(each).min(axis=0)
+    return found
 
 
 def read(text: str, size: int) -> np.ndarray:

@@ -79,7 +79,8 @@ class PatternsTask(Generated):
         growth = np.power(rng.integers(2, MAX_RATIO, size=(num, 1), endpoint=True), np.arange(self.config.terms))
         most = np.maximum((self._limit - 1) // growth[:, -1:], 1)
         terms = (1 + rng.integers(0, 1 << 30, size=(num, 1)) % most) * growth
-        return np.where(rng.random((num, 1)) < 0.5, terms[:, ::-1], terms)
+        found: np.ndarray = np.where(rng.random((num, 1)) < 0.5, terms[:, ::-1], terms)
+        return found
 
     def _recursive(self, num: int, rng: np.random.Generator) -> np.ndarray:
         terms = np.zeros((num, self.config.terms), np.int64)

@@ -87,7 +87,8 @@ class SatTask(Generated):
         return self._solved(clauses)
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        return self._share_satisfied(inputs, answers) == 1.0
+        found: np.ndarray = self._share_satisfied(inputs, answers) == 1.0
+        return found
 
     def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
         return {"clauses_satisfied": self._share_satisfied(examples.inputs, answers)}

@@ -25,7 +25,8 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 def row_keys(rows: np.ndarray) -> np.ndarray:
     """(N,) uint64 of rows (N, L) of small integers: equal rows, equal keys."""
     weights = np.random.default_rng(HELD_OUT_SEED).integers(0, 2**63, size=rows.shape[1], dtype=np.uint64) | np.uint64(1)
-    return (mixed(rows.astype(np.uint64)) * weights).sum(axis=1, dtype=np.uint64)
+    found: np.ndarray = (mixed(rows.astype(np.uint64)) * weights).sum(axis=1, dtype=np.uint64)
+    return found
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:
@@ -38,7 +39,8 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
 
 def are_held_out(keys: np.ndarray, every: int = HELD_OUT_EVERY) -> np.ndarray:
     """(N,) bool."""
-    return mixed(keys) % np.uint64(every) == 0
+    found: np.ndarray = mixed(keys) % np.uint64(every) == 0
+    return found
 
 
 def joined(parts: list[Examples]) -> Examples:

@@ -153,7 +153,8 @@ def _all_places(box: Box) -> np.ndarray:
     places = (rows[:, None, :, None] * num_digits + cols[None, :, None, :]).reshape(-1, num_digits, num_digits)
     if box.rows == box.cols:
         places = np.concatenate([places, places.transpose(0, 2, 1)])
-    return places.reshape(len(places), box.num_cells)
+    found: np.ndarray = places.reshape(len(places), box.num_cells)
+    return found
 
 
 def _all_lines(per_band: int, num_digits: int) -> list[list[int]]:

@@ -67,7 +67,8 @@ def are_solutions(puzzles: np.ndarray, answers: np.ndarray, box: Box) -> np.ndar
     keeps = ((puzzles == 0) | (puzzles == answers)).all(axis=1)
     is_right = is_full & keeps
     is_right[is_right] = are_consistent(answers[is_right], box)
-    return is_right
+    found: np.ndarray = is_right
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,8 @@ def random_places(num: int, box: Box, rng: np.random.Generator) -> np.ndarray:
     if box.rows == box.cols:
         is_turned = rng.random(num) < 0.5
         places[is_turned] = places[is_turned].transpose(0, 2, 1)
-    return places.reshape(num, box.num_cells)
+    found: np.ndarray = places.reshape(num, box.num_cells)
+    return found
 
 
 def _random_lines(num: int, per_band: int, num_digits: int, rng: np.random.Generator) -> np.ndarray:
