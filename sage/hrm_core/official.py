@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ CONFIG_NAME = "all_config.yaml"
 PUZZLES = "inner.puzzle_emb.weights"
 _PREFIXES = ("_orig_mod.", "module.", "model.")
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
+#: What torch's reader has been seen to raise on files with flipped or missing bytes.
+_DAMAGE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
+    MemoryError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 _LAYER = "inner.L_level.layers.0."
 _NEEDED = ("inner.H_init", "inner.L_init", "inner.embed_tokens.embedding_weight", "inner.lm_head.weight", "inner.q_head.weight",
            f"{_LAYER}mlp.down_proj.weight")  # fmt: skip
@@ -74,11 +80,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: holds more than weights, or is no checkpoint: not opened, for it could run code"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: cut off or not a torch file: {' '.join(str(error).split())[:120]}") from error
     wrapped = [key for key in _WRAPPERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)]
     state = content[wrapped[0]] if wrapped else content
-    if not isinstance(state, Mapping) or not state or not all(isinstance(each, Tensor) for each in state.values()):
+    is_state = isinstance(state, Mapping) and all(isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items())
+    if not is_state or not state:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict: give the model's weights alone")
     return dict(state)
 
