@@ -17,12 +17,12 @@ from sage.mailbox.allotment import POLICIES, Policy
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.intake import as_array
-from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.engine import EngineName
 from sage.mailbox.shared.focus_control import Control
-from sage.mailbox.shared.focus_exchange import REAP_SECS, Recorder, SharedExchange
-from sage.mailbox.shared.focus_options import Receivers, focus_layout_for
+from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
+from sage.mailbox.shared.focus_options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
+from sage.mailbox.shared.focus_rules import NOTHING
 from sage.mailbox.shared.focus_statistics import explain, statistics_of
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.participants import Participants
@@ -31,6 +31,10 @@ from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
 
 _MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
+
+
+def _prepare(segment: Segment) -> None:
+    Participants(segment)  # makes the lock; everything else is zero
 
 
 class SharedFocus:
@@ -43,15 +47,12 @@ class SharedFocus:
         self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None
     ) -> None:
         """For `create` and `attach`."""
-        if demoted is not None and demoted.record_bytes != RECORD_BYTES:
-            has = demoted.record_bytes
-            raise ValueError(f"{segment.name}: demoted has records of {has} bytes: summaries need {RECORD_BYTES}")
         self._segment, self._control = segment, Control(segment, engine)
         self._file = os.fstat(segment.fd)
         options = segment.options(layout.OPTION_NAMES)
         self.name, self.engine = segment.name, self._control.engine
         self.slots, self.slot_bytes = options["slots"], options["slot_bytes"]
-        self.policy: Policy = POLICIES[options["policy"]]
+        self.policy = POLICIES[options["policy"]]
         self.quota = options["quota"] if options["quota"] <= self.slots else None
         self.ttl_ns, self.debug = options["ttl_ns"] or None, bool(options["debug"])
         self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
@@ -85,12 +86,18 @@ class SharedFocus:
             name, slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes, policy=policy, quota=quota, ttl_ns=ttl_ns,
             debug=debug, receivers=receivers,
         )  # fmt: skip
-        segment = Segment.create(name, plan, prepare=lambda made: Participants(made) and None)
-        return cls(segment, clock=clock, demoted=demoted, engine=engine)
+        raise_unless_summaries(name, demoted)
+        segment = Segment.create(name, plan, prepare=_prepare)
+        try:
+            return cls(segment, clock=clock, demoted=demoted, engine=engine)
+        except BaseException:
+            segment.unlink()
+            raise
 
     @classmethod
     def attach(cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None) -> SharedFocus:
         """Take part in one that exists. MailboxError when there is none, or it is another user's or of another version."""
+        raise_unless_summaries(name, demoted)
         return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
 
     def try_loan(self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0) -> Loan | None:
@@ -115,21 +122,22 @@ class SharedFocus:
     ) -> Loan:
         """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names the holders."""
         spec, producer, trust = self._spec(shape, dtype), self._checked(producer), float(trust)
-        found = self._exchange.lend(spec, producer, trust)
-        if isinstance(found, Loan):
-            return found
+        if self.policy in ("error", "drop_newest"):
+            timeout_secs = 0.0
+        loan: Loan | None = None
+        answer = NOTHING
 
         def has_loan() -> bool:
-            nonlocal found
+            nonlocal loan, answer
             found = self._exchange.lend(spec, producer, trust)
-            return isinstance(found, Loan)
+            loan, answer = (found, NOTHING) if isinstance(found, Loan) else (None, found)
+            return loan is not None
 
-        if self.policy not in ("error", "drop_newest"):
-            self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
-        if isinstance(found, Loan):
-            return found
-        self._exchange.count_refusal(producer, found)
-        raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
+        self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
+        if loan is None:
+            self._exchange.count_refusal(producer, answer)
+            raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
+        return loan
 
     def send(
         self,
@@ -191,21 +199,20 @@ class SharedFocus:
 
         spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a busy core.
         """
-        lease = self._exchange.take(newest=newest)
-        if lease is not None:
-            return lease
+        lease: Lease | None = None
+        next_reap_secs = time.monotonic() + REAP_SECS
 
         def has_lease() -> bool:
-            nonlocal lease
+            nonlocal lease, next_reap_secs
             lease = self._exchange.take(newest=newest)
-            if lease is None:
+            if lease is None and time.monotonic() >= next_reap_secs:
                 self._exchange.reap_if_dead()
+                next_reap_secs = time.monotonic() + REAP_SECS
             return lease is not None
 
-        if spin_secs > 0.0 and self._spin(min(spin_secs, timeout_secs)) and has_lease():
-            assert lease is not None
-            return lease
-        self._control.arrivals.wait_for(has_lease, timeout_secs, poll_secs=REAP_SECS)
+        if not has_lease() and timeout_secs > 0.0:
+            spun_secs = self._spin(min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
+            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs, poll_secs=2 * REAP_SECS)
         if lease is None:
             raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
         return lease
@@ -256,14 +263,13 @@ class SharedFocus:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _spin(self, spin_secs: float) -> bool:
-        """Whether something was published meanwhile: one load a look, which disturbs nobody."""
+    def _spin(self, spin_secs: float) -> float:
+        """Until something is published, one load a look, which disturbs nobody. How long it took."""
         words, num_published = self._segment.words, self._segment.words[layout.ORDER]
-        end_secs = time.perf_counter() + spin_secs
-        while words[layout.ORDER] == num_published:
-            if time.perf_counter() >= end_secs:
-                return False
-        return True
+        start_secs = now_secs = time.perf_counter()
+        while words[layout.ORDER] == num_published and now_secs - start_secs < spin_secs and not self._exchange.is_closed:
+            now_secs = time.perf_counter()
+        return now_secs - start_secs
 
     def _checked(self, producer: int) -> int:
         if not 0 <= producer <= _MAX_PRODUCER:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
+from sage.mailbox.intake import has_numpy_values
 from sage.mailbox.record import DEMOTED, RECORD, summarize
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.feeder import Feeder
@@ -21,24 +22,17 @@ from sage.mailbox.shared.focus_control import Control, bit_of
 from sage.mailbox.shared.focus_ending import close_all, reclaim, stop_listening
 from sage.mailbox.shared.focus_holdings import Holdings, num_forks
 from sage.mailbox.shared.focus_layout import index_of
+from sage.mailbox.shared.focus_options import Recorder
 from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, refuse
 from sage.mailbox.shared.focus_statistics import describe
+from sage.mailbox.shared.focus_watch import DeathWatch
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
-from sage.mailbox.slot import FocusMeta, has_numpy_values
+from sage.mailbox.slot import FocusMeta
 from sage.mailbox.tensor_spec import TensorSpec
 
 #: Who waits, or was refused, asks this often whether somebody has died.
 REAP_SECS = 0.005
-
-
-class Recorder(Protocol):
-    """A peripheral mailbox of 256-byte records, in this process or between processes."""
-
-    @property
-    def record_bytes(self) -> int: ...
-
-    def push(self, record: np.ndarray) -> Any: ...
 
 
 class SharedExchange:
@@ -52,7 +46,7 @@ class SharedExchange:
         self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
         self._rules = control.rules
         self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
-        self._looked_secs = 0.0
+        self._looked_secs, self._watch = 0.0, DeathWatch(control.participants)
         control.join()
 
     def is_own(self, handle: Loan | Lease) -> bool:
@@ -64,6 +58,7 @@ class SharedExchange:
         if self.num_forks != num_forks() and not self.is_closed:
             self.num_forks = num_forks()
             self.holdings.forget()
+            self._watch.close()
             self.control.join()
         if self.is_closed:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
@@ -215,7 +210,7 @@ class SharedExchange:
         if time.monotonic() - self._looked_secs < REAP_SECS:
             return False
         self._looked_secs = time.monotonic()
-        return self.control.participants.has_dead() and self.control.reap() > 0
+        return self._watch.has_dead() and self.control.reap() > 0
 
     def raise_unless_shares(self, trust: float, quality: float) -> None:
         if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
@@ -263,6 +258,7 @@ class SharedExchange:
             self.holdings.sweep()
             if self.holdings.is_empty:
                 self._has_left = True
+                self._watch.close()
                 self.control.leave()
                 self.pool.close()
 

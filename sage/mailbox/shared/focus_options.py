@@ -5,13 +5,30 @@ Invariant: a wrong choice is refused before any memory is taken, naming the opti
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
 
 from sage.mailbox.allotment import POLICIES, Policy
+from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.segment import Layout
 
 Receivers = Literal["one", "each"]
+
+
+class Recorder(Protocol):
+    """A peripheral mailbox of 256-byte records, in this process or between processes."""
+
+    @property
+    def record_bytes(self) -> int: ...
+
+    def push(self, record: np.ndarray) -> Any: ...
+
+
+def raise_unless_summaries(name: str, demoted: Recorder | None) -> None:
+    if demoted is not None and demoted.record_bytes != RECORD_BYTES:
+        raise ValueError(f"{name}: demoted has records of {demoted.record_bytes} bytes: summaries need {RECORD_BYTES}")
 
 
 def focus_layout_for(

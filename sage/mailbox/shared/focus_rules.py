@@ -139,7 +139,7 @@ def demote(words: Any, at: int, me: int, bit: int) -> int:
     return DEMOTE - at
 
 
-def refuse(words: Any, producer: int, answer: int) -> None:
+def refuse(words: Any, producer: int, answer: int) -> int:
     """Count the loan that `lend` refused, or the stale publish."""
     reason = NEWEST
     if answer == OVER_QUOTA:
@@ -149,6 +149,7 @@ def refuse(words: Any, producer: int, answer: int) -> None:
     elif answer == STALE:
         reason = STALE_PUBLISH
     words[account_of(words, producer) + DROPS + reason] += 1
+    return answer
 
 
 def publish(

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from sage.mailbox.intake import numpy_dtype
 from sage.mailbox.shared.focus_layout import CONTROL_BYTES, STRIDE_BYTES
 from sage.mailbox.shared.segment import Segment
-from sage.mailbox.slot import numpy_dtype
 from sage.mailbox.tensor_spec import TensorSpec
 
 

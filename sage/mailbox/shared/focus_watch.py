@@ -1,0 +1,53 @@
+"""Has a participant died? Asked while waiting, hence cheaply: by descriptors of the processes (pidfd), one poll for all.
+
+Invariant: what it says dead is dead; `Participants.reap` makes sure of it, and takes back.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from sage.mailbox.shared.identity import is_alive, my_identity, pid_of
+from sage.mailbox.shared.participants import Participants
+
+
+class DeathWatch:
+    """Descriptors are opened when participants come and closed when they have gone."""
+
+    def __init__(self, participants: Participants) -> None:
+        self._participants = participants
+        self._watched: dict[int, int] = {}  # identity: descriptor
+        self._poll = select.poll()
+
+    def has_dead(self) -> bool:
+        """A few microseconds, however many take part."""
+        identities = set(self._participants.identities().values())
+        if identities != self._watched.keys() | {my_identity()} and not self._follow(identities - {my_identity()}):
+            return self._participants.has_dead()
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Also in a forked child, which has them by inheritance."""
+        for identity in tuple(self._watched):
+            self._forget(identity)
+
+    def _follow(self, identities: set[int]) -> bool:
+        """False when somebody cannot be watched: he has gone already, or this kernel has no such descriptors."""
+        for identity in self._watched.keys() - identities:
+            self._forget(identity)
+        for identity in identities - self._watched.keys():
+            try:
+                descriptor = os.pidfd_open(pid_of(identity))
+            except OSError:
+                return False
+            self._watched[identity] = descriptor
+            self._poll.register(descriptor, select.POLLIN)
+            if not is_alive(identity):  # its number may be somebody else's by now
+                return False
+        return True
+
+    def _forget(self, identity: int) -> None:
+        descriptor = self._watched.pop(identity)
+        self._poll.unregister(descriptor)
+        os.close(descriptor)

@@ -1,0 +1,116 @@
+"""Processes for the tests of shared focus pools: forked, each with a handle of its own, told what to do line by line.
+
+Invariant: a peer ends with its test, and so does every name in /dev/shm.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sage.mailbox import RealClock
+from sage.mailbox.shared import SharedFocus
+from sage.mailbox.shared.segment import FOLDER, PREFIX
+
+_numbers = itertools.count()
+
+
+def _serve(pipe: Any, name: str, options: dict[str, Any]) -> None:
+    names = {"box": SharedFocus.attach(name, clock=RealClock(), **options), "np": np, "os": os, "time": time}
+    while True:
+        line = pipe.recv()
+        try:
+            try:
+                answer = eval(line, names)
+            except SyntaxError:
+                answer = exec(line, names)
+        except BaseException as error:
+            answer = error
+        pipe.send(answer)
+
+
+class Peer:
+    """`tell` it a line of Python, in which `box` is its mailbox; `ask` for a value; `start` and `result` are `ask` in two."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        self._pipe, theirs = multiprocessing.Pipe()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._pipe.close()
+                _serve(theirs, name, options)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self.is_alive = True
+
+    def start(self, line: str) -> Peer:
+        self._pipe.send(line)
+        return self
+
+    def result(self) -> Any:
+        assert self._pipe.poll(30.0), "no answer for 30 s"
+        answer = self._pipe.recv()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def ask(self, line: str) -> Any:
+        return self.start(line).result()
+
+    tell = ask
+
+    def kill(self) -> int:
+        """Its exit status, negative for the signal that ended it."""
+        if self.is_alive:
+            os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
+
+    def wait(self) -> int:
+        if self.is_alive:
+            self.is_alive = False
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self._pipe.close()
+        return self.status
+
+
+@pytest.fixture(params=["plain", "shared"])
+def make_box(request: pytest.FixtureRequest) -> Iterator[Callable[..., SharedFocus]]:
+    """A new shared pool of slots of 4 KiB, that waits when it is full."""
+    boxes: list[SharedFocus] = []
+    engine = "plain" if request.param == "plain" else None
+
+    def make(**options: Any) -> SharedFocus:
+        name = f"test.{os.getpid()}.f{next(_numbers)}"
+        wanted = {"clock": RealClock(), "slot_bytes": 4096, "policy": "block", "engine": engine, **options}
+        boxes.append(SharedFocus.create(name, **wanted))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.close()
+        box.unlink()
+        assert not (FOLDER / f"{PREFIX}{box.name}").exists()
+
+
+@pytest.fixture
+def make_peer() -> Iterator[Callable[..., Peer]]:
+    peers: list[Peer] = []
+
+    def make(box: SharedFocus, **options: Any) -> Peer:
+        peers.append(Peer(box.name, {"engine": box.engine, **options}))
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        peer.kill()
