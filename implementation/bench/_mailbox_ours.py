@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from _mailbox_ends import MAX_BATCH, WAIT_SECS, RecordEnds, Role, TensorEnds
 
-from sage.mailbox import RealClock
+from sage.mailbox import MailboxClosed, RealClock
 
 CAPACITY, NUM_SLOTS = 1024, 4
 IDLE_WAIT_SECS = 0.25
@@ -137,8 +137,9 @@ def _wait_in_vain(subscription: Any, stack: ExitStack) -> None:
     is_over = threading.Event()
 
     def wait() -> None:
-        while not is_over.is_set():
-            subscription.pop_many(1, timeout_secs=IDLE_WAIT_SECS)
+        with suppress(MailboxClosed):  # the other station has ended first
+            while not is_over.is_set():
+                subscription.pop_many(1, timeout_secs=IDLE_WAIT_SECS)
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()

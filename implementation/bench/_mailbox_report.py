@@ -18,14 +18,6 @@ SPIN, BLOCK, IDLE = "sage spin", "sage block", "sage block, 8 idle topics"
 ICEORYX_SPIN, ICEORYX_EVENT, PIPE, QUEUE, TORCH = "iceoryx2 spin", "iceoryx2 event", "Pipe", "Queue", "torch.multiprocessing"
 OURS = (SPIN, BLOCK, IDLE)
 
-#: What only a GPU can show: names and bars; their values come from `mailbox_cuda.measure()` under the same names.
-CUDA_BARS: tuple[tuple[str, float, str], ...] = (
-    ("CUDA: bulk pop of 4,096 records, us", 15.0, "lower"),
-    ("CUDA: records/s, millions", 100.0, "higher"),
-    ("CUDA: hand-over across streams, host us", 10.0, "lower"),
-    ("CUDA: pop over the fork's pop", 20.0, "higher"),
-)
-
 
 def make_bars(tally: Tally, proof: Mapping[str, Any], faults: Faults, cuda: Mapping[str, float | None]) -> list[harness.Bar]:
     def lower(name: str, value: float | None, bar: float) -> harness.Bar:
@@ -52,7 +44,7 @@ def make_bars(tally: Tally, proof: Mapping[str, Any], faults: Faults, cuda: Mapp
         lower("kill -9: survivors stuck, records torn, twice or lost untold", float(len(faults.problems)), 0.0),
         lower("kill -9: a dead one's slots and cursors free again, p95 ms", _or_missed(faults.reaped_ms), 10.0),
     ]
-    return bars + [harness.Bar(name=name, value=cuda.get(name), bar=bar, better=better) for name, bar, better in CUDA_BARS]
+    return bars + [(lower if better == "lower" else higher)(name, cuda.get(name), bar) for name, bar, better in CUDA_BARS]
 
 
 def best_ratio(tally: Tally, work: str) -> float | None:

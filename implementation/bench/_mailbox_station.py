@@ -17,6 +17,7 @@ from typing import Any
 import _mailbox_workloads as workloads
 from _mailbox_ends import WAIT_SECS, Peer, RecordEnds, Role, TensorEnds
 
+OPEN_SECS = 120.0  # imports, and kernels compiled for the first time
 END_SECS = 8.0  # then a station that will not end is killed
 CONTEXT = multiprocessing.get_context("spawn")
 
@@ -105,7 +106,7 @@ class Pair:
         told = {}
         for role in self._controls:
             self._tell(role, method, arguments)
-            told[role] = self._answers([role])[role]
+            told[role] = self._answers([role], OPEN_SECS)[role]
         return told
 
     def both(self, method: str, near: str, far: str, *arguments: Any) -> dict[Role, Any]:
@@ -117,10 +118,15 @@ class Pair:
         self._tell("near", method, arguments)
         return self._answers(["near"])["near"]
 
-    def close(self) -> None:
+    def tell_end(self) -> None:
+        """Both stations end when they have done what they were told."""
         for control in self._controls.values():
             with suppress(OSError):
                 control.send(None)
+
+    def close(self) -> None:
+        """Wait for their end, or make it."""
+        self.tell_end()
         for process in self._processes:
             process.join(END_SECS)
             if process.is_alive() and process.pid is not None:
@@ -135,14 +141,14 @@ class Pair:
         except OSError as error:
             raise PairFailed(f"{self.name}: its {role} process is gone") from error
 
-    def _answers(self, roles: list[Role]) -> dict[Role, Any]:
+    def _answers(self, roles: list[Role], patience_secs: float = WAIT_SECS) -> dict[Role, Any]:
         """One answer of each; the first failure ends the pair."""
         waited = set(roles)
         told: dict[Role, Any] = {}
         while waited:
-            ready = wait([self._controls[role] for role in waited], timeout=WAIT_SECS)
+            ready = wait([self._controls[role] for role in waited], timeout=patience_secs)
             if not ready:
-                raise PairFailed(f"{self.name}: {' and '.join(sorted(waited))} said nothing for {WAIT_SECS:g} s")
+                raise PairFailed(f"{self.name}: {' and '.join(sorted(waited))} said nothing for {patience_secs:g} s")
             for role in [role for role in roles if role in waited and self._controls[role] in ready]:
                 told[role] = self._hear(role)
                 waited.remove(role)
