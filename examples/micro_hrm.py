@@ -100,7 +100,7 @@ def argmax(x: Vector) -> int:
 
 
 def dot(a: Vector, b: Vector) -> Number:
-    """sum a_i b_i as one node, not two for each term: a tenth of the time. A vector is all Values or all floats."""
+    """sum a_i b_i as one node, not two for each term. A vector is all Values or all floats."""
     x, y = (floats(each) for each in (a, b))
     total, parents, slopes = sum(map(mul, x, y)), [], []
     for vector, own, other in ((a, x, y), (b, y, x)):
