@@ -1,6 +1,6 @@
 """The ring's CUDA C source and how it is compiled: by CuPy where it runs, by NVRTC alone where it is only checked.
 
-Invariant: one source file; a ring in mapped memory differs from one in device memory by a single definition.
+Invariant: one source; a ring in mapped memory differs from one in device memory by a single definition.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SYSTEM_SCOPE = "-DRING_SYSTEM_SCOPE"
 
 @cache
 def source() -> str:
-    """The file `ring.cu`: kernels, and `ring_push_record` for a user's own (put it before the kernel's text)."""
-    return Path(__file__).with_name("ring.cu").read_text()
+    """`orders.cu` and `ring.cu`: kernels, and `ring_push_record` for a user's own (put this before the kernel's text)."""
+    return "".join(Path(__file__).with_name(name).read_text() for name in ("orders.cu", "ring.cu"))
 
 
 def compile_source(text: str, *, arch: str, options: tuple[str, ...] = ()) -> bytes:

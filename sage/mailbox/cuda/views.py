@@ -13,7 +13,7 @@ import numpy as np
 
 from sage.mailbox.backend import Surface
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, Copies, CudaError
-from sage.mailbox.intake import as_array, numpy_dtype
+from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.slot import HostMemory
 from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
 
@@ -39,15 +39,28 @@ def host_view(allocation: Allocation) -> np.ndarray:
 
 
 class DeviceBuffer:
-    """Bytes on a device as the CUDA array interface has them; torch and CuPy hold on to it while a view is alive."""
+    """Bytes on a device, as the CUDA array interface has them; torch and CuPy hold on to it while a view is alive."""
 
-    __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "owner")
+    __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "num_bytes", "owner")
 
     def __init__(self, address: int, num_bytes: int, owner: Any) -> None:
-        self.address, self.owner = address, owner
-        self.__cuda_array_interface__ = {
-            "shape": (num_bytes,), "typestr": "|u1", "data": (address, False), "strides": None, "version": 2,
-        }  # fmt: skip  # version 2: no stream in it, the mailbox's own events order the work
+        self.address, self.num_bytes, self.owner = address, num_bytes, owner
+        self.__cuda_array_interface__ = _interface(address, (num_bytes,), "|u1")
+
+
+class TypedBuffer:
+    """The same bytes with a shape and a type, so that a library makes its view of them in one step."""
+
+    __slots__ = ("__cuda_array_interface__", "owner")
+
+    def __init__(self, buffer: DeviceBuffer, spec: TensorSpec) -> None:
+        self.owner = buffer
+        self.__cuda_array_interface__ = _interface(buffer.address, spec.shape, numpy_dtype(spec.dtype).str)
+
+
+def _interface(address: int, shape: tuple[int, ...], typestr: str) -> dict[str, Any]:
+    # version 2 has no stream in it: the mailbox's own events order the work
+    return {"shape": shape, "typestr": typestr, "data": (address, False), "strides": None, "version": 2}
 
 
 class DeviceMemory:
@@ -55,7 +68,7 @@ class DeviceMemory:
 
     def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
         self._driver, self._allocation, self._device = driver, allocation, device
-        self.address, self.dlpack_device = allocation.address, (2, device)
+        self.address, self.dlpack_device, self._name = allocation.address, (2, device), f"cuda:{device}"
 
     def buffer(self, address: int, num_bytes: int) -> DeviceBuffer:
         return DeviceBuffer(address, num_bytes, self._allocation.owner)
@@ -66,18 +79,18 @@ class DeviceMemory:
             import cupy
         except ImportError as error:
             raise CudaError(_WITHOUT_CUPY) from error
-        with cupy.cuda.Device(self._device):
-            whole = cupy.asarray(buffer)
-            return whole[: spec.num_bytes].view(numpy_dtype(spec.dtype)).reshape(spec.shape)
+        memory = cupy.cuda.UnownedMemory(buffer.address, buffer.num_bytes, buffer, self._device)
+        return cupy.ndarray(spec.shape, numpy_dtype(spec.dtype), cupy.cuda.MemoryPointer(memory, 0))
 
     def tensor(self, buffer: DeviceBuffer, spec: TensorSpec) -> Any:
         import torch
 
-        dtype = getattr(torch, spec.dtype)
         if spec.num_elements == 0:
-            return torch.empty(spec.shape, dtype=dtype, device=f"cuda:{self._device}")
-        whole = torch.as_tensor(buffer, device=f"cuda:{self._device}")  # (num_bytes,) uint8, no copy
-        return whole[: spec.num_bytes].view(dtype).reshape(spec.shape)
+            return torch.empty(spec.shape, dtype=getattr(torch, spec.dtype), device=self._name)
+        if has_numpy_values(spec.dtype):
+            return torch.as_tensor(TypedBuffer(buffer, spec), device=self._name)  # no copy
+        whole = torch.as_tensor(buffer, device=self._name)  # (num_bytes,) uint8, no copy
+        return whole[: spec.num_bytes].view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
         """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and dtype."""
