@@ -44,6 +44,8 @@ class HRM(nn.Module):
 
     def __init__(self, config: ModelConfig | None = None, *, generator: torch.Generator | None = None, **words: Any) -> None:
         super().__init__()
+        if config is not None and not isinstance(config, ModelConfig):
+            raise TypeError(f"config is {config!r}: give a ModelConfig, such as ModelConfig.preset('hrm-27m')")
         if config is not None and words:
             raise ValueError(f"{', '.join(words)}: given beside a config, use dataclasses.replace on the config instead")
         self.config = config_from_words(**words) if config is None else config

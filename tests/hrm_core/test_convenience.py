@@ -51,3 +51,8 @@ def test_a_word_that_is_not_understood_is_named(words: dict[str, int], told: str
 def test_words_beside_a_config_are_refused() -> None:
     with pytest.raises(ValueError, match="beside a config"):
         HRM(ModelConfig.preset("tiny"), num_layers=2)
+
+
+def test_a_name_in_place_of_a_config_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"ModelConfig\.preset"):
+        HRM("hrm-27m")  # type: ignore[arg-type]
