@@ -98,6 +98,8 @@ def take_back(words: Any, gone: int, bit: int) -> int:
             words[at + VIEWED] &= ~bit
             tidy(words, at)
     words[ORPHANS] += num_orphans
+    if words[IS_CLOSED] != 0:
+        close_all(words)  # it may have died in the middle of that
     return num_orphans
 
 

@@ -114,3 +114,44 @@ def make_peer() -> Iterator[Callable[..., Peer]]:
     yield make
     for peer in peers:
         peer.kill()
+
+
+@pytest.fixture
+def in_fork() -> Callable[[Callable[[], Any]], int]:
+    """in_fork(work): the exit status of a forked child that does `work`: what it returns, 99 if it raises, -n for a signal."""
+
+    def run(work: Callable[[], Any]) -> int:
+        child = os.fork()
+        if child == 0:
+            status = 99
+            try:
+                status = work() or 0
+            finally:
+                os._exit(status)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return run
+
+
+@pytest.fixture
+def loan_all() -> Callable[[SharedFocus], None]:
+    """loan_all(box): every slot serves again, nobody holds any."""
+
+    def check(box: SharedFocus) -> None:
+        loans = [box.loan((4,), timeout_secs=30.0) for _ in range(box.slots)]
+        for loan in loans:
+            loan.discard()
+
+    return check
+
+
+@pytest.fixture
+def put() -> Callable[..., None]:
+    """put(box, value): a (4,) float32 of `value` with that sequence and stamp."""
+
+    def publish(box: SharedFocus, value: int, **options: Any) -> None:
+        with box.loan((4,), **options) as loan:
+            loan.array[:] = value
+            assert loan.publish(stamp_ns=value, sequence=value)
+
+    return publish

@@ -1,0 +1,161 @@
+"""What a process costs the others that ends badly, at any store inside the lock: its own loans and leases only."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from sage.mailbox import MailboxFull, RealClock
+from sage.mailbox.shared import SharedFocus
+
+PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
+
+
+@pytest.mark.parametrize("line", ["kept = [box.loan((4,)) for _ in range(4)]", "kept = box.loan((4,)).array", "pass"])
+def test_a_killed_writers_loans_come_back(make_box, make_peer, line, loan_all):
+    box = make_box()
+    peer = make_peer(box)
+    peer.tell(line)
+    peer.kill()
+    loan_all(box)
+    assert box.statistics().orphans in (0, 1, 4)
+
+
+def test_a_killed_readers_leases_come_back_and_are_not_delivered_again(make_box, make_peer, put):
+    box = make_box()
+    for value in range(4):
+        put(box, value)
+    peer = make_peer(box)
+    assert peer.ask("leases = [box.try_receive() for _ in range(2)]; views = [lease.array for lease in leases]") is None
+    peer.kill()
+    assert box.reap() == 1
+    assert [box.try_receive().meta.sequence for _ in range(2)] == [2, 3]
+    assert box.try_receive() is None
+    assert box.statistics().orphans == 4  # two of the dead, and two that this line dropped
+
+
+def test_who_waits_for_a_slot_of_a_process_that_is_killed_gets_it(make_box, make_peer):
+    box, got = make_box(slots=1), []
+    peer = make_peer(box)
+    peer.tell("loan = box.loan((4,))")
+    thread = threading.Thread(target=lambda: got.append(box.loan((4,), timeout_secs=30.0)))
+    thread.start()
+    peer.kill()
+    thread.join(30.0)
+    assert len(got) == 1
+
+
+class Fatal:
+    """The table, whose `last`-th store is the last thing that this process does."""
+
+    def __init__(self, words, last):
+        self.words, self.left = words, last
+
+    def __getitem__(self, at):
+        return self.words[at]
+
+    def __setitem__(self, at, value):
+        self.words[at] = value
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _release_keeping_a_view(box):
+    lease = box.try_receive()
+    view = lease.array[1:]
+    lease.release()
+    del view
+    box.statistics()
+
+
+OPERATIONS = {
+    "loan": lambda box: box.try_loan((4,)),
+    "discard": lambda box: box.loan((4,)).discard(),
+    "publish": lambda box: box.loan((4,)).publish(stamp_ns=9, sequence=9),
+    "receive": lambda box: box.try_receive(),
+    "release": lambda box: box.try_receive().release(),
+    "newest": lambda box: box.try_receive(newest=True),
+    "view": _release_keeping_a_view,
+    "full": lambda box: [box.try_loan((4,)) for _ in range(4)],
+    "leave": lambda box: box.close(),
+    "end": lambda box: box.close(for_all=True),
+}
+
+
+@pytest.mark.parametrize("receivers", ["one", "each"])
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(operation, receivers, put, loan_all, in_fork):
+    status, last = -signal.SIGKILL, 0
+    while status == -signal.SIGKILL:
+        last += 1
+        name = f"test.{os.getpid()}.fatal"
+        box = SharedFocus.create(name, clock=RealClock(), slot_bytes=64, engine="plain", receivers=receivers)
+        box.unlink()
+        box.listen()
+
+        def work(box=box, last=last):
+            box.listen()  # as a participant of its own
+            for value in range(3):
+                put(box, value)
+            control = box._control
+            control.words = control.rules.table = Fatal(control.words, last)
+            OPERATIONS[operation](box)
+
+        status = in_fork(work)
+        box.reap()
+        received = []
+        while operation != "end" and (lease := box.try_receive()) is not None:
+            with lease:
+                received.append(lease.meta.sequence)
+        assert received == sorted(set(received))
+        if operation != "end":
+            loan_all(box)
+        assert box.statistics().free == box.slots
+        box.close()
+    assert status == 0
+    assert last > 3
+
+
+def test_when_everybody_is_killed_the_next_one_finds_a_whole_pool(make_box, make_peer, put, loan_all):
+    box = make_box()
+    peers = [make_peer(box) for _ in range(3)]
+    peers[0].tell(PUBLISH.format(1, 1))
+    peers[1].tell("loan = box.loan((4,))")
+    peers[2].tell("lease = box.try_receive()")
+    for peer in peers:
+        peer.kill()
+    put(box, 5)
+    assert box.reap() == 3
+    with box.receive(timeout_secs=30.0) as lease:
+        assert lease.meta.sequence == 5
+    loan_all(box)
+
+
+def test_a_stopped_process_is_not_robbed(make_box, make_peer):
+    box = make_box(slots=1)
+    peer = make_peer(box)
+    peer.tell("loan = box.loan((4,)); loan.array[:] = 6.0")
+    os.kill(peer.pid, signal.SIGSTOP)
+    assert box.reap() == 0
+    with pytest.raises(MailboxFull, match=f"slot 0 loaned, producer 0 in pid {peer.pid}"):
+        box.loan((4,), timeout_secs=0.05)
+    os.kill(peer.pid, signal.SIGCONT)
+    peer.tell("loan.publish(stamp_ns=0, sequence=0)")
+    with box.receive(timeout_secs=30.0) as lease:
+        assert (lease.array == 6.0).all()
+
+
+def test_a_loan_taken_back_from_the_living_is_stale_and_its_memory_stays_theirs(make_box, make_peer, loan_all):
+    box = make_box(slots=1)
+    peer = make_peer(box)
+    peer.tell("loan = box.loan((4,), producer=3); array = loan.array")
+    assert box.reclaim(3) == 1
+    assert box.try_loan((4,)) is None  # it may still write there
+    assert peer.ask("loan.publish(stamp_ns=0, sequence=0)") is False
+    assert box.try_loan((4,)) is None
+    peer.tell("del array; box.statistics()")
+    loan_all(box)
+    found = box.statistics()
+    assert (found.orphans, found.drops.stale) == (1, 1)
