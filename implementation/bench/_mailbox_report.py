@@ -12,6 +12,7 @@ from typing import Any
 import harness
 from _mailbox_faults import Faults
 from _mailbox_rounds import BY_64, CALL, COPYTO, LARGE_PLACED, LATENCY, PACKED_64, PLACED, SENT, SINGLE, Tally
+from mailbox_cuda import BARS as CUDA_BARS  # what only a GPU can show; its `measure` gives values by the same names
 
 TIMES, RATES = (LATENCY, PLACED, LARGE_PLACED, SENT, CALL, COPYTO), (SINGLE, BY_64, PACKED_64)
 SPIN, BLOCK, IDLE = "sage spin", "sage block", "sage block, 8 idle topics"
