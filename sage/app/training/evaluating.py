@@ -85,7 +85,7 @@ def _evaluate(source: str, request: EvalRequest) -> Evaluated:
         if name is None:
             raise UserError(f"{source}: does not tell its task: give --task NAME")
         if request.data is not None:
-            task = load_data(name, request.data, options, request.data)
+            task = load_data(name, request.data, options, request.data if request.data.is_file() else None)
         elif task is None or request.task is not None or request.options:
             task = make_task(name, **options)
         check_fit(published.model, task)
@@ -109,4 +109,4 @@ def _model_of(source: str) -> str:
 def _num_all(task: Task) -> int:
     """Every loaded evaluation puzzle, or many fresh ones."""
     loaded = getattr(task, "dev", None)
-    return NUM_FRESH if loaded is None else len(loaded)
+    return NUM_FRESH if loaded is None else max(1, len(loaded))

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage.app.errors import UserError
+from sage.app.training.data import examples_per_epoch
 from sage.app.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from sage.hrm_core.hrm import HRM
     from sage.hrm_core.optim.ranks import Ranks
     from sage.hrm_core.tasks.contract import Task
+    from sage.hrm_core.training.config import TrainConfig
     from sage.hrm_core.training.trainer import TrainResult
 
 
@@ -77,7 +79,7 @@ def dry_run(request: TrainRequest) -> dict[str, Any]:
     held_out = task.held_out(16)
     is_valid = task.verify(rows.inputs, np.where(rows.labels == IGNORED, rows.inputs, rows.labels))
     model = build_model(request.recipe, task.spec).to(chosen_device(request.device))
-    num_steps = config.num_steps(getattr(task, "examples_per_epoch", None))
+    num_steps = config.num_steps()
     with _one_line(request.recipe.name):
         once = replace(config, steps=1, epochs=None, eval_examples=min(16, config.eval_examples), compile=False)
         result = Trainer(model, task, once).train()
@@ -114,12 +116,15 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         return trainer.train(resume=request.resume)
 
 
-def _with_epochs(recipe: Recipe, task: Task) -> Any:
+def _with_epochs(recipe: Recipe, task: Task) -> TrainConfig:
     """The recipe's training with the size of an epoch, where the task was loaded and knows it."""
-    known = getattr(task, "train", None)
-    if recipe.train.examples_per_epoch is None and recipe.train.epochs is not None and known is not None:
-        return replace(recipe.train, examples_per_epoch=len(known))
-    return recipe.train
+    config = recipe.train
+    if config.epochs is None or config.examples_per_epoch is not None:
+        return config
+    known = examples_per_epoch(task)
+    if known is None:
+        raise UserError(f"{recipe.name}: epochs of puzzles that are made fresh: give --steps, or --data")
+    return replace(config, examples_per_epoch=known)
 
 
 def _folder(request: TrainRequest, ranks: Ranks) -> Path:

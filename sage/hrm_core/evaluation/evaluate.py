@@ -8,34 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.report import DepthScore, EvalReport, HaltScore, wilson_interval
-from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, mark, sensitivity
+from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade, mark, sensitivity
 from sage.hrm_core.hrm import TokenBatch
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
-from sage.hrm_core.recurrence import Carry, Output
+from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.tasks.contract import Examples, Task
 
 #: Training examples that tell the trivial baseline which symbol is commonest.
 NUM_SEEN = 256
-
-
-class Reasoner(Protocol):
-    """What can be evaluated: an HRM, or whatever wraps one."""
-
-    config: ModelConfig
-    training: bool
-
-    def initial_carry(self, batch_size: int, device: torch.device | str | None = None) -> Carry: ...
-    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]: ...
-    def wants_halt(self, output: Output) -> Tensor: ...
-    def train(self, mode: bool = True) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +42,7 @@ class Trace:
 
 
 def evaluate(
-    model: Reasoner,
+    model: SegmentModel,
     task: Task,
     *,
     num: int = 1000,
@@ -84,12 +71,13 @@ def evaluate(
         halting=_halting(task, examples, trace),
         calibration=calibrate(confidence, marks[-1].is_exact),
         baselines=baselines(task, examples, seen),
+        graded=grade(task, examples, trace.answers[-1]),
         input_sensitivity=sensitivity(examples, trace.answers[-1]),
         failures=tuple(np.flatnonzero(~marks[-1].is_exact).tolist()),
     )
 
 
-def _run_shared(model: Reasoner, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks) -> Trace:
+def _run_shared(model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks) -> Trace:
     edges = np.linspace(0, len(examples), ranks.count + 1).astype(int)
     mine = examples.take(slice(edges[ranks.index], edges[ranks.index + 1]))
     trace = run_segments(model, mine, num_segments, batch_size=batch_size)
@@ -110,17 +98,19 @@ def _run_shared(model: Reasoner, examples: Examples, num_segments: int, batch_si
 
 
 @torch.inference_mode()
-def run_segments(model: Reasoner, examples: Examples, num_segments: int, *, batch_size: int = 256) -> Trace:
+def run_segments(model: SegmentModel, examples: Examples, num_segments: int, *, batch_size: int = 256) -> Trace:
     """What the model answers after each segment. Puzzles of unknown identity read the puzzle table's mean row."""
-    was_training = model.training
-    model.train(False)
+    is_training = isinstance(model, nn.Module) and model.training
+    if isinstance(model, nn.Module):
+        model.eval()
     try:
         parts = [
             _run_batch(model, examples.take(slice(start, start + batch_size)), num_segments)
             for start in range(0, len(examples), batch_size)
         ]
     finally:
-        model.train(was_training)
+        if isinstance(model, nn.Module):
+            model.train(is_training)
     return Trace(
         answers=np.concatenate([part.answers for part in parts], axis=1),
         q_halt=np.concatenate([part.q_halt for part in parts], axis=1),
@@ -128,7 +118,7 @@ def run_segments(model: Reasoner, examples: Examples, num_segments: int, *, batc
     )
 
 
-def _run_batch(model: Reasoner, rows: Examples, num_segments: int) -> Trace:
+def _run_batch(model: SegmentModel, rows: Examples, num_segments: int) -> Trace:
     carry = model.initial_carry(len(rows))
     batch = _to_batch(model.config, rows, carry.z_H.device)
     answers, q_halt, wants_halt = [], [], []

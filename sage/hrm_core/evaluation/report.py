@@ -76,6 +76,8 @@ class BaselineScore:
 class EvalReport:
     """One model on one task.  failures: rows of the evaluated set that are wrong at the last depth.
 
+    graded: means of what the task scores in part, such as the share of clauses satisfied.
+
     input_sensitivity: how much more often the model's answers differ between two puzzles than they would if it ignored
     them, as a share of how often the right answers differ: 0 for a constant function, 1 for a perfect one.
     """
@@ -86,6 +88,7 @@ class EvalReport:
     halting: HaltScore
     calibration: Calibration
     baselines: tuple[BaselineScore, ...]
+    graded: dict[str, float]
     input_sensitivity: float
     failures: tuple[int, ...]
 

@@ -63,8 +63,13 @@ def completed(examples: Examples, answers: np.ndarray) -> np.ndarray:
 
 
 def baselines(task: Task, examples: Examples, seen: Examples) -> tuple[BaselineScore, ...]:
-    """Copy the input; and answer each shown symbol with the commonest label below it in `seen` (training) examples."""
+    """Copy the input; answer each shown symbol with the commonest label below it in `seen` (training) examples; and the
+    task's own, where it has one."""
     trivial = {"copy the input": examples.inputs, "commonest label": _commonest(seen, task.spec.vocab_size)[examples.inputs]}
+    own = getattr(task, "baseline", None)
+    if own is not None:
+        told = own(examples.inputs)
+        trivial[told.name] = told.answers
     return tuple(_baseline(name, mark(task, examples, answers)) for name, answers in trivial.items())
 
 
@@ -75,6 +80,12 @@ def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
     np.add.at(counts, (seen.inputs[is_scored], seen.labels[is_scored]), 1)
     answers: np.ndarray = np.where(counts.any(1), counts.argmax(1), np.arange(vocab_size)).astype(np.int32)
     return answers
+
+
+def grade(task: Task, examples: Examples, answers: np.ndarray) -> dict[str, float]:
+    """Means of the task's own partial scores; none where it has none."""
+    scores = getattr(task, "scores", None)
+    return {} if scores is None else {name: _mean(values) for name, values in scores(examples, answers).items()}
 
 
 def sensitivity(examples: Examples, answers: np.ndarray) -> float:

@@ -59,11 +59,14 @@ class MixtureTask:
         return self._gathered(index, [rows.take(slice(int((index == task).sum()))) for task, rows in enumerate(each)])
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """By the rules of each row's own task; an answer in another's symbols is wrong."""
         is_valid = np.zeros(len(inputs), dtype=bool)
         for index, part in enumerate(self.parts):
             rows = np.flatnonzero(self.task_of(inputs) == index)
-            if len(rows):
-                is_valid[rows] = part.task.verify(self._own(inputs[rows], index), self._own(answers[rows], index))
+            shown, given = self._own(inputs[rows], index), self._own(answers[rows], index)
+            is_known = ((given >= 0) & (given < self._specs[index].vocab_size)).all(1)
+            if is_known.any():
+                is_valid[rows[is_known]] = part.task.verify(shown[is_known], given[is_known])
         return is_valid
 
     def task_of(self, inputs: np.ndarray) -> np.ndarray:
@@ -97,10 +100,9 @@ class MixtureTask:
         )
 
     def _own(self, cells: np.ndarray, index: int) -> np.ndarray:
-        """(N, L) in the part's own symbols; one of another part becomes 0, which no rule accepts as an answer."""
-        spec = self._specs[index]
-        own = cells[:, 1 : 1 + spec.seq_len].astype(np.int32) - self._first_symbols[index]
-        return np.where((own < 0) | (own >= spec.vocab_size), 0, own).astype(np.int32)
+        """(N, L) numbered as the part numbers its symbols; outside its vocabulary where they are not its own."""
+        own: np.ndarray = cells[:, 1 : 1 + self._specs[index].seq_len].astype(np.int32) - self._first_symbols[index]
+        return own
 
 
 class OneOfMixture:

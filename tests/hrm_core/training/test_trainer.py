@@ -56,10 +56,10 @@ def _equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 def test_a_small_model_learns_to_mirror(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
-    config = dataclasses.replace(quick_config, steps=250, batch_size=32)
+    config = dataclasses.replace(quick_config, steps=150, batch_size=32)
     result = Trainer(small_model(mirror, hidden_size=32), mirror, config).train()
     assert result.report is not None
-    assert result.report.exact > 0.9
+    assert result.report.exact > 0.8
     assert result.report.exact > result.report.best_baseline.exact + 0.5
     assert result.reason == "all steps done"
 

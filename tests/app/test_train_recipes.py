@@ -1,0 +1,116 @@
+"""Shipped recipes hold what was published, to the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sage.app.errors import UserError
+from sage.app.training.recipe import Recipe, find_recipe, parse_recipe, recipes
+from sage.app.yaml_file import parse_yaml
+
+
+def _recipe(name: str) -> Recipe:
+    return find_recipe(name, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "epochs", "lr", "weight_decay", "puzzle_lr", "steps"),
+    [
+        ("sudoku_1k", 768, 20_000, 1e-4, 1.0, 1e-4, 26_041),
+        ("sudoku_1k_laptop", 384, 20_000, 7e-5, 1.0, 7e-5, 52_083),
+        ("maze_1k", 768, 20_000, 1e-4, 1.0, 1e-4, 26_041),
+        ("sudoku_full", 2304, 100, 3e-4, 0.1, 3e-4, None),
+        ("arc1", 768, 100_000, 1e-4, 0.1, 1e-2, None),
+        ("arc2", 768, 100_000, 1e-4, 0.1, 1e-2, None),
+        ("trm_sudoku_1k", 768, 50_000, 1e-4, 1.0, 1e-4, 65_104),
+        ("trm_sudoku_1k_attention", 768, 50_000, 1e-4, 1.0, 1e-4, 65_104),
+        ("trm_maze_1k", 768, 50_000, 1e-4, 1.0, 1e-4, 65_104),
+        ("trm_arc1", 768, 100_000, 1e-4, 0.1, 1e-2, None),
+        ("trm_arc2", 768, 100_000, 1e-4, 0.1, 1e-2, None),
+    ],
+)
+def test_published_recipes_are_as_published(
+    name: str, batch_size: int, epochs: int, lr: float, weight_decay: float, puzzle_lr: float, steps: int | None
+) -> None:
+    train = _recipe(name).train
+    optimizer = train.optimizer
+    assert (train.batch_size, train.epochs) == (batch_size, epochs)
+    assert (optimizer.kind, optimizer.lr, optimizer.weight_decay, optimizer.puzzle_lr) == (
+        "adam_atan2", lr, weight_decay, puzzle_lr,
+    )  # fmt: skip
+    assert optimizer.puzzle_weight_decay == weight_decay
+    assert optimizer.betas == (0.9, 0.95)
+    assert optimizer.warmup_steps == 2000
+    assert optimizer.min_lr_ratio == (0.1 if name == "sudoku_full" else 1.0)
+    assert train.cross_entropy == ("softmax" if name == "sudoku_full" else "stablemax")
+    assert train.ema_decay == (0.999 if name.startswith("trm") else None)
+    assert (train.q_weight, train.label_smoothing, train.clip_norm) == (0.5, 0.0, None)
+    if steps is not None:
+        assert train.num_steps() == steps
+    else:
+        assert train.num_steps(1000) == epochs * 1000 // batch_size
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "model", "positions"),
+    [
+        ("sudoku_1k", "hrm-27m", {}, None),
+        ("sudoku_full", "hrm-27m", {"L_cycles": 8, "halt_max_segments": 8}, "learned"),
+        ("trm_sudoku_1k", "trm-mlp-5m", {}, None),
+        ("trm_maze_1k", "trm-7m", {"L_cycles": 4}, None),
+        ("trm_arc1", "trm-7m", {"L_cycles": 4}, None),
+    ],
+)
+def test_published_models_are_as_published(name: str, preset: str, model: dict[str, int], positions: str | None) -> None:
+    recipe = _recipe(name)
+    assert (recipe.preset, recipe.model, recipe.front.get("positions")) == (preset, model, positions)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
+    recipe = _recipe(name)
+    assert recipe.about
+    assert recipe.name == name
+    assert recipe.train.num_steps(1000) >= 1
+
+
+def test_a_task_by_itself_is_trained_as_cpus_like_it() -> None:
+    recipe = find_recipe("sudoku", None, ["task.size=6", "train.batch_size=8"])
+    assert recipe.tasks[0].options == {"size": 6}
+    assert (recipe.preset, recipe.train.optimizer.kind, recipe.train.batch_size) == ("small", "muon", 8)
+
+
+def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("task: {name: sudoku, size: 4}\ntrain: {steps: 7, optimizer: {lr: 7e-5}}\n")
+    recipe = find_recipe("sudoku", str(path))
+    assert (recipe.name, recipe.train.steps, recipe.train.optimizer.lr) == ("mine", 7, 7e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("prest: small", "recipe.yaml:1: prest: unknown key; did you mean preset?"),
+        ("task: {size: 4}", "task: no name"),
+        ("task: {name: sudoku}\ntrain:\n  stpes: 3", "recipe.yaml:3: train.stpes: unknown key; did you mean train.steps?"),
+        ("task: {name: sudoku}\ntrain: {steps: many}", "train.steps is 'many'"),
+        ("task: {name: sudoku}\ntrain: {optimizer: {kind: sgd}}", "optimizer.kind is 'sgd'"),
+        ("task: {name: sudoku}\ntrain: {steps: 3, epochs: 3}", "give steps or epochs, not both"),
+        ("task: {name: sudoku}\npreset: smal", "preset is 'smal': did you mean small?"),
+        ("task: {name: sudoku}\nmodel: {hiden_size: 3}", "did you mean model.hidden_size?"),
+        ("tasks: []", "give a list of tasks"),
+        ("about: nothing", "give task: or tasks:"),
+        ("tasks: [{name: sudoku, weight: -1}]", "weight is -1"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_with_the_remedy(text: str, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_recipe(parse_yaml(text, "recipe.yaml"))
+    assert told in str(caught.value)
+
+
+def test_a_recipe_of_another_task_is_refused() -> None:
+    with pytest.raises(UserError, match="a recipe for sudoku, not for maze"):
+        find_recipe("maze", "sudoku4")

@@ -1,0 +1,44 @@
+"""A run leaves what can be read."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from pathlib import Path
+
+from sage.hrm_core.checkpoint import load_model
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.training.tracker import ExperimentTracker, make_run_id
+
+
+def test_a_run_is_called_by_its_task_its_time_and_two_words() -> None:
+    name = make_run_id("sudoku4", datetime(2026, 1, 31, 14, 25, 30))
+    assert name.startswith("sudoku4-20260131-142530-")
+    assert len(name.split("-")) == 5
+
+
+def test_figures_are_lines_and_nan_is_null(tmp_path: Path) -> None:
+    told = []
+
+    class Sink:
+        def log(self, step: int, figures: object) -> None:
+            told.append((step, figures))
+
+        def close(self) -> None:
+            told.append("closed")
+
+    with ExperimentTracker(tmp_path / "run", run_id="a", sinks=[Sink()]) as tracker:
+        tracker.log_metrics(1, {"train/lm_loss": 0.5, "train/steps": math.nan})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[0]) == {"step": 1, "train/lm_loss": 0.5, "train/steps": None}
+    assert told[-1] == "closed"
+    assert len(told) == 2
+
+
+def test_a_saved_model_can_be_loaded(tmp_path: Path) -> None:
+    model = HRM(ModelConfig.preset("tiny", front=TokenFront(vocab_size=4, seq_len=6, positions="learned")))
+    with ExperimentTracker(tmp_path, run_id="quiet-heron") as tracker:
+        path = tracker.save_model(model, "best", {"exact": 0.5})
+    assert load_model(path)[1] == {"run_id": "quiet-heron", "exact": 0.5}
