@@ -24,6 +24,7 @@ from sage.hrm_core.tasks.maze_grid import (
     SYMBOLS,
     WALL,
     layout_keys,
+    layout_weights,
     random_turns,
     read,
     solve_mazes,
@@ -32,7 +33,7 @@ from sage.hrm_core.tasks.maze_grid import (
     with_rim,
     without_rim,
 )
-from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
+from sage.hrm_core.tasks.split import Generated, without_ids
 
 Difficulty = Literal["easy", "medium", "hard"]
 #: Moves of the shortest way at 30x30, at least. Hard is Maze-Hard's: 110 cells and more, S and G included.
@@ -125,30 +126,35 @@ class MazeRules:
 class MazeTask(MazeRules, Generated):
     """Fresh mazes: random walls, start and goal, each triple as likely among those with a shortest way long enough."""
 
+    draws_one_side = True
+
     def __init__(self, config: MazeConfig | None = None) -> None:
         self.config = config or MazeConfig()
         MazeRules.__init__(self, self.config.size)
         Generated.__init__(self)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        inputs = self._made(num, rng, TRIES_A_DRAW, is_rare=self._is_rare)
-        inputs = inputs[are_held_out(layout_keys(inputs, self.size)) == is_held_out]
+        inputs = self._made(num, rng, TRIES_A_DRAW, is_held_out=is_held_out, is_rare=self._is_rare)
         return without_ids(inputs, solve_mazes(inputs, self.size).cells)
 
     @cached_property
     def _is_rare(self) -> bool:
-        made = self._made(NUM_TRIAL, np.random.default_rng(0), NUM_TRIAL, is_rare=False)
+        made = self._made(NUM_TRIAL, np.random.default_rng(0), NUM_TRIAL, is_held_out=False, is_rare=False)
         return len(made) < RARE * NUM_TRIAL
 
-    def _made(self, num: int, rng: np.random.Generator, max_tries: int, *, is_rare: bool) -> np.ndarray:
+    def _made(self, num: int, rng: np.random.Generator, max_tries: int, *, is_held_out: bool, is_rare: bool) -> np.ndarray:
         from sage.hrm_core.tasks import maze_kernel
         from sage.hrm_core.tasks.loops import chance_from
 
         low, high = self.config.density
-        rules = np.array([round(low * 65536), round(high * 65536), self.config.fewest_moves, 3 * self.size**2])
+        odds = (round(low * 65536), round(high * 65536))
+        # Evaluation wants few mazes of one layout, and may take longer to make.
+        crowd = (24 if is_held_out else 3) * self.size**2
+        rules = np.array([*odds, self.config.fewest_moves, crowd, int(is_held_out)])
+        weights = np.pad(layout_weights(self.size).reshape(self.size, self.size), 1).reshape(-1)
         mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
         make = maze_kernel.make_rare if is_rare else maze_kernel.make
-        made = make(mazes, self.size + 2, rules, chance_from(rng), max_tries)
+        made = make(mazes, self.size + 2, rules, weights, chance_from(rng), max_tries)
         return without_rim(mazes[:made], self.size)
 
 

@@ -6,10 +6,9 @@ Invariant: mazes are (N, size^2), cells 1..5 for "# SGo"; a rim of walls is put 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-
-from sage.hrm_core.tasks.split import row_keys
 
 SYMBOLS = "# SGo"
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
@@ -85,12 +84,19 @@ def random_turns(num: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, NUM_TURNS, size=num)
 
 
+@cache
+def layout_weights(size: int) -> np.ndarray:
+    """(size^2,) int64, one number for all the cells that a turn or a mirror takes into each other."""
+    cells = np.arange(size**2).reshape(1, size, size)
+    first = np.min([_turn(cells, turn).reshape(-1) for turn in range(NUM_TURNS)], axis=0)
+    weights: np.ndarray = np.random.default_rng(size).integers(0, 2**40, size=size**2)[first]
+    return weights
+
+
 def layout_keys(mazes: np.ndarray, size: int) -> np.ndarray:
-    """(N,) uint64, the same for layouts of walls that a turn or a mirror takes into each other."""
-    walls = (mazes == WALL).reshape(-1, size, size)
-    each = [row_keys(_turn(walls, turn).reshape(len(mazes), size**2)) for turn in range(NUM_TURNS)]
-    found: np.ndarray = np.stack(each).min(axis=0)
-    return found
+    """(N,) int64, the same for layouts of walls that a turn or a mirror takes into each other."""
+    keys: np.ndarray = (mazes == WALL) @ layout_weights(size)
+    return keys
 
 
 def read(text: str, size: int) -> np.ndarray:

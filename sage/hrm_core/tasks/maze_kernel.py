@@ -11,6 +11,7 @@ import numpy as np
 
 from sage.hrm_core.tasks.loops import draw, inner, loop
 from sage.hrm_core.tasks.maze_grid import GOAL, OPEN, PATH, START, WALL
+from sage.hrm_core.tasks.split import HELD_OUT_EVERY
 
 
 @inner
@@ -40,16 +41,22 @@ def forget(moves: np.ndarray, queue: np.ndarray, reached: int) -> None:
 
 
 @inner
-def draw_walls(rimmed: np.ndarray, width: int, wall_odds: int, chance: np.ndarray) -> int:
-    """Each cell inside the rim is a wall with odds of `wall_odds` in 65536; how many are open. Two cells a draw."""
-    num_open, word = 0, 0
+def draw_walls(rimmed: np.ndarray, width: int, rules: np.ndarray, weights: np.ndarray, chance: np.ndarray) -> int:
+    """A layout with a share of walls within the rules'; how many cells are open, -1 where the layout is of the other side.
+    Two cells a draw."""
+    num_open, word, key = 0, 0, 0
+    wall_odds = rules[0] + draw(chance, rules[1] - rules[0] + 1)
     for row in range(1, len(rimmed) // width - 1):
         for col in range(1, width - 1):
             word = draw(chance, 0x7FFFFFFF) if col % 2 else word >> 16
-            is_wall = (word & 0x7FFF) * 2 < wall_odds
-            rimmed[row * width + col] = WALL if is_wall else OPEN
-            num_open += 0 if is_wall else 1
-    return num_open
+            cell = row * width + col
+            if (word & 0x7FFF) * 2 < wall_odds:
+                rimmed[cell] = WALL
+                key += weights[cell]
+            else:
+                rimmed[cell] = OPEN
+                num_open += 1
+    return num_open if (key % HELD_OUT_EVERY == 0) == (rules[4] == 1) else -1
 
 
 @inner
@@ -63,16 +70,17 @@ def nth_open(rimmed: np.ndarray, count: int) -> int:
 
 
 @loop
-def make(mazes: np.ndarray, width: int, rules: np.ndarray, chance: np.ndarray, max_tries: int) -> int:
+def make(mazes: np.ndarray, width: int, rules: np.ndarray, weights: np.ndarray, chance: np.ndarray, max_tries: int) -> int:
     """Fill `mazes` (N, rimmed) with walls, start and goal; how many were made of `max_tries` triples of layout, start and
-    goal, each as likely. rules: wall odds from, wall odds to, fewest moves, crowd (of `make_rare` alone)."""
+    goal, each as likely. rules: wall odds from, wall odds to, fewest moves, crowd (of `make_rare`
+    alone), 1 for held-out layouts or 0 for the others. weights (rimmed,): `layout_weights`."""
     moves, queue = np.full(mazes.shape[1], -1), np.zeros(mazes.shape[1], np.int64)
     made = 0
     for _ in range(max_tries):
         if made == len(mazes):
             break
         rimmed = mazes[made]
-        num_open = draw_walls(rimmed, width, rules[0] + draw(chance, rules[1] - rules[0] + 1), chance)
+        num_open = draw_walls(rimmed, width, rules, weights, chance)
         if num_open <= rules[2]:
             continue
         start, goal = nth_open(rimmed, draw(chance, num_open)), nth_open(rimmed, draw(chance, num_open))
@@ -116,7 +124,7 @@ def num_far(moves: np.ndarray, queue: np.ndarray, reached: int, fewest: int) -> 
 
 
 @loop
-def make_rare(mazes: np.ndarray, width: int, rules: np.ndarray, chance: np.ndarray, max_tries: int) -> int:
+def make_rare(mazes: np.ndarray, width: int, rules: np.ndarray, weights: np.ndarray, chance: np.ndarray, max_tries: int) -> int:
     """As `make`, where few triples pass: a layout gives (its pairs that pass) / crowd mazes, rounded at random, so that a
     pair's odds are still the same in every layout. The layouts that give several mazes are what it costs."""
     moves, queue = np.full(mazes.shape[1], -1), np.zeros(mazes.shape[1], np.int64)
@@ -125,8 +133,7 @@ def make_rare(mazes: np.ndarray, width: int, rules: np.ndarray, chance: np.ndarr
     for _ in range(max_tries):
         if made == len(mazes):
             break
-        draw_walls(layout, width, rules[0] + draw(chance, rules[1] - rules[0] + 1), chance)
-        if not has_long_way(layout, width, fewest, moves, queue):
+        if draw_walls(layout, width, rules, weights, chance) <= fewest or not has_long_way(layout, width, fewest, moves, queue):
             continue
         num_pairs = 0
         for start in range(len(layout)):

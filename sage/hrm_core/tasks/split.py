@@ -66,6 +66,9 @@ def without_ids(inputs: np.ndarray, labels: np.ndarray) -> Examples:
 class Generated(ABC):
     """A task that makes its own puzzles. `draw` makes them, this class keeps the two sides apart."""
 
+    #: Whether all that `draw` makes is of the side asked for; else one in HELD_OUT_EVERY is of the one, the rest of the other.
+    draws_one_side = False
+
     def __init__(self) -> None:
         self._kept: Examples | None = None
         self._num_blocks = 0
@@ -96,10 +99,14 @@ class Generated(ABC):
         parts: list[Examples] = []
         missing, num_empty = num, 0
         while missing > 0 or not parts:
-            num_drawn = missing * HELD_OUT_EVERY if is_held_out else missing + missing // 8
-            parts.append(self.draw(num_drawn + 4, rng, is_held_out=is_held_out))
+            parts.append(self.draw(self._num_to_draw(missing, is_held_out=is_held_out), rng, is_held_out=is_held_out))
             missing -= len(parts[-1])
             num_empty = 0 if len(parts[-1]) else num_empty + 1
             if num_empty > MAX_EMPTY_DRAWS:
                 raise ValueError(f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options")
         return joined(parts).take(slice(num))
+
+    def _num_to_draw(self, missing: int, *, is_held_out: bool) -> int:
+        if self.draws_one_side:
+            return missing
+        return missing * HELD_OUT_EVERY if is_held_out else missing + missing // 8 + 4

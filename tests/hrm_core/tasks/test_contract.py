@@ -18,7 +18,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "sudoku-6": {"size": 6},
     "sudoku-9": {"size": 9, "nearly_solved": 0.3},
     "maze-easy": {"size": 8, "difficulty": "easy"},
-    "maze-hard": {"size": 8, "difficulty": "hard"},
+    "maze-rare": {"size": 7, "min_moves": 16},
     "patterns": {},
     "hanoi-plan": {"disks": 4},
     "hanoi-next": {"disks": 5, "horizon": 1},
