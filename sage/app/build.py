@@ -18,17 +18,22 @@ from sage.app.errors import UserError
 from sage.app.registry import resolve
 from sage.mailbox import Hub, PeripheralMailbox
 from sage.mailbox.clock import Clock, ManualClock
+from sage.mailbox.errors import MailboxError
 from sage.runtime.loop import Loop
 from sage.runtime.predictor import ScoredListener
 from sage.runtime.remembering import CARRY_EVERY, recall_store
 from sage.runtime.report import Instrument
 from sage.runtime.world import World
-from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
+from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
 from sage.sensors.driver import SensorDriver
+from sage.sensors.isolation.engine import Isolation
+from sage.sensors.isolation.plan import target_of
 
 log = structlog.get_logger("sage.app")
 NUM_SLOTS = 4
 RING_CAPACITY = 4096
+#: Records of an isolated source that wait for the next tick.
+ISOLATED_CAPACITY = 256
 MANUAL_START_NS = 0
 
 
@@ -167,7 +172,8 @@ def _build_drivers(
             raise UserError(
                 f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast, disable it"
             )
-        focus = hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=max(spec.tensor.num_bytes, 1))
+        isolation = _isolation(entry, kind, spec, world, hub) if entry.config.isolate and not is_manual else None
+        focus = isolation.focus if isolation else hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec))
         drivers.append(
             SensorDriver(
                 make,
@@ -176,6 +182,28 @@ def _build_drivers(
                 focus=focus,
                 clock=world.context.clock,
                 producer=len(drivers),
+                isolation=isolation,
             )
         )
     return drivers, missing
+
+
+def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWorld, hub: Hub) -> Isolation:
+    """Its own shared mailboxes. A process of its own is for the real world: a replay on a manual clock has none.
+
+    Interpreted: a sensor's rate is no burden, and its process starts at once and stays light without a compiler.
+    """
+    try:
+        return Isolation(
+            target=target_of(kind),
+            config=entry.config,
+            context=lambda: world.context,
+            records=hub.shared_peripheral(f"{spec.name}.records", capacity=ISOLATED_CAPACITY, engine="plain"),
+            focus=hub.shared_focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec), engine="plain"),
+        )
+    except (SensorError, MailboxError) as error:
+        raise UserError(f"sensors.{entry.name}: {error}") from error
+
+
+def _slot_bytes(spec: SensorSpec) -> int:
+    return max(spec.tensor.num_bytes, 1)

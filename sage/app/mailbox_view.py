@@ -16,9 +16,13 @@ from sage.app.errors import UserError, nearest
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.histogram import Percentiles
 from sage.mailbox.hub import HubStatistics
-from sage.mailbox.shared import KIND_NAMES, peek_statistics
+from sage.mailbox.shared import peek_focus_statistics, peek_statistics
 from sage.mailbox.shared.census import Found, find_segments
-from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
+from sage.mailbox.shared.focus_layout import KIND as POOL
+from sage.mailbox.shared.ring_layout import KIND as RING
+from sage.sensors.isolation.status import KIND as SENSOR
+
+_KIND_NAMES = {RING: "peripheral", POOL: "focus", SENSOR: "sensor"}
 
 
 def render_found(found: Sequence[Found]) -> None:
@@ -30,7 +34,7 @@ def render_found(found: Sequence[Found]) -> None:
         who = " ".join(str(pid) for pid in each.pids) or "-"
         state = each.problem or ("abandoned: `sage mailbox clean`" if each.is_abandoned else f"made by {each.creator}")
         dead = f", {each.num_dead} dead to be reaped" if each.num_dead else ""
-        kind = KIND_NAMES.get(each.kind, "?")
+        kind = _KIND_NAMES.get(each.kind, "?")
         table.add_row(
             each.name, kind, figures.num_bytes(each.resident_bytes), figures.num_bytes(each.num_bytes), who, state + dead
         )
@@ -42,16 +46,15 @@ def read_snapshot(name: str | None) -> HubStatistics:
     found = {each.name: each for each in find_segments() if not each.problem}
     if name is not None and name not in found:
         raise UserError(f"mailbox {name}: no such mailbox: {nearest(name, found)}")
-    names = [name] if name is not None else sorted(found)
+    wanted = [found[name]] if name is not None else list(found.values())
     try:
-        taken = [statistics for each in names if (statistics := peek_statistics(each)) is not None]
+        return HubStatistics(
+            taken_ns=time.monotonic_ns(),
+            peripheral=tuple(peek_statistics(each.name) for each in wanted if each.kind == RING),
+            focus=tuple(peek_focus_statistics(each.name) for each in wanted if each.kind == POOL),
+        )
     except MailboxError as error:
         raise UserError(str(error)) from error
-    return HubStatistics(
-        taken_ns=time.monotonic_ns(),
-        peripheral=tuple(each for each in taken if isinstance(each, PeripheralStatistics)),
-        focus=tuple(each for each in taken if isinstance(each, FocusStatistics)),
-    )
 
 
 def render_snapshot(snapshot: HubStatistics) -> None:
@@ -82,7 +85,7 @@ def _times(percentiles: Percentiles) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != "state", overflow="fold")
     return table
 
 

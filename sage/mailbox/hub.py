@@ -5,17 +5,23 @@ Invariant: one name is one mailbox with one layout; asking for another layout is
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed
 from sage.mailbox.focus import FocusMailbox
 from sage.mailbox.peripheral import PeripheralMailbox
+from sage.mailbox.shared.focus import SharedFocus
+from sage.mailbox.shared.peripheral import SharedPeripheral
 from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
 
-_Mailbox = TypeVar("_Mailbox", PeripheralMailbox, FocusMailbox)
+AnyMailbox: TypeAlias = "PeripheralMailbox | FocusMailbox | SharedPeripheral | SharedFocus"
+_Mailbox = TypeVar("_Mailbox", PeripheralMailbox, FocusMailbox, SharedPeripheral, SharedFocus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,22 +34,36 @@ class HubStatistics:
 
 
 class Hub:
-    """Creates or gets; closes all it made. Options that are left out when getting match anything."""
+    """Creates or gets; closes all it made. Options that are left out when getting match anything.
 
-    def __init__(self, clock: Clock) -> None:
+    namespace: what the names of its shared mailboxes begin with in /dev/shm, unique to this hub where it is left out.
+    """
+
+    def __init__(self, clock: Clock, *, namespace: str | None = None) -> None:
         self._clock = clock
+        self._namespace = namespace or f"{os.getpid()}-{os.urandom(3).hex()}"
         self._lock = threading.Lock()
-        self._mailboxes: dict[str, PeripheralMailbox | FocusMailbox] = {}
+        self._mailboxes: dict[str, AnyMailbox] = {}
         self._options: dict[str, dict[str, Any]] = {}
         self._is_closed = False
 
     def peripheral(self, name: str, **options: Any) -> PeripheralMailbox:
         """The peripheral mailbox `name`; options as PeripheralMailbox takes them."""
-        return self._create_or_get(PeripheralMailbox, name, options)
+        return self._create_or_get(name, "PeripheralMailbox", options, partial(PeripheralMailbox, name, clock=self._clock))
 
     def focus(self, name: str, **options: Any) -> FocusMailbox:
         """The focus mailbox `name`; options as FocusMailbox takes them."""
-        return self._create_or_get(FocusMailbox, name, options)
+        return self._create_or_get(name, "FocusMailbox", options, partial(FocusMailbox, name, clock=self._clock))
+
+    def shared_peripheral(self, name: str, **options: Any) -> SharedPeripheral:
+        """A peripheral mailbox that other processes attach to, by its own `name`, which begins with the namespace."""
+        make = partial(SharedPeripheral.create, f"{self._namespace}.{name}", clock=self._clock)
+        return self._create_or_get(name, "SharedPeripheral", options, make)
+
+    def shared_focus(self, name: str, **options: Any) -> SharedFocus:
+        """A focus mailbox that other processes attach to, by its own `name`, which begins with the namespace."""
+        make = partial(SharedFocus.create, f"{self._namespace}.{name}", clock=self._clock)
+        return self._create_or_get(name, "SharedFocus", options, make)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,8 +75,8 @@ class Hub:
             mailboxes = [self._mailboxes[name] for name in sorted(self._mailboxes)]
         return HubStatistics(
             taken_ns=self._clock.now_ns(),
-            peripheral=tuple(m.statistics() for m in mailboxes if isinstance(m, PeripheralMailbox)),
-            focus=tuple(m.statistics() for m in mailboxes if isinstance(m, FocusMailbox)),
+            peripheral=tuple(m.statistics() for m in mailboxes if isinstance(m, (PeripheralMailbox, SharedPeripheral))),
+            focus=tuple(m.statistics() for m in mailboxes if isinstance(m, (FocusMailbox, SharedFocus))),
         )
 
     def close(self) -> None:
@@ -66,6 +86,8 @@ class Hub:
             mailboxes = list(self._mailboxes.values())
         for mailbox in mailboxes:
             mailbox.close()
+            if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
+                mailbox.unlink()
 
     def __enter__(self) -> Hub:
         return self
@@ -73,7 +95,7 @@ class Hub:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _create_or_get(self, kind: type[_Mailbox], name: str, options: dict[str, Any]) -> _Mailbox:
+    def _create_or_get(self, name: str, kind: str, options: dict[str, Any], make: Callable[..., _Mailbox]) -> _Mailbox:
         if not name:
             raise ValueError("name is empty: give each mailbox a name of its own")
         with self._lock:
@@ -81,16 +103,15 @@ class Hub:
                 raise MailboxClosed(f"{name}: the hub was closed")
             known = self._mailboxes.get(name)
             if known is None:
-                mailbox = kind(name, clock=self._clock, **options)
+                mailbox = make(**options)
                 self._mailboxes[name], self._options[name] = mailbox, options
                 return mailbox
-            if not isinstance(known, kind):
-                has, asked = type(known).__name__, kind.__name__
-                raise ValueError(f"{name}: exists as a {has}, asked for as a {asked}: use another name")  # noqa: TRY004
+            if type(known).__name__ != kind:
+                raise ValueError(f"{name}: exists as a {type(known).__name__}, asked for as a {kind}: use another name")
             self._raise_unless_agreed(name, known, options)
-            return known
+            return cast(_Mailbox, known)
 
-    def _raise_unless_agreed(self, name: str, known: PeripheralMailbox | FocusMailbox, options: dict[str, Any]) -> None:
+    def _raise_unless_agreed(self, name: str, known: AnyMailbox, options: dict[str, Any]) -> None:
         """Options as given at creation; those that were left out then, as the mailbox has them."""
         for option, asked in options.items():
             has = self._options[name].get(option, getattr(known, option, None))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.memory.recall import Recalled
@@ -42,6 +42,12 @@ class MemoryConfig(SensorConfig):
     size: int | None = Field(None, ge=1, le=65536)
     period_secs: float = Field(0.05, ge=0.001)
     lineage: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _lives_with_the_loop(self) -> MemoryConfig:
+        if self.isolate:
+            raise ValueError("isolate is true, but what is remembered lives in the loop's own process: leave it out")
+        return self
 
 
 class MemorySensor:

@@ -32,11 +32,14 @@ class DeviceConfig(BaseModel):
 class SensorConfig(DeviceConfig):
     """Base of each kind's `Config`.
 
+    isolate: it lives in a process of its own, so that a crash of its driver's code costs its own readings only; large
+    readings arrive through shared memory without a copy.
     driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on its own, "auto" by the spec.
     hang_secs: a read that takes longer is a fault.  max_age_secs: a reading older than this when it arrives is late.
     backoff_secs, max_backoff_secs: pause before a device that failed is opened again, doubled at each failure.
     """
 
+    isolate: bool = False
     driver: DriverMode = "auto"
     hang_secs: float = Field(2.0, gt=0)
     max_age_secs: float = Field(5.0, gt=0)

@@ -20,13 +20,14 @@ from sage.sensors.config import DriverMode, SensorConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.delivery import Delivery, Outlet
 from sage.sensors.ledger import Ledger
-from sage.sensors.supervision import Backoff, Engine, InlineEngine, ThreadEngine
+from sage.sensors.supervision import Backoff, Ending, Engine, InlineEngine, ThreadEngine
 from sage.sensors.worker import SensorWorker
 
 if TYPE_CHECKING:
     from sage.mailbox.focus import FocusMailbox
     from sage.mailbox.lease import Lease
     from sage.mailbox.peripheral import PeripheralMailbox
+    from sage.sensors.isolation.engine import Isolation
 
 Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
 
@@ -67,6 +68,7 @@ class SensorDriver:
     """Drives the sensor that `make` makes, again at each restart. `make` may raise: here, at once, to whoever configured it.
 
     mode: as SensorConfig.driver, config's own when left out.  max_per_poll: readings an inline poll delivers at most.
+    isolation: then it runs in a process of its own, and `focus` is the shared mailbox that it publishes to.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class SensorDriver:
         producer: int,
         mode: DriverMode | None = None,
         max_per_poll: int = 32,
+        isolation: Isolation | None = None,
     ) -> None:
         self._make = make
         self._first: Sensor | None = make()
@@ -89,12 +92,13 @@ class SensorDriver:
         self._focus = focus
         self._outlet = Outlet(peripheral=peripheral, focus=focus, producer=producer)
         self._max_per_poll = max_per_poll
-        self.is_inline = _is_inline(self._spec, mode or config.driver)
+        self._isolation = isolation
+        self.is_inline = isolation is None and _is_inline(self._spec, mode or config.driver)
         self._max_age_ns, self._hang_ns = round(config.max_age_secs * 1e9), round(config.hang_secs * 1e9)
         self._ledger = Ledger(self._spec, max_age_ns=self._max_age_ns, stale_ns=self._hang_ns)
         self._backoff = Backoff(first_secs=config.backoff_secs, max_secs=config.max_backoff_secs)
         self._engine: Engine | None = None
-        self._ending: list[SensorWorker] = []
+        self._ending: list[Ending] = []
         self._status: Status = "closed"
         self._retry_ns = 0
         self._num_faults = 0
@@ -176,7 +180,7 @@ class SensorDriver:
         if lease is None:
             return None
         limit_ns = self._max_age_ns if max_age_ns is None else max_age_ns
-        if self._clock.now_ns() - lease.slot.stamp_ns <= limit_ns:
+        if self._clock.now_ns() - lease.stamp_ns <= limit_ns:
             return lease
         lease.release()
         return None
@@ -229,6 +233,8 @@ class SensorDriver:
             self._has_opened(now_ns)
 
     def _new_engine(self) -> Engine:
+        if self._isolation is not None:
+            return self._isolation.engine(self._ledger, self._outlet, hang_ns=self._hang_ns)
         delivery = Delivery(self._spec, self._ledger, self._outlet, self._clock)
         if self.is_inline:
             return InlineEngine(self._obtain, delivery, max_per_poll=self._max_per_poll)

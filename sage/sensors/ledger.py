@@ -27,9 +27,12 @@ class Verdict(Enum):
 
 
 class Ledger:
-    """Counts of one source. `lock` is held by whoever judges and publishes, so that one reading is decided at a time."""
+    """Counts of one source. `lock` is held by whoever judges and publishes, so that one reading is decided at a time.
 
-    def __init__(self, spec: SensorSpec, *, max_age_ns: int, stale_ns: int) -> None:
+    after_sequence: the last one passed on by whoever judged before.
+    """
+
+    def __init__(self, spec: SensorSpec, *, max_age_ns: int, stale_ns: int, after_sequence: int = -1) -> None:
         self.lock = threading.Lock()
         self.num_readings = 0
         self.num_dropped = 0
@@ -46,10 +49,15 @@ class Ledger:
         self._burst = max(float(MIN_BURST), 1e9 / spec.period_ns)
         self._allowance = self._burst
         self._allowance_a_ns = FLOOD_FACTOR / spec.period_ns
-        self._seen_sequence = -1
+        self._seen_sequence = after_sequence
         self._seen_captured_ns: int | None = None
         self._shift: int | None = None
         self._repeating_since_ns: int | None = None
+
+    @property
+    def seen_sequence(self) -> int:
+        """The last one judged, -1 before the first."""
+        return self._seen_sequence
 
     def begin_device(self) -> None:
         """A fresh instance of the device begins to read: it may count from 0 again."""
@@ -94,6 +102,12 @@ class Ledger:
         """The reading has reached the mailboxes. `reading` has its shifted sequence."""
         self.num_readings += 1
         self.last = reading
+
+    def take_over(self, reading: Reading) -> None:
+        """A reading that another process has judged and published."""
+        self._seen_sequence = max(self._seen_sequence, reading.sequence)
+        self._seen_captured_ns = reading.captured_ns
+        self.count_passed(reading)
 
     def _count_repeat(self, *, is_duplicate: bool, now_ns: int) -> None:
         if is_duplicate:

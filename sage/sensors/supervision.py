@@ -21,6 +21,21 @@ class SensorHung(SensorError):
     """A call into the device has not come back for longer than `hang_secs`."""
 
 
+class Ending(Protocol):
+    """What has been told to end: a thread, or a process."""
+
+    @property
+    def is_alive(self) -> bool: ...
+
+    def join(self, timeout_secs: float) -> bool:
+        """Whether it has ended."""
+        ...
+
+    def abandon(self) -> None:
+        """It does not end: see to it that it does no harm."""
+        ...
+
+
 class Engine(Protocol):
     """The life of one instance. is_open: it has opened and can be read."""
 
@@ -31,8 +46,8 @@ class Engine(Protocol):
 
     def poll(self, now_ns: int) -> None: ...
 
-    def stop(self) -> SensorWorker | None:
-        """End it, without waiting. Returns the thread that has still to end, if there is one."""
+    def stop(self) -> Ending | None:
+        """End it, without waiting. Returns what has still to end, if anything."""
         ...
 
 
@@ -63,7 +78,7 @@ class InlineEngine:
             if deliver_next(sensor) is None:
                 return
 
-    def stop(self) -> SensorWorker | None:
+    def stop(self) -> Ending | None:
         self.is_open = False
         self._delivery.discard()
         if self._sensor is not None:
@@ -105,7 +120,7 @@ class ThreadEngine:
             raise SensorHung(f"a call has not come back for {(now_ns - self._seen_ns) / 1e9:.1f} s")
         worker.wake()
 
-    def stop(self) -> SensorWorker | None:
+    def stop(self) -> Ending | None:
         self._worker.stop()
         return self._worker if self._worker.is_alive else None
 

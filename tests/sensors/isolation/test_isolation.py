@@ -1,0 +1,208 @@
+"""A sensor in a process of its own: frames without a copy, and whatever becomes of that process costs it alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sage.mailbox import Hub, PeripheralMailbox, RealClock
+from sage.mailbox.record import SUMMARY
+from sage.mailbox.shared.census import find_segments
+from sage.mailbox.shared.segment import FOLDER, PREFIX
+from sage.sensors.contract import SensorContext, SensorError
+from sage.sensors.driver import SensorDriver
+from sage.sensors.isolation.engine import Isolation
+from sage.sensors.isolation.plan import resolve_target, target_of
+from sage.sensors.synthetic import SyntheticSensor
+from sage.sensors.video import VideoSensor
+
+DEADLINE_SECS = 60.0
+
+
+class IsolatedRig:
+    """One isolated source, driven from here."""
+
+    def __init__(self, hub: Hub, kind: Any = SyntheticSensor, **settings: Any) -> None:
+        clock = RealClock()
+        config = kind.Config(name="source", isolate=True, backoff_secs=0.01, **settings)
+        context = SensorContext(clock=clock, epoch_ns=clock.now_ns())
+        sensor = kind(config, context)
+        self.clock, self.records = clock, PeripheralMailbox("records", clock=clock, capacity=4096)
+        self.summaries = self.records.subscribe()
+        self.focus = hub.shared_focus("source", slots=4, slot_bytes=sensor.spec.tensor.num_bytes, engine="plain")
+        isolation = Isolation(
+            target=target_of(kind), config=config, context=lambda: context,
+            records=hub.shared_peripheral("source.records", capacity=256, engine="plain"), focus=self.focus,
+        )  # fmt: skip
+        self.driver = SensorDriver(
+            lambda: kind(config, context), config=config, peripheral=self.records, focus=self.focus, clock=clock,
+            producer=3, isolation=isolation,
+        )  # fmt: skip
+        self.driver.start()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end_secs = time.monotonic() + DEADLINE_SECS
+        while not condition():
+            assert time.monotonic() < end_secs, self.driver.statistics()
+            self.driver.poll(self.clock.now_ns())
+            time.sleep(0.002)
+
+    def until_readings(self, num: int) -> None:
+        wanted = self.driver.statistics().num_readings + num
+        self.until(lambda: self.driver.statistics().num_readings >= wanted)
+
+    @property
+    def pid(self) -> int:
+        return self.driver._engine._process.pid  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(RealClock()) as hub:
+        yield hub
+
+
+@pytest.fixture
+def rig(hub: Hub) -> Iterator[Callable[..., IsolatedRig]]:
+    rigs: list[IsolatedRig] = []
+
+    def make(kind: Any = SyntheticSensor, **settings: Any) -> IsolatedRig:
+        rigs.append(IsolatedRig(hub, kind, **settings))
+        return rigs[-1]
+
+    yield make
+    for each in rigs:
+        each.driver.close()
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where one process has a file's bytes."""
+
+    start: int
+    stop: int
+    offset: int
+    is_writable: bool
+
+
+def _mappings(pid: int | str, name: str) -> list[Mapping]:
+    inode = str((FOLDER / f"{PREFIX}{name}").stat().st_ino)
+    found = []
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, permissions, offset, _, its_inode, *_ = line.split()
+        if its_inode == inode:
+            start, stop = (int(edge, 16) for edge in span.split("-"))
+            found.append(Mapping(start, stop, int(offset, 16), "w" in permissions))
+    return found
+
+
+def _read_from(pid: int, name: str, array: np.ndarray) -> bytes:
+    """The bytes of `array`, which lies in this process's mapping of a mailbox, as the other process has them."""
+    address = array.ctypes.data
+    here = next(each for each in _mappings("self", name) if each.start <= address < each.stop)
+    there = next(each for each in _mappings(pid, name) if each.is_writable)
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        memory.seek(there.start + address - here.start + here.offset - there.offset)
+        return memory.read(array.nbytes)
+
+
+def test_a_full_hd_frame_lies_in_the_same_pages_on_both_sides(rig: Callable[..., IsolatedRig]) -> None:
+    pytest.importorskip("av", reason="pictures need the package av")
+    source = rig(VideoSensor, lavfi="testsrc2=size=1920x1080:rate=10")
+    source.until_readings(2)
+    assert source.pid != os.getpid()
+    lease = source.driver.read_freshest()
+    assert lease is not None
+    with lease:
+        assert lease.array.shape == (1080, 1920, 3)
+        assert lease.array.std() > 10
+        assert not lease.array.flags.writeable
+        own = lease.claim()
+        nonce = np.frombuffer(os.urandom(64), dtype=np.uint8)
+        own[540, :64, 1] = nonce
+        there = np.frombuffer(_read_from(source.pid, source.focus.name, own), dtype=np.uint8).reshape(own.shape)
+        assert (there[540, :64, 1] == nonce).all()
+        del own
+    statistics = source.focus.statistics()
+    assert statistics.bytes_copied == 0
+    assert statistics.bytes_referenced >= 1080 * 1920 * 3
+
+
+def test_its_records_reach_everybody_in_order(rig: Callable[..., IsolatedRig]) -> None:
+    source = rig(shape=(4,), rate_hz=200, noise_std=0.25)
+    source.until_readings(20)
+    batch = source.summaries.pop_many(4096).records.view(SUMMARY)
+    sequences = batch["sequence"].astype(int)
+    assert (np.diff(sequences) > 0).all()
+    assert set(batch["producer"]) == {3}
+    assert np.allclose(batch["noise_std"], 0.25)
+    last = source.driver.statistics()
+    assert last.sequence == sequences[-1]
+    assert last.noise_std == pytest.approx(0.25)
+
+
+def test_a_killed_process_costs_its_source_alone_and_comes_back(rig: Callable[..., IsolatedRig]) -> None:
+    source = rig(shape=(64, 64), rate_hz=100)
+    source.until_readings(3)
+    before = source.driver.statistics()
+    first = source.pid
+    os.kill(first, signal.SIGKILL)
+    source.until(lambda: source.driver.statistics().num_faults == 1)
+    assert "SIGKILL" in source.driver.statistics().last_error
+    source.until(lambda: source.driver.statistics().num_restarts == 1)
+    source.until_readings(3)
+    assert source.pid != first
+    assert source.driver.statistics().sequence > before.sequence
+    assert source.focus.statistics().orphans >= 1  # the loan that the dead one held was taken back
+
+
+def test_a_hung_process_is_ended(rig: Callable[..., IsolatedRig]) -> None:
+    source = rig(shape=(4,), rate_hz=100, hang_secs=0.3)
+    source.until_readings(1)
+    first = source.pid
+    os.kill(first, signal.SIGSTOP)  # it says nothing any more: as hung as can be
+    source.until(lambda: source.driver.statistics().num_faults == 1)
+    assert "not come back" in source.driver.statistics().last_error
+    source.until(lambda: source.driver.statistics().num_restarts == 1)
+
+
+def test_what_the_device_says_is_the_drivers_error(rig: Callable[..., IsolatedRig]) -> None:
+    source = rig(shape=(4,), rate_hz=100, faults=({"fault": "raise", "at_secs": 0.0, "for_secs": 60.0},))
+    source.until(lambda: source.driver.statistics().num_faults >= 1)
+    assert "unplugged" in source.driver.statistics().last_error
+
+
+def test_a_recording_ends(rig: Callable[..., IsolatedRig]) -> None:
+    source = rig(shape=(4,), rate_hz=20, num_readings=200)  # of the time before it opens it tells nothing
+    source.until(lambda: source.driver.statistics().status == "exhausted")
+    statistics = source.driver.statistics()
+    assert statistics.num_readings == statistics.sequence + 1 >= 1  # all that it told has arrived before its end was seen
+    assert statistics.num_faults == 0
+
+
+def test_nothing_is_left_behind(hub: Hub) -> None:
+    source = IsolatedRig(hub, shape=(4,), rate_hz=100)
+    source.until_readings(1)
+    pid = source.pid
+    source.driver.close()
+    source.until(lambda: not Path(f"/proc/{pid}").exists())
+    hub.close()
+    assert not [found for found in find_segments() if found.creator == os.getpid() and "source" in found.name]
+
+
+def test_a_class_that_cannot_be_imported_is_refused() -> None:
+    class Local:
+        pass
+
+    with pytest.raises(SensorError, match="can be imported"):
+        target_of(Local)
+    with pytest.raises(SensorError, match="cannot be imported"):
+        resolve_target("sage.sensors.synthetic:Absent")
