@@ -27,7 +27,7 @@ STEPS: tuple[Step, ...] = (
     Step("suite", 60, "the mailboxes' own test suite, its backend `cuda` included"),
     Step("ipc", 40, "one pool in two processes; a dead producer holds up no stream"),
     Step("bench", 60, "the bars of the CUDA mailboxes"),
-    Step("sanitizer", 70, "compute-sanitizer finds nothing"),
+    Step("sanitizer", 90, "compute-sanitizer finds nothing"),
     Step("training", 120, "models train on the card"),
     Step("loop", 60, "the loop runs on the card"),
 )

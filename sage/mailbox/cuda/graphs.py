@@ -1,6 +1,8 @@
 """CUDA graphs on leased memory: one captured graph for each slot, replayed between loan and publish.
 
 A graph has addresses in it, and a mailbox hands out a different slot each time; but a slot's address never changes.
+While one is captured other threads may ask whether events have passed, so capture in thread-local mode where there are
+any: torch.cuda.graph(..., capture_error_mode="thread_local").
 Invariant: all bookkeeping (loan, publish, receive, release) is the host's and stays outside the graph.
 """
 

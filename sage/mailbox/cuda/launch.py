@@ -22,7 +22,8 @@ class CupyLauncher:
             ) from error
         self._cuda = cupy.cuda
         options = ("--std=c++17", *((SYSTEM_SCOPE,) if is_mapped else ()))
-        with cupy.cuda.Device(device):
+        self._device = cupy.cuda.Device(device)
+        with self._device:
             module = cupy.RawModule(code=source(), options=options)
             self._kernels: dict[str, Any] = {name: module.get_function(name) for name in KERNELS}
         self._streams: dict[int, Any] = {}
@@ -31,5 +32,5 @@ class CupyLauncher:
         current = self._streams.get(stream)
         if current is None:
             current = self._streams[stream] = self._cuda.ExternalStream(stream)
-        with current:
+        with self._device, current:
             self._kernels[kernel]((num_blocks,), (num_threads,), arguments)

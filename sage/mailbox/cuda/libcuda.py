@@ -44,7 +44,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuDeviceCanAccessPeer": (POINTER(c_int), c_int, c_int),
     "cuDevicePrimaryCtxRetain": (POINTER(c_void_p), c_int),
     "cuCtxGetCurrent": (POINTER(c_void_p),),
-    "cuCtxSetCurrent": (c_void_p,),
+    "cuCtxPushCurrent_v2": (c_void_p,),
+    "cuCtxPopCurrent_v2": (POINTER(c_void_p),),
     "cuCtxEnablePeerAccess": (c_void_p, c_uint),
     "cuMemAlloc_v2": (POINTER(c_uint64), c_size_t),
     "cuMemFree_v2": (c_uint64,),
@@ -126,42 +127,38 @@ class LibcudaDriver:
         )  # fmt: skip
 
     def create_event(self, *, is_shared: bool = False) -> int:
-        self._enter()
         event = c_void_p()
-        self._cuda.check("cuEventCreate", byref(event), _DISABLE_TIMING | (_INTERPROCESS if is_shared else 0))
+        self._call("cuEventCreate", byref(event), _DISABLE_TIMING | (_INTERPROCESS if is_shared else 0))
         assert event.value is not None
         return event.value
 
     def record(self, event: int, stream: int) -> None:
-        self._cuda.check("cuEventRecord", event, stream)
+        self._call("cuEventRecord", event, stream)
 
     def wait(self, stream: int, event: int) -> None:
-        self._cuda.check("cuStreamWaitEvent", stream, event, 0)
+        self._call("cuStreamWaitEvent", stream, event, 0)
 
     def is_done(self, event: int) -> bool:
-        return self._cuda.check("cuEventQuery", event, allowed=(_NOT_READY,)) == 0
+        return self._call("cuEventQuery", event, allowed=(_NOT_READY,)) == 0
 
     def is_capturing(self, stream: int) -> bool:
-        self._enter()  # the first call of every hand-off: the legacy stream is that of the current context
         status = c_int()
-        self._cuda.check("cuStreamIsCapturing", stream, byref(status))
+        self._call("cuStreamIsCapturing", stream, byref(status))
         return status.value != 0
 
     def wait_value(self, stream: int, address: int, value: int) -> None:
-        self._cuda.check("cuStreamWaitValue32_v2", stream, address, value, _WAIT_GEQ)
+        self._call("cuStreamWaitValue32_v2", stream, address, value, _WAIT_GEQ)
 
     def allocate(self, num_bytes: int) -> Allocation:
-        self._enter()
         address = c_uint64()
-        self._cuda.check("cuMemAlloc_v2", byref(address), num_bytes)
-        self._cuda.check("cuMemsetD8_v2", address, 0, num_bytes)
-        self._cuda.check("cuStreamSynchronize", LEGACY_STREAM)  # sync: other streams do not come after the legacy one
+        self._call("cuMemAlloc_v2", byref(address), num_bytes)
+        self._call("cuMemsetD8_v2", address, 0, num_bytes)
+        self._call("cuStreamSynchronize", LEGACY_STREAM)  # sync: other streams do not come after the legacy one
         return Allocation(address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value))
 
     def allocate_mapped(self, num_bytes: int) -> Allocation:
-        self._enter()
         host = c_void_p()
-        self._cuda.check("cuMemHostAlloc", byref(host), num_bytes, _PORTABLE | _DEVICEMAP)
+        self._call("cuMemHostAlloc", byref(host), num_bytes, _PORTABLE | _DEVICEMAP)
         assert host.value is not None
         ctypes.memset(host.value, 0, num_bytes)
         owner = self._owner("cuMemFreeHost", host.value)
@@ -170,8 +167,7 @@ class LibcudaDriver:
         )  # fmt: skip
 
     def register(self, address: int, num_bytes: int, owner: Any) -> Allocation:
-        self._enter()
-        self._cuda.check("cuMemHostRegister_v2", address, num_bytes, _PORTABLE | _DEVICEMAP)
+        self._call("cuMemHostRegister_v2", address, num_bytes, _PORTABLE | _DEVICEMAP)
         registered = self._owner("cuMemHostUnregister", address)
         registered.memory = owner
         return Allocation(
@@ -179,49 +175,42 @@ class LibcudaDriver:
         )  # fmt: skip
 
     def enable_peer(self, peer: int) -> bool:
-        self._enter()
         if not self._cuda.integer("cuDeviceCanAccessPeer", self._device, self._cuda.integer("cuDeviceGet", peer)):
             return False
         context = c_void_p()
-        self._cuda.check("cuDevicePrimaryCtxRetain", byref(context), self._cuda.integer("cuDeviceGet", peer))
-        self._cuda.check("cuCtxEnablePeerAccess", context, 0, allowed=(_PEER_ALREADY_ENABLED,))
+        self._call("cuDevicePrimaryCtxRetain", byref(context), self._cuda.integer("cuDeviceGet", peer))
+        self._call("cuCtxEnablePeerAccess", context, 0, allowed=(_PEER_ALREADY_ENABLED,))
         return True
 
     def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None:
-        self._enter()
-        self._cuda.check("cuMemcpyAsync", target, source, num_bytes, stream)
+        self._call("cuMemcpyAsync", target, source, num_bytes, stream)
 
     def synchronize(self, stream: int) -> None:
-        self._enter()
-        self._cuda.check("cuStreamSynchronize", stream)
+        self._call("cuStreamSynchronize", stream)
 
     def is_shareable(self, address: int) -> bool:
-        self._enter()
         capable = c_int()
-        self._cuda.check("cuPointerGetAttribute", byref(capable), _LEGACY_IPC_CAPABLE, address)
+        self._call("cuPointerGetAttribute", byref(capable), _LEGACY_IPC_CAPABLE, address)
         return self.facts.has_memory_ipc and bool(capable.value)
 
     def export_memory(self, address: int) -> bytes:
-        self._enter()
         handle = IpcHandle()
-        self._cuda.check("cuIpcGetMemHandle", byref(handle), address)
+        self._call("cuIpcGetMemHandle", byref(handle), address)
         return bytes(handle)
 
     def open_memory(self, handle: bytes) -> Allocation:
-        self._enter()
         address = c_uint64()
-        self._cuda.check("cuIpcOpenMemHandle_v2", byref(address), IpcHandle.from_buffer_copy(handle), _LAZY_PEER_ACCESS)
+        self._call("cuIpcOpenMemHandle_v2", byref(address), IpcHandle.from_buffer_copy(handle), _LAZY_PEER_ACCESS)
         return Allocation(address=address.value, num_bytes=0, owner=self._owner("cuIpcCloseMemHandle", address.value))
 
     def export_event(self, event: int) -> bytes:
         handle = IpcHandle()
-        self._cuda.check("cuIpcGetEventHandle", byref(handle), event)
+        self._call("cuIpcGetEventHandle", byref(handle), event)
         return bytes(handle)
 
     def open_event(self, handle: bytes) -> int:
-        self._enter()
         event = c_void_p()
-        self._cuda.check("cuIpcOpenEventHandle", byref(event), IpcHandle.from_buffer_copy(handle))
+        self._call("cuIpcOpenEventHandle", byref(event), IpcHandle.from_buffer_copy(handle))
         assert event.value is not None
         return event.value
 
@@ -232,19 +221,24 @@ class LibcudaDriver:
         memory = DeviceMemory if allocation.host_address is None else MappedMemory
         return memory(self, allocation, self.facts.index)
 
-    def _enter(self) -> None:
-        """Make the primary context current in this thread, unless it is."""
+    def _call(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
+        """In the primary context, and the thread's own again afterwards: torch's current device is that context."""
         current = c_void_p()
         self._cuda.check("cuCtxGetCurrent", byref(current))
-        if current.value != self._context.value:
-            self._cuda.check("cuCtxSetCurrent", self._context)
+        if current.value == self._context.value:
+            return self._cuda.check(function, *arguments, allowed=allowed)
+        self._cuda.check("cuCtxPushCurrent_v2", self._context)
+        try:
+            return self._cuda.check(function, *arguments, allowed=allowed)
+        finally:
+            self._cuda.check("cuCtxPopCurrent_v2", byref(current))
 
     def _attribute(self, attribute: int) -> int:
         return self._cuda.integer("cuDeviceGetAttribute", attribute, self._device)
 
     def _device_pointer(self, host_address: int) -> int:
         address = c_uint64()
-        self._cuda.check("cuMemHostGetDevicePointer_v2", byref(address), host_address, 0)
+        self._call("cuMemHostGetDevicePointer_v2", byref(address), host_address, 0)
         return address.value
 
     def _owner(self, end: str, address: int) -> _Owner:
@@ -262,5 +256,6 @@ class _Owner:
 
 def _let_go(cuda: Any, context: Any, end: str, address: int, process: int) -> None:
     if os.getpid() == process:  # a forked child has no context
-        cuda.cuCtxSetCurrent(context)
+        cuda.cuCtxPushCurrent_v2(context)
         getattr(cuda, end)(address)
+        cuda.cuCtxPopCurrent_v2(byref(c_void_p()))

@@ -33,9 +33,9 @@ class EventPool:
         self.num_made = num_events
 
     def mark(self, stream: int) -> Mark:
-        if self._free:
+        try:
             event = self._free.pop()
-        else:
+        except IndexError:
             event = self._driver.create_event()
             self.num_made += 1
         self._driver.record(event, stream)

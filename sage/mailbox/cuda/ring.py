@@ -79,6 +79,7 @@ class DeviceRing:
         ticket = {"latest": _LATEST, "oldest": _OLDEST}.get(start, start) if isinstance(start, str) else start
         which = self._free_cursors.pop()
         self._set_cursor(which, int(ticket), stream)
+        self.driver.synchronize(stream)  # sync: once, so that it may be read on any stream
         return RingReader(self, which, max_records)
 
     def num_voids(self) -> int:
@@ -91,6 +92,7 @@ class DeviceRing:
 
     def leave(self, which: int, stream: int) -> None:
         self._set_cursor(which, NOT_SUBSCRIBED, stream)
+        self.driver.synchronize(stream)  # sync: once, so that its place may be given to another
         self._free_cursors.append(which)
 
     def num_blocks(self, num_records: int) -> int:

@@ -17,11 +17,12 @@ typedef struct { char reserved[64]; } CUipcMemHandle, CUipcEventHandle;
 
 struct CUevent_st { int is_recorded; unsigned int flags; };
 static int is_held, num_allocated, num_registered;  // what a test may set and read
-static CUcontext current;
+static CUcontext current, below;
 static int capturing;
 
 void stub_hold(int held) { is_held = held; }
 void stub_capture(int on) { capturing = on; }
+int stub_has_context(void) { return current != 0; }
 int stub_allocated(void) { return num_allocated; }
 int stub_registered(void) { return num_registered; }
 
@@ -38,7 +39,8 @@ CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, 
 CUresult CUDAAPI cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) { *can = device != peer; return 0; }
 CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) { *context = (CUcontext)(size_t)(4096 + device); return 0; }
 CUresult CUDAAPI cuCtxGetCurrent(CUcontext* context) { *context = current; return 0; }
-CUresult CUDAAPI cuCtxSetCurrent(CUcontext context) { current = context; return 0; }
+CUresult CUDAAPI cuCtxPushCurrent_v2(CUcontext context) { below = current; current = context; return 0; }
+CUresult CUDAAPI cuCtxPopCurrent_v2(CUcontext* context) { *context = current; current = below; return 0; }
 CUresult CUDAAPI cuCtxEnablePeerAccess(CUcontext context, unsigned int flags) { (void)context; return flags ? 1 : 704; }
 CUresult CUDAAPI cuMemAlloc_v2(CUdeviceptr* address, size_t size) {
     if (!current) return 201;
@@ -76,7 +78,7 @@ CUresult CUDAAPI cuEventCreate(CUevent* event, unsigned int flags) {
     (*event)->flags = flags;
     return flags & 2 ? 0 : 1;
 }
-CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { (void)stream; event->is_recorded = 1; return 0; }
+CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { (void)stream; event->is_recorded = 1; return current ? 0 : 201; }
 CUresult CUDAAPI cuEventQuery(CUevent event) { return event->is_recorded && is_held ? 600 : 0; }
 CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags) { (void)stream; return event ? flags : 1; }
 CUresult CUDAAPI cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr address, cuuint32_t value, unsigned int flags) {

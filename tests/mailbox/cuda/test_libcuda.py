@@ -85,6 +85,15 @@ def test_a_focus_message_goes_through_the_drivers_events(backend, stub):
         assert (lease.array == 2.0).all()
 
 
+def test_the_threads_own_context_is_current_again_after_every_call(backend, stub):
+    driver, library = backend.driver, ctypes.CDLL(stub)
+    event = driver.create_event()
+    driver.record(event, 0)  # the stub refuses it without a context
+    driver.wait(0, event)
+    assert driver.is_done(event)
+    assert not library.stub_has_context()
+
+
 def test_a_capture_is_seen(backend, stub):
     order = backend.order(1)
     ctypes.CDLL(stub).stub_capture(1)

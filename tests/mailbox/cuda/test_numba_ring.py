@@ -14,7 +14,7 @@ from functools import partial
 from sage.mailbox.cuda.conformance import RING_CHECKS
 from sage.mailbox.cuda.numba_ring import NumbaRing
 for check in RING_CHECKS:
-    check(partial(NumbaRing, num_threads=4))
+    check(partial(NumbaRing, num_threads=8))
     print(check.__name__)
 """
 COMPILE = """
