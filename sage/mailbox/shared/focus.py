@@ -7,7 +7,6 @@ back within REAP_SECS of needing them; one that is stopped loses nothing, and is
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +23,7 @@ from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
 from sage.mailbox.shared.focus_options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
 from sage.mailbox.shared.focus_rules import NOTHING
 from sage.mailbox.shared.focus_statistics import explain, statistics_of
+from sage.mailbox.shared.focus_waiting import spin, trying
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.participants import Participants
 from sage.mailbox.shared.segment import Segment
@@ -127,12 +127,13 @@ class SharedFocus:
         loan: Loan | None = None
         answer = NOTHING
 
-        def has_loan() -> bool:
+        def borrow() -> bool:
             nonlocal loan, answer
             found = self._exchange.lend(spec, producer, trust)
             loan, answer = (found, NOTHING) if isinstance(found, Loan) else (None, found)
             return loan is not None
 
+        has_loan = trying(borrow, self._exchange, layout.FREED)
         self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
         if loan is None:
             self._exchange.count_refusal(producer, answer)
@@ -200,19 +201,16 @@ class SharedFocus:
         spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a busy core.
         """
         lease: Lease | None = None
-        next_reap_secs = time.monotonic() + REAP_SECS
 
-        def has_lease() -> bool:
-            nonlocal lease, next_reap_secs
+        def take() -> bool:
+            nonlocal lease
             lease = self._exchange.take(newest=newest)
-            if lease is None and time.monotonic() >= next_reap_secs:
-                self._exchange.reap_if_dead()
-                next_reap_secs = time.monotonic() + REAP_SECS
             return lease is not None
 
+        has_lease = trying(take, self._exchange, layout.ORDER)
         if not has_lease() and timeout_secs > 0.0:
-            spun_secs = self._spin(min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
-            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs, poll_secs=2 * REAP_SECS)
+            spun_secs = spin(self._exchange, layout.ORDER, min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
+            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs)
         if lease is None:
             raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
         return lease
@@ -262,14 +260,6 @@ class SharedFocus:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _spin(self, spin_secs: float) -> float:
-        """Until something is published, one load a look, which disturbs nobody. How long it took."""
-        words, num_published = self._segment.words, self._segment.words[layout.ORDER]
-        start_secs = now_secs = time.perf_counter()
-        while words[layout.ORDER] == num_published and now_secs - start_secs < spin_secs and not self._exchange.is_closed:
-            now_secs = time.perf_counter()
-        return now_secs - start_secs
 
     def _checked(self, producer: int) -> int:
         if not 0 <= producer <= _MAX_PRODUCER:

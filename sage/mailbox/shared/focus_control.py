@@ -1,7 +1,7 @@
 """One participant's hands on the control memory of a shared focus pool: every rule under the pool's lock, every bell rung.
 
 Invariant: the lock is never kept by an exception or a signal, and whoever waits for what an operation brought about is
-woken: flags are read inside the lock, in which the sleeper looks at his condition after he raised his.
+woken: on aarch64, where a flag may be read too early by a hair, at the sleeper's next look (5 ms, 50 for a receiver).
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ class Control:
                 self._wait_for_lock()
             num_published, num_freed = words[layout.ORDER], words[layout.FREED]
             found = rule(*arguments)
-            rings_arrivals = words[_ARRIVALS] and words[layout.ORDER] != num_published
-            rings_room = words[_ROOM] and words[layout.FREED] != num_freed
+            has_published, has_freed = words[layout.ORDER] != num_published, words[layout.FREED] != num_freed
         finally:
             lock.release()  # refused by the lock itself, and harmless, where it was not taken
-        if rings_arrivals:
+        # the sleeper raises his flag, then looks: unlocking lies between our change and our look at the flag
+        if has_published and words[_ARRIVALS]:
             self.arrivals.ring()
-        if rings_room:
+        if has_freed and words[_ROOM]:
             self.room.ring()
         return found
 

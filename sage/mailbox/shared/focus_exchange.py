@@ -28,10 +28,11 @@ from sage.mailbox.shared.focus_statistics import describe
 from sage.mailbox.shared.focus_watch import DeathWatch
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
+from sage.mailbox.shared.segment import IS_CLOSED
 from sage.mailbox.slot import FocusMeta
 from sage.mailbox.tensor_spec import TensorSpec
 
-#: Who waits, or was refused, asks this often whether somebody has died.
+#: Who waits for a slot, or was refused one, asks this often whether somebody has died. Each look costs some 50 us.
 REAP_SECS = 0.005
 
 
@@ -46,12 +47,17 @@ class SharedExchange:
         self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
         self._rules = control.rules
         self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
-        self._looked_secs, self._watch = 0.0, DeathWatch(control.participants)
+        self._looked_secs, self._watch = 0.0, DeathWatch(control.participants, control.segment)
         control.join()
 
     def is_own(self, handle: Loan | Lease) -> bool:
         """Not made before this process was forked."""
         return handle.num_forks == num_forks()
+
+    @property
+    def has_ended(self) -> bool:
+        """Closed here, or everywhere."""
+        return self.is_closed or bool(self.control.words[IS_CLOSED])
 
     def enter(self) -> None:
         """Before each operation: a forked child takes part under an entry of its own."""

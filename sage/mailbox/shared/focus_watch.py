@@ -9,26 +9,32 @@ import os
 import select
 
 from sage.mailbox.shared.identity import is_alive, my_identity, pid_of
-from sage.mailbox.shared.participants import Participants
+from sage.mailbox.shared.participants import MAX_PARTICIPANTS, TABLE_OFFSET, Participants
+from sage.mailbox.shared.segment import Segment
 
 
 class DeathWatch:
     """Descriptors are opened when participants come and closed when they have gone."""
 
-    def __init__(self, participants: Participants) -> None:
-        self._participants = participants
+    def __init__(self, participants: Participants, segment: Segment) -> None:
+        self._participants, self._memory = participants, segment.memory
+        self._table = b""  # as it was when all in it were watched
         self._watched: dict[int, int] = {}  # identity: descriptor
         self._poll = select.poll()
 
     def has_dead(self) -> bool:
         """A few microseconds, however many take part."""
-        identities = set(self._participants.identities().values())
-        if identities != self._watched.keys() | {my_identity()} and not self._follow(identities - {my_identity()}):
-            return self._participants.has_dead()
+        table = self._memory[TABLE_OFFSET : TABLE_OFFSET + 8 * MAX_PARTICIPANTS]
+        if table != self._table:
+            self._table = b""
+            if not self._follow(set(self._participants.identities().values()) - {my_identity()}):
+                return self._participants.has_dead()
+            self._table = table
         return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Also in a forked child, which has them by inheritance."""
+        self._table = b""
         for identity in tuple(self._watched):
             self._forget(identity)
 

@@ -1,5 +1,6 @@
 """What the memory of a shared pool itself forbids, and how long it lasts."""
 
+import faulthandler
 import gc
 import signal
 
@@ -28,6 +29,7 @@ def test_who_writes_to_a_lease_dies_alone(make_box, put, in_fork, write):
     box.listen()
 
     def offend():
+        faulthandler.disable()  # it would tell the tests' log about this
         box.listen()
         put(box, 1)
         write(box.receive(timeout_secs=30.0))
