@@ -17,9 +17,7 @@ class CupyLauncher:
         try:
             import cupy
         except ImportError as error:
-            raise CudaError(
-                "no CuPy here to compile kernels with: pip install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
-            ) from error
+            raise CudaError("no CuPy to compile kernels with: install cupy-cuda13x (cupy-cuda12x for CUDA 12)") from error
         self._cuda = cupy.cuda
         options = ("--std=c++17", *((SYSTEM_SCOPE,) if is_mapped else ()))
         self._device = cupy.cuda.Device(device)
@@ -31,6 +29,21 @@ class CupyLauncher:
     def launch(self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]) -> None:
         current = self._streams.get(stream)
         if current is None:
-            current = self._streams[stream] = self._cuda.ExternalStream(stream)
+            current = self._streams[stream] = self._borrowed(stream)
         with self._device, current:
             self._kernels[kernel]((num_blocks,), (num_threads,), arguments)
+
+    def _borrowed(self, handle: int) -> Any:
+        """CuPy's object for somebody's stream: CuPy 14 asks by protocol, earlier ones by number."""
+        from_external = getattr(self._cuda.Stream, "from_external", None)
+        return self._cuda.ExternalStream(handle) if from_external is None else from_external(_Handle(handle))
+
+
+class _Handle:
+    """A stream by the CUDA stream protocol."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._handle
