@@ -85,8 +85,7 @@ class OurPeer:
 
         def place(nonce: float) -> None:
             loan = way_out.loan(shape, "float32", timeout_secs=WAIT_SECS)
-            values = loan.array
-            values[0] = values[-1] = nonce
+            _mark(loan.array, nonce)
             loan.publish(stamp_ns=now_ns(), sequence=next(sequences))
 
         def send(array: np.ndarray) -> None:
@@ -96,13 +95,21 @@ class OurPeer:
 
         def take() -> tuple[float, float]:
             with way_in.receive(timeout_secs=WAIT_SECS, spin_secs=spin_secs) as lease:
-                values = lease.array
-                return float(values[0]), float(values[-1])
+                return _first_and_last(lease.array)
 
         return TensorEnds(place=place, send=send, take=take)
 
     def _spin_secs(self) -> float:
         return WAIT_SECS if self.waiting == "spin" else 0.0
+
+
+def _mark(values: np.ndarray, nonce: float) -> None:
+    """In a function of its own, as a program's work on a tensor is: no view outlives it and keeps the slot."""
+    values[0] = values[-1] = nonce
+
+
+def _first_and_last(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[-1])
 
 
 def _rings(role: Role, name: str, stack: ExitStack) -> tuple[Any, Any]:
