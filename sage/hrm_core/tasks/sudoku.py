@@ -13,7 +13,7 @@ from itertools import permutations, product
 import numpy as np
 
 from sage.hrm_core.tasks import sudoku_text
-from sage.hrm_core.tasks.contract import Examples, TaskSpec
+from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku_grid import (
     Box,
@@ -84,6 +84,15 @@ class SudokuRules:
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         return are_solutions(inputs.astype(np.int64) - BLANK, answers.astype(np.int64) - BLANK, self.box)
+
+    def baseline(self, inputs: np.ndarray) -> Baseline:
+        """In the order of the cells, each blank gets the lowest digit that its row, column and box still allow, or 1."""
+        grids, units, digits = inputs.astype(np.int64) - BLANK, units_of(self.box), np.arange(1, self.box.num_digits + 1)
+        peers = (units[:, :, None] == units[:, None, :]).any(axis=0)  # (n^2, n^2)
+        for cell in range(self.box.num_cells):
+            taken = (grids[:, peers[cell], None] == digits).any(axis=1)  # (N, n)
+            grids[:, cell] = np.where(grids[:, cell] == 0, taken.argmin(axis=1) + 1, grids[:, cell])
+        return Baseline(name="the lowest digit still allowed", answers=(grids + BLANK).astype(np.int32))
 
     def encode(self, text: str) -> np.ndarray:
         return (sudoku_text.read(text, self.box) + BLANK).astype(np.int32)
