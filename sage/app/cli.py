@@ -21,6 +21,7 @@ from sage.app.commands import (
     hub,
     mailbox,
     model,
+    plot,
     report,
     run,
     sensors,
@@ -57,6 +58,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("solve")(solve.solve)
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
+app.command("plot")(plot.plot)
 app.add_typer(model.app, name="model")
 app.add_typer(hub.app, name="hub")
 

@@ -106,7 +106,7 @@ def _verdict(solved: Solved) -> str:
         said = "solved, checked by the rules"
     else:
         said = "not solved: this answer breaks the rules (more --segments or --tries may help)"
-    cost = f"{solution.num_segments} segments"
+    cost = "1 segment" if solution.num_segments == 1 else f"{solution.num_segments} segments"
     if solution.num_segments_spent != solution.num_segments:
         cost += f" in try {solution.attempt + 1}, {solution.num_segments_spent} in all"
     return f"{said}; {cost}; the model's own confidence {number(solution.confidence)}; {solved.inference.name}"
