@@ -184,10 +184,11 @@ def _mailbox_row(state: LiveState) -> list[Text]:
     """What passed through the mailboxes. Bytes copied at 0 are the proof that nothing was."""
     if state.mailboxes is None:
         return []
-    boxes, pools = (*state.mailboxes.peripheral, *state.mailboxes.focus), state.mailboxes.focus
+    rings, pools = state.mailboxes.peripheral, state.mailboxes.focus
+    num_messages = sum(ring.pushed for ring in rings) + sum(pool.pushed for pool in pools)
     dropped = sum(pool.drops.total - pool.drops.superseded for pool in pools)
     held = sum(pool.leaks for pool in pools)
-    row = _row("mailboxes", f"{len(boxes)}  {figures.short_count(sum(box.pushed for box in boxes))} messages")
+    row = _row("mailboxes", f"{len(rings) + len(pools)}  {figures.short_count(num_messages)} messages")
     row.append(f"  {figures.num_bytes(sum(pool.bytes_referenced for pool in pools))} by reference")
     row.append(f", {figures.num_bytes(sum(pool.bytes_copied for pool in pools))} copied")
     row.append(f"  {figures.short_count(dropped)} dropped", "yellow" if dropped else "")

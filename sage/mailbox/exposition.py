@@ -46,7 +46,8 @@ def _shared_families(snapshot: HubStatistics) -> list[_Family]:
     depth = _Family("sage_mailbox_depth", "gauge", "Messages waiting (of the slowest reader).")
     high = _Family("sage_mailbox_high_water", "gauge", "The greatest depth so far.")
     wait = _Family("sage_mailbox_push_to_pop_seconds", "gauge", "Time from push to pop, by quantile.")
-    for box in (*snapshot.peripheral, *snapshot.focus):
+    boxes: tuple[PeripheralStatistics | FocusStatistics, ...] = (*snapshot.peripheral, *snapshot.focus)
+    for box in boxes:
         labels = {"mailbox": box.name, "kind": "peripheral" if isinstance(box, PeripheralStatistics) else "focus"}
         pushed.add(box.pushed, **labels)
         popped.add(box.popped, **labels)

@@ -20,7 +20,7 @@ from sage.mailbox.shared.focus import SharedFocus
 from sage.mailbox.shared.peripheral import SharedPeripheral
 from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
 
-AnyMailbox: TypeAlias = "PeripheralMailbox | FocusMailbox | SharedPeripheral | SharedFocus"
+AnyMailbox: TypeAlias = PeripheralMailbox | FocusMailbox | SharedPeripheral | SharedFocus
 _Mailbox = TypeVar("_Mailbox", PeripheralMailbox, FocusMailbox, SharedPeripheral, SharedFocus)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sage.mailbox import Lease, PeripheralMailbox
+from sage.mailbox import PeripheralMailbox
+from sage.mailbox.kinds import AnyLease
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver import DriverStatistics, SensorDriver
 
@@ -32,7 +33,7 @@ class Gathered:
     confidence: np.ndarray
     summary: np.ndarray
     statistics: list[DriverStatistics]
-    leases: dict[int, Lease] = field(default_factory=dict)
+    leases: dict[int, AnyLease] = field(default_factory=dict)
 
     def release(self) -> None:
         """Give every borrowed tensor back; safe to call twice."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.mailbox.focus import FocusMailbox
-from sage.mailbox.lease import Lease
+from sage.mailbox.kinds import AnyLease
 from sage.mailbox.peripheral import PeripheralMailbox
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor
@@ -62,14 +62,14 @@ def _read_in_three_ways(driver: SensorDriver, clock: Clock) -> str | None:
     return None
 
 
-def _blocking(driver: SensorDriver) -> Lease | None:
+def _blocking(driver: SensorDriver) -> AnyLease | None:
     try:
         return driver.read_block(PAUSE_SECS)
     except MailboxEmpty:
         return None
 
 
-def _try_until_it_comes(read: Callable[[], Lease | None], driver: SensorDriver, clock: Clock) -> Lease | None:
+def _try_until_it_comes(read: Callable[[], AnyLease | None], driver: SensorDriver, clock: Clock) -> AnyLease | None:
     pause = threading.Event()  # never set: a thread needs real time, whatever the clock says
     for _ in range(MAX_TRIES if driver.is_inline else MAX_THREAD_TRIES):
         driver.poll(clock.now_ns())

@@ -24,8 +24,7 @@ from sage.sensors.supervision import Backoff, Ending, Engine, InlineEngine, Thre
 from sage.sensors.worker import SensorWorker
 
 if TYPE_CHECKING:
-    from sage.mailbox.focus import FocusMailbox
-    from sage.mailbox.lease import Lease
+    from sage.mailbox.kinds import AnyFocus, AnyLease
     from sage.mailbox.peripheral import PeripheralMailbox
     from sage.sensors.isolation.engine import Isolation
 
@@ -77,7 +76,7 @@ class SensorDriver:
         *,
         config: SensorConfig,
         peripheral: PeripheralMailbox,
-        focus: FocusMailbox,
+        focus: AnyFocus,
         clock: Clock,
         producer: int,
         mode: DriverMode | None = None,
@@ -148,7 +147,7 @@ class SensorDriver:
         self._num_reported += num_new
         return num_new
 
-    def read_block(self, timeout_secs: float) -> Lease:
+    def read_block(self, timeout_secs: float) -> AnyLease:
         """The next reading in order, waiting for it; MailboxEmpty when none came in time.
 
         An inline source is polled meanwhile and the clock waited on; one on a thread is waited for in real time.
@@ -167,11 +166,11 @@ class SensorDriver:
             self._clock.wait_until(min(deadline_ns, now_ns + self._spec.period_ns))
             now_ns = self._clock.now_ns()
 
-    def read_next(self) -> Lease | None:
+    def read_next(self) -> AnyLease | None:
         """The oldest reading delivered and not taken yet, None when there is none. Never waits, never polls."""
         return self._focus.try_receive(newest=False)
 
-    def read_freshest(self, max_age_ns: int | None = None) -> Lease | None:
+    def read_freshest(self, max_age_ns: int | None = None) -> AnyLease | None:
         """The newest reading delivered, older ones are passed over; None when there is none or it was captured longer ago.
 
         max_age_ns: the config's max_age_secs when left out. Never waits, never polls.

@@ -25,8 +25,8 @@ from sage.sensors.ledger import Ledger
 from sage.sensors.supervision import OPEN_FACTOR, SensorHung
 
 if TYPE_CHECKING:
-    from sage.mailbox.peripheral import PeripheralMailbox, Subscription
-    from sage.mailbox.shared import SharedFocus, SharedPeripheral
+    from sage.mailbox.kinds import AnyPeripheral
+    from sage.mailbox.shared import SharedFocus, SharedPeripheral, SharedSubscription
 
 #: Starting an interpreter and importing a driver's libraries comes on top of opening the device.
 START_SECS = 30.0
@@ -114,12 +114,10 @@ class SensorProcess:
 class ProcessEngine:
     """One life of an isolated device, as the driver sees it."""
 
-    def __init__(
-        self, isolation: Isolation, *, ledger: Ledger, peripheral: PeripheralMailbox, producer: int, hang_ns: int
-    ) -> None:
+    def __init__(self, isolation: Isolation, *, ledger: Ledger, peripheral: AnyPeripheral, producer: int, hang_ns: int) -> None:
         self._isolation, self._ledger, self._peripheral, self._producer = isolation, ledger, peripheral, producer
         self._hang_ns = hang_ns
-        self._subscription: Subscription | None = None
+        self._subscription: SharedSubscription | None = None
         self._status: StatusBlock | None = None
         self._process: SensorProcess | None = None
         self._before = _counts_of(ledger)
