@@ -42,6 +42,11 @@ def _check_focus(verdict: Verdict) -> None:
     if importlib.util.find_spec("torch") is None:
         verdict.run("focus mailboxes through torch", lambda: _raise(Absent("no torch")))
         return
+    import torch
+
+    if not torch.cuda.is_available():
+        verdict.run("focus mailboxes through torch", lambda: _raise(Absent(f"torch {torch.__version__} sees no GPU")))
+        return
     from torch_checks import CHECKS
 
     for check in CHECKS:

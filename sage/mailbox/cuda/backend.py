@@ -60,12 +60,16 @@ class CudaBackend:
         return host_view(self._driver.allocate_mapped(num_bytes))
 
     def fence(self) -> Fence | None:
-        """What the current streams of this thread have queued so far."""
+        """What the current streams of this thread have queued so far; None where they are idle."""
+        current = (self._driver.current_stream("tensor"), self._driver.current_stream("array"))
+        streams = sorted(set(current)) if self.stream is None else [self.stream]
+        busy = [stream for stream in streams if not self._driver.is_idle(stream)]
+        if not busy:
+            return None
         if self._events is None:
             self._events = EventPool(self._driver, 4)
         fence = EventFence(self._driver, self._events)
-        streams = {self._driver.current_stream("tensor"), self._driver.current_stream("array")}
-        fence.add([self._events.mark(stream) for stream in sorted(streams if self.stream is None else {self.stream})])
+        fence.add([self._events.mark(stream) for stream in busy])
         return fence
 
     def memory(self, num_bytes: int) -> PoolMemory:

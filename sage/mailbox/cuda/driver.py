@@ -99,6 +99,10 @@ class Copies(Protocol):
         """Block the host until `stream` is done."""
         ...
 
+    def is_idle(self, stream: int) -> bool:
+        """True when nothing is queued on it. Never blocks."""
+        ...
+
 
 class Sharing(Protocol):
     """Handles that another process can open."""

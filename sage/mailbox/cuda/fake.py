@@ -177,6 +177,9 @@ class FakeDriver:
         if self._streams[stream].queue:
             raise CudaError("synchronize on a stream that is held: a real host would hang here")
 
+    def is_idle(self, stream: int) -> bool:
+        return not self._streams[stream].queue
+
     def is_shareable(self, address: int) -> bool:
         return not self._segments
 

@@ -63,6 +63,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuStreamWaitValue32_v2": (c_void_p, c_uint64, c_uint, c_uint),
     "cuStreamIsCapturing": (c_void_p, POINTER(c_int)),
     "cuStreamSynchronize": (c_void_p,),
+    "cuStreamQuery": (c_void_p,),
     "cuPointerGetAttribute": (c_void_p, c_int, c_uint64),
     "cuIpcGetMemHandle": (POINTER(IpcHandle), c_uint64),
     "cuIpcOpenMemHandle_v2": (POINTER(c_uint64), IpcHandle, c_uint),
@@ -187,6 +188,9 @@ class LibcudaDriver:
 
     def synchronize(self, stream: int) -> None:
         self._call("cuStreamSynchronize", stream)
+
+    def is_idle(self, stream: int) -> bool:
+        return self._call("cuStreamQuery", stream, allowed=(_NOT_READY,)) == 0
 
     def is_shareable(self, address: int) -> bool:
         capable = c_int()

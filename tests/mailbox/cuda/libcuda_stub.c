@@ -87,6 +87,7 @@ CUresult CUDAAPI cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr address, cu
 }
 CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) { (void)stream; *status = capturing; return 0; }
 CUresult CUDAAPI cuStreamSynchronize(CUstream stream) { (void)stream; return 0; }
+CUresult CUDAAPI cuStreamQuery(CUstream stream) { (void)stream; return is_held ? 600 : 0; }
 CUresult CUDAAPI cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr address) {
     *(int*)data = (int)attribute == 13 && address % 256 == 0;
     return 0;

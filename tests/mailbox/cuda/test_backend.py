@@ -67,6 +67,17 @@ def test_a_pinned_slot_waits_for_the_copies_its_reader_queued():
     assert box.try_loan((4,)) is not None
 
 
+def test_a_pinned_slot_is_free_at_once_where_nothing_was_queued():
+    driver = FakeDriver()
+    box = FocusMailbox(
+        "frames", clock=ManualClock(), slots=1, slot_bytes=16, backend=CudaBackend(driver=driver, placement="pinned")
+    )  # fmt: skip
+    for number in range(3):
+        assert box.send(np.zeros(4, np.float32), stamp_ns=number, sequence=number)
+        box.try_receive().release()
+    assert (box.statistics().free, driver.counts.records) == (1, 0)
+
+
 def test_a_tensor_of_another_device_or_dtype_is_named():
     with pytest.raises(ValueError, match="on meta, this mailbox on cuda:0"):
         accept_on(torch.zeros(2, device="meta"), 0)
