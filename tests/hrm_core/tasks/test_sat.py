@@ -41,11 +41,11 @@ def test_real_graphs_are_coloured(puzzle_data: Path) -> None:
 
 @pytest.mark.parametrize("text", ["1 2 0", "p cnf 2 1\n1 3 0", "p cnf 2 1\n1 x 0", "p edge 2 1\n1 2 0"])
 def test_a_file_that_is_no_formula_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="some.cnf"):
+    with pytest.raises(ValueError, match=r"some\.cnf"):
         parse_dimacs(text, "some.cnf")
 
 
 @pytest.mark.parametrize("text", ["e 1 2", "p edge 2 1\ne 1 3", "p edge 2 1\ne 1 1", "p cnf 2 1", ""])
 def test_a_file_that_is_no_graph_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="some.col"):
+    with pytest.raises(ValueError, match=r"some\.col"):
         parse_graph(text, "some.col")
