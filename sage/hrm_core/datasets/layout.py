@@ -185,7 +185,7 @@ def write_ungrouped(folder: Path, inputs: np.ndarray, labels: np.ndarray, *, voc
     """Puzzles of one example and no identity, `forms` after each other being one group."""
     num_examples, seq_len = inputs.shape
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "inputs": inputs.astype(np.uint8),
         "labels": labels.astype(np.uint8),
         "puzzle_identifiers": np.zeros(num_examples, np.int32),
