@@ -37,46 +37,65 @@ def produce(ring, *, producer, num, batch=1, timeout_secs=30.0, first=0):
     return {"pushed": done}
 
 
+class Checker:
+    """What one reader gets: whole, once, first in first out by producer. Looked at by the thousand."""
+
+    def __init__(self):
+        self.seen = self.lost = 0
+        self.order, self.last = hashlib.blake2b(), {}
+        self._ticket, self._pending, self._num_pending = -1, [], 0
+
+    def add(self, batch):
+        assert batch.first_ticket > self._ticket, "delivered twice"
+        self._ticket = batch.first_ticket + len(batch) - 1
+        self.seen, self.lost = self.seen + len(batch), self.lost + batch.lost
+        self._pending.append(batch.records)
+        self._num_pending += len(batch)
+        if self._num_pending >= 4096:
+            self.look()
+
+    def look(self):
+        got = np.concatenate(self._pending) if self._pending else np.empty(0, dtype=RECORD)
+        self._pending, self._num_pending = [], 0
+        self.order.update(got.tobytes())
+        for producer in np.unique(got["producer"]).tolist():
+            mine = got[got["producer"] == producer]
+            numbers = mine["sequence"].astype(np.int64)
+            payload = (numbers[:, None] * 7 + producer * 31 + np.arange(192)) % 251
+            assert (mine["payload"] == payload).all(), "torn"
+            assert (np.diff(numbers, prepend=self.last.get(producer, -1)) > 0).all(), "not first in, first out"
+            self.last[producer] = int(numbers[-1])
+
+
 def consume(ring, *, num=None, max_records=64, subscription=None, spin_secs=0.0):
     """Until `num` records were seen or lost, or the ring is closed."""
-    seen, lost, last, ticket = 0, 0, {}, -1
-    order = hashlib.blake2b()
+    checker = Checker()
     try:
-        while num is None or seen + lost < num:
+        while num is None or checker.seen + checker.lost < num:
             batch = subscription.pop_many(max_records, timeout_secs=30.0, spin_secs=spin_secs)
-            got = batch.records
-            assert len(got), "nothing came for 30 s"
-            assert batch.first_ticket > ticket, "delivered twice"
-            ticket = batch.first_ticket + len(got) - 1
-            for producer in np.unique(got["producer"]):
-                mine = got[got["producer"] == producer]
-                numbers = mine["sequence"].astype(np.int64)
-                payload = (numbers[:, None] * 7 + int(producer) * 31 + np.arange(192)) % 251
-                assert (mine["payload"] == payload).all(), "torn"
-                assert (np.diff(numbers, prepend=last.get(int(producer), -1)) > 0).all(), "not first in, first out"
-                last[int(producer)] = int(numbers[-1])
-            seen, lost = seen + len(got), lost + batch.lost
-            order.update(got.tobytes())
+            assert len(batch), "nothing came for 30 s"
+            checker.add(batch)
     except MailboxClosed:
         pass
-    return {"seen": seen, "lost": lost, "order": order.hexdigest(), "last": last}
+    checker.look()
+    return {"seen": checker.seen, "lost": checker.lost, "order": checker.order.hexdigest(), "last": checker.last}
 
 
-def main():
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    job = json.loads(sys.argv[1])
+def work(job, told, said):
+    """told, said: text files in and out."""
     ring = SharedPeripheral.attach(job["name"], clock=RealClock())
     subscription = ring.subscribe(**job["subscribe"]) if "subscribe" in job else None
-    print("ready", flush=True)
-    sys.stdin.readline()
+    print("ready", file=said, flush=True)
+    told.readline()
     if subscription is None:
-        found = produce(ring, **job.get("options", {}))
+        found = produce(ring, **job["options"])
     else:
-        found = consume(ring, subscription=subscription, **job.get("options", {}))
+        found = consume(ring, subscription=subscription, **job["options"])
         subscription.close()
     ring.close()
-    print(json.dumps(found), flush=True)
+    print(json.dumps(found), file=said, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    work(json.loads(sys.argv[1]), sys.stdin, sys.stdout)

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -28,32 +30,58 @@ _numbers = itertools.count()
 class Process:
     """A worker: it has attached once `ready`, is off at `go`, and tells what it saw in `result`."""
 
-    def __init__(self, ring, subscribe=None, **options):
+    def __init__(self, ring, subscribe=None, *, is_apart=False, **options):
+        """is_apart: started as a program of its own, which costs a second of imports; else forked."""
         job = {"name": ring.name, "options": options} | ({} if subscribe is None else {"subscribe": subscribe})
-        command = [sys.executable, str(WORKER), json.dumps(job)]
-        self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+        child_in, go = os.pipe()
+        said, child_out = os.pipe()
+        if is_apart:
+            command = [sys.executable, str(WORKER), json.dumps(job)]
+            self.pid = subprocess.Popen(command, stdin=child_in, stdout=child_out, cwd="/").pid
+        else:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _work_and_exit(job, child_in, child_out)
+        os.close(child_in)
+        os.close(child_out)
+        self._go, self._said = os.fdopen(go, "w"), os.fdopen(said)
         self._is_ready = False
 
     def ready(self):
         if not self._is_ready:
-            assert self.popen.stdout.readline() == "ready\n"
+            assert self._said.readline() == "ready\n"
         self._is_ready = True
         return self
 
     def go(self):
         self.ready()
-        self.popen.stdin.write("\n")
-        self.popen.stdin.flush()
+        self._go.write("\n")
+        self._go.close()
         return self
 
     def result(self):
-        out, _ = self.popen.communicate(timeout=120)
-        assert self.popen.returncode == 0
-        return json.loads(out)
+        said = self._said.read()
+        self._said.close()
+        assert os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
+        return json.loads(said)
+
+    def signal(self, number):
+        os.kill(self.pid, number)
 
     def kill(self):
-        self.popen.kill()
-        self.popen.communicate(timeout=30)
+        self.signal(signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self._said.close()
+
+
+def _work_and_exit(job, child_in, child_out):
+    try:
+        worker = runpy.run_path(str(WORKER))
+        worker["work"](job, os.fdopen(child_in), os.fdopen(child_out, "w"))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(99)
+    os._exit(0)
 
 
 @pytest.fixture(params=ENGINES)
@@ -79,8 +107,6 @@ def in_fork(work):
         try:
             work()
         except BaseException:
-            import traceback
-
             traceback.print_exc()
             os._exit(99)
         os._exit(0)
@@ -90,8 +116,10 @@ def in_fork(work):
 def test_many_to_many_lose_nothing_tear_nothing_and_have_one_order(create):
     ring = create(mode="lossless", capacity=256)
     num_each = 33_400 if ring.engine == "numba" else 300
-    readers = [Process(ring, {"start": "oldest"}, num=3 * num_each) for _ in range(2)]
-    writers = [Process(ring, producer=p, num=num_each, batch=batch) for p, batch in ((1, 1), (2, 16), (3, 64))]
+    readers = [Process(ring, {"start": "oldest"}, is_apart=apart, num=3 * num_each) for apart in (True, False)]
+    writers = [
+        Process(ring, is_apart=batch == 1, producer=p, num=num_each, batch=batch) for p, batch in ((1, 1), (2, 16), (3, 64))
+    ]
     for process in (*readers, *writers):
         process.ready()
     for process in (*readers, *writers):
@@ -154,12 +182,12 @@ def test_a_killed_reader_holds_up_nobody(create, records):
 def test_a_stopped_reader_is_not_robbed(create, records):
     ring = create(mode="lossless", capacity=8)
     reader = Process(ring, {}, num=9).ready()
-    reader.popen.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, reader.popen.pid, os.WSTOPPED | os.WNOWAIT)
+    reader.signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, reader.pid, os.WSTOPPED | os.WNOWAIT)
     assert ring.push_many(records(0, 9, producer=0)) == 8
     assert not ring.push(records(8, 1), timeout_secs=0.05)
     assert ring.reap() == 0
-    reader.popen.send_signal(signal.SIGCONT)
+    reader.signal(signal.SIGCONT)
     reader.go()
     assert ring.push(records(8, 1), timeout_secs=30.0)
     assert reader.result()["seen"] == 9
@@ -194,7 +222,7 @@ def test_a_pid_used_again_is_not_its_predecessor(create):
 
 def test_an_unrelated_exit_leaves_the_ring_alone(create, records):
     ring = create()
-    assert Process(ring, producer=1, num=3).go().result() == {"pushed": 3}
+    assert Process(ring, is_apart=True, producer=1, num=3).go().result() == {"pushed": 3}
     late = SharedPeripheral.attach(ring.name, clock=RealClock())
     assert len(late.subscribe(start="oldest").pop_many(9)) == 3
     late.close()
