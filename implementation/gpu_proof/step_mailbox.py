@@ -34,6 +34,8 @@ def _check_rings(verdict: Verdict, *, is_short: bool) -> None:
         for check in RING_CHECKS:
             verdict.run(f"{name}: {check.__name__}", lambda check=check, maker=maker: check(maker()))
     verdict.run("CUDA C: users' kernels push record by record", _push_each)
+    if not is_short:
+        verdict.run("Triton: a user's kernel pushes record by record", _triton)
     verdict.run("CUDA C: two producers on two streams lap a reader", lambda: _race(20 if is_short else 300))
     verdict.run("CUDA C: captured, replayed 10,000 times, every record counted", lambda: _replay(50 if is_short else NUM_REPLAYS))
 
@@ -89,6 +91,18 @@ def _numba() -> MakeRing:
     from sage.mailbox.cuda.numba_ring import NumbaRing
 
     return NumbaRing
+
+
+def _triton() -> None:
+    if importlib.util.find_spec("triton") is None or importlib.util.find_spec("torch") is None:
+        raise Absent("no triton, or no torch")
+    driver, launcher = _driver_and_launcher()
+    from triton_push import check
+
+    from sage.mailbox.cuda.ring import DeviceRing
+
+    for record_bytes in (128, 256):
+        check(DeviceRing(driver=driver, launcher=launcher, capacity=512, record_bytes=record_bytes))
 
 
 def _push_each() -> None:

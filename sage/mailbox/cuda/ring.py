@@ -66,6 +66,11 @@ class DeviceRing:
         control["shift"], control["cursors"] = capacity.bit_length() - 1, NOT_SUBSCRIBED
         _write(driver, self.address, control)
 
+    @property
+    def memory(self) -> DeviceBuffer:
+        """The ring itself, for a user's kernel to push into (`ring_push_record`, in CUDA C or Triton)."""
+        return DeviceBuffer(self.address, self._memory.num_bytes, self._memory.owner)
+
     def producer(self) -> RingProducer:
         """The right to push, from one stream at a time. Any number of them may push at once."""
         return RingProducer(self)
