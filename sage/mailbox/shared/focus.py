@@ -122,23 +122,10 @@ class SharedFocus:
     ) -> Loan:
         """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names the holders."""
         spec, producer, trust = self._spec(shape, dtype), self._checked(producer), float(trust)
-        if self.policy in ("error", "drop_newest"):
-            timeout_secs = 0.0
-        loan: Loan | None = None
-        answer = NOTHING
-
-        def borrow() -> bool:
-            nonlocal loan, answer
-            found = self._exchange.lend(spec, producer, trust)
-            loan, answer = (found, NOTHING) if isinstance(found, Loan) else (None, found)
-            return loan is not None
-
-        has_loan = trying(borrow, self._exchange, layout.FREED)
-        self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
-        if loan is None:
-            self._exchange.count_refusal(producer, answer)
-            raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
-        return loan
+        found = self._exchange.lend(spec, producer, trust)
+        if isinstance(found, Loan):
+            return found
+        return self._wait_for_room(spec, producer, trust, 0.0 if self.policy in ("error", "drop_newest") else timeout_secs)
 
     def send(
         self,
@@ -200,20 +187,8 @@ class SharedFocus:
 
         spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a busy core.
         """
-        lease: Lease | None = None
-
-        def take() -> bool:
-            nonlocal lease
-            lease = self._exchange.take(newest=newest)
-            return lease is not None
-
-        has_lease = trying(take, self._exchange, layout.ORDER)
-        if not has_lease() and timeout_secs > 0.0:
-            spun_secs = spin(self._exchange, layout.ORDER, min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
-            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs)
-        if lease is None:
-            raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
-        return lease
+        lease = self._exchange.take(newest=newest)
+        return self._wait_for_message(timeout_secs, newest, spin_secs) if lease is None else lease
 
     def listen(self) -> None:
         """With receivers="each": get every message from now on."""
@@ -260,6 +235,39 @@ class SharedFocus:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _wait_for_room(self, spec: TensorSpec, producer: int, trust: float, timeout_secs: float) -> Loan:
+        loan: Loan | None = None
+        answer = NOTHING
+
+        def borrow() -> bool:
+            nonlocal loan, answer
+            found = self._exchange.lend(spec, producer, trust)
+            loan, answer = (found, NOTHING) if isinstance(found, Loan) else (None, found)
+            return loan is not None
+
+        has_loan = trying(borrow, self._exchange, layout.FREED)
+        self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
+        if loan is None:
+            self._exchange.count_refusal(producer, answer)
+            raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
+        return loan
+
+    def _wait_for_message(self, timeout_secs: float, newest: bool, spin_secs: float) -> Lease:
+        lease: Lease | None = None
+
+        def take() -> bool:
+            nonlocal lease
+            lease = self._exchange.take(newest=newest)
+            return lease is not None
+
+        has_lease = trying(take, self._exchange, layout.ORDER)
+        spun_secs = spin(self._exchange, layout.ORDER, min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
+        if timeout_secs > 0.0:
+            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs)
+        if lease is None:
+            raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
+        return lease
 
     def _checked(self, producer: int) -> int:
         if not 0 <= producer <= _MAX_PRODUCER:

@@ -17,12 +17,12 @@ from sage.mailbox.shared.engine import EngineName, choose
 from sage.mailbox.shared.focus_ending import take_back
 from sage.mailbox.shared.focus_engine import FocusEngine, Rule
 from sage.mailbox.shared.focus_queue import oldest
-from sage.mailbox.shared.participants import DOORBELLS_OFFSET, LOCK_TIMEOUT_SECS, Participants
+from sage.mailbox.shared.focus_rules import release
+from sage.mailbox.shared.participants import LOCK_TIMEOUT_SECS, MUTEX_OFFSET, Participants
 from sage.mailbox.shared.segment import IS_CLOSED, Segment
 from sage.mailbox.slot import LOANED
 
-_ARRIVALS = DOORBELLS_OFFSET // 8
-_ROOM = _ARRIVALS + Doorbell.WORDS
+_BUSY = -(1 << 62)  # of a compiled call: another process has the lock, and keeps it
 _FIRST_BIT, _LAST_BIT = 1, -(1 << 63)  # a mask is a signed word
 
 
@@ -39,8 +39,10 @@ class Control:
         self.segment, self.words = segment, segment.words
         self._bytes = memoryview(segment.memory)
         self.participants = Participants(segment)
-        self.arrivals = Doorbell(self.words, _ARRIVALS, segment.address + _ARRIVALS * 8)
-        self.room = Doorbell(self.words, _ROOM, segment.address + _ROOM * 8)
+        self._steps, self._table, self._reals = self.rules.steps, self.rules.table, self.rules.reals
+        self._lock_address = segment.address + MUTEX_OFFSET
+        self.arrivals = Doorbell(self.words, layout.ARRIVALS_FLAG, segment.address + layout.ARRIVALS_FLAG * 8)
+        self.room = Doorbell(self.words, layout.ROOM_FLAG, segment.address + layout.ROOM_FLAG * 8)
         self.me, self.bit = -1, 0
 
     def join(self) -> None:
@@ -63,7 +65,14 @@ class Control:
         return self._run(rule, self.words, *arguments)
 
     def run_frequent(self, rule: Rule, *arguments: Any) -> int:
-        """One of the engine's own."""
+        """The same for `lend`, `publish`, `take` and `release`: in one compiled call where there is a compiler."""
+        step = self._steps.get(rule)
+        if step is not None:
+            answer = step(self._table, self._reals, self._lock_address, *arguments)
+            if answer != _BUSY:
+                if answer & 3:
+                    self._ring(answer & 1, answer & 2)
+                return answer >> 2
         return self._run(rule, self.rules.table, self.rules.reals, *arguments)
 
     def _run(self, rule: Rule, *arguments: Any) -> int:
@@ -78,11 +87,14 @@ class Control:
         finally:
             lock.release()  # refused by the lock itself, and harmless, where it was not taken
         # the sleeper raises his flag, then looks: unlocking lies between our change and our look at the flag
-        if has_published and words[_ARRIVALS]:
-            self.arrivals.ring()
-        if has_freed and words[_ROOM]:
-            self.room.ring()
+        self._ring(has_published and words[layout.ARRIVALS_FLAG], has_freed and words[layout.ROOM_FLAG])
         return found
+
+    def _ring(self, has_arrivals: int, has_room: int) -> None:
+        if has_arrivals:
+            self.arrivals.ring()
+        if has_room:
+            self.room.ring()
 
     def ring_if_watched(self) -> None:
         """Everybody looks again."""
@@ -120,7 +132,7 @@ class Control:
         self._bytes[start : start + len(data)] = data
 
     def release(self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0) -> int:
-        return self.run_frequent(self.rules.release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+        return self.run_frequent(release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
 
     def has_message(self) -> bool:
         """Without the lock: is it worth a try?"""

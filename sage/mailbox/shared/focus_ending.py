@@ -18,6 +18,7 @@ from sage.mailbox.shared.focus_layout import (
     DROPS,
     EACH,
     FREED,
+    FREED_AT,
     LEAKS,
     LISTENERS,
     ORPHANS,
@@ -143,6 +144,7 @@ def close_all(words: Any) -> int:
 
 def free(words: Any, at: int) -> None:
     words[FREED] += 1
+    words[at + FREED_AT] = words[FREED]
     set_state(words, at, FREE, NOBODY)
 
 

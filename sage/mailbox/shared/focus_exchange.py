@@ -23,7 +23,7 @@ from sage.mailbox.shared.focus_ending import close_all, reclaim, stop_listening
 from sage.mailbox.shared.focus_holdings import Holdings, num_forks
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.shared.focus_options import Recorder
-from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, refuse
+from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, lend, publish, refuse, take
 from sage.mailbox.shared.focus_statistics import describe
 from sage.mailbox.shared.focus_watch import DeathWatch
 from sage.mailbox.shared.lease import Lease, Loan
@@ -45,7 +45,6 @@ class SharedExchange:
         self.holdings = Holdings(control, self.pool)
         self.is_closed = self._has_left = False
         self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
-        self._rules = control.rules
         self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
         self._looked_secs, self._watch = 0.0, DeathWatch(control.participants, control.segment)
         control.join()
@@ -89,9 +88,8 @@ class SharedExchange:
 
     def take(self, *, newest: bool) -> Lease | None:
         self.enter()
-        self.holdings.sweep()
-        control, now_ns = self.control, self._now_ns()
-        place = control.run_frequent(self._rules.take, control.me, control.bit, threading.get_ident(), now_ns, int(newest))
+        control, now_ns, unseen = self.control, self._now_ns(), self.holdings.let_go()
+        place = control.run_frequent(take, control.me, control.bit, threading.get_ident(), now_ns, int(newest), unseen)
         if place < 0:
             self._raise_if_closed(place)
             if self.holdings.feeder is not None:
@@ -132,7 +130,7 @@ class SharedExchange:
         ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
         checksum = self.pool.checksum(index_of(loan.place), loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
         answer = control.run_frequent(
-            self._rules.publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
+            publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
             float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
         )  # fmt: skip
         self._has_ended(loan.place, viewed, answer)
@@ -226,8 +224,8 @@ class SharedExchange:
         control = self.control
         while True:
             place = control.run_frequent(
-                self._rules.lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
-                int(may_drop), int(self._demoted is not None),
+                lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
+                int(may_drop), int(self._demoted is not None), self.holdings.let_go(),
             )  # fmt: skip
             if place > DEMOTE:
                 return place

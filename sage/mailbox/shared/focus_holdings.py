@@ -77,6 +77,15 @@ class Holdings:
         """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""
         self._kept.add(place)
 
+    def let_go(self) -> int:
+        """A slot that was kept and is not seen any more, which the caller must tell the table; -1 when there is none."""
+        if self._kept:
+            for place in tuple(self._kept):
+                if not self._pool.is_viewed(index_of(place)):
+                    self._kept.discard(place)
+                    return place
+        return -1
+
     def sweep(self) -> None:
         if self.is_empty or not self._sweeping.acquire(blocking=False):
             return  # another thread is at it

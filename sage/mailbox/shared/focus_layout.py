@@ -10,7 +10,8 @@ import struct
 from functools import lru_cache
 
 from sage.mailbox.errors import MailboxError
-from sage.mailbox.shared.participants import OWN_OFFSET
+from sage.mailbox.shared.doorbell import Doorbell
+from sage.mailbox.shared.participants import DOORBELLS_OFFSET, OWN_OFFSET
 from sage.mailbox.shared.segment import HEADER_BYTES, OPTIONS
 from sage.mailbox.slot import FocusMeta
 from sage.mailbox.tensor_spec import ITEM_BYTES, MAX_DIMS, TensorSpec
@@ -34,6 +35,9 @@ _OWN = OWN_OFFSET // 8
 ORDER, TURN, FREED, POPPED, COPIED, REFERENCED, HIGH_WATER, LEAKS, ORPHANS, LISTENERS = range(_OWN, _OWN + 10)
 REST = _OWN + 16
 
+#: The doorbells' flags: somebody waits for a message, for room.
+ARRIVALS_FLAG, ROOM_FLAG = DOORBELLS_OFFSET // 8, DOORBELLS_OFFSET // 8 + Doorbell.WORDS
+
 # An account of ACCOUNT_WORDS for each producer, more than slots: one that holds none can be given up for a new one.
 ACCOUNTS = HEADER_BYTES // 8
 NUM_ACCOUNTS, ACCOUNT_WORDS = 320, 16
@@ -53,6 +57,7 @@ SLOT_WORDS = 32
 ) = range(16)  # fmt: skip
 SPEC = 16  # bytes, dtype code, dims, up to 8 sizes
 SPEC_WORDS = 3 + MAX_DIMS
+FREED_AT = SPEC + SPEC_WORDS  # FREED when this slot was
 NO_CHECKSUM = -1
 
 CONTROL_WORDS = TABLE + MAX_SLOTS * SLOT_WORDS

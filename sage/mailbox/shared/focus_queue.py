@@ -19,6 +19,7 @@ from sage.mailbox.shared.focus_layout import (
     BORROWED,
     DEFICIT,
     DROPS,
+    FREED_AT,
     NAME,
     NUM_ACCOUNTS,
     ORDER_OF,
@@ -63,11 +64,13 @@ def held_by(words: Any, producer: int) -> int:
     return num_held
 
 
-def first_free(words: Any) -> int:
+def last_freed(words: Any) -> int:
+    """The slot that came free last, which caches still know; -1 when none is free."""
+    found = -1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
-        if words[at + STATE] & 0xFF == FREE:
-            return at
-    return -1
+        if words[at + STATE] & 0xFF == FREE and (found < 0 or words[at + FREED_AT] > words[found + FREED_AT]):
+            found = at
+    return found
 
 
 def account_of(words: Any, producer: int) -> int:

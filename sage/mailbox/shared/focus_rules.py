@@ -25,6 +25,7 @@ from sage.mailbox.shared.focus_ending import (
     retire,
     set_state,
     settle,
+    unview,
 )
 from sage.mailbox.shared.focus_layout import (
     ACCOUNT,
@@ -67,10 +68,10 @@ from sage.mailbox.shared.focus_queue import (
     account_of,
     depth,
     end_of_table,
-    first_free,
     freshest,
     held_by,
     is_for,
+    last_freed,
     least_trusted,
     next_in_turn,
     oldest,
@@ -86,9 +87,15 @@ DROP_OLDEST, DROP_LEAST_TRUSTED = 0, 4
 
 
 def lend(
-    words: Any, reals: Any, me: int, bit: int, thread: int, producer: int, trust: float, now_ns: int, may_drop: int, demotes: int
-) -> int:
-    """A slot for a loan, made free by the policy if it must be and `may_drop`; else why there is none."""
+    words: Any, reals: Any, me: int, bit: int, thread: int, producer: int, trust: float, now_ns: int, may_drop: int, demotes: int,
+    unseen: int,
+) -> int:  # fmt: skip
+    """A slot for a loan, made free by the policy if it must be and `may_drop`; else why there is none.
+
+    unseen: a slot of which the caller kept a view until now, or -1.
+    """
+    if unseen >= 0:
+        unview(words, unseen, bit)
     if words[IS_CLOSED] != 0:
         return CLOSED
     account = account_of(words, producer)
@@ -96,7 +103,7 @@ def lend(
         drop_expired(words, now_ns)
     while True:
         is_over = held_by(words, producer) >= words[QUOTA]
-        at = -1 if is_over else first_free(words)
+        at = -1 if is_over else last_freed(words)
         if at >= 0:
             words[at + PRODUCER], words[at + ACCOUNT], words[at + THREAD] = producer, account, thread
             words[at + CHECKSUM] = NO_CHECKSUM
@@ -197,8 +204,10 @@ def discard(words: Any, at: int, generation: int, me: int, viewed: int) -> int:
     return at
 
 
-def take(words: Any, reals: Any, me: int, bit: int, thread: int, now_ns: int, newest: int) -> int:
-    """The message whose turn it is, borrowed by `me`."""
+def take(words: Any, reals: Any, me: int, bit: int, thread: int, now_ns: int, newest: int, unseen: int) -> int:
+    """The message whose turn it is, borrowed by `me`.  unseen: as for `lend`."""
+    if unseen >= 0:
+        unview(words, unseen, bit)
     if words[IS_CLOSED] != 0:
         return CLOSED
     wanted = 0
