@@ -6,7 +6,7 @@ Shapes: N puzzles, L cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,9 @@ class Solutions:
             attempt=int(self.attempt[row]),
             confidence=float(self.confidence[row]),
         )
+
+    def __iter__(self) -> Iterator[Solution]:
+        return (self[row] for row in range(len(self)))
 
     @classmethod
     def stack(cls, solutions: Sequence[Solution], num_cells: int) -> Solutions:
