@@ -69,10 +69,9 @@ def train(
         changes.append("train.steps=null")
     recipe = find_recipe(task, config, [*changes, *(overrides or ())])
 
-    from sage.app.logs import log_to_stderr
+    from sage.app.solving import only_warnings
     from sage.app.training import run
 
-    log_to_stderr()
     request = run.TrainRequest(
         recipe=recipe,
         data=data,
@@ -85,9 +84,10 @@ def train(
         tensorboard=tensorboard,
         shows_progress=not quiet,
     )
-    if dry_run:
-        typer.echo(show_dry_run(recipe, run.dry_run(request), is_json=json_output))
-        return 0
-    trained = run.train(request)
+    with only_warnings():
+        if dry_run:
+            typer.echo(show_dry_run(recipe, run.dry_run(request), is_json=json_output))
+            return 0
+        trained = run.train(request)
     typer.echo(show_trained(trained, is_json=json_output))
     return 130 if trained.result.is_interrupted else 0

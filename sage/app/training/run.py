@@ -59,7 +59,8 @@ def train(request: TrainRequest) -> Trained:
         folder = _folder(request, ranks)
         with ExitStack() as stack:
             result = _train(request, task, model, folder, ranks, stack)
-        if ranks.index == 0:
+        has_ended = not result.is_interrupted and result.report is not None  # a run resumed at its end has nothing new
+        if ranks.index == 0 and has_ended:
             _publish(request.recipe, task, model, folder, result)
         return Trained(folder=folder, result=result)
 

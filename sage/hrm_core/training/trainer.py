@@ -6,6 +6,7 @@ Invariant: a run that was cut off anywhere and resumed ends with the very bits o
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -139,9 +140,9 @@ class Trainer:
             if reason is not None:
                 break
 
-            started = time.process_time()
+            started = _cpu_secs()
             facts = learner.step(standing.step + 1, stream)
-            standing.cpu_secs += time.process_time() - started
+            standing.cpu_secs += _cpu_secs() - started
             standing.step += 1
 
             try:
@@ -197,6 +198,12 @@ class Trainer:
     def _last_good(self) -> str:
         path = self._folder.find() if self._folder else None
         return f"; the last good checkpoint is {path}" if path else ""
+
+
+def _cpu_secs() -> float:
+    """All threads of this process, and the children it has waited for (compilers)."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def _is_due(step: int, every: int, *, is_end: bool) -> bool:
