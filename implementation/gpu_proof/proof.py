@@ -82,6 +82,7 @@ def _run(step: Step, out: Path, environment: dict[str, str], left_secs: float, *
     script = HERE / f"step_{step.name}.py"
     print(f"== {step.name}: {step.wants}", flush=True)
     if not script.exists():
+        print(f"   absent: {script.name} is not there", flush=True)
         return {"outcome": "absent", "reason": f"{script.name} is not there", "checks": []}
     if left_secs < 5:
         return {"outcome": "absent", "reason": f"no time left of {TOTAL_SECS} s", "checks": []}

@@ -34,7 +34,9 @@ struct Launch {
     u32 phase, num_done;
     u64 first, lost;
     u32 count, skipped;
-};  // 32 bytes
+    u32 num_not_whole, unused;  // of a pop: 0 nearly always, and then nobody looks at the statuses
+};
+static_assert(sizeof(Launch) == 40, "the layout that Python reads");
 
 struct Result {
     u64 first_ticket, lost;
@@ -181,6 +183,7 @@ __device__ bool is_last_block(Launch* launch, u32* flag) {
 
 __device__ void close_launch(Launch* launch) {
     store_relaxed(&launch->num_done, 0);
+    store_relaxed(&launch->num_not_whole, 0);
     store_release(&launch->phase, IDLE);
 }
 
@@ -233,18 +236,21 @@ extern "C" __global__ void ring_pop(Ring* ring, Launch* launch, u32 which, uint4
     u32 width = ring->record_bytes / 16, count = launch->count;
     for (u32 i = g.index; i < count; i += g.count) {
         u32 status = ring_get(ring, launch->first + i, g, out + (u64)i * width + g.lane);
-        if (g.lane == 0) store_relaxed(&statuses[i], status);
+        if (g.lane != 0) continue;
+        store_relaxed(&statuses[i], status);
+        if (status != WHOLE) add_both(&launch->num_not_whole, 1);
     }
     if (!is_last_block(launch, &flag)) return;
     if (threadIdx.x == 0) { start = 0; end = count; }
     __syncthreads();
-    for (u32 i = threadIdx.x; i < count; i += blockDim.x)  // everything up to the last record that was lapped is lost
+    bool is_whole = load_relaxed(&launch->num_not_whole) == 0;
+    for (u32 i = threadIdx.x; i < count && !is_whole; i += blockDim.x)  // everything up to the last record that was lapped is lost
         if (load_relaxed(&statuses[i]) == LAPPED) atomicMax(&start, i + 1);
     __syncthreads();
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0 && !is_whole)
         while (start < count && load_relaxed(&statuses[start]) == VOID) ++start;
     __syncthreads();
-    for (u32 i = start + threadIdx.x; i < count; i += blockDim.x)  // a record not yet whole, or a void, ends the batch
+    for (u32 i = start + threadIdx.x; i < count && !is_whole; i += blockDim.x)  // a record not yet whole, or a void, ends the batch
         if (load_relaxed(&statuses[i]) != WHOLE) atomicMin(&end, i);
     __syncthreads();
     if (threadIdx.x != 0) return;

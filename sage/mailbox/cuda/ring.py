@@ -15,7 +15,7 @@ from sage.mailbox.cuda.views import DeviceBuffer
 from sage.mailbox.peripheral import Batch, Mode
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
-RING_BYTES, LAUNCH_BYTES, RESULT_BYTES = 256, 32, 24
+RING_BYTES, LAUNCH_BYTES, RESULT_BYTES = 256, 40, 24
 NUM_CURSORS, NOT_SUBSCRIBED = 16, (1 << 64) - 1
 THREADS, MAX_BLOCKS = 256, 512
 _OLDEST, _LATEST = 0, NOT_SUBSCRIBED - 1
@@ -27,7 +27,15 @@ _RING = np.dtype(
     ]
 )  # fmt: skip
 _LAUNCH = np.dtype(
-    [("phase", "<u4"), ("num_done", "<u4"), ("first", "<u8"), ("lost", "<u8"), ("count", "<u4"), ("skipped", "<u4")]
+    [
+        ("phase", "<u4"),
+        ("num_done", "<u4"),
+        ("first", "<u8"),
+        ("lost", "<u8"),
+        ("count", "<u4"),
+        ("skipped", "<u4"),
+        ("rest", "<u8"),
+    ]
 )
 _RESULT = np.dtype([("first_ticket", "<u8"), ("lost", "<u8"), ("offset", "<u4"), ("count", "<u4")])
 
