@@ -6,6 +6,7 @@ on the same ring: a lock keeps nobody out who does not take it.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,15 +133,11 @@ def _under(lock: RobustMutex, what: str, step: Step, *arguments: int) -> int:
 
 def _two_threads_count() -> bool:
     """Two threads without the interpreter's lock add to one word by swaps: none may be lost."""
-    import ctypes
-
-    import numba
-
     from sage.mailbox.shared import atomics
 
-    kernel(_count_by_swaps)  # settles where compiled code is kept
-    assert atomics.swap_if is not None
-    count: Any = numba.njit(nogil=True, cache=True)(_count_by_swaps)
+    assert atomics.swap_if is not None  # importing it teaches numba what the words are
+    count: Any = kernel(_count_by_swaps)
+    count.targetoptions["nogil"] = True  # kernels keep the interpreter; this one must not, or the threads would take turns
     word = ctypes.c_int64(0)
     count(ctypes.addressof(word), 0)
     threads = [threading.Thread(target=count, args=(ctypes.addressof(word), _TRIAL_COUNT)) for _ in range(2)]
