@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sage.hrm_core.export.onnx_file import need_onnx, save_proto
+from sage.hrm_core.export.onnx_file import need_onnx, quiet, save_proto
 
 
 def quantize_int8(source: str | Path, path: str | Path) -> None:
@@ -21,7 +21,7 @@ def quantize_int8(source: str | Path, path: str | Path) -> None:
     need_onnx()
     quantization: Any = importlib.import_module("onnxruntime.quantization")
     onnx: Any = importlib.import_module("onnx")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         partial = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(
             str(source),

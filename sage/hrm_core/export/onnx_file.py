@@ -51,7 +51,7 @@ def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -
     plain = model.to_inference(torch.float32).cpu()
     plain.use_attention("sdpa")  # by name: the choice of a kernel is this machine's affair, not the file's
     num_rows = torch.export.Dim("rows", min=1, max=1 << 20)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         program: Any = torch.onnx.export(
             _Segment(plain).eval(),
             _example(plain, front),
@@ -135,14 +135,13 @@ def need_onnx() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter warns of torchvision and of its own future; neither is anybody's business here."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Exporters warn of torchvision, of their own future and of tools of theirs; none of it is anybody's business here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)
