@@ -25,9 +25,9 @@ RINGS_ARRIVALS, RINGS_ROOM = 1, 2
 _OWNERDEAD = errno.EOWNERDEAD
 _TRIES = 50  # some 5 us: longer than anybody who is not descheduled keeps it
 
-_trylock = ExternalFunction("pthread_mutex_trylock", numba.int32(numba.int64))
-_consistent = ExternalFunction("pthread_mutex_consistent", numba.int32(numba.int64))
-_unlock = ExternalFunction("pthread_mutex_unlock", numba.int32(numba.int64))
+_trylock: Any = ExternalFunction("pthread_mutex_trylock", numba.int32(numba.int64))
+_consistent: Any = ExternalFunction("pthread_mutex_consistent", numba.int32(numba.int64))
+_unlock: Any = ExternalFunction("pthread_mutex_unlock", numba.int32(numba.int64))
 
 for module in (focus_queue, focus_ending, focus_rules):
     for function in tuple(vars(module).values()):

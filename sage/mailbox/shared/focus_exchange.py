@@ -20,7 +20,7 @@ from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control, bit_of
 from sage.mailbox.shared.focus_ending import close_all, reclaim, stop_listening
-from sage.mailbox.shared.focus_holdings import Holdings, num_forks
+from sage.mailbox.shared.focus_holdings import FORKS, Holdings
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.shared.focus_options import Recorder
 from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, lend, publish, refuse, take
@@ -41,7 +41,7 @@ class SharedExchange:
 
     def __init__(self, control: Control, *, name: str, clock: Clock, demoted: Recorder | None) -> None:
         words = control.words
-        self.control, self.pool, self.num_forks = control, SharedPool(control.segment), num_forks()
+        self.control, self.pool, self.num_forks = control, SharedPool(control.segment), FORKS.count
         self.holdings = Holdings(control, self.pool)
         self.is_closed = self._has_left = False
         self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
@@ -51,7 +51,7 @@ class SharedExchange:
 
     def is_own(self, handle: Loan | Lease) -> bool:
         """Not made before this process was forked."""
-        return handle.num_forks == num_forks()
+        return handle.num_forks == FORKS.count
 
     @property
     def has_ended(self) -> bool:
@@ -60,8 +60,8 @@ class SharedExchange:
 
     def enter(self) -> None:
         """Before each operation: a forked child takes part under an entry of its own."""
-        if self.num_forks != num_forks() and not self.is_closed:
-            self.num_forks = num_forks()
+        if self.num_forks != FORKS.count and not self.is_closed:
+            self.num_forks = FORKS.count
             self.holdings.forget()
             self._watch.close()
             self.control.join()
@@ -101,34 +101,38 @@ class SharedExchange:
         return lease
 
     def meta(self, lease: Lease) -> FocusMeta:
-        self._raise_if_ended(lease)
-        return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), index_of(lease.place))
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), lease.index)
 
     def view_loan(self, loan: Loan) -> np.ndarray:
         self._raise_unless_loaned(loan)
-        return self.pool.array(index_of(loan.place), loan.spec, is_read_only=False)
+        return self.pool.array(loan.index, loan.spec, is_read_only=False)
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         self._raise_unless_loaned(loan)
-        return self.pool.tensor(index_of(loan.place), loan.spec, is_read_only=False)
+        return self.pool.tensor(loan.index, loan.spec, is_read_only=False)
 
     def view_lease(self, lease: Lease) -> np.ndarray:
-        self._raise_if_ended(lease)
-        return self.pool.array(index_of(lease.place), lease.spec, is_read_only=True)
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return self.pool.array(lease.index, lease.spec, is_read_only=True)
 
     def tensor_of_lease(self, lease: Lease) -> Any:
-        self._raise_if_ended(lease)
-        return self.pool.tensor(index_of(lease.place), lease.spec, is_read_only=True)
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return self.pool.tensor(lease.index, lease.spec, is_read_only=True)
 
     def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
         self.raise_unless_shares(trust, quality)
         if self.is_closed:
             self.discard(loan)
             self._raise_if_closed(CLOSED)
-        self._raise_if_ended(loan)
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
         viewed, control, now_ns = self.holdings.end(loan), self.control, self._now_ns()
         ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
-        checksum = self.pool.checksum(index_of(loan.place), loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
+        checksum = self.pool.checksum(loan.index, loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
         answer = control.run_frequent(
             publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
             float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
@@ -140,22 +144,25 @@ class SharedExchange:
         return answer >= 0
 
     def discard(self, loan: Loan) -> None:
-        self._raise_if_ended(loan)
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
         viewed = self.holdings.end(loan)
         answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
         self._has_ended(loan.place, viewed, answer)
 
     def claim(self, lease: Lease) -> np.ndarray:
-        self._raise_if_ended(lease)
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
         lease.drop_array()
-        index = index_of(lease.place)
+        index = lease.index
         if not self.pool.is_viewed(index) and self.control.claim(lease.place):
             return self.pool.array(index, lease.spec, is_read_only=False)
         self.control.count_copied(lease.spec.num_bytes)
         return self.pool.array(index, lease.spec, is_read_only=True).copy()
 
     def release(self, lease: Lease) -> None:
-        self._raise_if_ended(lease)
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
         viewed = self.holdings.end(lease)
         writer = self._describe_if_written(lease) if self._is_debug else ""
         answer = self.control.release(lease.place, lease.generation, viewed, self._now_ns(), lease.received_ns)
@@ -178,7 +185,7 @@ class SharedExchange:
 
     def fill(self, loan: Loan, array: np.ndarray) -> None:
         """Write a small array into a fresh loan."""
-        self.pool.fill(index_of(loan.place), array)
+        self.pool.fill(loan.index, array)
 
     def listen(self) -> None:
         self.enter()
@@ -192,7 +199,7 @@ class SharedExchange:
         return self.holdings.feeder.descriptor
 
     def close(self, *, for_all: bool) -> None:
-        control, is_mine = self.control, self.num_forks == num_forks()  # a child that never used it has no part in it
+        control, is_mine = self.control, self.num_forks == FORKS.count  # a child that never used it has no part in it
         if for_all and not self._has_left:
             control.run(close_all)
         if not self.is_closed and is_mine:
@@ -251,7 +258,7 @@ class SharedExchange:
 
     def _describe_if_written(self, lease: Lease) -> str:
         checksum = self.control.words[lease.place + layout.CHECKSUM]
-        index = index_of(lease.place)
+        index = lease.index
         if checksum in (layout.NO_CHECKSUM, self.pool.checksum(index, lease.spec.num_bytes)):
             return ""
         return describe(self.control.words, index)
@@ -276,16 +283,16 @@ class SharedExchange:
         if answer == CLOSED or self.is_closed:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
-    def _raise_if_ended(self, handle: Loan | Lease) -> None:
+    def _raise_ended(self, handle: Loan | Lease) -> None:
         if not self.is_own(handle):
             raise LeaseExpired(f"{self._name}: this loan or lease was made before this process was forked: ask for a new one")
-        if handle.is_ended:
-            index = index_of(handle.place)
-            if isinstance(handle, Loan):
-                raise LeaseExpired(f"{self._name}: slot {index}: this loan was published or discarded; ask for a new one")
-            raise LeaseExpired(f"slot {index}: this lease was released; receive again, or copy before releasing")
+        index = handle.index
+        if isinstance(handle, Loan):
+            raise LeaseExpired(f"{self._name}: slot {index}: this loan was published or discarded; ask for a new one")
+        raise LeaseExpired(f"slot {index}: this lease was released; receive again, or copy before releasing")
 
     def _raise_unless_loaned(self, loan: Loan) -> None:
-        self._raise_if_ended(loan)
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
         if not self.control.is_loaned(loan.place, loan.generation):
-            raise LeaseExpired(f"{self._name}: slot {index_of(loan.place)}: this loan was taken back; ask for a new one")
+            raise LeaseExpired(f"{self._name}: slot {loan.index}: this loan was taken back; ask for a new one")

@@ -19,17 +19,18 @@ from sage.mailbox.shared.focus_rules import abandon
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
 
-_num_forks = 0
 
-
-def num_forks() -> int:
+class _Forks:
     """How often the line of processes that ends in this one was forked since the module was loaded."""
-    return _num_forks
+
+    count = 0
+
+
+FORKS = _Forks()
 
 
 def _count_fork() -> None:
-    global _num_forks
-    _num_forks += 1
+    FORKS.count += 1
 
 
 os.register_at_fork(after_in_child=_count_fork)
@@ -71,7 +72,7 @@ class Holdings:
         """The handle is over. Our bit if something taken from it is still alive, else 0."""
         self._open.pop(handle.place, None)
         handle.end()
-        return self._control.bit if self._pool.is_viewed(index_of(handle.place)) else 0
+        return self._control.bit if self._pool.is_viewed(handle.index) else 0
 
     def keep(self, place: int) -> None:
         """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""

@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 class Loan:
     """A slot to write into. End it with publish or discard; leaving `with` without publishing discards."""
 
-    __slots__ = ("__weakref__", "_array", "_exchange", "generation", "is_ended", "num_forks", "place", "producer", "spec")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_exchange",
+        "generation",
+        "index",
+        "is_ended",
+        "num_forks",
+        "place",
+        "producer",
+        "spec",
+    )
 
     def __init__(self, exchange: SharedExchange, *, place: int, generation: int, producer: int, spec: TensorSpec) -> None:
         """place: of the slot in the table.  num_forks: of the process, when this was made."""
         self._exchange: Final = exchange
         self.place: Final = place
+        self.index: Final = index_of(place)
         self.generation: Final = generation
         self.producer: Final = producer
         self.spec: Final = spec
@@ -37,7 +49,7 @@ class Loan:
     @property
     def word(self) -> int:
         """Slot and generation as a record's header has them: one 64-bit word."""
-        return index_of(self.place) | self.generation << 32
+        return self.index | self.generation << 32
 
     @property
     def array(self) -> np.ndarray:
@@ -89,7 +101,8 @@ class Lease:
     """A borrowed tensor. End it with release, best by `with`."""
 
     __slots__ = (
-        "__weakref__", "_array", "_exchange", "_meta", "generation", "is_ended", "num_forks", "place", "received_ns", "spec",
+        "__weakref__", "_array", "_exchange", "_meta", "generation", "index", "is_ended", "num_forks", "place", "received_ns",
+        "spec",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +116,7 @@ class Lease:
     ) -> None:
         self._exchange: Final = exchange
         self.place: Final = place
+        self.index: Final = index_of(place)
         self.generation: Final = generation
         self.spec: Final = spec
         self.received_ns: Final = received_ns
