@@ -67,6 +67,10 @@ class Transfer(Protocol):
         """(what `copy_into` takes, with shape and nbytes; dtype name). ValueError for what cannot travel."""
         ...
 
+    def surface_of(self, source: Any) -> Surface:
+        """Whose stream `copy_into` and `fill` queue on for this source."""
+        ...
+
     def copy_into(self, buffer: Any, spec: TensorSpec, source: Any) -> None: ...
 
     def fill(self, address: int, array: np.ndarray) -> None:

@@ -57,7 +57,7 @@ class Exchange:
         """Copy what `accept` gave into the loan; counted."""
         with self.lock:
             self._raise_unless_loaned(loan)
-            self._order.writing(loan.slot.index, "tensor")
+            self._order.writing(loan.slot.index, self._pool.surface_of(source))
             self._pool.copy_into(loan.slot, source)
             self.bytes_copied += source.nbytes
 
@@ -158,7 +158,7 @@ class Exchange:
         """Write a small array into a slot that was just acquired, and publish it."""
         slot.spec, slot.producer, slot.thread = spec, producer, threading.get_ident()
         self._ledger[producer].held += 1
-        self._order.writing(slot.index, "tensor")
+        self._order.writing(slot.index, self._pool.surface_of(array))
         self._pool.fill(slot, array)
         self._enqueue(slot, stamp_ns, sequence, trust, quality, None)
 

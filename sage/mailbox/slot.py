@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.mailbox.backend import ALIGNMENT_BYTES, Backend, DeviceBackend, Fence, Order, PoolMemory, ProgramOrder
+from sage.mailbox.backend import ALIGNMENT_BYTES, Backend, DeviceBackend, Fence, Order, PoolMemory, ProgramOrder, Surface
 from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.tensor_spec import TensorSpec
 
@@ -128,6 +128,9 @@ class HostMemory:
     def accept(self, tensor: Any) -> tuple[np.ndarray, str]:
         return as_array(tensor)
 
+    def surface_of(self, source: Any) -> Surface:
+        return "array"
+
     def copy_into(self, buffer: Any, spec: TensorSpec, source: np.ndarray) -> None:
         np.copyto(self.array(buffer, spec, is_read_only=False), source)
 
@@ -170,6 +173,10 @@ class SlotPool:
     def accept(self, tensor: Any) -> tuple[Any, str]:
         """(source for `copy_into`, dtype name) of a tensor from outside; ValueError when it cannot travel."""
         return self._memory.accept(tensor)
+
+    def surface_of(self, source: Any) -> Surface:
+        """Whose stream a copy from `source` is queued on."""
+        return self._memory.surface_of(source)
 
     def copy_into(self, slot: Slot, source: Any) -> None:
         assert slot.spec is not None

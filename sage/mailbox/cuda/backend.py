@@ -76,7 +76,8 @@ class CudaBackend:
         if self.placement == "pinned":
             return HostMemory(self.allocate(num_bytes))
         is_mapped = self.placement == "mapped"
-        return self._driver.pool(self._driver.allocate_mapped(num_bytes) if is_mapped else self._driver.allocate(num_bytes))
+        allocation = self._driver.allocate_mapped(num_bytes) if is_mapped else self._driver.allocate(num_bytes)
+        return self._driver.pool(allocation, self.stream)
 
     def order(self, num_slots: int) -> Order:
         if self.placement == "pinned":

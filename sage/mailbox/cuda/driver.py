@@ -129,7 +129,9 @@ class Surfaces(Protocol):
         """The stream that whoever asks for this surface queues on: torch's current, or CuPy's."""
         ...
 
-    def pool(self, allocation: Allocation) -> PoolMemory: ...
+    def pool(self, allocation: Allocation, stream: int | None = None) -> PoolMemory:
+        """stream: where its own copies are queued; None for whatever is current."""
+        ...
 
 
 class Driver(Streams, Gates, Allocator, Copies, Sharing, Surfaces, Protocol):

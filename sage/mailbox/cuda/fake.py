@@ -201,8 +201,8 @@ class FakeDriver:
     def current_stream(self, surface: Surface) -> int:
         return self._current[-1]
 
-    def pool(self, allocation: Allocation) -> PoolMemory:
-        return FakeMemory(self, allocation)
+    def pool(self, allocation: Allocation, stream: int | None = None) -> PoolMemory:
+        return FakeMemory(self, allocation, stream)
 
     def run(self) -> None:
         """Go on where another driver's event, or a host's word, was waited for."""
@@ -232,13 +232,16 @@ class FakeDriver:
 class FakeMemory:
     """A pool in a fake device: seen as on the host, copied into by queued work alone."""
 
-    def __init__(self, driver: FakeDriver, allocation: Allocation) -> None:
-        self._driver = driver
+    def __init__(self, driver: FakeDriver, allocation: Allocation, stream: int | None) -> None:
+        self._driver, self._stream = driver, stream
         self._host = HostMemory(host_view(replace(allocation, host_address=allocation.address)))
         self.address, self.dlpack_device = allocation.address, self._host.dlpack_device
         self.buffer, self.array, self.tensor, self.accept = (
             self._host.buffer, self._host.array, self._host.tensor, self._host.accept,
         )  # fmt: skip
+
+    def surface_of(self, source: Any) -> Surface:
+        return "tensor"
 
     def copy_into(self, buffer: Any, spec: TensorSpec, source: np.ndarray) -> None:
         staged = source.copy()  # the driver takes pageable memory before it returns
@@ -250,12 +253,15 @@ class FakeMemory:
         self._launch(lambda: self._host.fill(address, staged))
 
     def read(self, address: int, num_bytes: int) -> memoryview:
-        self._driver.synchronize(self._driver.current_stream("tensor"))
+        self._driver.synchronize(self._current())
         return self._host.read(address, num_bytes)
 
     def _launch(self, kernel: Callable[[], None]) -> None:
         self._driver.counts.copies += 1
-        self._driver.launch(self._driver.current_stream("tensor"), kernel)
+        self._driver.launch(self._current(), kernel)
+
+    def _current(self) -> int:
+        return self._driver.current_stream("tensor") if self._stream is None else self._stream
 
 
 def _move(target: int, source: int, num_bytes: int) -> None:

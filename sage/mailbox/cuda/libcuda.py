@@ -221,9 +221,9 @@ class LibcudaDriver:
     def current_stream(self, surface: Surface) -> int:
         return current_stream(surface, self.facts.index)
 
-    def pool(self, allocation: Allocation) -> PoolMemory:
+    def pool(self, allocation: Allocation, stream: int | None = None) -> PoolMemory:
         memory = DeviceMemory if allocation.host_address is None else MappedMemory
-        return memory(self, allocation, self.facts.index)
+        return memory(self, allocation, self.facts.index, stream)
 
     def _call(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
         """In the primary context, and the thread's own again afterwards: torch's current device is that context."""

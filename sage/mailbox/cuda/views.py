@@ -66,8 +66,8 @@ def _interface(address: int, shape: tuple[int, ...], typestr: str) -> dict[str, 
 class DeviceMemory:
     """A pool in device memory."""
 
-    def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
-        self._driver, self._allocation, self._device = driver, allocation, device
+    def __init__(self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None) -> None:
+        self._driver, self._allocation, self._device, self._stream = driver, allocation, device, stream
         self.address, self.dlpack_device, self._name = allocation.address, (2, device), f"cuda:{device}"
 
     def buffer(self, address: int, num_bytes: int) -> DeviceBuffer:
@@ -96,44 +96,58 @@ class DeviceMemory:
         """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and dtype."""
         return accept_on(tensor, self._device)
 
+    def surface_of(self, source: Any) -> Surface:
+        """CuPy copies its own arrays, on its own stream; everything else goes by torch's."""
+        cupy = sys.modules.get("cupy")
+        return "array" if cupy is not None and isinstance(source, cupy.ndarray) else "tensor"
+
     def copy_into(self, buffer: DeviceBuffer, spec: TensorSpec, source: Any) -> None:
         """Queued on the current stream; pageable host memory is taken before this returns."""
-        cupy = sys.modules.get("cupy")
-        if cupy is not None and isinstance(source, cupy.ndarray):
+        if self.surface_of(source) == "array":
             self.array(buffer, spec, is_read_only=False)[...] = source
-            return
-        if isinstance(source, np.ndarray):
+        elif isinstance(source, np.ndarray):
             self.fill(buffer.address, source)
         else:
-            self.tensor(buffer, spec).copy_(source, non_blocking=True)
+            import torch
+
+            with torch.cuda.stream(None if self._stream is None else torch.cuda.ExternalStream(self._stream, self._name)):
+                self.tensor(buffer, spec).copy_(source, non_blocking=True)
 
     def fill(self, address: int, array: np.ndarray) -> None:
         contiguous = np.ascontiguousarray(array)
-        self._driver.copy(address, contiguous.ctypes.data, contiguous.nbytes, current_stream("tensor", self._device))
+        self._driver.copy(address, contiguous.ctypes.data, contiguous.nbytes, self.current())
 
     def read(self, address: int, num_bytes: int) -> memoryview:
         out = np.empty(num_bytes, dtype=np.uint8)
-        stream = current_stream("tensor", self._device)
+        stream = self.current()
         self._driver.copy(out.ctypes.data, address, num_bytes, stream)
         self._driver.synchronize(stream)  # sync: a checksum or a demoted message's summary is wanted on the host
         return out.data
+
+    def current(self) -> int:
+        return current_stream("tensor", self._device) if self._stream is None else self._stream
 
 
 class MappedMemory:
     """A pool in pinned host memory: arrays are numpy's, tensors are the device's, at the same bytes."""
 
-    def __init__(self, driver: Copies, allocation: Allocation, device: int) -> None:
+    def __init__(self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None) -> None:
         assert allocation.host_address is not None
         self._offset = allocation.address - allocation.host_address
-        self._host, self._device = HostMemory(host_view(allocation)), DeviceMemory(driver, allocation, device)
+        self._host, self._device = HostMemory(host_view(allocation)), DeviceMemory(driver, allocation, device, stream)
         self.address, self.dlpack_device = self._host.address, self._device.dlpack_device
-        self.accept, self.fill, self.read = self._host.accept, self._host.fill, self._host.read
+        self.accept, self.surface_of, self.fill = self._host.accept, self._host.surface_of, self._host.fill
         self.buffer, self.array, self.copy_into = self._host.buffer, self._host.array, self._host.copy_into
+        self._driver, self._current = driver, self._device.current
 
     def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
         # owned by the slot's own buffer: that has no view any more when this one has none
         shown = DeviceBuffer(ctypes.addressof(buffer) + self._offset, ctypes.sizeof(buffer), buffer)
         return self._device.tensor(shown, spec)
+
+    def read(self, address: int, num_bytes: int) -> memoryview:
+        self._driver.synchronize(self._current())  # sync: a kernel may still be writing what is wanted on the host
+        return self._host.read(address, num_bytes)
 
 
 def accept_on(tensor: Any, device: int) -> tuple[Any, str]:

@@ -198,6 +198,18 @@ def test_a_sent_host_array_is_one_queued_copy_taken_at_once(driver, make_box):
     assert box.statistics().bytes_copied == 16
 
 
+def test_a_mailbox_of_one_stream_queues_its_own_copies_there_too(driver, make_box):
+    stream = driver.create_stream()
+    box = make_box(stream=stream)
+    driver.hold(stream)
+    assert box.send(np.full(4, 5.0, np.float32), stamp_ns=0, sequence=0)  # another stream is current
+    with box.try_receive() as lease:
+        address = lease.array.ctypes.data
+        assert not _floats(address).any()
+        driver.let_go(stream)
+        assert (_floats(address) == 5.0).all()
+
+
 def test_a_host_reader_of_mapped_memory_waits_for_the_kernel_that_writes(driver, make_box):
     box, writer = make_box(placement="mapped"), driver.create_stream()
     loan = box.try_loan((4,))
