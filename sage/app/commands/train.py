@@ -53,21 +53,10 @@ def train(
 
     from sage.app.training.recipe import find_recipe
 
-    typed = {
-        "preset": preset,
-        "train.steps": steps,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.optimizer.lr": lr,
-        "train.seed": seed,
-        "train.max_cpu_secs": cpu_seconds,
-    }
-    changes = [f"{key}={value}" for key, value in typed.items() if value is not None]
-    if steps is not None and epochs is None:
-        changes.append("train.epochs=null")
-    if epochs is not None and steps is None:
-        changes.append("train.steps=null")
-    recipe = find_recipe(task, config, [*changes, *(overrides or ())])
+    typed = _as_overrides(
+        preset=preset, steps=steps, epochs=epochs, batch_size=batch_size, seed=seed, lr=lr, max_cpu_secs=cpu_seconds
+    )
+    recipe = find_recipe(task, config, [*typed, *(overrides or ())])
 
     from sage.app.solving import only_warnings
     from sage.app.training import run
@@ -91,3 +80,12 @@ def train(
         trained = run.train(request)
     typer.echo(show_trained(trained, is_json=json_output))
     return 130 if trained.result.is_interrupted else 0
+
+
+def _as_overrides(*, preset: str | None, lr: float | None, **training: float | None) -> list[str]:
+    """Options as `--set` takes them. A length in steps takes the place of one in epochs, and the other way round."""
+    typed = {"preset": preset, "train.optimizer.lr": lr, **{f"train.{key}": value for key, value in training.items()}}
+    changes = [f"{key}={value}" for key, value in typed.items() if value is not None]
+    if (training["steps"] is None) != (training["epochs"] is None):
+        changes.append(f"train.{'steps' if training['steps'] is None else 'epochs'}=null")
+    return changes
