@@ -86,7 +86,7 @@ class Segment:
         path = path_of(name)
         fd = _open_unnamed()
         try:
-            os.ftruncate(fd, layout.num_bytes)
+            _set_size(fd, name, layout.num_bytes)
             _reserve(fd, name, 0, layout.num_bytes if reserved_bytes is None else reserved_bytes)
             segment = cls(name, fd, is_creator=True)
         except BaseException:
@@ -204,19 +204,30 @@ def _check_header(segment: Segment, kind: int, options: Mapping[str, int]) -> No
             raise MailboxError(f"{name}: exists with {option} {words[OPTIONS + index]}, asked for {asked}: agree, or rename")
 
 
+def _set_size(fd: int, name: str, num_bytes: int) -> None:
+    try:
+        os.ftruncate(fd, num_bytes)
+    except OSError as error:
+        raise _no_memory(error, name, num_bytes) from None
+
+
 def _reserve(fd: int, name: str, start: int, num_bytes: int) -> None:
     # without this a full /dev/shm shows as SIGBUS in the middle of a write
     try:
         os.posix_fallocate(fd, start, num_bytes)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        raise _no_memory(error, name, start + num_bytes) from None
+
+
+def _no_memory(error: OSError, name: str, num_bytes: int) -> MailboxError:
+    wanted = f"{name}: needs {num_bytes / 2**20:.1f} MiB in {FOLDER}"
+    if error.errno == errno.EFBIG:
+        return MailboxError(f"{wanted}, over this process's limit on the size of files: raise it (ulimit -f), or take less")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         status = os.statvfs(FOLDER)
         free_mib = status.f_bavail * status.f_frsize / 2**20
-        raise MailboxError(
-            f"{name}: needs {num_bytes / 2**20:.1f} MiB in {FOLDER}, {free_mib:.1f} MiB are free: "
-            "take fewer or smaller slots, or clean up with `sage mailbox clean`"
-        ) from None
+        return MailboxError(f"{wanted}, {free_mib:.1f} MiB are free: take fewer or smaller slots, or `sage mailbox clean`")
+    return MailboxError(f"{wanted}: {error.strerror}")
 
 
 def _address_of(memory: mmap.mmap, is_read_only: bool) -> int:
