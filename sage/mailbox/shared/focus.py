@@ -21,7 +21,6 @@ from sage.mailbox.shared.engine import EngineName
 from sage.mailbox.shared.focus_control import Control
 from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
 from sage.mailbox.shared.focus_options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
-from sage.mailbox.shared.focus_rules import NOTHING
 from sage.mailbox.shared.focus_statistics import explain, statistics_of
 from sage.mailbox.shared.focus_waiting import spin, trying
 from sage.mailbox.shared.lease import Lease, Loan
@@ -47,7 +46,7 @@ class SharedFocus:
         self, segment: Segment, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None
     ) -> None:
         """For `create` and `attach`."""
-        self._segment, self._control = segment, Control(segment, engine)
+        self._segment, self._words, self._control = segment, segment.words, Control(segment, engine)
         self._file = os.fstat(segment.fd)
         options = segment.options(layout.OPTION_NAMES)
         self.name, self.engine = segment.name, self._control.engine
@@ -122,10 +121,13 @@ class SharedFocus:
     ) -> Loan:
         """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names the holders."""
         spec, producer, trust = self._spec(shape, dtype), self._checked(producer), float(trust)
+        num_freed = self._words[layout.FREED]
         found = self._exchange.lend(spec, producer, trust)
         if isinstance(found, Loan):
             return found
-        return self._wait_for_room(spec, producer, trust, 0.0 if self.policy in ("error", "drop_newest") else timeout_secs)
+        if self.policy in ("error", "drop_newest"):
+            timeout_secs = 0.0
+        return self._wait_for_room(spec, producer, trust, timeout_secs, num_freed, found)
 
     def send(
         self,
@@ -187,8 +189,9 @@ class SharedFocus:
 
         spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a busy core.
         """
+        num_published = self._words[layout.ORDER]
         lease = self._exchange.take(newest=newest)
-        return self._wait_for_message(timeout_secs, newest, spin_secs) if lease is None else lease
+        return lease or self._wait_for_message(timeout_secs, newest, spin_secs, num_published)
 
     def listen(self) -> None:
         """With receivers="each": get every message from now on."""
@@ -236,24 +239,25 @@ class SharedFocus:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _wait_for_room(self, spec: TensorSpec, producer: int, trust: float, timeout_secs: float) -> Loan:
+    def _wait_for_room(
+        self, spec: TensorSpec, producer: int, trust: float, timeout_secs: float, num_freed: int, answer: int
+    ) -> Loan:
         loan: Loan | None = None
-        answer = NOTHING
 
         def borrow() -> bool:
             nonlocal loan, answer
             found = self._exchange.lend(spec, producer, trust)
-            loan, answer = (found, NOTHING) if isinstance(found, Loan) else (None, found)
+            loan, answer = (found, answer) if isinstance(found, Loan) else (None, found)
             return loan is not None
 
-        has_loan = trying(borrow, self._exchange, layout.FREED)
+        has_loan = trying(borrow, self._exchange, layout.FREED, num_freed)
         self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
         if loan is None:
             self._exchange.count_refusal(producer, answer)
             raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
         return loan
 
-    def _wait_for_message(self, timeout_secs: float, newest: bool, spin_secs: float) -> Lease:
+    def _wait_for_message(self, timeout_secs: float, newest: bool, spin_secs: float, num_published: int) -> Lease:
         lease: Lease | None = None
 
         def take() -> bool:
@@ -261,7 +265,7 @@ class SharedFocus:
             lease = self._exchange.take(newest=newest)
             return lease is not None
 
-        has_lease = trying(take, self._exchange, layout.ORDER)
+        has_lease = trying(take, self._exchange, layout.ORDER, num_published)
         spun_secs = spin(self._exchange, layout.ORDER, min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
         if timeout_secs > 0.0:
             self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs)

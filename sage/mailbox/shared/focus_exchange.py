@@ -70,7 +70,8 @@ class SharedExchange:
 
     def lend(self, spec: TensorSpec, producer: int, trust: float) -> Loan | int:
         """A loan, or the reason against it, which is not counted yet."""
-        self.enter()
+        if self.is_closed or self.num_forks != FORKS.count:
+            self.enter()
         place = self._lend(producer, trust, may_drop=False)
         if place < 0:
             self.holdings.sweep()
@@ -87,8 +88,10 @@ class SharedExchange:
         return loan
 
     def take(self, *, newest: bool) -> Lease | None:
-        self.enter()
-        control, now_ns, unseen = self.control, self._now_ns(), self.holdings.let_go()
+        if self.is_closed or self.num_forks != FORKS.count:
+            self.enter()
+        control, now_ns = self.control, self._now_ns()
+        unseen = self.holdings.let_go() if self.holdings.kept else -1
         place = control.run_frequent(take, control.me, control.bit, threading.get_ident(), now_ns, int(newest), unseen)
         if place < 0:
             self._raise_if_closed(place)
@@ -175,8 +178,7 @@ class SharedExchange:
         self.control.reap()
         num_reclaimed = 0
         for place, word in self.control.loans_of(producer):
-            owner = word >> 8 & 0xFF
-            is_mine = owner == self.control.me
+            is_mine = (owner := word >> 8 & 0xFF) == self.control.me
             viewed = 0 if is_mine and not self.pool.is_viewed(index_of(place)) else bit_of(owner)
             num_reclaimed += self.control.run(reclaim, place, word, viewed)
             if is_mine and viewed:
@@ -232,7 +234,7 @@ class SharedExchange:
         while True:
             place = control.run_frequent(
                 lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
-                int(may_drop), int(self._demoted is not None), self.holdings.let_go(),
+                int(may_drop), int(self._demoted is not None), self.holdings.let_go() if self.holdings.kept else -1,
             )  # fmt: skip
             if place > DEMOTE:
                 return place
@@ -244,8 +246,7 @@ class SharedExchange:
         index, control = index_of(place), self.control
         meta = layout.meta_from(control.bytes_at(place, 0, layout.META_WORDS), index)
         spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
-        is_readable = has_numpy_values(spec.dtype)
-        array = self.pool.array(index, spec, is_read_only=True) if is_readable else np.empty(0)
+        array = self.pool.array(index, spec, is_read_only=True) if has_numpy_values(spec.dtype) else np.empty(0)
         record = np.zeros((), dtype=RECORD)
         summarize(
             record, array, producer=meta.producer, sequence=meta.sequence, stamp_ns=meta.stamp_ns, trust=meta.trust,

@@ -54,14 +54,14 @@ class Holdings:
     def forget(self) -> None:
         """After a fork all of it is the parent's."""
         self._open: dict[int, _Open] = {}
-        self._kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
+        self.kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
         self._sweeping = threading.Lock()
         self.feeder: Feeder | None = None  # of the descriptor for event loops
         self._pool.forget()
 
     @property
     def is_empty(self) -> bool:
-        return not (self._open or self._kept)
+        return not (self._open or self.kept)
 
     def add(self, handle: Loan | Lease) -> None:
         held = self._open[handle.place] = _Open(handle)
@@ -76,24 +76,23 @@ class Holdings:
 
     def keep(self, place: int) -> None:
         """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""
-        self._kept.add(place)
+        self.kept.add(place)
 
     def let_go(self) -> int:
         """A slot that was kept and is not seen any more, which the caller must tell the table; -1 when there is none."""
-        if self._kept:
-            for place in tuple(self._kept):
-                if not self._pool.is_viewed(index_of(place)):
-                    self._kept.discard(place)
-                    return place
+        for place in tuple(self.kept):
+            if not self._pool.is_viewed(index_of(place)):
+                self.kept.discard(place)
+                return place
         return -1
 
     def sweep(self) -> None:
         if self.is_empty or not self._sweeping.acquire(blocking=False):
             return  # another thread is at it
         try:
-            for place in tuple(self._kept):
+            for place in tuple(self.kept):
                 if not self._pool.is_viewed(index_of(place)):
-                    self._kept.discard(place)
+                    self.kept.discard(place)
                     self._control.run(unview, place, self._control.bit)
             for place, held in tuple(self._open.items()):
                 if held() is None and self._open.pop(place, None) is held:
@@ -105,7 +104,7 @@ class Holdings:
         control = self._control
         viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
         if viewed:
-            self._kept.add(place)
+            self.kept.add(place)
         if held.received_ns is None:
             control.run(abandon, place, held.generation, control.me, viewed)
         else:

@@ -10,25 +10,30 @@ import time
 from collections.abc import Callable
 
 from sage.mailbox.shared.doorbell import POLL_SECS
-from sage.mailbox.shared.focus_exchange import SharedExchange
+from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
 
 
-def trying(attempt: Callable[[], bool], exchange: SharedExchange, word: int) -> Callable[[], bool]:
+def trying(attempt: Callable[[], bool], exchange: SharedExchange, word: int, seen: int) -> Callable[[], bool]:
     """`attempt` as a condition to be asked often: it is made only when the counter `word` has moved since the last one.
 
-    Between attempts the dead are looked for, and views that died here; what they held moves the counter.
+    seen: the counter before the last attempt.  Every REAP_SECS the dead are looked for, and views that died here; what
+    they held moves the counter.
     """
-    words = exchange.control.words
-    seen, next_secs = -1, 0.0
+    words, now_secs = exchange.control.words, time.monotonic()
+    next_secs, next_look_secs = now_secs + POLL_SECS, now_secs + REAP_SECS
 
     def condition() -> bool:
-        nonlocal seen, next_secs
-        if words[word] == seen and not exchange.has_ended and time.monotonic() < next_secs:
-            exchange.holdings.sweep()
-            exchange.reap_if_dead()
-            if words[word] == seen:
+        nonlocal seen, next_secs, next_look_secs
+        if words[word] == seen and not exchange.has_ended:
+            now_secs = time.monotonic()
+            if now_secs >= next_look_secs:
+                exchange.holdings.sweep()
+                exchange.reap_if_dead()
+                next_look_secs = now_secs + REAP_SECS
+            if words[word] == seen and now_secs < next_secs:
                 return False
-        seen, next_secs = words[word], time.monotonic() + POLL_SECS
+            next_secs = now_secs + POLL_SECS
+        seen = words[word]
         return attempt()
 
     return condition

@@ -159,3 +159,27 @@ def test_a_loan_taken_back_from_the_living_is_stale_and_its_memory_stays_theirs(
     loan_all(box)
     found = box.statistics()
     assert (found.orphans, found.drops.stale) == (1, 1)
+
+
+def test_processes_killed_in_full_swing_cost_their_own_messages_only(make_box, make_peer, loan_all):
+    box = make_box(slots=4)
+    last = {0: -1, 1: -1}
+    for round_number in range(10):
+        peers = [make_peer(box) for _ in range(3)]
+        for producer, peer in enumerate(peers[:2]):
+            first = (round_number + 1) * 1_000_000
+            peer.start(f"for n in range({first}, 10**9): box.loan((4,), producer={producer}).publish(stamp_ns=n, sequence=n)")
+        peers[2].start("while True: box.receive(timeout_secs=30.0).release()")
+        goal = box.statistics().pushed + 37 * (round_number + 1)
+        while box.statistics().pushed < goal:
+            lease = box.try_receive()
+            if lease is not None:
+                with lease:
+                    assert lease.meta.sequence > last[lease.meta.producer], "delivered twice, or out of order"
+                    last[lease.meta.producer] = lease.meta.sequence
+        for peer in peers:
+            peer.kill()
+    while (lease := box.try_receive()) is not None:
+        lease.release()
+    loan_all(box)
+    assert box.statistics().free == 4
