@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from sage.mailbox import RECORD, Batch, PeripheralMailbox, RealClock
+from sage.mailbox import RECORD, Batch
 
 
 class RacyDouble:
@@ -107,5 +107,5 @@ def test_the_check_catches_its_broken_double(check, double, records):
 
 @pytest.mark.parametrize("mode", ["lossy", "lossless"])
 @pytest.mark.parametrize("check", [check for check, _ in CHECKS])
-def test_ours_passes(check, mode, records):
-    check(PeripheralMailbox("ring", capacity=8, mode=mode, clock=RealClock()), records)
+def test_ours_passes(check, mode, make_ring, records):
+    check(make_ring(mode=mode), records)

@@ -34,7 +34,7 @@ def identity_of(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the name in brackets may hold anything
-    if fields[0] in _ENDED:
+    if fields[0] in _ENDED and int(fields[17]) <= 1:  # a first thread may end before the others, who go on
         return None
     return int(fields[19]) << _PID_BITS | pid
 
