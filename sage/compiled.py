@@ -28,10 +28,16 @@ def has_compiler() -> bool:
     try:
         import numba
     except ImportError as error:
-        log.info("inner loops run interpreted: install the extra fast to have them compiled", reason=str(error))
+        _say("inner loops run interpreted: install the extra fast to have them compiled", reason=str(error))
         return False
-    log.info("inner loops run compiled", numba=numba.__version__)
+    _say("inner loops run compiled", numba=numba.__version__)
     return True
+
+
+def _say(what: str, **facts: str) -> None:
+    """To the application's log. A library's user who has none is left in peace: unconfigured, it would go to stdout."""
+    if structlog.is_configured():
+        log.info(what, **facts)
 
 
 def kernel(function: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sage.hrm_core.checkpoint import CheckpointError
 
 #: What is fetched: our form, the published form. Nothing else of a repository is.
-_WANTED = ["model.safetensors", "config.json", "checkpoint", "all_config.yaml"]
+_WANTED = ["model.safetensors", "config.json", "task.json", "checkpoint", "all_config.yaml"]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
