@@ -122,7 +122,7 @@ class Turn:
         tally.add_times(self.name, work, told["laps"])
         if is_copied:
             tally.add_times(self.name, CALL, told["calls"])
-            tally.add_times(self.name, COPYTO, self._pair.near("alone", "copyto", num, num_bytes))
+            tally.add_times(self.name, COPYTO, told["copies"])
         self._counts[work] = _aim(plan.slice_secs, statistics.median(told["laps"]) * 2e-6, at_least=6, at_most=1000)
 
 

@@ -52,9 +52,6 @@ class Station:
         ends = self._tensors[num_bytes]
         return None if ends is None else getattr(workloads, work)(ends, num, num_bytes, is_copied=is_copied)
 
-    def alone(self, work: str, num: int, num_bytes: int) -> Any:
-        return getattr(workloads, work)(num, num_bytes)
-
 
 def serve(control: Connection, peer: Peer, role: Role, wiring: Any) -> None:
     """A station's process: one call after the other until told to end."""
@@ -113,10 +110,6 @@ class Pair:
         self._tell("far", method, (far, *arguments))
         self._tell("near", method, (near, *arguments))
         return self._answers(["near", "far"])
-
-    def near(self, method: str, *arguments: Any) -> Any:
-        self._tell("near", method, arguments)
-        return self._answers(["near"])["near"]
 
     def tell_end(self) -> None:
         """Both stations end when they have done what they were told."""

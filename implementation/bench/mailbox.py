@@ -5,7 +5,7 @@ round trip, with everything that hands over and takes in, view and lease include
 record in the other process. A figure is the median over the rounds of a round's p50 or p99; a ratio is the median of the
 rounds' own ratios. "by 64": our bulk calls, every byte checked; peers have no bulk call: the bar takes their best rate of a
 message a record, and the table shows beside it what 64 records packed by us into one message give them, equally checked.
-"copied in" takes what the sender's call costs (loan, copy, publish) over numpy.copyto to one warm buffer in the same rounds.
+"copied in" takes what the sender's call costs (loan, copy, publish) over numpy.copyto to private memory in the same rhythm.
 Zero copy is proved by writing to the page after the hand-over and reading it on the other side. Kills: at random moments of a
 stream whose every byte is checked, and at chosen points, where the clock runs from the kill until the survivor goes on.
 """
