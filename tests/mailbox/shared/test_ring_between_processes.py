@@ -113,9 +113,7 @@ def in_fork(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_many_to_many_lose_nothing_tear_nothing_and_have_one_order(create):
-    ring = create(mode="lossless", capacity=256)
-    num_each = 33_400 if ring.engine == "numba" else 300
+def check_many_to_many(ring, num_each):
     readers = [Process(ring, {"start": "oldest"}, is_apart=apart, num=3 * num_each) for apart in (True, False)]
     writers = [
         Process(ring, is_apart=batch == 1, producer=p, num=num_each, batch=batch) for p, batch in ((1, 1), (2, 16), (3, 64))
@@ -129,6 +127,19 @@ def test_many_to_many_lose_nothing_tear_nothing_and_have_one_order(create):
     assert (one["seen"], one["lost"]) == (3 * num_each, 0)
     assert one["order"] == two["order"]
     assert peek_statistics(ring.name).pushed == 3 * num_each
+
+
+def test_many_to_many_lose_nothing_tear_nothing_and_have_one_order(create):
+    ring = create(mode="lossless", capacity=256)
+    check_many_to_many(ring, 33_400 if ring.engine == "numba" else 300)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(why_plain()), reason="numba is not installed: pip install 'sage-runtime[fast]'")
+def test_a_million_records_many_to_many():
+    with SharedPeripheral.create(f"test.{os.getpid()}.million", clock=RealClock(), mode="lossless") as ring:
+        check_many_to_many(ring, 333_400)
+        ring.unlink()
 
 
 def test_a_lossy_ring_counts_exactly_what_each_reader_lost(create):
