@@ -16,6 +16,7 @@ import sage
 from sage.app.commands import (
     bench,
     config,
+    data,
     doctor,
     export,
     hub,
@@ -29,6 +30,7 @@ from sage.app.commands import (
     sleep,
     solve,
     store,
+    tasks,
     train,
 )
 from sage.app.commands import eval as evaluation
@@ -53,6 +55,8 @@ app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
+app.command("tasks")(tasks.tasks)
+app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("eval")(evaluation.evaluate)
 app.command("solve")(solve.solve)

@@ -14,6 +14,7 @@ from sage.app.errors import UserError, nearest
 
 Group = Literal["sensors", "effectors", "instruments", "tasks"]
 
+#: Tasks are not among them: their catalogue is its own, on a lower floor.
 _BUILT_IN: dict[Group, dict[str, str]] = {
     "sensors": {
         "audio": "sage.sensors.audio:AudioSensor",
@@ -26,7 +27,6 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "effectors": {"recording": "sage.sensors.effectors.recording:RecordingEffector"},
     "instruments": {},
-    "tasks": {},
 }
 
 
@@ -48,8 +48,16 @@ def plugins(group: Group) -> dict[str, Plugin]:
         point.name: Plugin(kind=point.name, target=point.value, origin=point.dist.name if point.dist else "unknown")
         for point in entry_points(group=f"sage.{group}")
     }
-    built_in = {kind: Plugin(kind=kind, target=target, origin="built in") for kind, target in _BUILT_IN[group].items()}
+    targets = _built_in_tasks({kind: plugin.target for kind, plugin in found.items()}) if group == "tasks" else _BUILT_IN[group]
+    built_in = {kind: Plugin(kind=kind, target=target, origin="built in") for kind, target in targets.items()}
     return dict(sorted({**found, **built_in}.items()))
+
+
+def _built_in_tasks(installed: dict[str, str]) -> dict[str, str]:
+    """What the catalogue knows beyond the entry points, which it lists too."""
+    from sage.hrm_core.tasks.catalogue import targets
+
+    return {kind: target for kind, target in targets().items() if installed.get(kind) != target}
 
 
 def resolve(group: Group, kind: str) -> Any:

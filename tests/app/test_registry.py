@@ -10,6 +10,7 @@ import pytest
 
 from sage.app.errors import UserError
 from sage.app.registry import plugins, resolve
+from sage.hrm_core.tasks import catalogue
 
 
 @pytest.mark.parametrize("kind", ["audio", "clock", "host", "memory", "synthetic", "table", "video"])
@@ -21,6 +22,12 @@ def test_a_built_in_sensor_resolves_to_its_class(kind: str) -> None:
 
 def test_the_recording_effector_resolves() -> None:
     assert resolve("effectors", "recording").__name__ == "RecordingEffector"
+
+
+def test_a_built_in_task_resolves_to_its_kind() -> None:
+    assert resolve("tasks", "hanoi").name == "hanoi"
+    assert plugins("tasks")["hanoi"].origin == "built in"
+    assert set(plugins("tasks")) >= {"arc", "brackets", "colouring", "folder", "maze", "patterns", "sat", "sudoku", "text"}
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
@@ -41,18 +48,28 @@ def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sage-sensor-wind\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[sage.sensors]\nwind = wind_sensor:Wind\nhost = wind_sensor:Wind\nlost = no_such_module:X\n"
+        "[sage.tasks]\ngusts = wind_sensor:GUSTS\nsudoku = wind_sensor:GUSTS\n"
     )
-    (tmp_path / "wind_sensor.py").write_text("class Wind: pass\n")
+    (tmp_path / "wind_sensor.py").write_text("class Wind: pass\nGUSTS = 'a kind of task'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugins.cache_clear()
+    for each in (plugins, catalogue.targets):
+        each.cache_clear()
     yield
-    plugins.cache_clear()
+    for each in (plugins, catalogue.targets):
+        each.cache_clear()
 
 
 @pytest.mark.usefixtures("installed_plugin")
 def test_an_installed_kind_is_found_by_its_entry_point() -> None:
     assert resolve("sensors", "wind").__name__ == "Wind"
     assert plugins("sensors")["wind"].origin == "sage-sensor-wind"
+
+
+@pytest.mark.usefixtures("installed_plugin")
+def test_an_installed_task_is_found_and_takes_over_no_built_in_one() -> None:
+    assert (plugins("tasks")["gusts"].origin, plugins("tasks")["sudoku"].origin) == ("sage-sensor-wind", "built in")
+    assert resolve("tasks", "gusts") == "a kind of task"
+    assert resolve("tasks", "sudoku").name == "sudoku"
 
 
 @pytest.mark.usefixtures("installed_plugin")
