@@ -20,6 +20,7 @@ from sage.mailbox.lease import Lease, Loan
 from sage.mailbox.slot import BORROWED, LOANED, PUBLISHED, RELEASING, Slot
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.trace import MessageLife, MessageTrace
 from sage.mailbox.waiting import Waiters
 
 
@@ -31,6 +32,7 @@ class Exchange:
         self.lock = threading.Lock()
         self.arrivals, self.room = Waiters(self.lock), Waiters(self.lock)
         self.is_closed = False
+        self.trace: MessageTrace | None = None
         self.bytes_copied = 0
         self._name, self._ttl_ns, self._debug = name, ttl_ns, debug
         self._now_ns = clock.now_ns
@@ -129,7 +131,10 @@ class Exchange:
             is_written = slot.checksum is not None and self._pool.checksum(slot) != slot.checksum
             holder = slot.describe() if is_written else ""
             slot.fence = self._order.retired(slot.index, is_holder=True)
-            self._borrow.add(self._now_ns() - slot.received_ns)
+            released_ns = self._now_ns()
+            self._borrow.add(released_ns - slot.received_ns)
+            if self.trace is not None:
+                self.trace.add(life_of(self._name, slot, released_ns))
             self.lots.retire(slot)
             self.wake_writers()
         if is_written:
@@ -242,3 +247,12 @@ class Exchange:
         self._raise_if_ended(loan)
         if loan.slot.generation != loan.generation or loan.slot.state != LOANED:
             raise LeaseExpired(f"{self._name}: slot {loan.slot.index}: this loan was taken back; ask for a new one")
+
+
+def life_of(mailbox: str, slot: Slot, released_ns: int) -> MessageLife:
+    """Of the message that `slot` holds, as its lease ends."""
+    return MessageLife(
+        mailbox=mailbox, slot=slot.index, generation=slot.generation, producer=slot.producer, sequence=slot.sequence,
+        num_bytes=0 if slot.spec is None else slot.spec.num_bytes, captured_ns=slot.stamp_ns, published_ns=slot.pushed_ns,
+        received_ns=slot.received_ns, released_ns=released_ns,
+    )  # fmt: skip

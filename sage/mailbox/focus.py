@@ -20,6 +20,7 @@ from sage.mailbox.peripheral import PeripheralMailbox
 from sage.mailbox.slot import LOANED, Slot
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.trace import MessageTrace
 
 
 class FocusMailbox:
@@ -199,6 +200,11 @@ class FocusMailbox:
     def statistics(self) -> FocusStatistics:
         with self._exchange.lock:
             return self._exchange.statistics(policy=self.policy)
+
+    def keep_trace(self, trace: MessageTrace | None) -> None:
+        """Add the life of each message that is released from now on; None ends it."""
+        with self._exchange.lock:
+            self._exchange.trace = trace
 
     def close(self) -> None:
         """Drop what waits (counted) and wake everybody with MailboxClosed. Leases and views stay valid. Twice is safe."""

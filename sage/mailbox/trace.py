@@ -31,7 +31,7 @@ class MessageLife:
 
 
 class MessageTrace:
-    """Keeps the last `capacity` lives. Given to mailboxes as their `trace`; adding is safe from any thread."""
+    """Keeps the last `capacity` lives. Given to mailboxes by `keep_trace`; adding is safe from any thread."""
 
     def __init__(self, capacity: int = 65_536) -> None:
         if capacity < 1:
@@ -41,12 +41,16 @@ class MessageTrace:
     def add(self, life: MessageLife) -> None:
         self._lives.append(life)
 
+    def lives(self) -> tuple[MessageLife, ...]:
+        """Oldest first."""
+        return tuple(self._lives)
+
     def __len__(self) -> int:
         return len(self._lives)
 
     def to_chrome(self) -> dict[str, Any]:
         """The Trace Event Format: a process for each mailbox, a row for each slot, three spans a message."""
-        lives = list(self._lives)
+        lives = self.lives()
         numbers = {name: index + 1 for index, name in enumerate(sorted({life.mailbox for life in lives}))}
         events = [_named("process_name", number, 0, name) for name, number in numbers.items()]
         rows = sorted({(numbers[life.mailbox], life.slot) for life in lives})

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from sage.mailbox.trace import MessageLife, MessageTrace
@@ -37,3 +38,23 @@ def test_only_the_last_lives_are_kept():
 def test_a_trace_that_keeps_nothing_is_refused():
     with pytest.raises(ValueError, match="capacity is 0"):
         MessageTrace(capacity=0)
+
+
+def test_a_mailbox_tells_the_life_of_what_is_released(make_focus, clock):
+    box, trace = make_focus(), MessageTrace()
+    box.keep_trace(trace)
+    loan = box.loan((6,), producer=3)
+    loan.array[:] = 1
+    clock.advance(10)
+    loan.publish(stamp_ns=900, sequence=5)
+    clock.advance(20)
+    lease = box.receive(timeout_secs=0.0)
+    clock.advance(30)
+    lease.release()
+    box.keep_trace(None)
+    box.send(np.ones(1), stamp_ns=1, sequence=6)
+    with box.receive(timeout_secs=0.0):
+        pass
+    (life,) = trace.lives()
+    assert (life.sequence, life.producer, life.num_bytes) == (5, 3, 24)
+    assert (life.captured_ns, life.published_ns, life.received_ns, life.released_ns) == (900, 1_010, 1_030, 1_060)

@@ -28,6 +28,7 @@ from sage.mailbox.shared.participants import Participants
 from sage.mailbox.shared.segment import Segment
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.trace import MessageTrace
 
 _MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
 
@@ -226,6 +227,10 @@ class SharedFocus:
         Leases and views stay valid.  for_all: in every process; what waits is dropped (counted).
         """
         self._exchange.close(for_all=for_all)
+
+    def keep_trace(self, trace: MessageTrace | None) -> None:
+        """Add the life of each message that this process releases from now on; None ends it."""
+        self._exchange.holdings.trace = trace
 
     def unlink(self) -> None:
         """Take the name away: nobody can attach any more, and the memory goes with its last user."""

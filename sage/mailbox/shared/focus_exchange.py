@@ -166,6 +166,8 @@ class SharedExchange:
     def release(self, lease: Lease) -> None:
         if lease.is_ended or lease.num_forks != FORKS.count:
             self._raise_ended(lease)
+        if self.holdings.trace is not None:
+            self.holdings.note(lease, self._now_ns())
         viewed = self.holdings.end(lease)
         writer = self._describe_if_written(lease) if self._is_debug else ""
         answer = self.control.release(lease.place, lease.generation, viewed, self._now_ns(), lease.received_ns)
@@ -287,10 +289,9 @@ class SharedExchange:
     def _raise_ended(self, handle: Loan | Lease) -> None:
         if not self.is_own(handle):
             raise LeaseExpired(f"{self._name}: this loan or lease was made before this process was forked: ask for a new one")
-        index = handle.index
         if isinstance(handle, Loan):
-            raise LeaseExpired(f"{self._name}: slot {index}: this loan was published or discarded; ask for a new one")
-        raise LeaseExpired(f"slot {index}: this lease was released; receive again, or copy before releasing")
+            raise LeaseExpired(f"{self._name}: slot {handle.index}: this loan was published or discarded; ask for a new one")
+        raise LeaseExpired(f"slot {handle.index}: this lease was released; receive again, or copy before releasing")
 
     def _raise_unless_loaned(self, loan: Loan) -> None:
         if loan.is_ended or loan.num_forks != FORKS.count:

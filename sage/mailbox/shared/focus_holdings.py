@@ -16,8 +16,10 @@ from sage.mailbox.shared.focus_control import Control
 from sage.mailbox.shared.focus_ending import unview
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.shared.focus_rules import abandon
+from sage.mailbox.shared.focus_trace import life_of
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
+from sage.mailbox.trace import MessageTrace
 
 
 class _Forks:
@@ -49,6 +51,7 @@ class Holdings:
 
     def __init__(self, control: Control, pool: SharedPool) -> None:
         self._control, self._pool = control, pool
+        self.trace: MessageTrace | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -67,6 +70,11 @@ class Holdings:
         held = self._open[handle.place] = _Open(handle)
         held.generation = handle.generation
         held.received_ns = handle.received_ns if isinstance(handle, Lease) else None
+
+    def note(self, lease: Lease, released_ns: int) -> None:
+        """Add the life of its message, which ends, to the trace."""
+        if self.trace is not None:
+            self.trace.add(life_of(self._control, lease, released_ns))
 
     def end(self, handle: Loan | Lease) -> int:
         """The handle is over. Our bit if something taken from it is still alive, else 0."""
