@@ -1,13 +1,13 @@
 """`sage train`: one run in a folder of its own, from a recipe to a model that `sage solve` takes.
 
 Layout of a run:  run.json  recipe.json  metrics.jsonl  checkpoints/  model/{config.json, model.safetensors, task.json}
+model-last/, likewise. `model` is the best of the run's evaluations by the task's own score, `model-last` its last.
 Invariant: whatever was wrong with what was typed is a UserError before the first step.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +52,7 @@ def train(request: TrainRequest) -> Trained:
     """Run it to its end, or until it is interrupted."""
     from sage.app.training.building import build_model, build_task
     from sage.app.training.processes import joined_ranks
+    from sage.app.training.publishing import publish
 
     with joined_ranks(request.device) as (ranks, device):
         task = build_task(request.recipe, request.data, request.eval_data)
@@ -59,9 +60,8 @@ def train(request: TrainRequest) -> Trained:
         folder = _folder(request, ranks)
         with ExitStack() as stack:
             result = _train(request, task, model, folder, ranks, stack)
-        has_ended = not result.is_interrupted and result.report is not None  # a run resumed at its end has nothing new
-        if ranks.index == 0 and has_ended:
-            _publish(request.recipe, task, model, folder, result)
+        if ranks.index == 0 and not result.is_interrupted:
+            publish(request.recipe, model, folder)
         return Trained(folder=folder, result=result)
 
 
@@ -148,26 +148,6 @@ def _folder(request: TrainRequest, ranks: Ranks) -> Path:
     if request.out.exists() and not request.out.is_dir():
         raise UserError(f"--out {request.out}: is a file: give a folder")
     return request.out
-
-
-def _publish(recipe: Recipe, task: Task, model: HRM, folder: Path, result: TrainResult) -> None:
-    """The model as it was evaluated, in the form that solve, serve and eval load."""
-    from sage.hrm_core.pretrained import save_pretrained
-    from sage.hrm_core.solving.published import TaskCard, save_published
-
-    trained: dict[str, Any] = {
-        "recipe": recipe.name,
-        "steps": result.step,
-        "train_cpu_seconds": round(result.cpu_secs, 1),
-        "eval": None if result.report is None else result.report.to_plain(),
-    }
-    if recipe.is_mixture:
-        save_pretrained(model, folder / "model")
-    else:
-        part = recipe.tasks[0]
-        save_published(folder / "model", model, TaskCard(task=part.name, options=part.options, trained=trained))
-    plain = json.dumps(dataclasses.asdict(recipe), indent=2)
-    (folder / "recipe.json").write_text(plain + "\n")
 
 
 @contextmanager

@@ -56,6 +56,8 @@ def show_trained(trained: Trained, *, is_json: bool) -> str:
             "steps": result.step,
             "reason": result.reason,
             "train_cpu_seconds": result.cpu_secs,
+            "train_wall_seconds": result.wall_secs,
+            "best_step": result.best_step,
             "bad_steps": result.num_bad_steps,
             "eval": None if result.report is None else result.report.to_plain(),
         }
@@ -66,7 +68,8 @@ def show_trained(trained: Trained, *, is_json: bool) -> str:
     if result.is_interrupted:
         lines.append(f"go on:  sage train ... --out {trained.folder} --resume")
     else:
-        lines.append(f"model:  {trained.folder / 'model'}")
+        lines.append(f"model:  {trained.folder / 'model'}  the best by the task's own rules, of step {count(result.best_step)}")
+        lines.append(f"last:   {trained.folder / 'model-last'}")
     return "\n".join(lines)
 
 

@@ -98,6 +98,11 @@ class EvalReport:
         return self.depths[-1].exact
 
     @property
+    def score(self) -> float:
+        """The task's own: answers that its rules accept, at the greatest depth. A puzzle may have several."""
+        return self.depths[-1].valid
+
+    @property
     def best_baseline(self) -> BaselineScore:
         return max(self.baselines, key=lambda each: (each.exact, each.cell))
 

@@ -38,6 +38,7 @@ _BUILT_IN = {
     "folder": "sage.hrm_core.datasets.kinds:FOLDER",
     "hanoi": "sage.hrm_core.tasks.kinds:HANOI",
     "maze": "sage.hrm_core.tasks.kinds:MAZE",
+    "mixture": "sage.hrm_core.training.mixture_kind:MIXTURE",
     "patterns": "sage.hrm_core.tasks.kinds:PATTERNS",
     "sat": "sage.hrm_core.tasks.kinds:SAT",
     "sudoku": "sage.hrm_core.tasks.kinds:SUDOKU",

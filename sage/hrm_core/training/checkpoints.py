@@ -23,7 +23,7 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.shards import MAX_BYTES, ShardError, read_shards, sync_folder, write_shards, write_synced
 
-FORMAT = "sage-training-1"
+FORMAT = "sage-training-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

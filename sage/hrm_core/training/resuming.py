@@ -21,14 +21,17 @@ from sage.hrm_core.training.stopping import StopRule
 from sage.hrm_core.training.stream import RowStream
 
 if TYPE_CHECKING:
+    from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.training.trainer import Standing, Trainer
 
 #: A run that changed any of these would not be the same run.
 _FIXED = ("batch_size", "seed")
 
 
-def snapshot(learner: Learner, stop_rule: StopRule, stream: RowStream, standing: Standing, trainer: Trainer) -> Checkpoint:
-    """Everything that `restore` needs."""
+def snapshot(
+    learner: Learner, stop_rule: StopRule, stream: RowStream, standing: Standing, trainer: Trainer, report: EvalReport | None
+) -> Checkpoint:
+    """Everything that `restore` needs, and the evaluation of this very step, where there was one."""
     tensors, learner_plain = learner.state()
     numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002  whoever uses the global generator resumes too
     assert isinstance(numpy_state, dict)
@@ -47,6 +50,7 @@ def snapshot(learner: Learner, stop_rule: StopRule, stream: RowStream, standing:
         "model": learner.model.config.to_plain(),
         "train": dataclasses.asdict(trainer.config),
         "task": dataclasses.asdict(trainer.task.spec),
+        "evaluation": None if report is None else report.to_plain(),
     }
     return Checkpoint(step=standing.step, shared=shared, rows=learner.lane_tensors(), plain=plain)
 

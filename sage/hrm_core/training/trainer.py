@@ -34,15 +34,18 @@ from sage.hrm_core.training.stream import RowStream
 class TrainResult:
     """step: steps done.  reason: why it ended.  is_interrupted: by a signal, so that it can be resumed.
 
-    report: the last evaluation.  best_exact: of all evaluations.  cpu_secs: of the steps, all threads, over all resumes.
+    report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
+    cpu_secs: of the steps, all threads; wall_secs: of the steps, on a GPU its own meter; both over all resumes.
     """
 
     step: int
     reason: str
     is_interrupted: bool
     report: EvalReport | None
-    best_exact: float
+    best_score: float
+    best_step: int
     cpu_secs: float
+    wall_secs: float
     num_bad_steps: int
 
 
@@ -52,7 +55,9 @@ class Standing:
 
     step: int = 0
     cpu_secs: float = 0.0
-    best_exact: float = -math.inf
+    wall_secs: float = 0.0
+    best_score: float = -math.inf
+    best_step: int = 0
 
 
 class Trainer:
@@ -126,23 +131,25 @@ class Trainer:
             reason = self._stop_reason(num_steps, stop_rule, standing, interruption)
             is_new = standing.step > start  # a resumed run did this step's work before it was saved
 
-            is_best = False
+            is_best, evaluated = False, None
             if is_new and _is_due(standing.step, config.eval_every, is_end=reason is not None and not interruption.is_asked):
-                report = self._evaluate(learner)
-                is_best = report.exact > standing.best_exact
-                standing.best_exact = max(standing.best_exact, report.exact)
+                report = evaluated = self._evaluate(learner)
+                is_best = report.score >= standing.best_score  # of equals the later: it was trained longer
+                if is_best:
+                    standing.best_score, standing.best_step = report.score, standing.step
                 self._audience.on_evaluation(standing.step, report)
 
             if self._folder and is_new and (is_best or _is_due(standing.step, config.save_every, is_end=reason is not None)):
-                path = self._folder.save(snapshot(learner, stop_rule, stream, standing, self), is_best=is_best)
+                path = self._folder.save(snapshot(learner, stop_rule, stream, standing, self, evaluated), is_best=is_best)
                 self._audience.on_save(standing.step, path, is_best)
 
             if reason is not None:
                 break
 
-            started = _cpu_secs()
-            facts = learner.step(standing.step + 1, stream)
-            standing.cpu_secs += _cpu_secs() - started
+            started, started_cpu = time.perf_counter(), _cpu_secs()
+            facts = learner.step(standing.step + 1, stream)  # ends with the step's one readout: what the device did is in it
+            standing.cpu_secs += _cpu_secs() - started_cpu
+            standing.wall_secs += time.perf_counter() - started
             standing.step += 1
 
             try:
@@ -159,8 +166,10 @@ class Trainer:
             reason=reason,
             is_interrupted=interruption.is_asked and standing.step < num_steps,
             report=report,
-            best_exact=standing.best_exact,
+            best_score=standing.best_score,
+            best_step=standing.best_step,
             cpu_secs=standing.cpu_secs,
+            wall_secs=standing.wall_secs,
             num_bad_steps=stop_rule.num_bad,
         )
 

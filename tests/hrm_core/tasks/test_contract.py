@@ -29,11 +29,12 @@ BUILDS: dict[str, dict[str, Any]] = {
     "text": {"length": 16},
     "arc": {"num_aug": 3},
     "folder": {},
+    "mixture": {"tasks": [{"name": "sudoku", "size": 4}, {"name": "patterns", "weight": 2}], "vocabulary": "offset"},
 }
 #: Answers here are unique, so that one wrong cell is a wrong answer.
 UNIQUE = [name for name in BUILDS if not name.startswith(("sat", "colouring"))]
 SYMMETRIC = [name for name in BUILDS if name.startswith(("sudoku", "maze", "arc"))]
-WRITTEN = [name for name in BUILDS if name not in ("folder",)]
+WRITTEN = [name for name in BUILDS if name not in ("folder", "mixture")]
 
 
 @pytest.fixture(scope="module")
