@@ -29,7 +29,7 @@ class OurPeer:
 
     waiting: Literal["spin", "block"]
     num_idle: int = 0
-    package: str = "numba"
+    package: str = "sage"
 
     @property
     def name(self) -> str:
