@@ -40,7 +40,7 @@ def _prepare(segment: Segment) -> None:
 class SharedFocus:
     """One process's handle. `create` it in one process, `attach` in the others; a forked child takes part by itself.
 
-    close ends this process's part, and with for_all the mailbox; `unlink` takes the name away.
+    The creator's `close` ends it for all, anybody else's his own part; `unlink` takes the name away.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SharedFocus:
     ) -> None:
         """For `create` and `attach`."""
         self._segment, self._words, self._control = segment, segment.words, Control(segment, engine)
-        self._file = os.fstat(segment.fd)
+        self._file, self._creator_pid = os.fstat(segment.fd), os.getpid() if segment.is_creator else 0
         options = segment.options(layout.OPTION_NAMES)
         self.name, self.engine = segment.name, self._control.engine
         self.slots, self.slot_bytes = options["slots"], options["slot_bytes"]
@@ -199,10 +199,7 @@ class SharedFocus:
         self._exchange.listen()
 
     def reclaim(self, producer: int) -> int:
-        """Take back the loans of a producer that is known to be gone; how many. Counted as orphans.
-
-        Its publish will fail as stale should it come back; memory that it still views is not used again until then.
-        """
+        """Take back the loans of a producer that is known to be gone (orphans); how many. Its publish will fail as stale."""
         return self._exchange.reclaim(producer)
 
     def reap(self) -> int:
@@ -221,15 +218,18 @@ class SharedFocus:
         """
         return self._exchange.fileno()
 
-    def close(self, *, for_all: bool = False) -> None:
-        """Take part no longer, and wake this process's waiters with MailboxClosed. Safe to call twice.
+    def close(self) -> None:
+        """The creator's ends it in every process: what waits is dropped (counted). Anybody else's is `detach`.
 
-        Leases and views stay valid.  for_all: in every process; what waits is dropped (counted).
+        Waiters get MailboxClosed; leases and views stay valid. Safe to call twice.
         """
-        self._exchange.close(for_all=for_all)
+        self._exchange.close(for_all=os.getpid() == self._creator_pid)
 
-    def keep_trace(self, trace: MessageTrace | None) -> None:
-        """Add the life of each message that this process releases from now on; None ends it."""
+    def detach(self) -> None:
+        """Take part no longer; the others go on."""
+        self._exchange.close(for_all=False)
+
+    def keep_trace(self, trace: MessageTrace | None) -> None:  # of what this process releases from now on; None ends it
         self._exchange.holdings.trace = trace
 
     def unlink(self) -> None:

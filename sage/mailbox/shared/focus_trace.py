@@ -15,6 +15,6 @@ def life_of(control: Control, lease: Lease, released_ns: int) -> MessageLife:
     meta = lease.meta
     return MessageLife(
         mailbox=control.segment.name, slot=lease.index, generation=lease.generation, producer=meta.producer,
-        sequence=meta.sequence, num_bytes=lease.spec.num_bytes, captured_ns=meta.stamp_ns, published_ns=control.words[lease.place + layout.PUSHED_NS],
-        received_ns=lease.received_ns, released_ns=released_ns,
+        sequence=meta.sequence, num_bytes=lease.spec.num_bytes, captured_ns=meta.stamp_ns,
+        published_ns=control.words[lease.place + layout.PUSHED_NS], received_ns=lease.received_ns, released_ns=released_ns,
     )  # fmt: skip

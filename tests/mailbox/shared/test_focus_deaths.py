@@ -79,8 +79,8 @@ OPERATIONS = {
     "newest": lambda box: box.try_receive(newest=True),
     "view": _release_keeping_a_view,
     "full": lambda box: [box.try_loan((4,)) for _ in range(4)],
-    "leave": lambda box: box.close(),
-    "end": lambda box: box.close(for_all=True),
+    "leave": lambda box: box.detach(),
+    "end": lambda box: box._exchange.close(for_all=True),
 }
 
 

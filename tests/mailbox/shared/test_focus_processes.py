@@ -143,7 +143,7 @@ def test_closing_for_all_ends_it_in_every_process(make_box, make_peer):
     box = make_box()
     peer = make_peer(box).start("box.receive(timeout_secs=30.0)")
     late = box.loan((4,))
-    box.close(for_all=True)
+    box.close()
     with pytest.raises(MailboxClosed):
         peer.result()
     with pytest.raises(MailboxClosed):
