@@ -1,0 +1,77 @@
+"""One segment and sixteen, at batch 1 and 16: ours beside the plain reference in fp32 and bf16, with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from _hrm_models import batch_of, our_model, puzzles, reference_of
+from _hrm_reference import ReferenceHRM
+from _hrm_rounds import Timing, take_turns
+from torch import Tensor
+
+from sage.hrm_core.hrm import HRM
+
+BATCHES, DEPTHS = (1, 16), (1, 16)
+REFERENCE_FP32, REFERENCE_BF16 = "reference fp32", "reference bf16"
+OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compiled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentPlan:
+    """num_rounds: of each row.  most_segments: run of a row of 16 at batch 16, scaled to 16.  is_compiled: that row too."""
+
+    num_rounds: int = 5
+    most_segments: int = 16
+    is_compiled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRow:
+    batch_size: int
+    num_segments: int
+    timings: dict[str, Timing]
+
+
+@torch.inference_mode()
+def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
+    model = our_model()
+    references = {REFERENCE_FP32: reference_of(model, torch.float32), REFERENCE_BF16: reference_of(model, torch.bfloat16)}
+    ours = {OURS_FP32: model, OURS_BF16: model.to_inference(torch.bfloat16)}
+    if plan.is_compiled:
+        ours[OURS_COMPILED] = model.to_inference(torch.bfloat16, is_compiled=True)
+    rows = []
+    for batch_size in BATCHES:
+        inputs = puzzles(batch_size)
+        for num_segments in DEPTHS:
+            num_run = num_segments if batch_size == 1 else min(num_segments, plan.most_segments)
+            contenders: dict[str, Callable[[], object]] = {
+                name: _reference_run(each, inputs, num_run) for name, each in references.items()
+            }
+            contenders |= {name: _our_run(each, inputs, num_run) for name, each in ours.items()}
+            timings = take_turns(
+                contenders,
+                num_rounds=plan.num_rounds,
+                num_warm=2 if num_segments == 1 else 0,
+                share=num_run / num_segments,
+            )
+            rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))
+    return rows
+
+
+def _reference_run(model: ReferenceHRM, inputs: Tensor, num_segments: int) -> Callable[[], object]:
+    return lambda: model.solve(inputs, num_segments)
+
+
+def _our_run(model: HRM, inputs: Tensor, num_segments: int) -> Callable[[], object]:
+    batch = batch_of(inputs)
+
+    def run() -> Tensor:
+        carry = model.initial_carry(len(inputs))
+        for _ in range(num_segments):
+            carry, output = model.segment(carry, batch)
+        assert output.logits is not None
+        return output.logits.argmax(-1)
+
+    return run

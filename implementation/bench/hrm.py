@@ -1,0 +1,72 @@
+"""HRM 27 M: a segment, sixteen, a training step and a full solve, ours beside the published forward written plainly.
+
+The reference computes the published formulas in fp32 or bf16, casting its weights at every use as the published code does;
+ours holds the same weights. All take turns in one process on two threads; a ratio is the median over rounds of a round's own
+ratio in CPU time of all threads, wall time is shown beside it. Weights of the forwards are random: their cost is not.
+The full solve is of one trained small model on puzzles held out in training: the reference runs 16 segments for every row,
+ours halts row by row and refills the batch. Peak memory is that of a process of its own, beyond torch itself.
+That this is quicker than a chain of thought is unproved here: no language model is measured.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: threads that spin count as work, and take it from others
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+import torch
+from _hrm_memory import NUM_THREADS, peaks
+from _hrm_report import make_bars, tables
+from _hrm_segments import SegmentPlan, time_segments
+from _hrm_solve import time_solves, trained_folder
+from _hrm_training import time_steps
+
+FULL = SegmentPlan()
+QUICK = SegmentPlan(num_rounds=1, most_segments=1, is_compiled=False)
+
+
+def main() -> None:
+    arguments = harness.argument_parser(__doc__).parse_args()
+    torch.set_num_threads(NUM_THREADS)
+    started_secs, is_quick = time.perf_counter(), arguments.quick
+    solved = time_solves(trained_folder(), num_puzzles=128 if is_quick else 1024, num_rounds=2 if is_quick else 5)
+    segments = time_segments(QUICK if is_quick else FULL)
+    steps = time_steps(1 if is_quick else 5, is_compiled=not is_quick)
+    memory = peaks()
+    bars = make_bars(segments, steps, solved, memory, is_measured_here=is_bar_machine())
+    results: dict[str, Any] = {
+        "calibration": harness.calibrate() | {"wall_secs": time.perf_counter() - started_secs},
+        "threads": torch.get_num_threads(),
+        "absent": ["ours compiled (left out of --quick)"] if is_quick else [],
+        "segments": [
+            {"batch_size": row.batch_size, "num_segments": row.num_segments}
+            | {name: timing.describe() for name, timing in row.timings.items()}
+            for row in segments
+        ],
+        "training_step": {name: timing.describe() for name, timing in steps.items()},
+        "solve": solved.describe(),
+        "peak_bytes": memory,
+        "chain_of_thought": "unproved: no language model was measured",
+    }
+    shown = [*tables(segments, steps, solved, memory), harness.bars_table(bars)]
+    harness.finish(harness.document("hrm", results, bars), shown, is_saved=arguments.save, notes=__doc__ or "")
+
+
+def is_bar_machine() -> bool:
+    """The bars were set for two cores with AVX512-BF16."""
+    try:
+        flags = re.search(r"^flags\s*:(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return os.cpu_count() == 2 and flags is not None and "avx512_bf16" in flags.group(1).split()
+
+
+if __name__ == "__main__":
+    main()
