@@ -29,6 +29,7 @@ from sage.app.store import MetricsStore, Retention, StoreStatistics
 from sage.app.summary import SessionSummary
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
+from sage.mailbox.trace import MessageTrace
 from sage.runtime.report import Event, Instrument, to_plain
 from sage.sensors.contract import SensorError
 
@@ -38,9 +39,19 @@ EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def run_session(
-    config: SageConfig, *, seconds: float | None, ticks: int | None, fast: bool, live: bool, json_output: bool
+    config: SageConfig,
+    *,
+    seconds: float | None,
+    ticks: int | None,
+    fast: bool,
+    live: bool,
+    json_output: bool,
+    trace_path: Path | None = None,
 ) -> int:
-    """Run the loop until it ends; 0, or 1 after a crisis. `fast`: on a manual clock, from a fresh mind, so that runs repeat."""
+    """Run the loop until it ends; 0, or 1 after a crisis. `fast`: on a manual clock, from a fresh mind, so that runs repeat.
+
+    trace_path: where the lives of focus messages are written, as a Chrome trace.
+    """
     log_to_stderr()
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
@@ -58,6 +69,8 @@ def run_session(
         stack.enter_context(_stopped_by_signals(run))
         stack.callback(_close, run)
         view.watch(run.hub.snapshot)
+        if trace_path is not None:
+            stack.enter_context(_traced(run, trace_path))
         _say_missing(run, instruments)
         if keeper is not None:
             log.info("mind", outcome=keeper.attach(run.loop))
@@ -115,6 +128,21 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _traced(run: Run, path: Path) -> Iterator[None]:
+    """UserError at once when the file cannot be written: not at the end of a long run."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise UserError(f"--trace: {path}: {error.strerror}: give a file that can be written") from None
+    trace = MessageTrace()
+    run.hub.keep_trace(trace)
+    try:
+        yield
+    finally:
+        trace.write(path)
 
 
 def _say_missing(run: Run, instruments: Sequence[Instrument]) -> None:

@@ -19,6 +19,7 @@ from sage.mailbox.peripheral import PeripheralMailbox
 from sage.mailbox.shared.focus import SharedFocus
 from sage.mailbox.shared.peripheral import SharedPeripheral
 from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
+from sage.mailbox.trace import MessageTrace
 
 AnyMailbox: TypeAlias = PeripheralMailbox | FocusMailbox | SharedPeripheral | SharedFocus
 _Mailbox = TypeVar("_Mailbox", PeripheralMailbox, FocusMailbox, SharedPeripheral, SharedFocus)
@@ -78,6 +79,13 @@ class Hub:
             peripheral=tuple(m.statistics() for m in mailboxes if isinstance(m, (PeripheralMailbox, SharedPeripheral))),
             focus=tuple(m.statistics() for m in mailboxes if isinstance(m, (FocusMailbox, SharedFocus))),
         )
+
+    def keep_trace(self, trace: MessageTrace | None) -> None:
+        """Of the messages of every focus mailbox there is now; None ends it."""
+        with self._lock:
+            boxes = [box for box in self._mailboxes.values() if isinstance(box, (FocusMailbox, SharedFocus))]
+        for box in boxes:
+            box.keep_trace(trace)
 
     def close(self) -> None:
         """Close every mailbox. Safe to call twice."""

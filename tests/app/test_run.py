@@ -21,6 +21,7 @@ from sage.app.cli import invoke
 from sage.app.live import LiveView
 from sage.app.state_dir import STORE_NAME
 from sage.app.store import MetricsStore
+from sage.mailbox.shared.census import find_segments
 from sage.runtime.loop import Loop
 
 CONFIG = """
@@ -305,3 +306,25 @@ def test_a_session_elsewhere_is_seen_across_processes(launch, sage_run, capsys):
     await_line(process, "ticked")
     assert sage_run("--ticks", "3") == 2
     assert "another session is running here" in capsys.readouterr().err
+
+
+def test_a_trace_tells_the_lives_of_the_messages(sage_run, tmp_path: Path, capsys):
+    path = tmp_path / "trace.json"
+    assert sage_run("--ticks", "20", "--trace", str(path)) == 0
+    events = json.loads(path.read_text())["traceEvents"]
+    assert {event["args"]["name"] for event in events if event["name"] == "process_name"} == {"one", "two"}
+    assert {event["name"] for event in events if event["ph"] == "X"} == {"write", "wait", "read"}
+
+
+def test_a_trace_that_cannot_be_written_is_said_at_once(sage_run, tmp_path: Path, capsys):
+    assert sage_run("--ticks", "20", "--trace", str(tmp_path / "absent" / "trace.json")) == 2
+    assert "--trace" in capsys.readouterr().err
+
+
+def test_isolated_sensors_run_and_leave_nothing_behind(sage_run, config: Path, capsys):
+    config.write_text(CONFIG.replace("seed: 1}", "seed: 1, isolate: true}"))
+    before = {found.name for found in find_segments()}
+    assert sage_run("--seconds", "6", "--json") == 0
+    faults = {source["name"]: source["num_faults"] for source in json.loads(capsys.readouterr().out)["sources"]}
+    assert faults == {"one": 0, "two": 0}
+    assert {found.name for found in find_segments() if f"{os.getpid()}-" in found.name} <= before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,9 @@ def run(
     overrides: SetOption = None,
     state_dir: StateDirOption = None,
     no_live: Annotated[bool, typer.Option("--no-live", help="No live view; the summary at the end stays.")] = False,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="FILE", help="Write the lives of messages as a Chrome trace.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> int:
     """Sense, reason, remember and sleep: run the loop."""
@@ -30,4 +34,6 @@ def run(
 
     from sage.app.run import run_session
 
-    return run_session(loaded, seconds=seconds, ticks=ticks, fast=fast, live=not no_live, json_output=json_output)
+    return run_session(
+        loaded, seconds=seconds, ticks=ticks, fast=fast, live=not no_live, json_output=json_output, trace_path=trace
+    )

@@ -22,13 +22,7 @@ from sage.mailbox.record import HEADER_BYTES, RECORD_BYTES, record_dtype
 from sage.mailbox.shared.engine import EngineName, choose, make_engine
 from sage.mailbox.shared.membership import Membership
 from sage.mailbox.shared.participants import Participants
-from sage.mailbox.shared.ring_layout import (
-    FIRST,
-    KIND,
-    LENGTH_OFFSET,
-    OPTION_NAMES,
-    REFUSED,
-)
+from sage.mailbox.shared.ring_layout import FIRST, KIND, LENGTH_OFFSET, OPTION_NAMES, REFUSED
 from sage.mailbox.shared.ring_pop import LATEST, OLDEST
 from sage.mailbox.shared.ring_push import BAD_LENGTH, CLOSED
 from sage.mailbox.shared.ring_segment import create_ring, engine_of, ring_options
