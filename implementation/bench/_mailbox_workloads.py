@@ -39,6 +39,7 @@ def echo_records(ends: RecordEnds, num: int) -> None:
 def stream_singles(ends: RecordEnds, num: int) -> int:
     """One record a call; the time of the first."""
     send, prepared = ends.send, _prepare_singles(ends)
+    ping_records(ends, 1)  # far is awake, and runs
     started = now_ns()
     for record in islice(cycle(prepared), num):
         send(record)
@@ -49,6 +50,7 @@ def stream_singles(ends: RecordEnds, num: int) -> int:
 def drain_singles(ends: RecordEnds, num: int) -> int:
     """One record a call; the time of the last."""
     receive = ends.receive
+    echo_records(ends, 1)
     for _ in range(num):
         receive()
     ended = now_ns()
@@ -61,6 +63,7 @@ def stream_blocks(ends: RecordEnds, num: int) -> int:
     table = record_table()
     send_block = ends.send_block
     blocks = [ends.prepare_block(table[start : start + BLOCK]) for start in range(0, NUM_RECORDS, BLOCK)]
+    ping_records(ends, 1)
     started = now_ns()
     for block in islice(cycle(blocks), num // BLOCK):
         send_block(block)
@@ -72,6 +75,7 @@ def drain_blocks(ends: RecordEnds, num: int) -> int:
     """Every byte of every record checked; the time of the last."""
     receive_block, checker = ends.receive_block, Checker()
     total = num // BLOCK * BLOCK
+    echo_records(ends, 1)
     while checker.num_received < total:
         checker.check(receive_block())
     ended = now_ns()
