@@ -102,3 +102,10 @@ def test_links_lead_somewhere(page: str, repository: Path) -> None:
         (path.name, link) for path in pages for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()
     ]
     assert not broken
+
+
+def test_the_mailboxes_of_the_docs_do_what_they_say(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (repository / "docs" / "mailboxes.md").read_text()
+    in_process = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    exec(compile(in_process, "docs/mailboxes.md", "exec"), {})
+    assert capsys.readouterr().out.split() == ["0", "10"]
