@@ -1,0 +1,33 @@
+"""Small causal models, untrained: what they write is nonsense, and the same nonsense however it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.text.twins import Twins
+
+
+def _text_config(**changes: Any) -> ModelConfig:
+    positions = changes.pop("positions", "rope")
+    front = TokenFront(vocab_size=256, seq_len=24, positions=positions, **changes.pop("front", {}))
+    usual = {"mixer": "attention", "is_causal": True, "halt_max_segments": 3, "num_heads": 2}
+    return ModelConfig.preset("tiny", front=front, **{**usual, **changes})
+
+
+@pytest.fixture
+def text_config() -> Callable[..., ModelConfig]:
+    """Takes changes to the config; positions and front: of its TokenFront."""
+    return _text_config
+
+
+@pytest.fixture
+def twins() -> Twins:
+    made = Twins.make(_text_config(), seed=1)
+    with torch.no_grad():  # a larger voice: where all logits are alike, rounding decides
+        made.hrm.inner.lm_head.weight.mul_(3.0)
+    return made
