@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sage.hrm_core.attention import AttentionName, attend
 from sage.hrm_core.config import ModelConfig
-from sage.hrm_core.norms import normed_gate, rms_norm
+from sage.hrm_core.norms import add_norm, normed_gate
 
 
 def rope_table(num_tokens: int, head_dim: int, theta: float) -> Tensor:
@@ -108,8 +108,8 @@ class AttentionBlock(nn.Module):
         self.mlp = SwiGLU(config, size)
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
-        x_BSD = rms_norm(x_BSD + self.self_attn(x_BSD, rope), self.eps)
-        return rms_norm(x_BSD + self.mlp(x_BSD), self.eps)
+        x_BSD = add_norm(x_BSD, self.self_attn(x_BSD, rope), self.eps)
+        return add_norm(x_BSD, self.mlp(x_BSD), self.eps)
 
 
 class MixerBlock(nn.Module):
@@ -128,12 +128,11 @@ class MixerBlock(nn.Module):
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         # Laid out anew each time: on a view of three axes a product without a graph copies the whole weight first.
         x_BDS = x_BSD.transpose(1, 2).contiguous()
-        mixed_BDS = x_BDS + self.mlp_t(x_BDS)
         if self.norms_features:
-            x_BSD = rms_norm(mixed_BDS.transpose(1, 2).contiguous(), self.eps)
+            x_BSD = add_norm(x_BSD, self.mlp_t(x_BDS).transpose(1, 2).contiguous(), self.eps)
         else:
-            x_BSD = rms_norm(mixed_BDS, self.eps).transpose(1, 2).contiguous()
-        return rms_norm(x_BSD + self.mlp(x_BSD), self.eps)
+            x_BSD = add_norm(x_BDS, self.mlp_t(x_BDS), self.eps).transpose(1, 2).contiguous()
+        return add_norm(x_BSD, self.mlp(x_BSD), self.eps)
 
 
 class Net(nn.Module):

@@ -16,10 +16,10 @@ from sage.hrm_core.layers import (
     MixerBlock,
     SwiGLU,
     apply_rope,
-    rms_norm,
     rope_table,
     truncated_normal_,
 )
+from sage.hrm_core.norms import rms_norm
 
 FRONT = TokenFront(vocab_size=7, seq_len=5)
 CONFIG = ModelConfig.preset("loop", front=FRONT, hidden_size=16, num_heads=2, mlp_multiple=16)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
 LossKind = Literal["stablemax", "softmax"]
+MatmulKind = Literal["highest", "high", "medium"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class TrainConfig:
 
     batch_size: rows under way, over all ranks.  micro_batches: parts of a rank's rows whose gradients are added up.
     clip_norm: of the whole gradient; None leaves it.  bf16: autocast.  compile: each block, built in the first step.
+    matmul: torch's float32_matmul_precision during a step; "medium" multiplies in bf16 where the machine can (AMX: a third
+    off a step of the small models), sums and activations stay fp32.
     ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.
     label_smoothing, q_weight, cross_entropy: of the loss.
     eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation looks at.
@@ -70,6 +73,7 @@ class TrainConfig:
     clip_norm: float | None = None
     bf16: bool = False
     compile: bool = False
+    matmul: MatmulKind = "highest"
     ema_decay: float | None = None
     ema_begin_step: int = 0
     eval_every: int = 0
@@ -96,8 +100,8 @@ class TrainConfig:
             _need(getattr(self, name) is None or 0 <= getattr(self, name) < 1, name, getattr(self, name), "give 0 to below 1")
         _need(self.stop_at_exact is None or 0 < self.stop_at_exact <= 1, "stop_at_exact", self.stop_at_exact, "give a share")
         _need(self.loader_timeout_secs > 0, "loader_timeout_secs", self.loader_timeout_secs, "give a number above 0")
-        losses = get_args(LossKind)
-        _need(self.cross_entropy in losses, "cross_entropy", self.cross_entropy, f"give one of {', '.join(losses)}")
+        for name, kind in (("cross_entropy", LossKind), ("matmul", MatmulKind)):
+            _need(getattr(self, name) in get_args(kind), name, getattr(self, name), f"give one of {', '.join(get_args(kind))}")
         is_valid = len(self.eval_segments) > 0 and all(each >= 1 for each in self.eval_segments)
         _need(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
         _need(self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both")

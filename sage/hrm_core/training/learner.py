@@ -6,8 +6,8 @@ Invariant: a step's draws are a function of seed, step and rank; a step that is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.optimizers import Optimizers
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
-from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.config import MatmulKind, TrainConfig
 from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
 from sage.hrm_core.training.objective import NUM_MEANS, READOUT, SegmentLoss, segment_loss
 from sage.hrm_core.training.stream import RowStream
@@ -66,11 +66,12 @@ class Learner:
         self.optimizers.zero_grad()
         readout = torch.zeros(len(READOUT), device=self.device)
         lanes = self._refilled(stream)
-        for index, lane in enumerate(lanes):
-            lane, loss = self._forward(lane)
-            (loss.total / len(lanes)).backward()
-            readout += loss.readout / len(lanes)
-            lanes[index] = lane
+        with matmul_precision(self._config.matmul):
+            for index, lane in enumerate(lanes):
+                lane, loss = self._forward(lane)
+                (loss.total / len(lanes)).backward()
+                readout += loss.readout / len(lanes)
+                lanes[index] = lane
         return self._move(number, lanes, readout)
 
     def _refilled(self, stream: RowStream) -> list[Lane]:
@@ -204,3 +205,14 @@ class Learner:
             raise ValueError(
                 f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has {spec.num_puzzle_ids}: give as many"
             )
+
+
+@contextmanager
+def matmul_precision(precision: MatmulKind) -> Iterator[None]:
+    """The process's float32_matmul_precision inside; as it was afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
