@@ -38,6 +38,11 @@ def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path |
 
 def examples_per_epoch(task: Task) -> float | None:
     """Groups times their mean number of examples, as the published trainer counts; None where puzzles are fresh."""
+    from sage.hrm_core.tasks.arc import ArcTask
+
+    if isinstance(task, ArcTask):
+        trained = sum(len(puzzle.demonstrations) + len(puzzle.tests) for puzzle in task.training)
+        return float(trained + sum(len(puzzle.demonstrations) for puzzle in task.evaluation))
     train = getattr(task, "train", None)
     metadata = getattr(train, "metadata", None)
     if metadata is not None:

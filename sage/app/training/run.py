@@ -61,7 +61,7 @@ def train(request: TrainRequest) -> Trained:
         with ExitStack() as stack:
             result = _train(request, task, model, folder, ranks, stack)
         if ranks.index == 0 and not result.is_interrupted:
-            publish(request.recipe, model, folder)
+            publish(request.recipe, model, folder, request.data)
         return Trained(folder=folder, result=result)
 
 

@@ -5,6 +5,7 @@ Invariant: an accuracy is never printed without its interval, a baseline and the
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from sage.app.training.evaluating import Evaluated
     from sage.app.training.run import Trained
+    from sage.hrm_core.evaluation.arc import ArcScore
     from sage.hrm_core.evaluation.report import EvalReport
+    from sage.hrm_core.evaluation.searching import SearchScore
 
 
 def list_recipes() -> str:
@@ -96,18 +99,52 @@ def show_report(report: EvalReport) -> str:
     return "\n".join(lines)
 
 
+def show_search(found: SearchScore) -> str:
+    lines = (
+        f"with the verifier, up to {found.tries} tries of {found.max_segments} segments: solved {percent(found.solved, 1)}",
+        f" ({percent(found.low, 1)} to {percent(found.high, 1)}), abstained {percent(1 - found.solved, 1)}; ",
+        f"by the first try {percent(found.first_try, 1)}; {number(found.mean_segments, 1)} segments ",
+        f"and {number(1000 * found.cpu_secs / found.num, 1)} CPU ms a puzzle",
+    )
+    return "".join(lines)
+
+
+def show_arc(found: ArcScore) -> str:
+    return (
+        f"ARC, {count(found.num_puzzles)} puzzles, {count(found.num_answers)} answers voted: two attempts "
+        f"{percent(found.two_attempts, 1)}, one {percent(found.one_attempt, 1)}, without a vote {percent(found.unvoted, 1)}; "
+        f"baseline: copy the input {percent(found.copied, 1)}"
+    )
+
+
 def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bool) -> str:
-    """Each model, then the spread where there are several."""
+    """Each model, then the spread where several were judged on one task."""
     from sage.hrm_core.evaluation.report import spread
 
     over = spread([each.report.exact for each in found])
+    is_one_task = len({each.report.task for each in found}) == 1
     if is_json:
-        plain = [{"model": each.name, **each.report.to_plain(), "failures_shown": each.failures(num_failures)} for each in found]
-        return json.dumps({"models": plain, "exact_mean": over.mean, "exact_std": None if over.num < 2 else over.std})
+        plain = {"models": [_plain(each, num_failures) for each in found], "exact_mean": None, "exact_std": None}
+        if is_one_task:
+            plain |= {"exact_mean": over.mean, "exact_std": None if over.num < 2 else over.std}
+        return json.dumps(plain)
     lines = []
     for each in found:
-        lines += [f"== {each.name}", show_report(each.report), *each.failures(num_failures), ""]
-    if over.num > 1:
+        lines += [f"== {each.name}", show_report(each.report)]
+        lines += [show_search(each.search)] if each.search else []
+        lines += [show_arc(each.arc)] if each.arc else []
+        lines += [*each.failures(num_failures), ""]
+    if over.num > 1 and is_one_task:
         extremes = f"({percent(over.low, 1)} to {percent(over.high, 1)})"
         lines.append(f"{over.num} models: exact {percent(over.mean, 1)} ± {percent(over.std, 1)} {extremes}")
     return "\n".join(lines).rstrip()
+
+
+def _plain(found: Evaluated, num_failures: int) -> dict[str, Any]:
+    plain = {"model": found.name, **found.report.to_plain(), "failures_shown": found.failures(num_failures)}
+    if found.search is not None:
+        plain["search"] = dataclasses.asdict(found.search)
+    if found.arc is not None:
+        names = ("num_puzzles", "num_answers", "two_attempts", "one_attempt", "unvoted", "copied")
+        plain["arc"] = {name: getattr(found.arc, name) for name in names}
+    return plain

@@ -1,0 +1,129 @@
+"""ARC as its prize scores it: every test answered in many forms, the answers voted, two attempts.
+
+Invariant: a vote is counted on the grid with its form undone; a test nobody answered is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sage.hrm_core.datasets.folder_task import FolderTask
+from sage.hrm_core.datasets.layout import read_identifiers
+from sage.hrm_core.evaluation.evaluate import run_segments
+from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.tasks.arc import ArcTask
+from sage.hrm_core.tasks.arc_grid import NUM_COLOURS, Augmentation, grid_of
+from sage.hrm_core.tasks.arc_source import ArcPuzzle, Pair
+from sage.hrm_core.tasks.arc_voting import Vote, best_attempts, score
+from sage.hrm_core.tasks.contract import Examples, Task
+
+_FORM_NAME = re.compile(rf"^(?P<puzzle>.+)_t(?P<turn>[0-7])_(?P<colours>0[1-9]{{{NUM_COLOURS - 1}}})$")
+
+Attempts = Mapping[tuple[str, int], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """examples: tests in their forms.  forms: (puzzle, test, augmentation) of each.  puzzles: as they are, for the score."""
+
+    examples: Examples
+    forms: tuple[tuple[str, int, Augmentation], ...]
+    puzzles: tuple[ArcPuzzle, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArcScore:
+    """Means over puzzles of the share of tests solved: by the best of two attempts (the prize's rule), by the first alone,
+    by the plain form's answer without a vote, and by copying the input (the baseline).
+
+    attempts: (puzzle, test) -> grids, the best first.
+    """
+
+    num_puzzles: int
+    num_answers: int
+    two_attempts: float
+    one_attempt: float
+    unvoted: float
+    copied: float
+    attempts: Attempts
+    puzzles: tuple[ArcPuzzle, ...]
+
+
+def vote_arc(model: SegmentModel, task: Task, *, num_forms: int, num_segments: int = 16, batch_size: int = 64) -> ArcScore:
+    """Answer and vote. num_forms: of each test, the plain one included. ValueError where the task is not ARC."""
+    ballot = ballot_of(task, num_forms)
+    trace = run_segments(model, ballot.examples, num_segments, batch_size=batch_size)
+    votes = [
+        Vote(puzzle=puzzle, test=test, augmentation=form, cells=cells, q=float(q))
+        for (puzzle, test, form), cells, q in zip(ballot.forms, trace.answers[-1], trace.q_halt[-1])
+    ]
+    attempts = best_attempts(votes)
+    plain = best_attempts(vote for vote in votes if vote.augmentation == Augmentation())
+    copies = {(puzzle.name, at): [pair.input] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)}
+    return ArcScore(
+        num_puzzles=len(ballot.puzzles),
+        num_answers=len(votes),
+        two_attempts=score(attempts, ballot.puzzles),
+        one_attempt=score({test: grids[:1] for test, grids in attempts.items()}, ballot.puzzles),
+        unvoted=score(plain, ballot.puzzles),
+        copied=score(copies, ballot.puzzles),
+        attempts=attempts,
+        puzzles=ballot.puzzles,
+    )
+
+
+def ballot_of(task: Task, num_forms: int) -> Ballot:
+    """The evaluation tests in their first `num_forms` forms."""
+    if num_forms < 1:
+        raise ValueError(f"{num_forms} forms: give 1, the plain one, or more")
+    if isinstance(task, ArcTask):
+        return _of_puzzles(task, num_forms)
+    if isinstance(task, FolderTask) and task.test.metadata.num_puzzle_identifiers > 1:
+        return _of_folder(task, num_forms)
+    raise ValueError(f"task {task.spec.name} has no forms to vote over: voting is for arc, and for folders built of it")
+
+
+def _of_puzzles(task: ArcTask, num_forms: int) -> Ballot:
+    if num_forms > task.config.num_aug + 1:
+        raise ValueError(f"{num_forms} forms: the model was trained on {task.config.num_aug + 1} of each puzzle: give no more")
+    first = len(task.training)
+    forms = tuple(
+        (puzzle.name, test, task.form(number, form))
+        for number, puzzle in enumerate(task.evaluation, start=first)
+        for test in range(len(puzzle.tests))
+        for form in range(num_forms)
+    )
+    return Ballot(examples=task.forms_of_tests(num_forms), forms=forms, puzzles=task.evaluation)
+
+
+def _of_folder(task: FolderTask, num_forms: int) -> Ballot:
+    """Identities carry the form's name; of each puzzle the examples are its tests, in order."""
+    side, names = task.test, read_identifiers(Path(task.config.path))
+    rows: list[int] = []
+    forms: list[tuple[str, int, Augmentation]] = []
+    plain: dict[str, list[Pair]] = {}
+    for first, end in zip(side.group_indices[:-1], side.group_indices[1:]):
+        for puzzle in range(first, min(end, first + num_forms)):
+            name, form = _parsed(names[int(side.puzzle_identifiers[puzzle])])
+            for test, row in enumerate(range(side.puzzle_indices[puzzle], side.puzzle_indices[puzzle + 1])):
+                rows.append(row)
+                forms.append((name, test, form))
+                if form == Augmentation():
+                    pair = Pair(input=grid_of(side.inputs[row]), output=grid_of(side.labels[row]))
+                    plain.setdefault(name, []).append(pair)
+    examples = task.held_out(side.num_examples).take(np.array(rows, np.int64))
+    puzzles = tuple(ArcPuzzle(name=name, demonstrations=(), tests=tuple(pairs)) for name, pairs in plain.items())
+    return Ballot(examples=examples, forms=tuple(forms), puzzles=puzzles)
+
+
+def _parsed(name: str) -> tuple[str, Augmentation]:
+    match = _FORM_NAME.match(name)
+    if match is None:
+        return name, Augmentation()
+    colours = tuple(map(int, match["colours"]))
+    return match["puzzle"], Augmentation(turn=int(match["turn"]), colours=colours)

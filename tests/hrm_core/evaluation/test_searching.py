@@ -1,0 +1,47 @@
+"""Tries with a verifier: solved, or no answer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.evaluation.searching import search
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.training.mirror_task import MirrorTask
+
+
+class Lenient(MirrorTask):
+    """Takes any answer."""
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        return np.ones(len(inputs), bool)
+
+
+def _model(task: MirrorTask) -> HRM:
+    front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len, positions="learned")
+    config = ModelConfig.preset("tiny", front=front, hidden_size=16, mlp_multiple=16)
+    return HRM(config, generator=torch.Generator().manual_seed(0))
+
+
+def test_what_the_rules_accept_at_once_costs_one_segment() -> None:
+    task = Lenient()
+    found = search(_model(task), task, num=12, tries=3, max_segments=4, batch_size=12)
+    assert (found.num, found.solved, found.first_try, found.mean_segments) == (12, 1.0, 1.0, 1.0)
+    assert found.low < 1.0 <= found.high
+
+
+def test_what_is_never_accepted_costs_every_try_and_is_no_answer() -> None:
+    task = MirrorTask()
+    found = search(_model(task), task, num=12, tries=3, max_segments=4)
+    assert found.solved <= 0.25
+    assert found.mean_segments >= 0.75 * 3 * 4
+
+
+def test_one_seed_gives_one_score() -> None:
+    task = MirrorTask()
+    model = _model(task)
+    one, other = (search(model, task, num=12, tries=2, max_segments=2) for _ in range(2))
+    assert dataclasses.replace(one, cpu_secs=0.0) == dataclasses.replace(other, cpu_secs=0.0)
