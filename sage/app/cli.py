@@ -19,6 +19,7 @@ from sage.app.commands import (
     data,
     doctor,
     export,
+    generate,
     hub,
     mailbox,
     model,
@@ -60,6 +61,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("eval")(evaluation.evaluate)
 app.command("solve")(solve.solve)
+app.command("generate")(generate.generate)
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
 app.command("plot")(plot.plot)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.layers import Net
+from sage.hrm_core.layers import AttentionBlock, Net
 from sage.hrm_core.losses import IGNORED
 from sage.hrm_core.norms import rms_norm
 from sage.hrm_core.text.cache import KeyValueCache, last_rope
@@ -99,6 +99,7 @@ class CachedHRM:
     def _net(self, net: Net, lane: int, h_BnD: Tensor, rope: Tensor | None) -> Tensor:
         cache = self._caches[h_BnD.shape[-1]]
         for layer in net.layers:
+            assert isinstance(layer, AttentionBlock)
             h_BnD = rms_norm(h_BnD + cache.attend(layer.self_attn, lane, h_BnD, rope), layer.eps)
             h_BnD = rms_norm(h_BnD + layer.mlp(h_BnD), layer.eps)
             lane += 1
@@ -117,7 +118,7 @@ class UncachedHRM:
     def extend(self, tokens_Bn: Tensor) -> Tensor:
         self._tokens = torch.cat((self._tokens, tokens_Bn.to(self._tokens)), dim=1)
         batch = _batch(self._tokens)
-        num_tokens = self._model.config.front.puzzle_tokens + self._tokens.shape[1]
+        num_tokens = self._model.inner.front.puzzle_tokens + self._tokens.shape[1]
         carry = self._model.initial_carry(len(self._tokens), num_tokens=num_tokens)
         for _ in range(self._num_segments):
             carry, output = self._model.segment(carry, batch)

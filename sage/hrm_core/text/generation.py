@@ -71,7 +71,7 @@ def generate(
         raise ValueError(f"use_hrm is {use_hrm} and the model is {type(chosen).__name__}: give Twins, or the other one")
     sampling = sampling or Sampling()
     tokens = _checked_prompt(chosen, prompt, tokenizer)
-    limit = chosen.config.front.num_tokens if max_length is None else max_length
+    limit = _front(chosen).seq_len if max_length is None else max_length
     _check_limit(chosen, len(tokens), limit)
     decoder = make_decoder(chosen, num_segments=num_segments, use_cache=use_cache)
     generator = torch.Generator().manual_seed(sampling.seed)
@@ -110,9 +110,7 @@ def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) ->
     tokens = tokenizer.encode(prompt)
     if not tokens:
         raise ValueError("the prompt is empty: give at least one symbol to go on from")
-    front = model.config.front
-    assert isinstance(front, TokenFront)
-    vocab_size = front.vocab_size
+    vocab_size = _front(model).vocab_size
     if tokenizer.vocab_size > vocab_size or not 0 <= min(tokens) <= max(tokens) < vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the one it learned with"
@@ -121,8 +119,7 @@ def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) ->
 
 
 def _check_limit(model: HRM | PlainGPT, num_prompt: int, limit: int) -> None:
-    front = model.config.front
-    longest = front.num_tokens - front.puzzle_tokens
+    longest = _front(model).seq_len
     if limit > longest:
         raise ValueError(f"max_length is {limit}: this model takes at most {longest} tokens, prompt included")
     if num_prompt >= limit:
@@ -137,6 +134,12 @@ def _drawn(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> 
         least = scaled.topk(sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))
     return int(torch.multinomial(scaled.softmax(-1), 1, generator=generator))
+
+
+def _front(model: HRM | PlainGPT) -> TokenFront:
+    front = model.config.front
+    assert isinstance(front, TokenFront)
+    return front
 
 
 def _device(model: HRM | PlainGPT) -> torch.device:

@@ -93,6 +93,7 @@ class PlainGPT(nn.Module):
         x_BnD = self._embed(tokens_Bn, start)
         rope = last_rope(self.rope, start, start + num_new)
         for lane, layer in enumerate(self.one_level.layers):
+            assert isinstance(layer, PlainBlock)
             x_BnD = x_BnD + cache.attend(layer.self_attn, lane, rms_norm(x_BnD, layer.eps), rope)
             x_BnD = x_BnD + layer.mlp(rms_norm(x_BnD, layer.eps))
         cache.advance(num_new)
