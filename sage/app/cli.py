@@ -31,6 +31,7 @@ from sage.app.commands import (
     sleep,
     solve,
     store,
+    sweep,
     tasks,
     train,
 )
@@ -60,6 +61,7 @@ app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("eval")(evaluation.evaluate)
+app.command("sweep")(sweep.sweep)
 app.command("solve")(solve.solve)
 app.command("generate")(generate.generate)
 app.command("serve")(serve.serve)
