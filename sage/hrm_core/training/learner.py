@@ -51,6 +51,9 @@ class Learner:
         self._front = model.config.front
         self._is_one_identity = spec.num_puzzle_ids == 0
         self.device = next(model.parameters()).device
+        if self.device.type == "cpu" and config.matmul != "highest":
+            # torch's fused kernel sends each of its small tiles to oneDNN then: 170 ms in place of 14 (S 100, E 16, batch 32).
+            model.use_attention("eager")
         self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
         self.ema = None if config.ema_decay is None else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
         self.lanes = self._empty_lanes(spec.seq_len)
