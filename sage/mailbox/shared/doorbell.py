@@ -7,6 +7,7 @@ the two on either side one of them sees the other (Dekker).  A ring lowers the f
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from sage.mailbox.shared import futex
 #: A sleeper looks up this often all the same: 20 times a second costs well under 1% of a core.
 POLL_SECS = 0.05
 
-
 _fence_lock = threading.Lock()
 
 
@@ -25,6 +25,15 @@ def full_fence() -> None:
     may let a store pass, which costs a sleeper POLL_SECS at worst."""
     with _fence_lock:
         pass
+
+
+def _renew() -> None:
+    """In a forked child: the lock may have been held by a thread that is not here."""
+    global _fence_lock
+    _fence_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 class Doorbell:

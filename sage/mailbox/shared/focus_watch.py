@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 
 from sage.mailbox.shared.identity import is_alive, my_identity, pid_of
 from sage.mailbox.shared.participants import MAX_PARTICIPANTS, TABLE_OFFSET, Participants
@@ -21,9 +22,25 @@ class DeathWatch:
         self._table = b""  # as it was when all in it were watched
         self._watched: dict[int, int] = {}  # identity: descriptor
         self._poll = select.poll()
+        self._looking = threading.Lock()  # a poll lets the interpreter go, and refuses a second one meanwhile
 
     def has_dead(self) -> bool:
-        """A few microseconds, however many take part."""
+        """A few microseconds, however many take part. False while another thread looks: that one acts on what it sees."""
+        if not self._looking.acquire(blocking=False):
+            return False
+        try:
+            return self._has_dead()
+        finally:
+            self._looking.release()
+
+    def close(self) -> None:
+        """Also in a forked child, which has them by inheritance."""
+        self._looking = threading.Lock()  # the parent's may be held by a thread that is not here
+        self._table = b""
+        for identity in tuple(self._watched):
+            self._forget(identity)
+
+    def _has_dead(self) -> bool:
         table = self._memory[TABLE_OFFSET : TABLE_OFFSET + 8 * MAX_PARTICIPANTS]
         if table != self._table:
             self._table = b""
@@ -31,12 +48,6 @@ class DeathWatch:
                 return self._participants.has_dead()
             self._table = table
         return bool(self._poll.poll(0))
-
-    def close(self) -> None:
-        """Also in a forked child, which has them by inheritance."""
-        self._table = b""
-        for identity in tuple(self._watched):
-            self._forget(identity)
 
     def _follow(self, identities: set[int]) -> bool:
         """False when somebody cannot be watched: he has gone already, or this kernel has no such descriptors."""

@@ -68,12 +68,12 @@ class RobustMutex:
     @contextmanager
     def held(self, timeout_secs: float, what: str) -> Iterator[None]:
         """MailboxError when its owner keeps it longer than timeout_secs."""
-        if not self.acquire(timeout_secs):
-            raise MailboxError(f"{what}: another process has stopped inside an operation: continue it (SIGCONT), or end it")
-        try:
+        try:  # around taking it as well: a signal may raise between the lock's answer and the next line
+            if not self.acquire(timeout_secs):
+                raise MailboxError(f"{what}: another process has stopped inside an operation: continue it (SIGCONT), or end it")
             yield
         finally:
-            self.release()
+            self.release()  # refused by the lock itself, and harmless, where it was not taken
 
     def _taken(self, code: int) -> bool:
         if code == errno.EOWNERDEAD:
