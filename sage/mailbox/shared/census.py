@@ -39,14 +39,22 @@ def find_segments() -> tuple[Found, ...]:
 
 def remove_abandoned() -> tuple[Found, ...]:
     """Take away the names of those whose creator and participants are all dead; which they were."""
-    removed = []
-    for found in find_segments():
-        if found.is_abandoned:
-            segment = Segment.attach(found.name, kind=ANY_KIND, is_read_only=True)
+    return tuple(found for found in find_segments() if found.is_abandoned and _remove(found.name))
+
+
+def _remove(name: str) -> bool:
+    """Looked at once more: since the first look the name may have gone, or been given to a new mailbox."""
+    try:
+        segment = Segment.attach(name, kind=ANY_KIND, is_read_only=True)
+    except MailboxError:
+        return False
+    try:
+        is_abandoned = _describe(segment).is_abandoned
+        if is_abandoned:
             segment.unlink()
-            segment.close()
-            removed.append(found)
-    return tuple(removed)
+        return is_abandoned
+    finally:
+        segment.close()
 
 
 def _look(name: str) -> Found:

@@ -99,7 +99,7 @@ class Segment:
         if _linkat(_AT_FDCWD, b"/proc/self/fd/%d" % fd, _AT_FDCWD, os.fsencode(path), _AT_SYMLINK_FOLLOW):
             code = ctypes.get_errno()
             if code == errno.EEXIST:
-                raise NameTaken(f"{name}: a mailbox of this name exists ({path}): attach to it, or unlink it first")
+                raise NameTaken(f"{name}: a mailbox of this name exists ({path}): {_way_out(path)}")
             raise MailboxError(f"{name}: cannot make {path}: {os.strerror(code)}")
         return segment
 
@@ -152,10 +152,24 @@ def path_of(name: str) -> Path:
     return FOLDER / f"{PREFIX}{name}"
 
 
+def _way_out(path: Path) -> str:
+    try:
+        is_mine = path.stat().st_uid == os.geteuid()
+    except OSError:  # it has just gone
+        is_mine = True
+    return "attach to it, or unlink it first" if is_mine else "it belongs to another user: choose another name"
+
+
 def _open_unnamed() -> int:
     if not hasattr(os, "O_TMPFILE") or not FOLDER.is_dir():
         raise MailboxError(f"mailboxes between processes need Linux and {FOLDER}: use them inside one process here")
-    return os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MailboxError(
+            f"{FOLDER} takes no new files ({error.strerror}): mount a tmpfs there that this user may write to, "
+            "or use mailboxes inside one process"
+        ) from None
 
 
 def _open_existing(name: str, is_read_only: bool) -> int:
