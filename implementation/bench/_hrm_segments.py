@@ -20,9 +20,10 @@ OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPlan:
-    """num_rounds: of each row.  most_segments: run of a row of 16 at batch 16, scaled to 16.  is_compiled: that row too."""
+    """num_rounds: of each row, after num_warm.  most_segments: run of a row of 16, scaled to 16.  is_compiled: that one too."""
 
     num_rounds: int = 5
+    num_warm: int = 2
     most_segments: int = 16
     is_compiled: bool = True
 
@@ -45,7 +46,7 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
     for batch_size in BATCHES:
         inputs = puzzles(batch_size)
         for num_segments in DEPTHS:
-            num_run = num_segments if batch_size == 1 else min(num_segments, plan.most_segments)
+            num_run = min(num_segments, plan.most_segments)
             contenders: dict[str, Callable[[], object]] = {
                 name: _reference_run(each, inputs, num_run) for name, each in references.items()
             }
@@ -53,7 +54,7 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             timings = take_turns(
                 contenders,
                 num_rounds=plan.num_rounds,
-                num_warm=2 if num_segments == 1 else 0,
+                num_warm=plan.num_warm if num_segments == 1 else 0,
                 share=num_run / num_segments,
             )
             rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))

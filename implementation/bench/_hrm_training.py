@@ -17,6 +17,7 @@ from _hrm_reference import ReferenceHRM
 from _hrm_rounds import Timing, take_turns
 from torch import Tensor
 
+from sage.hrm_core.config import ModelConfig
 from sage.hrm_core.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
@@ -50,7 +51,7 @@ class ReferenceTrainer:
         loss = stablemax_loss(logits, labels) + 0.5 * (halt + go_on)
         loss.backward()
         self._move()
-        return float(loss)
+        return float(loss.detach())
 
     @torch.no_grad()
     def _move(self) -> None:
@@ -84,7 +85,7 @@ class SameRows:
         return self.rows.take(slice(0, num))
 
 
-def time_steps(num_rounds: int, *, is_compiled: bool) -> dict[str, Timing]:
+def time_steps(num_rounds: int, *, num_warm: int, is_compiled: bool) -> dict[str, Timing]:
     inputs, labels = puzzles(BATCH_SIZE), puzzles(BATCH_SIZE, seed=1)
     model = our_model()
     contenders: dict[str, Callable[[], object]] = {}
@@ -96,15 +97,14 @@ def time_steps(num_rounds: int, *, is_compiled: bool) -> dict[str, Timing]:
     contenders[OURS_HALT_ONLY] = our_step(inputs, labels, has_q_continue=False, is_compiled=is_compiled)
     if is_compiled:
         contenders[OURS_COMPILED] = our_step(inputs, labels, is_compiled=True)
-    return take_turns(contenders, num_rounds=num_rounds)
+    return take_turns(contenders, num_rounds=num_rounds, num_warm=num_warm)
 
 
 def our_step(
     inputs: Tensor, labels: Tensor, *, is_bf16: bool = True, has_q_continue: bool = True, is_compiled: bool = False
 ) -> Callable[[], object]:
     """A step of the trainer's own Learner on rows that never change."""
-    config = replace(our_model().config, has_q_continue=has_q_continue, halt_exploration=0.0)
-    model = HRM(config)
+    model = HRM(ModelConfig.preset("hrm-27m", has_q_continue=has_q_continue, halt_exploration=0.0))
     settings = TrainConfig(steps=1_000_000, batch_size=len(inputs), bf16=is_bf16)
     settings = replace(settings, optimizer=replace(settings.optimizer, lr=LR, weight_decay=WEIGHT_DECAY))
     spec = TaskSpec(name="rows", vocab_size=11, seq_len=81, grid=(9, 9))

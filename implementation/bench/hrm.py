@@ -29,7 +29,7 @@ from _hrm_solve import time_solves, trained_folder
 from _hrm_training import time_steps
 
 FULL = SegmentPlan()
-QUICK = SegmentPlan(num_rounds=1, most_segments=1, is_compiled=False)
+QUICK = SegmentPlan(num_rounds=1, num_warm=0, most_segments=1, is_compiled=False)
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     started_secs, is_quick = time.perf_counter(), arguments.quick
     solved = time_solves(trained_folder(), num_puzzles=128 if is_quick else 1024, num_rounds=2 if is_quick else 5)
     segments = time_segments(QUICK if is_quick else FULL)
-    steps = time_steps(1 if is_quick else 5, is_compiled=not is_quick)
+    steps = time_steps(1 if is_quick else 5, num_warm=0 if is_quick else 2, is_compiled=not is_quick)
     memory = peaks()
     bars = make_bars(segments, steps, solved, memory, is_measured_here=is_bar_machine())
     results: dict[str, Any] = {

@@ -1,0 +1,126 @@
+"""The benchmark of HRM: the plain forwards are ours in numbers, the bars follow from the times, and owed ones are owed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from _hrm_memory import OURS_BF16, REFERENCE_FP32
+from _hrm_mixer import PlainMixer
+from _hrm_models import batch_of, reference_of
+from _hrm_report import make_bars, tables
+from _hrm_rounds import Timing, speedup, take_turns
+from _hrm_segments import OURS_COMPILED, SegmentRow
+from _hrm_solve import OURS, REFERENCE, Solved
+from _hrm_training import ReferenceTrainer, our_step, stablemax_loss
+
+from sage.hrm_core.config import ModelConfig
+from sage.hrm_core.hrm import HRM
+from sage.hrm_core.losses import log_stablemax
+from sage.hrm_core.presets import preset_settings
+
+
+def small_hrm() -> HRM:
+    """hrm-27m at an eighth of its width."""
+    front = replace(preset_settings("hrm-27m")["front"], puzzle_emb_ndim=64)
+    return HRM(ModelConfig.preset("hrm-27m", front=front, hidden_size=64, num_heads=1, H_layers=1, L_layers=1)).eval()
+
+
+def cells(num_rows: int, num_cells: int, num_symbols: int) -> torch.Tensor:
+    return torch.randint(1, num_symbols, (num_rows, num_cells), generator=torch.Generator().manual_seed(3), dtype=torch.int32)
+
+
+@torch.inference_mode()
+def test_the_plain_forward_is_ours_bit_for_bit_in_fp32() -> None:
+    model, inputs = small_hrm(), cells(3, 81, 11)
+    reference = reference_of(model, torch.float32)
+    carry, (z_H, z_L) = model.initial_carry(3), reference.start(3)
+    for _ in range(2):
+        carry, output = model.segment(carry, batch_of(inputs))
+        z_H, z_L, logits, q = reference.segment(z_H, z_L, inputs)
+    torch.testing.assert_close(logits, output.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(q, torch.stack((output.q_halt, output.q_continue), dim=-1), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_plain_mixer_is_ours() -> None:
+    front = replace(preset_settings("small")["front"], vocab_size=6, seq_len=16)
+    model, inputs = HRM(ModelConfig.preset("small", front=front)).eval(), cells(4, 16, 6)
+    carry = model.initial_carry(4)
+    for _ in range(2):
+        carry, output = model.segment(carry, batch_of(inputs))
+    plain = PlainMixer(model)
+    z = plain.weights["H_init"].expand(4, 16, -1), plain.weights["L_init"].expand(4, 16, -1)
+    for _ in range(2):
+        *z, logits = plain.segment(*z, inputs)
+    torch.testing.assert_close(logits, output.logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_mixer_of_another_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="preset small"):
+        PlainMixer(small_hrm())
+
+
+def test_the_published_loss_is_ours_to_rounding() -> None:
+    logits = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([[0, 1, 2, 3, 4], [5, 6, 0, 1, 2]])
+    ours = -log_stablemax(logits).gather(-1, labels[..., None]).mean()
+    torch.testing.assert_close(stablemax_loss(logits, labels), ours, atol=1e-5, rtol=1e-5)
+
+
+def test_the_plain_trainer_learns_its_rows() -> None:
+    inputs, labels = cells(2, 81, 11), cells(2, 81, 11)
+    trainer = ReferenceTrainer(reference_of(small_hrm(), torch.float32), 2)
+    losses = [trainer.step(inputs, labels) for _ in range(25)]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_a_ratio_is_taken_within_its_round() -> None:
+    timings = {"slow": Timing(cpu_ms=[10.0, 100.0, 30.0]), "quick": Timing(cpu_ms=[5.0, 25.0, 10.0])}
+    assert speedup(timings, "quick", "slow") == 3.0
+    assert speedup(timings, "absent", "slow") is None
+
+
+def test_all_take_turns() -> None:
+    order: list[str] = []
+    take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, num_rounds=2, num_warm=1)
+    assert order == ["a", "b"] * 3
+
+
+def test_a_part_that_was_run_is_scaled_to_the_whole() -> None:
+    whole, half = (take_turns({"a": lambda: sum(range(100_000))}, num_rounds=3, share=share)["a"] for share in (1.0, 0.01))
+    assert half.describe()["cpu_ms"] > 10 * whole.describe()["cpu_ms"]
+
+
+def made(ours_ms: float, *, exact: float = 1.0) -> tuple[list[SegmentRow], dict[str, Timing], Solved, dict[str, dict[str, int]]]:
+    timings = {REFERENCE_FP32: Timing(cpu_ms=[100.0], wall_ms=[50.0]), OURS_BF16: Timing(cpu_ms=[ours_ms], wall_ms=[50.0])}
+    solved = Solved(
+        model="made",
+        num_puzzles=10,
+        exact={REFERENCE: 1.0, OURS: exact},
+        mean_segments=1.5,
+        file_bytes=1000,
+        timings={REFERENCE: Timing(cpu_ms=[100.0], wall_ms=[100.0]), OURS: Timing(cpu_ms=[10.0], wall_ms=[10.0])},
+    )
+    memory = {"segment": {REFERENCE_FP32: 100, OURS_BF16: 90}}
+    return [SegmentRow(batch_size=1, num_segments=1, timings=timings)], timings, solved, memory
+
+
+def test_bars_are_met_missed_and_owed() -> None:
+    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=True)] == [True] * 5
+    assert [bar.is_met for bar in make_bars(*made(90.0, exact=0.9), is_measured_here=True)] == [False, False, True, False, True]
+    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=False)] == [None, None, None, True, True]
+
+
+def test_the_compiled_row_counts_where_it_was_timed() -> None:
+    rows, steps, solved, memory = made(50.0)
+    rows[0].timings[OURS_COMPILED] = Timing(cpu_ms=[20.0], wall_ms=[20.0])
+    assert make_bars(rows, steps, solved, memory, is_measured_here=True)[0].value == 5.0
+    assert len(tables(rows, steps, solved, memory)) == 4
+
+
+@pytest.mark.slow
+def test_our_step_at_full_size_trains() -> None:
+    step = our_step(cells(1, 81, 11), cells(1, 81, 11))
+    assert step().is_finite  # type: ignore[attr-defined]
