@@ -114,16 +114,9 @@ class UncachedHRM:
         self._model, self._num_segments = model, num_segments
         self._tokens = torch.empty(num_rows, 0, dtype=torch.int32, device=model.inner.H_init.device)
 
-    @torch.inference_mode()
     def extend(self, tokens_Bn: Tensor) -> Tensor:
         self._tokens = torch.cat((self._tokens, tokens_Bn.to(self._tokens)), dim=1)
-        batch = _batch(self._tokens)
-        num_tokens = self._model.inner.front.puzzle_tokens + self._tokens.shape[1]
-        carry = self._model.initial_carry(len(self._tokens), num_tokens=num_tokens)
-        for _ in range(self._num_segments):
-            carry, output = self._model.segment(carry, batch)
-        assert output.logits is not None
-        return output.logits[:, -1]
+        return text_logits(self._model, self._tokens, num_segments=self._num_segments)[:, -1]
 
 
 class CachedGPT:
@@ -151,11 +144,23 @@ class UncachedGPT:
         self._model = model
         self._tokens = torch.empty(num_rows, 0, dtype=torch.int32, device=model.embed_tokens.embedding_weight.device)
 
-    @torch.inference_mode()
     def extend(self, tokens_Bn: Tensor) -> Tensor:
         self._tokens = torch.cat((self._tokens, tokens_Bn.to(self._tokens)), dim=1)
-        logits: Tensor = self._model(self._tokens)[:, -1]
+        return text_logits(self._model, self._tokens)[:, -1]
+
+
+@torch.inference_mode()
+def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int = 1) -> Tensor:
+    """(B, L, V) after each symbol, all at once; num_segments: of HRM."""
+    if isinstance(model, PlainGPT):
+        logits: Tensor = model(tokens_BL)
         return logits
+    batch = _batch(tokens_BL)
+    carry = model.initial_carry(len(tokens_BL), num_tokens=model.inner.front.puzzle_tokens + tokens_BL.shape[1])
+    for _ in range(num_segments):
+        carry, output = model.segment(carry, batch)
+    assert output.logits is not None
+    return output.logits
 
 
 def need_text_model(model: HRM) -> ModelConfig:
