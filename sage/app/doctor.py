@@ -26,16 +26,16 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "sensors": (("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
     "fast": (("numba",), "the loop's arithmetic, compiled (numba)"),
-    "cuda": (("cupy", "numba_cuda", "cuda"), _RESERVED),
-    "flash": (("flash_attn",), _RESERVED),
-    "wandb": (("wandb",), _RESERVED),
-    "web": (("starlette", "uvicorn"), _RESERVED),
+    "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes seen from CuPy and Numba kernels"),
+    "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),
+    "wandb": (("wandb",), "training logged to Weights & Biases"),
+    "web": (("starlette", "uvicorn"), "the page and the HTTP API"),
     "robot": (("mujoco", "gymnasium"), _RESERVED),
     "gr00t": (("zmq", "pyarrow", "av"), _RESERVED),
     "bridge": (("zenoh",), _RESERVED),
-    "export": (("onnx", "onnxscript", "onnxruntime"), _RESERVED),
+    "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), _RESERVED),
-    "viz": (("rerun", "matplotlib"), _RESERVED),
+    "viz": (("rerun", "matplotlib"), "plots (matplotlib)"),
 }
 
 
@@ -55,6 +55,7 @@ def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
         *_examine_python(),
         *_examine_torch(),
         *_examine_threads(),
+        _examine_mailboxes(),
         *_examine_places(state_dir or default_state_dir()),
         *_examine_sensors(),
         *_examine_extras(),
@@ -96,8 +97,18 @@ def _examine_torch() -> tuple[Finding, ...]:
     return (
         Finding(topic="torch", found=str(torch.__version__), why=build),
         Finding(topic="device", found=device, why=why),
-        Finding(topic="attention", found="SDPA", why="torch's own, the only path: a few tokens of a small model"),
+        _examine_attention(device),
     )
+
+
+def _examine_attention(device: str) -> Finding:
+    """What the published models' heads (64 wide, bf16) would run on here."""
+    import torch
+
+    from sage.hrm_core.attention import choose_attention
+
+    choice = choose_attention(device.split()[0], torch.bfloat16, 64)
+    return Finding(topic="attention", found=choice.name, why=choice.reason)
 
 
 def _choose_device() -> tuple[str, str]:
@@ -115,6 +126,14 @@ def _examine_threads() -> tuple[Finding, ...]:
     names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     found = ", ".join(f"{name}={os.environ.get(name, 'not set')}" for name in names)
     return (Finding(topic="threads", found=found, why="set before torch is loaded; export them to change them"),)
+
+
+def _examine_mailboxes() -> Finding:
+    """How boxes shared by processes are worked: compiled code is tried on two threads before it is trusted."""
+    from sage.mailbox.shared import describe_engine
+
+    engine, _, why = describe_engine().partition(": ")
+    return Finding(topic="shared mailboxes", found=engine, why=why or "numba compiles the atomics, and two threads agreed")
 
 
 def _examine_places(state_dir: Path) -> tuple[Finding, ...]:
