@@ -31,7 +31,7 @@ def has_numpy_values(dtype: str) -> bool:
 def as_array(tensor: Any) -> tuple[np.ndarray, str]:
     """(array, dtype name) of an array or a torch tensor; bfloat16 and float8 as arrays of their bits.
 
-    ValueError for other types, unknown dtypes and negative strides.
+    ValueError for other types, unknown dtypes, negative strides, and tensors without numbers in a row (meta, sparse).
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(tensor, torch.Tensor):
@@ -49,6 +49,10 @@ def _from_torch(torch: Any, tensor: Any) -> tuple[np.ndarray, str]:
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in ITEM_BYTES:
         raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
-    tensor = tensor.detach().cpu()  # sync: send is a copy to host memory
+    if tensor.device.type == "meta":
+        raise ValueError("the tensor is on meta, which holds no numbers: send it from the device that computes them")
+    if tensor.layout is not torch.strided:
+        raise ValueError(f"the tensor's layout is {tensor.layout}: send tensor.to_dense()")
+    tensor = tensor.detach().cpu().resolve_neg()  # sync: send is a copy to host memory
     bits = numpy_dtype(dtype).name
     return (tensor if bits == dtype else tensor.view(getattr(torch, bits))).numpy(), dtype
