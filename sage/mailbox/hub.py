@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
@@ -88,14 +89,15 @@ class Hub:
             box.keep_trace(trace)
 
     def close(self) -> None:
-        """Close every mailbox. Safe to call twice."""
+        """Close every mailbox. Safe to call twice. What one of them raises is raised when all were asked."""
         with self._lock:
             self._is_closed = True
             mailboxes = list(self._mailboxes.values())
-        for mailbox in mailboxes:
-            mailbox.close()
-            if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
-                mailbox.unlink()
+        with ExitStack() as stack:  # one that cannot be closed keeps no other open, and no name in /dev/shm
+            for mailbox in mailboxes:
+                if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
+                    stack.callback(mailbox.unlink)
+                stack.callback(mailbox.close)
 
     def __enter__(self) -> Hub:
         return self
