@@ -97,8 +97,11 @@ def test_nobody_sleeps_through_a_ring_at_any_moment_of_going_to_sleep(shared, mo
             strike()  # after the look, so that this one has missed it
             return found
 
-        sleep = futex.wait
-        monkeypatch.setattr(doorbell.futex, "wait", lambda *a, strike=strike: (strike(), sleep(*a)))
+        def sleep(*where, strike=strike, sleep=futex.wait):
+            strike()
+            sleep(*where)
+
+        monkeypatch.setattr(doorbell.futex, "wait", sleep)
         assert shared.bell.wait_for(look, 30.0, poll_secs=NEVER)
         monkeypatch.undo()
 
