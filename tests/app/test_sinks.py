@@ -1,0 +1,103 @@
+"""Figures for other places: told in their own words, and told of before the first step where they are missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sage.app.cli import invoke
+from sage.app.errors import UserError
+from sage.app.training.sinks import open_sinks
+
+TINY = (
+    "--preset", "tiny", "--steps", "2", "--batch-size", "4", "--set", "train.eval_examples=4", "--set", "train.eval_segments=[1]",
+    "--quiet", "--device", "cpu",
+)  # fmt: skip
+
+
+class FakeWandb(ModuleType):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.begun: dict[str, Any] = {}
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.is_finished = False
+
+    def init(self, **settings: Any) -> SimpleNamespace:
+        self.begun = settings
+        return SimpleNamespace(log=self._log, finish=self._finish)
+
+    def _log(self, figures: dict[str, float], step: int) -> None:
+        self.logged.append((step, figures))
+
+    def _finish(self) -> None:
+        self.is_finished = True
+
+
+class FakeWriter:
+    """torch.utils.tensorboard's SummaryWriter, as far as it is used."""
+
+    made: list[FakeWriter]
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.scalars, self.is_closed = folder, [], False  # type: ignore[var-annotated]
+        self.made.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> FakeWandb:
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
+@pytest.fixture
+def writers(monkeypatch: pytest.MonkeyPatch) -> list[FakeWriter]:
+    FakeWriter.made = []
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = FakeWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    return FakeWriter.made
+
+
+def test_a_run_is_told_to_wandb_under_its_own_name(wandb: FakeWandb, tmp_path: Path) -> None:
+    run = tmp_path / "run-7"
+    assert invoke(["train", "patterns", *TINY, "--out", str(run), "--wandb", "--project", "puzzles"]) == 0
+    assert (wandb.begun["project"], wandb.begun["name"], wandb.begun["resume"]) == ("puzzles", "run-7", "allow")
+    steps, names = {step for step, _ in wandb.logged}, {name for _, figures in wandb.logged for name in figures}
+    assert steps == {2}
+    assert {"train/lm_loss", "eval/exact_accuracy", "eval/q_halt_accuracy"} <= names
+    assert wandb.is_finished
+
+
+def test_tensorboard_takes_finite_figures_alone(writers: list[FakeWriter], tmp_path: Path) -> None:
+    [sink] = open_sinks(tmp_path, wandb_project=None, tensorboard=True)
+    sink.log(3, {"train/lm_loss": 0.5, "train/steps": float("nan")})
+    sink.close()
+    [writer] = writers
+    assert writer.folder == str(tmp_path / "tensorboard")
+    assert writer.scalars == [("train/lm_loss", 0.5, 3)]
+    assert writer.is_closed
+
+
+@pytest.mark.parametrize(
+    ("module", "project", "told"),
+    [("wandb", "sage", "pip install 'sage-runtime.wandb.'"), ("torch.utils.tensorboard", None, "pip install tensorboard")],
+)
+def test_what_is_not_installed_is_one_line(
+    module: str, project: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as if it could not be imported
+    with pytest.raises(UserError, match=told):
+        open_sinks(tmp_path, wandb_project=project, tensorboard=project is None)
