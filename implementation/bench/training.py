@@ -1,0 +1,154 @@
+"""Small models trained from scratch on one CPU thread, by `sage train RECIPE --seed N`, against the bars.
+
+A run that --runs holds is read, one that it lacks is made (about half an hour of CPU for all). Accuracy is on 1,000 held-out
+puzzles, one pass of 16 segments, no verifier: for a maze the answers that are a shortest way, whichever. The bars are on the
+median of the seeds. CPU seconds are those of the training steps, all threads, as `sage train` counts them; making puzzles
+runs beside them and counts, evaluation does not, nor does numba's compiling of the generators, kept on disk after the first run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+from _training_runs import Run, has_ended, read_run, run_folder, train_once
+from _training_solving import Solving, measure
+
+QUICK = ("--steps", "30", "--batch-size", "16", "--set", "train.eval_examples=32")
+QUICK_RECIPES = ("sudoku4",)
+NUM_SOLVED = 200
+
+
+@dataclass(frozen=True)
+class Promise:
+    """valid: the least share at 16 segments.  cpu_secs: the most CPU seconds of training."""
+
+    recipe: str
+    valid: float
+    cpu_secs: float
+
+
+PROMISES = (
+    Promise("sudoku4", 1.00, 60.0),
+    Promise("sudoku6", 0.93, 300.0),
+    Promise("sudoku9_easy", 0.85, 300.0),
+    Promise("maze10", 0.85, 480.0),
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run, and what its model does beyond one pass."""
+
+    run: Run
+    solving: Solving
+
+
+def gather(root: Path, recipes: Sequence[str], seeds: Sequence[int], *, is_quick: bool) -> dict[str, list[Trained]]:
+    found: dict[str, list[Trained]] = {}
+    for recipe in recipes:
+        for seed in seeds:
+            folder = run_folder(root, recipe, seed)
+            if not has_ended(folder):
+                train_once(folder, recipe, seed, QUICK if is_quick else ())
+            run = read_run(folder, recipe, seed)
+            found.setdefault(recipe, []).append(Trained(run, measure(run.model, 16 if is_quick else NUM_SOLVED)))
+    return found
+
+
+def _median(trained: Sequence[Trained], figure: Callable[[Trained], float]) -> float | None:
+    return statistics.median(map(figure, trained)) if trained else None
+
+
+def _at_the_end(each: Trained) -> float:
+    return list(each.run.valid.values())[-1]
+
+
+def bars_of(found: dict[str, list[Trained]], *, is_quick: bool) -> list[harness.Bar]:
+    """Owed where a recipe was not run whole."""
+    bars = []
+    for promise in PROMISES:
+        trained = [] if is_quick else found.get(promise.recipe, [])
+        name = promise.recipe
+        exact, cpu = _median(trained, _at_the_end), _median(trained, lambda each: each.run.cpu_secs)
+        bars += [
+            harness.Bar(name=f"{name}: share solved, 16 segments", value=exact, bar=promise.valid, better="higher"),
+            harness.Bar(name=f"{name}: CPU seconds", value=cpu, bar=promise.cpu_secs, better="lower"),
+        ]
+    every = [] if is_quick else [each for trained in found.values() for each in trained]
+    gains = [_at_the_end(each) - each.run.valid[1] for each in every]
+    nearly = [each.solving.nearly_solved for each in every if each.solving.nearly_solved is not None]
+    bars += [
+        harness.Bar(name="worst run: gain from 1 to 16 segments", value=min(gains, default=None), bar=0.0, better="higher"),
+        harness.Bar(name="worst run: nearly solved, share solved", value=min(nearly, default=None), bar=1.0, better="higher"),
+    ]
+    return bars
+
+
+def runs_table(found: dict[str, list[Trained]]) -> harness.TextTable:
+    rows = []
+    for trained in found.values():
+        for each in trained:
+            run, solving = each.run, each.solving
+            depths = " / ".join(f"{100 * share:.1f}" for share in run.valid.values())
+            nearly = "" if solving.nearly_solved is None else f"{100 * solving.nearly_solved:.1f}"
+            beyond = (f"{100 * solving.verified:.1f}", f"{100 * solving.with_tries:.1f}", f"{solving.mean_segments:.1f}")
+            cost = (f"{run.num_parameters:,}", f"{run.steps:,}", f"{run.cpu_secs:.0f}")
+            rows.append((f"{run.recipe}, seed {run.seed}", *cost, depths, *beyond, nearly))
+    columns = (
+        "run",
+        "parameters",
+        "steps",
+        "CPU s",
+        "% at 1 / 2 / 4 / 8 / 16",
+        "verifier",
+        "8 tries",
+        "segments",
+        "nearly solved",
+    )
+    return harness.TextTable(title="Share of held-out puzzles solved", columns=columns, rows=tuple(rows))
+
+
+def curves_table(found: dict[str, list[Trained]]) -> harness.TextTable:
+    """The middle seed's, for people; the document holds them all."""
+    rows = []
+    for trained in found.values():
+        middle = sorted(trained, key=_at_the_end)[len(trained) // 2].run
+        for point in middle.curve[:: max(1, len(middle.curve) // 8)]:
+            exact = "" if point.exact is None else f"{100 * point.exact:.1f}"
+            rows.append((middle.recipe, str(point.step), f"{point.cpu_secs:.0f}", f"{point.lm_loss:.4f}", exact))
+    columns = ("recipe", "step", "CPU s", "loss", "% exact of finished training rows")
+    return harness.TextTable(title="Curves of the middle seed", columns=columns, rows=tuple(rows))
+
+
+def main() -> None:
+    parser = harness.argument_parser(__doc__)
+    parser.add_argument("--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default")
+    parser.add_argument("--seeds", default="0,1,2", help="whole numbers with commas")
+    parser.add_argument("--recipes", default=",".join(each.recipe for each in PROMISES), help="names with commas")
+    arguments = parser.parse_args()
+    recipes = QUICK_RECIPES if arguments.quick else arguments.recipes.split(",")
+    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    with tempfile.TemporaryDirectory() as spare:
+        root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
+        found = gather(root, recipes, seeds, is_quick=arguments.quick)
+    results: dict[str, Any] = {name: [_plain(each) for each in trained] for name, trained in found.items()}
+    bars = bars_of(found, is_quick=arguments.quick)
+    whole = harness.document("training", results | {"calibration": harness.calibrate()}, bars, peers=("numba",))
+    tables = [runs_table(found), curves_table(found), harness.bars_table(bars)]
+    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+
+
+def _plain(each: Trained) -> dict[str, Any]:
+    plain = asdict(each)
+    del plain["run"]["model"]
+    return plain
+
+
+if __name__ == "__main__":
+    main()
