@@ -68,7 +68,9 @@ def main() -> None:
     folder = Path(os.environ.get("SAGE_DATA") or harness.ROOT.parent / "shared" / "data") / "sudoku"
     results: dict[str, Any] = {"model": arguments.model}
     rows: list[tuple[str, ...]] = []
-    num, searched, tries, depths = (16, 4, 2, DEPTHS[:2]) if arguments.quick else (arguments.num, 200, 8, DEPTHS)
+    num, searched, tries, depths = (
+        (16, 4, 2, DEPTHS[:2]) if arguments.quick else (arguments.num, max(1, arguments.num // 5), 8, DEPTHS)
+    )
     for name in SETS:
         file = folder / f"{name}_dev_2k.csv"
         if not file.is_file():
