@@ -149,11 +149,17 @@ class Watchdog:
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._gates: list[_Gate] = []
         self._is_closed = False
+        self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
     def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
-        """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once."""
+        """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once.
+
+        CudaError when nobody is left to open a gate: after close, or because the watchdog's thread ended by an error.
+        """
         with self._lock:
+            if self._is_closed:
+                raise CudaError("the watchdog was closed: nothing would ever let this stream go on") from self._error
             if self._driver.is_done(pool.events[slot]):
                 return
             if not self._free:
@@ -190,7 +196,12 @@ class Watchdog:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._end()
+
+    def _end(self) -> None:
+        """All gates open, and none is made any more."""
         with self._lock:
+            self._is_closed = True
             for gate in self._gates[:]:
                 self._open(gate)
 
@@ -212,8 +223,12 @@ class Watchdog:
             self._wake.wait()
             self._wake.clear()
             pause = threading.Event()  # never set: a pause that holds nothing
-            while not self._is_closed and self.poll():
-                pause.wait(POLL_SECS)
+            try:
+                while not self._is_closed and self.poll():
+                    pause.wait(POLL_SECS)
+            except Exception as error:  # the top of a worker: kept for the next `wait`, and no stream is left waiting
+                self._error = error
+                self._end()
 
 
 def export(driver: Driver, address: int) -> bytes:

@@ -1,0 +1,43 @@
+"""The watchdog's own end: no stream is left waiting for a gate that nobody opens."""
+
+import pytest
+
+from sage.mailbox.cuda import CudaError, FakeDriver
+from sage.mailbox.cuda.ipc import PoolCache, SharedPool, Watchdog
+
+
+@pytest.fixture
+def unwritten(driver):
+    """Another process's pool, whose slot is still being written."""
+    producer = FakeDriver()
+    pool, stream = SharedPool(producer, num_bytes=256, num_slots=1), producer.create_stream()
+    producer.hold(stream)
+    pool.written(0, stream)
+    return PoolCache(driver).open(pool.ticket)
+
+
+def test_after_its_end_no_gate_is_made(driver, unwritten):
+    watchdog = Watchdog(driver, on_orphan=lambda ticket, slot: None)
+    watchdog.close()
+    with pytest.raises(CudaError, match="nothing would ever let this stream go on"):
+        watchdog.wait(unwritten, 0, stream=0)
+    driver.run()
+    assert driver.clock(0) == 0
+
+
+def test_an_error_of_its_thread_opens_what_is_shut_and_is_told_to_the_next(driver, unwritten, monkeypatch):
+    watchdog = Watchdog(driver, on_orphan=lambda ticket, slot: None)
+    watchdog.wait(unwritten, 0, stream=0)
+
+    def fail(event):
+        raise CudaError("cuEventQuery: an illegal address was met")
+
+    monkeypatch.setattr(driver, "is_done", fail)
+    watchdog.start()
+    watchdog._thread.join(30.0)
+    driver.run()
+    assert driver.clock(0) == 1
+    with pytest.raises(CudaError, match="was closed") as caught:
+        watchdog.wait(unwritten, 0, stream=0)
+    assert "illegal address" in str(caught.value.__cause__)
+    watchdog.close()
