@@ -76,6 +76,22 @@ def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
     assert recipe.train.num_steps(1000) >= 1
 
 
+@pytest.mark.parametrize(
+    ("name", "givens", "steps", "batch_size"),
+    [
+        ("sudoku4", None, 442, 64),
+        ("sudoku6", None, 1200, 64),
+        ("sudoku9_easy", [36, 50], 1300, 32),
+        ("demo_sudoku9", [28, 50], 3000, 32),
+    ],
+)
+def test_small_sudoku_is_trained_as_it_was_measured(name: str, givens: list[int] | None, steps: int, batch_size: int) -> None:
+    recipe = _recipe(name)
+    (task,), train = recipe.tasks, recipe.train
+    assert (task.options.get("givens"), task.options["nearly_solved"]) == (givens, 0.05)
+    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", "small")
+
+
 def test_a_task_by_itself_is_trained_as_cpus_like_it() -> None:
     recipe = find_recipe("sudoku", None, ["task.size=6", "train.batch_size=8"])
     assert recipe.tasks[0].options == {"size": 6}
