@@ -17,7 +17,8 @@ MAX_SEGMENTS, NUM_TRIES, MOST_BLANKS = 64, 8, 5
 
 @dataclass(frozen=True)
 class Solving:
-    """Shares of `num` puzzles whose answer the rules accept. nearly_solved: in one pass of 16 segments; None for a maze.
+    """Shares of `num` puzzles whose answer the rules accept. nearly_solved: in one pass that the Q head ends, of 16
+    segments at most; None for a maze.
 
     verified: at most 64 segments, ended by the verifier.  with_tries: and at most 8 tries of those.
     mean_segments: spent on a puzzle with tries.
@@ -49,10 +50,10 @@ def measure(model: Path, num: int) -> Solving:
 
 
 def _nearly_solved(inference: HRMInference, num: int) -> float:
-    """With one to five blanks."""
+    """With one to five blanks, as `HRMInference` solves where nothing is said."""
     assert inference.card is not None
     cells = inference.num_cells
     task = make_task("sudoku", size=inference.card.options["size"], givens=[cells - MOST_BLANKS, cells - 1])
     inputs = task.held_out(num).inputs
-    solved = inference.solve_cells(inputs, halt="never", max_segments=16)
+    solved = inference.solve_cells(inputs)
     return float(task.verify(inputs, solved.answers).mean())
