@@ -56,7 +56,11 @@ def _is_asleep(pid):
 def _child(work):
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if work() else 1)
+        status = 99
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
     return pid
 
 

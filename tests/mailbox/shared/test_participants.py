@@ -95,9 +95,11 @@ def test_who_dies_while_taking_back_leaves_the_rest_to_the_next(members, in_fork
 def test_a_stopped_process_is_not_robbed_until_it_is_dead(members):
     pid = os.fork()
     if pid == 0:
-        members.join(_nothing)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os._exit(0)
+        try:
+            members.join(_nothing)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            os._exit(99)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
     assert members.reap(_nothing) == 0
     assert members.describe() == f"pid {pid}"
