@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from sage.mailbox.shared import words
+from sage.mailbox.shared import futex, words
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -135,6 +135,63 @@ def pause(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def load32(typingctx: Any, address: Any) -> Any:
+    """Acquire: the count of a futex."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.load_atomic(_pointer(builder, arguments[0], _I32), "acquire", 4), _I64)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def futex_wait(typingctx: Any, address: Any, seen: Any, timeout_ns: Any) -> Any:
+    """Sleep while the 32-bit word is `seen`, `timeout_ns` at most. Ends early for a signal, or for nothing."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, seen, timeout_ns = arguments
+        timespec = cgutils.alloca_once(builder, ir.ArrayType(_I64, 2))
+        second = _I64(1_000_000_000)
+        for index, value in enumerate((builder.sdiv(timeout_ns, second), builder.srem(timeout_ns, second))):
+            builder.store(value, builder.gep(timespec, [_I32(0), _I32(index)]))
+        _futex(builder, address, futex.WAIT, seen, builder.ptrtoint(timespec, _I64))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def futex_wake(typingctx: Any, address: Any) -> Any:
+    """Everybody who sleeps on the word. Change it first."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _futex(builder, arguments[0], futex.WAKE, _I64(futex.EVERYBODY), _I64(0))
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _futex(builder: Any, address: Any, operation: int, value: Any, timespec: Any) -> None:
+    kind = ir.FunctionType(_I64, [_I64] * 5)
+    syscall = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+    builder.call(syscall, [_I64(futex.SYSCALL), address, _I64(operation), value, timespec])
+
+
+def _pointer_to(kind: Any) -> Any:
+    def pointer_to(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), codegen
+
+    return intrinsic(pointer_to)
+
+
+#: What `numba.carray` makes an array of.
+integers_at, reals_at = _pointer_to(types.int64), _pointer_to(types.float64)
 
 
 # Numba asks a factory for what stands for a plain word, with its very parameters. Any: mypy sees the uncompiled ones.

@@ -17,17 +17,18 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.intake import as_array
 from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.doorbell import POLL_SECS
 from sage.mailbox.shared.engine import EngineName
 from sage.mailbox.shared.focus_control import Control
 from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
+from sage.mailbox.shared.focus_forms import Form
 from sage.mailbox.shared.focus_options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
 from sage.mailbox.shared.focus_statistics import explain, statistics_of
-from sage.mailbox.shared.focus_waiting import spin, trying
+from sage.mailbox.shared.focus_waiting import Waiting, spin
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.participants import Participants
 from sage.mailbox.shared.segment import Segment
 from sage.mailbox.statistics import FocusStatistics
-from sage.mailbox.tensor_spec import TensorSpec
 from sage.mailbox.trace import MessageTrace
 
 _MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
@@ -57,7 +58,7 @@ class SharedFocus:
         self.ttl_ns, self.debug = options["ttl_ns"] or None, bool(options["debug"])
         self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
         self._exchange = SharedExchange(self._control, name=self.name, clock=clock, demoted=demoted)
-        self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
+        self._forms = self._exchange.forms
 
     @classmethod
     def create(
@@ -105,7 +106,7 @@ class SharedFocus:
 
         trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
         """
-        found = self._exchange.lend(self._spec(shape, dtype), self._checked(producer), float(trust))
+        found = self._exchange.lend(self._form(shape, dtype), self._checked(producer), float(trust))
         if isinstance(found, Loan):
             return found
         self._exchange.count_refusal(producer, found)
@@ -121,14 +122,14 @@ class SharedFocus:
         timeout_secs: float = 1.0,
     ) -> Loan:
         """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names the holders."""
-        spec, producer, trust = self._spec(shape, dtype), self._checked(producer), float(trust)
+        form = self._forms.asked.get((shape, dtype)) if type(shape) is tuple else None
         num_freed = self._words[layout.FREED]
-        found = self._exchange.lend(spec, producer, trust)
-        if isinstance(found, Loan):
+        found = self._exchange.lend(form or self._forms.ask(shape, dtype), self._checked(producer), float(trust))
+        if type(found) is Loan:
             return found
         if self.policy in ("error", "drop_newest"):
             timeout_secs = 0.0
-        return self._wait_for_room(spec, producer, trust, timeout_secs, num_freed, found)
+        return self._wait_for_room(self._forms.ask(shape, dtype), producer, trust, timeout_secs, num_freed, found)
 
     def send(
         self,
@@ -173,7 +174,7 @@ class SharedFocus:
         loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
         if loan is None:
             return None
-        self._exchange.fill(loan, array)
+        self._exchange.pool.fill(loan.index, array)
         loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality)
         return loan.word
 
@@ -245,35 +246,25 @@ class SharedFocus:
         self.close()
 
     def _wait_for_room(
-        self, spec: TensorSpec, producer: int, trust: float, timeout_secs: float, num_freed: int, answer: int
+        self, form: Form, producer: int, trust: float, timeout_secs: float, num_freed: int, answer: Loan | int
     ) -> Loan:
-        loan: Loan | None = None
-
-        def borrow() -> bool:
-            nonlocal loan, answer
-            found = self._exchange.lend(spec, producer, trust)
-            loan, answer = (found, answer) if isinstance(found, Loan) else (None, found)
-            return loan is not None
-
-        has_loan = trying(borrow, self._exchange, layout.FREED, num_freed)
-        self._control.room.wait_for(has_loan, timeout_secs, poll_secs=REAP_SECS)
-        if loan is None:
-            self._exchange.count_refusal(producer, answer)
-            raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
-        return loan
+        wait = Waiting(self._exchange, layout.ROOM_FLAG, layout.FREED, REAP_SECS, timeout_secs)
+        while type(answer) is int and wait.until_moved(num_freed):
+            num_freed = self._words[layout.FREED]
+            answer = self._exchange.lend(form, producer, trust)
+        if isinstance(answer, Loan):
+            return answer
+        self._exchange.count_refusal(producer, answer)
+        raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
 
     def _wait_for_message(self, timeout_secs: float, newest: bool, spin_secs: float, num_published: int) -> Lease:
+        wait = Waiting(self._exchange, layout.ARRIVALS_FLAG, layout.ORDER, POLL_SECS, timeout_secs)
+        if spin_secs > 0.0:
+            spin(self._exchange, layout.ORDER, num_published, min(spin_secs, timeout_secs))
         lease: Lease | None = None
-
-        def take() -> bool:
-            nonlocal lease
+        while lease is None and wait.until_moved(num_published):
+            num_published = self._words[layout.ORDER]
             lease = self._exchange.take(newest=newest)
-            return lease is not None
-
-        has_lease = trying(take, self._exchange, layout.ORDER, num_published)
-        spun_secs = spin(self._exchange, layout.ORDER, min(spin_secs, timeout_secs)) if spin_secs > 0.0 else 0.0
-        if timeout_secs > 0.0:
-            self._control.arrivals.wait_for(has_lease, timeout_secs - spun_secs)
         if lease is None:
             raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
         return lease
@@ -283,18 +274,5 @@ class SharedFocus:
             raise ValueError(f"{self.name}: producer is {producer}: give 0 to 2^32 - 1")
         return int(producer)
 
-    def _spec(self, shape: tuple[int, ...], dtype: str) -> TensorSpec:
-        """Checked once for each shape and dtype seen."""
-        key = (shape if type(shape) is tuple else tuple(shape), dtype)
-        spec = self._specs.get(key)
-        if spec is None:
-            spec = TensorSpec(shape=key[0], dtype=dtype)
-            if spec.num_bytes > self.slot_bytes:
-                raise ValueError(
-                    f"{self.name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has {self.slot_bytes}: "
-                    "raise slot_bytes"
-                )
-            if len(self._specs) >= 64:
-                self._specs.clear()
-            self._specs[key] = spec
-        return spec
+    def _form(self, shape: tuple[int, ...], dtype: str) -> Form:
+        return self._forms.asked.get((tuple(shape), dtype)) or self._forms.ask(shape, dtype)

@@ -15,14 +15,13 @@ from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.doorbell import Doorbell
 from sage.mailbox.shared.engine import EngineName, choose
 from sage.mailbox.shared.focus_ending import take_back
-from sage.mailbox.shared.focus_engine import FocusEngine, Rule
+from sage.mailbox.shared.focus_engine import Rule, compiled_steps, plain_steps
 from sage.mailbox.shared.focus_queue import oldest
-from sage.mailbox.shared.focus_rules import release
-from sage.mailbox.shared.participants import LOCK_TIMEOUT_SECS, MUTEX_OFFSET, Participants
+from sage.mailbox.shared.focus_rules import BUSY
+from sage.mailbox.shared.participants import LOCK_TIMEOUT_SECS, Participants
 from sage.mailbox.shared.segment import IS_CLOSED, Segment
 from sage.mailbox.slot import LOANED
 
-_BUSY = -(1 << 62)  # of a compiled call: another process has the lock, and keeps it
 _FIRST_BIT, _LAST_BIT = 1, -(1 << 63)  # a mask is a signed word
 
 
@@ -31,19 +30,18 @@ def bit_of(participant: int) -> int:
 
 
 class Control:
-    """`me` takes part from `join` to `leave`. `run` is the only way to the rules."""
+    """`me` takes part from `join` to `leave`. `steps` are the frequent rules, `run` is the way to the others."""
 
     def __init__(self, segment: Segment, engine: EngineName | None) -> None:
         self.engine = choose(engine)
-        self.rules = FocusEngine(self.engine, segment)
         self.segment, self.words = segment, segment.words
         self._bytes = memoryview(segment.memory)
+        self.reals = self._bytes.cast("d")
         self.participants = Participants(segment)
-        self._steps, self._table, self._reals = self.rules.steps, self.rules.table, self.rules.reals
-        self._lock_address = segment.address + MUTEX_OFFSET
         self.arrivals = Doorbell(self.words, layout.ARRIVALS_FLAG, segment.address + layout.ARRIVALS_FLAG * 8)
         self.room = Doorbell(self.words, layout.ROOM_FLAG, segment.address + layout.ROOM_FLAG * 8)
         self.me, self.bit = -1, 0
+        self.steps = compiled_steps(segment.address) if self.engine == "numba" else plain_steps(self)
 
     def join(self) -> None:
         self.me = self.participants.join(self._take_back)
@@ -61,34 +59,24 @@ class Control:
         return num_dead
 
     def run(self, rule: Rule, *arguments: Any) -> int:
-        """A rule on the table, under the lock."""
-        return self._run(rule, self.words, *arguments)
-
-    def run_frequent(self, rule: Rule, *arguments: Any) -> int:
-        """The same for `lend`, `publish`, `take` and `release`: in one compiled call where there is a compiler."""
-        step = self._steps.get(rule)
-        if step is not None:
-            answer = step(self._table, self._reals, self._lock_address, *arguments)
-            if answer != _BUSY:
-                if answer & 3:
-                    self._ring(answer & 1, answer & 2)
-                return answer >> 2
-        return self._run(rule, self.rules.table, self.rules.reals, *arguments)
-
-    def _run(self, rule: Rule, *arguments: Any) -> int:
-        """Rings for whom it published or freed something."""
+        """A rule on the table, under the lock; rings for whom it published or freed something."""
         words, lock = self.words, self.participants.lock
         try:
             if not lock.try_acquire():
-                self._wait_for_lock()
+                self._acquire()
             num_published, num_freed = words[layout.ORDER], words[layout.FREED]
-            found = rule(*arguments)
+            found = rule(words, *arguments)
             has_published, has_freed = words[layout.ORDER] != num_published, words[layout.FREED] != num_freed
         finally:
             lock.release()  # refused by the lock itself, and harmless, where it was not taken
         # the sleeper raises his flag, then looks: unlocking lies between our change and our look at the flag
         self._ring(has_published and words[layout.ARRIVALS_FLAG], has_freed and words[layout.ROOM_FLAG])
         return found
+
+    def wait_for_lock(self) -> None:
+        """A compiled step found it taken, and kept: by somebody descheduled, or stopped (then MailboxError)."""
+        self._acquire()
+        self.participants.lock.release()
 
     def _ring(self, has_arrivals: int, has_room: int) -> None:
         if has_arrivals:
@@ -107,7 +95,7 @@ class Control:
         """The lock, for what is rare."""
         try:
             if not self.participants.lock.try_acquire():
-                self._wait_for_lock()
+                self._acquire()
             yield
         finally:
             self.participants.lock.release()
@@ -121,18 +109,22 @@ class Control:
         with self.held():
             self.words[layout.COPIED] += num_bytes
 
-    def bytes_at(self, place: int, offset: int, num_words: int) -> bytes:
-        """Words of a slot that this participant has, for `struct`."""
+    def view_of(self, place: int, offset: int, num_words: int) -> memoryview:
+        """Words of a slot, to be read by who has it."""
         start = (place + offset) * 8
-        return self._bytes[start : start + num_words * 8].tobytes()
+        return self._bytes[start : start + num_words * 8]
 
-    def write_at(self, place: int, offset: int, data: bytes) -> None:
-        """Words of a slot that this participant loaned."""
-        start = (place + offset) * 8
-        self._bytes[start : start + len(data)] = data
+    def bytes_at(self, place: int, offset: int, num_words: int) -> bytes:
+        """The same as of now, for `struct`."""
+        return self.view_of(place, offset, num_words).tobytes()
 
     def release(self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0) -> int:
-        return self.run_frequent(release, place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+        while (answer := self.steps.release(place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)) == BUSY:
+            self.wait_for_lock()
+        return answer
+
+    def places(self) -> range:
+        return range(layout.TABLE, layout.TABLE + self.words[layout.SLOTS] * layout.SLOT_WORDS, layout.SLOT_WORDS)
 
     def has_message(self) -> bool:
         """Without the lock: is it worth a try?"""
@@ -150,10 +142,9 @@ class Control:
 
     def loans_of(self, producer: int) -> list[tuple[int, int]]:
         """(place, state word) of each."""
-        places = range(layout.TABLE, layout.TABLE + self.words[layout.SLOTS] * layout.SLOT_WORDS, layout.SLOT_WORDS)
         return [
             (place, self.words[place])
-            for place in places
+            for place in self.places()
             if self.words[place] & 0xFF == LOANED and self.words[place + layout.PRODUCER] == producer
         ]
 
@@ -165,7 +156,7 @@ class Control:
         # called by Participants, which has the lock
         take_back(self.words, participant, bit_of(participant))
 
-    def _wait_for_lock(self) -> None:
+    def _acquire(self) -> None:
         if not self.participants.lock.acquire(LOCK_TIMEOUT_SECS):
             raise MailboxError(
                 f"{self.segment.name}: another process has stopped inside an operation: continue it (SIGCONT), or end it"

@@ -6,31 +6,30 @@ answer of the table is counted or raised.
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Any
+from threading import get_ident
+from typing import Any, NoReturn
+from weakref import ref
 
 import numpy as np
 
-from sage.mailbox.clock import Clock
+from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
-from sage.mailbox.intake import has_numpy_values
-from sage.mailbox.record import DEMOTED, RECORD, summarize
 from sage.mailbox.shared import focus_layout as layout
 from sage.mailbox.shared.feeder import Feeder
 from sage.mailbox.shared.focus_control import Control, bit_of
+from sage.mailbox.shared.focus_demotion import describe_if_written, summary_of
 from sage.mailbox.shared.focus_ending import close_all, reclaim, stop_listening
+from sage.mailbox.shared.focus_forms import Form, Forms
 from sage.mailbox.shared.focus_holdings import FORKS, Holdings
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.shared.focus_options import Recorder
-from sage.mailbox.shared.focus_rules import CLOSED, DEMOTE, STALE, discard, lend, publish, refuse, take
-from sage.mailbox.shared.focus_statistics import describe
+from sage.mailbox.shared.focus_rules import BUSY, CLOSED, DEMOTE, PLACE, PLACE_BITS, STALE, discard, refuse
 from sage.mailbox.shared.focus_watch import DeathWatch
 from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.pool import SharedPool
 from sage.mailbox.shared.segment import IS_CLOSED
 from sage.mailbox.slot import FocusMeta
-from sage.mailbox.tensor_spec import TensorSpec
 
 #: Who waits for a slot, or was refused one, asks this often whether somebody has died. Each look costs some 50 us.
 REAP_SECS = 0.005
@@ -44,8 +43,11 @@ class SharedExchange:
         self.control, self.pool, self.num_forks = control, SharedPool(control.segment), FORKS.count
         self.holdings = Holdings(control, self.pool)
         self.is_closed = self._has_left = False
-        self._name, self._demoted, self._now_ns = name, demoted, clock.now_ns
-        self._slot_bytes, self._is_debug, self._ttl_ns = words[layout.SLOT_BYTES], words[layout.DEBUG], words[layout.TTL_NS]
+        self._name, self._demoted, self._demotes = name, demoted, int(demoted is not None)
+        self._now_ns = time.monotonic_ns if type(clock) is RealClock else clock.now_ns  # the same, a frame less
+        self._steps, self.forms = control.steps, Forms(name, words[layout.SLOT_BYTES])
+        self._specs = {place: control.view_of(place, layout.SPEC, layout.SPEC_WORDS) for place in control.places()}
+        self._is_debug, self._ttl_ns = words[layout.DEBUG], words[layout.TTL_NS]
         self._looked_secs, self._watch = 0.0, DeathWatch(control.participants, control.segment)
         control.join()
 
@@ -68,39 +70,40 @@ class SharedExchange:
         if self.is_closed:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
-    def lend(self, spec: TensorSpec, producer: int, trust: float) -> Loan | int:
+    def lend(self, form: Form, producer: int, trust: float) -> Loan | int:
         """A loan, or the reason against it, which is not counted yet."""
         if self.is_closed or self.num_forks != FORKS.count:
             self.enter()
-        place = self._lend(producer, trust, may_drop=False)
-        if place < 0:
+        answer = self._lend(form, producer, trust, may_drop=0)
+        if answer < 0:
             self.holdings.sweep()
-            place = self._lend(producer, trust, may_drop=True)
-            if place < 0 and self.reap_if_dead():
-                place = self._lend(producer, trust, may_drop=True)
-        if place < 0:
-            self._raise_if_closed(place)
-            return place
-        self.control.write_at(place, layout.SPEC, layout.spec_bytes(spec))
-        generation = self.control.words[place] >> 16
-        loan = Loan(self, place=place, generation=generation, producer=producer, spec=spec)
-        self.holdings.add(loan)
+            answer = self._lend(form, producer, trust, may_drop=1)
+            if answer < 0 and self.reap_if_dead():
+                answer = self._lend(form, producer, trust, may_drop=1)
+        if answer < 0:
+            self._raise_if_closed(answer)
+            return answer
+        place, generation = answer & PLACE, answer >> PLACE_BITS
+        loan = Loan(self, form, place, generation, producer)
+        self.holdings.open[place] = (ref(loan), generation, None)
         return loan
 
     def take(self, *, newest: bool) -> Lease | None:
         if self.is_closed or self.num_forks != FORKS.count:
             self.enter()
-        control, now_ns = self.control, self._now_ns()
-        unseen = self.holdings.let_go() if self.holdings.kept else -1
-        place = control.run_frequent(take, control.me, control.bit, threading.get_ident(), now_ns, int(newest), unseen)
-        if place < 0:
-            self._raise_if_closed(place)
-            if self.holdings.feeder is not None:
-                self.holdings.feeder.rearm()
+        control, holdings, now_ns = self.control, self.holdings, self._now_ns()
+        unseen = holdings.let_go() if holdings.kept else -1
+        while (answer := self._steps.take(control.me, control.bit, get_ident(), now_ns, int(newest), unseen)) == BUSY:
+            self._wait_for_lock(unseen)
+        if answer < 0:
+            self._raise_if_closed(answer)
+            if holdings.feeder is not None:
+                holdings.feeder.rearm()
             return None
-        spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
-        lease = Lease(self, place=place, generation=control.words[place] >> 16, spec=spec, received_ns=now_ns)
-        self.holdings.add(lease)
+        place, generation = answer & PLACE, answer >> PLACE_BITS
+        words = self._specs[place].tobytes()
+        lease = Lease(self, self.forms.found.get(words) or self.forms.find(words), place, generation, now_ns)
+        holdings.open[place] = (ref(lease), generation, now_ns)
         return lease
 
     def meta(self, lease: Lease) -> FocusMeta:
@@ -108,18 +111,18 @@ class SharedExchange:
             self._raise_ended(lease)
         return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), lease.index)
 
-    def view_loan(self, loan: Loan) -> np.ndarray:
+    def view_loan(self, loan: Loan, form: Form) -> np.ndarray:
         self._raise_unless_loaned(loan)
-        return self.pool.array(loan.index, loan.spec, is_read_only=False)
+        return self.pool.array(index_of(loan.place), form.shape, form.dtype)
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         self._raise_unless_loaned(loan)
         return self.pool.tensor(loan.index, loan.spec, is_read_only=False)
 
-    def view_lease(self, lease: Lease) -> np.ndarray:
+    def view_lease(self, lease: Lease, form: Form) -> np.ndarray:
         if lease.is_ended or lease.num_forks != FORKS.count:
             self._raise_ended(lease)
-        return self.pool.array(lease.index, lease.spec, is_read_only=True)
+        return self.pool.read_only_array(index_of(lease.place), form.shape, form.dtype)
 
     def tensor_of_lease(self, lease: Lease) -> Any:
         if lease.is_ended or lease.num_forks != FORKS.count:
@@ -127,23 +130,27 @@ class SharedExchange:
         return self.pool.tensor(lease.index, lease.spec, is_read_only=True)
 
     def publish(self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None) -> bool:
-        self.raise_unless_shares(trust, quality)
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            self.raise_unless_shares(trust, quality)
         if self.is_closed:
             self.discard(loan)
             self._raise_if_closed(CLOSED)
         if loan.is_ended or loan.num_forks != FORKS.count:
             self._raise_ended(loan)
-        viewed, control, now_ns = self.holdings.end(loan), self.control, self._now_ns()
-        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+        viewed, now_ns, ttl_ns = self.holdings.end(loan), self._now_ns(), self._ttl_ns if ttl_ns is None else ttl_ns
         checksum = self.pool.checksum(loan.index, loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
-        answer = control.run_frequent(
-            publish, loan.place, loan.generation, control.me, viewed, int(stamp_ns), int(sequence),
-            float(trust), float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
-        )  # fmt: skip
-        self._has_ended(loan.place, viewed, answer)
-        if answer == STALE:
-            self.count_refusal(loan.producer, answer)
-        self._raise_if_closed(answer)
+        while (
+            answer := self._steps.publish(
+                loan.place, loan.generation, self.control.me, viewed, int(stamp_ns), int(sequence), float(trust),
+                float(quality), now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE, now_ns, checksum,
+            )
+        ) == BUSY:  # fmt: skip
+            self._wait_for_lock()
+        if viewed or answer < 0 or self.is_closed:
+            self._has_ended(loan.place, viewed, answer)
+            if answer == STALE:
+                self.count_refusal(loan.producer, answer)
+            self._raise_if_closed(answer)
         return answer >= 0
 
     def discard(self, loan: Loan) -> None:
@@ -153,25 +160,26 @@ class SharedExchange:
         answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
         self._has_ended(loan.place, viewed, answer)
 
-    def claim(self, lease: Lease) -> np.ndarray:
+    def claim(self, lease: Lease, form: Form) -> np.ndarray:
         if lease.is_ended or lease.num_forks != FORKS.count:
             self._raise_ended(lease)
         lease.drop_array()
         index = lease.index
         if not self.pool.is_viewed(index) and self.control.claim(lease.place):
-            return self.pool.array(index, lease.spec, is_read_only=False)
-        self.control.count_copied(lease.spec.num_bytes)
-        return self.pool.array(index, lease.spec, is_read_only=True).copy()
+            return self.pool.array(index, form.shape, form.dtype)
+        self.control.count_copied(form.spec.num_bytes)
+        return self.pool.read_only_array(index, form.shape, form.dtype).copy()
 
     def release(self, lease: Lease) -> None:
         if lease.is_ended or lease.num_forks != FORKS.count:
             self._raise_ended(lease)
         if self.holdings.trace is not None:
             self.holdings.note(lease, self._now_ns())
-        viewed = self.holdings.end(lease)
-        writer = self._describe_if_written(lease) if self._is_debug else ""
-        answer = self.control.release(lease.place, lease.generation, viewed, self._now_ns(), lease.received_ns)
-        self._has_ended(lease.place, viewed, answer)
+        viewed, now_ns = self.holdings.end(lease), self._now_ns()
+        writer = describe_if_written(self.control, self.pool, lease) if self._is_debug else ""
+        answer = self.control.release(lease.place, lease.generation, viewed, now_ns, lease.received_ns)
+        if viewed or answer < 0 or self.is_closed:
+            self._has_ended(lease.place, viewed, answer)
         if writer:
             raise MailboxError(f"{self._name}: a leased tensor was written to ({writer}): claim() it, or copy it first")
 
@@ -186,10 +194,6 @@ class SharedExchange:
             if is_mine and viewed:
                 self.holdings.keep(place)
         return num_reclaimed
-
-    def fill(self, loan: Loan, array: np.ndarray) -> None:
-        """Write a small array into a fresh loan."""
-        self.pool.fill(loan.index, array)
 
     def listen(self) -> None:
         self.enter()
@@ -231,40 +235,36 @@ class SharedExchange:
         if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
             raise ValueError(f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1")
 
-    def _lend(self, producer: int, trust: float, *, may_drop: bool) -> int:
-        control = self.control
-        while True:
-            place = control.run_frequent(
-                lend, control.me, control.bit, threading.get_ident(), producer, trust, self._now_ns(),
-                int(may_drop), int(self._demoted is not None), self.holdings.let_go() if self.holdings.kept else -1,
-            )  # fmt: skip
-            if place > DEMOTE:
-                return place
-            self._demote(DEMOTE - place)
+    def _lend(self, form: Form, producer: int, trust: float, may_drop: int) -> int:
+        control, holdings, now_ns = self.control, self.holdings, self._now_ns()
+        unseen = holdings.let_go() if holdings.kept else -1
+        while (
+            answer := self._steps.lend(
+                control.me, control.bit, get_ident(), producer, trust, now_ns, may_drop, self._demotes, unseen, form.words_at
+            )
+        ) <= DEMOTE:
+            if answer == BUSY:
+                self._wait_for_lock(unseen)
+            else:
+                unseen = -1
+                self._demote(DEMOTE - answer)
+        return answer
+
+    def _wait_for_lock(self, unseen: int = -1) -> None:
+        try:
+            self.control.wait_for_lock()
+        except BaseException:
+            if unseen >= 0:
+                self.holdings.keep(unseen)  # the table was not told
+            raise
 
     def _demote(self, place: int) -> None:
         """Leave a summary record in the tensor's place; only then is its memory used again."""
         assert self._demoted is not None
-        index, control = index_of(place), self.control
-        meta = layout.meta_from(control.bytes_at(place, 0, layout.META_WORDS), index)
-        spec = layout.spec_from(control.bytes_at(place, layout.SPEC, layout.SPEC_WORDS), self._slot_bytes)
-        array = self.pool.array(index, spec, is_read_only=True) if has_numpy_values(spec.dtype) else np.empty(0)
-        record = np.zeros((), dtype=RECORD)
-        summarize(
-            record, array, producer=meta.producer, sequence=meta.sequence, stamp_ns=meta.stamp_ns, trust=meta.trust,
-            quality=meta.quality, slot=index, generation=meta.generation, flags=DEMOTED,
-        )  # fmt: skip
-        del array
+        record = summary_of(self.control, self.pool, place)
         self.holdings.keep(place)
         self.holdings.sweep()
         self._demoted.push(record)
-
-    def _describe_if_written(self, lease: Lease) -> str:
-        checksum = self.control.words[lease.place + layout.CHECKSUM]
-        index = lease.index
-        if checksum in (layout.NO_CHECKSUM, self.pool.checksum(index, lease.spec.num_bytes)):
-            return ""
-        return describe(self.control.words, index)
 
     def _leave_if_over(self) -> None:
         """After closing, with the last lease and the last view: another process may have our entry."""
@@ -286,12 +286,10 @@ class SharedExchange:
         if answer == CLOSED or self.is_closed:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
-    def _raise_ended(self, handle: Loan | Lease) -> None:
+    def _raise_ended(self, handle: Loan | Lease) -> NoReturn:
         if not self.is_own(handle):
             raise LeaseExpired(f"{self._name}: this loan or lease was made before this process was forked: ask for a new one")
-        if isinstance(handle, Loan):
-            raise LeaseExpired(f"{self._name}: slot {handle.index}: this loan was published or discarded; ask for a new one")
-        raise LeaseExpired(f"slot {handle.index}: this lease was released; receive again, or copy before releasing")
+        handle.raise_ended(self._name)
 
     def _raise_unless_loaned(self, loan: Loan) -> None:
         if loan.is_ended or loan.num_forks != FORKS.count:

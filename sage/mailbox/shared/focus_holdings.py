@@ -38,14 +38,6 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-class _Open(weakref.ref[Any]):
-    """A handle that has not ended, weakly, and what it takes to end it when it is gone."""
-
-    __slots__ = ("generation", "received_ns")
-    generation: int
-    received_ns: int | None  # None for a loan
-
-
 class Holdings:
     """By the slots' places in the table."""
 
@@ -56,7 +48,8 @@ class Holdings:
 
     def forget(self) -> None:
         """After a fork all of it is the parent's."""
-        self._open: dict[int, _Open] = {}
+        #: Handles that have not ended, weakly, with generation and time of receipt (None for a loan).
+        self.open: dict[int, tuple[weakref.ref[Any], int, int | None]] = {}
         self.kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
         self._sweeping = threading.Lock()
         self.feeder: Feeder | None = None  # of the descriptor for event loops
@@ -64,12 +57,7 @@ class Holdings:
 
     @property
     def is_empty(self) -> bool:
-        return not (self._open or self.kept)
-
-    def add(self, handle: Loan | Lease) -> None:
-        held = self._open[handle.place] = _Open(handle)
-        held.generation = handle.generation
-        held.received_ns = handle.received_ns if isinstance(handle, Lease) else None
+        return not (self.open or self.kept)
 
     def note(self, lease: Lease, released_ns: int) -> None:
         """Add the life of its message, which ends, to the trace."""
@@ -78,7 +66,7 @@ class Holdings:
 
     def end(self, handle: Loan | Lease) -> int:
         """The handle is over. Our bit if something taken from it is still alive, else 0."""
-        self._open.pop(handle.place, None)
+        self.open.pop(handle.place, None)
         handle.end()
         return self._control.bit if self._pool.is_viewed(handle.index) else 0
 
@@ -102,18 +90,19 @@ class Holdings:
                 if not self._pool.is_viewed(index_of(place)):
                     self.kept.discard(place)
                     self._control.run(unview, place, self._control.bit)
-            for place, held in tuple(self._open.items()):
-                if held() is None and self._open.pop(place, None) is held:
-                    self._abandon(place, held)
+            for place, held in tuple(self.open.items()):
+                handle, generation, received_ns = held
+                if handle() is None and self.open.pop(place, None) is held:
+                    self._abandon(place, generation, received_ns)
         finally:
             self._sweeping.release()
 
-    def _abandon(self, place: int, held: _Open) -> None:
+    def _abandon(self, place: int, generation: int, received_ns: int | None) -> None:
         control = self._control
         viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
         if viewed:
             self.kept.add(place)
-        if held.received_ns is None:
-            control.run(abandon, place, held.generation, control.me, viewed)
+        if received_ns is None:
+            control.run(abandon, place, generation, control.me, viewed)
         else:
-            control.release(place, held.generation, viewed, held.received_ns, held.received_ns, is_orphan=1)
+            control.release(place, generation, viewed, received_ns, received_ns, is_orphan=1)

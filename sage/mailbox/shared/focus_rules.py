@@ -83,6 +83,11 @@ from sage.mailbox.slot import LOANED, PUBLISHED, RELEASING
 
 # Answers below 0: why there is no slot or no message; below DEMOTE, minus the slot's place: first keep its summary.
 NOTHING, CLOSED, NO_SLOT, OVER_QUOTA, TRUSTED_LESS, STALE, DEMOTE = -1, -2, -3, -4, -5, -6, -16
+#: Of a compiled step: somebody has the lock and keeps it; nothing was done.
+BUSY = -(1 << 62)
+#: Of the answer of a step that gives a slot: its place, and its generation above it.
+PLACE_BITS = 16
+PLACE = (1 << PLACE_BITS) - 1
 DROP_OLDEST, DROP_LEAST_TRUSTED = 0, 4
 
 

@@ -1,49 +1,46 @@
-"""How one waits for a slot or a message of a shared pool without burning a core: look at one word, and for the dead.
+"""How one waits for a slot or a message of a shared pool without burning a core: on one counter, with a look at the dead.
 
-Invariant: a waiter tries as soon as what it waits for may have come, and every POLL_SECS all the same (messages expire
-without a word).
+Invariant: a waiter tries as soon as what it waits for may have come, and every now and then all the same (messages expire,
+views die and processes are killed without a word).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from sage.mailbox.shared.doorbell import POLL_SECS
-from sage.mailbox.shared.focus_exchange import REAP_SECS, SharedExchange
+from sage.mailbox.shared.focus_exchange import SharedExchange
+
+_LONGEST_SECS = 1e9  # also for float("inf")
 
 
-def trying(attempt: Callable[[], bool], exchange: SharedExchange, word: int, seen: int) -> Callable[[], bool]:
-    """`attempt` as a condition to be asked often: it is made only when the counter `word` has moved since the last one.
+class Waiting:
+    """One wait, from now on, on a doorbell that rings when the word `counter` moves.
 
-    seen: the counter before the last attempt.  Every REAP_SECS the dead are looked for, and views that died here; what
-    they held moves the counter.
+    slice_secs: how often to try all the same, after a look for the dead and for views that died here.
     """
-    words, now_secs = exchange.control.words, time.monotonic()
-    next_secs, next_look_secs = now_secs + POLL_SECS, now_secs + REAP_SECS
 
-    def condition() -> bool:
-        nonlocal seen, next_secs, next_look_secs
-        if words[word] == seen and not exchange.has_ended:
-            now_secs = time.monotonic()
-            if now_secs >= next_look_secs:
-                exchange.holdings.sweep()
-                exchange.reap_if_dead()
-                next_look_secs = now_secs + REAP_SECS
-            if words[word] == seen and now_secs < next_secs:
-                return False
-            next_secs = now_secs + POLL_SECS
-        seen = words[word]
-        return attempt()
+    def __init__(self, exchange: SharedExchange, flag: int, counter: int, slice_secs: float, timeout_secs: float) -> None:
+        self._exchange, self._flag, self._counter = exchange, flag, counter
+        self._step, self._slice_ns = exchange.control.steps.wait, int(slice_secs * 1e9)
+        self._end_ns = time.monotonic_ns() + int(min(timeout_secs, _LONGEST_SECS) * 1e9)
+        self._is_over = timeout_secs <= 0.0
 
-    return condition
+    def until_moved(self, seen: int) -> bool:
+        """True when it is time for a try: the counter is not `seen` any more, or a while has passed. False when the time is
+        over, and the last try was made after that."""
+        if self._is_over:
+            return False
+        left_ns = self._end_ns - time.monotonic_ns()
+        if left_ns <= 0 or not self._step(self._flag, self._counter, seen, min(left_ns, self._slice_ns)):
+            self._is_over = time.monotonic_ns() >= self._end_ns  # else a slice has passed, or a signal came
+            self._exchange.holdings.sweep()
+            self._exchange.reap_if_dead()
+        return True
 
 
-def spin(exchange: SharedExchange, word: int, spin_secs: float) -> float:
-    """Until the counter moves, one load a look, which disturbs nobody. How long it took."""
+def spin(exchange: SharedExchange, counter: int, seen: int, spin_secs: float) -> None:
+    """Until the counter moves, one load a look, which disturbs nobody."""
     words = exchange.control.words
-    seen = words[word]
-    start_secs = now_secs = time.perf_counter()
-    while words[word] == seen and now_secs - start_secs < spin_secs and not exchange.has_ended:
-        now_secs = time.perf_counter()
-    return now_secs - start_secs
+    start_secs = time.perf_counter()
+    while words[counter] == seen and time.perf_counter() - start_secs < spin_secs and not exchange.has_ended:
+        pass

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import platform
 
-_SYS_FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), -1)
-_WAIT, _WAKE, _EVERYBODY = 0, 1, 2**31 - 1
+SYSCALL = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), -1)
+WAIT, WAKE, EVERYBODY = 0, 1, 2**31 - 1
 
 
 class _Timespec(ctypes.Structure):
@@ -26,13 +26,13 @@ _wake.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
 def wait(address: int, seen: int, timeout_secs: float) -> None:
     """Sleep while the word is `seen`, `timeout_secs` at most. May return early: look at the condition again."""
     whole, part = divmod(max(timeout_secs, 0.0), 1.0)
-    _wait(_SYS_FUTEX, address, _WAIT, seen, _Timespec(int(whole), int(part * 1e9)))
+    _wait(SYSCALL, address, WAIT, seen, _Timespec(int(whole), int(part * 1e9)))
 
 
 def wake(address: int) -> None:
     """Wake everybody who sleeps on the word. Change the word first."""
-    _wake(_SYS_FUTEX, address, _WAKE, _EVERYBODY)
+    _wake(SYSCALL, address, WAKE, EVERYBODY)
 
 
 def is_supported() -> bool:
-    return _SYS_FUTEX > 0
+    return SYSCALL > 0

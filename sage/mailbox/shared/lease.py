@@ -6,10 +6,12 @@ that of `sage.mailbox.lease`; what differs is that memory under a lease cannot b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from sage.mailbox.errors import LeaseExpired
+from sage.mailbox.shared.focus_forms import Form
 from sage.mailbox.shared.focus_layout import index_of
 from sage.mailbox.slot import FocusMeta
 from sage.mailbox.tensor_spec import TensorSpec
@@ -21,30 +23,26 @@ if TYPE_CHECKING:
 class Loan:
     """A slot to write into. End it with publish or discard; leaving `with` without publishing discards."""
 
-    __slots__ = (
-        "__weakref__",
-        "_array",
-        "_exchange",
-        "generation",
-        "index",
-        "is_ended",
-        "num_forks",
-        "place",
-        "producer",
-        "spec",
-    )
+    __slots__ = ("__weakref__", "_array", "_exchange", "_form", "generation", "is_ended", "num_forks", "place", "producer")
 
-    def __init__(self, exchange: SharedExchange, *, place: int, generation: int, producer: int, spec: TensorSpec) -> None:
+    def __init__(self, exchange: SharedExchange, form: Form, place: int, generation: int, producer: int) -> None:
         """place: of the slot in the table.  num_forks: of the process, when this was made."""
-        self._exchange: Final = exchange
-        self.place: Final = place
-        self.index: Final = index_of(place)
-        self.generation: Final = generation
-        self.producer: Final = producer
-        self.spec: Final = spec
-        self.num_forks: Final = exchange.num_forks
+        self._exchange = exchange
+        self._form = form
+        self.place = place
+        self.generation = generation
+        self.producer = producer
+        self.num_forks = exchange.num_forks
         self.is_ended = False
         self._array: np.ndarray | None = None
+
+    @property
+    def index(self) -> int:
+        return index_of(self.place)
+
+    @property
+    def spec(self) -> TensorSpec:
+        return self._form.spec
 
     @property
     def word(self) -> int:
@@ -55,7 +53,7 @@ class Loan:
     def array(self) -> np.ndarray:
         """The tensor's memory, writable until publish. Its content is what the slot held before."""
         if self._array is None or self.is_ended:
-            self._array = self._exchange.view_loan(self)
+            self._array = self._exchange.view_loan(self, self._form)
         return self._array
 
     @property
@@ -82,6 +80,9 @@ class Loan:
         """Give the slot back without a message."""
         self._exchange.discard(self)
 
+    def raise_ended(self, name: str) -> NoReturn:
+        raise LeaseExpired(f"{name}: slot {self.index}: this loan was published or discarded; ask for a new one")
+
     def __enter__(self) -> Loan:
         return self
 
@@ -93,7 +94,7 @@ class Loan:
         """The array handed out becomes read-only; slices of it that the writer kept do not, and hold the slot."""
         self.is_ended = True
         if self._array is not None:
-            self._array.flags.writeable = False
+            self._array.setflags(write=False)
             self._array = None
 
 
@@ -101,35 +102,33 @@ class Lease:
     """A borrowed tensor. End it with release, best by `with`."""
 
     __slots__ = (
-        "__weakref__", "_array", "_exchange", "_meta", "generation", "index", "is_ended", "num_forks", "place", "received_ns",
-        "spec",
+        "__weakref__", "_array", "_exchange", "_form", "_meta", "generation", "is_ended", "num_forks", "place", "received_ns",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        exchange: SharedExchange,
-        *,
-        place: int,
-        generation: int,
-        spec: TensorSpec,
-        received_ns: int,
-    ) -> None:
-        self._exchange: Final = exchange
-        self.place: Final = place
-        self.index: Final = index_of(place)
-        self.generation: Final = generation
-        self.spec: Final = spec
-        self.received_ns: Final = received_ns
-        self.num_forks: Final = exchange.num_forks
+    def __init__(self, exchange: SharedExchange, form: Form, place: int, generation: int, received_ns: int) -> None:
+        self._exchange = exchange
+        self._form = form
+        self.place = place
+        self.generation = generation
+        self.received_ns = received_ns
+        self.num_forks = exchange.num_forks
         self.is_ended = False
         self._array: np.ndarray | None = None
         self._meta: FocusMeta | None = None
 
     @property
+    def index(self) -> int:
+        return index_of(self.place)
+
+    @property
+    def spec(self) -> TensorSpec:
+        return self._form.spec
+
+    @property
     def array(self) -> np.ndarray:
         """The tensor, read-only, in place."""
         if self._array is None or self.is_ended:
-            self._array = self._exchange.view_lease(self)
+            self._array = self._exchange.view_lease(self, self._form)
         return self._array
 
     @property
@@ -157,7 +156,7 @@ class Lease:
 
         In place it is valid until release. Arrays taken from this lease before count as somebody else.
         """
-        return self._exchange.claim(self)
+        return self._exchange.claim(self, self._form)
 
     def release(self) -> None:
         """Give it back. The slot is used again once the last view taken from it has gone.
@@ -165,6 +164,9 @@ class Lease:
         Raises LeaseExpired the second time. In debug mode raises MailboxError if the tensor was written to.
         """
         self._exchange.release(self)
+
+    def raise_ended(self, name: str) -> NoReturn:
+        raise LeaseExpired(f"slot {self.index}: this lease was released; receive again, or copy before releasing")
 
     def __enter__(self) -> Lease:
         return self

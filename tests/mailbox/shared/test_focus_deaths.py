@@ -100,7 +100,7 @@ def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(oper
             for value in range(3):
                 put(box, value)
             control = box._control
-            control.words = control.rules.table = Fatal(control.words, last)
+            control.words = Fatal(control.words, last)
             OPERATIONS[operation](box)
 
         status = in_fork(work)
