@@ -8,16 +8,19 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from sage.mailbox.shared.segment import FREE_WORDS, HEADER_BYTES, Layout, Segment
+from sage.mailbox.shared.participants import OWN_OFFSET
+from sage.mailbox.shared.segment import HEADER_BYTES, Layout, Segment
 
 #: Of the segment: mailboxes have small numbers.
 KIND = 16
 STARTING, OPEN, EXHAUSTED, FAILED = range(4)
 
+#: Behind the table of participants, of which it has none.
+_FIRST = OWN_OFFSET // 8
 # Written by the sensor's process.
-_STATE, _NUM_CALLS, _DROPPED, _LATE, _DUPLICATE, _REORDERED, _FLOODED, _ERROR_LENGTH = range(FREE_WORDS, FREE_WORDS + 8)
+_STATE, _NUM_CALLS, _DROPPED, _LATE, _DUPLICATE, _REORDERED, _FLOODED, _ERROR_LENGTH = range(_FIRST, _FIRST + 8)
 # Written by the loop.
-_STOP, _TRUST = range(FREE_WORDS + 8, FREE_WORDS + 10)
+_STOP, _TRUST = range(_FIRST + 8, _FIRST + 10)
 _ERROR_OFFSET = 2048
 _MAX_ERROR_BYTES = HEADER_BYTES - _ERROR_OFFSET
 
