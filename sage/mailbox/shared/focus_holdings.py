@@ -48,6 +48,7 @@ class Holdings:
 
     def forget(self) -> None:
         """After a fork all of it is the parent's."""
+        self._num_forks = FORKS.count
         #: Handles that have not ended, weakly, with generation and time of receipt (None for a loan).
         self.open: dict[int, tuple[weakref.ref[Any], int, int | None]] = {}
         self.kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
@@ -83,7 +84,9 @@ class Holdings:
         return -1
 
     def sweep(self) -> None:
-        if self.is_empty or not self._sweeping.acquire(blocking=False):
+        if self.is_empty or self._num_forks != FORKS.count:
+            return  # what died in a forked child is its parent's to tell
+        if not self._sweeping.acquire(blocking=False):
             return  # another thread is at it
         try:
             for place in tuple(self.kept):

@@ -5,6 +5,10 @@ import pytest
 from sage.mailbox import MailboxClosed
 
 
+def _ask(box):
+    box.statistics()
+
+
 def _use(box):
     box.close()
     with pytest.raises(MailboxClosed):
@@ -15,7 +19,7 @@ def _leave_alone(box):
     """And end."""
 
 
-@pytest.mark.parametrize("use", [_use, _leave_alone])
+@pytest.mark.parametrize("use", [_ask, _use, _leave_alone])
 def test_a_view_dropped_in_the_child_still_holds_the_parents_slot(make_box, put, in_fork, use):
     box = make_box(slots=1)
     put(box, 1)
@@ -34,7 +38,7 @@ def test_a_view_dropped_in_the_child_still_holds_the_parents_slot(make_box, put,
     assert box.statistics().free == 1
 
 
-@pytest.mark.parametrize("use", [_use, _leave_alone])
+@pytest.mark.parametrize("use", [_ask, _use, _leave_alone])
 def test_handles_dropped_in_the_child_are_the_parents_still(make_box, put, in_fork, use):
     box = make_box(slots=2)
     put(box, 1)
