@@ -41,12 +41,12 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
         own = preset_settings(recipe.preset)["front"]
         assert isinstance(own, TokenFront)
         changes: dict[str, Any] = {"vocab_size": spec.vocab_size, "seq_len": spec.seq_len, **recipe.front}
-        front = dataclasses.replace(own, **changes)
-        if spec.num_puzzle_ids > 1 and not front.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
+        if spec.num_puzzle_ids > 1 and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
             width = int(recipe.model.get("hidden_size", preset_settings(recipe.preset)["hidden_size"]))
-            front = dataclasses.replace(front, puzzle_emb_ndim=width, puzzle_tokens=1)  # the puzzle is told by its identity
-        if front.puzzle_emb_ndim and "num_puzzle_ids" not in recipe.front:
-            front = dataclasses.replace(front, num_puzzle_ids=max(1, spec.num_puzzle_ids))
+            changes |= {"puzzle_emb_ndim": width, "puzzle_tokens": 1}  # its identity alone tells such a puzzle's rule
+        if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
+            changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
+        front = dataclasses.replace(own, **changes)
         settings = dict(recipe.model)
         if spec.is_causal:
             settings.setdefault("is_causal", True)
