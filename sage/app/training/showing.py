@@ -124,7 +124,7 @@ def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bo
     over = spread([each.report.exact for each in found])
     is_one_task = len({each.report.task for each in found}) == 1
     if is_json:
-        plain = {"models": [_plain(each, num_failures) for each in found], "exact_mean": None, "exact_std": None}
+        plain: dict[str, Any] = {"models": [_plain(each, num_failures) for each in found], "exact_mean": None, "exact_std": None}
         if is_one_task:
             plain |= {"exact_mean": over.mean, "exact_std": None if over.num < 2 else over.std}
         return json.dumps(plain)

@@ -33,8 +33,8 @@ class Range:
     """From low to high, both included; whole numbers where both are.  is_log: drawn by their logarithm.
     choices: instead, one of these."""
 
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     is_log: bool = False
     choices: tuple[Any, ...] = ()
 
