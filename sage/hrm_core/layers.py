@@ -104,12 +104,13 @@ class AttentionBlock(nn.Module):
     def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
         self.eps = config.rms_eps
+        self.may_round = config.gate == "normed"  # published models keep torch's bits
         self.self_attn = Attention(config, size)
         self.mlp = SwiGLU(config, size)
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
-        x_BSD = add_norm(x_BSD, self.self_attn(x_BSD, rope), self.eps)
-        return add_norm(x_BSD, self.mlp(x_BSD), self.eps)
+        x_BSD = add_norm(x_BSD, self.self_attn(x_BSD, rope), self.eps, may_round=self.may_round)
+        return add_norm(x_BSD, self.mlp(x_BSD), self.eps, may_round=self.may_round)
 
 
 class MixerBlock(nn.Module):
@@ -122,6 +123,7 @@ class MixerBlock(nn.Module):
         super().__init__()
         self.eps = config.rms_eps
         self.norms_features = config.mixer_norm == "features"
+        self.may_round = config.gate == "normed"
         self.mlp_t = SwiGLU(config, config.front.num_tokens)
         self.mlp = SwiGLU(config, size)
 
@@ -129,10 +131,10 @@ class MixerBlock(nn.Module):
         # Laid out anew each time: on a view of three axes a product without a graph copies the whole weight first.
         x_BDS = x_BSD.transpose(1, 2).contiguous()
         if self.norms_features:
-            x_BSD = add_norm(x_BSD, self.mlp_t(x_BDS).transpose(1, 2).contiguous(), self.eps)
+            x_BSD = add_norm(x_BSD, self.mlp_t(x_BDS).transpose(1, 2).contiguous(), self.eps, may_round=self.may_round)
         else:
-            x_BSD = add_norm(x_BDS, self.mlp_t(x_BDS), self.eps).transpose(1, 2).contiguous()
-        return add_norm(x_BSD, self.mlp(x_BSD), self.eps)
+            x_BSD = add_norm(x_BDS, self.mlp_t(x_BDS), self.eps, may_round=self.may_round).transpose(1, 2).contiguous()
+        return add_norm(x_BSD, self.mlp(x_BSD), self.eps, may_round=self.may_round)
 
 
 class Net(nn.Module):

@@ -24,9 +24,9 @@ def rms_norm(x: Tensor, eps: float) -> Tensor:
     return F.rms_norm(wide, x.shape[-1:], eps=eps).type_as(x)
 
 
-def add_norm(a: Tensor, b: Tensor, eps: float) -> Tensor:
-    """rms_norm(a + b) of two of one shape."""
-    if a.dtype == b.dtype and _is_for_kernels(a, b):
+def add_norm(a: Tensor, b: Tensor, eps: float, *, may_round: bool = True) -> Tensor:
+    """rms_norm(a + b) of two of one shape; without may_round to the bit, with or without a graph."""
+    if may_round and a.dtype == b.dtype and _is_for_kernels(a, b):
         out: Tensor = _AddNorm.apply(a, b, eps)[0]  # type: ignore[no-untyped-call]
         return out
     return rms_norm(a + b, eps)
