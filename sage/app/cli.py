@@ -17,6 +17,7 @@ from sage.app.commands import (
     bench,
     config,
     data,
+    demo,
     doctor,
     export,
     generate,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")

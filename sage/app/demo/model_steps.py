@@ -1,0 +1,115 @@
+"""The tour's steps that need a model alone: solving, training, writing.
+
+Invariant: LookupError where weights are not shipped; no step shows an answer that its task's rules have not judged.
+"""
+
+from __future__ import annotations
+
+from sage.app.figures import number, percent
+
+CLASSIC = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
+SMALL = ".4..1.42.23....."
+MAZE_SIZE = 10
+
+
+def solve_sudoku(is_quick: bool) -> str:
+    """The largest sudoku that is shipped: the newspaper's classic, or a 4x4 one."""
+    from sage.app.solving import show_answer, solve_puzzle
+
+    sizes = {16: SMALL, 81: CLASSIC}
+    puzzle = next((sizes[cells] for cells in (81, 16) if _has_model("sudoku", cells)), None)
+    if puzzle is None:
+        raise LookupError("no sudoku model is shipped: train one with sage train sudoku4")
+    options = {"max_segments": 32 if is_quick else 256, "halt": "verifier", "tries": 1 if is_quick else 8, "abstains": True}
+    return show_answer(solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options), is_json=False)
+
+
+def solve_maze(is_quick: bool) -> str:
+    """A maze that the shipped model was not trained on."""
+    import numpy as np
+
+    from sage.hrm_core.solving.published import load_published, read_card, shipped_folders
+    from sage.hrm_core.solving.solver import Solver
+
+    folders = [path for path in shipped_folders().values() if (card := read_card(path)) is not None and card.task == "maze"]
+    if not folders:
+        raise LookupError("no maze model is shipped: train one with sage train maze10")
+    published = load_published(folders[0])
+    assert published.task is not None
+    rows = published.task.held_out(8 if is_quick else 64)
+    solved = Solver(published.model, published.task).solve(rows.inputs, halt="verifier")
+    shown = int(np.argmax(solved.is_verified))
+    draw = getattr(published.task, "render", str)
+    score = f"{int(solved.is_verified.sum())} of {len(rows)} held-out mazes solved, checked by the rules"
+    return f"{draw(solved.answers[shown])}\n{score}"
+
+
+def train_sudoku(is_quick: bool) -> str:
+    """A fresh small model, for some seconds."""
+    import dataclasses
+
+    from sage.app.training.building import build_model, build_task
+    from sage.app.training.recipe import find_recipe
+    from sage.hrm_core.training.trainer import Trainer
+
+    recipe = find_recipe("sudoku4", None, [])
+    task = build_task(recipe)
+    model = build_model(recipe, task.spec)
+    training = dataclasses.replace(recipe.train, max_cpu_secs=1.0 if is_quick else 25.0, eval_examples=200, eval_segments=(1, 8))
+    result = Trainer(model, task, training).train()
+    assert result.report is not None
+    baseline = result.report.best_baseline
+    return (
+        f"{result.step} steps in {number(result.cpu_secs, 1)} CPU s: {percent(result.report.exact, 1)} of {result.report.num} "
+        f"held-out puzzles exact; without learning ({baseline.name}): {percent(baseline.exact, 1)}"
+    )
+
+
+def write_text(is_quick: bool) -> str:
+    """Brackets: HRM and its plain twin after the same steps, and what the cache saves."""
+    from sage.hrm_core.config import ModelConfig, TokenFront
+    from sage.hrm_core.tasks.catalogue import make_task
+    from sage.hrm_core.text.generation import generate
+    from sage.hrm_core.text.twins import Twins, train_plain
+    from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+    from sage.hrm_core.training.trainer import Trainer
+
+    task = make_task("brackets", depth=4, length=6, pairs=2)
+    front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len)
+    twins = Twins.make(ModelConfig.preset("tiny", front=front, mixer="attention", is_causal=True))
+    assert twins.gpt is not None
+    steps = 8 if is_quick else 300
+    training = TrainConfig(
+        steps=steps,
+        batch_size=32,
+        cross_entropy="softmax",
+        clip_norm=1.0,
+        eval_examples=100,
+        eval_segments=(8,),
+        optimizer=OptimizerConfig(kind="muon", lr=1e-2, warmup_steps=min(20, steps), min_lr_ratio=0.05),
+    )
+    result = Trainer(twins.hrm, task, training).train()
+    train_plain(twins.gpt, task, training)
+    assert result.report is not None
+    lines = [f"{steps} steps: HRM closes {percent(result.report.exact, 1)} of {result.report.num} held-out words"]
+    for use_hrm in (True, False):
+        written = generate(twins, "([(|", use_hrm=use_hrm, stop="\n")
+        lines.append(f"{'HRM' if use_hrm else 'plain GPT'}: {'([(|' + written.text!r}")
+    cached, uncached = (generate(twins, "(", use_cache=each) for each in (True, False))
+    same = "the same text" if cached.tokens == uncached.tokens else "another text"
+    lines.append(f"with a cache {same} in {percent(cached.secs / uncached.secs)} of the time")
+    return "\n".join(lines)
+
+
+def _has_model(task: str, num_cells: int) -> bool:
+    import json
+
+    from sage.hrm_core.solving.published import read_card, shipped_folders
+
+    for folder in shipped_folders().values():
+        card = read_card(folder)
+        if card is not None and card.task == task:
+            front = json.loads((folder / "config.json").read_text())["front"]
+            if front["seq_len"] == num_cells:
+                return True
+    return False
