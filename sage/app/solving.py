@@ -121,13 +121,17 @@ def only_warnings() -> Iterator[None]:
 
     from sage.app.logs import log_to_stderr
 
-    before = structlog.get_config()
+    was_configured, before = structlog.is_configured(), structlog.get_config()
     log_to_stderr()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         yield
     finally:
-        structlog.configure(**before)
+        # configured with its own defaults it would count as configured, and libraries would log to stdout
+        if was_configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()
 
 
 @contextmanager

@@ -14,7 +14,10 @@ import sage
 from sage.app import cli
 from sage.app.cli import invoke
 
-COMMANDS = ("run", "report", "doctor", "config", "sensors", "store", "bench", "sleep")
+COMMANDS = (
+    "run", "report", "doctor", "config", "sensors", "store", "bench", "sleep", "mailbox", "tasks", "train", "eval",
+    "sweep", "solve", "generate", "serve", "export", "plot", "data", "model", "hub", "demo",
+)  # fmt: skip
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
