@@ -22,12 +22,12 @@ class Step:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("environment", 30, "what this machine has"),
-    Step("mailbox", 110, "rings and focus mailboxes on the card conform"),
-    Step("suite", 60, "the mailboxes' own test suite, its backend `cuda` included"),
-    Step("ipc", 40, "one pool in two processes; a dead producer holds up no stream"),
-    Step("bench", 60, "the bars of the CUDA mailboxes"),
-    Step("sanitizer", 90, "compute-sanitizer finds nothing"),
-    Step("training", 120, "models train on the card"),
-    Step("loop", 60, "the loop runs on the card"),
+    Step("environment", 20, "what this machine has"),
+    Step("mailbox", 95, "rings and focus mailboxes on the card conform"),
+    Step("suite", 55, "the mailboxes' own test suite, its backend `cuda` included"),
+    Step("ipc", 35, "one pool in two processes; a dead producer holds up no stream"),
+    Step("bench", 55, "the bars of the CUDA mailboxes"),
+    Step("sanitizer", 70, "compute-sanitizer finds nothing"),
+    Step("training", 90, "models train on the card"),
+    Step("loop", 150, "the whole loop runs on the card: practice, a night, its copies"),
 )
