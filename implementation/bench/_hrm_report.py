@@ -13,7 +13,7 @@ from _hrm_solve import OURS, REFERENCE, Solved
 from _hrm_training import OURS_HALT_ONLY
 
 MEBIBYTE = 1 << 20
-Memory = Mapping[str, Mapping[str, int]]
+Memory = Mapping[str, Mapping[str, int | None]]
 
 
 def best_speedup(timings: Mapping[str, Timing]) -> float | None:
@@ -58,7 +58,7 @@ def make_bars(
     bars += [
         harness.Bar(
             name=f"peak memory, {work}: over the fp32 reference",
-            value=ways[OURS_BF16] / ways[REFERENCE_FP32],
+            value=_over(ways[OURS_BF16], ways[REFERENCE_FP32]),
             bar=1.0,
             better="lower",
         )
@@ -119,5 +119,13 @@ def _solve_table(solved: Solved) -> harness.TextTable:
 
 def _memory_table(memory: Memory) -> harness.TextTable:
     ways = tuple(next(iter(memory.values())))
-    rows = tuple((work, *(f"{told[way] / MEBIBYTE:.0f}" for way in ways)) for work, told in memory.items())
+    rows = tuple((work, *(_mebibytes(told[way]) for way in ways)) for work, told in memory.items())
     return harness.TextTable(title="Peak memory beyond torch, MiB", columns=("", *ways), rows=rows)
+
+
+def _over(ours: int | None, theirs: int | None) -> float | None:
+    return None if ours is None or theirs is None else ours / theirs
+
+
+def _mebibytes(num_bytes: int | None) -> str:
+    return "-" if num_bytes is None else f"{num_bytes / MEBIBYTE:.0f}"

@@ -93,7 +93,9 @@ def test_a_part_that_was_run_is_scaled_to_the_whole() -> None:
     assert half.describe()["cpu_ms"] > 10 * whole.describe()["cpu_ms"]
 
 
-def made(ours_ms: float, *, exact: float = 1.0) -> tuple[list[SegmentRow], dict[str, Timing], Solved, dict[str, dict[str, int]]]:
+def made(
+    ours_ms: float, *, exact: float = 1.0
+) -> tuple[list[SegmentRow], dict[str, Timing], Solved, dict[str, dict[str, int | None]]]:
     timings = {REFERENCE_FP32: Timing(cpu_ms=[100.0], wall_ms=[50.0]), OURS_BF16: Timing(cpu_ms=[ours_ms], wall_ms=[50.0])}
     solved = Solved(
         model="made",
@@ -103,7 +105,7 @@ def made(ours_ms: float, *, exact: float = 1.0) -> tuple[list[SegmentRow], dict[
         file_bytes=1000,
         timings={REFERENCE: Timing(cpu_ms=[100.0], wall_ms=[100.0]), OURS: Timing(cpu_ms=[10.0], wall_ms=[10.0])},
     )
-    memory = {"segment": {REFERENCE_FP32: 100, OURS_BF16: 90}}
+    memory: dict[str, dict[str, int | None]] = {"segment": {REFERENCE_FP32: 100, OURS_BF16: 90}}
     return [SegmentRow(batch_size=1, num_segments=1, timings=timings)], timings, solved, memory
 
 
@@ -118,6 +120,12 @@ def test_the_compiled_row_counts_where_it_was_timed() -> None:
     rows[0].timings[OURS_COMPILED] = Timing(cpu_ms=[20.0], wall_ms=[20.0])
     assert make_bars(rows, steps, solved, memory, is_measured_here=True)[0].value == 5.0
     assert len(tables(rows, steps, solved, memory)) == 4
+
+
+def test_a_peak_that_was_left_out_is_owed() -> None:
+    rows, steps, solved, _ = made(25.0)
+    bars = make_bars(rows, steps, solved, {"segment": {REFERENCE_FP32: 100, OURS_BF16: None}}, is_measured_here=True)
+    assert bars[-1].is_met is None
 
 
 @pytest.mark.slow
