@@ -18,7 +18,7 @@ __all__ = [
     "Positions", "TokenFront",
 ]  # fmt: skip
 
-MixerKind = Literal["attention", "mlp"]
+MixerKind = Literal["attention", "mlp", "grid"]
 MixerNorm = Literal["sequence", "features"]
 GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
@@ -35,7 +35,8 @@ class ModelConfig:
     L_hidden_size: L's width where it is not H's; two linear bridges then join the nets. Heads keep H's size.
     expansion, mlp_multiple: SwiGLU's inner size is expansion * size * 2/3, rounded up to the multiple.
     gate: of a SwiGLU, silu(g) * u, or normed: sigmoid(g) * rms(g * u), which bears a hundred times the learning rate.
-    mixer, mixer_norm: attention, or an MLP over the sequence, normed over the sequence (TRM) or over the features.
+    mixer, mixer_norm: attention; an MLP over the sequence, normed over the sequence (TRM) or over the features; or, on the
+    square grid that the cells form, a 3x3 convolution inside the SwiGLU (as URM's over one axis, arXiv 2512.14693).
     is_causal: a token looks only at itself and those before it (text); attention alone can.
     shares_nets: one network plays H and L (TRM); then H_layers == L_layers.
     gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of it, or a
@@ -74,12 +75,16 @@ class ModelConfig:
         need(0 <= self.halt_exploration <= 1, "halt_exploration", self.halt_exploration, "give a probability, 0 to 1")
         for name, kind in (("mixer", MixerKind), ("mixer_norm", MixerNorm), ("gate", GateKind)):
             need_one_of(getattr(self, name), get_args(kind), name)
+        if self.mixer == "grid":
+            num_cells = self.front.num_tokens
+            is_square = isinstance(self.front, TokenFront) and math.isqrt(num_cells) ** 2 == num_cells
+            need(is_square, "mixer", self.mixer, f"a grid needs a square of cells and no puzzle tokens, here are {num_cells}")
         self._check_widths()
         self._check_gradient()
         if self.shares_nets:
             need(self.H_layers == self.L_layers, "H_layers", self.H_layers, "shared nets are one: give L_layers' number")
         if self.is_causal:
-            need(self.mixer == "attention", "is_causal", True, "an MLP over the sequence looks both ways: give mixer attention")
+            need(self.mixer == "attention", "is_causal", True, "other mixers look both ways: give mixer attention")
             is_sensors = isinstance(self.front, ObservationFront)
             need(not is_sensors, "is_causal", True, "sources have no order: give False")
 

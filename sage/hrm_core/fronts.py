@@ -15,7 +15,7 @@ Positions = Literal["rope", "learned", "none"]
 class TokenFront:
     """Puzzles: `seq_len` cells of `vocab_size` symbols, behind `puzzle_tokens` positions for the puzzle's own embedding.
 
-    Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the MLP mixer takes exactly seq_len.
+    Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the others take exactly seq_len.
     positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions); learned are added
     to the cells.
     """

@@ -89,13 +89,31 @@ class SwiGLU(nn.Module):
         self.down_proj = Linear(inner_size, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate_up = self.gate_up_proj(x)  # (..., 2 F)
-        if self.is_normed:
-            out: Tensor = self.down_proj(normed_gate(gate_up, self.eps))
-            return out
-        gate, up = gate_up.chunk(2, dim=-1)
-        out = self.down_proj(F.silu(gate) * up)
+        out: Tensor = self.down_proj(self.gated(x))
         return out
+
+    def gated(self, x: Tensor) -> Tensor:
+        """(..., F), before the way down."""
+        gate_up: Tensor = self.gate_up_proj(x)  # (..., 2 F)
+        if self.is_normed:
+            return normed_gate(gate_up, self.eps)
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate) * up
+
+
+class Stencil(nn.Module):
+    """Each channel of each cell becomes a sum over its 3x3 neighbours, by weights of the channel's own; none beyond the edge."""
+
+    def __init__(self, side: int, size: int) -> None:
+        super().__init__()
+        self.side = side
+        self.weight = nn.Parameter(torch.empty(size, 1, 3, 3))
+
+    def forward(self, x_BSF: Tensor) -> Tensor:
+        num_rows, num_channels = x_BSF.shape[0], x_BSF.shape[-1]
+        grid = x_BSF.view(num_rows, self.side, self.side, num_channels).permute(0, 3, 1, 2)  # a view: channels stay innermost
+        summed = F.conv2d(grid, self.weight.to(x_BSF.dtype), padding=1, groups=num_channels)
+        return summed.permute(0, 2, 3, 1).reshape(x_BSF.shape)
 
 
 class AttentionBlock(nn.Module):
@@ -137,13 +155,31 @@ class MixerBlock(nn.Module):
         return add_norm(x_BSD, self.mlp(x_BSD), self.eps, may_round=self.may_round)
 
 
+class GridBlock(nn.Module):
+    """h = rms(h + SwiGLU(h)) with a stencil inside: what a cell knows walks to its neighbours, one step a block.
+
+    It ties the weights to one square of cells, and shares them among its places.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
+        super().__init__()
+        self.eps = config.rms_eps
+        self.may_round = config.gate == "normed"
+        self.mlp = SwiGLU(config, size)
+        self.stencil = Stencil(math.isqrt(config.front.num_tokens), config.inner_size(size))
+
+    def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
+        mixed_BSD = self.mlp.down_proj(self.stencil(self.mlp.gated(x_BSD)))
+        return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
+
+
 class Net(nn.Module):
     """f(h, injection): the blocks, on their sum."""
 
     def __init__(self, config: ModelConfig, num_layers: int, size: int) -> None:
         super().__init__()
-        block = AttentionBlock if config.mixer == "attention" else MixerBlock
-        self.layers = nn.ModuleList(block(config, size) for _ in range(num_layers))
+        blocks: dict[str, type[nn.Module]] = {"attention": AttentionBlock, "mlp": MixerBlock, "grid": GridBlock}
+        self.layers = nn.ModuleList(blocks[config.mixer](config, size) for _ in range(num_layers))
 
     def forward(self, h_BSD: Tensor, injection_BSD: Tensor, rope: Tensor | None) -> Tensor:
         h_BSD = h_BSD + injection_BSD

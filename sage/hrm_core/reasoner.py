@@ -178,7 +178,7 @@ class SequenceReasoner(Recurrence):
         return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
 
     def _check_length(self, num_cells: int) -> None:
-        longest, is_tied = self.front.seq_len, self.config.mixer == "mlp"
+        longest, is_tied = self.front.seq_len, self.config.mixer != "attention"
         if num_cells > longest or (is_tied and num_cells < longest):
             most = "" if is_tied else "at most "
             raise ValueError(f"inputs have {num_cells} cells: this model takes {most}{longest}, build one with another seq_len")

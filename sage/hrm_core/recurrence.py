@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sage.hrm_core.config import ModelConfig
-from sage.hrm_core.layers import Linear, Net, truncated_normal_
+from sage.hrm_core.layers import Linear, Net, Stencil, truncated_normal_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,14 @@ class Recurrence(nn.Module):
             self.L_to_H = Linear(config.L_size, config.hidden_size)
 
     def init_recurrence(self, generator: torch.Generator) -> None:
-        """H_init, L_init: std 1, rounded to bf16 as published files store them.  nets: std 1/sqrt(fan_in)."""
+        """H_init, L_init: std 1, rounded to bf16 as published files store them.  nets: std 1/sqrt(fan_in); of a stencil, 1/3."""
         for start in (self.H_init, self.L_init):
             truncated_normal_(start, 1.0, generator).copy_(start.bfloat16())
         for module in self.modules():
             if isinstance(module, Linear):
                 truncated_normal_(module.weight, module.weight.shape[1] ** -0.5, generator)
+            elif isinstance(module, Stencil):
+                truncated_normal_(module.weight, 1 / 3, generator)
 
     def initial_carry(self, batch_size: int, device: torch.device | str | None = None, *, num_tokens: int | None = None) -> Carry:
         """A fresh carry for each row, on the weights' device unless another is named, of the front's length unless another is."""

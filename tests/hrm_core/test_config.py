@@ -20,6 +20,7 @@ FRONT = ObservationFront(source_dims=(3, 1))
         ({"num_heads": 3}, "num_heads"),
         ({"L_cycles": 0}, "L_cycles"),
         ({"mixer": "convolution"}, "mixer"),
+        ({"mixer": "grid"}, "mixer"),
         ({"gradient": "half"}, "gradient"),
         ({"halt_exploration": 1.5}, "halt_exploration"),
         ({"shares_nets": True, "H_layers": 2}, "H_layers"),

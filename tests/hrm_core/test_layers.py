@@ -13,6 +13,7 @@ from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.layers import (
     Attention,
     AttentionBlock,
+    GridBlock,
     MixerBlock,
     SwiGLU,
     apply_rope,
@@ -148,6 +149,22 @@ def test_a_mixer_normed_over_features_sums_over_the_sequence_and_norms_each_toke
     mixed = plain_swiglu(x.transpose(1, 2), block.mlp_t.gate_up_proj.weight, block.mlp_t.down_proj.weight).transpose(1, 2)
     h = plain_rms(x + mixed)
     expected = plain_rms(h + plain_swiglu(h, block.mlp.gate_up_proj.weight, block.mlp.down_proj.weight))
+    torch.testing.assert_close(block(x, None), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_grid_block_sums_over_neighbours_and_over_none_beyond_the_edge() -> None:
+    front = TokenFront(vocab_size=7, seq_len=9, positions="none")
+    block, x = randomised(GridBlock(dataclasses.replace(CONFIG, front=front, mixer="grid"), 16)), draw(2, 9, 16)
+    assert isinstance(block, GridBlock)
+    inner = block.mlp.gated(x)  # (2, 9, F)
+    summed = torch.zeros_like(inner)
+    for cell in range(9):
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                row, col = cell // 3 + down, cell % 3 + right
+                if 0 <= row < 3 and 0 <= col < 3:
+                    summed[:, cell] += inner[:, 3 * row + col] * block.stencil.weight[:, 0, down + 1, right + 1]
+    expected = plain_rms(x + summed @ block.mlp.down_proj.weight.T)
     torch.testing.assert_close(block(x, None), expected, atol=1e-5, rtol=1e-5)
 
 
