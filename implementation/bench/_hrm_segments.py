@@ -20,7 +20,7 @@ OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPlan:
-    """num_rounds: of each row, after num_warm.  most_segments: run of a row of 16, scaled to 16.  is_compiled: that one too."""
+    """num_rounds: of each row, after num_warm at batch 16.  most_segments: run of a row of 16, and scaled.  is_compiled: too."""
 
     num_rounds: int = 5
     num_warm: int = 2
@@ -54,7 +54,7 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             timings = take_turns(
                 contenders,
                 num_rounds=plan.num_rounds,
-                num_warm=plan.num_warm if num_segments == 1 else 0,
+                num_warm=0 if num_segments > 1 else 2 if batch_size == 1 else plan.num_warm,
                 share=num_run / num_segments,
             )
             rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))

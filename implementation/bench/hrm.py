@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: threads that spin count as work, and take it from others
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Before torch. `sage` asks for one thread; threads that spin would count as work, and take it from others.
+os.environ.update(OMP_NUM_THREADS="2", OMP_WAIT_POLICY="passive")
 
 import re
 import time
