@@ -1,7 +1,7 @@
 """A focus mailbox between processes: tensors handed over by reference, in memory that all of them map.
 
 Invariant: as `sage.mailbox.FocusMailbox`, and: a process that dies costs its own loans and leases only, which others take
-back within REAP_SECS of needing them; one that is stopped loses nothing, and is never waited for but by its own slots.
+back within REAP_SECS of needing them; one that is stopped loses nothing. Stopped inside the lock, it is a MailboxError to others.
 """
 
 from __future__ import annotations
