@@ -1,4 +1,4 @@
-"""The whole loop on the card: two minutes with practice and a night, what it copies and allocates, its tick beside the CPU's.
+"""The whole loop on the card: a minute with practice and a night, what it copies and allocates, its tick beside the CPU's.
 
 What a tick may copy are the readings it attends to (up) and one readout (down); after the warm-up the allocator must ask
 the driver for no more memory. Copies are the profiler's own count over a window of ticks.
@@ -20,9 +20,9 @@ from sage.app.config import load_config
 from sage.mailbox import RealClock
 from sage.runtime.report import Event, SleepReport, TickReport
 
-LOOP_SECS, CPU_SECS, WARM_SECS, PROFILED_TICKS = 120.0, 15.0, 20.0, 60
+LOOP_SECS, CPU_SECS, WARM_SECS, PROFILED_TICKS = 60.0, 10.0, 20.0, 60
 FAKE_LOOP_SECS, FAKE_CPU_SECS, FAKE_WARM_SECS, FAKE_PROFILED_TICKS = 4.0, 2.0, 1.0, 10
-SETTINGS = ("sleep.every_secs=30", "sleep.num_steps=16")
+SETTINGS = ("sleep.every_secs=20", "sleep.num_steps=16")
 
 
 class Notes:

@@ -116,8 +116,10 @@ class Curve:
     def on_step(self, progress: Any) -> None:
         facts = progress.facts
         if facts.step % 100 == 0 or facts.step == progress.num_steps:
-            self.points.append({"step": facts.step, "lm_loss": facts.figures["lm_loss"]})
-            print(f"step {facts.step}/{progress.num_steps}  loss {facts.figures['lm_loss']:.4f}", flush=True)
+            figures = {name: facts.figures[name] for name in ("lm_loss", "exact_accuracy", "steps")}
+            self.points.append({"step": facts.step, **figures})
+            told = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            print(f"step {facts.step}/{progress.num_steps}  {told}", flush=True)
 
     def on_evaluation(self, step: int, report: Any) -> None:
         self.points.append({"step": step, "exact": report.exact, "cell": report.depths[-1].cell})
@@ -131,10 +133,12 @@ def judge(model: Any, task: Any, *, is_small: bool) -> dict[str, Any]:
     """The weights as they are now: at 16 segments, at 64, and with tries and the verifier."""
     from sage.hrm_core.evaluation.evaluate import evaluate
     from sage.hrm_core.evaluation.searching import search
+    from sage.hrm_core.training.compiling import uncompiled
 
     num, depths, tries = (16, (1, 2, 4), 2) if is_small else (2000, (1, 2, 4, 8, 16, 64), 16)
-    report = evaluate(model.eval(), task, num=num, segments=depths)
-    searched = search(model, task, num=min(num, 512), tries=tries, max_segments=depths[-1], batch_size=512)
+    with uncompiled():
+        report = evaluate(model.eval(), task, num=num, segments=depths, batch_size=1024)
+        searched = search(model, task, num=min(num, 512), tries=tries, max_segments=depths[-1], batch_size=512)
     return {"evaluation": report.to_plain(), "search": dataclasses.asdict(searched)}
 
 

@@ -5,6 +5,9 @@ Invariant: compiled in place, so that parameters keep their names and checkpoint
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
+import torch
 from torch import nn
 
 from sage.hrm_core.layers import Net
@@ -16,3 +19,9 @@ def compile_blocks(model: nn.Module) -> None:
         if isinstance(module, Net):
             for layer in module.layers:
                 layer.compile(dynamic=False)
+
+
+def uncompiled() -> AbstractContextManager[None]:
+    """Inside, compiled blocks run as they are written: a batch of another shape is not worth half a minute of building."""
+    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+    return stance

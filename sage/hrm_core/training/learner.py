@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,8 @@ class Learner:
         if self.device.type == "cpu" and config.matmul != "highest":
             # torch's fused kernel sends each of its small tiles to oneDNN then: 170 ms in place of 14 (S 100, E 16, batch 32).
             model.use_attention("eager")
+        if config.bf16:
+            model.inner.compute_in(torch.bfloat16)
         self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
         self.ema = None if config.ema_decay is None else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
         self.lanes = self._empty_lanes(spec.seq_len)
@@ -96,21 +98,16 @@ class Learner:
         return rows
 
     def _forward(self, lane: Lane) -> tuple[Lane, SegmentLoss]:
-        config = self._config
-        # Without autocast's cache: it would keep the casts made under no_grad, and the weights would get no gradient.
-        autocast = torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False) if config.bf16 else nullcontext()
-        batch = to_batch(lane.rows, self.device)
-        with autocast:
-            state, output = self.model(lane.state, batch, generator=self._generator)
-            q_continue = self.model.next_q_continue(state) if self.model.config.has_q_continue else None
-            loss = segment_loss(
-                output,
-                state.batch.labels,
-                config,
-                num_segments=state.num_segments,
-                is_halted=state.is_halted,
-                q_continue=q_continue,
-            )
+        state, output = self.model(lane.state, to_batch(lane.rows, self.device), generator=self._generator)
+        q_continue = self.model.next_q_continue(state) if self.model.config.has_q_continue else None
+        loss = segment_loss(
+            output,
+            state.batch.labels,
+            self._config,
+            num_segments=state.num_segments,
+            is_halted=state.is_halted,
+            q_continue=q_continue,
+        )
         return replace(lane, state=state), loss
 
     def _move(self, number: int, lanes: list[Lane], readout: Tensor) -> StepFacts:

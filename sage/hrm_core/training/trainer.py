@@ -20,7 +20,7 @@ from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Task
 from sage.hrm_core.training.callbacks import Audience, Callback, Progress
 from sage.hrm_core.training.checkpoints import CheckpointFolder, resolve_checkpoint
-from sage.hrm_core.training.compiling import compile_blocks
+from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
 from sage.hrm_core.training.interruption import Interruption
@@ -192,7 +192,7 @@ class Trainer:
     def _evaluate(self, learner: Learner) -> EvalReport:
         """The averaged weights, where there are any, on held-out puzzles."""
         averaged: AbstractContextManager[None] = nullcontext() if learner.ema is None else learner.ema.applied()
-        with averaged:
+        with averaged, uncompiled():
             return evaluate(
                 self.model, self.task, num=self.config.eval_examples, segments=self.config.eval_segments, ranks=self._ranks
             )
