@@ -62,22 +62,27 @@ def time_steps(device: str, overrides: Mapping[str, tuple[str, ...]], num_rounds
     """Of each variant of the recipe: milliseconds of a step, and the arithmetic it did in that time."""
     found = {}
     for name, changes in overrides.items():
-        recipe = find_recipe(RECIPE, None, changes)
-        model = build_model(recipe, SPEC).to(device)
-        learner = Learner(model, SPEC, recipe.train, num_steps=recipe.train.num_steps(), ranks=SINGLE)
-        if recipe.train.compile:
-            compile_blocks(model)
-        num_rows = recipe.train.batch_size
-        inputs, labels = (puzzles(num_rows, seed=seed).numpy() for seed in (0, 1))
-        stream = SameRows(Examples(inputs=inputs, labels=labels, puzzle_ids=np.zeros(num_rows, np.int32)))
-        numbers = iter(range(1, 1_000_000))
-        step_ms = medians({name: lambda: learner.step(next(numbers), stream)}, device, num_rounds)[name]  # type: ignore[arg-type]
-        tera = step_operations(model, num_rows) / 1e12
+        step, tera = _step(device, changes)
+        step_ms = medians({name: step}, device, num_rounds)[name]
         found[name] = {"step_ms": step_ms, "tera_operations": tera, "tera_per_sec": tera / step_ms * 1e3}
         if device == "cuda":
             found[name]["peak_bytes"] = float(torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
     return found
+
+
+def _step(device: str, changes: tuple[str, ...]) -> tuple[Callable[[], object], float]:
+    """A training step of the recipe on rows that never change, and its 1e12 operations."""
+    recipe = find_recipe(RECIPE, None, changes)
+    model = build_model(recipe, SPEC).to(device)
+    learner = Learner(model, SPEC, recipe.train, num_steps=recipe.train.num_steps(), ranks=SINGLE)
+    if recipe.train.compile:
+        compile_blocks(model)
+    num_rows = recipe.train.batch_size
+    inputs, labels = (puzzles(num_rows, seed=seed).numpy() for seed in (0, 1))
+    stream = SameRows(Examples(inputs=inputs, labels=labels, puzzle_ids=np.zeros(num_rows, np.int32)))
+    numbers = iter(range(1, 1_000_000))
+    return lambda: learner.step(next(numbers), stream), step_operations(model, num_rows) / 1e12  # type: ignore[arg-type]
 
 
 def step_operations(model: HRM, num_rows: int) -> float:

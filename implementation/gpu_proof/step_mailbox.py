@@ -88,6 +88,8 @@ def _numba() -> MakeRing:
 
     if not cuda.is_available():
         raise Absent("numba sees no GPU: numba-cuda is missing or does not fit the driver")
+    if not hasattr(np, "row_stack"):
+        setattr(np, "row_stack", np.vstack)  # noqa: B010  # numba-cuda 0.30 compiles nothing beside numpy 2.5, which dropped this alias
     from sage.mailbox.cuda.numba_ring import NumbaRing
 
     return NumbaRing

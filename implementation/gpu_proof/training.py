@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
@@ -41,7 +42,7 @@ FAKE = (
 class Job:
     """secs: of training in this job, then it stops with a checkpoint.  data: with sudoku/ in it, or None.
 
-    source: shards/ of the job before.  is_small: judged on a few puzzles.
+    source: shards/ of the job before.  is_small: judged on a few puzzles.  is_judged: in the end.
     """
 
     recipe: str
@@ -51,6 +52,7 @@ class Job:
     data: Path | None
     source: Path | None = None
     is_small: bool = False
+    is_judged: bool = True
 
 
 def missing_packages() -> list[str]:
@@ -64,6 +66,7 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
 
     from sage.app.training.building import build_model, build_task
     from sage.app.training.recipe import find_recipe
+    from sage.hrm_core.solving.published import TaskCard, save_published
     from sage.hrm_core.training.trainer import Trainer
 
     recipe = find_recipe(job.recipe, None, job.overrides)
@@ -103,7 +106,10 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
     }
     if job.device.startswith("cuda"):
         facts["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
-    facts["judged"] = judge(model, task, is_small=job.is_small)
+    if job.is_judged:
+        facts["judged"] = judge(model, task, is_small=job.is_small)
+        part = recipe.tasks[0]
+        save_published(out / "model", model, TaskCard(task=part.name, options=part.options, trained=facts))
     return facts
 
 
@@ -117,7 +123,7 @@ class Curve:
         facts = progress.facts
         if facts.step % 100 == 0 or facts.step == progress.num_steps:
             figures = {name: facts.figures[name] for name in ("lm_loss", "exact_accuracy", "steps")}
-            self.points.append({"step": facts.step, **figures})
+            self.points.append({"step": facts.step, **{name: value for name, value in figures.items() if math.isfinite(value)}})
             told = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
             print(f"step {facts.step}/{progress.num_steps}  {told}", flush=True)
 
@@ -130,22 +136,27 @@ class Curve:
 
 
 def judge(model: Any, task: Any, *, is_small: bool) -> dict[str, Any]:
-    """The weights as they are now: at 16 segments, at 64, and with tries and the verifier."""
+    """The weights as they are now: at up to 16 segments, then deeper and with tries and the verifier on fewer puzzles."""
     from sage.hrm_core.evaluation.evaluate import evaluate
     from sage.hrm_core.evaluation.searching import search
     from sage.hrm_core.training.compiling import uncompiled
 
-    num, depths, tries = (16, (1, 2, 4), 2) if is_small else (2000, (1, 2, 4, 8, 16, 64), 16)
+    num, few, depths, deep, tries = (16, 16, (1, 2), 4, 2) if is_small else (2000, 500, (1, 2, 4, 8, 16), 64, 16)
     with uncompiled():
         report = evaluate(model.eval(), task, num=num, segments=depths, batch_size=1024)
-        searched = search(model, task, num=min(num, 512), tries=tries, max_segments=depths[-1], batch_size=512)
-    return {"evaluation": report.to_plain(), "search": dataclasses.asdict(searched)}
+        deeper = evaluate(model, task, num=few, segments=(depths[-1], deep), batch_size=1024)
+        searched = search(model, task, num=few, tries=tries, max_segments=deep, batch_size=1024)
+    plain = {"evaluation": report.to_plain(), "deeper": deeper.to_plain(), "search": dataclasses.asdict(searched)}
+    for each in ("evaluation", "deeper"):
+        plain[each]["failures"] = len(plain[each]["failures"])
+    return plain
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--secs", type=float, default=480.0, help="of training in this job")
     parser.add_argument("--from", dest="source", type=Path, help="shards/ of the job before")
+    parser.add_argument("--no-judge", action="store_true", help="leave the judging to a later job")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
     parser.add_argument("--fake", action="store_true", help="the same road on a CPU, in small: proves nothing about a GPU")
     arguments = parser.parse_args()
@@ -160,6 +171,7 @@ def main() -> None:
         data=None if data is None else Path(data),
         source=arguments.source,
         is_small=arguments.fake,
+        is_judged=not arguments.no_judge,
     )
     facts = run_job(job, out)
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")

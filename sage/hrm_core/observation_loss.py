@@ -148,11 +148,15 @@ class Lesson:
         scale = model.residual_scale
         errors = [_prediction_error(output, targets, scale, settings) for output in outputs]  # (T', B, C) each
         prediction = _mean(torch.stack(errors), targets.is_scored)
-        level = _level_loss(model, observation, targets, num_segments, settings)
+        # sync: once a step of learning, and it saves a pass or two
+        has_level, is_rewarded = torch.stack((targets.is_level.any(), targets.is_rewarded.any())).tolist()
+        level = torch.zeros_like(prediction)
+        if has_level:
+            level = _level_loss(model, observation, targets, num_segments, settings)
         ahead = merge_carries(starts[num_segments::num_segments])
         halt = _halt_loss(model, ahead, observation, outputs, errors, targets, settings)
         action = value = torch.zeros_like(prediction)
-        if targets.is_rewarded.any():  # sync: once a step of learning, never in a tick
+        if is_rewarded:
             last_value = _value_at_end(model, window, self._is_seen, self._carries[-1], num_segments)
             action, value = _acting_loss(outputs, window, burn_in, last_value, settings)
         total = prediction + settings.level * level + settings.halt * halt + settings.action * action + settings.value * value
@@ -211,8 +215,6 @@ def _prediction_error(output: Output, targets: Targets, scale: Tensor, settings:
 def _level_loss(
     model: ObservationModel, observation: Observation, targets: Targets, num_segments: int, settings: LossSettings
 ) -> Tensor:
-    if not targets.is_level.any():  # sync: once a step of learning, and it saves a pass
-        return torch.zeros_like(targets.level).sum()
     carry, outputs = model.initial_carry(observation.values.shape[0], observation.values.device), []
     for _ in range(num_segments):
         carry, output = model(carry, observation)

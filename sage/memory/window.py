@@ -65,6 +65,18 @@ def concatenate(parts: Sequence[Window]) -> Window | None:
     return Window(**{name: torch.cat([getattr(part, name) for part in parts]) for name in WINDOW_FIELDS})
 
 
+def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same on the CPU: what lies on a device comes in one copy, as bytes behind each other."""
+    away = {name: tensor.contiguous() for name, tensor in tensors.items() if not tensor.is_cpu}
+    if not away:
+        return dict(tensors)
+    packed = torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor in away.values()])
+    host = packed.cpu()  # sync: a kept experience leaves the device, on the few ticks that open the gate
+    parts = host.split([tensor.nbytes for tensor in away.values()])
+    moved = {name: part.clone().view(away[name].dtype).view(away[name].shape) for name, part in zip(away, parts)}
+    return {**tensors, **moved}
+
+
 class WindowSlots:
     """`capacity` windows of one shape on the CPU, each field one tensor, allocated once.
 
@@ -89,11 +101,14 @@ class WindowSlots:
         """Copy a single window (B = 1) into `slot`. ValueError when its sizes differ from the slots'."""
         if len(window) != 1:
             raise ValueError(f"window holds {len(window)} stretches: give one at a time")
+        given = {name: getattr(window, name)[0] for name in self._tensors}
         for name, tensor in self._tensors.items():
-            given = getattr(window, name)
-            if given.shape[1:] != tensor.shape[1:]:
-                raise ValueError(f"window.{name} has shape {tuple(given.shape[1:])}, this store keeps {tuple(tensor.shape[1:])}")
-            tensor[slot].copy_(given[0])  # sync: a kept experience leaves the device, on the few ticks that open the gate
+            if given[name].shape != tensor.shape[1:]:
+                raise ValueError(
+                    f"window.{name} has shape {tuple(given[name].shape)}, this store keeps {tuple(tensor.shape[1:])}"
+                )
+        for name, tensor in on_host(given).items():
+            self._tensors[name][slot].copy_(tensor)
 
     def gather(self, slots: np.ndarray) -> Window:
         """The windows in `slots` (num,), copied, in that order."""

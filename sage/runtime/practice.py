@@ -91,10 +91,11 @@ class Practice:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRAD_NORM)
-        if torch.isfinite(norm) and torch.isfinite(loss):  # sync: a bad step must not be taken
+        told_norm, told_loss = torch.stack((norm, loss.detach())).tolist()  # sync: a bad step must not be taken
+        if math.isfinite(told_norm) and math.isfinite(told_loss):
             self._optimizer.step()
             self.num_steps += 1
-            self.loss = float(loss.detach())  # sync: reported
+            self.loss = told_loss
         else:
             self.num_rejected += 1
 

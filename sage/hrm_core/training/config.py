@@ -50,7 +50,7 @@ class TrainConfig:
     """One run. Its length is `steps`, or `epochs` of `examples_per_epoch` examples (a loaded task knows their number).
 
     batch_size: rows under way, over all ranks.  micro_batches: parts of a rank's rows whose gradients are added up.
-    clip_norm: of the whole gradient; None leaves it.  bf16: activations; weights stay fp32.  compile: each block, built in the first step.
+    clip_norm: of the whole gradient; None leaves it.  bf16: of activations.  compile: each block, built in the first step.
     matmul: torch's float32_matmul_precision during a step; "medium" multiplies in bf16 where the machine can (AMX: a third
     off a step of the small models), sums and activations stay fp32.
     ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.

@@ -23,7 +23,7 @@ _PORTABLE, _DEVICEMAP = 1, 2
 _WAIT_GEQ = 0
 _LAZY_PEER_ACCESS = 1
 _INTEGRATED, _MAJOR, _MINOR = 18, 75, 76  # CUdevice_attribute; whether memory has IPC follows from `integrated`
-_LEGACY_IPC_CAPABLE = 13  # CUpointer_attribute
+_LEGACY_IPC_CAPABLE = 10  # CUpointer_attribute
 _NOT_READY, _PEER_ALREADY_ENABLED = 600, 704
 _HANDLE_BYTES = 64
 

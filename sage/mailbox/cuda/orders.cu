@@ -7,6 +7,8 @@
 #else
 #define SCOPE "gpu"
 #endif
+// Exchanges stay at the GPU's scope: only its threads make them, and over PCIe a system-scoped one in host memory is not
+// allowed where the machine has no native host atomics. The fences and releases beside them carry them to the processor.
 #define SHARED(type, name) __shared__ type name
 
 typedef unsigned long long u64;
@@ -44,21 +46,21 @@ __device__ __forceinline__ void store_release(u32* p, u32 v) {
     asm volatile("st.release." SCOPE ".u32 [%0], %1;" :: "l"(p), "r"(v) : "memory");
 }
 __device__ __forceinline__ u64 swap_acquire(u64* p, u64 expected, u64 v) {
-    u64 old; asm volatile("atom.acquire." SCOPE ".cas.b64 %0, [%1], %2, %3;"
+    u64 old; asm volatile("atom.acquire.gpu.cas.b64 %0, [%1], %2, %3;"
                           : "=l"(old) : "l"(p), "l"(expected), "l"(v) : "memory"); return old;
 }
 __device__ __forceinline__ u32 swap_acquire(u32* p, u32 expected, u32 v) {
-    u32 old; asm volatile("atom.acquire." SCOPE ".cas.b32 %0, [%1], %2, %3;"
+    u32 old; asm volatile("atom.acquire.gpu.cas.b32 %0, [%1], %2, %3;"
                           : "=r"(old) : "l"(p), "r"(expected), "r"(v) : "memory"); return old;
 }
 __device__ __forceinline__ u64 add_relaxed(u64* p, u64 v) {
-    u64 old; asm volatile("atom.relaxed." SCOPE ".add.u64 %0, [%1], %2;" : "=l"(old) : "l"(p), "l"(v) : "memory"); return old;
+    u64 old; asm volatile("atom.relaxed.gpu.add.u64 %0, [%1], %2;" : "=l"(old) : "l"(p), "l"(v) : "memory"); return old;
 }
 __device__ __forceinline__ u32 add_both(u32* p, u32 v) {
-    u32 old; asm volatile("atom.acq_rel." SCOPE ".add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory"); return old;
+    u32 old; asm volatile("atom.acq_rel.gpu.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory"); return old;
 }
 __device__ __forceinline__ void max_release(u64* p, u64 v) {
-    asm volatile("red.release." SCOPE ".max.u64 [%0], %1;" :: "l"(p), "l"(v) : "memory");
+    asm volatile("red.release.gpu.max.u64 [%0], %1;" :: "l"(p), "l"(v) : "memory");
 }
 __device__ __forceinline__ void fence() { asm volatile("fence.acq_rel." SCOPE ";" ::: "memory"); }
 __device__ __forceinline__ void back_off() { __nanosleep(64); }

@@ -9,9 +9,9 @@ from sage.mailbox.cuda import CudaError, kernels
 pytest.importorskip("cuda.bindings.nvrtc", reason="no NVRTC: pip install cuda-bindings nvidia-cuda-nvrtc")
 
 ORDERED = {
-    "ring_push": {"atom.acquire.{}.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.{}.add.u32"},
-    "ring_push_each": {"atom.acquire.{}.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64"},
-    "ring_pop": {"ld.acquire.{}.u64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.{}.add.u32"},
+    "ring_push": {"atom.acquire.gpu.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.gpu.add.u32"},
+    "ring_push_each": {"atom.acquire.gpu.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64"},
+    "ring_pop": {"ld.acquire.{}.u64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.gpu.add.u32"},
     "ring_subscribe": {"st.release.{}.u64"},
 }
 WIDE = {"ring_push": "st.relaxed.{}.v4.u32", "ring_push_each": "st.relaxed.{}.v4.u32", "ring_pop": "ld.relaxed.{}.v4.u32"}
@@ -40,7 +40,8 @@ def test_a_kernel_has_its_acquires_and_releases_at_its_scope(compiled, kernel):
     for instruction in ORDERED[kernel]:
         assert instruction.format(scope) in entries[kernel], instruction
     other = {"gpu": "sys", "sys": "gpu"}[scope]
-    assert not re.search(rf"\.(acquire|release|acq_rel|relaxed)\.{other}\b", entries[kernel])
+    assert not re.search(rf"\b(ld|st|fence)\.(acquire|release|acq_rel|relaxed)\.{other}\b", entries[kernel])
+    assert not re.search(r"\b(atom|red)\.(acquire|release|acq_rel|relaxed)\.sys\b", entries[kernel])  # not allowed over PCIe
 
 
 @pytest.mark.parametrize("kernel", sorted(WIDE))
