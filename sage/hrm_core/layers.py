@@ -7,6 +7,8 @@ Shapes: B rows, S tokens, D hidden, A heads, E = D / A, F the inner width of a S
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -42,14 +44,47 @@ def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) ->
 
 
 class Linear(nn.Module):
-    """y = x W^T in x's dtype. Allocated, not drawn: `init_weights` of the model is the only place that draws."""
+    """y = x W^T in x's dtype. Allocated, not drawn: `init_weights` of the model is the only place that draws.
+
+    cast: W in another dtype for the time of `cast_once`; None: W is cast at each call.
+    """
+
+    cast: Tensor | None = None
 
     def __init__(self, in_size: int, out_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_size, in_size))  # (out, in)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        weight = self.weight if self.cast is None else self.cast
+        return F.linear(x, weight.to(x.dtype))
+
+
+@contextmanager
+def cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, each Linear multiplies by one copy of its weight in `dtype`, which gathers the gradients of all its calls.
+
+    At the end they are added to the weights', one at a time. Whoever still holds a loss then holds the copies too.
+    """
+    linears = [module for module in model.modules() if isinstance(module, Linear)]
+    try:
+        for linear in linears:
+            linear.cast = linear.weight.detach().to(dtype).requires_grad_(linear.weight.requires_grad)
+        yield
+        for linear in linears:
+            _hand_over(linear)
+    finally:
+        for linear in linears:
+            linear.cast = None
+
+
+def _hand_over(linear: Linear) -> None:
+    """The gradient of the copy to the weight; the copy goes."""
+    assert linear.cast is not None
+    gradient, linear.cast = linear.cast.grad, None
+    if gradient is not None:
+        wide = gradient.to(linear.weight.dtype)
+        linear.weight.grad = wide if linear.weight.grad is None else linear.weight.grad.add_(wide)
 
 
 class Attention(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 
@@ -14,9 +15,11 @@ from sage.hrm_core.layers import (
     Attention,
     AttentionBlock,
     GridBlock,
+    Linear,
     MixerBlock,
     SwiGLU,
     apply_rope,
+    cast_once,
     rope_table,
     truncated_normal_,
 )
@@ -181,3 +184,40 @@ def test_layers_keep_fp64() -> None:
     x = draw(2, 8).double()
     expected = x / ((x**2).mean(-1, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(rms_norm(x, 1e-5), expected, atol=1e-14, rtol=1e-14)
+
+
+def gradients(linear: Linear, num_calls: int, *, is_cast_once: bool) -> Tensor:
+    """Of the sum of so many bf16 calls on different rows, into a weight that has a gradient of ones already."""
+    linear.weight.grad = torch.ones_like(linear.weight)
+    with cast_once(linear, torch.bfloat16) if is_cast_once else contextlib.nullcontext():
+        for call in range(num_calls):
+            linear(draw(3, 6).roll(call).bfloat16()).sum().backward()
+    return linear.weight.grad
+
+
+def test_a_weight_that_is_cast_once_learns_the_same() -> None:
+    linear = randomised(Linear(6, 4))
+    assert isinstance(linear, Linear)
+    assert torch.equal(gradients(linear, 1, is_cast_once=True), gradients(linear, 1, is_cast_once=False))
+    several = [gradients(linear, 3, is_cast_once=each) for each in (True, False)]
+    torch.testing.assert_close(*several, atol=0.0, rtol=2**-6)  # summed in bf16, or in fp32
+    assert several[0].dtype == torch.float32
+
+
+def test_the_copy_goes_even_when_a_step_fails() -> None:
+    linear = randomised(Linear(6, 4))
+    assert isinstance(linear, Linear)
+    with contextlib.suppress(RuntimeError), cast_once(linear, torch.bfloat16):
+        assert linear(draw(2, 6).bfloat16()).dtype == torch.bfloat16
+        raise RuntimeError("stop")
+    assert linear.cast is None
+    assert linear.weight.grad is None
+
+
+def test_a_frozen_weight_stays_without_gradient() -> None:
+    linear = randomised(Linear(6, 4)).requires_grad_(False)
+    x = draw(2, 6).bfloat16().requires_grad_()
+    with cast_once(linear, torch.bfloat16):
+        linear(x).sum().backward()
+    assert x.grad is not None
+    assert linear.weight.grad is None

@@ -5,12 +5,15 @@ Invariant: both coefficients are 1, as the published models were trained (other 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
+
+#: Numbers that are moved at once. Their updates stand beside them for a moment: 27 M at once were the peak of a training step.
+MOST_AT_ONCE = 1 << 22
 
 
 class AdamATan2(Optimizer):
@@ -44,14 +47,18 @@ class AdamATan2(Optimizer):
         weights = [weight for weight in group["params"] if weight.grad is not None]
         if not weights:
             return
-        gradients: list[Tensor] = [weight.grad for weight in weights]
+        group["num_steps"] += 1
+        for some in _in_parts(weights, MOST_AT_ONCE):
+            self._move(some, group)
+
+    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             if not self.state[weight]:
                 self.state[weight] = {"mean": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
         means = [self.state[weight]["mean"] for weight in weights]
         squares = [self.state[weight]["square"] for weight in weights]
 
-        group["num_steps"] += 1
         lr, (beta1, beta2) = group["lr"], group["betas"]
         correction1, correction2 = 1 - beta1 ** group["num_steps"], 1 - beta2 ** group["num_steps"]
         torch._foreach_lerp_(means, gradients, 1 - beta1)
@@ -64,3 +71,16 @@ class AdamATan2(Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
         torch._foreach_add_(weights, updates, alpha=-lr / correction1)
+
+
+def _in_parts(weights: list[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """In their order, as many at a time as have `most` numbers between them, but one at least."""
+    part: list[Tensor] = []
+    num = 0
+    for weight in weights:
+        if part and num + weight.numel() > most:
+            yield part
+            part, num = [], 0
+        part.append(weight)
+        num += weight.numel()
+    yield part

@@ -10,6 +10,7 @@ from torch import nn
 
 from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.optim import adam_atan2
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.muon import Muon, orthogonalise
@@ -58,6 +59,19 @@ def test_adam_atan2_is_its_formula() -> None:
         optimizer.step()
     for weight, value in zip(weights, expected):
         torch.testing.assert_close(weight.detach(), value, rtol=1e-13, atol=1e-14)
+
+
+def test_many_weights_are_moved_in_parts_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = ((3,), (40,), (2, 2), (5,), (1,))
+    together, apart = _weights(*shapes), _weights(*shapes)
+    for weights, most in ((together, 1 << 22), (apart, 8)):
+        monkeypatch.setattr(adam_atan2, "MOST_AT_ONCE", most)
+        optimizer = AdamATan2(weights, lr=0.1, weight_decay=0.1)
+        for seed in range(3):
+            _give_gradients(weights, seed)
+            optimizer.step()
+    for one, other in zip(together, apart):
+        assert torch.equal(one, other)
 
 
 def test_adam_atan2_moves_by_the_learning_rate_whatever_the_gradients_scale() -> None:
