@@ -2,7 +2,8 @@
 
 Invariant: the shortest plan is unique, so labels are; every state with every goal is there once, split by its key.
 Cells: 0 pad (unused), 1 blank, 2 done, 3..5 pegs A..C, 6..11 moves AB AC BA BC CA CB. A row is the disks' pegs from the
-smallest, the goal's peg, and the moves.
+smallest, the goal's peg, and the moves. A whole plan ends in the last cell, after as many "done" as it is shorter than the
+longest one: counted from the end, a cell always moves the same disk. First moves begin in the first cell, "done" behind them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class HanoiConfig:
             raise ValueError(f"horizon is {self.horizon}: give 1 to {2**self.disks - 1}, the longest plan of {self.disks} disks")
 
     @property
+    def ends_together(self) -> bool:
+        """Is it whole plans that are asked for, each with its last move in the last cell?"""
+        return self.horizon is None
+
+    @property
     def num_moves(self) -> int:
         return 2**self.disks - 1 if self.horizon is None else self.horizon
 
@@ -65,8 +71,12 @@ class HanoiTask:
 
     def _row(self, pegs: list[int], goal: int) -> list[int]:
         moves = [MOVE + NAMES.index(name) for name in plan(pegs, goal)[: self.config.num_moves]]
-        moves += [DONE] * (self.config.num_moves - len(moves))
-        return [PEG + peg for peg in pegs] + [PEG + goal, *moves]
+        return [PEG + peg for peg in pegs] + [PEG + goal, *self._padded(moves, DONE)]
+
+    def _padded(self, moves: list[int], cell: int) -> list[int]:
+        """To the number of moves asked for, with `cell` where a shorter plan has none."""
+        rest = [cell] * (self.config.num_moves - len(moves))
+        return rest + moves if self.config.ends_together else moves + rest
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         train = self._sides[0]
@@ -76,7 +86,7 @@ class HanoiTask:
         return self._sides[1].take(slice(num))
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """The shortest plan's moves, and done after it."""
+        """The shortest plan's moves, and done in the cells that it leaves over."""
         return self.scores(without_ids(inputs, inputs), answers)["optimal"] > 0
 
     def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,13 +100,11 @@ class HanoiTask:
         pegs, goal = [cell - PEG for cell in puzzle[:num_disks]], puzzle[num_disks] - PEG
         moves = answer[num_disks + 1 :]
         optimal = self._row(pegs, goal)[num_disks + 1 :] == moves and answer[: num_disks + 1] == puzzle[: num_disks + 1]
-        is_over = False
-        for move in moves:
-            if move == DONE:
-                is_over = True
-            elif is_over or not 0 <= move - MOVE < len(NAMES) or not _apply(pegs, NAMES[move - MOVE]):
-                return optimal, False, False
-        return optimal, True, set(pegs) == {goal}
+        played = [move for move in moves if move != DONE]
+        is_legal = self._padded(played, DONE) == moves and all(
+            0 <= move - MOVE < len(NAMES) and _apply(pegs, NAMES[move - MOVE]) for move in played
+        )
+        return optimal, is_legal, is_legal and set(pegs) == {goal}
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         """Lift the smallest disk that is not at the goal to the goal, then say done."""
@@ -104,12 +112,13 @@ class HanoiTask:
         for row in answers:
             pegs, goal = row[: self.config.disks] - PEG, int(row[self.config.disks]) - PEG
             first = next((int(peg) for peg in pegs if peg != goal), goal)
-            row[self.config.disks + 1 :] = DONE
-            row[self.config.disks + 1] = MOVE + NAMES.index("ABC"[first] + "ABC"[goal]) if first != goal else DONE
+            moves = [MOVE + NAMES.index("ABC"[first] + "ABC"[goal])] if first != goal else []
+            row[self.config.disks + 1 :] = self._padded(moves, DONE)
         return Baseline(name="the smallest disk to the goal", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
-        """The disks' pegs from the smallest, then the goal: "AACB > C". Moves may follow: "AACB > C: AB BC"."""
+        """The disks' pegs from the smallest, then the goal: "AACB > C". Moves may follow: "AACB > C: AB BC", of a whole
+        plan the last ones."""
         state, _, moves = text.upper().partition(":")
         pegs, _, goal = (part.strip() for part in state.partition(">"))
         if len(pegs) != self.config.disks or len(goal) != 1 or not set(pegs + goal) <= set("ABC"):
@@ -122,8 +131,7 @@ class HanoiTask:
         if wrong or len(names) > self.config.num_moves:
             raise ValueError(f"moves {moves.strip()!r}: give at most {self.config.num_moves} of {', '.join(NAMES)}, '-' for done")
         told = [DONE if name == "-" else MOVE + NAMES.index(name) for name in names]
-        blanks = [BLANK] * (self.config.num_moves - len(told))
-        return np.array([PEG + "ABC".index(peg) for peg in pegs + goal] + told + blanks, np.int32)
+        return np.array([PEG + "ABC".index(peg) for peg in pegs + goal] + self._padded(told, BLANK), np.int32)
 
     def decode(self, cells: np.ndarray) -> str:
         pegs = "".join("ABC"[cell - PEG] if PEG <= cell < MOVE else "?" for cell in cells[: self.config.disks + 1].tolist())
