@@ -4,7 +4,7 @@
     SAGE_DATA=DATA OUT=out2 python implementation/gpu_proof/training.py --secs 480 --from out/shards
 
 SAGE_DATA holds sudoku/mix_train_1k.csv and sudoku/mix_dev_2k.csv (columns source,question,answer,rating); without it puzzles
-are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from) and training.json; its last line is that document.
+are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and training.json; its last line is that document.
 Wall seconds of training steps on the device are summed over all jobs, in the run's own meter.
 """
 
@@ -107,9 +107,9 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
     if job.device.startswith("cuda"):
         facts["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
     if job.is_judged:
-        facts["judged"] = judge(model, task, is_small=job.is_small)
         part = recipe.tasks[0]
         save_published(out / "model", model, TaskCard(task=part.name, options=part.options, trained=facts))
+        facts["judged"] = judge(model, task, is_small=job.is_small)
     return facts
 
 

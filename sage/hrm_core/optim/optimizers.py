@@ -85,14 +85,15 @@ def _dense(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
     if config.kind == "adam_atan2":
         return [AdamATan2(list(named.values()), config.lr, config.betas, config.weight_decay)]
     if config.kind == "adamw":
-        return [_adamw(list(named.values()), config.lr, config)]
+        return [_adamw(list(named.values()), config.lr, config.weight_decay, config)]
     inner = [weight for name, weight in named.items() if "_level." in name and weight.ndim == 2]
     chosen = set(map(id, inner))
     rest = [weight for weight in named.values() if id(weight) not in chosen]
     rest_lr = config.lr if config.rest_lr is None else config.rest_lr
+    rest_decay = config.weight_decay if config.rest_weight_decay is None else config.rest_weight_decay
     muon = [Muon(inner, config.lr, config.momentum, config.weight_decay)] if inner else []
-    return [*muon, _adamw(rest, rest_lr, config)]
+    return [*muon, _adamw(rest, rest_lr, rest_decay, config)]
 
 
-def _adamw(weights: list[nn.Parameter], lr: float, config: OptimizerConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(weights, lr=lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+def _adamw(weights: list[nn.Parameter], lr: float, weight_decay: float, config: OptimizerConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(weights, lr=lr, betas=config.betas, weight_decay=weight_decay, fused=True)

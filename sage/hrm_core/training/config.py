@@ -20,13 +20,15 @@ MatmulKind = Literal["highest", "high", "medium"]
 class OptimizerConfig:
     """kind: "muon" moves the nets' matrices at `lr`, and AdamW at `rest_lr` (`lr` where None) all the rest.
 
-    betas, weight_decay: of the kind, and of AdamW beside Muon.  puzzle_lr, puzzle_weight_decay: of the puzzle table.
+    betas, weight_decay: of the kind, and of AdamW beside Muon, which rest_weight_decay gives one of its own.
+    puzzle_lr, puzzle_weight_decay: of the puzzle table.
     warmup_steps, min_lr_ratio: linear up, then a cosine down to that share; 1.0 is a constant rate.
     """
 
     kind: OptimizerKind = "adam_atan2"
     lr: float = 1e-4
     rest_lr: float | None = None
+    rest_weight_decay: float | None = None
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
     weight_decay: float = 0.1
@@ -40,7 +42,9 @@ class OptimizerConfig:
         _need(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
         for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
             _need(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
-        _need(self.rest_lr is None or self.rest_lr >= 0, "optimizer.rest_lr", self.rest_lr, "give 0 or more")
+        for name in ("rest_lr", "rest_weight_decay"):
+            value = getattr(self, name)
+            _need(value is None or value >= 0, f"optimizer.{name}", value, "give 0 or more")
         for name in ("momentum", "min_lr_ratio"):
             _need(0 <= getattr(self, name) <= 1, f"optimizer.{name}", getattr(self, name), "give a number from 0 to 1")
 
