@@ -4,7 +4,7 @@
     SAGE_DATA=DATA OUT=out2 python implementation/gpu_proof/training.py --secs 480 --from out/shards
 
 SAGE_DATA holds sudoku/mix_train_1k.csv and sudoku/mix_dev_2k.csv (columns source,question,answer,rating); without it puzzles
-are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and training.json; its last line is that document.
+are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and training.json, which is its last line too.
 Wall seconds of training steps on the device are summed over all jobs, in the run's own meter.
 """
 

@@ -92,6 +92,14 @@ def test_small_sudoku_is_trained_as_it_was_measured(name: str, givens: list[int]
     assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", "small")
 
 
+def test_small_mazes_are_trained_as_they_were_measured() -> None:
+    recipe = _recipe("maze10")
+    (task,), train = recipe.tasks, recipe.train
+    assert task.options == {"size": 10, "difficulty": "easy"}
+    assert recipe.model == {"mixer": "grid", "L_cycles": 4, "halt_exploration": 0.5}
+    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (1500, 32, "medium", "small")
+
+
 def test_a_task_by_itself_is_trained_as_cpus_like_it() -> None:
     recipe = find_recipe("sudoku", None, ["task.size=6", "train.batch_size=8"])
     assert recipe.tasks[0].options == {"size": 6}

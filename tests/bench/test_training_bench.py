@@ -16,7 +16,9 @@ def _trained(seed: int, share: float, nearly_solved: float | None = 1.0) -> Trai
         recipe="sudoku4", seed=seed, model=Path("model"), num_parameters=7, steps=3, cpu_secs=10.0 + seed, num_held_out=8,
         exact=shares, valid=shares, spread=(0.0, 1.0), baseline=0.1, curve=[],
     )  # fmt: skip
-    solving = Solving(num=8, verified=1.0, with_tries=1.0, mean_segments=2.0, nearly_solved=nearly_solved)
+    solving = Solving(
+        num=8, verified=1.0, with_tries=1.0, mean_segments=2.0, nearly_solved=nearly_solved, nearly_solved_one_pass=nearly_solved
+    )
     return Trained(run, solving)
 
 

@@ -33,6 +33,14 @@ def test_shipped_weights_solve_held_out_puzzles_in_one_pass(name: str, num: int,
     assert found.is_verified.mean() >= least
 
 
+def test_shipped_weights_find_a_shortest_way_through_held_out_mazes() -> None:
+    model = HRMInference("maze10")
+    assert model.card is not None
+    mazes = make_task("maze", **model.card.options).held_out(32).inputs
+    found = model.solve_cells(mazes, halt="verifier", max_segments=16)
+    assert found.is_verified.mean() >= 0.85
+
+
 @pytest.mark.parametrize(("name", "size"), [("sudoku4", 4), ("sudoku6", 6), ("sudoku9", 9)])
 def test_nearly_solved_puzzles_are_all_solved(name: str, size: int) -> None:
     task = make_task("sudoku", size=size, givens=[size**2 - 5, size**2 - 1])
