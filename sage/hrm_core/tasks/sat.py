@@ -1,7 +1,9 @@
 """Satisfiability: a value for each variable so that every clause holds. Random formulas with a model, or given ones.
 
-Invariant: a label is the lexicographically first model (0 before 1); since models are rarely unique, answers are judged
-by the clauses. Cells: 0 pad, 1 blank, 2 false, 3 true, then +1 -1 +2 -2 ..: first the values, then the clauses.
+Invariant: a label is the first model where the variables whose literals agree most are asked first, and try first what most
+of their literals want; since models are rarely unique, answers are judged by the clauses. Cells: the variables by name,
+whose values are asked for, then the clauses. 0 pad, 1 no value, 2 false, 3 true, then +1 -1 +2 -2 ..; a name is the positive
+literal, so that attention finds a variable's literals by their likeness to it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.formulas import Formula, load_formulas, parse_dimacs, to_dimacs
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
-BLANK, FALSE, TRUE, LITERAL = 1, 2, 3, 4
+FALSE, TRUE, LITERAL = 2, 3, 4
 MAX_STEPS = 200_000
 
 
@@ -69,12 +71,17 @@ class SatTask(Generated):
         """Of clauses (N, M, K): those with a model, with it."""
         from sage.hrm_core.tasks import search_kernel
 
-        models = np.zeros((len(clauses), self.num_vars), np.int64)
-        found = search_kernel.first_models(np.ascontiguousarray(clauses, np.int64), models, MAX_STEPS)
-        clauses, models = clauses[found == 1], models[found == 1]
-        inputs = np.concatenate([np.full(models.shape, BLANK), _cells_of(clauses)], axis=1)
+        votes = votes_of(clauses, self.num_vars)
+        order = np.argsort(-np.abs(votes), axis=1, kind="stable")
+        models = np.zeros(votes.shape, np.int64)
+        found = search_kernel.first_models(_renamed(clauses, order, votes > 0), models, MAX_STEPS) == 1
+        values = np.zeros_like(models)
+        np.put_along_axis(values, order, models, axis=1)
+        values = np.where(votes > 0, 1 - values, values)[found]
+        names = np.broadcast_to(LITERAL + 2 * np.arange(self.num_vars), values.shape)
+        inputs = np.concatenate([names, _cells_of(clauses[found])], axis=1)
         labels = np.full(inputs.shape, IGNORED)
-        labels[:, : self.num_vars] = models + FALSE
+        labels[:, : self.num_vars] = values + FALSE
         return without_ids(inputs, labels)
 
     def held_out(self, num: int) -> Examples:
@@ -107,11 +114,8 @@ class SatTask(Generated):
         return np.where(codes < 0, 0, (codes // 2 + 1) * np.where(codes % 2 == 0, 1, -1))
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
-        literals = self._literals(inputs).reshape(len(inputs), -1)
         answers = np.array(inputs, np.int32)
-        for variable in range(1, self.num_vars + 1):
-            votes = (literals == variable).sum(axis=1) - (literals == -variable).sum(axis=1)
-            answers[:, variable - 1] = np.where(votes > 0, TRUE, FALSE)
+        answers[:, : self.num_vars] = np.where(votes_of(self._literals(inputs), self.num_vars) > 0, TRUE, FALSE)
         return Baseline(name="each variable as most of its literals want", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
@@ -156,6 +160,24 @@ def _cells_of(clauses: np.ndarray) -> np.ndarray:
     codes = np.where(clauses == 0, 0, LITERAL + 2 * (np.abs(clauses) - 1) + (clauses < 0))
     cells: np.ndarray = codes.reshape(len(clauses), clauses.shape[1] * clauses.shape[2])
     return cells
+
+
+def votes_of(clauses: np.ndarray, num_vars: int) -> np.ndarray:
+    """(N, V) how many literals want a variable true, less those that want it false."""
+    literals = clauses.reshape(len(clauses), -1)
+    votes = np.zeros((len(clauses), num_vars + 1), np.int64)
+    np.add.at(votes, (np.arange(len(clauses))[:, None], np.abs(literals)), np.sign(literals))
+    return votes[:, 1:]
+
+
+def _renamed(clauses: np.ndarray, order: np.ndarray, is_turned: np.ndarray) -> np.ndarray:
+    """The formulas with variable order[0] named 1, order[1] named 2 and so on, those that is_turned (N, V) negated."""
+    names = np.zeros((len(clauses), order.shape[1] + 1), np.int64)
+    ranks = np.broadcast_to(np.arange(1, order.shape[1] + 1), order.shape)
+    np.put_along_axis(names[:, 1:], order, ranks, axis=1)
+    names[:, 1:] *= np.where(is_turned, -1, 1)
+    renamed = np.sign(clauses) * names[np.arange(len(clauses))[:, None, None], np.abs(clauses)]
+    return np.ascontiguousarray(renamed)
 
 
 def _keys(clauses: np.ndarray) -> np.ndarray:
