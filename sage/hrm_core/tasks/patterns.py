@@ -1,6 +1,7 @@
 """Number sequences to continue: arithmetic, geometric (up and down) and recursive ones, as decimal digits.
 
-Invariant: the terms shown fix the terms asked for. Cells: 0 pad (unused), 1 blank, 2..11 the digits, `digits` a term.
+Invariant: the terms shown fix the terms asked for, and these alone are labelled. Cells: 0 pad (unused), 1 blank, 2..11 the
+digits, `digits` a term.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
 BLANK, ZERO = 1, 2
-KINDS = ("arithmetic", "geometric", "recursive")
+#: Kind -> its share of the draws, relative to the others: of three digits there are 60 geometric sequences in all.
+SHARES = {"arithmetic": 5, "geometric": 1, "recursive": 5}
+KINDS = tuple(SHARES)
 MAX_RATIO = 5
 MAX_DRAWS = 64
 MIN_SHOWN = 4
@@ -36,6 +39,10 @@ class PatternsConfig:
         if not self.kinds or not set(self.kinds) <= set(KINDS):
             raise ValueError(f"kinds is {self.kinds}: give some of {', '.join(KINDS)}")
 
+    @property
+    def seq_len(self) -> int:
+        return self.terms * self.digits
+
 
 class PatternsTask(Generated):
     """x + d; x r, also read backwards; x + y from the last two, or r x + c from the last one."""
@@ -47,15 +54,16 @@ class PatternsTask(Generated):
 
     @property
     def spec(self) -> TaskSpec:
-        return TaskSpec(name="patterns", vocab_size=ZERO + 10, seq_len=self.config.terms * self.config.digits)
+        return TaskSpec(name="patterns", vocab_size=ZERO + 10, seq_len=self.config.seq_len)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        kinds = rng.choice(len(self.config.kinds), size=num)
+        shares = np.array([SHARES[kind] for kind in self.config.kinds])
+        kinds = rng.choice(len(shares), size=num, p=shares / shares.sum())
         parts = [self._terms(kind, int((kinds == index).sum()), rng) for index, kind in enumerate(self.config.kinds)]
         terms = rng.permutation(np.concatenate(parts))
-        labels = self._cells(terms)
-        inputs = labels.copy()
-        inputs[:, -self.config.hidden * self.config.digits :] = BLANK
+        inputs, labels = self._cells(terms), self._cells(terms)
+        num_shown = self.config.seq_len - self.config.hidden * self.config.digits
+        inputs[:, num_shown:], labels[:, :num_shown] = BLANK, IGNORED
         is_mine = are_held_out(row_keys(inputs)) == is_held_out
         return without_ids(inputs[is_mine], labels[is_mine])
 
