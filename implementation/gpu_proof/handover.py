@@ -1,8 +1,8 @@
 """A training run carried from one short GPU job to the next, in files of less than 16 MiB.
 
 Invariant: weights, moments, average, schedule, generators, position in the data and the meters arrive to the bit. Rows under
-way do not travel (their states are three times the size of all the rest): the next job begins with new puzzles. The number of
-cycles may change from job to job, since no weight depends on it: fewer at first make a run cheaper.
+way do not travel (their states are three times the size of all the rest): the next job begins with new puzzles. Cycles and
+segments may change from job to job, since no weight depends on their number: fewer at first make a run cheaper.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sage.hrm_core.training.learner import Learner
 from sage.hrm_core.training.shards import read_shards, write_shards
 
 INDEX_NAME = "handover.json"
-CYCLES = ("H_cycles", "L_cycles")
+FREE = ("H_cycles", "L_cycles", "halt_max_segments")
 
 
 def pack(run: Path, out: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def unpack(source: Path, run: Path, model: HRM, spec: TaskSpec, config: TrainCon
     told = json.loads((source / INDEX_NAME).read_text())
     fresh = Learner(model, spec, config, num_steps=config.num_steps(), ranks=SINGLE)
     here = model.config.to_plain()
-    plain = {**told["plain"], "model": {**told["plain"]["model"], **{name: here[name] for name in CYCLES}}}
+    plain = {**told["plain"], "model": {**told["plain"]["model"], **{name: here[name] for name in FREE}}}
     checkpoint = Checkpoint(step=told["step"], shared=read_shards(source, told["shared"]), rows=fresh.lane_tensors(), plain=plain)
     CheckpointFolder(run / "checkpoints").save(checkpoint, is_best=True)
     return int(told["step"])

@@ -141,11 +141,11 @@ def judge(model: Any, task: Any, *, is_small: bool) -> dict[str, Any]:
     from sage.hrm_core.evaluation.searching import search
     from sage.hrm_core.training.compiling import uncompiled
 
-    num, few, depths, deep, tries = (16, 16, (1, 2), 4, 2) if is_small else (2000, 500, (1, 2, 4, 8, 16), 64, 16)
+    num, few, depths, deep, tries = (16, 16, (1, 2), 4, 2) if is_small else (2000, 500, (1, 2, 4, 8, 16), 64, 8)
     with uncompiled():
         report = evaluate(model.eval(), task, num=num, segments=depths, batch_size=1024)
         deeper = evaluate(model, task, num=few, segments=(depths[-1], deep), batch_size=1024)
-        searched = search(model, task, num=few, tries=tries, max_segments=deep, batch_size=1024)
+        searched = search(model, task, num=few, tries=tries, max_segments=deep // 2, batch_size=2048)
     plain = {"evaluation": report.to_plain(), "deeper": deeper.to_plain(), "search": dataclasses.asdict(searched)}
     for each in ("evaluation", "deeper"):
         plain[each]["failures"] = len(plain[each]["failures"])

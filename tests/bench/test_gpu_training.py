@@ -21,11 +21,12 @@ def proof(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_goes_on_where_the_one_before_stopped(proof: None, tmp_path: Path) -> None:
     from training import Job, run_job  # type: ignore[import-not-found]
 
-    def job(steps: int, source: Path | None = None) -> Job:
-        return Job("patterns", (*SMALL, f"train.steps={steps}"), "cpu", 60.0, None, source, is_small=True)
+    def job(steps: int, segments: int, source: Path | None = None) -> Job:
+        changes = (*SMALL, f"train.steps={steps}", f"model.halt_max_segments={segments}")
+        return Job("patterns", changes, "cpu", 60.0, None, source, is_small=True)
 
-    begun = run_job(job(3), tmp_path / "first")
-    ended = run_job(job(5, tmp_path / "first" / "shards"), tmp_path / "second")
+    begun = run_job(job(3, 2), tmp_path / "first")
+    ended = run_job(job(5, 4, tmp_path / "first" / "shards"), tmp_path / "second")
     assert (begun["step"], ended["begun_at"], ended["step"]) == (3, 3, 5)
     assert ended["step_wall_minutes_all_jobs"] > begun["step_wall_minutes_all_jobs"] > 0
     assert ended["shards"]["largest_bytes"] < 16 << 20

@@ -204,3 +204,12 @@ def test_every_weight_moves_and_a_restored_state_moves_it_alike(kind: str) -> No
 def test_a_wrong_setting_is_one_line(change: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         OptimizerConfig(**change)  # type: ignore[arg-type]
+
+
+def test_what_is_not_a_matrix_may_decay_at_a_rate_of_its_own() -> None:
+    config = OptimizerConfig(kind="muon", lr=1e-2, weight_decay=0.5, rest_lr=1e-3, rest_weight_decay=2.0, warmup_steps=0)
+    matrices, rest = Optimizers(_model(), config, num_steps=1)._dense
+    assert [(group["lr"], group["weight_decay"]) for group in matrices.param_groups] == [(1e-2, 0.5)]
+    assert [(group["lr"], group["weight_decay"]) for group in rest.param_groups] == [(1e-3, 2.0)]
+    with pytest.raises(ValueError, match="rest_weight_decay is -1"):
+        OptimizerConfig(rest_weight_decay=-1.0)
