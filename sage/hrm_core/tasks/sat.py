@@ -164,9 +164,8 @@ def _cells_of(clauses: np.ndarray) -> np.ndarray:
 
 def votes_of(clauses: np.ndarray, num_vars: int) -> np.ndarray:
     """(N, V) how many literals want a variable true, less those that want it false."""
-    literals = clauses.reshape(len(clauses), -1)
     votes = np.zeros((len(clauses), num_vars + 1), np.int64)
-    np.add.at(votes, (np.arange(len(clauses))[:, None], np.abs(literals)), np.sign(literals))
+    np.add.at(votes, (np.arange(len(clauses))[:, None, None], np.abs(clauses)), np.sign(clauses))
     return votes[:, 1:]
 
 
