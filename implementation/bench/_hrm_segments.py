@@ -20,12 +20,15 @@ OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPlan:
-    """num_rounds: of each row, after num_warm at batch 16.  most_segments: run of a row of 16, and scaled.  is_compiled: too."""
+    """num_rounds: of each row, after num_warm at batch 16.  most_segments: run of a row of 16, at batch 1 and 16, and scaled.
+
+    is_whole: ours in fp32 and compiled, too.
+    """
 
     num_rounds: int = 5
-    num_warm: int = 2
-    most_segments: int = 16
-    is_compiled: bool = True
+    num_warm: int = 1
+    most_segments: tuple[int, int] = (8, 2)
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +42,14 @@ class SegmentRow:
 def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
     model = our_model()
     references = {REFERENCE_FP32: reference_of(model, torch.float32), REFERENCE_BF16: reference_of(model, torch.bfloat16)}
-    ours = {OURS_FP32: model, OURS_BF16: model.to_inference(torch.bfloat16)}
-    if plan.is_compiled:
-        ours[OURS_COMPILED] = model.to_inference(torch.bfloat16, is_compiled=True)
+    ours = {OURS_BF16: model.to_inference(torch.bfloat16)}
+    if plan.is_whole:
+        ours |= {OURS_FP32: model, OURS_COMPILED: model.to_inference(torch.bfloat16, is_compiled=True)}
     rows = []
-    for batch_size in BATCHES:
+    for batch_size, most_segments in zip(BATCHES, plan.most_segments):
         inputs = puzzles(batch_size)
         for num_segments in DEPTHS:
-            num_run = min(num_segments, plan.most_segments)
+            num_run = min(num_segments, most_segments)
             contenders: dict[str, Callable[[], object]] = {
                 name: _reference_run(each, inputs, num_run) for name, each in references.items()
             }
@@ -54,7 +57,7 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             timings = take_turns(
                 contenders,
                 num_rounds=plan.num_rounds,
-                num_warm=0 if num_segments > 1 else 2 if batch_size == 1 else plan.num_warm,
+                num_warm=0 if num_segments > 1 else 1 if batch_size == 1 else plan.num_warm,
                 share=num_run / num_segments,
             )
             rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))

@@ -28,7 +28,13 @@ from sage.hrm_core.training.learner import Learner
 BATCH_SIZE = 8
 LR, BETAS, WEIGHT_DECAY = 1e-4, (0.9, 0.95), 1.0
 REFERENCE_FP32, REFERENCE_BF16 = "reference fp32", "reference bf16"
-OURS_FP32, OURS_BF16, OURS_COMPILED, OURS_HALT_ONLY = "ours fp32", "ours bf16", "ours bf16 compiled", "ours bf16, halt-only"
+OURS_FP32, OURS_BF16, OURS_COMPILED, OURS_HALT_ONLY = (
+    "ours fp32",
+    "ours bf16",
+    "ours bf16 compiled",
+    "ours bf16 compiled, halt-only",
+)
+REFERENCES = {REFERENCE_FP32: torch.float32, REFERENCE_BF16: torch.bfloat16}
 
 
 class ReferenceTrainer:
@@ -85,18 +91,19 @@ class SameRows:
         return self.rows.take(slice(0, num))
 
 
-def time_steps(num_rounds: int, *, num_warm: int, is_compiled: bool) -> dict[str, Timing]:
+def time_steps(num_rounds: int, *, num_warm: int, is_whole: bool) -> dict[str, Timing]:
+    """is_whole: ours in fp32, compiled and halt-only, too, and the reference in bf16."""
     inputs, labels = puzzles(BATCH_SIZE), puzzles(BATCH_SIZE, seed=1)
     model = our_model()
     contenders: dict[str, Callable[[], object]] = {}
-    for name, dtype in ((REFERENCE_FP32, torch.float32), (REFERENCE_BF16, torch.bfloat16)):
+    for name, dtype in REFERENCES.items() if is_whole else ((REFERENCE_FP32, torch.float32),):
         trainer = ReferenceTrainer(reference_of(model, dtype), BATCH_SIZE)
         contenders[name] = lambda trainer=trainer: trainer.step(inputs, labels)
-    contenders[OURS_FP32] = our_step(inputs, labels, is_bf16=False)
     contenders[OURS_BF16] = our_step(inputs, labels)
-    contenders[OURS_HALT_ONLY] = our_step(inputs, labels, has_q_continue=False, is_compiled=is_compiled)
-    if is_compiled:
+    if is_whole:
+        contenders[OURS_FP32] = our_step(inputs, labels, is_bf16=False)
         contenders[OURS_COMPILED] = our_step(inputs, labels, is_compiled=True)
+        contenders[OURS_HALT_ONLY] = our_step(inputs, labels, has_q_continue=False, is_compiled=True)
     return take_turns(contenders, num_rounds=num_rounds, num_warm=num_warm)
 
 

@@ -95,18 +95,19 @@ def test_a_part_that_was_run_is_scaled_to_the_whole() -> None:
 
 def made(
     ours_ms: float, *, exact: float = 1.0
-) -> tuple[list[SegmentRow], dict[str, Timing], Solved, dict[str, dict[str, int | None]]]:
+) -> tuple[list[SegmentRow], dict[str, Timing], list[Solved], dict[str, dict[str, int | None]]]:
     timings = {REFERENCE_FP32: Timing(cpu_ms=[100.0], wall_ms=[50.0]), OURS_BF16: Timing(cpu_ms=[ours_ms], wall_ms=[50.0])}
     solved = Solved(
         model="made",
         num_puzzles=10,
         exact={REFERENCE: 1.0, OURS: exact},
-        mean_segments=1.5,
+        mean_segments={REFERENCE: 16.0, OURS: 1.5},
+        num_parameters=1000,
         file_bytes=1000,
         timings={REFERENCE: Timing(cpu_ms=[100.0], wall_ms=[100.0]), OURS: Timing(cpu_ms=[10.0], wall_ms=[10.0])},
     )
     memory: dict[str, dict[str, int | None]] = {"segment": {REFERENCE_FP32: 100, OURS_BF16: 90}}
-    return [SegmentRow(batch_size=1, num_segments=1, timings=timings)], timings, solved, memory
+    return [SegmentRow(batch_size=1, num_segments=1, timings=timings)], timings, [solved], memory
 
 
 def test_bars_are_met_missed_and_owed() -> None:
