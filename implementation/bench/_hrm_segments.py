@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,9 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
         inputs = puzzles(batch_size)
         for num_segments in DEPTHS:
             num_run = min(num_segments, most_segments)
+            if num_segments > num_run == 1:  # the row before did it
+                rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=scaled(timings, num_segments)))
+                continue
             contenders: dict[str, Callable[[], object]] = {
                 name: _reference_run(each, inputs, num_run) for name, each in references.items()
             }
@@ -62,6 +65,14 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             )
             rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))
     return rows
+
+
+def scaled(timings: Mapping[str, Timing], num: int) -> dict[str, Timing]:
+    """Of one segment, as of so many."""
+    return {
+        name: Timing(cpu_ms=[num * ms for ms in one.cpu_ms], wall_ms=[num * ms for ms in one.wall_ms], share=1 / num)
+        for name, one in timings.items()
+    }
 
 
 def _reference_run(model: ReferenceHRM, inputs: Tensor, num_segments: int) -> Callable[[], object]:

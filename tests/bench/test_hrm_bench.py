@@ -11,7 +11,7 @@ from _hrm_mixer import PlainMixer
 from _hrm_models import batch_of, reference_of
 from _hrm_report import make_bars, tables
 from _hrm_rounds import Timing, speedup, take_turns
-from _hrm_segments import OURS_COMPILED, SegmentRow
+from _hrm_segments import OURS_COMPILED, SegmentRow, scaled
 from _hrm_solve import OURS, REFERENCE, Solved
 from _hrm_training import ReferenceTrainer, our_step, stablemax_loss
 
@@ -91,6 +91,11 @@ def test_all_take_turns() -> None:
 def test_a_part_that_was_run_is_scaled_to_the_whole() -> None:
     whole, half = (take_turns({"a": lambda: sum(range(100_000))}, num_rounds=3, share=share)["a"] for share in (1.0, 0.01))
     assert half.describe()["cpu_ms"] > 10 * whole.describe()["cpu_ms"]
+
+
+def test_a_quick_row_of_sixteen_is_one_segment_scaled() -> None:
+    sixteen = scaled({"a": Timing(cpu_ms=[2.0], wall_ms=[1.0])}, 16)["a"]
+    assert sixteen.describe() == {"n": 1, "cpu_ms": 32.0, "wall_ms": 16.0, "share_run": 1 / 16}
 
 
 def made(
