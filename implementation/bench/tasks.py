@@ -63,12 +63,10 @@ class Single:
         return f"{self.recipe}-small" if self.arguments else self.recipe
 
 
-#: Models of one task in the joint model's form, for a third of its steps.
-_AS_JOINT = ("--set", "model.mixer=mlp", "--set", "front.positions=learned", "--set", "model.halt_max_segments=2")
 SINGLES = (
     Single("sudoku", "sudoku4"),
-    Single("sat", "sat", (*_AS_JOINT, "--set", "task.variables=4", "--steps", "500", "--batch-size", "64")),
-    Single("colouring", "colouring", (*_AS_JOINT, "--set", "task.vertices=6", "--steps", "500", "--batch-size", "64")),
+    Single("hanoi", "hanoi", ("--set", "task.disks=5", "--steps", "800")),
+    Single("colouring", "colouring", ("--set", "task.vertices=6", "--steps", "800", "--batch-size", "64")),
 )
 
 
