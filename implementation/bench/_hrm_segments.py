@@ -20,13 +20,12 @@ OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentPlan:
-    """num_rounds: of each row, after num_warm at batch 16.  most_segments: run of a row of 16, at batch 1 and 16, and scaled.
+    """num_rounds: of each row.  most_segments: run of a row of 16, at batch 1 and 16, and scaled.
 
     is_whole: ours in fp32 and compiled, too.
     """
 
     num_rounds: int = 5
-    num_warm: int = 1
     most_segments: tuple[int, int] = (8, 2)
     is_whole: bool = True
 
@@ -51,7 +50,9 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
         for num_segments in DEPTHS:
             num_run = min(num_segments, most_segments)
             if num_segments > num_run == 1:  # the row before did it
-                rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=scaled(timings, num_segments)))
+                rows.append(
+                    SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=scaled(rows[-1].timings, num_segments))
+                )
                 continue
             contenders: dict[str, Callable[[], object]] = {
                 name: _reference_run(each, inputs, num_run) for name, each in references.items()
@@ -60,7 +61,7 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             timings = take_turns(
                 contenders,
                 num_rounds=plan.num_rounds,
-                num_warm=0 if num_segments > 1 else 1 if batch_size == 1 else plan.num_warm,
+                num_warm=0 if num_segments > 1 else 1,
                 share=num_run / num_segments,
             )
             rows.append(SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=timings))

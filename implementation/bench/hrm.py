@@ -30,7 +30,7 @@ from _hrm_solve import time_solves
 from _hrm_training import time_steps
 
 FULL = SegmentPlan()
-QUICK = SegmentPlan(num_rounds=1, num_warm=0, most_segments=(1, 1), is_whole=False)
+QUICK = SegmentPlan(num_rounds=1, most_segments=(1, 1), is_whole=False)
 #: Shipped models, and how many puzzles each solves: in full, in quick.
 SOLVED = {"sudoku6": (256, 64), "sudoku9": (128, 32)}
 
