@@ -21,6 +21,8 @@ import harness
 from _tasks_judging import Judged, judge, judge_parts
 from _training_runs import has_ended, read_run, run_folder, train_once
 
+from sage.hrm_core.solving.published import load_published
+
 QUICK = ("--steps", "10", "--batch-size", "8", "--set", "train.eval_examples=16")
 QUICK_RECIPES = ("patterns",)
 CPU_SECS, NUM_HELD_OUT, NUM_PIECES, MOST_LOST = 300.0, 1000, 100, 0.05
@@ -96,7 +98,7 @@ class Runs:
                 return None
             train_once(folder, recipe, self._seed, (*arguments, *(QUICK if self._is_quick else ())))
         run = read_run(folder, recipe, self._seed)
-        segments = max(run.valid)
+        segments = load_published(run.model).model.config.halt_max_segments
         if recipe == JOINT:
             judged = list(judge_parts(folder, segments=segments, num=self._num).values())
         else:

@@ -24,7 +24,9 @@ def current_stream(surface: Surface, device: int) -> int:
     """Where torch (tensor) or CuPy (array) queues work in this thread; the legacy stream where it is not loaded."""
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if surface == "tensor" and torch is not None and torch.cuda.is_initialized():
-        return int(torch.cuda.current_stream(device).cuda_stream)
+        # torch's public way makes a Stream object: 9 us beside 0.2 on an H100's host, four times a hand-over.
+        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+        return int(torch.cuda.current_stream(device).cuda_stream if raw is None else raw(device))
     if surface == "array" and cupy is not None:
         return int(cupy.cuda.get_current_stream().ptr)
     return LEGACY_STREAM

@@ -89,7 +89,7 @@ CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* sta
 CUresult CUDAAPI cuStreamSynchronize(CUstream stream) { (void)stream; return 0; }
 CUresult CUDAAPI cuStreamQuery(CUstream stream) { (void)stream; return is_held ? 600 : 0; }
 CUresult CUDAAPI cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr address) {
-    *(int*)data = (int)attribute == 13 && address % 256 == 0;
+    *(int*)data = (int)attribute == 10 && address % 256 == 0;
     return 0;
 }
 CUresult CUDAAPI cuIpcGetMemHandle(CUipcMemHandle* handle, CUdeviceptr address) { memcpy(handle, &address, 8); return 0; }
