@@ -71,9 +71,15 @@ class HRM(nn.Module):
         )
 
     def forward(
-        self, state: ACTState, batch: TokenBatch, *, halts_early: bool | None = None, generator: torch.Generator | None = None
+        self,
+        state: ACTState,
+        batch: TokenBatch,
+        *,
+        halts_early: bool | None = None,
+        max_segments: int | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[ACTState, Output]:
-        """One segment. halts_early: by the Q head, before halt_max_segments; unset it means `self.training`.
+        """One segment. halts_early: by the Q head, before max_segments (halt_max_segments); unset it means `self.training`.
 
         In training, exploration draws from `generator` (CPU): a row then halts no sooner than a drawn segment.
         """
@@ -82,11 +88,12 @@ class HRM(nn.Module):
         batch = batch.where(state.is_halted, state.batch)
         carry, output = self.segment(self.inner.reset_rows(state.carry, state.is_halted), batch)
         num_segments = torch.where(state.is_halted, 0, state.num_segments) + 1
-        is_halted = num_segments >= self.config.halt_max_segments
+        limit = self.config.halt_max_segments if max_segments is None else max_segments
+        is_halted = num_segments >= limit
         if self.training if halts_early is None else halts_early:
             is_halted = is_halted | self.wants_halt(output)
         if self.training and generator is not None:
-            is_halted = is_halted & (num_segments >= self._least_segments(num_segments, generator))
+            is_halted = is_halted & (num_segments >= self._least_segments(num_segments, limit, generator))
         return ACTState(carry=carry, batch=batch, num_segments=num_segments, is_halted=is_halted), output
 
     def wants_halt(self, output: Output) -> Tensor:
@@ -97,17 +104,17 @@ class HRM(nn.Module):
         return (output.q_halt > bar).detach()
 
     @torch.no_grad()
-    def next_q_continue(self, state: ACTState) -> Tensor:
+    def next_q_continue(self, state: ACTState, *, max_segments: int | None = None) -> Tensor:
         """The target of q_continue after the segment that led to `state`, from one segment more: (B,) in 0..1."""
         _, output = self.segment(state.carry, state.batch)
         assert output.q_halt is not None
         assert output.q_continue is not None
-        is_last = state.num_segments >= self.config.halt_max_segments
+        is_last = state.num_segments >= (max_segments or self.config.halt_max_segments)
         return q_continue_target(output.q_halt, output.q_continue, is_last)
 
-    def _least_segments(self, num_segments: Tensor, generator: torch.Generator) -> Tensor:
-        """(B,): with probability halt_exploration a number in 2..halt_max_segments, else 0."""
-        limit, shape = self.config.halt_max_segments, num_segments.shape
+    def _least_segments(self, num_segments: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+        """(B,): with probability halt_exploration a number in 2..limit, else 0."""
+        shape = num_segments.shape
         explores = torch.rand(shape, generator=generator) < self.config.halt_exploration
         least = torch.randint(min(2, limit), limit + 1, shape, generator=generator)
         return (explores * least).to(num_segments.device)

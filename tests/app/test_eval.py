@@ -11,6 +11,7 @@ import pytest
 from sage.app.cli import invoke
 from sage.app.training.census import Census, show_census
 from sage.hrm_core.tasks.arc_voting import load_submission
+from sage.hrm_core.tasks.catalogue import make_task
 
 TINY = ("--set", "train.eval_examples=4", "--set", "train.eval_segments=[1]", "--quiet")
 
@@ -97,6 +98,19 @@ def test_arc_from_forms_to_a_submission(arc_puzzles: Path, tmp_path: Path, capsy
     assert (arc["num_puzzles"], arc["num_answers"]) == (2, 6)
     assert 0.0 <= arc["one_attempt"] <= arc["two_attempts"] <= 1.0
     assert set(load_submission(out)) == {("evaluation0", 0), ("evaluation1", 0)}
+
+
+def test_puzzles_of_ones_own_are_judged_without_any_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = make_task("sudoku", size=4)
+    puzzles = task.held_out(12)
+    pairs = [[task.decode(cells) for cells in pair] for pair in zip(puzzles.inputs, puzzles.labels)]
+    lines = [f"mine,{question},{answer},0" for question, answer in pairs]
+    (tmp_path / "mine.csv").write_text("\n".join(["source,question,answer,rating", *lines]) + "\n")
+    models = _told(capsys, "sudoku4", "--data", str(tmp_path / "mine.csv"), "--segments", "1,4")["models"]
+    assert isinstance(models, list)
+    report = models[0]
+    assert (report["num"], report["depths"][-1]["exact"]) == (12, 1.0)
+    assert {each["name"] for each in report["baselines"]} >= {"copy the input", "commonest label"}
 
 
 def test_training_on_what_is_evaluated_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,8 @@ def evaluate(
     seen: Examples | None = None,
     ranks: Ranks = SINGLE,
 ) -> EvalReport:
-    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the baseline.
+    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the baseline, the task's
+    own unless given; where it has none the baseline sees the very answers.
 
     Several ranks share the puzzles out, and each gets the whole report.
     """
@@ -61,7 +62,7 @@ def evaluate(
     depths = tuple(sorted(set(segments)))
     trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
     if seen is None:
-        seen = task.sample(NUM_SEEN, np.random.default_rng(0))
+        seen = _seen(task, examples)
     marks = [mark(task, examples, trace.answers[depth - 1]) for depth in depths]
     confidence = 1.0 / (1.0 + np.exp(-trace.q_halt[-1].clip(-60, 60)))
     return EvalReport(
@@ -75,6 +76,13 @@ def evaluate(
         input_sensitivity=sensitivity(examples, trace.answers[-1]),
         failures=tuple(np.flatnonzero(~marks[-1].is_exact).tolist()),
     )
+
+
+def _seen(task: Task, examples: Examples) -> Examples:
+    train = getattr(task, "train", None)
+    if isinstance(train, Examples) and not len(train):
+        return examples.take(slice(NUM_SEEN))
+    return task.sample(NUM_SEEN, np.random.default_rng(0))
 
 
 def _run_shared(model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks) -> Trace:

@@ -57,6 +57,9 @@ class TrainConfig:
     clip_norm: of the whole gradient; None leaves it.  bf16: of activations.  compile: each block, built in the first step.
     matmul: torch's float32_matmul_precision during a step; "medium" multiplies in bf16 where the machine can (AMX: a third
     off a step of the small models), sums and activations stay fp32.
+    first_segments: at most so many for a puzzle during the first `first_share` of the steps, then the model's
+    halt_max_segments. Each segment moves the weights, so that many in a row fit the rows under way rather than the puzzles:
+    hard sudoku, small model, 600 steps, unknown cells 28% right with 16, 37 with 8, 42 with 4, 45 with 2.
     ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.
     label_smoothing, q_weight, cross_entropy: of the loss.
     eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation looks at.
@@ -78,6 +81,8 @@ class TrainConfig:
     bf16: bool = False
     compile: bool = False
     matmul: MatmulKind = "highest"
+    first_segments: int | None = None
+    first_share: float = 0.5
     ema_decay: float | None = None
     ema_begin_step: int = 0
     eval_every: int = 0
@@ -103,6 +108,9 @@ class TrainConfig:
         for name in ("label_smoothing", "ema_decay"):
             _need(getattr(self, name) is None or 0 <= getattr(self, name) < 1, name, getattr(self, name), "give 0 to below 1")
         _need(self.stop_at_exact is None or 0 < self.stop_at_exact <= 1, "stop_at_exact", self.stop_at_exact, "give a share")
+        few = self.first_segments
+        _need(few is None or few >= 1, "first_segments", few, "give 1 or more")
+        _need(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")
         _need(self.loader_timeout_secs > 0, "loader_timeout_secs", self.loader_timeout_secs, "give a number above 0")
         for name, kind in (("cross_entropy", LossKind), ("matmul", MatmulKind)):
             _need(getattr(self, name) in get_args(kind), name, getattr(self, name), f"give one of {', '.join(get_args(kind))}")

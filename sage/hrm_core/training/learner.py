@@ -58,6 +58,7 @@ class Learner:
             model.use_attention("eager")
         if config.bf16:
             model.inner.compute_in(torch.bfloat16)
+        self._num_first_steps = 0 if config.first_segments is None else round(config.first_share * num_steps)
         self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
         self.ema = None if config.ema_decay is None else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
         self.lanes = self._empty_lanes(spec.seq_len)
@@ -76,7 +77,7 @@ class Learner:
         with matmul_precision(self._config.matmul):
             for index, lane in enumerate(lanes):
                 with self._cast():
-                    lanes[index], told = self._learn(lane, len(lanes))
+                    lanes[index], told = self._learn(lane, len(lanes), self._max_segments(number))
                 readout += told / len(lanes)
         return self._move(number, lanes, readout)
 
@@ -102,15 +103,20 @@ class Learner:
             return replace(rows, puzzle_ids=np.zeros_like(rows.puzzle_ids))
         return rows
 
-    def _learn(self, lane: Lane, num_lanes: int) -> tuple[Lane, Tensor]:
+    def _max_segments(self, number: int) -> int | None:
+        """Of a puzzle at this step; None: the model's own."""
+        return self._config.first_segments if number <= self._num_first_steps else None
+
+    def _learn(self, lane: Lane, num_lanes: int, max_segments: int | None) -> tuple[Lane, Tensor]:
         """A segment forward and back, and the readout. The graph is gone on return, before the gradients grow to full width."""
-        lane, loss = self._forward(lane)
+        lane, loss = self._forward(lane, max_segments)
         (loss.total / num_lanes).backward()
         return lane, loss.readout
 
-    def _forward(self, lane: Lane) -> tuple[Lane, SegmentLoss]:
-        state, output = self.model(lane.state, to_batch(lane.rows, self.device), generator=self._generator)
-        q_continue = self.model.next_q_continue(state) if self.model.config.has_q_continue else None
+    def _forward(self, lane: Lane, max_segments: int | None) -> tuple[Lane, SegmentLoss]:
+        batch, model = to_batch(lane.rows, self.device), self.model
+        state, output = model(lane.state, batch, max_segments=max_segments, generator=self._generator)
+        q_continue = model.next_q_continue(state, max_segments=max_segments) if model.config.has_q_continue else None
         loss = segment_loss(
             output,
             state.batch.labels,

@@ -1,15 +1,18 @@
-"""A step's products run at the precision the recipe asks for, and nobody else's do."""
+"""What a step does: at which precision its products run, and how many segments a puzzle has."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
 
+from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.hrm import HRM
+from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.config import MatmulKind, TrainConfig
 from sage.hrm_core.training.learner import matmul_precision
 from sage.hrm_core.training.mirror_task import MirrorTask
@@ -42,3 +45,28 @@ def test_attention_learns_at_medium_precision_too(mirror: MirrorTask, small_mode
 def test_a_precision_that_torch_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="matmul is 'fast': give one of highest, high, medium"):
         TrainConfig(matmul="fast")  # type: ignore[arg-type]
+
+
+def test_a_puzzle_has_few_segments_at_first(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+    model = small_model(mirror, halt_max_segments=4, halt_exploration=0.0)
+    longest: list[float] = []
+
+    class Watch:
+        def on_step(self, progress: Progress) -> None:
+            longest.append(progress.facts.figures["steps"] if progress.facts.num_finished else 0.0)
+
+        def on_evaluation(self, step: int, report: EvalReport) -> None: ...
+
+        def on_save(self, step: int, path: Path, is_best: bool) -> None: ...
+
+    config = dataclasses.replace(quick_config, steps=20, first_segments=2, first_share=0.5)
+    Trainer(model, mirror, config, callbacks=[Watch()]).train()
+    assert max(longest[:10]) == 2.0
+    assert max(longest[10:]) == 4.0
+
+
+def test_a_number_of_first_segments_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="first_segments is 0: give 1 or more"):
+        TrainConfig(first_segments=0)
+    with pytest.raises(ValueError, match=r"first_share is 1\.5: give a share"):
+        TrainConfig(first_share=1.5)
