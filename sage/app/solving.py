@@ -80,7 +80,8 @@ def find_model(task: str, puzzle: str, checkpoint: str | None, *, device: str) -
     folders = [path for path in shipped_folders().values() if (card := read_card(path)) is not None and card.task == task]
     if not folders:
         raise ValueError("no model of this task is shipped: give one with --checkpoint")
-    lengths = {len("".join(puzzle.split())), len(puzzle.replace("\n", ""))}
+    symbols = "".join(puzzle.split())
+    lengths = {len(symbols), len(puzzle.replace("\n", "")), len(symbols) - sum(map(symbols.count, "|-+"))}  # drawn lines
     by_cells = {_num_cells(folder): folder for folder in folders}
     fitting = [folder for cells, folder in by_cells.items() if cells in lengths]
     return load_published(fitting[0] if fitting else by_cells[max(by_cells)], device=device)
@@ -98,14 +99,21 @@ def show_answer(solved: Solved, *, is_json: bool) -> str:
     return "\n".join([*drawn, "", _verdict(solved)])
 
 
+def _remedy(solved: Solved) -> str:
+    """More effort; and what the model says of its own limits, where it says anything."""
+    card = solved.inference.card
+    limits = "" if card is None else str(card.trained.get("limits", "")).rstrip(".")
+    return "more --segments or --tries may help" + (f"; this model: {limits}" if limits else "")
+
+
 def _verdict(solved: Solved) -> str:
     solution = solved.answer.solution
     if solution.is_abstained:
-        said = "no answer: none that the rules accept was found (more --segments or --tries may help)"
+        said = f"no answer: none that the rules accept was found ({_remedy(solved)})"
     elif solution.is_verified:
         said = "solved, checked by the rules"
     else:
-        said = "not solved: this answer breaks the rules (more --segments or --tries may help)"
+        said = f"not solved: this answer breaks the rules ({_remedy(solved)})"
     cost = "1 segment" if solution.num_segments == 1 else f"{solution.num_segments} segments"
     if solution.num_segments_spent != solution.num_segments:
         cost += f" in try {solution.attempt + 1}, {solution.num_segments_spent} in all"
