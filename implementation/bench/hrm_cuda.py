@@ -3,14 +3,18 @@
 A segment is timed at batch 1, 16 and 256 with the same weights: the reference in fp32 and in bf16 (every weight cast at every
 use), ours with weights cast once, and with its blocks compiled. A training step is that of `sage train sudoku_extreme_h100`,
 eager and compiled; its arithmetic is counted from the matrices (two operations a weight and token forward, four back).
+Attention is timed by each backend that is there, on HRM 27 M's shapes (8 heads of 64, 82 tokens).
 Times are medians by the device's own events, the contenders taking turns. Without a card nothing is measured.
 """
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from typing import Any, get_args
 
 import harness
 import numpy as np
@@ -20,6 +24,7 @@ from _hrm_training import SameRows
 
 from sage.app.training.building import build_model
 from sage.app.training.recipe import find_recipe
+from sage.hrm_core.attention import AttentionName, attend
 from sage.hrm_core.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
@@ -85,6 +90,21 @@ def _step(device: str, changes: tuple[str, ...]) -> tuple[Callable[[], object], 
     return lambda: learner.step(next(numbers), stream), step_operations(model, num_rows) / 1e12  # type: ignore[arg-type]
 
 
+def time_attention(device: str, batches: tuple[int, ...], num_rounds: int) -> dict[int, dict[str, float]]:
+    """Milliseconds of one attention by batch size and backend; a backend that is absent is left out."""
+    found: dict[int, dict[str, float]] = {}
+    with torch.inference_mode():
+        for batch_size in batches:
+            q, k, v = torch.randn(3, batch_size, 8, 82, 64, device=device, dtype=torch.bfloat16).unbind(0)
+            contenders: dict[str, Callable[[], object]] = {}
+            for name in get_args(AttentionName):
+                with suppress(ImportError, RuntimeError, ValueError):
+                    attend(q, k, v, backend=name)
+                    contenders[name] = partial(attend, q, k, v, backend=name)
+            found[batch_size] = medians(contenders, device, num_rounds)
+    return found
+
+
 def step_operations(model: HRM, num_rows: int) -> float:
     """Of the nets' matrices in one training step whose gradient goes through the last cycle."""
     config = model.config
@@ -111,8 +131,6 @@ def medians(contenders: Mapping[str, Callable[[], object]], device: str, num_rou
 
 def _timed_ms(run: Callable[[], object], device: str) -> float:
     if device != "cuda":
-        import time
-
         started = time.perf_counter()
         run()
         return (time.perf_counter() - started) * 1e3
@@ -132,8 +150,9 @@ def main() -> None:
         return
     segments = time_segments("cuda", (1, 16, 256), 5 if arguments.quick else 20)
     steps = time_steps("cuda", {"compiled": (), "eager": ("train.compile=false",)}, 5 if arguments.quick else 20)
+    attention = time_attention("cuda", (1, 16, 256), 5 if arguments.quick else 20)
     device = torch.cuda.get_device_name()
-    results = {"device": device, "segments_ms": segments, "steps": steps}
+    results = {"device": device, "segments_ms": segments, "steps": steps, "attention_ms": attention}
     rows = tuple(
         (str(batch), name, f"{ms:.3f}", f"{found[REFERENCE_FP32] / ms:.2f}")
         for batch, found in segments.items()
@@ -147,8 +166,13 @@ def main() -> None:
         columns=("contender", "ms", "TFLOP/s"),
         rows=tuple((name, f"{found['step_ms']:.1f}", f"{found['tera_per_sec']:.0f}") for name, found in steps.items()),
     )
+    backends = harness.TextTable(
+        title="One attention of HRM 27 M",
+        columns=("batch", "backend", "ms"),
+        rows=tuple((str(batch), name, f"{ms:.4f}") for batch, found in attention.items() for name, ms in found.items()),
+    )
     whole = harness.document("hrm_cuda", results, [])
-    harness.finish(whole, [forward, training], is_saved=arguments.save, notes=__doc__ or "")
+    harness.finish(whole, [forward, training, backends], is_saved=arguments.save, notes=__doc__ or "")
 
 
 if __name__ == "__main__":
