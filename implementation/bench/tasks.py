@@ -68,7 +68,7 @@ class Single:
 SINGLES = (
     Single("sudoku", "sudoku4"),
     Single("hanoi", "hanoi", ("--set", "task.disks=5", "--steps", "800")),
-    Single("colouring", "colouring", ("--set", "task.vertices=6", "--steps", "800", "--batch-size", "64")),
+    Single("colouring", "colouring", ("--set", "task.vertices=6", "--steps", "700", "--batch-size", "64")),
 )
 
 

@@ -1,9 +1,9 @@
 """Satisfiability: a value for each variable so that every clause holds. Random formulas with a model, or given ones.
 
 Invariant: a label is the first model where the variables whose literals agree most are asked first, and try first what most
-of their literals want; since models are rarely unique, answers are judged by the clauses. Cells: the variables by name,
-whose values are asked for, then the clauses. 0 pad, 1 no value, 2 false, 3 true, then +1 -1 +2 -2 ..; a name is the positive
-literal, so that attention finds a variable's literals by their likeness to it.
+of their literals want; since models are rarely unique, answers are judged by the clauses. A row of cells a variable: its
+value, then its signs in the clauses, three to a cell. Cells: 0 pad, 1 blank, 2 false, 3 true, 4..30 three signs in base 3
+(0 negated, 1 absent, 2 there), the first clause's lowest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.formulas import Formula, load_formulas, parse_dimacs, to_dimacs
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
-FALSE, TRUE, LITERAL = 2, 3, 4
+BLANK, FALSE, TRUE, SIGNS = 1, 2, 3, 4
+NUM_PACKED = 3
 MAX_STEPS = 200_000
 
 
@@ -57,8 +58,13 @@ class SatTask(Generated):
 
     @property
     def spec(self) -> TaskSpec:
-        seq_len = self.num_vars + self.num_clauses * self.width
-        return TaskSpec(name="sat", vocab_size=LITERAL + 2 * self.num_vars, seq_len=seq_len)
+        rows, width = self.num_vars, self._row_width
+        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=rows * width, grid=(rows, width))
+
+    @property
+    def _row_width(self) -> int:
+        """Cells of a variable."""
+        return 1 + -(-self.num_clauses // NUM_PACKED)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
         shape = (num, self.num_clauses, self.num_vars)
@@ -77,12 +83,23 @@ class SatTask(Generated):
         found = search_kernel.first_models(_renamed(clauses, order, votes > 0), models, MAX_STEPS) == 1
         values = np.zeros_like(models)
         np.put_along_axis(values, order, models, axis=1)
-        values = np.where(votes > 0, 1 - values, values)[found]
-        names = np.broadcast_to(LITERAL + 2 * np.arange(self.num_vars), values.shape)
-        inputs = np.concatenate([names, _cells_of(clauses[found])], axis=1)
+        values = np.where(votes > 0, 1 - values, values)
+        inputs = np.full((int(found.sum()), self.num_vars, self._row_width), BLANK)
+        inputs[:, :, 1:] = self._packed(clauses[found])
         labels = np.full(inputs.shape, IGNORED)
-        labels[:, : self.num_vars] = values + FALSE
-        return without_ids(inputs, labels)
+        labels[:, :, 0] = values[found] + FALSE
+        return without_ids(inputs.reshape(-1, self.spec.seq_len), labels.reshape(-1, self.spec.seq_len))
+
+    def _packed(self, clauses: np.ndarray) -> np.ndarray:
+        """(N, V, cells) from signed variables (N, M, K), 0 unused."""
+        num, num_clauses, _ = clauses.shape
+        width = self._row_width - 1
+        signs = np.zeros((num, self.num_vars + 1, width * NUM_PACKED), np.int64)
+        rows, columns = np.arange(num)[:, None, None], np.arange(num_clauses)[None, :, None]
+        signs[rows, np.abs(clauses), columns] = np.sign(clauses)
+        digits = signs[:, 1:].reshape(num, self.num_vars, width, NUM_PACKED) + 1
+        cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=3)
+        return cells
 
     def held_out(self, num: int) -> Examples:
         if not self._given:
@@ -102,32 +119,35 @@ class SatTask(Generated):
 
     def _share_satisfied(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) a value that is neither false nor true makes no literal hold."""
-        literals = self._literals(inputs)  # (N, M, K), 0 unused
-        values = np.take_along_axis(answers, np.maximum(np.abs(literals) - 1, 0).reshape(len(inputs), -1), axis=1)
-        holds = (values.reshape(literals.shape) == np.where(literals > 0, TRUE, FALSE)) & (literals != 0)
-        is_clause = (literals != 0).any(axis=2)
-        share: np.ndarray = (holds.any(axis=2) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
+        signs = self._signs(inputs)  # (N, V, M)
+        values = answers[:, :: self._row_width, None]
+        holds = ((signs > 0) & (values == TRUE)) | ((signs < 0) & (values == FALSE))
+        is_clause = (signs != 0).any(axis=1)
+        share: np.ndarray = (holds.any(axis=1) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
         return share
 
-    def _literals(self, inputs: np.ndarray) -> np.ndarray:
-        codes = inputs[:, self.num_vars :].astype(np.int64).reshape(len(inputs), self.num_clauses, self.width) - LITERAL
-        return np.where(codes < 0, 0, (codes // 2 + 1) * np.where(codes % 2 == 0, 1, -1))
+    def _signs(self, inputs: np.ndarray) -> np.ndarray:
+        """(N, V, M) -1 negated, 0 absent, 1 there."""
+        cells = inputs.astype(np.int64).reshape(len(inputs), self.num_vars, self._row_width)[:, :, 1:]
+        digits = (cells - SIGNS)[:, :, :, None] // 3 ** np.arange(NUM_PACKED) % 3 - 1
+        size = (self._row_width - 1) * NUM_PACKED
+        signs: np.ndarray = digits.reshape(len(inputs), self.num_vars, size)[:, :, : self.num_clauses]
+        return signs
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         answers = np.array(inputs, np.int32)
-        answers[:, : self.num_vars] = np.where(votes_of(self._literals(inputs), self.num_vars) > 0, TRUE, FALSE)
+        answers[:, :: self._row_width] = np.where(self._signs(inputs).sum(axis=2) > 0, TRUE, FALSE)
         return Baseline(name="each variable as most of its literals want", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
         """DIMACS."""
         formula = parse_dimacs(text, "the formula")
-        widest = max((len(clause) for clause in formula.clauses), default=0)
-        if formula.num_vars > self.num_vars or len(formula.clauses) > self.num_clauses or widest > self.width:
+        if formula.num_vars > self.num_vars or len(formula.clauses) > self.num_clauses:
             raise ValueError(
-                f"the formula has {formula.num_vars} variables, {len(formula.clauses)} clauses of up to {widest} literals: "
-                f"this task takes {self.num_vars}, {self.num_clauses} and {self.width}"
+                f"the formula has {formula.num_vars} variables and {len(formula.clauses)} clauses: "
+                f"this task takes {self.num_vars} and {self.num_clauses}"
             )
-        clauses = np.zeros((1, self.num_clauses, self.width), np.int64)
+        clauses = np.zeros((1, self.num_clauses, max(map(len, formula.clauses), default=1)), np.int64)
         for clause, literals in zip(clauses[0], formula.clauses):
             clause[: len(literals)] = literals
         examples = self._solved(clauses)
@@ -140,26 +160,19 @@ class SatTask(Generated):
         return to_dimacs(self._formula(cells))
 
     def _formula(self, cells: np.ndarray) -> Formula:
-        rows = self._literals(np.asarray(cells)[None])[0].tolist()
-        clauses = tuple(tuple(literal for literal in row if literal) for row in rows)
-        return Formula(num_vars=self.num_vars, clauses=tuple(clause for clause in clauses if clause))
+        signs = self._signs(np.asarray(cells)[None])[0]  # (V, M)
+        rows = [tuple(int(sign) * (at + 1) for at, sign in enumerate(column) if sign) for column in signs.T]
+        return Formula(num_vars=self.num_vars, clauses=tuple(clause for clause in rows if clause))
 
     def render(self, cells: np.ndarray) -> str:
         """The values, then one clause a line."""
         values = " ".join(
-            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }" for at, cell in enumerate(cells[: self.num_vars])
+            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }" for at, cell in enumerate(cells[:: self._row_width])
         )
         clauses = self._formula(cells).clauses
         return "\n".join(
             [values, *(" or ".join(f"{'' if each > 0 else 'not '}x{abs(each)}" for each in clause) for clause in clauses)]
         )
-
-
-def _cells_of(clauses: np.ndarray) -> np.ndarray:
-    """(N, M * K) from signed variables, 0 to pad."""
-    codes = np.where(clauses == 0, 0, LITERAL + 2 * (np.abs(clauses) - 1) + (clauses < 0))
-    cells: np.ndarray = codes.reshape(len(clauses), clauses.shape[1] * clauses.shape[2])
-    return cells
 
 
 def votes_of(clauses: np.ndarray, num_vars: int) -> np.ndarray:
