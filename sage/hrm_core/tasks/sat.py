@@ -1,9 +1,9 @@
 """Satisfiability: a value for each variable so that every clause holds. Random formulas with a model, or given ones.
 
 Invariant: a label is the first model where the variables whose literals agree most are asked first, and try first what most
-of their literals want; since models are rarely unique, answers are judged by the clauses. A row of cells a variable: its
-value, then its signs in the clauses, three to a cell. Cells: 0 pad, 1 blank, 2 false, 3 true, 4..30 three signs in base 3
-(0 negated, 1 absent, 2 there), the first clause's lowest.
+of their literals want; since models are rarely unique, answers are judged by the clauses. Cells: the values asked for, then
+a row a clause, its signs by variable, four to a cell. 0 pad, 1 blank, 2 false, 3 true, 4..84 four signs in base 3 (0 negated,
+1 absent, 2 there), the first variable's lowest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sage.hrm_core.tasks.formulas import Formula, load_formulas, parse_dimacs, t
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
 BLANK, FALSE, TRUE, SIGNS = 1, 2, 3, 4
-NUM_PACKED = 3
+NUM_PACKED = 4
 MAX_STEPS = 200_000
 
 
@@ -58,13 +58,13 @@ class SatTask(Generated):
 
     @property
     def spec(self) -> TaskSpec:
-        rows, width = self.num_vars, self._row_width
-        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=rows * width, grid=(rows, width))
+        seq_len = self.num_vars + self.num_clauses * self._row_width
+        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=seq_len)
 
     @property
     def _row_width(self) -> int:
-        """Cells of a variable."""
-        return 1 + -(-self.num_clauses // NUM_PACKED)
+        """Cells of a clause."""
+        return -(-self.num_vars // NUM_PACKED)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
         shape = (num, self.num_clauses, self.num_vars)
@@ -84,21 +84,20 @@ class SatTask(Generated):
         values = np.zeros_like(models)
         np.put_along_axis(values, order, models, axis=1)
         values = np.where(votes > 0, 1 - values, values)
-        inputs = np.full((int(found.sum()), self.num_vars, self._row_width), BLANK)
-        inputs[:, :, 1:] = self._packed(clauses[found])
+        clauses, values = clauses[found], values[found]
+        inputs = np.concatenate([np.full(values.shape, BLANK), self._packed(clauses)], axis=1)
         labels = np.full(inputs.shape, IGNORED)
-        labels[:, :, 0] = values[found] + FALSE
-        return without_ids(inputs.reshape(-1, self.spec.seq_len), labels.reshape(-1, self.spec.seq_len))
+        labels[:, : self.num_vars] = values + FALSE
+        return without_ids(inputs, labels)
 
     def _packed(self, clauses: np.ndarray) -> np.ndarray:
-        """(N, V, cells) from signed variables (N, M, K), 0 unused."""
+        """(N, cells) from signed variables (N, M, K), 0 unused."""
         num, num_clauses, _ = clauses.shape
-        width = self._row_width - 1
-        signs = np.zeros((num, self.num_vars + 1, width * NUM_PACKED), np.int64)
+        signs = np.zeros((num, num_clauses, 1 + self._row_width * NUM_PACKED), np.int64)  # the first for what is unused
         rows, columns = np.arange(num)[:, None, None], np.arange(num_clauses)[None, :, None]
-        signs[rows, np.abs(clauses), columns] = np.sign(clauses)
-        digits = signs[:, 1:].reshape(num, self.num_vars, width, NUM_PACKED) + 1
-        cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=3)
+        signs[rows, columns, np.abs(clauses)] = np.sign(clauses)
+        digits = signs[:, :, 1:].reshape(num, num_clauses * self._row_width, NUM_PACKED) + 1
+        cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=2)
         return cells
 
     def held_out(self, num: int) -> Examples:
@@ -119,24 +118,23 @@ class SatTask(Generated):
 
     def _share_satisfied(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) a value that is neither false nor true makes no literal hold."""
-        signs = self._signs(inputs)  # (N, V, M)
-        values = answers[:, :: self._row_width, None]
+        signs, values = self._signs(inputs), answers[:, None, : self.num_vars]  # (N, M, V), (N, 1, V)
         holds = ((signs > 0) & (values == TRUE)) | ((signs < 0) & (values == FALSE))
-        is_clause = (signs != 0).any(axis=1)
-        share: np.ndarray = (holds.any(axis=1) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
+        is_clause = (signs != 0).any(axis=2)
+        share: np.ndarray = (holds.any(axis=2) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
         return share
 
     def _signs(self, inputs: np.ndarray) -> np.ndarray:
-        """(N, V, M) -1 negated, 0 absent, 1 there."""
-        cells = inputs.astype(np.int64).reshape(len(inputs), self.num_vars, self._row_width)[:, :, 1:]
-        digits = (cells - SIGNS)[:, :, :, None] // 3 ** np.arange(NUM_PACKED) % 3 - 1
-        size = (self._row_width - 1) * NUM_PACKED
-        signs: np.ndarray = digits.reshape(len(inputs), self.num_vars, size)[:, :, : self.num_clauses]
+        """(N, M, V) -1 negated, 0 absent, 1 there."""
+        cells = inputs[:, self.num_vars :, None].astype(np.int64) - SIGNS
+        digits = cells // 3 ** np.arange(NUM_PACKED) % 3 - 1
+        size = self._row_width * NUM_PACKED
+        signs: np.ndarray = digits.reshape(len(inputs), self.num_clauses, size)[:, :, : self.num_vars]
         return signs
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         answers = np.array(inputs, np.int32)
-        answers[:, :: self._row_width] = np.where(self._signs(inputs).sum(axis=2) > 0, TRUE, FALSE)
+        answers[:, : self.num_vars] = np.where(self._signs(inputs).sum(axis=1) > 0, TRUE, FALSE)
         return Baseline(name="each variable as most of its literals want", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
@@ -160,14 +158,14 @@ class SatTask(Generated):
         return to_dimacs(self._formula(cells))
 
     def _formula(self, cells: np.ndarray) -> Formula:
-        signs = self._signs(np.asarray(cells)[None])[0]  # (V, M)
-        rows = [tuple(int(sign) * (at + 1) for at, sign in enumerate(column) if sign) for column in signs.T]
+        signs = self._signs(np.asarray(cells)[None])[0]  # (M, V)
+        rows = [tuple(int(sign) * (at + 1) for at, sign in enumerate(row) if sign) for row in signs]
         return Formula(num_vars=self.num_vars, clauses=tuple(clause for clause in rows if clause))
 
     def render(self, cells: np.ndarray) -> str:
         """The values, then one clause a line."""
         values = " ".join(
-            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }" for at, cell in enumerate(cells[:: self._row_width])
+            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }" for at, cell in enumerate(cells[: self.num_vars])
         )
         clauses = self._formula(cells).clauses
         return "\n".join(

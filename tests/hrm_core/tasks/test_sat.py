@@ -23,23 +23,18 @@ def test_a_label_is_the_first_model_by_what_the_literals_want() -> None:
         wanted = [literals.count(each + 1) - literals.count(-each - 1) for each in range(5)]
         order = sorted(range(5), key=lambda variable: (-abs(wanted[variable]), variable))
         answers = np.repeat(inputs[None], len(every), axis=0)
-        answers[:, ::7] = every
+        answers[:, :5] = every
         models = every[task.verify(np.repeat(inputs[None], len(every), axis=0), answers)].tolist()
         first = min(models, key=lambda model: [(model[each] == TRUE) != (wanted[each] > 0) for each in order])
-        assert first == labels[::7].tolist()
+        assert first == labels[:5].tolist()
 
 
-def test_a_variable_is_its_row_of_signs_three_to_a_cell() -> None:
-    task = SatTask(SatConfig(variables=4, clauses=4))
-    cells = task.encode("p cnf 4 4\n1 -2 4 0\n-1 2 3 0\n2 3 4 0\n-1 -3 4 0").reshape(4, 3)
-    none, there, negated = 1, 2, 0
-    signs = [
-        [there, negated, none, negated],
-        [negated, there, there, none],
-        [none, there, there, negated],
-        [there, none, there, there],
-    ]
-    assert cells.tolist() == [[1, 4 + a + 3 * b + 9 * c, 4 + d + 3 * none + 9 * none] for a, b, c, d in signs]
+def test_a_clause_is_its_signs_four_variables_to_a_cell() -> None:
+    task = SatTask(SatConfig(variables=5, clauses=3))
+    cells = task.encode("p cnf 5 3\n1 -2 4 0\n-1 2 -5 0\n2 3 4 0")
+    first = [4 + 2 + 0 * 3 + 1 * 9 + 2 * 27, 4 + 0 + 2 * 3 + 1 * 9 + 1 * 27, 4 + 1 + 2 * 3 + 2 * 9 + 2 * 27]
+    second = [4 + sign + 3 + 9 + 27 for sign in (1, 0, 1)]
+    assert cells.tolist() == [1] * 5 + [cell for row in zip(first, second) for cell in row]
 
 
 def test_a_vertex_is_its_row_of_the_matrix_in_hexadecimal() -> None:
