@@ -31,7 +31,7 @@ from sage.hrm_core.text.twins import Twins, train_plain
 from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
-EXACT_BAR, BUDGET_SECS, SEGMENTS = 0.99, 140.0, 8
+EXACT_BAR, BUDGET_SECS, SEGMENTS = 0.99, 140.0, 2
 TRAINING = TrainConfig(
     steps=100,
     batch_size=64,
