@@ -66,15 +66,18 @@ def concatenate(parts: Sequence[Window]) -> Window | None:
 
 
 def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same on the CPU: what lies on a device comes in one copy, as bytes behind each other."""
-    away = {name: tensor.contiguous() for name, tensor in tensors.items() if not tensor.is_cpu}
-    if not away:
-        return dict(tensors)
-    packed = torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor in away.values()])
+    """The same on the CPU: what lies on a device comes in one copy."""
+    return {**tensors, **in_one_copy({name: tensor for name, tensor in tensors.items() if not tensor.is_cpu})}
+
+
+def in_one_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """To the CPU, as bytes behind each other."""
+    if not tensors:
+        return {}
+    packed = torch.cat([tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in tensors.values()])
     host = packed.cpu()  # sync: a kept experience leaves the device, on the few ticks that open the gate
-    parts = host.split([tensor.nbytes for tensor in away.values()])
-    moved = {name: part.clone().view(away[name].dtype).view(away[name].shape) for name, part in zip(away, parts)}
-    return {**tensors, **moved}
+    parts = host.split([tensor.nbytes for tensor in tensors.values()])
+    return {name: part.clone().view(tensor.dtype).view(tensor.shape) for part, (name, tensor) in zip(parts, tensors.items())}
 
 
 class WindowSlots:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage.memory.window import WINDOW_FIELDS, Window, WindowShape, WindowSlots, concatenate
+from sage.memory.window import WINDOW_FIELDS, Window, WindowShape, WindowSlots, concatenate, in_one_copy
 
 Live = Callable[..., Window]
 
@@ -71,3 +71,19 @@ def test_windows_are_put_one_after_the_other(live: Live) -> None:
 def test_a_window_without_transitions_is_refused(shape: WindowShape) -> None:
     with pytest.raises(ValueError, match="length"):
         dataclasses.replace(shape, length=0)
+
+
+def test_tensors_of_every_kind_come_through_one_copy_to_the_bit() -> None:
+    values = {
+        "single": torch.tensor([[1.5, float("nan")], [float("-inf"), -0.0]]),
+        "half": torch.arange(3, dtype=torch.float16),
+        "flags": torch.tensor([True, False, True]),
+        "time": torch.tensor(2**62 + 1),
+        "turned": torch.arange(6.0).view(2, 3).t(),
+        "none": torch.zeros(0, 4),
+    }
+    moved = in_one_copy(values)
+    assert list(moved) == list(values)
+    for name, tensor in values.items():
+        assert (moved[name].dtype, moved[name].shape) == (tensor.dtype, tensor.shape), name
+        assert moved[name].numpy().tobytes() == tensor.contiguous().numpy().tobytes(), name
