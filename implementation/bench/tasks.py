@@ -134,8 +134,9 @@ def joint_table(joint: Learned | None, singles: dict[str, Learned]) -> harness.T
     rows = []
     for judged in joint.judged if joint else ():
         alone = singles.get(_task_of(judged))
-        cells = (_share(alone.judged[0]), f"{alone.cpu_secs:.0f}") if alone else ("-", "-")
-        rows.append((judged.what, str(judged.num), _share(judged), *cells, f"{100 * judged.baseline_solved:.1f}"))
+        own = f"{100 * alone.judged[0].baseline_solved:.1f}" if alone else "-"
+        cells = (_share(alone.judged[0]), f"{alone.cpu_secs:.0f}", own) if alone else ("-", "-", own)
+        rows.append((judged.what, str(judged.num), _share(judged), *cells))
     seconds = f", {joint.cpu_secs:.0f} CPU s in all" if joint else ""
     columns = ("task", "puzzles", "% joint (95%)", "% alone (95%)", "CPU s alone", "% baseline")
     return harness.TextTable(title=f"One joint model beside single ones{seconds}", columns=columns, rows=tuple(rows))
