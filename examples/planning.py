@@ -27,8 +27,8 @@ def play(task: HanoiTask, puzzle: np.ndarray, answer: np.ndarray) -> list[str]:
     pegs = [int(cell) - PEG for cell in puzzle[: task.config.disks]]
     told = []
     for cell in answer[task.config.disks + 1 :]:
-        if cell == DONE:
-            break
+        if cell == DONE:  # rests come first: a plan ends in the last cell
+            continue
         name = NAMES[int(cell) - MOVE]
         pegs[pegs.index("ABC".index(name[0]))] = "ABC".index(name[1])  # the smallest disk there is the topmost
         told.append(f"{name}: {''.join('ABC'[peg] for peg in pegs)}")
@@ -37,13 +37,13 @@ def play(task: HanoiTask, puzzle: np.ndarray, answer: np.ndarray) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("--steps", 1200), ("--disks", 4), ("--seed", 0), ("--puzzles", 40)):
+    for name, default in (("--steps", 600), ("--disks", 4), ("--seed", 0), ("--puzzles", 40)):
         parser.add_argument(name, type=int, default=default)
     options = parser.parse_args()
 
     task = HanoiTask(HanoiConfig(disks=options.disks))
     front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len, positions="learned")
-    model = HRM(ModelConfig.preset("small", front=front))
+    model = HRM(ModelConfig.preset("small", front=front, halt_max_segments=2))
     training = TrainConfig(
         steps=options.steps, seed=options.seed, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.98, eval_examples=1,
         optimizer=OptimizerConfig(kind="muon", lr=1e-2, warmup_steps=min(50, options.steps), min_lr_ratio=0.05),
