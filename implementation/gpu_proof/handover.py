@@ -20,7 +20,7 @@ from sage.hrm_core.training.learner import Learner
 from sage.hrm_core.training.shards import read_shards, write_shards
 
 INDEX_NAME = "handover.json"
-FREE = ("H_cycles", "L_cycles", "halt_max_segments")
+MAY_CHANGE = ("H_cycles", "L_cycles", "halt_max_segments")
 
 
 def pack(run: Path, out: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def unpack(source: Path, run: Path, model: HRM, spec: TaskSpec, config: TrainCon
     told = json.loads((source / INDEX_NAME).read_text())
     fresh = Learner(model, spec, config, num_steps=config.num_steps(), ranks=SINGLE)
     here = model.config.to_plain()
-    plain = {**told["plain"], "model": {**told["plain"]["model"], **{name: here[name] for name in FREE}}}
+    plain = {**told["plain"], "model": {**told["plain"]["model"], **{name: here[name] for name in MAY_CHANGE}}}
     checkpoint = Checkpoint(step=told["step"], shared=read_shards(source, told["shared"]), rows=fresh.lane_tensors(), plain=plain)
     CheckpointFolder(run / "checkpoints").save(checkpoint, is_best=True)
     return int(told["step"])

@@ -88,7 +88,7 @@ class HRM(nn.Module):
         batch = batch.where(state.is_halted, state.batch)
         carry, output = self.segment(self.inner.reset_rows(state.carry, state.is_halted), batch)
         num_segments = torch.where(state.is_halted, 0, state.num_segments) + 1
-        limit = self.config.halt_max_segments if max_segments is None else max_segments
+        limit = self._segment_limit(max_segments)
         is_halted = num_segments >= limit
         if self.training if halts_early is None else halts_early:
             is_halted = is_halted | self.wants_halt(output)
@@ -109,8 +109,11 @@ class HRM(nn.Module):
         _, output = self.segment(state.carry, state.batch)
         assert output.q_halt is not None
         assert output.q_continue is not None
-        is_last = state.num_segments >= (max_segments or self.config.halt_max_segments)
+        is_last = state.num_segments >= self._segment_limit(max_segments)
         return q_continue_target(output.q_halt, output.q_continue, is_last)
+
+    def _segment_limit(self, max_segments: int | None) -> int:
+        return self.config.halt_max_segments if max_segments is None else max_segments
 
     def _least_segments(self, num_segments: Tensor, limit: int, generator: torch.Generator) -> Tensor:
         """(B,): with probability halt_exploration a number in 2..limit, else 0."""
