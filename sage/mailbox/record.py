@@ -42,7 +42,8 @@ _HEADER_FIELDS = [
     ("focus_generation", "<u4", 36),  # generation are one 64-bit word
     ("trust", "<f4", 40),
     ("quality", "<f4", 44),
-]  # bytes 48..63 are reserved and zero
+    ("reserved", ("u1", (16,)), 48),  # zero; a field of its own because numpy leaves what has no name out of copies
+]
 _SUMMARY_FIELDS = [
     ("mean", "<f4", 64),
     ("std", "<f4", 68),

@@ -8,6 +8,7 @@ from sage.mailbox.record import (
     MAX_SAMPLE,
     NOT_FINITE,
     RECORD,
+    RECORD_SIZES,
     SATURATED,
     SUBSAMPLED,
     SUMMARY,
@@ -28,12 +29,20 @@ def test_the_header_is_64_bytes_at_fixed_offsets():
     offsets = {name: RECORD.fields[name][1] for name in RECORD.names}
     assert offsets == {
         "sequence": 0, "producer": 8, "kind": 12, "stamp_ns": 16, "length": 24, "generation": 28,
-        "focus_slot": 32, "focus_generation": 36, "trust": 40, "quality": 44, "payload": 64,
+        "focus_slot": 32, "focus_generation": 36, "trust": 40, "quality": 44, "reserved": 48, "payload": 64,
     }  # fmt: skip
     assert RECORD.itemsize == SUMMARY.itemsize == 256
     assert record_dtype(128).itemsize == 128
     with pytest.raises(ValueError, match="record_bytes is 100"):
         record_dtype(100)
+
+
+@pytest.mark.parametrize("record_bytes", RECORD_SIZES)
+def test_copies_of_records_are_whole(record_bytes):
+    bits = np.arange(2 * record_bytes, dtype=np.uint8)
+    records = bits.view(record_dtype(record_bytes))
+    assert np.concatenate([records, records[1:]]).tobytes() == bits.tobytes() + bits[record_bytes:].tobytes()
+    assert records[1].copy().tobytes() == bits[record_bytes:].tobytes()
 
 
 def test_a_summary_says_what_the_tensor_holds():
