@@ -208,11 +208,11 @@ def count_readings(windows: Window, burn_in: int) -> int:
 def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
     generator = torch.Generator().manual_seed(plan.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate_share(step, plan.num_steps))
     model.note_residuals(residual_squares(model, replay))
     model.train()
     num_steps = 0
-    for _ in range(plan.num_steps):
+    for number in range(plan.num_steps):
+        optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(number, plan.num_steps)
         chosen = torch.randint(len(replay), (min(plan.batch_size, len(replay)),), generator=generator)
         loss, _ = window_loss(
             model,
@@ -228,7 +228,6 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
         if torch.isfinite(norm):  # sync: a bad step must not be taken
             optimizer.step()
             num_steps += 1
-        schedule.step()
     model.eval()
     return num_steps
 
