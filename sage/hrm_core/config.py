@@ -15,13 +15,14 @@ from sage.hrm_core.fronts import ContinuousFront, Front, ObservationFront, Posit
 
 __all__ = [
     "ContinuousFront", "Front", "GateKind", "GradientKind", "MixerKind", "MixerNorm", "ModelConfig", "ObservationFront",
-    "Positions", "TokenFront",
+    "Positions", "QSource", "TokenFront",
 ]  # fmt: skip
 
 MixerKind = Literal["attention", "mlp", "grid"]
 MixerNorm = Literal["sequence", "features"]
 GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
+QSource = Literal["one_token", "all_tokens"]
 _FRONTS: dict[str, type[Front]] = {"tokens": TokenFront, "continuous": ContinuousFront, "observation": ObservationFront}
 _COUNTS = (
     "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple", "halt_max_segments",
@@ -42,6 +43,8 @@ class ModelConfig:
     gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of it, or a
     number: that many last L calls and the H calls among them.
     has_q_continue: Q-learning of `continue` and halting where halt > continue (HRM); else halting where q_halt > 0 (TRM).
+    q_source: where the Q values are read: from one token, the first, or the last where none else has seen the whole row; or
+    from all, the odds against the whole being the sum of the tokens' odds: what sees its neighbours alone knows of itself.
     halt_max_segments, halt_exploration: the ACT limits of training.
     """
 
@@ -62,6 +65,7 @@ class ModelConfig:
     shares_nets: bool = False
     gradient: GradientKind | int = "one_step"
     has_q_continue: bool = True
+    q_source: QSource = "one_token"
     halt_max_segments: int = 16
     halt_exploration: float = 0.1
     rms_eps: float = 1e-5
@@ -73,7 +77,7 @@ class ModelConfig:
         for name in ("expansion", "rms_eps", "rope_theta"):
             need(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
         need(0 <= self.halt_exploration <= 1, "halt_exploration", self.halt_exploration, "give a probability, 0 to 1")
-        for name, kind in (("mixer", MixerKind), ("mixer_norm", MixerNorm), ("gate", GateKind)):
+        for name, kind in (("mixer", MixerKind), ("mixer_norm", MixerNorm), ("gate", GateKind), ("q_source", QSource)):
             need_one_of(getattr(self, name), get_args(kind), name)
         if self.mixer == "grid":
             num_cells = self.front.num_tokens

@@ -137,7 +137,7 @@ class SequenceReasoner(Recurrence):
         embed_tokens, embed_pos truncated normal, std 1/sqrt(D)
         embed_inputs            truncated normal, std 1/sqrt(F D); bias 0
         puzzle_emb              0
-        q_head                  weight 0, bias -5
+        q_head                  weight 0, bias so that the Q values are -5
         """
         self.init_recurrence(generator)
         for module in self.modules():
@@ -149,19 +149,25 @@ class SequenceReasoner(Recurrence):
             elif isinstance(module, PuzzleEmbedding):
                 module.weights.zero_()
         self.q_head.weight.zero_()
-        self.q_head.bias.fill_(-5.0)
+        num_read = self.front.num_tokens if self.config.q_source == "all_tokens" else 1
+        self.q_head.bias.fill_(math.log(num_read) - 5.0)
 
     def forward(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
-        """The carry comes back detached: deep supervision never reaches through a segment.
-
-        The Q values are read from the first token, or from the last where nothing else has seen the whole row.
-        """
+        """The carry comes back detached: deep supervision never reaches through a segment."""
         x_BSD = self.embed(batch)
         rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
         carry = self.refine(carry, x_BSD, rope)
-        q_B2 = self.q_head(carry.z_H[:, -1 if self.config.is_causal else 0])
+        q_B2 = self._read_q(carry.z_H)
         logits = self.lm_head(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
         return carry.detach(), Output(logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1])
+
+    def _read_q(self, z_H: Tensor) -> Tensor:
+        """(B, 2), as the config's q_source says."""
+        if self.config.q_source == "all_tokens":
+            q_B2: Tensor = -torch.logsumexp(-self.q_head(z_H), dim=1)  # odds against: exp(-q)
+            return q_B2
+        q_B2 = self.q_head(z_H[:, -1 if self.config.is_causal else 0])
+        return q_B2
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(B, S, D): puzzle tokens, then cells, of variance 1; learned positions halve the variance of each summand."""

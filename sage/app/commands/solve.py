@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sage.app.commands.options import JsonOption
+from sage.hrm_core.solving.settings import MIN_CONFIDENCE
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="sudoku, maze, ...")]
 PuzzleArgument = Annotated[
@@ -22,6 +23,9 @@ SegmentsOption = Annotated[int, typer.Option("--segments", help="Segments of a t
 HaltOption = Annotated[
     str, typer.Option("--halt", help="What ends a try sooner: verifier, q (the model's own judgement), never.")
 ]
+ConfidenceOption = Annotated[
+    float, typer.Option("--confidence", help="With --halt q: how sure the model must be of an answer to end with it, 0 to 1.")
+]
 TriesOption = Annotated[int, typer.Option("--tries", help="Tries with noise; the first one verified is the answer.")]
 SoundOption = Annotated[bool, typer.Option("--sound", help="Give no answer rather than one that breaks the rules.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of the noise.")]
@@ -34,6 +38,7 @@ def solve(
     checkpoint: CheckpointOption = None,
     segments: SegmentsOption = 64,
     halt: HaltOption = "verifier",
+    confidence: ConfidenceOption = MIN_CONFIDENCE,
     tries: TriesOption = 1,
     sound: SoundOption = False,
     seed: SeedOption = 0,
@@ -43,7 +48,14 @@ def solve(
     """Solve a puzzle. Prints it, the answer and what it cost. Exit 1 if the answer breaks the rules, or with --sound is none."""
     from sage.app.solving import read_puzzle, show_answer, solve_puzzle
 
-    options = {"max_segments": segments, "halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    options = {
+        "max_segments": segments,
+        "halt": halt,
+        "min_confidence": confidence,
+        "tries": tries,
+        "abstains": sound,
+        "seed": seed,
+    }
     answer = solve_puzzle(task, read_puzzle(puzzle), checkpoint=checkpoint, device=device, options=options)
     typer.echo(show_answer(answer, is_json=json_output))
     return 0 if answer.is_verified else 1

@@ -19,6 +19,7 @@ from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade,
 from sage.hrm_core.hrm import TokenBatch
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.solving.settings import MIN_CONFIDENCE
 from sage.hrm_core.tasks.contract import Examples, Task
 
 #: Training examples that tell the trivial baseline which symbol is commonest.
@@ -33,9 +34,15 @@ class Trace:
     q_halt: np.ndarray
     wants_halt: np.ndarray
 
-    def halting_segment(self) -> np.ndarray:
-        """(N,) index of the first segment after which the Q head wants to halt; the last where it never does."""
-        wants = self.wants_halt.copy()
+    @property
+    def confidence(self) -> np.ndarray:
+        """(T, N): sigmoid(q_halt)."""
+        found: np.ndarray = 1.0 / (1.0 + np.exp(-self.q_halt.clip(-60, 60)))
+        return found
+
+    def halting_segment(self, min_confidence: float = MIN_CONFIDENCE) -> np.ndarray:
+        """(N,) index of the first segment after which the Q head wants to halt and is so sure; the last where it never is."""
+        wants = self.wants_halt & (self.confidence >= min_confidence)
         wants[-1] = True
         first: np.ndarray = wants.argmax(0)
         return first
@@ -64,13 +71,12 @@ def evaluate(
     if seen is None:
         seen = _seen(task, examples)
     marks = [mark(task, examples, trace.answers[depth - 1]) for depth in depths]
-    confidence = 1.0 / (1.0 + np.exp(-trace.q_halt[-1].clip(-60, 60)))
     return EvalReport(
         task=task.spec.name,
         num=len(examples),
         depths=tuple(_depth(depth, each) for depth, each in zip(depths, marks)),
         halting=_halting(task, examples, trace),
-        calibration=calibrate(confidence, marks[-1].is_exact),
+        calibration=calibrate(trace.confidence[-1], marks[-1].is_exact),
         baselines=baselines(task, examples, seen),
         graded=grade(task, examples, trace.answers[-1]),
         input_sensitivity=sensitivity(examples, trace.answers[-1]),

@@ -182,7 +182,8 @@ class Engine:
     def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> _Reading:
         """Brings to the host what decides; answers only of the rows somebody judges."""
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
-        is_judged = np.array([self._is_judged(row, bool(want)) for row, want in zip(self._rows, wants)])
+        sure = 1.0 / (1.0 + np.exp(-q.astype(np.float64)))
+        is_judged = np.array([self._is_judged(row, bool(want), how_sure) for row, want, how_sure in zip(self._rows, wants, sure)])
         answers = np.zeros((len(self._rows), self._front.seq_len), np.int32)
         is_verified = np.zeros(len(self._rows), bool)
         if is_judged.any():
@@ -193,9 +194,10 @@ class Engine:
                 is_verified[is_judged] = self._verifier.verify(cells, answers[is_judged])
         return _Reading(q=q, wants_halt=wants > 0, is_judged=is_judged, answers=answers, is_verified=is_verified)
 
-    def _is_judged(self, row: _Row, wants_halt: bool) -> bool:
-        halt = row.job.settings.halt
-        return row.is_at_limit or halt == "verifier" or (halt == "q" and wants_halt)
+    def _is_judged(self, row: _Row, wants_halt: bool, confidence: float) -> bool:
+        settings = row.job.settings
+        is_sure = settings.halt == "q" and wants_halt and confidence >= settings.min_confidence
+        return row.is_at_limit or settings.halt == "verifier" or is_sure
 
     def _end_rows(self, reading: _Reading) -> list[Job]:
         settled = []

@@ -42,8 +42,11 @@ def test_a_report_is_whole_and_ready_for_json(model: HRM) -> None:
 
 def test_a_row_halts_at_the_first_wish_or_at_the_end() -> None:
     wants = np.array([[False, False, True], [True, False, False], [True, False, True]])  # (T, N)
-    trace = Trace(answers=np.zeros((3, 3, 1)), q_halt=np.zeros((3, 3)), wants_halt=wants)
-    assert trace.halting_segment().tolist() == [1, 2, 0]
+    trace = Trace(
+        answers=np.zeros((3, 3, 1)), q_halt=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [3.0, 0.0, 3.0]]), wants_halt=wants
+    )
+    assert trace.halting_segment(0.0).tolist() == [1, 2, 0]
+    assert trace.halting_segment(0.9).tolist() == [2, 2, 2]
 
 
 def test_a_task_without_held_out_puzzles_is_refused(model: HRM) -> None:

@@ -64,6 +64,14 @@ def test_a_row_that_halts_costs_no_more(build_solver_model: Build, puzzles: np.n
     assert (found.confidence[found.is_halted_early] > 0.5).all()  # halt > 0, before the sigmoid
 
 
+def test_the_q_head_ends_a_try_only_when_it_is_sure(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    solver = Solver(build_solver_model())
+    at_its_rule, sure = (solver.solve(puzzles, min_confidence=share) for share in (0.0, 0.75))
+    assert (at_its_rule.confidence[at_its_rule.is_halted_early] < 0.75).any()
+    assert (sure.confidence[sure.is_halted_early] >= 0.75).all()
+    assert (sure.num_segments >= at_its_rule.num_segments).all()
+
+
 def test_freed_places_are_filled_at_once(build_solver_model: Build, puzzles: np.ndarray) -> None:
     """Four places for 24 puzzles: as many segments of the batch as the work needs, but for the last rows' tail."""
     model = build_solver_model()
