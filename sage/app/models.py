@@ -78,7 +78,7 @@ def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
         f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {size:>{widths[2]}}  {share:>{widths[3]}}  {shapes}".rstrip()
         for name, kind, size, share, shapes in rows
     ]
-    return "\n".join([*lines, "", *_how_it_runs(model), *(f"{key}: {value}" for key, value in trained.items())])
+    return "\n".join([*lines, "", *_how_it_runs(model), *_how_it_was_trained(trained)])
 
 
 def plain_model(model: HRM, trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +181,16 @@ def _how_it_runs(model: HRM) -> list[str]:
         f"gradient {config.gradient}; halts where {halting}, in training after {config.halt_max_segments} segments at most, "
         f"exploring with probability {number(config.halt_exploration)}",
     ]
+
+
+def _how_it_was_trained(trained: Mapping[str, Any]) -> list[str]:
+    """What its card says, and of its evaluation the depths: the whole of it is in --json."""
+    lines = [f"{key}: {value}" for key, value in trained.items() if not isinstance(value, (dict, list))]
+    report = trained.get("eval")
+    if isinstance(report, dict):
+        depths = (f"{percent(each['exact'], 1)} at {each['segments']}" for each in report["depths"])
+        lines.append(f"of {count(report['num'])} held-out puzzles, exact by segments: {', '.join(depths)}")
+    return lines
 
 
 def need_repository(repository: str) -> None:

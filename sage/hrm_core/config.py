@@ -18,11 +18,11 @@ __all__ = [
     "Positions", "QSource", "TokenFront",
 ]  # fmt: skip
 
-MixerKind = Literal["attention", "mlp", "grid"]
+MixerKind = Literal["attention", "mlp", "grid", "lines"]
 MixerNorm = Literal["sequence", "features"]
 GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
-QSource = Literal["one_token", "all_tokens"]
+QSource = Literal["one_token", "mean"]
 _FRONTS: dict[str, type[Front]] = {"tokens": TokenFront, "continuous": ContinuousFront, "observation": ObservationFront}
 _COUNTS = (
     "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles", "mlp_multiple", "halt_max_segments",
@@ -37,14 +37,16 @@ class ModelConfig:
     expansion, mlp_multiple: SwiGLU's inner size is expansion * size * 2/3, rounded up to the multiple.
     gate: of a SwiGLU, silu(g) * u, or normed: sigmoid(g) * rms(g * u), which bears a hundred times the learning rate.
     mixer, mixer_norm: attention; an MLP over the sequence, normed over the sequence (TRM) or over the features; or, on the
-    square grid that the cells form, a 3x3 convolution inside the SwiGLU (as URM's over one axis, arXiv 2512.14693).
+    square grid that the cells form, a 3x3 convolution inside the SwiGLU (as URM's over one axis, arXiv 2512.14693), or the means
+    of a cell's lines: its row, its column and its box.
+    box: rows and columns of a box, for `lines`; None: the grid has none.
     is_causal: a token looks only at itself and those before it (text); attention alone can.
     shares_nets: one network plays H and L (TRM); then H_layers == L_layers.
     gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of it, or a
     number: that many last L calls and the H calls among them.
     has_q_continue: Q-learning of `continue` and halting where halt > continue (HRM); else halting where q_halt > 0 (TRM).
-    q_source: where the Q values are read: from one token, the first, or the last where none else has seen the whole row; or
-    from all, the odds against the whole being the sum of the tokens' odds: what sees its neighbours alone knows of itself.
+    q_source: where the Q values are read: from one token (the first; the last where none else has seen the whole row), or from
+    the mean of all.
     halt_max_segments, halt_exploration: the ACT limits of training.
     """
 
@@ -61,6 +63,7 @@ class ModelConfig:
     gate: GateKind = "silu"
     mixer: MixerKind = "attention"
     mixer_norm: MixerNorm = "sequence"
+    box: tuple[int, int] | None = None
     is_causal: bool = False
     shares_nets: bool = False
     gradient: GradientKind | int = "one_step"
@@ -79,10 +82,7 @@ class ModelConfig:
         need(0 <= self.halt_exploration <= 1, "halt_exploration", self.halt_exploration, "give a probability, 0 to 1")
         for name, kind in (("mixer", MixerKind), ("mixer_norm", MixerNorm), ("gate", GateKind), ("q_source", QSource)):
             need_one_of(getattr(self, name), get_args(kind), name)
-        if self.mixer == "grid":
-            num_cells = self.front.num_tokens
-            is_square = isinstance(self.front, TokenFront) and math.isqrt(num_cells) ** 2 == num_cells
-            need(is_square, "mixer", self.mixer, f"a grid needs a square of cells and no puzzle tokens, here are {num_cells}")
+        self._check_grid()
         self._check_widths()
         self._check_gradient()
         if self.shares_nets:
@@ -91,6 +91,18 @@ class ModelConfig:
             need(self.mixer == "attention", "is_causal", True, "other mixers look both ways: give mixer attention")
             is_sensors = isinstance(self.front, ObservationFront)
             need(not is_sensors, "is_causal", True, "sources have no order: give False")
+
+    def _check_grid(self) -> None:
+        has_alike = isinstance(self.front, TokenFront) and self.front.alike_from is not None
+        need(not has_alike or self.mixer == "lines", "mixer", self.mixer, "symbols that are alike need mixer lines")
+        need(self.box is None or self.mixer == "lines", "box", self.box, "only mixer lines looks at boxes: leave it out")
+        if self.mixer not in ("grid", "lines"):
+            return
+        is_grid = isinstance(self.front, TokenFront) and not self.front.puzzle_tokens and self.side**2 == self.front.seq_len
+        need(is_grid, "mixer", self.mixer, "it needs a square of cells and no puzzle tokens")
+        if self.box is not None:
+            fits = len(self.box) == 2 and all(each >= 1 and self.side % each == 0 for each in self.box)
+            need(fits, "box", self.box, f"give rows and columns that divide {self.side}")
 
     def _check_widths(self) -> None:
         need(self.hidden_size % self.num_heads == 0, "num_heads", self.num_heads, f"give a divisor of {self.hidden_size}")
@@ -114,6 +126,12 @@ class ModelConfig:
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.num_heads
+
+    @property
+    def side(self) -> int:
+        """Of the square grid that the cells form."""
+        assert isinstance(self.front, TokenFront)
+        return math.isqrt(self.front.seq_len)
 
     @property
     def L_size(self) -> int:
@@ -162,6 +180,8 @@ class ModelConfig:
         kind = front.pop("kind", None)
         if "source_dims" in front:
             front["source_dims"] = tuple(front["source_dims"])
+        if settings.get("box") is not None:
+            settings["box"] = tuple(settings["box"])
         need(kind in _FRONTS, "front.kind", kind, f"give one of {', '.join(_FRONTS)}")
         try:
             return cls(front=_FRONTS[kind](**front), **settings)

@@ -18,6 +18,8 @@ class TokenFront:
     Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the others take exactly seq_len.
     positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions); learned are added
     to the cells.
+    alike_from: symbols from this number on are alike, as sudoku's digits are: a cell becomes one token for each of them, and
+    no weight knows which is which, so that what is learned of one is learned of all (after SE-RRM, arXiv 2603.02193).
     """
 
     vocab_size: int
@@ -26,6 +28,7 @@ class TokenFront:
     puzzle_emb_ndim: int = 0
     puzzle_tokens: int = 0
     positions: Positions = "rope"
+    alike_from: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "seq_len"):
@@ -37,11 +40,26 @@ class TokenFront:
         hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
         need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
         need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
+        if self.alike_from is not None:
+            is_met = 1 <= self.alike_from < self.vocab_size
+            need(is_met, "alike_from", self.alike_from, f"give a symbol from 1 to {self.vocab_size - 1}")
+            need(
+                not self.puzzle_tokens, "alike_from", self.alike_from, "a puzzle's own tokens know symbols by name: leave one out"
+            )
+
+    @property
+    def tokens_per_cell(self) -> int:
+        """One, or one for each of the symbols that are alike."""
+        return 1 if self.alike_from is None else self.vocab_size - self.alike_from
 
     @property
     def num_tokens(self) -> int:
         """S: puzzle tokens, then cells."""
-        return self.puzzle_tokens + self.seq_len
+        return self.num_tokens_of(self.seq_len)
+
+    def num_tokens_of(self, num_cells: int) -> int:
+        """S of a puzzle of so many cells."""
+        return self.puzzle_tokens + num_cells * self.tokens_per_cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +86,10 @@ class ContinuousFront:
     @property
     def num_tokens(self) -> int:
         return self.seq_len
+
+    def num_tokens_of(self, num_cells: int) -> int:
+        """S of a sequence of so many vectors."""
+        return num_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

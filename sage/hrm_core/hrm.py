@@ -64,7 +64,7 @@ class HRM(nn.Module):
         """All rows halted, so that the first call takes every row of its batch."""
         num_rows, device = batch.inputs.shape[0], batch.inputs.device
         return ACTState(
-            carry=self.initial_carry(num_rows, device, num_tokens=self.inner.front.puzzle_tokens + batch.inputs.shape[1]),
+            carry=self.initial_carry(num_rows, device, num_tokens=self.inner.front.num_tokens_of(batch.inputs.shape[1])),
             batch=batch,
             num_segments=torch.zeros(num_rows, dtype=torch.int32, device=device),
             is_halted=torch.ones(num_rows, dtype=torch.bool, device=device),

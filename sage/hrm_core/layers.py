@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from sage.hrm_core.attention import AttentionName, attend
-from sage.hrm_core.config import ModelConfig
+from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.norms import add_norm, normed_gate
 
 
@@ -114,13 +114,16 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """down(silu(g) * u) over the last axis; normed: down(sigmoid(g) * rms(g * u)), whose product cannot outgrow its weights."""
+    """down(silu(g) * u) over the last axis; normed: down(sigmoid(g) * rms(g * u)), whose product cannot outgrow its weights.
 
-    def __init__(self, config: ModelConfig, size: int) -> None:
+    in_size: of what goes in, where it is more than what comes out.
+    """
+
+    def __init__(self, config: ModelConfig, size: int, *, in_size: int | None = None) -> None:
         super().__init__()
         inner_size = config.inner_size(size)
         self.is_normed, self.eps = config.gate == "normed", config.rms_eps
-        self.gate_up_proj = Linear(size, 2 * inner_size)  # gate first, up second
+        self.gate_up_proj = Linear(in_size or size, 2 * inner_size)  # gate first, up second
         self.down_proj = Linear(inner_size, size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,11 +204,40 @@ class GridBlock(nn.Module):
         self.eps = config.rms_eps
         self.may_round = config.gate == "normed"
         self.mlp = SwiGLU(config, size)
-        self.stencil = Stencil(math.isqrt(config.front.num_tokens), config.inner_size(size))
+        self.stencil = Stencil(config.side, config.inner_size(size))
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         mixed_BSD = self.mlp.down_proj(self.stencil(self.mlp.gated(x_BSD)))
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
+
+
+class LinesBlock(nn.Module):
+    """h = rms(h + SwiGLU(h beside the means of its lines)): its row, its column, its box, and the other symbols of its cell.
+
+    Nothing in it knows a place or a symbol, so that what holds anywhere is learned once for all; nor the size of the grid.
+    A mean of n is scaled by sqrt(n): of tokens that know nothing of each other it varies as one of them does.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
+        super().__init__()
+        assert isinstance(config.front, TokenFront)
+        self.eps = config.rms_eps
+        self.may_round = config.gate == "normed"
+        side, (rows, cols) = config.side, config.box or (1, 1)
+        self.grid = (side // rows, rows, side // cols, cols, config.front.tokens_per_cell)
+        has_box, has_alike = config.box is not None, config.front.tokens_per_cell > 1
+        self.lines = [(3, 4), (1, 2)] + [(2, 4)] * has_box + [(5,)] * has_alike  # axes of (B, *grid, D) that each is a mean over
+        self.mlp = SwiGLU(config, size, in_size=size * (1 + len(self.lines)))
+
+    def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
+        x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
+        heard = [x, *(self._mean(x, axes) for axes in self.lines)]
+        mixed_BSD: Tensor = self.mlp(torch.cat(heard, dim=-1)).view(x_BSD.shape)
+        return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
+
+    def _mean(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        num = math.prod(self.grid[axis - 1] for axis in axes)
+        return (x.sum(axes, keepdim=True) / math.sqrt(num)).expand_as(x)
 
 
 class Net(nn.Module):
@@ -213,7 +245,9 @@ class Net(nn.Module):
 
     def __init__(self, config: ModelConfig, num_layers: int, size: int) -> None:
         super().__init__()
-        blocks: dict[str, type[nn.Module]] = {"attention": AttentionBlock, "mlp": MixerBlock, "grid": GridBlock}
+        blocks: dict[str, type[nn.Module]] = {
+            "attention": AttentionBlock, "mlp": MixerBlock, "grid": GridBlock, "lines": LinesBlock,
+        }  # fmt: skip
         self.layers = nn.ModuleList(blocks[config.mixer](config, size) for _ in range(num_layers))
 
     def forward(self, h_BSD: Tensor, injection_BSD: Tensor, rope: Tensor | None) -> Tensor:

@@ -118,15 +118,15 @@ class SequenceReasoner(Recurrence):
         self.front = front = config.front
         size = config.hidden_size
         if isinstance(front, TokenFront):
-            self.embed_tokens = Embedding(front.vocab_size, size)
+            self.embed_tokens = Embedding(front.vocab_size if front.alike_from is None else front.alike_from + 2, size)
             if front.puzzle_emb_ndim:
                 self.puzzle_emb = PuzzleEmbedding(front.num_puzzle_ids, front.puzzle_emb_ndim)
         else:
             self.embed_inputs = InputProjection(front.input_dim, size)
-        self.lm_head = Linear(size, front.output_dim if isinstance(front, ContinuousFront) else front.vocab_size)
+        self.lm_head = Linear(size, _num_outputs(front))
         self.q_head = QHead(size)
         if front.positions == "learned":
-            self.embed_pos = Embedding(front.num_tokens, size)
+            self.embed_pos = Embedding(front.puzzle_tokens + front.seq_len, size)
         table = rope_table(front.num_tokens, config.head_dim, config.rope_theta) if config.has_rope else None  # (2, S, E)
         self.register_buffer("rope", table, persistent=False)
 
@@ -137,7 +137,7 @@ class SequenceReasoner(Recurrence):
         embed_tokens, embed_pos truncated normal, std 1/sqrt(D)
         embed_inputs            truncated normal, std 1/sqrt(F D); bias 0
         puzzle_emb              0
-        q_head                  weight 0, bias so that the Q values are -5
+        q_head                  weight 0, bias -5
         """
         self.init_recurrence(generator)
         for module in self.modules():
@@ -149,8 +149,7 @@ class SequenceReasoner(Recurrence):
             elif isinstance(module, PuzzleEmbedding):
                 module.weights.zero_()
         self.q_head.weight.zero_()
-        num_read = self.front.num_tokens if self.config.q_source == "all_tokens" else 1
-        self.q_head.bias.fill_(math.log(num_read) - 5.0)
+        self.q_head.bias.fill_(-5.0)
 
     def forward(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
         """The carry comes back detached: deep supervision never reaches through a segment."""
@@ -158,22 +157,31 @@ class SequenceReasoner(Recurrence):
         rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
         carry = self.refine(carry, x_BSD, rope)
         q_B2 = self._read_q(carry.z_H)
-        logits = self.lm_head(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
+        logits = self._read_logits(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
         return carry.detach(), Output(logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1])
 
     def _read_q(self, z_H: Tensor) -> Tensor:
         """(B, 2), as the config's q_source says."""
-        if self.config.q_source == "all_tokens":
-            q_B2: Tensor = -torch.logsumexp(-self.q_head(z_H), dim=1)  # odds against: exp(-q)
-            return q_B2
-        q_B2 = self.q_head(z_H[:, -1 if self.config.is_causal else 0])
+        token = -1 if self.config.is_causal else 0
+        q_B2: Tensor = self.q_head(z_H.mean(1) if self.config.q_source == "mean" else z_H[:, token])
         return q_B2
+
+    def _read_logits(self, z_BSD: Tensor) -> Tensor:
+        """(B, L, V). Of symbols that are alike each is read from its own token, the others from the mean of the cell's."""
+        out: Tensor = self.lm_head(z_BSD)
+        front = self.front
+        if isinstance(front, TokenFront) and front.alike_from is not None:
+            out = out.unflatten(1, (-1, front.tokens_per_cell))  # (B, L, alike, alike_from + 1)
+            return torch.cat((out[..., :-1].mean(2), out[..., -1]), dim=-1)
+        return out
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(B, S, D): puzzle tokens, then cells, of variance 1; learned positions halve the variance of each summand."""
         self._check_length(batch.inputs.shape[1])
         front = self.front
         is_continuous = isinstance(front, ContinuousFront)
+        if isinstance(front, TokenFront) and front.alike_from is not None:
+            return self._embed_alike(batch.inputs, front.alike_from, front.tokens_per_cell)
         x_BSD: Tensor = self.embed_inputs(batch.inputs) if is_continuous else self.embed_tokens(batch.inputs)
         if isinstance(front, TokenFront) and front.puzzle_emb_ndim:
             room = front.puzzle_tokens * self.config.hidden_size
@@ -183,11 +191,28 @@ class SequenceReasoner(Recurrence):
             x_BSD = (x_BSD + self.embed_pos.embedding_weight[: x_BSD.shape[1]]) * math.sqrt(0.5)
         return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
 
+    def _embed_alike(self, inputs_BL: Tensor, first: int, num_alike: int) -> Tensor:
+        """(B, L * alike, D). A token is told its cell's symbol where that has a name, else whether it is its own."""
+        symbols = torch.arange(first, first + num_alike, device=inputs_BL.device)
+        cells = inputs_BL.unsqueeze(-1)  # (B, L, 1)
+        kinds = torch.where(cells < first, cells, first + (cells != symbols).to(cells.dtype))  # (B, L, alike)
+        x: Tensor = self.embed_tokens(kinds)
+        if self.front.positions == "learned":
+            x = (x + self.embed_pos.embedding_weight[:, None]) * math.sqrt(0.5)
+        return (x.flatten(1, 2) * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
+
     def _check_length(self, num_cells: int) -> None:
         longest, is_tied = self.front.seq_len, self.config.mixer != "attention"
         if num_cells > longest or (is_tied and num_cells < longest):
             most = "" if is_tied else "at most "
             raise ValueError(f"inputs have {num_cells} cells: this model takes {most}{longest}, build one with another seq_len")
+
+
+def _num_outputs(front: TokenFront | ContinuousFront) -> int:
+    """Rows of lm_head: symbols that are alike share one."""
+    if isinstance(front, ContinuousFront):
+        return front.output_dim
+    return front.vocab_size if front.alike_from is None else front.alike_from + 1
 
 
 def _pick(is_taken: Tensor, ours: Tensor, theirs: Tensor) -> Tensor:

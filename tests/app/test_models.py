@@ -41,6 +41,14 @@ def test_the_tree_adds_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert set(own) == {"H_init", "L_init"}
 
 
+def test_a_shipped_model_says_how_it_was_trained_and_how_well_in_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["model", "show", "sudoku6"]) == 0
+    shown = capsys.readouterr().out
+    assert "command: sage train sudoku6" in shown
+    assert "of 1,000 held-out puzzles, exact by segments: " in shown
+    assert len(shown) < 4000
+
+
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["model", "list"]) == 0
     assert "  hrm-27m\n" in capsys.readouterr().out

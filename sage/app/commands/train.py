@@ -11,7 +11,10 @@ from sage.app.commands.options import JsonOption, SetOption, StateDirOption
 
 TaskArgument = Annotated[
     str | None,
-    typer.Argument(metavar="TASK", help="A task (sudoku, maze, ...) or a recipe (sudoku4); without one, both are listed."),
+    typer.Argument(
+        metavar="TASK",
+        help="A task (sudoku, maze, ...) or a recipe (sudoku4); without one, and without --config, both are listed.",
+    ),
 ]
 ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help="A recipe: a YAML file or a shipped one.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", help="The model: tiny, small, medium, hrm-27m, trm-mlp-5m, ...")]
@@ -47,7 +50,7 @@ def train(
     """Train a model. Ctrl-C leaves a checkpoint, and --resume goes on from it to the same bits. Exit 130 if interrupted."""
     from sage.app.training.showing import list_recipes, show_dry_run, show_trained
 
-    if task is None:
+    if task is None and config is None:
         typer.echo(list_recipes())
         return 0
 

@@ -70,16 +70,18 @@ def recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(RECIPES_DIR.glob("*.yaml"))}
 
 
-def find_recipe(task: str, config: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The file; or the shipped recipe of that name; or a task of the catalogue by itself, trained as CPUs like it."""
+def find_recipe(task: str | None, config: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The file, of the task where one is named; or the shipped recipe of that name; or a task of the catalogue by itself, trained
+    as CPUs like it."""
     if config is not None:
         document = read_yaml(_find_file(config))
         apply_overrides(document, overrides)
         recipe = parse_recipe(document)
-        if task not in (recipe.name, *(part.name for part in recipe.tasks)):
+        if task is not None and task not in (recipe.name, *(part.name for part in recipe.tasks)):
             names = " and ".join(part.name for part in recipe.tasks)
             raise UserError(f"{config}: a recipe for {names}, not for {task}: name its task, or give another --config")
         return recipe
+    assert task is not None
     if task in recipes():
         return find_recipe(task, str(recipes()[task]), overrides)
     from sage.hrm_core.tasks.catalogue import targets

@@ -156,7 +156,7 @@ def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int =
         logits: Tensor = model(tokens_BL)
         return logits
     batch = _batch(tokens_BL)
-    carry = model.initial_carry(len(tokens_BL), num_tokens=model.inner.front.puzzle_tokens + tokens_BL.shape[1])
+    carry = model.initial_carry(len(tokens_BL), num_tokens=model.inner.front.num_tokens_of(tokens_BL.shape[1]))
     for _ in range(num_segments):
         carry, output = model.segment(carry, batch)
     assert output.logits is not None

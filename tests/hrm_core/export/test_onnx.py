@@ -77,6 +77,14 @@ def test_the_file_brings_its_task(path: Path) -> None:
     assert found.task.spec.grid == (4, 4)
 
 
+def test_lines_and_alike_symbols_are_exported_too(tmp_path: Path) -> None:
+    settings = {"mixer": "lines", "box": (2, 2), "q_source": "mean"}
+    front = TokenFront(vocab_size=6, seq_len=16, positions="none", alike_from=2)
+    model = HRM(ModelConfig.preset("tiny", front=front, **settings), generator=torch.Generator().manual_seed(0)).eval()
+    export_onnx(model, tmp_path / "lines.onnx", card=CARD)
+    assert compare_segment(model, OnnxModel(tmp_path / "lines.onnx"), PUZZLES) < 2e-5
+
+
 @pytest.mark.slow
 def test_hrms_two_nets_rope_and_puzzle_rows_are_exported_too(tmp_path: Path) -> None:
     model = speaking_model("hrm-27m", num_puzzle_ids=3, puzzle_emb_ndim=64, puzzle_tokens=1)
