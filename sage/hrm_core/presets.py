@@ -2,7 +2,7 @@
 
 Invariant: a preset is settings alone; a front given by the caller always wins over the preset's own (sudoku).
 Parameters: hrm-27m, trm-7m and trm-mlp-5m match the published files to the unit; tiny about 16 K on 4x4 sudoku, small
-about 105 K on 6x6, medium about 0.5 M on 9x9 (under their mixer the count grows with the sequence).
+about 105 K on 6x6, medium about 0.5 M on 9x9 (under their mixer the count grows with the sequence), sudoku 45,346 on any.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "medium": {**_CPU, "hidden_size": 112, "num_heads": 4, "H_layers": 3, "L_layers": 3},
     "small": {**_CPU, "hidden_size": 64, "num_heads": 2, "H_layers": 2, "L_layers": 2},
     "tiny": {**_CPU, "hidden_size": 32, "num_heads": 1, "H_layers": 1, "L_layers": 1},
+    # Told which cells share a row, a column or a box, and that digits are alike. Sudoku 9x9 of 36 to 50 givens, one CPU thread:
+    # 99.8% solved after 80 s of training, where `small`, which finds the lines out, has 95% after 240.
+    "sudoku": {
+        **_CPU, "mixer": "lines", "box": (3, 3), "hidden_size": 32, "num_heads": 1, "expansion": 3.0, "mlp_multiple": 32,
+        "H_layers": 2, "L_layers": 2, "q_source": "mean", "halt_exploration": 0.5,
+    },
     # Behind sensors: a segment of ten tokens in about a millisecond on one CPU thread.
     "loop": {
         "hidden_size": 64, "num_heads": 2, "H_layers": 1, "L_layers": 1, "H_cycles": 2, "L_cycles": 2,
@@ -51,9 +57,11 @@ def preset_settings(name: str, front: Front | None = None) -> dict[str, Any]:
 
 
 def _own_front(name: str) -> TokenFront | None:
-    """Sudoku 9x9 as published; plain cells with learned positions for the CPU's models."""
+    """Sudoku 9x9 as published; plain cells with learned positions for the CPU's models, and digits that are alike for one."""
     if name == "loop":
         return None
+    if name == "sudoku":
+        return TokenFront(vocab_size=11, seq_len=81, positions="none", alike_from=2)
     if name in ("medium", "small", "tiny"):
         return TokenFront(vocab_size=11, seq_len=81, positions="learned")
     puzzle_tokens = 1 if name == "hrm-27m" else 16

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from sage.app.errors import UserError
+from sage.app.training.building import build_model
 from sage.app.training.recipe import Recipe, find_recipe, parse_recipe, recipes
 from sage.app.yaml_file import parse_yaml
+from sage.hrm_core.tasks.catalogue import make_task
 
 
 def _recipe(name: str) -> Recipe:
@@ -77,19 +79,28 @@ def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "givens", "steps", "batch_size"),
+    ("name", "preset", "givens", "steps", "batch_size"),
     [
-        ("sudoku4", None, 442, 64),
-        ("sudoku6", None, 1200, 64),
-        ("sudoku9_easy", [36, 50], 1300, 32),
-        ("demo_sudoku9", [28, 50], 3000, 32),
+        ("sudoku4", "sudoku", None, 200, 32),
+        ("sudoku6", "sudoku", None, 500, 32),
+        ("sudoku9_easy", "sudoku", [36, 50], 500, 16),
+        ("sudoku9_mlp", "small", [36, 50], 1300, 32),
     ],
 )
-def test_small_sudoku_is_trained_as_it_was_measured(name: str, givens: list[int] | None, steps: int, batch_size: int) -> None:
+def test_small_sudoku_is_trained_as_it_was_measured(
+    name: str, preset: str, givens: list[int] | None, steps: int, batch_size: int
+) -> None:
     recipe = _recipe(name)
     (task,), train = recipe.tasks, recipe.train
     assert (task.options.get("givens"), task.options["nearly_solved"]) == (givens, 0.05)
-    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", "small")
+    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", preset)
+
+
+def test_a_preset_for_sudoku_takes_the_tasks_own_boxes_and_refuses_others() -> None:
+    model = build_model(find_recipe("sudoku", None, ["preset=sudoku", "task.size=6"]), make_task("sudoku", size=6).spec)
+    assert model.config.box == (2, 3)
+    with pytest.raises(UserError, match="task maze has no symbols that are alike: give another preset"):
+        build_model(find_recipe("maze", None, ["preset=sudoku"]), make_task("maze", size=9).spec)
 
 
 def test_small_mazes_are_trained_as_they_were_measured() -> None:

@@ -43,15 +43,16 @@ def test_the_plain_forward_is_ours_bit_for_bit_in_fp32() -> None:
     torch.testing.assert_close(q, torch.stack((output.q_halt, output.q_continue), dim=-1), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("preset", "changes"), [("small", {}), ("sudoku", {"box": (2, 2)})])
 @torch.inference_mode()
-def test_the_plain_mixer_is_ours() -> None:
-    front = replace(preset_settings("small")["front"], vocab_size=6, seq_len=16)
-    model, inputs = HRM(ModelConfig.preset("small", front=front)).eval(), cells(4, 16, 6)
+def test_the_plain_mixer_is_ours(preset: str, changes: dict[str, tuple[int, int]]) -> None:
+    front = replace(preset_settings(preset)["front"], vocab_size=6, seq_len=16)
+    model, inputs = HRM(ModelConfig.preset(preset, front=front, **changes)).eval(), cells(4, 16, 6)
     carry = model.initial_carry(4)
     for _ in range(2):
         carry, output = model.segment(carry, batch_of(inputs))
     plain = PlainMixer(model)
-    z = plain.weights["H_init"].expand(4, 16, -1), plain.weights["L_init"].expand(4, 16, -1)
+    z = plain.start(4)
     for _ in range(2):
         *z, logits = plain.segment(*z, inputs)
     torch.testing.assert_close(logits, output.logits, atol=1e-4, rtol=1e-4)

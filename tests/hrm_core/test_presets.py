@@ -21,6 +21,8 @@ def cells(vocab_size: int, seq_len: int) -> TokenFront:
         ("small", cells(8, 36), 104_834),
         ("small", cells(11, 81), 204_866),
         ("medium", cells(11, 81), 520_946),
+        ("sudoku", TokenFront(vocab_size=11, seq_len=81, positions="none", alike_from=2), 45_346),
+        ("sudoku", TokenFront(vocab_size=18, seq_len=36**2, positions="none", alike_from=2), 45_346),
     ],
 )
 def test_the_cpu_models_have_these_sizes(preset: str, front: TokenFront, expected: int) -> None:

@@ -46,8 +46,13 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
             changes |= {"puzzle_emb_ndim": width, "puzzle_tokens": 1}  # its identity alone tells such a puzzle's rule
         if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
             changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
-        front = dataclasses.replace(own, **changes)
         settings = dict(recipe.model)
+        if own.alike_from is not None:  # a preset for tasks of that kind
+            if spec.alike_from is None:
+                raise ValueError(f"task {spec.name} has no symbols that are alike: give another preset")
+            changes.setdefault("alike_from", spec.alike_from)
+            settings.setdefault("box", spec.box)
+        front = dataclasses.replace(own, **changes)
         if spec.is_causal:
             settings.setdefault("is_causal", True)
         config = ModelConfig.preset(recipe.preset, front=front, **settings)

@@ -15,6 +15,7 @@ from sage.hrm_core.datasets.layout import Side, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze_grid import SYMBOLS, valid_ways
 from sage.hrm_core.tasks.split import row_keys
+from sage.hrm_core.tasks.sudoku import SudokuRules
 from sage.hrm_core.tasks.sudoku_grid import are_solutions, box_of_size
 
 Rules = Literal["auto", "sudoku", "maze", "labels"]
@@ -51,12 +52,15 @@ class FolderTask:
     def spec(self) -> TaskSpec:
         metadata, side = self.train.metadata, self._side_length
         num_ids = metadata.num_puzzle_identifiers if metadata.num_puzzle_identifiers > 1 else 0
+        sudoku = SudokuRules(box_of_size(side)).spec if self._rules == "sudoku" else None
         return TaskSpec(
             name=Path(self.config.path).name,
             vocab_size=metadata.vocab_size,
             seq_len=metadata.seq_len,
             grid=(side, side) if side**2 == metadata.seq_len else None,
             num_puzzle_ids=num_ids,
+            box=sudoku.box if sudoku else None,
+            alike_from=sudoku.alike_from if sudoku else None,
         )
 
     def _found_rules(self) -> Rules:

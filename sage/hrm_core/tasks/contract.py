@@ -18,7 +18,8 @@ IGNORED = -100
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """What a model needs to know.  grid: (rows, columns) when the cells form one, else None.  num_puzzle_ids: 0 when
-    examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text)."""
+    examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text).  box: rows and columns of
+    the boxes that the grid falls into.  alike_from: symbols from this number on are alike: renamed, a puzzle is as good a one."""
 
     name: str
     vocab_size: int
@@ -26,6 +27,8 @@ class TaskSpec:
     grid: tuple[int, int] | None = None
     num_puzzle_ids: int = 0
     is_causal: bool = False
+    box: tuple[int, int] | None = None
+    alike_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,12 @@ class SudokuRules:
     def __init__(self, box: Box, *, name: str = "sudoku") -> None:
         self.box = box
         self._spec = TaskSpec(
-            name=name, vocab_size=box.num_digits + 2, seq_len=box.num_cells, grid=(box.num_digits, box.num_digits)
+            name=name,
+            vocab_size=BLANK + 1 + box.num_digits,
+            seq_len=box.num_cells,
+            grid=(box.num_digits, box.num_digits),
+            box=(box.rows, box.cols),
+            alike_from=BLANK + 1,
         )
 
     @property
