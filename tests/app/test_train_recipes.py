@@ -107,7 +107,7 @@ def test_small_mazes_are_trained_as_they_were_measured() -> None:
     recipe = _recipe("maze10")
     (task,), train = recipe.tasks, recipe.train
     assert task.options == {"size": 10, "difficulty": "easy"}
-    assert recipe.model == {"mixer": "grid", "L_cycles": 4, "halt_exploration": 0.5}
+    assert recipe.model == {"mixer": "grid", "L_cycles": 4, "halt_exploration": 1.0}
     assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (1500, 32, "medium", "small")
 
 

@@ -29,6 +29,7 @@ CPU_TRAINING = TrainConfig(
     cross_entropy="softmax",
     clip_norm=1.0,
     ema_decay=0.99,
+    q_weight=0.05,  # at the published 0.5 halting outweighs the puzzle: 10x10 mazes 96% at 16 segments, and 92
     optimizer=OptimizerConfig(kind="muon", lr=1e-2, weight_decay=0.1, warmup_steps=50, min_lr_ratio=0.05),
 )
 
