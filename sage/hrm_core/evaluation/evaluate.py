@@ -40,12 +40,13 @@ class Trace:
         found: np.ndarray = 1.0 / (1.0 + np.exp(-self.q_halt.clip(-60, 60)))
         return found
 
-    def halting_segment(self, min_confidence: float = MIN_CONFIDENCE) -> np.ndarray:
-        """(N,) index of the first segment after which the Q head wants to halt and is so sure; the last where it never is."""
-        wants = self.wants_halt & (self.confidence >= min_confidence)
-        wants[-1] = True
-        first: np.ndarray = wants.argmax(0)
-        return first
+    def halted(self, min_confidence: float = MIN_CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+        """As `Solver` does it: (N,) index of the answer that the Q head trusted most, and (N,) segments spent: up to the first
+        after which it wanted to halt and was so sure, or all."""
+        is_sure = self.wants_halt & (self.confidence >= min_confidence)
+        num_segments = np.where(is_sure.any(0), is_sure.argmax(0) + 1, len(is_sure))
+        is_seen = np.arange(len(is_sure))[:, None] < num_segments
+        return np.where(is_seen, self.q_halt, -np.inf).argmax(0), num_segments
 
 
 def evaluate(
@@ -173,12 +174,12 @@ def _depth(segments: int, marks: Marks) -> DepthScore:
 
 
 def _halting(task: Task, examples: Examples, trace: Trace) -> HaltScore:
-    index = trace.halting_segment()
+    index, num_segments = trace.halted()
     rows = np.arange(len(examples))
     marks = mark(task, examples, trace.answers[index, rows])
     return HaltScore(
         exact=marks.exact,
         valid=marks.valid,
-        mean_segments=float(index.mean() + 1),
+        mean_segments=float(num_segments.mean()),
         q_accuracy=float(((trace.q_halt[index, rows] >= 0) == marks.is_exact).mean()),
     )

@@ -32,7 +32,7 @@ class DepthScore:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltScore:
     """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's MIN_CONFIDENCE), or at
-    the last.
+    the last; the answer that the head trusted most counts.
 
     q_accuracy: how often that wish was right.  mean_segments: what it cost.
     """

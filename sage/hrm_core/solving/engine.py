@@ -7,7 +7,7 @@ Shapes: B rows under way, L cells, S tokens, D hidden.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -49,9 +49,12 @@ class SegmentModel(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
+    """standing: what the try would answer if it ended now."""
+
     job: Job
     attempt: int
     num_segments: int = 0
+    standing: Attempt | None = None
 
     @property
     def is_needed(self) -> bool:
@@ -61,16 +64,23 @@ class _Row:
     def is_at_limit(self) -> bool:
         return self.num_segments >= self.job.settings.max_segments
 
+    def is_asked(self, q: float) -> bool:
+        """Does the answer of this segment matter? Where the Q head judges, it does if the head trusts none before it as much."""
+        halt = self.job.settings.halt
+        if halt == "q":
+            return self.standing is None or q > self.standing.q
+        return halt == "verifier" or self.is_at_limit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
-    """A segment's outcome on the host: q, wants_halt (B,), answers (B, L) int32, is_verified (B,).
+    """A segment's outcome on the host: q, is_sure (does the Q head end it?), answers (B, L) int32, is_verified (B,).
 
-    Where is_judged (B,) is false nobody asked for the answer, and its row holds nothing."""
+    Where is_asked (B,) is false nobody asked for the answer, and its row holds nothing."""
 
     q: np.ndarray
-    wants_halt: np.ndarray
-    is_judged: np.ndarray
+    is_sure: np.ndarray
+    is_asked: np.ndarray
     answers: np.ndarray
     is_verified: np.ndarray
 
@@ -182,38 +192,36 @@ class Engine:
     def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> _Reading:
         """Brings to the host what decides; answers only of the rows somebody judges."""
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
-        sure = 1.0 / (1.0 + np.exp(-q.astype(np.float64)))
-        is_judged = np.array([self._is_judged(row, bool(want), how_sure) for row, want, how_sure in zip(self._rows, wants, sure)])
+        least = np.array([row.job.settings.min_confidence for row in self._rows])
+        is_sure = (wants > 0) & (1.0 / (1.0 + np.exp(-q.astype(np.float64))) >= least)
+        is_asked = np.array([row.is_asked(float(each)) for row, each in zip(self._rows, q)])
         answers = np.zeros((len(self._rows), self._front.seq_len), np.int32)
         is_verified = np.zeros(len(self._rows), bool)
-        if is_judged.any():
-            judged = torch.from_numpy(is_judged.nonzero()[0]).to(self._device)
-            answers[is_judged] = logits[judged].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
+        if is_asked.any():
+            asked = torch.from_numpy(is_asked.nonzero()[0]).to(self._device)
+            answers[is_asked] = logits[asked].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
             if self._verifier is not None:
-                cells = np.array([row.job.cells for row, asked in zip(self._rows, is_judged) if asked])
-                is_verified[is_judged] = self._verifier.verify(cells, answers[is_judged])
-        return _Reading(q=q, wants_halt=wants > 0, is_judged=is_judged, answers=answers, is_verified=is_verified)
-
-    def _is_judged(self, row: _Row, wants_halt: bool, confidence: float) -> bool:
-        settings = row.job.settings
-        is_sure = settings.halt == "q" and wants_halt and confidence >= settings.min_confidence
-        return row.is_at_limit or settings.halt == "verifier" or is_sure
+                cells = np.array([row.job.cells for row, asked in zip(self._rows, is_asked) if asked])
+                is_verified[is_asked] = self._verifier.verify(cells, answers[is_asked])
+        return _Reading(q=q, is_sure=is_sure, is_asked=is_asked, answers=answers, is_verified=is_verified)
 
     def _end_rows(self, reading: _Reading) -> list[Job]:
         settled = []
         for index, row in enumerate(self._rows):
-            is_accepted = row.job.settings.halt != "verifier" or bool(reading.is_verified[index])
-            if not row.is_needed or not reading.is_judged[index] or not (row.is_at_limit or is_accepted):
+            if not row.is_needed:
                 continue
-            row.job.end(
-                Attempt(
+            if reading.is_asked[index]:
+                row.standing = Attempt(
                     number=row.attempt,
                     cells=reading.answers[index].copy(),
                     q=float(reading.q[index]),
                     is_verified=bool(reading.is_verified[index]),
                     num_segments=row.num_segments,
                 )
-            )
-            if row.job.is_settled:
-                settled.append(row.job)
+            ends = {"q": reading.is_sure, "verifier": reading.is_verified}.get(row.job.settings.halt)
+            if row.is_at_limit or (ends is not None and ends[index]):
+                assert row.standing is not None
+                row.job.end(replace(row.standing, num_segments=row.num_segments))
+                if row.job.is_settled:
+                    settled.append(row.job)
         return settled

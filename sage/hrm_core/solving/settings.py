@@ -20,7 +20,8 @@ MIN_CONFIDENCE = 0.9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveSettings:
     """max_segments: segments of one try at most.  halt: what ends a try sooner: the Q head, the task's verifier, nothing.
-    min_confidence: of an answer, sigmoid(q_halt), before the Q head ends a try; 0 leaves it to the head's own rule.
+    min_confidence: of an answer, sigmoid(q_halt), before the Q head ends a try; 0 leaves it to the head's own rule. A try whose
+    answers all stay below it gives the one that the head trusted most.
     tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and stands for
     itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
     noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.

@@ -40,13 +40,13 @@ def test_a_report_is_whole_and_ready_for_json(model: HRM) -> None:
     assert json.loads(json.dumps(report.to_plain(), allow_nan=False))["task"] == "mirror"
 
 
-def test_a_row_halts_at_the_first_wish_or_at_the_end() -> None:
+def test_a_row_halts_at_the_first_sure_wish_or_gives_what_was_trusted_most() -> None:
     wants = np.array([[False, False, True], [True, False, False], [True, False, True]])  # (T, N)
     trace = Trace(
         answers=np.zeros((3, 3, 1)), q_halt=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [3.0, 0.0, 3.0]]), wants_halt=wants
     )
-    assert trace.halting_segment(0.0).tolist() == [1, 2, 0]
-    assert trace.halting_segment(0.9).tolist() == [2, 2, 2]
+    assert [each.tolist() for each in trace.halted(0.0)] == [[1, 0, 0], [2, 3, 1]]
+    assert [each.tolist() for each in trace.halted(0.9)] == [[2, 0, 2], [3, 3, 3]]
 
 
 def test_a_task_without_held_out_puzzles_is_refused(model: HRM) -> None:

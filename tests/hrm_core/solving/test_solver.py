@@ -72,6 +72,17 @@ def test_the_q_head_ends_a_try_only_when_it_is_sure(build_solver_model: Build, p
     assert (sure.num_segments >= at_its_rule.num_segments).all()
 
 
+def test_a_head_that_is_never_sure_gives_what_it_trusted_most(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    model = build_solver_model()
+    found = Solver(model).solve(puzzles, min_confidence=0.999999, max_segments=6)
+    by_depth = [Solver(model).solve(puzzles, halt="never", max_segments=depth) for depth in range(1, 7)]
+    most = np.stack([each.confidence for each in by_depth]).argmax(0)
+    expected = np.stack([each.answers for each in by_depth])[most, np.arange(len(puzzles))]
+    assert len(set(most)) > 1
+    np.testing.assert_array_equal(found.answers, expected)
+    assert (found.num_segments == 6).all()
+
+
 def test_freed_places_are_filled_at_once(build_solver_model: Build, puzzles: np.ndarray) -> None:
     """Four places for 24 puzzles: as many segments of the batch as the work needs, but for the last rows' tail."""
     model = build_solver_model()
