@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sage.hrm_core.config import ModelConfig
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
@@ -59,11 +60,15 @@ def restore(path: Path, learner: Learner, stop_rule: StopRule, config: TrainConf
     """Put the checkpoint's state into the parts of a run, and return its plain part. ResumeError if it is another run's."""
     checkpoint = read_checkpoint(path, ranks)
     plain = dict(checkpoint.plain)
-    model = learner.model.config.to_plain()
-    for name in {*model, *plain["model"]}:
-        if model.get(name) != plain["model"].get(name):
+    try:
+        theirs = ModelConfig.from_plain(plain["model"])  # settings that are younger than the checkpoint are at their defaults
+    except ValueError as error:
+        raise ResumeError(f"{path}: its model cannot be built here ({error}): resume with the version that made it") from error
+    ours = learner.model.config
+    for name in (field.name for field in dataclasses.fields(ModelConfig)):
+        if getattr(ours, name) != getattr(theirs, name):
             raise ResumeError(
-                f"{path}: model.{name} is {plain['model'].get(name)!r} there and {model.get(name)!r} here: resume the same model"
+                f"{path}: model.{name} is {getattr(theirs, name)!r} there and {getattr(ours, name)!r} here: resume the same model"
             )
     saved = TrainConfig.from_plain(plain["train"])
     for name in _FIXED:

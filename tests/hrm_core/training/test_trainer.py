@@ -14,8 +14,10 @@ import torch
 
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.hrm import HRM
+from sage.hrm_core.optim.ranks import Ranks
+from sage.hrm_core.training import resuming
 from sage.hrm_core.training.callbacks import Progress
-from sage.hrm_core.training.checkpoints import CheckpointFolder
+from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
@@ -83,6 +85,25 @@ def test_a_run_that_was_cut_ends_with_the_same_bits(
     assert first.losses + second.losses == straight.losses
     assert _equal(_weights(resumed), _weights(whole))
     assert result.cpu_secs > 0
+
+
+def test_a_model_with_boxes_goes_on_and_so_does_a_checkpoint_of_before_a_setting(
+    small_model: Build, quick_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = MirrorTask(seq_len=4)
+    settings = {"mixer": "lines", "box": (1, 2)}
+    Trainer(small_model(task, **settings), task, quick_config, folder=tmp_path).train(steps=2)
+
+    def read_older(path: Path, ranks: Ranks) -> Checkpoint:
+        checkpoint = read_checkpoint(path, ranks)
+        del checkpoint.plain["model"]["q_source"]
+        return checkpoint
+
+    monkeypatch.setattr(resuming, "read_checkpoint", read_older)
+    result = Trainer(small_model(task, **settings), task, quick_config, folder=tmp_path).train(resume=True, steps=3)
+    assert result.step == 3
+    with pytest.raises(ResumeError, match=r"model.box is \(1, 2\) there and None here"):
+        Trainer(small_model(task, mixer="lines"), task, quick_config, folder=tmp_path).train(resume=True)
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(
