@@ -31,18 +31,22 @@ USUAL_GIVENS = {4: (5, 7), 6: (10, 15), 9: (36, 50), 16: (130, 170)}
 MAX_NEARLY_SOLVED_BLANKS = 5
 #: Steps the generator lets one search take before it tries another way.
 MAX_DIG_STEPS = 20_000
+#: Times it digs a grid anew for a puzzle that singles do not get far with; about one in four of 9x9 is one.
+MAX_DIGS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SudokuConfig:
     """size: digits, and rows and columns.  box: rows x cols of a box; None: the usual one.  givens: fewest and most; None:
-    the usual ones of the size.  nearly_solved: the share of puzzles with 1 to 5 blanks, mixed into training.
-    train, dev: CSV files to read instead."""
+    the usual ones of the size.  nearly_solved, beyond_singles: shares of the puzzles of training: with 1 to 5 blanks; and with as
+    few givens as may be, more than half of the grid left blank where cells with one digit left and digits with one place left in
+    a unit run dry: what people call hard.  train, dev: CSV files to read instead."""
 
     size: int = 9
     box: tuple[int, int] | None = None
     givens: tuple[int, int] | None = None
     nearly_solved: float = 0.0
+    beyond_singles: float = 0.0
     train: str | None = None
     dev: str | None = None
 
@@ -53,8 +57,13 @@ class SudokuConfig:
         fewest = sudoku_text.FEWEST_GIVENS.get(box, box.num_digits - 1)
         if not fewest <= low <= high < box.num_cells:
             raise ValueError(f"givens is {low} to {high}: give a range within {fewest} to {box.num_cells - 1}")
-        if not 0 <= self.nearly_solved <= 1:
-            raise ValueError(f"nearly_solved is {self.nearly_solved}: give a share of 0 to 1")
+        for name in ("nearly_solved", "beyond_singles"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give a share of 0 to 1")
+        if self.nearly_solved + self.beyond_singles > 1:
+            raise ValueError(
+                f"beyond_singles is {self.beyond_singles}, nearly_solved {self.nearly_solved}: give 1 or less for both"
+            )
 
     @property
     def geometry(self) -> Box:
@@ -142,11 +151,28 @@ class SudokuTask(SudokuRules, Generated):
         puzzles, goals = np.zeros_like(grids), self._goals(len(grids), rng, is_held_out=is_held_out)
         left = sudoku_kernel.dig_many(grids, units, goals, np.array([2, MAX_DIG_STEPS]), chance, puzzles)
         is_fit = left <= np.maximum(self.config.givens_range[1], goals)
+        if self.config.beyond_singles and not is_held_out:
+            is_hard = rng.random(len(grids)) < self.config.beyond_singles
+            is_fit[is_hard] = self._dig_hard(grids, is_hard, chance, puzzles)
         puzzles, grids = puzzles[is_fit], grids[is_fit]
         if by_puzzle:
             is_mine = are_held_out(sudoku_kernel.puzzle_keys(puzzles, grids, _all_places(box), box.num_digits)) == is_held_out
             puzzles, grids = puzzles[is_mine], grids[is_mine]
         return without_ids(puzzles + BLANK, grids + BLANK)
+
+    def _dig_hard(self, grids: np.ndarray, is_hard: np.ndarray, chance: np.ndarray, puzzles: np.ndarray) -> np.ndarray:
+        """Dig those rows of `puzzles` again until singles do not get far with them; (M,) whether it came to that."""
+        from sage.hrm_core.tasks import sudoku_kernel
+        from sage.hrm_core.tasks.sudoku_singles import left_by_singles
+
+        units, rows = units_of(self.box), np.flatnonzero(is_hard)
+        for _ in range(MAX_DIGS):
+            rows = rows[left_by_singles(puzzles[rows], units) <= self.box.num_cells // 2]
+            dug, goals = np.zeros_like(grids[rows]), np.full(len(rows), self.config.givens_range[0])
+            sudoku_kernel.dig_many(grids[rows], units, goals, np.array([2, MAX_DIG_STEPS]), chance, dug)
+            puzzles[rows] = dug
+        is_dug: np.ndarray = left_by_singles(puzzles[is_hard], units) > self.box.num_cells // 2
+        return is_dug
 
     def _goals(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
         """(num,) givens to dig down to. Evaluation is on the stated range alone."""
