@@ -23,9 +23,12 @@ class PlainMixer:
         config, front = model.config, model.config.front
         assert isinstance(front, TokenFront)
         is_mlp = config.mixer == "mlp" and config.mixer_norm == "features" and front.positions == "learned"
-        is_lines = config.mixer == "lines" and front.alike_from is not None and front.positions == "none"
+        is_lines = config.mixer == "lines" and front.tokens_per_cell > 1 and front.positions == "none"
+        is_lines &= config.box is not None and config.q_source == "mean"
         if not (is_mlp or is_lines) or config.gate != "normed" or not config.shares_nets:
             raise ValueError("the plain mixer is the small presets' form alone: give a model of preset small or sudoku")
+        if is_mlp and config.q_source != "one_token":
+            raise ValueError(f"q_source is {config.q_source!r}: the plain mixer of preset small reads one token")
         self.weights = {name: tensor.detach().float() for name, tensor in model.inner.state_dict().items()}
         self.num_layers, self.H_cycles, self.L_cycles = config.L_layers, config.H_cycles, config.L_cycles
         self.size, self.eps = config.hidden_size, config.rms_eps
@@ -81,7 +84,8 @@ class PlainMixer:
 
     def heard(self, h: Tensor) -> Tensor:
         """(B, S, 5 D): a token beside the means of its row, its column, its box and its cell."""
-        side, (rows, cols) = self.side, self.box or (1, 1)
+        assert self.box is not None
+        side, (rows, cols) = self.side, self.box
         grid = h.view(len(h), side // rows, rows, side // cols, cols, self.num_alike, self.size)
         lines = [grid]
         for axes in ((3, 4), (1, 2), (2, 4), (5,)):

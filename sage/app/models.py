@@ -186,10 +186,11 @@ def _how_it_runs(model: HRM) -> list[str]:
 def _how_it_was_trained(trained: Mapping[str, Any]) -> list[str]:
     """What its card says, and of its evaluation the depths: the whole of it is in --json."""
     lines = [f"{key}: {value}" for key, value in trained.items() if not isinstance(value, (dict, list))]
-    report = trained.get("eval")
-    if isinstance(report, dict):
-        depths = (f"{percent(each['exact'], 1)} at {each['segments']}" for each in report["depths"])
-        lines.append(f"of {count(report['num'])} held-out puzzles, exact by segments: {', '.join(depths)}")
+    try:
+        depths = [f"{percent(each['exact'], 1)} at {each['segments']}" for each in trained["eval"]["depths"]]
+        lines.append(f"of {count(trained['eval']['num'])} held-out puzzles, exact by segments: {', '.join(depths)}")
+    except (KeyError, TypeError):  # somebody else's card has its own form
+        pass
     return lines
 
 

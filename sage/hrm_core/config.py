@@ -94,15 +94,20 @@ class ModelConfig:
 
     def _check_grid(self) -> None:
         has_alike = isinstance(self.front, TokenFront) and self.front.alike_from is not None
-        need(not has_alike or self.mixer == "lines", "mixer", self.mixer, "symbols that are alike need mixer lines")
+        hint = "the front's symbols are alike (alike_from), which mixer lines alone can have"
+        need(not has_alike or self.mixer == "lines", "mixer", self.mixer, hint)
         need(self.box is None or self.mixer == "lines", "box", self.box, "only mixer lines looks at boxes: leave it out")
+        is_sensors = isinstance(self.front, ObservationFront)
+        need(not is_sensors or self.q_source == "one_token", "q_source", self.q_source, "sensors have a readout of their own")
         if self.mixer not in ("grid", "lines"):
             return
         is_grid = isinstance(self.front, TokenFront) and not self.front.puzzle_tokens and self.side**2 == self.front.seq_len
         need(is_grid, "mixer", self.mixer, "it needs a square of cells and no puzzle tokens")
         if self.box is not None:
-            fits = len(self.box) == 2 and all(each >= 1 and self.side % each == 0 for each in self.box)
-            need(fits, "box", self.box, f"give rows and columns that divide {self.side}")
+            hint = f"give rows and columns of {self.side} cells in all"
+            is_pair = isinstance(self.box, (tuple, list)) and [type(each) for each in self.box] == [int, int]
+            need(is_pair and min(self.box) > 0 and math.prod(self.box) == self.side, "box", self.box, hint)
+            object.__setattr__(self, "box", tuple(self.box))  # YAML and JSON have lists
 
     def _check_widths(self) -> None:
         need(self.hidden_size % self.num_heads == 0, "num_heads", self.num_heads, f"give a divisor of {self.hidden_size}")
@@ -180,8 +185,6 @@ class ModelConfig:
         kind = front.pop("kind", None)
         if "source_dims" in front:
             front["source_dims"] = tuple(front["source_dims"])
-        if settings.get("box") is not None:
-            settings["box"] = tuple(settings["box"])
         need(kind in _FRONTS, "front.kind", kind, f"give one of {', '.join(_FRONTS)}")
         try:
             return cls(front=_FRONTS[kind](**front), **settings)

@@ -41,7 +41,7 @@ class TokenFront:
         need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
         need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
         if self.alike_from is not None:
-            is_met = 1 <= self.alike_from < self.vocab_size
+            is_met = type(self.alike_from) is int and 1 <= self.alike_from < self.vocab_size
             need(is_met, "alike_from", self.alike_from, f"give a symbol from 1 to {self.vocab_size - 1}")
             need(
                 not self.puzzle_tokens, "alike_from", self.alike_from, "a puzzle's own tokens know symbols by name: leave one out"

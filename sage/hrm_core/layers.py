@@ -212,10 +212,10 @@ class GridBlock(nn.Module):
 
 
 class LinesBlock(nn.Module):
-    """h = rms(h + SwiGLU(h beside the means of its lines)): its row, its column, its box, and the other symbols of its cell.
+    """h = rms(h + SwiGLU(h beside what it hears of its lines)): its row, its column, its box, the other symbols of its cell.
 
-    Nothing in it knows a place or a symbol, so that what holds anywhere is learned once for all; nor the size of the grid.
-    A mean of n is scaled by sqrt(n): of tokens that know nothing of each other it varies as one of them does.
+    Of a line of n a token hears the sum over sqrt(n): of tokens that know nothing of each other it varies as one of them does.
+    Nothing here knows a place or a symbol, so that what holds anywhere is learned once for all; nor the size of the grid.
     """
 
     def __init__(self, config: ModelConfig, size: int) -> None:
@@ -224,18 +224,21 @@ class LinesBlock(nn.Module):
         self.eps = config.rms_eps
         self.may_round = config.gate == "normed"
         side, (rows, cols) = config.side, config.box or (1, 1)
-        self.grid = (side // rows, rows, side // cols, cols, config.front.tokens_per_cell)
-        has_box, has_alike = config.box is not None, config.front.tokens_per_cell > 1
-        self.lines = [(3, 4), (1, 2)] + [(2, 4)] * has_box + [(5,)] * has_alike  # axes of (B, *grid, D) that each is a mean over
+        self.grid = (side // rows, rows, side // cols, cols, config.front.tokens_per_cell)  # band, row, stack, column, symbol
+        self.lines: list[tuple[int, ...]] = [(3, 4), (1, 2)]  # the axes of (B, *grid, D) that a row and a column run over
+        if config.box is not None:
+            self.lines.append((2, 4))
+        if config.front.tokens_per_cell > 1:
+            self.lines.append((5,))
         self.mlp = SwiGLU(config, size, in_size=size * (1 + len(self.lines)))
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
-        heard = [x, *(self._mean(x, axes) for axes in self.lines)]
-        mixed_BSD: Tensor = self.mlp(torch.cat(heard, dim=-1)).view(x_BSD.shape)
+        heard = torch.cat((x, *(self._of_line(x, axes) for axes in self.lines)), dim=-1)  # (B, *grid, D * (1 + lines))
+        mixed_BSD: Tensor = self.mlp(heard).view(x_BSD.shape)
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
 
-    def _mean(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    def _of_line(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         num = math.prod(self.grid[axis - 1] for axis in axes)
         return (x.sum(axes, keepdim=True) / math.sqrt(num)).expand_as(x)
 

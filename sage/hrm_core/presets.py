@@ -31,7 +31,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     # Told which cells share a row, a column or a box, and that digits are alike. Sudoku 9x9 of 36 to 50 givens, one CPU thread:
     # 99.8% solved after 80 s of training, where `small`, which finds the lines out, has 95% after 240.
     "sudoku": {
-        **_CPU, "mixer": "lines", "box": (3, 3), "hidden_size": 32, "num_heads": 1, "expansion": 3.0, "mlp_multiple": 32,
+        **_CPU, "mixer": "lines", "hidden_size": 32, "num_heads": 1, "expansion": 3.0, "mlp_multiple": 32,
         "H_layers": 2, "L_layers": 2, "q_source": "mean", "halt_exploration": 0.5,
     },
     # Behind sensors: a segment of ten tokens in about a millisecond on one CPU thread.
@@ -50,10 +50,11 @@ def preset_settings(name: str, front: Front | None = None) -> dict[str, Any]:
     """ModelConfig's keywords. ValueError for a name that is not one, or a preset that has no front of its own."""
     if name not in _SETTINGS:
         raise ValueError(f"preset is {name!r}: give one of {', '.join(_SETTINGS)}")
+    own_box = {"box": (3, 3)} if name == "sudoku" and front is None else {}  # another front has others, or none
     front = front or _own_front(name)
     if front is None:
         raise ValueError(f"front is missing: preset {name!r} has none of its own, give a TokenFront or an ObservationFront")
-    return {**_SETTINGS[name], "front": front}
+    return {**_SETTINGS[name], **own_box, "front": front}
 
 
 def _own_front(name: str) -> TokenFront | None:

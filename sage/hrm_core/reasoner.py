@@ -1,7 +1,7 @@
 """One segment behind puzzles or continuous sequences: embed, refine, read.
 
 Invariant: parameters and buffers bear the names of the published checkpoints, and their numbers match to the unit.
-Shapes: B rows, L cells, P puzzle tokens, S = P + L, D hidden, V symbols (or output_dim).
+Shapes: B rows, L cells, P puzzle tokens, S = P + L (L for each symbol that is alike), D hidden, V symbols (or output_dim).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class PuzzleEmbedding(nn.Module):
 
 
 class QHead(nn.Module):
-    """[halt, continue] from one token, in fp32 (fp64 stays)."""
+    """[halt, continue] from one token or a mean of them, in fp32 (fp64 stays)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -179,33 +179,35 @@ class SequenceReasoner(Recurrence):
         """(B, S, D): puzzle tokens, then cells, of variance 1; learned positions halve the variance of each summand."""
         self._check_length(batch.inputs.shape[1])
         front = self.front
-        is_continuous = isinstance(front, ContinuousFront)
-        if isinstance(front, TokenFront) and front.alike_from is not None:
-            return self._embed_alike(batch.inputs, front.alike_from, front.tokens_per_cell)
-        x_BSD: Tensor = self.embed_inputs(batch.inputs) if is_continuous else self.embed_tokens(batch.inputs)
+        x_BSD: Tensor
+        if isinstance(front, ContinuousFront):
+            x_BSD = self.embed_inputs(batch.inputs)
+        else:
+            x_BSD = self.embed_tokens(_kinds(batch.inputs, front)).flatten(1, -2)
         if isinstance(front, TokenFront) and front.puzzle_emb_ndim:
             room = front.puzzle_tokens * self.config.hidden_size
             rows = F.pad(self.puzzle_emb(batch.puzzle_ids), (0, room - front.puzzle_emb_ndim))
             x_BSD = torch.cat((rows.view(-1, front.puzzle_tokens, self.config.hidden_size).type_as(x_BSD), x_BSD), dim=1)
         if front.positions == "learned":
-            x_BSD = (x_BSD + self.embed_pos.embedding_weight[: x_BSD.shape[1]]) * math.sqrt(0.5)
+            places = self.embed_pos.embedding_weight.repeat_interleave(front.num_tokens_of(1) - front.puzzle_tokens, dim=0)
+            x_BSD = (x_BSD + places[: x_BSD.shape[1]]) * math.sqrt(0.5)
         return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
-
-    def _embed_alike(self, inputs_BL: Tensor, first: int, num_alike: int) -> Tensor:
-        """(B, L * alike, D). A token is told its cell's symbol where that has a name, else whether it is its own."""
-        symbols = torch.arange(first, first + num_alike, device=inputs_BL.device)
-        cells = inputs_BL.unsqueeze(-1)  # (B, L, 1)
-        kinds = torch.where(cells < first, cells, first + (cells != symbols).to(cells.dtype))  # (B, L, alike)
-        x: Tensor = self.embed_tokens(kinds)
-        if self.front.positions == "learned":
-            x = (x + self.embed_pos.embedding_weight[:, None]) * math.sqrt(0.5)
-        return (x.flatten(1, 2) * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
 
     def _check_length(self, num_cells: int) -> None:
         longest, is_tied = self.front.seq_len, self.config.mixer != "attention"
         if num_cells > longest or (is_tied and num_cells < longest):
             most = "" if is_tied else "at most "
             raise ValueError(f"inputs have {num_cells} cells: this model takes {most}{longest}, build one with another seq_len")
+
+
+def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
+    """Rows of embed_tokens: (B, L, 1) the cells; or, where symbols are alike, (B, L, alike): a token is told its cell's symbol
+    if that has a name, else whether it is the token's own. What is no symbol stays what it is, and has no row."""
+    cells, first = inputs_BL.unsqueeze(-1), front.alike_from
+    if first is None:
+        return cells
+    symbols = torch.arange(first, front.vocab_size, device=cells.device)
+    return torch.where((cells < first) | (cells >= front.vocab_size), cells, first + (cells != symbols).to(cells.dtype))
 
 
 def _num_outputs(front: TokenFront | ContinuousFront) -> int:

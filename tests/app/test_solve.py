@@ -85,6 +85,8 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
         (["sudoku", "x4..1.42.23....."], "row 1, column 1 is 'X'"),
         (["sudoku", PUZZLE, "--tries", "0"], "tries is 0: give a whole number"),
         (["sudoku", PUZZLE, "--halt", "soon"], "halt is 'soon': give one of q, verifier, never"),
+        (["sudoku", PUZZLE, "--min-confidence", "0.5"], "--min-confidence is for --halt q, and halt is verifier"),
+        (["sudoku", PUZZLE, "--halt", "q", "--min-confidence", "1"], "min_confidence is 1.0: give a number from 0 to below 1"),
         (["sudoku", "./absent.txt"], "no such file"),
         (["sudoko", PUZZLE], "did you mean 'sudoku'?"),
     ],

@@ -85,6 +85,7 @@ def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
         ("sudoku6", "sudoku", None, 500, 32),
         ("sudoku9_easy", "sudoku", [36, 50], 500, 16),
         ("sudoku9_mlp", "small", [36, 50], 1300, 32),
+        ("demo_sudoku9", "sudoku", [17, 34], 3000, 16),
     ],
 )
 def test_small_sudoku_is_trained_as_it_was_measured(
@@ -94,6 +95,19 @@ def test_small_sudoku_is_trained_as_it_was_measured(
     (task,), train = recipe.tasks, recipe.train
     assert (task.options.get("givens"), task.options["nearly_solved"]) == (givens, 0.05)
     assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", preset)
+    assert train.q_weight == 0.05
+
+
+@pytest.mark.parametrize("name", ["brackets", "colouring", "hanoi", "patterns", "sat", "multitask_small"])
+def test_tasks_of_few_segments_are_trained_as_they_were_measured(name: str) -> None:
+    assert _recipe(name).train.q_weight == 0.5
+
+
+def test_lines_take_the_tasks_boxes_under_any_preset() -> None:
+    task = make_task("sudoku", size=6)
+    for words in (["preset=small"], ["preset=sudoku"], ["preset=sudoku", "model.box=[2,3]"]):
+        model = build_model(find_recipe("sudoku", None, [*words, "model.mixer=lines", "task.size=6"]), task.spec)
+        assert model.config.box == (2, 3)
 
 
 def test_a_preset_for_sudoku_takes_the_tasks_own_boxes_and_refuses_others() -> None:

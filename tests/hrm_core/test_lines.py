@@ -109,6 +109,18 @@ def test_lines_do_without_boxes_and_without_alike_symbols() -> None:
     assert model.inner.L_level.layers[0].mlp.gate_up_proj.weight.shape[1] == 3 * 8  # itself, its row, its column
 
 
+def test_boxes_as_lists_are_boxes() -> None:
+    config = build(box=[2, 3]).config  # as YAML has them
+    assert config == build().config
+    assert ModelConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
+    assert hash(config)
+
+
+def test_what_is_no_symbol_is_refused(puzzles: Tensor) -> None:
+    with pytest.raises(IndexError):
+        answer(build(), puzzles + 300)
+
+
 def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
     model = build()
     model.save_pretrained(tmp_path)
@@ -121,12 +133,18 @@ def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mixer": "mlp", "box": None}, "symbols that are alike need mixer lines"),
+        ({"mixer": "mlp", "box": None}, "symbols are alike \\(alike_from\\), which mixer lines alone can have"),
         ({"mixer": "mlp", "front": TokenFront(vocab_size=8, seq_len=36)}, "only mixer lines looks at boxes"),
-        ({"box": (4, 3)}, r"box is \(4, 3\): give rows and columns that divide 6"),
+        ({"box": (4, 3)}, r"box is \(4, 3\): give rows and columns of 6 cells in all"),
+        ({"box": (3, 3)}, r"box is \(3, 3\): give rows and columns of 6 cells in all"),
+        ({"box": (-2, -3)}, "give rows and columns"),
         ({"box": (6,)}, "give rows and columns"),
+        ({"box": 3}, "box is 3: give rows and columns"),
+        ({"box": [2.0, 3]}, "give rows and columns"),
+        ({"box": [2, "a"]}, "give rows and columns"),
         ({"front": TokenFront(vocab_size=8, seq_len=35)}, "it needs a square of cells"),
-        ({"front": ObservationFront(source_dims=(2,))}, "it needs a square of cells"),
+        ({"front": ObservationFront(source_dims=(2,)), "q_source": "one_token"}, "it needs a square of cells"),
+        ({"front": ObservationFront(source_dims=(2,)), "mixer": "attention", "box": None}, "sensors have a readout of their own"),
         ({"q_source": "all"}, "q_source is 'all'"),
     ],
 )
@@ -136,7 +154,15 @@ def test_what_does_not_fit_is_one_line(change: dict[str, Any], told: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "change", [{"alike_from": 0}, {"alike_from": 8}, {"num_puzzle_ids": 1, "puzzle_emb_ndim": 4, "puzzle_tokens": 1}]
+    "change",
+    [
+        {"alike_from": 0},
+        {"alike_from": 8},
+        {"alike_from": "a"},
+        {"alike_from": 1.5},
+        {"alike_from": True},
+        {"num_puzzle_ids": 1, "puzzle_emb_ndim": 4, "puzzle_tokens": 1},
+    ],
 )
 def test_symbols_that_cannot_be_alike_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="alike_from is"):

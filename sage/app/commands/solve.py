@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sage.app.commands.options import JsonOption
-from sage.hrm_core.solving.settings import MIN_CONFIDENCE
+from sage.app.errors import UserError
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="sudoku, maze, ...")]
 PuzzleArgument = Annotated[
@@ -24,7 +24,8 @@ HaltOption = Annotated[
     str, typer.Option("--halt", help="What ends a try sooner: verifier, q (the model's own judgement), never.")
 ]
 ConfidenceOption = Annotated[
-    float, typer.Option("--confidence", help="With --halt q: how sure the model must be of an answer to end with it, 0 to 1.")
+    float | None,
+    typer.Option("--min-confidence", help="With --halt q: how sure the model must be to end with an answer, 0 to below 1."),
 ]
 TriesOption = Annotated[int, typer.Option("--tries", help="Tries with noise; the first one verified is the answer.")]
 SoundOption = Annotated[bool, typer.Option("--sound", help="Give no answer rather than one that breaks the rules.")]
@@ -38,7 +39,7 @@ def solve(
     checkpoint: CheckpointOption = None,
     segments: SegmentsOption = 64,
     halt: HaltOption = "verifier",
-    confidence: ConfidenceOption = MIN_CONFIDENCE,
+    min_confidence: ConfidenceOption = None,
     tries: TriesOption = 1,
     sound: SoundOption = False,
     seed: SeedOption = 0,
@@ -48,14 +49,11 @@ def solve(
     """Solve a puzzle. Prints it, the answer and what it cost. Exit 1 if the answer breaks the rules, or with --sound is none."""
     from sage.app.solving import read_puzzle, show_answer, solve_puzzle
 
-    options = {
-        "max_segments": segments,
-        "halt": halt,
-        "min_confidence": confidence,
-        "tries": tries,
-        "abstains": sound,
-        "seed": seed,
-    }
+    options = {"max_segments": segments, "halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    if min_confidence is not None:
+        if halt != "q":
+            raise UserError(f"--min-confidence is for --halt q, and halt is {halt}: leave one of the two out")
+        options["min_confidence"] = min_confidence
     answer = solve_puzzle(task, read_puzzle(puzzle), checkpoint=checkpoint, device=device, options=options)
     typer.echo(show_answer(answer, is_json=json_output))
     return 0 if answer.is_verified else 1

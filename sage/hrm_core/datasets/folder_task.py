@@ -16,7 +16,7 @@ from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze_grid import SYMBOLS, valid_ways
 from sage.hrm_core.tasks.split import row_keys
 from sage.hrm_core.tasks.sudoku import SudokuRules
-from sage.hrm_core.tasks.sudoku_grid import are_solutions, box_of_size
+from sage.hrm_core.tasks.sudoku_grid import are_solutions, box_of_size, has_boxes
 
 Rules = Literal["auto", "sudoku", "maze", "labels"]
 
@@ -47,9 +47,14 @@ class FolderTask:
             raise ValueError(f"{config.path}: train and test differ in length or vocabulary: build the data set again")
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
+        self._spec = self._made_spec()
 
     @property
     def spec(self) -> TaskSpec:
+        return self._spec
+
+    def _made_spec(self) -> TaskSpec:
+        """ValueError where it is to be judged as a sudoku of a size that has no boxes."""
         metadata, side = self.train.metadata, self._side_length
         num_ids = metadata.num_puzzle_identifiers if metadata.num_puzzle_identifiers > 1 else 0
         sudoku = SudokuRules(box_of_size(side)).spec if self._rules == "sudoku" else None
@@ -65,7 +70,7 @@ class FolderTask:
 
     def _found_rules(self) -> Rules:
         metadata, side = self.train.metadata, self._side_length
-        if side**2 == metadata.seq_len and metadata.vocab_size == side + 2:
+        if side**2 == metadata.seq_len and metadata.vocab_size == side + 2 and has_boxes(side):
             return "sudoku"
         return "maze" if side**2 == metadata.seq_len and metadata.vocab_size == len(SYMBOLS) + 1 else "labels"
 

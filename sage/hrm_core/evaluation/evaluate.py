@@ -20,6 +20,7 @@ from sage.hrm_core.hrm import TokenBatch
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.solving.settings import MIN_CONFIDENCE
+from sage.hrm_core.solving.solutions import confidence_of
 from sage.hrm_core.tasks.contract import Examples, Task
 
 #: Training examples that tell the trivial baseline which symbol is commonest.
@@ -37,16 +38,14 @@ class Trace:
     @property
     def confidence(self) -> np.ndarray:
         """(T, N): sigmoid(q_halt)."""
-        found: np.ndarray = 1.0 / (1.0 + np.exp(-self.q_halt.clip(-60, 60)))
-        return found
+        return confidence_of(self.q_halt)
 
     def halted(self, min_confidence: float = MIN_CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-        """As `Solver` does it: (N,) index of the answer that the Q head trusted most, and (N,) segments spent: up to the first
-        after which it wanted to halt and was so sure, or all."""
+        """As `Solver` does it: (N,) index of the first answer after which the Q head wants to halt and is so sure, else of the
+        one it trusted most; and (N,) segments spent, all where it never was."""
         is_sure = self.wants_halt & (self.confidence >= min_confidence)
-        num_segments = np.where(is_sure.any(0), is_sure.argmax(0) + 1, len(is_sure))
-        is_seen = np.arange(len(is_sure))[:, None] < num_segments
-        return np.where(is_seen, self.q_halt, -np.inf).argmax(0), num_segments
+        first, ever = is_sure.argmax(0), is_sure.any(0)
+        return np.where(ever, first, self.q_halt.argmax(0)), np.where(ever, first + 1, len(is_sure))
 
 
 def evaluate(

@@ -31,8 +31,8 @@ class DepthScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltScore:
-    """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's MIN_CONFIDENCE), or at
-    the last; the answer that the head trusted most counts.
+    """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's MIN_CONFIDENCE); where
+    it never is, the answer that the head trusted most counts, and all segments.
 
     q_accuracy: how often that wish was right.  mean_segments: what it cost.
     """

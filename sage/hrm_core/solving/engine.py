@@ -6,8 +6,9 @@ Shapes: B rows under way, L cells, S tokens, D hidden.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from sage.hrm_core.recurrence import Carry, Output
 from sage.hrm_core.solving.job import Attempt, Job
 from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
 from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.solutions import confidence_of
 
 
 class Verifier(Protocol):
@@ -49,12 +51,13 @@ class SegmentModel(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """standing: what the try would answer if it ended now."""
+    """answer (L,) int32, None before the first that matters, and its q: what the try gives if it ends now."""
 
     job: Job
     attempt: int
     num_segments: int = 0
-    standing: Attempt | None = None
+    answer: np.ndarray | None = None
+    q: float = -math.inf
 
     @property
     def is_needed(self) -> bool:
@@ -64,25 +67,16 @@ class _Row:
     def is_at_limit(self) -> bool:
         return self.num_segments >= self.job.settings.max_segments
 
-    def is_asked(self, q: float) -> bool:
-        """Does the answer of this segment matter? Where the Q head judges, it does if the head trusts none before it as much."""
-        halt = self.job.settings.halt
-        if halt == "q":
-            return self.standing is None or q > self.standing.q
-        return halt == "verifier" or self.is_at_limit
+    def is_sure(self, q: float, wants_halt: bool) -> bool:
+        """Does the Q head end the try here?"""
+        settings = self.job.settings
+        return settings.halt == "q" and wants_halt and bool(confidence_of(q) >= settings.min_confidence)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """A segment's outcome on the host: q, is_sure (does the Q head end it?), answers (B, L) int32, is_verified (B,).
-
-    Where is_asked (B,) is false nobody asked for the answer, and its row holds nothing."""
-
-    q: np.ndarray
-    is_sure: np.ndarray
-    is_asked: np.ndarray
-    answers: np.ndarray
-    is_verified: np.ndarray
+    def is_asked(self, q: float, is_sure: bool) -> bool:
+        """Does this segment's answer matter? Where the Q head judges: the one it ends with, or trusts more than those before."""
+        if self.job.settings.halt == "q":
+            return is_sure or self.answer is None or q > self.q or math.isnan(self.q)
+        return self.job.settings.halt == "verifier" or self.is_at_limit
 
 
 class Engine:
@@ -144,8 +138,8 @@ class Engine:
             row.job.num_segments_spent += 1
         assert output.logits is not None
         assert output.q_halt is not None
-        reading = self._read(output.logits, output.q_halt, self._model.wants_halt(output))
-        return self._end_rows(reading)
+        is_sure = self._read(output.logits, output.q_halt, self._model.wants_halt(output))
+        return self._end_rows(is_sure)
 
     def _rearrange(self) -> None:
         """Rows that nobody needs go, waiting tries come. What stays is moved only where something changed."""
@@ -189,39 +183,37 @@ class Engine:
         z_L[at] += drawn[:, sizes[0] :].view(-1, *z_L.shape[1:]).to(z_L.dtype)
         return Carry(z_H=z_H, z_L=z_L)
 
-    def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> _Reading:
-        """Brings to the host what decides; answers only of the rows somebody judges."""
+    def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> np.ndarray:
+        """Brings to the host the answers that matter, into their rows. (B,) bool: which rows the Q head ends."""
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
-        least = np.array([row.job.settings.min_confidence for row in self._rows])
-        is_sure = (wants > 0) & (1.0 / (1.0 + np.exp(-q.astype(np.float64))) >= least)
-        is_asked = np.array([row.is_asked(float(each)) for row, each in zip(self._rows, q)])
-        answers = np.zeros((len(self._rows), self._front.seq_len), np.int32)
-        is_verified = np.zeros(len(self._rows), bool)
-        if is_asked.any():
-            asked = torch.from_numpy(is_asked.nonzero()[0]).to(self._device)
-            answers[is_asked] = logits[asked].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
-            if self._verifier is not None:
-                cells = np.array([row.job.cells for row, asked in zip(self._rows, is_asked) if asked])
-                is_verified[is_asked] = self._verifier.verify(cells, answers[is_asked])
-        return _Reading(q=q, is_sure=is_sure, is_asked=is_asked, answers=answers, is_verified=is_verified)
+        is_sure = np.array([row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)])
+        is_asked = [row.is_asked(float(each), sure) for row, each, sure in zip(self._rows, q, is_sure)]
+        asked = np.flatnonzero(is_asked)
+        if len(asked):
+            rows = torch.from_numpy(asked).to(self._device)
+            answers = logits[rows].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
+            for index, answer in zip(asked, answers):
+                self._rows[index].answer, self._rows[index].q = answer.copy(), float(q[index])
+        return is_sure
 
-    def _end_rows(self, reading: _Reading) -> list[Job]:
+    def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
+        """The rules see what ends, and what only they can end. The jobs that this settled."""
+        needed = [(row, bool(sure) or row.is_at_limit) for row, sure in zip(self._rows, is_sure) if row.is_needed]
+        judged = [(row, ends) for row, ends in needed if ends or row.job.settings.halt == "verifier"]
         settled = []
-        for index, row in enumerate(self._rows):
-            if not row.is_needed:
+        for (row, ends), is_verified in zip(judged, self._verified([row for row, _ in judged])):
+            if not (ends or is_verified) or not row.is_needed:  # an earlier try of the same job may have settled it just now
                 continue
-            if reading.is_asked[index]:
-                row.standing = Attempt(
-                    number=row.attempt,
-                    cells=reading.answers[index].copy(),
-                    q=float(reading.q[index]),
-                    is_verified=bool(reading.is_verified[index]),
-                    num_segments=row.num_segments,
-                )
-            ends = {"q": reading.is_sure, "verifier": reading.is_verified}.get(row.job.settings.halt)
-            if row.is_at_limit or (ends is not None and ends[index]):
-                assert row.standing is not None
-                row.job.end(replace(row.standing, num_segments=row.num_segments))
-                if row.job.is_settled:
-                    settled.append(row.job)
+            assert row.answer is not None
+            row.job.end(
+                Attempt(number=row.attempt, cells=row.answer, q=row.q, is_verified=is_verified, num_segments=row.num_segments)
+            )
+            if row.job.is_settled:
+                settled.append(row.job)
         return settled
+
+    def _verified(self, rows: list[_Row]) -> list[bool]:
+        if self._verifier is None or not rows:
+            return [False] * len(rows)
+        cells, answers = np.array([row.job.cells for row in rows]), np.array([row.answer for row in rows])
+        return [bool(each) for each in self._verifier.verify(cells, answers)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import Solution
+from sage.hrm_core.solving.solutions import Solution, confidence_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,5 +79,5 @@ class Job:
             num_segments=best.num_segments,
             num_segments_spent=self.num_segments_spent,
             attempt=best.number,
-            confidence=float(1.0 / (1.0 + np.exp(-np.float64(best.q)))),
+            confidence=float(confidence_of(best.q)),
         )

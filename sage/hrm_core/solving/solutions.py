@@ -12,6 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def confidence_of(q: np.ndarray | float) -> np.ndarray:
+    """sigmoid(q) in fp64, 0..1: how sure the Q head is that an answer is exact."""
+    sure: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(np.asarray(q, np.float64), -60.0, 60.0)))
+    return sure
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
     """cells: (L,) int32, all 0 in an abstention.  num_segments: of the try that gave the answer.

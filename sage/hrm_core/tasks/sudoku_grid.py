@@ -37,10 +37,17 @@ class Box:
 
 def box_of_size(size: int) -> Box:
     """The usual box of an n x n grid: 4 is 2x2, 6 is 2x3, 8 is 2x4, 9 is 3x3, 16 is 4x4."""
-    rows = max((side for side in range(2, int(size**0.5) + 1) if size % side == 0), default=0)
-    if not 4 <= size <= MAX_DIGITS or not rows:
+    if not has_boxes(size):
         raise ValueError(f"size is {size}: give one that is a product of two sides, such as 4, 6, 9 or 16")
-    return Box(rows=rows, cols=size // rows)
+    return Box(rows=_box_rows(size), cols=size // _box_rows(size))
+
+
+def has_boxes(size: int) -> bool:
+    return 4 <= size <= MAX_DIGITS and _box_rows(size) > 0
+
+
+def _box_rows(size: int) -> int:
+    return max((side for side in range(2, int(size**0.5) + 1) if size % side == 0), default=0)
 
 
 @cache

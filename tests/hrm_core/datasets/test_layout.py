@@ -13,7 +13,7 @@ from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.datasets.build_maze import build_maze
 from sage.hrm_core.datasets.build_sudoku import build_sudoku
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
-from sage.hrm_core.datasets.layout import check, read_identifiers, read_side
+from sage.hrm_core.datasets.layout import check, read_identifiers, read_side, write_ungrouped
 from sage.hrm_core.tasks.maze import MazeConfig, MazeTask
 from sage.hrm_core.tasks.sudoku import SudokuConfig, SudokuTask
 from sage.hrm_core.tasks.sudoku_grid import orbit_keys
@@ -57,6 +57,18 @@ def test_a_folder_is_a_task(built: Path) -> None:
     assert task.verify(examples.inputs, examples.labels).all()
     assert not task.verify(examples.inputs, examples.inputs).any()
     assert len(task.held_out(100)) == 5
+    assert (task.spec.box, task.spec.alike_from) == ((3, 3), 2)
+
+
+def test_a_folder_of_squares_that_are_no_sudoku_is_judged_by_its_labels(tmp_path: Path) -> None:
+    grids = np.random.default_rng(0).integers(1, 7, (4, 25))
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / side, grids, grids, vocab_size=7, forms=1)
+    task = FolderTask(FolderConfig(path=str(tmp_path)))
+    assert (task.spec.grid, task.spec.box, task.spec.alike_from) == ((5, 5), None, None)
+    assert task.verify(grids, grids).all()
+    with pytest.raises(ValueError, match="size is 5"):
+        FolderTask(FolderConfig(path=str(tmp_path), rules="sudoku"))
 
 
 def test_two_builds_with_one_seed_are_equal(published: Path, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from sage.hrm_core.config import ModelConfig, ObservationFront
+from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.hrm import HRM, TokenBatch
 from sage.hrm_core.observation import ObservationModel
 from sage.hrm_core.solving.solutions import Solutions
 from sage.hrm_core.solving.solver import Solver
+from sage.hrm_core.tasks.contract import Examples
 
 Build = Callable[..., HRM]
 WAYS: list[dict[str, Any]] = [
@@ -81,6 +83,27 @@ def test_a_head_that_is_never_sure_gives_what_it_trusted_most(build_solver_model
     assert len(set(most)) > 1
     np.testing.assert_array_equal(found.answers, expected)
     assert (found.num_segments == 6).all()
+
+
+@pytest.mark.parametrize("has_q_continue", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.6, 0.9, 0.999999])
+def test_an_evaluation_halts_as_a_solver_does(
+    build_solver_model: Build, puzzles: np.ndarray, share: float, has_q_continue: bool
+) -> None:
+    model = build_solver_model(has_q_continue=has_q_continue)
+    rows = Examples(inputs=puzzles, labels=puzzles, puzzle_ids=np.full(len(puzzles), -1, np.int32))
+    trace = run_segments(model, rows, 8)
+    index, num_segments = trace.halted(share)
+    found = Solver(model).solve(puzzles, min_confidence=share, max_segments=8)
+    np.testing.assert_array_equal(found.num_segments, num_segments)
+    np.testing.assert_array_equal(found.answers, trace.answers[index, np.arange(len(puzzles))])
+
+
+def test_the_rules_see_only_what_a_try_ends_with(build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray) -> None:
+    verifier = build_verifier(2)
+    found = Solver(build_solver_model(), verifier).solve(puzzles, min_confidence=0.9, max_segments=6)
+    assert verifier.num_asked == len(puzzles)
+    assert found.is_verified.any()
 
 
 def test_freed_places_are_filled_at_once(build_solver_model: Build, puzzles: np.ndarray) -> None:
