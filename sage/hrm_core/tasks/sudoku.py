@@ -38,9 +38,9 @@ MAX_DIGS = 16
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SudokuConfig:
     """size: digits, and rows and columns.  box: rows x cols of a box; None: the usual one.  givens: fewest and most; None:
-    the usual ones of the size.  nearly_solved, beyond_singles: shares of the puzzles of training: with 1 to 5 blanks; and with as
-    few givens as may be, more than half of the grid left blank where cells with one digit left and digits with one place left in
-    a unit run dry: what people call hard.  train, dev: CSV files to read instead."""
+    the usual ones of the size.  beyond_singles: the share of training's puzzles that people call hard: as few givens as may be,
+    and more than half of the grid still blank where cells with one digit left, and digits with one place left in a unit, run dry.
+    nearly_solved: of the rest, the share with 1 to 5 blanks.  train, dev: CSV files to read instead."""
 
     size: int = 9
     box: tuple[int, int] | None = None
@@ -54,16 +54,12 @@ class SudokuConfig:
         box, (low, high) = self.geometry, self.givens_range
         if box.num_digits != self.size:
             raise ValueError(f"box is {box.rows}x{box.cols}, size is {self.size}: give a box with {self.size} cells")
-        fewest = sudoku_text.FEWEST_GIVENS.get(box, box.num_digits - 1)
+        fewest = fewest_givens(box)
         if not fewest <= low <= high < box.num_cells:
             raise ValueError(f"givens is {low} to {high}: give a range within {fewest} to {box.num_cells - 1}")
         for name in ("nearly_solved", "beyond_singles"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share of 0 to 1")
-        if self.nearly_solved + self.beyond_singles > 1:
-            raise ValueError(
-                f"beyond_singles is {self.beyond_singles}, nearly_solved {self.nearly_solved}: give 1 or less for both"
-            )
 
     @property
     def geometry(self) -> Box:
@@ -168,7 +164,7 @@ class SudokuTask(SudokuRules, Generated):
         units, rows = units_of(self.box), np.flatnonzero(is_hard)
         for _ in range(MAX_DIGS):
             rows = rows[left_by_singles(puzzles[rows], units) <= self.box.num_cells // 2]
-            dug, goals = np.zeros_like(grids[rows]), np.full(len(rows), self.config.givens_range[0])
+            dug, goals = np.zeros_like(grids[rows]), np.full(len(rows), fewest_givens(self.box))
             sudoku_kernel.dig_many(grids[rows], units, goals, np.array([2, MAX_DIG_STEPS]), chance, dug)
             puzzles[rows] = dug
         is_dug: np.ndarray = left_by_singles(puzzles[is_hard], units) > self.box.num_cells // 2
@@ -182,6 +178,11 @@ class SudokuTask(SudokuRules, Generated):
             return goals
         nearly = self.box.num_cells - rng.integers(1, MAX_NEARLY_SOLVED_BLANKS, size=num, endpoint=True)
         return np.where(rng.random(num) < self.config.nearly_solved, nearly, goals)
+
+
+def fewest_givens(box: Box) -> int:
+    """Below which no puzzle has one solution."""
+    return sudoku_text.FEWEST_GIVENS.get(box, box.num_digits - 1)
 
 
 @cache

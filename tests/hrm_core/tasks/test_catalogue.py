@@ -22,6 +22,7 @@ from sage.hrm_core.tasks.catalogue import make_task, targets, task_kind
         ("sudoku", {"size": 5}, "size is 5: give"),
         ("sudoku", {"size": 4, "givens": (3, 7)}, "givens is 3 to 7"),
         ("sudoku", {"size": 9, "nearly_solved": 2}, "nearly_solved is 2"),
+        ("sudoku", {"size": 9, "beyond_singles": -0.1}, "beyond_singles is -0.1"),
         ("sudoku", {"size": "nine"}, "check the types"),
         ("maze", {"size": 2}, "size is 2"),
         ("maze", {"difficulty": "brutal"}, "give one of easy, medium, hard"),

@@ -9,9 +9,11 @@ import pytest
 
 from sage.hrm_core.tasks.sudoku import SudokuConfig, SudokuTask
 from sage.hrm_core.tasks.sudoku_files import LoadedSudoku, load_csv
-from sage.hrm_core.tasks.sudoku_grid import Box, box_of_size, orbit_keys, solve_grids
+from sage.hrm_core.tasks.sudoku_grid import Box, box_of_size, orbit_keys, solve_grids, units_of
+from sage.hrm_core.tasks.sudoku_singles import left_by_singles
 
 SEVENTEEN = "000000010400000000020000000000050407008000300001090000300400200050100000000806000"
+EASY = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
 SIZES = (4, 6, 9)
 
 
@@ -38,6 +40,39 @@ def test_nearly_solved_puzzles_are_mixed_into_training_alone() -> None:
     assert 0.35 < (blanks <= 5).mean() < 0.65
     assert blanks.min() >= 1
     assert ((task.held_out(50).inputs == 1).sum(axis=1) > 5).all()
+
+
+def test_hard_puzzles_are_mixed_into_training_alone() -> None:
+    task = SudokuTask(SudokuConfig(beyond_singles=0.5))
+    examples, units = task.sample(200, np.random.default_rng(0)), units_of(task.box)
+    left = left_by_singles(examples.inputs.astype(np.int64) - 1, units)
+    assert 0.35 < (left > 40).mean() < 0.65
+    assert (left[(examples.inputs > 1).sum(axis=1) >= 36] == 0).mean() > 0.9
+    solved = solve_grids(examples.inputs.astype(np.int64) - 1, task.box)
+    assert (solved.counts == 1).all()
+    np.testing.assert_array_equal(solved.solutions + 1, examples.labels)
+    assert (left_by_singles(task.held_out(50).inputs.astype(np.int64) - 1, units) <= 40).all()
+
+
+def test_singles_go_as_far_as_a_person_goes_with_them() -> None:
+    grids = np.array([[int(cell) for cell in text] for text in (EASY, SEVENTEEN)])
+    units, full = units_of(Box(rows=3, cols=3)), set(range(1, 10))
+    left = left_by_singles(grids, units)
+    for grid, expected in zip(grids, left):
+        moved = True
+        while moved:
+            moved = False
+            options = [
+                full - {grid[other] for unit in units for other in np.flatnonzero(unit == unit[cell])} for cell in range(81)
+            ]
+            for cell in np.flatnonzero(grid == 0):
+                of_units = [np.flatnonzero((unit == unit[cell]) & (grid == 0)) for unit in units]
+                only = [digit for digit in options[cell] if any(sum(digit in options[o] for o in of) == 1 for of in of_units)]
+                if len(options[cell]) == 1 or only:
+                    grid[cell], moved = min(only or options[cell]), True
+                    break
+        assert (grid == 0).sum() == expected
+    assert left[0] == 0
 
 
 @pytest.mark.parametrize("size", [6, 9])
