@@ -38,29 +38,32 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
     import torch
 
     try:
-        own = preset_settings(recipe.preset)["front"]
-        assert isinstance(own, TokenFront)
-        changes: dict[str, Any] = {"vocab_size": spec.vocab_size, "seq_len": spec.seq_len, **recipe.front}
-        knows_names = own.alike_from is None  # where symbols are alike, a puzzle's identity has no place
-        if spec.num_puzzle_ids > 1 and knows_names and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
-            width = int(recipe.model.get("hidden_size", preset_settings(recipe.preset)["hidden_size"]))
-            changes |= {"puzzle_emb_ndim": width, "puzzle_tokens": 1}  # its identity alone tells such a puzzle's rule
-        if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
-            changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
-        settings = dict(recipe.model)
-        if not knows_names:
-            if spec.alike_from is None:
-                raise ValueError(f"task {spec.name} has no symbols that are alike: give another preset")
-            changes.setdefault("alike_from", spec.alike_from)
+        front, settings = _front(recipe, spec), dict(recipe.model)
         if settings.get("mixer", preset_settings(recipe.preset).get("mixer")) == "lines":
             settings.setdefault("box", spec.box)
-        front = dataclasses.replace(own, **changes)
         if spec.is_causal:
             settings.setdefault("is_causal", True)
         config = ModelConfig.preset(recipe.preset, front=front, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"{recipe.name}: the model of preset {recipe.preset}: {error}") from error
     return HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+
+
+def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
+    """The preset's, of the task's shape, with the recipe's changes. ValueError where the preset is for other tasks."""
+    preset = preset_settings(recipe.preset)
+    own, changes = preset["front"], {"vocab_size": spec.vocab_size, "seq_len": spec.seq_len, **recipe.front}
+    assert isinstance(own, TokenFront)
+    if own.alike_from is not None:
+        if spec.alike_from is None:
+            raise ValueError(f"task {spec.name} has no symbols that are alike: give another preset")
+        changes.setdefault("alike_from", spec.alike_from)
+    elif spec.num_puzzle_ids > 1 and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
+        width = int(recipe.model.get("hidden_size", preset["hidden_size"]))
+        changes |= {"puzzle_emb_ndim": width, "puzzle_tokens": 1}  # its identity alone tells such a puzzle's rule
+    if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
+        changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
+    return dataclasses.replace(own, **changes)
 
 
 def _make(part: TaskPart) -> Task:
