@@ -24,7 +24,7 @@ def test_shipped_weights_are_small_and_tell_their_command_their_score_and_their_
     assert card.trained["eval"]["num"] >= 1000
 
 
-@pytest.mark.parametrize(("name", "num", "least"), [("sudoku4", 64, 1.0), ("sudoku6", 48, 0.93), ("sudoku9", 16, 0.85)])
+@pytest.mark.parametrize(("name", "num", "least"), [("sudoku4", 64, 1.0), ("sudoku6", 48, 0.97), ("sudoku9", 16, 0.97)])
 def test_shipped_weights_solve_held_out_puzzles_in_one_pass(name: str, num: int, least: float) -> None:
     model = HRMInference(name)
     assert model.card is not None
