@@ -29,7 +29,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "small": {**_CPU, "hidden_size": 64, "num_heads": 2, "H_layers": 2, "L_layers": 2},
     "tiny": {**_CPU, "hidden_size": 32, "num_heads": 1, "H_layers": 1, "L_layers": 1},
     # Told which cells share a row, a column or a box, and that digits are alike. Sudoku 9x9 of 36 to 50 givens, one CPU thread:
-    # 99.8% solved after 94 s of training, where `small`, which finds the lines out, has 95% after 241 (results/training_*).
+    # 99.8% solved after 94 s of training, where `small`, which finds the lines out, has 95% after 241 (implementation/LOG.md).
     "sudoku": {
         **_CPU, "mixer": "lines", "hidden_size": 32, "num_heads": 1, "expansion": 3.0, "mlp_multiple": 32,
         "H_layers": 2, "L_layers": 2, "q_source": "mean", "halt_exploration": 0.5,
