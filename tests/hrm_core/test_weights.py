@@ -38,7 +38,7 @@ def test_shipped_weights_find_a_shortest_way_through_held_out_mazes() -> None:
     assert model.card is not None
     mazes = make_task("maze", **model.card.options).held_out(32).inputs
     found = model.solve_cells(mazes, halt="verifier", max_segments=16)
-    assert found.is_verified.mean() >= 0.85
+    assert found.is_verified.mean() >= 0.9
 
 
 @pytest.mark.parametrize(("name", "size"), [("sudoku4", 4), ("sudoku6", 6), ("sudoku9", 9)])
