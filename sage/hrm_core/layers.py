@@ -56,8 +56,10 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_size, in_size))  # (out, in)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight if self.cast is None else self.cast
-        return F.linear(x, weight.to(x.dtype))
+        return F.linear(x, self.weight_in(x.dtype))
+
+    def weight_in(self, dtype: torch.dtype) -> Tensor:
+        return (self.weight if self.cast is None else self.cast).to(dtype)
 
 
 @contextmanager
@@ -132,7 +134,10 @@ class SwiGLU(nn.Module):
 
     def gated(self, x: Tensor) -> Tensor:
         """(..., F), before the way down."""
-        gate_up: Tensor = self.gate_up_proj(x)  # (..., 2 F)
+        return self.gate(self.gate_up_proj(x))
+
+    def gate(self, gate_up: Tensor) -> Tensor:
+        """(..., F) of (..., 2 F)."""
         if self.is_normed:
             return normed_gate(gate_up, self.eps)
         gate, up = gate_up.chunk(2, dim=-1)
@@ -234,13 +239,27 @@ class LinesBlock(nn.Module):
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
-        heard = torch.cat((x, *(self._of_line(x, axes) for axes in self.lines)), dim=-1)  # (B, *grid, D * (1 + lines))
-        mixed_BSD: Tensor = self.mlp(heard).view(x_BSD.shape)
+        lines = [self._of_line(x, axes) for axes in self.lines]
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            heard = torch.cat((x, *(line.expand_as(x) for line in lines)), dim=-1)  # (B, *grid, D * (1 + lines))
+            gate_up: Tensor = self.mlp.gate_up_proj(heard)
+        else:
+            gate_up = self._apart(x, lines)
+        mixed_BSD: Tensor = self.mlp.down_proj(self.mlp.gate(gate_up)).view(x_BSD.shape)
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
 
     def _of_line(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
         num = math.prod(self.grid[axis - 1] for axis in axes)
-        return (x.sum(axes, keepdim=True) / math.sqrt(num)).expand_as(x)
+        return x.sum(axes, keepdim=True) / math.sqrt(num)
+
+    def _apart(self, x: Tensor, lines: list[Tensor]) -> Tensor:
+        """(B, *grid, 2 F), the same with each line multiplied once, not once for each of its tokens: without a graph 0.65x the
+        time (width 48, 9x9); with one, adding up costs more than it saves."""
+        own, *others = self.mlp.gate_up_proj.weight_in(x.dtype).chunk(1 + len(lines), dim=1)
+        gate_up = F.linear(x, own)
+        for line, weight in zip(lines, others):
+            gate_up += F.linear(line, weight)
+        return gate_up
 
 
 class Net(nn.Module):
