@@ -189,7 +189,9 @@ class SequenceReasoner(Recurrence):
             rows = F.pad(self.puzzle_emb(batch.puzzle_ids), (0, room - front.puzzle_emb_ndim))
             x_BSD = torch.cat((rows.view(-1, front.puzzle_tokens, self.config.hidden_size).type_as(x_BSD), x_BSD), dim=1)
         if front.positions == "learned":
-            places = self.embed_pos.embedding_weight.repeat_interleave(front.num_tokens_of(1) - front.puzzle_tokens, dim=0)
+            places: Tensor = self.embed_pos.embedding_weight  # (P + L, D)
+            if isinstance(front, TokenFront) and front.alike_from is not None:
+                places = places.repeat_interleave(front.tokens_per_cell, dim=0)
             x_BSD = (x_BSD + places[: x_BSD.shape[1]]) * math.sqrt(0.5)
         return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
 

@@ -17,7 +17,7 @@ TaskArgument = Annotated[
     ),
 ]
 ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help="A recipe: a YAML file or a shipped one.")]
-PresetOption = Annotated[str | None, typer.Option("--preset", help="The model: tiny, small, medium, hrm-27m, trm-mlp-5m, ...")]
+PresetOption = Annotated[str | None, typer.Option("--preset", help="The model: small, medium, sudoku, hrm-27m, trm-mlp-5m, ...")]
 DataOption = Annotated[Path | None, typer.Option("--data", metavar="PATH", help="Train on files instead of fresh puzzles.")]
 EvalDataOption = Annotated[Path | None, typer.Option("--eval-data", metavar="PATH", help="Evaluate on this file.")]
 CpuOption = Annotated[float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")]
