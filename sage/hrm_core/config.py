@@ -87,9 +87,10 @@ class ModelConfig:
         self._check_gradient()
         if self.shares_nets:
             need(self.H_layers == self.L_layers, "H_layers", self.H_layers, "shared nets are one: give L_layers' number")
+        is_sensors = isinstance(self.front, ObservationFront)
+        need(not is_sensors or self.q_source == "one_token", "q_source", self.q_source, "sensors have a readout of their own")
         if self.is_causal:
             need(self.mixer == "attention", "is_causal", True, "other mixers look both ways: give mixer attention")
-            is_sensors = isinstance(self.front, ObservationFront)
             need(not is_sensors, "is_causal", True, "sources have no order: give False")
 
     def _check_grid(self) -> None:
@@ -97,8 +98,6 @@ class ModelConfig:
         hint = "the front's symbols are alike (alike_from), which mixer lines alone can have"
         need(not has_alike or self.mixer == "lines", "mixer", self.mixer, hint)
         need(self.box is None or self.mixer == "lines", "box", self.box, "only mixer lines looks at boxes: leave it out")
-        is_sensors = isinstance(self.front, ObservationFront)
-        need(not is_sensors or self.q_source == "one_token", "q_source", self.q_source, "sensors have a readout of their own")
         if self.mixer not in ("grid", "lines"):
             return
         is_grid = isinstance(self.front, TokenFront) and not self.front.puzzle_tokens and self.side**2 == self.front.seq_len
