@@ -1,9 +1,10 @@
 """A file of puzzles, one a line, in; a file of answers, one JSON document a line, out, in the same order.
 
-    python examples/batch_processing.py puzzles.txt answers.jsonl [--checkpoint sudoku9] [--batch-size 256] [--tries 8]
+    python examples/batch_processing.py puzzles.txt answers.jsonl [--checkpoint sudoku9] [--batch-size 256]
+    [--tries 8]
 
-Rows that halt leave the batch at once and others take their places; what the first try does not solve is tried again
-with noise. Invariant: a line that is no puzzle gets a line that says so, and stops nobody else.
+Rows that halt leave the batch at once and others take their places; what the first try does not solve is
+tried again with noise. Invariant: a line that is no puzzle gets a line that says so, and stops nobody else.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("puzzles", type=Path)
     parser.add_argument("answers", type=Path)
-    parser.add_argument("--checkpoint", default="sudoku9", help="a shipped name, a folder, a file or a hub repository")
+    parser.add_argument(
+        "--checkpoint", default="sudoku9", help="a shipped name, a folder, a file or a hub repository"
+    )
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--tries", type=int, default=8)
     parser.add_argument("--device", default="cpu")
@@ -85,7 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"batch_processing: {error}", file=sys.stderr)
         return 2
     seconds = time.perf_counter() - started
-    print(f"{num_solved} of {num_lines} solved, checked by the rules; {num_segments} segments in {seconds:.1f} s")
+    print(
+        f"{num_solved} of {num_lines} solved, checked by the rules; {num_segments} segments in"
+        f" {seconds:.1f} s"
+    )
     return 0
 
 

@@ -1,12 +1,14 @@
-"""The Hierarchical Reasoning Model, whole, in plain Python: autograd on scalars, two nets, ACT with Q-learning.
+"""The Hierarchical Reasoning Model, whole, in plain Python: autograd on scalars, two nets, ACT with
+Q-learning.
 
-It learns a^n b^n: after `.aaab` must come `bb.`, so it has to count. It is also the oracle of the real model: tests put one
-set of weights into both and compare outputs and gradients.
+It learns a^n b^n: after `.aaab` must come `bb.`, so it has to count. It is also the oracle of the real model:
+tests put one set of weights into both and compare outputs and gradients.
 
     python examples/micro_hrm.py [--steps 800] [--seed 0] [--max-n 5]
 
-Invariant: arithmetic on Values builds a graph, the same arithmetic on floats builds none; that is all that the paper's
-one-step gradient needs. Weights bear the names of the published files. Shapes: S tokens, D hidden, E of a head.
+Invariant: arithmetic on Values builds a graph, the same arithmetic on floats builds none; that is all that
+the paper's one-step gradient needs. Weights bear the names of the published files. Shapes: S tokens, D
+hidden, E of a head.
 """
 
 from __future__ import annotations
@@ -34,10 +36,16 @@ class Value:
             Value.tape.append(self)
 
     def __add__(self, other: Value | float) -> Value:
-        return Value(self.data + plain(other), (self, other) if isinstance(other, Value) else (self,), (1.0, 1.0))
+        return Value(
+            self.data + plain(other), (self, other) if isinstance(other, Value) else (self,), (1.0, 1.0)
+        )
 
     def __mul__(self, other: Value | float) -> Value:
-        return Value(self.data * plain(other), (self, other) if isinstance(other, Value) else (self,), (plain(other), self.data))
+        return Value(
+            self.data * plain(other),
+            (self, other) if isinstance(other, Value) else (self,),
+            (plain(other), self.data),
+        )
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -148,7 +156,9 @@ def attention(w: Weights, name: str, xs: Matrix, num_heads: int) -> Matrix:
 
 def swiglu(w: Weights, name: str, x: Vector) -> Vector:
     both, inner = linear(w[f"{name}.gate_up_proj.weight"], x), len(w[f"{name}.gate_up_proj.weight"]) // 2
-    return linear(w[f"{name}.down_proj.weight"], [silu(gate) * up for gate, up in zip(both[:inner], both[inner:])])
+    return linear(
+        w[f"{name}.down_proj.weight"], [silu(gate) * up for gate, up in zip(both[:inner], both[inner:])]
+    )
 
 
 def net(w: Weights, name: str, h: Matrix, injection: Matrix, num_heads: int) -> Matrix:
@@ -163,7 +173,9 @@ def net(w: Weights, name: str, h: Matrix, injection: Matrix, num_heads: int) -> 
 
 @dataclass
 class HRM:
-    """Weights and counts; the carry is handed in and out, as floats: no graph reaches from one segment into another."""
+    """Weights and counts; the carry is handed in and out, as floats: no graph reaches from one segment into
+    another.
+    """
 
     weights: Weights
     num_heads: int = 2
@@ -174,13 +186,20 @@ class HRM:
         H_init, L_init = (self.weights[name][0] for name in ("H_init", "L_init"))
         return [[*H_init] for _ in range(num_tokens)], [[*L_init] for _ in range(num_tokens)]
 
-    def segment(self, carry: Carry, tokens: list[int], *, has_graph: bool = True) -> tuple[Carry, Matrix, Vector]:
-        """The carry (floats), logits (S, V), [q_halt, q_continue]. Only the last L and the last H call are differentiated."""
+    def segment(
+        self, carry: Carry, tokens: list[int], *, has_graph: bool = True
+    ) -> tuple[Carry, Matrix, Vector]:
+        """The carry (floats), logits (S, V), [q_halt, q_continue]. Only the last L and the last H call are
+        differentiated.
+        """
         frozen: Weights = {name: [[*floats(row)] for row in rows] for name, rows in self.weights.items()}
         w, num_calls, (z_H, z_L) = self.weights if has_graph else frozen, self.H_cycles * self.L_cycles, carry
         for call in range(num_calls):
             now = w if call == num_calls - 1 else frozen
-            xs = [[x * len(z_H[0]) ** 0.5 for x in now["embed_tokens.embedding_weight"][token]] for token in tokens]
+            xs = [
+                [x * len(z_H[0]) ** 0.5 for x in now["embed_tokens.embedding_weight"][token]]
+                for token in tokens
+            ]
             z_L = net(now, "L_level", z_L, [add(x, z) for x, z in zip(xs, z_H)], self.num_heads)
             if (call + 1) % self.L_cycles == 0:
                 z_H = net(now, "H_level", z_H, z_L, self.num_heads)
@@ -197,7 +216,9 @@ def stablemax_loss(logits: Vector, label: int) -> Number:
 
 
 def segment_loss(logits: Matrix, q: Vector, labels: list[int | None], q_target: float) -> tuple[Number, bool]:
-    """Mean cross entropy of the cells that count + 0.5 (BCE(q_halt, all right) + BCE(q_continue, target)); all right?"""
+    """Mean cross entropy of the cells that count + 0.5 (BCE(q_halt, all right) + BCE(q_continue, target));
+    all right?
+    """
     counted = [(row, label) for row, label in zip(logits, labels) if label is not None]
     is_exact = all(argmax(row) == label for row, label in counted)
     losses = [stablemax_loss(row, label) for row, label in counted]
@@ -213,8 +234,14 @@ def draw_weights(rng: random.Random, *, size: int = 8, inner: int = 16, num_laye
 
     shapes = {"embed_tokens.embedding_weight": (len(SYMBOLS), size), "lm_head.weight": (len(SYMBOLS), size)}
     for name in (f"{each}_level.layers.{layer}" for each in "HL" for layer in range(num_layers)):
-        shapes |= {f"{name}.self_attn.qkv_proj.weight": (3 * size, size), f"{name}.self_attn.o_proj.weight": (size, size)}
-        shapes |= {f"{name}.mlp.gate_up_proj.weight": (2 * inner, size), f"{name}.mlp.down_proj.weight": (size, inner)}
+        shapes |= {
+            f"{name}.self_attn.qkv_proj.weight": (3 * size, size),
+            f"{name}.self_attn.o_proj.weight": (size, size),
+        }
+        shapes |= {
+            f"{name}.mlp.gate_up_proj.weight": (2 * inner, size),
+            f"{name}.mlp.down_proj.weight": (size, inner),
+        }
     weights = {name: matrix(*shape, shape[1] ** -0.5) for name, shape in shapes.items()}
     starts: Weights = {name: [[rng.gauss(0.0, 1.0) for _ in range(size)]] for name in ("H_init", "L_init")}
     q_head = {"q_head.weight": matrix(2, size, 0.0), "q_head.bias": [[Value(-5.0), Value(-5.0)]]}
@@ -257,13 +284,18 @@ def train(model: HRM, *, num_steps: int, max_n: int, rng: random.Random, max_seg
         carry, logits, q = model.segment(carry, tokens)
         num_done += 1
         is_last = num_done >= max_segments
-        after = floats(model.segment(carry, tokens, has_graph=False)[2])  # Q-learning: what one segment more would say
+        after = floats(
+            model.segment(carry, tokens, has_graph=False)[2]
+        )  # Q-learning: what one segment more would say
         loss, is_exact = segment_loss(logits, q, labels, sigmoid(after[0] if is_last else max(after)))
         Value.backward(loss)
         optimizer.step(0.01 * (1.0 - step / num_steps))
         is_halted = is_last or (plain(q[0]) > plain(q[1]) and num_done >= least)
         if step % 100 == 0:
-            print(f"step {step:5d}  loss {plain(loss):.4f}  n {labels.count(None) - 1}  exact {is_exact}", flush=True)
+            print(
+                f"step {step:5d}  loss {plain(loss):.4f}  n {labels.count(None) - 1}  exact {is_exact}",
+                flush=True,
+            )
 
 
 def complete(model: HRM, prompt: str, max_segments: int = 3) -> str:
@@ -292,7 +324,11 @@ def main() -> None:
     for n, answer in answers.items():
         print(f".{'a' * n}b -> {answer}")
     num_right = sum(answer == "b" * (n - 1) + "." for n, answer in answers.items())
-    print(json.dumps({"right": num_right, "of": options.max_n, "cpu_secs": round(time.process_time() - began, 2)}))
+    print(
+        json.dumps(
+            {"right": num_right, "of": options.max_n, "cpu_secs": round(time.process_time() - began, 2)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A task of one's own, in one file: sort the digits of a row. Trains a small model on it and solves rows nobody showed it.
+"""A task of one's own, in one file: sort the digits of a row. Trains a small model on it and solves rows
+nobody showed it.
 
     python examples/own_task.py
     python examples/own_task.py --steps 20       a first look
@@ -18,8 +19,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.catalogue import TaskKind
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
@@ -77,7 +78,9 @@ class Settings(BaseModel):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, field in Settings.model_fields.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=field.default)
     settings = Settings(**vars(parser.parse_args()))
@@ -87,18 +90,33 @@ def main() -> None:
     model = HRM(ModelConfig.preset("tiny", front=front))
     optimizer = OptimizerConfig(kind="muon", lr=1e-2, warmup_steps=min(20, settings.steps), min_lr_ratio=0.05)
     training = TrainConfig(
-        steps=settings.steps, batch_size=settings.batch_size, seed=settings.seed, cross_entropy="softmax", clip_norm=1.0,
-        ema_decay=0.98, optimizer=optimizer, eval_examples=500, eval_segments=(1, 8),
-    )  # fmt: skip
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        cross_entropy="softmax",
+        clip_norm=1.0,
+        ema_decay=0.98,
+        optimizer=optimizer,
+        eval_examples=500,
+        eval_segments=(1, 8),
+    )
     result = Trainer(model, task, training).train()
     assert result.report is not None
 
     rows = task.held_out(3)
     solved = Solver(model.eval(), task).solve(rows.inputs, halt="verifier")
     for row, answer, is_right in zip(rows.inputs, solved.answers, solved.is_verified):
-        print(f"{' '.join(str(cell - 1) for cell in row)}  ->  {' '.join(str(cell - 1) for cell in answer)}  right: {is_right}")
+        print(
+            f"{' '.join(str(cell - 1) for cell in row)}  ->  {' '.join(str(cell - 1) for cell in answer)} "
+            f" right: {is_right}"
+        )
     depth, baseline = result.report.depths[-1], result.report.best_baseline
-    told = {"settings": settings.model_dump(), "task": asdict(task.config), "steps": result.step, "cpu_secs": result.cpu_secs}
+    told = {
+        "settings": settings.model_dump(),
+        "task": asdict(task.config),
+        "steps": result.step,
+        "cpu_secs": result.cpu_secs,
+    }
     print(json.dumps({**told, "exact": depth.exact, "baseline": {baseline.name: baseline.exact}}))
 
 

@@ -1,8 +1,9 @@
-"""A two-joint planar arm learns to reach by advantage-weighted regression with TD(lambda) values, on one CPU thread.
+"""A two-joint planar arm learns to reach by advantage-weighted regression with TD(lambda) values, on one CPU
+thread.
 
 The arm is seen by three sources: its joints, an eye in the hand and one at the shoulder; the reward is the
-progress of a tick. Nothing but `window_loss` teaches it. Prints success and return of uniformly random actions, of
-the untrained model, and after training; the last line is JSON.
+progress of a tick. Nothing but `window_loss` teaches it. Prints success and return of uniformly random
+actions, of the untrained model, and after training; the last line is JSON.
 
     python examples/reach.py [--iterations 40] [--seed 0]
 
@@ -21,18 +22,20 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from sage.hrm_core.action import ExplorationSchedule, TanhGaussian
-from sage.hrm_core.config import ModelConfig, ObservationFront
-from sage.hrm_core.observation import Observation, ObservationModel
-from sage.hrm_core.observation_loss import LossSettings, ObservationWindow, window_loss
-from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.observation.action import ExplorationSchedule, TanhGaussian
+from sage.hrm_core.observation.loss import LossSettings, ObservationWindow, window_loss
+from sage.hrm_core.observation.model import Observation, ObservationModel
 
 LINK = 0.5  # m, each of the two
 MAX_TURN = 0.25  # rad a tick
 SUCCESS_RADIUS = 0.1  # m: a tenth of the arm
 EPISODE_TICKS = 24
 SOURCE_DIMS = (4, 2, 2)  # joints, the eye in the hand, the eye at the shoulder
-WINDOW_TICKS = 4  # short: with a discount of 0.5 nothing beyond matters, and each tick of a window costs a call
+WINDOW_TICKS = (
+    4  # short: with a discount of 0.5 nothing beyond matters, and each tick of a window costs a call
+)
 REWARD_SCALE = 10.0  # progress of 0.1 m is a reward of 1
 
 
@@ -65,13 +68,24 @@ class Reach:
 
     @property
     def channels(self) -> Tensor:
-        """(B, 8): cos and sin of both joints; offset in the forearm's frame; cos and sin of the target's bearing off the tip."""
+        """(B, 8): cos and sin of both joints; offset in the forearm's frame; cos and sin of the target's
+        bearing off the tip.
+        """
         first, bearing = self.angles[:, 0], self.angles.sum(1)
         (x, y), tip = self.offset.unbind(1), self.target - self.offset
         along, across = bearing.cos() * x + bearing.sin() * y, bearing.cos() * y - bearing.sin() * x
         aside = torch.atan2(self.target[:, 1], self.target[:, 0]) - torch.atan2(tip[:, 1], tip[:, 0])
         return torch.stack(
-            (first.cos(), first.sin(), self.angles[:, 1].cos(), self.angles[:, 1].sin(), along, across, aside.cos(), aside.sin()),
+            (
+                first.cos(),
+                first.sin(),
+                self.angles[:, 1].cos(),
+                self.angles[:, 1].sin(),
+                along,
+                across,
+                aside.cos(),
+                aside.sin(),
+            ),
             1,
         )
 
@@ -103,7 +117,12 @@ def build_model(seed: int) -> ObservationModel:
 
 @torch.no_grad()
 def live(
-    model: ObservationModel, num_arms: int, generator: torch.Generator, *, std: float | None, is_random: bool = False
+    model: ObservationModel,
+    num_arms: int,
+    generator: torch.Generator,
+    *,
+    std: float | None,
+    is_random: bool = False,
 ) -> Episodes:
     """One episode of each arm: actions at the policy's mode (std None), around it, or uniformly at random."""
     world, carry = Reach.draw(num_arms, generator), model.initial_carry(num_arms)
@@ -116,7 +135,9 @@ def live(
         observation = observe(world, before)
         carry, output = model(carry, observation)
         assert output.action_mean is not None
-        policy = TanhGaussian(mean=output.action_mean, log_std=torch.full_like(output.action_mean, math.log(std or 1.0)))
+        policy = TanhGaussian(
+            mean=output.action_mean, log_std=torch.full_like(output.action_mean, math.log(std or 1.0))
+        )
         action = policy.mode if std is None else policy.sample(generator)
         if is_random:
             action = torch.rand(num_arms, 2, generator=generator) * 2 - 1
@@ -159,7 +180,9 @@ def cut(episodes: Episodes) -> list[ObservationWindow]:
             for field in fields(window)
             if field.name not in ("z_H", "z_L")
         }
-        windows.append(ObservationWindow(**part, z_H=episodes.carries[first].z_H, z_L=episodes.carries[first].z_L))
+        windows.append(
+            ObservationWindow(**part, z_H=episodes.carries[first].z_H, z_L=episodes.carries[first].z_L)
+        )
     return windows
 
 
@@ -168,7 +191,10 @@ def sample(replay: list[ObservationWindow], num_rows: int, generator: torch.Gene
     size = replay[0].values.shape[0]
     picks = torch.randint(len(replay) * size, (num_rows,), generator=generator).tolist()
     return ObservationWindow(
-        **{f.name: torch.stack([getattr(replay[i // size], f.name)[i % size] for i in picks]) for f in fields(ObservationWindow)}
+        **{
+            f.name: torch.stack([getattr(replay[i // size], f.name)[i % size] for i in picks])
+            for f in fields(ObservationWindow)
+        }
     )
 
 
@@ -182,23 +208,32 @@ def train(
     replay_size: int = 24,
     learning_rate: float = 4e-3,
 ) -> None:
-    """Live, cut, keep, learn. `replay_size`: how many batches of windows are kept: four rounds, for regression on
-    much older actions pulls the policy back to where they came from.
+    """Live, cut, keep, learn. `replay_size`: how many batches of windows are kept: four rounds, for
+    regression on much older actions pulls the policy back to where they came from.
 
-    A temperature of 1 in standardised advantages keeps an effective sample of 1/e of a batch; 0.5 keeps 1/e^4.
+    A temperature of 1 in standardised advantages keeps an effective sample of 1/e of a batch; 0.5 keeps
+    1/e^4.
     """
     settings = LossSettings(halt=0.0, action=0.3, discount=0.5, trace=0.8, temperature=1.0, limit=10.0)
     schedule = ExplorationSchedule(first=0.8, last=0.3, num_steps=num_iterations)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     num_steps = num_iterations * num_updates
-    anneal = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, max(0.03, 2.5 * (1.0 - step / num_steps))))
+    anneal = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, max(0.03, 2.5 * (1.0 - step / num_steps)))
+    )
     replay: list[ObservationWindow] = []
     for iteration in range(num_iterations):
         replay = [*replay, *cut(live(model, num_arms, generator, std=schedule.std(iteration)))][-replay_size:]
         for _ in range(num_updates):
             batch = sample(replay, num_arms, generator)
             loss, _ = window_loss(
-                model, batch, burn_in=0, num_segments=1, mask_probability=0.0, generator=generator, settings=settings
+                model,
+                batch,
+                burn_in=0,
+                num_segments=1,
+                mask_probability=0.0,
+                generator=generator,
+                settings=settings,
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -213,7 +248,9 @@ def examine(model: ObservationModel, seed: int, *, is_random: bool = False) -> E
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -224,14 +261,26 @@ def main() -> None:
     train(model, num_iterations=options.iterations, generator=torch.Generator().manual_seed(options.seed))
     cpu_secs = time.process_time() - started
     results["trained"] = examine(model, 1000)
-    print(f"{'policy':<10} {'success':>8} {'return':>8}   (within {SUCCESS_RADIUS} m after {EPISODE_TICKS} ticks, 512 arms)")
+    print(
+        f"{'policy':<10} {'success':>8} {'return':>8}   (within {SUCCESS_RADIUS} m after {EPISODE_TICKS}"
+        " ticks, 512 arms)"
+    )
     for name, episodes in results.items():
         print(f"{name:<10} {episodes.success:>8.3f} {episodes.mean_return:>8.2f}")
     print(f"{options.iterations} iterations, {cpu_secs:.1f} CPU seconds")
-    scores = {name: {"success": round(e.success, 4), "return": round(e.mean_return, 3)} for name, e in results.items()}
+    scores = {
+        name: {"success": round(e.success, 4), "return": round(e.mean_return, 3)}
+        for name, e in results.items()
+    }
     print(
         json.dumps(
-            {"example": "reach", "seed": options.seed, "iterations": options.iterations, "cpu_secs": round(cpu_secs, 1), **scores}
+            {
+                "example": "reach",
+                "seed": options.seed,
+                "iterations": options.iterations,
+                "cpu_secs": round(cpu_secs, 1),
+                **scores,
+            }
         )
     )
 

@@ -43,9 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         token = given.token_file.expanduser().read_text().strip()
         if not given.puzzles:
             for model in ask(given.url, token, "/v1/models")["models"]:
-                print(f"{model['name']}: {model['task']}, {model['num_cells']} cells, trained: {model['trained']}")
+                print(
+                    f"{model['name']}: {model['task']}, {model['num_cells']} cells, trained:"
+                    f" {model['trained']}"
+                )
             return 0
-        said = {"puzzles": given.puzzles, "tries": 4, "abstains": True, **({"model": given.model} if given.model else {})}
+        said = {
+            "puzzles": given.puzzles,
+            "tries": 4,
+            "abstains": True,
+            **({"model": given.model} if given.model else {}),
+        }
         results = ask(given.url, token, "/v1/solve", said)["results"]
     except (RuntimeError, OSError) as error:
         print(f"rest_client: {error}", file=sys.stderr)

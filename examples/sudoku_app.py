@@ -54,8 +54,12 @@ def board_of(number: int, puzzle: str) -> Board:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("puzzles", nargs="+", metavar="PUZZLE", help="one line of symbols, '.' for a blank")
-    parser.add_argument("--checkpoint", default="sudoku9", help="a shipped name, a folder, a file or a hub repository")
-    parser.add_argument("--tries", type=int, default=4, help="tries with noise, for what the first does not solve")
+    parser.add_argument(
+        "--checkpoint", default="sudoku9", help="a shipped name, a folder, a file or a hub repository"
+    )
+    parser.add_argument(
+        "--tries", type=int, default=4, help="tries with noise, for what the first does not solve"
+    )
     given = parser.parse_args(arguments)
     try:
         adapter = HRMAdapter(HRMInference(given.checkpoint), prepare=prepare, process=process)
@@ -66,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sudoku_app: {error}", file=sys.stderr)
         return 2
     for verdict in verdicts:
-        print(f"{verdict.title}: {'solved' if verdict.solved else 'no answer'} after {verdict.num_segments} segments")
+        print(
+            f"{verdict.title}: {'solved' if verdict.solved else 'no answer'} after {verdict.num_segments}"
+            " segments"
+        )
         print("\n".join(verdict.solved or ()))
     return 0 if all(verdict.solved for verdict in verdicts) else 1
 

@@ -13,10 +13,10 @@ import time
 
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
 from sage.hrm_core.text.generation import Sampling, generate
-from sage.hrm_core.text.twins import Twins, train_plain
 from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
@@ -24,7 +24,9 @@ PROMPTS = {"brackets": ("([{|", "[](([|", "(()[(|"), "text": ("The ", "It is ")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--file", help="a text file, in place of brackets")
@@ -33,7 +35,7 @@ def main() -> None:
     task = make_task("text", path=options.file) if options.file else make_task("brackets", pairs=3)
     front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len)
     config = ModelConfig.preset("small", front=front, mixer="attention", is_causal=True)
-    twins = Twins.make(config, seed=options.seed)
+    twins = BaselineComparison.make(config, seed=options.seed)
     training = TrainConfig(
         steps=options.steps,
         seed=options.seed,
@@ -42,7 +44,9 @@ def main() -> None:
         ema_decay=0.99 if options.steps > 200 else None,
         eval_examples=100,
         eval_segments=(1, 8),
-        optimizer=OptimizerConfig(kind="muon", lr=1e-2, warmup_steps=min(50, options.steps), min_lr_ratio=0.05),
+        optimizer=OptimizerConfig(
+            kind="muon", lr=1e-2, warmup_steps=min(50, options.steps), min_lr_ratio=0.05
+        ),
     )
     result = Trainer(twins.hrm, task, training).train()
     assert twins.gpt is not None
@@ -52,7 +56,9 @@ def main() -> None:
     sampling = Sampling(temperature=0.8) if options.file else Sampling()
     for prompt in PROMPTS["text" if options.file else "brackets"]:
         for use_hrm in (True, False):
-            written = generate(twins, prompt, use_hrm=use_hrm, stop="" if options.file else "\n", sampling=sampling)
+            written = generate(
+                twins, prompt, use_hrm=use_hrm, stop="" if options.file else "\n", sampling=sampling
+            )
             print(f"{'HRM' if use_hrm else 'GPT'}  {prompt + written.text!r}")
 
     seconds = []
@@ -63,7 +69,12 @@ def main() -> None:
     same = seconds[0][1] == seconds[1][1]
     assert result.report is not None
     told = {"exact": result.report.exact, "hrm_cpu_secs": result.cpu_secs, "plain_cpu_secs": plain.cpu_secs}
-    told |= {"cached_secs": seconds[0][0], "uncached_secs": seconds[1][0], "same_text": same, "torch": torch.__version__}
+    told |= {
+        "cached_secs": seconds[0][0],
+        "uncached_secs": seconds[1][0],
+        "same_text": same,
+        "torch": torch.__version__,
+    }
     print(json.dumps(told))
 
 

@@ -1,7 +1,7 @@
 """`python -m sage`, the same as the command `sage`.
 
-Invariant: Python put the current directory on the path to find this module; it is taken off again, because in a checkout
-it holds signposts (`mailbox`, `memory`, ...) that would stand before the standard library's own.
+Invariant: Python put the current directory on the path to find this module; it is taken off again, because in
+a checkout it holds signposts (`mailbox`, `memory`, ...) that would stand before the standard library's own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ def _leave_checkout() -> None:
 if __name__ == "__main__":
     _leave_checkout()
 
-    from sage.app.cli import main
+    from sage.app.cli.main import main
 
     main()

@@ -1,7 +1,8 @@
 """Whether inner loops run compiled (numba) or as Python and numpy calls: asked once, logged with the reason.
 
 Below the floors: mailboxes and models both use it, and do not know each other.
-Invariant: both ways give the same results to rounding, and a test says so; nothing but speed depends on the answer.
+Invariant: both ways give the same results to rounding, and a test says so; nothing but speed depends on the
+answer.
 """
 
 from __future__ import annotations
@@ -35,20 +36,29 @@ def has_compiler() -> bool:
 
 
 def _say(what: str, **facts: str) -> None:
-    """To the application's log. A library's user who has none is left in peace: unconfigured, it would go to stdout."""
+    """To the application's log. A library's user who has none is left in peace: unconfigured, it would go to
+    stdout.
+    """
     if structlog.is_configured():
         log.info(what, **facts)
 
 
 def kernel(function: Any) -> Any:
-    """`function` compiled when it is first called, and kept on disk until a file changes that it is made of."""
+    """`function` compiled when it is first called, and kept on disk until a file changes that it is made
+    of.
+    """
     import numba
 
     if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # whoever set NUMBA_CACHE_DIR decides
         return numba.njit(cache=True, error_model="numpy")(function)
     caller = sys._getframe(1).f_globals["__name__"]
-    folder = Path(user_cache_dir("sage")) / "kernels" / source_digest(frozenset({function.__module__, caller}))
-    with _cache_lock, suppress(OSError):  # no home to write to: numba finds another place, or compiles at each start
+    folder = (
+        Path(user_cache_dir("sage")) / "kernels" / source_digest(frozenset({function.__module__, caller}))
+    )
+    with (
+        _cache_lock,
+        suppress(OSError),
+    ):  # no home to write to: numba finds another place, or compiles at each start
         folder.mkdir(parents=True, exist_ok=True)
         numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # read when a function is decorated
         try:
@@ -60,8 +70,8 @@ def kernel(function: Any) -> Any:
 
 @cache
 def source_digest(modules: frozenset[str]) -> str:
-    """Of these modules of ours and all of ours that they import, directly or not. numba looks at a kernel's own file
-    alone, and would keep constants that changed elsewhere."""
+    """Of these modules of ours and all of ours that they import, directly or not. numba looks at a kernel's
+    own file alone, and would keep constants that changed elsewhere."""
     pending, paths = sorted(modules), {}
     while pending:
         name = pending.pop()

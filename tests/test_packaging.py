@@ -1,4 +1,6 @@
-"""What is shipped: the wheel made from the sdist holds every package and file that a run needs, and nothing else."""
+"""What is shipped: the wheel made from the sdist holds every package and file that a run needs, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ EXTRAS = {
 
 @pytest.fixture(scope="module")
 def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel made from it. From a copy of what git tracks: a checkout's own is left alone."""
+    """A folder with the sdist, and the wheel made from it. From a copy of what git tracks: a checkout's own
+    is left alone.
+    """
     pytest.importorskip("build", reason="pip install 'sage-runtime[dev]'")
     source = tmp_path_factory.mktemp("source")
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -74,8 +78,16 @@ def test_the_wheel_holds_every_module(shipped: set[str]) -> None:
 
 
 def test_the_wheel_holds_configs_static_files_and_the_mark_of_types(shipped: set[str]) -> None:
-    files = {path for folder in ("app/configs", "app/static") for path in (PACKAGE / folder).iterdir() if path.is_file()}
-    expected = {str(path.relative_to(PACKAGE.parent)) for path in files} | {"sage/py.typed", "sage/related_work/README.md"}
+    files = {
+        path
+        for folder in ("app/configs", "app/static")
+        for path in (PACKAGE / folder).iterdir()
+        if path.is_file()
+    }
+    expected = {str(path.relative_to(PACKAGE.parent)) for path in files} | {
+        "sage/py.typed",
+        "sage/related_work/README.md",
+    }
     assert {"sage/app/configs/default.yaml", *expected} <= shipped
 
 
@@ -86,7 +98,13 @@ def test_the_wheel_takes_nobody_elses_names(shipped: set[str]) -> None:
 def test_the_sdist_has_neither_signposts_nor_rubbish(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"sage/app/configs/default.yaml", "configs/default.yaml", "LICENSE", "NOTICE", "scripts/run"} <= names
+    assert {
+        "sage/app/configs/default.yaml",
+        "configs/default.yaml",
+        "LICENSE",
+        "NOTICE",
+        "scripts/run",
+    } <= names
     signposts = {"hrm_core", "mailbox", "sensors", "memory", "gr00t_integration", "related_work"}
     assert not {name.split("/")[0] for name in names} & signposts
     assert not [name for name in names if "__pycache__" in name]
@@ -107,10 +125,17 @@ def test_a_shipped_config_runs_by_its_name_outside_the_checkout(wheel: Path, tmp
         archive.extractall(tmp_path / "site")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     code = (
-        "import sage, mailbox; from sage.app.cli import invoke; print(sage.__file__, mailbox.__file__);"
+        "import sage, mailbox; from sage.app.cli.main import invoke; print(sage.__file__, mailbox.__file__);"
         "invoke(['config', 'check', 'default'])"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     where, stdlib_mailbox = ran.stdout.splitlines()[0].split()
     assert where.startswith(str(tmp_path / "site"))
     assert not stdlib_mailbox.startswith((str(tmp_path), str(PACKAGE.parent)))
@@ -125,7 +150,11 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "-q", f"torch=={torch.__version__}", str(wheel)], check=True, cwd=folder)
+    subprocess.run(
+        [str(python), "-m", "pip", "install", "-q", f"torch=={torch.__version__}", str(wheel)],
+        check=True,
+        cwd=folder,
+    )
     return python
 
 
@@ -133,7 +162,9 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_installs_in_a_bare_environment(extra: str, bare: Path, wheel: Path) -> None:
-    subprocess.run([str(bare), "-m", "pip", "install", "-q", f"{wheel}[{extra}]"], check=True, cwd=bare.parent)
+    subprocess.run(
+        [str(bare), "-m", "pip", "install", "-q", f"{wheel}[{extra}]"], check=True, cwd=bare.parent
+    )
     for module in EXTRAS[extra].split():
         subprocess.run([str(bare), "-c", f"import {module}"], check=True, cwd=bare.parent)
     subprocess.run([str(bare), "-m", "pip", "check"], check=True, cwd=bare.parent)

@@ -1,4 +1,6 @@
-"""The two commands, as far as they can be tried without making an environment: what they would install, on which machine."""
+"""The two commands, as far as they can be tried without making an environment: what they would install, on
+which machine.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ from pathlib import Path
 import pytest
 
 
-def _dry_run(repository: Path, tmp_path: Path, smi: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`scripts/run --dry-run` from another folder, with a fake nvidia-smi that prints `smi` (None: one that fails)."""
+def _dry_run(
+    repository: Path, tmp_path: Path, smi: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """`scripts/run --dry-run` from another folder, with a fake nvidia-smi that prints `smi` (None: one that
+    fails).
+    """
     fake = tmp_path / "nvidia-smi"
     fake.write_text(f"#!/bin/sh\ncat <<'END'\n{smi}\nEND\n" if smi is not None else "#!/bin/sh\nexit 9\n")
     fake.chmod(0o755)
@@ -33,14 +39,18 @@ def test_without_a_gpu_no_cuda_can_be_downloaded(repository: Path, tmp_path: Pat
 
 
 def test_a_cuda_13_driver_gets_the_cuda_torch_and_the_extra(repository: Path, tmp_path: Path) -> None:
-    said = _dry_run(repository, tmp_path, "| NVIDIA-SMI 580.65  Driver Version: 580.65  CUDA Version: 13.0 |").stdout
+    said = _dry_run(
+        repository, tmp_path, "| NVIDIA-SMI 580.65  Driver Version: 580.65  CUDA Version: 13.0 |"
+    ).stdout
     assert "machine: cuda13" in said
     assert "pip install torch==2.13.0\n" in said
     assert "[fast,sensors,cuda]" in said
 
 
 def test_an_older_driver_gets_the_cuda_12_build(repository: Path, tmp_path: Path) -> None:
-    said = _dry_run(repository, tmp_path, "| NVIDIA-SMI 550.54  Driver Version: 550.54  CUDA Version: 12.4 |").stdout
+    said = _dry_run(
+        repository, tmp_path, "| NVIDIA-SMI 550.54  Driver Version: 550.54  CUDA Version: 12.4 |"
+    ).stdout
     assert "pip install torch==2.13.0+cu126" in said
     assert "[fast,sensors,cuda12]" in said
 
@@ -59,7 +69,9 @@ def test_a_jetson_is_told_where_its_torch_comes_from(repository: Path, tmp_path:
 
 
 @pytest.mark.parametrize("script", ["run", "test"])
-def test_a_python_that_is_too_old_is_named_with_the_remedy(script: str, repository: Path, tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_is_named_with_the_remedy(
+    script: str, repository: Path, tmp_path: Path
+) -> None:
     ran = subprocess.run(
         [str(repository / "scripts" / script)],
         env={**os.environ, "SAGE_PYTHON": "/bin/false", "SAGE_VENV": str(tmp_path / "venv")},

@@ -1,4 +1,6 @@
-"""implementation/STATUS.md says what this version does; what it says is shown by a command is run here, in its order."""
+"""implementation/STATUS.md says what this version does; what it says is shown by a command is run here, in
+its order.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,15 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("command", "word"), SHOWN, ids=[command for command, _ in SHOWN])
-def test_a_shown_capability_is_shown(command: str, word: str, empty: Path, request: pytest.FixtureRequest) -> None:
-    environment = {**os.environ, "XDG_STATE_HOME": str(empty / "state"), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+def test_a_shown_capability_is_shown(
+    command: str, word: str, empty: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(empty / "state"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
+    }
     if " xio " in command:
         environment["SAGE_DATA"] = str(request.getfixturevalue("recordings"))
     if "lavfi" in command:
@@ -41,7 +50,13 @@ def test_a_shown_capability_is_shown(command: str, word: str, empty: Path, reque
     assert program == "sage"
     sage = Path(sys.executable).with_name("sage")
     done = subprocess.run(
-        [sage, *arguments], cwd=empty, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sage, *arguments],
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert word in done.stdout
@@ -62,7 +77,9 @@ def test_what_is_absent_names_its_part_and_no_date() -> None:
 
 
 def test_no_absent_command_is_listed_by_the_help() -> None:
-    said = subprocess.run([sys.executable, "-m", "sage", "--help"], cwd=PAGE.parent, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-m", "sage", "--help"], cwd=PAGE.parent, capture_output=True, text=True, check=True
+    )
     commands = set(re.findall(r"^  (\w+) ", said.stdout, re.MULTILINE))
     absent = {name for cells in rows("Absent") for name in re.findall(r"`sage (\w+)`", cells[0])}
     assert absent

@@ -1,6 +1,7 @@
 """The variants of the ablation: each is the whole model with one thing taken away, or one thing asked of it.
 
-Invariant: every variant of a group has the same puzzles to evaluate on, the same steps and the same rows a step.
+Invariant: every variant of a group has the same puzzles to evaluate on, the same steps and the same rows a
+step.
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import Examples, Task, TaskSpec
 
 #: Two nets, two cycles each, eight segments: what everything else is compared with.
-WHOLE: dict[str, Any] = {"shares_nets": False, "H_cycles": 2, "L_cycles": 2, "gradient": "full", "halt_max_segments": 8}
+WHOLE: dict[str, Any] = {
+    "shares_nets": False,
+    "H_cycles": 2,
+    "L_cycles": 2,
+    "gradient": "full",
+    "halt_max_segments": 8,
+}
 
 
 class Passed(nn.Module):
@@ -60,7 +67,8 @@ class FewPuzzles:
 
 @dataclass(frozen=True)
 class Variant:
-    """model, train: changes to the config and to the training.  surgery: done to the model before.  task: around the usual one.
+    """model, train: changes to the config and to the training.  surgery: done to the model before.  task:
+    around the usual one.
 
     prior: task options to train on first, for as many steps.
     """
@@ -93,7 +101,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("size", "small", preset="small"),
     Variant("size", "medium", preset="medium"),
     Variant("transfer", "a quarter of the steps, from scratch", share_of_steps=0.25),
-    Variant("transfer", "the same after puzzles of 8 to 10 givens", share_of_steps=0.25, prior={"size": 4, "givens": [8, 10]}),
+    Variant(
+        "transfer",
+        "the same after puzzles of 8 to 10 givens",
+        share_of_steps=0.25,
+        prior={"size": 4, "givens": [8, 10]},
+    ),
     Variant("few-shot", "16 puzzles", task=few(16, is_moved=False)),
     Variant("few-shot", "16 puzzles and their symmetries", task=few(16, is_moved=True)),
     Variant("few-shot", "256 puzzles and their symmetries", task=few(256, is_moved=True)),

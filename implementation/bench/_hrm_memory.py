@@ -1,4 +1,5 @@
-"""Peak memory of one way of doing the work, in a process of its own: what it holds at most beyond what it imports.
+"""Peak memory of one way of doing the work, in a process of its own: what it holds at most beyond what it
+imports.
 
 Run as a script it prints one JSON line; `peaks` runs each way so.
 """
@@ -53,7 +54,9 @@ def measure(work: str, way: str) -> int:
     torch.ones(64, 64) @ torch.ones(64, 64)  # the libraries' own buffers
     before = _peak_bytes()
     run = prepare[work](way)
-    Path("/proc/self/clear_refs").write_text("5")  # how the model came to be is not counted: the peak starts at what is held now
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # how the model came to be is not counted: the peak starts at what is held now
     for _ in range(2):
         run()
     return _peak_bytes() - before

@@ -1,6 +1,8 @@
-"""The plain forward of a trained small model (an MLP over the sequence, or means along lines; one net), for the full solve.
+"""The plain forward of a trained small model (an MLP over the sequence, or means along lines; one net), for
+the full solve.
 
-Invariant: the formulas spelt out over the fp32 weights of an `HRM`, every row to the last segment; nothing of ours is called.
+Invariant: the formulas spelt out over the fp32 weights of an `HRM`, every row to the last segment; nothing of
+ours is called.
 Shapes: B rows, L cells, S tokens (L, or L times the symbols that are alike), D hidden.
 """
 
@@ -12,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM
 
 
 class PlainMixer:
@@ -26,9 +28,13 @@ class PlainMixer:
         is_lines = config.mixer == "lines" and front.tokens_per_cell > 1 and front.positions == "none"
         is_lines &= config.box is not None and config.q_source == "mean"
         if not (is_mlp or is_lines) or config.gate != "normed" or not config.shares_nets:
-            raise ValueError("the plain mixer is the small presets' form alone: give a model of preset small or sudoku")
+            raise ValueError(
+                "the plain mixer is the small presets' form alone: give a model of preset small or sudoku"
+            )
         if is_mlp and config.q_source != "one_token":
-            raise ValueError(f"q_source is {config.q_source!r}: the plain mixer of preset small reads one token")
+            raise ValueError(
+                f"q_source is {config.q_source!r}: the plain mixer of preset small reads one token"
+            )
         self.weights = {name: tensor.detach().float() for name, tensor in model.inner.state_dict().items()}
         self.num_layers, self.H_cycles, self.L_cycles = config.L_layers, config.H_cycles, config.L_cycles
         self.size, self.eps = config.hidden_size, config.rms_eps
@@ -68,7 +74,9 @@ class PlainMixer:
             return math.sqrt(0.5) * (F.embedding(inputs, table) + self.weights["embed_pos.embedding_weight"])
         symbols = torch.arange(self.num_alike) + self.first_alike
         is_other = (inputs[:, :, None] != symbols).long()
-        kinds = torch.where(inputs[:, :, None] < self.first_alike, inputs[:, :, None].long(), self.first_alike + is_other)
+        kinds = torch.where(
+            inputs[:, :, None] < self.first_alike, inputs[:, :, None].long(), self.first_alike + is_other
+        )
         return F.embedding(kinds, table).flatten(1, 2)
 
     def net(self, h: Tensor) -> Tensor:
@@ -95,7 +103,9 @@ class PlainMixer:
 
     def gated(self, x: Tensor, name: str) -> Tensor:
         gate, up = F.linear(x, self.weights[f"{name}.gate_up_proj.weight"]).chunk(2, dim=-1)
-        return F.linear(torch.sigmoid(gate) * self.normed(gate * up), self.weights[f"{name}.down_proj.weight"])
+        return F.linear(
+            torch.sigmoid(gate) * self.normed(gate * up), self.weights[f"{name}.down_proj.weight"]
+        )
 
     def normed(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)

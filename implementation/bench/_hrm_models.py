@@ -6,8 +6,8 @@ import torch
 from _hrm_reference import ReferenceHRM, ReferenceSizes
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
 
 
 def our_model() -> HRM:
@@ -29,7 +29,9 @@ def reference_of(model: HRM, dtype: torch.dtype) -> ReferenceHRM:
         num_puzzle_tokens=front.puzzle_tokens,
     )
     reference = ReferenceHRM(sizes, front.vocab_size, dtype=dtype)
-    state = {name: tensor for name, tensor in model.inner.state_dict().items() if not name.startswith("puzzle_emb")}
+    state = {
+        name: tensor for name, tensor in model.inner.state_dict().items() if not name.startswith("puzzle_emb")
+    }
     state["puzzle_row"] = model.inner.puzzle_emb.weights[:1].view_as(reference.puzzle_row)
     reference.load_state_dict(state)
     return reference

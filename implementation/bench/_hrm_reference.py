@@ -1,7 +1,8 @@
 """The published HRM forward, written plainly from its formulas (arXiv 2506.21734), as a peer of ours.
 
-Invariant: the sums of the published code and nothing else: no fused kernel but attention's, every weight cast at every use,
-RMS norm and rotation spelt out, segments always run to the last one. It reads the weights of an `HRM` of ours.
+Invariant: the sums of the published code and nothing else: no fused kernel but attention's, every weight cast
+at every use, RMS norm and rotation spelt out, segments always run to the last one. It reads the weights of an
+`HRM` of ours.
 Shapes: B rows, L cells, S = 1 + L tokens, D hidden, A heads, E = D / A.
 """
 
@@ -102,7 +103,9 @@ class Table(nn.Module):
 
 
 class ReferenceHRM(nn.Module):
-    """z_L = f_L(z_L, z_H + x), L times, then z_H = f_H(z_H, z_L); H times a segment; gradient through the last of each."""
+    """z_L = f_L(z_L, z_H + x), L times, then z_H = f_H(z_H, z_L); H times a segment; gradient through the
+    last of each.
+    """
 
     H_init: Tensor
     L_init: Tensor

@@ -58,8 +58,15 @@ def make_bars(
     for each in solved:
         times, gained = here(speedup(each.timings, OURS, REFERENCE)), each.exact[OURS] - each.exact[REFERENCE]
         bars += [
-            harness.Bar(name=f"full solve of {each.model}: times the reference", value=times, bar=5.0, better="higher"),
-            harness.Bar(name=f"full solve of {each.model}: exact, less the reference's", value=gained, bar=0.0, better="higher"),
+            harness.Bar(
+                name=f"full solve of {each.model}: times the reference", value=times, bar=5.0, better="higher"
+            ),
+            harness.Bar(
+                name=f"full solve of {each.model}: exact, less the reference's",
+                value=gained,
+                bar=0.0,
+                better="higher",
+            ),
         ]
     bars += [
         harness.Bar(
@@ -101,7 +108,9 @@ def _timing_table(title: str, timings: Mapping[str, Timing]) -> harness.TextTabl
         for name, timing in timings.items()
     )
     title = title if share == 1 else f"{title} ({share:g} of it run, and scaled)"
-    return harness.TextTable(title=title, columns=("", "CPU ms", "wall ms", "x fp32, CPU", "x fp32, wall"), rows=rows)
+    return harness.TextTable(
+        title=title, columns=("", "CPU ms", "wall ms", "x fp32, CPU", "x fp32, wall"), rows=rows
+    )
 
 
 def _solve_table(solved: Solved) -> harness.TextTable:
@@ -118,10 +127,12 @@ def _solve_table(solved: Solved) -> harness.TextTable:
         for name, way in told["ways"].items()
     )
     title = (
-        f"Full solve of {solved.num_puzzles} held-out puzzles: {solved.model}, {solved.num_parameters:,} parameters, "
-        f"file {solved.file_bytes / 1e6:.2f} MB"
+        f"Full solve of {solved.num_puzzles} held-out puzzles: {solved.model}, {solved.num_parameters:,}"
+        f" parameters, file {solved.file_bytes / 1e6:.2f} MB"
     )
-    return harness.TextTable(title=title, columns=("", "exact %", "segments", "solves/CPU s", "x, CPU", "x, wall"), rows=rows)
+    return harness.TextTable(
+        title=title, columns=("", "exact %", "segments", "solves/CPU s", "x, CPU", "x, wall"), rows=rows
+    )
 
 
 def _memory_table(memory: Memory) -> harness.TextTable:

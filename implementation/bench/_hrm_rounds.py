@@ -14,7 +14,9 @@ from typing import Any
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """What one contender took, a figure a round. share: the part of the work that was run, scaled to the whole."""
+    """What one contender took, a figure a round. share: the part of the work that was run, scaled to the
+    whole.
+    """
 
     cpu_ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)

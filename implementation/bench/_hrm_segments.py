@@ -1,4 +1,6 @@
-"""One segment and sixteen, at batch 1 and 16: ours beside the plain reference in fp32 and bf16, with the same weights."""
+"""One segment and sixteen, at batch 1 and 16: ours beside the plain reference in fp32 and bf16, with the same
+weights.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from _hrm_reference import ReferenceHRM
 from _hrm_rounds import Timing, take_turns
 from torch import Tensor
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 
 BATCHES, DEPTHS = (1, 16), (1, 16)
 REFERENCE_FP32, REFERENCE_BF16 = "reference fp32", "reference bf16"
@@ -40,7 +42,10 @@ class SegmentRow:
 @torch.inference_mode()
 def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
     model = our_model()
-    references = {REFERENCE_FP32: reference_of(model, torch.float32), REFERENCE_BF16: reference_of(model, torch.bfloat16)}
+    references = {
+        REFERENCE_FP32: reference_of(model, torch.float32),
+        REFERENCE_BF16: reference_of(model, torch.bfloat16),
+    }
     ours = {OURS_BF16: model.to_inference(torch.bfloat16)}
     if plan.is_whole:
         ours |= {OURS_FP32: model, OURS_COMPILED: model.to_inference(torch.bfloat16, is_compiled=True)}
@@ -51,7 +56,11 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
             num_run = min(num_segments, most_segments)
             if num_segments > num_run == 1:  # the row before did it
                 rows.append(
-                    SegmentRow(batch_size=batch_size, num_segments=num_segments, timings=scaled(rows[-1].timings, num_segments))
+                    SegmentRow(
+                        batch_size=batch_size,
+                        num_segments=num_segments,
+                        timings=scaled(rows[-1].timings, num_segments),
+                    )
                 )
                 continue
             contenders: dict[str, Callable[[], object]] = {
@@ -71,7 +80,9 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
 def scaled(timings: Mapping[str, Timing], num: int) -> dict[str, Timing]:
     """Of one segment, as of so many."""
     return {
-        name: Timing(cpu_ms=[num * ms for ms in one.cpu_ms], wall_ms=[num * ms for ms in one.wall_ms], share=1 / num)
+        name: Timing(
+            cpu_ms=[num * ms for ms in one.cpu_ms], wall_ms=[num * ms for ms in one.wall_ms], share=1 / num
+        )
         for name, one in timings.items()
     }
 

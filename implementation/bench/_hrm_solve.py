@@ -1,8 +1,10 @@
-"""One trained model, a full solve: the reference's loop (16 segments for every row) against ours (halting, refilling).
+"""One trained model, a full solve: the reference's loop (16 segments for every row) against ours (halting,
+refilling).
 
 Ours halts by the rules of the puzzle, or by the Q head, which errs at times and so loses some.
 
-Invariant: both run the same weights on the same puzzles, held out in training; exact answers are counted by the task's rules.
+Invariant: both run the same weights on the same puzzles, held out in training; exact answers are counted by
+the task's rules.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ import torch
 from _hrm_mixer import PlainMixer
 from _hrm_rounds import Timing, take_turns
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import load_published, shipped_folders
 from sage.hrm_core.solving.solver import Solver
 
 NUM_SEGMENTS = 16
 BATCH_SIZE = 64
-REFERENCE, OURS, OURS_BY_Q = "reference, 16 segments", "ours, halting by the rules", "ours, halting by the Q head"
+REFERENCE, OURS, OURS_BY_Q = (
+    "reference, 16 segments",
+    "ours, halting by the rules",
+    "ours, halting by the Q head",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """One training step at batch 8: ours beside the plain reference, whose step is the published one.
 
-Invariant: "the same algorithm" is a segment forward and back, one segment more for the Q-continue target, the stablemax loss
-and AdamATan2; halt-only, which leaves the second forward out, is another algorithm and is told apart.
+Invariant: "the same algorithm" is a segment forward and back, one segment more for the Q-continue target, the
+stablemax loss and AdamATan2; halt-only, which leaves the second forward out, is another algorithm and is told
+apart.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from _hrm_reference import ReferenceHRM
 from _hrm_rounds import Timing, take_turns
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
 from sage.hrm_core.training.compiling import compile_blocks
@@ -108,7 +109,12 @@ def time_steps(num_rounds: int, *, num_warm: int, is_whole: bool) -> dict[str, T
 
 
 def our_step(
-    inputs: Tensor, labels: Tensor, *, is_bf16: bool = True, has_q_continue: bool = True, is_compiled: bool = False
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    is_bf16: bool = True,
+    has_q_continue: bool = True,
+    is_compiled: bool = False,
 ) -> Callable[[], object]:
     """A step of the trainer's own Learner on rows that never change."""
     model = HRM(ModelConfig.preset("hrm-27m", has_q_continue=has_q_continue, halt_exploration=0.0))

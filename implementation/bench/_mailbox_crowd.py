@@ -1,6 +1,8 @@
-"""Forked workers that are killed and stopped on purpose, and a board in shared memory on which they say how far they are.
+"""Forked workers that are killed and stopped on purpose, and a board in shared memory on which they say how
+far they are.
 
-Invariant: a worker ends by its own return, by our kill, or as a failure whose traceback the coordinator raises.
+Invariant: a worker ends by its own return, by our kill, or as a failure whose traceback the coordinator
+raises.
 """
 
 from __future__ import annotations

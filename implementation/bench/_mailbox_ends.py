@@ -1,7 +1,7 @@
 """What a peer of the mailbox benchmark must offer, and the records that all of them carry.
 
-Invariant: every peer carries the same bytes, and every figure is taken by the same loop over these few calls: nothing
-but the peer's own code differs.
+Invariant: every peer carries the same bytes, and every figure is taken by the same loop over these few calls:
+nothing but the peer's own code differs.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ Role = Literal["near", "far"]  # near asks and keeps the time; far answers
 RECORD_BYTES = RECORD.itemsize
 BLOCK = 64  # records handed over at once, "by 64"
 MAX_BATCH = 4 * BLOCK  # records one receive_block may give
-NUM_RECORDS = 13 * BLOCK  # then the table begins again: 13 is prime to a ring's laps, a stale lap never looks right
+NUM_RECORDS = (
+    13 * BLOCK
+)  # then the table begins again: 13 is prime to a ring's laps, a stale lap never looks right
 WAIT_SECS = 20.0  # a peer that says nothing for so long has failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordEnds:
-    """One station's way out and its way in for records of 256 bytes, in order, none lost, each waiting for the other.
+    """One station's way out and its way in for records of 256 bytes, in order, none lost, each waiting for
+    the other.
 
-    send: one record as `prepare` made it before the clock started.  receive: one record, usable when it returns.
-    send_block: 64 records at once, a bulk call or one message of 16 KiB.  receive_block: their bytes, a whole number of
-    records, at most MAX_BATCH.  has_bulk: whether the library itself knows several records; else they were packed by us.
+    send: one record as `prepare` made it before the clock started.  receive: one record, usable when it
+    returns.
+    send_block: 64 records at once, a bulk call or one message of 16 KiB.  receive_block: their bytes, a whole
+    number of records, at most MAX_BATCH.  has_bulk: whether the library itself knows several records; else
+    they were packed by us.
     has_stream: whether messages can follow each other unanswered.
     """
 
@@ -50,8 +55,9 @@ class RecordEnds:
 class TensorEnds:
     """One station's way out and in for a tensor of float32.
 
-    place(nonce): loan memory that the other will see, view it, write the nonce first and last, hand it over; None where the
-    peer has no such memory.  send(array): the same from private memory.  take(): wait, view, read first and last, give back.
+    place(nonce): loan memory that the other will see, view it, write the nonce first and last, hand it over;
+    None where the peer has no such memory.  send(array): the same from private memory.  take(): wait, view,
+    read first and last, give back.
     """
 
     place: Callable[[float], object] | None
@@ -85,7 +91,9 @@ def is_installed(peer: Peer) -> bool:
 
 @cache
 def record_table() -> np.ndarray:
-    """(NUM_RECORDS + MAX_BATCH,) records whose every byte is random but for the layout; the end repeats the beginning."""
+    """(NUM_RECORDS + MAX_BATCH,) records whose every byte is random but for the layout; the end repeats the
+    beginning.
+    """
     generator = np.random.default_rng(0)
     whole = np.zeros(NUM_RECORDS + MAX_BATCH, RECORD)
     table = whole[:NUM_RECORDS]

@@ -1,7 +1,7 @@
 """Two hundred kills: at random moments of a stream, and at chosen points of a hand-over.
 
-Invariant: what is torn, delivered twice, lost untold, stuck or left behind fails the run by its name; the figures are of
-runs in which nothing was.
+Invariant: what is torn, delivered twice, lost untold, stuck or left behind fails the run by its name; the
+figures are of runs in which nothing was.
 """
 
 from __future__ import annotations
@@ -71,7 +71,13 @@ def _describe(waits: list[Waited]) -> dict[str, float]:
 def run_faults(plan: FaultPlan) -> Faults:
     streams, problems = [], []
     for seed, mode in enumerate(("lossy", "lossless")):
-        wanted = SoakPlan(mode=mode, seed=seed, num_messages=plan.num_messages, num_kills=plan.num_random, max_secs=plan.max_secs)
+        wanted = SoakPlan(
+            mode=mode,
+            seed=seed,
+            num_messages=plan.num_messages,
+            num_kills=plan.num_random,
+            max_secs=plan.max_secs,
+        )
         try:
             streams.append(soak(wanted))
         except RuntimeError as error:

@@ -1,6 +1,8 @@
-"""The pop of the mailbox this one replaces, reimplemented as it stood, to be measured on the same card in the same run.
+"""The pop of the mailbox this one replaces, reimplemented as it stood, to be measured on the same card in the
+same run.
 
-One launch of one thread for each record; each pop allocates on the device and copies twice to the host, waiting both times.
+One launch of one thread for each record; each pop allocates on the device and copies twice to the host,
+waiting both times.
 """
 
 from __future__ import annotations
@@ -52,8 +54,14 @@ class ForkMailbox:
         out = self._cupy.empty(RECORD_BYTES, dtype=self._cupy.uint8)
         is_found = self._cupy.zeros(1, dtype=self._cupy.int32)
         arguments = (
-            self._ring, self._head, self._tail, self._cupy.uint32(self._capacity), out, self._cupy.int32(RECORD_BYTES), is_found,
-        )  # fmt: skip
+            self._ring,
+            self._head,
+            self._tail,
+            self._cupy.uint32(self._capacity),
+            out,
+            self._cupy.int32(RECORD_BYTES),
+            is_found,
+        )
         self._pop((1,), (1,), arguments)
         if not int(is_found.get()[0]):
             return None

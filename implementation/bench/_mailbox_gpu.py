@@ -1,6 +1,7 @@
 """What is measured of the CUDA mailboxes, each a function of a card. All times are medians of many, warm.
 
-Invariant: every record popped while timing is checked afterwards, and nothing is timed that was not queued by our own calls.
+Invariant: every record popped while timing is checked afterwards, and nothing is timed that was not queued by
+our own calls.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def make_line(card: Card) -> Line:
 
 
 def pop_device_us(card: Card, num_rounds: int) -> float:
-    """The pop kernel's own time between two events, with the stream kept busy so that no launch is waited for."""
+    """The pop kernel's own time between two events, with the stream kept busy so that no launch is waited
+    for.
+    """
     line, stream = make_line(card), card.cupy.cuda.Stream(non_blocking=True)
     starts, ends = ([card.cupy.cuda.Event() for _ in range(num_rounds)] for _ in range(2))
     for _ in range(3):
@@ -71,11 +74,15 @@ def pop_device_us(card: Card, num_rounds: int) -> float:
         end.record(stream)
     stream.synchronize()
     _check(line, stream)
-    return statistics.median(card.cupy.cuda.get_elapsed_time(start, end) * 1e3 for start, end in zip(starts, ends))
+    return statistics.median(
+        card.cupy.cuda.get_elapsed_time(start, end) * 1e3 for start, end in zip(starts, ends)
+    )
 
 
 def pop_host_us(card: Card, num_rounds: int) -> dict[str, float]:
-    """call_us: queueing a pop.  done_us: until the host sees it done.  take_us: until the records are on the host."""
+    """call_us: queueing a pop.  done_us: until the host sees it done.  take_us: until the records are on the
+    host.
+    """
     line, stream = make_line(card), card.cupy.cuda.Stream(non_blocking=True)
     calls, dones, takes = [], [], []
     for _ in range(num_rounds):
@@ -97,7 +104,9 @@ def pop_host_us(card: Card, num_rounds: int) -> dict[str, float]:
 
 
 def graph_records_per_sec(card: Card, num_replays: int) -> float:
-    """Push and pop of NUM_RECORDS captured once and replayed: pairs a second, times NUM_RECORDS; the last is checked."""
+    """Push and pop of NUM_RECORDS captured once and replayed: pairs a second, times NUM_RECORDS; the last is
+    checked.
+    """
     line, stream = make_line(card), card.cupy.cuda.Stream(non_blocking=True)
     line.push(stream.ptr)
     line.reader.pop_many(stream=stream.ptr)
@@ -115,12 +124,16 @@ def graph_records_per_sec(card: Card, num_replays: int) -> float:
     stream.synchronize()
     elapsed_secs = time.perf_counter() - started
     batch = line.reader.take(stream=stream.ptr)
-    assert (len(batch), batch.lost, batch.first_ticket) == (0, 0, (num_replays + 2) * NUM_RECORDS), "a replay lost records"
+    assert (len(batch), batch.lost, batch.first_ticket) == (0, 0, (num_replays + 2) * NUM_RECORDS), (
+        "a replay lost records"
+    )
     return num_replays * NUM_RECORDS / elapsed_secs
 
 
 def hand_over_us(card: Card, num_rounds: int, surface: str) -> dict[str, float]:
-    """Host time of a focus message from one stream to another, with nothing queued but the mailbox's own events."""
+    """Host time of a focus message from one stream to another, with nothing queued but the mailbox's own
+    events.
+    """
     box = FocusMailbox("bench", clock=RealClock(), slots=4, slot_bytes=1 << 20, backend=card.backend)
     on, streams = _streams(card, surface)
     hands, wholes = [], []
@@ -174,7 +187,9 @@ def _check(line: Line, stream: Any) -> None:
     """Records of the last pop, byte by byte; the lap is the ring's own."""
     line.push(stream.ptr)
     got, sent = line.reader.take(stream=stream.ptr).records, make_records(0, NUM_RECORDS)
-    assert all(np.array_equal(got[name], sent[name]) for name in sent.dtype.names or () if name != "generation")
+    assert all(
+        np.array_equal(got[name], sent[name]) for name in sent.dtype.names or () if name != "generation"
+    )
 
 
 def _us(seconds: list[float]) -> float:

@@ -1,4 +1,5 @@
-"""iceoryx2, the fastest peer: publish and subscribe in shared memory, polled (spin) or with its event beside it.
+"""iceoryx2, the fastest peer: publish and subscribe in shared memory, polled (spin) or with its event beside
+it.
 
 Invariant: lossless (no safe overflow, sends retried), samples deleted before their successor is asked for.
 """
@@ -46,7 +47,9 @@ class IceoryxPeer:
 class _Line:
     """One way out and one way in, for messages of one size."""
 
-    def __init__(self, role: Role, name: str, num_bytes: int, waiting: str, stack: ExitStack, *, num_queued: int) -> None:
+    def __init__(
+        self, role: Role, name: str, num_bytes: int, waiting: str, stack: ExitStack, *, num_queued: int
+    ) -> None:
         import iceoryx2
 
         iceoryx2.set_log_level(iceoryx2.LogLevel.Error)
@@ -54,7 +57,9 @@ class _Line:
         ways = ("there", "back") if role == "near" else ("back", "there")
         outward, inward = (_service(node, f"{name}/{way}", num_queued) for way in ways)
         retry = iceoryx2.BackpressureStrategy.RetryUntilDelivered
-        publisher = outward.publisher_builder().initial_max_slice_len(num_bytes).backpressure_strategy(retry).create()
+        publisher = (
+            outward.publisher_builder().initial_max_slice_len(num_bytes).backpressure_strategy(retry).create()
+        )
         subscriber = inward.subscriber_builder().buffer_size(num_queued).create()
         self._num_bytes, self._type = num_bytes, ctypes.c_uint8 * num_bytes
         self._loan, self._receive = publisher.loan_slice_uninit, subscriber.receive
@@ -116,8 +121,12 @@ class _Line:
 def _service(node: Any, name: str, num_queued: int) -> Any:
     import iceoryx2
 
-    builder = node.service_builder(iceoryx2.ServiceName.new(name)).publish_subscribe(iceoryx2.Slice[ctypes.c_uint8])
+    builder = node.service_builder(iceoryx2.ServiceName.new(name)).publish_subscribe(
+        iceoryx2.Slice[ctypes.c_uint8]
+    )
     builder = (
-        builder.enable_safe_overflow(False).subscriber_max_buffer_size(num_queued).payload_alignment(iceoryx2.Alignment.new(128))
+        builder.enable_safe_overflow(False)
+        .subscriber_max_buffer_size(num_queued)
+        .payload_alignment(iceoryx2.Alignment.new(128))
     )
     return builder.max_publishers(1).max_subscribers(1).open_or_create()

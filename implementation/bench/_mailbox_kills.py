@@ -1,8 +1,9 @@
 """kill -9 at chosen points of a hand-over, and how long the survivor waits for what the dead one held.
 
-Invariant: in each scene a survivor depends on what a victim holds or waits for, and one that does not succeed is a failure of
-the run, not a large number. Two clocks: since the kill, and since the kernel had ended the process (its memory of some hundred
-MB is taken down first, which takes milliseconds on an idle core and tens on a busy one; until then it is not dead).
+Invariant: in each scene a survivor depends on what a victim holds or waits for, and one that does not succeed
+is a failure of the run, not a large number. Two clocks: since the kill, and since the kernel had ended the
+process (its memory of some hundred MB is taken down first, which takes milliseconds on an idle core and tens
+on a busy one; until then it is not dead).
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Stage:
 
         return SharedPeripheral.attach(f"{self.name}-ring", clock=RealClock())
 
-    def play(self, victim: Callable[[Stage], None], survivor: Callable[[Stage], None], cue: Callable[[Stage], None]) -> Waited:
+    def play(
+        self, victim: Callable[[Stage], None], survivor: Callable[[Stage], None], cue: Callable[[Stage], None]
+    ) -> Waited:
         """How long until the survivor's success.  cue: done by the coordinator when the victim has ended."""
         self.board.clear_stamps()
         self.crowd.start("victim", lambda: victim(self))
@@ -75,7 +78,9 @@ class Stage:
         cue(self)
         done_ns = self.crowd.wait_for_stamp(self.board, DONE, "the survivor goes on", PATIENCE_SECS)
         self.crowd.join("survivor", PATIENCE_SECS)
-        return Waited(since_kill_ms=(done_ns - killed_ns) / 1e6, since_end_ms=max(done_ns - ended_ns, 0) / 1e6)
+        return Waited(
+            since_kill_ms=(done_ns - killed_ns) / 1e6, since_end_ms=max(done_ns - ended_ns, 0) / 1e6
+        )
 
 
 def hold_for_ever(stage: Stage) -> None:
@@ -192,9 +197,13 @@ def run(num_each: int, seed: int) -> dict[str, list[Waited]]:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder), seed)
         clock = RealClock()
-        box = SharedFocus.create(f"{stage.name}-box", slots=NUM_SLOTS, slot_bytes=SLOT_ITEMS * 4, policy="block", clock=clock)
+        box = SharedFocus.create(
+            f"{stage.name}-box", slots=NUM_SLOTS, slot_bytes=SLOT_ITEMS * 4, policy="block", clock=clock
+        )
         stage.cue_box = box
-        ring = SharedPeripheral.create(f"{stage.name}-ring", capacity=RING_CAPACITY, mode="lossless", clock=clock)
+        ring = SharedPeripheral.create(
+            f"{stage.name}-ring", capacity=RING_CAPACITY, mode="lossless", clock=clock
+        )
         try:
             told: dict[str, list[Waited]] = {scene: [] for scene in SCENES}
             for _ in range(num_each):
@@ -217,7 +226,9 @@ def _play(stage: Stage, scene: str, parts: Any) -> Waited:
 
 
 def kills(num_each: int, seed: int = 0) -> dict[str, list[Waited]]:
-    """`run` in a process of its own, which has no threads. RuntimeError with the reason when anything was wrong."""
+    """`run` in a process of its own, which has no threads. RuntimeError with the reason when anything was
+    wrong.
+    """
     command = [sys.executable, __file__, str(num_each), str(seed)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

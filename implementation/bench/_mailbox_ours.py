@@ -104,7 +104,9 @@ class OurPeer:
 
 
 def _mark(values: np.ndarray, nonce: float) -> None:
-    """In a function of its own, as a program's work on a tensor is: no view outlives it and keeps the slot."""
+    """In a function of its own, as a program's work on a tensor is: no view outlives it and keeps the
+    slot.
+    """
     values[0] = values[-1] = nonce
 
 
@@ -118,21 +120,30 @@ def _rings(role: Role, name: str, stack: ExitStack) -> tuple[Any, Any]:
     def create(way: str) -> Any:
         return SharedPeripheral.create(f"{name}-{way}", capacity=CAPACITY, mode="lossless", clock=RealClock())
 
-    return _both_ways(role, create, lambda way: SharedPeripheral.attach(f"{name}-{way}", clock=RealClock()), stack)
+    return _both_ways(
+        role, create, lambda way: SharedPeripheral.attach(f"{name}-{way}", clock=RealClock()), stack
+    )
 
 
 def _pools(role: Role, name: str, num_bytes: int, stack: ExitStack) -> tuple[Any, Any]:
     from sage.mailbox.shared import SharedFocus
 
     def create(way: str) -> Any:
-        return SharedFocus.create(f"{name}-{way}", slots=NUM_SLOTS, slot_bytes=num_bytes, policy="block", clock=RealClock())
+        return SharedFocus.create(
+            f"{name}-{way}", slots=NUM_SLOTS, slot_bytes=num_bytes, policy="block", clock=RealClock()
+        )
 
     return _both_ways(role, create, lambda way: SharedFocus.attach(f"{name}-{way}", clock=RealClock()), stack)
 
 
-def _both_ways(role: Role, create: Callable[[str], Any], attach: Callable[[str], Any], stack: ExitStack) -> tuple[Any, Any]:
+def _both_ways(
+    role: Role, create: Callable[[str], Any], attach: Callable[[str], Any], stack: ExitStack
+) -> tuple[Any, Any]:
     """(way out, way in): near creates both and unlinks them, far attaches."""
-    there, back = (create if role == "near" else attach)("there"), (create if role == "near" else attach)("back")
+    there, back = (
+        (create if role == "near" else attach)("there"),
+        (create if role == "near" else attach)("back"),
+    )
     for each in (there, back):
         if role == "near":
             stack.callback(each.unlink)

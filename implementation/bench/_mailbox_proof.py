@@ -1,7 +1,8 @@
 """Zero copy, proved: what is written to a page after it was handed over is read in the other process.
 
-Invariant: the writer breaks the rules on purpose (its handle has ended, so it writes through the bare address): only one and
-the same physical page can show that to the reader. A counter of copied bytes proves nothing by itself.
+Invariant: the writer breaks the rules on purpose (its handle has ended, so it writes through the bare
+address): only one and the same physical page can show that to the reader. A counter of copied bytes proves
+nothing by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ FIRST_NONCE, SECOND_NONCE = 1234.5, -6789.25
 
 
 def prove_zero_copy() -> dict[str, Any]:
-    """is_same_page: the reader saw both nonces at both ends of 6.2 MB.  bytes_copied: what the mailbox itself counted."""
+    """is_same_page: the reader saw both nonces at both ends of 6.2 MB.  bytes_copied: what the mailbox itself
+    counted.
+    """
     from sage.mailbox.shared import SharedFocus
 
     name = f"proof-{os.getpid()}"
@@ -42,7 +45,11 @@ def prove_zero_copy() -> dict[str, Any]:
         ours.send("look again")
         seen.append(_ask(ours))
         is_same_page = seen == [(FIRST_NONCE, FIRST_NONCE), (SECOND_NONCE, SECOND_NONCE)]
-        return {"is_same_page": is_same_page, "bytes_copied": box.statistics().bytes_copied, "num_bytes": FRAME_BYTES}
+        return {
+            "is_same_page": is_same_page,
+            "bytes_copied": box.statistics().bytes_copied,
+            "num_bytes": FRAME_BYTES,
+        }
     finally:
         reader.join(WAIT_SECS)
         box.close()

@@ -1,7 +1,7 @@
 """Ray's compiled graphs: an actor that answers what it is sent, over Ray's own mutable shared objects.
 
-Invariant: the actor is the other process; the pair's far station only stands by. A call and its answer is all there is,
-so no stream is measured.
+Invariant: the actor is the other process; the pair's far station only stands by. A call and its answer is all
+there is, so no stream is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ class RayPeer:
             return None
         calls = _Calls(stack)
         return RecordEnds(
-            send=calls.send, receive=calls.receive, send_block=calls.send, receive_block=calls.receive, has_stream=False
+            send=calls.send,
+            receive=calls.receive,
+            send_block=calls.send,
+            receive_block=calls.receive,
+            has_stream=False,
         )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds | None:
@@ -82,7 +86,13 @@ def _start(stack: ExitStack) -> None:
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, object_store_memory=400 << 20)
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=400 << 20,
+    )
     os.sched_setaffinity(0, own)
     stack.callback(ray.shutdown)
 

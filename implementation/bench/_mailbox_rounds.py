@@ -1,7 +1,7 @@
 """Rounds in which all pairs take turns, and what is made of them.
 
-Invariant: within a round every pair does every kind of work once, so a busy moment of the machine strikes all alike; a figure
-is the median over the rounds, and a ratio is the median of the rounds' own ratios.
+Invariant: within a round every pair does every kind of work once, so a busy moment of the machine strikes all
+alike; a figure is the median over the rounds, and a ratio is the median of the rounds' own ratios.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ from _mailbox_station import Pair, PairFailed
 FRAME_BYTES = 1920 * 1080 * 3  # 6.2 MB
 LARGE_BYTES = 64 << 20
 
-SINGLES_A_BURST, BLOCKS_A_BURST = 2048, 256  # a few milliseconds: another program spoils a burst, not the median
+SINGLES_A_BURST, BLOCKS_A_BURST = (
+    2048,
+    256,
+)  # a few milliseconds: another program spoils a burst, not the median
 
-LATENCY, SINGLE, BY_64, PACKED_64 = "256 B one way", "records/s, one a call", "records/s by 64", "records/s, 64 packed"
+LATENCY, SINGLE, BY_64, PACKED_64 = (
+    "256 B one way",
+    "records/s, one a call",
+    "records/s by 64",
+    "records/s, 64 packed",
+)
 PLACED, SENT, LARGE_PLACED, CALL, COPYTO = (
     "6.2 MB in place",
     "6.2 MB copied in",
@@ -32,7 +40,9 @@ PLACED, SENT, LARGE_PLACED, CALL, COPYTO = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """rounds: how often each pair comes to its turn.  slice_secs: about how long one kind of work takes then."""
+    """rounds: how often each pair comes to its turn.  slice_secs: about how long one kind of work takes
+    then.
+    """
 
     num_rounds: int
     slice_secs: float
@@ -40,7 +50,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """Each pair's figures by kind of work, one a round. Times are us (lists keep p50 and p99), rates records a second."""
+    """Each pair's figures by kind of work, one a round. Times are us (lists keep p50 and p99), rates records
+    a second.
+    """
 
     p50: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     p99: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -84,7 +96,9 @@ class Turn:
     def take(self, plan: Plan, tally: Tally) -> None:
         laps = self._ping(self._counts[LATENCY])
         tally.add_times(self.name, LATENCY, laps)
-        self._counts[LATENCY] = _aim(plan.slice_secs, statistics.median(laps) * 2e-6, at_least=20, at_most=4000)
+        self._counts[LATENCY] = _aim(
+            plan.slice_secs, statistics.median(laps) * 2e-6, at_least=20, at_most=4000
+        )
         if self._has_stream:
             self._rate(plan, tally, SINGLE, "singles", SINGLE)
             self._rate(plan, tally, BY_64, "blocks", BY_64 if self._has_bulk else PACKED_64)
@@ -118,12 +132,16 @@ class Turn:
         if not self._can[num_bytes][is_copied]:
             return
         num = self._counts.setdefault(work, 10)  # the first touches memory that was never touched
-        told = self._pair.both("on_tensors", "ping_tensors", "echo_tensors", num, num_bytes, is_copied)["near"]
+        told = self._pair.both("on_tensors", "ping_tensors", "echo_tensors", num, num_bytes, is_copied)[
+            "near"
+        ]
         tally.add_times(self.name, work, told["laps"])
         if is_copied:
             tally.add_times(self.name, CALL, told["calls"])
             tally.add_times(self.name, COPYTO, told["copies"])
-        self._counts[work] = _aim(plan.slice_secs, statistics.median(told["laps"]) * 2e-6, at_least=6, at_most=1000)
+        self._counts[work] = _aim(
+            plan.slice_secs, statistics.median(told["laps"]) * 2e-6, at_least=6, at_most=1000
+        )
 
 
 def _aim(wanted_secs: float, secs_each: float, *, at_least: int, at_most: int) -> int:

@@ -1,12 +1,12 @@
-"""Stress of the shared ring: producers and consumers in processes of their own, killed and stopped at random, for a million
-records; every byte of each is a function of (producer, sequence).
+"""Stress of the shared ring: producers and consumers in processes of their own, killed and stopped at random,
+for a million records; every byte of each is a function of (producer, sequence).
 
-Invariant: whatever is found wrong ends the run with its reason. Wrong is: a torn or foreign record; one delivered twice or
-out of its producer's order; a loss that was not told, or told and not real; producers that no longer get on, or a process
-that does not end; anything left in /dev/shm.
+Invariant: whatever is found wrong ends the run with its reason. Wrong is: a torn or foreign record; one
+delivered twice or out of its producer's order; a loss that was not told, or told and not real; producers that
+no longer get on, or a process that does not end; anything left in /dev/shm.
 
-Workers are forked from this process, which has no threads and compiled everything before: a restart costs milliseconds.
-Run it as a script (`soak` does), so that it is such a process.
+Workers are forked from this process, which has no threads and compiled everything before: a restart costs
+milliseconds. Run it as a script (`soak` does), so that it is such a process.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class _Soak:
         return self._judge(time.monotonic() - started)
 
     def _is_unfinished(self) -> bool:
-        return self._board.num_acknowledged() < self._plan.num_messages or self._num_kills < self._plan.num_kills
+        return (
+            self._board.num_acknowledged() < self._plan.num_messages or self._num_kills < self._plan.num_kills
+        )
 
     def _start(self, role: str, work: Callable[..., None], *arguments: Any) -> None:
         self._crowd.start(role, lambda: work(*arguments))
@@ -155,7 +157,10 @@ class _Soak:
 
     def _judge(self, took_secs: float) -> dict[str, Any]:
         plan = self._plan
-        told = [json.loads((self._folder / f"witness-{index}.json").read_text()) for index in range(plan.num_witnesses)]
+        told = [
+            json.loads((self._folder / f"witness-{index}.json").read_text())
+            for index in range(plan.num_witnesses)
+        ]
         total = compare(told, self._board, is_lossless=plan.mode == "lossless")
         return {
             "mode": plan.mode,

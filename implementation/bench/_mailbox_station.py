@@ -1,6 +1,7 @@
 """Two processes that talk by one peer, and their coordinator's handle on them.
 
-Invariant: a station that fails or says nothing takes its own pair out of the run, with the reason, and nobody else's.
+Invariant: a station that fails or says nothing takes its own pair out of the run, with the reason, and nobody
+else's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Station:
         self._tensors: dict[int, TensorEnds | None] = {}
 
     def open_records(self) -> tuple[bool, bool]:
-        """Whether the peer's own calls know several records at once, and whether messages may follow each other."""
+        """Whether the peer's own calls know several records at once, and whether messages may follow each
+        other.
+        """
         ends = self._records = self._peer.records(self._role, self._wiring, self._stack)
         return (False, False) if ends is None else (ends.has_bulk, ends.has_stream)
 
@@ -68,8 +71,8 @@ def serve(control: Connection, peer: Peer, role: Role, wiring: Any) -> None:
 
 
 def _keep_to_own_cores(role: Role) -> None:
-    """Near has the first half of the cores, far the second: else whether two processes share one is the scheduler's luck,
-    and a hand-over on one core costs a fifth of one that wakes another."""
+    """Near has the first half of the cores, far the second: else whether two processes share one is the
+    scheduler's luck, and a hand-over on one core costs a fifth of one that wakes another."""
     cores = sorted(os.sched_getaffinity(0))
     half = len(cores) // 2
     if half:
@@ -95,7 +98,9 @@ class Pair:
     def __enter__(self) -> Pair:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def each(self, method: str, *arguments: Any) -> dict[Role, Any]:
@@ -141,7 +146,9 @@ class Pair:
         while waited:
             ready = wait([self._controls[role] for role in waited], timeout=patience_secs)
             if not ready:
-                raise PairFailed(f"{self.name}: {' and '.join(sorted(waited))} said nothing for {patience_secs:g} s")
+                raise PairFailed(
+                    f"{self.name}: {' and '.join(sorted(waited))} said nothing for {patience_secs:g} s"
+                )
             for role in [role for role in roles if role in waited and self._controls[role] in ready]:
                 told[role] = self._hear(role)
                 waited.remove(role)

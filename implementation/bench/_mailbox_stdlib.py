@@ -44,7 +44,9 @@ class PipePeer:
             connection.recv_bytes_into(kept)
             return _first_and_last(kept)
 
-        return TensorEnds(place=None, send=lambda array: connection.send_bytes(array.data.cast("B")), take=take)
+        return TensorEnds(
+            place=None, send=lambda array: connection.send_bytes(array.data.cast("B")), take=take
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class QueuePeer:
 
     def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds:
         way_out, way_in = _queues(role, wiring)
-        return RecordEnds(send=way_out.put, receive=way_in.get, send_block=way_out.put, receive_block=way_in.get)
+        return RecordEnds(
+            send=way_out.put, receive=way_in.get, send_block=way_out.put, receive_block=way_in.get
+        )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
         way_out, way_in = _queues(role, wiring)
@@ -74,7 +78,9 @@ def _queues(role: Role, wiring: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class TorchPeer:
-    """torch.multiprocessing: tensors through a queue. place: from a pool shared before; send: a private tensor."""
+    """torch.multiprocessing: tensors through a queue. place: from a pool shared before; send: a private
+    tensor.
+    """
 
     name: str = "torch.multiprocessing"
     package: str = "torch"
@@ -138,7 +144,9 @@ class ZmqPeer:
 
     def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds:
         socket = self._socket(role, wiring, "records", stack)
-        return RecordEnds(send=socket.send, receive=socket.recv, send_block=socket.send, receive_block=socket.recv)
+        return RecordEnds(
+            send=socket.send, receive=socket.recv, send_block=socket.send, receive_block=socket.recv
+        )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
         socket = self._socket(role, wiring, f"tensors-{num_bytes}", stack)
@@ -165,4 +173,6 @@ class ZmqPeer:
         return socket
 
 
-assert BLOCK * RECORD_BYTES <= 1 << 16  # a block fits a pipe's buffer: near may send one while far has not read yet
+assert (
+    BLOCK * RECORD_BYTES <= 1 << 16
+)  # a block fits a pipe's buffer: near may send one while far has not read yet

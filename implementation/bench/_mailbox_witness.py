@@ -1,6 +1,7 @@
 """Records whose every byte is a function of (producer, sequence), and a consumer that checks all it is given.
 
-Invariant: a witness's accounts close: records delivered and records told lost are together all that were pushed.
+Invariant: a witness's accounts close: records delivered and records told lost are together all that were
+pushed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Witness:
                 self._next_ticket += lost
             return
         if self._next_ticket is not None and first_ticket != self._next_ticket + lost:
-            raise Wrong(f"after ticket {self._next_ticket} came {first_ticket}, with {lost} told lost between them")
+            raise Wrong(
+                f"after ticket {self._next_ticket} came {first_ticket}, with {lost} told lost between them"
+            )
         self._next_ticket = first_ticket + len(records)
         self._check_bytes(records)
         for producer in np.unique(records["producer"]).tolist():
@@ -77,14 +80,19 @@ class Witness:
         is_whole &= (records["kind"] == 16) & (records["length"] == RECORD.itemsize - HEADER_BYTES)
         if not is_whole.all():
             torn = records[~is_whole][0]
-            raise Wrong(f"{(~is_whole).sum()} of {len(records)} records torn, first {torn['producer']}:{torn['sequence']}")
+            raise Wrong(
+                f"{(~is_whole).sum()} of {len(records)} records torn, first"
+                f" {torn['producer']}:{torn['sequence']}"
+            )
 
     def _check_order(self, producer: int, sequences: np.ndarray) -> None:
         """Each later than the one before; what was skipped is counted, it must have been told lost."""
         known = self._next.get(producer, 0 if self._is_from_start else int(sequences[0]))
         steps = np.diff(sequences, prepend=known - 1)
         if (steps < 1).any():
-            raise Wrong(f"producer {producer}: {sequences.tolist()} after {known - 1}: twice, or out of order")
+            raise Wrong(
+                f"producer {producer}: {sequences.tolist()} after {known - 1}: twice, or out of order"
+            )
         self.num_skipped += int((steps - 1).sum())
         self._next[producer] = int(sequences[-1]) + 1
 

@@ -1,7 +1,8 @@
 """What the two stations of a pair do: one function for each side of each measurement.
 
-Invariant: near keeps the time on CLOCK_MONOTONIC, which both processes share; a latency is half a round trip between
-two Python programs, with everything that hands a message over and takes it in it, lease and view included.
+Invariant: near keeps the time on CLOCK_MONOTONIC, which both processes share; a latency is half a round trip
+between two Python programs, with everything that hands a message over and takes it in it, lease and view
+included.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ def _prepare_singles(ends: RecordEnds) -> list[Any]:
 
 
 def ping_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool) -> dict[str, list[float]]:
-    """us. laps: half of each round trip.  calls: what handing over alone took.  copies: what numpy.copyto took.
+    """us. laps: half of each round trip.  calls: what handing over alone took.  copies: what numpy.copyto
+    took.
 
-    Calls and copies stand in turn behind the same wait for the other process: caches are as cold for the one as for the
-    other. In a loop of its own copyto would take half as long. Values are checked each time.
+    Calls and copies stand in turn behind the same wait for the other process: caches are as cold for the one
+    as for the other. In a loop of its own copyto would take half as long. Values are checked each time.
     """
     source = np.zeros(num_bytes // 4, np.float32) if is_copied else None
     target = np.ones_like(source) if source is not None else None
@@ -119,7 +121,9 @@ def ping_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool)
 def echo_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool) -> None:
     source = np.zeros(num_bytes // 4, np.float32) if is_copied else None
     for nonce in range(1, num + 1):
-        _demand(ends.take(), nonce)  # before the source changes: a queue's thread may still have been reading it
+        _demand(
+            ends.take(), nonce
+        )  # before the source changes: a queue's thread may still have been reading it
         _handing_over(ends, source, -nonce)()
 
 

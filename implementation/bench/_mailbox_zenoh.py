@@ -1,7 +1,7 @@
 """eclipse-zenoh: two peers over a Unix socket, large payloads through its shared memory.
 
-Invariant: reliable and blocking, so that nothing is lost. Its Python calls copy into shared memory and out of it, so
-it has no way to place a tensor.
+Invariant: reliable and blocking, so that nothing is lost. Its Python calls copy into shared memory and out of
+it, so it has no way to place a tensor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class ZenohPeer:
     def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds:
         line = _Line(role, f"{wiring}/records", stack)
         stack.callback(shutil.rmtree, wiring, ignore_errors=True)
-        return RecordEnds(send=line.send, receive=line.receive, send_block=line.send, receive_block=line.receive)
+        return RecordEnds(
+            send=line.send, receive=line.receive, send_block=line.send, receive_block=line.receive
+        )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
         import zenoh
@@ -72,7 +74,9 @@ class _Line:
         way_in = "far" if role == "near" else "near"
         self._subscriber = session.declare_subscriber(f"bench/{way_in}", zenoh.handlers.FifoChannel(1024))
         self._publisher = session.declare_publisher(
-            f"bench/{role}", congestion_control=zenoh.CongestionControl.BLOCK, reliability=zenoh.Reliability.RELIABLE
+            f"bench/{role}",
+            congestion_control=zenoh.CongestionControl.BLOCK,
+            reliability=zenoh.Reliability.RELIABLE,
         )
         self._is_met = False
 

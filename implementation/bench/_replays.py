@@ -14,24 +14,27 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from sage.app.build import build_run
-from sage.app.config import load_config
-from sage.app.errors import UserError
+from sage.app.config.sage_config import load_config
+from sage.app.session.build import build_run
+from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock
-from sage.runtime.predictor import PredictionScored
+from sage.runtime.prediction.predictor import PredictionScored
 from sage.runtime.report import Event, SleepReport, TickFacts, TickReport
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"flight": "flight", "walk": "walk", "xio": "xio"}  # data set -> shipped configuration
 QUICK_HOST_SECS, QUICK_REPLAY_SECS = 20.0, 1.5
-#: Ten minutes of a two-core machine, now busy and now idle: `sage sensors record host --seconds 600 --out FILE`.
+#: Ten minutes of a two-core machine, now busy and now idle: `sage sensors record host --seconds 600 --out
+#: FILE`.
 HOST_RECORDING = Path(__file__).parent / "recordings" / "host_2cores_600s.npz"
 HOST_PERIOD_SECS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """events: in order.  gate: mean of the model's gate at the end.  num_steps: of practice.  missing: why there is nothing."""
+    """events: in order.  gate: mean of the model's gate at the end.  num_steps: of practice.  missing: why
+    there is nothing.
+    """
 
     name: str
     events: tuple[PredictionScored, ...] = ()
@@ -99,19 +102,32 @@ def _host_config(folder: Path, recording: Path) -> str:
         with np.load(recording, allow_pickle=False) as arrays:
             time_name, *columns = [str(column) for column in arrays["host__cols"]]
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"--host {recording}: {error}: give a file made by `sage sensors record host`") from None
+        raise UserError(
+            f"--host {recording}: {error}: give a file made by `sage sensors record host`"
+        ) from None
     groups: dict[str, list[str]] = {}
     for column in columns:
         groups.setdefault(re.split(r"[._0-9]", column)[0], []).append(column)
     sensors = [
-        {"kind": "table", "name": group, "path": str(recording.resolve()), "key": "host", "time": time_name, "columns": names}
+        {
+            "kind": "table",
+            "name": group,
+            "path": str(recording.resolve()),
+            "key": "host",
+            "time": time_name,
+            "columns": names,
+        }
         | {"max_rate_hz": 50, "observes": group, "time_zero_secs": _first_time(recording)}
         for group, names in groups.items()
     ]
     rate = 1.0 / HOST_PERIOD_SECS
     tick = {"rate_hz": rate, "rest_rate_hz": rate, "dream_rate_hz": rate}
     path = folder / "host.yaml"
-    path.write_text(yaml.safe_dump({"name": "host", "tick": tick, "sensors": [*sensors, {"kind": "memory", "name": "recall"}]}))
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "host", "tick": tick, "sensors": [*sensors, {"kind": "memory", "name": "recall"}]}
+        )
+    )
     return str(path)
 
 

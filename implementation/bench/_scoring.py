@@ -1,6 +1,8 @@
-"""From scored readings to skill with its interval: squared errors in training variance, and a block bootstrap.
+"""From scored readings to skill with its interval: squared errors in training variance, and a block
+bootstrap.
 
-Invariant: every method is scored on the same readings, with the same scale; skill = 1 - MSE / MSE of persistence.
+Invariant: every method is scored on the same readings, with the same scale; skill = 1 - MSE / MSE of
+persistence.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ METHODS = ("ours", "skip", "ar8", "last_delta", "shuffled")
 
 
 class Scored(Protocol):
-    """What the runtime tells of one reading met by its prediction (sage.runtime.predictor.PredictionScored)."""
+    """What the runtime tells of one reading met by its prediction
+    (sage.runtime.prediction.predictor.PredictionScored).
+    """
 
     source: str
     captured_ns: int
@@ -36,7 +40,9 @@ class Scored(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One source's scored readings in order. time_secs, horizon_secs (T,); the rest (T, d) in raw units, scale (d,)."""
+    """One source's scored readings in order. time_secs, horizon_secs (T,); the rest (T, d) in raw units,
+    scale (d,).
+    """
 
     source: str
     time_secs: np.ndarray
@@ -50,7 +56,8 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceScore:
-    """skill: point by method.  low, high: of `ours`.  gain: what the model adds to its own skip, with its interval.
+    """skill: point by method.  low, high: of `ours`.  gain: what the model adds to its own skip, with its
+    interval.
 
     is_barred: enough was scored and enough of it changed for a skill to mean something.
     """
@@ -73,7 +80,9 @@ class SourceScore:
 
 
 def streams(events: Sequence[Scored]) -> list[Stream]:
-    """Events in order of arrival, sorted out by source. The scale is the last told: all that the run saw of each channel."""
+    """Events in order of arrival, sorted out by source. The scale is the last told: all that the run saw of
+    each channel.
+    """
     by_source: dict[str, list[Scored]] = {}
     for event in events:
         by_source.setdefault(event.source, []).append(event)
@@ -94,7 +103,9 @@ def _stream(source: str, told: Sequence[Scored]) -> Stream:
 
 
 def score(stream: Stream, generator: np.random.Generator) -> SourceScore:
-    """Skill of every method on one source. Channels that never moved are left out: nothing can be said of them."""
+    """Skill of every method on one source. Channels that never moved are left out: nothing can be said of
+    them.
+    """
     change = stream.actual - stream.last
     moved = (change != 0).any(axis=0) & (stream.scale > 0)
     persistence = _errors(stream.last, stream, moved)
@@ -130,8 +141,12 @@ def skill(errors: np.ndarray, reference: np.ndarray) -> float:
     return 1.0 - float(errors.sum()) / total if total > 0 else float("nan")
 
 
-def block_samples(time_secs: np.ndarray, generator: np.random.Generator, *, block_secs: float = BLOCK_SECS) -> np.ndarray:
-    """(R, T') rows drawn in whole blocks of about `block_secs`, wrapping at the end, so that each row is as likely."""
+def block_samples(
+    time_secs: np.ndarray, generator: np.random.Generator, *, block_secs: float = BLOCK_SECS
+) -> np.ndarray:
+    """(R, T') rows drawn in whole blocks of about `block_secs`, wrapping at the end, so that each row is as
+    likely.
+    """
     num_rows = len(time_secs)
     period = float(np.median(np.diff(time_secs))) if num_rows > 1 else block_secs
     length = int(np.clip(round(block_secs / max(period, 1e-9)), 1, max(num_rows // 4, 1)))
@@ -151,7 +166,9 @@ def interval(errors: np.ndarray, reference: np.ndarray, samples: np.ndarray) -> 
 
 
 def overall(scores: Sequence[SourceScore], method: str) -> float:
-    """1 - geometric mean over sources of MSE / MSE of persistence: one source that goes wild does not decide it."""
+    """1 - geometric mean over sources of MSE / MSE of persistence: one source that goes wild does not decide
+    it.
+    """
     ratios = np.array([1.0 - each.skill[method] for each in scores])
     return float(1.0 - np.exp(np.log(np.maximum(ratios, 1e-12)).mean())) if len(ratios) else float("nan")
 
@@ -164,7 +181,9 @@ def _errors(forecast: np.ndarray, stream: Stream, moved: np.ndarray) -> np.ndarr
 
 
 def _shuffled_errors(stream: Stream, moved: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The control: each reading met by the change predicted from another moment's inputs, mean over shuffles."""
+    """The control: each reading met by the change predicted from another moment's inputs, mean over
+    shuffles.
+    """
     change = stream.ours - stream.last
     drawn = [_errors(stream.last + generator.permutation(change), stream, moved) for _ in range(NUM_SHUFFLES)]
     return np.mean(drawn, axis=0)

@@ -1,6 +1,7 @@
 """Loops of made-up sources on a manual clock, built as any run is, with nothing between ticks.
 
-Invariant: practice and sleep are off and every source is attended, so that a tick does all of a tick's work and no more.
+Invariant: practice and sleep are off and every source is attended, so that a tick does all of a tick's work
+and no more.
 """
 
 from __future__ import annotations
@@ -10,17 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sage.app.build import build_run
-from sage.app.config import DeviceEntry, SageConfig
+from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.session.build import build_run
 from sage.mailbox.clock import ManualClock
-from sage.runtime.config import AttentionConfig, BudgetConfig, ModelSection, PracticeConfig, SleepConfig, TickConfig
+from sage.runtime.config import (
+    AttentionConfig,
+    BudgetConfig,
+    ModelSection,
+    PracticeConfig,
+    SleepConfig,
+    TickConfig,
+)
 from sage.runtime.report import Event, SleepReport, TickReport
-from sage.sensors.synthetic import SyntheticConfig
+from sage.sensors.devices.synthetic import SyntheticConfig
 
 TICK_HZ = 20.0
 TOP_K = 64
 NUM_CHANNELS = 3
-QUARTER_SPREAD = 0.2  # sources at a quarter of the rate differ by this share, or all would speak in one tick of four
+QUARTER_SPREAD = (
+    0.2  # sources at a quarter of the rate differ by this share, or all would speak in one tick of four
+)
 
 
 class Reports:
@@ -61,7 +71,9 @@ def session(config: SageConfig, directory: Path) -> Iterator[Session]:
         run.close()
 
 
-def synthetic_config(num_sources: int, *, is_quarter: bool = False, num_segments: int = 2, hidden_size: int = 64) -> SageConfig:
+def synthetic_config(
+    num_sources: int, *, is_quarter: bool = False, num_segments: int = 2, hidden_size: int = 64
+) -> SageConfig:
     """Sources of one hidden state, each with a reading every tick, or every fourth on average."""
     return SageConfig(
         sensors=tuple(_source(index, num_sources, is_quarter) for index in range(num_sources)),
@@ -77,4 +89,6 @@ def synthetic_config(num_sources: int, *, is_quarter: bool = False, num_segments
 def _source(index: int, num_sources: int, is_quarter: bool) -> DeviceEntry:
     place = index / max(num_sources - 1, 1) - 0.5
     rate_hz = TICK_HZ / 4 * (1 + QUARTER_SPREAD * place) if is_quarter else TICK_HZ
-    return DeviceEntry(config=SyntheticConfig(name=f"source{index}", shape=(NUM_CHANNELS,), seed=index, rate_hz=rate_hz))
+    return DeviceEntry(
+        config=SyntheticConfig(name=f"source{index}", shape=(NUM_CHANNELS,), seed=index, rate_hz=rate_hz)
+    )

@@ -1,6 +1,8 @@
-"""What `sage train` left on a task, beside the task's trivial baseline: shares of answers that the task's own rules accept.
+"""What `sage train` left on a task, beside the task's trivial baseline: shares of answers that the task's own
+rules accept.
 
-Invariant: a share stands with its number of puzzles and its 95% interval; model and baseline answered the same puzzles.
+Invariant: a share stands with its number of puzzles and its 95% interval; model and baseline answered the
+same puzzles.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sage.app.training.evaluating import EvalRequest, evaluate_all
+from sage.app.models.training.evaluating import EvalRequest, evaluate_all
 from sage.hrm_core.evaluation.report import EvalReport, wilson_interval
 
 
 @dataclass(frozen=True)
 class Judged:
-    """solved: valid after `segments` segments, of `num` held-out puzzles.  graded: the task's own shares in part."""
+    """solved: valid after `segments` segments, of `num` held-out puzzles.  graded: the task's own shares in
+    part.
+    """
 
     what: str
     num: int
@@ -30,7 +34,9 @@ class Judged:
 
     @property
     def above_baseline(self) -> float:
-        """From the upper end of the baseline's interval to the lower end of the model's: above 0 they do not touch."""
+        """From the upper end of the baseline's interval to the lower end of the model's: above 0 they do not
+        touch.
+        """
         return self.low - self.baseline_high
 
 

@@ -1,6 +1,7 @@
 """Runs of `sage train`: found in their folders, or made there.
 
-Invariant: a run is read from its own files (run.json, metrics.jsonl, model/task.json); nothing is measured twice.
+Invariant: a run is read from its own files (run.json, metrics.jsonl, model/task.json); nothing is measured
+twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ NUM_CURVE_POINTS = 24
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Means over the steps since the last point. exact: of rows that finished (8 segments at most), None where none did."""
+    """Means over the steps since the last point. exact: of rows that finished (8 segments at most), None
+    where none did.
+    """
 
     step: int
     cpu_secs: float
@@ -28,7 +31,9 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Run:
-    """exact, valid: by number of segments, on held-out puzzles, one pass without a verifier.  spread: 95% at the last."""
+    """exact, valid: by number of segments, on held-out puzzles, one pass without a verifier.  spread: 95% at
+    the last.
+    """
 
     recipe: str
     seed: int
@@ -50,7 +55,15 @@ def run_folder(root: Path, recipe: str, seed: int) -> Path:
 
 def train_once(folder: Path, recipe: str, seed: int, extra: tuple[str, ...] = ()) -> None:
     """`sage train RECIPE --seed SEED` in a process of one thread; an interrupted run goes on."""
-    command = [str(Path(sys.executable).with_name("sage")), "train", recipe, "--seed", str(seed), "--device", "cpu"]
+    command = [
+        str(Path(sys.executable).with_name("sage")),
+        "train",
+        recipe,
+        "--seed",
+        str(seed),
+        "--device",
+        "cpu",
+    ]
     command += ["--out", str(folder), "--quiet", *extra]
     if (folder / "checkpoints" / "last").is_file():
         command.append("--resume")

@@ -1,6 +1,7 @@
 """What a trained model does with a verifier, with more tries, and with puzzles that are nearly solved.
 
-Invariant: puzzles are the held-out ones that the run's own evaluation began with, or held-out ones of other givens.
+Invariant: puzzles are the held-out ones that the run's own evaluation began with, or held-out ones of other
+givens.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ MAX_SEGMENTS, NUM_TRIES, MOST_BLANKS = 64, 8, 5
 class Solving:
     """Shares of `num` puzzles whose answer the rules accept.
 
-    nearly_solved: as `sage solve` does, one try of at most 64 segments that the rules end.  nearly_solved_one_pass: the Q head
-    ends it, 16 segments at most; both None for a maze.
+    nearly_solved: as `sage solve` does, one try of at most 64 segments that the rules end.
+    nearly_solved_one_pass: the Q head ends it, 16 segments at most; both None for a maze.
     verified: at most 64 segments, ended by the verifier.  with_tries: and at most 8 tries of those.
     mean_segments: spent on a puzzle with tries.
     """

@@ -1,6 +1,7 @@
 """What each part of the model is worth on 4x4 sudoku: taken away one at a time, over seeds, at equal steps.
 
-Exact solutions on held-out puzzles after 1 and after 8 segments, mean and spread over seeds, with the CPU seconds of training.
+Exact solutions on held-out puzzles after 1 and after 8 segments, mean and spread over seeds, with the CPU
+seconds of training.
 No bar: a part that turns out to be worth nothing on puzzles this small is a result.
 """
 
@@ -17,7 +18,9 @@ DEPTHS = (1, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much of everything. preset: the size of variants that do not name one, and with is_one_size of all."""
+    """How much of everything. preset: the size of variants that do not name one, and with is_one_size of
+    all.
+    """
 
     preset: str
     steps: int
@@ -33,10 +36,10 @@ QUICK = Scale(preset="tiny", steps=4, batch_size=8, num_eval=16, seeds=1, is_one
 
 def run(variant: Variant, scale: Scale, seed: int) -> dict[str, float]:
     """Train once, evaluate at both depths."""
-    from sage.app.training.recipe import CPU_TRAINING
-    from sage.hrm_core.config import ModelConfig, TokenFront
+    from sage.app.models.training.recipe import CPU_TRAINING
+    from sage.hrm_core.config.model import ModelConfig, TokenFront
     from sage.hrm_core.evaluation.evaluate import evaluate
-    from sage.hrm_core.hrm import HRM
+    from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.tasks.catalogue import make_task
     from sage.hrm_core.training.trainer import Trainer
 
@@ -46,9 +49,14 @@ def run(variant: Variant, scale: Scale, seed: int) -> dict[str, float]:
     model = HRM(ModelConfig.preset(preset, front=front, **{**WHOLE, **variant.model}), generator=seeded(seed))
     variant.surgery(model)
     config = dataclasses.replace(
-        CPU_TRAINING, steps=scale.steps, batch_size=scale.batch_size, eval_examples=1, eval_segments=(1,), seed=seed,
+        CPU_TRAINING,
+        steps=scale.steps,
+        batch_size=scale.batch_size,
+        eval_examples=1,
+        eval_segments=(1,),
+        seed=seed,
         **variant.train,
-    )  # fmt: skip
+    )
     cpu_secs = 0.0
     if variant.prior is not None:
         cpu_secs += Trainer(model, make_task("sudoku", **variant.prior), config).train().cpu_secs
@@ -82,7 +90,9 @@ def main() -> None:
     parser.add_argument("--only", metavar="GROUP", help="one group of variants")
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else FULL
-    scale = dataclasses.replace(scale, **{key: value for key in ("seeds", "steps") if (value := getattr(arguments, key))})
+    scale = dataclasses.replace(
+        scale, **{key: value for key in ("seeds", "steps") if (value := getattr(arguments, key))}
+    )
     results: dict[str, Any] = {"scale": dataclasses.asdict(scale)}
     rows = []
     for variant in VARIANTS:
@@ -96,7 +106,8 @@ def main() -> None:
     table = harness.TextTable(title="4x4 sudoku, held out", columns=columns, rows=tuple(rows))
     whole = harness.document("ablation", results, [])
     notes = (
-        f"{scale.steps} steps of {scale.batch_size} rows, {scale.seeds} seeds (mean, lowest to highest), preset {scale.preset}."
+        f"{scale.steps} steps of {scale.batch_size} rows, {scale.seeds} seeds (mean, lowest to highest),"
+        f" preset {scale.preset}."
     )
     harness.finish(whole, [table], is_saved=arguments.save, notes=notes)
 

@@ -1,8 +1,11 @@
-"""What the size of a camera's frames costs the loop: 6.2 MB against 64 MB, from a process of its own, through shared memory.
+"""What the size of a camera's frames costs the loop: 6.2 MB against 64 MB, from a process of its own, through
+shared memory.
 
-Two loops at once, each with an isolated camera (a generated test picture), an isolated microphone and three small inline
-sources, two of five attended; they take turns in rounds of ticks. The figure is a tick's overhead (all but the model) in
-ticks in which the camera was not chosen: the median over rounds of a round's p50. Bytes copied are the pools' own count.
+Two loops at once, each with an isolated camera (a generated test picture), an isolated microphone and three
+small inline sources, two of five attended; they take turns in rounds of ticks. The figure is a tick's
+overhead (all but the model) in
+ticks in which the camera was not chosen: the median over rounds of a round's p50. Bytes copied are the pools'
+own count.
 """
 
 from __future__ import annotations
@@ -20,14 +23,21 @@ import numpy as np
 import torch
 from _sessions import Reports
 
-from sage.app.build import Run, build_run
-from sage.app.config import DeviceEntry, SageConfig
+from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.session.build import Run, build_run
 from sage.mailbox import RealClock
-from sage.runtime.config import AttentionConfig, BudgetConfig, ModelSection, PracticeConfig, SleepConfig, TickConfig
+from sage.runtime.config import (
+    AttentionConfig,
+    BudgetConfig,
+    ModelSection,
+    PracticeConfig,
+    SleepConfig,
+    TickConfig,
+)
 from sage.runtime.report import TickReport
-from sage.sensors.audio import AudioConfig
-from sage.sensors.synthetic import SyntheticConfig
-from sage.sensors.video import VideoConfig
+from sage.sensors.devices.audio import AudioConfig
+from sage.sensors.devices.synthetic import SyntheticConfig
+from sage.sensors.devices.video import VideoConfig
 
 SIZES = {"6.2 MB": (1920, 1080), "64 MB": (5472, 3900)}
 FRAME_HZ = 4
@@ -54,7 +64,9 @@ class Row:
 def config_for(width: int, height: int) -> SageConfig:
     picture = f"testsrc2=size={width}x{height}:rate={FRAME_HZ}"
     camera = VideoConfig(name="camera", lavfi=picture, isolate=True, hang_secs=30, max_age_secs=30)
-    microphone = AudioConfig(name="microphone", lavfi="sine=frequency=440:sample_rate=16000", isolate=True, hang_secs=30)
+    microphone = AudioConfig(
+        name="microphone", lavfi="sine=frequency=440:sample_rate=16000", isolate=True, hang_secs=30
+    )
     small = [SyntheticConfig(name=f"small{index}", shape=(3,), seed=index, rate_hz=50) for index in range(3)]
     return SageConfig(
         sensors=tuple(DeviceEntry(config=each) for each in (camera, microphone, *small)),
@@ -108,7 +120,9 @@ def measure(num_rounds: int, num_ticks: int) -> list[Row]:
         loops = []
         for row in rows:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            run = build_run(config_for(*SIZES[row.name]), RealClock(), directory=directory, instruments=[Reports()])
+            run = build_run(
+                config_for(*SIZES[row.name]), RealClock(), directory=directory, instruments=[Reports()]
+            )
             stack.callback(run.close)
             run.open()
             loops.append(CameraLoop(run))
@@ -129,27 +143,44 @@ def main() -> None:
     small, large = rows
     num_copied = sum(row.bytes_copied for row in rows)
     bars = [
-        harness.Bar(name="tick at 64 MB frames over 6.2 MB", value=large.p50() / small.p50(), bar=MAX_RATIO, better="lower"),
+        harness.Bar(
+            name="tick at 64 MB frames over 6.2 MB",
+            value=large.p50() / small.p50(),
+            bar=MAX_RATIO,
+            better="lower",
+        ),
         harness.Bar(name="bytes copied by the pools", value=float(num_copied), bar=0.0, better="lower"),
     ]
     results: dict[str, Any] = {
         "calibration": harness.calibrate(),
         "rows": [
             {
-                "name": row.name, "num_bytes": row.num_bytes, "overhead_p50_us": row.p50(), "num_frames": row.num_frames,
-                "bytes_copied": row.bytes_copied, "bytes_referenced": row.bytes_referenced,
+                "name": row.name,
+                "num_bytes": row.num_bytes,
+                "overhead_p50_us": row.p50(),
+                "num_frames": row.num_frames,
+                "bytes_copied": row.bytes_copied,
+                "bytes_referenced": row.bytes_referenced,
             }
             for row in rows
         ],
-    }  # fmt: skip
+    }
     shown = tuple(
-        (row.name, f"{row.p50():.0f}", f"{row.num_frames}", f"{row.bytes_copied}", f"{row.bytes_referenced / 1e6:.0f}")
+        (
+            row.name,
+            f"{row.p50():.0f}",
+            f"{row.num_frames}",
+            f"{row.bytes_copied}",
+            f"{row.bytes_referenced / 1e6:.0f}",
+        )
         for row in rows
     )
     columns = ("frame", "overhead p50 us", "frames seen", "bytes copied", "MB by reference")
     table = harness.TextTable(title="A tick that does not attend to the camera", columns=columns, rows=shown)
     tables = [table, harness.bars_table(bars)]
-    harness.finish(harness.document("frames", results, bars), tables, is_saved=arguments.save, notes=__doc__ or "")
+    harness.finish(
+        harness.document("frames", results, bars), tables, is_saved=arguments.save, notes=__doc__ or ""
+    )
 
 
 if __name__ == "__main__":

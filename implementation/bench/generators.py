@@ -1,7 +1,8 @@
-"""How many fresh puzzles a second each generator makes on one core, and what it costs to have them compiled the first time.
+"""How many fresh puzzles a second each generator makes on one core, and what it costs to have them compiled
+the first time.
 
-Rates are CPU time, median of five. The bar on mazes is 840 a minute of Maze-Hard's distribution; those on sudoku keep a
-trainer of small models from waiting.
+Rates are CPU time, median of five. The bar on mazes is 840 a minute of Maze-Hard's distribution; those on
+sudoku keep a trainer of small models from waiting.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ KINDS: dict[str, tuple[str, dict[str, Any], int, float | None]] = {
     "brackets": ("brackets", {}, 512, None),
 }
 ROUNDS = 5
-COLD = "import numpy; from sage.hrm_core.tasks.catalogue import make_task as m; r = numpy.random.default_rng(0); "
+COLD = (
+    "import numpy; from sage.hrm_core.tasks.catalogue import make_task as m; r ="
+    " numpy.random.default_rng(0); "
+)
 COLD += (
-    "import time; import numba; t = time.process_time(); m('{kind}', **{options}).sample(1, r); print(time.process_time() - t)"
+    "import time; import numba; t = time.process_time(); m('{kind}', **{options}).sample(1, r);"
+    " print(time.process_time() - t)"
 )
 COLD_BAR_SECS = 5.0
 
@@ -51,26 +56,46 @@ def rate(kind: str, options: dict[str, Any], num: int) -> float:
 
 
 def cold_secs(kind: str, options: dict[str, Any]) -> float:
-    """CPU seconds to the first puzzle in a process that finds no compiled kernels, numba's own import left out."""
+    """CPU seconds to the first puzzle in a process that finds no compiled kernels, numba's own import left
+    out.
+    """
     with tempfile.TemporaryDirectory() as cache:
         code = COLD.format(kind=kind, options=options)
         environment = {"NUMBA_CACHE_DIR": cache, "PATH": "/usr/bin:/bin", "HOME": cache}
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+        )
     return float(done.stdout.strip().splitlines()[-1])
 
 
 def main() -> None:
     arguments = harness.argument_parser(__doc__).parse_args()
     scale = 4 if arguments.quick else 1
-    rates = {name: rate(kind, options, max(8, num // scale)) for name, (kind, options, num, _) in KINDS.items()}
-    cold = {"sudoku": cold_secs("sudoku", {"size": 4}), "maze": cold_secs("maze", {"size": 8, "difficulty": "easy"})}
+    rates = {
+        name: rate(kind, options, max(8, num // scale)) for name, (kind, options, num, _) in KINDS.items()
+    }
+    cold = {
+        "sudoku": cold_secs("sudoku", {"size": 4}),
+        "maze": cold_secs("maze", {"size": 8, "difficulty": "easy"}),
+    }
     bars = [
         harness.Bar(name=f"{name}, a second", value=rates[name], bar=bar, better="higher")
         for name, (*_, bar) in KINDS.items()
         if bar is not None
     ]
-    bars.append(harness.Bar(name="cold compile of all, CPU seconds", value=sum(cold.values()), bar=COLD_BAR_SECS, better="lower"))
-    results = {"puzzles_per_cpu_sec": rates, "cold_compile_cpu_secs": cold, "calibration": harness.calibrate()}
+    bars.append(
+        harness.Bar(
+            name="cold compile of all, CPU seconds",
+            value=sum(cold.values()),
+            bar=COLD_BAR_SECS,
+            better="lower",
+        )
+    )
+    results = {
+        "puzzles_per_cpu_sec": rates,
+        "cold_compile_cpu_secs": cold,
+        "calibration": harness.calibrate(),
+    }
     whole = harness.document("generators", results, bars, peers=("numba",))
     rows = tuple((name, f"{each:.0f}") for name, each in rates.items())
     table = harness.TextTable(title="Fresh puzzles", columns=("task", "a CPU second"), rows=rows)

@@ -1,7 +1,8 @@
-"""What every benchmark shares: arguments, calibration, the machine's facts, tables, and the one JSON document.
+"""What every benchmark shares: arguments, calibration, the machine's facts, tables, and the one JSON
+document.
 
-Invariant: the last line printed is one JSON object {"bench", "commit", "hardware", "versions", "results", "bars"};
-a bar that was missed is a result and ends with 0, a benchmark that cannot run raises.
+Invariant: the last line printed is one JSON object {"bench", "commit", "hardware", "versions", "results",
+"bars"}; a bar that was missed is a result and ends with 0, a benchmark that cannot run raises.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ CALIBRATION_ROUNDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """What was promised. value: None where the hardware it names is absent: then the bar is owed, neither met nor missed."""
+    """What was promised. value: None where the hardware it names is absent: then the bar is owed, neither met
+    nor missed.
+    """
 
     name: str
     value: float | None
@@ -57,14 +60,22 @@ class TextTable:
 
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """`--quick` and `--save`; a benchmark adds its own."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="end within 50 seconds on two cores, with the same keys")
-    parser.add_argument("--save", action="store_true", help="keep the result in implementation/results, as JSON and as a page")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="end within 50 seconds on two cores, with the same keys"
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="keep the result in implementation/results, as JSON and as a page"
+    )
     return parser
 
 
 def calibrate() -> dict[str, float]:
-    """How fast this machine is just now: median CPU time of a 512 x 512 fp32 product and of an eager add, in microseconds."""
+    """How fast this machine is just now: median CPU time of a 512 x 512 fp32 product and of an eager add, in
+    microseconds.
+    """
     import torch
 
     left, right = torch.ones(512, 512), torch.ones(512, 512)
@@ -131,12 +142,19 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
-def document(name: str, results: Mapping[str, Any], bars: Sequence[Bar], *, peers: Sequence[str] = ()) -> dict[str, Any]:
+def document(
+    name: str, results: Mapping[str, Any], bars: Sequence[Bar], *, peers: Sequence[str] = ()
+) -> dict[str, Any]:
     """Plain values only: what is not finite becomes null."""
-    rows = [{"name": bar.name, "value": bar.value, "bar": bar.bar, "better": bar.better, "met": bar.is_met} for bar in bars]
+    rows = [
+        {"name": bar.name, "value": bar.value, "bar": bar.bar, "better": bar.better, "met": bar.is_met}
+        for bar in bars
+    ]
     whole = {
         "bench": name,
         "commit": commit(),
@@ -165,7 +183,9 @@ def to_json(value: Any) -> Any:
 def bars_table(bars: Sequence[Bar]) -> TextTable:
     words = {True: "met", False: "missed", None: "owed"}
     sign = {"lower": "<=", "higher": ">="}
-    rows = tuple((bar.name, number(bar.value), f"{sign[bar.better]} {bar.bar:g}", words[bar.is_met]) for bar in bars)
+    rows = tuple(
+        (bar.name, number(bar.value), f"{sign[bar.better]} {bar.bar:g}", words[bar.is_met]) for bar in bars
+    )
     return TextTable(title="Bars", columns=("bar", "value", "wanted", ""), rows=rows)
 
 
@@ -192,7 +212,9 @@ def finish(whole: Mapping[str, Any], tables: Sequence[TextTable], *, is_saved: b
     print(json.dumps(whole, allow_nan=False), flush=True)
 
 
-def save(whole: Mapping[str, Any], tables: Sequence[TextTable], *, notes: str = "", folder: Path = RESULTS) -> Path:
+def save(
+    whole: Mapping[str, Any], tables: Sequence[TextTable], *, notes: str = "", folder: Path = RESULTS
+) -> Path:
     """<name>_<hardware>_<date>.json and the page beside it; returns the JSON file's path."""
     today = datetime.now(timezone.utc).date().isoformat()
     stem = f"{whole['bench']}_{hardware_slug(whole['hardware'])}_{today}"
@@ -215,7 +237,13 @@ def page(whole: Mapping[str, Any], tables: Sequence[TextTable], notes: str) -> s
     lines = [f"# {whole['bench']}", "", f"Commit {whole['commit']}, {machine}."]
     lines += ["", notes.strip()] if notes.strip() else []
     for each in tables:
-        lines += ["", f"## {each.title}", "", _markdown_row(each.columns), _markdown_row(["---"] * len(each.columns))]
+        lines += [
+            "",
+            f"## {each.title}",
+            "",
+            _markdown_row(each.columns),
+            _markdown_row(["---"] * len(each.columns)),
+        ]
         lines += [_markdown_row(row) for row in each.rows]
     return "\n".join(lines) + "\n"
 

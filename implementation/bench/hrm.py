@@ -1,11 +1,13 @@
-"""HRM 27 M: a segment, sixteen, a training step and a full solve, ours beside the published forward written plainly.
+"""HRM 27 M: a segment, sixteen, a training step and a full solve, ours beside the published forward written
+plainly.
 
-The reference computes the published formulas in fp32 or bf16, casting its weights at every use as the published code does;
-ours holds the same weights. All take turns in one process on two threads; a ratio is the median over rounds of a round's own
-ratio in CPU time of all threads, wall time is shown beside it. Weights of the forwards are random: their cost is not.
-The full solve is of a shipped small model on puzzles held out in training: the reference runs 16 segments for every row,
-ours halts a row when its answer keeps the rules and refills the batch; halting by the Q head is told beside it.
-Peak memory is that of a process of its own, beyond what it imports.
+The reference computes the published formulas in fp32 or bf16, casting its weights at every use as the
+published code does; ours holds the same weights. All take turns in one process on two threads; a ratio is the
+median over rounds of a round's own ratio in CPU time of all threads, wall time is shown beside it. Weights of
+the forwards are random: their cost is not.
+The full solve is of a shipped small model on puzzles held out in training: the reference runs 16 segments for
+every row, ours halts a row when its answer keeps the rules and refills the batch; halting by the Q head is
+told beside it. Peak memory is that of a process of its own, beyond what it imports.
 That this is quicker than a chain of thought is unproved here: no language model is measured.
 """
 
@@ -40,7 +42,9 @@ def main() -> None:
     torch.set_num_threads(NUM_THREADS)
     started_secs, is_quick = time.perf_counter(), arguments.quick
     solved = [
-        time_solves(name, num_puzzles=nums[is_quick], num_rounds=1 if is_quick else 3, num_warm=0 if is_quick else 1)
+        time_solves(
+            name, num_puzzles=nums[is_quick], num_rounds=1 if is_quick else 3, num_warm=0 if is_quick else 1
+        )
         for name, nums in SOLVED.items()
     ]
     segments = time_segments(QUICK if is_quick else FULL)
@@ -50,7 +54,9 @@ def main() -> None:
     results: dict[str, Any] = {
         "calibration": harness.calibrate() | {"wall_secs": time.perf_counter() - started_secs},
         "threads": torch.get_num_threads(),
-        "absent": ["ours compiled and in fp32, halt-only, peaks of memory (left out of --quick)"] if is_quick else [],
+        "absent": ["ours compiled and in fp32, halt-only, peaks of memory (left out of --quick)"]
+        if is_quick
+        else [],
         "segments": [
             {"batch_size": row.batch_size, "num_segments": row.num_segments}
             | {name: timing.describe() for name, timing in row.timings.items()}
@@ -62,7 +68,9 @@ def main() -> None:
         "chain_of_thought": "unproved: no language model was measured",
     }
     shown = [*tables(segments, steps, solved, memory), harness.bars_table(bars)]
-    harness.finish(harness.document("hrm", results, bars), shown, is_saved=arguments.save, notes=__doc__ or "")
+    harness.finish(
+        harness.document("hrm", results, bars), shown, is_saved=arguments.save, notes=__doc__ or ""
+    )
 
 
 def is_bar_machine() -> bool:

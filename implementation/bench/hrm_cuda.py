@@ -1,10 +1,12 @@
-"""Reasoning models on one CUDA card: HRM 27 M beside the published forward written plainly, and steps of the sudoku recipe.
+"""Reasoning models on one CUDA card: HRM 27 M beside the published forward written plainly, and steps of the
+sudoku recipe.
 
-A segment is timed at batch 1, 16 and 256 with the same weights: the reference in fp32 and in bf16 (every weight cast at every
-use), ours with weights cast once, and with its blocks compiled. A training step is that of `sage train sudoku_extreme_h100`,
-eager and compiled; its arithmetic is counted from the matrices (two operations a weight and token forward, four back).
-Attention is timed by each backend that is there, on HRM 27 M's shapes (8 heads of 64, 82 tokens).
-Times are medians by the device's own events, the contenders taking turns. Without a card nothing is measured.
+A segment is timed at batch 1, 16 and 256 with the same weights: the reference in fp32 and in bf16 (every
+weight cast at every use), ours with weights cast once, and with its blocks compiled. A training step is that
+of `sage train sudoku_extreme_h100`, eager and compiled; its arithmetic is counted from the matrices (two
+operations a weight and token forward, four back). Attention is timed by each backend that is there, on HRM 27
+M's shapes (8 heads of 64, 82 tokens). Times are medians by the device's own events, the contenders taking
+turns. Without a card nothing is measured.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ import torch
 from _hrm_models import batch_of, our_model, puzzles, reference_of
 from _hrm_training import SameRows
 
-from sage.app.training.building import build_model
-from sage.app.training.recipe import find_recipe
-from sage.hrm_core.attention import AttentionName, attend
-from sage.hrm_core.hrm import HRM
+from sage.app.models.training.building import build_model
+from sage.app.models.training.recipe import find_recipe
+from sage.hrm_core.model.attention import AttentionName, attend
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
 from sage.hrm_core.training.compiling import compile_blocks
@@ -43,7 +45,9 @@ def time_segments(device: str, batches: tuple[int, ...], num_rounds: int) -> dic
     references = {REFERENCE_FP32: torch.float32, REFERENCE_BF16: torch.bfloat16}
     found: dict[int, dict[str, float]] = {}
     with torch.inference_mode():
-        runs: dict[str, Any] = {name: reference_of(model, dtype).to(device) for name, dtype in references.items()}
+        runs: dict[str, Any] = {
+            name: reference_of(model, dtype).to(device) for name, dtype in references.items()
+        }
         runs[OURS] = model.to_inference(torch.bfloat16).to(device)
         runs[OURS_COMPILED] = model.to_inference(torch.bfloat16).to(device)
         compile_blocks(runs[OURS_COMPILED])
@@ -63,7 +67,9 @@ def _segment(model: Any, inputs: torch.Tensor) -> Callable[[], object]:
     return lambda: model.segment(z_H, z_L, inputs)
 
 
-def time_steps(device: str, overrides: Mapping[str, tuple[str, ...]], num_rounds: int) -> dict[str, dict[str, float]]:
+def time_steps(
+    device: str, overrides: Mapping[str, tuple[str, ...]], num_rounds: int
+) -> dict[str, dict[str, float]]:
     """Of each variant of the recipe: milliseconds of a step, and the arithmetic it did in that time."""
     found = {}
     for name, changes in overrides.items():
@@ -111,13 +117,17 @@ def step_operations(model: HRM, num_rows: int) -> float:
     tokens = config.front.num_tokens
     per_row = 0
     for name, weight in model.inner.nets[0].named_parameters():
-        columns = config.hidden_size if "mlp_t" in name else tokens  # a mixer over the sequence has a column for each channel
+        columns = (
+            config.hidden_size if "mlp_t" in name else tokens
+        )  # a mixer over the sequence has a column for each channel
         per_row += 2 * weight.numel() * columns
     calls_a_cycle = config.L_cycles + 1
     return float(per_row * num_rows * calls_a_cycle * (config.H_cycles + 2))
 
 
-def medians(contenders: Mapping[str, Callable[[], object]], device: str, num_rounds: int, num_warm: int = 3) -> dict[str, float]:
+def medians(
+    contenders: Mapping[str, Callable[[], object]], device: str, num_rounds: int, num_warm: int = 3
+) -> dict[str, float]:
     """Milliseconds of each, taking turns."""
     for run in contenders.values():
         for _ in range(num_warm):
@@ -146,10 +156,14 @@ def main() -> None:
     arguments = harness.argument_parser(__doc__).parse_args()
     if not torch.cuda.is_available():
         print("not measured: torch sees no CUDA device")
-        harness.finish(harness.document("hrm_cuda", {"absent": "no CUDA device"}, []), [], is_saved=arguments.save)
+        harness.finish(
+            harness.document("hrm_cuda", {"absent": "no CUDA device"}, []), [], is_saved=arguments.save
+        )
         return
     segments = time_segments("cuda", (1, 16, 256), 5 if arguments.quick else 20)
-    steps = time_steps("cuda", {"compiled": (), "eager": ("train.compile=false",)}, 5 if arguments.quick else 20)
+    steps = time_steps(
+        "cuda", {"compiled": (), "eager": ("train.compile=false",)}, 5 if arguments.quick else 20
+    )
     attention = time_attention("cuda", (1, 16, 256), 5 if arguments.quick else 20)
     device = torch.cuda.get_device_name()
     results = {"device": device, "segments_ms": segments, "steps": steps, "attention_ms": attention}
@@ -159,17 +173,25 @@ def main() -> None:
         for name, ms in found.items()
     )
     forward = harness.TextTable(
-        title=f"A segment of HRM 27 M on {device}", columns=("batch", "contender", "ms", "over reference fp32"), rows=rows
+        title=f"A segment of HRM 27 M on {device}",
+        columns=("batch", "contender", "ms", "over reference fp32"),
+        rows=rows,
     )
     training = harness.TextTable(
         title=f"A training step of {RECIPE}, batch 384",
         columns=("contender", "ms", "TFLOP/s"),
-        rows=tuple((name, f"{found['step_ms']:.1f}", f"{found['tera_per_sec']:.0f}") for name, found in steps.items()),
+        rows=tuple(
+            (name, f"{found['step_ms']:.1f}", f"{found['tera_per_sec']:.0f}") for name, found in steps.items()
+        ),
     )
     backends = harness.TextTable(
         title="One attention of HRM 27 M",
         columns=("batch", "backend", "ms"),
-        rows=tuple((str(batch), name, f"{ms:.4f}") for batch, found in attention.items() for name, ms in found.items()),
+        rows=tuple(
+            (str(batch), name, f"{ms:.4f}")
+            for batch, found in attention.items()
+            for name, ms in found.items()
+        ),
     )
     whole = harness.document("hrm_cuda", results, [])
     harness.finish(whole, [forward, training, backends], is_saved=arguments.save, notes=__doc__ or "")

@@ -1,11 +1,13 @@
-"""What a tick costs besides its model, for 1, 4, 16 and 64 sources, and whether memory grows over 100,000 ticks.
+"""What a tick costs besides its model, for 1, 4, 16 and 64 sources, and whether memory grows over 100,000
+ticks.
 
-Overhead is all of a tick but the network's forward (TickTiming.overhead_ns), on the loop's one thread. Sources are
-synthetic, 3 channels each. "every": each has a new reading every tick, the worst case; "quarter": every fourth tick.
-All sizes take turns in rounds of ticks, so that a busy moment of the machine strikes all alike; a figure is the median
-over the rounds of a round's p50 or p99. Growth is the ratio of p50 overheads over the ratio of 4 in sources.
-Memory is resident bytes after a garbage collection, of a process of its own (2 sources, a small model, one segment),
-at ticks 10,000, 55,000 and 100,000; what three looks 100 ticks apart differ by is its noise, and is taken off.
+Overhead is all of a tick but the network's forward (TickTiming.overhead_ns), on the loop's one thread.
+Sources are synthetic, 3 channels each. "every": each has a new reading every tick, the worst case; "quarter":
+every fourth tick. All sizes take turns in rounds of ticks, so that a busy moment of the machine strikes all
+alike; a figure is the median over the rounds of a round's p50 or p99. Growth is the ratio of p50 overheads
+over the ratio of 4 in sources. Memory is resident bytes after a garbage collection, of a process of its own
+(2 sources, a small model, one segment), at ticks 10,000, 55,000 and 100,000; what three looks 100 ticks apart
+differ by is its noise, and is taken off.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ def measure(num_rounds: int, num_ticks: int) -> list[Row]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         configs = [synthetic_config(row.num_sources, is_quarter=row.rate == "quarter") for row in rows]
-        sessions = [stack.enter_context(session(config, folder / str(index))) for index, config in enumerate(configs)]
+        sessions = [
+            stack.enter_context(session(config, folder / str(index))) for index, config in enumerate(configs)
+        ]
         for each in sessions:
             for _ in range(NUM_WARM):
                 each.tick()
@@ -125,7 +129,9 @@ def soak(ticks: tuple[int, int, int]) -> dict[str, Any]:
 def soak_apart(is_quick: bool) -> dict[str, Any]:
     """`soak` in a fresh process, where nothing else was ever allocated."""
     command = [sys.executable, __file__, "--soak", *(["--quick"] if is_quick else [])]
-    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
     first, _, last = told["resident_bytes"]
     return told | {"growth_mib": max(last - first - told["noise_bytes"], 0) / MEBIBYTE}
 
@@ -138,7 +144,9 @@ def make_bars(rows: list[Row], memory: dict[str, Any], *, is_quick: bool) -> lis
     return [
         harness.Bar(name="overhead of 16 sources, p50 ms", value=at_16.p50() / 1e3, bar=1.0, better="lower"),
         harness.Bar(name="overhead of 64 sources over that of 16", value=ratio, bar=4.0, better="lower"),
-        harness.Bar(name="resident memory grown, ticks 10,000 to 100,000, MiB", value=grown, bar=1.0, better="lower"),
+        harness.Bar(
+            name="resident memory grown, ticks 10,000 to 100,000, MiB", value=grown, bar=1.0, better="lower"
+        ),
     ]
 
 
@@ -162,7 +170,9 @@ def main() -> None:
         "memory": memory,
     }
     tables = [overhead_table(rows), stage_table(rows), memory_table(memory), harness.bars_table(bars)]
-    harness.finish(harness.document("loop", results, bars), tables, is_saved=arguments.save, notes=__doc__ or "")
+    harness.finish(
+        harness.document("loop", results, bars), tables, is_saved=arguments.save, notes=__doc__ or ""
+    )
 
 
 def overhead_table(rows: list[Row]) -> harness.TextTable:
@@ -180,19 +190,34 @@ def overhead_table(rows: list[Row]) -> harness.TextTable:
                 "-" if ratio is None else f"{ratio:.2f}",
             )
         )
-    columns = ("sources", "overhead p50 us", "p99 us", "model p50 us", "over model", "x a quarter of the sources")
+    columns = (
+        "sources",
+        "overhead p50 us",
+        "p99 us",
+        "model p50 us",
+        "over model",
+        "x a quarter of the sources",
+    )
     return harness.TextTable(title="Overhead of a tick", columns=columns, rows=tuple(shown))
 
 
 def stage_table(rows: list[Row]) -> harness.TextTable:
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
     told = [(row, row.describe()["stages_mean_us"]) for row in rows]
-    shown = tuple((f"{row.num_sources}, {row.rate}", *(f"{mean.get(stage, 0.0):.0f}" for stage in stages)) for row, mean in told)
-    return harness.TextTable(title="Mean us a tick, without the model", columns=("sources", *stages), rows=shown)
+    shown = tuple(
+        (f"{row.num_sources}, {row.rate}", *(f"{mean.get(stage, 0.0):.0f}" for stage in stages))
+        for row, mean in told
+    )
+    return harness.TextTable(
+        title="Mean us a tick, without the model", columns=("sources", *stages), rows=shown
+    )
 
 
 def memory_table(memory: dict[str, Any]) -> harness.TextTable:
-    shown = tuple((f"{tick}", f"{resident / MEBIBYTE:.2f}") for tick, resident in zip(memory["ticks"], memory["resident_bytes"]))
+    shown = tuple(
+        (f"{tick}", f"{resident / MEBIBYTE:.2f}")
+        for tick, resident in zip(memory["ticks"], memory["resident_bytes"])
+    )
     title = f"Resident memory; looks differ by {memory['noise_bytes'] / MEBIBYTE:.2f} MiB"
     return harness.TextTable(title=title, columns=("tick", "MiB"), rows=shown)
 

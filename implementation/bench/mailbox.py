@@ -1,13 +1,15 @@
 """Mailboxes between two Python processes, beside the peers: records, tensors in place and copied, faults.
 
-All pairs of processes take turns in rounds; each process of a pair keeps to its own half of the cores. A latency is half a
-round trip, with everything that hands over and takes in, view and lease included; a rate is from the first send to the last
-record in the other process. A figure is the median over the rounds of a round's p50 or p99; a ratio is the median of the
-rounds' own ratios. "by 64": our bulk calls, every byte checked; peers have no bulk call: the bar takes their best rate of a
-message a record, and the table shows beside it what 64 records packed by us into one message give them, equally checked.
-"copied in" takes what the sender's call costs (loan, copy, publish) over numpy.copyto to private memory in the same rhythm.
-Zero copy is proved by writing to the page after the hand-over and reading it on the other side. Kills: at random moments of a
-stream whose every byte is checked, and at chosen points, where the clock runs from the kill until the survivor goes on.
+All pairs of processes take turns in rounds; each process of a pair keeps to its own half of the cores. A
+latency is half a round trip, with everything that hands over and takes in, view and lease included; a rate is
+from the first send to the last record in the other process. A figure is the median over the rounds of a
+round's p50 or p99; a ratio is the median of the rounds' own ratios. "by 64": our bulk calls, every byte
+checked; peers have no bulk call: the bar takes their best rate of a message a record, and the table shows
+beside it what 64 records packed by us into one message give them, equally checked. "copied in" takes what the
+sender's call costs (loan, copy, publish) over numpy.copyto to private memory in the same rhythm. Zero copy is
+proved by writing to the page after the hand-over and reading it on the other side. Kills: at random moments
+of a stream whose every byte is checked, and at chosen points, where the clock runs from the kill until the
+survivor goes on.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ def main() -> None:
     peers = PEERS if arguments.quick else PEERS + SLOW_TO_START
     absent = [peer.name for peer, _ in peers if not is_installed(peer)]
     absent += [f"{peer.name} (left out of --quick)" for peer, _ in SLOW_TO_START if arguments.quick]
-    tally, failed = run_rounds([each for each in peers if is_installed(each[0])], QUICK if arguments.quick else FULL)
+    tally, failed = run_rounds(
+        [each for each in peers if is_installed(each[0])], QUICK if arguments.quick else FULL
+    )
     sweep()
     proof = prove_zero_copy()
     faults = run_faults(FaultPlan.quick() if arguments.quick else FaultPlan())

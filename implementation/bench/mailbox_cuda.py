@@ -1,10 +1,11 @@
 """The CUDA mailboxes on one card, beside the pop of the mailbox they replace, reimplemented as it stood.
 
-"bulk pop" is the kernel's own time between two events, on a stream kept busy; what the host pays to queue it, to see it done
-and to have the records is in the results. "records/s" counts push and pop together, captured in a graph and replayed 10,000
-times, every record accounted for at the end. "hand-over" is the host's time for publish, receive, view and release from one
-stream to another, through torch where there is one, else CuPy. "over the fork's pop": time for a record until it is on the
-host, theirs one at a time (it has no other way), ours by 4,096. Without a card every bar is owed.
+"bulk pop" is the kernel's own time between two events, on a stream kept busy; what the host pays to queue it,
+to see it done and to have the records is in the results. "records/s" counts push and pop together, captured
+in a graph and replayed 10,000 times, every record accounted for at the end. "hand-over" is the host's time
+for publish, receive, view and release from one stream to another, through torch where there is one, else
+CuPy. "over the fork's pop": time for a record until it is on the host, theirs one at a time (it has no other
+way), ours by 4,096. Without a card every bar is owed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,11 @@ def figures(*, is_quick: bool) -> tuple[dict[str, float | None], dict[str, Any]]
     card = Card(cupy, CudaBackend(), CupyLauncher())
     surface = "tensor" if importlib.util.find_spec("torch") is not None else "array"
     num_rounds = 50 if is_quick else 200
-    device_us, host, fork_us = pop_device_us(card, num_rounds), pop_host_us(card, num_rounds), fork_pop_us(card, num_rounds)
+    device_us, host, fork_us = (
+        pop_device_us(card, num_rounds),
+        pop_host_us(card, num_rounds),
+        fork_pop_us(card, num_rounds),
+    )
     rate = graph_records_per_sec(card, 1_000 if is_quick else 10_000)
     hand_over = hand_over_us(card, 20 * num_rounds, surface)
     values = (device_us, rate / 1e6, hand_over["hand_over_us"], fork_us / (host["take_us"] / NUM_RECORDS))
@@ -73,12 +78,19 @@ def main() -> None:
     arguments = harness.argument_parser(__doc__).parse_args()
     absent = why_not()
     found, results = ({}, {"absent": absent}) if absent is not None else figures(is_quick=arguments.quick)
-    bars = [harness.Bar(name=name, value=found.get(name), bar=bar, better=better) for name, bar, better in BARS]  # type: ignore[arg-type]
+    bars = [
+        harness.Bar(name=name, value=found.get(name), bar=bar, better=better) for name, bar, better in BARS
+    ]  # type: ignore[arg-type]
     whole = harness.document("mailbox_cuda", results, bars, peers=PACKAGES)
     rows = tuple(
-        (group, key, str(value)) for group, keys in results.items() if isinstance(keys, dict) for key, value in keys.items()
+        (group, key, str(value))
+        for group, keys in results.items()
+        if isinstance(keys, dict)
+        for key, value in keys.items()
     )
-    tables = [harness.TextTable(title="Measured", columns=("what", "figure", "value"), rows=rows)] if rows else []
+    tables = (
+        [harness.TextTable(title="Measured", columns=("what", "figure", "value"), rows=rows)] if rows else []
+    )
     if absent is not None:
         print(f"not measured: {absent}")
     harness.finish(whole, [*tables, harness.bars_table(bars)], is_saved=arguments.save, notes=__doc__ or "")

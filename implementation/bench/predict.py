@@ -1,9 +1,10 @@
-"""How well the loop knows what comes next, beside persistence, last delta and AR(8) by recursive least squares.
+"""How well the loop knows what comes next, beside persistence, last delta and AR(8) by recursive least
+squares.
 
-Prequential: each new reading of a source is predicted, scored, then learned from, once, at its own rate (at most
-50 Hz), one reading ahead. Errors are in training variance; skill = 1 - MSE / MSE of persistence, with a 95% block
-bootstrap. What the model adds to its own linear skip stands apart. The control scores each reading with the change
-that was predicted from another moment's inputs.
+Prequential: each new reading of a source is predicted, scored, then learned from, once, at its own rate (at
+most 50 Hz), one reading ahead. Errors are in training variance; skill = 1 - MSE / MSE of persistence, with a
+95% block bootstrap. What the model adds to its own linear skip stands apart. The control scores each reading
+with the change that was predicted from another moment's inputs.
 """
 
 from __future__ import annotations
@@ -23,19 +24,32 @@ SEED = 0
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("names", nargs="*", choices=[*DATA_SETS, []], help="data sets; all of them when left out")
+    parser.add_argument(
+        "names", nargs="*", choices=[*DATA_SETS, []], help="data sets; all of them when left out"
+    )
     parser.add_argument("--host", type=Path, help="another recording by `sage sensors record host`")
     arguments = parser.parse_args()
     calibration = harness.calibrate()
-    replays = [replay(name, is_quick=arguments.quick, host_file=arguments.host) for name in arguments.names or DATA_SETS]
+    replays = [
+        replay(name, is_quick=arguments.quick, host_file=arguments.host)
+        for name in arguments.names or DATA_SETS
+    ]
     if not any(each.events for each in replays):
-        raise SystemExit("predict: nothing to score: " + "; ".join(each.missing or "no reading" for each in replays))
+        raise SystemExit(
+            "predict: nothing to score: " + "; ".join(each.missing or "no reading" for each in replays)
+        )
     scores = score_all(replays)
     bars = make_bars(scores, is_whole=not any(each.missing for each in replays))
     described = [describe(each, scores[each.name]) for each in replays]
     results = {"calibration": calibration, "data_sets": described, "overall": summary(scores)}
-    tables = [*(skill_table(each, scores[each.name]) for each in replays), summary_table(scores), harness.bars_table(bars)]
-    harness.finish(harness.document("predict", results, bars), tables, is_saved=arguments.save, notes=__doc__ or "")
+    tables = [
+        *(skill_table(each, scores[each.name]) for each in replays),
+        summary_table(scores),
+        harness.bars_table(bars),
+    ]
+    harness.finish(
+        harness.document("predict", results, bars), tables, is_saved=arguments.save, notes=__doc__ or ""
+    )
 
 
 def score_all(replays: Sequence[Replay]) -> dict[str, list[SourceScore]]:
@@ -48,33 +62,53 @@ def barred(scores: dict[str, list[SourceScore]]) -> list[SourceScore]:
 
 
 def summary(scores: dict[str, list[SourceScore]]) -> dict[str, dict[str, float]]:
-    """Over the sources that count: by geometric mean of ratios, and by mean skill; AR(8) also with its failures forgiven."""
+    """Over the sources that count: by geometric mean of ratios, and by mean skill; AR(8) also with its
+    failures forgiven.
+    """
     counted = barred(scores)
     by_method = {}
     for method in METHODS:
         mean = float(np.mean([each.skill[method] for each in counted] or [np.nan]))
         by_method[method] = {"geometric": overall(counted, method), "mean": mean}
     forgiven = float(np.mean([max(each.skill["ar8"], 0.0) for each in counted] or [np.nan]))
-    return by_method | {"ar8_failures_forgiven": {"mean": forgiven}, "num_sources": {"mean": float(len(counted))}}
+    return by_method | {
+        "ar8_failures_forgiven": {"mean": forgiven},
+        "num_sources": {"mean": float(len(counted))},
+    }
 
 
 def make_bars(scores: dict[str, list[SourceScore]], *, is_whole: bool) -> list[harness.Bar]:
     """A bar over all data is owed where a recording is absent."""
     counted, total = barred(scores), summary(scores)
     bars = [
-        harness.Bar(name=f"{name}/{each.source}: lower end of skill", value=each.low, bar=0.0, better="higher")
+        harness.Bar(
+            name=f"{name}/{each.source}: lower end of skill", value=each.low, bar=0.0, better="higher"
+        )
         for name, group in scores.items()
         for each in group
         if each.is_barred
     ]
     shuffled = total["shuffled"]["geometric"] if counted else None
     against = [
-        ("overall skill less online AR(8)'s, geometric", total["ours"]["geometric"] - total["ar8"]["geometric"]),
-        ("mean skill less AR(8)'s with its failures forgiven", total["ours"]["mean"] - total["ar8_failures_forgiven"]["mean"]),
+        (
+            "overall skill less online AR(8)'s, geometric",
+            total["ours"]["geometric"] - total["ar8"]["geometric"],
+        ),
+        (
+            "mean skill less AR(8)'s with its failures forgiven",
+            total["ours"]["mean"] - total["ar8_failures_forgiven"]["mean"],
+        ),
     ]
     for name, value in against:
-        bars.append(harness.Bar(name=name, value=value if is_whole and counted else None, bar=-AR_ALLOWANCE, better="higher"))
-    return [*bars, harness.Bar(name="overall skill on shuffled inputs", value=shuffled, bar=0.0, better="lower")]
+        bars.append(
+            harness.Bar(
+                name=name, value=value if is_whole and counted else None, bar=-AR_ALLOWANCE, better="higher"
+            )
+        )
+    return [
+        *bars,
+        harness.Bar(name="overall skill on shuffled inputs", value=shuffled, bar=0.0, better="lower"),
+    ]
 
 
 def describe(each: Replay, scores: Sequence[SourceScore]) -> dict[str, object]:
@@ -122,14 +156,28 @@ def skill_table(each: Replay, scores: Sequence[SourceScore]) -> harness.TextTabl
         )
         for one in scores
     )
-    columns = ("source", "n", "changing", "horizon", "ours", "95%", "skip", "model over skip", "AR(8)", "last delta", "shuffled")
+    columns = (
+        "source",
+        "n",
+        "changing",
+        "horizon",
+        "ours",
+        "95%",
+        "skip",
+        "model over skip",
+        "AR(8)",
+        "last delta",
+        "shuffled",
+    )
     return harness.TextTable(title=title, columns=columns, rows=rows)
 
 
 def summary_table(scores: dict[str, list[SourceScore]]) -> harness.TextTable:
     total = summary(scores)
     show = harness.number
-    rows = tuple((method, show(values.get("geometric")), show(values["mean"])) for method, values in total.items())
+    rows = tuple(
+        (method, show(values.get("geometric")), show(values["mean"])) for method, values in total.items()
+    )
     columns = ("method", "1 - geometric mean of ratios", "mean skill")
     return harness.TextTable(title="Over the sources that count", columns=columns, rows=rows)
 

@@ -1,8 +1,9 @@
-"""How long a person waits for `import sage` and `sage --help`, beside what Python and typer alone cost in the same run.
+"""How long a person waits for `import sage` and `sage --help`, beside what Python and typer alone cost in the
+same run.
 
-Every round starts one fresh process of each, interleaved, so that a busy moment of the machine strikes all alike.
-The bar, 0.3 s each, is on CPU time (user and system, of the process and its children), median over the rounds; wall time
-stands beside it.
+Every round starts one fresh process of each, interleaved, so that a busy moment of the machine strikes all
+alike. The bar, 0.3 s each, is on CPU time (user and system, of the process and its children), median over the
+rounds; wall time stands beside it.
 """
 
 from __future__ import annotations
@@ -72,10 +73,20 @@ def main() -> None:
         }
         for name, each in starts.items()
     }
-    bars = [harness.Bar(name=f"{name}, CPU seconds", value=cpu[name], bar=BAR_SECS, better="lower") for name in BARRED]
-    whole = harness.document("startup", results | {"calibration": harness.calibrate()}, bars, peers=("typer", "pydantic"))
-    rows = tuple((name, f"{cpu[name]:.3f}", f"{wall[name]:.3f}", f"{cpu[name] / cpu['python -c pass']:.1f}") for name in COMMANDS)
-    table = harness.TextTable(title="Median start to exit", columns=("command", "CPU s", "wall s", "x python"), rows=rows)
+    bars = [
+        harness.Bar(name=f"{name}, CPU seconds", value=cpu[name], bar=BAR_SECS, better="lower")
+        for name in BARRED
+    ]
+    whole = harness.document(
+        "startup", results | {"calibration": harness.calibrate()}, bars, peers=("typer", "pydantic")
+    )
+    rows = tuple(
+        (name, f"{cpu[name]:.3f}", f"{wall[name]:.3f}", f"{cpu[name] / cpu['python -c pass']:.1f}")
+        for name in COMMANDS
+    )
+    table = harness.TextTable(
+        title="Median start to exit", columns=("command", "CPU s", "wall s", "x python"), rows=rows
+    )
     harness.finish(whole, [table, harness.bars_table(bars)], is_saved=arguments.save)
 
 

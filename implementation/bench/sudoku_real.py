@@ -1,7 +1,8 @@
-"""A model on 9x9 sudokus that people made hard, not on its own generator's: one pass by depth, then tries with the rules.
+"""A model on 9x9 sudokus that people made hard, not on its own generator's: one pass by depth, then tries
+with the rules.
 
-Reads SAGE_DATA/sudoku/{mix,hard}_dev_2k.csv (columns source,question,answer,rating). No bar: these sets are harder than
-what a model of a CPU minute is made for, and this page says how much harder.
+Reads SAGE_DATA/sudoku/{mix,hard}_dev_2k.csv (columns source,question,answer,rating). No bar: these sets are
+harder than what a model of a CPU minute is made for, and this page says how much harder.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ SETS = ("mix", "hard")
 DEPTHS = (1, 4, 16, 64)
 
 
-def judge(model: str, file: Path, *, num: int, num_searched: int, tries: int, depths: tuple[int, ...]) -> dict[str, Any]:
+def judge(
+    model: str, file: Path, *, num: int, num_searched: int, tries: int, depths: tuple[int, ...]
+) -> dict[str, Any]:
     """The report at each depth on `num` puzzles; on the first `num_searched`, tries with the verifier too."""
-    from sage.app.training.evaluating import EvalRequest, evaluate_all
+    from sage.app.models.training.evaluating import EvalRequest, evaluate_all
 
     request = EvalRequest(sources=(model,), data=file, num=num, segments=depths)
     [whole] = evaluate_all(request)
@@ -55,7 +58,14 @@ def rows_of(name: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
     rows.append((name, tries, str(search["num"]), f"{100 * search['solved']:.1f}", interval, ""))
     best = max(report["baselines"], key=lambda each: (each["exact"], each["cell"]))
     rows.append(
-        (name, f"baseline: {best['name']}", str(report["num"]), f"{100 * best['exact']:.1f}", "", f"{100 * best['cell']:.1f}")
+        (
+            name,
+            f"baseline: {best['name']}",
+            str(report["num"]),
+            f"{100 * best['exact']:.1f}",
+            "",
+            f"{100 * best['cell']:.1f}",
+        )
     )
     return rows
 
@@ -77,14 +87,19 @@ def main() -> None:
             results[name] = {"absent": f"no {file.name} in SAGE_DATA"}
             rows.append((name, "absent", "", "", "", ""))
             continue
-        results[name] = judge(arguments.model, file, num=num, num_searched=searched, tries=tries, depths=depths)
+        results[name] = judge(
+            arguments.model, file, num=num, num_searched=searched, tries=tries, depths=depths
+        )
         rows += rows_of(name, results[name])
     columns = ("set", "way", "puzzles", "solved %", "95%", "cells %")
-    table = harness.TextTable(title=f"{arguments.model} on real 9x9 sudokus", columns=columns, rows=tuple(rows))
+    table = harness.TextTable(
+        title=f"{arguments.model} on real 9x9 sudokus", columns=columns, rows=tuple(rows)
+    )
     whole = harness.document("sudoku_real", results, [])
     notes = (
-        "mix: the published proportions of sources, mean rating 22; hard: a forum's hardest, mean rating 35. Neither is the set "
-        "that papers report. Tries end at the first answer that the rules accept; otherwise there is no answer."
+        "mix: the published proportions of sources, mean rating 22; hard: a forum's hardest, mean rating 35."
+        " Neither is the set that papers report. Tries end at the first answer that the rules accept;"
+        " otherwise there is no answer."
     )
     harness.finish(whole, [table], is_saved=arguments.save, notes=notes)
 

@@ -1,11 +1,12 @@
 """Small models of the tasks beside sudoku and mazes: one seed, one CPU thread, at most five CPU minutes each.
 
-A run that --runs holds is read, one that it lacks is made by `sage train RECIPE`. Shares are of held-out puzzles whose answer
-the task's own rules accept, in one pass without a verifier, after as many segments as the recipe trains; beside each stand
-its 95% interval (Wilson) and the best answer that costs no learning. "Above the baseline" is the distance from the upper end
-of the baseline's interval to the lower end of the model's. Real instances are read from SAGE_DATA where it has them: SATLIB's
-uf20-91, whole, and graphs of the DIMACS collection, cut into connected pieces of the size that the model takes. The joint
-model is judged on each of its tasks beside a model that learned that task alone.
+A run that --runs holds is read, one that it lacks is made by `sage train RECIPE`. Shares are of held-out
+puzzles whose answer the task's own rules accept, in one pass without a verifier, after as many segments as
+the recipe trains; beside each stand its 95% interval (Wilson) and the best answer that costs no learning.
+"Above the baseline" is the distance from the upper end of the baseline's interval to the lower end of the
+model's. Real instances are read from SAGE_DATA where it has them: SATLIB's uf20-91, whole, and graphs of the
+DIMACS collection, cut into connected pieces of the size that the model takes. The joint model is judged on
+each of its tasks beside a model that learned that task alone.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ JOINT = "multitask_small"
 
 @dataclass(frozen=True)
 class Promise:
-    """share: the least share solved; None: above the baseline, by intervals that do not touch.  name, arguments: of a run that
-    is not the recipe as it stands, what `sage train` takes beside it."""
+    """share: the least share solved; None: above the baseline, by intervals that do not touch.  name,
+    arguments: of a run that is not the recipe as it stands, what `sage train` takes beside it."""
 
     recipe: str
     share: float | None = None
@@ -41,7 +42,18 @@ class Promise:
 
 
 #: The size of SATLIB's uf20-91: 475 cells a formula, of which a CPU sees few in its time.
-_UF20 = ("--set", "task.variables=20", "--set", "task.clauses=91", "--steps", "300", "--batch-size", "8", "--cpu-seconds", "295")
+_UF20 = (
+    "--set",
+    "task.variables=20",
+    "--set",
+    "task.clauses=91",
+    "--steps",
+    "300",
+    "--batch-size",
+    "8",
+    "--cpu-seconds",
+    "295",
+)
 PROMISES = (
     Promise("brackets", 0.99),
     Promise("patterns", 0.95),
@@ -90,7 +102,9 @@ class Runs:
         self._root, self._seed, self._is_quick, self._makes_runs = root, seed, is_quick, makes_runs
         self._num = 16 if is_quick else NUM_HELD_OUT
 
-    def learned(self, recipe: str, *, name: str | None = None, arguments: tuple[str, ...] = ()) -> Learned | None:
+    def learned(
+        self, recipe: str, *, name: str | None = None, arguments: tuple[str, ...] = ()
+    ) -> Learned | None:
         """None where there is no such run and none is made."""
         folder = run_folder(self._root, name or recipe, self._seed)
         if not has_ended(folder):
@@ -103,7 +117,10 @@ class Runs:
             judged = list(judge_parts(folder, segments=segments, num=self._num).values())
         else:
             judged = [judge(folder, name or recipe, segments=segments, num=self._num)]
-            judged += [judge(folder, what, segments=segments, num=5000, options=own) for what, own in real(name or recipe)]
+            judged += [
+                judge(folder, what, segments=segments, num=5000, options=own)
+                for what, own in real(name or recipe)
+            ]
         return Learned(name or recipe, run.num_parameters, run.steps, run.cpu_secs, judged)
 
 
@@ -122,12 +139,18 @@ def solo_table(found: Sequence[Learned]) -> harness.TextTable:
     rows = []
     for each in found:
         for index, judged in enumerate(each.judged):
-            cost = (f"{each.num_parameters:,}", f"{each.steps:,}", f"{each.cpu_secs:.0f}") if index == 0 else ("", "", "")
+            cost = (
+                (f"{each.num_parameters:,}", f"{each.steps:,}", f"{each.cpu_secs:.0f}")
+                if index == 0
+                else ("", "", "")
+            )
             baseline = f"{100 * judged.baseline_solved:.1f} ({judged.baseline})"
             graded = ", ".join(f"{name} {100 * share:.1f}" for name, share in judged.graded.items())
             rows.append((judged.what, *cost, str(judged.num), _share(judged), baseline, graded))
     columns = ("task", "parameters", "steps", "CPU s", "puzzles", "% solved (95%)", "baseline", "in part, %")
-    return harness.TextTable(title="Share of held-out puzzles solved, one pass", columns=columns, rows=tuple(rows))
+    return harness.TextTable(
+        title="Share of held-out puzzles solved, one pass", columns=columns, rows=tuple(rows)
+    )
 
 
 def joint_table(joint: Learned | None, singles: dict[str, Learned]) -> harness.TextTable:
@@ -139,10 +162,14 @@ def joint_table(joint: Learned | None, singles: dict[str, Learned]) -> harness.T
         rows.append((judged.what, str(judged.num), _share(judged), *cells))
     seconds = f", {joint.cpu_secs:.0f} CPU s in all" if joint else ""
     columns = ("task", "puzzles", "% joint (95%)", "% alone (95%)", "CPU s alone", "% baseline")
-    return harness.TextTable(title=f"One joint model beside single ones{seconds}", columns=columns, rows=tuple(rows))
+    return harness.TextTable(
+        title=f"One joint model beside single ones{seconds}", columns=columns, rows=tuple(rows)
+    )
 
 
-def bars_of(found: Sequence[Learned], joint: Learned | None, singles: dict[str, Learned]) -> list[harness.Bar]:
+def bars_of(
+    found: Sequence[Learned], joint: Learned | None, singles: dict[str, Learned]
+) -> list[harness.Bar]:
     """Owed where there is no run."""
     by_name = {each.name: each for each in found}
     bars = []
@@ -153,17 +180,25 @@ def bars_of(found: Sequence[Learned], joint: Learned | None, singles: dict[str, 
             what = judged.what if judged else name
             if promise.share is not None:
                 value = judged.solved if judged else None
-                bars.append(harness.Bar(name=f"{what}: share solved", value=value, bar=promise.share, better="higher"))
+                bars.append(
+                    harness.Bar(name=f"{what}: share solved", value=value, bar=promise.share, better="higher")
+                )
             else:
                 value = judged.above_baseline if judged else None
-                bars.append(harness.Bar(name=f"{what}: above the baseline", value=value, bar=0.0, better="higher"))
+                bars.append(
+                    harness.Bar(name=f"{what}: above the baseline", value=value, bar=0.0, better="higher")
+                )
         bars.append(_cpu_bar(name, each))
     bars += [_cpu_bar("joint", joint)]
     for single in SINGLES:
-        together = next((each for each in joint.judged if _task_of(each) == single.task), None) if joint else None
+        together = (
+            next((each for each in joint.judged if _task_of(each) == single.task), None) if joint else None
+        )
         alone = singles.get(single.task)
         lost = alone.judged[0].solved - together.solved if alone and together else None
-        bars.append(harness.Bar(name=f"joint, {single.task}: share lost", value=lost, bar=MOST_LOST, better="lower"))
+        bars.append(
+            harness.Bar(name=f"joint, {single.task}: share lost", value=lost, bar=MOST_LOST, better="lower")
+        )
     return bars
 
 
@@ -182,7 +217,9 @@ def _share(judged: Judged) -> str:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default")
+    parser.add_argument(
+        "--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--found", action="store_true", help="read the runs that are there, and make none")
     parser.add_argument("--notes", default="", help="a remark to keep with the result")
@@ -191,12 +228,19 @@ def main() -> None:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
         runs = Runs(root, seed=arguments.seed, is_quick=arguments.quick, makes_runs=not arguments.found)
         promised = [each for each in PROMISES if not arguments.quick or each.recipe in QUICK_RECIPES]
-        learned = [runs.learned(each.recipe, name=each.name or None, arguments=each.arguments) for each in promised]
+        learned = [
+            runs.learned(each.recipe, name=each.name or None, arguments=each.arguments) for each in promised
+        ]
         found = [each for each in learned if each]
         joint = None if arguments.quick else runs.learned(JOINT)
-        alone = {} if arguments.quick else {
-            each.task: runs.learned(each.recipe, name=each.folder, arguments=each.arguments) for each in SINGLES
-        }  # fmt: skip
+        alone = (
+            {}
+            if arguments.quick
+            else {
+                each.task: runs.learned(each.recipe, name=each.folder, arguments=each.arguments)
+                for each in SINGLES
+            }
+        )
         singles = {task: learned for task, learned in alone.items() if learned}
     # A few steps say nothing of a bar: it is owed.
     bars = bars_of([], None, {}) if arguments.quick else bars_of(found, joint, singles)

@@ -1,9 +1,11 @@
-"""HRM beside a plain GPT of equal parameters, each trained for the same CPU time on the same rows, and how fast both write.
+"""HRM beside a plain GPT of equal parameters, each trained for the same CPU time on the same rows, and how
+fast both write.
 
 brackets: what a closed half must be, exact on held-out words, judged at once and as written symbol by symbol.
 text: bits a byte on the last tenth of a file (English by default: the topics of Python's own help).
-The steps of a run are set by a trial, so that its learning rate has come down when its CPU time is over. HRM thinks
-several segments for each symbol and so computes more in answering; the twin's CPU time in training buys more steps.
+The steps of a run are set by a trial, so that its learning rate has come down when its CPU time is over. HRM
+thinks several segments for each symbol and so computes more in answering; the twin's CPU time in training
+buys more steps.
 The bar: brackets, HRM, at least 99% exact after at most five CPU minutes.
 """
 
@@ -21,13 +23,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.losses import IGNORED
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.losses import IGNORED
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples, Task
+from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
 from sage.hrm_core.text.decoding import text_logits
 from sage.hrm_core.text.generation import generate
-from sage.hrm_core.text.twins import Twins, train_plain
 from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
@@ -55,7 +57,9 @@ class Trained:
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--cpu-secs", type=float, default=BUDGET_SECS, help="of training, for each model and seed")
+    parser.add_argument(
+        "--cpu-secs", type=float, default=BUDGET_SECS, help="of training, for each model and seed"
+    )
     parser.add_argument("--file", type=Path, help="any text file, in place of Python's help")
     arguments = parser.parse_args()
     seeds, budget = (1, 5.0) if arguments.quick else (arguments.seeds, arguments.cpu_secs)
@@ -68,7 +72,9 @@ def main() -> None:
         for name, task in tasks.items():
             for use_hrm in (True, False):
                 key = f"{name}, {'HRM' if use_hrm else 'plain GPT'}"
-                runs.setdefault(key, []).append(run(task, use_hrm=use_hrm, seed=seed, budget=budget, num_judged=num_judged))
+                runs.setdefault(key, []).append(
+                    run(task, use_hrm=use_hrm, seed=seed, budget=budget, num_judged=num_judged)
+                )
     results = {
         "budget_cpu_secs": budget,
         "seeds": seeds,
@@ -79,9 +85,15 @@ def main() -> None:
         "calibration": harness.calibrate(),
     }
     exact = statistics.median(each.figures["exact"] for each in runs["brackets, HRM"])
-    bars = [harness.Bar(name="brackets exact, HRM, median of the seeds", value=exact, bar=EXACT_BAR, better="higher")]
+    bars = [
+        harness.Bar(
+            name="brackets exact, HRM, median of the seeds", value=exact, bar=EXACT_BAR, better="higher"
+        )
+    ]
     whole = harness.document("text", results, bars)
-    harness.finish(whole, [*tables(runs, results["writing"]), harness.bars_table(bars)], is_saved=arguments.save)
+    harness.finish(
+        whole, [*tables(runs, results["writing"]), harness.bars_table(bars)], is_saved=arguments.save
+    )
 
 
 def plain_run(run: Trained) -> dict[str, float]:
@@ -90,11 +102,13 @@ def plain_run(run: Trained) -> dict[str, float]:
 
 def config_of(task: Task) -> ModelConfig:
     front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len)
-    return ModelConfig.preset("small", front=front, mixer="attention", is_causal=True, halt_max_segments=SEGMENTS)
+    return ModelConfig.preset(
+        "small", front=front, mixer="attention", is_causal=True, halt_max_segments=SEGMENTS
+    )
 
 
 def num_parameters(task: Task) -> dict[str, int]:
-    twins = Twins.make(config_of(task))
+    twins = BaselineComparison.make(config_of(task))
     pair = {"HRM": twins.hrm, "plain GPT": twins.chosen(use_hrm=False)}
     return {name: sum(each.numel() for each in model.parameters()) for name, model in pair.items()}
 
@@ -102,14 +116,17 @@ def num_parameters(task: Task) -> dict[str, int]:
 def run(task: Task, *, use_hrm: bool, seed: int, budget: float, num_judged: int) -> Trained:
     """Train one of the twins for the budget, after a trial that tells how many steps it buys."""
     trial = replace(TRAINING, steps=TRIAL_STEPS, seed=seed, max_cpu_secs=None)
-    per_step = train(Twins.make(config_of(task), seed=seed), task, trial, use_hrm=use_hrm)[1] / TRIAL_STEPS
+    per_step = (
+        train(BaselineComparison.make(config_of(task), seed=seed), task, trial, use_hrm=use_hrm)[1]
+        / TRIAL_STEPS
+    )
     config = replace(trial, steps=max(TRIAL_STEPS, int(budget / per_step)), max_cpu_secs=budget)
-    twins = Twins.make(config_of(task), seed=seed)
+    twins = BaselineComparison.make(config_of(task), seed=seed)
     steps, cpu_secs = train(twins, task, config, use_hrm=use_hrm)
     return Trained(steps=steps, cpu_secs=cpu_secs, figures=judge(twins, task, num_judged, use_hrm=use_hrm))
 
 
-def train(twins: Twins, task: Task, config: TrainConfig, *, use_hrm: bool) -> tuple[int, float]:
+def train(twins: BaselineComparison, task: Task, config: TrainConfig, *, use_hrm: bool) -> tuple[int, float]:
     if use_hrm:
         told = Trainer(twins.hrm, task, replace(config, eval_examples=1, eval_segments=(1,))).train()
         return told.step, told.cpu_secs
@@ -117,7 +134,7 @@ def train(twins: Twins, task: Task, config: TrainConfig, *, use_hrm: bool) -> tu
     return plain.steps, plain.cpu_secs
 
 
-def judge(twins: Twins, task: Task, num: int, *, use_hrm: bool) -> dict[str, float]:
+def judge(twins: BaselineComparison, task: Task, num: int, *, use_hrm: bool) -> dict[str, float]:
     """exact and bits on held-out rows; of brackets also what is written symbol by symbol."""
     rows = task.held_out(num)
     answers, bits = answered(twins, rows, use_hrm=use_hrm)
@@ -125,27 +142,31 @@ def judge(twins: Twins, task: Task, num: int, *, use_hrm: bool) -> dict[str, flo
     if task.spec.name == "brackets":
         words = [bytes(row[row > 0].astype(np.uint8)).decode() for row in rows.inputs[:200]]
         words = [word for word in words if len(word) < task.spec.seq_len]  # the line's end must still fit
-        figures["exact_written"] = float(np.mean([is_written(twins, word, use_hrm=use_hrm) for word in words]))
+        figures["exact_written"] = float(
+            np.mean([is_written(twins, word, use_hrm=use_hrm) for word in words])
+        )
     else:
         figures["bytes_right"] = float((answers == rows.labels).mean())
     return figures
 
 
 @torch.inference_mode()
-def answered(twins: Twins, rows: Examples, *, use_hrm: bool) -> tuple[np.ndarray, float]:
+def answered(twins: BaselineComparison, rows: Examples, *, use_hrm: bool) -> tuple[np.ndarray, float]:
     """(N, L) the likeliest symbols, and the mean bits of those that count."""
     model, answers, nats, counted = twins.chosen(use_hrm=use_hrm).eval(), [], 0.0, 0
     for start in range(0, len(rows), 128):
         part = rows.take(slice(start, start + 128))
         tokens, labels = torch.from_numpy(part.inputs), torch.from_numpy(part.labels).long()
         logits = text_logits(model, tokens, num_segments=SEGMENTS)
-        nats += float(F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"))
+        nats += float(
+            F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        )
         counted += int((labels != IGNORED).sum())
         answers.append(logits.argmax(-1).to(torch.int32).numpy())
     return np.concatenate(answers), nats / counted / np.log(2)
 
 
-def is_written(twins: Twins, word: str, *, use_hrm: bool) -> bool:
+def is_written(twins: BaselineComparison, word: str, *, use_hrm: bool) -> bool:
     """Is the closed half written as it must be, from the bar on?"""
     prompt = word[: word.index("|") + 1]
     written = generate(twins, prompt, max_length=len(word) + 1, use_hrm=use_hrm, stop="\n")
@@ -153,8 +174,10 @@ def is_written(twins: Twins, word: str, *, use_hrm: bool) -> bool:
 
 
 def writing(task: Task) -> dict[str, Any]:
-    """Symbols a CPU second of either twin, with the cache and without, over a text as long as the model takes."""
-    twins, told = Twins.make(config_of(task), seed=0), {}
+    """Symbols a CPU second of either twin, with the cache and without, over a text as long as the model
+    takes.
+    """
+    twins, told = BaselineComparison.make(config_of(task), seed=0), {}
     for use_hrm in (True, False):
         rates = []
         for use_cache in (True, False):
@@ -164,7 +187,11 @@ def writing(task: Task) -> dict[str, Any]:
                 written = generate(twins, "The ", use_hrm=use_hrm, use_cache=use_cache)
                 rounds.append(written.num_new / (time.process_time() - started))
             rates.append(statistics.median(rounds))
-        told["HRM" if use_hrm else "plain GPT"] = {"cached": rates[0], "uncached": rates[1], "ratio": rates[0] / rates[1]}
+        told["HRM" if use_hrm else "plain GPT"] = {
+            "cached": rates[0],
+            "uncached": rates[1],
+            "ratio": rates[0] / rates[1],
+        }
     return told
 
 
@@ -175,12 +202,15 @@ def tables(runs: dict[str, list[Trained]], writes: dict[str, Any]) -> list[harne
         shown = [f"{name} {spread([each.figures[name] for each in all_])}" for name in figures]
         rows.append((key, f"{statistics.median(each.steps for each in all_):.0f}", ", ".join(shown)))
     speeds = tuple(
-        (name, f"{each['cached']:.0f}", f"{each['uncached']:.0f}", f"{each['ratio']:.1f}") for name, each in writes.items()
+        (name, f"{each['cached']:.0f}", f"{each['uncached']:.0f}", f"{each['ratio']:.1f}")
+        for name, each in writes.items()
     )
     columns = ("model", "steps", "median (least to most)")
     return [
         harness.TextTable(title="Trained for the same CPU time", columns=columns, rows=tuple(rows)),
-        harness.TextTable(title="Symbols a CPU second", columns=("model", "cached", "uncached", "ratio"), rows=speeds),
+        harness.TextTable(
+            title="Symbols a CPU second", columns=("model", "cached", "uncached", "ratio"), rows=speeds
+        ),
     ]
 
 

@@ -1,10 +1,11 @@
 """Small models trained from scratch on one CPU thread, by `sage train RECIPE --seed N`, against the bars.
 
-A run that --runs holds is read; one that it lacks is made (about forty minutes of CPU for all), or left out under --found.
-Accuracy is on 1,000 held-out puzzles, one pass of 16 segments, no verifier: for a maze the answers that are a shortest way,
-whichever. The bars are on the median of three seeds or more, and owed where there are fewer. CPU seconds are those of the
-training steps, all threads, as `sage train` counts them: making puzzles runs beside them and counts, evaluation does not, nor
-does numba's compiling of the generators, which is kept on disk after the first run.
+A run that --runs holds is read; one that it lacks is made (about forty minutes of CPU for all), or left out
+under --found. Accuracy is on 1,000 held-out puzzles, one pass of 16 segments, no verifier: for a maze the
+answers that are a shortest way, whichever. The bars are on the median of three seeds or more, and owed where
+there are fewer. CPU seconds are those of the training steps, all threads, as `sage train` counts them: making
+puzzles runs beside them and counts, evaluation does not, nor does numba's compiling of the generators, which
+is kept on disk after the first run.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def gather(
             if not has_ended(folder):
                 train_once(folder, recipe, seed, QUICK if is_quick else ())
             run = read_run(folder, recipe, seed)
-            found.setdefault(recipe, []).append(Trained(run, measure(run.model, 16 if is_quick else NUM_SOLVED)))
+            found.setdefault(recipe, []).append(
+                Trained(run, measure(run.model, 16 if is_quick else NUM_SOLVED))
+            )
     return found
 
 
@@ -83,15 +86,27 @@ def bars_of(found: dict[str, list[Trained]], *, is_quick: bool) -> list[harness.
         name = promise.recipe
         exact, cpu = _median(trained, _at_the_end), _median(trained, lambda each: each.run.cpu_secs)
         bars += [
-            harness.Bar(name=f"{name}: share solved, 16 segments", value=exact, bar=promise.valid, better="higher"),
+            harness.Bar(
+                name=f"{name}: share solved, 16 segments", value=exact, bar=promise.valid, better="higher"
+            ),
             harness.Bar(name=f"{name}: CPU seconds", value=cpu, bar=promise.cpu_secs, better="lower"),
         ]
     every = [] if is_quick else [each for trained in found.values() for each in trained]
     gains = [_at_the_end(each) - each.run.valid[1] for each in every]
     nearly = [each.solving.nearly_solved for each in every if each.solving.nearly_solved is not None]
     bars += [
-        harness.Bar(name="worst run: gain from 1 to 16 segments", value=min(gains, default=None), bar=0.0, better="higher"),
-        harness.Bar(name="worst run: nearly solved, share solved", value=min(nearly, default=None), bar=1.0, better="higher"),
+        harness.Bar(
+            name="worst run: gain from 1 to 16 segments",
+            value=min(gains, default=None),
+            bar=0.0,
+            better="higher",
+        ),
+        harness.Bar(
+            name="worst run: nearly solved, share solved",
+            value=min(nearly, default=None),
+            bar=1.0,
+            better="higher",
+        ),
     ]
     return bars
 
@@ -104,7 +119,11 @@ def runs_table(found: dict[str, list[Trained]]) -> harness.TextTable:
             depths = " / ".join(f"{100 * share:.1f}" for share in run.valid.values())
             shares = (solving.nearly_solved, solving.nearly_solved_one_pass)
             nearly = " / ".join(f"{100 * share:.1f}" for share in shares if share is not None)
-            beyond = (f"{100 * solving.verified:.1f}", f"{100 * solving.with_tries:.1f}", f"{solving.mean_segments:.1f}")
+            beyond = (
+                f"{100 * solving.verified:.1f}",
+                f"{100 * solving.with_tries:.1f}",
+                f"{solving.mean_segments:.1f}",
+            )
             cost = (f"{run.num_parameters:,}", f"{run.steps:,}", f"{run.cpu_secs:.0f}")
             rows.append((f"{run.recipe}, seed {run.seed}", *cost, depths, *beyond, nearly))
     columns = (
@@ -128,16 +147,22 @@ def curves_table(found: dict[str, list[Trained]]) -> harness.TextTable:
         middle = sorted(trained, key=_at_the_end)[len(trained) // 2].run
         for point in middle.curve[:: max(1, len(middle.curve) // 8)]:
             exact = "" if point.exact is None else f"{100 * point.exact:.1f}"
-            rows.append((middle.recipe, str(point.step), f"{point.cpu_secs:.0f}", f"{point.lm_loss:.4f}", exact))
+            rows.append(
+                (middle.recipe, str(point.step), f"{point.cpu_secs:.0f}", f"{point.lm_loss:.4f}", exact)
+            )
     columns = ("recipe", "step", "CPU s", "loss", "% exact of finished training rows")
     return harness.TextTable(title="Curves of the middle seed", columns=columns, rows=tuple(rows))
 
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default")
+    parser.add_argument(
+        "--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default"
+    )
     parser.add_argument("--seeds", default="0,1,2", help="whole numbers with commas")
-    parser.add_argument("--recipes", default=",".join(each.recipe for each in PROMISES), help="names with commas")
+    parser.add_argument(
+        "--recipes", default=",".join(each.recipe for each in PROMISES), help="names with commas"
+    )
     parser.add_argument("--found", action="store_true", help="read the runs that are there, and make none")
     arguments = parser.parse_args()
     recipes = QUICK_RECIPES if arguments.quick else arguments.recipes.split(",")
@@ -147,7 +172,9 @@ def main() -> None:
         found = gather(root, recipes, seeds, is_quick=arguments.quick, makes_runs=not arguments.found)
     results: dict[str, Any] = {name: [_plain(each) for each in trained] for name, trained in found.items()}
     bars = bars_of(found, is_quick=arguments.quick)
-    whole = harness.document("training", results | {"calibration": harness.calibrate()}, bars, peers=("numba",))
+    whole = harness.document(
+        "training", results | {"calibration": harness.calibrate()}, bars, peers=("numba",)
+    )
     tables = [runs_table(found), curves_table(found), harness.bars_table(bars)]
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 

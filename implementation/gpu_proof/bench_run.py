@@ -14,7 +14,9 @@ BENCHES = Path(__file__).resolve().parents[1] / "bench"
 
 
 def check_bench(verdict: Verdict, name: str, out: Path, *options: str) -> None:
-    """Run it in a process of its own, keep its document in `out`, and its bars and results among the facts."""
+    """Run it in a process of its own, keep its document in `out`, and its bars and results among the
+    facts.
+    """
 
     def measures() -> None:
         command = [sys.executable, str(BENCHES / f"{name}.py"), *options]

@@ -1,8 +1,10 @@
 """A training run carried from one short GPU job to the next, in files of less than 16 MiB.
 
-Invariant: weights, moments, average, schedule, generators, position in the data and the meters arrive to the bit. Rows under
-way do not travel (their states are three times the size of all the rest): the next job begins with new puzzles. Cycles and
-segments may change from job to job, since no weight depends on their number: fewer at first make a run cheaper.
+Invariant: weights, moments, average, schedule, generators, position in the data and the meters arrive to the
+bit. Rows under way do not travel (their states are three times the size of all the rest): the next job begins
+with new puzzles. Cycles and
+segments may change from job to job, since no weight depends on their number: fewer at first make a run
+cheaper.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import TaskSpec
-from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, resolve_checkpoint
+from sage.hrm_core.training.checkpoints import (
+    Checkpoint,
+    CheckpointFolder,
+    read_checkpoint,
+    resolve_checkpoint,
+)
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.learner import Learner
 from sage.hrm_core.training.shards import read_shards, write_shards
@@ -38,7 +45,12 @@ def unpack(source: Path, run: Path, model: HRM, spec: TaskSpec, config: TrainCon
     told = json.loads((source / INDEX_NAME).read_text())
     fresh = Learner(model, spec, config, num_steps=config.num_steps(), ranks=SINGLE)
     here = model.config.to_plain()
-    plain = {**told["plain"], "model": {**told["plain"]["model"], **{name: here[name] for name in MAY_CHANGE}}}
-    checkpoint = Checkpoint(step=told["step"], shared=read_shards(source, told["shared"]), rows=fresh.lane_tensors(), plain=plain)
+    plain = {
+        **told["plain"],
+        "model": {**told["plain"]["model"], **{name: here[name] for name in MAY_CHANGE}},
+    }
+    checkpoint = Checkpoint(
+        step=told["step"], shared=read_shards(source, told["shared"]), rows=fresh.lane_tensors(), plain=plain
+    )
     CheckpointFolder(run / "checkpoints").save(checkpoint, is_best=True)
     return int(told["step"])

@@ -1,7 +1,8 @@
-"""Prove on a machine with an NVIDIA GPU what elsewhere is only built: every step with its own verdict, one document at the end.
+"""Prove on a machine with an NVIDIA GPU what elsewhere is only built: every step with its own verdict, one
+document at the end.
 
-Needs no network. Uses what is there (torch, CuPy, numba-cuda, compute-sanitizer) and names what is absent. Ends with 0 when
-nothing failed, 1 when something did, 2 for wrong arguments, 3 when there is no GPU.
+Needs no network. Uses what is there (torch, CuPy, numba-cuda, compute-sanitizer) and names what is absent.
+Ends with 0 when nothing failed, 1 when something did, 2 for wrong arguments, 3 when there is no GPU.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         environment = _environment(Path(folder))
         if not arguments.fake and (reason := _why_no_gpu(environment)) is not None:
-            print(f"gpu_proof: {reason}; it needs a machine with an NVIDIA GPU, its driver and a python3 with numpy and msgpack")
+            print(
+                f"gpu_proof: {reason}; it needs a machine with an NVIDIA GPU, its driver and a python3 with"
+                " numpy and msgpack"
+            )
             return NO_GPU
         out.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -52,9 +56,15 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="*", help=f"which, of {', '.join(step.name for step in STEPS)}; all without")
-    parser.add_argument("--fake", action="store_true", help="run the plumbing on a fake device: proves nothing about a GPU")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "steps", nargs="*", help=f"which, of {', '.join(step.name for step in STEPS)}; all without"
+    )
+    parser.add_argument(
+        "--fake", action="store_true", help="run the plumbing on a fake device: proves nothing about a GPU"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.steps) - {step.name for step in STEPS})
     if unknown:
@@ -72,13 +82,17 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _why_no_gpu(environment: dict[str, str]) -> str | None:
     code = "from sage.mailbox.cuda import why_no_cuda; print(why_no_cuda() or '')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
     if done.returncode:
         return done.stderr.strip().splitlines()[-1]
     return done.stdout.strip() or None
 
 
-def _run(step: Step, out: Path, environment: dict[str, str], left_secs: float, *, is_fake: bool) -> dict[str, Any]:
+def _run(
+    step: Step, out: Path, environment: dict[str, str], left_secs: float, *, is_fake: bool
+) -> dict[str, Any]:
     script = HERE / f"step_{step.name}.py"
     print(f"== {step.name}: {step.wants}", flush=True)
     if not script.exists():
@@ -109,12 +123,22 @@ def _last_line(log: Path, code: int | None, limit_secs: float) -> dict[str, Any]
     lines = log.read_text(errors="replace").splitlines()
     tail = "\n".join(lines[-12:])
     if code is None:
-        return {"outcome": "failed", "reason": f"not done within {limit_secs:.0f} s", "tail": tail, "checks": []}
+        return {
+            "outcome": "failed",
+            "reason": f"not done within {limit_secs:.0f} s",
+            "tail": tail,
+            "checks": [],
+        }
     try:
         verdict: dict[str, Any] = json.loads(lines[-1])
         return {"outcome": verdict["outcome"], "checks": verdict["checks"], "facts": verdict["facts"]}
     except (IndexError, KeyError, TypeError, ValueError):
-        return {"outcome": "failed", "reason": f"ended with {code} and without a verdict", "tail": tail, "checks": []}
+        return {
+            "outcome": "failed",
+            "reason": f"ended with {code} and without a verdict",
+            "tail": tail,
+            "checks": [],
+        }
 
 
 def _shown(verdict: dict[str, Any]) -> str:

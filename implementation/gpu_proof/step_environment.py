@@ -1,4 +1,6 @@
-"""What the machine has: the card, the driver, the packages, the tools. Nothing here can fail but the driver itself."""
+"""What the machine has: the card, the driver, the packages, the tools. Nothing here can fail but the driver
+itself.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def main() -> None:
         if shutil.which("nvidia-smi") is None:
             raise Absent("no nvidia-smi on the path")
         query = "--query-gpu=name,driver_version,memory.total,pcie.link.gen.current,mig.mode.current"
-        done = subprocess.run(["nvidia-smi", query, "--format=csv"], capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(
+            ["nvidia-smi", query, "--format=csv"], capture_output=True, text=True, check=True, timeout=20
+        )
         verdict.facts["nvidia-smi"] = done.stdout.strip().splitlines()
 
     verdict.run("the driver opens", driver_opens)

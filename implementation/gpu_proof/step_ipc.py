@@ -1,4 +1,6 @@
-"""One pool of device memory in two processes: the same bytes, a slow writer not overtaken, a dead one not waited for."""
+"""One pool of device memory in two processes: the same bytes, a slow writer not overtaken, a dead one not
+waited for.
+"""
 
 from __future__ import annotations
 
@@ -114,15 +116,16 @@ def _segments_are_refused() -> None:
     if _has_no_torch():
         raise Absent("no torch")
     code = (
-        "import torch; from sage.mailbox.cuda import CudaError, open_driver; from sage.mailbox.cuda.ipc import export\n"
-        "numbers = torch.zeros(1 << 24, device='cuda')\n"
-        "print('expandable' if any(each['is_expandable'] for each in torch.cuda.memory_snapshot()) else 'plain')\n"
-        "try: print(export(open_driver(), numbers.data_ptr()).hex())\n"
-        "except CudaError as error: print(error)"
+        "import torch; from sage.mailbox.cuda import CudaError, open_driver; from sage.mailbox.cuda.ipc"
+        " import export\nnumbers = torch.zeros(1 << 24, device='cuda')\nprint('expandable' if"
+        " any(each['is_expandable'] for each in torch.cuda.memory_snapshot()) else 'plain')\ntry:"
+        " print(export(open_driver(), numbers.data_ptr()).hex())\nexcept CudaError as error: print(error)"
     )
     setting = "expandable_segments:True"  # the first name is the one before torch 2.10
     environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": setting, "PYTORCH_ALLOC_CONF": setting}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     if done.stdout.startswith("plain"):
         raise Absent("torch made plain segments, though it was asked for expandable ones")
     assert "expandable_segments" in done.stdout, f"{done.stdout[:200]} {done.stderr[-300:]}"

@@ -1,8 +1,9 @@
-"""The whole loop on the card: a minute with practice and a night, what it copies and allocates, its tick beside the CPU's.
+"""The whole loop on the card: a minute with practice and a night, what it copies and allocates, its tick
+beside the CPU's.
 
-What a tick may copy are the readings it attends to (up) and one readout (down), beside two of a practice step and one of a
-kept experience; after the warm-up the allocator must ask the driver for no more memory. Copies are the profiler's own count
-over a window of ticks.
+What a tick may copy are the readings it attends to (up) and one readout (down), beside two of a practice step
+and one of a kept experience; after the warm-up the allocator must ask the driver for no more memory. Copies
+are the profiler's own count over a window of ticks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any
 import torch
 from verdict import Absent, Verdict, step_arguments
 
-from sage.app import build
-from sage.app.config import load_config
+from sage.app.config.sage_config import load_config
+from sage.app.session import build
 from sage.mailbox import RealClock
 from sage.runtime.report import Event, SleepReport, TickReport
 
@@ -46,11 +47,17 @@ class Notes:
     def on_event(self, event: Event) -> None: ...
 
 
-def live(device: torch.device, secs: float, directory: Path, notes: Notes, profiled: tuple[float, int] | None) -> Counter[str]:
-    """Run the default configuration for so long on `device`; what the profiler saw of the window in `profiled`."""
+def live(
+    device: torch.device, secs: float, directory: Path, notes: Notes, profiled: tuple[float, int] | None
+) -> Counter[str]:
+    """Run the default configuration for so long on `device`; what the profiler saw of the window in
+    `profiled`.
+    """
     clock = RealClock()
     build.choose_device = lambda: device
-    run = build.build_run(load_config("default", SETTINGS, with_files=True), clock, directory=directory, instruments=[notes])
+    run = build.build_run(
+        load_config("default", SETTINGS, with_files=True), clock, directory=directory, instruments=[notes]
+    )
     try:
         run.open()
         if profiled is None:
@@ -100,18 +107,25 @@ def main() -> None:
         beside = Notes()
         live(torch.device("cpu"), cpu_secs, arguments.out / "cpu", beside, None)
         verdict.facts.update(
-            secs=time.monotonic() - started, num_ticks=len(notes.tick_ns), num_practised=notes.num_practised,
+            secs=time.monotonic() - started,
+            num_ticks=len(notes.tick_ns),
+            num_practised=notes.num_practised,
             nights=[f"{night.outcome.value}: {night.reason}" for night in notes.nights],
-            tick_p50_ms=statistics.median(notes.tick_ns) / 1e6, cpu_tick_p50_ms=statistics.median(beside.tick_ns) / 1e6,
-            copies_a_tick={name: count / window[1] for name, count in counts.items() if name.startswith("Memcpy")},
+            tick_p50_ms=statistics.median(notes.tick_ns) / 1e6,
+            cpu_tick_p50_ms=statistics.median(beside.tick_ns) / 1e6,
+            copies_a_tick={
+                name: count / window[1] for name, count in counts.items() if name.startswith("Memcpy")
+            },
             in_window={name: counts[name] for name in ("practice steps", "kept")},
-        )  # fmt: skip
+        )
         assert len(notes.tick_ns) > window[1], "too few ticks"
 
     def allocates_nothing() -> None:
         if is_fake:
             raise Absent("no card: nothing to allocate there")
-        assert counts["cudaMalloc after warm-up"] == 0, f"{counts['cudaMalloc after warm-up']} more segments after the warm-up"
+        assert counts["cudaMalloc after warm-up"] == 0, (
+            f"{counts['cudaMalloc after warm-up']} more segments after the warm-up"
+        )
         assert counts["cudaMalloc"] == 0, f"{counts['cudaMalloc']} allocations in {window[1]} ticks"
 
     def reads_once() -> None:
@@ -119,7 +133,9 @@ def main() -> None:
             raise Absent("no card: nothing is copied")
         down, steps, kept = counts["Memcpy DtoH"], counts["practice steps"], counts["kept"]
         allowed = window[1] + PRACTICE_COPIES * (steps + 1) + kept  # a step may have begun before the window
-        assert down <= allowed, f"{down} copies down in {window[1]} ticks with {steps} practice steps and {kept} kept"
+        assert down <= allowed, (
+            f"{down} copies down in {window[1]} ticks with {steps} practice steps and {kept} kept"
+        )
 
     def sleeps() -> None:
         if is_fake:

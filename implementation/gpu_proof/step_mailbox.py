@@ -1,4 +1,6 @@
-"""Rings and focus mailboxes on the card: every ring's kernels through the one conformance suite, tensors through torch."""
+"""Rings and focus mailboxes on the card: every ring's kernels through the one conformance suite, tensors
+through torch.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ NUM_REPLAYS = 10_000
 def main() -> None:
     arguments, verdict = step_arguments(__doc__), Verdict()
     if arguments.fake:
-        verdict.run("a focus mailbox on the fake device", lambda: _hand_over(CudaBackend(driver=FakeDriver())))
+        verdict.run(
+            "a focus mailbox on the fake device", lambda: _hand_over(CudaBackend(driver=FakeDriver()))
+        )
     else:
         _check_rings(verdict, is_short=arguments.short)
         if not arguments.short:
@@ -29,7 +33,10 @@ def main() -> None:
 
 
 def _check_rings(verdict: Verdict, *, is_short: bool) -> None:
-    makers: list[tuple[str, Callable[[], MakeRing]]] = [("CUDA C", _cuda_c(False)), ("CUDA C, mapped", _cuda_c(True))]
+    makers: list[tuple[str, Callable[[], MakeRing]]] = [
+        ("CUDA C", _cuda_c(False)),
+        ("CUDA C, mapped", _cuda_c(True)),
+    ]
     for name, maker in makers if is_short else [*makers, ("Numba", _numba)]:
         for check in RING_CHECKS:
             verdict.run(f"{name}: {check.__name__}", lambda check=check, maker=maker: check(maker()))
@@ -37,7 +44,10 @@ def _check_rings(verdict: Verdict, *, is_short: bool) -> None:
     if not is_short:
         verdict.run("Triton: a user's kernel pushes record by record", _triton)
     verdict.run("CUDA C: two producers on two streams lap a reader", lambda: _race(20 if is_short else 300))
-    verdict.run("CUDA C: captured, replayed 10,000 times, every record counted", lambda: _replay(50 if is_short else NUM_REPLAYS))
+    verdict.run(
+        "CUDA C: captured, replayed 10,000 times, every record counted",
+        lambda: _replay(50 if is_short else NUM_REPLAYS),
+    )
 
 
 def _check_focus(verdict: Verdict) -> None:
@@ -47,7 +57,9 @@ def _check_focus(verdict: Verdict) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        verdict.run("focus mailboxes through torch", lambda: _raise(Absent(f"torch {torch.__version__} sees no GPU")))
+        verdict.run(
+            "focus mailboxes through torch", lambda: _raise(Absent(f"torch {torch.__version__} sees no GPU"))
+        )
         return
     from torch_checks import CHECKS
 
@@ -117,7 +129,12 @@ def _push_each() -> None:
     reader = ring.subscribe(max_records=1024, start="oldest")
     sent, taken = cupy.asarray(make_records(0, 1000).view(np.uint8)), cupy.zeros(1, dtype=cupy.uint32)
     cupy.cuda.Device().synchronize()
-    arguments = (np.uint64(ring.address), np.uint64(sent.data.ptr), np.uint32(1000), np.uint64(taken.data.ptr))
+    arguments = (
+        np.uint64(ring.address),
+        np.uint64(sent.data.ptr),
+        np.uint32(1000),
+        np.uint64(taken.data.ptr),
+    )
     launcher.launch("ring_push_each", 64, 256, 0, arguments)
     batch = reader.take()
     assert int(taken[0]) == len(batch) == 1000
@@ -126,7 +143,9 @@ def _push_each() -> None:
 
 
 def _race(num_rounds: int) -> None:
-    """Bulk pushes of 256 into a ring of 512, from two streams at once, read all the while: nothing torn, all counted."""
+    """Bulk pushes of 256 into a ring of 512, from two streams at once, read all the while: nothing torn, all
+    counted.
+    """
     import cupy
 
     driver, launcher = _driver_and_launcher()

@@ -1,4 +1,6 @@
-"""compute-sanitizer over a short run of the ring's checks: memcheck (addresses) and racecheck (shared memory)."""
+"""compute-sanitizer over a short run of the ring's checks: memcheck (addresses) and racecheck (shared
+memory).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def main() -> None:
 
 
 def _sanitize(tool: str, out: Path, *, is_fake: bool) -> None:
-    sanitizer = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
+    sanitizer = shutil.which("compute-sanitizer") or shutil.which(
+        "compute-sanitizer", path="/usr/local/cuda/bin"
+    )
     if sanitizer is None or is_fake:
         raise Absent("no compute-sanitizer here" if sanitizer is None else "nothing runs on a fake device")
     command = [

@@ -25,7 +25,9 @@ def main() -> None:
             raise Absent(f"the suite needs {', '.join(missing)}")
         what = ["tests/mailbox/cuda/test_order.py"] if arguments.fake else [*SUITE, *_left_out(verdict)]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5", *what]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
             assert process.stdout is not None
             lines = []
             for line in process.stdout:  # as it comes: a suite that is cut off shows how far it was
@@ -44,7 +46,9 @@ def main() -> None:
 def _left_out(verdict: Verdict) -> list[str]:
     if hasattr(np, "row_stack"):
         return []
-    verdict.facts["left_out"] = f"test_numba_ring.py: numba-cuda compiles nothing beside numpy {np.__version__}"
+    verdict.facts["left_out"] = (
+        f"test_numba_ring.py: numba-cuda compiles nothing beside numpy {np.__version__}"
+    )
     return ["--ignore=tests/mailbox/cuda/test_numba_ring.py"]
 
 

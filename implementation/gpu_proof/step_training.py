@@ -1,4 +1,6 @@
-"""A model learns 4x4 sudoku on the card, in two jobs with a handover between them; the long run is training.py's."""
+"""A model learns 4x4 sudoku on the card, in two jobs with a handover between them; the long run is
+training.py's.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from training import Job, missing_packages, run_job
 from verdict import Absent, Verdict, step_arguments
 
 SMALL = ("train.eval_examples=500", "train.eval_segments=[1, 4, 16]")
-FAKE = ("preset=tiny", "train.steps=8", "train.batch_size=8", "train.eval_examples=8", "train.eval_segments=[1]")
+FAKE = (
+    "preset=tiny",
+    "train.steps=8",
+    "train.batch_size=8",
+    "train.eval_examples=8",
+    "train.eval_segments=[1]",
+)
 
 
 def main() -> None:
@@ -30,7 +38,10 @@ def main() -> None:
         begun = run_job(job(steps, None), arguments.out / "first")
         ended = run_job(job(2 * steps, arguments.out / "first" / "shards"), arguments.out / "second")
         verdict.facts["first"], verdict.facts["second"] = begun, ended
-        assert (begun["step"], ended["begun_at"], ended["step"]) == (steps, steps, 2 * steps), (begun["step"], ended["step"])
+        assert (begun["step"], ended["begun_at"], ended["step"]) == (steps, steps, 2 * steps), (
+            begun["step"],
+            ended["step"],
+        )
         assert ended["step_wall_minutes_all_jobs"] > begun["step_wall_minutes_all_jobs"] > 0
         assert ended["bad_steps"] == 0
         assert ended["shards"]["largest_bytes"] < 16 << 20

@@ -1,8 +1,9 @@
 """The steps of the proof, in order. A part of the project adds one line here and one script beside this file.
 
-A step is `python step_<name>.py --out FOLDER [--fake]`: it prints what it likes and, as its last line, the JSON object of
-`verdict.Verdict`. Invariant: a step runs in a process of its own, under a time limit of its own, and all limits together
-stay below TOTAL_SECS.
+A step is `python step_<name>.py --out FOLDER [--fake]`: it prints what it likes and, as its last line, the
+JSON object of
+`verdict.Verdict`. Invariant: a step runs in a process of its own, under a time limit of its own, and all
+limits together stay below TOTAL_SECS.
 """
 
 from __future__ import annotations

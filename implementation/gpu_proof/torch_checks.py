@@ -1,6 +1,7 @@
 """Focus mailboxes in device memory, as torch uses them: real streams, real slow kernels, real graphs.
 
-Each check is a story of tests/mailbox/cuda/test_order.py told on the card. A slow kernel is torch.cuda._sleep.
+Each check is a story of tests/mailbox/cuda/test_order.py told on the card. A slow kernel is
+torch.cuda._sleep.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ SIZE = 1 << 20
 
 def make_box(**options: Any) -> FocusMailbox:
     backend = CudaBackend(placement=options.pop("placement", "device"))
-    return FocusMailbox("proof", **{"clock": RealClock(), "slots": 2, "slot_bytes": 4 * SIZE, "backend": backend, **options})
+    return FocusMailbox(
+        "proof", **{"clock": RealClock(), "slots": 2, "slot_bytes": 4 * SIZE, "backend": backend, **options}
+    )
 
 
 def _publish(box: FocusMailbox, value: float, *, stream: Any, is_slow: bool = False) -> int:
@@ -121,7 +124,9 @@ def push_neither_copies_nor_waits() -> None:
             with torch.cuda.stream(reader), box.receive(timeout_secs=1.0) as lease:
                 lease.tensor.add(1.0)
     names = {event.key for event in trace.key_averages()}
-    wrong = [name for name in names if "Memcpy" in name or "memcpy" in name or name == "cudaStreamSynchronize"]
+    wrong = [
+        name for name in names if "Memcpy" in name or "memcpy" in name or name == "cudaStreamSynchronize"
+    ]
     assert not wrong, f"in the profile: {wrong}"
     if not any("fill" in name.lower() or "FillFunctor" in name for name in names):
         raise Absent("the profiler saw no kernels here, so it proves nothing")

@@ -3,9 +3,10 @@
     SAGE_DATA=DATA OUT=out python implementation/gpu_proof/training.py --secs 480
     SAGE_DATA=DATA OUT=out2 python implementation/gpu_proof/training.py --secs 480 --from out/shards
 
-SAGE_DATA holds sudoku/mix_train_1k.csv and sudoku/mix_dev_2k.csv (columns source,question,answer,rating); without it puzzles
-are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and training.json, which is its last line too.
-Wall seconds of training steps on the device are summed over all jobs, in the run's own meter.
+SAGE_DATA holds sudoku/mix_train_1k.csv and sudoku/mix_dev_2k.csv (columns source,question,answer,rating);
+without it puzzles are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and
+training.json, which is its last line too. Wall seconds of training steps on the device are summed over all
+jobs, in the run's own meter.
 """
 
 from __future__ import annotations
@@ -32,10 +33,19 @@ NEEDED = ("torch", "numpy", "yaml", "pydantic", "structlog", "safetensors")
 RECIPE = "sudoku_extreme_h100"
 #: The same road in small, for a machine without a GPU.
 FAKE = (
-    "preset=tiny", "model={H_cycles: 1, L_cycles: 2}", "front={}", "train.steps=8", "train.batch_size=8", "train.compile=false",
-    "train.bf16=false", "train.eval_every=4", "train.save_every=2", "train.eval_examples=16", "train.eval_segments=[1, 2]",
+    "preset=tiny",
+    "model={H_cycles: 1, L_cycles: 2}",
+    "front={}",
+    "train.steps=8",
+    "train.batch_size=8",
+    "train.compile=false",
+    "train.bf16=false",
+    "train.eval_every=4",
+    "train.save_every=2",
+    "train.eval_examples=16",
+    "train.eval_segments=[1, 2]",
     "train.ema_begin_step=4",
-)  # fmt: skip
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +74,16 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
     import handover
     import torch
 
-    from sage.app.training.building import build_model, build_task
-    from sage.app.training.recipe import find_recipe
+    from sage.app.models.training.building import build_model, build_task
+    from sage.app.models.training.recipe import find_recipe
     from sage.hrm_core.solving.published import TaskCard, save_published
     from sage.hrm_core.training.trainer import Trainer
 
     recipe = find_recipe(job.recipe, None, job.overrides)
     train, dev = (
-        (None, None) if job.data is None else (job.data / "sudoku" / f"mix_{side}.csv" for side in ("train_1k", "dev_2k"))
+        (None, None)
+        if job.data is None
+        else (job.data / "sudoku" / f"mix_{side}.csv" for side in ("train_1k", "dev_2k"))
     )
     if train is None:
         recipe = dataclasses.replace(recipe, needs_data="")
@@ -80,9 +92,13 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
-        begun_at = 0 if job.source is None else handover.unpack(job.source, run, model, task.spec, recipe.train)
+        begun_at = (
+            0 if job.source is None else handover.unpack(job.source, run, model, task.spec, recipe.train)
+        )
         curve = Curve()
-        alarm = threading.Timer(job.secs, os.kill, (os.getpid(), signal.SIGINT))  # as Ctrl-C: a checkpoint, and the end
+        alarm = threading.Timer(
+            job.secs, os.kill, (os.getpid(), signal.SIGINT)
+        )  # as Ctrl-C: a checkpoint, and the end
         alarm.start()
         try:
             trainer = Trainer(model, task, recipe.train, folder=run / "checkpoints", callbacks=[curve])
@@ -123,7 +139,12 @@ class Curve:
         facts = progress.facts
         if facts.step % 100 == 0 or facts.step == progress.num_steps:
             figures = {name: facts.figures[name] for name in ("lm_loss", "exact_accuracy", "steps")}
-            self.points.append({"step": facts.step, **{name: value for name, value in figures.items() if math.isfinite(value)}})
+            self.points.append(
+                {
+                    "step": facts.step,
+                    **{name: value for name, value in figures.items() if math.isfinite(value)},
+                }
+            )
             told = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
             print(f"step {facts.step}/{progress.num_steps}  {told}", flush=True)
 
@@ -136,29 +157,43 @@ class Curve:
 
 
 def judge(model: Any, task: Any, *, is_small: bool) -> dict[str, Any]:
-    """The weights as they are now: at up to 16 segments, then deeper and with tries and the verifier on fewer puzzles."""
+    """The weights as they are now: at up to 16 segments, then deeper and with tries and the verifier on fewer
+    puzzles.
+    """
     from sage.hrm_core.evaluation.evaluate import evaluate
     from sage.hrm_core.evaluation.searching import search
     from sage.hrm_core.training.compiling import uncompiled
 
-    num, few, depths, deep, tries = (16, 16, (1, 2), 4, 2) if is_small else (2000, 500, (1, 2, 4, 8, 16), 64, 8)
+    num, few, depths, deep, tries = (
+        (16, 16, (1, 2), 4, 2) if is_small else (2000, 500, (1, 2, 4, 8, 16), 64, 8)
+    )
     with uncompiled():
         report = evaluate(model.eval(), task, num=num, segments=depths, batch_size=1024)
         deeper = evaluate(model, task, num=few, segments=(depths[-1], deep), batch_size=1024)
         searched = search(model, task, num=few, tries=tries, max_segments=deep // 2, batch_size=2048)
-    plain = {"evaluation": report.to_plain(), "deeper": deeper.to_plain(), "search": dataclasses.asdict(searched)}
+    plain = {
+        "evaluation": report.to_plain(),
+        "deeper": deeper.to_plain(),
+        "search": dataclasses.asdict(searched),
+    }
     for each in ("evaluation", "deeper"):
         plain[each]["failures"] = len(plain[each]["failures"])
     return plain
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--secs", type=float, default=480.0, help="of training in this job")
     parser.add_argument("--from", dest="source", type=Path, help="shards/ of the job before")
     parser.add_argument("--no-judge", action="store_true", help="leave the judging to a later job")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
-    parser.add_argument("--fake", action="store_true", help="the same road on a CPU, in small: proves nothing about a GPU")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe"
+    )
+    parser.add_argument(
+        "--fake", action="store_true", help="the same road on a CPU, in small: proves nothing about a GPU"
+    )
     arguments = parser.parse_args()
     if missing := missing_packages():
         parser.exit(3, f"training: needs {', '.join(missing)}: install them first\n")

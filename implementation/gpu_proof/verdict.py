@@ -57,7 +57,11 @@ class Verdict:
 
     def finish(self) -> None:
         """Print the last line and leave: 0 passed or absent, 1 failed."""
-        whole = {"outcome": self.outcome, "checks": [asdict(check) for check in self.checks], "facts": self.facts}
+        whole = {
+            "outcome": self.outcome,
+            "checks": [asdict(check) for check in self.checks],
+            "facts": self.facts,
+        }
         print(json.dumps(whole), flush=True)
         sys.exit(1 if self.outcome == "failed" else 0)
 

@@ -1,9 +1,10 @@
 """Exhaustive check of the protocol of `ring_protocol.py`: every interleaving of two producers and one reader.
 
-A producer may die at any step, its lane taken over by a successor; a stopped one is one that takes no step for as long
-as it likes. Memory is sequentially consistent here: what the hardware may reorder is not judged.
-Invariant checked at every state: what is delivered is whole, in its place in the one order, once; delivered + lost is
-exactly the number of records before it; nothing is skipped that was not overwritten; no producer ever waits.
+A producer may die at any step, its lane taken over by a successor; a stopped one is one that takes no step
+for as long as it likes. Memory is sequentially consistent here: what the hardware may reorder is not judged.
+Invariant checked at every state: what is delivered is whole, in its place in the one order, once; delivered +
+lost is exactly the number of records before it; nothing is skipped that was not overwritten; no producer ever
+waits.
 
     python implementation/models/ring.py            # the protocol, then every broken variant
 """
@@ -23,7 +24,9 @@ from ring_state import VARIANTS, Instance, State, Violation
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """num_states: distinct states reached.  num_final: those with nothing left to do.  violation: None when all holds."""
+    """num_states: distinct states reached.  num_final: those with nothing left to do.  violation: None when
+    all holds.
+    """
 
     num_states: int
     num_transitions: int
@@ -34,7 +37,9 @@ class Outcome:
 
 
 def explore(instance: Instance) -> Outcome:
-    """Depth first over all states. A state met again on its own path is somebody waiting: also a violation."""
+    """Depth first over all states. A state met again on its own path is somebody waiting: also a
+    violation.
+    """
     start_secs = time.perf_counter()
     initial = instance.initial()
     on_path = {_key(initial)}
@@ -46,9 +51,13 @@ def explore(instance: Instance) -> Outcome:
         trail = (*(label for label, *_ in path), *last)
         wall_secs = time.perf_counter() - start_secs
         return Outcome(
-            num_states=len(known), num_transitions=num_transitions, num_final=num_final, violation=violation,
-            trail=trail if violation else (), wall_secs=wall_secs,
-        )  # fmt: skip
+            num_states=len(known),
+            num_transitions=num_transitions,
+            num_final=num_final,
+            violation=violation,
+            trail=trail if violation else (),
+            wall_secs=wall_secs,
+        )
 
     has_moved = [False]
     while path:
@@ -76,7 +85,8 @@ def explore(instance: Instance) -> Outcome:
 
 
 def _key(state: State) -> bytes:
-    # version 2 has no back references, so equal states give equal bytes; 128 bits make a false match negligible
+    # version 2 has no back references, so equal states give equal bytes; 128 bits make a false match
+    # negligible
     return hashlib.blake2b(marshal.dumps(_plain(state), 2), digest_size=16).digest()
 
 
@@ -84,7 +94,8 @@ def _plain(value: Any) -> Any:
     return tuple([_plain(item) for item in value]) if isinstance(value, tuple) else value
 
 
-#: Two laps of two cells with batches; then with a kill anywhere and a successor. The rest are the smallest that break.
+#: Two laps of two cells with batches; then with a kill anywhere and a successor. The rest are the smallest
+#: that break.
 FULL = (
     Instance(scripts=((2, 1), (1, 1)), max_kills=0, successor=()),
     Instance(scripts=((2, 1), (1, 1)), max_kills=2, successor=()),
@@ -107,9 +118,13 @@ def breaking(variant: str) -> Instance:
     """The smallest instance tried that shows what is wrong with `variant`."""
     base = SMALLEST_BREAKING[variant]
     return Instance(
-        num_cells=base.num_cells, num_lane_slots=base.num_lane_slots, scripts=base.scripts, max_kills=base.max_kills,
-        successor=base.successor, variant=variant,
-    )  # fmt: skip
+        num_cells=base.num_cells,
+        num_lane_slots=base.num_lane_slots,
+        scripts=base.scripts,
+        max_kills=base.max_kills,
+        successor=base.successor,
+        variant=variant,
+    )
 
 
 def main() -> int:
@@ -118,12 +133,18 @@ def main() -> int:
     for instance in (SMALL, *FULL):
         result = explore(instance)
         is_sound &= result.violation is None
-        write(f"{instance}\n  {result.num_states} states, {result.num_transitions} transitions, {result.num_final} final, ")
+        write(
+            f"{instance}\n  {result.num_states} states, {result.num_transitions} transitions,"
+            f" {result.num_final} final, "
+        )
         write(f"{result.wall_secs:.1f} s: {result.violation or 'every invariant holds'}\n")
     for variant, meaning in VARIANTS.items():
         result = explore(breaking(variant))
         is_sound &= result.violation is not None
-        write(f"broken on purpose: {variant} ({meaning})\n  {result.num_states} states: {result.violation or 'NOT FOUND'}\n")
+        write(
+            f"broken on purpose: {variant} ({meaning})\n  {result.num_states} states:"
+            f" {result.violation or 'NOT FOUND'}\n"
+        )
     return 0 if is_sound else 1
 
 

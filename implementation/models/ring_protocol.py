@@ -1,10 +1,11 @@
-"""The protocol by which several processes will share a peripheral ring, as states and single steps of one process.
+"""The protocol by which several processes will share a peripheral ring, as states and single steps of one
+process.
 
-A producer fills records in its own lane: it gives the lane slot its new generation, then writes the payload. It then
-reads the tail, one word (ticket, records so far); if the order cell of that ticket is linked already it helps the tail
-forward and starts over; else it stores the sequence into its records and swaps the cell from what it read to
-(ticket, producer, first record, count). That swap is the push. The reader follows the cells, copies each
-record from its lane and looks at the lane slot's generation again afterwards.
+A producer fills records in its own lane: it gives the lane slot its new generation, then writes the payload.
+It then reads the tail, one word (ticket, records so far); if the order cell of that ticket is linked already
+it helps the tail forward and starts over; else it stores the sequence into its records and swaps the cell
+from what it read to (ticket, producer, first record, count). That swap is the push. The reader follows the
+cells, copies each record from its lane and looks at the lane slot's generation again afterwards.
 
 Invariant: a step is one atomic load, store or compare-and-swap; whatever may not happen raises Violation.
 """
@@ -55,7 +56,10 @@ def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
         yield f"producer {index} step {producer.step}", _advance(instance, state, index, producer)
         if state.num_kills < instance.max_kills:
             killed = state._replace(num_kills=state.num_kills + 1)
-            yield f"producer {index} killed before step {producer.step}", _with(killed, index, producer._replace(step=DEAD))
+            yield (
+                f"producer {index} killed before step {producer.step}",
+                _with(killed, index, producer._replace(step=DEAD)),
+            )
     following = _read(instance, state, state.reader)
     if following is not None:
         yield f"reader step {state.reader.step}", following
@@ -67,7 +71,9 @@ def check_final(instance: Instance, state: State) -> None:
         raise Violation("a living producer cannot finish")
     total = sum(count for _, _, count, _ in state.links)
     if state.reader.delivered + state.reader.lost != total:
-        raise Violation(f"delivered {state.reader.delivered} + lost {state.reader.lost} is not the {total} linked")
+        raise Violation(
+            f"delivered {state.reader.delivered} + lost {state.reader.lost} is not the {total} linked"
+        )
 
 
 def _with(state: State, index: int, producer: Producer) -> State:
@@ -106,7 +112,9 @@ def _advance(instance: Instance, state: State, index: int, p: Producer) -> State
         count = instance.script(index, p)[p.batch]
         state = _write_lane(instance, state, index, p.number + p.index, sequence=p.tail[1] + p.index)
         is_last = p.index + 1 == count
-        return _with(state, index, p._replace(step=LINK if is_last else SEQUENCE, index=0 if is_last else p.index + 1))
+        return _with(
+            state, index, p._replace(step=LINK if is_last else SEQUENCE, index=0 if is_last else p.index + 1)
+        )
     if p.step == LINK:
         return _link(instance, state, index, p)
     return _move_tail(instance, state, index, p)
@@ -169,7 +177,9 @@ def _is_as_read(instance: Instance, now: Word | None, read: Word | None) -> bool
 
 
 def _move_tail(instance: Instance, state: State, index: int, p: Producer) -> State:
-    """HELP somebody else's link, or BUMP after one's own: the same swap, which fails if another was faster."""
+    """HELP somebody else's link, or BUMP after one's own: the same swap, which fails if another was
+    faster.
+    """
     assert p.cell is not None
     if state.tail == p.tail or instance.variant == "load index, write, increment":
         state = state._replace(tail=(p.tail[0] + 1, p.tail[1] + p.cell.count))
@@ -231,7 +241,9 @@ def _poll(instance: Instance, state: State, r: Reader) -> State | None:
 
 
 def _settle(state: State, r: Reader) -> State:
-    """Caught up after a loss: the tail says how many records there were. Its linker may have died before moving it."""
+    """Caught up after a loss: the tail says how many records there were. Its linker may have died before
+    moving it.
+    """
     ticket, total = state.tail
     if ticket + 1 == r.ticket and r.word is not None and r.word.ticket == ticket:
         ticket, total = ticket + 1, total + r.word.count
@@ -245,7 +257,10 @@ def _deliver(instance: Instance, state: State, r: Reader) -> State:
     producer, first, _, incarnation = state.links[r.ticket]
     whole = _code(first + r.index, incarnation)
     if (r.word.producer, r.copy_0, r.copy_1) != (producer, whole, whole):
-        raise Violation(f"torn or foreign: words {r.copy_0}, {r.copy_1} delivered for record {whole} of producer {producer}")
+        raise Violation(
+            f"torn or foreign: words {r.copy_0}, {r.copy_1} delivered for record {whole} of producer"
+            f" {producer}"
+        )
     true_sequence = sum(count for _, _, count, _ in state.links[: r.ticket]) + r.index
     lost = r.lost if instance.variant == "loss counted in order words" else r.copy_sequence - r.delivered
     if r.delivered + lost != true_sequence or lost < r.lost:
@@ -255,7 +270,9 @@ def _deliver(instance: Instance, state: State, r: Reader) -> State:
 
 def _skip(instance: Instance, state: State, r: Reader) -> State:
     lost = r.lost + (1 if instance.variant == "loss counted in order words" else 0)
-    return _next_record(state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words"))
+    return _next_record(
+        state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words")
+    )
 
 
 def _next_record(state: State, r: Reader) -> State:

@@ -16,7 +16,9 @@ POLL, LAPPED, COPY_0, COPY_1, COPY_SEQUENCE, RECHECK, SETTLE = range(7)
 VARIANTS = {
     "load index, write, increment": "the tail is loaded, the cell stored, the tail stored: no swap",
     "link before payload": "the cell is swapped first, the payload written afterwards",
-    "generation after payload": "the lane slot gets its new generation once the payload is written, not before",
+    "generation after payload": (
+        "the lane slot gets its new generation once the payload is written, not before"
+    ),
     "no second look": "the reader looks at the generation before it copies, not after",
     "no help": "who finds the cell linked waits for the linker to move the tail",
     "no lap in the order word": "the swap compares producer, lane slot and count alone",
@@ -72,13 +74,17 @@ class State(NamedTuple):
     lanes: tuple[tuple[LaneSlot, ...], ...]
     producers: tuple[Producer, ...]
     reader: Reader
-    links: tuple[tuple[int, int, int, int], ...]  # what really happened: (producer, first, count, incarnation) by ticket
+    links: tuple[
+        tuple[int, int, int, int], ...
+    ]  # what really happened: (producer, first, count, incarnation) by ticket
     num_kills: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """scripts: for each producer the sizes of its batches.  successor: the batches of whoever takes a dead one's lane."""
+    """scripts: for each producer the sizes of its batches.  successor: the batches of whoever takes a dead
+    one's lane.
+    """
 
     num_cells: int = 2
     num_lane_slots: int = 2

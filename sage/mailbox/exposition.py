@@ -25,30 +25,45 @@ class _Family:
     def add(self, value: float, **labels: str) -> None:
         inner = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
         self.samples.append(
-            f"{self.name}{{{inner}}} {value:.9g}" if isinstance(value, float) else f"{self.name}{{{inner}}} {value}"
+            f"{self.name}{{{inner}}} {value:.9g}"
+            if isinstance(value, float)
+            else f"{self.name}{{{inner}}} {value}"
         )
 
 
 def prometheus_text(snapshot: HubStatistics) -> str:
     """The whole exposition, a line feed at its end. Times are in seconds, as the format asks."""
-    families = [*_shared_families(snapshot), *_ring_families(snapshot.peripheral), *_pool_families(snapshot.focus)]
+    families = [
+        *_shared_families(snapshot),
+        *_ring_families(snapshot.peripheral),
+        *_pool_families(snapshot.focus),
+    ]
     lines = []
     for family in families:
         if family.samples:
-            lines += [f"# HELP {family.name} {family.about}", f"# TYPE {family.name} {family.kind}", *family.samples]
+            lines += [
+                f"# HELP {family.name} {family.about}",
+                f"# TYPE {family.name} {family.kind}",
+                *family.samples,
+            ]
     return "\n".join(lines) + "\n" if lines else ""
 
 
 def _shared_families(snapshot: HubStatistics) -> list[_Family]:
     pushed = _Family("sage_mailbox_pushed_total", "counter", "Messages pushed or published.")
     popped = _Family("sage_mailbox_popped_total", "counter", "Messages popped or received.")
-    copied = _Family("sage_mailbox_copied_bytes_total", "counter", "Bytes copied by the mailbox itself: 0 is zero copy.")
+    copied = _Family(
+        "sage_mailbox_copied_bytes_total", "counter", "Bytes copied by the mailbox itself: 0 is zero copy."
+    )
     depth = _Family("sage_mailbox_depth", "gauge", "Messages waiting (of the slowest reader).")
     high = _Family("sage_mailbox_high_water", "gauge", "The greatest depth so far.")
     wait = _Family("sage_mailbox_push_to_pop_seconds", "gauge", "Time from push to pop, by quantile.")
     boxes: tuple[PeripheralStatistics | FocusStatistics, ...] = (*snapshot.peripheral, *snapshot.focus)
     for box in boxes:
-        labels = {"mailbox": box.name, "kind": "peripheral" if isinstance(box, PeripheralStatistics) else "focus"}
+        labels = {
+            "mailbox": box.name,
+            "kind": "peripheral" if isinstance(box, PeripheralStatistics) else "focus",
+        }
         pushed.add(box.pushed, **labels)
         popped.add(box.popped, **labels)
         copied.add(box.bytes_copied, **labels)
@@ -73,10 +88,14 @@ def _ring_families(rings: Iterable[PeripheralStatistics]) -> list[_Family]:
 def _pool_families(pools: Iterable[FocusStatistics]) -> list[_Family]:
     referenced = _Family("sage_mailbox_referenced_bytes_total", "counter", "Bytes handed over by reference.")
     slots = _Family("sage_mailbox_slots", "gauge", "Slots of the pool, and those of them that are free.")
-    dropped = _Family("sage_mailbox_dropped_total", "counter", "Messages dropped and loans refused, by reason and producer.")
+    dropped = _Family(
+        "sage_mailbox_dropped_total", "counter", "Messages dropped and loans refused, by reason and producer."
+    )
     held = _Family("sage_mailbox_held_slots", "gauge", "Slots that a producer's loans and messages occupy.")
     leaks = _Family("sage_mailbox_leaks_total", "counter", "Releases after which a view still held the slot.")
-    orphans = _Family("sage_mailbox_orphans_total", "counter", "Loans and leases whose owner never ended them.")
+    orphans = _Family(
+        "sage_mailbox_orphans_total", "counter", "Loans and leases whose owner never ended them."
+    )
     borrow = _Family("sage_mailbox_borrow_seconds", "gauge", "Time from receive to release, by quantile.")
     for pool in pools:
         referenced.add(pool.bytes_referenced, mailbox=pool.name)

@@ -1,6 +1,7 @@
 """The mailboxes of a run by name: who asks first makes one, who asks again gets the same.
 
-Invariant: one name is one mailbox with one layout; asking for another layout is an error, never a second mailbox.
+Invariant: one name is one mailbox with one layout; asking for another layout is an error, never a second
+mailbox.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed
-from sage.mailbox.focus import FocusMailbox
-from sage.mailbox.peripheral import PeripheralMailbox
-from sage.mailbox.shared.focus import SharedFocus
-from sage.mailbox.shared.peripheral import SharedPeripheral
+from sage.mailbox.local.focus import FocusMailbox
+from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.mailbox.shared.focus.mailbox import SharedFocus
+from sage.mailbox.shared.ring.mapping import SharedPeripheral
 from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
 from sage.mailbox.trace import MessageTrace
 
@@ -38,7 +39,8 @@ class HubStatistics:
 class Hub:
     """Creates or gets; closes all it made. Options that are left out when getting match anything.
 
-    namespace: what the names of its shared mailboxes begin with in /dev/shm, unique to this hub where it is left out.
+    namespace: what the names of its shared mailboxes begin with in /dev/shm, unique to this hub where it is
+    left out.
     """
 
     def __init__(self, clock: Clock, *, namespace: str | None = None) -> None:
@@ -51,19 +53,27 @@ class Hub:
 
     def peripheral(self, name: str, **options: Any) -> PeripheralMailbox:
         """The peripheral mailbox `name`; options as PeripheralMailbox takes them."""
-        return self._create_or_get(name, "PeripheralMailbox", options, partial(PeripheralMailbox, name, clock=self._clock))
+        return self._create_or_get(
+            name, "PeripheralMailbox", options, partial(PeripheralMailbox, name, clock=self._clock)
+        )
 
     def focus(self, name: str, **options: Any) -> FocusMailbox:
         """The focus mailbox `name`; options as FocusMailbox takes them."""
-        return self._create_or_get(name, "FocusMailbox", options, partial(FocusMailbox, name, clock=self._clock))
+        return self._create_or_get(
+            name, "FocusMailbox", options, partial(FocusMailbox, name, clock=self._clock)
+        )
 
     def shared_peripheral(self, name: str, **options: Any) -> SharedPeripheral:
-        """A peripheral mailbox that other processes attach to, by its own `name`, which begins with the namespace."""
+        """A peripheral mailbox that other processes attach to, by its own `name`, which begins with the
+        namespace.
+        """
         make = partial(SharedPeripheral.create, f"{self._namespace}.{name}", clock=self._clock)
         return self._create_or_get(name, "SharedPeripheral", options, make)
 
     def shared_focus(self, name: str, **options: Any) -> SharedFocus:
-        """A focus mailbox that other processes attach to, by its own `name`, which begins with the namespace."""
+        """A focus mailbox that other processes attach to, by its own `name`, which begins with the
+        namespace.
+        """
         make = partial(SharedFocus.create, f"{self._namespace}.{name}", clock=self._clock)
         return self._create_or_get(name, "SharedFocus", options, make)
 
@@ -77,7 +87,9 @@ class Hub:
             mailboxes = [self._mailboxes[name] for name in sorted(self._mailboxes)]
         return HubStatistics(
             taken_ns=self._clock.now_ns(),
-            peripheral=tuple(m.statistics() for m in mailboxes if isinstance(m, (PeripheralMailbox, SharedPeripheral))),
+            peripheral=tuple(
+                m.statistics() for m in mailboxes if isinstance(m, (PeripheralMailbox, SharedPeripheral))
+            ),
             focus=tuple(m.statistics() for m in mailboxes if isinstance(m, (FocusMailbox, SharedFocus))),
         )
 
@@ -105,7 +117,9 @@ class Hub:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _create_or_get(self, name: str, kind: str, options: dict[str, Any], make: Callable[..., _Mailbox]) -> _Mailbox:
+    def _create_or_get(
+        self, name: str, kind: str, options: dict[str, Any], make: Callable[..., _Mailbox]
+    ) -> _Mailbox:
         if not name:
             raise ValueError("name is empty: give each mailbox a name of its own")
         with self._lock:
@@ -117,7 +131,9 @@ class Hub:
                 self._mailboxes[name], self._options[name] = mailbox, options
                 return mailbox
             if type(known).__name__ != kind:
-                raise ValueError(f"{name}: exists as a {type(known).__name__}, asked for as a {kind}: use another name")
+                raise ValueError(
+                    f"{name}: exists as a {type(known).__name__}, asked for as a {kind}: use another name"
+                )
             self._raise_unless_agreed(name, known, options)
             return cast(_Mailbox, known)
 
@@ -126,4 +142,6 @@ class Hub:
         for option, asked in options.items():
             has = self._options[name].get(option, getattr(known, option, None))
             if asked != has:
-                raise ValueError(f"{name}: exists with {option}={has!r}, asked for {asked!r}: agree, or use another name")
+                raise ValueError(
+                    f"{name}: exists with {option}={has!r}, asked for {asked!r}: agree, or use another name"
+                )

@@ -42,7 +42,11 @@ _HEADER_FIELDS = [
     ("focus_generation", "<u4", 36),  # generation are one 64-bit word
     ("trust", "<f4", 40),
     ("quality", "<f4", 44),
-    ("reserved", ("u1", (16,)), 48),  # zero; a field of its own because numpy leaves what has no name out of copies
+    (
+        "reserved",
+        ("u1", (16,)),
+        48,
+    ),  # zero; a field of its own because numpy leaves what has no name out of copies
 ]
 _SUMMARY_FIELDS = [
     ("mean", "<f4", 64),
@@ -95,7 +99,8 @@ def summarize(
     generation: int = 0,
     flags: int = 0,
 ) -> int:
-    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values; its flags.
+    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values; its
+    flags.
 
     Above MAX_SAMPLE elements it looks at that many, the same ones each time for one size. The projection is
     linear with a fixed sign matrix, scaled so that its norm is about the root mean square of the values:
@@ -107,14 +112,34 @@ def summarize(
     mean, std, low, high, projection, seen = _describe(sample)
     flags |= seen
     _SUMMARY_STRUCT.pack_into(
-        out_record.data, 0, sequence, producer, KIND_SUMMARY, stamp_ns, SUMMARY_LENGTH, 0, slot, generation, trust, quality,
-        mean, std, low, high, confidence, noise_std, flags, projection,
-    )  # fmt: skip
+        out_record.data,
+        0,
+        sequence,
+        producer,
+        KIND_SUMMARY,
+        stamp_ns,
+        SUMMARY_LENGTH,
+        0,
+        slot,
+        generation,
+        trust,
+        quality,
+        mean,
+        std,
+        low,
+        high,
+        confidence,
+        noise_std,
+        flags,
+        projection,
+    )
     return flags
 
 
 def point_to(out_record: np.ndarray, word: int) -> None:
-    """Say in `out_record` (shape () or (1,)) where the tensor is: slot and generation as one 64-bit `word`."""
+    """Say in `out_record` (shape () or (1,)) where the tensor is: slot and generation as one 64-bit
+    `word`.
+    """
     _FOCUS_WORD.pack_into(out_record.data, _FOCUS_OFFSET, word)
 
 
@@ -129,13 +154,17 @@ def pack_message(
     trust: float = 1.0,
     quality: float = 1.0,
 ) -> None:
-    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. ValueError if it has no room or kind is below 16."""
+    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. ValueError if it has no room or kind is
+    below 16.
+    """
     if kind < KIND_FIRST_MESSAGE:
         raise ValueError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
     data = msgpack.packb(message, use_bin_type=True)
     room = out_record.nbytes - HEADER_BYTES
     if len(data) > room:
-        raise ValueError(f"a message of {len(data)} bytes in a record with room for {room}: send less, or a tensor")
+        raise ValueError(
+            f"a message of {len(data)} bytes in a record with room for {room}: send less, or a tensor"
+        )
     header = (sequence, producer, kind, stamp_ns, len(data), 0, 0, 0, trust, quality)
     _HEADER_STRUCT.pack_into(out_record.data, 0, *header)
     out_record.reshape(-1).view(np.uint8).data[HEADER_BYTES:] = data.ljust(room, b"\0")
@@ -172,8 +201,12 @@ def _sample_index(size: int) -> np.ndarray:
 
 @lru_cache(maxsize=MAX_SAMPLE + 1)
 def _projection(length: int) -> tuple[np.ndarray, np.ndarray]:
-    """((length, 32) signs / sqrt(32 length), (length,) of 1 / length). From a hash: equal on every machine and version."""
-    bits = np.frombuffer(hashlib.shake_256(b"sage summary projection 1").digest(MAX_SAMPLE * PROJECTION_SIZE // 8), np.uint8)
+    """((length, 32) signs / sqrt(32 length), (length,) of 1 / length). From a hash: equal on every machine
+    and version.
+    """
+    bits = np.frombuffer(
+        hashlib.shake_256(b"sage summary projection 1").digest(MAX_SAMPLE * PROJECTION_SIZE // 8), np.uint8
+    )
     signs = np.unpackbits(bits).reshape(MAX_SAMPLE, PROJECTION_SIZE)[:length] * 2.0 - 1.0
     return signs / math.sqrt(PROJECTION_SIZE * max(length, 1)), np.full(length, 1.0 / max(length, 1))
 

@@ -47,7 +47,8 @@ class PeripheralStatistics:
 class DropCounts:
     """Messages that nobody received and loans that were not given, by reason.
 
-    oldest, least_trusted: dropped by policy for a newer one.  newest: a loan refused because no slot was free.
+    oldest, least_trusted: dropped by policy for a newer one.  newest: a loan refused because no slot was
+    free.
     quota: a loan refused because its producer held its share.  expired: older than its TTL.
     superseded: passed over by receive(newest=True).  stale: published after its slot was taken back.
     closed: never received before the mailbox closed.

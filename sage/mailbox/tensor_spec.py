@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-#: Bytes of one element, by dtype name. bfloat16 and the float8 kinds have no numpy type: they travel as bytes.
+#: Bytes of one element, by dtype name. bfloat16 and the float8 kinds have no numpy type: they travel as
+#: bytes.
 ITEM_BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,

@@ -16,7 +16,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLife:
-    """One focus message from its capture to its release, times on the mailbox's clock.  captured_ns: its stamp."""
+    """One focus message from its capture to its release, times on the mailbox's clock.  captured_ns: its
+    stamp.
+    """
 
     mailbox: str
     slot: int
@@ -66,15 +68,24 @@ class MessageTrace:
 
 def _spans(life: MessageLife, number: int) -> Iterator[dict[str, Any]]:
     about = {
-        "sequence": life.sequence, "producer": life.producer, "generation": life.generation, "bytes": life.num_bytes,
-    }  # fmt: skip
+        "sequence": life.sequence,
+        "producer": life.producer,
+        "generation": life.generation,
+        "bytes": life.num_bytes,
+    }
     edges = (life.captured_ns, life.published_ns, life.received_ns, life.released_ns)
     for name, start_ns, end_ns in zip(("write", "wait", "read"), edges, edges[1:]):
         if end_ns >= start_ns:  # a recording's stamps may lie after its publishing
             yield {
-                "name": name, "cat": "mailbox", "ph": "X", "ts": start_ns / 1e3, "dur": (end_ns - start_ns) / 1e3,
-                "pid": number, "tid": life.slot, "args": about,
-            }  # fmt: skip
+                "name": name,
+                "cat": "mailbox",
+                "ph": "X",
+                "ts": start_ns / 1e3,
+                "dur": (end_ns - start_ns) / 1e3,
+                "pid": number,
+                "tid": life.slot,
+                "args": about,
+            }
 
 
 def _named(what: str, number: int, row: int, name: str) -> dict[str, Any]:

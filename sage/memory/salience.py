@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.memory.store_state import StoreState
+from sage.memory.stores.state import StoreState
 
 SCORES = ("surprise", "novelty", "arousal", "reward", "conflict")
-#: Values remembered per source and score, and gates remembered for the threshold. Ranks are counted in bytes, eight
-#: at a time, which holds up to 8 * 127 values.
+#: Values remembered per source and score, and gates remembered for the threshold. Ranks are counted in bytes,
+#: eight at a time, which holds up to 8 * 127 values.
 WINDOW = 256
 #: A rank among fewer values than this is NaN; a threshold among fewer gates opens nothing.
 MIN_VALUES = 32
@@ -28,7 +28,8 @@ class SalienceScores:
 
     surprise, novelty, arousal, reward, conflict: ranks among the source's own last 256 values.
     salience: sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is defined.
-    is_open: the gate exceeds the quantile that lets the target share of ticks through; always False before `is_warm`.
+    is_open: the gate exceeds the quantile that lets the target share of ticks through; always False before
+    `is_warm`.
     is_warm: 32 gates have been seen, so the threshold means something.
     """
 
@@ -46,11 +47,13 @@ class SalienceScores:
 class Salience:
     """Running-quantile ranks of five scores for `num_sources` sources, and the write gate over them.
 
-    write_rate: share of ticks that should open the gate.  weights: of the five scores in the order of SCORES, equal
-    when None.  ValueError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
+    write_rate: share of ticks that should open the gate.  weights: of the five scores in the order of SCORES,
+    equal when None.  ValueError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
     """
 
-    def __init__(self, num_sources: int, *, write_rate: float = 0.1, weights: tuple[float, ...] | None = None) -> None:
+    def __init__(
+        self, num_sources: int, *, write_rate: float = 0.1, weights: tuple[float, ...] | None = None
+    ) -> None:
         if not 0.0 < write_rate <= 1.0:
             raise ValueError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
         self._weights = _normalised(weights)  # (5,)
@@ -73,7 +76,8 @@ class Salience:
         conflict: np.ndarray,
         valid: np.ndarray,
     ) -> SalienceScores:
-        """Rank this tick's raw values, then remember them. Raw values (N,), any monotone unit, NaN where unknown.
+        """Rank this tick's raw values, then remember them. Raw values (N,), any monotone unit, NaN where
+        unknown.
 
         reward_error: prediction error of the reward, (N,) or one for all; its sign is ignored here.
         valid: (N,) bool; a source that is not valid is neither ranked nor remembered.
@@ -101,7 +105,9 @@ class Salience:
         )
 
     def _ranks(self, values: np.ndarray) -> np.ndarray:
-        """Share of the past below each value, ties counted half, so that a constant stream sits at 0.5. (N, 5) -> (N, 5)"""
+        """Share of the past below each value, ties counted half, so that a constant stream sits at 0.5. (N,
+        5) -> (N, 5)
+        """
         current = values[..., None]
         twice_below = (self._past < current).view(np.uint8)  # (N, 5, W)
         twice_below += (self._past <= current).view(np.uint8)
@@ -113,7 +119,9 @@ class Salience:
         return ranks
 
     def _remember(self, values: np.ndarray) -> None:
-        """Write each defined value into its own cell's ring: a slow source keeps as many values as a fast one. (N * 5,)"""
+        """Write each defined value into its own cell's ring: a slow source keeps as many values as a fast
+        one. (N * 5,)
+        """
         cells = np.flatnonzero(values == values)  # NaN is not equal to itself
         num_past = self._num_past[cells]
         self._past.reshape(-1)[self._cell_starts[cells] + num_past % WINDOW] = values[cells]
@@ -124,7 +132,9 @@ class Salience:
     def _count_scale(self) -> np.ndarray:
         """What turns twice a count into a rank: 1 / (2 n), NaN while n is too small. (N, 5)"""
         num_past = np.minimum(self._num_past, WINDOW).reshape(self._num_sources, len(SCORES))
-        scale: np.ndarray = np.where(num_past < MIN_VALUES, np.nan, 0.5 / np.maximum(num_past, 1)).astype(np.float32)
+        scale: np.ndarray = np.where(num_past < MIN_VALUES, np.nan, 0.5 / np.maximum(num_past, 1)).astype(
+            np.float32
+        )
         return scale
 
     def _weigh(self, ranks: np.ndarray) -> np.ndarray:
@@ -132,11 +142,15 @@ class Salience:
         total = (ranks == ranks) @ self._weights
         total[total == 0.0] = np.nan
         mean = np.fmax(ranks, np.float32(0.0)) @ self._weights / total
-        salience: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * STEEPNESS * (mean - 0.5))  # the sigmoid, in one call less
+        salience: np.ndarray = 0.5 + 0.5 * np.tanh(
+            0.5 * STEEPNESS * (mean - 0.5)
+        )  # the sigmoid, in one call less
         return salience
 
     def _judge(self, gate: float) -> tuple[bool, bool]:
-        """Open when fewer than `write_rate` of the past gates are at or above this one: ties never open it."""
+        """Open when fewer than `write_rate` of the past gates are at or above this one: ties never open
+        it.
+        """
         num_past = min(self._num_gates, WINDOW)
         is_warm = num_past >= MIN_VALUES
         if np.isnan(gate):
@@ -164,6 +178,8 @@ class Salience:
 def _normalised(weights: tuple[float, ...] | None) -> np.ndarray:
     given = np.ones(len(SCORES), np.float32) if weights is None else np.asarray(weights, np.float32)
     if given.shape != (len(SCORES),) or not (given >= 0).all() or given.sum() == 0:
-        raise ValueError(f"weights is {weights}: give {len(SCORES)} numbers of 0 or more, for {', '.join(SCORES)}")
+        raise ValueError(
+            f"weights is {weights}: give {len(SCORES)} numbers of 0 or more, for {', '.join(SCORES)}"
+        )
     normalised: np.ndarray = given / given.sum()
     return normalised

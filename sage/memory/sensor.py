@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.memory.recall import Recalled
+from sage.memory.stores.recall import Recalled
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
 
@@ -33,7 +33,8 @@ class Recalls(Protocol):
 
 
 class MemoryConfig(SensorConfig):
-    """size: numbers in a reading, the memory's own width where it is left out.  period_secs: time between queries.
+    """size: numbers in a reading, the memory's own width where it is left out.  period_secs: time between
+    queries.
 
     lineage: the sources that what is remembered was made from, so that fusion does not count them twice.
     """
@@ -46,12 +47,16 @@ class MemoryConfig(SensorConfig):
     @model_validator(mode="after")
     def _lives_with_the_loop(self) -> MemoryConfig:
         if self.isolate:
-            raise ValueError("isolate is true, but what is remembered lives in the loop's own process: leave it out")
+            raise ValueError(
+                "isolate is true, but what is remembered lives in the loop's own process: leave it out"
+            )
         return self
 
 
 class MemorySensor:
-    """Reads the newest answer. confidence: how well it matched, times the trust it was written with. Bounded."""
+    """Reads the newest answer. confidence: how well it matched, times the trust it was written with.
+    Bounded.
+    """
 
     Config = MemoryConfig
 
@@ -61,7 +66,10 @@ class MemorySensor:
         self._memory = context.memory if isinstance(context.memory, Recalls) else None
         own_size = self._memory.value_dim if self._memory else config.size or DEFAULT_SIZE
         if config.size not in (None, own_size):
-            raise ValueError(f"{config.name}: size is {config.size}, the run's memory recalls {own_size} numbers: leave size out")
+            raise ValueError(
+                f"{config.name}: size is {config.size}, the run's memory recalls {own_size} numbers: leave"
+                " size out"
+            )
         self._is_open = False
         self._last_sequence = 0
         self._num_read = 0
@@ -81,7 +89,9 @@ class MemorySensor:
 
     def open(self) -> None:
         if self._memory is None:
-            raise SensorUnavailable(f"{self._spec.name}: this run has no memory to recall from: switch the sensor off")
+            raise SensorUnavailable(
+                f"{self._spec.name}: this run has no memory to recall from: switch the sensor off"
+            )
         self._is_open = True
 
     def read_into(self, out: np.ndarray) -> Reading | None:

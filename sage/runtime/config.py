@@ -25,11 +25,15 @@ class TickConfig(Section):
 
 
 class AttentionConfig(Section):
-    """Who gets full attention: the best `top_k` by trust, quality, recency and salience, and nobody starves."""
+    """Who gets full attention: the best `top_k` by trust, quality, recency and salience, and nobody
+    starves.
+    """
 
     top_k: int = Field(16, ge=1)
     hysteresis: float = Field(0.1, ge=0, description="bonus of the sources attended last tick")
-    age_boost: float = Field(0.25, ge=0, description="bonus for each tick a source waited, relative to the mean score")
+    age_boost: float = Field(
+        0.25, ge=0, description="bonus for each tick a source waited, relative to the mean score"
+    )
     max_age_secs: float = Field(5.0, gt=0, description="older readings weigh nothing")
 
 
@@ -53,13 +57,17 @@ class ModelSection(Section):
 
 
 class TrustConfig(Section):
-    """Reliability of each source: a Beta on outliers and an inverse gamma on scale, both with forgetting (COGNITION.md)."""
+    """Reliability of each source: a Beta on outliers and an inverse gamma on scale, both with forgetting
+    (COGNITION.md).
+    """
 
     prior_inlier: float = Field(9.0, gt=0)
     prior_outlier: float = Field(1.0, gt=0)
     prior_scale: float = Field(10.0, gt=0)
     forgetting: float = Field(0.97, gt=0, lt=1)
-    outlier_ratio: float = Field(400.0, gt=1, description="kappa: variance of an outlier over that of an inlier")
+    outlier_ratio: float = Field(
+        400.0, gt=1, description="kappa: variance of an outlier over that of an inlier"
+    )
     stuck_window: int = Field(24, ge=4)
 
 
@@ -77,7 +85,9 @@ class PracticeConfig(Section):
 
 
 class SleepConfig(Section):
-    """H-level consolidation: a copy is trained on replay, examined on held-out experience, swapped in only if better."""
+    """H-level consolidation: a copy is trained on replay, examined on held-out experience, swapped in only if
+    better.
+    """
 
     enabled: bool = True
     where: Literal["process", "inline"] = "process"

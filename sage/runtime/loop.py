@@ -1,4 +1,5 @@
-"""One tick, top to bottom, one thread: sense, gather, appraise, schedule, fuse, reason, read, act, remember, learn, report.
+"""One tick, top to bottom, one thread: sense, gather, appraise, schedule, fuse, reason, read, act, remember,
+learn, report.
 
 Between ticks comes the interlude: operating mode, practice (L), sleep (H). Trust and salience of a tick take
 effect in the next. Invariant: every lease taken in a tick is back at its end.
@@ -10,25 +11,25 @@ import math
 
 import numpy as np
 
-from sage.hrm_core.recurrence import Carry
-from sage.runtime.acting import Acting
-from sage.runtime.appraisal import Appraisal
-from sage.runtime.attention import Attention, recency
-from sage.runtime.coherence import CoherenceMeter
+from sage.hrm_core.model.recurrence import Carry
+from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
-from sage.runtime.facts import SourceArrays, source_facts
-from sage.runtime.fusion import Fused, Fusion, Scene
 from sage.runtime.instruments import Instruments
-from sage.runtime.interlude import Interlude
-from sage.runtime.layout import Layout
-from sage.runtime.policy import Policy
-from sage.runtime.reasoner import Readout, Reasoner, build_model
-from sage.runtime.remembering import Remembering
 from sage.runtime.report import ActionFacts, Event, LearningFacts, MemoryFacts, TickFacts, TickReport
-from sage.runtime.senses import Gathered, Senses
-from sage.runtime.stopwatch import Stopwatch
-from sage.runtime.trust import TrustEstimator, token_weights
-from sage.runtime.world import World
+from sage.runtime.sleep.between_ticks import BetweenTicks
+from sage.runtime.tick.appraisal import Appraisal
+from sage.runtime.tick.attention import Attention, recency
+from sage.runtime.tick.effector_gate import EffectorGate
+from sage.runtime.tick.facts import SourceArrays, source_facts
+from sage.runtime.tick.fusion import Fused, Fusion, Scene
+from sage.runtime.tick.memory_writer import MemoryWriter
+from sage.runtime.tick.policy import Policy
+from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
+from sage.runtime.tick.senses import Gathered, Senses
+from sage.runtime.tick.stopwatch import Stopwatch
+from sage.runtime.trust.coherence import CoherenceMeter
+from sage.runtime.trust.estimator import TrustEstimator, token_weights
+from sage.runtime.world import LoopInputs
 
 SUSPECT_TRUST = 0.7
 
@@ -36,13 +37,13 @@ SUSPECT_TRUST = 0.7
 class Loop:
     """The loop. `run` ticks until told to stop; `tick` is one tick; both on the caller's thread."""
 
-    def __init__(self, config: RuntimeConfig, world: World) -> None:
+    def __init__(self, config: RuntimeConfig, world: LoopInputs) -> None:
         self.config, self.clock = config, world.clock
         self.layout = Layout.of([driver.spec for driver in world.drivers])
         num, now_ns = self.layout.num_sources, world.clock.now_ns()
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(world.drivers, world.records)
-        self.acting = Acting(world.effectors, Policy(config.policy))
+        self.acting = EffectorGate(world.effectors, Policy(config.policy))
         self._instruments = Instruments(world.instruments)
         self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)
@@ -50,10 +51,10 @@ class Loop:
         self.trust = TrustEstimator(num, config.trust)
         model = build_model(self.layout, self.acting.size, config.model, config.seed)
         self.reasoner = Reasoner(model, self.layout, config.model, world.device)
-        self.remembering = Remembering(
+        self.remembering = MemoryWriter(
             self.layout, self.acting.size, self.reasoner.carry_shape, config, world.device, world.recall
         )
-        self.interlude = Interlude(
+        self.interlude = BetweenTicks(
             config,
             self.reasoner,
             self.remembering,
@@ -64,7 +65,9 @@ class Loop:
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
-        self._rewards = [index for index, spec in enumerate(self.layout.specs) if spec.observes[0] == "reward"]
+        self._rewards = [
+            index for index, spec in enumerate(self.layout.specs) if spec.observes[0] == "reward"
+        ]
         self._salience = np.zeros(num)
         self._events: list[Event] = []
         self._statuses = ["starting"] * num
@@ -72,10 +75,10 @@ class Loop:
         self.tick_count = 0
         self._stop_reason = ""
 
-    # --- a run -------------------------------------------------------------------------------------------------
-
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
-        """Tick until `num_ticks` more, the clock's `until_ns`, every recording's end, `stop()` or a crisis; says which."""
+        """Tick until `num_ticks` more, the clock's `until_ns`, every recording's end, `stop()` or a crisis;
+        says which.
+        """
         deadline_ns = self.clock.now_ns()
         last_tick = None if num_ticks is None else self.tick_count + num_ticks
         while not self._stop_reason:
@@ -97,7 +100,9 @@ class Loop:
         self._stop_reason = self._stop_reason or reason
 
     def open(self) -> None:
-        """Open effectors and start the drivers: the run's time begins. `close` undoes it, also after a failure here."""
+        """Open effectors and start the drivers: the run's time begins. `close` undoes it, also after a
+        failure here.
+        """
         self._epoch_ns = self.clock.now_ns()
         self.acting.open()
         self.senses.start()
@@ -109,8 +114,6 @@ class Loop:
             self.acting.close()
         finally:
             self.senses.close()
-
-    # --- a tick ------------------------------------------------------------------------------------------------
 
     def tick(self) -> TickReport:
         """One tick. Reports to every instrument and returns the report."""
@@ -171,7 +174,9 @@ class Loop:
             weight=token_weights(trust, fresh_rate, gathered.quality * gathered.confidence, usable),
         )
 
-    def _remember(self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout) -> MemoryFacts:
+    def _remember(
+        self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout
+    ) -> MemoryFacts:
         reward = self._reward(fused)
         memory = self.remembering.remember(
             tick=self.tick_count,
@@ -246,8 +251,6 @@ class Loop:
             num_carry_resets=self.reasoner.num_resets,
         )
 
-    # --- small parts -------------------------------------------------------------------------------------------
-
     def _audited(self, present: np.ndarray) -> int:
         """Whom the audit row masks: every other tick a suspect if there is one, else the next in rotation."""
         num = self.layout.num_sources
@@ -262,7 +265,9 @@ class Loop:
         if not spoke:
             return math.nan
         offsets = self.layout.offsets
-        return float(sum(self.fusion.predictor.last[offsets[index] : offsets[index + 1]].sum() for index in spoke))
+        return float(
+            sum(self.fusion.predictor.last[offsets[index] : offsets[index + 1]].sum() for index in spoke)
+        )
 
     def _note_readout(self, readout: Readout) -> None:
         if not readout.is_finite:
@@ -275,9 +280,15 @@ class Loop:
         statuses: list[str] = [counts.status for counts in gathered.statistics]
         for name, old, counts in zip(self._names, self._statuses, gathered.statistics):
             if counts.status != old:
-                self._tell("source", f"{old} -> {counts.status}" + (f": {counts.last_error}" if counts.last_error else ""), name)
+                self._tell(
+                    "source",
+                    f"{old} -> {counts.status}" + (f": {counts.last_error}" if counts.last_error else ""),
+                    name,
+                )
         self._statuses = statuses
-        physical = [status for status, spec in zip(statuses, self.layout.specs) if spec.modality == "physical"]
+        physical = [
+            status for status, spec in zip(statuses, self.layout.specs) if spec.modality == "physical"
+        ]
         if physical and all(status == "exhausted" for status in physical):
             self.stop("recordings ended")
 

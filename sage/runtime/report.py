@@ -33,7 +33,8 @@ class State(str, Enum):
 class SourceFacts:
     """One source in one tick. Scores are 0..1; `surprise` is the NIS per dimension of its last reading.
 
-    status: "running", "starting", "quarantined", "exhausted", "closed".  sequence: -1 before the first reading.
+    status: "running", "starting", "quarantined", "exhausted", "closed".  sequence: -1 before the first
+    reading.
     age_ns: now - captured_ns of the freshest reading, -1 when there is none.
     is_fresh: a new reading came this tick.  is_attended: it got full attention.
     num_dropped: readings never seen by the loop.  num_faults: faults of the driver or the plug-in.
@@ -144,7 +145,9 @@ class TickFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickTiming:
-    """Where the tick's time went, in ns of the process's performance counter. `model` is the network alone."""
+    """Where the tick's time went, in ns of the process's performance counter. `model` is the network
+    alone.
+    """
 
     total_ns: int
     stages: tuple[tuple[str, int], ...]
@@ -164,7 +167,8 @@ class TickReport:
 
 
 class SleepOutcome(str, Enum):
-    """accepted: swapped in.  rolled_back: examined and not better.  undecided: the interval holds 0; old weights kept.
+    """accepted: swapped in.  rolled_back: examined and not better.  undecided: the interval holds 0; old
+    weights kept.
     skipped: too few examined.  failed: the process died or gave nothing usable."""
 
     ACCEPTED = "accepted"
@@ -211,7 +215,9 @@ class Instrument(Protocol):
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists, enums to their values, NaN and infinities to None: ready for JSON."""
+    """Dataclasses to dicts, tuples to lists, enums to their values, NaN and infinities to None: ready for
+    JSON.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):

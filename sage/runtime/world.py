@@ -12,19 +12,20 @@ from pathlib import Path
 import torch
 
 from sage.mailbox.clock import Clock
-from sage.mailbox.peripheral import PeripheralMailbox
-from sage.memory.recall import RecallStore
-from sage.runtime.predictor import ScoredListener
+from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.memory.stores.recall import RecallStore
+from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.sensors.contract import Effector
-from sage.sensors.driver import SensorDriver
+from sage.sensors.driver.sensor_driver import SensorDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class LoopInputs:
     """What the loop is handed: it builds none of it and names none of it.
 
-    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads from.
+    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads
+    from.
     directory: where sleep works.  device: chosen once, by the app.
     """
 

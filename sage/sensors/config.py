@@ -1,6 +1,7 @@
 """What every sensor and effector is configured with, whatever its kind.
 
-Invariant: a config object is frozen and complete; an unknown key, a wrong type or NaN is refused when it is made.
+Invariant: a config object is frozen and complete; an unknown key, a wrong type or NaN is refused when it is
+made.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class DeviceConfig(BaseModel):
 class SensorConfig(DeviceConfig):
     """Base of each kind's `Config`.
 
-    isolate: it lives in a process of its own, so that a crash of its driver's code costs its own readings only; large
-    readings arrive through shared memory without a copy.
-    driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on its own, "auto" by the spec.
-    hang_secs: a read that takes longer is a fault.  max_age_secs: a reading older than this when it arrives is late.
-    backoff_secs, max_backoff_secs: pause before a device that failed is opened again, doubled at each failure.
+    isolate: it lives in a process of its own, so that a crash of its driver's code costs its own readings
+    only; large readings arrive through shared memory without a copy.
+    driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on its own, "auto" by the
+    spec.
+    hang_secs: a read that takes longer is a fault.  max_age_secs: a reading older than this when it arrives
+    is late.
+    backoff_secs, max_backoff_secs: pause before a device that failed is opened again, doubled at each
+    failure.
     """
 
     isolate: bool = False
@@ -50,7 +54,8 @@ class SensorConfig(DeviceConfig):
     def _backoff_grows(self) -> SensorConfig:
         if self.max_backoff_secs < self.backoff_secs:
             raise ValueError(
-                f"max_backoff_secs is {self.max_backoff_secs}: give at least backoff_secs, which is {self.backoff_secs}"
+                f"max_backoff_secs is {self.max_backoff_secs}: give at least backoff_secs, which is"
+                f" {self.backoff_secs}"
             )
         return self
 
@@ -58,7 +63,8 @@ class SensorConfig(DeviceConfig):
 class EffectorConfig(DeviceConfig):
     """Base of each effector's `Config`.
 
-    effect: what kind of act it is, which the policy names.  target: on what.  size: how many numbers it takes.
+    effect: what kind of act it is, which the policy names.  target: on what.  size: how many numbers it
+    takes.
     """
 
     effect: str = Field(min_length=1)

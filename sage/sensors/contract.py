@@ -57,7 +57,9 @@ class SensorSpec:
         if self.period_ns <= 0:
             raise ValueError(f"{self.name}: period_ns is {self.period_ns}: give a time above 0")
         if self.channels and self.tensor.shape != (len(self.channels),):
-            raise ValueError(f"{self.name}: {len(self.channels)} channels named for a reading of shape {self.tensor.shape}")
+            raise ValueError(
+                f"{self.name}: {len(self.channels)} channels named for a reading of shape {self.tensor.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

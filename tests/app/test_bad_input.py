@@ -1,7 +1,8 @@
-"""The table of what people get wrong: each row ends in exit 2 and one line that names the place and the remedy."""
+"""The table of what people get wrong: each row ends in exit 2 and one line that names the place and the
+remedy.
+"""
 
 # The table reads best a row a line.
-# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.cli import invoke
+from sage.app.cli.main import invoke
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """What was given. config: text of a file that takes the place of {config}.  says: parts of the one line."""
+    """What was given. config: text of a file that takes the place of {config}.  says: parts of the one
+    line.
+    """
 
     story: str
     arguments: str
@@ -26,52 +29,212 @@ class Wrong:
 
 SENSORS = "sensors:\n  - {kind: host, name: cpu, read: [cpu]}\n"
 TABLE = [
-    Wrong("unknown key", "config check {config}", ("{config}:1", "tick.rate: unknown key", "did you mean tick.rate_hz?"), "tick: {rate: 5}\n"),
-    Wrong("unknown section", "run {config}", ("{config}:2", "slep: unknown key", "did you mean sleep?"), "name: x\nslep: {}\n"),
-    Wrong("unknown key of a sensor", "config check {config}", ("{config}:2", "sensors.cpu.perod_secs: unknown key", "did you mean sensors.cpu.period_secs?"), SENSORS.replace("read: [cpu]", "perod_secs: 1")),
-    Wrong("misspelt enabled", "config check {config}", ("sensors.cpu.enable: unknown key", "did you mean sensors.cpu.enabled?"), SENSORS.replace("read: [cpu]", "enable: true")),
-    Wrong("wrong type", "config check {config}", ("{config}:1", "tick.rate_hz is 'fast'", "give a valid number"), "tick: {rate_hz: fast}\n"),
-    Wrong("out of range", "config check {config}", ("tick.rate_hz is -1", "greater than 0"), "tick: {rate_hz: -1}\n"),
+    Wrong(
+        "unknown key",
+        "config check {config}",
+        ("{config}:1", "tick.rate: unknown key", "did you mean tick.rate_hz?"),
+        "tick: {rate: 5}\n",
+    ),
+    Wrong(
+        "unknown section",
+        "run {config}",
+        ("{config}:2", "slep: unknown key", "did you mean sleep?"),
+        "name: x\nslep: {}\n",
+    ),
+    Wrong(
+        "unknown key of a sensor",
+        "config check {config}",
+        ("{config}:2", "sensors.cpu.perod_secs: unknown key", "did you mean sensors.cpu.period_secs?"),
+        SENSORS.replace("read: [cpu]", "perod_secs: 1"),
+    ),
+    Wrong(
+        "misspelt enabled",
+        "config check {config}",
+        ("sensors.cpu.enable: unknown key", "did you mean sensors.cpu.enabled?"),
+        SENSORS.replace("read: [cpu]", "enable: true"),
+    ),
+    Wrong(
+        "wrong type",
+        "config check {config}",
+        ("{config}:1", "tick.rate_hz is 'fast'", "give a valid number"),
+        "tick: {rate_hz: fast}\n",
+    ),
+    Wrong(
+        "out of range",
+        "config check {config}",
+        ("tick.rate_hz is -1", "greater than 0"),
+        "tick: {rate_hz: -1}\n",
+    ),
     Wrong("a value where a section belongs", "config check {config}", ("tick is 5", "give"), "tick: 5\n"),
-    Wrong("wrong choice", "config check {config}", ("sleep.where is 'cloud'", "'process' or 'inline'"), "sleep: {where: cloud}\n"),
-    Wrong("a rule without a decision", "config check {config}", ("policy.rules.0.decision: missing",), "policy: {rules: [{effect: x}]}\n"),
+    Wrong(
+        "wrong choice",
+        "config check {config}",
+        ("sleep.where is 'cloud'", "'process' or 'inline'"),
+        "sleep: {where: cloud}\n",
+    ),
+    Wrong(
+        "a rule without a decision",
+        "config check {config}",
+        ("policy.rules.0.decision: missing",),
+        "policy: {rules: [{effect: x}]}\n",
+    ),
     Wrong("a name that is no name", "config check {config}", ("name is 'a b'",), "name: a b\n"),
-    Wrong("several faults at once", "config check {config}", ("unknown key", "(and 1 more)"), "tick: {rate: 5, rate_hz: x}\n"),
+    Wrong(
+        "several faults at once",
+        "config check {config}",
+        ("unknown key", "(and 1 more)"),
+        "tick: {rate: 5, rate_hz: x}\n",
+    ),
     Wrong("not a list", "config check {config}", ("sensors: give a list",), "sensors: {kind: host}\n"),
-    Wrong("an item without a kind", "config check {config}", ("{config}:1", "sensors.x", "no kind"), "sensors: [{name: x}]\n"),
+    Wrong(
+        "an item without a kind",
+        "config check {config}",
+        ("{config}:1", "sensors.x", "no kind"),
+        "sensors: [{name: x}]\n",
+    ),
     Wrong("an item that is a word", "config check {config}", ("no kind",), "sensors: [host]\n"),
-    Wrong("unknown kind", "config check {config}", ("{config}:1", "hots: unknown kind of sensor", "did you mean host?"), "sensors: [{kind: hots}]\n"),
-    Wrong("unknown kind of effector", "config check {config}", ("effectors.arm.kind", "unknown kind of effector", "recording"), "effectors: [{kind: arm}]\n"),
-    Wrong("two of one name", "config check {config}", ("sensors.1.name: host is taken",), "sensors: [{kind: host}, {kind: host}]\n"),
-    Wrong("enabled maybe", "config check {config}", ("sensors.host.enabled is 'maybe'", "true or false"), "sensors: [{kind: host, enabled: maybe}]\n"),
-    Wrong("a plug-in's own rule", "config check {config}", ("sensors.host", "max_backoff_secs is 0.1", "give at least"), "sensors: [{kind: host, max_backoff_secs: 0.1}]\n"),
-    Wrong("a required key left out", "config check {config}", ("sensors.table.path: missing",), "sensors: [{kind: table, time: t}]\n"),
-    Wrong("a recording that is not there", "run {config}", ("{config}:1", "sensors.table.path: /nowhere/x.csv: no such file", "correct it"), "sensors: [{kind: table, path: /nowhere/x.csv, time: t}]\n"),
-    Wrong("SAGE_DATA points nowhere", "run flight", ("flight.yaml:", "sensors.gyroscope.path", "no such file", "set SAGE_DATA"), environ={"SAGE_DATA": "/nowhere"}),
-    Wrong("a recording that is a folder", "run {config}", ("sensors.table.path: {folder}: is a directory",), "sensors: [{kind: table, path: '{folder}', time: t}]\n"),
-    Wrong("a camera that is not there", "run default --set sensors.camera.enabled=true --set sensors.camera.device=/dev/video99", ("--set sensors.camera.device=/dev/video99", "sensors.camera.device: /dev/video99: no such device", "enabled: false")),
-    Wrong("a camera without consent", "config check {config}", ("sensors.video", "consent: true"), "sensors: [{kind: video, device: /dev/video0}]\n"),
-    Wrong("a variable that is not set", "config check {config}", ("{config}:2", "name: SAGE_NO_SUCH is not set", "export it"), "seed: 1\nname: ${SAGE_NO_SUCH}\n"),
+    Wrong(
+        "unknown kind",
+        "config check {config}",
+        ("{config}:1", "hots: unknown kind of sensor", "did you mean host?"),
+        "sensors: [{kind: hots}]\n",
+    ),
+    Wrong(
+        "unknown kind of effector",
+        "config check {config}",
+        ("effectors.arm.kind", "unknown kind of effector", "recording"),
+        "effectors: [{kind: arm}]\n",
+    ),
+    Wrong(
+        "two of one name",
+        "config check {config}",
+        ("sensors.1.name: host is taken",),
+        "sensors: [{kind: host}, {kind: host}]\n",
+    ),
+    Wrong(
+        "enabled maybe",
+        "config check {config}",
+        ("sensors.host.enabled is 'maybe'", "true or false"),
+        "sensors: [{kind: host, enabled: maybe}]\n",
+    ),
+    Wrong(
+        "a plug-in's own rule",
+        "config check {config}",
+        ("sensors.host", "max_backoff_secs is 0.1", "give at least"),
+        "sensors: [{kind: host, max_backoff_secs: 0.1}]\n",
+    ),
+    Wrong(
+        "a required key left out",
+        "config check {config}",
+        ("sensors.table.path: missing",),
+        "sensors: [{kind: table, time: t}]\n",
+    ),
+    Wrong(
+        "a recording that is not there",
+        "run {config}",
+        ("{config}:1", "sensors.table.path: /nowhere/x.csv: no such file", "correct it"),
+        "sensors: [{kind: table, path: /nowhere/x.csv, time: t}]\n",
+    ),
+    Wrong(
+        "SAGE_DATA points nowhere",
+        "run flight",
+        ("flight.yaml:", "sensors.gyroscope.path", "no such file", "set SAGE_DATA"),
+        environ={"SAGE_DATA": "/nowhere"},
+    ),
+    Wrong(
+        "a recording that is a folder",
+        "run {config}",
+        ("sensors.table.path: {folder}: is a directory",),
+        "sensors: [{kind: table, path: '{folder}', time: t}]\n",
+    ),
+    Wrong(
+        "a camera that is not there",
+        "run default --set sensors.camera.enabled=true --set sensors.camera.device=/dev/video99",
+        (
+            "--set sensors.camera.device=/dev/video99",
+            "sensors.camera.device: /dev/video99: no such device",
+            "enabled: false",
+        ),
+    ),
+    Wrong(
+        "a camera without consent",
+        "config check {config}",
+        ("sensors.video", "consent: true"),
+        "sensors: [{kind: video, device: /dev/video0}]\n",
+    ),
+    Wrong(
+        "a variable that is not set",
+        "config check {config}",
+        ("{config}:2", "name: SAGE_NO_SUCH is not set", "export it"),
+        "seed: 1\nname: ${SAGE_NO_SUCH}\n",
+    ),
     Wrong("no such configuration", "run nowhere.yaml", ("nowhere.yaml: no such file", "default, flight")),
     Wrong("a folder as configuration", "run {folder}", ("{folder}: is a directory", "give a YAML file")),
-    Wrong("no YAML", "run {config}", ("{config}:2: not YAML", "correct that line"), "tick: {rate_hz: 1\nname: x\n"),
+    Wrong(
+        "no YAML",
+        "run {config}",
+        ("{config}:2: not YAML", "correct that line"),
+        "tick: {rate_hz: 1\nname: x\n",
+    ),
     Wrong("a tab in YAML", "run {config}", ("{config}:2: not YAML",), "tick:\n\trate_hz: 1\n"),
-    Wrong("a tag in YAML", "run {config}", ("{config}:1: not YAML", "python"), "name: !!python/object/apply:os.system [ls]\n"),
+    Wrong(
+        "a tag in YAML",
+        "run {config}",
+        ("{config}:1: not YAML", "python"),
+        "name: !!python/object/apply:os.system [ls]\n",
+    ),
     Wrong("an alias in YAML", "run {config}", ("{config}:1: not YAML", "alias"), "name: &a [*a]\n"),
-    Wrong("a duplicate key", "run {config}", ("{config}:3: tick.rate_hz: given twice, first on line 2",), "tick:\n  rate_hz: 1\n  rate_hz: 2\n"),
+    Wrong(
+        "a duplicate key",
+        "run {config}",
+        ("{config}:3: tick.rate_hz: given twice, first on line 2",),
+        "tick:\n  rate_hz: 1\n  rate_hz: 2\n",
+    ),
     Wrong("a list at the top", "run {config}", ("{config}:1: a list at the top",), "- 1\n"),
     Wrong("a word at the top", "run {config}", ("{config}:1: a single value at the top",), "hello\n"),
     Wrong("not text", "run {binary}", ("{binary}: not UTF-8 text",)),
-    Wrong("--set without a value", "run default --set tick.rate_hz", ("--set tick.rate_hz: give key.path=value",)),
-    Wrong("--set of an unknown key", "run default --set tick.rate=5", ("--set tick.rate=5: tick.rate: unknown key; did you mean tick.rate_hz?",)),
-    Wrong("--set of an unknown sensor", "run default --set sensors.cpo.period_secs=1", ("--set sensors.cpo.period_secs=1: no cpo in sensors", "did you mean cpu?")),
-    Wrong("--set below a number", "run default --set tick.rate_hz.x=1", ("tick.rate_hz is 20, which has no keys",)),
+    Wrong(
+        "--set without a value",
+        "run default --set tick.rate_hz",
+        ("--set tick.rate_hz: give key.path=value",),
+    ),
+    Wrong(
+        "--set of an unknown key",
+        "run default --set tick.rate=5",
+        ("--set tick.rate=5: tick.rate: unknown key; did you mean tick.rate_hz?",),
+    ),
+    Wrong(
+        "--set of an unknown sensor",
+        "run default --set sensors.cpo.period_secs=1",
+        ("--set sensors.cpo.period_secs=1: no cpo in sensors", "did you mean cpu?"),
+    ),
+    Wrong(
+        "--set below a number",
+        "run default --set tick.rate_hz.x=1",
+        ("tick.rate_hz is 20, which has no keys",),
+    ),
     Wrong("--set with an empty key", "run default --set tick..x=1", ("give key.path=value",)),
     Wrong("--set of half a list", "run default --set sensors=[", ("'[': not a YAML value",)),
-    Wrong("--set of a wrong type", "run default --set tick.rate_hz=quick", ("--set tick.rate_hz=quick: tick.rate_hz is 'quick'",)),
-    Wrong("a state directory that is a file", "run default --state-dir {file}", ("state_dir: {file}: not a directory", "--state-dir")),
-    Wrong("a state directory below a file", "run default --state-dir {file}/x", ("state_dir: {file}/x: not a directory", "--state-dir")),
-    Wrong("a state directory that cannot be made", "run default --state-dir /proc/sage", ("state_dir: /proc/sage:", "give another")),
+    Wrong(
+        "--set of a wrong type",
+        "run default --set tick.rate_hz=quick",
+        ("--set tick.rate_hz=quick: tick.rate_hz is 'quick'",),
+    ),
+    Wrong(
+        "a state directory that is a file",
+        "run default --state-dir {file}",
+        ("state_dir: {file}: not a directory", "--state-dir"),
+    ),
+    Wrong(
+        "a state directory below a file",
+        "run default --state-dir {file}/x",
+        ("state_dir: {file}/x: not a directory", "--state-dir"),
+    ),
+    Wrong(
+        "a state directory that cannot be made",
+        "run default --state-dir /proc/sage",
+        ("state_dir: /proc/sage:", "give another"),
+    ),
     Wrong("an unknown option", "run --quickly", ("No such option: --quickly", "sage run --help")),
     Wrong("an unknown command", "rum", ("No such command 'rum'", "sage --help")),
     Wrong("seconds that are no number", "run --seconds soon", ("'--seconds'", "sage run --help")),
@@ -79,19 +242,51 @@ TABLE = [
     Wrong("an unknown benchmark", "bench lop", ("bench lop: no such benchmark",)),
     Wrong("a snapshot that is not there", "sleep {folder}/none", ("{folder}/none: no such folder",)),
     Wrong("a folder that is no snapshot", "sleep {folder}", ("{folder}", "job.json is missing")),
-    Wrong("no store yet", "store inspect --state-dir {folder}", ("{folder}", "no session is stored here yet")),
-    Wrong("no store to export", "store export x.csv --state-dir {folder}", ("{folder}", "no session is stored here yet")),
+    Wrong(
+        "no store yet", "store inspect --state-dir {folder}", ("{folder}", "no session is stored here yet")
+    ),
+    Wrong(
+        "no store to export",
+        "store export x.csv --state-dir {folder}",
+        ("{folder}", "no session is stored here yet"),
+    ),
     Wrong("no session to report", "report --state-dir {folder}", ("{folder}", "sage run")),
-    Wrong("check of an unknown kind", "sensors check hots", ("hots: unknown kind of sensor", "did you mean host?")),
-    Wrong("check of a kind that wants a file", "sensors check audio", ("sensor audio: give one of path, device or lavfi",)),
-    Wrong("a record of what is not there", "sensors record table --set path=/nowhere.csv --set time=t --out {folder}/x.npz", ("sensor table: /nowhere.csv",)),
+    Wrong(
+        "check of an unknown kind",
+        "sensors check hots",
+        ("hots: unknown kind of sensor", "did you mean host?"),
+    ),
+    Wrong(
+        "check of a kind that wants a file",
+        "sensors check audio",
+        ("sensor audio: give one of path, device or lavfi",),
+    ),
+    Wrong(
+        "a record of what is not there",
+        "sensors record table --set path=/nowhere.csv --set time=t --out {folder}/x.npz",
+        ("sensor table: /nowhere.csv",),
+    ),
     Wrong("a record to no table", "sensors record clock --out x.txt", ("--out x.txt", ".npz")),
-    Wrong("a record to nowhere", "sensors record clock --seconds 0.2 --out /nowhere/x.npz", ("--out /nowhere/x.npz: no such file",)),
-    Wrong("a record of an unknown key", "sensors record clock --set perid_secs=1 --out x.npz", ("--set perid_secs=1: perid_secs: unknown key; did you mean period_secs?",)),
-    Wrong("a record of a film", "sensors record video --set lavfi=testsrc=size=320x240 --out x.npz", ("sensor video", "up to 4096 numbers")),
-    Wrong("a new sensor of a taken name", "sensors new host --into {folder}", ("there is a kind of that name",)),
+    Wrong(
+        "a record to nowhere",
+        "sensors record clock --seconds 0.2 --out /nowhere/x.npz",
+        ("--out /nowhere/x.npz: no such file",),
+    ),
+    Wrong(
+        "a record of an unknown key",
+        "sensors record clock --set perid_secs=1 --out x.npz",
+        ("--set perid_secs=1: perid_secs: unknown key; did you mean period_secs?",),
+    ),
+    Wrong(
+        "a record of a film",
+        "sensors record video --set lavfi=testsrc=size=320x240 --out x.npz",
+        ("sensor video", "up to 4096 numbers"),
+    ),
+    Wrong(
+        "a new sensor of a taken name", "sensors new host --into {folder}", ("there is a kind of that name",)
+    ),
     Wrong("a new sensor without a name", "sensors new 9lives --into {folder}", ("give lower-case letters",)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("wrong", TABLE, ids=lambda wrong: wrong.story)

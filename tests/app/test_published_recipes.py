@@ -8,10 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.app.cli import invoke
-from sage.app.training.recipe import recipes
+from sage.app.cli.main import invoke
+from sage.app.models.training.recipe import recipes
 
-SUDOKU = ("sudoku_1k", "sudoku_1k_laptop", "sudoku_full", "trm_sudoku_1k", "trm_sudoku_1k_attention", "sudoku_extreme_h100")
+SUDOKU = (
+    "sudoku_1k",
+    "sudoku_1k_laptop",
+    "sudoku_full",
+    "trm_sudoku_1k",
+    "trm_sudoku_1k_attention",
+    "sudoku_extreme_h100",
+)
 MAZE = ("maze_1k", "trm_maze_1k")
 ARC = ("arc1", "arc2", "trm_arc1", "trm_arc2")
 #: Narrow, the rest of the shape as published.
@@ -27,7 +34,7 @@ GRIDS = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A sudoku file, a file of mazes, a built folder of ARC: as few as will do."""
     from sage.hrm_core.datasets.build_arc import build_arc
-    from sage.hrm_core.tasks.maze_grid import SYMBOLS
+    from sage.hrm_core.tasks.maze.grid import SYMBOLS
 
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for side, answer in GRIDS.items():
@@ -47,30 +54,51 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (folder / "puzzles" / side).mkdir(parents=True)
         grids = [rng.integers(0, 6, size=(3, 4)) for _ in range(3)]
         pairs = [{"input": grid.tolist(), "output": grid[:, ::-1].tolist()} for grid in grids]
-        (folder / "puzzles" / side / f"{side}.json").write_text(json.dumps({"train": pairs[:2], "test": pairs[2:]}))
+        (folder / "puzzles" / side / f"{side}.json").write_text(
+            json.dumps({"train": pairs[:2], "test": pairs[2:]})
+        )
     build_arc(str(folder / "puzzles"), out=folder / "arc", num_aug=2)
-    files = {name: folder / "sudoku_train.csv" for name in SUDOKU} | {name: folder / "maze.npz" for name in MAZE}
+    files = {name: folder / "sudoku_train.csv" for name in SUDOKU} | {
+        name: folder / "maze.npz" for name in MAZE
+    }
     return files | {name: folder / "arc" for name in ARC}
 
 
 def _dry_run(name: str, data: Path, capsys: pytest.CaptureFixture[str], *changes: str) -> dict[str, float]:
-    sets = [word for change in ("train.eval_examples=1", "train.eval_segments=[1]", *changes) for word in ("--set", change)]
+    sets = [
+        word
+        for change in ("train.eval_examples=1", "train.eval_segments=[1]", *changes)
+        for word in ("--set", change)
+    ]
     evaluation = ["--eval-data", str(data.with_name("sudoku_dev.csv"))] if data.suffix == ".csv" else []
     capsys.readouterr()
-    arguments = ["train", name, "--data", str(data), *evaluation, "--batch-size", "2", *sets, "--dry-run", "--json"]
+    arguments = [
+        "train",
+        name,
+        "--data",
+        str(data),
+        *evaluation,
+        "--batch-size",
+        "2",
+        *sets,
+        "--dry-run",
+        "--json",
+    ]
     assert invoke([*arguments, "--device", "cpu"]) == 0
     found: dict[str, float] = json.loads(capsys.readouterr().out)
     return found
 
 
 def test_every_recipe_that_needs_data_is_here() -> None:
-    from sage.app.training.recipe import find_recipe
+    from sage.app.models.training.recipe import find_recipe
 
     assert {name for name in recipes() if find_recipe(name, None).needs_data} == {*SUDOKU, *MAZE, *ARC}
 
 
 @pytest.mark.parametrize("name", [*SUDOKU, *MAZE, *ARC])
-def test_a_published_recipe_takes_a_step(name: str, data: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_published_recipe_takes_a_step(
+    name: str, data: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     found = _dry_run(name, data[name], capsys, *NARROW)
     assert found["valid_labels"] == 1.0
     assert found["step_cpu_secs"] > 0

@@ -1,4 +1,6 @@
-"""Figures for other places: told in their own words, and told of before the first step where they are missing."""
+"""Figures for other places: told in their own words, and told of before the first step where they are
+missing.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,25 @@ from typing import Any
 
 import pytest
 
-from sage.app.cli import invoke
-from sage.app.errors import UserError
-from sage.app.training.sinks import open_sinks
+from sage.app.cli.main import invoke
+from sage.app.models.training.sinks import open_sinks
+from sage.app.terminal.errors import UserError
 
 TINY = (
-    "--preset", "tiny", "--steps", "2", "--batch-size", "4", "--set", "train.eval_examples=4", "--set", "train.eval_segments=[1]",
-    "--quiet", "--device", "cpu",
-)  # fmt: skip
+    "--preset",
+    "tiny",
+    "--steps",
+    "2",
+    "--batch-size",
+    "4",
+    "--set",
+    "train.eval_examples=4",
+    "--set",
+    "train.eval_segments=[1]",
+    "--quiet",
+    "--device",
+    "cpu",
+)
 
 
 class FakeWandb(ModuleType):
@@ -74,8 +87,15 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[FakeWriter]:
 def test_a_run_is_told_to_wandb_under_its_own_name(wandb: FakeWandb, tmp_path: Path) -> None:
     run = tmp_path / "run-7"
     assert invoke(["train", "patterns", *TINY, "--out", str(run), "--wandb", "--project", "puzzles"]) == 0
-    assert (wandb.begun["project"], wandb.begun["name"], wandb.begun["resume"]) == ("puzzles", "run-7", "allow")
-    steps, names = {step for step, _ in wandb.logged}, {name for _, figures in wandb.logged for name in figures}
+    assert (wandb.begun["project"], wandb.begun["name"], wandb.begun["resume"]) == (
+        "puzzles",
+        "run-7",
+        "allow",
+    )
+    steps, names = (
+        {step for step, _ in wandb.logged},
+        {name for _, figures in wandb.logged for name in figures},
+    )
     assert steps == {2}
     assert {"train/lm_loss", "eval/exact_accuracy", "eval/q_halt_accuracy"} <= names
     assert wandb.is_finished
@@ -93,7 +113,10 @@ def test_tensorboard_takes_finite_figures_alone(writers: list[FakeWriter], tmp_p
 
 @pytest.mark.parametrize(
     ("module", "project", "told"),
-    [("wandb", "sage", "pip install 'sage-runtime.wandb.'"), ("torch.utils.tensorboard", None, "pip install tensorboard")],
+    [
+        ("wandb", "sage", "pip install 'sage-runtime.wandb.'"),
+        ("torch.utils.tensorboard", None, "pip install tensorboard"),
+    ],
 )
 def test_what_is_not_installed_is_one_line(
     module: str, project: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.app.cli import invoke
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.app.cli.main import invoke
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving import published
 from sage.hrm_core.solving.published import TaskCard, save_published
 
@@ -36,7 +36,12 @@ def test_the_puzzle_stands_beside_the_answer(model: str, capsys: pytest.CaptureF
 
 
 def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--json", "--tries", "2", "--segments", "3"]) == 1
+    assert (
+        invoke(
+            ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--json", "--tries", "2", "--segments", "3"]
+        )
+        == 1
+    )
     said = json.loads(capsys.readouterr().out)
     assert said["puzzle"] == PUZZLE
     assert len(said["answer"]) == 16
@@ -49,7 +54,10 @@ def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureF
 def test_with_sound_there_is_no_wrong_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2"]) == 1
     assert "no answer: none that the rules accept" in capsys.readouterr().out
-    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--json"]) == 1
+    assert (
+        invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--json"])
+        == 1
+    )
     assert json.loads(capsys.readouterr().out)["answer"] is None
 
 
@@ -68,8 +76,14 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     front = TokenFront(vocab_size=8, seq_len=36, positions="learned")
-    save_published(tmp_path / "six", HRM(ModelConfig.preset("tiny", front=front)), TaskCard(task="sudoku", options={"size": 6}))
-    monkeypatch.setattr(published, "shipped_folders", lambda: {"sudoku6": tmp_path / "six", "sudoku4": Path(model)})
+    save_published(
+        tmp_path / "six",
+        HRM(ModelConfig.preset("tiny", front=front)),
+        TaskCard(task="sudoku", options={"size": 6}),
+    )
+    monkeypatch.setattr(
+        published, "shipped_folders", lambda: {"sudoku6": tmp_path / "six", "sudoku4": Path(model)}
+    )
     invoke(["solve", "sudoku", PUZZLE, "--json", "--segments", "1"])
     assert json.loads(capsys.readouterr().out)["model"] == "untrained"
     assert invoke(["solve", "sudoku", PUZZLE[:-1]]) == 2
@@ -85,8 +99,14 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
         (["sudoku", "x4..1.42.23....."], "row 1, column 1 is 'X'"),
         (["sudoku", PUZZLE, "--tries", "0"], "tries is 0: give a whole number"),
         (["sudoku", PUZZLE, "--halt", "soon"], "halt is 'soon': give one of q, verifier, never"),
-        (["sudoku", PUZZLE, "--min-confidence", "0.5"], "--min-confidence is for --halt q, and halt is verifier"),
-        (["sudoku", PUZZLE, "--halt", "q", "--min-confidence", "1"], "min_confidence is 1.0: give a number from 0 to below 1"),
+        (
+            ["sudoku", PUZZLE, "--min-confidence", "0.5"],
+            "--min-confidence is for --halt q, and halt is verifier",
+        ),
+        (
+            ["sudoku", PUZZLE, "--halt", "q", "--min-confidence", "1"],
+            "min_confidence is 1.0: give a number from 0 to below 1",
+        ),
         (["sudoku", "./absent.txt"], "no such file"),
         (["sudoko", PUZZLE], "did you mean 'sudoku'?"),
     ],
@@ -102,7 +122,9 @@ def test_what_is_wrong_is_one_line_and_exit_2(
     assert said in printed.err
 
 
-def test_a_model_of_another_task_or_of_none_is_refused(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_another_task_or_of_none_is_refused(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     card = Path(model) / "task.json"
     card.write_text(card.read_text().replace("sudoku", "sudoku-of-another-kind"))
     assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model]) == 2
@@ -111,7 +133,9 @@ def test_a_model_of_another_task_or_of_none_is_refused(model: str, tmp_path: Pat
     assert "no such file or folder" in capsys.readouterr().err
 
 
-def test_a_model_without_a_card_gets_the_task_of_its_size(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_a_card_gets_the_task_of_its_size(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (Path(model) / "task.json").unlink()
     assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "1"]) == 1
     assert "not solved" in capsys.readouterr().out

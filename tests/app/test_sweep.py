@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.cli import invoke
-from sage.app.errors import UserError
-from sage.app.training.space import read_sweep
+from sage.app.cli.main import invoke
+from sage.app.models.training.space import read_sweep
+from sage.app.terminal.errors import UserError
 
 SWEEP = """
 recipe: patterns
@@ -39,13 +39,17 @@ def _swept(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, obj
     return found
 
 
-def test_five_trials_are_run_kept_and_ranked(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_five_trials_are_run_kept_and_ranked(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = _swept(capsys, str(file), "--out", str(tmp_path / "sweep"))
     trials = found["trials"]
     assert isinstance(trials, list)
     assert [trial["number"] for trial in trials] == list(range(5))
     assert len({trial["settings"]["train.optimizer.lr"] for trial in trials}) == 5
-    assert all(trial["settings"]["model.L_cycles"] in (1, 2, 3) and 0 <= trial["value"] <= 1 for trial in trials)
+    assert all(
+        trial["settings"]["model.L_cycles"] in (1, 2, 3) and 0 <= trial["value"] <= 1 for trial in trials
+    )
     assert trials[found["best"]]["value"] == max(trial["value"] for trial in trials)  # type: ignore[call-overload]
     kept = json.loads((tmp_path / "sweep" / "trial-0002" / "recipe.json").read_text())
     assert kept["train"]["optimizer"]["lr"] == trials[2]["settings"]["train.optimizer.lr"]
@@ -57,13 +61,18 @@ def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(
     whole = _swept(capsys, str(file), "--trials", "4", "--out", str(tmp_path / "whole"))
     part = _swept(capsys, str(file), "--trials", "2", "--out", str(tmp_path / "parts"))
     assert len(part["trials"]) == 2  # type: ignore[arg-type]
-    assert _swept(capsys, str(file), "--trials", "4", "--out", str(tmp_path / "parts"))["trials"] == whole["trials"]
+    assert (
+        _swept(capsys, str(file), "--trials", "4", "--out", str(tmp_path / "parts"))["trials"]
+        == whole["trials"]
+    )
 
 
 def test_settings_that_cannot_be_trained_fail_their_trial_alone(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(SWEEP.replace("train.q_weight: {choices: [0.1, 0.5]}", "model.num_heads: {choices: [1, 7]}"))
+    file.write_text(
+        SWEEP.replace("train.q_weight: {choices: [0.1, 0.5]}", "model.num_heads: {choices: [1, 7]}")
+    )
     found = _swept(capsys, str(file), "--trials", "5", "--out", str(tmp_path / "sweep"))
     values = {trial["settings"]["model.num_heads"]: trial["value"] for trial in found["trials"]}  # type: ignore[attr-defined]
     assert values[1] is not None
@@ -91,7 +100,9 @@ def test_a_wrong_file_is_one_line(old: str, new: str, told: str, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
-def test_another_sweeps_folder_is_refused(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_sweeps_folder_is_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _swept(capsys, str(file), "--trials", "1", "--out", str(tmp_path / "sweep"))
     file.write_text(SWEEP.replace("seed: 3", "seed: 4"))
     assert invoke(["sweep", str(file), "--out", str(tmp_path / "sweep")]) == 2

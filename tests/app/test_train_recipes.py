@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.errors import UserError
-from sage.app.training.building import build_model
-from sage.app.training.recipe import Recipe, find_recipe, parse_recipe, recipes
-from sage.app.yaml_file import parse_yaml
+from sage.app.config.yaml_file import parse_yaml
+from sage.app.models.training.building import build_model
+from sage.app.models.training.recipe import Recipe, find_recipe, parse_recipe, recipes
+from sage.app.terminal.errors import UserError
 from sage.hrm_core.tasks.catalogue import make_task
 
 
@@ -34,7 +34,13 @@ def _recipe(name: str) -> Recipe:
     ],
 )
 def test_published_recipes_are_as_published(
-    name: str, batch_size: int, epochs: int, lr: float, weight_decay: float, puzzle_lr: float, steps: int | None
+    name: str,
+    batch_size: int,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    puzzle_lr: float,
+    steps: int | None,
 ) -> None:
     train = _recipe(name).train
     optimizer = train.optimizer
@@ -65,7 +71,9 @@ def test_published_recipes_are_as_published(
         ("trm_arc1", "trm-7m", {"L_cycles": 4}, None),
     ],
 )
-def test_published_models_are_as_published(name: str, preset: str, model: dict[str, int], positions: str | None) -> None:
+def test_published_models_are_as_published(
+    name: str, preset: str, model: dict[str, int], positions: str | None
+) -> None:
     recipe = _recipe(name)
     assert (recipe.preset, recipe.model, recipe.front.get("positions")) == (preset, model, positions)
 
@@ -94,7 +102,12 @@ def test_small_sudoku_is_trained_as_it_was_measured(
     recipe = _recipe(name)
     (task,), train = recipe.tasks, recipe.train
     assert (task.options.get("givens"), task.options["nearly_solved"]) == (givens, 0.05)
-    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (steps, batch_size, "medium", preset)
+    assert (train.steps, train.batch_size, train.matmul, recipe.preset) == (
+        steps,
+        batch_size,
+        "medium",
+        preset,
+    )
     assert train.q_weight == 0.05
 
 
@@ -106,12 +119,16 @@ def test_tasks_of_few_segments_are_trained_as_they_were_measured(name: str) -> N
 def test_lines_take_the_tasks_boxes_under_any_preset() -> None:
     task = make_task("sudoku", size=6)
     for words in (["preset=small"], ["preset=sudoku"], ["preset=sudoku", "model.box=[2,3]"]):
-        model = build_model(find_recipe("sudoku", None, [*words, "model.mixer=lines", "task.size=6"]), task.spec)
+        model = build_model(
+            find_recipe("sudoku", None, [*words, "model.mixer=lines", "task.size=6"]), task.spec
+        )
         assert model.config.box == (2, 3)
 
 
 def test_a_preset_for_sudoku_takes_the_tasks_own_boxes_and_refuses_others() -> None:
-    model = build_model(find_recipe("sudoku", None, ["preset=sudoku", "task.size=6"]), make_task("sudoku", size=6).spec)
+    model = build_model(
+        find_recipe("sudoku", None, ["preset=sudoku", "task.size=6"]), make_task("sudoku", size=6).spec
+    )
     assert model.config.box == (2, 3)
     with pytest.raises(UserError, match="task maze has no symbols that are alike: give another preset"):
         build_model(find_recipe("maze", None, ["preset=sudoku"]), make_task("maze", size=9).spec)
@@ -143,7 +160,10 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
     [
         ("prest: small", "recipe.yaml:1: prest: unknown key; did you mean preset?"),
         ("task: {size: 4}", "task: no name"),
-        ("task: {name: sudoku}\ntrain:\n  stpes: 3", "recipe.yaml:3: train.stpes: unknown key; did you mean train.steps?"),
+        (
+            "task: {name: sudoku}\ntrain:\n  stpes: 3",
+            "recipe.yaml:3: train.stpes: unknown key; did you mean train.steps?",
+        ),
         ("task: {name: sudoku}\ntrain: {steps: many}", "train.steps is 'many'"),
         ("task: {name: sudoku}\ntrain: {optimizer: {kind: sgd}}", "optimizer.kind is 'sgd'"),
         ("task: {name: sudoku}\ntrain: {steps: 3, epochs: 3}", "give steps or epochs, not both"),

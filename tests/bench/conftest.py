@@ -1,5 +1,5 @@
-"""The benchmarks' own modules are scripts beside the harness, not a package: their folder is put on the path here, at its
-end, because one of them has the name of a module of the standard library (mailbox)."""
+"""The benchmarks' own modules are scripts beside the harness, not a package: their folder is put on the path
+here, at its end, because one of them has the name of a module of the standard library (mailbox)."""
 
 from __future__ import annotations
 

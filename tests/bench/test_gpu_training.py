@@ -37,7 +37,9 @@ def test_a_job_goes_on_where_the_one_before_stopped(proof: None, tmp_path: Path)
 def test_a_job_that_runs_out_of_time_leaves_shards(proof: None, tmp_path: Path) -> None:
     from training import Job, run_job
 
-    facts = run_job(Job("patterns", (*SMALL, "train.steps=100000"), "cpu", 0.5, None, is_small=True), tmp_path)
+    facts = run_job(
+        Job("patterns", (*SMALL, "train.steps=100000"), "cpu", 0.5, None, is_small=True), tmp_path
+    )
     assert not facts["is_whole"]
     assert facts["reason"] == "interrupted"
     assert (tmp_path / "shards" / "handover.json").is_file()
@@ -47,14 +49,17 @@ def test_what_was_handed_over_has_the_very_weights(proof: None, tmp_path: Path) 
     import handover  # type: ignore[import-not-found]
     import torch
 
-    from sage.hrm_core.config import ModelConfig, TokenFront
-    from sage.hrm_core.hrm import HRM
+    from sage.hrm_core.config.model import ModelConfig, TokenFront
+    from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.training.checkpoints import read_checkpoint, resolve_checkpoint
     from sage.hrm_core.training.config import TrainConfig
     from sage.hrm_core.training.mirror_task import MirrorTask
     from sage.hrm_core.training.trainer import Trainer
 
-    task, config = MirrorTask(), TrainConfig(steps=2, batch_size=4, eval_examples=4, eval_segments=(1,), ema_decay=0.9)
+    task, config = (
+        MirrorTask(),
+        TrainConfig(steps=2, batch_size=4, eval_examples=4, eval_segments=(1,), ema_decay=0.9),
+    )
     front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len, positions="learned")
 
     def model() -> HRM:

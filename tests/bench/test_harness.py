@@ -11,7 +11,13 @@ import pytest
 
 @pytest.mark.parametrize(
     ("value", "better", "is_met"),
-    [(0.9, "higher", False), (1.0, "higher", True), (1.1, "lower", False), (None, "lower", None), (float("nan"), "lower", False)],
+    [
+        (0.9, "higher", False),
+        (1.0, "higher", True),
+        (1.1, "lower", False),
+        (None, "lower", None),
+        (float("nan"), "lower", False),
+    ],
 )
 def test_a_bar_is_met_missed_or_owed(value: float | None, better: str, is_met: bool | None) -> None:
     assert harness.Bar(name="x", value=value, bar=1.0, better=better).is_met is is_met
@@ -22,7 +28,11 @@ def test_the_document_has_its_keys_and_only_plain_values() -> None:
     results = {"skill": np.float64(0.5), "none": float("nan"), "rows": np.arange(2)}
     whole = harness.document("made", results, bars, peers=["no-such-peer"])
     assert set(whole) == {"bench", "commit", "hardware", "versions", "results", "bars"}
-    assert json.loads(json.dumps(whole, allow_nan=False))["results"] == {"skill": 0.5, "none": None, "rows": [0, 1]}
+    assert json.loads(json.dumps(whole, allow_nan=False))["results"] == {
+        "skill": 0.5,
+        "none": None,
+        "rows": [0, 1],
+    }
     assert whole["versions"]["no-such-peer"] is None
     assert whole["bars"] == [{"name": "x", "value": 1.0, "bar": 0.0, "better": "higher", "met": True}]
 
@@ -43,5 +53,8 @@ def test_what_is_kept_is_named_after_bench_hardware_and_day(tmp_path) -> None:
 
 
 def test_hardware_is_named_by_its_gpu_or_its_cores() -> None:
-    assert harness.hardware_slug({"gpu": "NVIDIA H100 80GB", "machine": "x86_64", "cores": 2}) == "nvidia-h100-80gb"
+    assert (
+        harness.hardware_slug({"gpu": "NVIDIA H100 80GB", "machine": "x86_64", "cores": 2})
+        == "nvidia-h100-80gb"
+    )
     assert harness.hardware_slug({"gpu": None, "machine": "x86_64", "cores": 2}) == "x86-64-2core"

@@ -1,4 +1,6 @@
-"""The benchmark of HRM: the plain forwards are ours in numbers, the bars follow from the times, and owed ones are owed."""
+"""The benchmark of HRM: the plain forwards are ours in numbers, the bars follow from the times, and owed ones
+are owed.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,24 @@ from _hrm_segments import OURS_COMPILED, SegmentRow, scaled
 from _hrm_solve import OURS, REFERENCE, Solved
 from _hrm_training import ReferenceTrainer, our_step, stablemax_loss
 
-from sage.hrm_core.config import ModelConfig
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.losses import log_stablemax
-from sage.hrm_core.presets import preset_settings
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.config.presets import preset_settings
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.model.losses import log_stablemax
 
 
 def small_hrm() -> HRM:
     """hrm-27m at an eighth of its width."""
     front = replace(preset_settings("hrm-27m")["front"], puzzle_emb_ndim=64)
-    return HRM(ModelConfig.preset("hrm-27m", front=front, hidden_size=64, num_heads=1, H_layers=1, L_layers=1)).eval()
+    return HRM(
+        ModelConfig.preset("hrm-27m", front=front, hidden_size=64, num_heads=1, H_layers=1, L_layers=1)
+    ).eval()
 
 
 def cells(num_rows: int, num_cells: int, num_symbols: int) -> torch.Tensor:
-    return torch.randint(1, num_symbols, (num_rows, num_cells), generator=torch.Generator().manual_seed(3), dtype=torch.int32)
+    return torch.randint(
+        1, num_symbols, (num_rows, num_cells), generator=torch.Generator().manual_seed(3), dtype=torch.int32
+    )
 
 
 @torch.inference_mode()
@@ -40,7 +46,9 @@ def test_the_plain_forward_is_ours_bit_for_bit_in_fp32() -> None:
         carry, output = model.segment(carry, batch_of(inputs))
         z_H, z_L, logits, q = reference.segment(z_H, z_L, inputs)
     torch.testing.assert_close(logits, output.logits, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(q, torch.stack((output.q_halt, output.q_continue), dim=-1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        q, torch.stack((output.q_halt, output.q_continue), dim=-1), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("preset", "changes"), [("small", {}), ("sudoku", {"box": (2, 2)})])
@@ -90,7 +98,10 @@ def test_all_take_turns() -> None:
 
 
 def test_a_part_that_was_run_is_scaled_to_the_whole() -> None:
-    whole, half = (take_turns({"a": lambda: sum(range(100_000))}, num_rounds=3, share=share)["a"] for share in (1.0, 0.01))
+    whole, half = (
+        take_turns({"a": lambda: sum(range(100_000))}, num_rounds=3, share=share)["a"]
+        for share in (1.0, 0.01)
+    )
     assert half.describe()["cpu_ms"] > 10 * whole.describe()["cpu_ms"]
 
 
@@ -102,7 +113,10 @@ def test_a_quick_row_of_sixteen_is_one_segment_scaled() -> None:
 def made(
     ours_ms: float, *, exact: float = 1.0
 ) -> tuple[list[SegmentRow], dict[str, Timing], list[Solved], dict[str, dict[str, int | None]]]:
-    timings = {REFERENCE_FP32: Timing(cpu_ms=[100.0], wall_ms=[50.0]), OURS_BF16: Timing(cpu_ms=[ours_ms], wall_ms=[50.0])}
+    timings = {
+        REFERENCE_FP32: Timing(cpu_ms=[100.0], wall_ms=[50.0]),
+        OURS_BF16: Timing(cpu_ms=[ours_ms], wall_ms=[50.0]),
+    }
     solved = Solved(
         model="made",
         num_puzzles=10,
@@ -110,7 +124,10 @@ def made(
         mean_segments={REFERENCE: 16.0, OURS: 1.5},
         num_parameters=1000,
         file_bytes=1000,
-        timings={REFERENCE: Timing(cpu_ms=[100.0], wall_ms=[100.0]), OURS: Timing(cpu_ms=[10.0], wall_ms=[10.0])},
+        timings={
+            REFERENCE: Timing(cpu_ms=[100.0], wall_ms=[100.0]),
+            OURS: Timing(cpu_ms=[10.0], wall_ms=[10.0]),
+        },
     )
     memory: dict[str, dict[str, int | None]] = {"segment": {REFERENCE_FP32: 100, OURS_BF16: 90}}
     return [SegmentRow(batch_size=1, num_segments=1, timings=timings)], timings, [solved], memory
@@ -118,8 +135,20 @@ def made(
 
 def test_bars_are_met_missed_and_owed() -> None:
     assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=True)] == [True] * 5
-    assert [bar.is_met for bar in make_bars(*made(90.0, exact=0.9), is_measured_here=True)] == [False, False, True, False, True]
-    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=False)] == [None, None, None, True, True]
+    assert [bar.is_met for bar in make_bars(*made(90.0, exact=0.9), is_measured_here=True)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=False)] == [
+        None,
+        None,
+        None,
+        True,
+        True,
+    ]
 
 
 def test_the_compiled_row_counts_where_it_was_timed() -> None:
@@ -131,7 +160,9 @@ def test_the_compiled_row_counts_where_it_was_timed() -> None:
 
 def test_a_peak_that_was_left_out_is_owed() -> None:
     rows, steps, solved, _ = made(25.0)
-    bars = make_bars(rows, steps, solved, {"segment": {REFERENCE_FP32: 100, OURS_BF16: None}}, is_measured_here=True)
+    bars = make_bars(
+        rows, steps, solved, {"segment": {REFERENCE_FP32: 100, OURS_BF16: None}}, is_measured_here=True
+    )
     assert bars[-1].is_met is None
 
 

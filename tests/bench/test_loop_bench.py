@@ -42,14 +42,18 @@ def test_what_is_told_is_plain_json_with_a_row_a_size_and_rate() -> None:
     rows = made_rows({1: 100.0, 4: 300.0, 16: 900.0, 64: 3600.0})
     told = harness.to_json([row.describe() for row in rows])
     json.dumps(told, allow_nan=False)
-    assert [(each["num_sources"], each["rate"]) for each in told] == [(row.num_sources, row.rate) for row in rows]
+    assert [(each["num_sources"], each["rate"]) for each in told] == [
+        (row.num_sources, row.rate) for row in rows
+    ]
     assert len(overhead_table(rows).rows) == len(stage_table(rows).rows) == len(rows)
 
 
 def test_every_source_is_fresh_and_attended_every_tick_in_the_worst_case(tmp_path: Path) -> None:
     with session(synthetic_config(5, num_segments=1, hidden_size=16), tmp_path) as each:
         reports = [each.tick() for _ in range(5)]
-    assert all(source.is_fresh and source.is_attended for report in reports for source in report.facts.sources)
+    assert all(
+        source.is_fresh and source.is_attended for report in reports for source in report.facts.sources
+    )
     assert reports[-1].facts.learning.num_practice_steps == 0
 
 

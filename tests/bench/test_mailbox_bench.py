@@ -1,4 +1,6 @@
-"""The benchmark of mailboxes: its checks find what is wrong, its pairs talk, and a pair that fails leaves alone."""
+"""The benchmark of mailboxes: its checks find what is wrong, its pairs talk, and a pair that fails leaves
+alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ TINY = Plan(num_rounds=1, slice_secs=0.002)
 
 
 def test_pairs_take_turns_and_one_that_fails_leaves_alone_with_its_reason() -> None:
-    tally, failed = run_rounds([(LamePeer("lame"), False), (LamePeer("dead"), True), (PipePeer(), False)], TINY)
+    tally, failed = run_rounds(
+        [(LamePeer("lame"), False), (LamePeer("dead"), True), (PipePeer(), False)], TINY
+    )
     assert set(failed) == {"lame", "dead"}
     assert "no such thing here" in failed["lame"]
     assert "far process died" in failed["dead"]
@@ -92,7 +96,9 @@ def test_a_bar_without_its_peer_is_owed_and_one_with_it_is_judged() -> None:
     assert bars["256 B, blocking, over Pipe"].value == pytest.approx(20 / 21)
     assert bars["256 B, blocking, over iceoryx2 + event"].is_met is None
     assert bars["zero copy: a nonce written after the hand-over is read"].is_met is True
-    assert bars["records/s by 64, every byte checked, over the best peer's a message a record"].value == pytest.approx(45.0)
+    assert bars[
+        "records/s by 64, every byte checked, over the best peer's a message a record"
+    ].value == pytest.approx(45.0)
     assert best_peer(made_tally(), SINGLE) == "iceoryx2 spin"
     assert [bars[name].is_met for name, _, _ in CUDA_BARS] == [None] * len(CUDA_BARS)
 
@@ -100,7 +106,9 @@ def test_a_bar_without_its_peer_is_owed_and_one_with_it_is_judged() -> None:
 def test_a_kill_that_broke_something_misses_its_bars() -> None:
     broken = Faults(streams=(), scenes={}, problems=("wrong: 3 of 64 records torn",))
     bars = [
-        bar for bar in make_bars(made_tally(), {"is_same_page": False}, broken, {}) if "kill" in bar.name or "nonce" in bar.name
+        bar
+        for bar in make_bars(made_tally(), {"is_same_page": False}, broken, {})
+        if "kill" in bar.name or "nonce" in bar.name
     ]
     assert [bar.is_met for bar in bars] == [False, False, False]
     assert math.isnan(bars[-1].value)

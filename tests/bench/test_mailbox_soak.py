@@ -1,6 +1,8 @@
-"""Shared mailboxes in several processes: killed and stopped ones, survivors that go on, bytes that are right, no copies.
+"""Shared mailboxes in several processes: killed and stopped ones, survivors that go on, bytes that are right,
+no copies.
 
-Each soak runs in a process of its own (`soak`, `kills`), which raises with the reason when anything was wrong.
+Each soak runs in a process of its own (`soak`, `kills`), which raises with the reason when anything was
+wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ def test_our_own_pair_does_every_kind_of_work() -> None:
     tally, failed = run_rounds([(OurPeer("block", num_idle=2), True)], Plan(num_rounds=1, slice_secs=0.002))
     assert not failed
     name = OurPeer("block", num_idle=2).name
-    assert all(tally.median(name, work) for work in (LATENCY, SINGLE, BY_64, PLACED, LARGE_PLACED, SENT, CALL))
+    assert all(
+        tally.median(name, work) for work in (LATENCY, SINGLE, BY_64, PLACED, LARGE_PLACED, SENT, CALL)
+    )
 
 
 def test_both_processes_see_one_physical_page() -> None:
@@ -36,7 +40,9 @@ def test_a_stream_survives_kills_and_stops(mode: str) -> None:
     told = soak(SoakPlan(mode=mode, num_messages=30_000, num_kills=12, max_secs=60.0, seed=7))
     assert told["num_pushed"] >= 30_000
     assert told["num_kills"] >= 12
-    assert all(delivered + lost == told["num_pushed"] for delivered, lost in zip(told["delivered"], told["lost"]))
+    assert all(
+        delivered + lost == told["num_pushed"] for delivered, lost in zip(told["delivered"], told["lost"])
+    )
     if mode == "lossless":
         assert told["lost"] == [0, 0]
 

@@ -10,7 +10,7 @@ import pytest
 from _replays import Replay
 from predict import DATA_SETS, describe, make_bars, score_all, skill_table, summary
 
-from sage.runtime.predictor import PredictionScored
+from sage.runtime.prediction.predictor import PredictionScored
 
 
 def replay_of(name: str, coefficient: float, num_rows: int = 600) -> Replay:
@@ -54,7 +54,9 @@ def test_a_recording_that_is_absent_leaves_the_bars_over_all_owed() -> None:
 def test_what_is_told_is_plain_json_with_a_row_a_source() -> None:
     replays = [replay_of(name, 0.5) for name in DATA_SETS]
     scores = score_all(replays)
-    told = harness.to_json({"sets": [describe(each, scores[each.name]) for each in replays], "overall": summary(scores)})
+    told = harness.to_json(
+        {"sets": [describe(each, scores[each.name]) for each in replays], "overall": summary(scores)}
+    )
     assert [each["name"] for each in told["sets"]] == list(DATA_SETS)
     assert all(each["sources"][0]["is_barred"] for each in told["sets"])
     json.dumps(told, allow_nan=False)

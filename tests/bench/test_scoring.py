@@ -54,15 +54,23 @@ def test_autoregression_reaches_the_skill_that_theory_gives(coefficient: float) 
     stream = stream_of(rows)
     forecast = autoregression(stream.actual, stream.last, scale=stream.scale)
     late = slice(500, None)
-    reached = skill(((forecast - stream.actual)[late] ** 2).sum(axis=1), ((stream.last - stream.actual)[late] ** 2).sum(axis=1))
-    assert reached == pytest.approx((1 - coefficient) / 2, abs=0.02)  # persistence errs by 2 / (1 + a), the law by 1
+    reached = skill(
+        ((forecast - stream.actual)[late] ** 2).sum(axis=1),
+        ((stream.last - stream.actual)[late] ** 2).sum(axis=1),
+    )
+    assert reached == pytest.approx(
+        (1 - coefficient) / 2, abs=0.02
+    )  # persistence errs by 2 / (1 + a), the law by 1
 
 
 def test_a_forecast_never_looks_ahead() -> None:
     rows = series(0.5, num_rows=200)
     changed = rows.copy()
     changed[150:] += 5.0
-    for forecaster in (lambda s: autoregression(s.actual, s.last, scale=np.ones(3)), lambda s: last_delta(s.actual, s.last)):
+    for forecaster in (
+        lambda s: autoregression(s.actual, s.last, scale=np.ones(3)),
+        lambda s: last_delta(s.actual, s.last),
+    ):
         before, after = forecaster(stream_of(rows)), forecaster(stream_of(changed))
         assert np.array_equal(before[:149], after[:149])
 

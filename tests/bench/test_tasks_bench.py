@@ -15,9 +15,17 @@ from tasks import JOINT, PROMISES, SINGLES, Learned, bars_of, joint_table, solo_
 
 def _judged(what: str, solved: float, baseline: float = 0.2) -> Judged:
     return Judged(
-        what=what, num=100, segments=2, solved=solved, low=solved - 0.05, high=solved + 0.05, baseline="greedy",
-        baseline_solved=baseline, baseline_high=baseline + 0.05, graded={"edges_kept": 0.9},
-    )  # fmt: skip
+        what=what,
+        num=100,
+        segments=2,
+        solved=solved,
+        low=solved - 0.05,
+        high=solved + 0.05,
+        baseline="greedy",
+        baseline_solved=baseline,
+        baseline_high=baseline + 0.05,
+        graded={"edges_kept": 0.9},
+    )
 
 
 def _learned(name: str, *judged: Judged, cpu_secs: float = 200.0) -> Learned:
@@ -27,11 +35,19 @@ def _learned(name: str, *judged: Judged, cpu_secs: float = 200.0) -> Learned:
 def test_a_share_is_met_or_the_baseline_is_left_behind_with_its_interval() -> None:
     found = [
         _learned("hanoi", _judged("hanoi", 0.91)),
-        _learned("colouring", _judged("colouring", 0.29), _judged("colouring, pieces of DIMACS graphs", 0.5), cpu_secs=301.0),
+        _learned(
+            "colouring",
+            _judged("colouring", 0.29),
+            _judged("colouring, pieces of DIMACS graphs", 0.5),
+            cpu_secs=301.0,
+        ),
     ]
     met = {bar.name: bar.is_met for bar in bars_of(found, None, {})}
     assert met["hanoi: share solved"] is True
-    assert (met["colouring: above the baseline"], met["colouring, pieces of DIMACS graphs: above the baseline"]) == (False, True)
+    assert (
+        met["colouring: above the baseline"],
+        met["colouring, pieces of DIMACS graphs: above the baseline"],
+    ) == (False, True)
     assert (met["hanoi: CPU seconds"], met["colouring: CPU seconds"]) == (True, False)
 
 
@@ -47,7 +63,9 @@ def test_a_joint_model_may_lose_five_points_against_the_single_ones() -> None:
     singles = {single.task: _learned(single.folder, _judged(single.folder, 0.98)) for single in SINGLES}
     lost = [bar.is_met for bar in bars_of([], joint, singles) if bar.name.endswith("share lost")]
     assert lost == [True, True, False][: len(SINGLES)]
-    assert len(joint_table(joint, singles).rows) == len(solo_table(list(singles.values())).rows) == len(SINGLES)
+    assert (
+        len(joint_table(joint, singles).rows) == len(solo_table(list(singles.values())).rows) == len(SINGLES)
+    )
 
 
 @pytest.mark.slow

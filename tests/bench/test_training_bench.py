@@ -13,11 +13,26 @@ from training import PROMISES, Trained, bars_of, curves_table, runs_table
 def _trained(seed: int, share: float, nearly_solved: float | None = 1.0) -> Trained:
     shares = {1: share / 2, 16: share}
     run = Run(
-        recipe="sudoku4", seed=seed, model=Path("model"), num_parameters=7, steps=3, cpu_secs=10.0 + seed, num_held_out=8,
-        exact=shares, valid=shares, spread=(0.0, 1.0), baseline=0.1, curve=[],
-    )  # fmt: skip
+        recipe="sudoku4",
+        seed=seed,
+        model=Path("model"),
+        num_parameters=7,
+        steps=3,
+        cpu_secs=10.0 + seed,
+        num_held_out=8,
+        exact=shares,
+        valid=shares,
+        spread=(0.0, 1.0),
+        baseline=0.1,
+        curve=[],
+    )
     solving = Solving(
-        num=8, verified=1.0, with_tries=1.0, mean_segments=2.0, nearly_solved=nearly_solved, nearly_solved_one_pass=nearly_solved
+        num=8,
+        verified=1.0,
+        with_tries=1.0,
+        mean_segments=2.0,
+        nearly_solved=nearly_solved,
+        nearly_solved_one_pass=nearly_solved,
     )
     return Trained(run, solving)
 
@@ -25,7 +40,10 @@ def _trained(seed: int, share: float, nearly_solved: float | None = 1.0) -> Trai
 def test_a_bar_is_on_the_median_of_the_seeds_and_owed_where_nothing_ran() -> None:
     found = {"sudoku4": [_trained(0, 1.0), _trained(1, 0.5), _trained(2, 1.0)]}
     bars = {bar.name: bar for bar in bars_of(found, is_quick=False)}
-    assert (bars["sudoku4: share solved, 16 segments"].value, bars["sudoku4: CPU seconds"].value) == (1.0, 11.0)
+    assert (bars["sudoku4: share solved, 16 segments"].value, bars["sudoku4: CPU seconds"].value) == (
+        1.0,
+        11.0,
+    )
     assert bars["maze10: CPU seconds"].is_met is None
     assert bars["worst run: gain from 1 to 16 segments"].value == 0.25
     assert all(bar.is_met is None for bar in bars_of(found, is_quick=True))

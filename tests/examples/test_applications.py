@@ -1,4 +1,6 @@
-"""The examples that put a model into an application run as they stand, on an untrained model that solves nothing."""
+"""The examples that put a model into an application run as they stand, on an untrained model that solves
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.inference import HRMInference
 from sage.hrm_core.solving.published import TaskCard, load_published, save_published
 
@@ -41,17 +43,30 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_the_sudoku_application_shows_no_board_it_cannot_trust(checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sudoku_application_shows_no_board_it_cannot_trust(
+    checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     main = example("sudoku_app").main
     assert main([PUZZLE, OTHER, "--checkpoint", checkpoint, "--tries", "1"]) == 1
-    assert capsys.readouterr().out.endswith("board 1: no answer after 16 segments\n\nboard 2: no answer after 16 segments\n\n")
+    assert capsys.readouterr().out.endswith(
+        "board 1: no answer after 16 segments\n\nboard 2: no answer after 16 segments\n\n"
+    )
     assert main(["11" + PUZZLE[2:], "--checkpoint", checkpoint]) == 2
     assert "contradict" in capsys.readouterr().err
 
 
-def test_a_file_of_puzzles_becomes_a_file_of_answers(checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_puzzles_becomes_a_file_of_answers(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "puzzles.txt").write_text(f"{PUZZLE}\n\nno puzzle\n{OTHER}\n")
-    arguments = [str(tmp_path / "puzzles.txt"), str(tmp_path / "answers.jsonl"), "--checkpoint", checkpoint, "--tries", "2"]
+    arguments = [
+        str(tmp_path / "puzzles.txt"),
+        str(tmp_path / "answers.jsonl"),
+        "--checkpoint",
+        checkpoint,
+        "--tries",
+        "2",
+    ]
     assert example("batch_processing").main(arguments) == 0
     first, wrong, last = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
     assert (first["puzzle"], last["puzzle"]) == (PUZZLE, OTHER)
@@ -60,7 +75,9 @@ def test_a_file_of_puzzles_becomes_a_file_of_answers(checkpoint: str, tmp_path: 
     assert capsys.readouterr().out.startswith("0 of 3 solved, checked by the rules; 64 segments in ")
 
 
-def test_the_client_asks_a_real_server(checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_client_asks_a_real_server(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("starlette", reason="the extra web is not installed")
     pytest.importorskip("uvicorn", reason="the extra web is not installed")
     from sage.app.http.guard import Access
@@ -71,11 +88,18 @@ def test_the_client_asks_a_real_server(checkpoint: str, tmp_path: Path, capsys: 
     (tmp_path / "token").write_text(TOKEN)
     main = example("rest_client").main
     with bind("127.0.0.1", 0) as listening:
-        server = build_server(create_app(ServedModels([HRMInference(load_published(checkpoint))]), Access(token=TOKEN)))
+        server = build_server(
+            create_app(ServedModels([HRMInference(load_published(checkpoint))]), Access(token=TOKEN))
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            where = ["--url", f"http://127.0.0.1:{listening.getsockname()[1]}", "--token-file", str(tmp_path / "token")]
+            where = [
+                "--url",
+                f"http://127.0.0.1:{listening.getsockname()[1]}",
+                "--token-file",
+                str(tmp_path / "token"),
+            ]
             assert main(where) == 0
             assert capsys.readouterr().out == "small: sudoku, 16 cells, trained: {}\n"
             assert main([*where, PUZZLE]) == 1  # untrained: no answer that the rules accept

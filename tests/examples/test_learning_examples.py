@@ -1,4 +1,6 @@
-"""The examples run as they stand, for a few steps: they say what they did, and claim nothing that few steps cannot give."""
+"""The examples run as they stand, for a few steps: they say what they did, and claim nothing that few steps
+cannot give.
+"""
 
 from __future__ import annotations
 

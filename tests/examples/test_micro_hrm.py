@@ -1,4 +1,6 @@
-"""One small model twice, in plain Python and in torch: the same weights give the same numbers, forward and backward."""
+"""One small model twice, in plain Python and in torch: the same weights give the same numbers, forward and
+backward.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.losses import IGNORED, act_loss
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.model.losses import IGNORED, act_loss
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "micro_hrm.py"
 Q_TARGET = 0.3
@@ -42,9 +44,17 @@ def twins(micro: ModuleType, *, num_layers: int = 2, H_cycles: int = 2) -> tuple
         for leaf in row:
             leaf.data = rng.gauss(0.0, 0.5)
     config = ModelConfig(
-        front=TokenFront(vocab_size=3, seq_len=16), hidden_size=8, num_heads=2, H_layers=num_layers, L_layers=num_layers,
-        H_cycles=H_cycles, L_cycles=2, expansion=3.0, mlp_multiple=16, is_causal=True,
-    )  # fmt: skip
+        front=TokenFront(vocab_size=3, seq_len=16),
+        hidden_size=8,
+        num_heads=2,
+        H_layers=num_layers,
+        L_layers=num_layers,
+        H_cycles=H_cycles,
+        L_cycles=2,
+        expansion=3.0,
+        mlp_multiple=16,
+        is_causal=True,
+    )
     model = HRM(config).double().eval()
     state = {
         f"inner.{name}": torch.tensor([[micro.plain(x) for x in row] for row in rows], dtype=torch.float64)
@@ -54,17 +64,23 @@ def twins(micro: ModuleType, *, num_layers: int = 2, H_cycles: int = 2) -> tuple
         state[f"inner.{name}"] = state[f"inner.{name}"][0]
     model.load_state_dict(state)
     angle = torch.arange(16).double()[:, None] * 10000.0 ** -(torch.arange(0, 4, 2).double() / 4)
-    model.inner.rope = torch.stack((angle.cos(), angle.sin())).repeat(1, 1, 2)  # the table in fp64, as the twin has it
+    model.inner.rope = torch.stack((angle.cos(), angle.sin())).repeat(
+        1, 1, 2
+    )  # the table in fp64, as the twin has it
     return micro.HRM(weights, H_cycles=H_cycles), model
 
 
 def batch_of(tokens: list[int], labels: list[int | None]) -> TokenBatch:
     counted = [IGNORED if label is None else label for label in labels]
-    return TokenBatch(inputs=torch.tensor([tokens]), labels=torch.tensor([counted]), puzzle_ids=torch.tensor([-1]))
+    return TokenBatch(
+        inputs=torch.tensor([tokens]), labels=torch.tensor([counted]), puzzle_ids=torch.tensor([-1])
+    )
 
 
 def close(found: object, expected: object, tolerance: float = 1e-6) -> None:
-    np.testing.assert_allclose(np.asarray(found, dtype=float), np.asarray(expected, dtype=float), atol=tolerance, rtol=tolerance)
+    np.testing.assert_allclose(
+        np.asarray(found, dtype=float), np.asarray(expected, dtype=float), atol=tolerance, rtol=tolerance
+    )
 
 
 def test_two_segments_of_both_are_the_same(micro: ModuleType) -> None:
@@ -114,7 +130,9 @@ def test_loss_and_every_gradient_are_the_same(micro: ModuleType) -> None:
 
 
 def test_a_gradient_is_the_slope_of_the_loss(micro: ModuleType) -> None:
-    """One weight of the last L call, moved by hand. One cycle of one L call: there the gradient is the whole one."""
+    """One weight of the last L call, moved by hand. One cycle of one L call: there the gradient is the whole
+    one.
+    """
     plain_model, _ = twins(micro, num_layers=1, H_cycles=1)
     plain_model.L_cycles = 1  # type: ignore[attr-defined]
     tokens, labels = micro.puzzle(2)
@@ -151,7 +169,8 @@ def test_the_example_learns_a_short_language() -> None:
 def test_the_example_needs_no_package() -> None:
     """It runs with the standard library alone, under the isolated interpreter."""
     code = (
-        f"import runpy, sys; runpy.run_path({str(EXAMPLE)!r}); sys.exit(any(name in sys.modules for name in ('torch', 'numpy')))"
+        f"import runpy, sys; runpy.run_path({str(EXAMPLE)!r}); sys.exit(any(name in sys.modules for name in"
+        " ('torch', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False).returncode == 0
 

@@ -1,4 +1,6 @@
-"""Streams and small models for the tests: sources that share one hidden phase, so that each tells of the others."""
+"""Streams and small models for the tests: sources that share one hidden phase, so that each tells of the
+others.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, ObservationFront
-from sage.hrm_core.observation import ObservationModel
-from sage.hrm_core.observation_loss import ObservationWindow
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage.hrm_core.observation.loss import ObservationWindow
+from sage.hrm_core.observation.model import ObservationModel
 
 SOURCE_DIMS = (3, 1, 2)
 
@@ -36,7 +38,9 @@ def build_model() -> Callable[..., ObservationModel]:
 def phase_window() -> Callable[..., ObservationWindow]:
     """Six sinusoids of one phase, random start and speed in each row; no reward, no linear skip."""
 
-    def draw(model: ObservationModel, *, num_rows: int = 8, num_ticks: int = 8, seed: int = 0) -> ObservationWindow:
+    def draw(
+        model: ObservationModel, *, num_rows: int = 8, num_ticks: int = 8, seed: int = 0
+    ) -> ObservationWindow:
         generator = torch.Generator().manual_seed(seed)
         start = torch.rand(num_rows, 1, 1, generator=generator) * 6.28
         speed = 0.3 + 0.3 * torch.rand(num_rows, 1, 1, generator=generator)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sage.hrm_core.gate import OnlineGate
-from sage.hrm_core.linear_skip import LinearSkip
+from sage.runtime.prediction.gate import OnlineGate
+from sage.runtime.prediction.linear_skip import LinearSkip
 
 pytest.importorskip("numba", reason="the extra fast is not installed")
 
@@ -14,12 +14,16 @@ NUM_CHANNELS, NUM_READINGS = 12, 600
 
 
 def readings() -> list[tuple[np.ndarray, np.ndarray]]:
-    """(channels, values): drifting, still, jumping, huge and idle ones; all at once, a few, and in any order."""
+    """(channels, values): drifting, still, jumping, huge and idle ones; all at once, a few, and in any
+    order.
+    """
     generator = np.random.default_rng(5)
     scale = np.array([1.0, 1.0, 1e-6, 1e6, 0.0, 1.0, 1.0, 1.0, 1e30, 1.0, 1.0, 1.0])
     values, told = np.zeros(NUM_CHANNELS), []
     for row in range(NUM_READINGS):
-        values = 0.95 * values + scale * generator.normal(size=NUM_CHANNELS) * (generator.random(NUM_CHANNELS) < 0.9)
+        values = 0.95 * values + scale * generator.normal(size=NUM_CHANNELS) * (
+            generator.random(NUM_CHANNELS) < 0.9
+        )
         if row % 150 == 7:
             values[:3] *= 100
         some = generator.permutation(NUM_CHANNELS)[: generator.integers(0, NUM_CHANNELS)]
@@ -29,7 +33,9 @@ def readings() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def assert_close(compiled: np.ndarray, plain: np.ndarray) -> None:
-    np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-9 * max(1.0, float(np.abs(plain).max(initial=0.0))))
+    np.testing.assert_allclose(
+        compiled, plain, rtol=1e-9, atol=1e-9 * max(1.0, float(np.abs(plain).max(initial=0.0)))
+    )
 
 
 def test_the_linear_skip_predicts_the_same_compiled() -> None:

@@ -1,17 +1,21 @@
-"""The form for answering alone: what it casts, how it lies in memory, and whether the model it came from is left."""
+"""The form for answering alone: what it casts, how it lies in memory, and whether the model it came from is
+left.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
 
 
 def build() -> HRM:
     front = TokenFront(vocab_size=6, seq_len=9, num_puzzle_ids=3, puzzle_emb_ndim=32, puzzle_tokens=1)
-    return HRM(ModelConfig.preset("hrm-27m", front=front, hidden_size=32, num_heads=2, H_layers=1, L_layers=1)).eval()
+    return HRM(
+        ModelConfig.preset("hrm-27m", front=front, hidden_size=32, num_heads=2, H_layers=1, L_layers=1)
+    ).eval()
 
 
 def logits_of(model: HRM) -> Tensor:
@@ -30,7 +34,9 @@ def test_a_copy_leaves_its_model_as_it_was() -> None:
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
     assert all(weight.requires_grad for weight in model.parameters())
-    assert not {weight.data_ptr() for weight in model.parameters()} & {weight.data_ptr() for weight in fast.parameters()}
+    assert not {weight.data_ptr() for weight in model.parameters()} & {
+        weight.data_ptr() for weight in fast.parameters()
+    }
 
 
 def test_in_place_it_is_the_same_model_with_the_answers_of_a_copy() -> None:

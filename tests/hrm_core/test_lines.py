@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig, ObservationFront, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.layers import LinesBlock
-from sage.hrm_core.norms import rms_norm
+from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.model.layers import LinesBlock
+from sage.hrm_core.model.norms import rms_norm
 
-DIGITS = TokenFront(vocab_size=8, seq_len=36, positions="none", alike_from=2)  # 6x6 sudoku: pad, blank, six digits
+DIGITS = TokenFront(
+    vocab_size=8, seq_len=36, positions="none", alike_from=2
+)  # 6x6 sudoku: pad, blank, six digits
 SETTINGS: dict[str, Any] = {
     "mixer": "lines",
     "box": (2, 3),
@@ -83,15 +85,21 @@ def test_digits_are_alike(puzzles: Tensor) -> None:
     torch.testing.assert_close(other[..., renamed], logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(other_q, q_halt, atol=1e-4, rtol=1e-4)
     named = torch.tensor([1, 0, 2, 3, 4, 5, 6, 7])
-    assert not torch.allclose(answer(model, named[puzzles])[0][..., named], logits, atol=1e-2), "pad and blank are not"
+    assert not torch.allclose(answer(model, named[puzzles])[0][..., named], logits, atol=1e-2), (
+        "pad and blank are not"
+    )
 
 
 def test_places_are_alike_as_far_as_the_lines_are(puzzles: Tensor) -> None:
     model = build()
     logits, _ = answer(model, puzzles)
     cells = torch.arange(36).view(6, 6)
-    same_rules = cells[[3, 2, 0, 1, 5, 4]][:, [4, 3, 5, 1, 2, 0]].flatten()  # bands, rows within, stacks, columns within
-    torch.testing.assert_close(answer(model, puzzles[:, same_rules])[0], logits[:, same_rules], atol=1e-4, rtol=1e-4)
+    same_rules = cells[[3, 2, 0, 1, 5, 4]][
+        :, [4, 3, 5, 1, 2, 0]
+    ].flatten()  # bands, rows within, stacks, columns within
+    torch.testing.assert_close(
+        answer(model, puzzles[:, same_rules])[0], logits[:, same_rules], atol=1e-4, rtol=1e-4
+    )
     other_rules = cells[[0, 2, 1, 3, 4, 5]].flatten()  # a row of another band
     assert not torch.allclose(answer(model, puzzles[:, other_rules])[0], logits[:, other_rules], atol=1e-2)
 
@@ -108,7 +116,9 @@ def test_lines_do_without_boxes_and_without_alike_symbols() -> None:
     front = TokenFront(vocab_size=5, seq_len=16, positions="learned")
     model = build(front, box=None, q_source="one_token")
     assert answer(model, torch.randint(0, 5, (2, 16)))[0].shape == (2, 16, 5)
-    assert model.inner.L_level.layers[0].mlp.gate_up_proj.weight.shape[1] == 3 * 8  # itself, its row, its column
+    assert (
+        model.inner.L_level.layers[0].mlp.gate_up_proj.weight.shape[1] == 3 * 8
+    )  # itself, its row, its column
 
 
 def test_boxes_as_lists_are_boxes() -> None:
@@ -135,7 +145,10 @@ def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"mixer": "mlp", "box": None}, "symbols are alike \\(alike_from\\), which mixer lines alone can have"),
+        (
+            {"mixer": "mlp", "box": None},
+            "symbols are alike \\(alike_from\\), which mixer lines alone can have",
+        ),
         ({"mixer": "mlp", "front": TokenFront(vocab_size=8, seq_len=36)}, "only mixer lines looks at boxes"),
         ({"box": (4, 3)}, r"box is \(4, 3\): give rows and columns of 6 cells in all"),
         ({"box": (3, 3)}, r"box is \(3, 3\): give rows and columns of 6 cells in all"),
@@ -145,8 +158,14 @@ def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
         ({"box": [2.0, 3]}, "give rows and columns"),
         ({"box": [2, "a"]}, "give rows and columns"),
         ({"front": TokenFront(vocab_size=8, seq_len=35)}, "it needs a square of cells"),
-        ({"front": ObservationFront(source_dims=(2,)), "q_source": "one_token"}, "it needs a square of cells"),
-        ({"front": ObservationFront(source_dims=(2,)), "mixer": "attention", "box": None}, "sensors have a readout of their own"),
+        (
+            {"front": ObservationFront(source_dims=(2,)), "q_source": "one_token"},
+            "it needs a square of cells",
+        ),
+        (
+            {"front": ObservationFront(source_dims=(2,)), "mixer": "attention", "box": None},
+            "sensors have a readout of their own",
+        ),
         ({"q_source": "all"}, "q_source is 'all'"),
     ],
 )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint import CheckpointError
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.official import read_official
-from sage.hrm_core.pretrained import build_official, to_official
+from sage.hrm_core.checkpoint.official import read_official
+from sage.hrm_core.checkpoint.source import build_official, to_official
+from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 
 State = dict[str, torch.Tensor]
 FRONT = TokenFront(vocab_size=11, seq_len=81, num_puzzle_ids=3, puzzle_emb_ndim=128, puzzle_tokens=1)
@@ -49,7 +49,10 @@ def without(name: str) -> State:
         (without("lm_head.weight"), "inner.lm_head.weight is missing"),
         (without("H_level.layers.1.mlp.down_proj.weight"), "H_level.layers.1.mlp.down_proj.weight"),
         (published() | {"model.inner.extra.weight": torch.zeros(2)}, "inner.extra.weight"),
-        (published() | {"_orig_mod.model.inner.lm_head.weight": torch.zeros(7, 128)}, "(7, 128), not (11, 128)"),
+        (
+            published() | {"_orig_mod.model.inner.lm_head.weight": torch.zeros(7, 128)},
+            "(7, 128), not (11, 128)",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_that_says_what(content: object, told: str, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The action rule proved where it can be: a short run of examples/reach.py gets better, and the same way twice."""
+"""The action rule proved where it can be: a short run of examples/reach.py gets better, and the same way
+twice.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ def reach() -> ModuleType:
 
 def train(reach: ModuleType, num_iterations: int) -> object:
     model = reach.build_model(0)
-    reach.train(model, num_iterations=num_iterations, generator=torch.Generator().manual_seed(0), num_arms=32, num_updates=12)
+    reach.train(
+        model,
+        num_iterations=num_iterations,
+        generator=torch.Generator().manual_seed(0),
+        num_arms=32,
+        num_updates=12,
+    )
     return model
 
 

@@ -1,4 +1,6 @@
-"""The weights that come with the package are small, say where they come from, and solve what they promise to."""
+"""The weights that come with the package are small, say where they come from, and solve what they promise
+to.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,15 @@ def test_shipped_weights_are_small_and_tell_their_command_their_score_and_their_
     assert card.trained["eval"]["num"] >= 1000
 
 
-@pytest.mark.parametrize(("name", "num", "least"), [("sudoku4", 64, 1.0), ("sudoku6", 48, 0.97), ("sudoku9", 16, 0.97)])
+@pytest.mark.parametrize(
+    ("name", "num", "least"), [("sudoku4", 64, 1.0), ("sudoku6", 48, 0.97), ("sudoku9", 16, 0.97)]
+)
 def test_shipped_weights_solve_held_out_puzzles_in_one_pass(name: str, num: int, least: float) -> None:
     model = HRMInference(name)
     assert model.card is not None
-    puzzles = make_task("sudoku", size=model.card.options["size"]).held_out(num).inputs  # 9x9: 36 givens and more
+    puzzles = (
+        make_task("sudoku", size=model.card.options["size"]).held_out(num).inputs
+    )  # 9x9: 36 givens and more
     found = model.solve_cells(puzzles, halt="verifier", max_segments=16)
     assert found.is_verified.mean() >= least
 

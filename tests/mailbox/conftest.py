@@ -14,16 +14,26 @@ import numpy as np
 import pytest
 
 from sage.compiled import has_compiler
-from sage.mailbox import Backend, FocusMailbox, HostBackend, Lease, ManualClock, PeripheralMailbox, record_dtype
+from sage.mailbox import (
+    Backend,
+    FocusMailbox,
+    HostBackend,
+    Lease,
+    ManualClock,
+    PeripheralMailbox,
+    record_dtype,
+)
 from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
 from sage.mailbox.shared import SharedFocus, SharedPeripheral
-from sage.mailbox.shared.engine import why_plain
+from sage.mailbox.shared.ring.engine import why_plain
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "host": HostBackend,
     "cuda-fake": lambda: CudaBackend(driver=FakeDriver()),
 }
-if why_no_cuda() is None:  # pinned: the suite reads arrays on the host; device memory has its own in tests/mailbox/cuda
+if (
+    why_no_cuda() is None
+):  # pinned: the suite reads arrays on the host; device memory has its own in tests/mailbox/cuda
     BACKENDS["cuda"] = lambda: CudaBackend(placement="pinned")
 KIND = 2
 _numbers = itertools.count()
@@ -34,7 +44,9 @@ def _in_process(backend: Callable[[], Backend]) -> Callable[..., PeripheralMailb
 
 
 def _shared(engine: str) -> Callable[..., SharedPeripheral]:
-    return lambda **options: SharedPeripheral.create(f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options)
+    return lambda **options: SharedPeripheral.create(
+        f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options
+    )
 
 
 RINGS: dict[str, Callable[..., Any]] = {name: _in_process(backend) for name, backend in BACKENDS.items()}
@@ -48,10 +60,14 @@ def _focus_in_process(backend: Callable[[], Backend]) -> Callable[..., FocusMail
 
 
 def _shared_focus(engine: str) -> Callable[..., SharedFocus]:
-    return lambda **options: SharedFocus.create(f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options)
+    return lambda **options: SharedFocus.create(
+        f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options
+    )
 
 
-FOCUSES: dict[str, Callable[..., Any]] = {name: _focus_in_process(backend) for name, backend in BACKENDS.items()}
+FOCUSES: dict[str, Callable[..., Any]] = {
+    name: _focus_in_process(backend) for name, backend in BACKENDS.items()
+}
 FOCUSES["shared-plain"] = _shared_focus("plain")
 if has_compiler():
     FOCUSES["shared"] = _shared_focus("numba")
@@ -114,7 +130,9 @@ def records() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def publish() -> Callable[..., bool]:
-    """publish(box, value): a (4,) float32 of `value` with that sequence and stamp; False when there was no loan."""
+    """publish(box, value): a (4,) float32 of `value` with that sequence and stamp; False when there was no
+    loan.
+    """
 
     def put(box: FocusMailbox, value: int, *, producer: int = 0, trust: float = 1.0, **options: Any) -> bool:
         loan = box.try_loan((4,), producer=producer, trust=trust)

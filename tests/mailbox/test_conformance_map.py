@@ -15,7 +15,9 @@ def test_every_test_that_is_named_exists(path):
     file = ROOT / path if path.startswith("tests/") else ROOT / "tests" / "mailbox" / path
     text = file.read_text()
     missing = [
-        name for named, name in NAMED if named == path and not re.search(rf"^(def |class )?{name}\b( =|\(|:)", text, re.MULTILINE)
+        name
+        for named, name in NAMED
+        if named == path and not re.search(rf"^(def |class )?{name}\b( =|\(|:)", text, re.MULTILINE)
     ]
     assert missing == []
 

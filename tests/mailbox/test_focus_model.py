@@ -1,4 +1,6 @@
-"""The focus mailbox against a list: whatever is loaned, published, received, dropped and released in whatever order."""
+"""The focus mailbox against a list: whatever is loaned, published, received, dropped and released in whatever
+order.
+"""
 
 import itertools
 import os
@@ -134,7 +136,9 @@ class SharedAgainstList(FocusAgainstList):
 
     def make_box(self):
         name = f"test.{os.getpid()}.{next(_numbers)}"
-        return SharedFocus.create(name, clock=self.clock, slots=NUM_SLOTS, slot_bytes=64, debug=True, engine=self.engine)
+        return SharedFocus.create(
+            name, clock=self.clock, slots=NUM_SLOTS, slot_bytes=64, debug=True, engine=self.engine
+        )
 
     def teardown(self):
         super().teardown()
@@ -146,7 +150,9 @@ class CompiledAgainstList(SharedAgainstList):
 
 
 _SETTINGS = settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True)
-FocusAgainstList.TestCase.settings = SharedAgainstList.TestCase.settings = CompiledAgainstList.TestCase.settings = _SETTINGS
+FocusAgainstList.TestCase.settings = SharedAgainstList.TestCase.settings = (
+    CompiledAgainstList.TestCase.settings
+) = _SETTINGS
 TestFocusAgainstList = FocusAgainstList.TestCase
 TestSharedAgainstList = SharedAgainstList.TestCase
 if has_compiler():

@@ -3,12 +3,14 @@
 import pytest
 
 from sage.mailbox import Hub, MailboxClosed, MailboxError, ManualClock
-from sage.mailbox.shared.segment import path_of
+from sage.mailbox.shared.memory.segment import path_of
 
 
 def test_one_that_cannot_be_closed_keeps_no_other_open(monkeypatch):
     hub = Hub(ManualClock())
-    first, stuck, last = (hub.shared_focus(name, slot_bytes=64, engine="plain") for name in ("first", "stuck", "last"))
+    first, stuck, last = (
+        hub.shared_focus(name, slot_bytes=64, engine="plain") for name in ("first", "stuck", "last")
+    )
     close = stuck.close
 
     def fail():

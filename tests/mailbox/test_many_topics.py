@@ -71,7 +71,9 @@ def _check_idle(wait):
     before, cpu_secs = _num_sleeps(), time.thread_time()
     wait()
     assert 0 < _num_sleeps() - before <= MOST_LOOKS
-    assert time.thread_time() - cpu_secs < WAIT_SECS / 10  # no spinning; the share of a core is the benchmark's to tell
+    assert (
+        time.thread_time() - cpu_secs < WAIT_SECS / 10
+    )  # no spinning; the share of a core is the benchmark's to tell
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self").exists(), reason="counts sleeps as Linux tells them")

@@ -48,7 +48,12 @@ def test_copies_of_records_are_whole(record_bytes):
 def test_a_summary_says_what_the_tensor_holds():
     values = np.array([1.0, 2.0, 3.0, 6.0], dtype=np.float32)
     summary = _summary(values, trust=0.5, confidence=0.25, noise_std=0.1, slot=2, generation=9)
-    assert (summary["producer"], summary["sequence"], summary["stamp_ns"], summary["kind"]) == (3, 2**40, -5, 1)
+    assert (summary["producer"], summary["sequence"], summary["stamp_ns"], summary["kind"]) == (
+        3,
+        2**40,
+        -5,
+        1,
+    )
     assert (summary["mean"], summary["min"], summary["max"], summary["length"]) == (3.0, 1.0, 6.0, 92)
     assert summary["std"] == pytest.approx(values.std())
     assert (summary["focus_slot"], summary["focus_generation"], summary["flags"]) == (2, 9, 0)
@@ -59,7 +64,9 @@ def test_the_projection_is_linear_and_keeps_distances():
     a, b = rng.standard_normal((2, 128))
     projected = [_summary(x)["projection"].astype(float) for x in (a, b, a + b)]
     np.testing.assert_allclose(projected[0] + projected[1], projected[2], atol=5e-3)
-    assert np.linalg.norm(projected[0] - projected[1]) == pytest.approx(np.sqrt(np.mean((a - b) ** 2)), rel=0.5)
+    assert np.linalg.norm(projected[0] - projected[1]) == pytest.approx(
+        np.sqrt(np.mean((a - b) ** 2)), rel=0.5
+    )
 
 
 def test_the_projection_never_changes_between_machines_and_versions():

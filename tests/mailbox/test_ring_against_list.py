@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from sage.mailbox import RECORD, ManualClock, PeripheralMailbox
 from sage.mailbox.shared import SharedPeripheral
-from sage.mailbox.shared.engine import why_plain
+from sage.mailbox.shared.ring.engine import why_plain
 
 CAPACITY = 4
 _numbers = itertools.count()
@@ -24,7 +24,9 @@ def _records(first, num):
 
 
 class RingAgainstList(RuleBasedStateMachine):
-    """`num_pushed` is the list, because a record's number is its place; `places` says where each reader is in it."""
+    """`num_pushed` is the list, because a record's number is its place; `places` says where each reader is in
+    it.
+    """
 
     readers = Bundle("readers")
 
@@ -38,7 +40,9 @@ class RingAgainstList(RuleBasedStateMachine):
     def _room(self, num_wanted):
         if self.ring.mode == "lossy":
             return num_wanted
-        return min(num_wanted, CAPACITY - self.num_pushed + min(self.places.values(), default=self.num_pushed))
+        return min(
+            num_wanted, CAPACITY - self.num_pushed + min(self.places.values(), default=self.num_pushed)
+        )
 
     @rule()
     def push(self):
@@ -105,6 +109,8 @@ class SharedRingAgainstList(RingAgainstList):
 
 
 for machine in (RingAgainstList, SharedRingAgainstList):
-    machine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, derandomize=True, database=None)
+    machine.TestCase.settings = settings(
+        max_examples=25, stateful_step_count=25, deadline=None, derandomize=True, database=None
+    )
 TestRingAgainstList = RingAgainstList.TestCase
 TestSharedRingAgainstList = SharedRingAgainstList.TestCase

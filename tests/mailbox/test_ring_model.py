@@ -1,4 +1,6 @@
-"""A small instance of the model of implementation/models: the protocol holds, and each broken variant is found out."""
+"""A small instance of the model of implementation/models: the protocol holds, and each broken variant is
+found out.
+"""
 
 import pytest
 

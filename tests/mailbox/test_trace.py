@@ -57,4 +57,9 @@ def test_a_mailbox_tells_the_life_of_what_is_released(make_focus, clock):
         pass
     (life,) = trace.lives()
     assert (life.sequence, life.producer, life.num_bytes) == (5, 3, 24)
-    assert (life.captured_ns, life.published_ns, life.received_ns, life.released_ns) == (900, 1_010, 1_030, 1_060)
+    assert (life.captured_ns, life.published_ns, life.received_ns, life.released_ns) == (
+        900,
+        1_010,
+        1_030,
+        1_060,
+    )

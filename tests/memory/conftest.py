@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sage.memory.transitions import Frame, TransitionRing
-from sage.memory.window import Window, WindowShape
+from sage.memory.windows.transitions import Frame, TransitionRing
+from sage.memory.windows.window import Window, WindowShape
 
 NUM_CHANNELS, NUM_SOURCES, NUM_ACTIONS, CARRY_SHAPE, LENGTH = 3, 2, 1, (2, 4), 4
 TICK_NS = 50_000_000
@@ -18,7 +18,11 @@ TICK_NS = 50_000_000
 @pytest.fixture
 def shape() -> WindowShape:
     return WindowShape(
-        num_channels=NUM_CHANNELS, num_sources=NUM_SOURCES, num_actions=NUM_ACTIONS, carry_shape=CARRY_SHAPE, length=LENGTH
+        num_channels=NUM_CHANNELS,
+        num_sources=NUM_SOURCES,
+        num_actions=NUM_ACTIONS,
+        carry_shape=CARRY_SHAPE,
+        length=LENGTH,
     )
 
 
@@ -74,6 +78,8 @@ def tick_into() -> Callable[[TransitionRing, int], None]:
             time_ns=tick * TICK_NS,
             tick=tick,
         )
-        ring.append(frame, torch.full((1, *CARRY_SHAPE), float(tick)), torch.full((1, *CARRY_SHAPE), -float(tick)))
+        ring.append(
+            frame, torch.full((1, *CARRY_SHAPE), float(tick)), torch.full((1, *CARRY_SHAPE), -float(tick))
+        )
 
     return append

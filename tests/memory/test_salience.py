@@ -13,7 +13,12 @@ def appraise(salience: Salience, values: np.ndarray, valid: np.ndarray | None = 
     surprise, novelty, arousal, reward_error, conflict = values
     valid = np.ones(values.shape[1], bool) if valid is None else valid
     return salience.appraise(
-        surprise=surprise, novelty=novelty, arousal=arousal, reward_error=reward_error, conflict=conflict, valid=valid
+        surprise=surprise,
+        novelty=novelty,
+        arousal=arousal,
+        reward_error=reward_error,
+        conflict=conflict,
+        valid=valid,
     )
 
 
@@ -111,7 +116,13 @@ def test_the_sign_of_a_reward_error_does_not_matter() -> None:
     one, other = Salience(2), Salience(2)
     for _ in range(50):
         values, error = generator.random((5, 2)), float(generator.standard_normal())
-        plain = {"surprise": values[0], "novelty": values[1], "arousal": values[2], "conflict": values[3], "valid": [True, True]}
+        plain = {
+            "surprise": values[0],
+            "novelty": values[1],
+            "arousal": values[2],
+            "conflict": values[3],
+            "valid": [True, True],
+        }
         a, b = one.appraise(**plain, reward_error=error), other.appraise(**plain, reward_error=-error)
     np.testing.assert_array_equal(a.reward, b.reward)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sage.mailbox.clock import ManualClock
-from sage.memory.recall import Recalled, RecallStore
 from sage.memory.sensor import DEFAULT_SIZE, MemoryConfig, MemorySensor, Recalls
-from sage.sensors.conformance import check_sensor
+from sage.memory.stores.recall import Recalled, RecallStore
 from sage.sensors.contract import Sensor, SensorContext, SensorError, SensorUnavailable
+from sage.sensors.testing.conformance import check_sensor
 
 EPOCH_NS = 77_000
 
@@ -35,8 +35,15 @@ def sensor(clock: ManualClock, memory: RecallStore) -> MemorySensor:
 
 
 def test_its_spec_is_known_before_it_opens(clock: ManualClock, memory: RecallStore) -> None:
-    spec = MemorySensor(MemoryConfig(lineage=("camera",)), SensorContext(clock=clock, epoch_ns=0, memory=memory)).spec
-    assert (spec.name, spec.modality, spec.tensor.shape, spec.is_bounded) == ("memory", "temporal", (2,), True)
+    spec = MemorySensor(
+        MemoryConfig(lineage=("camera",)), SensorContext(clock=clock, epoch_ns=0, memory=memory)
+    ).spec
+    assert (spec.name, spec.modality, spec.tensor.shape, spec.is_bounded) == (
+        "memory",
+        "temporal",
+        (2,),
+        True,
+    )
     assert spec.lineage == ("camera",)
 
 
@@ -52,7 +59,11 @@ def test_an_answer_is_read_once(sensor: MemorySensor, memory: RecallStore, clock
     reading = sensor.read_into(out)
     assert reading is not None
     assert out.tolist() == [5.0, 7.0]
-    assert (reading.captured_ns, reading.received_ns, reading.sequence) == (EPOCH_NS + 900, EPOCH_NS + 1_000, 0)
+    assert (reading.captured_ns, reading.received_ns, reading.sequence) == (
+        EPOCH_NS + 900,
+        EPOCH_NS + 1_000,
+        0,
+    )
     assert reading.confidence == pytest.approx(0.5)
     assert sensor.read_into(out) is None
     memory.recall(np.array([2.0, 0, 0]), time_ns=950)

@@ -1,4 +1,5 @@
-"""Small worlds for the runtime's tests: two sources of five channels, a model of a few thousand weights, stretches to learn.
+"""Small worlds for the runtime's tests: two sources of five channels, a model of a few thousand weights,
+stretches to learn.
 
 Invariant: everything is drawn from a seed; equal calls give equal tensors.
 """
@@ -12,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from sage.app.build import Run, build_run
-from sage.app.config import SageConfig, build_config
-from sage.app.yaml_file import YamlDocument
-from sage.hrm_core.observation import ObservationModel
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import Run, build_run
+from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.memory.window import Window
+from sage.memory.windows.window import Window
+from sage.runtime.channels.layout import Layout
 from sage.runtime.config import ModelSection
-from sage.runtime.layout import Layout
-from sage.runtime.reasoner import build_model
 from sage.runtime.report import Instrument
+from sage.runtime.tick.reasoner import build_model
 from sage.sensors.contract import SensorSpec
 
 DIMS = (2, 3)
@@ -55,7 +56,9 @@ def model(layout: Layout, section: ModelSection) -> ObservationModel:
 
 @pytest.fixture(scope="session")
 def stretches(layout: Layout, section: ModelSection) -> Callable[..., Window]:
-    """`num` stretches of x' = keep x + noise: for keep -0.8 nine tenths of the next change can be told from x; the skip is 0."""
+    """`num` stretches of x' = keep x + noise: for keep -0.8 nine tenths of the next change can be told from
+    x; the skip is 0.
+    """
     initial = build_model(layout, 0, section, seed=0).initial_carry(1, torch.device("cpu"))
 
     def lived(num: int, seed: int = 0, *, keep: float = -0.8) -> Window:
@@ -84,7 +87,8 @@ def settings() -> Callable[..., SageConfig]:
 
     def make(num_sources: int = 2, **sections: object) -> SageConfig:
         sensors: list[dict[str, object]] = [
-            {"kind": "synthetic", "name": f"s{index}", "shape": [2], "rate_hz": 20, "seed": index} for index in range(num_sources)
+            {"kind": "synthetic", "name": f"s{index}", "shape": [2], "rate_hz": 20, "seed": index}
+            for index in range(num_sources)
         ]
         data = {
             "sensors": [*sensors, {"kind": "memory", "name": "recall"}],
@@ -104,7 +108,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Builds and opens a run on a manual clock, or the one given; closes it after the test."""
     runs: list[Run] = []
 
-    def build(config: SageConfig, *, clock: Clock | None = None, instruments: tuple[Instrument, ...] = ()) -> Run:
+    def build(
+        config: SageConfig, *, clock: Clock | None = None, instruments: tuple[Instrument, ...] = ()
+    ) -> Run:
         run = build_run(config, clock or ManualClock(), directory=tmp_path / "sleep", instruments=instruments)
         runs.append(run)
         run.open()

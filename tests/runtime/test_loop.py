@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.app.build import Run, build_run
-from sage.app.config import SageConfig, build_config
-from sage.app.yaml_file import YamlDocument
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import Run, build_run
 from sage.mailbox.clock import ManualClock, RealClock
 from sage.runtime.report import Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 
@@ -37,13 +37,17 @@ class Recorder:
         self.events.append(event)
 
     def source(self, name: str) -> list[SourceFacts]:
-        return [next(source for source in report.facts.sources if source.name == name) for report in self.ticks]
+        return [
+            next(source for source in report.facts.sources if source.name == name) for report in self.ticks
+        ]
 
     def digests(self) -> list[str]:
         return [report.facts.digest() for report in self.ticks]
 
 
-def config(num_sources: int = 3, faults: tuple[dict[str, object], ...] = (), **sections: object) -> SageConfig:
+def config(
+    num_sources: int = 3, faults: tuple[dict[str, object], ...] = (), **sections: object
+) -> SageConfig:
     """`num_sources` views of one hidden state; the first has `faults`."""
     sensors: list[dict[str, object]] = [
         {
@@ -78,7 +82,9 @@ def live(tmp_path: Path) -> Callable[..., tuple[Run, Recorder]]:
 
     def start(settings: SageConfig, num_ticks: int, clock: ManualClock | None = None) -> tuple[Run, Recorder]:
         recorder = Recorder()
-        run = build_run(settings, clock or ManualClock(), directory=tmp_path / "sleep", instruments=[recorder])
+        run = build_run(
+            settings, clock or ManualClock(), directory=tmp_path / "sleep", instruments=[recorder]
+        )
         runs.append(run)
         run.open()
         run.loop.run(num_ticks=num_ticks)
@@ -117,7 +123,12 @@ def test_every_source_is_sensed_attended_and_predicted(live):
 
 def test_prediction_beats_persistence_on_a_smooth_world(live):
     _, recorder = live(config(), 400)
-    sources = [source for report in recorder.ticks[200:] for source in report.facts.sources if math.isfinite(source.error)]
+    sources = [
+        source
+        for report in recorder.ticks[200:]
+        for source in report.facts.sources
+        if math.isfinite(source.error)
+    ]
     assert sum(s.error for s in sources) < 0.8 * sum(s.persistence_error for s in sources)
 
 
@@ -197,12 +208,11 @@ def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
     assert run.loop.interlude.state is State.CRISIS
 
 
-# --- pulling the cable: one test for each fault ---------------------------------------------------------------------
-
-
 def during(recorder: Recorder, start_secs: float, stop_secs: float, name: str = "s0") -> list[SourceFacts]:
     rows = zip(recorder.ticks, recorder.source(name))
-    return [source for report, source in rows if start_secs * SECOND <= report.facts.time_ns < stop_secs * SECOND]
+    return [
+        source for report, source in rows if start_secs * SECOND <= report.facts.time_ns < stop_secs * SECOND
+    ]
 
 
 def fault(kind: str, size: float = 1.0) -> tuple[dict[str, object], ...]:
@@ -221,7 +231,10 @@ def test_a_source_that_fails_is_quarantined_counted_shown_and_comes_back(live, k
     back = during(recorder, 18, 20)
     assert {source.status for source in back} == {"running"}
     assert any(source.is_fresh for source in back)
-    assert any(event.kind == "source" and event.source == "s0" and "quarantined" in event.message for event in recorder.events)
+    assert any(
+        event.kind == "source" and event.source == "s0" and "quarantined" in event.message
+        for event in recorder.events
+    )
     assert all(source.is_fresh for source in during(recorder, 11, 14.5, "s1"))
 
 
@@ -265,7 +278,9 @@ def test_a_flood_is_limited_counted_and_over_when_it_is_over(live):
 def test_a_source_that_hangs_costs_its_own_readings_only(tmp_path: Path):
     """On the real clock: a hang is a thread that does not return."""
     recorder = Recorder()
-    settings = config(faults=({"at_secs": 0.5, "for_secs": 1.0, "fault": "hang"},), practice={"enabled": False})
+    settings = config(
+        faults=({"at_secs": 0.5, "for_secs": 1.0, "fault": "hang"},), practice={"enabled": False}
+    )
     run = build_run(settings, RealClock(), directory=tmp_path, instruments=[recorder])
     try:
         run.open()

@@ -7,13 +7,31 @@ import json
 import math
 import struct
 
-from sage.runtime.report import CoherenceFacts, Event, LearningFacts, MemoryFacts, SourceFacts, State, TickFacts, to_plain
+from sage.runtime.report import (
+    CoherenceFacts,
+    Event,
+    LearningFacts,
+    MemoryFacts,
+    SourceFacts,
+    State,
+    TickFacts,
+    to_plain,
+)
 
 SOURCE = SourceFacts(name="a", status="running", sequence=1, age_ns=2, is_fresh=True, is_attended=True)
 FACTS = TickFacts(
-    tick=1, time_ns=2, state=State.WAKE, num_segments=1, value=math.nan, sources=(SOURCE,), coherence=CoherenceFacts(),
-    memory=MemoryFacts(), learning=LearningFacts(), actions=(), events=(Event(kind="x", tick=1),),
-)  # fmt: skip
+    tick=1,
+    time_ns=2,
+    state=State.WAKE,
+    num_segments=1,
+    value=math.nan,
+    sources=(SOURCE,),
+    coherence=CoherenceFacts(),
+    memory=MemoryFacts(),
+    learning=LearningFacts(),
+    actions=(),
+    events=(Event(kind="x", tick=1),),
+)
 
 
 def test_every_field_of_a_source_is_in_the_digest():
@@ -21,7 +39,9 @@ def test_every_field_of_a_source_is_in_the_digest():
     for field in dataclasses.fields(SourceFacts):
         value = getattr(SOURCE, field.name)
         other = not value if isinstance(value, bool) else f"{value}x" if isinstance(value, str) else 7
-        found.add(dataclasses.replace(FACTS, sources=(dataclasses.replace(SOURCE, **{field.name: other}),)).digest())
+        found.add(
+            dataclasses.replace(FACTS, sources=(dataclasses.replace(SOURCE, **{field.name: other}),)).digest()
+        )
     assert len(found) == 1 + len(dataclasses.fields(SourceFacts))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sage.runtime.config import TrustConfig
-from sage.runtime.trust import Evidence, TrustEstimator
+from sage.runtime.trust.estimator import Evidence, TrustEstimator
 
 pytest.importorskip("numba", reason="the extra fast is not installed")
 
@@ -14,7 +14,9 @@ NUM_SOURCES, NUM_TICKS = 7, 900
 
 
 def evidence(generator: np.random.Generator, tick: int) -> Evidence:
-    """Source 1 freezes, source 2 jumps, source 3 is often absent, source 4 repeats in bursts, source 5 has no judge."""
+    """Source 1 freezes, source 2 jumps, source 3 is often absent, source 4 repeats in bursts, source 5 has no
+    judge.
+    """
     innovation = generator.chisquare(2, NUM_SOURCES) / 2
     level, error = innovation + generator.chisquare(3, NUM_SOURCES), generator.chisquare(2, NUM_SOURCES)
     is_repeat = np.zeros(NUM_SOURCES, dtype=bool)
@@ -24,7 +26,9 @@ def evidence(generator: np.random.Generator, tick: int) -> Evidence:
     innovation[5] = np.nan
     error[6] = np.nan if tick % 9 else error[6]
     fresh = np.arange(NUM_SOURCES) != 3 if tick % 4 else generator.random(NUM_SOURCES) < 0.6
-    return Evidence(fresh=fresh, innovation_sq=innovation, level_sq=level, self_error_sq=error, is_repeat=is_repeat)
+    return Evidence(
+        fresh=fresh, innovation_sq=innovation, level_sq=level, self_error_sq=error, is_repeat=is_repeat
+    )
 
 
 def test_trust_is_the_same_compiled() -> None:
@@ -36,7 +40,9 @@ def test_trust_is_the_same_compiled() -> None:
         compiled.update(told)
         plain.update(told)
         for name in ("trust", "nis", "responsibility", "noise"):
-            np.testing.assert_allclose(getattr(compiled, name), getattr(plain, name), rtol=1e-9, err_msg=f"{name}, tick {tick}")
+            np.testing.assert_allclose(
+                getattr(compiled, name), getattr(plain, name), rtol=1e-9, err_msg=f"{name}, tick {tick}"
+            )
         assert compiled.is_stuck.tolist() == plain.is_stuck.tolist(), tick
         seen_stuck |= bool(plain.is_stuck[1])
     assert seen_stuck

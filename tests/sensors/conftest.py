@@ -1,4 +1,6 @@
-"""A manual clock that does not start at 0, a context on it, a driver with mailboxes, and where real recordings are."""
+"""A manual clock that does not start at 0, a context on it, a driver with mailboxes, and where real
+recordings are.
+"""
 
 import functools
 import os
@@ -10,13 +12,13 @@ import numpy as np
 import pytest
 
 from sage.mailbox.clock import ManualClock
-from sage.mailbox.focus import FocusMailbox
-from sage.mailbox.peripheral import PeripheralMailbox
+from sage.mailbox.local.focus import FocusMailbox
+from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.mailbox.record import SUMMARY
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, Sensor, SensorContext, SourceExhausted
-from sage.sensors.driver import SensorDriver
-from sage.sensors.synthetic import SyntheticConfig, SyntheticSensor
+from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
+from sage.sensors.driver.sensor_driver import SensorDriver
 
 EPOCH_NS = 7_000_000_000
 TICK_NS = 50_000_000
@@ -26,7 +28,9 @@ ReadUntil = Callable[[Sensor, ManualClock, float], list[tuple[Reading, np.ndarra
 class Rig:
     """One driver with mailboxes of its own, on a manual clock."""
 
-    def __init__(self, clock: ManualClock, make: Callable[[], Sensor], num_slots: int = 256, **settings: Any) -> None:
+    def __init__(
+        self, clock: ManualClock, make: Callable[[], Sensor], num_slots: int = 256, **settings: Any
+    ) -> None:
         spec = make().spec
         self.clock = clock
         self.peripheral = PeripheralMailbox("summaries", clock=clock, capacity=4096)
@@ -35,7 +39,13 @@ class Rig:
         max_per_poll = settings.pop("max_per_poll", 32)
         config = SensorConfig.model_validate({"kind": "test", "name": spec.name, **settings})
         self.driver = SensorDriver(
-            make, config=config, peripheral=self.peripheral, focus=self.focus, clock=clock, producer=3, max_per_poll=max_per_poll
+            make,
+            config=config,
+            peripheral=self.peripheral,
+            focus=self.focus,
+            clock=clock,
+            producer=3,
+            max_per_poll=max_per_poll,
         )
         self.driver.start()
 
@@ -110,7 +120,9 @@ def synthetic(clock: ManualClock, context: SensorContext) -> Callable[..., Rig]:
     """A rig around a synthetic source of 10 Hz, whose `fault` lasts from 1 to 2 s."""
 
     def make_rig(fault: str | None = None, size: float = 1.0, for_secs: float = 1.0, **settings: Any) -> Rig:
-        faults = [] if fault is None else [{"at_secs": 1.0, "for_secs": for_secs, "fault": fault, "size": size}]
+        faults = (
+            [] if fault is None else [{"at_secs": 1.0, "for_secs": for_secs, "fault": fault, "size": size}]
+        )
         config = SyntheticConfig.model_validate({"rate_hz": 10, "faults": faults})
         return Rig(clock, lambda: SyntheticSensor(config, context), **settings)
 

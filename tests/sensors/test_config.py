@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from sage.sensors.clock import ClockConfig
 from sage.sensors.config import SensorConfig
-from sage.sensors.synthetic import SyntheticConfig
+from sage.sensors.devices.clock import ClockConfig
+from sage.sensors.devices.synthetic import SyntheticConfig
 
 
 def test_a_sensor_without_a_name_is_called_after_its_kind() -> None:
@@ -38,4 +38,6 @@ def test_a_config_cannot_be_changed() -> None:
 
 def test_nan_faults_are_refused_where_the_dtype_cannot_hold_them() -> None:
     with pytest.raises(ValidationError, match="uint8"):
-        SyntheticConfig.model_validate({"dtype": "uint8", "faults": [{"at_secs": 0, "for_secs": 1, "fault": "nan"}]})
+        SyntheticConfig.model_validate(
+            {"dtype": "uint8", "faults": [{"at_secs": 0, "for_secs": 1, "fault": "nan"}]}
+        )

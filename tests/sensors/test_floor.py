@@ -13,8 +13,14 @@ MODULES = sorted(
 
 
 def test_no_sensor_module_imports_torch_or_the_package_of_a_device() -> None:
-    script = "import sys\n" + "".join(f"import sage.{module.removesuffix('.__init__')}\n" for module in MODULES)
-    script += "print([name for name in ('torch', 'av', 'pyarrow', 'pynvml', 'pandas') if name in sys.modules])"
+    script = "import sys\n" + "".join(
+        f"import sage.{module.removesuffix('.__init__')}\n" for module in MODULES
+    )
+    script += (
+        "print([name for name in ('torch', 'av', 'pyarrow', 'pynvml', 'pandas') if name in sys.modules])"
+    )
     root = Path(sage.sensors.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -7,20 +7,28 @@ import numpy as np
 import pytest
 
 from sage.mailbox.clock import ManualClock
-from sage.mailbox.focus import FocusMailbox
-from sage.mailbox.peripheral import PeripheralMailbox
+from sage.mailbox.local.focus import FocusMailbox
+from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.mailbox.record import SUMMARY
 from sage.sensors.contract import SensorContext
-from sage.sensors.driver import DriverStatistics, SensorDriver
-from sage.sensors.table import TableSensor
+from sage.sensors.devices.table import TableSensor
+from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 
 TICK_NS = 50_000_000
 
-FLIGHT = {"path": "px4/sample_ulg.npz", "time": "timestamp", "time_scale": 1e-6, "start_secs": 130.0, "stop_secs": 140.0}
+FLIGHT = {
+    "path": "px4/sample_ulg.npz",
+    "time": "timestamp",
+    "time_scale": 1e-6,
+    "start_secs": 130.0,
+    "stop_secs": 140.0,
+}
 WALK = {"time": "t", "time_zero_secs": 0.0}
 
 
-def replay(sources: dict[str, tuple[Any, dict[str, Any]]], folder: Path) -> tuple[dict[str, DriverStatistics], np.ndarray]:
+def replay(
+    sources: dict[str, tuple[Any, dict[str, Any]]], folder: Path
+) -> tuple[dict[str, DriverStatistics], np.ndarray]:
     """Everything until all are exhausted; what each driver counted, and all summaries in order."""
     clock = ManualClock(3_000_000_000)
     context = SensorContext(clock=clock, epoch_ns=clock.now_ns(), base_dir=folder)
@@ -35,7 +43,9 @@ def replay(sources: dict[str, tuple[Any, dict[str, Any]]], folder: Path) -> tupl
         def make(kind: Any = kind, config: Any = config) -> Any:
             return kind(config, context)
 
-        driver = SensorDriver(make, config=config, peripheral=peripheral, focus=focus, clock=clock, producer=producer)
+        driver = SensorDriver(
+            make, config=config, peripheral=peripheral, focus=focus, clock=clock, producer=producer
+        )
         driver.start()
         drivers.append(driver)
     while any(driver.statistics().status == "running" for driver in drivers):
@@ -58,7 +68,10 @@ def assert_nothing_was_lost(statistics: DriverStatistics) -> None:
 
 def test_a_flight_replays_whole(recordings: Path) -> None:
     flight = {
-        "imu": (TableSensor, {**FLIGHT, "key": "sensor_combined_0", "columns": [f"gyro_rad[{k}]" for k in range(3)]}),
+        "imu": (
+            TableSensor,
+            {**FLIGHT, "key": "sensor_combined_0", "columns": [f"gyro_rad[{k}]" for k in range(3)]},
+        ),
         "attitude": (TableSensor, {**FLIGHT, "key": "vehicle_attitude_0"}),
         "position": (TableSensor, {**FLIGHT, "key": "vehicle_local_position_0"}),
     }
@@ -72,12 +85,13 @@ def test_a_flight_replays_whole(recordings: Path) -> None:
 
 def test_a_walk_keeps_its_streams_together(recordings: Path) -> None:
     pytest.importorskip("av", reason="pictures and sound need the package av")
-    from sage.sensors.audio import AudioSensor
-    from sage.sensors.video import VideoSensor
+    from sage.sensors.devices.audio import AudioSensor
+    from sage.sensors.devices.video import VideoSensor
 
     clip = {"path": "gopro_max/clip.mp4"}
     walk: dict[str, tuple[Any, dict[str, Any]]] = {
-        name: (TableSensor, {**WALK, "path": f"gopro_max/{name}.csv"}) for name in ("ACCL", "GYRO", "MAGN", "GPS5")
+        name: (TableSensor, {**WALK, "path": f"gopro_max/{name}.csv"})
+        for name in ("ACCL", "GYRO", "MAGN", "GPS5")
     }
     walk["eye"] = (VideoSensor, {**clip, "width": 32, "height": 24, "rate_hz": 10})
     walk["ear"] = (AudioSensor, clip)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
-from sage.app.figures import number, percent
+from sage.app.terminal.figures import number, percent
 
 FRAME = (480, 640, 3)
 _SENDER = """
@@ -57,14 +57,29 @@ def hand_over(is_quick: bool) -> str:
 
 
 def run_and_sleep(is_quick: bool) -> str:
-    """`sage run` on this machine's own readings, on a manual clock so that it does not wait, with a night in it."""
+    """`sage run` on this machine's own readings, on a manual clock so that it does not wait, with a night in
+    it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ticks, first = (120, 3) if is_quick else (900, 25)
-        command = [sys.executable, "-m", "sage", "run", "default", "--fast", "--ticks", str(ticks), "--json", "--no-live"]
+        command = [
+            sys.executable,
+            "-m",
+            "sage",
+            "run",
+            "default",
+            "--fast",
+            "--ticks",
+            str(ticks),
+            "--json",
+            "--no-live",
+        ]
         command += ["--set", f"sleep.first_after_secs={first}", "--state-dir", folder]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     if done.returncode or not done.stdout.strip():
-        raise RuntimeError(f"sage run ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+        raise RuntimeError(
+            f"sage run ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}"
+        )
     return _told(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
@@ -72,7 +87,10 @@ def _told(summary: dict[str, Any]) -> str:
     coherence = summary["coherence"]["coherence"]
     skill = summary["skill"]["overall"]
     lines = [
-        f"{summary['num_ticks']} ticks; better than 'nothing changes' by {percent(skill, 1)}; coherence {number(coherence)}",
+        (
+            f"{summary['num_ticks']} ticks; better than 'nothing changes' by {percent(skill, 1)}; coherence"
+            f" {number(coherence)}"
+        ),
         *(f"a night: {night['outcome']}" for night in summary["sleeps"]),
     ]
     return "\n".join(lines if summary["sleeps"] else [*lines, "no night began"])

@@ -1,11 +1,12 @@
 """The tour's steps that need a model alone: solving, training, writing.
 
-Invariant: LookupError where weights are not shipped; no step shows an answer that its task's rules have not judged.
+Invariant: LookupError where weights are not shipped; no step shows an answer that its task's rules have not
+judged.
 """
 
 from __future__ import annotations
 
-from sage.app.figures import number, percent
+from sage.app.terminal.figures import number, percent
 
 CLASSIC = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
 SMALL = ".4..1.42.23....."
@@ -14,14 +15,21 @@ MAZE_SIZE = 10
 
 def solve_sudoku(is_quick: bool) -> str:
     """The largest sudoku that is shipped: the newspaper's classic, or a 4x4 one."""
-    from sage.app.solving import show_answer, solve_puzzle
+    from sage.app.models.solving import show_answer, solve_puzzle
 
     sizes = {16: SMALL, 81: CLASSIC}
     puzzle = next((sizes[cells] for cells in (81, 16) if _has_model("sudoku", cells)), None)
     if puzzle is None:
         raise LookupError("no sudoku model is shipped: train one with sage train sudoku4")
-    options = {"max_segments": 32 if is_quick else 256, "halt": "verifier", "tries": 1 if is_quick else 8, "abstains": True}
-    return show_answer(solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options), is_json=False)
+    options = {
+        "max_segments": 32 if is_quick else 256,
+        "halt": "verifier",
+        "tries": 1 if is_quick else 8,
+        "abstains": True,
+    }
+    return show_answer(
+        solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options), is_json=False
+    )
 
 
 def solve_maze(is_quick: bool) -> str:
@@ -31,7 +39,11 @@ def solve_maze(is_quick: bool) -> str:
     from sage.hrm_core.solving.published import load_published, read_card, shipped_folders
     from sage.hrm_core.solving.solver import Solver
 
-    folders = [path for path in shipped_folders().values() if (card := read_card(path)) is not None and card.task == "maze"]
+    folders = [
+        path
+        for path in shipped_folders().values()
+        if (card := read_card(path)) is not None and card.task == "maze"
+    ]
     if not folders:
         raise LookupError("no maze model is shipped: train one with sage train maze10")
     published = load_published(folders[0])
@@ -48,35 +60,40 @@ def train_sudoku(is_quick: bool) -> str:
     """A fresh small model, for some seconds."""
     import dataclasses
 
-    from sage.app.training.building import build_model, build_task
-    from sage.app.training.recipe import find_recipe
+    from sage.app.models.training.building import build_model, build_task
+    from sage.app.models.training.recipe import find_recipe
     from sage.hrm_core.training.trainer import Trainer
 
     recipe = find_recipe("sudoku4", None, [])
     task = build_task(recipe)
     model = build_model(recipe, task.spec)
-    training = dataclasses.replace(recipe.train, max_cpu_secs=1.0 if is_quick else 25.0, eval_examples=200, eval_segments=(1, 8))
+    training = dataclasses.replace(
+        recipe.train, max_cpu_secs=1.0 if is_quick else 25.0, eval_examples=200, eval_segments=(1, 8)
+    )
     result = Trainer(model, task, training).train()
     assert result.report is not None
     baseline = result.report.best_baseline
     return (
-        f"{result.step} steps in {number(result.cpu_secs, 1)} CPU s: {percent(result.report.exact, 1)} of {result.report.num} "
-        f"held-out puzzles exact; without learning ({baseline.name}): {percent(baseline.exact, 1)}"
+        f"{result.step} steps in {number(result.cpu_secs, 1)} CPU s: {percent(result.report.exact, 1)} of"
+        f" {result.report.num} held-out puzzles exact; without learning ({baseline.name}):"
+        f" {percent(baseline.exact, 1)}"
     )
 
 
 def write_text(is_quick: bool) -> str:
     """Brackets: HRM and its plain twin after the same steps, and what the cache saves."""
-    from sage.hrm_core.config import ModelConfig, TokenFront
+    from sage.hrm_core.config.model import ModelConfig, TokenFront
     from sage.hrm_core.tasks.catalogue import make_task
+    from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
     from sage.hrm_core.text.generation import generate
-    from sage.hrm_core.text.twins import Twins, train_plain
     from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
     from sage.hrm_core.training.trainer import Trainer
 
     task = make_task("brackets", depth=4, length=6, pairs=2)
     front = TokenFront(vocab_size=task.spec.vocab_size, seq_len=task.spec.seq_len)
-    twins = Twins.make(ModelConfig.preset("tiny", front=front, mixer="attention", is_causal=True))
+    twins = BaselineComparison.make(
+        ModelConfig.preset("tiny", front=front, mixer="attention", is_causal=True)
+    )
     assert twins.gpt is not None
     steps = 8 if is_quick else 300
     training = TrainConfig(
@@ -91,7 +108,9 @@ def write_text(is_quick: bool) -> str:
     result = Trainer(twins.hrm, task, training).train()
     train_plain(twins.gpt, task, training)
     assert result.report is not None
-    lines = [f"{steps} steps: HRM closes {percent(result.report.exact, 1)} of {result.report.num} held-out words"]
+    lines = [
+        f"{steps} steps: HRM closes {percent(result.report.exact, 1)} of {result.report.num} held-out words"
+    ]
     for use_hrm in (True, False):
         written = generate(twins, "([(|", use_hrm=use_hrm, stop="\n")
         lines.append(f"{'HRM' if use_hrm else 'plain GPT'}: {'([(|' + written.text!r}")

@@ -1,6 +1,7 @@
 """The steps of the tour, one after another.
 
-Invariant: a step tells what it measured here and now; one that cannot run says why, and the tour goes on and ends with 1.
+Invariant: a step tells what it measured here and now; one that cannot run says why, and the tour goes on and
+ends with 1.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sage.app.demo import loop_steps, model_steps
-from sage.app.errors import UserError
+from sage.app.terminal.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """told: what it did, in a sentence or a few lines.  outcome: done, absent (something is not shipped), or failed."""
+    """told: what it did, in a sentence or a few lines.  outcome: done, absent (something is not shipped), or
+    failed.
+    """
 
     name: str
     outcome: str
@@ -45,7 +48,13 @@ def tour(*, is_quick: bool) -> Iterator[StepReport]:
             outcome, told = "absent", str(error.args[0])
         except (UserError, OSError, RuntimeError, ValueError) as error:
             outcome, told = "failed", " ".join(str(error).split())
-        yield StepReport(name=name, outcome=outcome, told=told, wall_secs=time.perf_counter() - wall, cpu_secs=_cpu_secs() - cpu)
+        yield StepReport(
+            name=name,
+            outcome=outcome,
+            told=told,
+            wall_secs=time.perf_counter() - wall,
+            cpu_secs=_cpu_secs() - cpu,
+        )
 
 
 def _cpu_secs() -> float:

@@ -1,7 +1,8 @@
 """Who may ask, from where, and how much: before any route sees a request.
 
-Invariant: what is not allowed is refused before its body is read; a page of another site gets nothing, whatever
-name it gave our address (Host against DNS rebinding, Origin against scripts, the token against everyone else).
+Invariant: what is not allowed is refused before its body is read; a page of another site gets nothing,
+whatever name it gave our address (Host against DNS rebinding, Origin against scripts, the token against
+everyone else).
 """
 
 from __future__ import annotations
@@ -69,13 +70,17 @@ class Guard:
         """Refusal, in this order: Host, Origin, token, size."""
         access = self._access
         if host_name(headers.get("host", "")) not in access.hosts:
-            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, "Host: not a name of this server: see sage serve --allow-host")
+            raise Refusal(
+                HTTPStatus.MISDIRECTED_REQUEST, "Host: not a name of this server: see sage serve --allow-host"
+            )
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites are not served")
         if path not in access.open_paths and not self._bears_token(headers.get("authorization", "")):
             challenge = {"www-authenticate": 'Bearer realm="sage"'}
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization: send 'Bearer TOKEN', see sage serve", challenge)
+            raise Refusal(
+                HTTPStatus.UNAUTHORIZED, "Authorization: send 'Bearer TOKEN', see sage serve", challenge
+            )
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length: not a number")
@@ -108,7 +113,9 @@ class _Body:
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline_secs - now))
         except asyncio.TimeoutError:
-            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", {"connection": "close"}) from None
+            raise Refusal(
+                HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", {"connection": "close"}
+            ) from None
         self._num_bytes += len(message.get("body", b""))
         if self._num_bytes > self._access.max_body_bytes:
             raise _too_large(self._access)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sage.app.errors import nearest
 from sage.app.http.replies import Refusal
-from sage.hrm_core.config import TokenFront
+from sage.app.terminal.errors import nearest
+from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
 from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService
@@ -43,7 +43,9 @@ class ServedModel:
         }
 
     async def solve(self, puzzles: tuple[str, ...], settings: SolveSettings) -> list[Answer]:
-        """Refusal 422 where a puzzle is wrong, 503 where too many wait. Cancelled, it takes its puzzles back."""
+        """Refusal 422 where a puzzle is wrong, 503 where too many wait. Cancelled, it takes its puzzles
+        back.
+        """
         try:
             cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
         except ValueError as error:
@@ -70,7 +72,9 @@ class ServedModels:
         for inference in inferences:
             if inference.name in self._models:
                 raise ValueError(f"two models are called {inference.name}: rename a folder")
-            service = SolvingService(inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting)
+            service = SolvingService(
+                inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting
+            )
             self._models[inference.name] = ServedModel(inference=inference, service=service)
         if not self._models:
             raise ValueError("there is no model to serve: give one with --checkpoint")
@@ -83,9 +87,14 @@ class ServedModels:
         if name is None and len(self._models) == 1:
             return next(iter(self._models.values()))
         if name is None:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"model is missing: give one of {', '.join(self._models)}")
+            raise Refusal(
+                HTTPStatus.UNPROCESSABLE_ENTITY, f"model is missing: give one of {', '.join(self._models)}"
+            )
         if name not in self._models:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"model {name[:64]}: not served: {nearest(name, self._models)}")
+            raise Refusal(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"model {name[:64]}: not served: {nearest(name, self._models)}",
+            )
         return self._models[name]
 
     def stopped(self) -> list[str]:

@@ -1,6 +1,7 @@
 """What goes back: JSON, and faults as {"error": {"code", "message"}}.
 
-Invariant: a fault of ours tells the caller nothing of our insides; a fault of theirs is one line with the remedy.
+Invariant: a fault of ours tells the caller nothing of our insides; a fault of theirs is one line with the
+remedy.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class Refusal(Exception):
         self.status, self.message, self.headers = status, " ".join(message.split()), headers or {}
 
 
-def reply(content: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+def reply(
+    content: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
+) -> Response:
     body = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
     return Response(body, status_code=status, media_type="application/json", headers=headers)
 

@@ -55,7 +55,9 @@ class _Routes:
     async def health(self, _: Request) -> Response:
         stopped = self._models.stopped()
         if stopped:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: start the server again")
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: start the server again"
+            )
         return reply({"status": "ok"})
 
     async def list_models(self, _: Request) -> Response:
@@ -75,7 +77,9 @@ class _Routes:
 
 
 async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list[Answer]:
-    """The work's result. Refusal 504 after the timeout; cancelled, with nobody left to tell, when the caller hangs up."""
+    """The work's result. Refusal 504 after the timeout; cancelled, with nobody left to tell, when the caller
+    hangs up.
+    """
     working = asyncio.ensure_future(work)
     hanging_up = asyncio.ensure_future(_disconnected(request))
     try:

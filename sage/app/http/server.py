@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sage.app.errors import UserError
+from sage.app.terminal.errors import UserError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -24,8 +24,8 @@ _ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """checkpoints: as `sage solve --checkpoint` takes them; none: all that are shipped.  allowed_hosts: names beside the
-    loopback's and the address itself.  port 0: whichever is free."""
+    """checkpoints: as `sage solve --checkpoint` takes them; none: all that are shipped.  allowed_hosts: names
+    beside the loopback's and the address itself.  port 0: whichever is free."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -41,11 +41,11 @@ def serve(options: ServeOptions) -> None:
     import typer
 
     _need_web()
+    from sage.app.config.state_dir import default_state_dir, open_state_dir
     from sage.app.http.guard import Access
     from sage.app.http.routes import create_app
     from sage.app.http.token import TOKEN_NAME, open_token
-    from sage.app.logs import log_to_stderr
-    from sage.app.state_dir import default_state_dir, open_state_dir
+    from sage.app.terminal.logs import log_to_stderr
 
     log_to_stderr()
     hosts = allowed_hosts(options)
@@ -58,13 +58,17 @@ def serve(options: ServeOptions) -> None:
         typer.echo(f"sage: http://{shown}:{address[1]}  token: {folder / TOKEN_NAME}", err=True)
         if not ipaddress.ip_address(address[0]).is_loopback:
             typer.echo(
-                "sage: without TLS whoever sees this network's packets sees the token: put a TLS proxy before it", err=True
+                "sage: without TLS whoever sees this network's packets sees the token: put a TLS proxy"
+                " before it",
+                err=True,
             )
         build_server(app).run(sockets=[listening])
 
 
 def build_server(app: object) -> uvicorn.Server:
-    """uvicorn with bounds: on headers, on callers at a time, on idle connections, on the time a stop may take."""
+    """uvicorn with bounds: on headers, on callers at a time, on idle connections, on the time a stop may
+    take.
+    """
     import uvicorn
 
     config = uvicorn.Config(
@@ -88,9 +92,13 @@ def build_server(app: object) -> uvicorn.Server:
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket. UserError where the address is not ours, or in use."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, OverflowError) as error:
-        raise UserError(f"serve: {host}:{port}: {error}: give an address of this machine with --host") from error
+        raise UserError(
+            f"serve: {host}:{port}: {error}: give an address of this machine with --host"
+        ) from error
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +118,9 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
 
     named = {host_name(name) for name in options.allowed_hosts}
     if options.host in _ANY and not named:
-        raise UserError(f"serve: --host {options.host}: name this machine as others call it: --allow-host NAME")
+        raise UserError(
+            f"serve: --host {options.host}: name this machine as others call it: --allow-host NAME"
+        )
     own = set() if options.host in _ANY else {options.host.lower()}
     return frozenset(LOOPBACK | named | own)
 
@@ -118,7 +128,7 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
 def load_models(options: ServeOptions) -> ServedModels:
     """All of them, before the first request. UserError names the one that cannot be loaded."""
     from sage.app.http.models import ServedModels
-    from sage.app.solving import wrong_is_theirs
+    from sage.app.models.solving import wrong_is_theirs
     from sage.hrm_core.solving.inference import HRMInference
     from sage.hrm_core.solving.published import shipped_folders
     from sage.hrm_core.solving.settings import SolveSettings

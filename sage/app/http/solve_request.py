@@ -1,6 +1,7 @@
 """What a body of /v1/solve may say.
 
-Invariant: a SolveRequest that exists is within the server's limits; every mistake is a Refusal that names the key.
+Invariant: a SolveRequest that exists is within the server's limits; every mistake is a Refusal that names the
+key.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from sage.app.errors import nearest
 from sage.app.http.replies import Refusal
+from sage.app.terminal.errors import nearest
 from sage.hrm_core.solving.settings import SolveSettings
 
 _OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs")
@@ -31,7 +32,9 @@ class SolveLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveRequest:
-    """model: its name, None for the only one, or the one whose puzzles these are.  is_single: `puzzle`, not `puzzles`."""
+    """model: its name, None for the only one, or the one whose puzzles these are.  is_single: `puzzle`, not
+    `puzzles`.
+    """
 
     model: str | None
     puzzles: tuple[str, ...]
@@ -53,7 +56,9 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
     puzzles = _read_puzzles(said, limits)
     num_row_segments = len(puzzles) * settings.tries * settings.max_segments
     if num_row_segments > limits.num_row_segments:
-        _refuse(f"puzzles x tries x max_segments is {num_row_segments}: give {limits.num_row_segments} or less")
+        _refuse(
+            f"puzzles x tries x max_segments is {num_row_segments}: give {limits.num_row_segments} or less"
+        )
     model = said.get("model")
     if model is not None and not isinstance(model, str):
         _refuse("model: not text: give a name that /v1/models lists")

@@ -10,7 +10,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from sage.app.errors import UserError
+from sage.app.terminal.errors import UserError
 
 TOKEN_NAME = "http.token"
 _NUM_BYTES = 32
@@ -18,12 +18,16 @@ _MIN_LENGTH = 16
 
 
 def open_token(folder: Path) -> str:
-    """The token in `folder` (which exists); made, mode 0600, where there is none. UserError where it is not safe to use."""
+    """The token in `folder` (which exists); made, mode 0600, where there is none. UserError where it is not
+    safe to use.
+    """
     path = folder / TOKEN_NAME
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}: remove it, or give another --state-dir") from error
+        raise UserError(
+            f"{path}: {(error.strerror or str(error)).lower()}: remove it, or give another --state-dir"
+        ) from error
     with os.fdopen(descriptor, "r+", encoding="ascii", errors="replace") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
@@ -35,5 +39,7 @@ def open_token(folder: Path) -> str:
             token = secrets.token_urlsafe(_NUM_BYTES)
             file.write(f"{token}\n")
     if len(token) < _MIN_LENGTH or not token.isascii() or not token.isprintable():
-        raise UserError(f"{path}: holds no token of {_MIN_LENGTH} characters or more: remove it, a new one is drawn")
+        raise UserError(
+            f"{path}: holds no token of {_MIN_LENGTH} characters or more: remove it, a new one is drawn"
+        )
     return token

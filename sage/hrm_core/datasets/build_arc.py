@@ -1,7 +1,7 @@
 """A folder of ARC: every puzzle a group, each of its augmented forms a puzzle with an identity of its own.
 
-Invariant: train/ has training puzzles whole and the demonstrations of evaluation puzzles; test/ has their tests alone, in the
-same forms under the same identities. Forms of a puzzle differ from each other.
+Invariant: train/ has training puzzles whole and the demonstrations of evaluation puzzles; test/ has their
+tests alone, in the same forms under the same identities. Forms of a puzzle differ from each other.
 """
 
 from __future__ import annotations
@@ -21,8 +21,16 @@ from sage.hrm_core.datasets.layout import (
     write_description,
     write_identifiers,
 )
-from sage.hrm_core.tasks.arc_grid import BOARD, COLOUR, NUM_COLOURS, Augmentation, board, random_augmentation, room
-from sage.hrm_core.tasks.arc_source import ArcPuzzle, Pair, load_arc, without_leaks
+from sage.hrm_core.tasks.arc.grid import (
+    BOARD,
+    COLOUR,
+    NUM_COLOURS,
+    Augmentation,
+    board,
+    random_augmentation,
+    room,
+)
+from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair, load_arc, without_leaks
 
 #: Draws a wanted form may cost before a puzzle with few colours is left with fewer forms.
 DRAWS_A_FORM = 5
@@ -30,7 +38,9 @@ DRAWS_A_FORM = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """pairs that go into one side, in each of the forms.  is_moved: placed at random on the board, but for one pair."""
+    """pairs that go into one side, in each of the forms.  is_moved: placed at random on the board, but for
+    one pair.
+    """
 
     puzzle: ArcPuzzle
     pairs: tuple[Pair, ...]
@@ -47,24 +57,34 @@ def build_arc(
     seed: int = 0,
     more: tuple[str, ...] = (),
 ) -> FolderFacts:
-    """source: arc1, arc2 or a folder with training and evaluation. more: further training folders (ConceptARC's corpus).
+    """source: arc1, arc2 or a folder with training and evaluation. more: further training folders
+    (ConceptARC's corpus).
     subsample_size: so many of the training puzzles."""
     if num_aug < 0 or (subsample_size is not None and subsample_size < 1):
-        raise ValueError(f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or more")
+        raise ValueError(
+            f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
+            " more"
+        )
     rng = np.random.default_rng(seed)
     evaluation = load_arc(str(source), "evaluation")
     read = [puzzle for each in (str(source), *more) for puzzle in load_arc(each, "training")]
     training = without_leaks(tuple(read), evaluation)
     if subsample_size is not None and subsample_size < len(training):
-        training = tuple(training[at] for at in sorted(rng.choice(len(training), size=subsample_size, replace=False)))
+        training = tuple(
+            training[at] for at in sorted(rng.choice(len(training), size=subsample_size, replace=False))
+        )
     out = new_folder(out)
     groups: dict[str, list[_Group]] = {"train": [], "test": []}
     for puzzle in training:
         pairs = puzzle.demonstrations + puzzle.tests
-        groups["train"].append(_Group(puzzle=puzzle, pairs=pairs, forms=_forms(puzzle, num_aug, rng), is_moved=True))
+        groups["train"].append(
+            _Group(puzzle=puzzle, pairs=pairs, forms=_forms(puzzle, num_aug, rng), is_moved=True)
+        )
     for puzzle in evaluation:
         forms = _forms(puzzle, num_aug, rng)
-        groups["train"].append(_Group(puzzle=puzzle, pairs=puzzle.demonstrations, forms=forms, is_moved=False))
+        groups["train"].append(
+            _Group(puzzle=puzzle, pairs=puzzle.demonstrations, forms=forms, is_moved=False)
+        )
         groups["test"].append(_Group(puzzle=puzzle, pairs=puzzle.tests, forms=forms, is_moved=False))
     names = [form.name(group.puzzle.name) for group in groups["train"] for form in group.forms]
     numbers = {name: number for number, name in enumerate(names, start=1)}
@@ -89,7 +109,11 @@ def _forms(puzzle: ArcPuzzle, num_aug: int, rng: np.random.Generator) -> tuple[A
 
 
 def _look(puzzle: ArcPuzzle, form: Augmentation) -> int:
-    grids = [form.applied(grid) for pair in puzzle.demonstrations + puzzle.tests for grid in (pair.input, pair.output)]
+    grids = [
+        form.applied(grid)
+        for pair in puzzle.demonstrations + puzzle.tests
+        for grid in (pair.input, pair.output)
+    ]
     return hash(tuple((grid.shape, grid.astype(np.uint8).tobytes()) for grid in grids))
 
 
@@ -129,7 +153,9 @@ def _write(folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.
     write_description(folder, metadata)
 
 
-def _boards(group: _Group, form: Augmentation, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _boards(
+    group: _Group, form: Augmentation, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The pairs of one form on their boards; of a moved group one, drawn, stays in the corner."""
     still = int(rng.integers(0, max(len(group.pairs), 1))) if group.is_moved else -1
     for index, pair in enumerate(group.pairs):

@@ -1,6 +1,7 @@
 """A folder of mazes from published CSV files or an .npz, or made here, in up to eight symmetric forms each.
 
-Invariant: form 0 is the maze as published; a turned maze is solved again, for the label is the first of the shortest ways.
+Invariant: form 0 is the maze as published; a turned maze is solved again, for the label is the first of the
+shortest ways.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from sage.hrm_core.datasets.build_sudoku import subsampled
 from sage.hrm_core.datasets.layout import FolderFacts, check, new_folder, write_identifiers, write_ungrouped
 from sage.hrm_core.datasets.source import source_file
 from sage.hrm_core.tasks.contract import Examples
-from sage.hrm_core.tasks.maze import LoadedMazes, MazeConfig, MazeTask
-from sage.hrm_core.tasks.maze_grid import NUM_TURNS, SYMBOLS, solve_mazes, turned, valid_ways
+from sage.hrm_core.tasks.maze.grid import NUM_TURNS, SYMBOLS, solve_mazes, turned, valid_ways
+from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
 from sage.hrm_core.tasks.split import without_ids
 
 SOURCE = "sapientinc/maze-30x30-hard-1k"
@@ -24,10 +25,16 @@ NUM_GENERATED_TEST = 1000
 
 
 def build_maze(
-    source: str | Path = SOURCE, *, out: Path, subsample_size: int | None = None, num_aug: int = 0, seed: int = 0
+    source: str | Path = SOURCE,
+    *,
+    out: Path,
+    subsample_size: int | None = None,
+    num_aug: int = 0,
+    seed: int = 0,
 ) -> FolderFacts:
-    """source: a folder with train.csv and test.csv, an .npz, a data set on the hub, or "generated" (Maze-Hard's distribution,
-    subsample_size mazes to train on). num_aug: 0 to 7 turned forms of each training maze."""
+    """source: a folder with train.csv and test.csv, an .npz, a data set on the hub, or "generated"
+    (Maze-Hard's distribution, subsample_size mazes to train on). num_aug: 0 to 7 turned forms of each
+    training maze."""
     if not 0 <= num_aug < NUM_TURNS:
         raise ValueError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}, a maze has eight forms")
     if subsample_size is not None and subsample_size < 1:
@@ -61,14 +68,20 @@ def _load_csv(file: Path) -> Examples:
     length = len(rows[0][0]) if rows else 0
     size = round(length**0.5)
     if not rows or size**2 != length:
-        raise ValueError(f"{file}: {len(rows)} mazes of {length} cells: give columns question and answer, square mazes")
+        raise ValueError(
+            f"{file}: {len(rows)} mazes of {length} cells: give columns question and answer, square mazes"
+        )
     for number, row in enumerate(rows, start=2):
         if any(len(text) != length or set(text) - set(SYMBOLS) for text in row):
             raise ValueError(f"{file}: line {number}: give {length} symbols of {SYMBOLS!r}")
-    inputs, labels = (np.array([[SYMBOLS.index(each) + 1 for each in row[at]] for row in rows], np.int32) for at in (0, 1))
+    inputs, labels = (
+        np.array([[SYMBOLS.index(each) + 1 for each in row[at]] for row in rows], np.int32) for at in (0, 1)
+    )
     wrong = np.flatnonzero(~valid_ways(inputs, labels, size, is_shortest=True))
     if len(wrong):
-        raise ValueError(f"{file}: line {wrong[0] + 2}: the answer is no shortest way: correct or remove the line")
+        raise ValueError(
+            f"{file}: line {wrong[0] + 2}: the answer is no shortest way: correct or remove the line"
+        )
     return without_ids(inputs, labels)
 
 

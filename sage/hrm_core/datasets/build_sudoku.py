@@ -1,4 +1,5 @@
-"""A folder of sudokus from published CSV files: a sample of the training puzzles, each in many symmetric forms.
+"""A folder of sudokus from published CSV files: a sample of the training puzzles, each in many symmetric
+forms.
 
 Invariant: form 0 of a puzzle is the puzzle as published; evaluation is not augmented.
 """
@@ -12,9 +13,9 @@ import numpy as np
 from sage.hrm_core.datasets.layout import FolderFacts, check, new_folder, write_identifiers, write_ungrouped
 from sage.hrm_core.datasets.source import source_file
 from sage.hrm_core.tasks.contract import Examples
-from sage.hrm_core.tasks.sudoku import SudokuRules
-from sage.hrm_core.tasks.sudoku_files import load_csv
-from sage.hrm_core.tasks.sudoku_grid import box_of_size
+from sage.hrm_core.tasks.sudoku.files import load_csv
+from sage.hrm_core.tasks.sudoku.grid import box_of_size
+from sage.hrm_core.tasks.sudoku.task import SudokuRules
 
 SOURCE = "sapientinc/sudoku-extreme"
 CHUNK = 50_000
@@ -31,7 +32,10 @@ def build_sudoku(
 ) -> FolderFacts:
     """train.csv and test.csv of `source` to the folder `out`. min_difficulty: the least rating."""
     if num_aug < 0 or (subsample_size is not None and subsample_size < 1):
-        raise ValueError(f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or more")
+        raise ValueError(
+            f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
+            " more"
+        )
     files = {side: source_file(source, side) for side in ("train", "test")}
     out = new_folder(out)
     rules, rng = SudokuRules(box_of_size(9)), np.random.default_rng(seed)
@@ -41,7 +45,9 @@ def build_sudoku(
         if side == "train":
             examples, forms = subsampled(examples, subsample_size, rng), 1 + num_aug
             examples = _in_forms(rules, examples, forms, rng)
-        write_ungrouped(out / side, examples.inputs, examples.labels, vocab_size=rules.spec.vocab_size, forms=forms)
+        write_ungrouped(
+            out / side, examples.inputs, examples.labels, vocab_size=rules.spec.vocab_size, forms=forms
+        )
     write_identifiers(out, [])
     return check(out)
 

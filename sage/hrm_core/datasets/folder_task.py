@@ -1,6 +1,7 @@
 """A folder in the published layout as a task, whoever built it.
 
-Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each evenly.
+Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each
+evenly.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import numpy as np
 
 from sage.hrm_core.datasets.layout import Side, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
-from sage.hrm_core.tasks.maze_grid import SYMBOLS, valid_ways
+from sage.hrm_core.tasks.maze.grid import SYMBOLS, valid_ways
 from sage.hrm_core.tasks.split import row_keys
-from sage.hrm_core.tasks.sudoku import SudokuRules
-from sage.hrm_core.tasks.sudoku_grid import are_solutions, box_of_size, has_boxes
+from sage.hrm_core.tasks.sudoku.grid import are_solutions, box_of_size, has_boxes
+from sage.hrm_core.tasks.sudoku.task import SudokuRules
 
 Rules = Literal["auto", "sudoku", "maze", "labels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
-    """path: with train/ and test/.  rules: what an answer is judged by; auto: by the shape and the vocabulary; labels: by
-    what the folder says about this very input."""
+    """path: with train/ and test/.  rules: what an answer is judged by; auto: by the shape and the
+    vocabulary; labels: by what the folder says about this very input."""
 
     path: str = ""
     rules: Rules = "auto"
@@ -44,7 +45,9 @@ class FolderTask:
             self.test.metadata.seq_len,
             self.test.metadata.vocab_size,
         ):
-            raise ValueError(f"{config.path}: train and test differ in length or vocabulary: build the data set again")
+            raise ValueError(
+                f"{config.path}: train and test differ in length or vocabulary: build the data set again"
+            )
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
         self._spec = self._made_spec()
@@ -83,18 +86,26 @@ class FolderTask:
 
     def held_out(self, num: int) -> Examples:
         rows = np.arange(min(num, self.test.num_examples))
-        return self._examples(self.test, rows, np.searchsorted(self.test.puzzle_indices, rows, side="right") - 1)
+        return self._examples(
+            self.test, rows, np.searchsorted(self.test.puzzle_indices, rows, side="right") - 1
+        )
 
     def _examples(self, side: Side, rows: np.ndarray, puzzles: np.ndarray) -> Examples:
         labels = side.labels[rows].astype(np.int32)
         if side.metadata.ignore_label_id is not None:
             labels[labels == side.metadata.ignore_label_id] = IGNORED
-        ids = side.puzzle_identifiers[puzzles].astype(np.int32) if self.spec.num_puzzle_ids else np.full(len(rows), -1, np.int32)
+        ids = (
+            side.puzzle_identifiers[puzzles].astype(np.int32)
+            if self.spec.num_puzzle_ids
+            else np.full(len(rows), -1, np.int32)
+        )
         return Examples(inputs=side.inputs[rows].astype(np.int32), labels=labels, puzzle_ids=ids)
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         if self._rules == "sudoku":
-            return are_solutions(inputs.astype(np.int64) - 1, answers.astype(np.int64) - 1, box_of_size(self._side_length))
+            return are_solutions(
+                inputs.astype(np.int64) - 1, answers.astype(np.int64) - 1, box_of_size(self._side_length)
+            )
         if self._rules == "maze":
             return valid_ways(inputs, answers, self._side_length, is_shortest=True)
         return self._by_labels(inputs, answers)
@@ -108,7 +119,9 @@ class FolderTask:
                 for row in np.flatnonzero(np.isin(row_keys(known), wanted)):
                     labels = np.asarray(side.labels[start + row])
                     same = (inputs == known[row]).all(axis=1)
-                    is_right |= same & ((answers == labels) | (labels == side.metadata.ignore_label_id)).all(axis=1)
+                    is_right |= same & ((answers == labels) | (labels == side.metadata.ignore_label_id)).all(
+                        axis=1
+                    )
         return is_right
 
     def baseline(self, inputs: np.ndarray) -> Baseline:

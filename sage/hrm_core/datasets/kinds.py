@@ -5,4 +5,6 @@ from __future__ import annotations
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.tasks.catalogue import TaskKind
 
-FOLDER = TaskKind(name="folder", about="a data set's folder in the published layout", config=FolderConfig, build=FolderTask)
+FOLDER = TaskKind(
+    name="folder", about="a data set's folder in the published layout", config=FolderConfig, build=FolderTask
+)

@@ -1,7 +1,8 @@
 """The layout: train/ and test/, each with dataset.json and five arrays; identifiers.json beside them.
 
-inputs, labels (E, L) uint8; puzzle p has the examples puzzle_indices[p]..[p + 1] and the identity puzzle_identifiers[p];
-group g has the puzzles group_indices[g]..[g + 1], one puzzle in all its forms. Identifier 0 is nobody's.
+inputs, labels (E, L) uint8; puzzle p has the examples puzzle_indices[p]..[p + 1] and the identity
+puzzle_identifiers[p]; group g has the puzzles group_indices[g]..[g + 1], one puzzle in all its forms.
+Identifier 0 is nobody's.
 Invariant: a Side that exists is consistent; what is not is a ValueError that names the folder and the array.
 """
 
@@ -80,7 +81,9 @@ def _read_metadata(file: Path) -> Metadata:
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: not a data set's description: {error}: give a folder with train/ and test/") from error
+        raise ValueError(
+            f"{file}: not a data set's description: {error}: give a folder with train/ and test/"
+        ) from error
 
 
 def _check(side: Side, folder: Path) -> None:
@@ -88,7 +91,9 @@ def _check(side: Side, folder: Path) -> None:
     shape = (len(side.inputs), metadata.seq_len)
     for name, array in (("inputs", side.inputs), ("labels", side.labels)):
         if array.shape != shape:
-            raise ValueError(f"{folder}: {name} has the shape {array.shape}: {shape} is wanted: build the data set again")
+            raise ValueError(
+                f"{folder}: {name} has the shape {array.shape}: {shape} is wanted: build the data set again"
+            )
     for name, indices, last in (
         ("puzzle_indices", side.puzzle_indices, side.num_examples),
         ("group_indices", side.group_indices, side.num_puzzles),
@@ -104,11 +109,15 @@ def _check(side: Side, folder: Path) -> None:
             raise ValueError(f"{folder}: {name} does not rise from 0 to {last}: build the data set again")
     if len(side.puzzle_indices) != side.num_puzzles + 1:
         raise ValueError(
-            f"{folder}: {side.num_puzzles} puzzle_identifiers for {len(side.puzzle_indices) - 1} puzzles: build it again"
+            f"{folder}: {side.num_puzzles} puzzle_identifiers for {len(side.puzzle_indices) - 1} puzzles:"
+            " build it again"
         )
     identifiers = side.puzzle_identifiers
     if len(identifiers) and not 0 <= identifiers.min() <= identifiers.max() < metadata.num_puzzle_identifiers:
-        raise ValueError(f"{folder}: puzzle_identifiers go beyond {metadata.num_puzzle_identifiers}: build the data set again")
+        raise ValueError(
+            f"{folder}: puzzle_identifiers go beyond {metadata.num_puzzle_identifiers}: build the data set"
+            " again"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +139,21 @@ def check(folder: Path) -> FolderFacts:
     for name, side in sides.items():
         found = (side.metadata.seq_len, side.metadata.vocab_size, side.metadata.num_puzzle_identifiers)
         if found != (metadata.seq_len, metadata.vocab_size, metadata.num_puzzle_identifiers):
-            raise ValueError(f"{folder}: train and {name} differ in length, vocabulary or identifiers: build the data set again")
+            raise ValueError(
+                f"{folder}: train and {name} differ in length, vocabulary or identifiers: build the data set"
+                " again"
+            )
         for array in (side.inputs, side.labels):
             if len(array) and int(array.max()) >= metadata.vocab_size:
                 raise ValueError(
-                    f"{folder}: {name} has cells of {int(array.max())}, its vocabulary ends at {metadata.vocab_size - 1}"
+                    f"{folder}: {name} has cells of {int(array.max())}, its vocabulary ends at"
+                    f" {metadata.vocab_size - 1}"
                 )
     names = read_identifiers(Path(folder))
     if len(names) != metadata.num_puzzle_identifiers:
         raise ValueError(
-            f"{folder}: identifiers.json names {len(names)} of {metadata.num_puzzle_identifiers}: build the data set again"
+            f"{folder}: identifiers.json names {len(names)} of {metadata.num_puzzle_identifiers}: build the"
+            " data set again"
         )
     return FolderFacts(
         seq_len=metadata.seq_len,
@@ -159,7 +173,9 @@ def read_identifiers(folder: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read: {error}: build the data set again") from error
     if not isinstance(names, list):
-        raise TypeError(f"{file}: a {type(names).__name__}: a list of names is wanted: build the data set again")
+        raise TypeError(
+            f"{file}: a {type(names).__name__}: a list of names is wanted: build the data set again"
+        )
     return [str(name) for name in names]
 
 
@@ -181,7 +197,9 @@ def write_description(folder: Path, metadata: Metadata) -> None:
     (folder / "dataset.json").write_text(json.dumps(asdict(metadata)))
 
 
-def write_ungrouped(folder: Path, inputs: np.ndarray, labels: np.ndarray, *, vocab_size: int, forms: int) -> None:
+def write_ungrouped(
+    folder: Path, inputs: np.ndarray, labels: np.ndarray, *, vocab_size: int, forms: int
+) -> None:
     """Puzzles of one example and no identity, `forms` after each other being one group."""
     num_examples, seq_len = inputs.shape
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Where published puzzles come from: a folder with train.csv and test.csv, or a data set on the hub.
 
-Invariant: nothing is downloaded but the two files asked for; without a connection the error says what to do, in one line.
+Invariant: nothing is downloaded but the two files asked for; without a connection the error says what to do,
+in one line.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def source_file(source: str | Path, side: str) -> Path:
         return folder / name
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         raise ValueError(
-            f"{source}: no such folder: give one with train.csv and test.csv, or a data set on the hub as OWNER/NAME"
+            f"{source}: no such folder: give one with train.csv and test.csv, or a data set on the hub as"
+            " OWNER/NAME"
         )
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -29,4 +31,6 @@ def source_file(source: str | Path, side: str) -> Path:
         return Path(hf_hub_download(str(source), name, repo_type="dataset"))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{source}: {name} cannot be fetched: {reason}: download it elsewhere and give its folder") from error
+        raise ValueError(
+            f"{source}: {name} cannot be fetched: {reason}: download it elsewhere and give its folder"
+        ) from error

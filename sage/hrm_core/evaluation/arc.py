@@ -16,10 +16,10 @@ from sage.hrm_core.datasets.folder_task import FolderTask
 from sage.hrm_core.datasets.layout import read_identifiers
 from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.solving.engine import SegmentModel
-from sage.hrm_core.tasks.arc import ArcTask
-from sage.hrm_core.tasks.arc_grid import NUM_COLOURS, Augmentation, grid_of
-from sage.hrm_core.tasks.arc_source import ArcPuzzle, Pair
-from sage.hrm_core.tasks.arc_voting import Vote, best_attempts, score
+from sage.hrm_core.tasks.arc.grid import NUM_COLOURS, Augmentation, grid_of
+from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair
+from sage.hrm_core.tasks.arc.task import ArcTask
+from sage.hrm_core.tasks.arc.voting import Vote, best_attempts, score
 from sage.hrm_core.tasks.contract import Examples, Task
 
 _FORM_NAME = re.compile(rf"^(?P<puzzle>.+)_t(?P<turn>[0-7])_(?P<colours>0[1-9]{{{NUM_COLOURS - 1}}})$")
@@ -29,7 +29,9 @@ Attempts = Mapping[tuple[str, int], Sequence[np.ndarray]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """examples: tests in their forms.  forms: (puzzle, test, augmentation) of each.  puzzles: as they are, for the score."""
+    """examples: tests in their forms.  forms: (puzzle, test, augmentation) of each.  puzzles: as they are,
+    for the score.
+    """
 
     examples: Examples
     forms: tuple[tuple[str, int, Augmentation], ...]
@@ -38,8 +40,8 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArcScore:
-    """Means over puzzles of the share of tests solved: by the best of two attempts (the prize's rule), by the first alone,
-    by the plain form's answer without a vote, and by copying the input (the baseline).
+    """Means over puzzles of the share of tests solved: by the best of two attempts (the prize's rule), by the
+    first alone, by the plain form's answer without a vote, and by copying the input (the baseline).
 
     attempts: (puzzle, test) -> grids, the best first.
     """
@@ -54,8 +56,12 @@ class ArcScore:
     puzzles: tuple[ArcPuzzle, ...]
 
 
-def vote_arc(model: SegmentModel, task: Task, *, num_forms: int, num_segments: int = 16, batch_size: int = 64) -> ArcScore:
-    """Answer and vote. num_forms: of each test, the plain one included. ValueError where the task is not ARC."""
+def vote_arc(
+    model: SegmentModel, task: Task, *, num_forms: int, num_segments: int = 16, batch_size: int = 64
+) -> ArcScore:
+    """Answer and vote. num_forms: of each test, the plain one included. ValueError where the task is not
+    ARC.
+    """
     ballot = ballot_of(task, num_forms)
     trace = run_segments(model, ballot.examples, num_segments, batch_size=batch_size)
     votes = [
@@ -64,7 +70,9 @@ def vote_arc(model: SegmentModel, task: Task, *, num_forms: int, num_segments: i
     ]
     attempts = best_attempts(votes)
     plain = best_attempts(vote for vote in votes if vote.augmentation == Augmentation())
-    copies = {(puzzle.name, at): [pair.input] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)}
+    copies = {
+        (puzzle.name, at): [pair.input] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)
+    }
     return ArcScore(
         num_puzzles=len(ballot.puzzles),
         num_answers=len(votes),
@@ -85,12 +93,17 @@ def ballot_of(task: Task, num_forms: int) -> Ballot:
         return _of_puzzles(task, num_forms)
     if isinstance(task, FolderTask) and task.test.metadata.num_puzzle_identifiers > 1:
         return _of_folder(task, num_forms)
-    raise ValueError(f"task {task.spec.name} has no forms to vote over: voting is for arc, and for folders built of it")
+    raise ValueError(
+        f"task {task.spec.name} has no forms to vote over: voting is for arc, and for folders built of it"
+    )
 
 
 def _of_puzzles(task: ArcTask, num_forms: int) -> Ballot:
     if num_forms > task.config.num_aug + 1:
-        raise ValueError(f"{num_forms} forms: the model was trained on {task.config.num_aug + 1} of each puzzle: give no more")
+        raise ValueError(
+            f"{num_forms} forms: the model was trained on {task.config.num_aug + 1} of each puzzle: give no"
+            " more"
+        )
     first = len(task.training)
     forms = tuple(
         (puzzle.name, test, task.form(number, form))
@@ -117,7 +130,9 @@ def _of_folder(task: FolderTask, num_forms: int) -> Ballot:
                     pair = Pair(input=grid_of(side.inputs[row]), output=grid_of(side.labels[row]))
                     plain.setdefault(name, []).append(pair)
     examples = task.held_out(side.num_examples).take(np.array(rows, np.int64))
-    puzzles = tuple(ArcPuzzle(name=name, demonstrations=(), tests=tuple(pairs)) for name, pairs in plain.items())
+    puzzles = tuple(
+        ArcPuzzle(name=name, demonstrations=(), tests=tuple(pairs)) for name, pairs in plain.items()
+    )
     return Ballot(examples=examples, forms=tuple(forms), puzzles=puzzles)
 
 

@@ -1,6 +1,7 @@
 """A model on the puzzles of a task it never trained on, segment by segment.
 
-Invariant: the model leaves as it came (mode and weights); depth is fixed, so that a figure at 16 segments used 16.
+Invariant: the model leaves as it came (mode and weights); depth is fixed, so that a figure at 16 segments
+used 16.
 Shapes: N puzzles, L cells, T segments.
 """
 
@@ -13,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.report import DepthScore, EvalReport, HaltScore, wilson_interval
 from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade, mark, sensitivity
-from sage.hrm_core.hrm import TokenBatch
+from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.solving.settings import MIN_CONFIDENCE
@@ -29,7 +30,9 @@ NUM_SEEN = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """answers (T, N, L) int32; q_halt (T, N), before the sigmoid; wants_halt (T, N) bool: after each of T segments."""
+    """answers (T, N, L) int32; q_halt (T, N), before the sigmoid; wants_halt (T, N) bool: after each of T
+    segments.
+    """
 
     answers: np.ndarray
     q_halt: np.ndarray
@@ -41,8 +44,8 @@ class Trace:
         return confidence_of(self.q_halt)
 
     def halted(self, min_confidence: float = MIN_CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-        """As `Solver` does it: (N,) index of the first answer after which the Q head wants to halt and is so sure, else of the
-        one it trusted most; and (N,) segments spent, all where it never was."""
+        """As `Solver` does it: (N,) index of the first answer after which the Q head wants to halt and is so
+        sure, else of the one it trusted most; and (N,) segments spent, all where it never was."""
         is_sure = self.wants_halt & (self.confidence >= min_confidence)
         first, ever = is_sure.argmax(0), is_sure.any(0)
         return np.where(ever, first, self.q_halt.argmax(0)), np.where(ever, first + 1, len(is_sure))
@@ -58,8 +61,8 @@ def evaluate(
     seen: Examples | None = None,
     ranks: Ranks = SINGLE,
 ) -> EvalReport:
-    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the baseline, the task's
-    own unless given; where it has none the baseline sees the very answers.
+    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the
+    baseline, the task's own unless given; where it has none the baseline sees the very answers.
 
     Several ranks share the puzzles out, and each gets the whole report.
     """
@@ -91,7 +94,9 @@ def _seen(task: Task, examples: Examples) -> Examples:
     return task.sample(NUM_SEEN, np.random.default_rng(0))
 
 
-def _run_shared(model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks) -> Trace:
+def _run_shared(
+    model: SegmentModel, examples: Examples, num_segments: int, batch_size: int, ranks: Ranks
+) -> Trace:
     edges = np.linspace(0, len(examples), ranks.count + 1).astype(int)
     mine = examples.take(slice(edges[ranks.index], edges[ranks.index + 1]))
     trace = run_segments(model, mine, num_segments, batch_size=batch_size)
@@ -112,8 +117,12 @@ def _run_shared(model: SegmentModel, examples: Examples, num_segments: int, batc
 
 
 @torch.inference_mode()
-def run_segments(model: SegmentModel, examples: Examples, num_segments: int, *, batch_size: int = 256) -> Trace:
-    """What the model answers after each segment. Puzzles of unknown identity read the puzzle table's mean row."""
+def run_segments(
+    model: SegmentModel, examples: Examples, num_segments: int, *, batch_size: int = 256
+) -> Trace:
+    """What the model answers after each segment. Puzzles of unknown identity read the puzzle table's mean
+    row.
+    """
     is_training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
@@ -154,7 +163,8 @@ def _to_batch(config: ModelConfig, rows: Examples, device: torch.device) -> Toke
     assert isinstance(config.front, TokenFront)
     ids = np.minimum(rows.puzzle_ids, config.front.num_puzzle_ids - 1)
     inputs, labels, puzzle_ids = (
-        torch.from_numpy(np.ascontiguousarray(each, dtype=np.int32)).to(device) for each in (rows.inputs, rows.labels, ids)
+        torch.from_numpy(np.ascontiguousarray(each, dtype=np.int32)).to(device)
+        for each in (rows.inputs, rows.labels, ids)
     )
     return TokenBatch(inputs=inputs, labels=labels, puzzle_ids=puzzle_ids)
 

@@ -15,9 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthScore:
-    """After `segments` segments.  exact: puzzles whose every scored cell is right.  cell: scored cells, a mean of puzzles.
+    """After `segments` segments.  exact: puzzles whose every scored cell is right.  cell: scored cells, a
+    mean of puzzles.
 
-    unknown_cell: cells that the puzzle did not show.  valid: answers the task's own rules accept.  low, high: 95% of `exact`.
+    unknown_cell: cells that the puzzle did not show.  valid: answers the task's own rules accept.  low, high:
+    95% of `exact`.
     """
 
     segments: int
@@ -31,8 +33,8 @@ class DepthScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltScore:
-    """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's MIN_CONFIDENCE); where
-    it never is, the answer that the head trusted most counts, and all segments.
+    """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's
+    MIN_CONFIDENCE); where it never is, the answer that the head trusted most counts, and all segments.
 
     q_accuracy: how often that wish was right.  mean_segments: what it cost.
     """
@@ -45,7 +47,9 @@ class HaltScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
-    """Puzzles whose sigmoid(q_halt) lies in low..high: how sure the head was on average, and how often it was right."""
+    """Puzzles whose sigmoid(q_halt) lies in low..high: how sure the head was on average, and how often it was
+    right.
+    """
 
     low: float
     high: float
@@ -79,7 +83,8 @@ class EvalReport:
 
     graded: means of what the task scores in part, such as the share of clauses satisfied.
 
-    input_sensitivity: how much more often the model's answers differ between two puzzles than they would if it ignored
+    input_sensitivity: how much more often the model's answers differ between two puzzles than they would if
+    it ignored
     them, as a share of how often the right answers differ: 0 for a constant function, 1 for a perfect one.
     """
 
@@ -145,7 +150,9 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def wilson_interval(share: float, num: int, z: float = 1.959964) -> tuple[float, float]:
-    """95% interval of a share counted over `num` (Wilson 1927): sensible at 0 and 1, where the usual one is empty."""
+    """95% interval of a share counted over `num` (Wilson 1927): sensible at 0 and 1, where the usual one is
+    empty.
+    """
     if num == 0:
         return math.nan, math.nan
     centre = (share + z * z / (2 * num)) / (1 + z * z / num)

@@ -63,9 +63,12 @@ def completed(examples: Examples, answers: np.ndarray) -> np.ndarray:
 
 
 def baselines(task: Task, examples: Examples, seen: Examples) -> tuple[BaselineScore, ...]:
-    """Copy the input; answer each shown symbol with the commonest label below it in `seen` (training) examples; and the
-    task's own, where it has one."""
-    trivial = {"copy the input": examples.inputs, "commonest label": _commonest(seen, task.spec.vocab_size)[examples.inputs]}
+    """Copy the input; answer each shown symbol with the commonest label below it in `seen` (training)
+    examples; and the task's own, where it has one."""
+    trivial = {
+        "copy the input": examples.inputs,
+        "commonest label": _commonest(seen, task.spec.vocab_size)[examples.inputs],
+    }
     own = getattr(task, "baseline", None)
     if own is not None:
         told = own(examples.inputs)
@@ -74,7 +77,9 @@ def baselines(task: Task, examples: Examples, seen: Examples) -> tuple[BaselineS
 
 
 def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
-    """(V,) the commonest label of cells that show a symbol; the symbol itself where no scored cell shows it."""
+    """(V,) the commonest label of cells that show a symbol; the symbol itself where no scored cell shows
+    it.
+    """
     is_scored = seen.labels != IGNORED
     counts = np.zeros((vocab_size, vocab_size), dtype=np.int64)
     np.add.at(counts, (seen.inputs[is_scored], seen.labels[is_scored]), 1)
@@ -85,7 +90,9 @@ def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
 def grade(task: Task, examples: Examples, answers: np.ndarray) -> dict[str, float]:
     """Means of the task's own partial scores; none where it has none."""
     scores = getattr(task, "scores", None)
-    return {} if scores is None else {name: _mean(values) for name, values in scores(examples, answers).items()}
+    return (
+        {} if scores is None else {name: _mean(values) for name, values in scores(examples, answers).items()}
+    )
 
 
 def sensitivity(examples: Examples, answers: np.ndarray) -> float:
@@ -120,7 +127,9 @@ def calibrate(confidence: np.ndarray, is_exact: np.ndarray) -> Calibration:
 
 
 def _baseline(name: str, marks: Marks) -> BaselineScore:
-    return BaselineScore(name=name, exact=marks.exact, cell=marks.cell, unknown_cell=marks.unknown_cell, valid=marks.valid)
+    return BaselineScore(
+        name=name, exact=marks.exact, cell=marks.cell, unknown_cell=marks.unknown_cell, valid=marks.valid
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,7 +1,9 @@
-"""One segment as an ONNX graph: (z_H, z_L, inputs, puzzle_ids) -> (next_z_H, next_z_L, logits, q_halt, q_continue).
+"""One segment as an ONNX graph: (z_H, z_L, inputs, puzzle_ids) -> (next_z_H, next_z_L, logits, q_halt,
+q_continue).
 
-Invariant: the file needs nothing beside it: weights, the start of a carry, the model's config and its task are inside.
-Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for every token), sage.task.
+Invariant: the file needs nothing beside it: weights, the start of a carry, the model's config and its task
+are inside. Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for
+every token), sage.task.
 Shapes: B rows, L cells, S tokens, D hidden, V symbols.
 """
 
@@ -19,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.solving.published import TaskCard
 
 INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids")
@@ -43,7 +45,9 @@ class _Segment(nn.Module):
 
 
 def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -> None:
-    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small ones."""
+    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small
+    ones.
+    """
     front = model.config.front
     if not isinstance(front, TokenFront):
         raise TypeError(f"front is a {type(front).__name__}: only a model behind a TokenFront is exported")
@@ -69,7 +73,9 @@ def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -
 
 
 def fold_transposes(proto: Any) -> None:
-    """Weights as the products read them: a Transpose of a constant becomes a constant, or int8 would pass it by."""
+    """Weights as the products read them: a Transpose of a constant becomes a constant, or int8 would pass it
+    by.
+    """
     numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
     graph = proto.graph
     constants = {each.name: each for each in graph.initializer}
@@ -90,7 +96,9 @@ def fold_transposes(proto: Any) -> None:
 
 
 def strip_traces(proto: Any) -> None:
-    """The exporter notes for every node which lines of which files it came from, more than the node itself."""
+    """The exporter notes for every node which lines of which files it came from, more than the node
+    itself.
+    """
     graph = proto.graph
     for each in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
         del each.metadata_props[:]
@@ -136,7 +144,9 @@ def need_onnx() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters warn of torchvision, of their own future and of tools of theirs; none of it is anybody's business here."""
+    """Exporters warn of torchvision, of their own future and of tools of theirs; none of it is anybody's
+    business here.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

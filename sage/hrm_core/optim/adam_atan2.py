@@ -1,6 +1,8 @@
-"""AdamATan2: Adam whose ratio goes through atan2, so that it needs no epsilon and no gradient scale (arXiv 2407.05872).
+"""AdamATan2: Adam whose ratio goes through atan2, so that it needs no epsilon and no gradient scale (arXiv
+2407.05872).
 
-Invariant: both coefficients are 1, as the published models were trained (other packages take 1.27 for one of them).
+Invariant: both coefficients are 1, as the published models were trained (other packages take 1.27 for one of
+them).
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-#: Numbers that are moved at once. Their updates stand beside them for a moment: 27 M at once were the peak of a training step.
+#: Numbers that are moved at once. Their updates stand beside them for a moment: 27 M at once were the peak of
+#: a training step.
 MOST_AT_ONCE = 1 << 22
 
 
@@ -23,7 +26,11 @@ class AdamATan2(Optimizer):
     """
 
     def __init__(
-        self, params: ParamsT, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0
+        self,
+        params: ParamsT,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
     ) -> None:
         if not lr >= 0:
             raise ValueError(f"lr is {lr}: give 0 or more")

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 
 class EMA:
-    """average = decay average + (1 - decay) weight, from the `begin_step`-th update on; before it, the weight itself."""
+    """average = decay average + (1 - decay) weight, from the `begin_step`-th update on; before it, the weight
+    itself.
+    """
 
     def __init__(self, model: nn.Module, decay: float, *, begin_step: int = 0) -> None:
         if not 0 <= decay < 1:

@@ -1,4 +1,5 @@
-"""Muon: momentum, made orthogonal by Newton-Schulz, for matrices (Jordan et al. 2024; the scale of arXiv 2502.16982).
+"""Muon: momentum, made orthogonal by Newton-Schulz, for matrices (Jordan et al. 2024; the scale of arXiv
+2502.16982).
 
 Invariant: an update's root mean square is about 0.2, as AdamW's is, so one learning rate serves both.
 """
@@ -21,7 +22,8 @@ EPS = 1e-7
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The nearest semi-orthogonal matrix of each of a stack (N, R, C), roughly; computed in `dtype`, returned in it.
+    """The nearest semi-orthogonal matrix of each of a stack (N, R, C), roughly; computed in `dtype`, returned
+    in it.
 
     dtype: bf16 on CUDA and fp32 elsewhere unless it is named.
     """
@@ -38,7 +40,8 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 class Muon(Optimizer):
-    """m = lerp(m, g);  p *= 1 - lr wd;  p -= lr 0.2 sqrt(max(R, C)) orthogonalise(lerp(g, m)). For matrices (R, C) alone.
+    """m = lerp(m, g);  p *= 1 - lr wd;  p -= lr 0.2 sqrt(max(R, C)) orthogonalise(lerp(g, m)). For matrices
+    (R, C) alone.
 
     Matrices of one shape go through Newton-Schulz as one stack: a dozen small calls instead of a hundred.
     """
@@ -62,7 +65,9 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim != 2:
-                    raise ValueError(f"Muon was given a weight of shape {tuple(weight.shape)}: give it matrices alone")
+                    raise ValueError(
+                        f"Muon was given a weight of shape {tuple(weight.shape)}: give it matrices alone"
+                    )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -91,7 +96,9 @@ class Muon(Optimizer):
         for index, weight in enumerate(weights):
             by_shape[tuple(weight.shape)].append(index)
         for shape, indices in by_shape.items():
-            stack = orthogonalise(torch.stack([updates[index] for index in indices]), self._dtype)  # (N, R, C)
+            stack = orthogonalise(
+                torch.stack([updates[index] for index in indices]), self._dtype
+            )  # (N, R, C)
             rate = group["lr"] * 0.2 * math.sqrt(max(shape))
             chosen = [weights[index] for index in indices]
             torch._foreach_add_(chosen, list(stack.to(chosen[0].dtype).unbind(0)), alpha=-rate)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
-from sage.hrm_core.hrm import PuzzleEmbedding
+from sage.hrm_core.model.hrm import PuzzleEmbedding
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
 from sage.hrm_core.optim.muon import Muon
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
@@ -24,13 +24,18 @@ from sage.hrm_core.training.config import OptimizerConfig
 class Optimizers:
     """Every optimizer of one model, stepped together at the rate of the schedule."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig, *, num_steps: int, ranks: Ranks = SINGLE) -> None:
-        self.schedule = Schedule(num_steps=num_steps, warmup_steps=config.warmup_steps, min_ratio=config.min_lr_ratio)
+    def __init__(
+        self, model: nn.Module, config: OptimizerConfig, *, num_steps: int, ranks: Ranks = SINGLE
+    ) -> None:
+        self.schedule = Schedule(
+            num_steps=num_steps, warmup_steps=config.warmup_steps, min_ratio=config.min_lr_ratio
+        )
         self._dense = _dense(model, config)
         self._base_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._dense]
         tables = [module.weights for module in model.modules() if isinstance(module, PuzzleEmbedding)]
         self._tables = [
-            SparseSignSGD(table, lr=config.puzzle_lr, weight_decay=config.puzzle_weight_decay, ranks=ranks) for table in tables
+            SparseSignSGD(table, lr=config.puzzle_lr, weight_decay=config.puzzle_weight_decay, ranks=ranks)
+            for table in tables
         ]
 
     def step(self, number: int) -> float:
@@ -70,13 +75,21 @@ class Optimizers:
     def load_state(self, tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
         """What `state` gave, of a model and config alike. ValueError where it is another's."""
         if len(plain) != len(self._dense):
-            raise ValueError(f"{len(plain)} optimizers in the state, {len(self._dense)} here: resume with the same optimizer")
+            raise ValueError(
+                f"{len(plain)} optimizers in the state, {len(self._dense)} here: resume with the same"
+                " optimizer"
+            )
         for number, (optimizer, saved) in enumerate(zip(self._dense, plain)):
             state: dict[int, dict[str, Any]] = {}
-            for path, value in [*tensors.items(), *((f"{number}.{name}", each) for name, each in saved["numbers"].items())]:
+            for path, value in [
+                *tensors.items(),
+                *((f"{number}.{name}", each) for name, each in saved["numbers"].items()),
+            ]:
                 owner, index, name = path.split(".", 2)
                 if int(owner) == number:
-                    state.setdefault(int(index), {})[name] = value.clone() if isinstance(value, Tensor) else value
+                    state.setdefault(int(index), {})[name] = (
+                        value.clone() if isinstance(value, Tensor) else value
+                    )
             optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
 
 
@@ -95,5 +108,7 @@ def _dense(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
     return [*muon, _adamw(rest, rest_lr, rest_decay, config)]
 
 
-def _adamw(weights: list[nn.Parameter], lr: float, weight_decay: float, config: OptimizerConfig) -> torch.optim.AdamW:
+def _adamw(
+    weights: list[nn.Parameter], lr: float, weight_decay: float, config: OptimizerConfig
+) -> torch.optim.AdamW:
     return torch.optim.AdamW(weights, lr=lr, betas=config.betas, weight_decay=weight_decay, fused=True)

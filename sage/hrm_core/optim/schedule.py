@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """warmup_steps up to 1, then a cosine to `min_ratio` at `num_steps`. A min_ratio of 1 is a constant rate."""
+    """warmup_steps up to 1, then a cosine to `min_ratio` at `num_steps`. A min_ratio of 1 is a constant
+    rate.
+    """
 
     num_steps: int
     warmup_steps: int = 0

@@ -1,6 +1,7 @@
 """Sign-SGD for a table read by row: only rows of this batch move, all by the same amount.
 
-Invariant: gradients of equal rows are summed before the sign is taken, over every rank: replicas of the table stay equal.
+Invariant: gradients of equal rows are summed before the sign is taken, over every rank: replicas of the table
+stay equal.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 
 
 class SparseSignSGD:
-    """row *= 1 - lr wd;  row -= lr sign(sum of its gradients), for the rows of `table.grad` (sparse, N x ndim).
+    """row *= 1 - lr wd;  row -= lr sign(sum of its gradients), for the rows of `table.grad` (sparse, N x
+    ndim).
 
-    Rows whose gradient is 0 throughout (those that stand in for unknown puzzles) stay as they are. Has no state.
+    Rows whose gradient is 0 throughout (those that stand in for unknown puzzles) stay as they are. Has no
+    state.
     """
 
     def __init__(self, table: Tensor, *, lr: float, weight_decay: float, ranks: Ranks = SINGLE) -> None:

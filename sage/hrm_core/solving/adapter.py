@@ -15,7 +15,8 @@ from sage.hrm_core.solving.solutions import Solution
 
 
 class HRMAdapter:
-    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)` as it stands takes text or cells and gives a plain dict.
+    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)` as it stands takes text or cells and gives a
+    plain dict.
 
     prepare: from the application's object to the puzzle as text, or to cells (L,).
     process: from (the application's object, the Answer) to what the application wants.
@@ -55,6 +56,8 @@ class HRMAdapter:
     def batch_predict(self, items: Iterable[Any], **changes: Any) -> list[Any]:
         """All of them in one batch, in their order."""
         items = list(items)
-        cells = np.array([self.prepare_input(item) for item in items], np.int32).reshape(len(items), self.inference.num_cells)
+        cells = np.array([self.prepare_input(item) for item in items], np.int32).reshape(
+            len(items), self.inference.num_cells
+        )
         found = self.inference.solve_cells(cells, **changes)
         return [self.process_output(item, cells[row], found[row]) for row, item in enumerate(items)]

@@ -1,6 +1,8 @@
-"""Continuous batching: one segment for every row under way, then rows that are done make place for those that wait.
+"""Continuous batching: one segment for every row under way, then rows that are done make place for those that
+wait.
 
-Invariant: a row is computed from its own puzzle, carry and noise alone, so that its neighbours only change the speed.
+Invariant: a row is computed from its own puzzle, carry and noise alone, so that its neighbours only change
+the speed.
 Shapes: B rows under way, L cells, S tokens, D hidden.
 """
 
@@ -15,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import TokenBatch
-from sage.hrm_core.recurrence import Carry, Output
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import TokenBatch
+from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.job import Attempt, Job
 from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
 from sage.hrm_core.solving.settings import SolveSettings
@@ -73,21 +75,35 @@ class _Row:
         return settings.halt == "q" and wants_halt and bool(confidence_of(q) >= settings.min_confidence)
 
     def is_asked(self, q: float, is_sure: bool) -> bool:
-        """Does this segment's answer matter? Where the Q head judges: the one it ends with, or trusts more than those before."""
+        """Does this segment's answer matter? Where the Q head judges: the one it ends with, or trusts more
+        than those before.
+        """
         if self.job.settings.halt == "q":
             return is_sure or self.answer is None or q > self.q or math.isnan(self.q)
         return self.job.settings.halt == "verifier" or self.is_at_limit
 
 
 class Engine:
-    """Puzzles go in with `submit`, at any time; `step` computes a segment and gives back the jobs it settled."""
+    """Puzzles go in with `submit`, at any time; `step` computes a segment and gives back the jobs it
+    settled.
+    """
 
-    def __init__(self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64) -> None:
+    def __init__(
+        self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64
+    ) -> None:
         if not isinstance(model.config.front, TokenFront):
-            raise TypeError(f"front is a {type(model.config.front).__name__}: only a model behind a TokenFront solves puzzles")
+            raise TypeError(
+                f"front is a {type(model.config.front).__name__}: only a model behind a TokenFront solves"
+                " puzzles"
+            )
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: give 1 or more")
-        self._model, self._verifier, self._front, self._capacity = model, verifier, model.config.front, batch_size
+        self._model, self._verifier, self._front, self._capacity = (
+            model,
+            verifier,
+            model.config.front,
+            batch_size,
+        )
         self._waiting: deque[Job] = deque()
         self._rows: list[_Row] = []
         self._carry = model.initial_carry(0)
@@ -104,14 +120,22 @@ class Engine:
         return self._front.seq_len
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
-        """cells (L,) integers. ValueError where they do not fit the model, or a verifier is asked for and there is none."""
+        """cells (L,) integers. ValueError where they do not fit the model, or a verifier is asked for and
+        there is none.
+        """
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
             raise ValueError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
         if cells.min() < 0 or cells.max() >= front.vocab_size:
-            raise ValueError(f"cells range from {cells.min()} to {cells.max()}: this model knows 0 to {front.vocab_size - 1}")
+            raise ValueError(
+                f"cells range from {cells.min()} to {cells.max()}: this model knows 0 to"
+                f" {front.vocab_size - 1}"
+            )
         if puzzle_id >= front.num_puzzle_ids:
-            raise ValueError(f"puzzle_id is {puzzle_id}: this model knows {front.num_puzzle_ids}: give -1 for an unknown one")
+            raise ValueError(
+                f"puzzle_id is {puzzle_id}: this model knows {front.num_puzzle_ids}: give -1 for an"
+                " unknown one"
+            )
         if settings.needs_verifier and self._verifier is None:
             raise ValueError("there is no verifier: give the task, or halt 'q' without abstains")
         cells = cells.astype(np.int32)
@@ -154,7 +178,10 @@ class Engine:
         if len(kept) == len(self._rows) and not fresh:
             return
         self._rows = [self._rows[index] for index in kept] + fresh
-        taken, start = torch.tensor(kept, dtype=torch.int64, device=self._device), self._model.initial_carry(len(fresh))
+        taken, start = (
+            torch.tensor(kept, dtype=torch.int64, device=self._device),
+            self._model.initial_carry(len(fresh)),
+        )
         self._carry = Carry(
             z_H=torch.cat((self._carry.z_H[taken], start.z_H)),  # (B, S, D)
             z_L=torch.cat((self._carry.z_L[taken], start.z_L)),
@@ -162,9 +189,13 @@ class Engine:
         self._batch = self._batch_of(self._rows)
 
     def _batch_of(self, rows: tuple[()] | list[_Row]) -> TokenBatch:
-        cells = np.array([row.job.cells for row in rows], dtype=np.int32).reshape(len(rows), self._front.seq_len)
+        cells = np.array([row.job.cells for row in rows], dtype=np.int32).reshape(
+            len(rows), self._front.seq_len
+        )
         inputs = torch.from_numpy(cells).to(self._device)  # (B, L)
-        ids = torch.tensor([row.job.puzzle_id for row in rows], dtype=torch.int32, device=self._device)  # (B,)
+        ids = torch.tensor(
+            [row.job.puzzle_id for row in rows], dtype=torch.int32, device=self._device
+        )  # (B,)
         return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids)
 
     def _with_noise(self, carry: Carry) -> Carry:
@@ -176,7 +207,9 @@ class Engine:
         seeds = [derived_seed(row.job.seed, row.attempt, row.num_segments) for row in rows]
         scale = torch.tensor([row.job.settings.noise_std for row in rows], device=self._device)[:, None]
         sizes = carry.z_H[0].numel(), carry.z_L[0].numel()
-        drawn = scale * gaussian(torch.tensor(seeds, dtype=torch.int64, device=self._device), sum(sizes))  # (K, S D + S D_L)
+        drawn = scale * gaussian(
+            torch.tensor(seeds, dtype=torch.int64, device=self._device), sum(sizes)
+        )  # (K, S D + S D_L)
         at = torch.tensor(noisy, dtype=torch.int64, device=self._device)
         z_H, z_L = carry.z_H.clone(), carry.z_L.clone()
         z_H[at] += drawn[:, : sizes[0]].view(-1, *z_H.shape[1:]).to(z_H.dtype)
@@ -184,9 +217,13 @@ class Engine:
         return Carry(z_H=z_H, z_L=z_L)
 
     def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> np.ndarray:
-        """Brings to the host the answers that matter, into their rows. (B,) bool: which rows the Q head ends."""
+        """Brings to the host the answers that matter, into their rows. (B,) bool: which rows the Q head
+        ends.
+        """
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
-        is_sure = np.array([row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)])
+        is_sure = np.array(
+            [row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)]
+        )
         is_asked = [row.is_asked(float(each), sure) for row, each, sure in zip(self._rows, q, is_sure)]
         asked = np.flatnonzero(is_asked)
         if len(asked):
@@ -198,15 +235,25 @@ class Engine:
 
     def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
         """The rules see what ends, and what only they can end. The jobs that this settled."""
-        needed = [(row, bool(sure) or row.is_at_limit) for row, sure in zip(self._rows, is_sure) if row.is_needed]
+        needed = [
+            (row, bool(sure) or row.is_at_limit) for row, sure in zip(self._rows, is_sure) if row.is_needed
+        ]
         judged = [(row, ends) for row, ends in needed if ends or row.job.settings.halt == "verifier"]
         settled = []
         for (row, ends), is_verified in zip(judged, self._verified([row for row, _ in judged])):
-            if not (ends or is_verified) or not row.is_needed:  # an earlier try of the same job may have settled it just now
+            if (
+                not (ends or is_verified) or not row.is_needed
+            ):  # an earlier try of the same job may have settled it just now
                 continue
             assert row.answer is not None
             row.job.end(
-                Attempt(number=row.attempt, cells=row.answer, q=row.q, is_verified=is_verified, num_segments=row.num_segments)
+                Attempt(
+                    number=row.attempt,
+                    cells=row.answer,
+                    q=row.q,
+                    is_verified=is_verified,
+                    num_segments=row.num_segments,
+                )
             )
             if row.job.is_settled:
                 settled.append(row.job)

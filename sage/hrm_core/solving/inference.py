@@ -1,6 +1,7 @@
 """A trained model by its name or its place, ready to answer: `HRMInference("sudoku9").solve_one(puzzle)`.
 
-Invariant: nothing is kept between calls, so that threads may share one; a puzzle that is wrong raises before any is solved.
+Invariant: nothing is kept between calls, so that threads may share one; a puzzle that is wrong raises before
+any is solved.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import Published, check_fit, load_published
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solution, Solutions
@@ -25,7 +26,9 @@ from sage.hrm_core.tasks.contract import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """puzzle, answer: as the task writes them; answer None: the solver abstained.  solution: its cells and its cost."""
+    """puzzle, answer: as the task writes them; answer None: the solver abstained.  solution: its cells and
+    its cost.
+    """
 
     puzzle: str
     answer: str | None
@@ -50,8 +53,8 @@ class Answer:
 class HRMInference:
     """checkpoint: a shipped name, a folder, a file, a hub repository, or what load_published gave.
 
-    task: only where the checkpoint does not name its own.  dtype: cast once, e.g. torch.bfloat16; None leaves the
-    weights, and an ONNX file keeps its own.
+    task: only where the checkpoint does not name its own.  dtype: cast once, e.g. torch.bfloat16; None leaves
+    the weights, and an ONNX file keeps its own.
     settings: what `solve` uses where a call does not say otherwise.
     """
 
@@ -65,7 +68,9 @@ class HRMInference:
         settings: SolveSettings = USUAL,
         batch_size: int = 64,
     ) -> None:
-        published = checkpoint if isinstance(checkpoint, Published) else load_published(checkpoint, device=device)
+        published = (
+            checkpoint if isinstance(checkpoint, Published) else load_published(checkpoint, device=device)
+        )
         if task is not None:
             check_fit(published.model, task)
         self.name, self.card = published.name, published.card
@@ -94,7 +99,9 @@ class HRMInference:
             for index, puzzle in enumerate(puzzles):
                 cells[index] = self.encode(puzzle)
         except ValueError as error:
-            raise ValueError(f"puzzle {index + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)) from error
+            raise ValueError(
+                f"puzzle {index + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)
+            ) from error
         return cells
 
     def decode(self, cells: np.ndarray) -> str:
@@ -104,9 +111,13 @@ class HRMInference:
         """As people draw it, several lines."""
         return str(self._text_form("render")(cells))
 
-    def solve_cells(self, inputs: np.ndarray, *, puzzle_ids: np.ndarray | None = None, **changes: Any) -> Solutions:
+    def solve_cells(
+        self, inputs: np.ndarray, *, puzzle_ids: np.ndarray | None = None, **changes: Any
+    ) -> Solutions:
         """inputs (N, L); `changes` are fields of SolveSettings."""
-        return self._solver.solve(inputs, self.settings, puzzle_ids=puzzle_ids, batch_size=self.batch_size, **changes)
+        return self._solver.solve(
+            inputs, self.settings, puzzle_ids=puzzle_ids, batch_size=self.batch_size, **changes
+        )
 
     def solve(self, puzzles: Sequence[str], **changes: Any) -> list[Answer]:
         """One answer for each puzzle as people type it. ValueError names the one that is wrong."""
@@ -125,6 +136,10 @@ class HRMInference:
     def _text_form(self, method: str) -> Any:
         found = getattr(self.task, method, None)
         if found is None:
-            said = "its checkpoint names no task" if self.task is None else f"task {self.task.spec.name} has no text form"
+            said = (
+                "its checkpoint names no task"
+                if self.task is None
+                else f"task {self.task.spec.name} has no text form"
+            )
             raise ValueError(f"{self.name}: {said}: give `task`, or cells to solve_cells")
         return found

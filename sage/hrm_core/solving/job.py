@@ -1,6 +1,7 @@
 """One puzzle on its way: its tries, and which of them counts.
 
-Invariant: tries begin in order, and the answer is that of the first try the verifier accepts, else of the one with the
+Invariant: tries begin in order, and the answer is that of the first try the verifier accepts, else of the one
+with the
 highest q, the earlier of equals: which of them ended first never matters.
 """
 

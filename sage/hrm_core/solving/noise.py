@@ -1,7 +1,7 @@
 """Gaussian noise that has no state: a row's seed and an element's place decide its value.
 
-Invariant: the same seed gives the same row on every call, in every batch; on another device to its cos and log.
-A torch.Generator draws for a whole batch at once, so that a row's noise would hang on its neighbours.
+Invariant: the same seed gives the same row on every call, in every batch; on another device to its cos and
+log. A torch.Generator draws for a whole batch at once, so that a row's noise would hang on its neighbours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _BITS = 24  # of each uniform: what a float32 holds
 
 def puzzle_seed(cells: np.ndarray, puzzle_id: int, seed: int) -> int:
     """64 bits from a puzzle's cells (L,), its id and the caller's seed."""
-    content = np.ascontiguousarray(cells, dtype="<i4").tobytes() + puzzle_id.to_bytes(8, "little", signed=True)
+    content = np.ascontiguousarray(cells, dtype="<i4").tobytes() + puzzle_id.to_bytes(
+        8, "little", signed=True
+    )
     digest = hashlib.blake2b(content, digest_size=8, key=seed.to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little")
 
@@ -39,7 +41,9 @@ def gaussian(seeds: Tensor, num: int) -> Tensor:
         bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
     bits = bits ^ _shifted(bits, 31)
     scale = 2.0**-_BITS
-    radius = (-2.0 * torch.log((_shifted(bits, 64 - _BITS).float() + 1.0) * scale)).sqrt()  # of a uniform in (0, 1]
+    radius = (
+        -2.0 * torch.log((_shifted(bits, 64 - _BITS).float() + 1.0) * scale)
+    ).sqrt()  # of a uniform in (0, 1]
     angle = ((bits & ((1 << _BITS) - 1)).float() * scale) * (2.0 * math.pi)
     return torch.cat((radius * angle.cos(), radius * angle.sin()), dim=1)[:, :num]
 

@@ -1,6 +1,8 @@
-"""A model with its task: a folder of config.json, model.safetensors and task.json, or what else a model comes in.
+"""A model with its task: a folder of config.json, model.safetensors and task.json, or what else a model comes
+in.
 
-Invariant: a task that is loaded has the model's cells and symbols; what a folder says of its training is only passed on.
+Invariant: a task that is loaded has the model's cells and symbols; what a folder says of its training is only
+passed on.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sage.hrm_core.checkpoint import CheckpointError
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.hub import fetch
-from sage.hrm_core.pretrained import load_pretrained, save_pretrained
+from sage.hrm_core.checkpoint.hub import fetch
+from sage.hrm_core.checkpoint.source import load_pretrained, save_pretrained
+from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import SegmentModel
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
@@ -39,7 +41,9 @@ class TaskCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """model in eval mode.  task, card: None where nothing tells them; then nothing can be verified, or typed."""
+    """model in eval mode.  task, card: None where nothing tells them; then nothing can be verified, or
+    typed.
+    """
 
     name: str
     model: SegmentModel
@@ -54,7 +58,9 @@ def shipped_folders() -> dict[str, Path]:
 
 
 def locate(source: str | Path) -> Path:
-    """The file or folder: a path, a shipped model's name, or a hub repository. CheckpointError where it is none of them."""
+    """The file or folder: a path, a shipped model's name, or a hub repository. CheckpointError where it is
+    none of them.
+    """
     shipped = shipped_folders()
     if Path(source).expanduser().exists() or str(source) not in shipped:
         try:
@@ -66,14 +72,16 @@ def locate(source: str | Path) -> Path:
 
 
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
-    """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one line."""
+    """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one
+    line.
+    """
     path = locate(source)
     if (path / "model" / "config.json").is_file():  # the folder of a training run
         path, name = path / "model", path.name
     else:
         name = path.name if path.is_dir() else path.stem
     if path.suffix == ".onnx":
-        from sage.hrm_core.export.onnx_model import OnnxModel
+        from sage.hrm_core.solving.onnx_model import OnnxModel
 
         exported = OnnxModel(path)
         model: SegmentModel = exported
@@ -107,9 +115,15 @@ def read_card(path: Path) -> TaskCard | None:
         return None
     try:
         plain = json.loads(path.read_text())
-        return TaskCard(task=str(plain["task"]), options=dict(plain.get("options", {})), trained=dict(plain.get("trained", {})))
+        return TaskCard(
+            task=str(plain["task"]),
+            options=dict(plain.get("options", {})),
+            trained=dict(plain.get("trained", {})),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f'{path}: not a task card: {error}: it reads {{"task": NAME, "options": {{...}}}}') from error
+        raise CheckpointError(
+            f'{path}: not a task card: {error}: it reads {{"task": NAME, "options": {{...}}}}'
+        ) from error
 
 
 def check_fit(model: SegmentModel, task: Task) -> None:

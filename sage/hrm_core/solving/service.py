@@ -22,7 +22,9 @@ from sage.hrm_core.solving.solutions import Solution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatistics:
-    """num_waiting: puzzles nobody has begun or that are under way.  num_segments: of the batch, since the start."""
+    """num_waiting: puzzles nobody has begun or that are under way.  num_segments: of the batch, since the
+    start.
+    """
 
     num_waiting: int
     num_solved: int
@@ -41,7 +43,12 @@ class SolvingService:
     """A thread that owns the model. `submit` never blocks; a promise that is cancelled leaves the batch."""
 
     def __init__(
-        self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64, max_waiting: int = 4096
+        self,
+        model: SegmentModel,
+        verifier: Verifier | None = None,
+        *,
+        batch_size: int = 64,
+        max_waiting: int = 4096,
     ) -> None:
         self._engine, self._max_waiting = Engine(model, verifier, batch_size=batch_size), max_waiting
         self._changed = threading.Condition()
@@ -52,7 +59,9 @@ class SolvingService:
         self._thread.start()
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Future[Solution]:
-        """A promise of the solution of cells (L,). It raises ValueError where they do not fit. ServiceFull when too many wait."""
+        """A promise of the solution of cells (L,). It raises ValueError where they do not fit. ServiceFull
+        when too many wait.
+        """
         promise: Future[Solution] = Future()
         with self._changed:
             if self._is_closed:
@@ -72,7 +81,9 @@ class SolvingService:
     def statistics(self) -> ServiceStatistics:
         with self._changed:
             waiting = len(self._arrived) + len(self._promises)
-            return ServiceStatistics(num_waiting=waiting, num_solved=self._num_solved, num_segments=self._num_segments)
+            return ServiceStatistics(
+                num_waiting=waiting, num_solved=self._num_solved, num_segments=self._num_segments
+            )
 
     def close(self) -> None:
         """Cancel what waits, and join the thread."""
@@ -101,7 +112,9 @@ class SolvingService:
                 promise.set_exception(fault)
 
     def _admit(self) -> bool:
-        """Take what has arrived, drop what was cancelled; sleeps while there is nothing to do. False: closed."""
+        """Take what has arrived, drop what was cancelled; sleeps while there is nothing to do. False:
+        closed.
+        """
         with self._changed:
             while not (self._arrived or self._promises or self._is_closed):
                 self._changed.wait()

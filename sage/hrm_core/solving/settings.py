@@ -12,18 +12,20 @@ from typing import Any, Literal, get_args
 Halt = Literal["q", "verifier", "never"]
 MAX_SEGMENTS = 4096
 MAX_TRIES = 4096
-#: Of an answer, before the Q head ends a try. Shipped models, 1,000 unseen puzzles, 16 segments at most, solved at 0.5, at 0.9
-#: and never halted: sudoku9 76.8, 88.9, 89.9%, after 3.9, 4.6 and 16 segments; sudoku6 91.1, 98.9, 99.3%, after 1.8, 2.1 and 16.
+#: Of an answer, before the Q head ends a try. Shipped models, 1,000 unseen puzzles, 16 segments at most,
+#: solved at 0.5, at 0.9 and never halted: sudoku9 76.8, 88.9, 89.9%, after 3.9, 4.6 and 16 segments; sudoku6
+#: 91.1, 98.9, 99.3%, after 1.8, 2.1 and 16.
 MIN_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveSettings:
-    """max_segments: segments of one try at most.  halt: what ends a try sooner: the Q head, the task's verifier, nothing.
-    min_confidence: of an answer, sigmoid(q_halt), before the Q head ends a try; 0 leaves it to the head's own rule. A try whose
-    answers all stay below it gives the one that the head trusted most.
-    tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and stands for
-    itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
+    """max_segments: segments of one try at most.  halt: what ends a try sooner: the Q head, the task's
+    verifier, nothing.
+    min_confidence: of an answer, sigmoid(q_halt), before the Q head ends a try; 0 leaves it to the head's own
+    rule. A try whose answers all stay below it gives the one that the head trusted most.
+    tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and
+    stands for itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
     noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.
     abstains: no answer rather than one the verifier does not accept."""
 

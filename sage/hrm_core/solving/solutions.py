@@ -21,8 +21,10 @@ def confidence_of(q: np.ndarray | float) -> np.ndarray:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
     """cells: (L,) int32, all 0 in an abstention.  num_segments: of the try that gave the answer.
-    num_segments_spent: of all tries.  attempt: which try, from 0.  is_halted_early: it ended before max_segments.
-    confidence: the Q head's probability that the answer is exact, 0..1; it stays beside is_verified, unmixed."""
+    num_segments_spent: of all tries.  attempt: which try, from 0.  is_halted_early: it ended before
+    max_segments.
+    confidence: the Q head's probability that the answer is exact, 0..1; it stays beside is_verified,
+    unmixed."""
 
     cells: np.ndarray
     is_verified: bool
@@ -68,7 +70,9 @@ class Solutions:
     @classmethod
     def stack(cls, solutions: Sequence[Solution], num_cells: int) -> Solutions:
         return cls(
-            answers=np.array([each.cells for each in solutions], dtype=np.int32).reshape(len(solutions), num_cells),
+            answers=np.array([each.cells for each in solutions], dtype=np.int32).reshape(
+                len(solutions), num_cells
+            ),
             is_verified=np.array([each.is_verified for each in solutions], dtype=bool),
             is_abstained=np.array([each.is_abstained for each in solutions], dtype=bool),
             is_halted_early=np.array([each.is_halted_early for each in solutions], dtype=bool),

@@ -30,7 +30,9 @@ class Solver:
         batch_size: int = 64,
         **changes: Any,
     ) -> Solutions:
-        """inputs (N, L) integers, puzzle_ids (N,), -1 or None where unknown; `changes` are fields of SolveSettings."""
+        """inputs (N, L) integers, puzzle_ids (N,), -1 or None where unknown; `changes` are fields of
+        SolveSettings.
+        """
         engine, settings = Engine(self.model, self.task, batch_size=batch_size), settings.changed(**changes)
         inputs = np.asarray(inputs)
         if inputs.ndim != 2:

@@ -1,4 +1,5 @@
-"""What a model thinks on its way: answers after every segment, both states after every call, who attends to whom.
+"""What a model thinks on its way: answers after every segment, both states after every call, who attends to
+whom.
 
 Invariant: looking changes nothing: the answers are those of the model unobserved.
 Shapes: N puzzles, T segments, C calls of a net (of all segments), L cells, S tokens, D hidden.
@@ -15,17 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.attention import attention_weights
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.layers import Attention, apply_rope
+from sage.hrm_core.model.attention import attention_weights
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.model.layers import Attention, apply_rope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """answers (T, N, L) int32, confidence (T, N) 0..1; z_H (C_H, N, S, D), z_L (C_L, N, S, D_L) fp32 after each call.
+    """answers (T, N, L) int32, confidence (T, N) 0..1; z_H (C_H, N, S, D), z_L (C_L, N, S, D_L) fp32 after
+    each call.
 
-    attention: (C, S, S) of the first puzzle in the first segment, averaged over heads and layers; a row sums to 1. None
-    where the model mixes without attention. attention_calls: "L" or "H" for each of them.
+    attention: (C, S, S) of the first puzzle in the first segment, averaged over heads and layers; a row sums
+    to 1. None where the model mixes without attention. attention_calls: "L" or "H" for each of them.
     """
 
     answers: np.ndarray
@@ -55,7 +57,9 @@ def record_trajectory(model: HRM, inputs: np.ndarray, *, num_segments: int = 8) 
             carry, output = model.segment(carry, batch)
             assert output.logits is not None
             assert output.q_halt is not None
-            answers.append(output.logits.argmax(-1).to(torch.int32).cpu().numpy())  # sync: pictures are drawn on the host
+            answers.append(
+                output.logits.argmax(-1).to(torch.int32).cpu().numpy()
+            )  # sync: pictures are drawn on the host
             confidence.append(output.q_halt.sigmoid().float().cpu().numpy())
             if segment == 0:
                 first = list(maps)
@@ -71,7 +75,9 @@ def record_trajectory(model: HRM, inputs: np.ndarray, *, num_segments: int = 8) 
 
 
 def participation_ratio(states: np.ndarray) -> float:
-    """(sum of the variances)^2 / sum of their squares, over the principal axes of states (M, D): how many axes are used."""
+    """(sum of the variances)^2 / sum of their squares, over the principal axes of states (M, D): how many
+    axes are used.
+    """
     centred = states.astype(np.float64) - states.mean(0)
     variances = np.linalg.eigvalsh(centred.T @ centred)
     total = float(variances.sum())
@@ -107,7 +113,9 @@ def _watched_states(model: HRM) -> Iterator[dict[str, list[np.ndarray]]]:
 
     def keep(_: Any, __: Any, state: Tensor) -> None:
         nonlocal num_seen
-        states[calls[num_seen % len(calls)]].append(state.float().cpu().numpy())  # sync: pictures are drawn on the host
+        states[calls[num_seen % len(calls)]].append(
+            state.float().cpu().numpy()
+        )  # sync: pictures are drawn on the host
         num_seen += 1
 
     with ExitStack() as stack:
@@ -123,7 +131,9 @@ def _watched_attention(model: HRM) -> Iterator[list[np.ndarray]]:
 
     def keep(module: Attention, given: tuple[Tensor, Tensor | None]) -> None:
         x, rope = given
-        qkv = module.qkv_proj(x[:1]).unflatten(-1, (3, module.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, 1, A, S, E)
+        qkv = (
+            module.qkv_proj(x[:1]).unflatten(-1, (3, module.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # (3, 1, A, S, E)
         q, k = qkv[0], qkv[1]
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)

@@ -1,7 +1,9 @@
-"""Two formal languages, byte by byte: a^n b^n, and brackets of several kinds that must close in the reverse order.
+"""Two formal languages, byte by byte: a^n b^n, and brackets of several kinds that must close in the reverse
+order.
 
-Invariant: the tasks are causal; a label is the next byte where the grammar fixes it, IGNORED where it leaves a choice.
-Cells are bytes, 0 pad. "aaabbb\\n": from the first b on all is fixed. "([{|}])\\n": after the bar all is fixed.
+Invariant: the tasks are causal; a label is the next byte where the grammar fixes it, IGNORED where it leaves
+a choice. Cells are bytes, 0 pad. "aaabbb\\n": from the first b on all is fixed. "([{|}])\\n": after the bar
+all is fixed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ CLOSER = {pair[0]: pair[1] for pair in PAIRS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BracketsConfig:
-    """grammar: anbn or dyck.  depth: the largest n, or the most brackets open at once.  pairs: kinds of brackets.
+    """grammar: anbn or dyck.  depth: the largest n, or the most brackets open at once.  pairs: kinds of
+    brackets.
     length: of the part before the bar, at most (dyck)."""
 
     grammar: Grammar = "dyck"
@@ -36,9 +39,12 @@ class BracketsConfig:
         least = 4 if self.grammar == "anbn" else 1
         if not least <= self.depth <= 1000:
             raise ValueError(f"depth is {self.depth}: give {least} to 1000")
-        if not 1 <= self.pairs <= len(PAIRS) or (not self.depth <= self.length <= 10_000 and self.grammar == "dyck"):
+        if not 1 <= self.pairs <= len(PAIRS) or (
+            not self.depth <= self.length <= 10_000 and self.grammar == "dyck"
+        ):
             raise ValueError(
-                f"pairs is {self.pairs}, length is {self.length}: give 1 to {len(PAIRS)} pairs, a length of depth or more"
+                f"pairs is {self.pairs}, length is {self.length}: give 1 to {len(PAIRS)} pairs, a length of"
+                " depth or more"
             )
 
     @property
@@ -74,7 +80,9 @@ class BracketsTask(Generated):
         opened: list[str] = []
         word: list[str] = []
         length = int(rng.integers(1, self.config.length, endpoint=True))
-        for is_closing, kind in zip(rng.random(length) < 0.45, rng.integers(0, self.config.pairs, size=length)):
+        for is_closing, kind in zip(
+            rng.random(length) < 0.45, rng.integers(0, self.config.pairs, size=length)
+        ):
             if len(opened) == self.config.depth or (opened and is_closing):
                 word.append(CLOSER[opened.pop()])
             else:
@@ -84,7 +92,10 @@ class BracketsTask(Generated):
 
     def _examples(self, words: list[str]) -> Examples:
         length = self.config.seq_len
-        inputs, labels = np.zeros((len(words), length), np.int32), np.full((len(words), length), IGNORED, np.int32)
+        inputs, labels = (
+            np.zeros((len(words), length), np.int32),
+            np.full((len(words), length), IGNORED, np.int32),
+        )
         mark = "b" if self.config.grammar == "anbn" else "|"
         for word, cells, nexts in zip(words, inputs, labels):
             codes = np.frombuffer(word.encode(), np.uint8)

@@ -1,6 +1,7 @@
 """Every task by name: what it is, its options, and how it is made.
 
-Invariant: looking a task up imports nothing heavy; an unknown name or option is a ValueError that names the nearest known.
+Invariant: looking a task up imports nothing heavy; an unknown name or option is a ValueError that names the
+nearest known.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from sage.hrm_core.tasks.contract import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskKind:
-    """about: one line for a list.  config: a dataclass whose fields are the options.  build: from a config to a task."""
+    """about: one line for a list.  config: a dataclass whose fields are the options.  build: from a config to
+    a task.
+    """
 
     name: str
     about: str
@@ -48,7 +51,9 @@ _BUILT_IN = {
 
 @cache
 def targets() -> dict[str, str]:
-    """Name -> "module:attribute", built-in tasks and entry points of the group `sage.tasks`. Built-in names win."""
+    """Name -> "module:attribute", built-in tasks and entry points of the group `sage.tasks`. Built-in names
+    win.
+    """
     from importlib.metadata import entry_points
 
     found = {point.name: point.value for point in entry_points(group="sage.tasks")}
@@ -64,9 +69,14 @@ def task_kind(name: str) -> TaskKind:
     try:
         kind = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from") from error
+        raise ValueError(
+            f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from"
+        ) from error
     if not isinstance(kind, TaskKind):
-        raise TypeError(f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a TaskKind")
+        raise TypeError(
+            f"task {name!r}: {known[name]} is {type(kind).__name__}: an entry point of sage.tasks names a"
+            " TaskKind"
+        )
     return kind
 
 

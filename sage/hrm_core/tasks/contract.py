@@ -17,9 +17,10 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """What a model needs to know.  grid: (rows, columns) when the cells form one, else None.  num_puzzle_ids: 0 when
-    examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text).  box: rows and columns of
-    the boxes that the grid falls into.  alike_from: symbols from this number on are alike: renamed, a puzzle is as good a one."""
+    """What a model needs to know.  grid: (rows, columns) when the cells form one, else None.  num_puzzle_ids:
+    0 when examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text).
+    box: rows and columns of the boxes that the grid falls into.  alike_from: symbols from this number on are
+    alike: renamed, a puzzle is as good a one."""
 
     name: str
     vocab_size: int
@@ -33,7 +34,9 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """inputs (N, L) int32, labels (N, L) int32 with IGNORED, puzzle_ids (N,) int32, -1 where there is none."""
+    """inputs (N, L) int32, labels (N, L) int32 with IGNORED, puzzle_ids (N,) int32, -1 where there is
+    none.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -57,15 +60,21 @@ class Task(Protocol):
     def spec(self) -> TaskSpec: ...
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
-        """`num` training examples: fresh ones, or drawn from what was loaded, already moved by a random symmetry."""
+        """`num` training examples: fresh ones, or drawn from what was loaded, already moved by a random
+        symmetry.
+        """
         ...
 
     def held_out(self, num: int) -> Examples:
-        """The first `num` (or all there are) of a fixed evaluation set, the same in every run, never in `sample`."""
+        """The first `num` (or all there are) of a fixed evaluation set, the same in every run, never in
+        `sample`.
+        """
         ...
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """(N,) bool: is answers (N, L) a valid solution of inputs (N, L)? Judged by the task's rules, not by labels."""
+        """(N,) bool: is answers (N, L) a valid solution of inputs (N, L)? Judged by the task's rules, not by
+        labels.
+        """
         ...
 
 
@@ -73,7 +82,9 @@ class TextForm(Protocol):
     """A task whose puzzles people can type and read; most are."""
 
     def encode(self, text: str) -> np.ndarray:
-        """(L,) int32. ValueError that says what is wrong with the puzzle (length, symbol, contradiction, too few givens)."""
+        """(L,) int32. ValueError that says what is wrong with the puzzle (length, symbol, contradiction, too
+        few givens).
+        """
         ...
 
     def decode(self, cells: np.ndarray) -> str:
@@ -86,10 +97,14 @@ class TextForm(Protocol):
 
 
 class Symmetric(Protocol):
-    """A task whose examples stay valid under a group: training sees each one many ways, answers can be voted on."""
+    """A task whose examples stay valid under a group: training sees each one many ways, answers can be voted
+    on.
+    """
 
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
-        """A random element of the group for each row; labels stay right (a maze is solved again, not rotated)."""
+        """A random element of the group for each row; labels stay right (a maze is solved again, not
+        rotated).
+        """
         ...
 
 

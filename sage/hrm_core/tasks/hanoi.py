@@ -1,9 +1,12 @@
 """The towers of Hanoi: from any legal state to all disks on one peg, by the shortest plan or its first moves.
 
-Invariant: the shortest plan is unique, so labels are; every state with every goal is there once, split by its key.
-Cells: 0 pad (unused), 1 blank, 2 done, 3..5 pegs A..C, 6..11 moves AB AC BA BC CA CB. A row is the disks' pegs from the
-smallest, the goal's peg, and the moves. A whole plan ends in the last cell, after as many "done" as it is shorter than the
-longest one: counted from the end, a cell always moves the same disk. First moves begin in the first cell, "done" behind them.
+Invariant: the shortest plan is unique, so labels are; every state with every goal is there once, split by its
+key.
+Cells: 0 pad (unused), 1 blank, 2 done, 3..5 pegs A..C, 6..11 moves AB AC BA BC CA CB. A row is the disks'
+pegs from the smallest, the goal's peg, and the moves. A whole plan ends in the last cell, after as many
+"done" as it is shorter than the
+longest one: counted from the end, a cell always moves the same disk. First moves begin in the first cell,
+"done" behind them.
 """
 
 from __future__ import annotations
@@ -34,7 +37,10 @@ class HanoiConfig:
         if not 3 <= self.disks <= 6:
             raise ValueError(f"disks is {self.disks}: give 3 to 6")
         if not 1 <= self.num_moves <= 2**self.disks - 1:
-            raise ValueError(f"horizon is {self.horizon}: give 1 to {2**self.disks - 1}, the longest plan of {self.disks} disks")
+            raise ValueError(
+                f"horizon is {self.horizon}: give 1 to {2**self.disks - 1}, the longest plan of {self.disks}"
+                " disks"
+            )
 
     @property
     def ends_together(self) -> bool:
@@ -54,7 +60,9 @@ class HanoiTask:
 
     @property
     def spec(self) -> TaskSpec:
-        return TaskSpec(name="hanoi", vocab_size=MOVE + len(NAMES), seq_len=self.config.disks + 1 + self.config.num_moves)
+        return TaskSpec(
+            name="hanoi", vocab_size=MOVE + len(NAMES), seq_len=self.config.disks + 1 + self.config.num_moves
+        )
 
     @cached_property
     def _sides(self) -> tuple[Examples, Examples]:
@@ -90,8 +98,12 @@ class HanoiTask:
         return self.scores(without_ids(inputs, inputs), answers)["optimal"] > 0
 
     def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
-        """optimal: as verified.  legal: no larger disk upon a smaller.  reaches_goal: legal, and all are there in the end."""
-        told = [self._judge(puzzle.tolist(), answer.tolist()) for puzzle, answer in zip(examples.inputs, answers)]
+        """optimal: as verified.  legal: no larger disk upon a smaller.  reaches_goal: legal, and all are
+        there in the end.
+        """
+        told = [
+            self._judge(puzzle.tolist(), answer.tolist()) for puzzle, answer in zip(examples.inputs, answers)
+        ]
         columns = np.array(told, np.float64).reshape(len(told), 3)
         return dict(zip(("optimal", "legal", "reaches_goal"), columns.T))
 
@@ -99,7 +111,10 @@ class HanoiTask:
         num_disks = self.config.disks
         pegs, goal = [cell - PEG for cell in puzzle[:num_disks]], puzzle[num_disks] - PEG
         moves = answer[num_disks + 1 :]
-        optimal = self._row(pegs, goal)[num_disks + 1 :] == moves and answer[: num_disks + 1] == puzzle[: num_disks + 1]
+        optimal = (
+            self._row(pegs, goal)[num_disks + 1 :] == moves
+            and answer[: num_disks + 1] == puzzle[: num_disks + 1]
+        )
         played = [move for move in moves if move != DONE]
         is_legal = self._padded(played, DONE) == moves and all(
             0 <= move - MOVE < len(NAMES) and _apply(pegs, NAMES[move - MOVE]) for move in played
@@ -117,38 +132,54 @@ class HanoiTask:
         return Baseline(name="the smallest disk to the goal", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
-        """The disks' pegs from the smallest, then the goal: "AACB > C". Moves may follow: "AACB > C: AB BC", of a whole
-        plan the last ones."""
+        """The disks' pegs from the smallest, then the goal: "AACB > C". Moves may follow: "AACB > C: AB BC",
+        of a whole plan the last ones."""
         state, _, moves = text.upper().partition(":")
         pegs, _, goal = (part.strip() for part in state.partition(">"))
         if len(pegs) != self.config.disks or len(goal) != 1 or not set(pegs + goal) <= set("ABC"):
             example = "A" * self.config.disks
             raise ValueError(
-                f"{text!r}: give {self.config.disks} pegs from the smallest disk and a goal, such as '{example} > C'"
+                f"{text!r}: give {self.config.disks} pegs from the smallest disk and a goal, such as"
+                f" '{example} > C'"
             )
         names = moves.split()
         wrong = [name for name in names if name not in NAMES and name != "-"]
         if wrong or len(names) > self.config.num_moves:
-            raise ValueError(f"moves {moves.strip()!r}: give at most {self.config.num_moves} of {', '.join(NAMES)}, '-' for done")
+            raise ValueError(
+                f"moves {moves.strip()!r}: give at most {self.config.num_moves} of {', '.join(NAMES)}, '-'"
+                " for done"
+            )
         told = [DONE if name == "-" else MOVE + NAMES.index(name) for name in names]
         return np.array([PEG + "ABC".index(peg) for peg in pegs + goal] + self._padded(told, BLANK), np.int32)
 
     def decode(self, cells: np.ndarray) -> str:
-        pegs = "".join("ABC"[cell - PEG] if PEG <= cell < MOVE else "?" for cell in cells[: self.config.disks + 1].tolist())
+        pegs = "".join(
+            "ABC"[cell - PEG] if PEG <= cell < MOVE else "?"
+            for cell in cells[: self.config.disks + 1].tolist()
+        )
         told = [cell for cell in cells[self.config.disks + 1 :].tolist() if cell != BLANK]
-        moves = " ".join("-" if cell == DONE else NAMES[cell - MOVE] if cell >= MOVE else "?" for cell in told)
+        moves = " ".join(
+            "-" if cell == DONE else NAMES[cell - MOVE] if cell >= MOVE else "?" for cell in told
+        )
         return f"{pegs[:-1]} > {pegs[-1]}" + (f": {moves}" if moves else "")
 
     def render(self, cells: np.ndarray) -> str:
         """Three pegs, the largest disk lowest, then the moves."""
         text = self.decode(cells)
         pegs = text[: self.config.disks]
-        towers = ["".join(str(disk + 1) for disk in reversed(range(len(pegs))) if pegs[disk] == name) for name in "ABC"]
-        return "\n".join([*(f"{name} |{tower}" for name, tower in zip("ABC", towers)), text[self.config.disks + 1 :]])
+        towers = [
+            "".join(str(disk + 1) for disk in reversed(range(len(pegs))) if pegs[disk] == name)
+            for name in "ABC"
+        ]
+        return "\n".join(
+            [*(f"{name} |{tower}" for name, tower in zip("ABC", towers)), text[self.config.disks + 1 :]]
+        )
 
 
 def plan(pegs: list[int], goal: int) -> list[str]:
-    """The shortest plan: the largest disk that is astray goes to the goal, the smaller ones wait on the third peg."""
+    """The shortest plan: the largest disk that is astray goes to the goal, the smaller ones wait on the third
+    peg.
+    """
     moves: list[str] = []
     for disk in reversed(range(len(pegs))):
         if pegs[disk] != goal:

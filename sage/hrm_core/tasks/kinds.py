@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from sage.hrm_core.tasks.arc import ArcConfig, ArcTask
+from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
 from sage.hrm_core.tasks.brackets import BracketsConfig, BracketsTask
 from sage.hrm_core.tasks.catalogue import TaskKind
-from sage.hrm_core.tasks.colouring import ColouringConfig, ColouringTask
+from sage.hrm_core.tasks.constraint.colouring import ColouringConfig, ColouringTask
+from sage.hrm_core.tasks.constraint.sat import SatConfig, SatTask
 from sage.hrm_core.tasks.hanoi import HanoiConfig, HanoiTask
-from sage.hrm_core.tasks.maze import MazeConfig, build_maze_task
+from sage.hrm_core.tasks.maze.task import MazeConfig, build_maze_task
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
-from sage.hrm_core.tasks.sat import SatConfig, SatTask
-from sage.hrm_core.tasks.sudoku import SudokuConfig
-from sage.hrm_core.tasks.sudoku_files import build_sudoku_task
+from sage.hrm_core.tasks.sudoku.files import build_sudoku_task
+from sage.hrm_core.tasks.sudoku.task import SudokuConfig
 from sage.hrm_core.tasks.text import TextConfig, TextTask
 
-ARC = TaskKind(name="arc", about="ARC-AGI 1 and 2, ConceptARC: coloured grids", config=ArcConfig, build=ArcTask)
-BRACKETS = TaskKind(name="brackets", about="a^n b^n and nested brackets, causal", config=BracketsConfig, build=BracketsTask)
-COLOURING = TaskKind(name="colouring", about="graph colouring, random or DIMACS", config=ColouringConfig, build=ColouringTask)
-HANOI = TaskKind(name="hanoi", about="the towers of Hanoi: plans or next moves", config=HanoiConfig, build=HanoiTask)
-MAZE = TaskKind(name="maze", about="the shortest way through random walls", config=MazeConfig, build=build_maze_task)
-PATTERNS = TaskKind(name="patterns", about="number sequences to continue", config=PatternsConfig, build=PatternsTask)
+ARC = TaskKind(
+    name="arc", about="ARC-AGI 1 and 2, ConceptARC: coloured grids", config=ArcConfig, build=ArcTask
+)
+BRACKETS = TaskKind(
+    name="brackets", about="a^n b^n and nested brackets, causal", config=BracketsConfig, build=BracketsTask
+)
+COLOURING = TaskKind(
+    name="colouring", about="graph colouring, random or DIMACS", config=ColouringConfig, build=ColouringTask
+)
+HANOI = TaskKind(
+    name="hanoi", about="the towers of Hanoi: plans or next moves", config=HanoiConfig, build=HanoiTask
+)
+MAZE = TaskKind(
+    name="maze", about="the shortest way through random walls", config=MazeConfig, build=build_maze_task
+)
+PATTERNS = TaskKind(
+    name="patterns", about="number sequences to continue", config=PatternsConfig, build=PatternsTask
+)
 SAT = TaskKind(name="sat", about="satisfiability, random or SATLIB", config=SatConfig, build=SatTask)
-SUDOKU = TaskKind(name="sudoku", about="sudoku of any size, made fresh or loaded", config=SudokuConfig, build=build_sudoku_task)
+SUDOKU = TaskKind(
+    name="sudoku",
+    about="sudoku of any size, made fresh or loaded",
+    config=SudokuConfig,
+    build=build_sudoku_task,
+)
 TEXT = TaskKind(name="text", about="the next byte of a text file, causal", config=TextConfig, build=TextTask)

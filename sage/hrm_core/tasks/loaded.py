@@ -1,7 +1,7 @@
 """Puzzles that come from files: two sets, read once, kept apart.
 
-Invariant: no puzzle of the evaluation set is in training, also not under a symmetry: those that were are left out of
-training, counted in `num_left_out`.
+Invariant: no puzzle of the evaluation set is in training, also not under a symmetry: those that were are left
+out of training, counted in `num_left_out`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ class Loaded(ABC):
     """A task whose puzzles were given. Its rules say how one may be moved, and which are the same."""
 
     def __init__(self, train: Examples, dev: Examples) -> None:
-        is_shared = np.isin(self.keys(train), self.keys(dev)) if len(train) and len(dev) else np.zeros(len(train), bool)
+        is_shared = (
+            np.isin(self.keys(train), self.keys(dev))
+            if len(train) and len(dev)
+            else np.zeros(len(train), bool)
+        )
         self.num_left_out = int(is_shared.sum())
         self.train, self.dev = train.take(~is_shared), dev
 

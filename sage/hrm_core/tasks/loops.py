@@ -1,4 +1,5 @@
-"""Inner loops of generators and solvers: compiled where numba is, plain Python elsewhere, and the chance both draw from.
+"""Inner loops of generators and solvers: compiled where numba is, plain Python elsewhere, and the chance both
+draw from.
 
 Invariant: integers only, below 2^62 at every step, so that both ways give the same numbers, bit for bit.
 """
@@ -22,7 +23,9 @@ def loop(function: Any) -> Any:
 
 
 def inner(function: Any) -> Any:
-    """`function` for other loops to call, not for Python: compiled without the door that costs half of the time."""
+    """`function` for other loops to call, not for Python: compiled without the door that costs half of the
+    time.
+    """
     if not has_compiler():
         return function
     import numba

@@ -1,7 +1,7 @@
 """Number sequences to continue: arithmetic, geometric (up and down) and recursive ones, as decimal digits.
 
-Invariant: the terms shown fix the terms asked for, and these alone are labelled. Cells: 0 pad (unused), 1 blank, 2..11 the
-digits, `digits` a term.
+Invariant: the terms shown fix the terms asked for, and these alone are labelled. Cells: 0 pad (unused), 1
+blank, 2..11 the digits, `digits` a term.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
 BLANK, ZERO = 1, 2
-#: Kind -> its share of the draws, relative to the others: of three digits there are 60 geometric sequences in all.
+#: Kind -> its share of the draws, relative to the others: of three digits there are 60 geometric sequences in
+#: all.
 SHARES = {"arithmetic": 5, "geometric": 1, "recursive": 5}
 KINDS = tuple(SHARES)
 MAX_RATIO = 5
@@ -33,7 +34,9 @@ class PatternsConfig:
 
     def __post_init__(self) -> None:
         if self.terms - self.hidden < MIN_SHOWN or self.hidden < 1:
-            raise ValueError(f"terms is {self.terms}, hidden is {self.hidden}: hide 1 or more and show {MIN_SHOWN} or more")
+            raise ValueError(
+                f"terms is {self.terms}, hidden is {self.hidden}: hide 1 or more and show {MIN_SHOWN} or more"
+            )
         if not 2 <= self.digits <= 9:
             raise ValueError(f"digits is {self.digits}: give 2 to 9")
         if not self.kinds or not set(self.kinds) <= set(KINDS):
@@ -59,7 +62,10 @@ class PatternsTask(Generated):
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
         shares = np.array([SHARES[kind] for kind in self.config.kinds])
         kinds = rng.choice(len(shares), size=num, p=shares / shares.sum())
-        parts = [self._terms(kind, int((kinds == index).sum()), rng) for index, kind in enumerate(self.config.kinds)]
+        parts = [
+            self._terms(kind, int((kinds == index).sum()), rng)
+            for index, kind in enumerate(self.config.kinds)
+        ]
         terms = rng.permutation(np.concatenate(parts))
         inputs, labels = self._cells(terms), self._cells(terms)
         num_shown = self.config.seq_len - self.config.hidden * self.config.digits
@@ -69,7 +75,9 @@ class PatternsTask(Generated):
 
     def _terms(self, kind: str, num: int, rng: np.random.Generator) -> np.ndarray:
         """(num, terms) int64, all below the limit."""
-        draw = {"arithmetic": self._arithmetic, "geometric": self._geometric, "recursive": self._recursive}[kind]
+        draw = {"arithmetic": self._arithmetic, "geometric": self._geometric, "recursive": self._recursive}[
+            kind
+        ]
         kept = np.zeros((0, self.config.terms), np.int64)
         for _ in range(MAX_DRAWS):
             if len(kept) >= num:
@@ -81,10 +89,14 @@ class PatternsTask(Generated):
     def _arithmetic(self, num: int, rng: np.random.Generator) -> np.ndarray:
         start = rng.integers(0, self._limit, size=(num, 1))
         widest = self._limit // (self.config.terms - 1)
-        return start + rng.integers(-widest, widest, size=(num, 1), endpoint=True) * np.arange(self.config.terms)
+        return start + rng.integers(-widest, widest, size=(num, 1), endpoint=True) * np.arange(
+            self.config.terms
+        )
 
     def _geometric(self, num: int, rng: np.random.Generator) -> np.ndarray:
-        growth = np.power(rng.integers(2, MAX_RATIO, size=(num, 1), endpoint=True), np.arange(self.config.terms))
+        growth = np.power(
+            rng.integers(2, MAX_RATIO, size=(num, 1), endpoint=True), np.arange(self.config.terms)
+        )
         most = np.maximum((self._limit - 1) // growth[:, -1:], 1)
         terms = (1 + rng.integers(0, 1 << 30, size=(num, 1)) % most) * growth
         found: np.ndarray = np.where(rng.random((num, 1)) < 0.5, terms[:, ::-1], terms)
@@ -94,11 +106,17 @@ class PatternsTask(Generated):
         terms = np.zeros((num, self.config.terms), np.int64)
         terms[:, 0] = rng.integers(1, max(3, self._limit // 16), size=num)
         terms[:, 1] = rng.integers(1, max(3, self._limit // 8), size=num)
-        ratio, offset = rng.integers(2, 3, size=num, endpoint=True), rng.integers(1, self._limit // 20 + 2, size=num)
+        ratio, offset = (
+            rng.integers(2, 3, size=num, endpoint=True),
+            rng.integers(1, self._limit // 20 + 2, size=num),
+        )
         is_sum = rng.random(num) < 0.5
         terms[:, 1] = np.where(is_sum, terms[:, 1], ratio * terms[:, 0] + offset)
         for index in range(2, self.config.terms):
-            terms[:, index] = np.where(is_sum, terms[:, index - 2], offset) + np.where(is_sum, 1, ratio) * terms[:, index - 1]
+            terms[:, index] = (
+                np.where(is_sum, terms[:, index - 2], offset)
+                + np.where(is_sum, 1, ratio) * terms[:, index - 1]
+            )
         return terms
 
     def _cells(self, terms: np.ndarray) -> np.ndarray:
@@ -118,7 +136,9 @@ class PatternsTask(Generated):
         shown, told = self._numbers(inputs)[:, : -self.config.hidden], self._numbers(answers)
         allowed = [_summed(shown, self.config.hidden), _scaled(shown, self.config.hidden)]
         keeps = (told[:, : -self.config.hidden] == shown).all(axis=1)
-        is_right: np.ndarray = keeps & np.any([(told[:, -self.config.hidden :] == each).all(axis=1) for each in allowed], axis=0)
+        is_right: np.ndarray = keeps & np.any(
+            [(told[:, -self.config.hidden :] == each).all(axis=1) for each in allowed], axis=0
+        )
         return is_right
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
@@ -133,8 +153,13 @@ class PatternsTask(Generated):
         shown = [word for word in words if set(word) != {"?"}]
         if len(shown) != len(words) and words[: len(shown)] != shown:
             raise ValueError(f"{text!r}: a '?' before a term: only the last terms are asked for")
-        if len(shown) not in (self.config.terms, self.config.terms - self.config.hidden) or len(words) > self.config.terms:
-            raise ValueError(f"the sequence shows {len(shown)} terms: give {self.config.terms - self.config.hidden}")
+        if (
+            len(shown) not in (self.config.terms, self.config.terms - self.config.hidden)
+            or len(words) > self.config.terms
+        ):
+            raise ValueError(
+                f"the sequence shows {len(shown)} terms: give {self.config.terms - self.config.hidden}"
+            )
         for word in shown:
             if not (word.isascii() and word.isdigit()) or int(word) >= self._limit:
                 raise ValueError(f"term {word!r}: give a whole number of 0 to {self._limit - 1}")
@@ -144,7 +169,10 @@ class PatternsTask(Generated):
         return cells
 
     def decode(self, cells: np.ndarray) -> str:
-        return " ".join("?" if number < 0 else str(number) for number in self._numbers(np.asarray(cells)[None])[0].tolist())
+        return " ".join(
+            "?" if number < 0 else str(number)
+            for number in self._numbers(np.asarray(cells)[None])[0].tolist()
+        )
 
     def render(self, cells: np.ndarray) -> str:
         return self.decode(cells).replace(" ", ", ")

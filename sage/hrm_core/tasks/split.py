@@ -1,6 +1,8 @@
-"""Which generated puzzle is for training and which for evaluation: told by the puzzle's own key, in every run the same.
+"""Which generated puzzle is for training and which for evaluation: told by the puzzle's own key, in every run
+the same.
 
-Invariant: `sample` and `held_out` never share a key, whatever the seeds: one puzzle in HELD_OUT_EVERY is held out.
+Invariant: `sample` and `held_out` never share a key, whatever the seeds: one puzzle in HELD_OUT_EVERY is held
+out.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 def row_keys(rows: np.ndarray) -> np.ndarray:
     """(N,) uint64 of rows (N, L) of small integers: equal rows, equal keys."""
-    weights = np.random.default_rng(HELD_OUT_SEED).integers(0, 2**63, size=rows.shape[1], dtype=np.uint64) | np.uint64(1)
+    weights = np.random.default_rng(HELD_OUT_SEED).integers(
+        0, 2**63, size=rows.shape[1], dtype=np.uint64
+    ) | np.uint64(1)
     found: np.ndarray = (mixed(rows.astype(np.uint64)) * weights).sum(axis=1, dtype=np.uint64)
     return found
 
@@ -66,7 +70,8 @@ def without_ids(inputs: np.ndarray, labels: np.ndarray) -> Examples:
 class Generated(ABC):
     """A task that makes its own puzzles. `draw` makes them, this class keeps the two sides apart."""
 
-    #: Whether all that `draw` makes is of the side asked for; else one in HELD_OUT_EVERY is of the one, the rest of the other.
+    #: Whether all that `draw` makes is of the side asked for; else one in HELD_OUT_EVERY is of the one, the
+    #: rest of the other.
     draws_one_side = False
 
     def __init__(self) -> None:
@@ -99,11 +104,15 @@ class Generated(ABC):
         parts: list[Examples] = []
         missing, num_empty = num, 0
         while missing > 0 or not parts:
-            parts.append(self.draw(self._num_to_draw(missing, is_held_out=is_held_out), rng, is_held_out=is_held_out))
+            parts.append(
+                self.draw(self._num_to_draw(missing, is_held_out=is_held_out), rng, is_held_out=is_held_out)
+            )
             missing -= len(parts[-1])
             num_empty = 0 if len(parts[-1]) else num_empty + 1
             if num_empty > MAX_EMPTY_DRAWS:
-                raise ValueError(f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options")
+                raise ValueError(
+                    f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options"
+                )
         return joined(parts).take(slice(num))
 
     def _num_to_draw(self, missing: int, *, is_held_out: bool) -> int:

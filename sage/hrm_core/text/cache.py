@@ -10,13 +10,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from sage.hrm_core.attention import attend
-from sage.hrm_core.layers import Attention, apply_rope
+from sage.hrm_core.model.attention import attend
+from sage.hrm_core.model.layers import Attention, apply_rope
 
 
 class KeyValueCache:
-    """Keys and values of `num_lanes` attentions over at most `max_tokens` tokens; one attention that runs several times
-    for a token (a recurrence) has a lane for each time.
+    """Keys and values of `num_lanes` attentions over at most `max_tokens` tokens; one attention that runs
+    several times for a token (a recurrence) has a lane for each time.
 
     num_kept: tokens kept, the same in every lane between two calls of `advance`.
     """
@@ -32,8 +32,12 @@ class KeyValueCache:
         return self._kept.numel() * self._kept.element_size()
 
     def attend(self, attention: Attention, lane: int, x_BnD: Tensor, rope: Tensor | None) -> Tensor:
-        """`attention(x)` of the new tokens over the kept ones and themselves, causally: (B, n, D). rope: of the new tokens."""
-        qkv = rearrange(attention.qkv_proj(x_BnD), "b n (three a e) -> three b a n e", three=3, a=attention.num_heads)
+        """`attention(x)` of the new tokens over the kept ones and themselves, causally: (B, n, D). rope: of
+        the new tokens.
+        """
+        qkv = rearrange(
+            attention.qkv_proj(x_BnD), "b n (three a e) -> three b a n e", three=3, a=attention.num_heads
+        )
         q_BAnE, k_BAnE, v_BAnE = qkv.unbind(0)
         if rope is not None:
             q_BAnE, k_BAnE = apply_rope(qkv[:2], rope).unbind(0)
@@ -41,7 +45,13 @@ class KeyValueCache:
         assert start == 0 or end == start + 1, "many tokens at once only into an empty cache"
         keys_BASE, values_BASE = self._kept[lane].unbind(0)
         keys_BASE[:, :, start:end], values_BASE[:, :, start:end] = k_BAnE, v_BAnE
-        mixed = attend(q_BAnE, keys_BASE[:, :, :end], values_BASE[:, :, :end], is_causal=start == 0, backend=attention.backend)
+        mixed = attend(
+            q_BAnE,
+            keys_BASE[:, :, :end],
+            values_BASE[:, :, :end],
+            is_causal=start == 0,
+            backend=attention.backend,
+        )
         out_BnD: Tensor = attention.o_proj(rearrange(mixed, "b a n e -> b n (a e)"))
         return out_BnD
 

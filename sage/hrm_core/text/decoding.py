@@ -1,10 +1,12 @@
-"""The next symbol's logits, token after token: HRM and its plain twin behind one face, with a cache or without.
+"""The next symbol's logits, token after token: HRM and its plain twin behind one face, with a cache or
+without.
 
-What can be cached: under causal attention a position's states after each call of each segment hang on the positions up to
-it alone, since every position starts from the same H_init and L_init. So the keys and values of each layer in each call
-are kept, segments * (H_cycles * L_cycles * L_layers + H_cycles * H_layers) lanes, and a new token costs its own calls alone.
-What cannot: halting by the Q head. A position that stopped early has no keys for a later one that thinks longer; every
-position takes the same number of segments, cached or not.
+What can be cached: under causal attention a position's states after each call of each segment hang on the
+positions up to it alone, since every position starts from the same H_init and L_init. So the keys and values
+of each layer in each call are kept, segments * (H_cycles * L_cycles * L_layers + H_cycles * H_layers) lanes,
+and a new token costs its own calls alone.
+What cannot: halting by the Q head. A position that stopped early has no keys for a later one that thinks
+longer; every position takes the same number of segments, cached or not.
 
 Invariant: the logits with a cache are those without, to the rounding of a matrix product.
 Shapes: B rows, n new tokens, P puzzle tokens, V symbols.
@@ -17,11 +19,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.layers import AttentionBlock, Net
-from sage.hrm_core.losses import IGNORED
-from sage.hrm_core.norms import rms_norm
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.model.layers import AttentionBlock, Net
+from sage.hrm_core.model.losses import IGNORED
+from sage.hrm_core.model.norms import rms_norm
 from sage.hrm_core.text.cache import KeyValueCache, last_rope
 from sage.hrm_core.text.gpt import PlainGPT
 
@@ -142,7 +144,9 @@ class CachedGPT:
 class UncachedGPT:
     def __init__(self, model: PlainGPT, *, num_rows: int = 1) -> None:
         self._model = model
-        self._tokens = torch.empty(num_rows, 0, dtype=torch.int32, device=model.embed_tokens.embedding_weight.device)
+        self._tokens = torch.empty(
+            num_rows, 0, dtype=torch.int32, device=model.embed_tokens.embedding_weight.device
+        )
 
     def extend(self, tokens_Bn: Tensor) -> Tensor:
         self._tokens = torch.cat((self._tokens, tokens_Bn.to(self._tokens)), dim=1)
@@ -156,7 +160,9 @@ def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int =
         logits: Tensor = model(tokens_BL)
         return logits
     batch = _batch(tokens_BL)
-    carry = model.initial_carry(len(tokens_BL), num_tokens=model.inner.front.num_tokens_of(tokens_BL.shape[1]))
+    carry = model.initial_carry(
+        len(tokens_BL), num_tokens=model.inner.front.num_tokens_of(tokens_BL.shape[1])
+    )
     for _ in range(num_segments):
         carry, output = model.segment(carry, batch)
     assert output.logits is not None
@@ -166,7 +172,9 @@ def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int =
 def need_text_model(model: HRM) -> ModelConfig:
     """Its config; ValueError where a token may look ahead: such a model cannot write."""
     if not model.config.is_causal or not isinstance(model.config.front, TokenFront):
-        raise ValueError("is_causal is False: only a causal model of tokens writes text, train one on text or brackets")
+        raise ValueError(
+            "is_causal is False: only a causal model of tokens writes text, train one on text or brackets"
+        )
     return model.config
 
 

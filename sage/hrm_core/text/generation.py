@@ -1,6 +1,7 @@
 """A text written on: greedily, or drawn.
 
-Invariant: what comes out is a function of the model, the prompt, the settings and the seed; the cache changes only the time.
+Invariant: what comes out is a function of the model, the prompt, the settings and the seed; the cache changes
+only the time.
 """
 
 from __future__ import annotations
@@ -11,12 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.text.decoding import CachedGPT, CachedHRM, Decoder, UncachedGPT, UncachedHRM, need_text_model
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.text.baseline_comparison import BaselineComparison
+from sage.hrm_core.text.decoding import (
+    CachedGPT,
+    CachedHRM,
+    Decoder,
+    UncachedGPT,
+    UncachedHRM,
+    need_text_model,
+)
 from sage.hrm_core.text.gpt import PlainGPT
 from sage.hrm_core.text.tokenizer import BYTES, Tokenizer
-from sage.hrm_core.text.twins import Twins
 
 #: Models that were trained with up to 8 segments are read after as many.
 DEFAULT_SEGMENTS = 8
@@ -24,7 +32,9 @@ DEFAULT_SEGMENTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """temperature: 0 takes the likeliest symbol.  top_k: draw among so many; None: among all.  seed: of the draws."""
+    """temperature: 0 takes the likeliest symbol.  top_k: draw among so many; None: among all.  seed: of the
+    draws.
+    """
 
     temperature: float = 0.0
     top_k: int | None = None
@@ -39,7 +49,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """text: what was added to the prompt.  tokens: the whole.  secs: wall time.  stopped: "stop", or "length"."""
+    """text: what was added to the prompt.  tokens: the whole.  secs: wall time.  stopped: "stop", or
+    "length".
+    """
 
     text: str
     tokens: tuple[int, ...]
@@ -49,7 +61,7 @@ class Generated:
 
 
 def generate(
-    model: HRM | PlainGPT | Twins,
+    model: HRM | PlainGPT | BaselineComparison,
     prompt: str,
     tokenizer: Tokenizer = BYTES,
     max_length: int | None = None,
@@ -62,13 +74,16 @@ def generate(
 ) -> Generated:
     """Write on after `prompt`.
 
-    max_length: tokens of prompt and answer together, at most (and by default) what the model takes.  use_hrm: of Twins, HRM or
-    the plain GPT.  stop: end once the answer ends with it.  num_segments: HRM's thinking for each token; by default what its
-    training allowed, at most 8.
+    max_length: tokens of prompt and answer together, at most (and by default) what the model takes.  use_hrm:
+    of BaselineComparison, HRM or the plain GPT.  stop: end once the answer ends with it.  num_segments: HRM's
+    thinking for each token; by default what its training allowed, at most 8.
     """
-    chosen = model.chosen(use_hrm=use_hrm) if isinstance(model, Twins) else model
-    if not isinstance(model, Twins) and isinstance(chosen, HRM) != use_hrm:
-        raise ValueError(f"use_hrm is {use_hrm} and the model is {type(chosen).__name__}: give Twins, or the other one")
+    chosen = model.chosen(use_hrm=use_hrm) if isinstance(model, BaselineComparison) else model
+    if not isinstance(model, BaselineComparison) and isinstance(chosen, HRM) != use_hrm:
+        raise ValueError(
+            f"use_hrm is {use_hrm} and the model is {type(chosen).__name__}: give BaselineComparison, or the"
+            " other one"
+        )
     sampling = sampling or Sampling()
     tokens = _checked_prompt(chosen, prompt, tokenizer)
     limit = _front(chosen).seq_len if max_length is None else max_length
@@ -93,7 +108,9 @@ def generate(
     )
 
 
-def make_decoder(model: HRM | PlainGPT, *, num_segments: int | None = None, use_cache: bool = True, num_rows: int = 1) -> Decoder:
+def make_decoder(
+    model: HRM | PlainGPT, *, num_segments: int | None = None, use_cache: bool = True, num_rows: int = 1
+) -> Decoder:
     """The text under way of either model."""
     if isinstance(model, PlainGPT):
         return CachedGPT(model, num_rows=num_rows) if use_cache else UncachedGPT(model, num_rows=num_rows)
@@ -113,7 +130,8 @@ def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) ->
     vocab_size = _front(model).vocab_size
     if tokenizer.vocab_size > vocab_size or not 0 <= min(tokens) <= max(tokens) < vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the one it learned with"
+            f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the one it"
+            " learned with"
         )
     return tokens
 
@@ -129,7 +147,9 @@ def _check_limit(model: HRM | PlainGPT, num_prompt: int, limit: int) -> None:
 def _drawn(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     if sampling.temperature == 0:
         return int(logits_V.argmax())  # sync: the next token depends on it
-    scaled = logits_V.float().cpu() / sampling.temperature  # sync: drawn on the host, so that a seed is good on any device
+    scaled = (
+        logits_V.float().cpu() / sampling.temperature
+    )  # sync: drawn on the host, so that a seed is good on any device
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         least = scaled.topk(sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))

@@ -1,6 +1,8 @@
-"""HRM's plain twin: a GPT of the same attention, SwiGLU and embeddings, each block passed once, no state, no halting.
+"""HRM's plain twin: a GPT of the same attention, SwiGLU and embeddings, each block passed once, no state, no
+halting.
 
-Invariant: it has the parameters of the HRM it is the twin of, less the Q head (two rows of D and two numbers).
+Invariant: it has the parameters of the HRM it is the twin of, less the Q head (two rows of D and two
+numbers).
 Shapes: B rows, L tokens, n new tokens, D hidden, V symbols.
 """
 
@@ -11,10 +13,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.layers import Attention, Linear, SwiGLU, rope_table, truncated_normal_
-from sage.hrm_core.norms import rms_norm
-from sage.hrm_core.reasoner import Embedding
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.layers import Attention, Linear, SwiGLU, rope_table, truncated_normal_
+from sage.hrm_core.model.norms import rms_norm
+from sage.hrm_core.model.sequence import Embedding
 from sage.hrm_core.text.cache import KeyValueCache, last_rope
 
 
@@ -51,16 +53,22 @@ class PlainGPT(nn.Module):
         super().__init__()
         front = config.front
         if not isinstance(front, TokenFront) or not config.is_causal:
-            raise ValueError("is_causal is False, or the front has no tokens: a GPT needs a causal TokenFront")
+            raise ValueError(
+                "is_causal is False, or the front has no tokens: a GPT needs a causal TokenFront"
+            )
         if front.puzzle_tokens or config.L_size != config.hidden_size:
-            raise ValueError("puzzle_tokens or L_hidden_size is given: a GPT has one width and no puzzles, leave them out")
+            raise ValueError(
+                "puzzle_tokens or L_hidden_size is given: a GPT has one width and no puzzles, leave them out"
+            )
         self.config = config
         self.embed_tokens = Embedding(front.vocab_size, config.hidden_size)
         if front.positions == "learned":
             self.embed_pos = Embedding(front.seq_len, config.hidden_size)
         self.one_level = PlainLevel(config)
         self.lm_head = Linear(config.hidden_size, front.vocab_size)
-        table = rope_table(front.seq_len, config.head_dim, config.rope_theta) if config.has_rope else None  # (2, L, E)
+        table = (
+            rope_table(front.seq_len, config.head_dim, config.rope_theta) if config.has_rope else None
+        )  # (2, L, E)
         self.register_buffer("rope", table, persistent=False)
         self._init_weights(generator or torch.Generator().manual_seed(0))
 
@@ -69,7 +77,8 @@ class PlainGPT(nn.Module):
         """
         embeddings              truncated normal, std 1/sqrt(D)
         linear                  std 1/sqrt(fan_in)
-        o_proj, down_proj       the same / sqrt(2 layers), so that the sum of the blocks starts at their size (GPT-2)
+        o_proj, down_proj       the same / sqrt(2 layers), so that the sum of the blocks starts at their size
+        (GPT-2)
         """
         branches = math.sqrt(2 * len(self.one_level.layers))
         for name, module in self.named_modules():
@@ -103,7 +112,9 @@ class PlainGPT(nn.Module):
     def _embed(self, tokens_Bn: Tensor, start: int) -> Tensor:
         end = start + tokens_Bn.shape[1]
         if end > self.config.front.num_tokens:
-            raise ValueError(f"the text has {end} tokens: this model takes at most {self.config.front.num_tokens}")
+            raise ValueError(
+                f"the text has {end} tokens: this model takes at most {self.config.front.num_tokens}"
+            )
         x_BnD: Tensor = self.embed_tokens(tokens_Bn)
         if hasattr(self, "embed_pos"):
             x_BnD = (x_BnD + self.embed_pos.embedding_weight[start:end]) * math.sqrt(0.5)

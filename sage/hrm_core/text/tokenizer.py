@@ -11,7 +11,9 @@ from typing import Protocol
 
 
 class Tokenizer(Protocol):
-    """Whatever turns text into numbers below `vocab_size` and back; those of other libraries fit with a line around them."""
+    """Whatever turns text into numbers below `vocab_size` and back; those of other libraries fit with a line
+    around them.
+    """
 
     @property
     def vocab_size(self) -> int: ...
@@ -23,7 +25,9 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByteTokenizer:
-    """UTF-8, byte by byte: as the tasks `text` and `brackets` spell their cells. Broken characters become U+FFFD."""
+    """UTF-8, byte by byte: as the tasks `text` and `brackets` spell their cells. Broken characters become
+    U+FFFD.
+    """
 
     @property
     def vocab_size(self) -> int:

@@ -34,7 +34,7 @@ class Callback(Protocol):
     def on_save(self, step: int, path: Path, is_best: bool) -> None: ...
 
 
-class Audience:
+class CallbackList:
     """All callbacks of a run as one."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
@@ -57,6 +57,8 @@ def _is_told(tell: Callable[[Callback], None], callback: Callback) -> bool:
     try:
         tell(callback)
     except Exception as error:  # around a plug-in: said once, and left out from now on
-        log.warning("a training callback failed and is dropped", callback=type(callback).__name__, reason=str(error))
+        log.warning(
+            "a training callback failed and is dropped", callback=type(callback).__name__, reason=str(error)
+        )
         return False
     return True

@@ -1,8 +1,9 @@
 """The checkpoints of a run: one folder each, the newest and the best kept.
 
-Layout of FOLDER:  step-00001200/{state.json, shared-00000.safetensors, ..., rank0-00000.safetensors, ...}   last   best
-`last` and `best` are files that hold a folder's name. Invariant: under `step-N` there is a whole checkpoint or nothing:
-it is written under another name, fsynced and renamed; `last` moves only afterwards.
+Layout of FOLDER:  step-00001200/{state.json, shared-00000.safetensors, ..., rank0-00000.safetensors, ...}
+last   best
+`last` and `best` are files that hold a folder's name. Invariant: under `step-N` there is a whole checkpoint
+or nothing: it is written under another name, fsynced and renamed; `last` moves only afterwards.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ from torch import Tensor
 
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.training.errors import ResumeError
-from sage.hrm_core.training.shards import MAX_BYTES, ShardError, read_shards, sync_folder, write_shards, write_synced
+from sage.hrm_core.training.shards import (
+    MAX_BYTES,
+    ShardError,
+    read_shards,
+    sync_folder,
+    write_shards,
+    write_synced,
+)
 
 FORMAT = "sage-training-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """step: optimizer steps done.  shared: tensors that every rank has alike.  rows: this rank's rows under way.
+    """step: optimizer steps done.  shared: tensors that every rank has alike.  rows: this rank's rows under
+    way.
 
     plain: everything else, as JSON holds it.
     """
@@ -71,7 +80,9 @@ class CheckpointFolder:
         return self.path / pointer.read_text().strip() if pointer.is_file() else None
 
     def _free_folder(self, step: int) -> Path:
-        """`step-N`; with a letter behind it where that step was saved before, and the run went on from an older one."""
+        """`step-N`; with a letter behind it where that step was saved before, and the run went on from an
+        older one.
+        """
         for suffix in ("", *ascii_lowercase):
             folder = self.path / f"step-{step:08d}{suffix}"
             if not folder.exists():
@@ -106,7 +117,9 @@ class CheckpointFolder:
 
 
 def resolve_checkpoint(path: Path, prefer: str = "last") -> Path:
-    """The checkpoint that a person means: its own folder, a folder of checkpoints, or a run's. ResumeError if there is none."""
+    """The checkpoint that a person means: its own folder, a folder of checkpoints, or a run's. ResumeError if
+    there is none.
+    """
     for folder in (path, path / "checkpoints"):
         if (folder / "state.json").is_file():
             return folder
@@ -126,14 +139,19 @@ def read_checkpoint(path: Path, ranks: Ranks = SINGLE) -> Checkpoint:
     state = read_state(path)
     try:
         shared = read_shards(path, state["shared"])
-        parts = [read_shards(path, json.loads((path / f"rank{rank}.json").read_text())) for rank in range(state["num_ranks"])]
+        parts = [
+            read_shards(path, json.loads((path / f"rank{rank}.json").read_text()))
+            for rank in range(state["num_ranks"])
+        ]
     except (ShardError, OSError, ValueError, KeyError) as error:
         told = str(error) if isinstance(error, ShardError) else f"{path}: torn ({error})"
         raise ResumeError(f"{told}: resume from an older checkpoint, or start afresh") from error
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     num_rows = len(next(iter(rows.values())))
     if num_rows % ranks.count:
-        raise ResumeError(f"{path}: {num_rows} rows cannot be split over {ranks.count} processes: give a divisor")
+        raise ResumeError(
+            f"{path}: {num_rows} rows cannot be split over {ranks.count} processes: give a divisor"
+        )
     size = num_rows // ranks.count
     mine = {name: tensor[ranks.index * size : (ranks.index + 1) * size] for name, tensor in rows.items()}
     return Checkpoint(step=state["step"], shared=shared, rows=mine, plain=state["plain"])
@@ -144,12 +162,17 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads((path / "state.json").read_text())
     except FileNotFoundError:
-        raise ResumeError(f"{path}: no checkpoint (state.json is missing): give a folder that training wrote") from None
+        raise ResumeError(
+            f"{path}: no checkpoint (state.json is missing): give a folder that training wrote"
+        ) from None
     except (OSError, ValueError) as error:
-        raise ResumeError(f"{path / 'state.json'}: cannot be read ({error}): resume from an older checkpoint") from error
+        raise ResumeError(
+            f"{path / 'state.json'}: cannot be read ({error}): resume from an older checkpoint"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise ResumeError(
-            f"{path / 'state.json'}: format is {found!r}, this version reads {FORMAT!r}: use the version that wrote it"
+            f"{path / 'state.json'}: format is {found!r}, this version reads {FORMAT!r}: use the version that"
+            " wrote it"
         )
     return state

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
-from sage.hrm_core.layers import Net
+from sage.hrm_core.model.layers import Net
 
 
 def compile_blocks(model: nn.Module) -> None:
@@ -22,6 +22,8 @@ def compile_blocks(model: nn.Module) -> None:
 
 
 def uncompiled() -> AbstractContextManager[None]:
-    """Inside, compiled blocks run as they are written: a batch of another shape is not worth half a minute of building."""
+    """Inside, compiled blocks run as they are written: a batch of another shape is not worth half a minute of
+    building.
+    """
     stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
     return stance

@@ -46,25 +46,36 @@ class OptimizerConfig:
             value = getattr(self, name)
             _need(value is None or value >= 0, f"optimizer.{name}", value, "give 0 or more")
         for name in ("momentum", "min_lr_ratio"):
-            _need(0 <= getattr(self, name) <= 1, f"optimizer.{name}", getattr(self, name), "give a number from 0 to 1")
+            _need(
+                0 <= getattr(self, name) <= 1,
+                f"optimizer.{name}",
+                getattr(self, name),
+                "give a number from 0 to 1",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """One run. Its length is `steps`, or `epochs` of `examples_per_epoch` examples (a loaded task knows their number).
+    """One run. Its length is `steps`, or `epochs` of `examples_per_epoch` examples (a loaded task knows their
+    number).
 
-    batch_size: rows under way, over all ranks.  micro_batches: parts of a rank's rows whose gradients are added up.
-    clip_norm: of the whole gradient; None leaves it.  bf16: of activations.  compile: each block, built in the first step.
-    matmul: torch's float32_matmul_precision during a step; "medium" multiplies in bf16 where the machine can (AMX: a third
-    off a step of the small models), sums and activations stay fp32.
+    batch_size: rows under way, over all ranks.  micro_batches: parts of a rank's rows whose gradients are
+    added up.
+    clip_norm: of the whole gradient; None leaves it.  bf16: of activations.  compile: each block, built in
+    the first step.
+    matmul: torch's float32_matmul_precision during a step; "medium" multiplies in bf16 where the machine can
+    (AMX: a third off a step of the small models), sums and activations stay fp32.
     first_segments: at most so many for a puzzle during the first `first_share` of the steps, then the model's
-    halt_max_segments. Each segment moves the weights, so that many in a row fit the rows under way rather than the puzzles:
-    hard sudoku, small model, 600 steps, unknown cells 28% right with 16, 37 with 8, 42 with 4, 45 with 2.
+    halt_max_segments. Each segment moves the weights, so that many in a row fit the rows under way rather
+    than the puzzles: hard sudoku, small model, 600 steps, unknown cells 28% right with 16, 37 with 8, 42 with
+    4, 45 with 2.
     ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.
     label_smoothing, q_weight, cross_entropy: of the loss.
-    eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation looks at.
-    stop_at_exact: stop once this share of finished training rows is exact.  stop_at_q_loss: stop when the Q loss, averaged
-    over the same window of `stop_window` steps, passes it.  max_bad_steps: steps in a row that may fail to be finite.
+    eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation
+    looks at.
+    stop_at_exact: stop once this share of finished training rows is exact.  stop_at_q_loss: stop when the Q
+    loss, averaged over the same window of `stop_window` steps, passes it.  max_bad_steps: steps in a row that
+    may fail to be finite.
     max_cpu_secs: of training, all threads.  loader_timeout_secs: how long a step waits for rows.
     """
 
@@ -106,27 +117,53 @@ class TrainConfig:
             value = getattr(self, name)
             _need(value is None or value > 0, name, value, "give a number above 0")
         for name in ("label_smoothing", "ema_decay"):
-            _need(getattr(self, name) is None or 0 <= getattr(self, name) < 1, name, getattr(self, name), "give 0 to below 1")
-        _need(self.stop_at_exact is None or 0 < self.stop_at_exact <= 1, "stop_at_exact", self.stop_at_exact, "give a share")
+            _need(
+                getattr(self, name) is None or 0 <= getattr(self, name) < 1,
+                name,
+                getattr(self, name),
+                "give 0 to below 1",
+            )
+        _need(
+            self.stop_at_exact is None or 0 < self.stop_at_exact <= 1,
+            "stop_at_exact",
+            self.stop_at_exact,
+            "give a share",
+        )
         few = self.first_segments
         _need(few is None or few >= 1, "first_segments", few, "give 1 or more")
         _need(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")
-        _need(self.loader_timeout_secs > 0, "loader_timeout_secs", self.loader_timeout_secs, "give a number above 0")
+        _need(
+            self.loader_timeout_secs > 0,
+            "loader_timeout_secs",
+            self.loader_timeout_secs,
+            "give a number above 0",
+        )
         for name, kind in (("cross_entropy", LossKind), ("matmul", MatmulKind)):
-            _need(getattr(self, name) in get_args(kind), name, getattr(self, name), f"give one of {', '.join(get_args(kind))}")
+            _need(
+                getattr(self, name) in get_args(kind),
+                name,
+                getattr(self, name),
+                f"give one of {', '.join(get_args(kind))}",
+            )
         is_valid = len(self.eval_segments) > 0 and all(each >= 1 for each in self.eval_segments)
         _need(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
-        _need(self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both")
+        _need(
+            self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both"
+        )
 
     def num_steps(self, examples_per_epoch: float | None = None) -> int:
-        """Of the whole run; the published trainer counts epochs * examples / batch the same. ValueError if it has no length."""
+        """Of the whole run; the published trainer counts epochs * examples / batch the same. ValueError if it
+        has no length.
+        """
         if self.steps is not None:
             return self.steps
         if self.epochs is None:
             raise ValueError("steps is None: give the run a length, steps or epochs")
         examples = self.examples_per_epoch or examples_per_epoch
         if examples is None:
-            raise ValueError("examples_per_epoch is None: fresh puzzles have no epochs, give it or give steps instead")
+            raise ValueError(
+                "examples_per_epoch is None: fresh puzzles have no epochs, give it or give steps instead"
+            )
         return max(1, int(self.epochs * examples / self.batch_size))
 
     @classmethod
@@ -134,7 +171,11 @@ class TrainConfig:
         """What `dataclasses.asdict` gave, also after JSON."""
         optimizer = dict(plain["optimizer"])
         optimizer["betas"] = tuple(optimizer["betas"])
-        rest = {**plain, "eval_segments": tuple(plain["eval_segments"]), "optimizer": OptimizerConfig(**optimizer)}
+        rest = {
+            **plain,
+            "eval_segments": tuple(plain["eval_segments"]),
+            "optimizer": OptimizerConfig(**optimizer),
+        }
         return cls(**rest)
 
 

@@ -3,7 +3,8 @@
 TrainingError
     LoaderError        the task raised, or gave no rows in time
     TrainingDiverged   too many steps in a row were not finite
-    ResumeError        a checkpoint that is missing, torn, or another run's (a ValueError: whoever gave it can mend it)
+    ResumeError        a checkpoint that is missing, torn, or another run's (a ValueError: whoever gave it can
+    mend it)
 """
 
 from __future__ import annotations

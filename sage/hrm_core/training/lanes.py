@@ -1,7 +1,7 @@
 """The rows under way: each works on one puzzle until it halts, then takes the next of the stream.
 
-Invariant: rows are ordered over all ranks and lanes, and halted ones take new puzzles in that order, so that one process
-with a large batch and several with a part each see the same.
+Invariant: rows are ordered over all ranks and lanes, and halted ones take new puzzles in that order, so that
+one process with a large batch and several with a part each see the same.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.hrm import HRM, ACTState, TokenBatch
-from sage.hrm_core.recurrence import Carry
+from sage.hrm_core.model.hrm import HRM, ACTState, TokenBatch
+from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.tasks.contract import Examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """A micro-batch of B rows.  state: on the device.  rows, is_halted: what it holds, on the host, for refilling."""
+    """A micro-batch of B rows.  state: on the device.  rows, is_halted: what it holds, on the host, for
+    refilling.
+    """
 
     state: ACTState
     rows: Examples
@@ -87,8 +89,13 @@ class Lane:
 
 
 def to_batch(rows: Examples, device: torch.device) -> TokenBatch:
-    """The rows as tensors (int32) on the device; a copy on the CPU too, so that nobody else writes into it."""
-    arrays = [torch.from_numpy(np.array(array, dtype=np.int32)) for array in (rows.inputs, rows.labels, rows.puzzle_ids)]
+    """The rows as tensors (int32) on the device; a copy on the CPU too, so that nobody else writes into
+    it.
+    """
+    arrays = [
+        torch.from_numpy(np.array(array, dtype=np.int32))
+        for array in (rows.inputs, rows.labels, rows.puzzle_ids)
+    ]
     if device.type == "cuda":
         arrays = [array.pin_memory().to(device, non_blocking=True) for array in arrays]
     inputs, labels, puzzle_ids = (array.to(device) for array in arrays)

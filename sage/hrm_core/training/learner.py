@@ -1,6 +1,7 @@
 """One step of deep supervision: a segment for every row under way, then one move of the weights.
 
-Invariant: a step's draws are a function of seed, step and rank; a step that is not finite moves nothing, on any rank.
+Invariant: a step's draws are a function of seed, step and rank; a step that is not finite moves nothing, on
+any rank.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import TokenFront
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.layers import cast_once
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.model.layers import cast_once
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.optimizers import Optimizers
 from sage.hrm_core.optim.ranks import Ranks
@@ -32,7 +33,8 @@ from sage.hrm_core.training.stream import RowStream
 class StepFacts:
     """A step as numbers. figures: READOUT's, those of finished rows as means (nan where none finished).
 
-    num_finished: rows that finished a puzzle.  is_finite: whether the weights moved.  lr: ratio of the schedule.
+    num_finished: rows that finished a puzzle.  is_finite: whether the weights moved.  lr: ratio of the
+    schedule.
     """
 
     step: int
@@ -46,27 +48,35 @@ class StepFacts:
 class Learner:
     """A model, what moves it, and the rows it works on."""
 
-    def __init__(self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks) -> None:
+    def __init__(
+        self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks
+    ) -> None:
         self._check(model, spec)
         self.model, self._config, self._ranks = model, config, ranks
         self._front = model.config.front
         self._is_one_identity = spec.num_puzzle_ids == 0
         self.device = next(model.parameters()).device
         if self.device.type == "cpu" and (config.bf16 or config.matmul != "highest"):
-            # torch's fused kernel sends each of its small tiles to oneDNN then: 170 ms in place of 14 (S 100, E 16, batch 32).
-            # Its way back in bf16 takes 26 ms in place of 4 (S 82, E 64, 8 heads, batch 8).
+            # torch's fused kernel sends each of its small tiles to oneDNN then: 170 ms in place of 14 (S 100,
+            # E 16, batch 32). Its way back in bf16 takes 26 ms in place of 4 (S 82, E 64, 8 heads, batch 8).
             model.use_attention("eager")
         if config.bf16:
             model.inner.compute_in(torch.bfloat16)
         self._num_first_steps = 0 if config.first_segments is None else round(config.first_share * num_steps)
         self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
-        self.ema = None if config.ema_decay is None else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
+        self.ema = (
+            None
+            if config.ema_decay is None
+            else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
+        )
         self.lanes = self._empty_lanes(spec.seq_len)
         self._generator = torch.Generator()
         self._parameters = list(model.parameters())
 
     def step(self, number: int, stream: RowStream) -> StepFacts:
-        """Step `number` (1, 2, ...): refill, a segment forward and back for each lane, then the optimizers."""
+        """Step `number` (1, 2, ...): refill, a segment forward and back for each lane, then the
+        optimizers.
+        """
         self.model.train()
         self._generator.manual_seed(
             int(np.random.SeedSequence((self._config.seed, number, self._ranks.index)).generate_state(1)[0])
@@ -82,8 +92,9 @@ class Learner:
         return self._move(number, lanes, readout)
 
     def _cast(self) -> AbstractContextManager[None]:
-        """In bf16 a step's calls share one copy of the weights: HRM 27 M calls each net six times. Not on a GPU, where casting
-        costs next to nothing and the gradients of many calls had better be summed at full width."""
+        """In bf16 a step's calls share one copy of the weights: HRM 27 M calls each net six times. Not on a
+        GPU, where casting costs next to nothing and the gradients of many calls had better be summed at full
+        width."""
         shares = self._config.bf16 and self.device.type == "cpu"
         return cast_once(self.model, torch.bfloat16) if shares else nullcontext()
 
@@ -91,15 +102,22 @@ class Learner:
         """Halted rows take the next of the stream; every rank draws for all, and keeps its own."""
         counts = [lane.num_halted for lane in self.lanes]
         everyones = (
-            self._ranks.gather_rows(torch.tensor(counts, device=self.device)).tolist() if self._ranks.count > 1 else counts
+            self._ranks.gather_rows(torch.tensor(counts, device=self.device)).tolist()
+            if self._ranks.count > 1
+            else counts
         )
         new = split_rows(stream.take(sum(everyones)), everyones)
         first = self._ranks.index * len(counts)
         mine = new[first : first + len(counts)]
-        return [lane.refilled(self._identified(rows)) if count else lane for lane, rows, count in zip(self.lanes, mine, counts)]
+        return [
+            lane.refilled(self._identified(rows)) if count else lane
+            for lane, rows, count in zip(self.lanes, mine, counts)
+        ]
 
     def _identified(self, rows: Examples) -> Examples:
-        """A task without identities trains row 0 of a model's puzzle table, as the published sudoku and maze models did."""
+        """A task without identities trains row 0 of a model's puzzle table, as the published sudoku and maze
+        models did.
+        """
         assert isinstance(self._front, TokenFront)
         if self._is_one_identity and self._front.num_puzzle_ids:
             return replace(rows, puzzle_ids=np.zeros_like(rows.puzzle_ids))
@@ -110,7 +128,9 @@ class Learner:
         return self._config.first_segments if number <= self._num_first_steps else None
 
     def _learn(self, lane: Lane, num_lanes: int, max_segments: int | None) -> tuple[Lane, Tensor]:
-        """A segment forward and back, and the readout. The graph is gone on return, before the gradients grow to full width."""
+        """A segment forward and back, and the readout. The graph is gone on return, before the gradients grow
+        to full width.
+        """
         lane, loss = self._forward(lane, max_segments)
         (loss.total / num_lanes).backward()
         return lane, loss.readout
@@ -118,7 +138,9 @@ class Learner:
     def _forward(self, lane: Lane, max_segments: int | None) -> tuple[Lane, SegmentLoss]:
         batch, model = to_batch(lane.rows, self.device), self.model
         state, output = model(lane.state, batch, max_segments=max_segments, generator=self._generator)
-        q_continue = model.next_q_continue(state, max_segments=max_segments) if model.config.has_q_continue else None
+        q_continue = (
+            model.next_q_continue(state, max_segments=max_segments) if model.config.has_q_continue else None
+        )
         loss = segment_loss(
             output,
             state.batch.labels,
@@ -134,14 +156,18 @@ class Learner:
         self._ranks.mean_([*gradients, readout])
         norm = torch.nn.utils.get_total_norm(gradients)
         halted = torch.cat([lane.state.is_halted for lane in lanes])
-        told = torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()  # sync: the step's one readout
+        told = (
+            torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()
+        )  # sync: the step's one readout
         is_finite = bool(np.isfinite(told).all())
         if is_finite:
             self._clip(gradients, float(told[len(READOUT)]))
             lr = self.optimizers.step(number)
             if self.ema is not None:
                 self.ema.update()
-            masks = np.split(told[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1])
+            masks = np.split(
+                told[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1]
+            )
             self.lanes = [lane.advanced(lane.state, mask) for lane, mask in zip(lanes, masks)]
         else:
             lr = self.optimizers.schedule.ratio(number)
@@ -162,7 +188,9 @@ class Learner:
         num_finished = round(count * num_parts) if is_finite else 0
         del values["count"]
         norm = float(told[len(READOUT)])
-        return StepFacts(step=number, figures=values, num_finished=num_finished, grad_norm=norm, is_finite=is_finite, lr=lr)
+        return StepFacts(
+            step=number, figures=values, num_finished=num_finished, grad_norm=norm, is_finite=is_finite, lr=lr
+        )
 
     def _empty_lanes(self, seq_len: int) -> list[Lane]:
         num_lanes = self._config.micro_batches
@@ -219,10 +247,14 @@ class Learner:
         for name in ("vocab_size", "seq_len"):
             ours, theirs = getattr(front, name), getattr(spec, name)
             if ours != theirs:
-                raise ValueError(f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's shape")
+                raise ValueError(
+                    f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's"
+                    " shape"
+                )
         if front.num_puzzle_ids < spec.num_puzzle_ids and front.num_puzzle_ids:
             raise ValueError(
-                f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has {spec.num_puzzle_ids}: give as many"
+                f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has"
+                f" {spec.num_puzzle_ids}: give as many"
             )
 
 

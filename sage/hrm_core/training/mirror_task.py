@@ -15,7 +15,9 @@ class MirrorTask:
 
     def __init__(self, *, seq_len: int = 6, num_symbols: int = 4) -> None:
         if num_symbols < 2 or num_symbols % 2:
-            raise ValueError(f"num_symbols is {num_symbols}: give an even number, the last cell makes the sum even or odd")
+            raise ValueError(
+                f"num_symbols is {num_symbols}: give an even number, the last cell makes the sum even or odd"
+            )
         self.spec = TaskSpec(name="mirror", vocab_size=num_symbols, seq_len=seq_len)
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:

@@ -1,8 +1,8 @@
 """Several tasks as one: rows of each, padded to the longest, behind a cell that names the task.
 
 Invariant: the first cell tells the task, so that a row can be judged by its own rules; it is never scored.
-Cells: 0 pad, 1..K the task's mark (in the first cell alone), then symbols: the tasks' own ("joined": the same number
-means the same symbol) or each task's in a range of its own ("offset").
+Cells: 0 pad, 1..K the task's mark (in the first cell alone), then symbols: the tasks' own ("joined": the same
+number means the same symbol) or each task's in a range of its own ("offset").
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Part:
 class MixtureTask:
     """Trains on rows of every part by weight; evaluates on as many of each."""
 
-    def __init__(self, parts: Sequence[Part], *, vocabulary: Vocabulary = "joined", name: str = "mixture") -> None:
+    def __init__(
+        self, parts: Sequence[Part], *, vocabulary: Vocabulary = "joined", name: str = "mixture"
+    ) -> None:
         if len(parts) < 2:
             raise ValueError(f"a mixture of {len(parts)}: give two tasks or more")
         if vocabulary not in get_args(Vocabulary):
@@ -43,20 +45,28 @@ class MixtureTask:
         self._shares = weights / weights.sum()
         sizes = [spec.vocab_size for spec in self._specs]
         first = 1 + len(parts)
-        self._first_symbols = [first + (sum(sizes[:index]) if vocabulary == "offset" else 0) for index in range(len(parts))]
+        self._first_symbols = [
+            first + (sum(sizes[:index]) if vocabulary == "offset" else 0) for index in range(len(parts))
+        ]
         num_symbols = sum(sizes) if vocabulary == "offset" else max(sizes)
-        self.spec = TaskSpec(name=name, vocab_size=first + num_symbols, seq_len=1 + max(spec.seq_len for spec in self._specs))
+        self.spec = TaskSpec(
+            name=name, vocab_size=first + num_symbols, seq_len=1 + max(spec.seq_len for spec in self._specs)
+        )
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         index = rng.choice(len(self.parts), size=num, p=self._shares)
-        return self._gathered(index, [part.task.sample(int((index == each).sum()), rng) for each, part in enumerate(self.parts)])
+        return self._gathered(
+            index, [part.task.sample(int((index == each).sum()), rng) for each, part in enumerate(self.parts)]
+        )
 
     def held_out(self, num: int) -> Examples:
         """An equal number of each, one after the other, so that the first rows hold every task."""
         each = [part.task.held_out(-(-num // len(self.parts))) for part in self.parts]
         order = sorted((row, index) for index, rows in enumerate(each) for row in range(len(rows)))[:num]
         index = np.array([task for _, task in order], dtype=np.int64)
-        return self._gathered(index, [rows.take(slice(int((index == task).sum()))) for task, rows in enumerate(each)])
+        return self._gathered(
+            index, [rows.take(slice(int((index == task).sum()))) for task, rows in enumerate(each)]
+        )
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """By the rules of each row's own task; an answer in another's symbols is wrong."""
@@ -92,7 +102,9 @@ class MixtureTask:
     def _gathered(self, index: np.ndarray, rows: Sequence[Examples]) -> Examples:
         """Row i is the next one of task index[i]."""
         whole = [self.wrapped(each, task) for task, each in enumerate(rows)]
-        order = np.argsort(np.argsort(index, kind="stable"), kind="stable")  # position of row i among the concatenated
+        order = np.argsort(
+            np.argsort(index, kind="stable"), kind="stable"
+        )  # position of row i among the concatenated
         return Examples(
             inputs=np.concatenate([each.inputs for each in whole])[order],
             labels=np.concatenate([each.labels for each in whole])[order],
@@ -100,8 +112,12 @@ class MixtureTask:
         )
 
     def _own(self, cells: np.ndarray, index: int) -> np.ndarray:
-        """(N, L) numbered as the part numbers its symbols; outside its vocabulary where they are not its own."""
-        own: np.ndarray = cells[:, 1 : 1 + self._specs[index].seq_len].astype(np.int32) - self._first_symbols[index]
+        """(N, L) numbered as the part numbers its symbols; outside its vocabulary where they are not its
+        own.
+        """
+        own: np.ndarray = (
+            cells[:, 1 : 1 + self._specs[index].seq_len].astype(np.int32) - self._first_symbols[index]
+        )
         return own
 
 

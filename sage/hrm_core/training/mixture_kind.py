@@ -33,7 +33,11 @@ def build_mixture(config: MixtureConfig) -> MixtureTask:
 
 
 def _made(given: Mapping[str, Any]) -> Any:
-    return make_task(given["name"], **{key: value for key, value in given.items() if key not in ("name", "weight")})
+    return make_task(
+        given["name"], **{key: value for key, value in given.items() if key not in ("name", "weight")}
+    )
 
 
-MIXTURE = TaskKind(name="mixture", about="several tasks in one model", config=MixtureConfig, build=build_mixture)
+MIXTURE = TaskKind(
+    name="mixture", about="several tasks in one model", config=MixtureConfig, build=build_mixture
+)

@@ -1,6 +1,8 @@
-"""What one segment is trained on, and what is told of it: cross entropy over cells, halting, and the figures of a step.
+"""What one segment is trained on, and what is told of it: cross entropy over cells, halting, and the figures
+of a step.
 
-Invariant: with q_weight 0.5 and no smoothing the total is `losses.act_loss`; figures count finished rows alone, losses all.
+Invariant: with q_weight 0.5 and no smoothing the total is `losses.act_loss`; figures count finished rows
+alone, losses all.
 Shapes: B rows, L cells, V symbols.
 """
 
@@ -12,12 +14,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sage.hrm_core.losses import IGNORED, log_stablemax
-from sage.hrm_core.recurrence import Output
+from sage.hrm_core.model.losses import IGNORED, log_stablemax
+from sage.hrm_core.model.recurrence import Output
 from sage.hrm_core.training.config import TrainConfig
 
-#: What `SegmentLoss.readout` holds, in order: means over the rows, then sums over finished rows that have labels.
-READOUT = ("loss", "lm_loss", "q_halt_loss", "q_continue_loss", "count", "accuracy", "exact_accuracy", "q_halt_accuracy", "steps")
+#: What `SegmentLoss.readout` holds, in order: means over the rows, then sums over finished rows that have
+#: labels.
+READOUT = (
+    "loss",
+    "lm_loss",
+    "q_halt_loss",
+    "q_continue_loss",
+    "count",
+    "accuracy",
+    "exact_accuracy",
+    "q_halt_accuracy",
+    "steps",
+)
 NUM_MEANS = 4
 
 
@@ -38,7 +51,9 @@ def segment_loss(
     is_halted: Tensor,
     q_continue: Tensor | None = None,
 ) -> SegmentLoss:
-    """Of one segment: labels (B, L), num_segments, is_halted (B,); q_continue (B,) the target of HRM's second Q value."""
+    """Of one segment: labels (B, L), num_segments, is_halted (B,); q_continue (B,) the target of HRM's second
+    Q value.
+    """
     assert output.logits is not None
     assert output.q_halt is not None
     is_valid = labels != IGNORED  # (B, L)
@@ -68,9 +83,15 @@ def segment_loss(
     return SegmentLoss(total=total, readout=torch.cat((means, sums.float())))
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, is_valid: Tensor, num_valid: Tensor, config: TrainConfig) -> Tensor:
+def _cross_entropy(
+    logits: Tensor, labels: Tensor, is_valid: Tensor, num_valid: Tensor, config: TrainConfig
+) -> Tensor:
     """Mean over rows of the mean over a row's valid cells; smoothing spreads its share over all symbols."""
-    log_p = log_stablemax(logits) if config.cross_entropy == "stablemax" else F.log_softmax(logits.float(), dim=-1)
+    log_p = (
+        log_stablemax(logits)
+        if config.cross_entropy == "stablemax"
+        else F.log_softmax(logits.float(), dim=-1)
+    )
     picked = log_p.gather(-1, labels.clamp(min=0).long().unsqueeze(-1)).squeeze(-1)  # (B, L)
     if config.label_smoothing:
         picked = torch.lerp(picked, log_p.mean(-1), config.label_smoothing)

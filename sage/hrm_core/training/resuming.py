@@ -1,6 +1,8 @@
-"""A run as a checkpoint, and back: weights, moments, average, rows under way, generators, position in the data.
+"""A run as a checkpoint, and back: weights, moments, average, rows under way, generators, position in the
+data.
 
-Invariant: whatever moves the next step is in here; what a config may change between two parts of a run is named here.
+Invariant: whatever moves the next step is in here; what a config may change between two parts of a run is
+named here.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sage.hrm_core.config import ModelConfig
+from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
@@ -23,14 +25,19 @@ from sage.hrm_core.training.stream import RowStream
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.report import EvalReport
-    from sage.hrm_core.training.trainer import Standing, Trainer
+    from sage.hrm_core.training.trainer import Trainer, TrainerState
 
 #: A run that changed any of these would not be the same run.
 _FIXED = ("batch_size", "seed")
 
 
 def snapshot(
-    learner: Learner, stop_rule: StopRule, stream: RowStream, standing: Standing, trainer: Trainer, report: EvalReport | None
+    learner: Learner,
+    stop_rule: StopRule,
+    stream: RowStream,
+    standing: TrainerState,
+    trainer: Trainer,
+    report: EvalReport | None,
 ) -> Checkpoint:
     """Everything that `restore` needs, and the evaluation of this very step, where there was one."""
     tensors, learner_plain = learner.state()
@@ -56,25 +63,35 @@ def snapshot(
     return Checkpoint(step=standing.step, shared=shared, rows=learner.lane_tensors(), plain=plain)
 
 
-def restore(path: Path, learner: Learner, stop_rule: StopRule, config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
-    """Put the checkpoint's state into the parts of a run, and return its plain part. ResumeError if it is another run's."""
+def restore(
+    path: Path, learner: Learner, stop_rule: StopRule, config: TrainConfig, ranks: Ranks
+) -> dict[str, Any]:
+    """Put the checkpoint's state into the parts of a run, and return its plain part. ResumeError if it is
+    another run's.
+    """
     checkpoint = read_checkpoint(path, ranks)
     plain = dict(checkpoint.plain)
     try:
-        theirs = ModelConfig.from_plain(plain["model"])  # settings that are younger than the checkpoint are at their defaults
+        theirs = ModelConfig.from_plain(
+            plain["model"]
+        )  # settings that are younger than the checkpoint are at their defaults
     except ValueError as error:
-        raise ResumeError(f"{path}: its model cannot be built here ({error}): resume with the version that made it") from error
+        raise ResumeError(
+            f"{path}: its model cannot be built here ({error}): resume with the version that made it"
+        ) from error
     ours = learner.model.config
     for name in (field.name for field in dataclasses.fields(ModelConfig)):
         if getattr(ours, name) != getattr(theirs, name):
             raise ResumeError(
-                f"{path}: model.{name} is {getattr(theirs, name)!r} there and {getattr(ours, name)!r} here: resume the same model"
+                f"{path}: model.{name} is {getattr(theirs, name)!r} there and {getattr(ours, name)!r} here:"
+                " resume the same model"
             )
     saved = TrainConfig.from_plain(plain["train"])
     for name in _FIXED:
         if getattr(saved, name) != getattr(config, name):
             raise ResumeError(
-                f"{path}: {name} is {getattr(saved, name)!r} there and {getattr(config, name)!r} here: resume with the same"
+                f"{path}: {name} is {getattr(saved, name)!r} there and {getattr(config, name)!r} here: resume"
+                " with the same"
             )
     shared = dict(checkpoint.shared)
     torch.set_rng_state(shared.pop("rng.torch"))

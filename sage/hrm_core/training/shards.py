@@ -1,6 +1,7 @@
 """Many tensors in files of a limited size, each file known by its digest.
 
-Invariant: what `read_shards` returns is, byte for byte, what `write_shards` was given; anything else is a ShardError.
+Invariant: what `read_shards` returns is, byte for byte, what `write_shards` was given; anything else is a
+ShardError.
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ class ShardError(ValueError):
     """A file that is missing, cut or altered. One line."""
 
 
-def write_shards(folder: Path, prefix: str, tensors: Mapping[str, Tensor], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """Write `PREFIX-NNNNN.safetensors`, each fsynced, and return their index (plain values, for a JSON file)."""
-    index: dict[str, Any] = {"files": {}, "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()}}
+def write_shards(
+    folder: Path, prefix: str, tensors: Mapping[str, Tensor], *, max_bytes: int = MAX_BYTES
+) -> dict[str, Any]:
+    """Write `PREFIX-NNNNN.safetensors`, each fsynced, and return their index (plain values, for a JSON
+    file).
+    """
+    index: dict[str, Any] = {
+        "files": {},
+        "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
+    }
     for number, part in enumerate(_packed(tensors, max_bytes - _HEADER_BYTES)):
         content = safetensors.torch.save(part)
         path = folder / f"{prefix}-{number:05d}.safetensors"
@@ -45,7 +53,9 @@ def read_shards(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
         except OSError as error:
             raise ShardError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         if len(content) != expected["bytes"] or _digest(content) != expected["blake2b"]:
-            raise ShardError(f"{path}: {len(content)} bytes of {expected['bytes']}, or altered: torn or damaged")
+            raise ShardError(
+                f"{path}: {len(content)} bytes of {expected['bytes']}, or altered: torn or damaged"
+            )
         try:
             parts = safetensors.torch.load(content)
         except SafetensorError as error:

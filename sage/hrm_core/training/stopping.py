@@ -15,7 +15,9 @@ from sage.hrm_core.training.learner import StepFacts
 
 
 class StopRule:
-    """Training rows nearly all exact, or a Q head that diverges, over a window of steps; and steps that are not finite."""
+    """Training rows nearly all exact, or a Q head that diverges, over a window of steps; and steps that are
+    not finite.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
@@ -31,8 +33,8 @@ class StopRule:
             self.num_bad_in_a_row += 1
             if self.num_bad_in_a_row >= self._config.max_bad_steps:
                 raise TrainingDiverged(
-                    f"step {facts.step}: loss or gradient was not finite {self.num_bad_in_a_row} steps in a row: "
-                    "lower the learning rate or set clip_norm"
+                    f"step {facts.step}: loss or gradient was not finite {self.num_bad_in_a_row} steps in a"
+                    " row: lower the learning rate or set clip_norm"
                 )
             return
         self.num_bad_in_a_row = 0
@@ -54,7 +56,10 @@ class StopRule:
         if limit is not None and is_full and self.train_exact >= limit:
             return f"{self.train_exact:.1%} of the training rows finished lately are exact"
         if q_limit is not None and is_full and (mean := sum(self._q_losses) / len(self._q_losses)) > q_limit:
-            return f"the Q loss diverged: {mean:.3g} over {len(self._q_losses)} steps, above stop_at_q_loss {q_limit:g}"
+            return (
+                f"the Q loss diverged: {mean:.3g} over {len(self._q_losses)} steps, above stop_at_q_loss"
+                f" {q_limit:g}"
+            )
         return None
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training rows in one order that depends on the seed alone, drawn by a thread ahead of need.
 
-Invariant: the n-th row is the same whoever takes how many at a time, and after a resume; a checkpoint holds the
-generator's state before the block in hand and how many of its rows were taken.
+Invariant: the n-th row is the same whoever takes how many at a time, and after a resume; a checkpoint holds
+the generator's state before the block in hand and how many of its rows were taken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ class RowStream:
     """`take(n)` gives the next n training rows of a task. Use it in a `with`: its thread ends there."""
 
     def __init__(
-        self, task: Task, *, block_size: int, seed: int, timeout_secs: float = 300.0, state: dict[str, Any] | None = None
+        self,
+        task: Task,
+        *,
+        block_size: int,
+        seed: int,
+        timeout_secs: float = 300.0,
+        state: dict[str, Any] | None = None,
     ) -> None:
         self._task, self._block_size, self._timeout_secs = task, block_size, timeout_secs
         rng = np.random.default_rng(seed)
@@ -39,7 +45,10 @@ class RowStream:
         if state is not None:
             rng.bit_generator.state, num_skipped = state["generator"], int(state["num_taken"])
             if state["block_size"] != block_size:
-                raise ValueError(f"block_size is {block_size}, the saved stream had {state['block_size']}: keep the batch size")
+                raise ValueError(
+                    f"block_size is {block_size}, the saved stream had {state['block_size']}: keep the batch"
+                    " size"
+                )
         self._blocks: queue.Queue[_Block | BaseException] = queue.Queue(_NUM_AHEAD)
         self._is_closing = threading.Event()
         self._block: _Block | None = None
@@ -85,8 +94,8 @@ class RowStream:
             block = self._blocks.get(timeout=self._timeout_secs)
         except queue.Empty:
             raise LoaderError(
-                f"task {self._task.spec.name}: no training rows for {self._timeout_secs:g} s: it hangs, or needs a longer "
-                "loader_timeout_secs"
+                f"task {self._task.spec.name}: no training rows for {self._timeout_secs:g} s: it hangs, or"
+                " needs a longer loader_timeout_secs"
             ) from None
         if isinstance(block, BaseException):
             self._blocks.put(block)  # whoever asks again is told the same

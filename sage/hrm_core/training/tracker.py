@@ -1,6 +1,7 @@
 """What a run leaves to read: its figures, its models, and a name that people can say.
 
-Invariant: a line of metrics.jsonl is whole or absent; nan is null. Nothing here needs a service on the network.
+Invariant: a line of metrics.jsonl is whole or absent; nan is null. Nothing here needs a service on the
+network.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sage.hrm_core.checkpoint import save_model
+from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.evaluation.report import EvalReport
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.callbacks import Progress
 
 #: Figures of finished rows are of a few puzzles each: shown every so many steps, the log stays small.
@@ -48,22 +49,35 @@ class Sink(Protocol):
 class ExperimentTracker:
     """A run's folder: run.json (what it is), metrics.jsonl (a line for each step told), models by name.
 
-    It is a trainer's callback too, and logs by the published trainer's names: train/lm_loss, eval/exact_accuracy, ...
+    It is a trainer's callback too, and logs by the published trainer's names: train/lm_loss,
+    eval/exact_accuracy, ...
     """
 
     def __init__(
-        self, folder: Path | str, *, run_id: str, about: Mapping[str, Any] | None = None, sinks: Sequence[Sink] = ()
+        self,
+        folder: Path | str,
+        *,
+        run_id: str,
+        about: Mapping[str, Any] | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self.folder, self.run_id, self._sinks = Path(folder), run_id, tuple(sinks)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
-        machine = {"machine": platform.machine(), "python": platform.python_version(), "num_cpus": os.cpu_count()}
+        machine = {
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "num_cpus": os.cpu_count(),
+        }
         told = {"run_id": run_id, **machine, **(about or {})}
         (self.folder / "run.json").write_text(json.dumps(told, indent=2, default=str) + "\n")
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line, and tell every sink."""
-        line = {"step": step, **{name: value if math.isfinite(value) else None for name, value in metrics.items()}}
+        line = {
+            "step": step,
+            **{name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for sink in self._sinks:
@@ -91,13 +105,22 @@ class ExperimentTracker:
         if facts.step % LOG_EVERY and facts.step != progress.num_steps and facts.is_finite:
             return
         figures = {f"train/{name}": value for name, value in facts.figures.items()}
-        figures |= {"train/lr": facts.lr, "train/grad_norm": facts.grad_norm, "train/count": facts.num_finished}
-        self.log_metrics(facts.step, {**figures, "train_cpu_seconds": progress.cpu_secs, "bad_steps": progress.num_bad_steps})
+        figures |= {
+            "train/lr": facts.lr,
+            "train/grad_norm": facts.grad_norm,
+            "train/count": facts.num_finished,
+        }
+        self.log_metrics(
+            facts.step,
+            {**figures, "train_cpu_seconds": progress.cpu_secs, "bad_steps": progress.num_bad_steps},
+        )
 
     def on_evaluation(self, step: int, report: EvalReport) -> None:
         by_depth = {f"eval/exact_accuracy@{depth.segments}": depth.exact for depth in report.depths}
         baseline = report.best_baseline
-        self.log_metrics(step, {**report.figures(), **by_depth, "eval/baseline_exact_accuracy": baseline.exact})
+        self.log_metrics(
+            step, {**report.figures(), **by_depth, "eval/baseline_exact_accuracy": baseline.exact}
+        )
 
     def on_save(self, step: int, path: Path, is_best: bool) -> None:
         """Checkpoints are the trainer's own."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from sage.hrm_core.evaluation.evaluate import evaluate
 from sage.hrm_core.evaluation.report import EvalReport
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Task
-from sage.hrm_core.training.callbacks import Audience, Callback, Progress
+from sage.hrm_core.training.callbacks import Callback, CallbackList, Progress
 from sage.hrm_core.training.checkpoints import CheckpointFolder, resolve_checkpoint
 from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
@@ -35,7 +35,8 @@ class TrainResult:
     """step: steps done.  reason: why it ended.  is_interrupted: by a signal, so that it can be resumed.
 
     report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
-    cpu_secs: of the steps, all threads; wall_secs: of the steps, on a GPU its own meter; both over all resumes.
+    cpu_secs: of the steps, all threads; wall_secs: of the steps, on a GPU its own meter; both over all
+    resumes.
     """
 
     step: int
@@ -50,7 +51,7 @@ class TrainResult:
 
 
 @dataclass(slots=True, kw_only=True)
-class Standing:
+class TrainerState:
     """Where a run stands: what a checkpoint keeps of it beside the learner and the stream."""
 
     step: int = 0
@@ -61,7 +62,8 @@ class Standing:
 
 
 class Trainer:
-    """Trains `model` on `task`. folder: where checkpoints go; without one nothing is written and nothing can be resumed.
+    """Trains `model` on `task`. folder: where checkpoints go; without one nothing is written and nothing can
+    be resumed.
 
     Under torch.distributed every rank makes one and calls `train` alike; rank 0 writes and tells.
     """
@@ -78,7 +80,7 @@ class Trainer:
         self.model, self.task, self.config = model, task, config or TrainConfig()
         self._ranks = Ranks.current()
         self._folder = None if folder is None else CheckpointFolder(Path(folder), ranks=self._ranks)
-        self._audience = Audience(callbacks if self._ranks.index == 0 else ())
+        self._audience = CallbackList(callbacks if self._ranks.index == 0 else ())
 
     def train(
         self,
@@ -88,9 +90,11 @@ class Trainer:
         batch_size: int | None = None,
         resume: Path | str | bool = False,
     ) -> TrainResult:
-        """Train to the end of the config's length, or of the one given here; the model then holds what was evaluated.
+        """Train to the end of the config's length, or of the one given here; the model then holds what was
+        evaluated.
 
-        resume: a checkpoint or a run's folder; True is the last of this one, or a fresh start where there is none.
+        resume: a checkpoint or a run's folder; True is the last of this one, or a fresh start where there is
+        none.
         """
         if steps is not None or epochs is not None:
             self.config = replace(self.config, steps=steps, epochs=epochs)
@@ -99,11 +103,11 @@ class Trainer:
         config = self.config
         num_steps = config.num_steps(getattr(self.task, "examples_per_epoch", None))
         learner = Learner(self.model, self.task.spec, config, num_steps=num_steps, ranks=self._ranks)
-        stop_rule, standing, stream_state = StopRule(config), Standing(), None
+        stop_rule, standing, stream_state = StopRule(config), TrainerState(), None
         checkpoint = self._find(resume)
         if checkpoint is not None:
             plain = restore(checkpoint, learner, stop_rule, config, self._ranks)
-            standing = Standing(**plain["standing"])
+            standing = TrainerState(**plain["standing"])
             stream_state = plain["stream"]
         if config.compile:
             compile_blocks(self.model)
@@ -122,7 +126,7 @@ class Trainer:
         num_steps: int,
         learner: Learner,
         stop_rule: StopRule,
-        standing: Standing,
+        standing: TrainerState,
         stream: RowStream,
         interruption: Interruption,
     ) -> TrainResult:
@@ -132,22 +136,32 @@ class Trainer:
             is_new = standing.step > start  # a resumed run did this step's work before it was saved
 
             is_best, evaluated = False, None
-            if is_new and _is_due(standing.step, config.eval_every, is_end=reason is not None and not interruption.is_asked):
+            if is_new and _is_due(
+                standing.step, config.eval_every, is_end=reason is not None and not interruption.is_asked
+            ):
                 report = evaluated = self._evaluate(learner)
                 is_best = report.score >= standing.best_score  # of equals the later: it was trained longer
                 if is_best:
                     standing.best_score, standing.best_step = report.score, standing.step
                 self._audience.on_evaluation(standing.step, report)
 
-            if self._folder and is_new and (is_best or _is_due(standing.step, config.save_every, is_end=reason is not None)):
-                path = self._folder.save(snapshot(learner, stop_rule, stream, standing, self, evaluated), is_best=is_best)
+            if (
+                self._folder
+                and is_new
+                and (is_best or _is_due(standing.step, config.save_every, is_end=reason is not None))
+            ):
+                path = self._folder.save(
+                    snapshot(learner, stop_rule, stream, standing, self, evaluated), is_best=is_best
+                )
                 self._audience.on_save(standing.step, path, is_best)
 
             if reason is not None:
                 break
 
             started, started_cpu = time.perf_counter(), _cpu_secs()
-            facts = learner.step(standing.step + 1, stream)  # ends with the step's one readout: what the device did is in it
+            facts = learner.step(
+                standing.step + 1, stream
+            )  # ends with the step's one readout: what the device did is in it
             standing.cpu_secs += _cpu_secs() - started_cpu
             standing.wall_secs += time.perf_counter() - started
             standing.step += 1
@@ -157,7 +171,12 @@ class Trainer:
             except TrainingDiverged as error:
                 raise TrainingDiverged(f"{error}{self._last_good()}") from None
             self._audience.on_step(
-                Progress(facts=facts, num_steps=num_steps, cpu_secs=standing.cpu_secs, num_bad_steps=stop_rule.num_bad)
+                Progress(
+                    facts=facts,
+                    num_steps=num_steps,
+                    cpu_secs=standing.cpu_secs,
+                    num_bad_steps=stop_rule.num_bad,
+                )
             )
         if learner.ema is not None:
             learner.ema.keep()
@@ -173,7 +192,9 @@ class Trainer:
             num_bad_steps=stop_rule.num_bad,
         )
 
-    def _stop_reason(self, num_steps: int, stop_rule: StopRule, standing: Standing, interruption: Interruption) -> str | None:
+    def _stop_reason(
+        self, num_steps: int, stop_rule: StopRule, standing: TrainerState, interruption: Interruption
+    ) -> str | None:
         """None, or why this is the end; what only one rank knows is made known to all."""
         if standing.step >= num_steps:
             return "all steps done"
@@ -191,16 +212,24 @@ class Trainer:
 
     def _evaluate(self, learner: Learner) -> EvalReport:
         """The averaged weights, where there are any, on held-out puzzles."""
-        averaged: AbstractContextManager[None] = nullcontext() if learner.ema is None else learner.ema.applied()
+        averaged: AbstractContextManager[None] = (
+            nullcontext() if learner.ema is None else learner.ema.applied()
+        )
         with averaged, uncompiled():
             return evaluate(
-                self.model, self.task, num=self.config.eval_examples, segments=self.config.eval_segments, ranks=self._ranks
+                self.model,
+                self.task,
+                num=self.config.eval_examples,
+                segments=self.config.eval_segments,
+                ranks=self._ranks,
             )
 
     def _find(self, resume: Path | str | bool) -> Path | None:
         if isinstance(resume, bool):
             if resume and self._folder is None:
-                raise ResumeError("resume is True and the trainer has no folder: give it one, or the checkpoint itself")
+                raise ResumeError(
+                    "resume is True and the trainer has no folder: give it one, or the checkpoint itself"
+                )
             return self._folder.find() if resume and self._folder else None
         return resolve_checkpoint(Path(resume))
 

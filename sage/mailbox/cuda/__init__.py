@@ -7,4 +7,13 @@ from sage.mailbox.cuda.backend import CudaBackend, open_driver, why_no_cuda
 from sage.mailbox.cuda.driver import Allocation, CudaError, DeviceFacts, Driver
 from sage.mailbox.cuda.fake import FakeDriver
 
-__all__ = ["Allocation", "CudaBackend", "CudaError", "DeviceFacts", "Driver", "FakeDriver", "open_driver", "why_no_cuda"]
+__all__ = [
+    "Allocation",
+    "CudaBackend",
+    "CudaError",
+    "DeviceFacts",
+    "Driver",
+    "FakeDriver",
+    "open_driver",
+    "why_no_cuda",
+]

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from sage.mailbox.backend import Fence, Order, PoolMemory, ProgramOrder, Surface
 from sage.mailbox.cuda.driver import CudaError, DeviceFacts, Driver
 from sage.mailbox.cuda.order import EventFence, EventPool, StreamOrder
 from sage.mailbox.cuda.views import host_view
-from sage.mailbox.slot import HostMemory
+from sage.mailbox.local.backend import Fence, Order, PoolMemory, ProgramOrder, Surface
+from sage.mailbox.local.slot import HostMemory
 
 Placement = Literal["device", "mapped", "pinned"]
 PLACEMENTS = ("device", "mapped", "pinned")
@@ -23,11 +23,14 @@ PLACEMENTS = ("device", "mapped", "pinned")
 class CudaBackend:
     """One device's mailboxes.
 
-    placement: "device", the card's own memory; "mapped", pinned host memory, where `.array` is numpy's and `.tensor` on the
-    device at the same address (a host reader waits for a kernel that writes); "pinned", arrays and tensors on the host, to be
+    placement: "device", the card's own memory; "mapped", pinned host memory, where `.array` is numpy's and
+    `.tensor` on the device at the same address (a host reader waits for a kernel that writes); "pinned",
+    arrays and tensors on the host, to be
     copied from asynchronously: a slot is used again only when the copies that its reader queued are over.
-    stream: the driver's handle of the one stream that all work is queued on; None for whatever is current in torch (for
-    `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the machine's own.  CudaError names what is absent.
+    stream: the driver's handle of the one stream that all work is queued on; None for whatever is current in
+    torch (for
+    `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the machine's own.  CudaError names
+    what is absent.
     """
 
     def __init__(
@@ -42,7 +45,10 @@ class CudaBackend:
             raise ValueError(f"placement is {placement!r}: give one of {', '.join(PLACEMENTS)}")
         self._driver = driver if driver is not None else open_driver(device)
         if self._driver.facts.index != device:
-            raise ValueError(f"device is {device}, the driver given is of device {self._driver.facts.index}: give one of the two")
+            raise ValueError(
+                f"device is {device}, the driver given is of device {self._driver.facts.index}: give one of"
+                " the two"
+            )
         self.device, self.placement, self.stream = device, placement, stream
         self.name = f"cuda:{device}" if placement == "device" else f"cuda:{device} {placement}"
         self._events: EventPool | None = None
@@ -76,7 +82,9 @@ class CudaBackend:
         if self.placement == "pinned":
             return HostMemory(self.allocate(num_bytes))
         is_mapped = self.placement == "mapped"
-        allocation = self._driver.allocate_mapped(num_bytes) if is_mapped else self._driver.allocate(num_bytes)
+        allocation = (
+            self._driver.allocate_mapped(num_bytes) if is_mapped else self._driver.allocate(num_bytes)
+        )
         return self._driver.pool(allocation, self.stream)
 
     def order(self, num_slots: int) -> Order:
@@ -86,7 +94,9 @@ class CudaBackend:
         return StreamOrder(self._driver, num_slots=num_slots, stream=self.stream, host_surface=host_surface)
 
     def read_by(self, reader: CudaBackend) -> None:
-        """Let kernels on `reader`'s device read this one's pools directly. CudaError where the two are not connected."""
+        """Let kernels on `reader`'s device read this one's pools directly. CudaError where the two are not
+        connected.
+        """
         if reader.device != self.device and not reader.driver.enable_peer(self.device):
             raise CudaError(
                 f"{reader.name} cannot read {self.name} directly (no NVLink and no common PCIe switch): "

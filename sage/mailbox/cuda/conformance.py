@@ -1,6 +1,8 @@
-"""What every ring of records on a device must do, whichever kernels carry it: CUDA C, Numba's twin, or another.
+"""What every ring of records on a device must do, whichever kernels carry it: CUDA C, Numba's twin, or
+another.
 
-`RING_CHECKS` are functions of a maker of rings; each raises AssertionError. Invariant: they ask for nothing beyond
+`RING_CHECKS` are functions of a maker of rings; each raises AssertionError. Invariant: they ask for nothing
+beyond
 `RecordRing`, and know nothing of how it is made.
 """
 
@@ -12,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from sage.mailbox.cuda.ring import DeviceRing
-from sage.mailbox.peripheral import Batch
+from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.record import HEADER_BYTES, record_dtype
 
 
@@ -69,7 +71,10 @@ def check_ten_laps(make: MakeRing) -> None:
 
 def check_losses_are_exact(make: MakeRing) -> None:
     ring = make(capacity=8)
-    slow, latest = ring.subscribe(start="oldest", max_records=8), ring.subscribe(start="latest", max_records=8)
+    slow, latest = (
+        ring.subscribe(start="oldest", max_records=8),
+        ring.subscribe(start="latest", max_records=8),
+    )
     ring.push_many(make_records(0, 8))
     assert (latest().lost, len(slow())) == (0, 8)
     ring.push_many(make_records(8, 8))

@@ -1,7 +1,9 @@
-"""The few CUDA calls that mailboxes are made of, as small protocols: the real driver and the fake are two of each.
+"""The few CUDA calls that mailboxes are made of, as small protocols: the real driver and the fake are two of
+each.
 
-Invariant: nothing here blocks except `Copies.synchronize`, and only debug mode, staging and reads of results call that.
-Streams and events are the driver's own handles (CUstream, CUevent) as integers: torch's and CuPy's are the same ones.
+Invariant: nothing here blocks except `Copies.synchronize`, and only debug mode, staging and reads of results
+call that. Streams and events are the driver's own handles (CUstream, CUevent) as integers: torch's and CuPy's
+are the same ones.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sage.mailbox.backend import PoolMemory, Surface
 from sage.mailbox.errors import MailboxError
+from sage.mailbox.local.backend import PoolMemory, Surface
 
 LEGACY_STREAM = 0
 
@@ -21,7 +23,9 @@ class CudaError(MailboxError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """Memory that stays while `owner` does.  address: as kernels see it.  host_address: as this process sees it, or None."""
+    """Memory that stays while `owner` does.  address: as kernels see it.  host_address: as this process sees
+    it, or None.
+    """
 
     address: int
     num_bytes: int
@@ -31,7 +35,9 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFacts:
-    """What decides between paths. is_integrated: shares the processor's memory (Tegra): no memory IPC there."""
+    """What decides between paths. is_integrated: shares the processor's memory (Tegra): no memory IPC
+    there.
+    """
 
     index: int
     name: str
@@ -51,7 +57,9 @@ class Streams(Protocol):
     def record(self, event: int, stream: int) -> None: ...
 
     def wait(self, stream: int, event: int) -> None:
-        """What is queued on `stream` from now on comes after the event's latest record. The host does not wait."""
+        """What is queued on `stream` from now on comes after the event's latest record. The host does not
+        wait.
+        """
         ...
 
     def is_done(self, event: int) -> bool: ...
@@ -108,7 +116,9 @@ class Sharing(Protocol):
     """Handles that another process can open."""
 
     def is_shareable(self, address: int) -> bool:
-        """False for memory made of virtual segments (torch's expandable_segments), which have no such handle."""
+        """False for memory made of virtual segments (torch's expandable_segments), which have no such
+        handle.
+        """
         ...
 
     def export_memory(self, address: int) -> bytes: ...

@@ -1,8 +1,9 @@
-"""A CUDA driver without a GPU: device memory is host memory, streams are queues that a test holds and lets go.
+"""A CUDA driver without a GPU: device memory is host memory, streams are queues that a test holds and lets
+go.
 
-It keeps what makes real streams hard: work runs when its stream gets to it and not when it is queued; a wait is for the
-record that was queued at the time; an event recorded again is not done until then. Invariant: an operation runs only
-when all before it on its stream have run and every record it waits for has.
+It keeps what makes real streams hard: work runs when its stream gets to it and not when it is queued; a wait
+is for the record that was queued at the time; an event recorded again is not done until then. Invariant: an
+operation runs only when all before it on its stream have run and every record it waits for has.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from sage.mailbox.backend import HostBackend, PoolMemory, Surface
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, CudaError, DeviceFacts
 from sage.mailbox.cuda.views import host_view
-from sage.mailbox.slot import HostMemory
+from sage.mailbox.local.backend import HostBackend, PoolMemory, Surface
+from sage.mailbox.local.slot import HostMemory
 from sage.mailbox.tensor_spec import TensorSpec
 
 
@@ -53,7 +54,9 @@ class FakeCounts:
 
 
 class FakeDriver:
-    """Streams run at once unless held. `launch` is a kernel; `on` makes a stream current, as torch and CuPy do."""
+    """Streams run at once unless held. `launch` is a kernel; `on` makes a stream current, as torch and CuPy
+    do.
+    """
 
     _handles = itertools.count(1 << 32)
     _exported: dict[bytes, Any] = {}  # shared by all fakes, as handles are by all processes of a machine  # noqa: RUF012
@@ -68,9 +71,13 @@ class FakeDriver:
         segments: bool = False,
     ) -> None:
         self.facts = DeviceFacts(
-            index=device, name="fake", capability=(8, 7) if is_integrated else (9, 0), is_integrated=is_integrated,
-            has_memory_ipc=not is_integrated, num_devices=num_devices,
-        )  # fmt: skip
+            index=device,
+            name="fake",
+            capability=(8, 7) if is_integrated else (9, 0),
+            is_integrated=is_integrated,
+            has_memory_ipc=not is_integrated,
+            num_devices=num_devices,
+        )
         self.counts = FakeCounts()
         self._streams: dict[int, FakeStream] = {LEGACY_STREAM: FakeStream()}
         self._current = [LEGACY_STREAM]
@@ -159,7 +166,9 @@ class FakeDriver:
 
     def allocate_mapped(self, num_bytes: int) -> Allocation:
         memory = self.allocate(num_bytes)
-        return Allocation(address=memory.address, num_bytes=num_bytes, owner=memory.owner, host_address=memory.address)
+        return Allocation(
+            address=memory.address, num_bytes=num_bytes, owner=memory.owner, host_address=memory.address
+        )
 
     def register(self, address: int, num_bytes: int, owner: Any) -> Allocation:
         return Allocation(address=address, num_bytes=num_bytes, owner=owner, host_address=address)
@@ -213,7 +222,9 @@ class FakeDriver:
         self._exported[handle] = value
         return handle
 
-    def _queue(self, stream: int, work: Callable[[], None], may_run: Callable[[], bool] | None = None) -> None:
+    def _queue(
+        self, stream: int, work: Callable[[], None], may_run: Callable[[], bool] | None = None
+    ) -> None:
         self._streams[stream].queue.append((may_run or _always, work))
         self._run()
 
@@ -237,8 +248,11 @@ class FakeMemory:
         self._host = HostMemory(host_view(replace(allocation, host_address=allocation.address)))
         self.address, self.dlpack_device = allocation.address, self._host.dlpack_device
         self.buffer, self.array, self.tensor, self.accept = (
-            self._host.buffer, self._host.array, self._host.tensor, self._host.accept,
-        )  # fmt: skip
+            self._host.buffer,
+            self._host.array,
+            self._host.tensor,
+            self._host.accept,
+        )
 
     def surface_of(self, source: Any) -> Surface:
         return "tensor"

@@ -1,7 +1,8 @@
 """CUDA graphs on leased memory: one captured graph for each slot, replayed between loan and publish.
 
-A graph has addresses in it, and a mailbox hands out a different slot each time; but a slot's address never changes.
-While one is captured other threads may ask whether events have passed, so capture in thread-local mode where there are
+A graph has addresses in it, and a mailbox hands out a different slot each time; but a slot's address never
+changes. While one is captured other threads may ask whether events have passed, so capture in thread-local
+mode where there are
 any: torch.cuda.graph(..., capture_error_mode="thread_local").
 Invariant: all bookkeeping (loan, publish, receive, release) is the host's and stays outside the graph.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sage.mailbox.lease import Lease, Loan
+from sage.mailbox.handles import Lease, Loan
 
 
 class Replayable(Protocol):
@@ -21,7 +22,8 @@ class Replayable(Protocol):
 
 
 class SlotGraphs:
-    """capture: given the slot's tensor, captures the work on it and returns the graph. It must not keep the tensor.
+    """capture: given the slot's tensor, captures the work on it and returns the graph. It must not keep the
+    tensor.
 
     At most one graph for each slot is ever captured; `num_captured` says how many there are.
     """
@@ -36,7 +38,9 @@ class SlotGraphs:
 
     def replay(self, handle: Loan | Lease) -> None:
         """Queue the work on the current stream, after what the mailbox makes that stream wait for."""
-        tensor = handle.tensor  # tells the mailbox which stream works on the slot, whether captured now or replayed
+        tensor = (
+            handle.tensor
+        )  # tells the mailbox which stream works on the slot, whether captured now or replayed
         spec = handle.slot.spec
         assert spec is not None
         key = (handle.slot.address, spec.shape, spec.dtype)

@@ -1,9 +1,11 @@
-"""One pool of device memory in several processes, and streams that wait across them without trusting anybody to live.
+"""One pool of device memory in several processes, and streams that wait across them without trusting anybody
+to live.
 
-A discrete GPU shares a whole allocation by its IPC handle; an integrated one (Tegra) has no such handles, so the pool is a
-file in /dev/shm that each process registers. Invariant: a process opens a pool once, and a stream of ours never waits for
-another process itself: it waits for a word of our own (a gate), which the watchdog sets when the other's event has passed
-or its owner is proved dead.
+A discrete GPU shares a whole allocation by its IPC handle; an integrated one (Tegra) has no such handles, so
+the pool is a file in /dev/shm that each process registers. Invariant: a process opens a pool once, and a
+stream of ours never waits for
+another process itself: it waits for a word of our own (a gate), which the watchdog sets when the other's
+event has passed or its owner is proved dead.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Owner:
 class PoolTicket:
     """What another process needs to open a pool: plain values, to be sent by whatever means.
 
-    kind: "ipc", memory is a handle; "registered", memory is a path.  events: a handle for each slot, on either.
+    kind: "ipc", memory is a handle; "registered", memory is a path.  events: a handle for each slot, on
+    either.
     """
 
     kind: Literal["ipc", "registered"]
@@ -80,7 +83,9 @@ class SharedPool:
         )  # fmt: skip
 
     def written(self, slot: int, stream: int) -> None:
-        """Mark what `stream` has queued so far as the writing of `slot`. Call it before the message is told of."""
+        """Mark what `stream` has queued so far as the writing of `slot`. Call it before the message is told
+        of.
+        """
         self._driver.record(self._events[slot], stream)
 
     def close(self) -> None:
@@ -106,11 +111,16 @@ class PoolCache:
         self._pools: dict[bytes, OpenedPool] = {}
 
     def open(self, ticket: PoolTicket) -> OpenedPool:
-        """PeerDied is the caller's to judge; CudaError where the handle is of no use here, with the reason."""
+        """PeerDied is the caller's to judge; CudaError where the handle is of no use here, with the
+        reason.
+        """
         pool = self._pools.get(ticket.memory)
         if pool is None:
             if (ticket.kind == "ipc") != self._driver.facts.has_memory_ipc:
-                raise CudaError(f"a pool of kind {ticket.kind!r} on another kind of device: both processes must use the same GPU")
+                raise CudaError(
+                    f"a pool of kind {ticket.kind!r} on another kind of device: both processes must use the"
+                    " same GPU"
+                )
             opened = self._open(ticket)
             events = tuple(self._driver.open_event(handle) for handle in ticket.events)
             pool = self._pools[ticket.memory] = OpenedPool(ticket=ticket, allocation=opened, events=events)
@@ -138,7 +148,8 @@ class Watchdog:
     """Opens gates: as the other process's event passes, or as its owner turns out to be dead.
 
     Each wait has a word to itself until it is over, then the next one takes the word with a higher value.
-    on_orphan: told of each slot whose writer died before its writing was done; its content is not to be believed.
+    on_orphan: told of each slot whose writer died before its writing was done; its content is not to be
+    believed.
     """
 
     def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
@@ -155,15 +166,20 @@ class Watchdog:
     def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
         """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once.
 
-        CudaError when nobody is left to open a gate: after close, or because the watchdog's thread ended by an error.
+        CudaError when nobody is left to open a gate: after close, or because the watchdog's thread ended by
+        an error.
         """
         with self._lock:
             if self._is_closed:
-                raise CudaError("the watchdog was closed: nothing would ever let this stream go on") from self._error
+                raise CudaError(
+                    "the watchdog was closed: nothing would ever let this stream go on"
+                ) from self._error
             if self._driver.is_done(pool.events[slot]):
                 return
             if not self._free:
-                raise CudaError(f"{NUM_GATES} streams wait for other processes already: receive fewer messages at once")
+                raise CudaError(
+                    f"{NUM_GATES} streams wait for other processes already: receive fewer messages at once"
+                )
             word = self._free.pop()
             self._values[word] = value = (self._values[word] + 1) & 0xFFFFFFFF
             self._gates.append(_Gate(pool=pool, slot=slot, word=word, value=value))
@@ -226,7 +242,9 @@ class Watchdog:
             try:
                 while not self._is_closed and self.poll():
                     pause.wait(POLL_SECS)
-            except Exception as error:  # the top of a worker: kept for the next `wait`, and no stream is left waiting
+            except (
+                Exception
+            ) as error:  # the top of a worker: kept for the next `wait`, and no stream is left waiting
                 self._error = error
                 self._end()
 
@@ -235,8 +253,9 @@ def export(driver: Driver, address: int) -> bytes:
     """The IPC handle of the allocation at `address`; CudaError where it has none, with the reason."""
     if not driver.is_shareable(address):
         raise CudaError(
-            "this memory has no IPC handle: it is made of expandable segments (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True) "
-            "or of a memory pool; loan from the mailbox's own pool, or switch expandable_segments off"
+            "this memory has no IPC handle: it is made of expandable segments"
+            " (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True) or of a memory pool; loan from the mailbox's"
+            " own pool, or switch expandable_segments off"
         )
     return driver.export_memory(address)
 

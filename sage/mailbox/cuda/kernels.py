@@ -1,4 +1,5 @@
-"""The ring's CUDA C source and how it is compiled: by CuPy where it runs, by NVRTC alone where it is only checked.
+"""The ring's CUDA C source and how it is compiled: by CuPy where it runs, by NVRTC alone where it is only
+checked.
 
 Invariant: one source; a ring in mapped memory differs from one in device memory by a single definition.
 """
@@ -18,7 +19,9 @@ SYSTEM_SCOPE = "-DRING_SYSTEM_SCOPE"
 
 @cache
 def source() -> str:
-    """`orders.cu` and `ring.cu`: kernels, and `ring_push_record` for a user's own (put this before the kernel's text)."""
+    """`orders.cu` and `ring.cu`: kernels, and `ring_push_record` for a user's own (put this before the
+    kernel's text).
+    """
     return "".join(Path(__file__).with_name(name).read_text() for name in ("orders.cu", "ring.cu"))
 
 
@@ -30,7 +33,11 @@ def compile_source(text: str, *, arch: str, options: tuple[str, ...] = ()) -> by
     nvrtc = _nvrtc()
     result, program = nvrtc.nvrtcCreateProgram(text.encode(), b"ring.cu", 0, [], [])
     _check(nvrtc, result)
-    arguments = [f"--gpu-architecture={arch}".encode(), b"--std=c++17", *(option.encode() for option in options)]
+    arguments = [
+        f"--gpu-architecture={arch}".encode(),
+        b"--std=c++17",
+        *(option.encode() for option in options),
+    ]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
     if result != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         _, size = nvrtc.nvrtcGetProgramLogSize(program)

@@ -1,4 +1,6 @@
-"""The ring's kernels on a real device, compiled by CuPy (RawModule, NVRTC) on first use and kept by CuPy's own cache."""
+"""The ring's kernels on a real device, compiled by CuPy (RawModule, NVRTC) on first use and kept by CuPy's
+own cache.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class CupyLauncher:
         try:
             import cupy
         except ImportError as error:
-            raise CudaError("no CuPy to compile kernels with: install cupy-cuda13x (cupy-cuda12x for CUDA 12)") from error
+            raise CudaError(
+                "no CuPy to compile kernels with: install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
+            ) from error
         self._cuda = cupy.cuda
         options = ("--std=c++17", *((SYSTEM_SCOPE,) if is_mapped else ()))
         self._device = cupy.cuda.Device(device)
@@ -26,7 +30,9 @@ class CupyLauncher:
             self._kernels: dict[str, Any] = {name: module.get_function(name) for name in KERNELS}
         self._streams: dict[int, Any] = {}
 
-    def launch(self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]) -> None:
+    def launch(
+        self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]
+    ) -> None:
         current = self._streams.get(stream)
         if current is None:
             current = self._streams[stream] = self._borrowed(stream)

@@ -1,6 +1,8 @@
-"""The real CUDA driver, called in libcuda by ctypes: wherever there is a GPU there is this library, and nothing else is needed.
+"""The real CUDA driver, called in libcuda by ctypes: wherever there is a GPU there is this library, and
+nothing else is needed.
 
-It works in the device's primary context, the one that torch, CuPy and Numba use, so handles and addresses are common.
+It works in the device's primary context, the one that torch, CuPy and Numba use, so handles and addresses are
+common.
 Invariant: every call is checked; an error names the call and the driver's own words for it.
 """
 
@@ -13,16 +15,20 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_size_t, c_uint, c_
 from functools import cache
 from typing import Any
 
-from sage.mailbox.backend import PoolMemory, Surface
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, CudaError, DeviceFacts
 from sage.mailbox.cuda.views import DeviceMemory, MappedMemory, current_stream
+from sage.mailbox.local.backend import PoolMemory, Surface
 
 LIBRARY = "libcuda.so.1"
 _DISABLE_TIMING, _INTERPROCESS = 2, 4
 _PORTABLE, _DEVICEMAP = 1, 2
 _WAIT_GEQ = 0
 _LAZY_PEER_ACCESS = 1
-_INTEGRATED, _MAJOR, _MINOR = 18, 75, 76  # CUdevice_attribute; whether memory has IPC follows from `integrated`
+_INTEGRATED, _MAJOR, _MINOR = (
+    18,
+    75,
+    76,
+)  # CUdevice_attribute; whether memory has IPC follows from `integrated`
 _LEGACY_IPC_CAPABLE = 10  # CUpointer_attribute
 _NOT_READY, _PEER_ALREADY_ENABLED = 600, 704
 _HANDLE_BYTES = 64
@@ -80,7 +86,9 @@ class Library:
         try:
             self._library = ctypes.CDLL(name)
         except OSError as error:
-            raise CudaError(f"no NVIDIA driver on this machine ({name} is not there): install one, or use the host") from error
+            raise CudaError(
+                f"no NVIDIA driver on this machine ({name} is not there): install one, or use the host"
+            ) from error
         for function, arguments in _SIGNATURES.items():
             found = getattr(self._library, function)
             found.argtypes, found.restype = arguments, c_int
@@ -115,7 +123,9 @@ class LibcudaDriver:
         self._cuda = cuda = _library(library)
         num_devices = cuda.integer("cuDeviceGetCount")
         if not 0 <= device < num_devices:
-            raise CudaError(f"device is {device}: this process sees {num_devices} CUDA devices, counted from 0")
+            raise CudaError(
+                f"device is {device}: this process sees {num_devices} CUDA devices, counted from 0"
+            )
         self._device = cuda.integer("cuDeviceGet", device)
         self._context = c_void_p()
         cuda.check("cuDevicePrimaryCtxRetain", byref(self._context), self._device)
@@ -123,9 +133,13 @@ class LibcudaDriver:
         cuda.check("cuDeviceGetName", name, 256, self._device)
         is_integrated = bool(self._attribute(_INTEGRATED))
         self.facts = DeviceFacts(
-            index=device, name=name.value.decode(), capability=(self._attribute(_MAJOR), self._attribute(_MINOR)),
-            is_integrated=is_integrated, has_memory_ipc=not is_integrated, num_devices=num_devices,
-        )  # fmt: skip
+            index=device,
+            name=name.value.decode(),
+            capability=(self._attribute(_MAJOR), self._attribute(_MINOR)),
+            is_integrated=is_integrated,
+            has_memory_ipc=not is_integrated,
+            num_devices=num_devices,
+        )
 
     def create_event(self, *, is_shared: bool = False) -> int:
         event = c_void_p()
@@ -154,8 +168,12 @@ class LibcudaDriver:
         address = c_uint64()
         self._call("cuMemAlloc_v2", byref(address), num_bytes)
         self._call("cuMemsetD8_v2", address, 0, num_bytes)
-        self._call("cuStreamSynchronize", LEGACY_STREAM)  # sync: other streams do not come after the legacy one
-        return Allocation(address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value))
+        self._call(
+            "cuStreamSynchronize", LEGACY_STREAM
+        )  # sync: other streams do not come after the legacy one
+        return Allocation(
+            address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value)
+        )
 
     def allocate_mapped(self, num_bytes: int) -> Allocation:
         host = c_void_p()
@@ -164,8 +182,11 @@ class LibcudaDriver:
         ctypes.memset(host.value, 0, num_bytes)
         owner = self._owner("cuMemFreeHost", host.value)
         return Allocation(
-            address=self._device_pointer(host.value), num_bytes=num_bytes, owner=owner, host_address=host.value
-        )  # fmt: skip
+            address=self._device_pointer(host.value),
+            num_bytes=num_bytes,
+            owner=owner,
+            host_address=host.value,
+        )
 
     def register(self, address: int, num_bytes: int, owner: Any) -> Allocation:
         self._call("cuMemHostRegister_v2", address, num_bytes, _PORTABLE | _DEVICEMAP)
@@ -173,10 +194,12 @@ class LibcudaDriver:
         registered.memory = owner
         return Allocation(
             address=self._device_pointer(address), num_bytes=num_bytes, owner=registered, host_address=address
-        )  # fmt: skip
+        )
 
     def enable_peer(self, peer: int) -> bool:
-        if not self._cuda.integer("cuDeviceCanAccessPeer", self._device, self._cuda.integer("cuDeviceGet", peer)):
+        if not self._cuda.integer(
+            "cuDeviceCanAccessPeer", self._device, self._cuda.integer("cuDeviceGet", peer)
+        ):
             return False
         context = c_void_p()
         self._call("cuDevicePrimaryCtxRetain", byref(context), self._cuda.integer("cuDeviceGet", peer))
@@ -204,8 +227,12 @@ class LibcudaDriver:
 
     def open_memory(self, handle: bytes) -> Allocation:
         address = c_uint64()
-        self._call("cuIpcOpenMemHandle_v2", byref(address), IpcHandle.from_buffer_copy(handle), _LAZY_PEER_ACCESS)
-        return Allocation(address=address.value, num_bytes=0, owner=self._owner("cuIpcCloseMemHandle", address.value))
+        self._call(
+            "cuIpcOpenMemHandle_v2", byref(address), IpcHandle.from_buffer_copy(handle), _LAZY_PEER_ACCESS
+        )
+        return Allocation(
+            address=address.value, num_bytes=0, owner=self._owner("cuIpcCloseMemHandle", address.value)
+        )
 
     def export_event(self, event: int) -> bytes:
         handle = IpcHandle()
@@ -226,7 +253,9 @@ class LibcudaDriver:
         return memory(self, allocation, self.facts.index, stream)
 
     def _call(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
-        """In the primary context, and the thread's own again afterwards: torch's current device is that context."""
+        """In the primary context, and the thread's own again afterwards: torch's current device is that
+        context.
+        """
         current = c_void_p()
         self._cuda.check("cuCtxGetCurrent", byref(current))
         if current.value == self._context.value:

@@ -1,6 +1,8 @@
-"""The device functions and kernels of the Numba twin. Importing this loads Numba: `NumbaRing` does it when it is made.
+"""The device functions and kernels of the Numba twin. Importing this loads Numba: `NumbaRing` does it when it
+is made.
 
-Invariant: steps are those of ring.cu (W1..W4, R1..R4); where the two differ, ring.cu is right. Arrays are uint64.
+Invariant: steps are those of ring.cu (W1..W4, R1..R4); where the two differ, ring.cu is right. Arrays are
+uint64.
 """
 
 from __future__ import annotations
@@ -144,9 +146,19 @@ def push(control: Any, states: Any, voids: Any, records: Any, cursors: Any, laun
 
 @cuda.jit  # type: ignore[untyped-decorator]
 def pop(
-    control: Any, states: Any, voids: Any, records: Any, cursors: Any, launch: Any, which: Any, out: Any, statuses: Any
+    control: Any,
+    states: Any,
+    voids: Any,
+    records: Any,
+    cursors: Any,
+    launch: Any,
+    which: Any,
+    out: Any,
+    statuses: Any,
 ) -> Any:
-    """out: (max, record_bytes / 8).  launch afterwards: FIRST and SKIPPED (lost before it), valid rows START to END."""
+    """out: (max, record_bytes / 8).  launch afterwards: FIRST and SKIPPED (lost before it), valid rows START
+    to END.
+    """
     flag = cuda.shared.array(1, dtype=np.bool_)
     capacity = np.uint64(states.shape[0])
     if cuda.threadIdx.x == 0 and _opens(launch):

@@ -1,8 +1,11 @@
-"""The ring's twin in Numba-CUDA: the same protocol as ring.cu, a thread a record, for where there is no CuPy and no NVRTC.
+"""The ring's twin in Numba-CUDA: the same protocol as ring.cu, a thread a record, for where there is no CuPy
+and no NVRTC.
 
-Numba's atomics are relaxed, so each order of ring.cu is a relaxed atomic beside a `threadfence` here: an acquire is an
-atomic read and then the fence, a release the fence and then the atomic write. It runs in Numba's simulator too, where
-blocks come one after another: that shows the logic, not the orders. Invariant: nothing but `opens` ever waits.
+Numba's atomics are relaxed, so each order of ring.cu is a relaxed atomic beside a `threadfence` here: an
+acquire is an atomic read and then the fence, a release the fence and then the atomic write. It runs in
+Numba's simulator too, where
+blocks come one after another: that shows the logic, not the orders. Invariant: nothing but `opens` ever
+waits.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.mailbox.peripheral import Batch
+from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
 NUM_CURSORS = 16
@@ -20,10 +23,17 @@ NOT_SUBSCRIBED = np.uint64((1 << 64) - 1)
 
 
 class NumbaRing:
-    """A ring on Numba's current device, pushed from the host or from device arrays of (n, record_bytes / 8) uint64."""
+    """A ring on Numba's current device, pushed from the host or from device arrays of (n, record_bytes / 8)
+    uint64.
+    """
 
     def __init__(
-        self, *, capacity: int = 4096, record_bytes: int = RECORD_BYTES, mode: str = "lossy", num_threads: int = 128
+        self,
+        *,
+        capacity: int = 4096,
+        record_bytes: int = RECORD_BYTES,
+        mode: str = "lossy",
+        num_threads: int = 128,
     ) -> None:
         if capacity < 1 or capacity & (capacity - 1):
             raise ValueError(f"capacity is {capacity}: give a power of two")
@@ -65,7 +75,11 @@ class NumbaRing:
             raise ValueError(f"{NUM_CURSORS} subscribers are the most this ring can count")
         tail = int(self._control.copy_to_host()[0])  # sync: once, at subscription
         oldest = max(0, tail - self.capacity)
-        ticket = {"latest": tail, "oldest": oldest}.get(start, tail) if isinstance(start, str) else min(max(start, oldest), tail)
+        ticket = (
+            {"latest": tail, "oldest": oldest}.get(start, tail)
+            if isinstance(start, str)
+            else min(max(start, oldest), tail)
+        )
         which, self._num_cursors = self._num_cursors, self._num_cursors + 1
         self._cursors[which : which + 1] = np.array([ticket], dtype=np.uint64)
         reader = _Reader(self, which, max_records)
@@ -92,10 +106,19 @@ class _Reader:
     def take(self) -> Batch:
         ring = self._ring
         ring._kernels.pop[ring.num_blocks(self._max), ring._threads](
-            ring._control, ring._states, ring._voids, ring._records, ring._cursors, self._launch, self._which, self._out,
+            ring._control,
+            ring._states,
+            ring._voids,
+            ring._records,
+            ring._cursors,
+            self._launch,
+            self._which,
+            self._out,
             self._statuses,
-        )  # fmt: skip
-        _, _, first, _, lost, start, end = (int(word) for word in self._launch.copy_to_host())  # sync: asked for
+        )
+        _, _, first, _, lost, start, end = (
+            int(word) for word in self._launch.copy_to_host()
+        )  # sync: asked for
         words = self._out.copy_to_host()[start:end]
         records = np.ascontiguousarray(words).reshape(-1).view(ring.dtype)
         return Batch(records=records, lost=lost + start, first_ticket=first + start)

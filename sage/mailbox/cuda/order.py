@@ -1,7 +1,9 @@
-"""Who waits for whom on a device: events recorded where work was queued, waited for where work is queued next.
+"""Who waits for whom on a device: events recorded where work was queued, waited for where work is queued
+next.
 
-A writer's events let readers in; readers' events are the fence of the slot; the work of a writer whom nobody read
-lets the next writer in. Invariant: an event goes back to its pool only after its last wait was queued or it has passed.
+A writer's events let readers in; readers' events are the fence of the slot; the work of a writer whom nobody
+read lets the next writer in. Invariant: an event goes back to its pool only after its last wait was queued or
+it has passed.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sage.mailbox.backend import Fence, Surface
 from sage.mailbox.cuda.driver import LEGACY_STREAM, CudaError, Driver, Streams
+from sage.mailbox.local.backend import Fence, Surface
 
 #: Not a stream: whoever holds this view works on the processor.
 HOST = -1
@@ -25,7 +27,9 @@ class Mark:
 
 
 class EventPool:
-    """Events made beforehand and used again. Grows when more are outstanding than ever before; `num_made` says how far."""
+    """Events made beforehand and used again. Grows when more are outstanding than ever before; `num_made`
+    says how far.
+    """
 
     def __init__(self, driver: Streams, num_events: int) -> None:
         self._driver = driver
@@ -76,14 +80,22 @@ class _Trace:
 
 
 class StreamOrder:
-    """The order of a pool whose work is queued on streams. Called under the mailbox's lock; never blocks the host.
+    """The order of a pool whose work is queued on streams. Called under the mailbox's lock; never blocks the
+    host.
 
-    stream: the one that all work is on, or None for whatever is current, in the library whose view was asked for,
-    at each view, at publish and at release.  host_surface: the view that the host itself reads and writes, if any: it
-    waits where a stream would.
+    stream: the one that all work is on, or None for whatever is current, in the library whose view was asked
+    for, at each view, at publish and at release.  host_surface: the view that the host itself reads and
+    writes, if any: it waits where a stream would.
     """
 
-    def __init__(self, driver: Driver, *, num_slots: int, stream: int | None = None, host_surface: Surface | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        num_slots: int,
+        stream: int | None = None,
+        host_surface: Surface | None = None,
+    ) -> None:
         self._driver, self._stream, self._host_surface = driver, stream, host_surface
         self._events = EventPool(driver, 2 * num_slots + 2)
         self._traces = [_Trace() for _ in range(num_slots)]
@@ -105,13 +117,18 @@ class StreamOrder:
             self._events.give_back(trace.before)  # every writer's stream waits for them already
             trace.ready = self._mark(trace.writers)
         else:
-            trace.ready, trace.before = trace.before, []  # nobody touched the memory: what was outstanding still is
+            trace.ready, trace.before = (
+                trace.before,
+                [],
+            )  # nobody touched the memory: what was outstanding still is
         trace.writers.clear()
         trace.surfaces.clear()
 
     def reading(self, index: int, surface: Surface, stream: int | None = None) -> None:
         trace = self._traces[index]
-        self._join(trace.readers, trace.ready, self._current(surface) if stream is None else _handle_of(stream))
+        self._join(
+            trace.readers, trace.ready, self._current(surface) if stream is None else _handle_of(stream)
+        )
         if stream is not None:
             return  # whoever names a stream is not asked for the current one again
         trace.surfaces.add(surface)
@@ -147,13 +164,15 @@ class StreamOrder:
         stream = self._driver.current_stream(surface) if self._stream is None else self._stream
         if self._driver.is_capturing(stream):
             raise CudaError(
-                "a mailbox was called inside a graph capture: capture the work on a tensor alone, and loan, publish, "
-                "receive and release around each replay (see SlotGraphs)"
+                "a mailbox was called inside a graph capture: capture the work on a tensor alone, and loan,"
+                " publish, receive and release around each replay (see SlotGraphs)"
             )
         return stream
 
     def _mark(self, streams: list[int]) -> list[Mark]:
-        return [self._events.mark(stream) for stream in streams if stream != HOST]  # the host's work is done when it returns
+        return [
+            self._events.mark(stream) for stream in streams if stream != HOST
+        ]  # the host's work is done when it returns
 
     def _join(self, streams: list[int], marks: list[Mark], stream: int) -> None:
         """Once for each stream and generation: it waits for what was marked on the others."""
@@ -168,5 +187,7 @@ class StreamOrder:
 
 
 def _handle_of(dlpack_stream: int) -> int:
-    """DLPack's numbers for CUDA: 1 is the legacy stream, -1 asks for no order (given all the same), others are handles."""
+    """DLPack's numbers for CUDA: 1 is the legacy stream, -1 asks for no order (given all the same), others
+    are handles.
+    """
     return LEGACY_STREAM if dlpack_stream in (-1, 0, 1) else dlpack_stream

@@ -1,7 +1,10 @@
-"""Records in device memory: written by kernels, read by one kernel into a static buffer, counted on the device.
+"""Records in device memory: written by kernels, read by one kernel into a static buffer, counted on the
+device.
 
-`push_many` and `pop_many` queue one launch each and read nothing back, so both can be captured in a graph; `take` and
-`num_taken` are the host's look at the outcome, and wait. Invariant: delivered + lost is what was pushed before.
+`push_many` and `pop_many` queue one launch each and read nothing back, so both can be captured in a graph;
+`take` and
+`num_taken` are the host's look at the outcome, and wait. Invariant: delivered + lost is what was pushed
+before.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import numpy as np
 
 from sage.mailbox.cuda.driver import Driver
 from sage.mailbox.cuda.views import DeviceBuffer
-from sage.mailbox.peripheral import Batch, Mode
+from sage.mailbox.local.peripheral import Batch, Mode
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
 RING_BYTES, LAUNCH_BYTES, RESULT_BYTES = 256, 40, 24
@@ -22,10 +25,17 @@ _OLDEST, _LATEST = 0, NOT_SUBSCRIBED - 1
 
 _RING = np.dtype(
     [
-        ("reserved", "<u8"), ("capacity", "<u8"), ("num_voids", "<u8"), ("num_refused", "<u8"), ("record_bytes", "<u4"),
-        ("is_lossless", "<u4"), ("shift", "<u4"), ("unused", "<u4", 21), ("cursors", "<u8", NUM_CURSORS),
+        ("reserved", "<u8"),
+        ("capacity", "<u8"),
+        ("num_voids", "<u8"),
+        ("num_refused", "<u8"),
+        ("record_bytes", "<u4"),
+        ("is_lossless", "<u4"),
+        ("shift", "<u4"),
+        ("unused", "<u4", 21),
+        ("cursors", "<u8", NUM_CURSORS),
     ]
-)  # fmt: skip
+)
 _LAUNCH = np.dtype(
     [
         ("phase", "<u4"),
@@ -43,11 +53,15 @@ _RESULT = np.dtype([("first_ticket", "<u8"), ("lost", "<u8"), ("offset", "<u4"),
 class Launcher(Protocol):
     """Whatever can run the ring's kernels; `arguments` are numpy scalars of the parameters' own widths."""
 
-    def launch(self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]) -> None: ...
+    def launch(
+        self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]
+    ) -> None: ...
 
 
 class DeviceRing:
-    """capacity: 2^k records of record_bytes each.  mode: as a PeripheralMailbox's; a lossless push takes what has room."""
+    """capacity: 2^k records of record_bytes each.  mode: as a PeripheralMailbox's; a lossless push takes what
+    has room.
+    """
 
     def __init__(
         self,
@@ -63,14 +77,23 @@ class DeviceRing:
             raise ValueError(f"capacity is {capacity}: give a power of two")
         if mode not in ("lossy", "lossless"):
             raise ValueError(f'mode is {mode!r}: give "lossy" or "lossless"')
-        self.dtype, self.capacity, self.record_bytes, self.mode = record_dtype(record_bytes), capacity, record_bytes, mode
+        self.dtype, self.capacity, self.record_bytes, self.mode = (
+            record_dtype(record_bytes),
+            capacity,
+            record_bytes,
+            mode,
+        )
         self.driver, self.launcher = driver, launcher
         num_bytes = -(-(RING_BYTES + 16 * capacity) // 128) * 128 + capacity * record_bytes
         self._memory = driver.allocate_mapped(num_bytes) if is_mapped else driver.allocate(num_bytes)
         self.address = self._memory.address
         self._free_cursors = list(range(NUM_CURSORS))[::-1]
         control = np.zeros((), dtype=_RING)
-        control["capacity"], control["record_bytes"], control["is_lossless"] = capacity, record_bytes, mode == "lossless"
+        control["capacity"], control["record_bytes"], control["is_lossless"] = (
+            capacity,
+            record_bytes,
+            mode == "lossless",
+        )
         control["shift"], control["cursors"] = capacity.bit_length() - 1, NOT_SUBSCRIBED
         _write(driver, self.address, control)
 
@@ -83,7 +106,9 @@ class DeviceRing:
         """The right to push, from one stream at a time. Any number of them may push at once."""
         return RingProducer(self)
 
-    def subscribe(self, *, max_records: int, start: Literal["latest", "oldest"] | int = "latest", stream: int = 0) -> RingReader:
+    def subscribe(
+        self, *, max_records: int, start: Literal["latest", "oldest"] | int = "latest", stream: int = 0
+    ) -> RingReader:
         """A cursor of one's own, with a static buffer for max_records. ValueError when all 16 are taken."""
         if max_records < 1:
             raise ValueError(f"max_records is {max_records}: give 1 or more")
@@ -96,7 +121,9 @@ class DeviceRing:
         return RingReader(self, which, max_records)
 
     def num_voids(self) -> int:
-        """Records left out because a whole lap earlier one was still being written. Waits for the legacy stream."""
+        """Records left out because a whole lap earlier one was still being written. Waits for the legacy
+        stream.
+        """
         return int(_read(self.driver, self.address, _RING, 0)["num_voids"])
 
     def num_refused(self) -> int:
@@ -124,15 +151,23 @@ class RingProducer:
         self._launch = ring.driver.allocate(LAUNCH_BYTES)
 
     def push_many(self, records_address: int, num_records: int, *, stream: int = 0) -> None:
-        """Queue one launch that pushes (num_records, record_bytes) from device memory, 16-byte aligned, in order."""
+        """Queue one launch that pushes (num_records, record_bytes) from device memory, 16-byte aligned, in
+        order.
+        """
         if records_address % 16:
-            raise ValueError(f"records_address is {records_address:#x}: records are copied 16 bytes at a time, align them to 16")
+            raise ValueError(
+                f"records_address is {records_address:#x}: records are copied 16 bytes at a time, align them"
+                " to 16"
+            )
         if num_records == 0:
             return
         ring = self._ring
         arguments = (
-            np.uint64(ring.address), np.uint64(self._launch.address), np.uint64(records_address), np.uint32(num_records),
-        )  # fmt: skip
+            np.uint64(ring.address),
+            np.uint64(self._launch.address),
+            np.uint64(records_address),
+            np.uint32(num_records),
+        )
         ring.launcher.launch("ring_push", ring.num_blocks(num_records), THREADS, stream, arguments)
 
     def num_taken(self, *, stream: int = 0) -> int:
@@ -141,18 +176,25 @@ class RingProducer:
 
 
 class RingReader:
-    """One cursor with its static buffer: `buffer` (max_records, record_bytes) and `result` are for kernels to read."""
+    """One cursor with its static buffer: `buffer` (max_records, record_bytes) and `result` are for kernels to
+    read.
+    """
 
     def __init__(self, ring: DeviceRing, which: int, max_records: int) -> None:
         self._ring, self._which, self.max_records = ring, which, max_records
         driver = ring.driver
         self._launch, self._result = driver.allocate(LAUNCH_BYTES), driver.allocate(RESULT_BYTES)
-        self._records, self._statuses = driver.allocate(max_records * ring.record_bytes), driver.allocate(4 * max_records)
+        self._records, self._statuses = (
+            driver.allocate(max_records * ring.record_bytes),
+            driver.allocate(4 * max_records),
+        )
         self._is_closed = False
 
     @property
     def buffer(self) -> DeviceBuffer:
-        """The records, for `torch.as_tensor` or `cupy.asarray`; rows [offset, offset + count) of the result are valid."""
+        """The records, for `torch.as_tensor` or `cupy.asarray`; rows [offset, offset + count) of the result
+        are valid.
+        """
         return DeviceBuffer(self._records.address, self._records.num_bytes, self._records.owner)
 
     @property
@@ -166,9 +208,14 @@ class RingReader:
             raise ValueError("this reader was closed: subscribe again")
         ring = self._ring
         arguments = (
-            np.uint64(ring.address), np.uint64(self._launch.address), np.uint32(self._which), np.uint64(self._records.address),
-            np.uint64(self._statuses.address), np.uint64(self._result.address), np.uint32(self.max_records),
-        )  # fmt: skip
+            np.uint64(ring.address),
+            np.uint64(self._launch.address),
+            np.uint32(self._which),
+            np.uint64(self._records.address),
+            np.uint64(self._statuses.address),
+            np.uint64(self._result.address),
+            np.uint32(self.max_records),
+        )
         ring.launcher.launch("ring_pop", ring.num_blocks(self.max_records), THREADS, stream, arguments)
 
     def take(self, *, stream: int = 0) -> Batch:

@@ -1,6 +1,7 @@
 """Device memory to disk and back, through pinned memory, without holding up the stream it came from.
 
-Invariant: a file appears under its name whole, or not at all; the caller's stream only ever has a copy queued on it.
+Invariant: a file appears under its name whole, or not at all; the caller's stream only ever has a copy queued
+on it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Staging:
 
     def __init__(self, driver: Driver, *, buffer_bytes: int, num_buffers: int = 2) -> None:
         if buffer_bytes < 1 or num_buffers < 1:
-            raise ValueError(f"buffer_bytes is {buffer_bytes}, num_buffers is {num_buffers}: give 1 or more of both")
+            raise ValueError(
+                f"buffer_bytes is {buffer_bytes}, num_buffers is {num_buffers}: give 1 or more of both"
+            )
         self._driver, self.buffer_bytes = driver, buffer_bytes
         self._buffers: queue.SimpleQueue[tuple[Allocation, int]] = queue.SimpleQueue()
         for _ in range(num_buffers):
@@ -56,7 +59,9 @@ class Staging:
         return saved
 
     def load(self, path: Path, address: int, *, stream: int) -> int:
-        """Read a file and queue its copy to the device; its size. The file is read when this returns, the copy is queued."""
+        """Read a file and queue its copy to the device; its size. The file is read when this returns, the
+        copy is queued.
+        """
         num_bytes = path.stat().st_size
         self._check(num_bytes)
         buffer, event = self._buffers.get()
@@ -64,7 +69,10 @@ class Staging:
             with path.open("rb") as file:
                 num_read = file.readinto(memoryview(host_view(buffer)[:num_bytes].data))
             if num_read != num_bytes:
-                raise CudaError(f"{path}: {num_read} of {num_bytes} bytes could be read: it changed meanwhile, load it again")
+                raise CudaError(
+                    f"{path}: {num_read} of {num_bytes} bytes could be read: it changed meanwhile, load it"
+                    " again"
+                )
             assert buffer.host_address is not None
             self._driver.copy(address, buffer.host_address, num_bytes, stream)
             self._driver.record(event, stream)
@@ -86,7 +94,9 @@ class Staging:
 
     def _check(self, num_bytes: int) -> None:
         if num_bytes > self.buffer_bytes:
-            raise ValueError(f"{num_bytes} bytes do not fit a buffer of {self.buffer_bytes}: raise buffer_bytes")
+            raise ValueError(
+                f"{num_bytes} bytes do not fit a buffer of {self.buffer_bytes}: raise buffer_bytes"
+            )
 
     def _write_all(self) -> None:
         while (job := self._jobs.get()) is not None:

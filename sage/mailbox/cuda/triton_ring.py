@@ -1,8 +1,9 @@
 """Pushing records from a user's own Triton kernel. Importing this loads Triton.
 
-Triton has acquire and release on its atomics and no fence of its own: so each word of the payload is a release exchange,
-which comes after the state word's (W1 before W3 of ring.cu), and costs more than ring.cu's 16 bytes a lane. For a few records
-a kernel, not for bulk. Invariant: a ring pushed from here is read by ring.cu's pop like any other.
+Triton has acquire and release on its atomics and no fence of its own: so each word of the payload is a
+release exchange, which comes after the state word's (W1 before W3 of ring.cu), and costs more than ring.cu's
+16 bytes a lane. For a few records a kernel, not for bulk. Invariant: a ring pushed from here is read by
+ring.cu's pop like any other.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ _STATES = tl.constexpr(32)  # of 8 bytes, from the start of the ring
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def ring_push_record(ring, words, CAPACITY: tl.constexpr, RECORD_WORDS: tl.constexpr):  # type: ignore[no-untyped-def,unused-ignore]
-    """One record by the whole program. 1 if it was written, 0 if it was left out (an earlier lap is still being written).
+    """One record by the whole program. 1 if it was written, 0 if it was left out (an earlier lap is still
+    being written).
 
-    ring: pointer to int64, a lossy ring's memory.  words: (RECORD_WORDS,) int32, the record; RECORD_WORDS is 32 or 64.
+    ring: pointer to int64, a lossy ring's memory.  words: (RECORD_WORDS,) int32, the record; RECORD_WORDS is
+    32 or 64.
     """
     ticket = tl.atomic_add(ring, 1, sem="relaxed", scope="gpu")
     mine = 2 * ticket + 1

@@ -1,6 +1,7 @@
 """How Python sees device memory: torch tensors, CuPy arrays and DLPack over addresses that a pool owns.
 
-Invariant: whatever is made of a buffer keeps it alive, so the pool sees, without being called, when the last has gone.
+Invariant: whatever is made of a buffer keeps it alive, so the pool sees, without being called, when the last
+has gone.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from sage.mailbox.backend import Surface
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, Copies, CudaError
-from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
-from sage.mailbox.slot import HostMemory
+from sage.mailbox.local.backend import Surface
+from sage.mailbox.local.intake import as_array, has_numpy_values, numpy_dtype
+from sage.mailbox.local.slot import HostMemory
 from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
 
-_WITHOUT_CUPY = "no CuPy here to show a device array with: use .tensor, or install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
+_WITHOUT_CUPY = (
+    "no CuPy here to show a device array with: use .tensor, or install cupy-cuda13x (cupy-cuda12x for"
+    " CUDA 12)"
+)
 
 
 def current_stream(surface: Surface, device: int) -> int:
-    """Where torch (tensor) or CuPy (array) queues work in this thread; the legacy stream where it is not loaded."""
+    """Where torch (tensor) or CuPy (array) queues work in this thread; the legacy stream where it is not
+    loaded.
+    """
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if surface == "tensor" and torch is not None and torch.cuda.is_initialized():
         # torch's public way makes a Stream object: 9 us beside 0.2 on an H100's host, four times a hand-over.
@@ -41,7 +47,9 @@ def host_view(allocation: Allocation) -> np.ndarray:
 
 
 class DeviceBuffer:
-    """Bytes on a device, as the CUDA array interface has them; torch and CuPy hold on to it while a view is alive."""
+    """Bytes on a device, as the CUDA array interface has them; torch and CuPy hold on to it while a view is
+    alive.
+    """
 
     __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "num_bytes", "owner")
 
@@ -68,7 +76,9 @@ def _interface(address: int, shape: tuple[int, ...], typestr: str) -> dict[str, 
 class DeviceMemory:
     """A pool in device memory."""
 
-    def __init__(self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None) -> None:
+    def __init__(
+        self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None
+    ) -> None:
         self._driver, self._allocation, self._device, self._stream = driver, allocation, device, stream
         self.address, self.dlpack_device, self._name = allocation.address, (2, device), f"cuda:{device}"
 
@@ -95,7 +105,9 @@ class DeviceMemory:
         return whole[: spec.num_bytes].view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and dtype."""
+        """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and
+        dtype.
+        """
         return accept_on(tensor, self._device)
 
     def surface_of(self, source: Any) -> Surface:
@@ -112,7 +124,9 @@ class DeviceMemory:
         else:
             import torch
 
-            with torch.cuda.stream(None if self._stream is None else torch.cuda.ExternalStream(self._stream, self._name)):
+            with torch.cuda.stream(
+                None if self._stream is None else torch.cuda.ExternalStream(self._stream, self._name)
+            ):
                 self.tensor(buffer, spec).copy_(source, non_blocking=True)
 
     def fill(self, address: int, array: np.ndarray) -> None:
@@ -123,7 +137,9 @@ class DeviceMemory:
         out = np.empty(num_bytes, dtype=np.uint8)
         stream = self.current()
         self._driver.copy(out.ctypes.data, address, num_bytes, stream)
-        self._driver.synchronize(stream)  # sync: a checksum or a demoted message's summary is wanted on the host
+        self._driver.synchronize(
+            stream
+        )  # sync: a checksum or a demoted message's summary is wanted on the host
         return out.data
 
     def current(self) -> int:
@@ -133,10 +149,15 @@ class DeviceMemory:
 class MappedMemory:
     """A pool in pinned host memory: arrays are numpy's, tensors are the device's, at the same bytes."""
 
-    def __init__(self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None) -> None:
+    def __init__(
+        self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None
+    ) -> None:
         assert allocation.host_address is not None
         self._offset = allocation.address - allocation.host_address
-        self._host, self._device = HostMemory(host_view(allocation)), DeviceMemory(driver, allocation, device, stream)
+        self._host, self._device = (
+            HostMemory(host_view(allocation)),
+            DeviceMemory(driver, allocation, device, stream),
+        )
         self.address, self.dlpack_device = self._host.address, self._device.dlpack_device
         self.accept, self.surface_of, self.fill = self._host.accept, self._host.surface_of, self._host.fill
         self.buffer, self.array, self.copy_into = self._host.buffer, self._host.array, self._host.copy_into
@@ -148,7 +169,9 @@ class MappedMemory:
         return self._device.tensor(shown, spec)
 
     def read(self, address: int, num_bytes: int) -> memoryview:
-        self._driver.synchronize(self._current())  # sync: a kernel may still be writing what is wanted on the host
+        self._driver.synchronize(
+            self._current()
+        )  # sync: a kernel may still be writing what is wanted on the host
         return self._host.read(address, num_bytes)
 
 
@@ -167,7 +190,8 @@ def accept_on(tensor: Any, device: int) -> tuple[Any, str]:
 def _check(dtype: str, has: str, index: int | None, device: int) -> None:
     if not has.startswith("cuda") or index != device:
         raise ValueError(
-            f"the tensor is on {has}, this mailbox on cuda:{device}: move it there, or loan a slot and write into it"
+            f"the tensor is on {has}, this mailbox on cuda:{device}: move it there, or loan a slot and write"
+            " into it"
         )
     if dtype not in ITEM_BYTES:
         raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")

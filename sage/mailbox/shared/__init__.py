@@ -3,12 +3,12 @@
 Invariant: importing this package imports neither torch nor numba.
 """
 
-from sage.mailbox.shared.engine import describe_engine
-from sage.mailbox.shared.focus import SharedFocus
-from sage.mailbox.shared.focus_statistics import peek_statistics as peek_focus_statistics
-from sage.mailbox.shared.peripheral import SharedPeripheral
-from sage.mailbox.shared.ring_statistics import peek_statistics
-from sage.mailbox.shared.subscription import SharedSubscription
+from sage.mailbox.shared.focus.mailbox import SharedFocus
+from sage.mailbox.shared.focus.statistics import peek_statistics as peek_focus_statistics
+from sage.mailbox.shared.ring.engine import describe_engine
+from sage.mailbox.shared.ring.mapping import SharedPeripheral
+from sage.mailbox.shared.ring.statistics import peek_statistics
+from sage.mailbox.shared.ring.subscription import SharedSubscription
 
 __all__ = [
     "SharedFocus",

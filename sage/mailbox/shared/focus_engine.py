@@ -1,7 +1,8 @@
-"""The frequent steps on a shared pool as this process takes them: compiled where numba is, else Python under the same lock.
+"""The frequent steps on a shared pool as this process takes them: compiled where numba is, else Python under
+the same lock.
 
-Invariant: one source of the rules, and both ways on one pool at once are right, because both take its lock; nothing is
-compiled while the lock is held.
+Invariant: one source of the rules, and both ways on one pool at once are right, because both take its lock;
+nothing is compiled while the lock is held.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sage.mailbox.shared import focus_rules as rules
-from sage.mailbox.shared.focus_layout import ARRIVALS_FLAG, SPEC, SPEC_WORDS, STATE
-from sage.mailbox.shared.segment import IS_CLOSED
-from sage.mailbox.shared.words import copy_bytes
+from sage.mailbox.shared.focus import rules as rules
+from sage.mailbox.shared.focus.layout import ARRIVALS_FLAG, SPEC, SPEC_WORDS, STATE
+from sage.mailbox.shared.memory.segment import IS_CLOSED
+from sage.mailbox.shared.memory.words import copy_bytes
 
 if TYPE_CHECKING:
-    from sage.mailbox.shared.focus_control import Control
+    from sage.mailbox.shared.focus.control import Control
 
 Rule = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocusSteps:
-    """As the rules of their names, with the lock and the ringing; BUSY when another keeps the lock (`Control.wait_for_lock`).
+    """As the rules of their names, with the lock and the ringing; BUSY when another keeps the lock
+    (`Control.wait_for_lock`).
 
-    lend, take: answer with place and generation (PLACE, PLACE_BITS).  lend: takes the address of the spec's words as well.
-    wait: (doorbell's flag, counter, seen, timeout_ns): 1 as soon as the counter moved or all is closed, else 0.
+    lend, take: answer with place and generation (PLACE, PLACE_BITS).  lend: takes the address of the spec's
+    words as well.
+    wait: (doorbell's flag, counter, seen, timeout_ns): 1 as soon as the counter moved or all is closed, else
+    0.
     """
 
     lend: Rule
@@ -39,12 +43,15 @@ class FocusSteps:
 
 def compiled_steps(base: int) -> FocusSteps:
     """base: address of the segment."""
-    from sage.mailbox.shared import focus_compiled as compiled
+    from sage.mailbox.shared.focus import compiled as compiled
 
     return FocusSteps(
-        lend=partial(compiled.LEND, base), publish=partial(compiled.PUBLISH, base), take=partial(compiled.TAKE, base),
-        release=partial(compiled.RELEASE, base), wait=partial(compiled.WAIT, base),
-    )  # fmt: skip
+        lend=partial(compiled.LEND, base),
+        publish=partial(compiled.PUBLISH, base),
+        take=partial(compiled.TAKE, base),
+        release=partial(compiled.RELEASE, base),
+        wait=partial(compiled.WAIT, base),
+    )
 
 
 def plain_steps(control: Control) -> FocusSteps:

@@ -1,7 +1,7 @@
 """The two handles of a message in a shared pool: a Loan to write and publish, a Lease to read and release.
 
-Invariant: a handle raises LeaseExpired after its end, and in a process that was forked after it was made. The surface is
-that of `sage.mailbox.lease`; what differs is that memory under a lease cannot be written at all.
+Invariant: a handle raises LeaseExpired after its end, and in a process that was forked after it was made. The
+surface is that of `sage.mailbox.handles`; what differs is that memory under a lease cannot be written at all.
 """
 
 from __future__ import annotations
@@ -11,21 +11,33 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from sage.mailbox.errors import LeaseExpired
-from sage.mailbox.shared.focus_forms import Form
-from sage.mailbox.shared.focus_layout import index_of
-from sage.mailbox.slot import FocusMeta
+from sage.mailbox.local.slot import FocusMeta
+from sage.mailbox.shared.focus.forms import Form
+from sage.mailbox.shared.focus.layout import index_of
 from sage.mailbox.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
-    from sage.mailbox.shared.focus_exchange import SharedExchange
+    from sage.mailbox.shared.focus.exchange import SharedExchange
 
 
 class Loan:
     """A slot to write into. End it with publish or discard; leaving `with` without publishing discards."""
 
-    __slots__ = ("__weakref__", "_array", "_exchange", "_form", "generation", "is_ended", "num_forks", "place", "producer")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_exchange",
+        "_form",
+        "generation",
+        "is_ended",
+        "num_forks",
+        "place",
+        "producer",
+    )
 
-    def __init__(self, exchange: SharedExchange, form: Form, place: int, generation: int, producer: int) -> None:
+    def __init__(
+        self, exchange: SharedExchange, form: Form, place: int, generation: int, producer: int
+    ) -> None:
         """place: of the slot in the table.  num_forks: of the process, when this was made."""
         self._exchange = exchange
         self._form = form
@@ -81,7 +93,9 @@ class Loan:
         self._exchange.discard(self)
 
     def raise_ended(self, name: str) -> NoReturn:
-        raise LeaseExpired(f"{name}: slot {self.index}: this loan was published or discarded; ask for a new one")
+        raise LeaseExpired(
+            f"{name}: slot {self.index}: this loan was published or discarded; ask for a new one"
+        )
 
     def __enter__(self) -> Loan:
         return self
@@ -91,7 +105,9 @@ class Loan:
             self._exchange.discard(self)
 
     def end(self) -> None:
-        """The array handed out becomes read-only; slices of it that the writer kept do not, and hold the slot."""
+        """The array handed out becomes read-only; slices of it that the writer kept do not, and hold the
+        slot.
+        """
         self.is_ended = True
         if self._array is not None:
             self._array.setflags(write=False)
@@ -102,10 +118,21 @@ class Lease:
     """A borrowed tensor. End it with release, best by `with`."""
 
     __slots__ = (
-        "__weakref__", "_array", "_exchange", "_form", "_meta", "generation", "is_ended", "num_forks", "place", "received_ns",
-    )  # fmt: skip
+        "__weakref__",
+        "_array",
+        "_exchange",
+        "_form",
+        "_meta",
+        "generation",
+        "is_ended",
+        "num_forks",
+        "place",
+        "received_ns",
+    )
 
-    def __init__(self, exchange: SharedExchange, form: Form, place: int, generation: int, received_ns: int) -> None:
+    def __init__(
+        self, exchange: SharedExchange, form: Form, place: int, generation: int, received_ns: int
+    ) -> None:
         self._exchange = exchange
         self._form = form
         self.place = place
@@ -133,7 +160,9 @@ class Lease:
 
     @property
     def tensor(self) -> Any:
-        """The same memory as a torch tensor. Writing to it ends this process (SIGSEGV), and harms nobody else."""
+        """The same memory as a torch tensor. Writing to it ends this process (SIGSEGV), and harms nobody
+        else.
+        """
         return self._exchange.tensor_of_lease(self)
 
     @property
@@ -152,7 +181,8 @@ class Lease:
         return self.meta.quality
 
     def claim(self) -> np.ndarray:
-        """A writable array: in place if nobody else has this memory or looks at it, else a private copy (counted).
+        """A writable array: in place if nobody else has this memory or looks at it, else a private copy
+        (counted).
 
         In place it is valid until release. Arrays taken from this lease before count as somebody else.
         """
@@ -166,7 +196,9 @@ class Lease:
         self._exchange.release(self)
 
     def raise_ended(self, name: str) -> NoReturn:
-        raise LeaseExpired(f"slot {self.index}: this lease was released; receive again, or copy before releasing")
+        raise LeaseExpired(
+            f"slot {self.index}: this lease was released; receive again, or copy before releasing"
+        )
 
     def __enter__(self) -> Lease:
         return self

@@ -38,7 +38,9 @@ class RecordingEffector:
     Config = RecordingConfig
 
     def __init__(self, config: RecordingConfig, context: SensorContext) -> None:
-        self._spec = EffectorSpec(name=config.name, effect=config.effect, target=config.target, size=config.size)
+        self._spec = EffectorSpec(
+            name=config.name, effect=config.effect, target=config.target, size=config.size
+        )
         self._acts: deque[RecordedAct] = deque(maxlen=config.capacity)
         self._position = (0.0,) * config.size
         self._is_open = False
@@ -58,11 +60,15 @@ class RecordingEffector:
         self._is_held = False
 
     def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
-        """Values out of -1..1 are clamped and said to be limited; NaN or infinity is not done at all: held where it was."""
+        """Values out of -1..1 are clamped and said to be limited; NaN or infinity is not done at all: held
+        where it was.
+        """
         if not self._is_open:
             raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
         if values.shape != (self._spec.size,):
-            raise ValueError(f"{self._spec.name}: values have shape {values.shape}: give ({self._spec.size},)")
+            raise ValueError(
+                f"{self._spec.name}: values have shape {values.shape}: give ({self._spec.size},)"
+            )
         asked = tuple(float(value) for value in values)
         action = self._act(asked, stamp_ns)
         self._position = action.values

@@ -1,4 +1,6 @@
-"""The tour in its shortest form: every step is told with its cost, and what is not shipped is said to be absent."""
+"""The tour in its shortest form: every step is told with its cost, and what is not shipped is said to be
+absent.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from sage.app.cli import invoke
+from sage.app.cli.main import invoke
 from sage.app.demo import tour
 
 
@@ -38,7 +40,9 @@ def test_a_step_that_fails_is_told_and_the_tour_goes_on(
     def find_nothing(_is_quick: bool) -> str:
         raise LookupError("no weights: train some")
 
-    monkeypatch.setattr(tour, "STEPS", {"break": break_down, "look": find_nothing, "work": lambda _is_quick: "it works"})
+    monkeypatch.setattr(
+        tour, "STEPS", {"break": break_down, "look": find_nothing, "work": lambda _is_quick: "it works"}
+    )
     assert invoke(["demo"]) == 1
     printed = capsys.readouterr().out
     assert "== break: failed (" in printed

@@ -1,4 +1,6 @@
-"""The application without a network: a caller that speaks ASGI, and an untrained model that answers anything."""
+"""The application without a network: a caller that speaks ASGI, and an untrained model that answers
+anything.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from sage.app.http.guard import Access
 from sage.app.http.models import ServedModels
 from sage.app.http.routes import create_app
 from sage.app.http.solve_request import SolveLimits
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.inference import HRMInference
 from sage.hrm_core.solving.published import TaskCard, load_published, save_published
 
@@ -52,17 +54,30 @@ class Caller:
 
     def ask(self, method: str, path: str, *, headers: Any = None, said: Any = None, **more: Any) -> Reply:
         parts = [b"" if said is None else json.dumps(said).encode()]
-        return asyncio.run(self._ask(method, path, HEADERS if headers is None else headers, more.pop("parts", parts), **more))
+        return asyncio.run(
+            self._ask(method, path, HEADERS if headers is None else headers, more.pop("parts", parts), **more)
+        )
 
     def solve(self, said: Any, **more: Any) -> Reply:
         return self.ask("POST", "/v1/solve", said=said, **more)
 
-    async def _ask(self, method: str, path: str, headers: Any, parts: list[bytes | None], *, hangs_up: bool = False) -> Reply:
+    async def _ask(
+        self, method: str, path: str, headers: Any, parts: list[bytes | None], *, hangs_up: bool = False
+    ) -> Reply:
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8765), "headers": [(k.encode(), v.encode("latin-1")) for k, v in dict(headers).items()],
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 8765),
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in dict(headers).items()],
+        }
         coming, sent = list(parts), []
 
         async def receive() -> dict[str, Any]:
@@ -77,7 +92,9 @@ class Caller:
 
         await self.app(scope, receive, send)
         start = next(message for message in sent if message["type"] == "http.response.start")
-        body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
+        body = b"".join(
+            message.get("body", b"") for message in sent if message["type"] == "http.response.body"
+        )
         return Reply(start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, body)
 
 

@@ -41,9 +41,13 @@ def without(name: str) -> dict[str, str]:
         ({**GOOD, "content-length": "-1"}, 400),
         ({**GOOD, "content-length": "1e3"}, 400),
     ],
-    ids=lambda value: ",".join(f"{k}={v[:24]}" for k, v in value.items()) if isinstance(value, dict) else str(value),
+    ids=lambda value: (
+        ",".join(f"{k}={v[:24]}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    ),
 )
-def test_what_is_not_allowed_is_refused_before_its_body(headers: dict[str, str], status: int, caller: Any) -> None:
+def test_what_is_not_allowed_is_refused_before_its_body(
+    headers: dict[str, str], status: int, caller: Any
+) -> None:
     found = caller.ask("POST", "/v1/solve", headers=headers, parts=NEVER)
     assert found.status == status
     assert found.fault
@@ -95,7 +99,14 @@ def test_every_reply_forbids_what_a_browser_might_do_with_it(caller: Any) -> Non
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [("localhost", "localhost"), ("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("[::1]", "::1"), ("", ""), ("[", "")],
+    [
+        ("localhost", "localhost"),
+        ("LocalHost:80", "localhost"),
+        ("[::1]:80", "::1"),
+        ("[::1]", "::1"),
+        ("", ""),
+        ("[", ""),
+    ],
 )
 def test_a_host_is_its_name_alone(host: str, name: str) -> None:
     assert host_name(host) == name

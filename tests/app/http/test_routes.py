@@ -1,4 +1,6 @@
-"""What is served: answers with their cost, models with their honest figures, and one line for what is wrong."""
+"""What is served: answers with their cost, models with their honest figures, and one line for what is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def test_a_puzzle_is_answered_as_the_model_itself_answers(caller: Any, models: S
 
 
 def test_several_come_back_in_their_order(caller: Any) -> None:
-    found = caller.solve({"model": "small", "puzzles": [PUZZLE, OTHER, PUZZLE], "halt": "never", "max_segments": 2})
+    found = caller.solve(
+        {"model": "small", "puzzles": [PUZZLE, OTHER, PUZZLE], "halt": "never", "max_segments": 2}
+    )
     assert [each["puzzle"] for each in found.json["results"]] == [PUZZLE, OTHER, PUZZLE]
     assert {each["num_segments"] for each in found.json["results"]} == {2}
 
@@ -34,7 +38,12 @@ def test_no_answer_is_null(caller: Any) -> None:
 
 def test_models_are_listed_with_what_training_reached(caller: Any) -> None:
     (found,) = caller.ask("GET", "/v1/models").json["models"]
-    assert (found["name"], found["task"], found["num_cells"], found["trained"]) == ("small", "sudoku", 16, {"exact": 0.0})
+    assert (found["name"], found["task"], found["num_cells"], found["trained"]) == (
+        "small",
+        "sudoku",
+        16,
+        {"exact": 0.0},
+    )
     assert found["num_parameters"] > 1000
 
 
@@ -52,7 +61,11 @@ def test_models_are_listed_with_what_training_reached(caller: Any) -> None:
         ({"puzzle": PUZZLE, "trys": 3}, 422, "did you mean tries?"),
         ({"puzzle": PUZZLE, "tries": "3"}, 422, "tries is '3'"),
         ({"puzzle": PUZZLE, "max_segments": 10**9}, 422, "max_segments"),
-        ({"puzzle": PUZZLE, "tries": 4096, "max_segments": 4096}, 422, "puzzles x tries x max_segments is 16777216"),
+        (
+            {"puzzle": PUZZLE, "tries": 4096, "max_segments": 4096},
+            422,
+            "puzzles x tries x max_segments is 16777216",
+        ),
         ({"puzzles": [PUZZLE] * 257}, 422, "257 of them"),
         ({"puzzle": PUZZLE, "timeout_secs": 1e9}, 422, "timeout_secs"),
         ({"puzzle": PUZZLE, "timeout_secs": True}, 422, "timeout_secs"),
@@ -70,14 +83,20 @@ def test_what_is_wrong_is_one_line(said: Any, status: int, fault: str, caller: A
     assert found.json["error"]["code"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"puzzle": NaN}', b"[" * 200_000], ids=lambda body: repr(body[:12]))
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"puzzle": NaN}', b"[" * 200_000], ids=lambda body: repr(body[:12])
+)
 def test_what_is_not_json_is_refused(body: bytes, caller: Any) -> None:
     found = caller.ask("POST", "/v1/solve", parts=[body])
     assert (found.status, found.json["error"]["code"]) == (400, "bad_request")
 
 
 def test_another_content_type_is_refused(caller: Any) -> None:
-    headers = {"host": "localhost", "authorization": "Bearer a-token-for-the-tests-alone", "content-type": "text/plain"}
+    headers = {
+        "host": "localhost",
+        "authorization": "Bearer a-token-for-the-tests-alone",
+        "content-type": "text/plain",
+    }
     assert caller.ask("POST", "/v1/solve", headers=headers, said={"puzzle": PUZZLE}).status == 415
 
 
@@ -116,7 +135,9 @@ def test_health_tells_when_a_model_has_stopped(caller: Any, models: ServedModels
     assert caller.solve({"puzzle": PUZZLE}).status == 503
 
 
-def test_a_fault_of_ours_tells_nothing_of_our_insides(caller: Any, models: ServedModels, monkeypatch: Any) -> None:
+def test_a_fault_of_ours_tells_nothing_of_our_insides(
+    caller: Any, models: ServedModels, monkeypatch: Any
+) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 

@@ -18,9 +18,9 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
-from sage.app.cli import invoke
-from sage.app.errors import UserError
+from sage.app.cli.main import invoke
 from sage.app.http.server import ServeOptions, allowed_hosts, bind, build_server
+from sage.app.terminal.errors import UserError
 
 PUZZLE = ".4..1.42.23....."
 TOKEN = "a-token-for-the-tests-alone"
@@ -46,7 +46,8 @@ def test_a_real_server_answers_many_callers_at_once(caller: Any) -> None:
             port, found = listening.getsockname()[1], []
             said = {"puzzle": PUZZLE, "max_segments": 8}
             callers = [
-                threading.Thread(target=lambda: found.append(ask(port, TOKEN, "POST", "/v1/solve", said))) for _ in range(8)
+                threading.Thread(target=lambda: found.append(ask(port, TOKEN, "POST", "/v1/solve", said)))
+                for _ in range(8)
             ]
             for each in callers:
                 each.start()
@@ -60,7 +61,9 @@ def test_a_real_server_answers_many_callers_at_once(caller: Any) -> None:
             assert ask(port, TOKEN, "GET", "/healthz") == (200, {"status": "ok"})
             raw = socket.create_connection(("127.0.0.1", port), timeout=60)
             with raw:
-                raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000)  # headers that never end
+                raw.sendall(
+                    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000
+                )  # headers that never end
                 assert raw.recv(100).startswith(b"HTTP/1.1 400")
         finally:
             server.should_exit = True
@@ -80,7 +83,9 @@ def test_serve_tells_where_and_stops_when_told(checkpoint: Path, tmp_path: Path)
         "--state-dir",
         str(tmp_path),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert process.stderr is not None
     try:
         said = next(line for line in process.stderr if "http://" in line)
@@ -96,10 +101,15 @@ def test_serve_tells_where_and_stops_when_told(checkpoint: Path, tmp_path: Path)
         process.stderr.close()
 
 
-def test_a_port_in_use_is_one_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with bind("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])
-        assert invoke(["serve", "--port", port, "--checkpoint", str(checkpoint), "--state-dir", str(tmp_path)]) == 2
+        assert (
+            invoke(["serve", "--port", port, "--checkpoint", str(checkpoint), "--state-dir", str(tmp_path)])
+            == 2
+        )
     assert "address already in use: give another --port" in capsys.readouterr().err
 
 

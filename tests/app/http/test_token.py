@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.errors import UserError
 from sage.app.http.token import TOKEN_NAME, open_token
+from sage.app.terminal.errors import UserError
 
 
 def test_it_is_drawn_once_and_kept_for_its_owner(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import torch
 
 pytest.importorskip("matplotlib", reason="the extra viz is not installed")
 
-from sage.app.cli import invoke
-from sage.app.errors import UserError
-from sage.app.plots.figure import RED, save_figure
-from sage.app.plots.puzzles import draw_answer, draw_forming, symbols_of
-from sage.app.plots.states import draw_attention, draw_states
-from sage.app.plots.training import draw_halting, draw_training, read_metrics, series
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.app.cli.main import invoke
+from sage.app.models.plots.figure import RED, save_figure
+from sage.app.models.plots.puzzles import draw_answer, draw_forming, symbols_of
+from sage.app.models.plots.states import draw_attention, draw_states
+from sage.app.models.plots.training import draw_halting, draw_training, read_metrics, series
+from sage.app.terminal.errors import UserError
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import TaskCard, save_published
 from sage.hrm_core.solving.trajectory import record_trajectory
 from sage.hrm_core.tasks.catalogue import make_task
@@ -49,7 +49,9 @@ def test_an_answer_stands_between_puzzle_and_target() -> None:
 
 def test_of_many_segments_the_first_and_the_last_are_shown() -> None:
     answers = np.repeat(cells(ANSWER)[None], 20, axis=0)
-    figure = draw_forming(make_task("sudoku", size=4), cells(PUZZLE), answers, np.linspace(0, 1, 20), cells(ANSWER))
+    figure = draw_forming(
+        make_task("sudoku", size=4), cells(PUZZLE), answers, np.linspace(0, 1, 20), cells(ANSWER)
+    )
     shown = titles(figure)
     assert len(shown) == 8
     assert (shown[0], shown[-1]) == ("after 1 (q 0.00): right", "after 20 (q 1.00): right")
@@ -74,14 +76,22 @@ def test_states_and_attention_are_drawn_where_there_are_any(mixer: str, tmp_path
     figure = draw_attention(thought, (4, 4), 5)
     assert (figure is None) == (mixer == "mlp")
     if figure is not None:
-        assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == ["call 1, L", "call 2, L", "call 3, H"]
+        assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == [
+            "call 1, L",
+            "call 2, L",
+            "call 3, H",
+        ]
         with pytest.raises(ValueError, match="cell is 16: give 0 to 15"):
             draw_attention(thought, (4, 4), 16)
 
 
 def test_a_gap_in_the_figures_stays_a_gap(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    lines = [{"step": 1, "train/lm_loss": 2.0}, {"step": 2, "train/lm_loss": None}, {"step": 3, "train/lm_loss": 1.0}]
+    lines = [
+        {"step": 1, "train/lm_loss": 2.0},
+        {"step": 2, "train/lm_loss": None},
+        {"step": 3, "train/lm_loss": 1.0},
+    ]
     path.write_text("\n".join(json.dumps(line) for line in lines) + '\n{"step": 4, "train/lm')
     metrics = read_metrics(path)
     steps, values = series(metrics, "train/lm_loss")
@@ -102,13 +112,17 @@ def test_halting_counts_right_and_wrong() -> None:
 def test_the_same_data_give_the_same_file(tmp_path: Path) -> None:
     for ending in (".png", ".svg"):
         for name in ("a", "b"):
-            save_figure(draw_halting(np.array([1, 2]), np.array([True, False]), 2), tmp_path / f"{name}{ending}")
+            save_figure(
+                draw_halting(np.array([1, 2]), np.array([True, False]), 2), tmp_path / f"{name}{ending}"
+            )
         assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
     with pytest.raises(UserError, match=r"ends in \.png"):
         save_figure(draw_halting(np.array([1, 2]), np.array([True, False]), 2), tmp_path / "a.gif")
 
 
-def test_plot_draws_a_run_and_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot_draws_a_run_and_says_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
     run.mkdir()
     (run / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/lm_loss": 2.0}) + "\n")
@@ -116,7 +130,12 @@ def test_plot_draws_a_run_and_says_what_it_leaves_out(tmp_path: Path, capsys: py
     assert "left out: answers, states, halting" in capsys.readouterr().out
     model = HRM(ModelConfig.preset("tiny", front=FRONT), generator=torch.Generator().manual_seed(0))
     save_published(run / "model", model, TaskCard(task="sudoku", options={"size": 4}))
-    assert invoke(["plot", str(run), "--out", str(out), "--segments", "2", "--puzzle", PUZZLE, "--format", "svg"]) == 0
+    assert (
+        invoke(
+            ["plot", str(run), "--out", str(out), "--segments", "2", "--puzzle", PUZZLE, "--format", "svg"]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "left out: attention: this model mixes cells by mlp" in said
     names = {path.stem for path in out.glob("*.svg")}

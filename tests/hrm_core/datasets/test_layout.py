@@ -14,9 +14,9 @@ from sage.hrm_core.datasets.build_maze import build_maze
 from sage.hrm_core.datasets.build_sudoku import build_sudoku
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.datasets.layout import check, read_identifiers, read_side, write_ungrouped
-from sage.hrm_core.tasks.maze import MazeConfig, MazeTask
-from sage.hrm_core.tasks.sudoku import SudokuConfig, SudokuTask
-from sage.hrm_core.tasks.sudoku_grid import orbit_keys
+from sage.hrm_core.tasks.maze.task import MazeConfig, MazeTask
+from sage.hrm_core.tasks.sudoku.grid import orbit_keys
+from sage.hrm_core.tasks.sudoku.task import SudokuConfig, SudokuTask
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +74,28 @@ def test_a_folder_of_squares_that_are_no_sudoku_is_judged_by_its_labels(tmp_path
 def test_two_builds_with_one_seed_are_equal(published: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 4), ("two", 4), ("three", 5)):
         build_sudoku(published, out=tmp_path / name, num_aug=2, seed=seed)
-    one, two, three = ((tmp_path / name / "train" / "all__inputs.npy").read_bytes() for name in ("one", "two", "three"))
+    one, two, three = (
+        (tmp_path / name / "train" / "all__inputs.npy").read_bytes() for name in ("one", "two", "three")
+    )
     assert one == two != three
 
 
 def test_easy_puzzles_are_left_out_by_their_rating(published: Path, tmp_path: Path) -> None:
-    assert build_sudoku(published, out=tmp_path / "hard", min_difficulty=3).num_groups == {"train": 9, "test": 2}
+    assert build_sudoku(published, out=tmp_path / "hard", min_difficulty=3).num_groups == {
+        "train": 9,
+        "test": 2,
+    }
 
 
 def test_mazes_are_turned_and_solved_again(tmp_path: Path) -> None:
     task = MazeTask(MazeConfig(size=8, difficulty="easy"))
     train, dev = task.sample(5, np.random.default_rng(0)), task.held_out(3)
-    arrays = {"train_inputs": train.inputs, "train_labels": train.labels, "dev_inputs": dev.inputs, "dev_labels": dev.labels}
+    arrays = {
+        "train_inputs": train.inputs,
+        "train_labels": train.labels,
+        "dev_inputs": dev.inputs,
+        "dev_labels": dev.labels,
+    }
     np.savez(tmp_path / "mazes.npz", **arrays)
     facts = build_maze(tmp_path / "mazes.npz", out=tmp_path / "out", num_aug=7)
     assert facts.num_examples == {"train": 40, "test": 3}
@@ -117,9 +127,18 @@ def test_published_arc_has_as_many_puzzles_as_it_says(tmp_path: Path) -> None:
         (lambda folder: (folder / "train" / "all__labels.npy").unlink(), "all__labels.npy"),
         (lambda folder: (folder / "train" / "dataset.json").write_text("{"), "dataset.json"),
         (lambda folder: np.save(folder / "test" / "all__inputs.npy", np.ones((5, 80), np.uint8)), "shape"),
-        (lambda folder: np.save(folder / "test" / "all__inputs.npy", np.full((5, 81), 99, np.uint8)), "cells of 99"),
-        (lambda folder: np.save(folder / "train" / "all__group_indices.npy", np.array([0, 9, 4])), "group_indices"),
-        (lambda folder: np.save(folder / "test" / "all__puzzle_identifiers.npy", np.full(5, 7)), "puzzle_identifiers"),
+        (
+            lambda folder: np.save(folder / "test" / "all__inputs.npy", np.full((5, 81), 99, np.uint8)),
+            "cells of 99",
+        ),
+        (
+            lambda folder: np.save(folder / "train" / "all__group_indices.npy", np.array([0, 9, 4])),
+            "group_indices",
+        ),
+        (
+            lambda folder: np.save(folder / "test" / "all__puzzle_identifiers.npy", np.full(5, 7)),
+            "puzzle_identifiers",
+        ),
         (lambda folder: (folder / "identifiers.json").write_text("[]"), "identifiers.json names 0"),
     ],
 )
@@ -143,7 +162,9 @@ def test_a_source_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_connection_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_connection_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.evaluation.arc import ballot_of, vote_arc
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.tasks.arc import ArcConfig, ArcTask
-from sage.hrm_core.tasks.arc_grid import Augmentation, grid_of
-from sage.hrm_core.tasks.arc_voting import load_submission, score, write_submission
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
+from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
+from sage.hrm_core.tasks.arc.voting import load_submission, score, write_submission
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
 from sage.hrm_core.training.mirror_task import MirrorTask
 
@@ -30,7 +30,9 @@ def mirrors(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(2):
             grids = [rng.integers(0, 6, size=(3, 4)) for _ in range(4)]
             rows = [{"input": grid.tolist(), "output": grid[:, ::-1].tolist()} for grid in grids]
-            (folder / side / f"{side}{number}.json").write_text(json.dumps({"train": rows[:2], "test": rows[2:]}))
+            (folder / side / f"{side}{number}.json").write_text(
+                json.dumps({"train": rows[:2], "test": rows[2:]})
+            )
     return folder
 
 
@@ -40,7 +42,14 @@ def task(mirrors: Path) -> ArcTask:
 
 
 def _model(num_ids: int) -> HRM:
-    front = TokenFront(vocab_size=12, seq_len=900, num_puzzle_ids=num_ids, puzzle_emb_ndim=16, puzzle_tokens=1, positions="rope")
+    front = TokenFront(
+        vocab_size=12,
+        seq_len=900,
+        num_puzzle_ids=num_ids,
+        puzzle_emb_ndim=16,
+        puzzle_tokens=1,
+        positions="rope",
+    )
     changes = {"mixer": "attention", "hidden_size": 16, "num_heads": 1, "mlp_multiple": 16}
     return HRM(ModelConfig.preset("tiny", front=front, **changes), generator=torch.Generator().manual_seed(0))
 
@@ -59,20 +68,28 @@ def test_a_built_folder_votes_over_its_own_forms(mirrors: Path, tmp_path: Path) 
     assert {name for name, _, _ in ballot.forms} == {"evaluation0", "evaluation1"}
     assert len(ballot.examples) == 2 * 2 * 3
     plain = {
-        (name, test): cells for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms) if form == Augmentation()
+        (name, test): cells
+        for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms)
+        if form == Augmentation()
     }
     for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms):
         np.testing.assert_array_equal(form.undone(grid_of(cells)), grid_of(plain[name, test]))
-    perfect = {(puzzle.name, at): [pair.output] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)}
+    perfect = {
+        (puzzle.name, at): [pair.output] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)
+    }
     assert score(perfect, ballot.puzzles) == 1.0
 
 
-def test_a_model_that_knows_nothing_scores_nothing_and_its_submission_loads(task: ArcTask, tmp_path: Path) -> None:
+def test_a_model_that_knows_nothing_scores_nothing_and_its_submission_loads(
+    task: ArcTask, tmp_path: Path
+) -> None:
     found = vote_arc(_model(task.spec.num_puzzle_ids), task, num_forms=2, num_segments=1)
     assert (found.num_puzzles, found.num_answers) == (2, 8)
     assert found.two_attempts == found.one_attempt == found.unvoted == found.copied == 0.0
     write_submission(tmp_path / "submission.json", found.attempts, found.puzzles)
-    assert set(load_submission(tmp_path / "submission.json")) == {(f"evaluation{n}", test) for n in range(2) for test in range(2)}
+    assert set(load_submission(tmp_path / "submission.json")) == {
+        (f"evaluation{n}", test) for n in range(2) for test in range(2)
+    }
 
 
 def test_more_forms_than_were_trained_are_refused(task: ArcTask) -> None:

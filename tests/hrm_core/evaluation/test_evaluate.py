@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.evaluate import Trace, evaluate, run_segments
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.mirror_task import MirrorTask
 
 
@@ -43,7 +43,9 @@ def test_a_report_is_whole_and_ready_for_json(model: HRM) -> None:
 def test_a_row_halts_at_the_first_sure_wish_or_gives_what_was_trusted_most() -> None:
     wants = np.array([[False, False, True], [True, False, False], [True, False, True]])  # (T, N)
     trace = Trace(
-        answers=np.zeros((3, 3, 1)), q_halt=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [3.0, 0.0, 3.0]]), wants_halt=wants
+        answers=np.zeros((3, 3, 1)),
+        q_halt=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [3.0, 0.0, 3.0]]),
+        wants_halt=wants,
     )
     assert [each.tolist() for each in trace.halted(0.0)] == [[1, 0, 0], [2, 3, 1]]
     assert [each.tolist() for each in trace.halted(0.9)] == [[2, 0, 2], [3, 3, 3]]

@@ -41,7 +41,10 @@ def test_cells_without_a_label_are_not_scored(task: MirrorTask) -> None:
     labels[:, 0] = IGNORED
     answers = rows.labels.copy()
     answers[:, 0] = 9
-    assert mark(task, Examples(inputs=rows.inputs, labels=labels, puzzle_ids=rows.puzzle_ids), answers).exact == 1
+    assert (
+        mark(task, Examples(inputs=rows.inputs, labels=labels, puzzle_ids=rows.puzzle_ids), answers).exact
+        == 1
+    )
 
 
 def test_a_constant_function_is_found_out(task: MirrorTask) -> None:

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
+from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.searching import search
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.mirror_task import MirrorTask
 
 

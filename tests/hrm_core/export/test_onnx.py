@@ -1,4 +1,6 @@
-"""An exported model says what the model says, halts, retries and all; int8 says nearly the same in a quarter of the size."""
+"""An exported model says what the model says, halts, retries and all; int8 says nearly the same in a quarter
+of the size.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ import torch
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
-from sage.hrm_core.checkpoint import CheckpointError
-from sage.hrm_core.config import ModelConfig, ObservationFront, TokenFront
+from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.export.check import compare_segment
 from sage.hrm_core.export.int8 import quantize_int8
 from sage.hrm_core.export.onnx_file import export_onnx
-from sage.hrm_core.export.onnx_model import OnnxModel
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.observation import ObservationModel
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.solving.onnx_model import OnnxModel
 from sage.hrm_core.solving.published import TaskCard, load_published
 from sage.hrm_core.solving.solver import Solver
 
@@ -28,7 +30,11 @@ PUZZLES = np.random.default_rng(0).integers(1, 6, (12, 16), dtype=np.int32)
 
 def speaking_model(preset: str, **settings: object) -> HRM:
     front = TokenFront(vocab_size=6, seq_len=16, **settings)  # type: ignore[arg-type]
-    sizes = {"hidden_size": 64, "num_heads": 2, "H_layers": 1, "L_layers": 1, "H_cycles": 1} if preset != "tiny" else {}
+    sizes = (
+        {"hidden_size": 64, "num_heads": 2, "H_layers": 1, "L_layers": 1, "H_cycles": 1}
+        if preset != "tiny"
+        else {}
+    )
     config = ModelConfig.preset(preset, front=front, **sizes)
     model = HRM(config, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -80,7 +86,9 @@ def test_the_file_brings_its_task(path: Path) -> None:
 def test_lines_and_alike_symbols_are_exported_too(tmp_path: Path) -> None:
     settings = {"mixer": "lines", "box": (2, 2), "q_source": "mean"}
     front = TokenFront(vocab_size=6, seq_len=16, positions="none", alike_from=2)
-    model = HRM(ModelConfig.preset("tiny", front=front, **settings), generator=torch.Generator().manual_seed(0)).eval()
+    model = HRM(
+        ModelConfig.preset("tiny", front=front, **settings), generator=torch.Generator().manual_seed(0)
+    ).eval()
     export_onnx(model, tmp_path / "lines.onnx", card=CARD)
     assert compare_segment(model, OnnxModel(tmp_path / "lines.onnx"), PUZZLES) < 2e-5
 
@@ -90,7 +98,10 @@ def test_hrms_two_nets_rope_and_puzzle_rows_are_exported_too(tmp_path: Path) -> 
     model = speaking_model("hrm-27m", num_puzzle_ids=3, puzzle_emb_ndim=64, puzzle_tokens=1)
     export_onnx(model, tmp_path / "hrm.onnx")
     exported, ids = OnnxModel(tmp_path / "hrm.onnx"), np.arange(12) % 4 - 1  # -1: an unknown puzzle
-    ours, theirs = (Solver(each).solve(PUZZLES, halt="never", max_segments=2, puzzle_ids=ids) for each in (model, exported))
+    ours, theirs = (
+        Solver(each).solve(PUZZLES, halt="never", max_segments=2, puzzle_ids=ids)
+        for each in (model, exported)
+    )
     np.testing.assert_array_equal(ours.answers, theirs.answers)
     assert exported.config == model.config
     assert exported.card is None
@@ -98,10 +109,14 @@ def test_hrms_two_nets_rope_and_puzzle_rows_are_exported_too(tmp_path: Path) -> 
 
 def test_int8_is_smaller_and_nearly_the_same(small: HRM, path: Path, tmp_path: Path) -> None:
     quantize_int8(path, tmp_path / "int8.onnx")
-    assert (tmp_path / "int8.onnx").stat().st_size < 0.6 * path.stat().st_size  # of so small a file the graph is a part
+    assert (
+        tmp_path / "int8.onnx"
+    ).stat().st_size < 0.6 * path.stat().st_size  # of so small a file the graph is a part
     exported = OnnxModel(tmp_path / "int8.onnx")
     assert exported.card == CARD
-    ours, theirs = (Solver(each).solve(PUZZLES, halt="never", max_segments=1).answers for each in (small, exported))
+    ours, theirs = (
+        Solver(each).solve(PUZZLES, halt="never", max_segments=1).answers for each in (small, exported)
+    )
     assert (ours == theirs).mean() > 0.9
     assert 0 < compare_segment(small, exported, PUZZLES) < 0.5
 
@@ -113,14 +128,20 @@ def test_what_is_no_export_of_ours_is_one_line(path: Path, tmp_path: Path) -> No
     del foreign.metadata_props[:]
     onnx.save(foreign, str(tmp_path / "foreign.onnx"))
     (tmp_path / "broken.onnx").write_bytes(b"not a graph")
-    for name, said in (("foreign", "somebody else"), ("broken", "not read by ONNX Runtime"), ("absent", "not read")):
+    for name, said in (
+        ("foreign", "somebody else"),
+        ("broken", "not read by ONNX Runtime"),
+        ("absent", "not read"),
+    ):
         with pytest.raises(CheckpointError, match=said) as caught:
             OnnxModel(tmp_path / f"{name}.onnx")
         assert "\n" not in str(caught.value)
 
 
 def test_a_model_of_sensors_is_not_exported(tmp_path: Path) -> None:
-    model = ObservationModel(ModelConfig.preset("loop", front=ObservationFront(source_dims=(3,), num_actions=1)))
+    model = ObservationModel(
+        ModelConfig.preset("loop", front=ObservationFront(source_dims=(3,), num_actions=1))
+    )
     with pytest.raises(TypeError, match="TokenFront"):
         export_onnx(model, tmp_path / "no.onnx")  # type: ignore[arg-type]
     assert not (tmp_path / "no.onnx").exists()

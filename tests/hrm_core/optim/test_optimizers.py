@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM, TokenBatch
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.optim import adam_atan2
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
 from sage.hrm_core.optim.ema import EMA
@@ -44,7 +44,10 @@ def _model(*, num_puzzle_ids: int = 0) -> HRM:
 def test_adam_atan2_is_its_formula() -> None:
     weights = _weights((3, 4), (5,))
     expected = [weight.detach().clone() for weight in weights]
-    means, squares = [torch.zeros_like(weight) for weight in weights], [torch.zeros_like(weight) for weight in weights]
+    means, squares = (
+        [torch.zeros_like(weight) for weight in weights],
+        [torch.zeros_like(weight) for weight in weights],
+    )
     optimizer = AdamATan2(weights, lr=0.01, betas=(0.9, 0.95), weight_decay=0.3)
     for step in range(1, 6):
         _give_gradients(weights, step)
@@ -98,13 +101,17 @@ def test_a_weight_without_a_gradient_stays() -> None:
 def test_muon_is_torchs_muon() -> None:
     ours, theirs = (_weights((24, 8), (24, 8), (8, 24), (6, 6), dtype=torch.float32) for _ in range(2))
     mine = Muon(ours, lr=0.02, momentum=0.9, weight_decay=0.1, dtype=torch.bfloat16)
-    peer = torch.optim.Muon(theirs, lr=0.02, momentum=0.9, weight_decay=0.1, nesterov=True, adjust_lr_fn="match_rms_adamw")
+    peer = torch.optim.Muon(
+        theirs, lr=0.02, momentum=0.9, weight_decay=0.1, nesterov=True, adjust_lr_fn="match_rms_adamw"
+    )
     for step in range(3):
         _give_gradients(ours, step)
         _give_gradients(theirs, step)
         mine.step()
         peer.step()
-    for mine_weight, peer_weight in zip(ours, theirs):  # bf16 in both: a product of a stack may round elsewhere
+    for mine_weight, peer_weight in zip(
+        ours, theirs
+    ):  # bf16 in both: a product of a stack may round elsewhere
         torch.testing.assert_close(mine_weight.detach(), peer_weight.detach(), rtol=0, atol=4e-3)
 
 
@@ -139,7 +146,9 @@ def test_unknown_puzzles_touch_no_row() -> None:
         model.inner.puzzle_emb.weights.fill_(0.5)
     optimizers = Optimizers(model, OptimizerConfig(lr=0.1, warmup_steps=0), num_steps=10)
     batch = TokenBatch(
-        inputs=torch.zeros(2, 4, dtype=torch.long), labels=torch.zeros(2, 4, dtype=torch.long), puzzle_ids=torch.tensor([-1, 1])
+        inputs=torch.zeros(2, 4, dtype=torch.long),
+        labels=torch.zeros(2, 4, dtype=torch.long),
+        puzzle_ids=torch.tensor([-1, 1]),
     )
     _, output = model.segment(model.initial_carry(2), batch)
     assert output.logits is not None
@@ -200,14 +209,18 @@ def test_every_weight_moves_and_a_restored_state_moves_it_alike(kind: str) -> No
         assert torch.equal(mine.detach(), theirs.detach())
 
 
-@pytest.mark.parametrize(("change", "told"), [({"lr": -1.0}, "lr is -1"), ({"kind": "sgd"}, "adam_atan2, muon, adamw")])
+@pytest.mark.parametrize(
+    ("change", "told"), [({"lr": -1.0}, "lr is -1"), ({"kind": "sgd"}, "adam_atan2, muon, adamw")]
+)
 def test_a_wrong_setting_is_one_line(change: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         OptimizerConfig(**change)  # type: ignore[arg-type]
 
 
 def test_what_is_not_a_matrix_may_decay_at_a_rate_of_its_own() -> None:
-    config = OptimizerConfig(kind="muon", lr=1e-2, weight_decay=0.5, rest_lr=1e-3, rest_weight_decay=2.0, warmup_steps=0)
+    config = OptimizerConfig(
+        kind="muon", lr=1e-2, weight_decay=0.5, rest_lr=1e-3, rest_weight_decay=2.0, warmup_steps=0
+    )
     matrices, rest = Optimizers(_model(), config, num_steps=1)._dense
     assert [(group["lr"], group["weight_decay"]) for group in matrices.param_groups] == [(1e-2, 0.5)]
     assert [(group["lr"], group["weight_decay"]) for group in rest.param_groups] == [(1e-3, 2.0)]

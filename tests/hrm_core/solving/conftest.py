@@ -1,4 +1,6 @@
-"""A small model with a Q head that speaks, and puzzles for it. Untrained: what is tested is what is done with it."""
+"""A small model with a Q head that speaks, and puzzles for it. Untrained: what is tested is what is done with
+it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 
 
 @pytest.fixture
@@ -18,7 +20,9 @@ def build_solver_model() -> Callable[..., HRM]:
 
     def build(*, seed: int = 0, **changes: object) -> HRM:
         front = TokenFront(vocab_size=6, seq_len=16, positions="learned")
-        model = HRM(ModelConfig.preset("tiny", front=front, **changes), generator=torch.Generator().manual_seed(seed))
+        model = HRM(
+            ModelConfig.preset("tiny", front=front, **changes), generator=torch.Generator().manual_seed(seed)
+        )
         with torch.no_grad():
             model.inner.q_head.weight.normal_(generator=torch.Generator().manual_seed(seed))
             model.inner.q_head.bias.fill_(-4.0)

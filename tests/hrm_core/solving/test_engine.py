@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solver import Solver
@@ -15,7 +15,9 @@ from sage.hrm_core.solving.solver import Solver
 Build = Callable[..., HRM]
 
 
-def test_a_late_puzzle_joins_the_batch_and_gets_what_it_gets_alone(build_solver_model: Build, puzzles: np.ndarray) -> None:
+def test_a_late_puzzle_joins_the_batch_and_gets_what_it_gets_alone(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     model, settings = build_solver_model(), SolveSettings(max_segments=5, halt="never", tries=2)
     engine, settled = Engine(model, batch_size=8), []
     first = engine.submit(puzzles[0], settings)
@@ -26,10 +28,14 @@ def test_a_late_puzzle_joins_the_batch_and_gets_what_it_gets_alone(build_solver_
         settled += engine.step()
     assert settled == [late, first]
     for job, row, alone in ((first, 0, settings), (late, 1, late.settings)):
-        np.testing.assert_array_equal(job.solution().cells, Solver(model).solve(puzzles[row : row + 1], alone)[0].cells)
+        np.testing.assert_array_equal(
+            job.solution().cells, Solver(model).solve(puzzles[row : row + 1], alone)[0].cells
+        )
 
 
-def test_everybodys_first_try_goes_before_anybodys_second(build_solver_model: Build, puzzles: np.ndarray) -> None:
+def test_everybodys_first_try_goes_before_anybodys_second(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     engine, settings = Engine(build_solver_model(), batch_size=2), SolveSettings(max_segments=1, tries=3)
     jobs = [engine.submit(puzzle, settings) for puzzle in puzzles[:4]]
     engine.step()
@@ -38,8 +44,14 @@ def test_everybodys_first_try_goes_before_anybodys_second(build_solver_model: Bu
 
 
 def test_a_withdrawn_puzzle_costs_nothing_more(build_solver_model: Build, puzzles: np.ndarray) -> None:
-    engine, settings = Engine(build_solver_model(), batch_size=2), SolveSettings(halt="never", max_segments=50, tries=9)
-    given_up, other = engine.submit(puzzles[0], settings), engine.submit(puzzles[1], SolveSettings(max_segments=3, halt="never"))
+    engine, settings = (
+        Engine(build_solver_model(), batch_size=2),
+        SolveSettings(halt="never", max_segments=50, tries=9),
+    )
+    given_up, other = (
+        engine.submit(puzzles[0], settings),
+        engine.submit(puzzles[1], SolveSettings(max_segments=3, halt="never")),
+    )
     engine.step()
     engine.withdraw(given_up)
     settled = []
@@ -55,7 +67,9 @@ def test_an_idle_engine_has_nothing_to_do(build_solver_model: Build) -> None:
     assert engine.step() == []
 
 
-def test_the_verifier_is_asked_only_where_it_decides(build_solver_model: Build, build_verifier, puzzles: np.ndarray) -> None:
+def test_the_verifier_is_asked_only_where_it_decides(
+    build_solver_model: Build, build_verifier, puzzles: np.ndarray
+) -> None:
     verifier = build_verifier(7)
     Solver(build_solver_model(), verifier).solve(puzzles, halt="never", max_segments=9)
     assert verifier.num_asked == len(puzzles)
@@ -72,6 +86,8 @@ def test_a_dead_row_of_nan_ends_at_its_limit(build_solver_model: Build, puzzles:
 @pytest.mark.parametrize(
     "changes", [{"L_hidden_size": 64, "num_heads": 1, "shares_nets": False}, {"mixer": "attention"}], ids=str
 )
-def test_other_forms_of_the_model_solve_as_well(changes: dict, build_solver_model: Build, puzzles: np.ndarray) -> None:
+def test_other_forms_of_the_model_solve_as_well(
+    changes: dict, build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     found = Solver(build_solver_model(**changes)).solve(puzzles[:5], tries=3, max_segments=3, batch_size=4)
     assert len(found) == 5

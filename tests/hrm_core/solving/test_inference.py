@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.adapter import HRMAdapter
 from sage.hrm_core.solving.inference import HRMInference
 from sage.hrm_core.solving.published import TaskCard, load_published, save_published
@@ -29,7 +29,10 @@ def test_a_typed_puzzle_is_answered(inference: HRMInference) -> None:
     assert found.answer is not None
     assert len(found.answer) == 16
     assert 1 <= found.solution.num_segments <= 16
-    assert json.loads(json.dumps(found.to_plain(), allow_nan=False))["num_segments"] == found.solution.num_segments
+    assert (
+        json.loads(json.dumps(found.to_plain(), allow_nan=False))["num_segments"]
+        == found.solution.num_segments
+    )
 
 
 def test_an_abstention_has_no_answer(inference: HRMInference) -> None:
@@ -73,7 +76,9 @@ def test_an_adapter_speaks_the_applications_words(inference: HRMInference) -> No
         prepare=lambda order: order["board"].replace("_", "."),
         process=lambda order, answer: (order["id"], answer.answer, answer.solution.num_segments),
     )
-    number, answer, num_segments = adapter.predict({"id": 7, "board": PUZZLE.replace(".", "_")}, max_segments=3)
+    number, answer, num_segments = adapter.predict(
+        {"id": 7, "board": PUZZLE.replace(".", "_")}, max_segments=3
+    )
     assert (number, answer) == (7, inference.solve_one(PUZZLE, max_segments=3).answer)
     assert num_segments <= 3
 

@@ -20,7 +20,9 @@ def test_it_is_normal() -> None:
     assert 4 < drawn.abs().max() < 6.5
     # Kolmogorov and Smirnov: 1.63 / sqrt(n) is the 1% bar.
     ordered = torch.special.ndtr(drawn.flatten()).sort().values
-    assert (ordered - torch.linspace(0, 1, len(ordered), dtype=torch.float64)).abs().max() < 1.63 / len(ordered) ** 0.5
+    assert (ordered - torch.linspace(0, 1, len(ordered), dtype=torch.float64)).abs().max() < 1.63 / len(
+        ordered
+    ) ** 0.5
 
 
 def test_neighbours_in_place_and_in_seed_are_independent() -> None:
@@ -35,11 +37,15 @@ def test_a_row_is_the_same_in_every_batch_and_at_every_length() -> None:
     together = gaussian(rows, 33)
     assert together.dtype == torch.float32
     for index in range(5):
-        torch.testing.assert_close(gaussian(rows[index : index + 1], 33)[0], together[index], rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            gaussian(rows[index : index + 1], 33)[0], together[index], rtol=0, atol=1e-6
+        )
 
 
 def test_bits_are_splitmix64s() -> None:
-    """The first number of seed 0 is 0xE220A8397B1DCDAF in the reference; its top 24 bits give the radius of the first pair."""
+    """The first number of seed 0 is 0xE220A8397B1DCDAF in the reference; its top 24 bits give the radius of
+    the first pair.
+    """
     first = 0xE220A8397B1DCDAF
     radius = np.sqrt(-2 * np.log(((first >> 40) + 1) / 2**24))
     angle = (first & (2**24 - 1)) / 2**24 * 2 * np.pi
@@ -49,6 +55,11 @@ def test_bits_are_splitmix64s() -> None:
 
 def test_a_puzzles_seed_hangs_on_its_cells_its_id_and_the_callers_seed() -> None:
     cells = np.arange(16)
-    drawn = {puzzle_seed(cells, -1, 0), puzzle_seed(cells, 3, 0), puzzle_seed(cells, -1, 1), puzzle_seed(cells + 1, -1, 0)}
+    drawn = {
+        puzzle_seed(cells, -1, 0),
+        puzzle_seed(cells, 3, 0),
+        puzzle_seed(cells, -1, 1),
+        puzzle_seed(cells + 1, -1, 0),
+    }
     assert len(drawn) == 4
     assert puzzle_seed(cells.astype(np.int64), -1, 0) == puzzle_seed(cells.astype(np.int32), -1, 0)

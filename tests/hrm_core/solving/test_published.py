@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint import CheckpointError
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving import published
 from sage.hrm_core.solving.published import TaskCard, load_published, save_published
 
@@ -35,7 +35,9 @@ def test_a_shipped_name_is_found_but_a_folder_of_that_name_goes_first(
     build_solver_model: Callable[..., HRM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_published(tmp_path / "weights" / "small_one", build_solver_model(), CARD)
-    monkeypatch.setattr(published, "shipped_folders", lambda: {"small_one": tmp_path / "weights" / "small_one"})
+    monkeypatch.setattr(
+        published, "shipped_folders", lambda: {"small_one": tmp_path / "weights" / "small_one"}
+    )
     assert load_published("small_one").card == CARD
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small_one").mkdir()
@@ -57,7 +59,9 @@ def test_a_published_file_of_sudokus_shape_is_taken_for_sudoku(tmp_path: Path) -
     assert found.task.spec.seq_len == 81
 
 
-def test_a_shape_that_tells_nothing_leaves_the_task_open(build_solver_model: Callable[..., HRM], tmp_path: Path) -> None:
+def test_a_shape_that_tells_nothing_leaves_the_task_open(
+    build_solver_model: Callable[..., HRM], tmp_path: Path
+) -> None:
     build_solver_model().save_pretrained(tmp_path)
     assert load_published(tmp_path).task is None
 
@@ -68,7 +72,9 @@ def test_a_task_of_another_size_is_refused(build_solver_model: Callable[..., HRM
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", json.dumps({"task": "sudoku", "options": 3})])
-def test_a_broken_card_is_one_line(content: str, build_solver_model: Callable[..., HRM], tmp_path: Path) -> None:
+def test_a_broken_card_is_one_line(
+    content: str, build_solver_model: Callable[..., HRM], tmp_path: Path
+) -> None:
     build_solver_model().save_pretrained(tmp_path)
     (tmp_path / "task.json").write_text(content)
     with pytest.raises(CheckpointError, match="not a task card") as caught:

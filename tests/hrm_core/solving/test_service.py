@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.service import ServiceFull, SolvingService
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solver import Solver
@@ -25,7 +25,9 @@ def service(build_solver_model: Build) -> Iterator[SolvingService]:
         yield service
 
 
-def test_each_caller_gets_what_the_solver_would_give(service: SolvingService, build_solver_model: Build, puzzles: np.ndarray):
+def test_each_caller_gets_what_the_solver_would_give(
+    service: SolvingService, build_solver_model: Build, puzzles: np.ndarray
+):
     promises = [service.submit(cells, USUAL) for cells in puzzles]
     alone = Solver(build_solver_model()).solve(puzzles)
     for row, promise in enumerate(promises):
@@ -50,7 +52,9 @@ def test_what_does_not_fit_is_told_to_its_caller_alone(service: SolvingService, 
     assert right.result(timeout=60).num_segments >= 1
 
 
-def test_a_full_service_says_so_and_a_cancelled_puzzle_makes_place(service: SolvingService, puzzles: np.ndarray) -> None:
+def test_a_full_service_says_so_and_a_cancelled_puzzle_makes_place(
+    service: SolvingService, puzzles: np.ndarray
+) -> None:
     endless = [service.submit(puzzles[row % 24], ENDLESS) for row in range(30)]
     with pytest.raises(ServiceFull, match="30 puzzles wait"):
         service.submit(puzzles[0], USUAL)

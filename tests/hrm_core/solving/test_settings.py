@@ -12,12 +12,26 @@ from sage.hrm_core.solving.settings import USUAL, SolveSettings
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("max_segments", 0), ("max_segments", 2.0), ("max_segments", True), ("max_segments", 10**6), ("tries", 0), ("tries", "4"),
-        ("halt", "sometimes"), ("halt", None), ("noise_std", 0), ("noise_std", float("nan")), ("noise_std", "0.3"), ("seed", -1),
-        ("seed", 2**63), ("seed", 1.5), ("abstains", 1),
-        ("min_confidence", 1), ("min_confidence", -0.1), ("min_confidence", True),
+        ("max_segments", 0),
+        ("max_segments", 2.0),
+        ("max_segments", True),
+        ("max_segments", 10**6),
+        ("tries", 0),
+        ("tries", "4"),
+        ("halt", "sometimes"),
+        ("halt", None),
+        ("noise_std", 0),
+        ("noise_std", float("nan")),
+        ("noise_std", "0.3"),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("seed", 1.5),
+        ("abstains", 1),
+        ("min_confidence", 1),
+        ("min_confidence", -0.1),
+        ("min_confidence", True),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{name} is .*: give "):
         SolveSettings(**{name: value})

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, ObservationFront
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.evaluation.evaluate import run_segments
-from sage.hrm_core.hrm import HRM, TokenBatch
-from sage.hrm_core.observation import ObservationModel
+from sage.hrm_core.model.hrm import HRM, TokenBatch
+from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.solving.solutions import Solutions
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.contract import Examples
@@ -31,12 +31,16 @@ WAYS: list[dict[str, Any]] = [
 def assert_same(left: Solutions, right: Solutions) -> None:
     for field in dataclasses.fields(Solutions):
         if field.name not in ("confidence", "num_segments_spent"):
-            np.testing.assert_array_equal(getattr(left, field.name), getattr(right, field.name), err_msg=field.name)
+            np.testing.assert_array_equal(
+                getattr(left, field.name), getattr(right, field.name), err_msg=field.name
+            )
     np.testing.assert_allclose(left.confidence, right.confidence, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_batch_gives_what_each_row_gets_alone(way: dict, build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray):
+def test_a_batch_gives_what_each_row_gets_alone(
+    way: dict, build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray
+):
     solver = Solver(build_solver_model(), build_verifier(7))
     alone = [solver.solve(puzzle[None], **way)[0] for puzzle in puzzles]
     for batch_size in (1, 5, 100):
@@ -74,7 +78,9 @@ def test_the_q_head_ends_a_try_only_when_it_is_sure(build_solver_model: Build, p
     assert (sure.num_segments >= at_its_rule.num_segments).all()
 
 
-def test_a_head_that_is_never_sure_gives_what_it_trusted_most(build_solver_model: Build, puzzles: np.ndarray) -> None:
+def test_a_head_that_is_never_sure_gives_what_it_trusted_most(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     model = build_solver_model()
     found = Solver(model).solve(puzzles, min_confidence=0.999999, max_segments=6)
     by_depth = [Solver(model).solve(puzzles, halt="never", max_segments=depth) for depth in range(1, 7)]
@@ -99,7 +105,9 @@ def test_an_evaluation_halts_as_a_solver_does(
     np.testing.assert_array_equal(found.answers, trace.answers[index, np.arange(len(puzzles))])
 
 
-def test_the_rules_see_only_what_a_try_ends_with(build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray) -> None:
+def test_the_rules_see_only_what_a_try_ends_with(
+    build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray
+) -> None:
     verifier = build_verifier(2)
     found = Solver(build_solver_model(), verifier).solve(puzzles, min_confidence=0.9, max_segments=6)
     assert verifier.num_asked == len(puzzles)
@@ -107,7 +115,9 @@ def test_the_rules_see_only_what_a_try_ends_with(build_solver_model: Build, buil
 
 
 def test_freed_places_are_filled_at_once(build_solver_model: Build, puzzles: np.ndarray) -> None:
-    """Four places for 24 puzzles: as many segments of the batch as the work needs, but for the last rows' tail."""
+    """Four places for 24 puzzles: as many segments of the batch as the work needs, but for the last rows'
+    tail.
+    """
     model = build_solver_model()
     sizes: list[int] = []
     model.inner.register_forward_hook(lambda *args: sizes.append(args[1][1].inputs.shape[0]))
@@ -119,9 +129,13 @@ def test_freed_places_are_filled_at_once(build_solver_model: Build, puzzles: np.
     assert sizes[first_short:] == sorted(sizes[first_short:], reverse=True)
 
 
-def test_the_verifier_ends_a_try_and_the_ones_after_it(build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray):
+def test_the_verifier_ends_a_try_and_the_ones_after_it(
+    build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray
+):
     verifier = build_verifier(7)
-    found = Solver(build_solver_model(), verifier).solve(puzzles, halt="verifier", tries=8, max_segments=4, batch_size=8)
+    found = Solver(build_solver_model(), verifier).solve(
+        puzzles, halt="verifier", tries=8, max_segments=4, batch_size=8
+    )
     assert found.is_verified.sum() > len(puzzles) // 2
     right = verifier.verify(puzzles, found.answers)
     np.testing.assert_array_equal(found.is_verified, right)
@@ -129,7 +143,9 @@ def test_the_verifier_ends_a_try_and_the_ones_after_it(build_solver_model: Build
     assert (found.num_segments_spent[~found.is_verified] == 8 * 4).all()
 
 
-def test_more_tries_never_lose_a_verified_answer(build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray) -> None:
+def test_more_tries_never_lose_a_verified_answer(
+    build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray
+) -> None:
     solver, before = Solver(build_solver_model(), build_verifier(7)), np.zeros(len(puzzles), bool)
     for tries in (1, 2, 4, 8):
         found = solver.solve(puzzles, tries=tries, halt="verifier", max_segments=4)
@@ -146,7 +162,9 @@ def test_without_a_verifier_the_q_head_picks(build_solver_model: Build, puzzles:
     assert not many.is_verified.any()
 
 
-def test_the_sound_mode_answers_rightly_or_not_at_all(build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray):
+def test_the_sound_mode_answers_rightly_or_not_at_all(
+    build_solver_model: Build, build_verifier: Any, puzzles: np.ndarray
+):
     found = Solver(build_solver_model(), build_verifier(7)).solve(puzzles, abstains=True)
     np.testing.assert_array_equal(found.is_abstained, ~found.is_verified)
     assert 0 < found.is_abstained.sum() < len(puzzles)
@@ -154,7 +172,9 @@ def test_the_sound_mode_answers_rightly_or_not_at_all(build_solver_model: Build,
     assert (found.answers[~found.is_abstained].sum(axis=1) > 0).all()
 
 
-def test_another_seed_is_another_noise_and_the_same_first_try(build_solver_model: Build, puzzles: np.ndarray) -> None:
+def test_another_seed_is_another_noise_and_the_same_first_try(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
     solver = Solver(build_solver_model())
     left, right = (solver.solve(puzzles, tries=4, seed=seed, max_segments=4) for seed in (1, 2))
     assert (left.answers != right.answers).any()
@@ -170,7 +190,11 @@ def test_no_puzzles_no_answers(build_solver_model: Build) -> None:
 
 def test_what_does_not_fit_is_refused_in_one_line(build_solver_model: Build, puzzles: np.ndarray) -> None:
     solver = Solver(build_solver_model())
-    for inputs, wrong in ((puzzles[:, :9], "shape"), (puzzles[0], "shape"), (puzzles + 1, "cells range from 2 to 6")):
+    for inputs, wrong in (
+        (puzzles[:, :9], "shape"),
+        (puzzles[0], "shape"),
+        (puzzles + 1, "cells range from 2 to 6"),
+    ):
         with pytest.raises(ValueError, match=wrong):
             solver.solve(inputs)
     for way, wrong in (
@@ -186,6 +210,8 @@ def test_what_does_not_fit_is_refused_in_one_line(build_solver_model: Build, puz
 
 
 def test_a_model_of_sensors_solves_no_puzzles() -> None:
-    model = ObservationModel(ModelConfig.preset("loop", front=ObservationFront(source_dims=(3,), num_actions=1)))
+    model = ObservationModel(
+        ModelConfig.preset("loop", front=ObservationFront(source_dims=(3,), num_actions=1))
+    )
     with pytest.raises(TypeError, match="TokenFront"):
         Solver(model).solve(np.zeros((1, 3)))  # type: ignore[arg-type]

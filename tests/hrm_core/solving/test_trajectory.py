@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.solver import Solver
-from sage.hrm_core.solving.trajectory import participation_ratio, principal_path, record_trajectory, step_sizes
+from sage.hrm_core.solving.trajectory import (
+    participation_ratio,
+    principal_path,
+    record_trajectory,
+    step_sizes,
+)
 
 Build = Callable[..., HRM]
 #: Two nets of two widths, shared nets, shared nets with attention.
@@ -71,7 +76,7 @@ def test_a_straight_path_has_one_axis_and_equal_steps() -> None:
 
 
 def _batch(inputs: np.ndarray):
-    from sage.hrm_core.hrm import TokenBatch
+    from sage.hrm_core.model.hrm import TokenBatch
 
     rows = torch.from_numpy(inputs)
     return TokenBatch(inputs=rows, labels=rows, puzzle_ids=torch.full((len(rows),), -1))

@@ -28,5 +28,7 @@ def arc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(6):
             grids = [rng.integers(0, 6, size=rng.integers(2, 6, size=2)) for _ in range(4)]
             rows = [{"input": grid.tolist(), "output": grid[:, ::-1].tolist()} for grid in grids]
-            (folder / side / f"{side}{number}.json").write_text(json.dumps({"train": rows[:3], "test": rows[3:]}))
+            (folder / side / f"{side}{number}.json").write_text(
+                json.dumps({"train": rows[:3], "test": rows[3:]})
+            )
     return folder

@@ -62,7 +62,9 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def install(value: str) -> None:
         point = metadata.EntryPoint(name="mine", value=value, group="sage.tasks")
-        monkeypatch.setattr(metadata, "entry_points", lambda *, group: [point] if group == "sage.tasks" else [])
+        monkeypatch.setattr(
+            metadata, "entry_points", lambda *, group: [point] if group == "sage.tasks" else []
+        )
         catalogue.targets.cache_clear()
 
     yield install

@@ -29,7 +29,10 @@ BUILDS: dict[str, dict[str, Any]] = {
     "text": {"length": 16},
     "arc": {"num_aug": 3},
     "folder": {},
-    "mixture": {"tasks": [{"name": "sudoku", "size": 4}, {"name": "patterns", "weight": 2}], "vocabulary": "offset"},
+    "mixture": {
+        "tasks": [{"name": "sudoku", "size": 4}, {"name": "patterns", "weight": 2}],
+        "vocabulary": "offset",
+    },
 }
 #: Answers here are unique, so that one wrong cell is a wrong answer.
 UNIQUE = [name for name in BUILDS if not name.startswith(("sat", "colouring"))]
@@ -43,7 +46,9 @@ def build(arc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     from sage.hrm_core.datasets.build_arc import build_arc
 
     folder = tmp_path_factory.mktemp("tasks")
-    (folder / "text.txt").write_text("".join(f"line {number} of a text, {number * number}\n" for number in range(200)))
+    (folder / "text.txt").write_text(
+        "".join(f"line {number} of a text, {number * number}\n" for number in range(200))
+    )
     build_arc(str(arc_folder), out=folder / "arc", num_aug=2)
     where = {
         "text": {"path": str(folder / "text.txt")},
@@ -79,7 +84,11 @@ def test_examples_have_the_shapes_and_symbols_of_the_spec(name: str, tasks: dict
         counts = examples.labels[examples.labels != IGNORED]
         assert 0 <= counts.min() <= counts.max() < task.spec.vocab_size
         ids = examples.puzzle_ids
-        assert (ids == -1).all() if task.spec.num_puzzle_ids == 0 else ((ids > 0) & (ids < task.spec.num_puzzle_ids)).all()
+        assert (
+            (ids == -1).all()
+            if task.spec.num_puzzle_ids == 0
+            else ((ids > 0) & (ids < task.spec.num_puzzle_ids)).all()
+        )
     assert len(task.sample(NUM, np.random.default_rng(0))) == NUM
 
 
@@ -87,7 +96,9 @@ def test_examples_have_the_shapes_and_symbols_of_the_spec(name: str, tasks: dict
 def test_labels_are_right_and_nothing_is_not(name: str, tasks: dict[str, Any]) -> None:
     task = tasks[name]
     for examples in (task.sample(NUM, np.random.default_rng(1)), task.held_out(NUM)):
-        answers = told(examples) if name != "folder" else np.where(examples.labels == IGNORED, 0, examples.labels)
+        answers = (
+            told(examples) if name != "folder" else np.where(examples.labels == IGNORED, 0, examples.labels)
+        )
         assert task.verify(examples.inputs, answers).all()
         nothing = np.where(examples.labels == IGNORED, examples.inputs, 0)
         assert not task.verify(examples.inputs, nothing).any()
@@ -112,7 +123,9 @@ def test_one_wrong_cell_is_a_wrong_answer(name: str, tasks: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("name", BUILDS)
-def test_evaluation_is_the_same_in_every_run(name: str, build: Callable[[str], Any], tasks: dict[str, Any]) -> None:
+def test_evaluation_is_the_same_in_every_run(
+    name: str, build: Callable[[str], Any], tasks: dict[str, Any]
+) -> None:
     first, second = tasks[name].held_out(NUM), build(name).held_out(NUM // 2)
     assert 0 < len(second) <= NUM // 2
     np.testing.assert_array_equal(first.inputs[: len(second)], second.inputs)
@@ -121,7 +134,10 @@ def test_evaluation_is_the_same_in_every_run(name: str, build: Callable[[str], A
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_training_shows_nothing_of_evaluation(name: str, tasks: dict[str, Any]) -> None:
-    seen = {(row.tobytes(), label.tobytes()) for row, label in _rows(tasks[name].sample(400, np.random.default_rng(4)))}
+    seen = {
+        (row.tobytes(), label.tobytes())
+        for row, label in _rows(tasks[name].sample(400, np.random.default_rng(4)))
+    }
     kept = [(row.tobytes(), label.tobytes()) for row, label in _rows(tasks[name].held_out(200))]
     assert len(set(kept)) == len(kept)
     assert not seen & set(kept)

@@ -1,4 +1,6 @@
-"""Small causal models, untrained: what they write is nonsense, and the same nonsense however it is computed."""
+"""Small causal models, untrained: what they write is nonsense, and the same nonsense however it is
+computed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.text.twins import Twins
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.text.baseline_comparison import BaselineComparison
 
 
 def _text_config(**changes: Any) -> ModelConfig:
@@ -26,8 +28,8 @@ def text_config() -> Callable[..., ModelConfig]:
 
 
 @pytest.fixture
-def twins() -> Twins:
-    made = Twins.make(_text_config(), seed=1)
+def twins() -> BaselineComparison:
+    made = BaselineComparison.make(_text_config(), seed=1)
     with torch.no_grad():  # a larger voice: where all logits are alike, rounding decides
         made.hrm.inner.lm_head.weight.mul_(3.0)
     return made

@@ -1,4 +1,6 @@
-"""With a cache the same logits come out as without, token after token; and each token costs its own calls alone."""
+"""With a cache the same logits come out as without, token after token; and each token costs its own calls
+alone.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage.hrm_core.config import ModelConfig
-from sage.hrm_core.hrm import HRM
-from sage.hrm_core.layers import SwiGLU
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.model.layers import SwiGLU
 from sage.hrm_core.text.decoding import CachedGPT, CachedHRM, Decoder, UncachedGPT, UncachedHRM
 from sage.hrm_core.text.gpt import PlainGPT
 
@@ -41,7 +43,9 @@ def test_hrm_says_the_same_with_a_cache(text_config: MakeConfig, changes: dict[s
         model.inner.rope = model.inner.rope.double()
     parts = (4, 1, 1, 2, 1, 1)
     cached = told(CachedHRM(model, num_segments=3, num_rows=2), parts)
-    torch.testing.assert_close(cached, told(UncachedHRM(model, num_segments=3, num_rows=2), parts), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        cached, told(UncachedHRM(model, num_segments=3, num_rows=2), parts), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("positions", ["rope", "learned"])
@@ -53,7 +57,9 @@ def test_the_plain_twin_says_the_same_with_a_cache(text_config: MakeConfig, posi
 
 
 def test_a_new_token_costs_its_own_calls_alone(text_config: MakeConfig) -> None:
-    """Tokens that pass through the blocks' SwiGLU, counted: 3 segments of 2 L calls and 1 H call, one block each."""
+    """Tokens that pass through the blocks' SwiGLU, counted: 3 segments of 2 L calls and 1 H call, one block
+    each.
+    """
     model = HRM(text_config()).eval()
     seen: list[int] = []
     for module in model.modules():

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from sage.hrm_core.text.baseline_comparison import BaselineComparison
 from sage.hrm_core.text.generation import Sampling, generate
 from sage.hrm_core.text.tokenizer import BYTES
-from sage.hrm_core.text.twins import Twins
 
 
 class Letters:
@@ -24,26 +24,33 @@ class Letters:
 
 
 @pytest.mark.parametrize("use_hrm", [True, False])
-def test_the_cache_changes_nothing_but_the_time(twins: Twins, use_hrm: bool) -> None:
-    cached, plain = (generate(twins, "a(b", use_hrm=use_hrm, use_cache=is_cached) for is_cached in (True, False))
+def test_the_cache_changes_nothing_but_the_time(twins: BaselineComparison, use_hrm: bool) -> None:
+    cached, plain = (
+        generate(twins, "a(b", use_hrm=use_hrm, use_cache=is_cached) for is_cached in (True, False)
+    )
     assert cached.tokens == plain.tokens
     assert (cached.num_new, len(cached.tokens), cached.stopped) == (21, 24, "length")
 
 
-def test_the_twins_write_different_texts(twins: Twins) -> None:
+def test_the_twins_write_different_texts(twins: BaselineComparison) -> None:
     assert generate(twins, "abc").tokens != generate(twins, "abc", use_hrm=False).tokens
 
 
-def test_the_seed_decides_what_is_drawn(twins: Twins) -> None:
-    texts = [generate(twins, "abc", sampling=Sampling(temperature=1.0, seed=seed)).tokens for seed in (3, 3, 4)]
+def test_the_seed_decides_what_is_drawn(twins: BaselineComparison) -> None:
+    texts = [
+        generate(twins, "abc", sampling=Sampling(temperature=1.0, seed=seed)).tokens for seed in (3, 3, 4)
+    ]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_the_best_of_one_is_the_greedy_text(twins: Twins) -> None:
-    assert generate(twins, "abc", sampling=Sampling(temperature=0.7, top_k=1)).tokens == generate(twins, "abc").tokens
+def test_the_best_of_one_is_the_greedy_text(twins: BaselineComparison) -> None:
+    assert (
+        generate(twins, "abc", sampling=Sampling(temperature=0.7, top_k=1)).tokens
+        == generate(twins, "abc").tokens
+    )
 
 
-def test_text_ends_at_the_stop_and_at_the_length(twins: Twins) -> None:
+def test_text_ends_at_the_stop_and_at_the_length(twins: BaselineComparison) -> None:
     whole = generate(twins, "abc", max_length=12)
     assert (len(whole.tokens), whole.stopped) == (12, "length")
     first = BYTES.decode(whole.tokens[3:4])
@@ -51,7 +58,7 @@ def test_text_ends_at_the_stop_and_at_the_length(twins: Twins) -> None:
     assert (ended.text, ended.num_new, ended.stopped) == (first, 1, "stop")
 
 
-def test_another_tokenizer_is_welcome(twins: Twins) -> None:
+def test_another_tokenizer_is_welcome(twins: BaselineComparison) -> None:
     """Its 26 symbols are the model's first; what the untrained model says beyond them is its own affair."""
     written = generate(twins, "abc", Letters(), max_length=5)
     assert written.tokens[:3] == (0, 1, 2)
@@ -71,7 +78,9 @@ def test_bytes_come_back_as_the_text_they_were() -> None:
         ({"num_segments": 0}, "num_segments is 0: give 1 to 256"),
     ],
 )
-def test_what_cannot_be_written_is_refused(twins: Twins, options: dict[str, object], told: str) -> None:
+def test_what_cannot_be_written_is_refused(
+    twins: BaselineComparison, options: dict[str, object], told: str
+) -> None:
     with pytest.raises(ValueError, match=told):
         generate(twins, **{"prompt": "abc", **options})  # type: ignore[arg-type]
 
@@ -83,7 +92,7 @@ def test_sampling_is_checked() -> None:
         Sampling(top_k=0)
 
 
-def test_an_alphabet_larger_than_the_models_is_refused(twins: Twins) -> None:
+def test_an_alphabet_larger_than_the_models_is_refused(twins: BaselineComparison) -> None:
     class Wide(Letters):
         vocab_size = 257
 
@@ -91,8 +100,8 @@ def test_an_alphabet_larger_than_the_models_is_refused(twins: Twins) -> None:
         generate(twins, "abc", Wide())
 
 
-def test_use_hrm_must_be_of_the_model_that_is_given(twins: Twins) -> None:
+def test_use_hrm_must_be_of_the_model_that_is_given(twins: BaselineComparison) -> None:
     with pytest.raises(ValueError, match="use_hrm is False and the model is HRM"):
         generate(twins.hrm, "abc", use_hrm=False)
     with pytest.raises(ValueError, match="the plain twin was not trained"):
-        generate(Twins(hrm=twins.hrm), "abc", use_hrm=False)
+        generate(BaselineComparison(hrm=twins.hrm), "abc", use_hrm=False)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sage.hrm_core.config import ModelConfig, TokenFront
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 from sage.hrm_core.training.mirror_task import MirrorTask
 
@@ -38,6 +38,12 @@ def small_model() -> Callable[..., HRM]:
 def quick_config() -> TrainConfig:
     optimizer = OptimizerConfig(kind="muon", lr=2e-2, rest_lr=2e-2, warmup_steps=3, min_lr_ratio=0.1)
     return TrainConfig(
-        steps=12, batch_size=8, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.9, eval_examples=32, eval_segments=(1, 3),
+        steps=12,
+        batch_size=8,
+        cross_entropy="softmax",
+        clip_norm=1.0,
+        ema_decay=0.9,
+        eval_examples=32,
+        eval_segments=(1, 3),
         optimizer=optimizer,
-    )  # fmt: skip
+    )

@@ -8,14 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, resolve_checkpoint
+from sage.hrm_core.training.checkpoints import (
+    Checkpoint,
+    CheckpointFolder,
+    read_checkpoint,
+    resolve_checkpoint,
+)
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.shards import read_shards, write_shards
 
 
 def _checkpoint(step: int) -> Checkpoint:
-    shared = {"weight": torch.arange(1000.0).reshape(10, 100) + step, "count": torch.tensor(step), "none": torch.zeros(0, 3)}
-    rows = {"z_H": torch.arange(8).reshape(4, 2).bfloat16(), "is_halted": torch.tensor([True, False, True, True])}
+    shared = {
+        "weight": torch.arange(1000.0).reshape(10, 100) + step,
+        "count": torch.tensor(step),
+        "none": torch.zeros(0, 3),
+    }
+    rows = {
+        "z_H": torch.arange(8).reshape(4, 2).bfloat16(),
+        "is_halted": torch.tensor([True, False, True, True]),
+    }
     return Checkpoint(step=step, shared=shared, rows=rows, plain={"note": "märz"})
 
 
@@ -25,7 +37,9 @@ def test_what_was_saved_is_what_is_read(tmp_path: Path) -> None:
     assert (read.step, read.plain) == (3, {"note": "märz"})
     for mine, theirs in ((saved.shared, read.shared), (saved.rows, read.rows)):
         assert mine.keys() == theirs.keys()
-        assert all(torch.equal(mine[name], theirs[name]) and mine[name].dtype == theirs[name].dtype for name in mine)
+        assert all(
+            torch.equal(mine[name], theirs[name]) and mine[name].dtype == theirs[name].dtype for name in mine
+        )
 
 
 def test_no_file_is_larger_than_asked_and_a_large_tensor_goes_on_in_the_next(tmp_path: Path) -> None:
@@ -43,7 +57,12 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     for step in (1, 2, 3):
         folder.save(_checkpoint(step), is_best=step == 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "step-00000002", "step-00000003"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best",
+        "last",
+        "step-00000002",
+        "step-00000003",
+    ]
     assert resolve_checkpoint(tmp_path).name == "step-00000003"
     assert resolve_checkpoint(tmp_path, "best").name == "step-00000002"
     assert resolve_checkpoint(tmp_path / "step-00000002").name == "step-00000002"

@@ -11,7 +11,9 @@ from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 
 
 def test_a_config_survives_json() -> None:
-    config = TrainConfig(epochs=3, eval_segments=(1, 16), optimizer=OptimizerConfig(kind="muon", betas=(0.8, 0.9)))
+    config = TrainConfig(
+        epochs=3, eval_segments=(1, 16), optimizer=OptimizerConfig(kind="muon", betas=(0.8, 0.9))
+    )
     assert TrainConfig.from_plain(json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sage.hrm_core.evaluation.report import EvalReport
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.config import MatmulKind, TrainConfig
 from sage.hrm_core.training.learner import matmul_precision
@@ -36,7 +36,9 @@ def test_precision_is_put_back_after_an_error() -> None:
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_attention_learns_at_medium_precision_too(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_attention_learns_at_medium_precision_too(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     model = small_model(mirror, mixer="attention")
     result = Trainer(model, mirror, dataclasses.replace(quick_config, matmul="medium")).train()
     assert result.num_bad_steps == 0
@@ -47,7 +49,9 @@ def test_a_precision_that_torch_does_not_know_is_refused() -> None:
         TrainConfig(matmul="fast")  # type: ignore[arg-type]
 
 
-def test_a_puzzle_has_few_segments_at_first(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_a_puzzle_has_few_segments_at_first(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     model = small_model(mirror, halt_max_segments=4, halt_exploration=0.0)
     longest: list[float] = []
 

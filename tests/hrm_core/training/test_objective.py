@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sage.hrm_core.losses import IGNORED, CrossEntropyKind, act_loss
-from sage.hrm_core.recurrence import Output
+from sage.hrm_core.model.losses import IGNORED, CrossEntropyKind, act_loss
+from sage.hrm_core.model.recurrence import Output
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.objective import READOUT, segment_loss
 
@@ -26,11 +26,18 @@ def _output(seed: int = 0) -> tuple[Output, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", ["stablemax", "softmax"])
 @pytest.mark.parametrize("target", [None, torch.tensor([0.1, 0.5, 0.9, 0.3])])
-def test_without_smoothing_it_is_the_published_loss(kind: CrossEntropyKind, target: torch.Tensor | None) -> None:
+def test_without_smoothing_it_is_the_published_loss(
+    kind: CrossEntropyKind, target: torch.Tensor | None
+) -> None:
     output, labels = _output()
     config = TrainConfig(cross_entropy=kind)
     ours = segment_loss(
-        output, labels, config, num_segments=torch.ones(4), is_halted=torch.ones(4, dtype=torch.bool), q_continue=target
+        output,
+        labels,
+        config,
+        num_segments=torch.ones(4),
+        is_halted=torch.ones(4, dtype=torch.bool),
+        q_continue=target,
     )
     torch.testing.assert_close(ours.total, act_loss(output, labels, q_continue=target, kind=kind).total)
 
@@ -39,9 +46,13 @@ def test_smoothing_is_torchs() -> None:
     output, labels = _output()
     labels = labels.clamp(min=0)
     config = TrainConfig(cross_entropy="softmax", label_smoothing=0.2, q_weight=0.0)
-    ours = segment_loss(output, labels, config, num_segments=torch.ones(4), is_halted=torch.ones(4, dtype=torch.bool))
+    ours = segment_loss(
+        output, labels, config, num_segments=torch.ones(4), is_halted=torch.ones(4, dtype=torch.bool)
+    )
     assert output.logits is not None
-    expected = torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2)
+    expected = torch.nn.functional.cross_entropy(
+        output.logits.flatten(0, 1), labels.flatten(), label_smoothing=0.2
+    )
     torch.testing.assert_close(ours.total, expected)
 
 

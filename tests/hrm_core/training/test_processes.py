@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint import load_model
+from sage.hrm_core.checkpoint.weights_file import load_model
 from sage.hrm_core.training.checkpoints import read_checkpoint, resolve_checkpoint
 
-#: A run of 12 steps that saves every second one.  argv: folder, the step at which it kills itself (0: never), rank, ranks.
+#: A run of 12 steps that saves every second one.  argv: folder, the step at which it kills itself (0: never),
+#: rank, ranks.
 _RUN = """
 import json, os, signal, sys
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bits(straight: Path, tmp_
     one, other = read_checkpoint(resolve_checkpoint(tmp_path)), read_checkpoint(resolve_checkpoint(straight))
     for name, tensor in {**other.shared, **other.rows}.items():
         if name.startswith("rng."):
-            continue  # the global generators, which each process starts somewhere else and training never asks
+            # the global generators, which each process starts somewhere else and training never asks
+            continue
         assert torch.equal({**one.shared, **one.rows}[name], tensor), name
 
 

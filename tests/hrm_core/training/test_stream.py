@@ -30,14 +30,18 @@ def test_a_restored_stream_goes_on_where_the_other_stopped(mirror: MirrorTask, n
         assert np.array_equal(restored.take(7).inputs, expected)
 
 
-def test_a_task_that_fails_ends_in_an_error_that_shows_where(mirror: MirrorTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_fails_ends_in_an_error_that_shows_where(
+    mirror: MirrorTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(num: int, rng: np.random.Generator) -> Examples:
         raise OSError("the file has gone")
 
     monkeypatch.setattr(mirror, "sample", fail)
     with RowStream(mirror, block_size=4, seed=1) as stream:
         for _ in range(2):
-            with pytest.raises(LoaderError, match="mirror failed to draw training rows: the file has gone") as caught:
+            with pytest.raises(
+                LoaderError, match="mirror failed to draw training rows: the file has gone"
+            ) as caught:
                 stream.take(1)
             assert isinstance(caught.value.__cause__, OSError)
 
@@ -56,8 +60,13 @@ def test_a_task_that_hangs_ends_in_an_error(mirror: MirrorTask, monkeypatch: pyt
         let_go.set()
 
 
-def test_a_task_that_gives_too_few_rows_is_told_so(mirror: MirrorTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_gives_too_few_rows_is_told_so(
+    mirror: MirrorTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sample = mirror.sample
     monkeypatch.setattr(mirror, "sample", lambda num, rng: sample(num - 1, rng))
-    with RowStream(mirror, block_size=4, seed=1) as stream, pytest.raises(LoaderError, match="asked for 4 rows, it gave 3"):
+    with (
+        RowStream(mirror, block_size=4, seed=1) as stream,
+        pytest.raises(LoaderError, match="asked for 4 rows, it gave 3"),
+    ):
         stream.take(1)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sage.hrm_core.evaluation.report import EvalReport
-from sage.hrm_core.hrm import HRM
+from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.training import resuming
 from sage.hrm_core.training.callbacks import Progress
@@ -57,7 +57,9 @@ def _equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return all(torch.equal(mine, theirs) for mine, theirs in zip(one, other))
 
 
-def test_a_small_model_learns_to_mirror(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_a_small_model_learns_to_mirror(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     config = dataclasses.replace(quick_config, steps=150, batch_size=32)
     result = Trainer(small_model(mirror, hidden_size=32), mirror, config).train()
     assert result.report is not None
@@ -68,14 +70,20 @@ def test_a_small_model_learns_to_mirror(mirror: MirrorTask, small_model: Build, 
 
 @pytest.mark.parametrize("changes", [{}, {"has_q_continue": True}, {"puzzles": 1}])
 def test_a_run_that_was_cut_ends_with_the_same_bits(
-    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path, changes: dict[str, object]
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    changes: dict[str, object],
 ) -> None:
     whole = small_model(mirror, **changes)
     straight = Diary()
     Trainer(whole, mirror, quick_config, callbacks=[straight]).train()
 
     first = Diary(at_step=5, act=lambda: os.kill(os.getpid(), signal.SIGINT))
-    result = Trainer(small_model(mirror, **changes), mirror, quick_config, folder=tmp_path, callbacks=[first]).train()
+    result = Trainer(
+        small_model(mirror, **changes), mirror, quick_config, folder=tmp_path, callbacks=[first]
+    ).train()
     assert result.is_interrupted
     assert result.step == 5
 
@@ -100,7 +108,9 @@ def test_a_model_with_boxes_goes_on_and_so_does_a_checkpoint_of_before_a_setting
         return checkpoint
 
     monkeypatch.setattr(resuming, "read_checkpoint", read_older)
-    result = Trainer(small_model(task, **settings), task, quick_config, folder=tmp_path).train(resume=True, steps=3)
+    result = Trainer(small_model(task, **settings), task, quick_config, folder=tmp_path).train(
+        resume=True, steps=3
+    )
     assert result.step == 3
     with pytest.raises(ResumeError, match=r"model.box is \(1, 2\) there and None here"):
         Trainer(small_model(task, mixer="lines"), task, quick_config, folder=tmp_path).train(resume=True)
@@ -130,7 +140,9 @@ def test_gradients_added_up_over_parts_are_those_of_the_whole_batch(
     np.testing.assert_allclose(diaries[0].losses, diaries[1].losses, rtol=1e-4)
 
 
-def test_every_row_that_halts_takes_a_new_puzzle(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_every_row_that_halts_takes_a_new_puzzle(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     diary = Diary()
     Trainer(small_model(mirror, halt_exploration=0.0), mirror, quick_config, callbacks=[diary]).train(steps=6)
     finished = [progress.facts.num_finished for progress in diary.progress]
@@ -185,26 +197,38 @@ def test_a_run_that_stays_broken_names_the_last_good_checkpoint(
 
     config = dataclasses.replace(quick_config, steps=40, save_every=2, max_bad_steps=3)
     trainer = Trainer(model, mirror, config, folder=tmp_path, callbacks=[Diary(at_step=4, act=poison)])
-    with pytest.raises(TrainingDiverged, match=r"step 7: .* 3 steps in a row.*last good checkpoint is .*step-0000000"):
+    with pytest.raises(
+        TrainingDiverged, match=r"step 7: .* 3 steps in a row.*last good checkpoint is .*step-0000000"
+    ):
         trainer.train()
 
 
-def test_a_run_ends_when_training_rows_are_exact(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
-    config = dataclasses.replace(quick_config, steps=400, batch_size=32, stop_at_exact=0.5, stop_window=5, eval_segments=(1,))
+def test_a_run_ends_when_training_rows_are_exact(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    config = dataclasses.replace(
+        quick_config, steps=400, batch_size=32, stop_at_exact=0.5, stop_window=5, eval_segments=(1,)
+    )
     result = Trainer(small_model(mirror, hidden_size=32), mirror, config).train()
     assert result.step < 400
     assert "are exact" in result.reason
 
 
-def test_a_run_ends_when_the_q_head_diverges(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_a_run_ends_when_the_q_head_diverges(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     config = dataclasses.replace(quick_config, stop_at_q_loss=1e-6, stop_window=3)
     result = Trainer(small_model(mirror), mirror, config).train()
     assert result.step == 3
     assert "Q loss diverged" in result.reason
 
 
-def test_a_run_ends_when_its_cpu_time_is_spent(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
-    result = Trainer(small_model(mirror), mirror, dataclasses.replace(quick_config, max_cpu_secs=1e-9)).train()
+def test_a_run_ends_when_its_cpu_time_is_spent(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    result = Trainer(
+        small_model(mirror), mirror, dataclasses.replace(quick_config, max_cpu_secs=1e-9)
+    ).train()
     assert result.step == 1
     assert "CPU seconds" in result.reason
 
@@ -230,12 +254,16 @@ def test_epochs_are_counted_as_the_published_trainer_counts_them(
         Trainer(small_model(mirror), mirror, quick_config).train(epochs=2)
 
 
-def test_bf16_trains_every_weight_that_fp32_trains(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_bf16_trains_every_weight_that_fp32_trains(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     for gradient in ("one_step", "full"):
         model = small_model(mirror, gradient=gradient, H_cycles=2)
         before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         Trainer(model, mirror, dataclasses.replace(quick_config, bf16=True, steps=2, ema_decay=None)).train()
-        assert not [name for name, weight in model.named_parameters() if torch.equal(weight.detach(), before[name])]
+        assert not [
+            name for name, weight in model.named_parameters() if torch.equal(weight.detach(), before[name])
+        ]
 
 
 def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
@@ -268,7 +296,9 @@ def test_another_run_cannot_go_on_from_a_checkpoint(
         Trainer(small_model(mirror), mirror, quick_config).train(resume=tmp_path.parent)
 
 
-def test_a_model_of_another_shape_is_refused(mirror: MirrorTask, small_model: Build, quick_config: TrainConfig) -> None:
+def test_a_model_of_another_shape_is_refused(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
     other = MirrorTask(seq_len=5)
     with pytest.raises(ValueError, match="seq_len of the model is 6, of task mirror 5"):
         Trainer(small_model(mirror), other, quick_config).train()

@@ -20,6 +20,8 @@ def driver() -> FakeDriver:
 def make_box(driver: FakeDriver) -> Callable[..., FocusMailbox]:
     def make(*, placement: Any = "device", stream: int | None = None, **options: Any) -> FocusMailbox:
         backend = CudaBackend(driver=driver, placement=placement, stream=stream)
-        return FocusMailbox("device", **{"clock": ManualClock(), "backend": backend, "slots": 1, "slot_bytes": 64, **options})
+        return FocusMailbox(
+            "device", **{"clock": ManualClock(), "backend": backend, "slots": 1, "slot_bytes": 64, **options}
+        )
 
     return make

@@ -14,7 +14,10 @@ from sage.mailbox.tensor_spec import TensorSpec
 
 
 def test_importing_it_loads_no_gpu_library():
-    code = "import sys, sage.mailbox.cuda; sys.exit(bool({'torch', 'cupy', 'numba', 'triton'} & set(sys.modules)))"
+    code = (
+        "import sys, sage.mailbox.cuda; sys.exit(bool({'torch', 'cupy', 'numba', 'triton'} &"
+        " set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd="/").returncode == 0
 
 
@@ -35,7 +38,10 @@ def test_what_is_wrong_with_the_choice_is_said_at_once():
 
 
 def test_peers_that_are_not_connected_are_refused_with_a_way_out():
-    first, second = CudaBackend(0, driver=FakeDriver(num_devices=2)), CudaBackend(1, driver=FakeDriver(device=1, num_devices=2))
+    first, second = (
+        CudaBackend(0, driver=FakeDriver(num_devices=2)),
+        CudaBackend(1, driver=FakeDriver(device=1, num_devices=2)),
+    )
     with pytest.raises(CudaError, match=r"cuda:1 cannot read cuda:0 directly.*mapped"):
         first.read_by(second)
     first.read_by(first)
@@ -70,8 +76,12 @@ def test_a_pinned_slot_waits_for_the_copies_its_reader_queued():
 def test_a_pinned_slot_is_free_at_once_where_nothing_was_queued():
     driver = FakeDriver()
     box = FocusMailbox(
-        "frames", clock=ManualClock(), slots=1, slot_bytes=16, backend=CudaBackend(driver=driver, placement="pinned")
-    )  # fmt: skip
+        "frames",
+        clock=ManualClock(),
+        slots=1,
+        slot_bytes=16,
+        backend=CudaBackend(driver=driver, placement="pinned"),
+    )
     for number in range(3):
         assert box.send(np.zeros(4, np.float32), stamp_ns=number, sequence=number)
         box.try_receive().release()
@@ -87,14 +97,20 @@ def test_a_tensor_of_another_device_or_dtype_is_named():
     assert (array.dtype, dtype) == (np.uint16, "bfloat16")
 
 
-@pytest.mark.parametrize(("dtype", "typestr"), [("float32", "<f4"), ("bool", "|b1"), ("int64", "<i8"), ("float16", "<f2")])
+@pytest.mark.parametrize(
+    ("dtype", "typestr"), [("float32", "<f4"), ("bool", "|b1"), ("int64", "<i8"), ("float16", "<f2")]
+)
 def test_a_view_has_its_shape_and_type_and_keeps_the_buffer(dtype, typestr):
     driver = FakeDriver()
     memory = DeviceMemory(driver, driver.allocate(256), 0)
     buffer = memory.buffer(memory.address + 128, 128)
     typed = TypedBuffer(buffer, TensorSpec(shape=(2, 3), dtype=dtype))
     found = typed.__cuda_array_interface__
-    assert (found["shape"], found["typestr"], found["data"]) == ((2, 3), typestr, (memory.address + 128, False))
+    assert (found["shape"], found["typestr"], found["data"]) == (
+        (2, 3),
+        typestr,
+        (memory.address + 128, False),
+    )
     assert "stream" not in found
     assert typed.owner is buffer
     assert isinstance(buffer, DeviceBuffer)

@@ -1,4 +1,6 @@
-"""The kernels as a GPU would get them, compiled by NVRTC without one: their acquire and release are in the PTX."""
+"""The kernels as a GPU would get them, compiled by NVRTC without one: their acquire and release are in the
+PTX.
+"""
 
 import re
 
@@ -9,12 +11,21 @@ from sage.mailbox.cuda import CudaError, kernels
 pytest.importorskip("cuda.bindings.nvrtc", reason="no NVRTC: pip install cuda-bindings nvidia-cuda-nvrtc")
 
 ORDERED = {
-    "ring_push": {"atom.acquire.gpu.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.gpu.add.u32"},
+    "ring_push": {
+        "atom.acquire.gpu.cas.b64",
+        "fence.acq_rel.{};",
+        "st.release.{}.u64",
+        "atom.acq_rel.gpu.add.u32",
+    },
     "ring_push_each": {"atom.acquire.gpu.cas.b64", "fence.acq_rel.{};", "st.release.{}.u64"},
     "ring_pop": {"ld.acquire.{}.u64", "fence.acq_rel.{};", "st.release.{}.u64", "atom.acq_rel.gpu.add.u32"},
     "ring_subscribe": {"st.release.{}.u64"},
 }
-WIDE = {"ring_push": "st.relaxed.{}.v4.u32", "ring_push_each": "st.relaxed.{}.v4.u32", "ring_pop": "ld.relaxed.{}.v4.u32"}
+WIDE = {
+    "ring_push": "st.relaxed.{}.v4.u32",
+    "ring_push_each": "st.relaxed.{}.v4.u32",
+    "ring_pop": "ld.relaxed.{}.v4.u32",
+}
 
 
 def _entries(ptx):
@@ -25,7 +36,9 @@ def _entries(ptx):
 def compiled(request):
     options = (kernels.SYSTEM_SCOPE,) if request.param == "sys" else ()
     try:
-        return request.param, _entries(kernels.compile_source(kernels.source(), arch="compute_90", options=options))
+        return request.param, _entries(
+            kernels.compile_source(kernels.source(), arch="compute_90", options=options)
+        )
     except (RuntimeError, OSError) as error:
         pytest.skip(f"NVRTC does not load: {error}")
 
@@ -41,7 +54,9 @@ def test_a_kernel_has_its_acquires_and_releases_at_its_scope(compiled, kernel):
         assert instruction.format(scope) in entries[kernel], instruction
     other = {"gpu": "sys", "sys": "gpu"}[scope]
     assert not re.search(rf"\b(ld|st|fence)\.(acquire|release|acq_rel|relaxed)\.{other}\b", entries[kernel])
-    assert not re.search(r"\b(atom|red)\.(acquire|release|acq_rel|relaxed)\.sys\b", entries[kernel])  # not allowed over PCIe
+    assert not re.search(
+        r"\b(atom|red)\.(acquire|release|acq_rel|relaxed)\.sys\b", entries[kernel]
+    )  # not allowed over PCIe
 
 
 @pytest.mark.parametrize("kernel", sorted(WIDE))

@@ -1,4 +1,6 @@
-"""The real driver's code against a stub of its library, whose prototypes NVIDIA's own header checks where it is at hand."""
+"""The real driver's code against a stub of its library, whose prototypes NVIDIA's own header checks where it
+is at hand.
+"""
 
 import ctypes
 import gc
@@ -28,7 +30,9 @@ def _compiler():
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory, pytestconfig):
     path = tmp_path_factory.mktemp("stub") / "libcuda_stub.so"
-    subprocess.run([_compiler(), "-shared", "-fPIC", "-O1", "-o", path, pytestconfig.rootpath / STUB], check=True)
+    subprocess.run(
+        [_compiler(), "-shared", "-fPIC", "-O1", "-o", path, pytestconfig.rootpath / STUB], check=True
+    )
     return str(path)
 
 
@@ -44,7 +48,15 @@ def test_the_stub_agrees_with_nvidias_header(pytestconfig, tmp_path):
     header = next((place for place in places if (place / "cuda.h").exists()), None)
     if header is None:
         pytest.skip("no cuda.h here: pip install nvidia-cuda-runtime")
-    command = [_compiler(), "-DWITH_CUDA_H", f"-I{header}", "-c", "-o", tmp_path / "stub.o", pytestconfig.rootpath / STUB]
+    command = [
+        _compiler(),
+        "-DWITH_CUDA_H",
+        f"-I{header}",
+        "-c",
+        "-o",
+        tmp_path / "stub.o",
+        pytestconfig.rootpath / STUB,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -56,7 +68,12 @@ def test_a_machine_without_the_driver_is_told_so():
 
 def test_facts_are_read_and_a_device_that_is_not_there_is_refused(stub):
     facts = LibcudaDriver(library=stub).facts
-    assert (facts.name, facts.capability, facts.is_integrated, facts.num_devices) == ("Stub", (9, 0), False, 1)
+    assert (facts.name, facts.capability, facts.is_integrated, facts.num_devices) == (
+        "Stub",
+        (9, 0),
+        False,
+        1,
+    )
     with pytest.raises(CudaError, match="device is 3: this process sees 1"):
         LibcudaDriver(3, library=stub)
 

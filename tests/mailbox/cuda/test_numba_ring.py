@@ -1,4 +1,6 @@
-"""The Numba twin in Numba's simulator, which must be chosen before Numba is imported: hence a process of its own."""
+"""The Numba twin in Numba's simulator, which must be chosen before Numba is imported: hence a process of its
+own.
+"""
 
 import os
 import re
@@ -22,7 +24,8 @@ from types import SimpleNamespace
 from numba import cuda, types
 from numba.cuda import dispatcher
 from sage.mailbox.cuda import numba_kernels as kernels
-dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))  # the only thing asked of a device
+# the only thing asked of a device
+dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
 u8, u8x2 = types.uint64[::1], types.uint64[:, ::1]
 signatures = {
     "push": (u8, u8, u8, u8x2, u8, u8, u8x2),
@@ -38,7 +41,11 @@ for name, signature in signatures.items():
 
 def _run(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -49,7 +56,9 @@ def test_the_twin_conforms_in_the_simulator():
 
 
 def test_the_twin_compiles_to_atomics_and_fences():
-    pytest.importorskip("numba_cuda", reason="no numba-cuda: pip install numba-cuda cuda-bindings nvidia-cuda-nvrtc")
+    pytest.importorskip(
+        "numba_cuda", reason="no numba-cuda: pip install numba-cuda cuda-bindings nvidia-cuda-nvrtc"
+    )
     done = _run(COMPILE)
     if re.search("(nvvm|NVVM|libdevice|cudart|NVRTC).*(not found|Failed|No supported|missing)", done.stderr):
         pytest.skip(f"numba-cuda does not compile here: {done.stderr.strip().splitlines()[-1]}")

@@ -36,7 +36,18 @@ def library(tmp_path_factory, pytestconfig):
     here = pytestconfig.rootpath / "tests/mailbox/cuda/ring_on_host.cpp"
     text = path.with_suffix(".cu")
     text.write_text(kernels.source())
-    command = [compiler, "-std=c++20", "-O1", "-pthread", "-shared", "-fPIC", f'-DRING_SOURCE="{text}"', "-o", path, here]
+    command = [
+        compiler,
+        "-std=c++20",
+        "-O1",
+        "-pthread",
+        "-shared",
+        "-fPIC",
+        f'-DRING_SOURCE="{text}"',
+        "-o",
+        path,
+        here,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unrecognized" in done.stderr or "barrier: No such file" in done.stderr:
         pytest.skip("this g++ has no C++20")

@@ -67,7 +67,9 @@ def run(tmp_path):
     def call(code, **environment):
         path = os.pathsep.join([str(tmp_path), *sys.path])
         own = {**os.environ, "PYTHONPATH": path, "TRITON_CACHE_DIR": str(tmp_path / "cache"), **environment}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=own)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=own
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

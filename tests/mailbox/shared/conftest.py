@@ -1,4 +1,5 @@
-"""Processes for the tests of shared focus pools: forked, each with a handle of its own, told what to do line by line.
+"""Processes for the tests of shared focus pools: forked, each with a handle of its own, told what to do line
+by line.
 
 Invariant: a peer ends with its test, and so does every name in /dev/shm.
 """
@@ -19,7 +20,7 @@ import pytest
 
 from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedFocus
-from sage.mailbox.shared.segment import FOLDER, PREFIX
+from sage.mailbox.shared.memory.segment import FOLDER, PREFIX
 
 _numbers = itertools.count()
 
@@ -39,7 +40,9 @@ def _serve(pipe: Any, name: str, options: dict[str, Any]) -> None:
 
 
 class Peer:
-    """`tell` it a line of Python, in which `box` is its mailbox; `ask` for a value; `start` and `result` are `ask` in two."""
+    """`tell` it a line of Python, in which `box` is its mailbox; `ask` for a value; `start` and `result` are
+    `ask` in two.
+    """
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
@@ -118,7 +121,9 @@ def make_peer() -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture
 def in_fork() -> Callable[[Callable[[], Any]], int]:
-    """in_fork(work): the exit status of a forked child that does `work`: what it returns, 99 if it raises, -n for a signal."""
+    """in_fork(work): the exit status of a forked child that does `work`: what it returns, 99 if it raises, -n
+    for a signal.
+    """
 
     def run(work: Callable[[], Any]) -> int:
         child = os.fork()

@@ -1,7 +1,7 @@
 """A process of its own that pushes to or pops from a shared ring: run by the tests with a JSON of what to do.
 
-It says "ready", begins at a line on its standard input, and ends with a JSON of what it saw. Every byte of a record's
-payload follows from producer and number.
+It says "ready", begins at a line on its standard input, and ends with a JSON of what it saw. Every byte of a
+record's payload follows from producer and number.
 """
 
 import hashlib
@@ -63,7 +63,9 @@ class Checker:
             numbers = mine["sequence"].astype(np.int64)
             payload = (numbers[:, None] * 7 + producer * 31 + np.arange(192)) % 251
             assert (mine["payload"] == payload).all(), "torn"
-            assert (np.diff(numbers, prepend=self.last.get(producer, -1)) > 0).all(), "not first in, first out"
+            assert (np.diff(numbers, prepend=self.last.get(producer, -1)) > 0).all(), (
+                "not first in, first out"
+            )
             self.last[producer] = int(numbers[-1])
 
 
@@ -78,7 +80,12 @@ def consume(ring, *, num=None, max_records=64, subscription=None, spin_secs=0.0)
     except MailboxClosed:
         pass
     checker.look()
-    return {"seen": checker.seen, "lost": checker.lost, "order": checker.order.hexdigest(), "last": checker.last}
+    return {
+        "seen": checker.seen,
+        "lost": checker.lost,
+        "order": checker.order.hexdigest(),
+        "last": checker.last,
+    }
 
 
 def work(job, told, said):

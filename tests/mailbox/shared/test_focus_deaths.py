@@ -1,4 +1,6 @@
-"""What a process costs the others that ends badly, at any store inside the lock: its own loans and leases only."""
+"""What a process costs the others that ends badly, at any store inside the lock: its own loans and leases
+only.
+"""
 
 import os
 import signal
@@ -12,7 +14,9 @@ from sage.mailbox.shared import SharedFocus
 PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
 
 
-@pytest.mark.parametrize("line", ["kept = [box.loan((4,)) for _ in range(4)]", "kept = box.loan((4,)).array", "pass"])
+@pytest.mark.parametrize(
+    "line", ["kept = [box.loan((4,)) for _ in range(4)]", "kept = box.loan((4,)).array", "pass"]
+)
 def test_a_killed_writers_loans_come_back(make_box, make_peer, line, loan_all):
     box = make_box()
     peer = make_peer(box)
@@ -27,7 +31,10 @@ def test_a_killed_readers_leases_come_back_and_are_not_delivered_again(make_box,
     for value in range(4):
         put(box, value)
     peer = make_peer(box)
-    assert peer.ask("leases = [box.try_receive() for _ in range(2)]; views = [lease.array for lease in leases]") is None
+    assert (
+        peer.ask("leases = [box.try_receive() for _ in range(2)]; views = [lease.array for lease in leases]")
+        is None
+    )
     peer.kill()
     assert box.reap() == 1
     assert [box.try_receive().meta.sequence for _ in range(2)] == [2, 3]
@@ -86,7 +93,9 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("receivers", ["one", "each"])
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(operation, receivers, put, loan_all, in_fork):
+def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(
+    operation, receivers, put, loan_all, in_fork
+):
     status, last = -signal.SIGKILL, 0
     while status == -signal.SIGKILL:
         last += 1
@@ -147,7 +156,9 @@ def test_a_stopped_process_is_not_robbed(make_box, make_peer):
         assert (lease.array == 6.0).all()
 
 
-def test_a_loan_taken_back_from_the_living_is_stale_and_its_memory_stays_theirs(make_box, make_peer, loan_all):
+def test_a_loan_taken_back_from_the_living_is_stale_and_its_memory_stays_theirs(
+    make_box, make_peer, loan_all
+):
     box = make_box(slots=1)
     peer = make_peer(box)
     peer.tell("loan = box.loan((4,), producer=3); array = loan.array")
@@ -168,7 +179,10 @@ def test_processes_killed_in_full_swing_cost_their_own_messages_only(make_box, m
         peers = [make_peer(box) for _ in range(3)]
         for producer, peer in enumerate(peers[:2]):
             first = (round_number + 1) * 1_000_000
-            peer.start(f"for n in range({first}, 10**9): box.loan((4,), producer={producer}).publish(stamp_ns=n, sequence=n)")
+            peer.start(
+                f"for n in range({first}, 10**9): box.loan((4,), producer={producer}).publish(stamp_ns=n,"
+                " sequence=n)"
+            )
         peers[2].start("while True: box.receive(timeout_secs=30.0).release()")
         goal = box.statistics().pushed + 37 * (round_number + 1)
         while box.statistics().pushed < goal:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sage.mailbox import MailboxError
-from sage.mailbox.shared import focus_layout as layout
+from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
 
 

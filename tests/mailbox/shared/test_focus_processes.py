@@ -1,4 +1,6 @@
-"""Focus pools that several processes share: who sees what, who gets what, and what a process costs that ends badly."""
+"""Focus pools that several processes share: who sees what, who gets what, and what a process costs that ends
+badly.
+"""
 
 import os
 import subprocess
@@ -8,9 +10,9 @@ import pytest
 
 from sage.mailbox import LeaseExpired, MailboxClosed, MailboxError, MailboxFull, RealClock
 from sage.mailbox.shared import SharedFocus, SharedPeripheral, peek_focus_statistics
-from sage.mailbox.shared import focus_layout as layout
-from sage.mailbox.shared.participants import MAX_PARTICIPANTS
-from sage.mailbox.shared.segment import VERSION
+from sage.mailbox.shared.focus import layout as layout
+from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS
+from sage.mailbox.shared.memory.segment import VERSION
 
 PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
 
@@ -36,7 +38,9 @@ def test_a_process_started_apart_gets_the_tensor_too(make_box, put, loan_all):
         "with box.receive(timeout_secs=30.0) as lease: print(lease.array.sum(), 'torch' in sys.modules)\n"
         "assert box.send(7.0 * __import__('numpy').ones(3), stamp_ns=0, sequence=8)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd="/")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd="/"
+    )
     assert done.stdout == "28.0 False\n"
     with box.receive(timeout_secs=30.0) as lease:  # its sender has ended
         assert lease.array.tolist() == [7.0, 7.0, 7.0]
@@ -76,7 +80,10 @@ def test_two_processes_that_always_have_something_get_equal_shares(make_box, mak
     box = make_box(slots=8, quota=4)
     peers = [make_peer(box) for _ in range(2)]
     for producer, peer in enumerate(peers):
-        peer.start(f"for n in range(120): box.loan((4,), producer={producer}, timeout_secs=30.0).publish(stamp_ns=n, sequence=n)")
+        peer.start(
+            f"for n in range(120): box.loan((4,), producer={producer}, timeout_secs=30.0).publish(stamp_ns=n,"
+            " sequence=n)"
+        )
     counts = [0, 0]
     for _ in range(100):
         while sum(each.held >= 2 for each in box.statistics().producers) < 2:
@@ -109,7 +116,9 @@ def test_entries_of_those_who_leave_are_used_again(make_box, put, loan_all):
     for _ in range(MAX_PARTICIPANTS + 5):
         with SharedFocus.attach(box.name, clock=RealClock(), engine="plain") as other:
             assert other.statistics().depth == 1
-    guests = [SharedFocus.attach(box.name, clock=RealClock(), engine="plain") for _ in range(MAX_PARTICIPANTS - 1)]
+    guests = [
+        SharedFocus.attach(box.name, clock=RealClock(), engine="plain") for _ in range(MAX_PARTICIPANTS - 1)
+    ]
     with pytest.raises(MailboxError, match=f"64 participants hold it: close some .*pid {os.getpid()} x64"):
         SharedFocus.attach(box.name, clock=RealClock(), engine="plain")
     lease = guests[-1].try_receive()
@@ -167,7 +176,12 @@ def test_a_forked_child_takes_part_by_itself_and_has_no_handles_of_its_parent(ma
     loan, lease = box.loan((4,)), box.receive(timeout_secs=30.0)
 
     def work():
-        for call in (lambda: loan.array, lambda: loan.publish(stamp_ns=0, sequence=0), lambda: lease.array, lease.release):
+        for call in (
+            lambda: loan.array,
+            lambda: loan.publish(stamp_ns=0, sequence=0),
+            lambda: lease.array,
+            lease.release,
+        ):
             with pytest.raises(LeaseExpired, match="forked"):
                 call()
         with loan, lease:

@@ -5,7 +5,7 @@ import pytest
 
 from sage.mailbox import Hub, ManualClock
 from sage.mailbox.shared import SharedFocus, SharedPeripheral
-from sage.mailbox.shared.census import find_segments
+from sage.mailbox.shared.memory.census import find_segments
 
 
 @pytest.fixture
@@ -15,7 +15,10 @@ def hub():
 
 
 def test_others_attach_by_the_mailboxs_own_name(hub):
-    ring, box = hub.shared_peripheral("records", capacity=8), hub.shared_focus("camera", slots=2, slot_bytes=64)
+    ring, box = (
+        hub.shared_peripheral("records", capacity=8),
+        hub.shared_focus("camera", slots=2, slot_bytes=64),
+    )
     assert hub.shared_focus("camera", slots=2) is box
     other_ring = SharedPeripheral.attach(ring.name, clock=ManualClock())
     subscription = ring.subscribe()
@@ -36,14 +39,19 @@ def test_others_attach_by_the_mailboxs_own_name(hub):
 
 def test_closing_the_hub_leaves_nothing_behind():
     with Hub(ManualClock()) as hub:
-        names = {hub.shared_peripheral("records", capacity=8).name, hub.shared_focus("camera", slot_bytes=64).name}
+        names = {
+            hub.shared_peripheral("records", capacity=8).name,
+            hub.shared_focus("camera", slot_bytes=64).name,
+        }
         assert names <= {found.name for found in find_segments()}
     assert not names & {found.name for found in find_segments()}
 
 
 def test_two_hubs_do_not_meet(hub):
     with Hub(ManualClock()) as other:
-        assert hub.shared_focus("camera", slot_bytes=64).name != other.shared_focus("camera", slot_bytes=64).name
+        assert (
+            hub.shared_focus("camera", slot_bytes=64).name != other.shared_focus("camera", slot_bytes=64).name
+        )
 
 
 def test_a_name_is_one_kind_of_mailbox(hub):

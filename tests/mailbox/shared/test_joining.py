@@ -6,7 +6,7 @@ import pytest
 
 from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedPeripheral
-from sage.mailbox.shared.engine import why_plain
+from sage.mailbox.shared.ring.engine import why_plain
 
 
 @pytest.fixture(params=["plain"] if why_plain() else ["numba", "plain"])
@@ -18,8 +18,12 @@ def ring(request):
     ring.unlink()
 
 
-@pytest.mark.parametrize(("start", "first", "lost"), [("oldest", 24, 0), (30, 30, 0), (3, 24, 21), ("latest", None, 0)])
-def test_a_late_joiner_gets_the_history_that_is_left_and_is_told_the_rest(ring, records, in_fork, start, first, lost):
+@pytest.mark.parametrize(
+    ("start", "first", "lost"), [("oldest", 24, 0), (30, 30, 0), (3, 24, 21), ("latest", None, 0)]
+)
+def test_a_late_joiner_gets_the_history_that_is_left_and_is_told_the_rest(
+    ring, records, in_fork, start, first, lost
+):
     ring.push_many(records(0, 40))
 
     def join():

@@ -1,7 +1,9 @@
-"""Three faults seen in other people's queues, each a check that finds the fault in one that has it and not in ours.
+"""Three faults seen in other people's queues, each a check that finds the fault in one that has it and not in
+ours.
 
-A reader killed while it waits starves the others (multiprocessing.Queue); a send that waits keeps the interpreter, so that
-its own process cannot receive (a double); a view kept after its release is rewritten in silence (a double).
+A reader killed while it waits starves the others (multiprocessing.Queue); a send that waits keeps the
+interpreter, so that its own process cannot receive (a double); a view kept after its release is rewritten in
+silence (a double).
 """
 
 import ctypes
@@ -18,7 +20,7 @@ import pytest
 
 from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedPeripheral
-from sage.mailbox.shared.engine import why_plain
+from sage.mailbox.shared.ring.engine import why_plain
 
 ENGINES = ["plain"] if why_plain() else ["numba", "plain"]
 _numbers = itertools.count()
@@ -30,7 +32,11 @@ def make_ring(request):
 
     def make(**options):
         name = f"test.{os.getpid()}.q{next(_numbers)}"
-        rings.append(SharedPeripheral.create(name, **{"engine": request.param, "clock": RealClock(), "capacity": 8, **options}))
+        rings.append(
+            SharedPeripheral.create(
+                name, **{"engine": request.param, "clock": RealClock(), "capacity": 8, **options}
+            )
+        )
         return rings[-1]
 
     yield make
@@ -136,7 +142,9 @@ def test_a_receiver_killed_in_its_wait_starves_no_pool(make_box, put, loan_all):
 
 
 class GreedyDouble:
-    """One place. A send that finds it taken waits in C and keeps the interpreter, so nobody here can make room."""
+    """One place. A send that finds it taken waits in C and keeps the interpreter, so nobody here can make
+    room.
+    """
 
     def __init__(self):
         self._is_taken = threading.Event()
@@ -154,7 +162,9 @@ class GreedyDouble:
 
 
 def check_a_blocked_send_lets_its_own_process_receive(send, take):
-    """send: waits while the place of the last one is taken.  take: frees it, on another thread that begins meanwhile."""
+    """send: waits while the place of the last one is taken.  take: frees it, on another thread that begins
+    meanwhile.
+    """
     assert send()
     has_begun = threading.Event()
 
@@ -251,7 +261,11 @@ def test_the_check_finds_the_rewriting_double():
 
 @pytest.mark.parametrize(
     "keep",
-    [lambda lease: lease.array, lambda lease: memoryview(lease.array)[:], lambda lease: lease.tensor.view(2, 2).view(4)],
+    [
+        lambda lease: lease.array,
+        lambda lease: memoryview(lease.array)[:],
+        lambda lease: lease.tensor.view(2, 2).view(4),
+    ],
     ids=["numpy", "memoryview", "torch"],
 )
 def test_a_view_kept_after_its_release_holds_its_slot_and_is_counted(make_box, make_peer, keep):
@@ -260,7 +274,8 @@ def test_a_view_kept_after_its_release_holds_its_slot_and_is_counted(make_box, m
 
     def put(box, number):  # another process writes
         peer.tell(
-            f"loan = box.loan((4,), timeout_secs=30.0); loan.array[:] = {number}; loan.publish(stamp_ns=0, sequence={number})"
+            f"loan = box.loan((4,), timeout_secs=30.0); loan.array[:] = {number}; loan.publish(stamp_ns=0,"
+            f" sequence={number})"
         )
 
     kept = check_a_kept_view_stays_as_it_was(KeptOf(box, put, keep))

@@ -18,9 +18,9 @@ import pytest
 
 from sage.mailbox import MailboxClosed, MailboxError, RealClock
 from sage.mailbox.shared import SharedPeripheral, peek_statistics
-from sage.mailbox.shared.engine import why_plain
-from sage.mailbox.shared.participants import TABLE_OFFSET
-from sage.mailbox.shared.segment import FOLDER, PREFIX
+from sage.mailbox.shared.memory.participants import TABLE_OFFSET
+from sage.mailbox.shared.memory.segment import FOLDER, PREFIX
+from sage.mailbox.shared.ring.engine import why_plain
 
 WORKER = Path(__file__).with_name("ring_worker.py")
 ENGINES = ["plain"] if why_plain() else ["numba", "plain"]
@@ -32,7 +32,9 @@ class Process:
 
     def __init__(self, ring, subscribe=None, *, is_apart=False, **options):
         """is_apart: started as a program of its own, which costs a second of imports; else forked."""
-        job = {"name": ring.name, "options": options} | ({} if subscribe is None else {"subscribe": subscribe})
+        job = {"name": ring.name, "options": options} | (
+            {} if subscribe is None else {"subscribe": subscribe}
+        )
         child_in, go = os.pipe()
         said, child_out = os.pipe()
         if is_apart:
@@ -90,7 +92,11 @@ def create(request):
 
     def make(**options):
         name = f"test.{os.getpid()}.p{next(_numbers)}"
-        rings.append(SharedPeripheral.create(name, **{"engine": request.param, "clock": RealClock(), "capacity": 64, **options}))
+        rings.append(
+            SharedPeripheral.create(
+                name, **{"engine": request.param, "clock": RealClock(), "capacity": 64, **options}
+            )
+        )
         return rings[-1]
 
     yield make
@@ -114,9 +120,12 @@ def in_fork(work):
 
 
 def check_many_to_many(ring, num_each):
-    readers = [Process(ring, {"start": "oldest"}, is_apart=apart, num=3 * num_each) for apart in (True, False)]
+    readers = [
+        Process(ring, {"start": "oldest"}, is_apart=apart, num=3 * num_each) for apart in (True, False)
+    ]
     writers = [
-        Process(ring, is_apart=batch == 1, producer=p, num=num_each, batch=batch) for p, batch in ((1, 1), (2, 16), (3, 64))
+        Process(ring, is_apart=batch == 1, producer=p, num=num_each, batch=batch)
+        for p, batch in ((1, 1), (2, 16), (3, 64))
     ]
     for process in (*readers, *writers):
         process.ready()

@@ -1,6 +1,8 @@
-"""The very lines of the ring's protocol, stepped access by access: seeded schedules, deaths at any step, broken variants.
+"""The very lines of the ring's protocol, stepped access by access: seeded schedules, deaths at any step,
+broken variants.
 
-The plain engine's functions run here without their lock, each access to the segment a turn given by the schedule.
+The plain engine's functions run here without their lock, each access to the segment a turn given by the
+schedule.
 """
 
 import itertools
@@ -13,12 +15,33 @@ import numpy as np
 import pytest
 
 from sage.mailbox import RECORD, RealClock
-from sage.mailbox.shared import SharedPeripheral, order_words, ring_pop, ring_push, words
-from sage.mailbox.shared.order_words import cell_word
-from sage.mailbox.shared.ring_layout import C_LANE, C_NUMBER, NUM_RESULT_WORDS, R_FIRST, R_LOST, ROW_NUMBER, TAIL
-from sage.mailbox.shared.subscription import address_of
+from sage.mailbox.shared import SharedPeripheral
+from sage.mailbox.shared.memory import words
+from sage.mailbox.shared.ring import order_words
+from sage.mailbox.shared.ring import pop as ring_pop
+from sage.mailbox.shared.ring import push as ring_push
+from sage.mailbox.shared.ring.layout import (
+    C_LANE,
+    C_NUMBER,
+    NUM_RESULT_WORDS,
+    R_FIRST,
+    R_LOST,
+    ROW_NUMBER,
+    TAIL,
+)
+from sage.mailbox.shared.ring.order_words import cell_word
+from sage.mailbox.shared.ring.subscription import address_of
 
-STEPPED = ("load_relaxed", "load_acquire", "store_relaxed", "store_release", "swap_if", "add", "copy_bytes", "zero_bytes")
+STEPPED = (
+    "load_relaxed",
+    "load_acquire",
+    "store_relaxed",
+    "store_release",
+    "swap_if",
+    "add",
+    "copy_bytes",
+    "zero_bytes",
+)
 PROTOCOL = (ring_push, ring_pop, order_words)
 MAX_TURNS = 5_000
 _numbers = itertools.count()
@@ -32,7 +55,9 @@ class Schedule:
     """Runs actors as threads, one access to the segment at a time, in an order that the seed decides."""
 
     def __init__(self, segments, seed, kill_at=None):
-        """segments: each handle's own mapping.  kill_at: the turn after which the first actor takes no more steps."""
+        """segments: each handle's own mapping.  kill_at: the turn after which the first actor takes no more
+        steps.
+        """
         self._ranges = [range(segment.address, segment.address + len(segment.memory)) for segment in segments]
         self._random, self._kill_at, self._turn = random.Random(seed), kill_at, 0
         self._turns, self._back, self._errors = {}, threading.Semaphore(0), []
@@ -238,7 +263,9 @@ def test_schedules_find_a_reader_that_does_not_look_again(step_by, monkeypatch):
     def copy(control, lane, number, num, sequence, target):
         size = words.load_relaxed(control + ring_pop.C_RECORD_BYTES)
         for index in range(num):
-            ring_pop.copy_bytes(target + index * size, order_words.record_at(control, lane, number + index), size)
+            ring_pop.copy_bytes(
+                target + index * size, order_words.record_at(control, lane, number + index), size
+            )
         return True
 
     monkeypatch.setattr(ring_pop, "_copy", copy)
@@ -250,9 +277,13 @@ def test_schedules_find_a_number_given_after_the_payload(step_by, monkeypatch):
     def write_lane(control, source, count, now_ns):
         lane, number = (words.load_relaxed(control + field) for field in (C_LANE, C_NUMBER))
         for index in range(count):
-            ring_push.copy_bytes(order_words.record_at(control, lane, number + index), source + 256 * index, 256)
+            ring_push.copy_bytes(
+                order_words.record_at(control, lane, number + index), source + 256 * index, 256
+            )
         for index in range(count):
-            ring_push.store_relaxed(order_words.row_at(control, lane, number + index) + ROW_NUMBER, number + index)
+            ring_push.store_relaxed(
+                order_words.row_at(control, lane, number + index) + ROW_NUMBER, number + index
+            )
 
     monkeypatch.setattr(ring_push, "_write_lane", write_lane)
     with pytest.raises(AssertionError):
@@ -263,7 +294,10 @@ def push_and_die(ring, step_by, num_steps):
     """In a forked child, with SIGKILL inside the plain engine's lock; whether it came to the end."""
     child = os.fork()
     if child == 0:
-        memory, left = range(ring._segment.address, ring._segment.address + len(ring._segment.memory)), [num_steps]
+        memory, left = (
+            range(ring._segment.address, ring._segment.address + len(ring._segment.memory)),
+            [num_steps],
+        )
         ring._membership.claim_lane()
 
         def step(address):
@@ -281,7 +315,9 @@ def push_and_die(ring, step_by, num_steps):
 def test_a_process_killed_at_any_access_leaves_a_ring_that_goes_on(step_by):
     num_steps, has_ended = 0, False
     while not has_ended:
-        ring = SharedPeripheral.create(f"test.{os.getpid()}.s{next(_numbers)}", clock=RealClock(), capacity=4, engine="plain")
+        ring = SharedPeripheral.create(
+            f"test.{os.getpid()}.s{next(_numbers)}", clock=RealClock(), capacity=4, engine="plain"
+        )
         reader = ring.subscribe()
         has_ended = push_and_die(ring, step_by, num_steps)
         assert ring.push_many(_records(2, 0, 2)) == 2  # the lock of the dead is had
@@ -300,7 +336,11 @@ def test_tickets_numbers_and_records_wrap(engine, records):
         pytest.importorskip("numba")
     first = 2**39 - 5
     ring = SharedPeripheral.create(
-        f"test.{os.getpid()}.w{next(_numbers)}", clock=RealClock(), capacity=4, engine=engine, first_ticket=first
+        f"test.{os.getpid()}.w{next(_numbers)}",
+        clock=RealClock(),
+        capacity=4,
+        engine=engine,
+        first_ticket=first,
     )
     ring._membership.claim_lane()
     ring._push_step = ring._engine.push
@@ -308,7 +348,9 @@ def test_tickets_numbers_and_records_wrap(engine, records):
     segment.words[TAIL // 8] = ticket << 39 | first
     layout = ring._membership._layout
     for age in range(1, layout.num_cells + 1):  # as 2^24 links would have left them
-        segment.words[layout.cells // 8 + (ticket - age) % layout.num_cells] = cell_word(ticket - age, 63, 0, 1)
+        segment.words[layout.cells // 8 + (ticket - age) % layout.num_cells] = cell_word(
+            ticket - age, 63, 0, 1
+        )
     ring._membership._control[C_NUMBER // 8] = 2**27 - 7  # the lane's next number
     reader, sent, got = ring.subscribe(), records(0, 30), []
     for start in range(0, 30, 3):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sage.mailbox import LeaseExpired, MailboxClosed, MailboxError, RealClock
-from sage.mailbox.shared import SharedFocus, SharedPeripheral, segment
+from sage.mailbox.shared import SharedFocus, SharedPeripheral
+from sage.mailbox.shared.memory import segment
 
 ONE_LINE = 250
 SOMEBODY_ELSE = 65534
@@ -22,7 +23,11 @@ def said():
     def ask(error, call):
         with pytest.raises(error) as caught:
             call()
-        assert type(caught.value).__module__ in ("builtins", "sage.mailbox.errors", "sage.mailbox.shared.segment")
+        assert type(caught.value).__module__ in (
+            "builtins",
+            "sage.mailbox.errors",
+            "sage.mailbox.shared.memory.segment",
+        )
         message = str(caught.value)
         assert "\n" not in message
         assert 0 < len(message) < ONE_LINE
@@ -96,23 +101,33 @@ def test_a_tensor_that_is_a_negative_view_is_sent_as_what_it_shows(make_box):
 def test_trust_and_quality_that_are_no_shares(make_box, said):
     box = make_box()
     with box.loan((4,)) as loan:
-        assert "give numbers from 0 to 1" in said(ValueError, lambda: loan.publish(stamp_ns=0, sequence=0, trust=1.5))
+        assert "give numbers from 0 to 1" in said(
+            ValueError, lambda: loan.publish(stamp_ns=0, sequence=0, trust=1.5)
+        )
     assert "give 0 to 2^32 - 1" in said(ValueError, lambda: box.try_loan((4,), producer=-1))
 
 
 def test_a_name_that_another_kind_or_layout_has(make_box, ring, said):
     box = make_box()
     clock = RealClock()
-    assert "another kind: choose another name" in said(MailboxError, lambda: SharedPeripheral.attach(box.name, clock=clock))
-    assert "another kind: choose another name" in said(MailboxError, lambda: SharedFocus.attach(ring.name, clock=clock))
+    assert "another kind: choose another name" in said(
+        MailboxError, lambda: SharedPeripheral.attach(box.name, clock=clock)
+    )
+    assert "another kind: choose another name" in said(
+        MailboxError, lambda: SharedFocus.attach(ring.name, clock=clock)
+    )
     assert "attach to it, or unlink it first" in said(
         MailboxError, lambda: SharedFocus.create(ring.name, clock=clock, slot_bytes=64)
     )
     assert "exists with capacity 8, asked for 16: agree, or rename" in said(
         MailboxError, lambda: SharedPeripheral.open(ring.name, clock=clock, capacity=16)
     )
-    assert "give letters, digits" in said(ValueError, lambda: SharedFocus.create("../a b", clock=clock, slot_bytes=64))
-    assert "create it first" in said(MailboxError, lambda: SharedFocus.attach("nobody.made.this", clock=clock))
+    assert "give letters, digits" in said(
+        ValueError, lambda: SharedFocus.create("../a b", clock=clock, slot_bytes=64)
+    )
+    assert "create it first" in said(
+        MailboxError, lambda: SharedFocus.attach("nobody.made.this", clock=clock)
+    )
 
 
 def test_no_space_in_dev_shm(said, monkeypatch):
@@ -129,7 +144,9 @@ def test_no_space_in_dev_shm(said, monkeypatch):
         assert "MiB in /dev/shm" in message
         assert "are free: take fewer or smaller slots, or `sage mailbox clean`" in message
     monkeypatch.undo()
-    assert "create it first" in said(MailboxError, lambda: SharedFocus.attach(name, clock=RealClock()))  # nothing was left
+    assert "create it first" in said(
+        MailboxError, lambda: SharedFocus.attach(name, clock=RealClock())
+    )  # nothing was left
 
 
 def test_a_dev_shm_that_takes_no_files(said, monkeypatch):
@@ -158,7 +175,12 @@ def test_use_after_close(make_box, said):
     box = make_box()
     loan = box.loan((4,))
     box.close()
-    for call in (box.try_receive, lambda: box.try_loan((4,)), lambda: loan.publish(stamp_ns=0, sequence=0), box.fileno):
+    for call in (
+        box.try_receive,
+        lambda: box.try_loan((4,)),
+        lambda: loan.publish(stamp_ns=0, sequence=0),
+        box.fileno,
+    ):
         assert f"{box.name}: the mailbox was closed" == said(MailboxClosed, call)
 
 
@@ -166,5 +188,7 @@ def test_a_record_of_another_size(ring, said):
     assert "make it with record_dtype(256)" in said(ValueError, lambda: ring.push(b"x" * 128))
     reader = ring.subscribe()
     assert "give 1 or more" in said(ValueError, lambda: reader.pop_many(0))
-    assert "give a contiguous (2,)" in said(ValueError, lambda: reader.pop_many(2, out=np.empty(1, ring.dtype)))
+    assert "give a contiguous (2,)" in said(
+        ValueError, lambda: reader.pop_many(2, out=np.empty(1, ring.dtype))
+    )
     assert "a ticket from 0 to 0" in said(ValueError, lambda: ring.subscribe(start=7))

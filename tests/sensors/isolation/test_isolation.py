@@ -1,4 +1,6 @@
-"""A sensor in a process of its own: frames without a copy, and whatever becomes of that process costs it alone."""
+"""A sensor in a process of its own: frames without a copy, and whatever becomes of that process costs it
+alone.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ import pytest
 
 from sage.mailbox import Hub, PeripheralMailbox, RealClock
 from sage.mailbox.record import SUMMARY
-from sage.mailbox.shared.census import find_segments
-from sage.mailbox.shared.segment import FOLDER, PREFIX
+from sage.mailbox.shared.memory.census import find_segments
+from sage.mailbox.shared.memory.segment import FOLDER, PREFIX
 from sage.sensors.contract import SensorContext, SensorError
-from sage.sensors.driver import SensorDriver
-from sage.sensors.isolation.engine import Isolation
-from sage.sensors.isolation.plan import resolve_target, target_of
-from sage.sensors.synthetic import SyntheticSensor
-from sage.sensors.video import VideoSensor
+from sage.sensors.devices.synthetic import SyntheticSensor
+from sage.sensors.devices.video import VideoSensor
+from sage.sensors.driver.isolation.engine import Isolation
+from sage.sensors.driver.isolation.plan import resolve_target, target_of
+from sage.sensors.driver.sensor_driver import SensorDriver
 
 DEADLINE_SECS = 60.0
 
@@ -37,15 +39,25 @@ class IsolatedRig:
         sensor = kind(config, context)
         self.clock, self.records = clock, PeripheralMailbox("records", clock=clock, capacity=4096)
         self.summaries = self.records.subscribe()
-        self.focus = hub.shared_focus("source", slots=4, slot_bytes=sensor.spec.tensor.num_bytes, engine="plain")
+        self.focus = hub.shared_focus(
+            "source", slots=4, slot_bytes=sensor.spec.tensor.num_bytes, engine="plain"
+        )
         isolation = Isolation(
-            target=target_of(kind), config=config, context=lambda: context,
-            records=hub.shared_peripheral("source.records", capacity=256, engine="plain"), focus=self.focus,
-        )  # fmt: skip
+            target=target_of(kind),
+            config=config,
+            context=lambda: context,
+            records=hub.shared_peripheral("source.records", capacity=256, engine="plain"),
+            focus=self.focus,
+        )
         self.driver = SensorDriver(
-            lambda: kind(config, context), config=config, peripheral=self.records, focus=self.focus, clock=clock,
-            producer=3, isolation=isolation,
-        )  # fmt: skip
+            lambda: kind(config, context),
+            config=config,
+            peripheral=self.records,
+            focus=self.focus,
+            clock=clock,
+            producer=3,
+            isolation=isolation,
+        )
         self.driver.start()
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -105,7 +117,9 @@ def _mappings(pid: int | str, name: str) -> list[Mapping]:
 
 
 def _read_from(pid: int, name: str, array: np.ndarray) -> bytes:
-    """The bytes of `array`, which lies in this process's mapping of a mailbox, as the other process has them."""
+    """The bytes of `array`, which lies in this process's mapping of a mailbox, as the other process has
+    them.
+    """
     address = array.ctypes.data
     here = next(each for each in _mappings("self", name) if each.start <= address < each.stop)
     there = next(each for each in _mappings(pid, name) if each.is_writable)
@@ -128,7 +142,9 @@ def test_a_full_hd_frame_lies_in_the_same_pages_on_both_sides(rig: Callable[...,
         own = lease.claim()
         nonce = np.frombuffer(os.urandom(64), dtype=np.uint8)
         own[540, :64, 1] = nonce
-        there = np.frombuffer(_read_from(source.pid, source.focus.name, own), dtype=np.uint8).reshape(own.shape)
+        there = np.frombuffer(_read_from(source.pid, source.focus.name, own), dtype=np.uint8).reshape(
+            own.shape
+        )
         assert (there[540, :64, 1] == nonce).all()
         del own
     statistics = source.focus.statistics()
@@ -184,7 +200,9 @@ def test_a_recording_ends(rig: Callable[..., IsolatedRig]) -> None:
     source = rig(shape=(4,), rate_hz=20, num_readings=200)  # of the time before it opens it tells nothing
     source.until(lambda: source.driver.statistics().status == "exhausted")
     statistics = source.driver.statistics()
-    assert statistics.num_readings == statistics.sequence + 1 >= 1  # all that it told has arrived before its end was seen
+    assert (
+        statistics.num_readings == statistics.sequence + 1 >= 1
+    )  # all that it told has arrived before its end was seen
     assert statistics.num_faults == 0
 
 
@@ -205,4 +223,4 @@ def test_a_class_that_cannot_be_imported_is_refused() -> None:
     with pytest.raises(SensorError, match="can be imported"):
         target_of(Local)
     with pytest.raises(SensorError, match="cannot be imported"):
-        resolve_target("sage.sensors.synthetic:Absent")
+        resolve_target("sage.sensors.devices.synthetic:Absent")

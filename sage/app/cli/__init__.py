@@ -1,0 +1,3 @@
+"""The subcommands of `sage`, a module each. A module imports typer alone; a command imports what it needs
+when it runs.
+"""

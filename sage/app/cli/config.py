@@ -1,0 +1,37 @@
+"""`sage config`: what a configuration really says, and whether it is right."""
+
+from __future__ import annotations
+
+import typer
+
+from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, command_group
+
+app = command_group("Show or check a configuration.")
+
+
+@app.command("show")
+def show(
+    config: ConfigArgument = "default", overrides: SetOption = None, json_output: JsonOption = False
+) -> None:
+    """Print the effective configuration, defaults included, and its hash."""
+    from sage.app.config.sage_config import config_hash, effective, load_config
+
+    loaded = load_config(config, overrides or ())
+    if json_output:
+        import json
+
+        typer.echo(json.dumps({"config": loaded.model_dump(mode="json"), "hash": config_hash(loaded)}))
+        return
+    typer.echo(f"# hash: {config_hash(loaded)}\n{effective(loaded)}", nl=False)
+
+
+@app.command("check")
+def check(config: ConfigArgument = "default", overrides: SetOption = None) -> None:
+    """Check keys and values, and look for the files and devices it names."""
+    from sage.app.config.sage_config import config_hash, load_config
+
+    loaded = load_config(config, overrides or (), with_files=True)
+    sensors = f"{len(loaded.enabled_sensors)} of {len(loaded.sensors)} sensors on"
+    typer.echo(
+        f"{config}: good: {sensors}, {len(loaded.enabled_effectors)} effectors, hash {config_hash(loaded)}"
+    )

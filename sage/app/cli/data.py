@@ -1,0 +1,132 @@
+"""`sage data`: data sets as folders, in the layout the published recipes use, built and checked.
+
+Invariant: a folder is only said to be built once it has been read again and found right.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sage.app.cli.options import JsonOption, command_group
+
+if TYPE_CHECKING:
+    from sage.hrm_core.datasets.layout import FolderFacts
+
+app = command_group("Build and check data sets to train on.")
+
+#: kind -> "module:function", and the options that only some builders have.
+_BUILDERS = {
+    "sudoku": ("sage.hrm_core.datasets.build_sudoku:build_sudoku", ("min_difficulty",)),
+    "maze": ("sage.hrm_core.datasets.build_maze:build_maze", ()),
+    "arc": ("sage.hrm_core.datasets.build_arc:build_arc", ("more",)),
+}
+_FLAGS = {"min_difficulty": "--min-difficulty", "more": "--more"}
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="FROM",
+        help=(
+            "A folder (train.csv and test.csv; training and evaluation for ARC), OWNER/NAME on the hub, arc1,"
+            " arc2, or generated (mazes). The published data set by default."
+        ),
+    ),
+]
+SubsampleOption = Annotated[
+    int | None,
+    typer.Option("--subsample-size", metavar="N", help="So many of the training puzzles; else all."),
+]
+AugmentationOption = Annotated[
+    int | None,
+    typer.Option(
+        "--num-aug",
+        metavar="N",
+        help="Symmetric forms of each beside itself: 0, for mazes up to 7, for ARC 1000.",
+    ),
+]
+MoreOption = Annotated[
+    list[str] | None, typer.Option("--more", metavar="DIR", help="ARC: a further corpus, e.g. ConceptARC's.")
+]
+
+
+@app.command("build")
+def build(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="sudoku, maze or arc.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder.")],
+    source: SourceOption = None,
+    subsample_size: SubsampleOption = None,
+    num_aug: AugmentationOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sample and the forms.")] = 0,
+    min_difficulty: Annotated[
+        int | None, typer.Option("--min-difficulty", metavar="N", help="Sudoku: the least rating.")
+    ] = None,
+    more: MoreOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Build a data set from published puzzles. `sage train ... --data DIR` trains on it."""
+    from sage.app.terminal.errors import UserError, nearest
+
+    if kind not in _BUILDERS:
+        raise UserError(f"data build {kind}: no such kind: {nearest(kind, _BUILDERS)}")
+    target, own = _BUILDERS[kind]
+    extras = {"min_difficulty": min_difficulty, "more": tuple(more) if more else None}
+    for name, value in extras.items():
+        if value is not None and name not in own:
+            raise UserError(f"data build {kind}: {_FLAGS[name]}: {kind} has no such option: leave it out")
+    given = {"source": source, "subsample_size": subsample_size, "num_aug": num_aug, **extras}
+    options = {name: value for name, value in given.items() if value is not None}
+
+    from importlib import import_module
+
+    from sage.app.models.solving import only_warnings, wrong_is_theirs
+
+    module, _, function = target.partition(":")
+    with only_warnings(), wrong_is_theirs(f"data build {kind}"):
+        facts = getattr(import_module(module), function)(out=out, seed=seed, **options)
+    typer.echo(_told(out, facts, is_json=json_output))
+
+
+@app.command("check")
+def check(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="With train/ and test/, built here or elsewhere.")
+    ],
+    json_output: JsonOption = False,
+) -> None:
+    """Read a whole data set and say what is in it, or the first thing that is wrong."""
+    from sage.app.models.solving import wrong_is_theirs
+
+    with wrong_is_theirs("data check"):
+        from sage.hrm_core.datasets import layout
+
+        facts = layout.check(folder)
+    typer.echo(_told(folder, facts, is_json=json_output))
+
+
+def _told(folder: Path, facts: FolderFacts, *, is_json: bool) -> str:
+    """What was found, in a few lines or as JSON."""
+    import json
+    from dataclasses import asdict
+
+    from sage.app.terminal.figures import count
+
+    if is_json:
+        plain: dict[str, Any] = {"folder": str(folder), **asdict(facts)}
+        return json.dumps(plain)
+    lines = [
+        f"{folder}: good",
+        (
+            f"{facts.seq_len} cells of {facts.vocab_size} symbols; {count(facts.num_identifiers)}"
+            " identifiers, nobody's included"
+        ),
+    ]
+    lines += [
+        f"{side}: {count(facts.num_examples[side])} examples of {count(facts.num_groups[side])} puzzles in "
+        f"{count(facts.num_puzzles[side])} forms"
+        for side in facts.num_groups
+    ]
+    return "\n".join(lines)

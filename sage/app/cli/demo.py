@@ -1,0 +1,34 @@
+"""`sage demo`: a tour of every capability in under two minutes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sage.app.cli.options import JsonOption
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Each step in its shortest form.")] = False,
+    json_output: JsonOption = False,
+) -> int:
+    """Solve, train, write, hand frames between processes, run the loop and sleep; each step says what it did
+    and cost. Exit 1 if one failed."""
+    import json
+    from dataclasses import asdict
+
+    from sage.app.demo.tour import tour
+    from sage.app.models.solving import only_warnings
+    from sage.app.terminal.figures import number
+
+    reports = []
+    with only_warnings():
+        for report in tour(is_quick=quick):
+            reports.append(report)
+            if not json_output:
+                cost = f"{number(report.wall_secs, 1)} s, {number(report.cpu_secs, 1)} CPU s"
+                typer.echo(f"== {report.name}: {report.outcome} ({cost})\n{report.told}\n")
+    if json_output:
+        typer.echo(json.dumps([asdict(report) for report in reports]))
+    return int(any(report.outcome == "failed" for report in reports))

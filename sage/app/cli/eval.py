@@ -1,0 +1,123 @@
+"""`sage eval`: how good models are, beside a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sage.app.cli.options import JsonOption, StateDirOption
+
+ModelsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL...",
+        help=(
+            "A run's folder, a model's, a file, a shipped name, a hub repository; a task: its shipped models"
+            " and newest run."
+        ),
+    ),
+]
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="Of the task, e.g. givens=[17,25]. Repeatable."),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task", help="The task, where the model's folder does not tell it; of a mixture, one part."
+    ),
+]
+TriesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tries", min=1, help="Also solve with the task's rules as verifier: so many tries, or no answer."
+    ),
+]
+FormsOption = Annotated[
+    int | None, typer.Option("--forms", min=1, help="ARC: forms of each test whose answers are voted over.")
+]
+SubmissionOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--submission", metavar="FILE", help="ARC: write two attempts at each test, as its prize takes them."
+    ),
+]
+
+
+def evaluate(
+    models: ModelsArgument = None,
+    all_models: Annotated[
+        bool, typer.Option("--all", help="Every shipped model and those named, every size, every task.")
+    ] = False,
+    task: TaskOption = None,
+    options: OptionOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="PATH", help="Evaluate on this file or folder.")
+    ] = None,
+    segments: Annotated[
+        str, typer.Option("--segments", help="Depths to report, with commas.")
+    ] = "1,2,4,8,16",
+    num: Annotated[int, typer.Option("--num", min=1, help="Puzzles.")] = 1000,
+    all_puzzles: Annotated[
+        bool, typer.Option("--all-puzzles", help="Every evaluation puzzle of a file, or 10,000 fresh ones.")
+    ] = False,
+    tries: TriesOption = None,
+    forms: FormsOption = None,
+    submission: SubmissionOption = None,
+    failures: Annotated[
+        int, typer.Option("--failures", min=0, help="Draw so many puzzles that were not solved.")
+    ] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    state_dir: StateDirOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Evaluate models on held-out puzzles. Accuracy by depth, halting, calibration; several models give mean
+    and spread.
+    """
+    import json
+
+    from sage.app.models.solving import only_warnings
+    from sage.app.models.training.evaluating import EvalRequest, evaluate_all, parse_segments
+    from sage.app.terminal.errors import UserError
+
+    if not models and not all_models:
+        raise UserError("eval: of what? give a run's folder or a model, or --all: sage eval --help")
+    request = EvalRequest(
+        sources=tuple(models or ()),
+        task=task,
+        options=_options(options or ()),
+        data=data,
+        num=None if all_puzzles else num,
+        segments=parse_segments(segments),
+        tries=tries,
+        num_forms=forms,
+        submission=submission,
+        device=device,
+        state_dir=state_dir,
+    )
+    with only_warnings():
+        if all_models:
+            from sage.app.models.training.census import show_census, take_census
+
+            census = take_census(request)
+            typer.echo(json.dumps(census.to_plain()) if json_output else show_census(census))
+            return 0
+        from sage.app.models.training.showing import show_evaluated
+
+        typer.echo(show_evaluated(evaluate_all(request), num_failures=failures, is_json=json_output))
+    return 0
+
+
+def _options(given: list[str] | tuple[()]) -> dict[str, Any]:
+    from sage.app.config.yaml_file import parse_value
+    from sage.app.terminal.errors import UserError
+
+    options = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--option {text}: give KEY=VALUE, e.g. size=6")
+        options[key] = parse_value(value)
+    return options

@@ -1,0 +1,52 @@
+"""`sage run`: the loop, live, until it is told to stop or its recordings end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, StateDirOption
+
+
+def run(
+    config: ConfigArgument = "default",
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop after this much time on the run's clock.")
+    ] = None,
+    ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Replay as fast as it computes, on a clock that only ticks move.")
+    ] = False,
+    overrides: SetOption = None,
+    state_dir: StateDirOption = None,
+    no_live: Annotated[
+        bool, typer.Option("--no-live", help="No live view; the summary at the end stays.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Write the lives of messages as a Chrome trace."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Sense, reason, remember and sleep: run the loop."""
+    from sage.app.config.sage_config import load_config
+    from sage.app.config.state_dir import open_state_dir
+
+    loaded = load_config(config, overrides or (), with_files=True)
+    if state_dir is not None:
+        loaded = loaded.model_copy(update={"state_dir": state_dir})
+    open_state_dir(loaded.state_path)
+
+    from sage.app.session.run import run_session
+
+    return run_session(
+        loaded,
+        seconds=seconds,
+        ticks=ticks,
+        fast=fast,
+        live=not no_live,
+        json_output=json_output,
+        trace_path=trace,
+    )

@@ -1,0 +1,1 @@
+"""The configuration of a run: schema, YAML files, overrides, plug-in registry, state directory."""

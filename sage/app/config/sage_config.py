@@ -1,0 +1,198 @@
+"""The whole configuration: one frozen, strict object, from a YAML file and `--set` overrides.
+
+Invariant: a SageConfig is complete and valid, plug-ins' own settings included. Whatever is wrong is a
+UserError that names the place, the key path and the remedy. Relative paths in it are relative to the current
+directory. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer
+
+from sage.app.config.errors import explain, key_path
+from sage.app.config.overrides import apply_overrides
+from sage.app.config.paths import check_paths
+from sage.app.config.registry import Group, resolve
+from sage.app.config.state_dir import default_state_dir
+from sage.app.config.yaml_file import YamlDocument, read_yaml
+from sage.app.terminal.errors import UserError
+from sage.runtime.config import RuntimeConfig, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHIPPED_DIR = Path(__file__).parent.parent / "configs"
+#: Keys of an entry that are ours, not its kind's.
+_SWITCHES = ("enabled", "optional")
+
+
+class DeviceEntry(BaseModel):
+    """One sensor or effector of a run.
+
+    config: its kind's own `Config`, validated.  enabled: whether a run builds it.  optional: on a machine
+    that lacks it (SensorUnavailable when it is made) a run says so and goes on without it; a fault otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    enabled: bool = True
+    optional: bool = False
+    config: Any
+
+    @property
+    def kind(self) -> str:
+        return str(self.config.kind)
+
+    @property
+    def name(self) -> str:
+        return str(self.config.name)
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        """As it stands in a file: the kind's keys beside `enabled`."""
+        settings = self.config.model_dump(mode="json")
+        names = {"kind": settings.pop("kind"), "name": settings.pop("name")}
+        return {**names, "enabled": self.enabled, "optional": self.optional, **settings}
+
+
+class StoreConfig(Section):
+    """How long and how much of what was lived is kept."""
+
+    keep_days: float = Field(30.0, gt=0)
+    max_bytes: int = Field(2 << 30, ge=1 << 20)
+
+
+class SageConfig(RuntimeConfig):
+    """A run: the loop's own settings at the top level, and what it senses, acts on and keeps.
+
+    state_dir: None is the platform's state directory for this user.
+    """
+
+    name: str = Field("sage", min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    state_dir: Path | None = None
+    store: StoreConfig = StoreConfig()
+    sensors: tuple[DeviceEntry, ...] = ()
+    effectors: tuple[DeviceEntry, ...] = ()
+
+    @property
+    def state_path(self) -> Path:
+        """Where this run keeps what it keeps; absolute, not created yet."""
+        if self.state_dir is not None:
+            return self.state_dir.expanduser().absolute()
+        return default_state_dir()
+
+    @property
+    def enabled_sensors(self) -> tuple[DeviceEntry, ...]:
+        return tuple(entry for entry in self.sensors if entry.enabled)
+
+    @property
+    def enabled_effectors(self) -> tuple[DeviceEntry, ...]:
+        return tuple(entry for entry in self.effectors if entry.enabled)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, with_files: bool = False) -> SageConfig:
+    """The configuration in a file, or the shipped one of that name ("default"), with `a.b=c` overrides
+    applied.
+
+    with_files: also check that the files and devices of enabled sensors are there and can be read.
+    """
+    document = read_yaml(find_config(path))
+    apply_overrides(document, overrides)
+    config = build_config(document)
+    if with_files:
+        check_paths(config.sensors, document)
+    return config
+
+
+def find_config(path: str | Path) -> Path:
+    """The file itself, or the shipped configuration of that name; UserError otherwise."""
+    given = Path(path).expanduser()
+    if given.exists() or os.path.lexists(given):
+        return given
+    shipped = shipped_configs()
+    stem = given.name.removesuffix(".yaml")
+    if stem in shipped and given.parent in (Path(), Path("configs")):
+        return shipped[stem]
+    raise UserError(f"{path}: no such file: give a path, or a shipped one: {', '.join(shipped)}")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Configurations that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED_DIR.glob("*.yaml"))}
+
+
+def build_config(document: YamlDocument) -> SageConfig:
+    """Validate: plug-ins' settings by their kinds, the rest by SageConfig. Only the first fault is told, and
+    their number.
+    """
+    data = dict(document.data)
+    for group in ("sensors", "effectors"):
+        data[group] = _build_entries(group, data.get(group), document)
+    try:
+        return SageConfig.model_validate(data)
+    except ValidationError as error:
+        raise UserError(explain(error, SageConfig, document)) from None
+
+
+def effective(config: SageConfig) -> str:
+    """The whole configuration as YAML, defaults included; loading it again gives an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def config_hash(config: SageConfig) -> str:
+    """blake2b-64 of the effective configuration. Where a run is kept (state_dir) does not change what it
+    is.
+    """
+    plain = config.model_dump(mode="json", exclude={"state_dir"})
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def _build_entries(group: Group, items: Any, document: YamlDocument) -> tuple[DeviceEntry, ...]:
+    if items is None:
+        return ()
+    if not isinstance(items, list):
+        raise UserError(f"{document.where((group,))}: {group}: give a list of items, each with a kind")
+    entries = tuple(_build_entry(group, index, item, document) for index, item in enumerate(items))
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        if entry.name in seen:
+            raise UserError(
+                f"{document.where((group, index))}: {group}.{index}.name: {entry.name} is taken: give each a"
+                " name of its own"
+            )
+        seen.add(entry.name)
+    return entries
+
+
+def _build_entry(group: Group, index: int, item: Any, document: YamlDocument) -> DeviceEntry:
+    path = (group, index)
+    if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
+        raise UserError(
+            f"{document.where(path)}: {key_path(path, document)}: no kind: give kind: and the kind's own keys"
+        )
+    switches = {key: item[key] for key in _SWITCHES if key in item}
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            at = (*path, key)
+            raise UserError(
+                f"{document.where(at)}: {key_path(at, document)} is {value!r}: give true or false"
+            )
+    settings = {key: value for key, value in item.items() if key not in _SWITCHES}
+    try:
+        kind = resolve(group, item["kind"])
+    except UserError as error:
+        raise UserError(
+            f"{document.where((*path, 'kind'))}: {key_path((*path, 'kind'), document)}: {error}"
+        ) from error
+    try:
+        return DeviceEntry(**switches, config=kind.Config.model_validate(settings))
+    except ValidationError as error:
+        raise UserError(explain(error, kind.Config, document, path, known=_SWITCHES)) from None

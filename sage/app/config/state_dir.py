@@ -1,0 +1,35 @@
+"""The one folder that holds all that a run keeps.
+
+Invariant: what `open_state_dir` returns exists and can be written to.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sage.app.terminal.errors import UserError
+
+#: The metrics store's file in a state directory.
+STORE_NAME = "store.sqlite"
+
+
+def default_state_dir() -> Path:
+    """The platform's place for what a user's programs keep, e.g. ~/.local/state/sage."""
+    from platformdirs import user_state_dir
+
+    return Path(user_state_dir("sage"))
+
+
+def open_state_dir(path: Path) -> Path:
+    """Make the folder where it is missing (mode 0700) and prove that it takes a file; UserError otherwise."""
+    remedy = "give another with --state-dir, or state_dir in the configuration"
+    if path.exists() and not path.is_dir():
+        raise UserError(f"state_dir: {path}: not a directory: {remedy}")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(f"state_dir: {path}: {(error.strerror or str(error)).lower()}: {remedy}") from None
+    return path

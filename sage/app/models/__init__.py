@@ -1,0 +1,1 @@
+"""Models on the command line: list, solve, train, evaluate, plot."""

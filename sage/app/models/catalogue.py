@@ -1,0 +1,233 @@
+"""What a model is made of, told to people: `sage model show`, `sage export`, `sage hub`.
+
+Invariant: figures are counted on the model that is built, never on what its name promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sage.app.models.solving import only_warnings, wrong_is_theirs
+from sage.app.terminal.errors import UserError
+from sage.app.terminal.figures import count, number, percent
+
+if TYPE_CHECKING:
+    from sage.hrm_core.model.hrm import HRM
+    from sage.hrm_core.solving.published import Published
+
+_MAX_CHECKED_DIFFERENCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModulePart:
+    """A module of the tree: name, depth from 0, kind, its own and its parts' parameters, shapes of its own
+    tensors.
+    """
+
+    name: str
+    depth: int
+    kind: str
+    num_parameters: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def open_model(name: str) -> tuple[HRM, Mapping[str, Any]]:
+    """A preset's model, or a checkpoint's with what its training said. UserError where it is neither."""
+    from sage.hrm_core.config.presets import preset_names
+    from sage.hrm_core.model.hrm import HRM
+
+    with only_warnings(), wrong_is_theirs(f"model {name}"):
+        from sage.hrm_core.config.model import ModelConfig
+
+        if name in preset_names():
+            return HRM(ModelConfig.preset(name)), {}
+        published, model = _load(name)
+        return model, {} if published.card is None else dict(published.card.trained)
+
+
+def model_parts(model: HRM) -> list[ModulePart]:
+    """The tree, top down; the layers of a net are listed once each."""
+    parts = []
+    for name, module in model.named_modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        shapes = {key: tuple(tensor.shape) for key, tensor in own if key in module.state_dict()}
+        total = sum(each.numel() for each in module.parameters())
+        short = name.rpartition(".")[2] or "model"
+        depth = name.count(".") + 1 if name else 0
+        parts.append(
+            ModulePart(
+                name=short, depth=depth, kind=type(module).__name__, num_parameters=total, shapes=shapes
+            )
+        )
+    return parts
+
+
+def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
+    """Modules indented by depth, their tensors, their share of the parameters; then how a segment runs."""
+    parts = model_parts(model)
+    total = max(1, parts[0].num_parameters)
+    rows = [
+        (
+            f"{'  ' * part.depth}{part.name}",
+            part.kind,
+            count(part.num_parameters),
+            percent(part.num_parameters / total, 1),
+            _said(part),
+        )
+        for part in parts
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {size:>{widths[2]}}  {share:>{widths[3]}}  {shapes}".rstrip()
+        for name, kind, size, share, shapes in rows
+    ]
+    return "\n".join([*lines, "", *_how_it_runs(model), *_how_it_was_trained(trained)])
+
+
+def plain_model(model: HRM, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """For JSON."""
+    parts = [
+        {
+            "name": part.name,
+            "depth": part.depth,
+            "kind": part.kind,
+            "parameters": part.num_parameters,
+            "shapes": dict(part.shapes),
+        }
+        for part in model_parts(model)
+    ]
+    return {
+        "parameters": parts[0]["parameters"],
+        "config": model.config.to_plain(),
+        "modules": parts,
+        "trained": dict(trained),
+    }
+
+
+def export_model(
+    checkpoint: str, out: Path, *, is_int8: bool, num_puzzles: int, num_segments: int
+) -> tuple[str, bool]:
+    """Write and check the file. What was found, one line each, and whether the file says what the model
+    says.
+    """
+    with only_warnings(), wrong_is_theirs(f"export {checkpoint}"):
+        from sage.hrm_core.export.check import check_export
+        from sage.hrm_core.export.int8 import quantize_int8
+        from sage.hrm_core.export.onnx_file import export_onnx
+        from sage.hrm_core.solving.onnx_model import OnnxModel
+
+        if not out.parent.is_dir() or out.suffix != ".onnx":
+            raise ValueError(f"{out}: give a file that ends in .onnx, in a folder that is there")
+        published, model = _load(checkpoint)
+        export_onnx(model, out, card=published.card)
+        if is_int8:
+            quantize_int8(out, out)
+        lines = [
+            f"{out}: {count(out.stat().st_size)} bytes, {'int8' if is_int8 else 'fp32'}, one segment for any"
+            " number of rows"
+        ]
+        if published.task is None or not num_puzzles:
+            return (
+                "\n".join(
+                    [*lines, "not checked: the checkpoint names no task" if num_puzzles else "not checked"]
+                ),
+                True,
+            )
+        found = check_export(
+            model, OnnxModel(out), published.task, num_puzzles=num_puzzles, num_segments=num_segments
+        )
+    lines.append(f"one segment differs from torch by at most {found.max_difference:.1e} in a logit")
+    lines.append(
+        f"{found.num_puzzles} held-out puzzles, {found.num_segments} segments: exact"
+        f" {percent(found.exact, 1)} in torch, {percent(found.exported_exact, 1)} exported;"
+        f" {percent(found.agreement, 2)} of the cells alike"
+    )
+    return "\n".join(lines), is_int8 or found.max_difference < _MAX_CHECKED_DIFFERENCE
+
+
+def pull_model(repository: str, out: Path) -> str:
+    """Fetch a repository's model and keep it as a folder of ours. One line on what it is."""
+    with only_warnings(), wrong_is_theirs(f"hub pull {repository}"):
+        from sage.hrm_core.checkpoint.source import save_pretrained
+        from sage.hrm_core.solving.published import num_parameters, save_published
+
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"{out}: not empty: give another --out")
+        published, model = _load(repository)
+        if published.card is None:
+            save_pretrained(model, out)
+        else:
+            save_published(out, model, published.card)
+        task = "no task" if published.card is None else published.card.task
+        return f"{out}: {count(num_parameters(model) or 0)} parameters, {task}"
+
+
+def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
+    """Upload a model's folder, its task with it; private unless told otherwise. The repository's address."""
+    import tempfile
+
+    with only_warnings(), wrong_is_theirs(f"hub push {checkpoint}"):
+        from sage.hrm_core.checkpoint.hub import push
+        from sage.hrm_core.checkpoint.source import save_pretrained
+        from sage.hrm_core.solving.published import save_published
+
+        published, model = _load(checkpoint)
+        with tempfile.TemporaryDirectory() as folder:
+            if published.card is None:
+                save_pretrained(model, folder)
+            else:
+                save_published(folder, model, published.card)
+            return push(Path(folder), repository, is_private=not is_public)
+
+
+def _load(name: str) -> tuple[Published, HRM]:
+    """A checkpoint that torch knows. ValueError for an exported file."""
+    from sage.hrm_core.model.hrm import HRM
+    from sage.hrm_core.solving.published import load_published
+
+    published = load_published(name)
+    if isinstance(published.model, HRM):
+        return published, published.model
+    raise ValueError("an exported file is no checkpoint: give the one it came from")
+
+
+def _said(part: ModulePart) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in part.shapes.items())
+
+
+def _how_it_runs(model: HRM) -> list[str]:
+    config = model.config
+    nets = "one net plays H and L" if config.shares_nets else "H and L are two nets"
+    halting = "halt > continue" if config.has_q_continue else "halt > 0"
+    return [
+        (
+            f"{nets}; a segment: {config.H_cycles} x ({config.L_cycles} of L, 1 of H); mixer {config.mixer},"
+            f" gate {config.gate}"
+        ),
+        (
+            f"gradient {config.gradient}; halts where {halting}, in training after {config.halt_max_segments}"
+            f" segments at most, exploring with probability {number(config.halt_exploration)}"
+        ),
+    ]
+
+
+def _how_it_was_trained(trained: Mapping[str, Any]) -> list[str]:
+    """What its card says, and of its evaluation the depths: the whole of it is in --json."""
+    lines = [f"{key}: {value}" for key, value in trained.items() if not isinstance(value, (dict, list))]
+    try:
+        depths = [f"{percent(each['exact'], 1)} at {each['segments']}" for each in trained["eval"]["depths"]]
+        lines.append(
+            f"of {count(trained['eval']['num'])} held-out puzzles, exact by segments: {', '.join(depths)}"
+        )
+    except (KeyError, TypeError):  # somebody else's card has its own form
+        pass
+    return lines
+
+
+def need_repository(repository: str) -> None:
+    """UserError unless it reads owner/name."""
+    if repository.count("/") != 1 or repository.startswith("/") or repository.endswith("/"):
+        raise UserError(f"hub: {repository!r}: not a repository: give OWNER/NAME")

@@ -1,0 +1,85 @@
+"""From a recipe to a task and a model that fits it.
+
+Invariant: the model's front is the task's: its symbols, its cells, its puzzles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sage.app.models.training.data import load_data
+from sage.app.models.training.recipe import Recipe, TaskPart
+from sage.app.terminal.errors import UserError
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.config.presets import preset_settings
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Task, TaskSpec
+from sage.hrm_core.training.mixture import MixtureTask, Part
+
+
+def build_task(recipe: Recipe, data: Path | None = None, evaluation: Path | None = None) -> Task:
+    """The recipe's task, or a mixture of them. data, evaluation: files in place of fresh puzzles."""
+    if recipe.needs_data and data is None:
+        raise UserError(f"{recipe.name}: this recipe trains on files: give --data DIR, {recipe.needs_data}")
+    if recipe.is_mixture:
+        if data is not None:
+            raise UserError(
+                f"{recipe.name}: --data is for one task, this is a mixture of {len(recipe.tasks)}: leave"
+                " it out"
+            )
+        parts = [Part(task=_make(part), weight=part.weight) for part in recipe.tasks]
+        return MixtureTask(parts, vocabulary=_vocabulary(recipe), name=recipe.name)
+    part = recipe.tasks[0]
+    return _make(part) if data is None else load_data(part.name, data, part.options, evaluation)
+
+
+def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
+    """The preset with the recipe's changes; seeded by the recipe's seed."""
+    import torch
+
+    try:
+        front, settings = _front(recipe, spec), dict(recipe.model)
+        if settings.get("mixer", preset_settings(recipe.preset).get("mixer")) == "lines":
+            settings.setdefault("box", spec.box)
+        if spec.is_causal:
+            settings.setdefault("is_causal", True)
+        config = ModelConfig.preset(recipe.preset, front=front, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{recipe.name}: the model of preset {recipe.preset}: {error}") from error
+    return HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+
+
+def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
+    """The preset's, of the task's shape, with the recipe's changes. ValueError where the preset is for other
+    tasks.
+    """
+    preset = preset_settings(recipe.preset)
+    own, changes = preset["front"], {"vocab_size": spec.vocab_size, "seq_len": spec.seq_len, **recipe.front}
+    assert isinstance(own, TokenFront)
+    if own.alike_from is not None:
+        if spec.alike_from is None:
+            raise ValueError(f"task {spec.name} has no symbols that are alike: give another preset")
+        changes.setdefault("alike_from", spec.alike_from)
+    elif spec.num_puzzle_ids > 1 and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
+        width = int(recipe.model.get("hidden_size", preset["hidden_size"]))
+        changes |= {
+            "puzzle_emb_ndim": width,
+            "puzzle_tokens": 1,
+        }  # its identity alone tells such a puzzle's rule
+    if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
+        changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
+    return dataclasses.replace(own, **changes)
+
+
+def _make(part: TaskPart) -> Task:
+    try:
+        return make_task(part.name, **part.options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _vocabulary(recipe: Recipe) -> Any:
+    return recipe.vocabulary

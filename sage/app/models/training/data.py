@@ -1,0 +1,56 @@
+"""`--data`: puzzles from files instead of fresh ones.
+
+Invariant: what a path is, its files tell; a file that is no data of the task is one UserError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sage.app.terminal.errors import UserError
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Task
+
+_FORMS = {
+    "sudoku": "a CSV file (and --eval-data), or a folder that sage data build made",
+    "maze": "an .npz of mazes, or a folder that sage data build made",
+}
+
+
+def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path | None = None) -> Task:
+    """The task on the puzzles in `path`: a built folder, or a file of a form it is published in; evaluation:
+    a second file.
+    """
+    forms = _FORMS.get(task, "a folder that sage data build made")
+    for given, flag in ((path, "--data"), (evaluation, "--eval-data")):
+        if given is not None and not given.exists():
+            raise UserError(f"{flag} {given}: no such file or folder: give {forms}")
+    try:
+        if path.is_dir():
+            return make_task("folder", path=str(path))
+        if task == "sudoku":
+            return make_task(
+                task, **options, train=str(path), dev=None if evaluation is None else str(evaluation)
+            )
+        if task == "maze":
+            return make_task(task, **options, data=str(path))
+    except ValueError as error:
+        raise UserError(f"--data {error}") from error
+    raise UserError(f"--data {path}: a file: {task} takes {forms}")
+
+
+def examples_per_epoch(task: Task) -> float | None:
+    """Groups times their mean number of examples, as the published trainer counts; None where puzzles are
+    fresh.
+    """
+    from sage.hrm_core.tasks.arc.task import ArcTask
+
+    if isinstance(task, ArcTask):
+        trained = sum(len(puzzle.demonstrations) + len(puzzle.tests) for puzzle in task.training)
+        return float(trained + sum(len(puzzle.demonstrations) for puzzle in task.evaluation))
+    train = getattr(task, "train", None)
+    metadata = getattr(train, "metadata", None)
+    if metadata is not None:
+        return float(metadata.total_groups * metadata.mean_puzzle_examples)
+    return None if train is None else float(len(train))

@@ -1,0 +1,141 @@
+"""`sage eval`: trained models on puzzles they have not seen.
+
+Invariant: every model is judged on the same puzzles, the task's own held-out set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sage.app.models.training.judging import Judged, Wanted, pairs_of
+from sage.app.terminal.errors import UserError
+
+if TYPE_CHECKING:
+    from sage.hrm_core.evaluation.arc import ArcScore
+    from sage.hrm_core.evaluation.report import EvalReport
+    from sage.hrm_core.evaluation.searching import SearchScore
+    from sage.hrm_core.solving.published import Published
+    from sage.hrm_core.tasks.contract import Task
+
+#: What "all" means where puzzles are made fresh and never end.
+NUM_FRESH = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """name: what was typed, and of a mixture the part.  search: with the verifier and several tries, where
+    asked for.
+    arc: voted over forms, where asked for."""
+
+    name: str
+    report: EvalReport
+    task: Task
+    published: Published
+    search: SearchScore | None = None
+    arc: ArcScore | None = None
+
+    def failures(self, num: int) -> list[str]:
+        """The first `num` puzzles that were not solved, drawn."""
+        shown = self.report.failures[:num]
+        if not shown:
+            return []
+        rows = self.task.held_out(max(shown) + 1)
+        draw = getattr(self.task, "render", None)
+        lines = [f"not solved: {len(self.report.failures)} of {self.report.num}"]
+        for row in shown:
+            cells = rows.inputs[row]
+            lines.append(f"puzzle {row}:\n{draw(cells) if draw else ' '.join(map(str, cells))}")
+        return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalRequest:
+    """sources: runs, folders, files, shipped names, hub repositories, names of tasks.  task: None where the
+    folder tells it.
+
+    num: puzzles, None for all.  tries: with the verifier too, so many.  num_forms: ARC, forms to vote over.
+    submission: ARC, where the attempts go.
+    """
+
+    sources: tuple[str, ...]
+    task: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    data: Path | None = None
+    num: int | None = 1000
+    segments: tuple[int, ...] = (1, 2, 4, 8, 16)
+    tries: int | None = None
+    num_forms: int | None = None
+    submission: Path | None = None
+    device: str = "cpu"
+    state_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.submission is not None and len(self.sources) > 1:
+            raise UserError(f"--submission {self.submission}: of which model? give one")
+        if self.submission is not None and not self.submission.absolute().parent.is_dir():
+            raise UserError(
+                f"--submission {self.submission}: no folder {self.submission.absolute().parent}: make it"
+                " first"
+            )
+
+
+def evaluate_all(request: EvalRequest) -> list[Evaluated]:
+    from sage.app.models.training.processes import chosen_device
+
+    wanted = Wanted(
+        task=request.task,
+        options=request.options,
+        data=request.data,
+        device=str(chosen_device(request.device)),
+        state_dir=request.state_dir,
+    )
+    try:
+        return [_evaluate(pair, request) for source in request.sources for pair in pairs_of(source, wanted)]
+    except ValueError as error:
+        raise UserError(f"eval {error}") from error
+
+
+def parse_segments(text: str) -> tuple[int, ...]:
+    """`1,2,16` -> (1, 2, 16)."""
+    try:
+        segments = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--segments {text}: give whole numbers with commas, e.g. 1,4,16") from None
+    if not segments or min(segments) < 1:
+        raise UserError(f"--segments {text}: give numbers of segments, 1 or more")
+    return segments
+
+
+def num_puzzles(task: Task) -> int:
+    """Every loaded evaluation puzzle, or many fresh ones."""
+    loaded = getattr(task, "dev", None)
+    return NUM_FRESH if loaded is None else max(1, len(loaded))
+
+
+def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
+    from sage.hrm_core.evaluation.evaluate import evaluate
+    from sage.hrm_core.evaluation.searching import search
+
+    task, num = pair.task, request.num if request.num is not None else num_puzzles(pair.task)
+    report = evaluate(pair.model, task, num=num, segments=request.segments)
+    searched = None
+    if request.tries is not None:
+        searched = search(pair.model, task, num=num, tries=request.tries, max_segments=max(request.segments))
+    arc = _voted(pair, request) if request.num_forms is not None or request.submission is not None else None
+    return Evaluated(
+        name=pair.label, report=report, task=task, published=pair.published, search=searched, arc=arc
+    )
+
+
+def _voted(pair: Judged, request: EvalRequest) -> ArcScore:
+    from sage.hrm_core.evaluation.arc import vote_arc
+    from sage.hrm_core.tasks.arc.voting import write_submission
+
+    score = vote_arc(
+        pair.model, pair.task, num_forms=request.num_forms or 1, num_segments=max(request.segments)
+    )
+    if request.submission is not None:
+        write_submission(request.submission, score.attempts, score.puzzles)
+    return score

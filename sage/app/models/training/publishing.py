@@ -1,0 +1,58 @@
+"""The models that a run leaves: the best and the last, in the form that solve, serve and eval load.
+
+Invariant: a published model's card tells at which step it was kept, and what it scored then. The best was
+chosen by its score on the evaluation set, so that this score flatters it a little; a set that was never
+looked at does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from sage.app.models.training.recipe import Recipe
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.solving.published import TaskCard, save_published
+from sage.hrm_core.training.best_model import Which, kept_model
+
+FOLDERS: dict[Which, str] = {"best": "model", "last": "model-last"}
+
+
+def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) -> None:
+    """Write model/, model-last/ and recipe.json from the run's checkpoints. `model` then holds the last's
+    weights.
+
+    data: what the run was trained on, where it was a built folder or a file.
+    """
+    for which in get_args(Which):
+        kept = kept_model(folder / "checkpoints", which) or kept_model(folder / "checkpoints", "last")
+        if kept is None:
+            continue
+        model.load_state_dict(dict(kept.weights))
+        trained = {
+            "recipe": recipe.name,
+            "preset": recipe.preset,
+            "kept": which,
+            "steps": kept.step,
+            "seed": recipe.train.seed,
+            "train_cpu_seconds": round(kept.cpu_secs, 1),
+            "train_wall_seconds": round(kept.wall_secs, 1),
+            "eval": kept.evaluation,
+        }
+        save_published(folder / FOLDERS[which], model, _card(recipe, trained, data))
+    plain = json.dumps(dataclasses.asdict(recipe), indent=2)
+    (folder / "recipe.json").write_text(plain + "\n")
+
+
+def _card(recipe: Recipe, trained: dict[str, Any], data: Path | None) -> TaskCard:
+    if not recipe.is_mixture:
+        part = recipe.tasks[0]
+        if part.name == "arc" and data is not None:  # a built folder numbers its puzzles in its own way
+            return TaskCard(task="folder", options={"path": str(data.absolute())}, trained=trained)
+        return TaskCard(task=part.name, options=part.options, trained=trained)
+    tasks = [{"name": part.name, "weight": part.weight, **part.options} for part in recipe.tasks]
+    return TaskCard(
+        task="mixture", options={"tasks": tasks, "vocabulary": recipe.vocabulary}, trained=trained
+    )

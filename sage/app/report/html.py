@@ -1,0 +1,271 @@
+"""The report's words and tables. Invariant: every value from a session passes through `text` on its way into
+the page.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+
+from sage.app.report.data import ReportData, SkillRow
+from sage.app.report.plots import Plot
+from sage.app.terminal import figures
+from sage.runtime.report import Event, SleepOutcome, SleepReport
+
+_OUTCOME_CLASSES = {SleepOutcome.ACCEPTED: "good", SleepOutcome.FAILED: "bad", SleepOutcome.SKIPPED: "quiet"}
+
+
+def text(value: object) -> str:
+    """Any value as HTML text, quotes included."""
+    return html.escape(str(value), quote=True)
+
+
+def header_html(data: ReportData) -> str:
+    session = data.session
+    ended = "ended" if session.ended_ns is not None else "not ended: running, or stopped without a word"
+    lead = (
+        f"Session of {_utc(session.started_ns)}, {ended}. {figures.duration(session.span_ns / 1e9)} on the"
+        f" {session.clock} clock."
+    )
+    total = data.skills[-1] if data.skills else None
+    ticks = f"{figures.count(session.num_ticks)} ticks, {figures.count(data.num_overruns)} overruns"
+    tiles = [
+        (figures.signed(total.overall) if total else figures.DASH, "prediction skill, all sources"),
+        (_from_to(total), "skill, first third to last"),
+        (figures.number(_last(data, "coherence")), "coherence at the end"),
+        (f"{figures.number(data.tick_hz, 1)} Hz", ticks),
+        (str(len(data.night_secs)), _outcomes(data)),
+    ]
+    cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
+    return f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n<ul class="tiles">{cells}</ul>'
+
+
+def main_html(data: ReportData) -> str:
+    sections = [_section("Timeline", _timeline(data))]
+    for name in dict.fromkeys(plot.section for plot in data.plots):
+        plots = [plot for plot in data.plots if plot.section == name]
+        if name == "Machine":
+            sections.append(_section("Sleep", _sleeps(data)))
+        sections.append(
+            _section(name, (_skill_table(data.skills) if name == "Prediction" else "") + _figures(plots))
+        )
+    sections.append(_section("Events", _events(data.events)))
+    sections.append(_section("Circumstances", _circumstances(data)))
+    return "\n".join(sections)
+
+
+def footer_html(data: ReportData) -> str:
+    is_averaged = data.session.num_ticks > len(data.times_secs)
+    point = (
+        f"Each point averages {figures.duration(data.point_secs)}."
+        if is_averaged
+        else "Each point is a tick."
+    )
+    keys = (
+        "Drag across a plot to zoom, double-click to see all. On a focused plot <kbd>←</kbd> <kbd>→</kbd>"
+        " read, <kbd>+</kbd> <kbd>-</kbd> zoom, <kbd>0</kbd> shows all."
+    )
+    return (
+        f"<p>{text(point)} Dotted lines mark the end of a sleep, shading marks rest and"
+        f" dream.</p><p>{keys}</p>"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f'<section aria-label="{text(title)}"><h2>{text(title)}</h2>{body}</section>'
+
+
+def _timeline(data: ReportData) -> str:
+    label = f"States of the loop and of {len(data.session.sources)} sources over time"
+    return f'<figure class="wide" data-plot="timeline">{_plot_area(label)}</figure>'
+
+
+def _figures(plots: Sequence[Plot]) -> str:
+    """Two side by side; an odd one out comes first and wide."""
+    is_odd = len(plots) % 2 == 1
+    return f'<div class="pair">{"".join(_figure(plot, is_odd and plot is plots[0]) for plot in plots)}</div>'
+
+
+def _figure(plot: Plot, is_wide: bool) -> str:
+    unit = f' <span class="quiet">{text(plot.unit)}</span>' if plot.unit else ""
+    caption = (
+        f'<figcaption><h3>{text(plot.title)}{unit}</h3><p class="note">{text(plot.note)}</p></figcaption>'
+    )
+    wide = ' class="wide"' if is_wide else ""
+    return (
+        f'<figure{wide} data-plot="{text(plot.id)}">{caption}{_plot_area(f"{plot.title} over time")}</figure>'
+    )
+
+
+def _plot_area(label: str) -> str:
+    return (
+        f'<div class="plot" tabindex="0" role="img" aria-label="{text(label)}"></div><div'
+        ' class="legend"></div>'
+    )
+
+
+def _table(headings: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
+    head = "".join(f'<th scope="col" class="{kind}">{text(heading)}</th>' for heading, kind in headings)
+    return (
+        '<div class="scroll"'
+        f' tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _skill_table(skills: Sequence[SkillRow]) -> str:
+    if not skills:
+        return '<p class="empty">No reading was scored.</p>'
+    headings = [("Prediction skill", "")]
+    headings += [
+        (name, "n")
+        for name in (
+            "scored",
+            "overall",
+            "first third",
+            "last third",
+            "before sleep",
+            "after sleep",
+            "HRM adds",
+        )
+    ]
+
+    def row(skill: SkillRow) -> str:
+        values = (skill.overall, skill.first_third, skill.last_third, skill.before_sleep, skill.after_sleep)
+        cells = "".join(f'<td class="n">{text(figures.signed(value))}</td>' for value in values)
+        total = ' class="total"' if skill.name == "all sources" else ""
+        return (
+            f"<tr{total}><td>{text(skill.name)}</td><td"
+            f' class="n">{figures.count(skill.num_scored)}</td>{cells}<td'
+            f' class="n">{text(figures.signed_percent(skill.gain_over_skip))}</td></tr>'
+        )
+
+    note = "HRM adds: the share of error that the recurrent model takes off its own linear skip."
+    return f'{_table(headings, map(row, skills))}<p class="note" style="margin:8px 0 30px">{text(note)}</p>'
+
+
+def _sleeps(data: ReportData) -> str:
+    cut = (
+        '<p class="note">The session ended during a night; its work was dropped.</p>'
+        if data.is_asleep
+        else ""
+    )
+    if not data.sleeps:
+        return cut or '<p class="empty">No sleep in this session.</p>'
+    reach = max(
+        (
+            abs(value)
+            for report in data.sleeps
+            for value in (report.gain_low, report.gain_high)
+            if math.isfinite(value)
+        ),
+        default=0.0,
+    )
+    cards = (_card(report, secs, reach) for report, secs in zip(data.sleeps[-60:], data.sleep_secs[-60:]))
+    note = f'<p class="note">The last 60 of {len(data.sleeps)}.</p>' if len(data.sleeps) > 60 else ""
+    return f'<div class="cards">{"".join(cards)}</div>{note}{cut}'
+
+
+def _card(report: SleepReport, secs: float, reach: float) -> str:
+    kind = _OUTCOME_CLASSES.get(report.outcome, "warn")
+    rows = [
+        ("loss on held-out experience", report.loss_before, report.loss_after),
+        ("loss on older experience", report.loss_old_before, report.loss_old_after),
+    ]
+    losses = "".join(
+        f"<dt>{label}</dt><dd>{text(figures.number(before, 3))}"
+        f" →</dd><dd>{text(figures.number(after, 3))}</dd>"
+        for label, before, after in rows
+        if math.isfinite(before)
+    )
+    counts = (
+        f"{figures.count(report.num_replayed)} replayed, {figures.count(report.num_examined)} examined,"
+        f" {figures.count(report.num_steps)} steps in {figures.duration(report.wall_secs)}"
+    )
+    return (
+        '<article class="card"><header><h3'
+        f' class="{kind}">{text(report.outcome.value.replace("_", " "))}</h3>'
+        f'<span class="quiet">{text(figures.duration(secs))}, tick'
+        f" {figures.count(report.tick)}</span></header>"
+        f"{f'<dl>{losses}</dl>' if losses else ''}{_interval(report, reach)}"
+        f"{f'<p>{text(counts)}</p>' if report.num_steps else ''}<p>{text(report.reason)}</p></article>"
+    )
+
+
+def _interval(report: SleepReport, reach: float) -> str:
+    """The gain with its interval on an axis that all cards of the session share, 0 in the middle."""
+    values = (report.gain, report.gain_low, report.gain_high)
+    if not all(math.isfinite(value) for value in values) or reach <= 0:
+        return ""
+    gain, low, high = (50 + 46 * max(-1.0, min(1.0, value / reach)) for value in values)
+    interval = f"{figures.signed_percent(report.gain_low)} to {figures.signed_percent(report.gain_high)}"
+    label = text(f"gain {figures.signed_percent(report.gain)}, 90% interval {interval}")
+    return (
+        f'<svg role="img" aria-label="{label}"><line x1="4%" x2="96%" y1="14" y2="14" stroke="var(--line)"/>'
+        '<line x1="50%" x2="50%" y1="4" y2="24" stroke="var(--soft)"/>'
+        f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="14" y2="14" stroke="var(--accent)" stroke-width="3"/>'
+        f'<circle cx="{gain:.2f}%" cy="14" r="5" fill="var(--accent)"/>'
+        f'<text x="50%" y="40" text-anchor="middle">{label}</text></svg>'
+    )
+
+
+def _events(events: Sequence[Event]) -> str:
+    if not events:
+        return '<p class="empty">Nothing happened that was worth an event.</p>'
+
+    def row(event: Event) -> str:
+        data = ", ".join(f"{name} {value}" for name, value in event.data)
+        said = event.message + (f" ({data})" if data else "")
+        return (
+            "<tr><td"
+            f' class="n">{figures.count(event.tick)}</td><td>{text(event.kind)}</td><td>{text(event.source)}</td><td'
+            f' class="said">{text(said)}</td></tr>'
+        )
+
+    return _table([("tick", "n"), ("event", ""), ("source", ""), ("what", "")], map(row, reversed(events)))
+
+
+def _circumstances(data: ReportData) -> str:
+    session = data.session
+    facts = [
+        ("config", session.config_hash or figures.DASH),
+        ("seed", session.seed),
+        ("clock", session.clock),
+        ("reports lost", figures.count(session.num_dropped)),
+        *((f"version of {name}", value) for name, value in session.versions.items()),
+        *session.hardware.items(),
+    ]
+    items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in facts)
+    config = (
+        f"<details><summary>The whole configuration</summary><pre>{text(session.config)}</pre></details>"
+        if session.config
+        else ""
+    )
+    return f'<dl class="facts">{items}</dl>{config}'
+
+
+def _utc(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _from_to(skill: SkillRow | None) -> str:
+    return (
+        figures.DASH
+        if skill is None
+        else f"{figures.signed(skill.first_third)} → {figures.signed(skill.last_third)}"
+    )
+
+
+def _last(data: ReportData, plot_id: str) -> float:
+    """The newest finite value of a plot's first line."""
+    values = next(plot.lines[0].values for plot in data.plots if plot.id == plot_id)
+    finite = values[[math.isfinite(value) for value in values]]
+    return float(finite[-1]) if len(finite) else math.nan
+
+
+def _outcomes(data: ReportData) -> str:
+    outcomes = Counter(report.outcome.value.replace("_", " ") for report in data.sleeps)
+    counted = ", ".join(f"{num} {outcome}" for outcome, num in outcomes.items())
+    return ("sleep" if len(data.night_secs) == 1 else "sleeps") + (f": {counted}" if counted else "")

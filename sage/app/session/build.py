@@ -1,0 +1,234 @@
+"""From a configuration to a running loop: the one place that turns names into sensors, effectors and
+instruments.
+
+Invariant: what cannot be built is a UserError before anything is opened, except entries marked optional.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+
+from sage.app.config.registry import resolve
+from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.terminal.errors import UserError
+from sage.mailbox import Hub, PeripheralMailbox
+from sage.mailbox.clock import Clock, ManualClock
+from sage.mailbox.errors import MailboxError
+from sage.runtime.loop import Loop
+from sage.runtime.prediction.predictor import ScoredListener
+from sage.runtime.report import Instrument
+from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
+from sage.runtime.world import LoopInputs
+from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
+from sage.sensors.driver.isolation.engine import Isolation
+from sage.sensors.driver.isolation.plan import target_of
+from sage.sensors.driver.sensor_driver import SensorDriver
+
+log = structlog.get_logger("sage.app")
+NUM_SLOTS = 4
+RING_CAPACITY = 4096
+#: Records of an isolated source that wait for the next tick.
+ISOLATED_CAPACITY = 256
+MANUAL_START_NS = 0
+
+
+class SensorWorld:
+    """The context that sensors are made in. It is told the run's epoch when the run begins."""
+
+    def __init__(self, context: SensorContext) -> None:
+        self.context = context
+
+    def begin(self, epoch_ns: int) -> None:
+        self.context = dataclasses.replace(self.context, epoch_ns=epoch_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A loop and what it stands on. missing: optional sensors this machine lacks, with the reason."""
+
+    loop: Loop
+    hub: Hub
+    missing: tuple[tuple[str, str], ...]
+    world: SensorWorld
+
+    def open(self) -> None:
+        """Begin the run's time, then start its sensors: a recording must not play while the model is being
+        built.
+        """
+        self.world.begin(self.loop.clock.now_ns())
+        for driver in self.loop.senses.drivers:
+            driver.renew()
+        self.loop.open()
+
+    def close(self) -> None:
+        try:
+            self.loop.close()
+        finally:
+            self.hub.close()
+
+
+def choose_device() -> torch.device:
+    """CUDA when a real kernel runs there, else the CPU; by capability, never by host name."""
+    if torch.cuda.is_available():
+        try:
+            torch.ones(1, device="cuda").add_(1)
+            return torch.device("cuda")
+        except RuntimeError as error:
+            log.warning(
+                "the GPU is seen but does not compute: using the CPU", error=str(error).splitlines()[0]
+            )
+    return torch.device("cpu")
+
+
+def build_run(
+    config: SageConfig,
+    clock: Clock,
+    *,
+    directory: Path,
+    instruments: Sequence[Instrument] = (),
+    on_scored: ScoredListener | None = None,
+    base_dir: Path | None = None,
+) -> Run:
+    """Everything `config` names, built and wired, nothing opened. directory: where sleep works.
+
+    A manual clock makes every part inline, so that equal runs have equal digests.
+    """
+    _check_sizes(config)
+    is_manual = isinstance(clock, ManualClock)
+    config = _inline(config) if is_manual else config
+    recall = recall_store(config.memory.num_recall)
+    context = SensorContext(
+        clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall
+    )
+    hub = Hub(clock)
+    records = hub.peripheral("records", capacity=RING_CAPACITY)
+    sensor_world = SensorWorld(context)
+    drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
+    if not drivers:
+        raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
+    effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
+    world = LoopInputs(
+        clock=clock,
+        drivers=drivers,
+        records=records,
+        recall=recall,
+        directory=directory,
+        effectors=effectors,
+        instruments=instruments,
+        device=choose_device(),
+        on_scored=on_scored,
+    )
+    loop = _build_loop(config, world)
+    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
+
+
+def _build_loop(config: SageConfig, world: LoopInputs) -> Loop:
+    try:
+        return Loop(config, world)
+    except ValueError as error:  # sizes that do not go together, each good by itself
+        raise UserError(f"{config.name}: {error}") from error
+
+
+def _inline(config: SageConfig) -> SageConfig:
+    return config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
+
+
+def _check_sizes(config: SageConfig) -> None:
+    """Sizes of practice and memory that would only fail, or never learn, once the loop runs."""
+    length, burn_in, room = (
+        config.practice.window_ticks,
+        config.practice.burn_in_ticks,
+        config.memory.num_transitions,
+    )
+    if burn_in >= length:
+        raise UserError(
+            f"practice.burn_in_ticks is {burn_in}: give less than practice.window_ticks, {length}"
+        )
+    if room <= length + CARRY_EVERY:
+        raise UserError(
+            f"memory.num_transitions is {room}: give more than {length + CARRY_EVERY}, for"
+            " practice.window_ticks"
+        )
+
+
+def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
+    try:
+        effector: Effector = resolve("effectors", entry.kind)(entry.config, context)
+    except SensorError as error:
+        raise UserError(f"effectors.{entry.name}: {error}") from error
+    return effector
+
+
+def _build_drivers(
+    entries: Sequence[DeviceEntry], world: SensorWorld, hub: Hub, records: PeripheralMailbox, is_manual: bool
+) -> tuple[list[SensorDriver], list[tuple[str, str]]]:
+    drivers: list[SensorDriver] = []
+    missing: list[tuple[str, str]] = []
+    for entry in entries:
+        kind = resolve("sensors", entry.kind)
+
+        def make(kind: type = kind, entry: DeviceEntry = entry) -> Sensor:
+            sensor: Sensor = kind(entry.config, world.context)
+            return sensor
+
+        try:
+            spec = make().spec
+        except SensorError as error:
+            if not entry.optional:
+                raise UserError(f"sensors.{entry.name}: {error}") from None
+            missing.append((entry.name, str(error)))
+            continue
+        if is_manual and not spec.is_bounded:
+            raise UserError(
+                f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast,"
+                " disable it"
+            )
+        isolation = (
+            _isolation(entry, kind, spec, world, hub) if entry.config.isolate and not is_manual else None
+        )
+        focus = (
+            isolation.focus
+            if isolation
+            else hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec))
+        )
+        drivers.append(
+            SensorDriver(
+                make,
+                config=entry.config,
+                peripheral=records,
+                focus=focus,
+                clock=world.context.clock,
+                producer=len(drivers),
+                isolation=isolation,
+            )
+        )
+    return drivers, missing
+
+
+def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWorld, hub: Hub) -> Isolation:
+    """Its own shared mailboxes. A process of its own is for the real world: a replay on a manual clock has
+    none.
+
+    Interpreted: a sensor's rate is no burden, and its process starts at once and stays light without a
+    compiler.
+    """
+    try:
+        return Isolation(
+            target=target_of(kind),
+            config=entry.config,
+            context=lambda: world.context,
+            records=hub.shared_peripheral(f"{spec.name}.records", capacity=ISOLATED_CAPACITY, engine="plain"),
+            focus=hub.shared_focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec), engine="plain"),
+        )
+    except (SensorError, MailboxError) as error:
+        raise UserError(f"sensors.{entry.name}: {error}") from error
+
+
+def _slot_bytes(spec: SensorSpec) -> int:
+    return max(spec.tensor.num_bytes, 1)

@@ -1,0 +1,329 @@
+"""The metrics store: every tick, sleep and event of every session, in one SQLite file that others may read
+meanwhile.
+
+Invariant: it is a record for people and never the runtime's state; losing it loses no behaviour. One process
+writes (WAL, synchronous=NORMAL: a killed process loses at most the batch in flight), any number read.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage.app.store.names import readable_name
+from sage.app.store.rows import restore_event, restore_sleep, restore_source, restore_tick, source_order
+from sage.app.store.schema import connect, create_if_missing
+from sage.app.store.series import Series, read_series
+from sage.app.store.thinning import Retention, transaction, used_bytes
+from sage.app.store.writer import StoreStatistics, StoreWriter
+from sage.app.terminal.errors import UserError
+from sage.runtime.report import Event, SleepReport, TickReport
+
+__all__ = ["MetricsStore", "Retention", "Series", "SessionRecord", "StoreInspection", "StoreStatistics"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """One run. started_ns, ended_ns: wall time; ended_ns is None while it runs, or when it was killed.
+
+    clock_ns: the run's own clock at started_ns.  span_ns: from its first stored tick to its last.
+    num_dropped: reports the store could not take.  sources: in the order first seen.
+    """
+
+    id: str
+    started_ns: int
+    ended_ns: int | None
+    clock: str
+    clock_ns: int
+    seed: int
+    config: str
+    config_hash: str
+    versions: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    num_dropped: int
+    num_ticks: int
+    span_ns: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInspection:
+    """What lies in the file. num_rows: ticks as stored, after thinning; num_ticks: those they stand for."""
+
+    path: str
+    num_bytes: int
+    num_sessions: int
+    num_ticks: int
+    num_rows: int
+    num_source_rows: int
+    num_sleeps: int
+    num_events: int
+
+
+class MetricsStore:
+    """Opened with `with`; whoever opens it closes it. Raises UserError for a file that is missing, foreign or
+    newer.
+
+    wall_ns: wall time, to name and date sessions for people; nothing is judged by it.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        must_exist: bool = False,
+        retention: Retention | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+        capacity: int = 4096,
+        flush_secs: float = 0.25,
+    ) -> None:
+        self.path = Path(path)
+        self._retention = retention or Retention()
+        self._wall_ns = wall_ns
+        self._capacity, self._flush_secs = capacity, flush_secs
+        self._writers: dict[str, StoreWriter] = {}
+        if must_exist and not self.path.exists():
+            raise UserError(
+                f"{self.path}: no session is stored here yet: start one with `sage run`, or give its"
+                " state_dir"
+            )
+        create_if_missing(self.path)
+        connect(self.path).close()
+
+    def __enter__(self) -> MetricsStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is queued and end the sessions begun here; safe to call twice."""
+        while self._writers:
+            self._writers.popitem()[1].close()
+
+    def begin_session(
+        self,
+        *,
+        config: str = "",
+        config_hash: str = "",
+        versions: Mapping[str, Any] | None = None,
+        hardware: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        clock: str = "real",
+        clock_ns: int = 0,
+        name: str | None = None,
+    ) -> str:
+        """Enter a session and return its id, readable and unique. config: the effective one, as YAML."""
+        started_ns = self._wall_ns()
+        wanted = name or readable_name(started_ns, f"{config_hash}/{seed}")
+        with self._connected(is_reader=False) as connection, transaction(connection):
+            taken = {row["id"] for row in connection.execute("SELECT id FROM sessions")}
+            session = next(name for name in _candidates(wanted) if name not in taken)
+            connection.execute(
+                "INSERT INTO sessions (id, started_ns, clock, clock_ns, seed, config, config_hash, versions,"
+                " hardware) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    session,
+                    started_ns,
+                    clock,
+                    clock_ns,
+                    seed,
+                    config,
+                    config_hash,
+                    json.dumps(dict(versions or {}), default=str),
+                    json.dumps(dict(hardware or {}), default=str),
+                ),
+            )
+        return session
+
+    def instrument(self, session: str) -> StoreWriter:
+        """The Instrument that writes this session; ends when the store closes."""
+        if session not in self._writers:
+            with self._connected() as connection:
+                key = _session_row(connection, self.path, session)["key"]
+            writer = StoreWriter(
+                self.path,
+                key,
+                retention=self._retention,
+                wall_ns=self._wall_ns,
+                capacity=self._capacity,
+                flush_secs=self._flush_secs,
+            )
+            writer.start()
+            self._writers[session] = writer
+        return self._writers[session]
+
+    def sessions(self) -> tuple[SessionRecord, ...]:
+        """All sessions, oldest first."""
+        with self._connected() as connection:
+            rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns, key").fetchall()
+            return tuple(_session_record(connection, row) for row in rows)
+
+    def session(self, session: str | None = None) -> SessionRecord:
+        """One session by its id, the latest when None. UserError when there is none."""
+        with self._connected() as connection:
+            return _session_record(connection, _session_row(connection, self.path, session))
+
+    def series(self, session: str, names: Sequence[str], max_points: int = 1500) -> Series:
+        """Columns over time, averaged down to `max_points` or fewer on one time axis, NaN where there is
+        nothing.
+
+        names: a column of a tick ("coherence", "total_ns") or of a source ("imu.trust"); see store_schema.
+        """
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            return read_series(connection, key, names, max_points)
+
+    def tick(self, session: str, tick: int) -> TickReport | None:
+        """The report as it was, or None when it is not stored, or only within an average."""
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            row = connection.execute(
+                "SELECT * FROM ticks WHERE session = ? AND tick = ?", (key, tick)
+            ).fetchone()
+            if row is None or row["rest"] is None:
+                return None
+            query = (
+                "SELECT * FROM sources NATURAL JOIN source_names WHERE session = ? AND source = ? AND"
+                " tick = ?"
+            )
+            found = [
+                connection.execute(query, (key, source, tick)).fetchone()
+                for source in source_order(row["rest"])
+            ]
+            return restore_tick(row, [restore_source(source["name"], source) for source in found])
+
+    def sleeps(self, session: str) -> tuple[SleepReport, ...]:
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            rows = connection.execute("SELECT * FROM sleeps WHERE session = ? ORDER BY id", (key,))
+            return tuple(restore_sleep(row) for row in rows)
+
+    def events(self, session: str, limit: int = 1000) -> tuple[Event, ...]:
+        """The newest `limit` events, oldest first."""
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            rows = connection.execute(
+                "SELECT * FROM events WHERE session = ? ORDER BY id DESC LIMIT ?", (key, limit)
+            )
+            return tuple(restore_event(row) for row in rows)[::-1]
+
+    def first_difference(self, session: str, other: str) -> int | None:
+        """The first stored tick whose facts differ between two runs; None when all that both hold agree."""
+        with self._connected() as connection:
+            keys = [_session_row(connection, self.path, name)["key"] for name in (session, other)]
+            query = (
+                "SELECT MIN(a.tick) FROM ticks a JOIN ticks b ON b.session = ? AND b.tick = a.tick"
+                " WHERE a.session = ? AND a.digest <> b.digest"
+            )
+            (tick,) = connection.execute(query, keys[::-1]).fetchone()
+            return None if tick is None else int(tick)
+
+    def export(self, session: str | None, out: Path | str) -> tuple[Path, ...]:
+        """Write a session as .parquet, .csv or .jsonl, by `out`'s suffix; returns the files written."""
+        from sage.app.store.export import export_session
+
+        return export_session(self, self.session(session), Path(out))
+
+    def inspect(self) -> StoreInspection:
+        tables = {"num_sessions": "sessions", "num_rows": "ticks", "num_source_rows": "sources"}
+        tables |= {"num_sleeps": "sleeps", "num_events": "events"}
+        with self._connected() as connection:
+            counts = {
+                name: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+                for name, table in tables.items()
+            }
+            (num_ticks,) = connection.execute("SELECT COALESCE(SUM(num_ticks), 0) FROM ticks").fetchone()
+            return StoreInspection(
+                path=str(self.path), num_bytes=used_bytes(connection), num_ticks=num_ticks, **counts
+            )
+
+    @contextmanager
+    def _connected(self, *, is_reader: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection for one question. SQLite's own errors become one line that names the file."""
+        connection = connect(self.path, is_reader=is_reader)
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self.path}: the metrics store failed ({error}): free disk space, or move the file away"
+            ) from error
+        finally:
+            connection.close()
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _session_row(connection: sqlite3.Connection, path: Path, session: str | None) -> sqlite3.Row:
+    if session is None:
+        row = connection.execute(
+            "SELECT * FROM sessions ORDER BY started_ns DESC, key DESC LIMIT 1"
+        ).fetchone()
+    else:
+        row = connection.execute("SELECT * FROM sessions WHERE id = ?", (session,)).fetchone()
+    if row is not None:
+        found: sqlite3.Row = row
+        return found
+    if session is None:
+        raise UserError(f"{path}: no session is stored here yet: start one with `sage run`")
+    return _session_by_prefix(connection, path, session)
+
+
+def _session_by_prefix(connection: sqlite3.Connection, path: Path, start: str) -> sqlite3.Row:
+    """Whoever types an id may stop where it is unique."""
+    rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns DESC").fetchall()
+    matches: list[sqlite3.Row] = [row for row in rows if start and row["id"].startswith(start)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(
+            f"session {start!r} could be any of {', '.join(row['id'] for row in matches[:5])}: give more"
+            " of it"
+        )
+    latest = ", ".join(row["id"] for row in rows[:5]) or "none"
+    raise UserError(f"session {start!r} is not in {path}: the latest are {latest}")
+
+
+def _session_record(connection: sqlite3.Connection, row: sqlite3.Row) -> SessionRecord:
+    span = (
+        "SELECT COALESCE(SUM(num_ticks), 0), COALESCE(MAX(time_ns) - MIN(time_ns), 0) FROM ticks WHERE"
+        " session = ?"
+    )
+    num_ticks, span_ns = connection.execute(span, (row["key"],)).fetchone()
+    names = connection.execute(
+        "SELECT name FROM source_names WHERE session = ? ORDER BY source", (row["key"],)
+    )
+    plain = {
+        name: row[name]
+        for name in (
+            "id",
+            "started_ns",
+            "ended_ns",
+            "clock",
+            "clock_ns",
+            "seed",
+            "config",
+            "config_hash",
+            "num_dropped",
+        )
+    }
+    return SessionRecord(
+        **plain,
+        versions=json.loads(row["versions"]),
+        hardware=json.loads(row["hardware"]),
+        num_ticks=num_ticks,
+        span_ns=span_ns,
+        sources=tuple(name["name"] for name in names),
+    )

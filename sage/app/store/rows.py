@@ -1,0 +1,194 @@
+"""A TickReport as rows, and back again. Invariant: the facts that come back have the digest of those that
+went in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgpack
+
+from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
+from sage.runtime.report import (
+    NAN,
+    ActionFacts,
+    CoherenceFacts,
+    Event,
+    LearningFacts,
+    MemoryFacts,
+    SleepOutcome,
+    SleepReport,
+    SourceFacts,
+    State,
+    TickFacts,
+    TickReport,
+    TickTiming,
+    to_plain,
+)
+
+_RENAMED = {"num_fresh": "is_fresh", "num_attended": "is_attended"}
+_source_values = attrgetter(
+    *(
+        _RENAMED.get(name, name)
+        for name in names_of(SOURCE_COLUMNS)
+        if name not in ("num_ticks", "num_scored")
+    )
+)
+_sleep_values = attrgetter(*names_of(SLEEP_COLUMNS))
+_ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held")
+_EVENT_FIELDS = ("kind", "tick", "source", "message", "data")
+_action_values = attrgetter(*_ACTION_FIELDS)
+_event_values = attrgetter(*_EVENT_FIELDS)
+
+
+def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tuple[Any, ...]:
+    """In the order of TICK_COLUMNS behind (session, tick). SQLite keeps NaN as NULL."""
+    facts, timing, coherence = report.facts, report.timing, report.facts.coherence
+    memory, learning = facts.memory, facts.learning
+    return (
+        session,
+        facts.tick,
+        1,
+        int(timing.is_overrun),
+        int(memory.is_kept),
+        facts.time_ns,
+        facts.state.value,
+        facts.num_segments,
+        facts.value,
+        timing.total_ns,
+        timing.model_ns,
+        coherence.xerr,
+        coherence.agreement,
+        coherence.agreement_null,
+        coherence.correctness,
+        coherence.coherence,
+        coherence.num_ticks,
+        memory.num_kept,
+        memory.num_seen,
+        memory.capacity,
+        memory.num_transitions,
+        memory.salience,
+        learning.loss,
+        learning.gate,
+        learning.num_practice_steps,
+        learning.weights_version,
+        learning.num_carry_resets,
+        bytes.fromhex(facts.digest()),
+        _pack_rest(report, source_ids),
+    )
+
+
+def source_row(session: int, source: int, tick: int, facts: SourceFacts) -> tuple[Any, ...]:
+    """In the order of SOURCE_COLUMNS behind (session, source, tick)."""
+    fresh, attended, *others = _source_values(facts)
+    is_scored = not (math.isnan(facts.error) or math.isnan(facts.persistence_error))
+    return (session, source, tick, 1, fresh, attended, is_scored, *others)
+
+
+def sleep_row(session: int, report: SleepReport) -> tuple[Any, ...]:
+    outcome, *others = _sleep_values(report)
+    return (session, outcome.value, *others)
+
+
+def event_row(session: int, event: Event) -> tuple[Any, ...]:
+    """The fingerprint lets an event that arrives twice, in its tick's facts and by itself, be one row."""
+    data = json.dumps(to_plain(event.data), default=str)
+    key = "\0".join((event.kind, event.source, event.message, data)).encode()
+    fingerprint = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
+    return (session, event.tick, event.kind, event.source, event.message, data, fingerprint)
+
+
+def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
+    """The report of a whole row (num_ticks 1). sources: in the order of the original facts."""
+    stages, actions, events, _ = _unpack_rest(tick["rest"])
+    facts = TickFacts(
+        tick=tick["tick"],
+        time_ns=tick["time_ns"],
+        state=State(tick["state"]),
+        num_segments=int(tick["num_segments"]),
+        value=_number(tick["value"]),
+        sources=tuple(sources),
+        coherence=CoherenceFacts(
+            **{
+                name: _number(tick[name])
+                for name in ("xerr", "agreement", "agreement_null", "correctness", "coherence")
+            },
+            num_ticks=tick["coherence_ticks"],
+        ),
+        memory=MemoryFacts(
+            **{name: tick[name] for name in ("num_kept", "num_seen", "capacity", "num_transitions")},
+            salience=_number(tick["memory_salience"]),
+            is_kept=bool(tick["num_stored"]),
+        ),
+        learning=LearningFacts(
+            **{name: tick[name] for name in ("num_practice_steps", "weights_version", "num_carry_resets")},
+            loss=_number(tick["loss"]),
+            gate=_number(tick["gate"]),
+        ),
+        actions=actions,
+        events=events,
+    )
+    timing = TickTiming(
+        total_ns=int(tick["total_ns"]),
+        stages=stages,
+        model_ns=int(tick["model_ns"]),
+        is_overrun=bool(tick["num_overruns"]),
+    )
+    return TickReport(facts=facts, timing=timing)
+
+
+def restore_source(name: str, row: sqlite3.Row) -> SourceFacts:
+    restored: dict[str, Any] = {
+        column.name: row[column.name]
+        for column in SOURCE_COLUMNS
+        if column.name not in ("num_ticks", "num_scored")
+    }
+    values: dict[str, Any] = {
+        _RENAMED.get(column, column): NAN if value is None else value for column, value in restored.items()
+    }
+    values["is_fresh"], values["is_attended"] = bool(values["is_fresh"]), bool(values["is_attended"])
+    return SourceFacts(name=name, **values)
+
+
+def restore_sleep(row: sqlite3.Row) -> SleepReport:
+    values: dict[str, Any] = {
+        name: NAN if row[name] is None else row[name] for name in names_of(SLEEP_COLUMNS)
+    }
+    return SleepReport(**{**values, "outcome": SleepOutcome(values["outcome"])})
+
+
+def restore_event(row: sqlite3.Row) -> Event:
+    data = tuple((name, value) for name, value in json.loads(row["data"]))
+    return Event(kind=row["kind"], tick=row["tick"], source=row["source"], message=row["message"], data=data)
+
+
+def source_order(rest: bytes) -> list[int]:
+    """The ids of a tick's sources in the order of its facts."""
+    return list(_unpack_rest(rest)[3])
+
+
+def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
+    actions = [_action_values(action) for action in report.facts.actions]
+    events = [_event_values(event) for event in report.facts.events]
+    packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids)))
+    return packed
+
+
+def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any]:
+    stages, actions, events, order = msgpack.unpackb(rest, use_list=False)
+    return (
+        stages,
+        tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
+        tuple(Event(**dict(zip(_EVENT_FIELDS, values))) for values in events),
+        order,
+    )
+
+
+def _number(value: float | None) -> float:
+    return NAN if value is None else value

@@ -1,0 +1,171 @@
+"""The metrics store's tables, declared once: what a column is, and what becomes of it when rows are averaged.
+
+Invariant: a file of another program, or of a newer SAGE, is refused before anything is written to it.
+A row stands for `num_ticks` ticks: 1 when it is whole, more once age has thinned it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sage.app.terminal.errors import UserError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x53414745  # "SAGE"
+
+#: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
+#: out. sum: NULLs left out.  scored: a sum over rows that also have a persistence error, so that ratios stay
+#: honest. drop: NULL from then on.
+Fold = Literal["last", "mean", "sum", "scored", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    sql_type: str
+    fold: Fold
+
+    @property
+    def folded(self) -> str:
+        """The SQL expression of this column over a group that also selects MAX(tick) once."""
+        match self.fold:
+            case "last":  # SQLite: beside a single MAX(), a bare column comes from the row of the maximum
+                return self.name
+            case "mean":
+                return f"SUM({self.name} * num_ticks) / SUM(num_ticks) FILTER (WHERE {self.name} IS NOT NULL)"
+            case "sum":
+                return f"SUM({self.name})"
+            case "scored":
+                return f"SUM({self.name}) FILTER (WHERE error IS NOT NULL AND persistence_error IS NOT NULL)"
+            case "drop":
+                return "NULL"
+
+
+def _columns(sql_type: str, fold: Fold, names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, sql_type, fold) for name in names.split())
+
+
+#: Besides (session, tick). rest: msgpack of timing stages, actions, events and the sources' order.
+TICK_COLUMNS = (
+    *_columns("INTEGER", "sum", "num_ticks num_overruns num_stored"),
+    *_columns("INTEGER", "last", "time_ns"),
+    *_columns("TEXT", "last", "state"),
+    *_columns("REAL", "mean", "num_segments value total_ns model_ns"),
+    *_columns("REAL", "mean", "xerr agreement agreement_null correctness coherence"),
+    *_columns("INTEGER", "last", "coherence_ticks num_kept num_seen capacity num_transitions"),
+    *_columns("REAL", "mean", "memory_salience loss gate"),
+    *_columns("INTEGER", "last", "num_practice_steps weights_version num_carry_resets"),
+    *_columns("BLOB", "last", "digest"),
+    *_columns("BLOB", "drop", "rest"),
+)
+
+#: Besides (session, source, tick).
+SOURCE_COLUMNS = (
+    *_columns("INTEGER", "sum", "num_ticks num_fresh num_attended num_scored"),
+    *_columns("TEXT", "last", "status reason"),
+    *_columns("INTEGER", "last", "sequence age_ns num_dropped num_late num_duplicate num_faults"),
+    *_columns("REAL", "mean", "trust weight quality surprise novelty salience"),
+    *_columns("REAL", "scored", "error persistence_error skip_error"),
+)
+
+SLEEP_COLUMNS = (
+    *_columns("TEXT", "last", "outcome reason"),
+    *_columns("INTEGER", "last", "tick num_replayed num_examined num_steps"),
+    *_columns(
+        "REAL",
+        "last",
+        "loss_before loss_after gain gain_low gain_high loss_old_before loss_old_after wall_secs",
+    ),
+)
+
+
+def _declared(columns: tuple[Column, ...]) -> str:
+    return ", ".join(f"{column.name} {column.sql_type}" for column in columns)
+
+
+_SCHEMA = f"""
+CREATE TABLE sessions (
+    key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, started_ns INTEGER NOT NULL, ended_ns INTEGER,
+    clock TEXT NOT NULL, clock_ns INTEGER NOT NULL, seed INTEGER NOT NULL,
+    config TEXT NOT NULL, config_hash TEXT NOT NULL, versions TEXT NOT NULL, hardware TEXT NOT NULL,
+    num_dropped INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE source_names (session INTEGER, source INTEGER, name TEXT NOT NULL,
+    PRIMARY KEY (session, source)) WITHOUT ROWID;
+CREATE TABLE ticks (session INTEGER, tick INTEGER, {_declared(TICK_COLUMNS)},
+    PRIMARY KEY (session, tick)) WITHOUT ROWID;
+CREATE INDEX ticks_by_time ON ticks (session, time_ns);
+CREATE TABLE sources (session INTEGER, source INTEGER, tick INTEGER, {_declared(SOURCE_COLUMNS)},
+    PRIMARY KEY (session, source, tick)) WITHOUT ROWID;
+CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, {_declared(SLEEP_COLUMNS)});
+CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL, kind TEXT NOT NULL,
+    source TEXT NOT NULL, message TEXT NOT NULL, data TEXT NOT NULL, fingerprint INTEGER NOT NULL);
+CREATE UNIQUE INDEX events_once ON events (session, tick, fingerprint);
+CREATE TABLE thinning (session INTEGER, level INTEGER, until_ns INTEGER NOT NULL,
+    PRIMARY KEY (session, level)) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -> sqlite3.Connection:
+    """A connection in autocommit, whose rows answer by name. Raises UserError where the file cannot be
+    used.
+    """
+    mode = "ro" if is_reader else "rw"
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=timeout_secs, isolation_level=None
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _refuse_foreign(connection, path)
+    except sqlite3.Error as error:
+        raise UserError(
+            f"{path}: cannot open the metrics store ({error}): check the file, or move it away"
+        ) from error
+    return connection
+
+
+def create_if_missing(path: Path) -> None:
+    """Make the file with its tables. An existing one is left as it is; `connect` judges it."""
+    if path.exists() and path.stat().st_size > 0:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            stamps = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {stamps} COMMIT;")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(
+            f"{path}: cannot create the metrics store ({error}): choose a state_dir you can write"
+        ) from error
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id == APPLICATION_ID and version == SCHEMA_VERSION:
+        return
+    connection.close()
+    if application_id != APPLICATION_ID:
+        raise UserError(f"{path}: not a SAGE metrics store: give another path, or move the file away")
+    raise UserError(
+        f"{path}: schema version {version}, this SAGE reads {SCHEMA_VERSION}: upgrade SAGE, or move the file"
+        " away"
+    )
+
+
+def names_of(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)
+
+
+def insert_into(table: str, keys: tuple[str, ...], columns: tuple[Column, ...]) -> str:
+    """`INSERT OR REPLACE` with one placeholder a column, keys first."""
+    names = (*keys, *names_of(columns))
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"

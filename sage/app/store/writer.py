@@ -1,0 +1,281 @@
+"""The one thread that writes the metrics store. The loop hands over a report and goes on.
+
+Invariant: `put` never waits. What does not fit the bounded queue is counted, and the count is shown and
+stored. A full disk or a locked file keeps the batch and tries again; the loop does not notice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from sage.app.store.rows import event_row, sleep_row, source_row, tick_row
+from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, connect, insert_into
+from sage.app.store.thinning import Retention, Thinner, transaction
+from sage.runtime.report import Event, SleepReport, TickReport
+
+Item = TickReport | SleepReport | Event
+
+_INSERT_TICK = insert_into("ticks", ("session", "tick"), TICK_COLUMNS)
+_INSERT_SOURCE = insert_into("sources", ("session", "source", "tick"), SOURCE_COLUMNS)
+_INSERT_SLEEP = insert_into("sleeps", ("session",), SLEEP_COLUMNS)
+_INSERT_EVENT = (
+    "INSERT OR IGNORE INTO events (session, tick, kind, source, message, data, fingerprint) VALUES (?, ?, ?,"
+    " ?, ?, ?, ?)"
+)
+_MAX_BATCH = 1024
+_MAX_RETRY_SECS = 5.0
+#: Room that ticks may not take: a sleep or an event is rarer and worth more.
+_RESERVE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """num_dropped: reports that found the queue full.  num_unstorable: reports no row could be made of.
+    num_failed_writes: batches that had to be tried again.  problem: why the last try failed, "" when all is
+    well.
+    """
+
+    num_written: int
+    num_dropped: int
+    num_unstorable: int
+    num_failed_writes: int
+    num_queued: int
+    problem: str
+
+
+class StoreWriter:
+    """Takes items from the loop's thread, writes them in batches from its own. An Instrument."""
+
+    def __init__(
+        self,
+        path: Path,
+        session: int,
+        *,
+        retention: Retention,
+        wall_ns: Callable[[], int],
+        capacity: int,
+        flush_secs: float,
+    ) -> None:
+        self._path = path
+        self._session = session
+        self._wall_ns = wall_ns
+        self._thinner = Thinner(retention, wall_ns)
+        self._capacity = capacity
+        self._flush_secs = flush_secs
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._source_ids: dict[str, int] = {}
+        self._num_written = self._num_dropped = self._num_unstorable = self._num_failed_writes = 0
+        self._num_reported_drops = 0
+        self._problem = ""
+        self._connection: sqlite3.Connection | None = None
+        self._is_closing = False
+        self._wake = threading.Event()
+        self._idle = threading.Condition()
+        self._num_flushes = 0
+        self._thread = threading.Thread(target=self._run, name="sage-store", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def on_tick(self, report: TickReport) -> None:
+        self.put(report)
+
+    def on_sleep(self, report: SleepReport) -> None:
+        self.put(report)
+
+    def on_event(self, event: Event) -> None:
+        self.put(event)
+
+    def put(self, item: Item) -> None:
+        """Queue `item`, or count it as dropped. Never waits, never raises."""
+        num_queued = self._queue.qsize()
+        is_tick = isinstance(item, TickReport)
+        if num_queued >= (self._capacity if is_tick else self._capacity + _RESERVE):
+            self._num_dropped += 1
+            return
+        self._queue.put(item)
+        if num_queued == self._capacity // 2:  # do not let a burst wait for the next flush
+            self._wake.set()
+
+    def flush(self, timeout_secs: float = 5.0) -> bool:
+        """Wait until what was put before is on its way to disk; False when that did not succeed in time."""
+        with self._idle:
+            # The round under way may have drained the queue already: the one after it is sure to see all.
+            target = self._num_flushes + 2
+            self._wake.set()
+            return self._idle.wait_for(
+                lambda: self._num_flushes >= target or not self._thread.is_alive(), timeout_secs
+            )
+
+    def close(self, timeout_secs: float = 5.0) -> None:
+        """Write what is queued, mark the session ended, stop. Gives up after `timeout_secs` on a store that
+        fails.
+        """
+        self._is_closing = True
+        self._wake.set()
+        self._thread.join(timeout_secs)
+
+    def statistics(self) -> StoreStatistics:
+        return StoreStatistics(
+            num_written=self._num_written, num_dropped=self._num_dropped, num_unstorable=self._num_unstorable,
+            num_failed_writes=self._num_failed_writes, num_queued=self._queue.qsize(), problem=self._problem,
+        )  # fmt: skip
+
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know now, for the live view; empty when all is well."""
+        statistics = self.statistics()
+        lost = statistics.num_dropped + statistics.num_unstorable
+        said = (
+            f"store: {lost:,} reports lost" if lost else "",
+            f"store: {statistics.problem}" if statistics.problem else "",
+        )
+        return tuple(notice for notice in said if notice)
+
+    def _run(self) -> None:
+        """The worker: what goes wrong in it is kept for `statistics` and never reaches the loop."""
+        batch: list[Item] = []
+        retry_secs = self._flush_secs
+        while True:
+            is_last = (
+                self._is_closing
+            )  # read before draining: what was put before close() is then in the batch
+            while len(batch) < _MAX_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                self._write(batch, is_last and self._queue.empty())
+            except Exception as error:  # the top of a worker: counted, shown, tried again
+                self._num_failed_writes += 1
+                self._problem = str(error) or type(error).__name__
+                self._disconnect()
+                retry_secs = min(2 * retry_secs, _MAX_RETRY_SECS)
+                if is_last:
+                    break
+            else:
+                batch.clear()
+                self._problem = ""
+                retry_secs = self._flush_secs
+                if self._queue.empty():
+                    self._count_flush()
+                    if is_last:
+                        break
+            if self._problem or self._queue.empty():
+                self._wake.wait(retry_secs)
+                self._wake.clear()
+        self._disconnect()
+        self._count_flush()
+
+    def _write(self, batch: list[Item], is_last: bool) -> None:
+        if self._connection is None:
+            self._connection = connect(self._path, timeout_secs=1.0)
+        rows = self._rows(batch)
+        with transaction(self._connection):
+            rows.insert(self._connection)
+            self._note_drops(self._connection, rows.last_tick)
+            if is_last:
+                self._connection.execute(
+                    "UPDATE sessions SET ended_ns = ? WHERE key = ?", (self._wall_ns(), self._session)
+                )
+        self._num_written += len(batch) - rows.num_unstorable
+        self._num_unstorable += rows.num_unstorable
+        self._source_ids.update(rows.new_sources)
+        if not is_last:
+            self._thin(self._connection)
+
+    def _disconnect(self) -> None:
+        """A connection that failed is not trusted again: the next try opens its own."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._thinner.restart()
+
+    def _rows(self, batch: list[Item]) -> _Rows:
+        rows = _Rows(self._session, self._source_ids)
+        for item in batch:
+            rows.add(item)
+        return rows
+
+    def _thin(self, connection: sqlite3.Connection) -> None:
+        """A step or more of housekeeping, as long as nothing waits to be written."""
+        while self._thinner.step(connection, self._session) and self._queue.empty() and not self._is_closing:
+            pass
+
+    def _note_drops(self, connection: sqlite3.Connection, tick: int) -> None:
+        """Drops become part of the record itself, so that a gap in a plot explains itself."""
+        num_new = self._num_dropped - self._num_reported_drops
+        if num_new == 0:
+            return
+        message = f"{num_new} reports dropped" + (
+            f": {self._problem}" if self._problem else ": the queue was full"
+        )
+        connection.execute(
+            _INSERT_EVENT, event_row(self._session, Event(kind="store", tick=tick, message=message))
+        )
+        connection.execute(
+            "UPDATE sessions SET num_dropped = num_dropped + ? WHERE key = ?", (num_new, self._session)
+        )
+        self._num_reported_drops += num_new
+
+    def _count_flush(self) -> None:
+        with self._idle:
+            self._num_flushes += 1
+            self._idle.notify_all()
+
+
+class _Rows:
+    """A batch as rows. An item no row can be made of is counted and left out: one bad number must not stop
+    the rest.
+    """
+
+    def __init__(self, session: int, source_ids: dict[str, int]) -> None:
+        self._session = session
+        self._known = source_ids
+        self.new_sources: dict[str, int] = {}
+        self.num_unstorable = 0
+        self.last_tick = 0
+        self._ticks: list[tuple[object, ...]] = []
+        self._sources: list[tuple[object, ...]] = []
+        self._sleeps: list[tuple[object, ...]] = []
+        self._events: list[tuple[object, ...]] = []
+
+    def add(self, item: Item) -> None:
+        try:
+            if isinstance(item, TickReport):
+                self._add_tick(item)
+            elif isinstance(item, SleepReport):
+                self._sleeps.append(sleep_row(self._session, item))
+            else:
+                self._events.append(event_row(self._session, item))
+        except (TypeError, ValueError, OverflowError):
+            self.num_unstorable += 1
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        names = [(self._session, number, name) for name, number in self.new_sources.items()]
+        connection.executemany("INSERT OR REPLACE INTO source_names VALUES (?, ?, ?)", names)
+        connection.executemany(_INSERT_TICK, self._ticks)
+        connection.executemany(_INSERT_SOURCE, self._sources)
+        connection.executemany(_INSERT_SLEEP, self._sleeps)
+        connection.executemany(_INSERT_EVENT, self._events)
+
+    def _add_tick(self, report: TickReport) -> None:
+        facts = report.facts
+        order = [self._source_id(source.name) for source in facts.sources]
+        tick = tick_row(self._session, report, order)
+        sources = [
+            source_row(self._session, number, facts.tick, source)
+            for number, source in zip(order, facts.sources)
+        ]
+        events = [event_row(self._session, event) for event in facts.events]
+        self._ticks.append(tick)
+        self._sources += sources
+        self._events += events
+        self.last_tick = facts.tick
+
+    def _source_id(self, name: str) -> int:
+        if name in self._known:
+            return self._known[name]
+        return self.new_sources.setdefault(name, len(self._known) + len(self.new_sources))

@@ -1,0 +1,1 @@
+"""What every command prints with: errors, logs, formatted figures."""

@@ -1,0 +1,1 @@
+"""Model configuration: sizes, input front ends, presets."""

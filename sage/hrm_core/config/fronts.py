@@ -1,0 +1,140 @@
+"""What a reasoning model stands behind: puzzles, continuous sequences, or the sensors of a loop. Imports no
+torch.
+
+Invariant: a front that exists can be built; every mistake is a ValueError that names the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Positions = Literal["rope", "learned", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFront:
+    """Puzzles: `seq_len` cells of `vocab_size` symbols, behind `puzzle_tokens` positions for the puzzle's own
+    embedding.
+
+    Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the others take
+    exactly seq_len.
+    positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions);
+    learned are added to the cells.
+    alike_from: symbols from this number on are alike, as sudoku's digits are: a cell becomes one token for
+    each of them, and no weight knows which is which, so that what is learned of one is learned of all (after
+    SE-RRM, arXiv 2603.02193).
+    """
+
+    vocab_size: int
+    seq_len: int
+    num_puzzle_ids: int = 0
+    puzzle_emb_ndim: int = 0
+    puzzle_tokens: int = 0
+    positions: Positions = "rope"
+    alike_from: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "seq_len"):
+            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        for name in ("num_puzzle_ids", "puzzle_emb_ndim", "puzzle_tokens"):
+            need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        need_one_of(self.positions, get_args(Positions), "positions")
+        has_embedding = self.puzzle_emb_ndim > 0
+        hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
+        need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
+        need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
+        if self.alike_from is not None:
+            is_met = type(self.alike_from) is int and 1 <= self.alike_from < self.vocab_size
+            need(is_met, "alike_from", self.alike_from, f"give a symbol from 1 to {self.vocab_size - 1}")
+            need(
+                not self.puzzle_tokens,
+                "alike_from",
+                self.alike_from,
+                "a puzzle's own tokens know symbols by name: leave one out",
+            )
+
+    @property
+    def tokens_per_cell(self) -> int:
+        """One, or one for each of the symbols that are alike."""
+        return 1 if self.alike_from is None else self.vocab_size - self.alike_from
+
+    @property
+    def num_tokens(self) -> int:
+        """S: puzzle tokens, then cells."""
+        return self.num_tokens_of(self.seq_len)
+
+    def num_tokens_of(self, num_cells: int) -> int:
+        """S of a puzzle of so many cells."""
+        return self.puzzle_tokens + num_cells * self.tokens_per_cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuousFront:
+    """Sequences of real vectors: (B, S, input_dim) in, (B, S, output_dim) out, S up to `seq_len`.
+
+    The outputs are logits of classes or plain numbers, as the loss takes them.
+    """
+
+    input_dim: int
+    output_dim: int
+    seq_len: int = 1024
+    positions: Positions = "rope"
+
+    def __post_init__(self) -> None:
+        for name in ("input_dim", "output_dim", "seq_len"):
+            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+        need_one_of(self.positions, get_args(Positions), "positions")
+
+    @property
+    def puzzle_tokens(self) -> int:
+        return 0
+
+    @property
+    def num_tokens(self) -> int:
+        return self.seq_len
+
+    def num_tokens_of(self, num_cells: int) -> int:
+        """S of a sequence of so many vectors."""
+        return num_cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationFront:
+    """Sensors: source i delivers `source_dims[i]` channels; the model proposes `num_actions` numbers in -1..1
+    (0: none).
+    """
+
+    source_dims: tuple[int, ...]
+    num_actions: int = 0
+
+    def __post_init__(self) -> None:
+        is_valid = len(self.source_dims) > 0 and all(size >= 1 for size in self.source_dims)
+        need(is_valid, "source_dims", self.source_dims, "give one size for each source, each 1 or more")
+        need(self.num_actions >= 0, "num_actions", self.num_actions, "give 0 or more")
+
+    @property
+    def num_sources(self) -> int:
+        return len(self.source_dims)
+
+    @property
+    def num_channels(self) -> int:
+        return sum(self.source_dims)
+
+    @property
+    def num_tokens(self) -> int:
+        """S: sources, then the readout and the register."""
+        return len(self.source_dims) + 2
+
+
+Front = TokenFront | ContinuousFront | ObservationFront
+
+
+def need(is_met: bool, name: str, value: object, remedy: str) -> None:
+    """ValueError in one line: the field, its value, what to give instead."""
+    if not is_met:
+        raise ValueError(f"{name} is {value!r}: {remedy}")
+
+
+def need_one_of(value: object, choices: tuple[object, ...], name: str) -> None:
+    need(value in choices, name, value, f"give one of {', '.join(map(str, choices))}")

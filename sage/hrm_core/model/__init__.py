@@ -1,0 +1,1 @@
+"""Layers, attention, recurrence and losses of HRM and TRM."""

@@ -1,0 +1,230 @@
+"""Adaptive computation time (ACT) around a reasoner: who starts afresh, who goes on, who may halt.
+
+Invariant: a call is one segment for every row; nothing is kept on the module between calls.
+Shapes: B rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sage.hrm_core.config.keyword_arguments import config_from_words
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model.attention import AttentionName
+from sage.hrm_core.model.layers import Attention, Linear
+from sage.hrm_core.model.losses import q_continue_target
+from sage.hrm_core.model.recurrence import Carry, Output
+from sage.hrm_core.model.sequence import (
+    Embedding,
+    InputProjection,
+    PuzzleEmbedding,
+    SequenceReasoner,
+    TokenBatch,
+)
+
+__all__ = ["HRM", "ACTState", "PuzzleEmbedding", "TokenBatch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ACTState:
+    """Rows under way: carry, the puzzle each row works on, segments done (B,), and whether it halted (B,)."""
+
+    carry: Carry
+    batch: TokenBatch
+    num_segments: Tensor
+    is_halted: Tensor
+
+
+class HRM(nn.Module):
+    """A SequenceReasoner under ACT: each call is one segment for every row.
+
+    Halted rows start afresh on the incoming batch; the others go on with the puzzle they have and ignore it.
+    Instead of a config it takes the words of convenience.py: `HRM(input_dim=1, h_dim=64, l_dim=32,
+    output_dim=10)`.
+    """
+
+    def __init__(
+        self, config: ModelConfig | None = None, *, generator: torch.Generator | None = None, **words: Any
+    ) -> None:
+        super().__init__()
+        if config is not None and not isinstance(config, ModelConfig):
+            raise TypeError(
+                f"config is {config!r}: give a ModelConfig, such as ModelConfig.preset('hrm-27m')"
+            )
+        if config is not None and words:
+            raise ValueError(
+                f"{', '.join(words)}: given beside a config, use dataclasses.replace on the config instead"
+            )
+        self.config = config_from_words(**words) if config is None else config
+        self.inner = SequenceReasoner(self.config)
+        self.inner.init_weights(generator or torch.Generator().manual_seed(0))
+
+    def initial_carry(
+        self, batch_size: int, device: torch.device | str | None = None, *, num_tokens: int | None = None
+    ) -> Carry:
+        return self.inner.initial_carry(batch_size, device, num_tokens=num_tokens)
+
+    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+        """One segment without halting."""
+        carry, output = self.inner(carry, batch)
+        return carry, output
+
+    def initial_state(self, batch: TokenBatch) -> ACTState:
+        """All rows halted, so that the first call takes every row of its batch."""
+        num_rows, device = batch.inputs.shape[0], batch.inputs.device
+        return ACTState(
+            carry=self.initial_carry(
+                num_rows, device, num_tokens=self.inner.front.num_tokens_of(batch.inputs.shape[1])
+            ),
+            batch=batch,
+            num_segments=torch.zeros(num_rows, dtype=torch.int32, device=device),
+            is_halted=torch.ones(num_rows, dtype=torch.bool, device=device),
+        )
+
+    def forward(
+        self,
+        state: ACTState,
+        batch: TokenBatch,
+        *,
+        halts_early: bool | None = None,
+        max_segments: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[ACTState, Output]:
+        """One segment. halts_early: by the Q head, before max_segments (halt_max_segments); unset it means
+        `self.training`.
+
+        In training, exploration draws from `generator` (CPU): a row then halts no sooner than a drawn
+        segment.
+        """
+        if self.training and self.config.halt_exploration > 0 and generator is None:
+            raise ValueError(
+                "generator is None: exploration draws in training, give a torch.Generator or"
+                " halt_exploration 0"
+            )
+        batch = batch.where(state.is_halted, state.batch)
+        carry, output = self.segment(self.inner.reset_rows(state.carry, state.is_halted), batch)
+        num_segments = torch.where(state.is_halted, 0, state.num_segments) + 1
+        limit = self._segment_limit(max_segments)
+        is_halted = num_segments >= limit
+        if self.training if halts_early is None else halts_early:
+            is_halted = is_halted | self.wants_halt(output)
+        if self.training and generator is not None:
+            is_halted = is_halted & (num_segments >= self._least_segments(num_segments, limit, generator))
+        return ACTState(carry=carry, batch=batch, num_segments=num_segments, is_halted=is_halted), output
+
+    def wants_halt(self, output: Output) -> Tensor:
+        """(B,) bool: HRM's rule halt > continue, or TRM's halt > 0."""
+        assert output.q_halt is not None
+        bar = output.q_continue if self.config.has_q_continue else torch.zeros_like(output.q_halt)
+        assert bar is not None
+        return (output.q_halt > bar).detach()
+
+    @torch.no_grad()
+    def next_q_continue(self, state: ACTState, *, max_segments: int | None = None) -> Tensor:
+        """The target of q_continue after the segment that led to `state`, from one segment more: (B,) in
+        0..1.
+        """
+        _, output = self.segment(state.carry, state.batch)
+        assert output.q_halt is not None
+        assert output.q_continue is not None
+        is_last = state.num_segments >= self._segment_limit(max_segments)
+        return q_continue_target(output.q_halt, output.q_continue, is_last)
+
+    def _segment_limit(self, max_segments: int | None) -> int:
+        return self.config.halt_max_segments if max_segments is None else max_segments
+
+    def _least_segments(self, num_segments: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+        """(B,): with probability halt_exploration a number in 2..limit, else 0."""
+        shape = num_segments.shape
+        explores = torch.rand(shape, generator=generator) < self.config.halt_exploration
+        least = torch.randint(min(2, limit), limit + 1, shape, generator=generator)
+        return (explores * least).to(num_segments.device)
+
+    def use_attention(self, backend: AttentionName | None) -> None:
+        """Attention by this backend from now on; None: the machine's choice."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.backend = backend
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compile each block where it stands: one graph serves every call of every cycle; weights keep their
+        names.
+
+        options: torch.compile's. HRM 27 M on two cores: 85 to 63 ms a segment, for 15 to 19 s once.
+        """
+        for net in self.inner.nets:
+            for block in net.layers:
+                block.compile(**options)
+
+    def to_inference(
+        self, dtype: torch.dtype = torch.bfloat16, *, is_compiled: bool = False, is_in_place: bool = False
+    ) -> HRM:
+        """For answering alone: weights cast once, no gradients. Q head, RoPE and puzzle rows stay fp32.
+
+        is_in_place: this model is given up for it, so that at no time the weights are held twice; else it is
+        a copy.
+        On a CPU the matrices lie transposed in memory, shapes as ever: bf16 products at batch 1 take 0.8x the
+        time.
+        """
+        model = self if is_in_place else copy.deepcopy(self, _casts(self, dtype))
+        model.eval().requires_grad_(False)
+        for module in _cast_modules(model):
+            for weight in module.parameters():
+                weight.data = _laid_out(weight.data.to(dtype), is_matrix=isinstance(module, Linear))
+        model.inner.compute_in(dtype)
+        if is_compiled:
+            model.compile_blocks()
+        return model
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> HRM:
+        """From a folder, a file or a hub repository, ours or published; options and errors as in
+        pretrained.load_pretrained.
+        """
+        from sage.hrm_core.checkpoint.source import load_pretrained
+
+        return load_pretrained(source, **options)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """model.safetensors and config.json into the folder, which is made."""
+        from sage.hrm_core.checkpoint.source import save_pretrained
+
+        save_pretrained(self, folder)
+
+    def push_to_hub(self, repository: str, *, is_private: bool = True) -> str:
+        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth
+        login`).
+        """
+        from sage.hrm_core.checkpoint.source import push_pretrained
+
+        return push_pretrained(self, repository, is_private=is_private)
+
+
+def _cast_modules(model: HRM) -> list[nn.Module]:
+    """Those that compute in the dtype of inference."""
+    return [module for module in model.modules() if isinstance(module, (Linear, Embedding, InputProjection))]
+
+
+def _casts(model: HRM, dtype: torch.dtype) -> dict[int, nn.Parameter]:
+    """What copy.deepcopy takes for copied already: the weights as they will be, so that none is copied at its
+    full width.
+    """
+    weights = (
+        weight for module in _cast_modules(model) for weight in module.parameters() if weight.dtype != dtype
+    )
+    return {id(weight): nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in weights}
+
+
+def _laid_out(weight: Tensor, *, is_matrix: bool) -> Tensor:
+    """Transposed in memory where that is quicker: half-width matrices on a CPU, which it repacks for every
+    product.
+    """
+    if is_matrix and weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
+        return weight.t().contiguous().t()
+    return weight

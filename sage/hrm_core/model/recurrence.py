@@ -1,0 +1,138 @@
+"""One recurrence for both papers: a slow H state and a fast L state, refined in cycles (HRM 2.1; TRM 4).
+
+Invariant: state goes in and comes out as a Carry; the module holds weights alone.
+Shapes: B rows, S tokens, D hidden (each net's own, where their widths differ).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model.layers import Linear, Net, Stencil, truncated_normal_
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carry:
+    """What a row has thought so far: z_H, z_L, each (B, S, D)."""
+
+    z_H: Tensor
+    z_L: Tensor
+
+    def detach(self) -> Carry:
+        return Carry(z_H=self.z_H.detach(), z_L=self.z_L.detach())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What the heads read from z_H after a segment; None where the front end has no such head.
+
+    logits (B, L, V).  q_halt, q_continue (B,), before the sigmoid.  prediction, level (B, C), standardised
+    corrections (observation.py).
+    action_mean, action_log_std (B, A), before the tanh.  value (B,).
+    """
+
+    logits: Tensor | None = None
+    q_halt: Tensor | None = None
+    q_continue: Tensor | None = None
+    prediction: Tensor | None = None
+    level: Tensor | None = None
+    action_mean: Tensor | None = None
+    action_log_std: Tensor | None = None
+    value: Tensor | None = None
+
+
+class Recurrence(nn.Module):
+    """The two nets (or one that plays both), their start and their cycles. A front end derives from it.
+
+    The dtype of the start is the dtype of the carry, and so of every activation; weights are cast where they
+    are used.
+    """
+
+    H_init: Tensor
+    L_init: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        # Drawn once and never trained, so they travel with the weights.
+        self.register_buffer("H_init", torch.empty(config.hidden_size))  # (D,)
+        self.register_buffer("L_init", torch.empty(config.L_size))  # (D,), L's
+        if not config.shares_nets:
+            self.H_level = Net(config, config.H_layers, config.hidden_size)
+        self.L_level = Net(config, config.L_layers, config.L_size)
+        self.has_bridges = config.L_size != config.hidden_size
+        if self.has_bridges:
+            self.H_to_L = Linear(config.hidden_size, config.L_size)
+            self.L_to_H = Linear(config.L_size, config.hidden_size)
+
+    def init_recurrence(self, generator: torch.Generator) -> None:
+        """H_init, L_init: std 1, rounded to bf16 as published files store them.  nets: std 1/sqrt(fan_in); of
+        a stencil, 1/3.
+        """
+        for start in (self.H_init, self.L_init):
+            truncated_normal_(start, 1.0, generator).copy_(start.bfloat16())
+        for module in self.modules():
+            if isinstance(module, Linear):
+                truncated_normal_(module.weight, module.weight.shape[1] ** -0.5, generator)
+            elif isinstance(module, Stencil):
+                truncated_normal_(module.weight, 1 / 3, generator)
+
+    def initial_carry(
+        self, batch_size: int, device: torch.device | str | None = None, *, num_tokens: int | None = None
+    ) -> Carry:
+        """A fresh carry for each row, on the weights' device unless another is named, of the front's length
+        unless another is.
+        """
+        device, rows = (
+            device or self.H_init.device,
+            (batch_size, num_tokens or self.config.front.num_tokens, -1),
+        )
+        return Carry(
+            z_H=self.H_init.to(device).expand(rows).contiguous(),  # (B, S, D)
+            z_L=self.L_init.to(device).expand(rows).contiguous(),
+        )
+
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """Each once: L, and H where it is another."""
+        return (self.L_level,) if self.config.shares_nets else (self.L_level, self.H_level)
+
+    def is_strategic(self, parameter_name: str) -> bool:
+        """Does it belong to the slow net? Practice while awake leaves it to sleep. Shared nets have no slow
+        one.
+        """
+        return parameter_name.startswith("H_level.")
+
+    def reset_rows(self, carry: Carry, is_reset: Tensor) -> Carry:
+        """Rows where is_reset (B,) start afresh; the others go on."""
+        rows = is_reset[:, None, None]
+        return Carry(
+            z_H=torch.where(rows, self.H_init, carry.z_H), z_L=torch.where(rows, self.L_init, carry.z_L)
+        )
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """From the next carry on, compute in `dtype`; weights keep theirs. The start loses nothing: it is
+        bf16 in value.
+        """
+        self.H_init, self.L_init = self.H_init.to(dtype), self.L_init.to(dtype)
+
+    def refine(self, carry: Carry, x_BSD: Tensor, rope: Tensor | None = None) -> Carry:
+        """One segment: H_cycles times (L_cycles of z_L = f_L(z_L, z_H + x), then z_H = f_H(z_H, z_L)).
+
+        Only the part that config.gradient names is differentiated; what comes before it runs without a graph.
+        """
+        config, f_L = self.config, self.L_level
+        f_H = self.L_level if config.shares_nets else self.H_level
+        first_call = config.num_calls - config.num_gradient_calls
+        z_H, z_L = carry.z_H, carry.z_L
+        for call in range(config.num_calls):  # each L call, and the H call that closes its cycle
+            with torch.set_grad_enabled(torch.is_grad_enabled() and call >= first_call):
+                heard = z_H + x_BSD
+                z_L = f_L(z_L, self.H_to_L(heard) if self.has_bridges else heard, rope)
+                if (call + 1) % config.L_cycles == 0:
+                    z_H = f_H(z_H, self.L_to_H(z_L) if self.has_bridges else z_L, rope)
+        return Carry(z_H=z_H, z_L=z_L)

@@ -1,0 +1,243 @@
+"""One segment behind puzzles or continuous sequences: embed, refine, read.
+
+Invariant: parameters and buffers bear the names of the published checkpoints, and their numbers match to the
+unit.
+Shapes: B rows, L cells, P puzzle tokens, S = P + L (L for each symbol that is alike), D hidden, V symbols (or
+output_dim).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
+from sage.hrm_core.model.layers import Linear, rope_table, truncated_normal_
+from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBatch:
+    """inputs (B, L) integers, or (B, L, F) behind a ContinuousFront; labels (B, L), IGNORED where a label
+    does not count, or (B, L, output_dim); puzzle_ids (B,), -1 for an unknown puzzle."""
+
+    inputs: Tensor
+    labels: Tensor
+    puzzle_ids: Tensor
+
+    def where(self, is_taken: Tensor, other: TokenBatch) -> TokenBatch:
+        """Rows of self where is_taken (B,), of other elsewhere."""
+        return TokenBatch(
+            inputs=_pick(is_taken, self.inputs, other.inputs),
+            labels=_pick(is_taken, self.labels, other.labels),
+            puzzle_ids=torch.where(is_taken, self.puzzle_ids, other.puzzle_ids),
+        )
+
+
+class Embedding(nn.Module):
+    """A table that is read by row."""
+
+    def __init__(self, num_rows: int, size: int) -> None:
+        super().__init__()
+        self.embedding_weight = nn.Parameter(torch.empty(num_rows, size))  # (rows, D)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.embedding_weight)
+
+
+class InputProjection(nn.Module):
+    """Real vectors to the scale of an embedding: variance 1 / D for inputs of variance 1."""
+
+    def __init__(self, in_size: int, out_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_size, in_size))  # (D, F)
+        self.bias = nn.Parameter(torch.empty(out_size))  # (D,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class PuzzleEmbedding(nn.Module):
+    """One fp32 row a puzzle. Not a parameter: it has its own rule (sign-SGD on touched rows) and can outweigh
+    the model.
+
+    A trainer calls `weights.requires_grad_()` and finds a sparse gradient there, equal ids summed by
+    `coalesce`. An id of -1 reads the mean row, kept fresh by `eval()` and by loading.
+    """
+
+    weights: Tensor
+    mean_row: Tensor
+
+    def __init__(self, num_ids: int, ndim: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.zeros(num_ids, ndim))  # (N, ndim)
+        self.register_buffer("mean_row", torch.zeros(ndim), persistent=False)  # (ndim,)
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda module, _: module.refresh()
+        )
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        self.mean_row.copy_(self.weights.mean(0))
+
+    def train(self, mode: bool = True) -> PuzzleEmbedding:
+        if not mode:
+            self.refresh()
+        return super().train(mode)
+
+    def forward(self, ids_B: Tensor) -> Tensor:
+        rows = F.embedding(ids_B.clamp(min=0), self.weights, sparse=True)  # (B, ndim)
+        return torch.where(ids_B[:, None] < 0, self.mean_row, rows)
+
+
+class QHead(nn.Module):
+    """[halt, continue] from one token or a mean of them, in fp32 (fp64 stays)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, size))  # (2, D)
+        self.bias = nn.Parameter(torch.empty(2))  # (2,)
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        dtype = torch.promote_types(x_BD.dtype, torch.float32)
+        return F.linear(x_BD.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+
+
+class SequenceReasoner(Recurrence):
+    """Embeds a row of cells, refines, reads logits and Q values: one segment is `reasoner(carry, batch)`."""
+
+    rope: Tensor | None
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        if isinstance(config.front, ObservationFront):
+            raise TypeError(
+                "front is an ObservationFront: HRM needs a TokenFront or a ContinuousFront (sensors:"
+                " ObservationModel)"
+            )
+        self.front = front = config.front
+        size = config.hidden_size
+        if isinstance(front, TokenFront):
+            self.embed_tokens = Embedding(
+                front.vocab_size if front.alike_from is None else front.alike_from + 2, size
+            )
+            if front.puzzle_emb_ndim:
+                self.puzzle_emb = PuzzleEmbedding(front.num_puzzle_ids, front.puzzle_emb_ndim)
+        else:
+            self.embed_inputs = InputProjection(front.input_dim, size)
+        self.lm_head = Linear(size, _num_outputs(front))
+        self.q_head = QHead(size)
+        if front.positions == "learned":
+            self.embed_pos = Embedding(front.puzzle_tokens + front.seq_len, size)
+        table = (
+            rope_table(front.num_tokens, config.head_dim, config.rope_theta) if config.has_rope else None
+        )  # (2, S, E)
+        self.register_buffer("rope", table, persistent=False)
+
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        """
+        nets, H_init, L_init    as in Recurrence.init_recurrence; lm_head too: std 1/sqrt(D)
+        embed_tokens, embed_pos truncated normal, std 1/sqrt(D)
+        embed_inputs            truncated normal, std 1/sqrt(F D); bias 0
+        puzzle_emb              0
+        q_head                  weight 0, bias -5
+        """
+        self.init_recurrence(generator)
+        for module in self.modules():
+            if isinstance(module, Embedding):
+                truncated_normal_(module.embedding_weight, self.config.hidden_size**-0.5, generator)
+            elif isinstance(module, InputProjection):
+                truncated_normal_(module.weight, module.weight.numel() ** -0.5, generator)
+                module.bias.zero_()
+            elif isinstance(module, PuzzleEmbedding):
+                module.weights.zero_()
+        self.q_head.weight.zero_()
+        self.q_head.bias.fill_(-5.0)
+
+    def forward(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+        """The carry comes back detached: deep supervision never reaches through a segment."""
+        x_BSD = self.embed(batch)
+        rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
+        carry = self.refine(carry, x_BSD, rope)
+        q_B2 = self._read_q(carry.z_H)
+        logits = self._read_logits(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
+        return carry.detach(), Output(logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1])
+
+    def _read_q(self, z_H: Tensor) -> Tensor:
+        """(B, 2), as the config's q_source says."""
+        token = -1 if self.config.is_causal else 0
+        q_B2: Tensor = self.q_head(z_H.mean(1) if self.config.q_source == "mean" else z_H[:, token])
+        return q_B2
+
+    def _read_logits(self, z_BSD: Tensor) -> Tensor:
+        """(B, L, V). Of symbols that are alike each is read from its own token, the others from the mean of
+        the cell's.
+        """
+        out: Tensor = self.lm_head(z_BSD)
+        front = self.front
+        if isinstance(front, TokenFront) and front.alike_from is not None:
+            out = out.unflatten(1, (-1, front.tokens_per_cell))  # (B, L, alike, alike_from + 1)
+            return torch.cat((out[..., :-1].mean(2), out[..., -1]), dim=-1)
+        return out
+
+    def embed(self, batch: TokenBatch) -> Tensor:
+        """(B, S, D): puzzle tokens, then cells, of variance 1; learned positions halve the variance of each
+        summand.
+        """
+        self._check_length(batch.inputs.shape[1])
+        front = self.front
+        x_BSD: Tensor
+        if isinstance(front, ContinuousFront):
+            x_BSD = self.embed_inputs(batch.inputs)
+        else:
+            x_BSD = self.embed_tokens(_kinds(batch.inputs, front)).flatten(1, -2)
+        if isinstance(front, TokenFront) and front.puzzle_emb_ndim:
+            room = front.puzzle_tokens * self.config.hidden_size
+            rows = F.pad(self.puzzle_emb(batch.puzzle_ids), (0, room - front.puzzle_emb_ndim))
+            x_BSD = torch.cat(
+                (rows.view(-1, front.puzzle_tokens, self.config.hidden_size).type_as(x_BSD), x_BSD), dim=1
+            )
+        if front.positions == "learned":
+            places: Tensor = self.embed_pos.embedding_weight  # (P + L, D)
+            if isinstance(front, TokenFront) and front.alike_from is not None:
+                places = places.repeat_interleave(front.tokens_per_cell, dim=0)
+            x_BSD = (x_BSD + places[: x_BSD.shape[1]]) * math.sqrt(0.5)
+        return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
+
+    def _check_length(self, num_cells: int) -> None:
+        longest, is_tied = self.front.seq_len, self.config.mixer != "attention"
+        if num_cells > longest or (is_tied and num_cells < longest):
+            most = "" if is_tied else "at most "
+            raise ValueError(
+                f"inputs have {num_cells} cells: this model takes {most}{longest}, build one with another"
+                " seq_len"
+            )
+
+
+def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
+    """Rows of embed_tokens: (B, L, 1) the cells; or, where symbols are alike, (B, L, alike): a token is told
+    its cell's symbol if that has a name, else whether it is the token's own. What is no symbol stays what it
+    is, and has no row."""
+    cells, first = inputs_BL.unsqueeze(-1), front.alike_from
+    if first is None:
+        return cells
+    symbols = torch.arange(first, front.vocab_size, device=cells.device)
+    return torch.where(
+        (cells < first) | (cells >= front.vocab_size), cells, first + (cells != symbols).to(cells.dtype)
+    )
+
+
+def _num_outputs(front: TokenFront | ContinuousFront) -> int:
+    """Rows of lm_head: symbols that are alike share one."""
+    if isinstance(front, ContinuousFront):
+        return front.output_dim
+    return front.vocab_size if front.alike_from is None else front.alike_from + 1
+
+
+def _pick(is_taken: Tensor, ours: Tensor, theirs: Tensor) -> Tensor:
+    return torch.where(is_taken.view(-1, *[1] * (ours.dim() - 1)), ours, theirs)

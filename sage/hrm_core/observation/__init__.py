@@ -1,0 +1,1 @@
+"""The loop's model: observation tokens in; predictions, action and value out."""

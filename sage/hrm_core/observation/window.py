@@ -1,0 +1,106 @@
+"""A stretch of what was lived, and how it is unrolled: burn-in, source dropout, ticks laid out as rows.
+
+Invariant: the carry is detached between segments, so once an unroll without a graph has found where each
+segment starts, all segments can be differentiated as rows of one batch: the gradient of going tick by tick,
+at a fraction of the calls.
+Shapes: B windows, T ticks (T + 1 with the last target), C channels, N sources, A actions, S tokens, D hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.observation.model import Observation, ObservationModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationWindow:
+    """T + 1 ticks of B rows, fields as in Observation, and the carry before the first tick.
+
+    action: what was really done at a tick, in -1..1, NaN where nothing was.  reward: what came with a tick's
+    readings, answering the action of the tick before; NaN where there is none.
+    """
+
+    values: Tensor  # (B, T + 1, C)
+    deltas: Tensor  # (B, T + 1, C)
+    skip: Tensor  # (B, T + 1, C)
+    cross: Tensor  # (B, T + 1, C)
+    present: Tensor  # (B, T + 1, N) bool
+    fresh: Tensor  # (B, T + 1, N) bool
+    age_secs: Tensor  # (B, T + 1, N)
+    weight: Tensor  # (B, T + 1, N)
+    action: Tensor  # (B, T + 1, A)
+    reward: Tensor  # (B, T + 1)
+    z_H: Tensor  # (B, S, D)
+    z_L: Tensor  # (B, S, D)
+
+    @property
+    def num_ticks(self) -> int:
+        """T: ticks with a target."""
+        return self.values.shape[1] - 1
+
+    def rows(self, first: int, last: int, present: Tensor) -> Observation:
+        """Ticks first..last-1 as rows, tick by tick; `present` (B, T + 1, N) in place of the window's own."""
+        return Observation(
+            values=by_tick(self.values, first, last).flatten(0, 1),
+            deltas=by_tick(self.deltas, first, last).flatten(0, 1),
+            skip=by_tick(self.skip, first, last).flatten(0, 1),
+            cross=by_tick(self.cross, first, last).flatten(0, 1),
+            present=by_tick(present, first, last).flatten(0, 1),
+            fresh=by_tick(self.fresh, first, last).flatten(0, 1),
+            age_secs=by_tick(self.age_secs, first, last).flatten(0, 1),
+            weight=by_tick(self.weight, first, last).flatten(0, 1),
+        )
+
+
+def by_tick(x: Tensor, first: int, last: int) -> Tensor:
+    """(B, T + 1, ...) -> (last - first, B, ...)."""
+    return x[:, first:last].transpose(0, 1)
+
+
+def merge_carries(carries: Sequence[Carry]) -> Carry:
+    """Carries of B rows one after the other: the order of `ObservationWindow.rows`."""
+    return Carry(
+        z_H=torch.cat([carry.z_H for carry in carries]), z_L=torch.cat([carry.z_L for carry in carries])
+    )
+
+
+@torch.no_grad()
+def unroll(
+    model: ObservationModel, window: ObservationWindow, present: Tensor, *, num_ticks: int, num_segments: int
+) -> Iterator[Carry]:
+    """The carry before each segment of the first `num_ticks` ticks, in order, and the one after the last.
+
+    Each is computed when it is asked for, so that a loop with little time can unroll in pieces.
+    """
+    carry = Carry(z_H=window.z_H, z_L=window.z_L)
+    yield carry
+    for tick in range(num_ticks):
+        observation = window.rows(tick, tick + 1, present)
+        for _ in range(num_segments):
+            carry, _ = model(carry, observation)
+            yield carry
+
+
+def draw_hidden_sources(
+    present: Tensor, probability: float, mean_ticks: float, generator: torch.Generator
+) -> Tensor:
+    """Which present sources to hide, (B, T + 1, N) bool: each with `probability`, in stretches of about
+    `mean_ticks`.
+
+    Drawn on the generator's device. Short stretches alone would teach the model to remember a hidden source,
+    long ones alone to forget it.
+    """
+    if not 0 <= probability <= 1:
+        raise ValueError(f"mask_probability is {probability}: give a probability, 0 to 1")
+    shape, device = present.shape, generator.device
+    is_hidden = torch.rand(shape, generator=generator, device=device) < probability
+    is_redrawn = torch.rand(shape, generator=generator, device=device) < 1.0 / mean_ticks
+    for tick in range(1, shape[1]):
+        is_hidden[:, tick] = torch.where(is_redrawn[:, tick], is_hidden[:, tick], is_hidden[:, tick - 1])
+    return is_hidden.to(present.device) & present

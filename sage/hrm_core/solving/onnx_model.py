@@ -1,0 +1,84 @@
+"""An ONNX file as a solver sees a model: `Solver(OnnxModel("sudoku9.onnx"), task)` halts, refills and retries
+as ever.
+
+Invariant: config and task are the file's own; no weight of it is known to torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.export.onnx_file import CARD_KEY, CONFIG_KEY, INPUTS, OUTPUTS, START_KEY
+from sage.hrm_core.model.hrm import TokenBatch
+from sage.hrm_core.model.recurrence import Carry, Output
+from sage.hrm_core.solving.published import TaskCard
+
+
+class OnnxModel:
+    """num_threads: of ONNX Runtime, 0 for all cores.  providers: as ONNX Runtime names them; the CPU by
+    default.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        num_threads: int = 1,
+        providers: tuple[str, ...] = ("CPUExecutionProvider",),
+    ) -> None:
+        try:
+            onnxruntime: Any = importlib.import_module("onnxruntime")
+        except ImportError as error:
+            raise ImportError("onnxruntime is not installed: pip install 'sage-runtime[export]'") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+            said = self._session.get_modelmeta().custom_metadata_map
+            self.config = ModelConfig.from_plain(json.loads(said[CONFIG_KEY]))
+            start = json.loads(said[START_KEY])
+            self._z_H, self._z_L = torch.tensor(start["z_H"]), torch.tensor(start["z_L"])  # (D,)
+            self.card = TaskCard(**json.loads(said[CARD_KEY])) if CARD_KEY in said else None
+            # A model without puzzle embeddings has no use for puzzle_ids, and its graph may lack them.
+            self._input_names = {each.name for each in self._session.get_inputs()}
+        except (KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: an ONNX file of somebody else: give one that `sage export` wrote"
+            ) from error
+        except Exception as error:  # ONNX Runtime's own errors share no base
+            raise CheckpointError(
+                f"{path}: not read by ONNX Runtime: {' '.join(str(error).split())[:160]}"
+            ) from error
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        rows = (batch_size, self.config.front.num_tokens, -1)
+        return Carry(
+            z_H=self._z_H.expand(rows).contiguous(), z_L=self._z_L.expand(rows).contiguous()
+        )  # (B, S, D)
+
+    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+        """One segment for every row."""
+        given = (carry.z_H, carry.z_L, batch.inputs.to(torch.int32), batch.puzzle_ids.to(torch.int32))
+        feeds = {
+            name: tensor.contiguous().numpy()
+            for name, tensor in zip(INPUTS, given)
+            if name in self._input_names
+        }
+        found = dict(zip(OUTPUTS, map(torch.from_numpy, self._session.run(list(OUTPUTS), feeds))))
+        output = Output(logits=found["logits"], q_halt=found["q_halt"], q_continue=found["q_continue"])
+        return Carry(z_H=found["next_z_H"], z_L=found["next_z_L"]), output
+
+    def wants_halt(self, output: Output) -> Tensor:
+        """(B,) bool: HRM's rule halt > continue, or TRM's halt > 0."""
+        assert output.q_halt is not None
+        assert output.q_continue is not None
+        return output.q_halt > (output.q_continue if self.config.has_q_continue else 0.0)

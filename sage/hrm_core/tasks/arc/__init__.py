@@ -1,0 +1,1 @@
+"""ARC: grids, task sources, augmentation, voting."""

@@ -1,0 +1,98 @@
+"""ARC grids as cells, and the ways a puzzle can be turned and recoloured without becoming another one.
+
+Invariant: `undone(applied(grid))` is the grid. Cells on a 30 x 30 board: 0 pad, 1 end (the row below and the
+column right of the grid), 2..11 colours. Turns are numbered as in the published data sets, whose puzzle names
+carry them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BOARD = 30
+PAD, END, COLOUR = 0, 1, 2
+NUM_COLOURS = 10
+NUM_TURNS = 8
+_INVERSE_TURN = (0, 3, 2, 1, 4, 5, 6, 7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """turn: 0..7.  colours: what each of the ten becomes; 0, the background, stays."""
+
+    turn: int = 0
+    colours: tuple[int, ...] = tuple(range(NUM_COLOURS))
+
+    def name(self, puzzle: str) -> str:
+        """As published: the puzzle, the turn, the colours."""
+        is_same = self == Augmentation()
+        return puzzle if is_same else f"{puzzle}_t{self.turn}_{''.join(map(str, self.colours))}"
+
+    def applied(self, grid: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.array(self.colours, np.int32)[turned(grid, self.turn)]
+        return found
+
+    def undone(self, grid: np.ndarray) -> np.ndarray:
+        return turned(np.argsort(self.colours).astype(np.int32)[grid], _INVERSE_TURN[self.turn])
+
+
+def random_augmentation(rng: np.random.Generator) -> Augmentation:
+    colours = (0, *(rng.permutation(NUM_COLOURS - 1) + 1).tolist())
+    return Augmentation(turn=int(rng.integers(0, NUM_TURNS)), colours=colours)
+
+
+def turned(grid: np.ndarray, turn: int) -> np.ndarray:
+    """0 as it is, 1..3 quarter turns left, 4 left-right, 5 upside down, 6 transposed, 7 across the other
+    diagonal.
+    """
+    if turn < 4:
+        return np.rot90(grid, turn)
+    return (grid[:, ::-1], grid[::-1], grid.T, np.rot90(grid)[:, ::-1])[turn - 4]
+
+
+def board(grid: np.ndarray, row: int = 0, col: int = 0) -> np.ndarray:
+    """(900,) int32 with the grid's corner at (row, col)."""
+    cells = np.full((BOARD, BOARD), PAD, np.int32)
+    bottom, right = row + grid.shape[0], col + grid.shape[1]
+    cells[row:bottom, col:right] = grid + COLOUR
+    if bottom < BOARD:
+        cells[bottom, col:right] = END
+    if right < BOARD:
+        cells[row:bottom, right] = END
+    return cells.reshape(-1)
+
+
+def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndarray:
+    """The largest rectangle of colours from the corner on; None: the corner of all that is coloured. (0, 0)
+    where there is no colour."""
+    coloured = np.asarray(cells).reshape(BOARD, BOARD) >= COLOUR
+    if not coloured.any():
+        return np.zeros((0, 0), np.int32)
+    row, col = corner or (int(coloured.any(axis=1).argmax()), int(coloured.any(axis=0).argmax()))
+    part = coloured[row:, col:]
+    widths = np.minimum.accumulate(np.where(part.all(axis=1), part.shape[1], part.argmin(axis=1)))
+    height = int((widths * np.arange(1, len(widths) + 1)).argmax()) + 1
+    width = int(widths[height - 1])
+    found = np.asarray(cells).reshape(BOARD, BOARD)[row : row + height, col : col + width] - COLOUR
+    return found.astype(np.int32) if width else np.zeros((0, 0), np.int32)
+
+
+def room(*grids: np.ndarray) -> tuple[int, int]:
+    """How many rows and columns a pair can be moved by, on the board."""
+    return BOARD - max(grid.shape[0] for grid in grids), BOARD - max(grid.shape[1] for grid in grids)
+
+
+def orbit_form(left: np.ndarray, right: np.ndarray) -> bytes:
+    """The same bytes for pairs that an augmentation takes into each other, for other pairs others."""
+    return min(_spelled(turned(left, turn), turned(right, turn)) for turn in range(NUM_TURNS))
+
+
+def _spelled(left: np.ndarray, right: np.ndarray) -> bytes:
+    """Shapes, then colours by the order they appear in; the background keeps its own."""
+    flat = np.concatenate([left.reshape(-1), right.reshape(-1)]).astype(np.int64)
+    colours, first = np.unique(flat[flat > 0], return_index=True)
+    names = np.zeros(NUM_COLOURS, np.uint8)
+    names[colours[first.argsort()]] = np.arange(1, len(colours) + 1)
+    return bytes([*left.shape, *right.shape]) + names[flat].tobytes()

@@ -1,0 +1,106 @@
+"""ARC answers: many augmented answers become two attempts, attempts become a score and a submission file.
+
+Invariant: votes are counted on the grids as the puzzle was given, each augmentation undone; count first, then
+mean q.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
+from sage.hrm_core.tasks.arc.source import ArcPuzzle
+
+NUM_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One answer (900,) to test `test` of `puzzle`, seen through `augmentation`.  q: the model's own
+    confidence.
+    """
+
+    puzzle: str
+    test: int
+    augmentation: Augmentation
+    cells: np.ndarray
+    q: float
+
+
+def best_attempts(
+    votes: Iterable[Vote], num_attempts: int = NUM_ATTEMPTS
+) -> dict[tuple[str, int], list[np.ndarray]]:
+    """(puzzle, test) -> its grids, the best first. An answer without a grid is no vote."""
+    ballots: dict[tuple[str, int], dict[bytes, list[float]]] = defaultdict(lambda: defaultdict(list))
+    grids: dict[bytes, np.ndarray] = {}
+    for vote in votes:
+        grid = grid_of(vote.cells, (0, 0))
+        if not grid.size:
+            continue
+        grid = vote.augmentation.undone(grid)
+        key = bytes(grid.shape) + grid.astype(np.uint8).tobytes()
+        grids[key] = grid
+        ballots[vote.puzzle, vote.test][key].append(vote.q)
+
+    def ranked(ballot: Mapping[bytes, list[float]]) -> list[bytes]:
+        return sorted(ballot, key=lambda key: (-len(ballot[key]), -float(np.mean(ballot[key])), key))[
+            :num_attempts
+        ]
+
+    return {test: [grids[key] for key in ranked(ballot)] for test, ballot in ballots.items()}
+
+
+def score(attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Sequence[ArcPuzzle]) -> float:
+    """The mean over puzzles of the share of their tests that an attempt gets exactly right; what is missing
+    is wrong.
+    """
+    if not puzzles:
+        raise ValueError("there are no puzzles to score: give an evaluation set")
+    shares = [
+        np.mean(
+            [
+                any(np.array_equal(grid, pair.output) for grid in attempts.get((puzzle.name, test), ()))
+                for test, pair in enumerate(puzzle.tests)
+            ]
+        )
+        for puzzle in puzzles
+    ]
+    return float(np.mean(shares))
+
+
+def write_submission(
+    path: Path, attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Sequence[ArcPuzzle]
+) -> None:
+    """The competition's file: every test of every puzzle, [[0]] where there is no attempt."""
+    none = np.zeros((1, 1), np.int32)
+    rows = {}
+    for puzzle in puzzles:
+        found = [
+            list(attempts.get((puzzle.name, test), ())) + [none] * NUM_ATTEMPTS
+            for test in range(len(puzzle.tests))
+        ]
+        rows[puzzle.name] = [
+            {f"attempt_{at + 1}": grids[at].tolist() for at in range(NUM_ATTEMPTS)} for grids in found
+        ]
+    path.write_text(json.dumps(rows))
+
+
+def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
+    """What `write_submission` wrote, or anybody in the same form."""
+    try:
+        rows = json.loads(path.read_text())
+        return {
+            (name, test): [np.array(each[f"attempt_{at + 1}"], np.int32) for at in range(NUM_ATTEMPTS)]
+            for name, tests in rows.items()
+            for test, each in enumerate(tests)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path}: not a submission: {error!r}: give {{"puzzle": [{{"attempt_1", "attempt_2"}}]}}'
+        ) from error

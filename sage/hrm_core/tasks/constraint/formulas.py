@@ -1,0 +1,101 @@
+"""Formulas in conjunctive normal form as files have them: DIMACS .cnf, and lines of JSON {"nvars",
+"clauses"}.
+
+Invariant: a literal is a variable from 1, negative for its negation; a file that says otherwise is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """All clauses must hold."""
+
+    num_vars: int
+    clauses: tuple[tuple[int, ...], ...]
+
+
+def load_formulas(path: str | Path) -> tuple[Formula, ...]:
+    """From a .cnf, a folder of them, or a .jsonl."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            found = tuple(parse_dimacs(each.read_text(), str(each)) for each in sorted(path.glob("*.cnf")))
+        elif path.suffix == ".jsonl":
+            found = tuple(
+                _parse_json(line, f"{path}: line {number}")
+                for number, line in enumerate(path.open(), start=1)
+            )
+        else:
+            found = (parse_dimacs(path.read_text(), str(path)),)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: cannot be read: {error}: give a .cnf, a folder of them, or a .jsonl"
+        ) from error
+    if not found:
+        raise ValueError(f"{path}: no formula: give a .cnf, a folder of them, or a .jsonl")
+    return found
+
+
+def _parse_json(line: str, where: str) -> Formula:
+    try:
+        row = json.loads(line)
+        formula = Formula(
+            num_vars=int(row["nvars"]),
+            clauses=tuple(tuple(int(each) for each in clause) for clause in row["clauses"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{where}: {error!r}: give {{"nvars": .., "clauses": [[1, -2, 3], ..]}}') from error
+    return _checked(formula, where)
+
+
+def parse_dimacs(text: str, where: str) -> Formula:
+    """Comments, "p cnf VARIABLES CLAUSES", literals with a 0 after each clause; a "%" ends it, as in
+    SATLIB.
+    """
+    num_vars, numbers = -1, []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0] == "c":
+            continue
+        if words[0] == "%":
+            break
+        try:
+            if words[0] == "p":
+                num_vars = int(words[2]) if words[1] == "cnf" else int("not cnf")
+            else:
+                numbers += [int(word) for word in words]
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"{where}: line {number}: {line.strip()!r}: give 'p cnf VARIABLES CLAUSES', then literals"
+            ) from None
+    if num_vars < 0:
+        raise ValueError(f"{where}: no line 'p cnf VARIABLES CLAUSES': add it before the clauses")
+    clauses: list[tuple[int, ...]] = []
+    clause: list[int] = []
+    for literal in [*numbers, 0]:
+        if literal:
+            clause.append(literal)
+        elif clause:
+            clauses.append(tuple(clause))
+            clause = []
+    return _checked(Formula(num_vars=num_vars, clauses=tuple(clauses)), where)
+
+
+def _checked(formula: Formula, where: str) -> Formula:
+    for index, clause in enumerate(formula.clauses, start=1):
+        if not clause or any(not 1 <= abs(literal) <= formula.num_vars for literal in clause):
+            raise ValueError(
+                f"{where}: clause {index} is {list(clause)}: give literals of variables 1 to"
+                f" {formula.num_vars}"
+            )
+    return formula
+
+
+def to_dimacs(formula: Formula) -> str:
+    lines = [f"p cnf {formula.num_vars} {len(formula.clauses)}"]
+    return "\n".join(lines + [" ".join(map(str, (*clause, 0))) for clause in formula.clauses])

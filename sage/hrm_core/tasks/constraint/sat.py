@@ -1,0 +1,217 @@
+"""Satisfiability: a value for each variable so that every clause holds. Random formulas with a model, or
+given ones.
+
+Invariant: a label is the first model where the variables whose literals agree most are asked first, and try
+first what most of their literals want; since models are rarely unique, answers are judged by the clauses.
+Cells: the values asked for, then a row a clause, its signs by variable, four to a cell. 0 pad, 1 blank, 2
+false, 3 true, 4..84 four signs in base 3 (0 negated, 1 absent, 2 there), the first variable's lowest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.hrm_core.tasks.constraint.formulas import Formula, load_formulas, parse_dimacs, to_dimacs
+from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
+
+BLANK, FALSE, TRUE, SIGNS = 1, 2, 3, 4
+NUM_PACKED = 4
+MAX_STEPS = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SatConfig:
+    """variables, clauses of `width` literals; clauses None: `ratio` a variable.  instances: a .cnf file, a
+    folder of them or a .jsonl of {"nvars", "clauses"} to evaluate on; training is then on random formulas of
+    their size."""
+
+    variables: int = 8
+    clauses: int | None = None
+    ratio: float = 3.5
+    width: int = 3
+    instances: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= self.variables or not 4 <= self.variables <= 512:
+            raise ValueError(
+                f"variables is {self.variables}, width is {self.width}: give 4 to 512 variables, no fewer"
+                " than the width"
+            )
+        if self.num_clauses < 1:
+            raise ValueError(f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 clause or more")
+
+    @property
+    def num_clauses(self) -> int:
+        return round(self.ratio * self.variables) if self.clauses is None else self.clauses
+
+
+class SatTask(Generated):
+    """Random formulas, all variables of a clause different, kept where they have a model."""
+
+    def __init__(self, config: SatConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SatConfig()
+        self._given = load_formulas(self.config.instances) if self.config.instances else ()
+        self.num_vars = max((each.num_vars for each in self._given), default=self.config.variables)
+        self.num_clauses = max((len(each.clauses) for each in self._given), default=self.config.num_clauses)
+        self.width = max(
+            (len(clause) for each in self._given for clause in each.clauses), default=self.config.width
+        )
+
+    @property
+    def spec(self) -> TaskSpec:
+        seq_len = self.num_vars + self.num_clauses * self._row_width
+        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=seq_len)
+
+    @property
+    def _row_width(self) -> int:
+        """Cells of a clause."""
+        return -(-self.num_vars // NUM_PACKED)
+
+    def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
+        shape = (num, self.num_clauses, self.num_vars)
+        chosen = (
+            np.sort(rng.random(shape).argpartition(self.width - 1, axis=2)[:, :, : self.width], axis=2) + 1
+        )
+        clauses = np.where(rng.random(chosen.shape) < 0.5, -chosen, chosen)
+        clauses = clauses[are_held_out(_keys(clauses)) == is_held_out]
+        return self._solved(clauses)
+
+    def _solved(self, clauses: np.ndarray) -> Examples:
+        """Of clauses (N, M, K): those with a model, with it."""
+        from sage.hrm_core.tasks.constraint import kernel as search_kernel
+
+        votes = votes_of(clauses, self.num_vars)
+        order = np.argsort(-np.abs(votes), axis=1, kind="stable")
+        models = np.zeros(votes.shape, np.int64)
+        found = search_kernel.first_models(_renamed(clauses, order, votes > 0), models, MAX_STEPS) == 1
+        values = np.zeros_like(models)
+        np.put_along_axis(values, order, models, axis=1)
+        values = np.where(votes > 0, 1 - values, values)
+        clauses, values = clauses[found], values[found]
+        inputs = np.concatenate([np.full(values.shape, BLANK), self._packed(clauses)], axis=1)
+        labels = np.full(inputs.shape, IGNORED)
+        labels[:, : self.num_vars] = values + FALSE
+        return without_ids(inputs, labels)
+
+    def _packed(self, clauses: np.ndarray) -> np.ndarray:
+        """(N, cells) from signed variables (N, M, K), 0 unused."""
+        num, num_clauses, _ = clauses.shape
+        signs = np.zeros(
+            (num, num_clauses, 1 + self._row_width * NUM_PACKED), np.int64
+        )  # the first for what is unused
+        rows, columns = np.arange(num)[:, None, None], np.arange(num_clauses)[None, :, None]
+        signs[rows, columns, np.abs(clauses)] = np.sign(clauses)
+        digits = signs[:, :, 1:].reshape(num, num_clauses * self._row_width, NUM_PACKED) + 1
+        cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=2)
+        return cells
+
+    def held_out(self, num: int) -> Examples:
+        if not self._given:
+            return super().held_out(num)
+        clauses = np.zeros((min(num, len(self._given)), self.num_clauses, self.width), np.int64)
+        for row, formula in zip(clauses, self._given):
+            for clause, literals in zip(row, formula.clauses):
+                clause[: len(literals)] = literals
+        return self._solved(clauses)
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self._share_satisfied(inputs, answers) == 1.0
+        return found
+
+    def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
+        return {"clauses_satisfied": self._share_satisfied(examples.inputs, answers)}
+
+    def _share_satisfied(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N,) a value that is neither false nor true makes no literal hold."""
+        signs, values = self._signs(inputs), answers[:, None, : self.num_vars]  # (N, M, V), (N, 1, V)
+        holds = ((signs > 0) & (values == TRUE)) | ((signs < 0) & (values == FALSE))
+        is_clause = (signs != 0).any(axis=2)
+        share: np.ndarray = (holds.any(axis=2) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
+        return share
+
+    def _signs(self, inputs: np.ndarray) -> np.ndarray:
+        """(N, M, V) -1 negated, 0 absent, 1 there."""
+        cells = inputs[:, self.num_vars :, None].astype(np.int64) - SIGNS
+        digits = cells // 3 ** np.arange(NUM_PACKED) % 3 - 1
+        size = self._row_width * NUM_PACKED
+        signs: np.ndarray = digits.reshape(len(inputs), self.num_clauses, size)[:, :, : self.num_vars]
+        return signs
+
+    def baseline(self, inputs: np.ndarray) -> Baseline:
+        answers = np.array(inputs, np.int32)
+        answers[:, : self.num_vars] = np.where(self._signs(inputs).sum(axis=1) > 0, TRUE, FALSE)
+        return Baseline(name="each variable as most of its literals want", answers=answers)
+
+    def encode(self, text: str) -> np.ndarray:
+        """DIMACS."""
+        formula = parse_dimacs(text, "the formula")
+        if formula.num_vars > self.num_vars or len(formula.clauses) > self.num_clauses:
+            raise ValueError(
+                f"the formula has {formula.num_vars} variables and {len(formula.clauses)} clauses: "
+                f"this task takes {self.num_vars} and {self.num_clauses}"
+            )
+        clauses = np.zeros((1, self.num_clauses, max(map(len, formula.clauses), default=1)), np.int64)
+        for clause, literals in zip(clauses[0], formula.clauses):
+            clause[: len(literals)] = literals
+        examples = self._solved(clauses)
+        if not len(examples):
+            raise ValueError("the formula has no model, or none was found: check its clauses")
+        cells: np.ndarray = examples.inputs[0]
+        return cells
+
+    def decode(self, cells: np.ndarray) -> str:
+        return to_dimacs(self._formula(cells))
+
+    def _formula(self, cells: np.ndarray) -> Formula:
+        signs = self._signs(np.asarray(cells)[None])[0]  # (M, V)
+        rows = [tuple(int(sign) * (at + 1) for at, sign in enumerate(row) if sign) for row in signs]
+        return Formula(num_vars=self.num_vars, clauses=tuple(clause for clause in rows if clause))
+
+    def render(self, cells: np.ndarray) -> str:
+        """The values, then one clause a line."""
+        values = " ".join(
+            f"x{at + 1}={ {FALSE: '0', TRUE: '1'}.get(int(cell), '?') }"
+            for at, cell in enumerate(cells[: self.num_vars])
+        )
+        clauses = self._formula(cells).clauses
+        return "\n".join(
+            [
+                values,
+                *(
+                    " or ".join(f"{'' if each > 0 else 'not '}x{abs(each)}" for each in clause)
+                    for clause in clauses
+                ),
+            ]
+        )
+
+
+def votes_of(clauses: np.ndarray, num_vars: int) -> np.ndarray:
+    """(N, V) how many literals want a variable true, less those that want it false."""
+    votes = np.zeros((len(clauses), num_vars + 1), np.int64)
+    np.add.at(votes, (np.arange(len(clauses))[:, None, None], np.abs(clauses)), np.sign(clauses))
+    return votes[:, 1:]
+
+
+def _renamed(clauses: np.ndarray, order: np.ndarray, is_turned: np.ndarray) -> np.ndarray:
+    """The formulas with variable order[0] named 1, order[1] named 2 and so on, those that is_turned (N, V)
+    negated.
+    """
+    names = np.zeros((len(clauses), order.shape[1] + 1), np.int64)
+    ranks = np.broadcast_to(np.arange(1, order.shape[1] + 1), order.shape)
+    np.put_along_axis(names[:, 1:], order, ranks, axis=1)
+    names[:, 1:] *= np.where(is_turned, -1, 1)
+    renamed = np.sign(clauses) * names[np.arange(len(clauses))[:, None, None], np.abs(clauses)]
+    return np.ascontiguousarray(renamed)
+
+
+def _keys(clauses: np.ndarray) -> np.ndarray:
+    """(N,) whatever the order of the clauses."""
+    num, num_clauses, width = clauses.shape
+    each: np.ndarray = (
+        row_keys(clauses.reshape(-1, width)).reshape(num, num_clauses).sum(axis=1, dtype=np.uint64)
+    )
+    return each

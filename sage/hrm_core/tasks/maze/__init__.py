@@ -1,0 +1,1 @@
+"""Mazes: generators, solver, text form."""

@@ -1,0 +1,217 @@
+"""Mazes: the shortest way from S to G between random walls, of any size, made fresh or loaded.
+
+Invariant: a label is the first of the shortest ways in the order down, left, right, up, as in the published
+Maze-Hard; after a symmetry it is solved again, for the first way does not turn with its maze. Cells: 0 pad,
+then "# SGo".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.loaded import Loaded
+from sage.hrm_core.tasks.maze.grid import (
+    GOAL,
+    OPEN,
+    PATH,
+    START,
+    SYMBOLS,
+    WALL,
+    layout_keys,
+    layout_weights,
+    random_turns,
+    read,
+    solve_mazes,
+    turned,
+    valid_ways,
+    with_rim,
+    without_rim,
+)
+from sage.hrm_core.tasks.split import Generated, without_ids
+
+Difficulty = Literal["easy", "medium", "hard"]
+#: Moves of the shortest way at 30x30, at least. Hard is Maze-Hard's: 110 cells and more, S and G included.
+FEWEST_MOVES = {"easy": 20, "medium": 60, "hard": 109}
+#: How the length of random mazes' ways grows with their side (the dimension of shortest ways on percolation
+#: clusters).
+LENGTH_EXPONENT = 1.13
+#: Triples of layout, start and goal looked at to see how rare the wanted ones are, and the share that counts
+#: as rare.
+NUM_TRIAL, RARE = 2000, 0.002
+TRIES_A_DRAW = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MazeConfig:
+    """size: rows and columns.  difficulty: how long the shortest way is at least; min_moves says it in moves
+    instead.
+    density: the share of walls, drawn evenly from this range for each maze.  data: an .npz to read
+    instead."""
+
+    size: int = 30
+    difficulty: Difficulty = "hard"
+    min_moves: int | None = None
+    density: tuple[float, float] = (0.3, 0.5)
+    data: str | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.density
+        if not 3 <= self.size <= 200:
+            raise ValueError(f"size is {self.size}: give 3 to 200")
+        if self.difficulty not in get_args(Difficulty):
+            raise ValueError(
+                f"difficulty is {self.difficulty!r}: give one of {', '.join(get_args(Difficulty))}"
+            )
+        if not 0 <= low <= high < 1:
+            raise ValueError(f"density is {low} to {high}: give two shares of 0 to 1, the lower one first")
+        if not 1 <= self.fewest_moves < self.size**2 // 2:
+            raise ValueError(f"min_moves is {self.min_moves}: give 1 to {self.size**2 // 2 - 1}")
+
+    @property
+    def fewest_moves(self) -> int:
+        if self.min_moves is not None:
+            return self.min_moves
+        grown = FEWEST_MOVES[self.difficulty] * math.pow(self.size / 30, LENGTH_EXPONENT)
+        return max(1, round(grown))
+
+
+class MazeRules:
+    """What holds for every maze of one size."""
+
+    def __init__(self, size: int, *, name: str = "maze") -> None:
+        self.size = size
+        self._spec = TaskSpec(name=name, vocab_size=len(SYMBOLS) + 1, seq_len=size**2, grid=(size, size))
+
+    @property
+    def spec(self) -> TaskSpec:
+        return self._spec
+
+    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """A way of the shortest length, whichever."""
+        return valid_ways(inputs, answers, self.size, is_shortest=True)
+
+    def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "exact_match": (examples.labels == answers).all(axis=1).astype(np.float64),
+            "valid_optimal_path": self.verify(examples.inputs, answers).astype(np.float64),
+            "valid_path": (
+                valid_ways(examples.inputs, answers, self.size, is_shortest=False).astype(np.float64)
+            ),
+        }
+
+    def baseline(self, inputs: np.ndarray) -> Baseline:
+        return Baseline(name="copy the maze", answers=np.asarray(inputs, np.int32))
+
+    def keys(self, examples: Examples) -> np.ndarray:
+        """Of the walls alone: two ways through one layout stay on one side."""
+        return layout_keys(examples.inputs, self.size)
+
+    def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
+        """Turned and mirrored, then solved again."""
+        inputs = turned(examples.inputs, random_turns(len(examples), rng), self.size)
+        return Examples(
+            inputs=inputs, labels=solve_mazes(inputs, self.size).cells, puzzle_ids=examples.puzzle_ids
+        )
+
+    def encode(self, text: str) -> np.ndarray:
+        return read(text, self.size)
+
+    def decode(self, cells: np.ndarray) -> str:
+        symbols = "".join(SYMBOLS[max(int(cell) - 1, 0)] for cell in cells)
+        return "\n".join(symbols[at : at + self.size] for at in range(0, len(symbols), self.size))
+
+    def render(self, cells: np.ndarray) -> str:
+        """Two characters a cell, so that it looks square."""
+        drawn = {WALL: "##", OPEN: "  ", START: "S ", GOAL: "G ", PATH: "o "}
+        symbols = [drawn.get(int(cell), "? ") for cell in cells]
+        return "\n".join(
+            "".join(symbols[at : at + self.size]).rstrip() for at in range(0, len(symbols), self.size)
+        )
+
+
+class MazeTask(MazeRules, Generated):
+    """Fresh mazes: random walls, start and goal, each triple as likely among those with a shortest way long
+    enough.
+    """
+
+    draws_one_side = True
+
+    def __init__(self, config: MazeConfig | None = None) -> None:
+        self.config = config or MazeConfig()
+        MazeRules.__init__(self, self.config.size)
+        Generated.__init__(self)
+
+    def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
+        inputs = self._made(num, rng, TRIES_A_DRAW, is_held_out=is_held_out, is_rare=self._is_rare)
+        return without_ids(inputs, solve_mazes(inputs, self.size).cells)
+
+    @cached_property
+    def _is_rare(self) -> bool:
+        made = self._made(NUM_TRIAL, np.random.default_rng(0), NUM_TRIAL, is_held_out=False, is_rare=False)
+        return len(made) < RARE * NUM_TRIAL
+
+    def _made(
+        self, num: int, rng: np.random.Generator, max_tries: int, *, is_held_out: bool, is_rare: bool
+    ) -> np.ndarray:
+        from sage.hrm_core.tasks.loops import chance_from
+        from sage.hrm_core.tasks.maze import kernel as maze_kernel
+
+        low, high = self.config.density
+        odds = (round(low * 65536), round(high * 65536))
+        # Evaluation wants few mazes of one layout, and may take longer to make.
+        crowd = (24 if is_held_out else 3) * self.size**2
+        rules = np.array([*odds, self.config.fewest_moves, crowd, int(is_held_out)])
+        weights = np.pad(layout_weights(self.size).reshape(self.size, self.size), 1).reshape(-1)
+        mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
+        make = maze_kernel.make_rare if is_rare else maze_kernel.make
+        made = make(mazes, self.size + 2, rules, weights, chance_from(rng), max_tries)
+        return without_rim(mazes[:made], self.size)
+
+
+class LoadedMazes(MazeRules, Loaded):
+    """Mazes from an .npz with train_inputs, train_labels, dev_inputs, dev_labels (N, size^2), cells as
+    above.
+    """
+
+    def __init__(self, path: Path) -> None:
+        arrays = _load(Path(path))
+        MazeRules.__init__(self, round(arrays["dev_inputs"].shape[1] ** 0.5))
+        train, dev = (
+            without_ids(arrays[f"{side}_inputs"], arrays[f"{side}_labels"]) for side in ("train", "dev")
+        )
+        Loaded.__init__(self, train, dev)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    names = [f"{side}_{what}" for side in ("train", "dev") for what in ("inputs", "labels")]
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: not a set of mazes: {error}: give an .npz with {', '.join(names)}"
+        ) from error
+    seq_len = arrays["dev_inputs"].shape[-1]
+    if (
+        any(array.ndim != 2 or array.shape[1] != seq_len for array in arrays.values())
+        or round(seq_len**0.5) ** 2 != seq_len
+    ):
+        raise ValueError(
+            f"{path}: arrays of shapes {[array.shape for array in arrays.values()]}: give (mazes, size *"
+            " size) for all"
+        )
+    if any(array.size and not WALL <= array.min() <= array.max() <= PATH for array in arrays.values()):
+        raise ValueError(f"{path}: cells other than 1 to 5: encode mazes as '# SGo' from 1")
+    return arrays
+
+
+def build_maze_task(config: MazeConfig) -> MazeTask | LoadedMazes:
+    """From a file where the options name one, else fresh."""
+    return MazeTask(config) if config.data is None else LoadedMazes(Path(config.data))

@@ -1,0 +1,1 @@
+"""Sudokus of any size: generators, rules, files, text form."""

@@ -1,0 +1,103 @@
+"""Sudoku from the CSV files people publish: source,question,answer,rating, as in sapientinc/sudoku-extreme.
+
+Invariant: an answer that does not solve its question is an error that names the line, never a training
+example.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from sage.hrm_core.tasks.contract import Examples
+from sage.hrm_core.tasks.loaded import Loaded
+from sage.hrm_core.tasks.split import without_ids
+from sage.hrm_core.tasks.sudoku.grid import Box, are_solutions, box_of_size, orbit_keys
+from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuConfig, SudokuRules, SudokuTask
+from sage.hrm_core.tasks.sudoku.text import SYMBOLS
+
+
+class LoadedSudoku(SudokuRules, Loaded):
+    """Training and evaluation from two files; either may be missing, not both."""
+
+    def __init__(
+        self, train: Path | None, dev: Path | None, *, box: Box | None = None, max_rows: int | None = None
+    ) -> None:
+        SudokuRules.__init__(self, box or box_of_size(9))
+        none = without_ids(*(np.zeros((0, self.box.num_cells)),) * 2)
+        sides = [
+            none if path is None else load_csv(Path(path), self.box, max_rows=max_rows)
+            for path in (train, dev)
+        ]
+        Loaded.__init__(self, sides[0], sides[1])
+
+    def keys(self, examples: Examples) -> np.ndarray:
+        return orbit_keys(examples.labels.astype(np.int64) - BLANK, self.box)
+
+
+def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: int | None = None) -> Examples:
+    """Every row, or the first `max_rows`; of a rating of at least `min_rating`, where one is given."""
+    questions, answers = [], []
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            if not {"question", "answer"} <= set(reader.fieldnames or ()):
+                raise ValueError(
+                    f"{path}: its columns are {reader.fieldnames}: give source,question,answer,rating"
+                )
+            for row in reader:
+                if min_rating is not None and _rating(row, path, reader.line_num) < min_rating:
+                    continue
+                questions.append(row["question"] or "")
+                answers.append(row["answer"] or "")
+                if len(questions) == max_rows:
+                    break
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: cannot be read: {error}: give a CSV file of source,question,answer,rating"
+        ) from error
+    puzzles, solutions = _grids(questions, path, box), _grids(answers, path, box)
+    wrong = np.flatnonzero(~are_solutions(puzzles, solutions, box))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: line {wrong[0] + 2}: the answer does not solve the question: correct or remove the line"
+        )
+    return without_ids(puzzles + BLANK, solutions + BLANK)
+
+
+def _rating(row: dict[str, str], path: Path, line: int) -> float:
+    try:
+        return float(row["rating"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
+
+
+def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
+    """(N, n^2) int64."""
+    for number, row in enumerate(rows, start=2):
+        if len(row) != box.num_cells or not row.isascii():
+            raise ValueError(
+                f"{path}: line {number}: {len(row)} cells: give {box.num_cells}, one character each"
+            )
+    digit_of = np.full(256, -1, np.int64)
+    digit_of[[ord("."), ord("0")]] = 0
+    for digit, symbol in enumerate(SYMBOLS[: box.num_digits], start=1):
+        digit_of[[ord(symbol), ord(symbol.lower())]] = digit
+    grids = digit_of[np.frombuffer("".join(rows).encode(), np.uint8)].reshape(-1, box.num_cells)
+    wrong = np.flatnonzero((grids < 0).any(axis=1))
+    if len(wrong):
+        known = SYMBOLS[: box.num_digits]
+        raise ValueError(
+            f"{path}: line {wrong[0] + 2}: a symbol other than {known} and '.': correct or remove the line"
+        )
+    return grids
+
+
+def build_sudoku_task(config: SudokuConfig) -> SudokuTask | LoadedSudoku:
+    """From files where the options name some, else fresh."""
+    if config.train is None and config.dev is None:
+        return SudokuTask(config)
+    train, dev = (None if path is None else Path(path) for path in (config.train, config.dev))
+    return LoadedSudoku(train, dev, box=config.geometry)

@@ -1,0 +1,93 @@
+"""Sudoku as people type and read it: one symbol a cell, '.' or '0' for a blank, 1..9 then A, B, C.
+
+Invariant: `read` accepts what `write` writes; what it refuses it refuses with one line that says where and
+why.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sage.hrm_core.tasks.sudoku.grid import Box, are_consistent, solve_grids
+
+SYMBOLS = "123456789ABCDEFGHIJKLMNOP"
+BLANKS = ".0"
+#: Fewest givens known to have one solution; elsewhere only what logic demands: all digits but one must be
+#: shown.
+FEWEST_GIVENS = {Box(rows=2, cols=2): 4, Box(rows=2, cols=3): 8, Box(rows=3, cols=3): 17}
+
+
+def read(text: str, box: Box) -> np.ndarray:
+    """(n^2,) int64. White space and the lines of a drawing are ignored. ValueError: length, symbol,
+    contradiction, too few givens, no solution, more than one."""
+    symbols = [symbol for symbol in text.upper() if not symbol.isspace() and symbol not in "|-+"]
+    if len(symbols) != box.num_cells:
+        side = box.num_digits
+        raise ValueError(
+            f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a"
+            " blank"
+        )
+    known = SYMBOLS[: box.num_digits]
+    for index, symbol in enumerate(symbols):
+        if symbol not in known and symbol not in BLANKS:
+            raise ValueError(
+                f"{_cell_name(index, box)} is {symbol!r}: give one of {known}, or '.' for a blank"
+            )
+    grid = np.array([0 if symbol in BLANKS else known.index(symbol) + 1 for symbol in symbols], np.int64)
+    _check(grid, box)
+    return grid
+
+
+def _check(grid: np.ndarray, box: Box) -> None:
+    if not are_consistent(grid[None], box)[0]:
+        raise ValueError(f"the givens contradict each other: {_first_clash(grid, box)}")
+    num_givens, fewest = int((grid > 0).sum()), FEWEST_GIVENS.get(box, box.num_digits - 1)
+    if num_givens < fewest:
+        raise ValueError(
+            f"the puzzle has {num_givens} givens: below {fewest} there is always more than one solution: give"
+            " more"
+        )
+    count = int(solve_grids(grid[None], box).counts[0])
+    if count == 0:
+        raise ValueError("the puzzle has no solution: check the givens")
+    if count > 1:
+        raise ValueError(f"the puzzle has more than one solution with its {num_givens} givens: give more")
+
+
+def _first_clash(grid: np.ndarray, box: Box) -> str:
+    from sage.hrm_core.tasks.sudoku.grid import units_of
+
+    for name, unit in zip(("row", "column", "box"), units_of(box)):
+        seen: dict[tuple[int, int], int] = {}
+        for cell in np.flatnonzero(grid):
+            key = (int(unit[cell]), int(grid[cell]))
+            if key in seen:
+                return (
+                    f"{SYMBOLS[key[1] - 1]} stands twice in {name} {key[0] + 1}: change"
+                    f" {_cell_name(int(cell), box)}"
+                )
+            seen[key] = int(cell)
+    raise AssertionError("a grid with a clash")
+
+
+def _cell_name(index: int, box: Box) -> str:
+    row, col = divmod(index, box.num_digits)
+    return f"row {row + 1}, column {col + 1}"
+
+
+def write(grid: np.ndarray) -> str:
+    """One line, '.' for a blank."""
+    return "".join("." if digit < 1 else SYMBOLS[digit - 1] for digit in grid.tolist())
+
+
+def draw(grid: np.ndarray, box: Box) -> str:
+    """Rows of cells with lines between the boxes."""
+    num_digits, symbols = box.num_digits, write(grid)
+    lines = []
+    for row in range(num_digits):
+        if row and row % box.rows == 0:
+            lines.append("-+-".join("-" * (2 * box.cols - 1) for _ in range(box.rows)))
+        cells = symbols[row * num_digits : (row + 1) * num_digits]
+        parts = [" ".join(cells[at : at + box.cols]) for at in range(0, num_digits, box.cols)]
+        lines.append(" | ".join(parts))
+    return "\n".join(lines)

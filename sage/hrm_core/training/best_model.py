@@ -1,0 +1,63 @@
+"""A model out of a run's checkpoints: the best by the task's own score, or the last.
+
+Invariant: its weights are those that were evaluated: the average, where the run kept one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from sage.hrm_core.training.checkpoints import CheckpointFolder, read_state
+from sage.hrm_core.training.errors import ResumeError
+from sage.hrm_core.training.shards import ShardError, read_shards
+
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestModel:
+    """weights: a state dict, on the CPU.  evaluation: EvalReport.to_plain() at that step, None where there
+    was none.
+
+    cpu_secs, wall_secs: of training up to it.
+    """
+
+    step: int
+    weights: Mapping[str, Tensor]
+    evaluation: Mapping[str, Any] | None
+    cpu_secs: float
+    wall_secs: float
+
+
+def kept_model(checkpoints: Path, which: Which) -> BestModel | None:
+    """What `best` or `last` names in a folder of checkpoints; None before the first. ResumeError where it is
+    torn.
+    """
+    path = CheckpointFolder(checkpoints).find(which)
+    if path is None:
+        return None
+    state = read_state(path)
+    try:
+        tensors = read_shards(path, state["shared"])
+    except ShardError as error:
+        raise ResumeError(f"{error}: take another checkpoint") from error
+    weights = _part(tensors, "model") | _part(tensors, "ema")
+    plain = state["plain"]
+    standing = plain["standing"]
+    return BestModel(
+        step=state["step"],
+        weights=weights,
+        evaluation=plain["evaluation"],
+        cpu_secs=standing["cpu_secs"],
+        wall_secs=standing["wall_secs"],
+    )
+
+
+def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Mailboxes within one process."""

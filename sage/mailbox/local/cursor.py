@@ -1,0 +1,33 @@
+"""How far one subscriber, or one group, has come in a ring.
+
+Invariant: ticket == start + popped + lost, so nothing is skipped without being counted.
+"""
+
+from __future__ import annotations
+
+from sage.mailbox.local.waiting import Waiters
+from sage.mailbox.statistics import SubscriptionStatistics
+
+
+class Cursor:
+    """ticket: the next to be read.  group: the name its members share it by, or None."""
+
+    __slots__ = ("group", "lost", "name", "num_members", "popped", "ticket", "waiters")
+
+    def __init__(self, name: str, group: str | None, ticket: int, waiters: Waiters) -> None:
+        self.name, self.group, self.ticket, self.waiters = name, group, ticket, waiters
+        self.num_members = self.popped = self.lost = 0
+
+    def advance(self, num_records: int, lost: int) -> None:
+        self.ticket += num_records + lost
+        self.popped += num_records
+        self.lost += lost
+
+    def statistics(self, tail: int) -> SubscriptionStatistics:
+        return SubscriptionStatistics(
+            name=self.name,
+            num_members=self.num_members,
+            popped=self.popped,
+            lost=self.lost,
+            lag=tail - self.ticket,
+        )

@@ -1,0 +1,292 @@
+"""What happens to a slot between its loan and its release: publish, queue, borrow, view, claim, retire.
+
+Invariant: every change of a slot's state is made here or in the allotment, under one lock, and is counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
+from sage.mailbox.handles import Lease, Loan
+from sage.mailbox.histogram import LatencyHistogram
+from sage.mailbox.local.backend import ProgramOrder
+from sage.mailbox.local.slot import BORROWED, LOANED, PUBLISHED, RELEASING, Slot
+from sage.mailbox.local.slot_allocator import SlotAllocator
+from sage.mailbox.local.waiting import Waiters
+from sage.mailbox.statistics import FocusStatistics
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.trace import MessageLife, MessageTrace
+
+
+class Exchange:
+    """One focus mailbox's slots in motion. Handles call it; so does the mailbox, with `lock` held where it
+    says so.
+    """
+
+    def __init__(
+        self, *, name: str, clock: Clock, lots: SlotAllocator, ttl_ns: int | None, debug: bool
+    ) -> None:
+        self.lots = lots
+        self.lock = threading.Lock()
+        self.arrivals, self.room = Waiters(self.lock), Waiters(self.lock)
+        self.is_closed = False
+        self.trace: MessageTrace | None = None
+        self.bytes_copied = 0
+        self._name, self._ttl_ns, self._debug = name, ttl_ns, debug
+        self._now_ns = clock.now_ns
+        self._queue, self._pool, self._ledger = lots.queue, lots.pool, lots.ledger
+        self._order = lots.pool.order
+        #: each view is told to the order anew: it may be asked for on another stream
+        self.is_ordered = not isinstance(self._order, ProgramOrder)
+        self._num_published = self._popped = self._high_water = self._bytes_referenced = 0
+        self._push_to_pop, self._borrow = LatencyHistogram(), LatencyHistogram()
+
+    def view_loan(self, loan: Loan) -> Any:
+        with self.lock:
+            self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, "array")
+            return self._pool.array(loan.slot)
+
+    def tensor_of_loan(self, loan: Loan) -> Any:
+        with self.lock:
+            self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, "tensor")
+            return self._pool.tensor(loan.slot)
+
+    def copy_in(self, loan: Loan, source: Any) -> None:
+        """Copy what `accept` gave into the loan; counted."""
+        with self.lock:
+            self._raise_unless_loaned(loan)
+            self._order.writing(loan.slot.index, self._pool.surface_of(source))
+            self._pool.copy_into(loan.slot, source)
+            self.bytes_copied += source.nbytes
+
+    def publish(
+        self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
+    ) -> bool:
+        self.raise_unless_shares(trust, quality)
+        with self.lock:
+            slot = loan.slot
+            self._raise_if_ended(loan)
+            loan.end()
+            if slot.generation != loan.generation or slot.state != LOANED:
+                self._ledger[loan.producer].drops["stale"] += 1
+                return False
+            if self.is_closed:
+                self.lots.retire(slot)
+                self.raise_if_closed()
+            self._enqueue(slot, stamp_ns, sequence, trust, quality, ttl_ns)
+            return True
+
+    def discard(self, loan: Loan) -> None:
+        with self.lock:
+            self._raise_if_ended(loan)
+            loan.end()
+            if loan.slot.generation == loan.generation and loan.slot.state == LOANED:
+                self.lots.retire(loan.slot)
+                self.wake_writers()
+
+    def view_lease(self, lease: Lease) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "array")
+            return self._pool.array(lease.slot, is_read_only=True)
+
+    def tensor_of_lease(self, lease: Lease) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "tensor")
+            return self._pool.tensor(lease.slot)
+
+    def dlpack(self, lease: Lease, stream: int | None, options: dict[str, Any]) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            self._order.reading(lease.slot.index, "tensor", stream)
+            return self._pool.dlpack(lease.slot, options)
+
+    def dlpack_device(self, lease: Lease) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            return self._pool.dlpack_device()
+
+    def claim(self, lease: Lease) -> Any:
+        with self.lock:
+            lease.raise_if_ended()
+            lease.drop_array()
+            self._order.reading(lease.slot.index, "array")
+            is_shared = lease.slot.is_viewed()
+            array = self._pool.array(lease.slot)
+            if not is_shared:
+                lease.slot.checksum = None  # the holder may write now
+                return array
+            self.bytes_copied += array.nbytes
+            return array.copy()
+
+    def release(self, lease: Lease) -> None:
+        with self.lock:
+            lease.raise_if_ended()
+            lease.is_ended = True
+            lease.drop_array()
+            slot = lease.slot
+            is_written = slot.checksum is not None and self._pool.checksum(slot) != slot.checksum
+            holder = slot.describe() if is_written else ""
+            slot.fence = self._order.retired(slot.index, is_holder=True)
+            released_ns = self._now_ns()
+            self._borrow.add(released_ns - slot.received_ns)
+            if self.trace is not None:
+                self.trace.add(life_of(self._name, slot, released_ns))
+            self.lots.retire(slot)
+            self.wake_writers()
+        if is_written:
+            raise MailboxError(
+                f"{self._name}: a leased tensor was written to ({holder}): claim() it, or copy it first"
+            )
+
+    # From here on the lock is held.
+
+    def lend(self, slot: Slot, spec: TensorSpec, producer: int) -> Loan:
+        slot.state, slot.spec, slot.producer, slot.thread = LOANED, spec, producer, threading.get_ident()
+        self._ledger[producer].held += 1
+        loan = Loan(self, slot)
+        slot.handle = weakref.ref(loan)
+        return loan
+
+    def post(
+        self,
+        slot: Slot,
+        spec: TensorSpec,
+        array: np.ndarray,
+        producer: int,
+        stamp_ns: int,
+        sequence: int,
+        trust: float,
+        quality: float,
+    ) -> None:
+        """Write a small array into a slot that was just acquired, and publish it."""
+        slot.spec, slot.producer, slot.thread = spec, producer, threading.get_ident()
+        self._ledger[producer].held += 1
+        self._order.writing(slot.index, self._pool.surface_of(array))
+        self._pool.fill(slot, array)
+        self._enqueue(slot, stamp_ns, sequence, trust, quality, None)
+
+    def statistics(self, *, policy: str) -> FocusStatistics:
+        self.lots.sweep()
+        slots = self._pool.slots
+        return FocusStatistics(
+            name=self._name,
+            policy=policy,
+            slots=len(slots),
+            slot_bytes=self.lots.slot_bytes,
+            free=len(self.lots.free),
+            pushed=self._ledger.pushed(),
+            popped=self._popped,
+            bytes_copied=self.bytes_copied,
+            bytes_referenced=self._bytes_referenced,
+            depth=self._queue.depth,
+            high_water=self._high_water,
+            leaks=sum(s.state == RELEASING and s.is_viewed() for s in slots),
+            leaks_total=self.lots.leaks_total,
+            orphans=self.lots.orphans,
+            drops=self._ledger.drops(),
+            producers=tuple(account.statistics() for account in self._ledger.values()),
+            holders=self.lots.holders(),
+            push_to_pop=self._push_to_pop.percentiles(),
+            borrow=self._borrow.percentiles(),
+        )
+
+    def _enqueue(
+        self, slot: Slot, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
+    ) -> None:
+        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
+        slot.stamp_ns, slot.sequence, slot.trust, slot.quality = stamp_ns, sequence, trust, quality
+        slot.pushed_ns = now_ns = self._now_ns()
+        slot.deadline_ns = None if ttl_ns is None else now_ns + ttl_ns
+        slot.handle = None
+        self._order.written(slot.index)
+        slot.checksum = self._pool.checksum(slot) if self._debug else None
+        slot.state = PUBLISHED
+        self._num_published += 1
+        slot.order = self._num_published
+        self._ledger[slot.producer].pushed += 1
+        self._queue.append(slot)
+        if self._queue.depth > self._high_water:
+            self._high_water = self._queue.depth
+        if self.arrivals.is_watched:
+            self.arrivals.notify()
+
+    def next(self, newest: bool) -> Slot | None:
+        """The next message that has not expired, off the queue."""
+        now_ns = self._now_ns()
+        if newest and self._queue.depth > 1:
+            self.lots.drop_expired()
+            freshest = self._queue.freshest()
+            for older in [slot for slot in self._queue if slot is not freshest]:
+                self.lots.drop(older, "superseded")
+        while (slot := self._queue.pop()) is not None:
+            if slot.deadline_ns is None or now_ns < slot.deadline_ns:
+                return slot
+            self.lots.count_drop(slot, "expired")
+        if self.arrivals.is_watched:
+            self.arrivals.rearm()
+        return None
+
+    def borrowed(self, slot: Slot) -> Lease:
+        assert slot.spec is not None
+        slot.state, slot.thread = BORROWED, threading.get_ident()
+        slot.received_ns = now_ns = self._now_ns()
+        self._push_to_pop.add(now_ns - slot.pushed_ns)
+        self._popped += 1
+        self._bytes_referenced += slot.spec.num_bytes
+        lease = Lease(self, slot)
+        slot.handle = weakref.ref(lease)
+        return lease
+
+    def wake_writers(self) -> None:
+        if self.room.is_watched:
+            self.room.notify()
+
+    def raise_unless_shares(self, trust: float, quality: float) -> None:
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            raise ValueError(
+                f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
+            )
+
+    def raise_if_closed(self) -> None:
+        if self.is_closed:
+            raise MailboxClosed(f"{self._name}: the mailbox was closed")
+
+    def _raise_if_ended(self, loan: Loan) -> None:
+        if loan.is_ended:
+            raise LeaseExpired(
+                f"{self._name}: slot {loan.slot.index}: this loan was published or discarded; ask for a"
+                " new one"
+            )
+
+    def _raise_unless_loaned(self, loan: Loan) -> None:
+        self._raise_if_ended(loan)
+        if loan.slot.generation != loan.generation or loan.slot.state != LOANED:
+            raise LeaseExpired(
+                f"{self._name}: slot {loan.slot.index}: this loan was taken back; ask for a new one"
+            )
+
+
+def life_of(mailbox: str, slot: Slot, released_ns: int) -> MessageLife:
+    """Of the message that `slot` holds, as its lease ends."""
+    return MessageLife(
+        mailbox=mailbox,
+        slot=slot.index,
+        generation=slot.generation,
+        producer=slot.producer,
+        sequence=slot.sequence,
+        num_bytes=0 if slot.spec is None else slot.spec.num_bytes,
+        captured_ns=slot.stamp_ns,
+        published_ns=slot.pushed_ns,
+        received_ns=slot.received_ns,
+        released_ns=released_ns,
+    )

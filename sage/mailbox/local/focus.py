@@ -1,0 +1,254 @@
+"""Few large tensors handed over by reference: what deserves attention.
+
+Invariant: one writer until publish, one receiver after it, and no slot is written again while anybody can
+still see it. Bytes are copied only by `send` and by a `claim` that had to, and both count them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxEmpty, MailboxFull
+from sage.mailbox.handles import Lease, Loan
+from sage.mailbox.local.backend import Backend, HostBackend
+from sage.mailbox.local.exchange import Exchange
+from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.mailbox.local.slot import LOANED, Slot
+from sage.mailbox.local.slot_allocator import Policy, SlotAllocator
+from sage.mailbox.statistics import FocusStatistics
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.mailbox.trace import MessageTrace
+
+
+class FocusMailbox:
+    """A pool of slots. Give slot_bytes, or pool_bytes to share among the slots; with both, pool_bytes is a
+    limit.
+
+    policy, when no slot is free: "drop_oldest" or "drop_least_trusted" of the messages that wait,
+    "drop_newest" (refuse the loan), "block" (`loan` waits), "error" (`loan` raises at once). What is loaned
+    or leased is never taken.
+    quota: slots one producer may hold, 1 or more; past it the policy looks at its own messages alone.
+    ttl_ns: default age after which a message is not delivered.  demoted: gets a summary of each least trusted
+    dropped.
+    debug: a checksum at publish is compared at release.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        slots: int = 4,
+        slot_bytes: int | None = None,
+        pool_bytes: int | None = None,
+        policy: Policy = "drop_oldest",
+        quota: int | None = None,
+        ttl_ns: int | None = None,
+        demoted: PeripheralMailbox | None = None,
+        debug: bool = False,
+        backend: Backend | None = None,
+    ) -> None:
+        if ttl_ns is not None and ttl_ns <= 0:
+            raise ValueError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
+        backend = backend or HostBackend()
+        self._lots = SlotAllocator(
+            name=name, clock=clock, num_slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes,
+            policy=policy, quota=quota, demoted=demoted, backend=backend,
+        )  # fmt: skip
+        self.name, self.policy, self.slots, self.slot_bytes = name, policy, slots, self._lots.slot_bytes
+        self.quota, self.ttl_ns, self.debug, self.backend = quota, ttl_ns, debug, backend.name
+        self._exchange = Exchange(name=name, clock=clock, lots=self._lots, ttl_ns=ttl_ns, debug=debug)
+        self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
+
+    def try_loan(
+        self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
+    ) -> Loan | None:
+        """A slot to write a tensor into, or None (counted by reason). ValueError for a tensor that no slot
+        can hold.
+
+        trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
+        """
+        spec = self._spec(shape, dtype)
+        with self._exchange.lock:
+            self._exchange.raise_if_closed()
+            slot = self._lots.acquire(producer, trust)
+            if slot is None:
+                self._lots.count_refusal(producer)
+                return None
+            return self._exchange.lend(slot, spec, producer)
+
+    def loan(
+        self,
+        shape: tuple[int, ...],
+        dtype: str = "float32",
+        *,
+        producer: int = 0,
+        trust: float = 1.0,
+        timeout_secs: float = 1.0,
+    ) -> Loan:
+        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names
+        the holders.
+        """
+        spec = self._spec(shape, dtype)
+        if self.policy in ("error", "drop_newest"):
+            timeout_secs = 0.0
+        slot: Slot | None = None
+
+        def has_slot() -> bool:
+            nonlocal slot
+            slot = None if self._exchange.is_closed else self._lots.acquire(producer, trust)
+            return slot is not None or self._exchange.is_closed
+
+        with self._exchange.lock:
+            self._exchange.room.wait_for(has_slot, timeout_secs)
+            self._exchange.raise_if_closed()
+            if slot is None:
+                self._lots.count_refusal(producer)
+                raise MailboxFull(self._lots.explain(producer))
+            return self._exchange.lend(slot, spec, producer)
+
+    def send(
+        self,
+        tensor: Any,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+        ttl_ns: int | None = None,
+    ) -> bool:
+        """Copy an array or a torch tensor into a slot and publish it; False (counted) when there is no slot.
+
+        The copy is counted in bytes_copied: write into a loan instead where the writer can.
+        """
+        source, dtype = self._lots.pool.accept(tensor)
+        loan = self.try_loan(source.shape, dtype, producer=producer, trust=trust)
+        if loan is None:
+            return False
+        with loan:
+            self._exchange.copy_in(loan, source)
+            return loan.publish(
+                stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality, ttl_ns=ttl_ns
+            )
+
+    def post(
+        self,
+        array: np.ndarray,
+        dtype: str,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+    ) -> int | None:
+        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has, under one lock; the
+        slot's `word`, or None.
+
+        The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
+        """
+        self._exchange.raise_unless_shares(trust, quality)
+        spec = self._spec(array.shape, dtype)
+        with self._exchange.lock:
+            self._exchange.raise_if_closed()
+            slot = self._lots.acquire(producer, trust)
+            if slot is None:
+                self._lots.count_refusal(producer)
+                return None
+            self._exchange.post(slot, spec, array, producer, stamp_ns, sequence, trust, quality)
+            return slot.word
+
+    def try_receive(self, *, newest: bool = False) -> Lease | None:
+        """The message whose turn it is (first in, first out by producer), or None.
+
+        newest: the one with the latest stamp; all others are dropped and counted as superseded.
+        """
+        with self._exchange.lock:
+            self._exchange.raise_if_closed()
+            slot = self._exchange.next(newest)
+            return None if slot is None else self._exchange.borrowed(slot)
+
+    def receive(self, *, timeout_secs: float, newest: bool = False) -> Lease:
+        """`try_receive` that waits. MailboxEmpty when the time is over."""
+        slot: Slot | None = None
+
+        def has_message() -> bool:
+            nonlocal slot
+            slot = None if self._exchange.is_closed else self._exchange.next(newest)
+            return slot is not None or self._exchange.is_closed
+
+        with self._exchange.lock:
+            self._exchange.arrivals.wait_for(has_message, timeout_secs)
+            self._exchange.raise_if_closed()
+            if slot is None:
+                raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
+            return self._exchange.borrowed(slot)
+
+    def reclaim(self, producer: int) -> int:
+        """Take back the loans of a producer that is known to be gone; how many. Counted as orphans.
+
+        Its publish will fail as stale should it come back; memory that it still views is not used again until
+        then.
+        """
+        with self._exchange.lock:
+            open_loans = [s for s in self._lots.pool.slots if s.state == LOANED and s.producer == producer]
+            for slot in open_loans:
+                self._lots.orphan(slot)
+            self._exchange.wake_writers()
+            return len(open_loans)
+
+    def fileno(self) -> int:
+        """For an event loop's `add_reader`: readable when there may be a message, or the mailbox was
+        closed.
+        """
+        with self._exchange.lock:
+            descriptor = self._exchange.arrivals.fileno()
+            if self._lots.queue.depth or self._exchange.is_closed:
+                self._exchange.arrivals.notify()
+            return descriptor
+
+    def statistics(self) -> FocusStatistics:
+        with self._exchange.lock:
+            return self._exchange.statistics(policy=self.policy)
+
+    def keep_trace(self, trace: MessageTrace | None) -> None:
+        """Add the life of each message that is released from now on; None ends it."""
+        with self._exchange.lock:
+            self._exchange.trace = trace
+
+    def close(self) -> None:
+        """Drop what waits (counted) and wake everybody with MailboxClosed. Leases and views stay valid. Twice
+        is safe.
+        """
+        with self._exchange.lock:
+            self._exchange.is_closed = True
+            for slot in list(self._lots.queue):
+                self._lots.drop(slot, "closed")
+            self._exchange.arrivals.notify()
+            self._exchange.room.notify()
+
+    def __enter__(self) -> FocusMailbox:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _spec(self, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+        """Checked once for each shape and dtype seen. Called without the lock: a dict store is atomic."""
+        key = (shape if type(shape) is tuple else tuple(shape), dtype)
+        spec = self._specs.get(key)
+        if spec is None:
+            spec = TensorSpec(shape=key[0], dtype=dtype)
+            if spec.num_bytes > self.slot_bytes:
+                raise ValueError(
+                    f"{self.name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has"
+                    f" {self.slot_bytes}: raise slot_bytes"
+                )
+            if len(self._specs) >= 64:
+                self._specs.clear()
+            self._specs[key] = spec
+        return spec

@@ -1,0 +1,44 @@
+"""What each producer did in a focus mailbox: messages, slots held, drops by reason.
+
+Invariant: `held` is the number of slots that are not free and carry this producer's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from sage.mailbox.statistics import DropCounts, ProducerStatistics
+
+REASONS = tuple(field.name for field in fields(DropCounts))
+
+
+class Account:
+    """One producer's counts. Not locked: its mailbox holds the lock."""
+
+    __slots__ = ("drops", "held", "producer", "pushed")
+
+    def __init__(self, producer: int) -> None:
+        self.producer = producer
+        self.pushed = self.held = 0
+        self.drops = dict.fromkeys(REASONS, 0)
+
+    def statistics(self) -> ProducerStatistics:
+        return ProducerStatistics(
+            producer=self.producer, pushed=self.pushed, held=self.held, drops=DropCounts(**self.drops)
+        )
+
+
+class Ledger(dict[int, Account]):
+    """Accounts by producer, opened on first use."""
+
+    def __missing__(self, producer: int) -> Account:
+        account = self[producer] = Account(producer)
+        return account
+
+    def drops(self) -> DropCounts:
+        return DropCounts(
+            **{reason: sum(account.drops[reason] for account in self.values()) for reason in REASONS}
+        )
+
+    def pushed(self) -> int:
+        return sum(account.pushed for account in self.values())

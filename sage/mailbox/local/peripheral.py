@@ -1,0 +1,317 @@
+"""Many small records to everybody: what is happening.
+
+Invariant: each cursor sees every record in ticket order, or is told the exact number that it lost; nothing
+torn, nothing twice. Inside one process the interpreter lock and one lock for each ring carry this; record
+layout, tickets and generations are those that several processes will share.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxClosed
+from sage.mailbox.histogram import LatencyHistogram
+from sage.mailbox.local.backend import Backend, HostBackend
+from sage.mailbox.local.cursor import Cursor
+from sage.mailbox.local.ring import Ring
+from sage.mailbox.local.waiting import Waiters
+from sage.mailbox.record import RECORD_BYTES
+from sage.mailbox.statistics import PeripheralStatistics
+
+Mode = Literal["lossy", "lossless"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one pop gave.  records: (n,) of the ring's dtype, the caller's own copy, with tickets
+    first_ticket .. first_ticket + n - 1.  lost: records overwritten between the last pop and these."""
+
+    records: np.ndarray
+    lost: int
+    first_ticket: int
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class PeripheralMailbox:
+    """A broadcast ring. "lossy": a push overwrites the oldest; "lossless": it is refused while a cursor is a
+    lap behind.
+
+    A lossless ring without subscribers refuses nothing. The last `capacity` records are history for late
+    joiners.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        capacity: int = 1024,
+        record_bytes: int = RECORD_BYTES,
+        mode: Mode = "lossy",
+        backend: Backend | None = None,
+        first_ticket: int = 0,
+    ) -> None:
+        if mode not in ("lossy", "lossless"):
+            raise ValueError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+        backend = backend or HostBackend()
+        self.name, self.mode, self.capacity, self.record_bytes = name, mode, capacity, record_bytes
+        self.backend = backend.name
+        self._ring = Ring(
+            capacity=capacity, record_bytes=record_bytes, backend=backend, first_ticket=first_ticket
+        )
+        self.dtype = self._ring.dtype
+        self._now_ns = clock.now_ns
+        self._lock = threading.Lock()
+        self._room = Waiters(self._lock)
+        self._cursors: list[Cursor] = []
+        self._num_subscribed = 0
+        self._floor = first_ticket  # no cursor is below it; refreshed only when a lossless ring looks full
+        self._is_closed = False
+        self._refused = self._popped = self._lost = self._high_water = self._bytes_copied = 0
+        self._latency = LatencyHistogram()
+
+    @property
+    def address(self) -> int:
+        """Where the records lie."""
+        return self._ring.address
+
+    def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
+        """Append one record; False when a lossless ring stayed full for `timeout_secs`. MailboxClosed after
+        close.
+
+        record: shape () or (1,) of the ring's dtype, or its bytes. Payload past its `length` is zeroed.
+        """
+        data = self._ring.checked(record)
+        with self._lock:
+            if (self.mode == "lossless" or self._is_closed) and not self._has_room(timeout_secs):
+                self._refused += 1
+                return False
+            self._ring.write(data, self._now_ns())
+            self._bytes_copied += self.record_bytes
+            self._notify_readers()
+        return True
+
+    def push_many(self, records: np.ndarray) -> int:
+        """Append `records` (n,) under consecutive tickets; how many were taken: all, or what a lossless ring
+        had room for.
+        """
+        copies = self._ring.checked_many(records)
+        with self._lock:
+            num_taken = len(copies)
+            if self.mode == "lossless" or self._is_closed:
+                self._has_room(0.0)
+                num_taken = min(num_taken, self.capacity - (self._ring.tail - self._refresh_floor()))
+            self._refused += len(copies) - num_taken
+            if num_taken:
+                self._ring.write_many(copies[:num_taken], self._now_ns())
+                self._bytes_copied += num_taken * self.record_bytes
+                self._notify_readers()
+        return num_taken
+
+    def subscribe(
+        self, *, start: Literal["latest", "oldest"] | int = "latest", group: str | None = None
+    ) -> Subscription:
+        """A cursor of one's own, or with `group` one that its members share (each record goes to one of
+        them).
+
+        start: "latest" sees what is pushed from now on, "oldest" the history too, a ticket resumes there
+        (what is gone by then counts as lost). It counts for the first member of a group.
+        """
+        with self._lock:
+            self._raise_if_closed()
+            cursor = next((c for c in self._cursors if group is not None and c.group == group), None)
+            if cursor is None:
+                self._num_subscribed += 1
+                label = group if group is not None else f"subscriber-{self._num_subscribed}"
+                cursor = Cursor(label, group, self._start_ticket(start), Waiters(self._lock))
+                self._cursors.append(cursor)
+                self._floor = min(self._floor, cursor.ticket)
+            cursor.num_members += 1
+        return Subscription(self, cursor)
+
+    def statistics(self) -> PeripheralStatistics:
+        with self._lock:
+            tail = self._ring.tail
+            for cursor in self._cursors:
+                self._see_lag(tail - cursor.ticket)
+            return PeripheralStatistics(
+                name=self.name,
+                mode=self.mode,
+                capacity=self.capacity,
+                record_bytes=self.record_bytes,
+                pushed=tail - self._ring.first_ticket,
+                popped=self._popped,
+                refused=self._refused,
+                lost=self._lost,
+                bytes_copied=self._bytes_copied,
+                depth=min(self.capacity, max((tail - c.ticket for c in self._cursors), default=0)),
+                high_water=self._high_water,
+                push_to_pop=self._latency.percentiles(),
+                subscriptions=tuple(c.statistics(tail) for c in self._cursors),
+            )
+
+    def close(self) -> None:
+        """No more pushes. Subscribers get what is left, then MailboxClosed. Safe to call twice."""
+        with self._lock:
+            self._is_closed = True
+            self._room.notify()
+            for cursor in self._cursors:
+                cursor.waiters.notify()
+
+    def __enter__(self) -> PeripheralMailbox:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # From here on the lock is held.
+
+    def _has_room(self, timeout_secs: float) -> bool:
+        has_room = self._ring.tail - self._floor < self.capacity or self._room.wait_for(
+            self._is_room_or_closed, timeout_secs
+        )
+        self._raise_if_closed()
+        return has_room
+
+    def _is_room_or_closed(self) -> bool:
+        return self._is_closed or self._ring.tail - self._refresh_floor() < self.capacity
+
+    def _refresh_floor(self) -> int:
+        self._floor = min((cursor.ticket for cursor in self._cursors), default=self._ring.tail)
+        return self._floor
+
+    def _raise_if_closed(self) -> None:
+        if self._is_closed:
+            raise MailboxClosed(f"{self.name}: the mailbox was closed")
+
+    def _start_ticket(self, start: str | int) -> int:
+        if start == "latest":
+            return self._ring.tail
+        if start == "oldest":
+            return self._ring.oldest
+        if isinstance(start, int) and self._ring.first_ticket <= start <= self._ring.tail:
+            return start
+        raise ValueError(
+            f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket '
+            f"from {self._ring.first_ticket} to {self._ring.tail}"
+        )
+
+    def _notify_readers(self) -> None:
+        for cursor in self._cursors:
+            if cursor.waiters.is_watched:
+                cursor.waiters.notify()
+
+    def _see_lag(self, lag: int) -> None:
+        # a cursor's lag is greatest just before a pop, so looking there (and in statistics) finds the maximum
+        self._high_water = max(self._high_water, min(lag, self.capacity))
+
+    def _take(self, cursor: Cursor, max_records: int, out: np.ndarray | None) -> Batch:
+        ring = self._ring
+        lag = ring.tail - cursor.ticket
+        lost = lag - self.capacity if lag > self.capacity else 0
+        if lag > self._high_water:
+            self._see_lag(lag)
+        first = cursor.ticket + lost
+        num_records = min(lag - lost, max_records)
+        records = ring.read(first, num_records, out)
+        if num_records:
+            self._latency.add(self._now_ns() - ring.pushed_ns(first))
+        cursor.advance(num_records, lost)
+        self._popped += num_records
+        self._lost += lost
+        self._bytes_copied += num_records * self.record_bytes
+        if cursor.ticket == ring.tail and cursor.waiters.is_watched and not self._is_closed:
+            cursor.waiters.rearm()
+        if self._room.is_watched:
+            self._room.notify()
+        return Batch(records=records, lost=lost, first_ticket=first)
+
+    def _leave(self, cursor: Cursor) -> None:
+        cursor.num_members -= 1
+        if not cursor.num_members:
+            self._cursors.remove(cursor)
+        self._room.notify()  # a writer may have waited for just this one
+        cursor.waiters.notify()
+
+
+class Subscription:
+    """The right to receive. Use it from one thread, or share a group from several."""
+
+    def __init__(self, mailbox: PeripheralMailbox, cursor: Cursor) -> None:
+        self._mailbox, self._cursor = mailbox, cursor
+        self._is_closed = False
+
+    def pop_many(
+        self, max_records: int, *, timeout_secs: float = 0.0, out: np.ndarray | None = None
+    ) -> Batch:
+        """Up to `max_records` records, as soon as there is one; none when the time is over.
+
+        out: (n,) of the ring's dtype, contiguous, at least max_records long: batch.records is then a view of
+        it. Raises MailboxClosed when this subscription was closed, or the mailbox was and nothing is left.
+        """
+        self._check(max_records, out)
+        mailbox = self._mailbox
+        with mailbox._lock:
+            if self._cursor.ticket == mailbox._ring.tail or self._is_closed:
+                self._cursor.waiters.wait_for(self._is_ready, timeout_secs)
+                self._raise_if_ended()
+            return mailbox._take(self._cursor, max_records, out)
+
+    def try_pop_many(self, max_records: int, *, out: np.ndarray | None = None) -> Batch:
+        """`pop_many` that never waits."""
+        return self.pop_many(max_records, timeout_secs=0.0, out=out)
+
+    def fileno(self) -> int:
+        """For an event loop's `add_reader`: readable when there may be something to pop, or the mailbox was
+        closed.
+        """
+        with self._mailbox._lock:
+            descriptor = self._cursor.waiters.fileno()
+            if self._is_ready():
+                self._cursor.waiters.notify()
+        return descriptor
+
+    def close(self) -> None:
+        """Leave. What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
+        with self._mailbox._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._mailbox._leave(self._cursor)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _is_ready(self) -> bool:
+        return self._cursor.ticket != self._mailbox._ring.tail or self._is_closed or self._mailbox._is_closed
+
+    def _raise_if_ended(self) -> None:
+        if self._is_closed:
+            raise MailboxClosed(f"{self._mailbox.name}: this subscription was closed")
+        if self._cursor.ticket == self._mailbox._ring.tail:
+            self._mailbox._raise_if_closed()
+
+    def _check(self, max_records: int, out: np.ndarray | None) -> None:
+        if max_records < 1:
+            raise ValueError(f"max_records is {max_records}: give 1 or more")
+        if out is None:
+            return
+        if (
+            out.dtype != self._mailbox.dtype
+            or out.ndim != 1
+            or len(out) < max_records
+            or not out.flags.c_contiguous
+        ):
+            raise ValueError(
+                f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
+                f"give a contiguous ({max_records},) of record_dtype({self._mailbox.record_bytes})"
+            )

@@ -1,0 +1,147 @@
+"""The storage of a peripheral mailbox: a power of two of slots, written at the tail, read anywhere in the
+last lap.
+
+Invariant: slot `ticket % capacity` holds the record of `ticket`, whole, for oldest <= ticket < tail.
+No locks and no subscribers here: the mailbox has those.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from sage.mailbox.local.backend import Backend
+from sage.mailbox.record import HEADER_BYTES, record_dtype
+
+_U32 = struct.Struct("<I")
+_LENGTH_OFFSET = 24
+_GENERATION_OFFSET = 28
+
+
+class Ring:
+    """capacity: 2^k slots of record_bytes each, 128-byte aligned.  first_ticket: where counting starts."""
+
+    def __init__(self, *, capacity: int, record_bytes: int, backend: Backend, first_ticket: int) -> None:
+        if capacity < 1 or capacity & (capacity - 1):
+            raise ValueError(f"capacity is {capacity}: give a power of two")
+        if first_ticket < 0:
+            raise ValueError(f"first_ticket is {first_ticket}: give 0 or more")
+        self.dtype = record_dtype(record_bytes)
+        self.capacity, self.record_bytes = capacity, record_bytes
+        self.first_ticket = self.tail = first_ticket
+        self._payload_bytes = record_bytes - HEADER_BYTES
+        self._records = backend.allocate(capacity * record_bytes).view(self.dtype)  # (capacity,)
+        self._bytes = self._records.view(np.uint8).data
+        self._push_ns = np.zeros(capacity, dtype=np.int64)
+        self._push_ns_view = self._push_ns.data
+        self._mask = capacity - 1
+        self._shift = self._mask.bit_length()
+
+    @property
+    def oldest(self) -> int:
+        """The first ticket that can still be read."""
+        return max(self.first_ticket, self.tail - self.capacity)
+
+    @property
+    def address(self) -> int:
+        return self._records.ctypes.data
+
+    def checked(self, record: np.ndarray | np.void | bytes) -> bytes:
+        """The record's bytes with everything past its length zeroed. ValueError if its layout is not the
+        ring's.
+        """
+        data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
+        if len(data) != self.record_bytes:
+            raise ValueError(
+                f"a record of {len(data)} bytes pushed to a ring of {self.record_bytes}: "
+                f"make it with record_dtype({self.record_bytes}), or use push_many for several"
+            )
+        (length,) = _U32.unpack_from(data, _LENGTH_OFFSET)
+        if length < self._payload_bytes:  # no bytes of an earlier message in the tail of a shorter one
+            return data[: HEADER_BYTES + length].ljust(self.record_bytes, b"\0")
+        if length > self._payload_bytes:
+            raise ValueError(
+                f"length is {length}: a record of {self.record_bytes} bytes has room for"
+                f" {self._payload_bytes}"
+            )
+        return data
+
+    def write(self, data: bytes, now_ns: int) -> None:
+        """Store checked bytes under the next ticket."""
+        ticket = self.tail
+        index = ticket & self._mask
+        start = index * self.record_bytes
+        self._bytes[start : start + self.record_bytes] = data
+        _U32.pack_into(self._bytes, start + _GENERATION_OFFSET, ((ticket >> self._shift) + 1) & 0xFFFFFFFF)
+        self._push_ns_view[index] = now_ns
+        self.tail = ticket + 1
+
+    def checked_many(self, records: np.ndarray) -> np.ndarray:
+        """A copy of `records` (n,), zero past each length. ValueError if their layout is not the ring's."""
+        if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
+            raise ValueError(
+                f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
+                f"give an array (n,) of record_dtype({self.record_bytes})"
+            )
+        # through plain bytes: copying a structured array goes field by field
+        rows = (
+            np.frombuffer(bytearray(records.tobytes()), dtype=np.uint8)
+            if len(records)
+            else np.empty(0, dtype=np.uint8)
+        )
+        rows = rows.reshape(-1, self.record_bytes)
+        copies = rows.reshape(-1).view(self.dtype)
+        lengths = copies["length"]
+        longest, shortest = (int(lengths.max()), int(lengths.min())) if len(copies) else (0, 0)
+        if longest > self._payload_bytes:
+            raise ValueError(
+                f"length is {longest}: a record of {self.record_bytes} bytes has room for"
+                f" {self._payload_bytes}"
+            )
+        if longest == shortest:
+            rows[:, HEADER_BYTES + longest :] = 0
+        else:
+            rows[:, HEADER_BYTES:][np.arange(self._payload_bytes) >= lengths[:, None]] = 0
+        return copies
+
+    def write_many(self, records: np.ndarray, now_ns: int) -> None:
+        """Store checked records under the next tickets; of more than a capacity only the last lap stays."""
+        first = max(0, len(records) - self.capacity)
+        kept = records[first:]
+        ticket = self.tail + first
+        kept["generation"] = ((np.arange(ticket, ticket + len(kept)) >> self._shift) + 1) & 0xFFFFFFFF
+        source = kept.view(np.uint8).data
+        for start, stop, offset in self._spans(ticket, len(kept)):
+            self._bytes[start * self.record_bytes : stop * self.record_bytes] = source[
+                offset * self.record_bytes : (offset + stop - start) * self.record_bytes
+            ]
+            self._push_ns[start:stop] = now_ns
+        self.tail += len(records)
+
+    def read(self, ticket: int, num_records: int, out: np.ndarray | None = None) -> np.ndarray:
+        """A copy of the records from `ticket` on, all of the last lap: a new array, or the first rows of
+        `out`.
+        """
+        size = self.record_bytes
+        index = ticket & self._mask
+        if out is None and 0 < num_records <= self.capacity - index:
+            return np.frombuffer(
+                bytearray(self._bytes[index * size : (index + num_records) * size]), dtype=self.dtype
+            )
+        records = np.empty(num_records, dtype=self.dtype) if out is None else out[:num_records]
+        target = records.view(np.uint8).data
+        for start, stop, offset in self._spans(ticket, num_records):
+            target[offset * size : (offset + stop - start) * size] = self._bytes[start * size : stop * size]
+        return records
+
+    def pushed_ns(self, ticket: int) -> int:
+        return self._push_ns_view[ticket & self._mask]
+
+    def _spans(self, ticket: int, num_records: int) -> list[tuple[int, int, int]]:
+        """(start, stop, offset in the batch): one span, or two across the end of the ring."""
+        start = ticket & self._mask
+        room = self.capacity - start
+        if num_records <= room:
+            return [(start, start + num_records, 0)]
+        return [(start, self.capacity, 0), (0, num_records - room, room)]

@@ -1,0 +1,1 @@
+"""Focus mailboxes (tensors) between processes, over POSIX shared memory."""

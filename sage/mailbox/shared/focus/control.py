@@ -1,0 +1,177 @@
+"""One participant's hands on the control memory of a shared focus pool: every rule under the pool's lock,
+every bell rung.
+
+Invariant: the lock is never kept by an exception or a signal, and whoever waits for what an operation brought
+about is
+woken: on aarch64, where a flag may be read too early by a hair, at the sleeper's next look (5 ms, 50 for a
+receiver).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.local.slot import LOANED
+from sage.mailbox.shared.focus import layout as layout
+from sage.mailbox.shared.focus.ending import take_back
+from sage.mailbox.shared.focus.queue import oldest
+from sage.mailbox.shared.focus.rules import BUSY
+from sage.mailbox.shared.focus_engine import Rule, compiled_steps, plain_steps
+from sage.mailbox.shared.memory.doorbell import Doorbell
+from sage.mailbox.shared.memory.participants import LOCK_TIMEOUT_SECS, Participants
+from sage.mailbox.shared.memory.segment import IS_CLOSED, Segment
+from sage.mailbox.shared.ring.engine import EngineName, choose
+
+_FIRST_BIT, _LAST_BIT = 1, -(1 << 63)  # a mask is a signed word
+
+
+def bit_of(participant: int) -> int:
+    return _FIRST_BIT << participant if participant < 63 else _LAST_BIT
+
+
+class Control:
+    """`me` takes part from `join` to `leave`. `steps` are the frequent rules, `run` is the way to the
+    others.
+    """
+
+    def __init__(self, segment: Segment, engine: EngineName | None) -> None:
+        self.engine = choose(engine)
+        self.segment, self.words = segment, segment.words
+        self._bytes = memoryview(segment.memory)
+        self.reals = self._bytes.cast("d")
+        self.participants = Participants(segment)
+        self.arrivals = Doorbell(self.words, layout.ARRIVALS_FLAG, segment.address + layout.ARRIVALS_FLAG * 8)
+        self.room = Doorbell(self.words, layout.ROOM_FLAG, segment.address + layout.ROOM_FLAG * 8)
+        self.me, self.bit = -1, 0
+        self.steps = compiled_steps(segment.address) if self.engine == "numba" else plain_steps(self)
+
+    def join(self) -> None:
+        self.me = self.participants.join(self._take_back)
+        self.bit = bit_of(self.me)
+
+    def leave(self) -> None:
+        """Nothing is held any more: another process may have the entry."""
+        self.participants.leave(self.me, self._take_back)
+        self.me, self.bit = -1, 0
+        self.ring_if_watched()
+
+    def reap(self) -> int:
+        num_dead = self.participants.reap(self._take_back)
+        self.ring_if_watched()
+        return num_dead
+
+    def run(self, rule: Rule, *arguments: Any) -> int:
+        """A rule on the table, under the lock; rings for whom it published or freed something."""
+        words, lock = self.words, self.participants.lock
+        try:
+            if not lock.try_acquire():
+                self._acquire()
+            num_published, num_freed = words[layout.ORDER], words[layout.FREED]
+            found = rule(words, *arguments)
+            has_published, has_freed = words[layout.ORDER] != num_published, words[layout.FREED] != num_freed
+        finally:
+            lock.release()  # refused by the lock itself, and harmless, where it was not taken
+        # the sleeper raises his flag, then looks: unlocking lies between our change and our look at the flag
+        self._ring(has_published and words[layout.ARRIVALS_FLAG], has_freed and words[layout.ROOM_FLAG])
+        return found
+
+    def wait_for_lock(self) -> None:
+        """A compiled step found it taken, and kept: by somebody descheduled, or stopped (then
+        MailboxError).
+        """
+        self._acquire()
+        self.participants.lock.release()
+
+    def _ring(self, has_arrivals: int, has_room: int) -> None:
+        if has_arrivals:
+            self.arrivals.ring()
+        if has_room:
+            self.room.ring()
+
+    def ring_if_watched(self) -> None:
+        """Everybody looks again."""
+        for bell in (self.arrivals, self.room):
+            if bell.is_watched:
+                bell.ring()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The lock, for what is rare."""
+        try:
+            if not self.participants.lock.try_acquire():
+                self._acquire()
+            yield
+        finally:
+            self.participants.lock.release()
+
+    def snapshot(self) -> bytes:
+        """The control memory as of one moment."""
+        with self.held():
+            return bytes(self._bytes[: layout.CONTROL_BYTES])
+
+    def count_copied(self, num_bytes: int) -> None:
+        with self.held():
+            self.words[layout.COPIED] += num_bytes
+
+    def view_of(self, place: int, offset: int, num_words: int) -> memoryview:
+        """Words of a slot, to be read by who has it."""
+        start = (place + offset) * 8
+        return self._bytes[start : start + num_words * 8]
+
+    def bytes_at(self, place: int, offset: int, num_words: int) -> bytes:
+        """The same as of now, for `struct`."""
+        return self.view_of(place, offset, num_words).tobytes()
+
+    def release(
+        self, place: int, generation: int, viewed: int, now_ns: int, received_ns: int, is_orphan: int = 0
+    ) -> int:
+        while (
+            answer := self.steps.release(place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
+        ) == BUSY:
+            self.wait_for_lock()
+        return answer
+
+    def places(self) -> range:
+        return range(
+            layout.TABLE, layout.TABLE + self.words[layout.SLOTS] * layout.SLOT_WORDS, layout.SLOT_WORDS
+        )
+
+    def has_message(self) -> bool:
+        """Without the lock: is it worth a try?"""
+        wanted = self.bit if self.words[layout.RECEIVERS] == layout.EACH else 0
+        return bool(self.words[IS_CLOSED]) or oldest(self.words, -1, wanted) >= 0
+
+    def claim(self, place: int) -> bool:
+        """Whether nobody else has or sees this slot, or is to get it: from now on its holder may write."""
+        with self.held():
+            others = self.words[place + layout.BORROWED] ^ self.bit
+            is_alone = not (others or self.words[place + layout.PENDING] or self.words[place + layout.VIEWED])
+            if is_alone:
+                self.words[place + layout.CHECKSUM] = layout.NO_CHECKSUM
+            return is_alone
+
+    def loans_of(self, producer: int) -> list[tuple[int, int]]:
+        """(place, state word) of each."""
+        return [
+            (place, self.words[place])
+            for place in self.places()
+            if self.words[place] & 0xFF == LOANED and self.words[place + layout.PRODUCER] == producer
+        ]
+
+    def is_loaned(self, place: int, generation: int) -> bool:
+        """To this participant, still."""
+        return bool(self.words[place] == generation << 16 | self.me << 8 | LOANED)
+
+    def _take_back(self, participant: int) -> None:
+        # called by Participants, which has the lock
+        take_back(self.words, participant, bit_of(participant))
+
+    def _acquire(self) -> None:
+        if not self.participants.lock.acquire(LOCK_TIMEOUT_SECS):
+            raise MailboxError(
+                f"{self.segment.name}: another process has stopped inside an operation: continue it"
+                " (SIGCONT), or end it"
+            )

@@ -1,0 +1,344 @@
+"""What one process does with the slots of a shared pool: loan, publish, take, view, claim, release.
+
+Invariant: a slot that this process lends, borrows or sees is marked so in the table until it is over here,
+and every answer of the table is counted or raised.
+"""
+
+from __future__ import annotations
+
+import time
+from threading import get_ident
+from typing import Any, NoReturn
+from weakref import ref
+
+import numpy as np
+
+from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
+from sage.mailbox.local.slot import FocusMeta
+from sage.mailbox.shared.focus import layout as layout
+from sage.mailbox.shared.focus.control import Control, bit_of
+from sage.mailbox.shared.focus.demotion import describe_if_written, summary_of
+from sage.mailbox.shared.focus.ending import close_all, reclaim, stop_listening
+from sage.mailbox.shared.focus.forms import Form, Forms
+from sage.mailbox.shared.focus.holdings import FORKS, Holdings
+from sage.mailbox.shared.focus.layout import index_of
+from sage.mailbox.shared.focus.options import Recorder
+from sage.mailbox.shared.focus.pool import SharedPool
+from sage.mailbox.shared.focus.rules import BUSY, CLOSED, DEMOTE, PLACE, PLACE_BITS, STALE, discard, refuse
+from sage.mailbox.shared.focus.watch import DeathWatch
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.memory.feeder import Feeder
+from sage.mailbox.shared.memory.segment import IS_CLOSED
+
+#: Who waits for a slot, or was refused one, asks this often whether somebody has died. Each look costs some
+#: 50 us.
+REAP_SECS = 0.005
+
+
+class SharedExchange:
+    """Of one handle on the mailbox. Handles of messages call it; so does the mailbox."""
+
+    def __init__(self, control: Control, *, name: str, clock: Clock, demoted: Recorder | None) -> None:
+        words = control.words
+        self.control, self.pool, self.num_forks = control, SharedPool(control.segment), FORKS.count
+        self.holdings = Holdings(control, self.pool)
+        self.is_closed = self._has_left = False
+        self._name, self._demoted, self._demotes = name, demoted, int(demoted is not None)
+        self._now_ns = (
+            time.monotonic_ns if type(clock) is RealClock else clock.now_ns
+        )  # the same, a frame less
+        self._steps, self.forms = control.steps, Forms(name, words[layout.SLOT_BYTES])
+        self._specs = {
+            place: control.view_of(place, layout.SPEC, layout.SPEC_WORDS) for place in control.places()
+        }
+        self._is_debug, self._ttl_ns = words[layout.DEBUG], words[layout.TTL_NS]
+        self._looked_secs, self._watch = 0.0, DeathWatch(control.participants, control.segment)
+        control.join()
+
+    def is_own(self, handle: Loan | Lease) -> bool:
+        """Not made before this process was forked."""
+        return handle.num_forks == FORKS.count
+
+    @property
+    def has_ended(self) -> bool:
+        """Closed here, or everywhere."""
+        return self.is_closed or bool(self.control.words[IS_CLOSED])
+
+    def enter(self) -> None:
+        """Before each operation: a forked child takes part under an entry of its own."""
+        if self.num_forks != FORKS.count and not self.is_closed:
+            self.num_forks = FORKS.count
+            self.holdings.forget()
+            self._watch.close()
+            self.control.join()
+        if self.is_closed:
+            raise MailboxClosed(f"{self._name}: the mailbox was closed")
+
+    def lend(self, form: Form, producer: int, trust: float) -> Loan | int:
+        """A loan, or the reason against it, which is not counted yet."""
+        if self.is_closed or self.num_forks != FORKS.count:
+            self.enter()
+        answer = self._lend(form, producer, trust, may_drop=0)
+        if answer < 0:
+            self.holdings.sweep()
+            answer = self._lend(form, producer, trust, may_drop=1)
+            if answer < 0 and self.reap_if_dead():
+                answer = self._lend(form, producer, trust, may_drop=1)
+        if answer < 0:
+            self._raise_if_closed(answer)
+            return answer
+        place, generation = answer & PLACE, answer >> PLACE_BITS
+        loan = Loan(self, form, place, generation, producer)
+        self.holdings.open[place] = (ref(loan), generation, None)
+        return loan
+
+    def take(self, *, newest: bool) -> Lease | None:
+        if self.is_closed or self.num_forks != FORKS.count:
+            self.enter()
+        control, holdings, now_ns = self.control, self.holdings, self._now_ns()
+        unseen = holdings.let_go() if holdings.kept else -1
+        while (
+            answer := self._steps.take(control.me, control.bit, get_ident(), now_ns, int(newest), unseen)
+        ) == BUSY:
+            self._wait_for_lock(unseen)
+        if answer < 0:
+            self._raise_if_closed(answer)
+            if holdings.feeder is not None:
+                holdings.feeder.rearm()
+            return None
+        place, generation = answer & PLACE, answer >> PLACE_BITS
+        words = self._specs[place].tobytes()
+        lease = Lease(self, self.forms.found.get(words) or self.forms.find(words), place, generation, now_ns)
+        holdings.open[place] = (ref(lease), generation, now_ns)
+        return lease
+
+    def meta(self, lease: Lease) -> FocusMeta:
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), lease.index)
+
+    def view_loan(self, loan: Loan, form: Form) -> np.ndarray:
+        self._raise_unless_loaned(loan)
+        return self.pool.array(index_of(loan.place), form.shape, form.dtype)
+
+    def tensor_of_loan(self, loan: Loan) -> Any:
+        self._raise_unless_loaned(loan)
+        return self.pool.tensor(loan.index, loan.spec, is_read_only=False)
+
+    def view_lease(self, lease: Lease, form: Form) -> np.ndarray:
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return self.pool.read_only_array(index_of(lease.place), form.shape, form.dtype)
+
+    def tensor_of_lease(self, lease: Lease) -> Any:
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        return self.pool.tensor(lease.index, lease.spec, is_read_only=True)
+
+    def publish(
+        self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
+    ) -> bool:
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            self.raise_unless_shares(trust, quality)
+        if self.is_closed:
+            self.discard(loan)
+            self._raise_if_closed(CLOSED)
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
+        viewed, now_ns, ttl_ns = (
+            self.holdings.end(loan),
+            self._now_ns(),
+            self._ttl_ns if ttl_ns is None else ttl_ns,
+        )
+        checksum = (
+            self.pool.checksum(loan.index, loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
+        )
+        while (
+            answer := self._steps.publish(
+                loan.place,
+                loan.generation,
+                self.control.me,
+                viewed,
+                int(stamp_ns),
+                int(sequence),
+                float(trust),
+                float(quality),
+                now_ns + ttl_ns if ttl_ns else layout.NO_DEADLINE,
+                now_ns,
+                checksum,
+            )
+        ) == BUSY:
+            self._wait_for_lock()
+        if viewed or answer < 0 or self.is_closed:
+            self._has_ended(loan.place, viewed, answer)
+            if answer == STALE:
+                self.count_refusal(loan.producer, answer)
+            self._raise_if_closed(answer)
+        return answer >= 0
+
+    def discard(self, loan: Loan) -> None:
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
+        viewed = self.holdings.end(loan)
+        answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
+        self._has_ended(loan.place, viewed, answer)
+
+    def claim(self, lease: Lease, form: Form) -> np.ndarray:
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        lease.drop_array()
+        index = lease.index
+        if not self.pool.is_viewed(index) and self.control.claim(lease.place):
+            return self.pool.array(index, form.shape, form.dtype)
+        self.control.count_copied(form.spec.num_bytes)
+        return self.pool.read_only_array(index, form.shape, form.dtype).copy()
+
+    def release(self, lease: Lease) -> None:
+        if lease.is_ended or lease.num_forks != FORKS.count:
+            self._raise_ended(lease)
+        if self.holdings.trace is not None:
+            self.holdings.note(lease, self._now_ns())
+        viewed, now_ns = self.holdings.end(lease), self._now_ns()
+        writer = describe_if_written(self.control, self.pool, lease) if self._is_debug else ""
+        answer = self.control.release(lease.place, lease.generation, viewed, now_ns, lease.received_ns)
+        if viewed or answer < 0 or self.is_closed:
+            self._has_ended(lease.place, viewed, answer)
+        if writer:
+            raise MailboxError(
+                f"{self._name}: a leased tensor was written to ({writer}): claim() it, or copy it first"
+            )
+
+    def reclaim(self, producer: int) -> int:
+        self.enter()
+        self.control.reap()
+        num_reclaimed = 0
+        for place, word in self.control.loans_of(producer):
+            is_mine = (owner := word >> 8 & 0xFF) == self.control.me
+            viewed = 0 if is_mine and not self.pool.is_viewed(index_of(place)) else bit_of(owner)
+            num_reclaimed += self.control.run(reclaim, place, word, viewed)
+            if is_mine and viewed:
+                self.holdings.keep(place)
+        return num_reclaimed
+
+    def listen(self) -> None:
+        self.enter()
+        with self.control.held():
+            self.control.words[layout.LISTENERS] |= self.control.bit
+
+    def fileno(self) -> int:
+        self.enter()
+        if self.holdings.feeder is None:
+            self.holdings.feeder = Feeder(self.control.arrivals, self.control.has_message, self._name)
+        return self.holdings.feeder.descriptor
+
+    def close(self, *, for_all: bool) -> None:
+        control, is_mine = (
+            self.control,
+            self.num_forks == FORKS.count,
+        )  # a child that never used it has no part in it
+        if for_all and not self._has_left:
+            control.run(close_all)
+        if not self.is_closed and is_mine:
+            self.is_closed = True
+            control.run(stop_listening, control.bit)
+            if self.holdings.feeder is not None:
+                self.holdings.feeder.close()
+        self.is_closed = True
+        control.arrivals.ring()
+        control.room.ring()
+        if is_mine:
+            self._leave_if_over()
+
+    def count_refusal(self, producer: int, answer: int) -> None:
+        self.control.run(refuse, producer, answer)
+
+    def reap_if_dead(self) -> bool:
+        """At most every REAP_SECS: asking costs a look at each process."""
+        if time.monotonic() - self._looked_secs < REAP_SECS:
+            return False
+        self._looked_secs = time.monotonic()
+        return self._watch.has_dead() and self.control.reap() > 0
+
+    def raise_unless_shares(self, trust: float, quality: float) -> None:
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            raise ValueError(
+                f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
+            )
+
+    def _lend(self, form: Form, producer: int, trust: float, may_drop: int) -> int:
+        control, holdings, now_ns = self.control, self.holdings, self._now_ns()
+        unseen = holdings.let_go() if holdings.kept else -1
+        while (
+            answer := self._steps.lend(
+                control.me,
+                control.bit,
+                get_ident(),
+                producer,
+                trust,
+                now_ns,
+                may_drop,
+                self._demotes,
+                unseen,
+                form.words_at,
+            )
+        ) <= DEMOTE:
+            if answer == BUSY:
+                self._wait_for_lock(unseen)
+            else:
+                unseen = -1
+                self._demote(DEMOTE - answer)
+        return answer
+
+    def _wait_for_lock(self, unseen: int = -1) -> None:
+        try:
+            self.control.wait_for_lock()
+        except BaseException:
+            if unseen >= 0:
+                self.holdings.keep(unseen)  # the table was not told
+            raise
+
+    def _demote(self, place: int) -> None:
+        """Leave a summary record in the tensor's place; only then is its memory used again."""
+        assert self._demoted is not None
+        record = summary_of(self.control, self.pool, place)
+        self.holdings.keep(place)
+        self.holdings.sweep()
+        self._demoted.push(record)
+
+    def _leave_if_over(self) -> None:
+        """After closing, with the last lease and the last view: another process may have our entry."""
+        if not self._has_left:
+            self.holdings.sweep()
+            if self.holdings.is_empty:
+                self._has_left = True
+                self._watch.close()
+                self.control.leave()
+                self.pool.close()
+
+    def _has_ended(self, place: int, viewed: int, answer: int) -> None:
+        if (
+            viewed or answer == STALE
+        ):  # whoever took it back left our bit there, for what we may still look at
+            self.holdings.keep(place)
+        if self.is_closed:
+            self._leave_if_over()
+
+    def _raise_if_closed(self, answer: int) -> None:
+        if answer == CLOSED or self.is_closed:
+            raise MailboxClosed(f"{self._name}: the mailbox was closed")
+
+    def _raise_ended(self, handle: Loan | Lease) -> NoReturn:
+        if not self.is_own(handle):
+            raise LeaseExpired(
+                f"{self._name}: this loan or lease was made before this process was forked: ask for a new one"
+            )
+        handle.raise_ended(self._name)
+
+    def _raise_unless_loaned(self, loan: Loan) -> None:
+        if loan.is_ended or loan.num_forks != FORKS.count:
+            self._raise_ended(loan)
+        if not self.control.is_loaned(loan.place, loan.generation):
+            raise LeaseExpired(
+                f"{self._name}: slot {loan.index}: this loan was taken back; ask for a new one"
+            )

@@ -1,0 +1,113 @@
+"""What one process holds of a shared pool: handles that have not ended, and views that outlived theirs.
+
+Invariant: what ends without a word (a dropped handle, a dying view) is found by asking; nothing runs in the
+garbage collector, and nothing in a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+from sage.mailbox.shared.focus.control import Control
+from sage.mailbox.shared.focus.ending import unview
+from sage.mailbox.shared.focus.layout import index_of
+from sage.mailbox.shared.focus.pool import SharedPool
+from sage.mailbox.shared.focus.rules import abandon
+from sage.mailbox.shared.focus_trace import life_of
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.memory.feeder import Feeder
+from sage.mailbox.trace import MessageTrace
+
+
+class _Forks:
+    """How often the line of processes that ends in this one was forked since the module was loaded."""
+
+    count = 0
+
+
+FORKS = _Forks()
+
+
+def _count_fork() -> None:
+    FORKS.count += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+class Holdings:
+    """By the slots' places in the table."""
+
+    def __init__(self, control: Control, pool: SharedPool) -> None:
+        self._control, self._pool = control, pool
+        self.trace: MessageTrace | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """After a fork all of it is the parent's."""
+        self._num_forks = FORKS.count
+        #: Handles that have not ended, weakly, with generation and time of receipt (None for a loan).
+        self.open: dict[int, tuple[weakref.ref[Any], int, int | None]] = {}
+        self.kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
+        self._sweeping = threading.Lock()
+        self.feeder: Feeder | None = None  # of the descriptor for event loops
+        self._pool.forget()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.open or self.kept)
+
+    def note(self, lease: Lease, released_ns: int) -> None:
+        """Add the life of its message, which ends, to the trace."""
+        if self.trace is not None:
+            self.trace.add(life_of(self._control, lease, released_ns))
+
+    def end(self, handle: Loan | Lease) -> int:
+        """The handle is over. Our bit if something taken from it is still alive, else 0."""
+        self.open.pop(handle.place, None)
+        handle.end()
+        return self._control.bit if self._pool.is_viewed(handle.index) else 0
+
+    def keep(self, place: int) -> None:
+        """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""
+        self.kept.add(place)
+
+    def let_go(self) -> int:
+        """A slot that was kept and is not seen any more, which the caller must tell the table; -1 when there
+        is none.
+        """
+        for place in tuple(self.kept):
+            if not self._pool.is_viewed(index_of(place)):
+                self.kept.discard(place)
+                return place
+        return -1
+
+    def sweep(self) -> None:
+        if self.is_empty or self._num_forks != FORKS.count:
+            return  # what died in a forked child is its parent's to tell
+        if not self._sweeping.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            for place in tuple(self.kept):
+                if not self._pool.is_viewed(index_of(place)):
+                    self.kept.discard(place)
+                    self._control.run(unview, place, self._control.bit)
+            for place, held in tuple(self.open.items()):
+                handle, generation, received_ns = held
+                if handle() is None and self.open.pop(place, None) is held:
+                    self._abandon(place, generation, received_ns)
+        finally:
+            self._sweeping.release()
+
+    def _abandon(self, place: int, generation: int, received_ns: int | None) -> None:
+        control = self._control
+        viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
+        if viewed:
+            self.kept.add(place)
+        if received_ns is None:
+            control.run(abandon, place, generation, control.me, viewed)
+        else:
+            control.release(place, generation, viewed, received_ns, received_ns, is_orphan=1)

@@ -1,0 +1,150 @@
+"""What stands where in the control memory of a shared focus pool: counters, accounts, histograms, the table
+of slots.
+
+Invariant: everything is a 64-bit word, zeros are a valid empty pool, and a slot's state word alone says what
+it is: each operation commits by that one store, so that an owner who dies inside leaves nothing to repair.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.local.slot import FocusMeta
+from sage.mailbox.shared.memory.doorbell import Doorbell
+from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET, OWN_OFFSET
+from sage.mailbox.shared.memory.segment import HEADER_BYTES, OPTIONS
+from sage.mailbox.tensor_spec import ITEM_BYTES, MAX_DIMS, TensorSpec
+
+#: What `Segment` calls this class of mailbox.
+KIND = 2
+MAX_SLOTS = 256
+PAGE_BYTES = 4096
+#: Past every time: no TTL.
+NO_DEADLINE = (1 << 63) - 1
+
+#: The creator's choices, in the header.
+OPTION_NAMES = ("slots", "slot_bytes", "stride_bytes", "policy", "quota", "ttl_ns", "debug", "receivers")
+SLOTS, SLOT_BYTES, STRIDE_BYTES, POLICY, QUOTA, TTL_NS, DEBUG, RECEIVERS = range(
+    OPTIONS, OPTIONS + len(OPTION_NAMES)
+)
+RECEIVERS_NAMES = ("one", "each")
+ONE, EACH = range(2)
+
+# The header's own words. ORDER: messages published so far. TURN: turns given so far. FREED: slots freed so
+# far. LISTENERS: a bit for each participant that receives (receivers="each"). REST: pushed and drops of
+# accounts given up.
+_OWN = OWN_OFFSET // 8
+ORDER, TURN, FREED, POPPED, COPIED, REFERENCED, HIGH_WATER, LEAKS, ORPHANS, LISTENERS = range(_OWN, _OWN + 10)
+REST = _OWN + 16
+
+#: The doorbells' flags: somebody waits for a message, for room.
+ARRIVALS_FLAG, ROOM_FLAG = DOORBELLS_OFFSET // 8, DOORBELLS_OFFSET // 8 + Doorbell.WORDS
+
+# An account of ACCOUNT_WORDS for each producer, more than slots: one that holds none can be given up for a
+# new one.
+ACCOUNTS = HEADER_BYTES // 8
+NUM_ACCOUNTS, ACCOUNT_WORDS = 320, 16
+NAME, PUSHED, DROPS = 0, 1, 2  # name: the producer + 1, 0 where unused; then a count for each reason
+ACCOUNT_TURN, DEFICIT = 14, 15
+
+PUSH_TO_POP = ACCOUNTS + NUM_ACCOUNTS * ACCOUNT_WORDS
+BORROW = PUSH_TO_POP + 256
+TABLE = BORROW + 256
+SLOT_WORDS = 32
+
+# A slot's words. STATE: generation << 16 | owner << 8 | state, the owner a participant where there is one.
+# PENDING, BORROWED, VIEWED: a bit for each participant that is to get it, has a lease, sees its memory after
+# its end.
+(
+    STATE,
+    PENDING,
+    BORROWED,
+    VIEWED,
+    PRODUCER,
+    ACCOUNT,
+    ORDER_OF,
+    STAMP_NS,
+    SEQUENCE,
+    TRUST,
+    QUALITY,
+    DEADLINE_NS,
+    PUSHED_NS,
+    RECEIVED_NS,
+    CHECKSUM,
+    THREAD,
+) = range(16)
+SPEC = 16  # bytes, dtype code, dims, up to 8 sizes
+SPEC_WORDS = 3 + MAX_DIMS
+FREED_AT = SPEC + SPEC_WORDS  # FREED when this slot was
+NO_CHECKSUM = -1
+
+CONTROL_WORDS = TABLE + MAX_SLOTS * SLOT_WORDS
+CONTROL_BYTES = -(-CONTROL_WORDS * 8 // PAGE_BYTES) * PAGE_BYTES
+
+# DLPack's type codes (dlpack.h 1.1): int 0, uint 1, float 2, bfloat 4, bool 6, float8_e4m3fn 10, float8_e5m2
+# 12.
+_KIND_CODES = {
+    "int": 0,
+    "uint": 1,
+    "float": 2,
+    "bfloat": 4,
+    "bool": 6,
+    "float8_e4m3fn": 10,
+    "float8_e5m2": 12,
+}
+DTYPE_CODES = {
+    name: _KIND_CODES[name if name.startswith("float8") else name.rstrip("0123456789")] << 8 | num_bytes * 8
+    for name, num_bytes in ITEM_BYTES.items()
+}
+_DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
+_SPEC_STRUCT = struct.Struct(f"<{SPEC_WORDS}q")
+_META_STRUCT = struct.Struct("<q24xq16xqqddq")  # state, producer, stamp, sequence, trust, quality, deadline
+META_WORDS = DEADLINE_NS + 1
+
+
+def place_of(index: int) -> int:
+    """The first word of a slot."""
+    return TABLE + index * SLOT_WORDS
+
+
+def index_of(place: int) -> int:
+    return (place - TABLE) // SLOT_WORDS
+
+
+@lru_cache(maxsize=256)
+def spec_bytes(spec: TensorSpec) -> bytes:
+    """A slot's words from SPEC on."""
+    sizes = (*spec.shape, *(0,) * (MAX_DIMS - len(spec.shape)))
+    return _SPEC_STRUCT.pack(spec.num_bytes, DTYPE_CODES[spec.dtype], len(spec.shape), *sizes)
+
+
+def meta_from(data: bytes, index: int) -> FocusMeta:
+    """A slot's first META_WORDS words, read."""
+    state, producer, stamp_ns, sequence, trust, quality, deadline_ns = _META_STRUCT.unpack(data)
+    return FocusMeta(
+        sequence=sequence,
+        stamp_ns=stamp_ns,
+        producer=producer,
+        trust=trust,
+        quality=quality,
+        generation=state >> 16,
+        slot=index,
+        deadline_ns=None if deadline_ns == NO_DEADLINE else deadline_ns,
+    )
+
+
+@lru_cache(maxsize=256)
+def spec_from(data: bytes, slot_bytes: int) -> TensorSpec:
+    """The other way. MailboxError for what cannot lie in a slot: the other side has written over its
+    table.
+    """
+    num_bytes, code, num_dims, *sizes = _SPEC_STRUCT.unpack(data)
+    if code in _DTYPE_NAMES and 0 <= num_dims <= MAX_DIMS and min(sizes) >= 0:
+        spec = TensorSpec(shape=tuple(sizes[:num_dims]), dtype=_DTYPE_NAMES[code])
+        if spec.num_bytes == num_bytes <= slot_bytes:
+            return spec
+    raise MailboxError(
+        "a slot's description makes no sense: some process wrote over this mailbox; unlink it, make it anew"
+    )

@@ -1,0 +1,324 @@
+"""A focus mailbox between processes: tensors handed over by reference, in memory that all of them map.
+
+Invariant: as `sage.mailbox.FocusMailbox`, and: a process that dies costs its own loans and leases only, which
+others take back within REAP_SECS of needing them; one that is stopped loses nothing. Stopped inside the lock,
+it is a MailboxError to others.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxEmpty, MailboxFull
+from sage.mailbox.local.intake import as_array
+from sage.mailbox.local.slot_allocator import POLICIES, Policy
+from sage.mailbox.shared.focus import layout as layout
+from sage.mailbox.shared.focus.control import Control
+from sage.mailbox.shared.focus.exchange import REAP_SECS, SharedExchange
+from sage.mailbox.shared.focus.forms import Form
+from sage.mailbox.shared.focus.options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
+from sage.mailbox.shared.focus.statistics import explain, statistics_of
+from sage.mailbox.shared.focus.waiting import Waiting, spin
+from sage.mailbox.shared.lease import Lease, Loan
+from sage.mailbox.shared.memory.doorbell import POLL_SECS
+from sage.mailbox.shared.memory.participants import Participants
+from sage.mailbox.shared.memory.segment import Segment
+from sage.mailbox.shared.ring.engine import EngineName
+from sage.mailbox.statistics import FocusStatistics
+from sage.mailbox.trace import MessageTrace
+
+_MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
+
+
+def _prepare(segment: Segment) -> None:
+    Participants(segment)  # makes the lock; everything else is zero
+
+
+class SharedFocus:
+    """One process's handle. `create` it in one process, `attach` in the others; a forked child takes part by
+    itself.
+
+    The creator's `close` ends it for all, anybody else's his own part; `unlink` takes the name away.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        *,
+        clock: Clock,
+        demoted: Recorder | None = None,
+        engine: EngineName | None = None,
+    ) -> None:
+        """For `create` and `attach`."""
+        self._segment, self._words, self._control = segment, segment.words, Control(segment, engine)
+        self._file, self._creator_pid = os.fstat(segment.fd), os.getpid() if segment.is_creator else 0
+        options = segment.options(layout.OPTION_NAMES)
+        self.name, self.engine = segment.name, self._control.engine
+        self.slots, self.slot_bytes = options["slots"], options["slot_bytes"]
+        self.policy = POLICIES[options["policy"]]
+        self.quota = options["quota"] if options["quota"] <= self.slots else None
+        self.ttl_ns, self.debug = options["ttl_ns"] or None, bool(options["debug"])
+        self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
+        self._exchange = SharedExchange(self._control, name=self.name, clock=clock, demoted=demoted)
+        self._forms = self._exchange.forms
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        clock: Clock,
+        slots: int = 4,
+        slot_bytes: int | None = None,
+        pool_bytes: int | None = None,
+        policy: Policy = "drop_oldest",
+        quota: int | None = None,
+        ttl_ns: int | None = None,
+        demoted: Recorder | None = None,
+        debug: bool = False,
+        receivers: Receivers = "one",
+        engine: EngineName | None = None,
+    ) -> SharedFocus:
+        """A new mailbox; options as FocusMailbox takes them. MailboxError when the name is taken or memory is
+        short.
+
+        clock: its times cross processes: a RealClock, but in tests.  demoted: where this process leaves
+        summaries.
+        receivers: "one" gets each message, or "each" participant that had asked (receive, listen) before it
+        was published.
+        engine: "numba" or "plain", None for the best there is.
+        """
+        plan = focus_layout_for(
+            name,
+            slots=slots,
+            slot_bytes=slot_bytes,
+            pool_bytes=pool_bytes,
+            policy=policy,
+            quota=quota,
+            ttl_ns=ttl_ns,
+            debug=debug,
+            receivers=receivers,
+        )
+        raise_unless_summaries(name, demoted)
+        segment = Segment.create(name, plan, prepare=_prepare)
+        try:
+            return cls(segment, clock=clock, demoted=demoted, engine=engine)
+        except BaseException:
+            segment.unlink()
+            raise
+
+    @classmethod
+    def attach(
+        cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None
+    ) -> SharedFocus:
+        """Take part in one that exists. MailboxError when there is none, or it is another user's or of
+        another version.
+        """
+        raise_unless_summaries(name, demoted)
+        return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
+
+    def try_loan(
+        self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
+    ) -> Loan | None:
+        """A slot to write a tensor into, or None (counted by reason). ValueError for a tensor that no slot
+        can hold.
+
+        trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
+        """
+        found = self._exchange.lend(self._form(shape, dtype), self._checked(producer), float(trust))
+        if isinstance(found, Loan):
+            return found
+        self._exchange.count_refusal(producer, found)
+        return None
+
+    def loan(
+        self,
+        shape: tuple[int, ...],
+        dtype: str = "float32",
+        *,
+        producer: int = 0,
+        trust: float = 1.0,
+        timeout_secs: float = 1.0,
+    ) -> Loan:
+        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names
+        the holders.
+        """
+        form = self._forms.asked.get((shape, dtype)) if type(shape) is tuple else None
+        num_freed = self._words[layout.FREED]
+        found = self._exchange.lend(
+            form or self._forms.ask(shape, dtype), self._checked(producer), float(trust)
+        )
+        if type(found) is Loan:
+            return found
+        if self.policy in ("error", "drop_newest"):
+            timeout_secs = 0.0
+        return self._wait_for_room(
+            self._forms.ask(shape, dtype), producer, trust, timeout_secs, num_freed, found
+        )
+
+    def send(
+        self,
+        tensor: Any,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+        ttl_ns: int | None = None,
+    ) -> bool:
+        """Copy an array or a torch tensor into a slot and publish it; False (counted) when there is no slot.
+
+        The copy is counted in bytes_copied: write into a loan instead where the writer can.
+        """
+        array, dtype = as_array(tensor)
+        loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
+        if loan is None:
+            return False
+        with loan:
+            np.copyto(loan.array, array)
+            self._control.count_copied(array.nbytes)
+            return loan.publish(
+                stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality, ttl_ns=ttl_ns
+            )
+
+    def post(
+        self,
+        array: np.ndarray,
+        dtype: str,
+        *,
+        stamp_ns: int,
+        sequence: int,
+        producer: int = 0,
+        trust: float = 1.0,
+        quality: float = 1.0,
+    ) -> int | None:
+        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has; the slot's word for a
+        record, or None.
+
+        The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
+        """
+        self._exchange.raise_unless_shares(trust, quality)
+        loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
+        if loan is None:
+            return None
+        self._exchange.pool.fill(loan.index, array)
+        loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality)
+        return loan.word
+
+    def try_receive(self, *, newest: bool = False) -> Lease | None:
+        """The message whose turn it is (first in, first out by producer), or None.
+
+        newest: the one with the latest stamp; all others are dropped and counted as superseded. With
+        receivers="each" messages come in the order of publication, and dropping is for this participant
+        alone.
+        """
+        return self._exchange.take(newest=newest)
+
+    def receive(self, *, timeout_secs: float, newest: bool = False, spin_secs: float = 0.0) -> Lease:
+        """`try_receive` that waits. MailboxEmpty when the time is over.
+
+        spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a
+        busy core.
+        """
+        num_published = self._words[layout.ORDER]
+        lease = self._exchange.take(newest=newest)
+        return lease or self._wait_for_message(timeout_secs, newest, spin_secs, num_published)
+
+    def listen(self) -> None:
+        """With receivers="each": get every message from now on."""
+        self._exchange.listen()
+
+    def reclaim(self, producer: int) -> int:
+        """Take back the loans of a producer that is known to be gone (orphans); how many. Its publish will
+        fail as stale.
+        """
+        return self._exchange.reclaim(producer)
+
+    def reap(self) -> int:
+        """Take back at once what dead processes had; how many had died. Whoever needs a slot does it
+        anyway.
+        """
+        self._exchange.enter()
+        return self._control.reap()
+
+    def statistics(self) -> FocusStatistics:
+        self._exchange.holdings.sweep()
+        return statistics_of(self._control.snapshot(), self.name)
+
+    def fileno(self) -> int:
+        """For an event loop's `add_reader`: readable when there may be a message, or the mailbox was closed.
+
+        A thread of this process waits for it, from the first call until close.
+        """
+        return self._exchange.fileno()
+
+    def close(self) -> None:
+        """The creator's ends it in every process: what waits is dropped (counted). Anybody else's is
+        `detach`.
+
+        Waiters get MailboxClosed; leases and views stay valid. Safe to call twice.
+        """
+        self._exchange.close(for_all=os.getpid() == self._creator_pid)
+
+    def detach(self) -> None:
+        """Take part no longer; the others go on."""
+        self._exchange.close(for_all=False)
+
+    def keep_trace(
+        self, trace: MessageTrace | None
+    ) -> None:  # of what this process releases from now on; None ends it
+        self._exchange.holdings.trace = trace
+
+    def unlink(self) -> None:
+        """Take the name away: nobody can attach any more, and the memory goes with its last user."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(
+                os.stat(self._segment.path), self._file
+            ):  # another of that name is left alone
+                self._segment.path.unlink()
+
+    def __enter__(self) -> SharedFocus:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _wait_for_room(
+        self, form: Form, producer: int, trust: float, timeout_secs: float, num_freed: int, answer: Loan | int
+    ) -> Loan:
+        wait = Waiting(self._exchange, layout.ROOM_FLAG, layout.FREED, REAP_SECS, timeout_secs)
+        while type(answer) is int and wait.until_moved(num_freed):
+            num_freed = self._words[layout.FREED]
+            answer = self._exchange.lend(form, producer, trust)
+        if isinstance(answer, Loan):
+            return answer
+        self._exchange.count_refusal(producer, answer)
+        raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
+
+    def _wait_for_message(
+        self, timeout_secs: float, newest: bool, spin_secs: float, num_published: int
+    ) -> Lease:
+        wait = Waiting(self._exchange, layout.ARRIVALS_FLAG, layout.ORDER, POLL_SECS, timeout_secs)
+        if spin_secs > 0.0:
+            spin(self._exchange, layout.ORDER, num_published, min(spin_secs, timeout_secs))
+        lease: Lease | None = None
+        while lease is None and wait.until_moved(num_published):
+            num_published = self._words[layout.ORDER]
+            lease = self._exchange.take(newest=newest)
+        if lease is None:
+            raise MailboxEmpty(f"{self.name}: nothing was published within {timeout_secs} s")
+        return lease
+
+    def _checked(self, producer: int) -> int:
+        if not 0 <= producer <= _MAX_PRODUCER:
+            raise ValueError(f"{self.name}: producer is {producer}: give 0 to 2^32 - 1")
+        return int(producer)
+
+    def _form(self, shape: tuple[int, ...], dtype: str) -> Form:
+        return self._forms.asked.get((tuple(shape), dtype)) or self._forms.ask(shape, dtype)

@@ -1,0 +1,1 @@
+"""Shared-memory segments, atomics, futexes and the table of participants."""

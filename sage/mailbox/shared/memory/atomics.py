@@ -1,0 +1,228 @@
+"""Atomic words for numba kernels, by LLVM's own instructions on raw addresses. Import it only where numba is.
+
+Invariant: an address is an int64, 8-byte aligned (4-byte for the `32` kinds), and every word is read and
+written only through these where two processes meet; the order stands in the name, and its partner in the
+kernel that uses it. x86-64 makes acquire and release of plain moves, aarch64 of ldar/stlr (ldapr with rcpc):
+a test reads the code. Importing this module teaches numba the plain words of `words`: a kernel that calls
+those gets these.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from sage.mailbox.shared.memory import futex, words
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _pointer(builder: Any, address: Any, kind: Any = _I64) -> Any:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _load(order: str) -> Any:
+    def load(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load_atomic(_pointer(builder, arguments[0]), order, 8)
+
+        return types.int64(types.int64), codegen
+
+    return intrinsic(load)
+
+
+def _store(order: str) -> Any:
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), order, 8)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    return intrinsic(store)
+
+
+load_relaxed, load_acquire = _load("monotonic"), _load("acquire")
+store_relaxed, store_release = _store("monotonic"), _store("release")
+
+
+@intrinsic
+def swap_if(typingctx: Any, address: Any, expected: Any, desired: Any) -> Any:
+    """Compare and swap, sequentially consistent: the one word found there before (equal to `expected` = it
+    was done).
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(builder, arguments[0])
+        pair = builder.cmpxchg(pointer, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.extract_value(pair, 0)
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def add(typingctx: Any, address: Any, amount: Any) -> Any:
+    """Fetch and add, relaxed: counters."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def add32(typingctx: Any, address: Any, amount: Any) -> Any:
+    """Fetch and add on 32 bits, sequentially consistent: the word of a futex."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        amount = builder.trunc(arguments[1], _I32)
+        old = builder.atomic_rmw("add", _pointer(builder, arguments[0], _I32), amount, "seq_cst")
+        return builder.zext(old, _I64)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+def _fence(order: str) -> Any:
+    def fence(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.fence(order)
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    return intrinsic(fence)
+
+
+fence_acquire, fence_release, fence_full = _fence("acquire"), _fence("release"), _fence("seq_cst")
+
+
+@intrinsic
+def copy_bytes(typingctx: Any, target: Any, source: Any, num_bytes: Any) -> Any:
+    """memcpy. A copy that another process may overwrite meanwhile must be judged afterwards, behind a
+    fence.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, source, num_bytes = arguments
+        cgutils.raw_memcpy(
+            builder, _pointer(builder, target, _I8), _pointer(builder, source, _I8), num_bytes, 1
+        )
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def zero_bytes(typingctx: Any, target: Any, num_bytes: Any) -> Any:
+    """memset with zero."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        cgutils.memset(builder, _pointer(builder, arguments[0], _I8), arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx: Any) -> Any:
+    """Between two looks at the same word: leaves the core's other thread, and the memory bus, some room."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if platform.machine() == "x86_64":
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        elif platform.machine() == "aarch64":
+            kind = ir.FunctionType(ir.VoidType(), [_I32])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint"), [_I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def load32(typingctx: Any, address: Any) -> Any:
+    """Acquire: the count of a futex."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.load_atomic(_pointer(builder, arguments[0], _I32), "acquire", 4), _I64)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def futex_wait(typingctx: Any, address: Any, seen: Any, timeout_ns: Any) -> Any:
+    """Sleep while the 32-bit word is `seen`, `timeout_ns` at most. Ends early for a signal, or for
+    nothing.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, seen, timeout_ns = arguments
+        timespec = cgutils.alloca_once(builder, ir.ArrayType(_I64, 2))
+        second = _I64(1_000_000_000)
+        for index, value in enumerate((builder.sdiv(timeout_ns, second), builder.srem(timeout_ns, second))):
+            builder.store(value, builder.gep(timespec, [_I32(0), _I32(index)]))
+        _futex(builder, address, futex.WAIT, seen, builder.ptrtoint(timespec, _I64))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def futex_wake(typingctx: Any, address: Any) -> Any:
+    """Everybody who sleeps on the word. Change it first."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _futex(builder, arguments[0], futex.WAKE, _I64(futex.EVERYBODY), _I64(0))
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _futex(builder: Any, address: Any, operation: int, value: Any, timespec: Any) -> None:
+    kind = ir.FunctionType(_I64, [_I64] * 5)
+    syscall = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+    builder.call(syscall, [_I64(futex.SYSCALL), address, _I64(operation), value, timespec])
+
+
+def _pointer_to(kind: Any) -> Any:
+    def pointer_to(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), codegen
+
+    return intrinsic(pointer_to)
+
+
+#: What `numba.carray` makes an array of.
+integers_at, reals_at = _pointer_to(types.int64), _pointer_to(types.float64)
+
+
+# Numba asks a factory for what stands for a plain word, with its very parameters. Any: mypy sees the
+# uncompiled ones.
+_swap_if: Any = swap_if
+_add: Any = add
+_copy_bytes: Any = copy_bytes
+_zero_bytes: Any = zero_bytes
+_pause: Any = pause
+overload(words.load_relaxed)(lambda address: lambda address: load_relaxed(address))
+overload(words.load_acquire)(lambda address: lambda address: load_acquire(address))
+overload(words.store_relaxed)(lambda address, value: lambda address, value: store_relaxed(address, value))
+overload(words.store_release)(lambda address, value: lambda address, value: store_release(address, value))
+overload(words.swap_if)(
+    lambda address, expected, desired: lambda address, expected, desired: _swap_if(address, expected, desired)
+)
+overload(words.add)(lambda address, amount: lambda address, amount: _add(address, amount))
+overload(words.fence_acquire)(lambda: lambda: fence_acquire())
+overload(words.fence_release)(lambda: lambda: fence_release())
+overload(words.fence_full)(lambda: lambda: fence_full())
+overload(words.copy_bytes)(
+    lambda target, source, num_bytes: lambda target, source, num_bytes: _copy_bytes(target, source, num_bytes)
+)
+overload(words.zero_bytes)(lambda target, num_bytes: lambda target, num_bytes: _zero_bytes(target, num_bytes))
+overload(words.pause)(lambda: lambda: _pause())

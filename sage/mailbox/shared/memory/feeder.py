@@ -1,0 +1,60 @@
+"""A file descriptor for event loops, fed by a thread of this process that sleeps on a shared doorbell.
+
+Invariant: the descriptor is readable while there may be something to take; between two looks of its owner at
+nothing the thread writes once. A forked child has no such thread and must not ask.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.shared.memory.doorbell import Doorbell
+
+_SLICE_SECS = 3600.0
+
+
+class Feeder:
+    """is_ready: whether there is something to take; asked from the thread, so it must be short and safe to
+    race.
+    """
+
+    def __init__(self, bell: Doorbell, is_ready: Callable[[], bool], name: str) -> None:
+        if not hasattr(os, "eventfd"):
+            raise MailboxError("no eventfd here: use the timeouts of pop_many and receive in a thread")
+        self.descriptor: int = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # not in close(): an event loop that watches it must still see the end, and take it off its list
+        weakref.finalize(self, os.close, self.descriptor)
+        self._bell, self._is_ready = bell, is_ready
+        self._is_closed = False
+        self._is_armed = threading.Event()
+        self._is_armed.set()
+        threading.Thread(target=self._run, name=f"{name}-feeder", daemon=True).start()
+
+    def rearm(self) -> None:
+        """Its owner found nothing left: not readable until something comes."""
+        try:
+            os.eventfd_read(self.descriptor)
+        except BlockingIOError:
+            return
+        self._is_armed.set()
+
+    def close(self) -> None:
+        """Readable for the last time; the thread ends."""
+        self._is_closed = True
+        self._is_armed.set()
+        os.eventfd_write(self.descriptor, 1)
+        self._bell.ring()
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._is_armed.wait()
+            if (
+                self._bell.wait_for(lambda: self._is_closed or self._is_ready(), _SLICE_SECS)
+                and not self._is_closed
+            ):
+                self._is_armed.clear()
+                os.eventfd_write(self.descriptor, 1)

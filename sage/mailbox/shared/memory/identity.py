@@ -1,0 +1,65 @@
+"""Who owns a piece of shared memory: a process, told apart from a later one with the same number.
+
+Invariant: an identity is one positive 64-bit word (start time, pid), so that it is claimed and given up by
+one swap, and it never means another process.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+_PID_BITS = 22  # the kernel's own limit: pid_max is at most 2^22
+_PID_MASK = (1 << _PID_BITS) - 1
+_ENDED = ("Z", "X", "x")
+
+_my_identity = 0
+
+
+def my_identity() -> int:
+    """This process's word: start time in clock ticks since boot, shifted over the pid."""
+    global _my_identity
+    if not _my_identity:
+        found = identity_of(os.getpid())
+        assert found is not None, "this process has no /proc entry"
+        _my_identity = found
+    return _my_identity
+
+
+def identity_of(pid: int) -> int | None:
+    """The word of a running process; None when there is none (a zombie has ended, too)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read().decode("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # the name in brackets may hold anything
+    if fields[0] in _ENDED and int(fields[17]) <= 1:  # a first thread may end before the others, who go on
+        return None
+    return int(fields[19]) << _PID_BITS | pid
+
+
+def pid_of(identity: int) -> int:
+    return identity & _PID_MASK
+
+
+def is_alive(identity: int) -> bool:
+    """A stopped process is alive; a killed one is dead from the moment its memory is gone, reaped by its
+    parent or not.
+    """
+    return identity == _my_identity or identity_of(pid_of(identity)) == identity
+
+
+@cache
+def pid_namespace() -> int:
+    """Numbers of processes mean something within one namespace only."""
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
+def _forget() -> None:
+    global _my_identity
+    _my_identity = 0
+    pid_namespace.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,94 @@
+"""Who takes part in a shared mailbox: a table of identities in its header, one lock for coming and going.
+
+Invariant: an entry is one word; a dead process's entry is cleared only after what it owned was taken back, by
+whoever notices first, and a living one's never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.shared.memory.identity import is_alive, my_identity, pid_of
+from sage.mailbox.shared.memory.mutex import BYTES as MUTEX_BYTES
+from sage.mailbox.shared.memory.mutex import RobustMutex
+from sage.mailbox.shared.memory.segment import HEADER_BYTES, Segment
+
+#: Bytes of the header: the lock, up to four doorbells, the table; then the mailbox's own.
+MUTEX_OFFSET = 256
+DOORBELLS_OFFSET = MUTEX_OFFSET + MUTEX_BYTES
+TABLE_OFFSET = 512
+MAX_PARTICIPANTS = 64
+OWN_OFFSET = TABLE_OFFSET + 8 * MAX_PARTICIPANTS
+LOCK_TIMEOUT_SECS = 5.0
+#: The last word of the lock's line, which the lock does not use. Make the first Participants in
+#: Segment.create's `prepare`.
+_HAS_LOCK = (MUTEX_OFFSET + MUTEX_BYTES) // 8 - 1
+assert OWN_OFFSET < HEADER_BYTES
+
+
+class Participants:
+    """The table of one segment. Coming, going and reaping are rare: they take the lock."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment, self._first = segment, TABLE_OFFSET // 8
+        self.lock = RobustMutex(segment.address + MUTEX_OFFSET)
+        if segment.is_creator and not segment.words[_HAS_LOCK]:
+            self.lock.initialise()
+            segment.words[_HAS_LOCK] = 1
+
+    def join(self, take_back: Callable[[int], None]) -> int:
+        """An entry of one's own, 0..63: of a dead participant if need be. MailboxError when 64 living hold
+        them all.
+
+        One process may hold several: each handle has its own.  take_back: see `reap`.
+        """
+        with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
+            self._reap(take_back)
+            for index in range(MAX_PARTICIPANTS):
+                if not self._segment.words[self._first + index]:
+                    self._segment.words[self._first + index] = my_identity()
+                    return index
+        raise MailboxError(
+            f"{self._segment.name}: {MAX_PARTICIPANTS} participants hold it: close some ({self.describe()})"
+        )
+
+    def leave(self, index: int, take_back: Callable[[int], None]) -> None:
+        """Give the entry back, after `take_back(index)`."""
+        with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
+            take_back(index)
+            self._segment.words[self._first + index] = 0
+
+    def reap(self, take_back: Callable[[int], None]) -> int:
+        """`take_back(index)` for each entry whose process is dead; how many. Runs under the lock, so it must
+        be short, and right when it runs twice (its own process may die in it)."""
+        with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
+            return self._reap(take_back)
+
+    def has_dead(self) -> bool:
+        """Without the lock: worth a `reap`?  About 20 us for each other process."""
+        return any(not is_alive(identity) for identity in set(self.identities().values()))
+
+    def identities(self) -> dict[int, int]:
+        """The identity word of each entry in use."""
+        words = self._segment.words
+        return {i: words[self._first + i] for i in range(MAX_PARTICIPANTS) if words[self._first + i]}
+
+    def identity(self, index: int) -> int:
+        return self._segment.words[self._first + index]
+
+    def describe(self) -> str:
+        """Who takes part, for an error message."""
+        counts: dict[int, int] = {}
+        for identity in self.identities().values():
+            counts[pid_of(identity)] = counts.get(pid_of(identity), 0) + 1
+        return ", ".join(
+            f"pid {pid}" + (f" x{count}" if count > 1 else "") for pid, count in sorted(counts.items())
+        )
+
+    def _reap(self, take_back: Callable[[int], None]) -> int:
+        dead = [index for index, identity in self.identities().items() if not is_alive(identity)]
+        for index in dead:
+            take_back(index)
+            self._segment.words[self._first + index] = 0
+        return len(dead)

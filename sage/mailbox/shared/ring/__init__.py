@@ -1,0 +1,1 @@
+"""Peripheral mailboxes (records) between processes, over POSIX shared memory."""

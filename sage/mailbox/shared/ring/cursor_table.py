@@ -1,0 +1,137 @@
+"""Who reads a shared ring, and how far: the table of cursors in its segment.
+
+Invariant: a block becomes a cursor by one store of its state and ends by another, both under the
+participants' lock; a cursor that no living participant has is free, and holds up nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sage.mailbox.errors import MailboxError
+from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS
+from sage.mailbox.shared.memory.segment import Segment
+from sage.mailbox.shared.ring.engine import Engine
+from sage.mailbox.shared.ring.layout import (
+    BLOCK_BYTES,
+    DRAINING,
+    FREE,
+    IS_GROUP,
+    LIVE,
+    LOST,
+    LOST_BEFORE,
+    MAX_CURSORS,
+    MAX_NAME_BYTES,
+    MEMBERS,
+    NAME,
+    NAME_BYTES,
+    NUM_BLOCKS,
+    NUM_SUBSCRIBED,
+    POPPED,
+    POPPED_BEFORE,
+    STATE,
+    RingLayout,
+)
+
+
+class CursorTable:
+    """Blocks are named by their offset in the segment. All methods but `blocks` are for the holder of the
+    lock.
+    """
+
+    def __init__(self, segment: Segment, layout: RingLayout) -> None:
+        self._segment, self._words, self._first = segment, segment.words, layout.blocks
+
+    def blocks(self) -> Iterator[int]:
+        """Those that ever were in use."""
+        for index in range(self._words[NUM_BLOCKS // 8]):
+            yield self._first + index * BLOCK_BYTES
+
+    def join(self, participant: int, group: str | None, start: int, engine: Engine, control: int) -> int:
+        """One more member of `group`, or a cursor of one's own; its block. start counts for a new one."""
+        block = self._find(group) if group is not None else None
+        if block is None:
+            block = self._take_free()
+            self._describe(block, group)
+            self._words[(block + MEMBERS) // 8 + participant] = 1
+            engine.enter(control, self._segment.address + block, start)
+        else:
+            self._words[(block + MEMBERS) // 8 + participant] += 1
+            if self._words[(block + STATE) // 8] == DRAINING:
+                engine.enter(control, self._segment.address + block, start)
+        return block
+
+    def leave(self, block: int, participant: int) -> None:
+        """One member less; the last one ends the cursor."""
+        at = (block + MEMBERS) // 8 + participant
+        self._words[at] -= 1
+        self._end_if_left(block)
+
+    def take_back(self, participant: int) -> None:
+        """Everything that a dead or leaving participant had. Right when it runs twice."""
+        for block in self.blocks():
+            if self._words[(block + MEMBERS) // 8 + participant]:
+                self._words[(block + MEMBERS) // 8 + participant] = 0
+                self._end_if_left(block)
+
+    def drain(self, block: int, participant: int) -> None:
+        """Its members may read what is left, and hold up nobody: if they are all of `participant`."""
+        if self.num_members(block) == self._words[(block + MEMBERS) // 8 + participant]:
+            self._words[(block + STATE) // 8] = DRAINING
+
+    def num_members(self, block: int) -> int:
+        return sum(self._members(block))
+
+    def owners(self) -> set[int]:
+        """Participants who have a live cursor."""
+        live = [block for block in self.blocks() if self._words[(block + STATE) // 8] == LIVE]
+        return {index for block in live for index, num in enumerate(self._members(block)) if num}
+
+    def name_of(self, block: int) -> str:
+        start, num_bytes = block + NAME, self._words[(block + NAME_BYTES) // 8]
+        return bytes(self._segment.memory[start : start + num_bytes]).decode("utf-8", "replace")
+
+    def _members(self, block: int) -> list[int]:
+        start = (block + MEMBERS) // 8
+        return self._words[start : start + MAX_PARTICIPANTS].tolist()
+
+    def _end_if_left(self, block: int) -> None:
+        if not self.num_members(block):
+            self._words[(block + STATE) // 8] = FREE
+
+    def _find(self, group: str) -> int | None:
+        words = self._words
+        for block in self.blocks():
+            if (
+                words[(block + STATE) // 8] != FREE
+                and words[(block + IS_GROUP) // 8]
+                and self.name_of(block) == group
+            ):
+                return block
+        return None
+
+    def _take_free(self) -> int:
+        for block in self.blocks():
+            if self._words[(block + STATE) // 8] == FREE:
+                return block
+        num = self._words[NUM_BLOCKS // 8]
+        if num == MAX_CURSORS:
+            raise MailboxError(
+                f"{self._segment.name}: it has {MAX_CURSORS} cursors: close some subscriptions, or share a"
+                " group"
+            )
+        block = self._first + num * BLOCK_BYTES
+        self._segment.reserve(block, BLOCK_BYTES)
+        self._words[NUM_BLOCKS // 8] = num + 1
+        return block
+
+    def _describe(self, block: int, group: str | None) -> None:
+        words = self._words
+        words[NUM_SUBSCRIBED // 8] += 1
+        name = (group if group is not None else f"subscriber-{words[NUM_SUBSCRIBED // 8]}").encode()
+        if len(name) > MAX_NAME_BYTES:
+            raise ValueError(f"group is {group!r}: give a name of at most {MAX_NAME_BYTES} bytes")
+        self._segment.memory[block + NAME : block + NAME + len(name)] = name
+        words[(block + NAME_BYTES) // 8], words[(block + IS_GROUP) // 8] = len(name), int(group is not None)
+        words[(block + POPPED_BEFORE) // 8] = words[(block + POPPED) // 8]
+        words[(block + LOST_BEFORE) // 8] = words[(block + LOST) // 8]

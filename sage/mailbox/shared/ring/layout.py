@@ -1,0 +1,137 @@
+"""What stands where in a ring between processes, in bytes from its start, and the words that each handle
+keeps.
+
+Invariant: two words that different processes write often never share 128 bytes; a lane or a cursor that was
+never used takes no memory (the file is sparse).
+
+    header    4,096 bytes: Segment's, Participants', and from OWN_OFFSET on the words below
+    cells     2 x capacity words: the order of all records
+    cursors   64 blocks of 4,096 bytes: where each reader or group is, and what it counted
+    lanes     64: for each participant 2 x capacity rows of meta (number, sequence, pushed_ns), then as many
+    records
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS, OWN_OFFSET
+from sage.mailbox.shared.memory.segment import HEADER_BYTES
+
+KIND = 1
+OPTION_NAMES = ("capacity", "record_bytes", "is_lossless", "is_compiled", "first_ticket")
+MAX_CAPACITY = 1 << 20
+MAX_CURSORS = 64
+
+# The header's words, as byte offsets.
+# a sequence (64 bits) that is never 2^38 behind the tail: what the tail's 39 bits are completed by
+HINT = OWN_OFFSET
+NUM_JOINED = OWN_OFFSET + 8  # cursors that ever joined: who judges room by an old minimum sees it
+NUM_BLOCKS = (
+    OWN_OFFSET + 16
+)  # cursor blocks that ever were in use: nobody looks at those behind (they have no memory)
+NUM_SUBSCRIBED = OWN_OFFSET + 24
+FIRST = OWN_OFFSET + 32  # the sequence that counting started at
+TAIL = OWN_OFFSET + 128
+REFUSED = OWN_OFFSET + 256
+
+# Order words. Cell: ticket, participant, number of its first record, count - 1.  Tail: ticket, records so
+# far.
+TICKET_BITS, PARTICIPANT_BITS, NUMBER_BITS, COUNT_BITS, RECORDS_BITS = 24, 6, 27, 6, 39
+MAX_BATCH = 1 << COUNT_BITS
+
+# A cursor block's words, as byte offsets.
+BLOCK_BYTES = 4096
+STATE, IS_GROUP, NAME_BYTES = 0, 8, 16
+SEQUENCE, TICKET = 128, 136
+# counted since the block was first used; the present owner's share is what came after its joining
+POPPED, LOST, HIGH_WATER, POPPED_BEFORE, LOST_BEFORE = 256, 264, 272, 280, 288
+NAME, MAX_NAME_BYTES = 384, 128
+MEMBERS = 512  # one word for each participant: how many of its subscriptions share this cursor
+HISTOGRAM, NUM_BUCKETS = 2048, 256
+#: States of a block. A draining cursor may be read by those who have it, and holds up nobody.
+FREE, LIVE, DRAINING = 0, 1, 2
+
+#: Of a record: the word whose lower half is its length, the upper its generation.
+LENGTH_OFFSET, U32 = 24, 0xFFFFFFFF
+
+# A lane's row of meta, as byte offsets.
+ROW_BYTES = 32
+ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
+
+# A handle's own words (its process alone sees them), as byte offsets: what kernels get instead of objects.
+(
+    C_BASE,
+    C_CELLS,
+    C_CELL_MASK,
+    C_LANES,
+    C_LANE_BYTES,
+    C_META_BYTES,
+    C_SLOT_MASK,
+    C_RECORD_BYTES,
+    C_CAPACITY,
+    C_BATCH,
+    C_SHIFT,
+    C_IS_LOSSLESS,
+    C_BLOCKS,
+    C_LANE,
+    C_NUMBER,
+    C_FLOOR,
+    C_NUM_JOINED,
+    C_READERS_FLAG,
+    C_WRITERS_FLAG,
+) = range(0, 19 * 8, 8)
+NUM_CONTROL_WORDS = 19
+#: What a pop tells besides its count.
+R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS = range(0, 32, 8)
+NUM_RESULT_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingLayout:
+    """The places that follow from capacity and record size."""
+
+    capacity: int
+    record_bytes: int
+
+    @property
+    def num_cells(self) -> int:
+        return 2 * self.capacity
+
+    @property
+    def num_slots(self) -> int:
+        """Of a lane: writing ahead of the link never touches its last `capacity` records."""
+        return 2 * self.capacity
+
+    @property
+    def batch(self) -> int:
+        """Records linked at once, at most."""
+        return min(MAX_BATCH, self.capacity)
+
+    @property
+    def cells(self) -> int:
+        return HEADER_BYTES
+
+    @property
+    def blocks(self) -> int:
+        return self.cells + _whole_pages(8 * self.num_cells)
+
+    @property
+    def lanes(self) -> int:
+        return self.blocks + MAX_CURSORS * BLOCK_BYTES
+
+    @property
+    def meta_bytes(self) -> int:
+        return _whole_pages(ROW_BYTES * self.num_slots)
+
+    @property
+    def lane_bytes(self) -> int:
+        return self.meta_bytes + _whole_pages(self.num_slots * self.record_bytes)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.lanes + MAX_PARTICIPANTS * self.lane_bytes
+
+
+def _whole_pages(num_bytes: int) -> int:
+    return -(-num_bytes // 4096) * 4096

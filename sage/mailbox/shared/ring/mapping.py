@@ -1,0 +1,326 @@
+"""Many small records to everybody, in every process of this machine.
+
+Invariant: each cursor sees every record in one order, or is told the exact number that it lost; nothing torn,
+nothing twice. Nobody waits for a process that is stopped or dead, but a lossless writer for a living reader.
+How: `ring_push`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import weakref
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxClosed, MailboxError
+from sage.mailbox.local.peripheral import Mode
+from sage.mailbox.record import HEADER_BYTES, RECORD_BYTES, record_dtype
+from sage.mailbox.shared.memory.participants import Participants
+from sage.mailbox.shared.memory.segment import IS_CLOSED, NameTaken, NoSuchMailbox, Segment
+from sage.mailbox.shared.ring.engine import EngineName, choose, make_engine
+from sage.mailbox.shared.ring.layout import FIRST, KIND, LENGTH_OFFSET, OPTION_NAMES, REFUSED
+from sage.mailbox.shared.ring.membership import Membership
+from sage.mailbox.shared.ring.pop import LATEST, OLDEST
+from sage.mailbox.shared.ring.push import BAD_LENGTH, CLOSED
+from sage.mailbox.shared.ring.segment import create_ring, engine_of, ring_options
+from sage.mailbox.shared.ring.statistics import read_statistics
+from sage.mailbox.shared.ring.subscription import SharedSubscription, address_of
+from sage.mailbox.statistics import PeripheralStatistics
+
+_BYTES_DATA = bytes.__basicsize__ - 1  # where an object of bytes keeps them
+_U32 = struct.Struct("<I")
+
+
+class SharedPeripheral:
+    """`PeripheralMailbox` between processes: the same methods and errors.
+
+    A handle is one participant. The memory lives until the ring is unlinked and the last process is gone.
+    """
+
+    def __init__(self, segment: Segment, participants: Participants, clock: Clock) -> None:
+        """Use `create`, `attach` or `open`."""
+        options = segment.options(OPTION_NAMES)
+        self.name, self.capacity, self.record_bytes = (
+            segment.name,
+            options["capacity"],
+            options["record_bytes"],
+        )
+        self.mode: Mode = "lossless" if options["is_lossless"] else "lossy"
+        self.backend, self.engine = "shared", engine_of(segment)
+        self.dtype = record_dtype(self.record_bytes)
+        self._segment, self._now_ns = segment, clock.now_ns
+        self._engine = make_engine(self.engine, participants.lock, segment.name)
+        self._membership = Membership(segment, participants)
+        self._control_address = self._membership.control_address
+        self._subscriptions: list[SharedSubscription] = []
+        self._is_closed, self._ends_for_all = False, segment.is_creator
+        self._push_step = self._first_push
+        _handles.add(self)
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        clock: Clock,
+        capacity: int = 1024,
+        record_bytes: int = RECORD_BYTES,
+        mode: Mode = "lossy",
+        first_ticket: int = 0,
+        engine: EngineName | None = None,
+    ) -> SharedPeripheral:
+        """A new ring under `name` in /dev/shm. MailboxError when the name is taken or memory is short.
+
+        first_ticket: where counting starts.  engine: "numba" (compiled) or "plain"; None takes the best there
+        is.
+        """
+        options = ring_options(
+            name,
+            capacity=capacity,
+            record_bytes=record_bytes,
+            mode=mode,
+            first_ticket=first_ticket,
+            engine=choose(engine),
+        )
+        segment = create_ring(name, options)
+        return cls(segment, Participants(segment), clock)
+
+    @classmethod
+    def attach(cls, name: str, *, clock: Clock, engine: EngineName | None = None) -> SharedPeripheral:
+        """Take part in a ring that exists. MailboxError when it does not, or when its creator's engine cannot
+        run here.
+        """
+        return cls._attach(Segment.attach(name, kind=KIND), clock, engine)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        clock: Clock,
+        capacity: int = 1024,
+        record_bytes: int = RECORD_BYTES,
+        mode: Mode = "lossy",
+        engine: EngineName | None = None,
+    ) -> SharedPeripheral:
+        """`attach`, or `create` when there is none: equals, none of whom ends it for all. MailboxError for
+        other options.
+        """
+        asked = {"capacity": capacity, "record_bytes": record_bytes, "is_lossless": int(mode == "lossless")}
+        while True:
+            try:
+                return cls._attach(Segment.attach(name, kind=KIND, options=asked), clock, engine)
+            except NoSuchMailbox:
+                pass
+            try:
+                made = cls.create(
+                    name, clock=clock, capacity=capacity, record_bytes=record_bytes, mode=mode, engine=engine
+                )
+            except NameTaken:
+                continue  # another was faster
+            made._ends_for_all = False
+            return made
+
+    @classmethod
+    def _attach(cls, segment: Segment, clock: Clock, engine: EngineName | None) -> SharedPeripheral:
+        made_for = engine_of(segment)
+        if engine not in (None, made_for):
+            raise MailboxError(
+                f"{segment.name}: exists with engine {made_for}, asked for {engine}: agree, or rename"
+            )
+        choose(made_for)
+        return cls(segment, Participants(segment), clock)
+
+    @property
+    def address(self) -> int:
+        """Where the first lane's records lie in this process."""
+        return self._membership.lanes_address
+
+    def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
+        """Append one record; False when a lossless ring stayed full for `timeout_secs`. MailboxClosed after
+        close.
+
+        record: shape () or (1,) of the ring's dtype, or its bytes. Payload past its `length` is zeroed.
+        """
+        data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
+        if len(data) != self.record_bytes:
+            raise ValueError(
+                f"a record of {len(data)} bytes pushed to a ring of {self.record_bytes}: "
+                f"make it with record_dtype({self.record_bytes}), or use push_many for several"
+            )
+        code = self._push_step(self._control_address, id(data) + _BYTES_DATA, 1, self._now_ns())
+        if code == 2:
+            return True
+        if code == 3:
+            self._membership.arrivals.ring()
+            return True
+        if code < 0:
+            self._raise_push(code, lambda index: _U32.unpack_from(data, LENGTH_OFFSET)[0])
+        return self._push_later(data, timeout_secs)
+
+    def push_many(self, records: np.ndarray) -> int:
+        """Append `records` (n,); how many were taken: all, or what a lossless ring had room for.
+
+        Up to min(64, capacity) at a time stand together in the order; others' may come between those.
+        """
+        if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
+            raise ValueError(
+                f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
+                f"give an array (n,) of record_dtype({self.record_bytes})"
+            )
+        address = address_of(records)
+        if not records.flags.c_contiguous or address % 8:
+            records = records.copy()
+            address = address_of(records)
+        code = self._push_step(self._control_address, address, len(records), self._now_ns())
+        if code < 0:
+            self._raise_push(code, lambda index: records["length"][index])
+        if code & 1:
+            self._membership.arrivals.ring()
+        num_taken = code >> 1
+        if num_taken != len(records):
+            self._refuse(len(records) - num_taken)
+        return num_taken
+
+    def subscribe(
+        self, *, start: Literal["latest", "oldest"] | int = "latest", group: str | None = None
+    ) -> SharedSubscription:
+        """A cursor of one's own, or with `group` one that its members in all processes share (each record
+        goes to one).
+
+        start: "latest" sees what is pushed from now on, "oldest" the history too, a ticket resumes there
+        (what is gone by then counts as lost). It counts for the first member of a group.
+        """
+        self._raise_if_closed()
+        block = self._membership.enter(group, self._start(start), self._engine)
+        subscription = SharedSubscription(self, block)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def statistics(self) -> PeripheralStatistics:
+        return read_statistics(self._segment)
+
+    def reap(self) -> int:
+        """Take back what dead processes had, their cursors with it; how many handles had died. A stopped one
+        is not dead.
+        """
+        return self._membership.reap()
+
+    def close(self) -> None:
+        """The creator's ends the ring for all: no more pushes. Anybody else's, and any after `open`, is
+        `detach`.
+
+        Subscribers get what is left, then MailboxClosed. Safe to call twice.
+        """
+        if self._ends_for_all and not self._is_closed:
+            self._segment.words[IS_CLOSED] = 1
+        self.detach()
+
+    def detach(self) -> None:
+        """End this end: others go on, and its subscribers, who get what is left, hold up nobody from now
+        on.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._push_step = _refuse_closed
+            end = self._engine.end_sequence(self._control_address) if self._subscriptions else 0
+            for subscription in self._subscriptions:
+                subscription.end_at(end)
+                self._membership.drain(subscription.block)
+            self._leave_if_idle()
+        self._membership.arrivals.ring()
+        self._membership.departures.ring()
+
+    def unlink(self) -> None:
+        """Take the name away. Whoever takes part goes on; the memory goes with the last of them."""
+        self._segment.unlink()
+
+    def __enter__(self) -> SharedPeripheral:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _first_push(self, *arguments: int) -> int:
+        self._membership.claim_lane()
+        self._push_step = self._engine.push
+        return self._push_step(*arguments)
+
+    def _push_later(self, data: bytes, timeout_secs: float) -> bool:
+        """A lossless ring was full: wait for room, which another writer may take first."""
+        end_secs = time.monotonic() + timeout_secs
+        while self._membership.wait_for_room(self._engine, self._is_over, end_secs - time.monotonic()):
+            code = self._push_step(self._control_address, id(data) + _BYTES_DATA, 1, self._now_ns())
+            if code < 0:
+                self._raise_push(code, lambda index: 0)
+            if code & 1:
+                self._membership.arrivals.ring()
+            if code >> 1:
+                return True
+        self._refuse(1)
+        return False
+
+    def _refuse(self, num_records: int) -> None:
+        self._engine.add(self._segment.address + REFUSED, num_records)
+
+    def _raise_push(self, code: int, length_of: Callable[[int], int]) -> None:
+        if code == CLOSED:
+            raise MailboxClosed(f"{self.name}: the mailbox was closed")
+        length, room = length_of(BAD_LENGTH - code), self.record_bytes - HEADER_BYTES
+        raise ValueError(f"length is {length}: a record of {self.record_bytes} bytes has room for {room}")
+
+    def _start(self, start: str | int) -> int:
+        if start in ("latest", "oldest"):
+            return LATEST if start == "latest" else OLDEST
+        first, end = self._segment.words[FIRST // 8], self._engine.end_sequence(self._control_address)
+        if isinstance(start, int) and first <= start <= end:
+            return start
+        raise ValueError(
+            f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket from {first} to {end}'
+        )
+
+    def _is_over(self) -> bool:
+        return self._is_closed or bool(self._segment.words[IS_CLOSED])
+
+    def _raise_if_closed(self) -> None:
+        if self._is_over():
+            raise MailboxClosed(f"{self.name}: the mailbox was closed")
+
+    def _leave(self, subscription: SharedSubscription) -> None:
+        self._subscriptions.remove(subscription)
+        self._membership.quit(subscription.block)
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        """The entry is kept while a subscription reads what is left."""
+        if self._is_closed and not self._subscriptions:
+            self._membership.leave()
+
+    def _after_fork(self) -> None:
+        """In the child: subscriptions stay the parent's; a push or a subscription takes part anew."""
+        for subscription in self._subscriptions:
+            subscription.disown()
+        self._subscriptions, self._ends_for_all = [], False
+        if not self._is_closed:
+            self._push_step = self._first_push
+        self._membership.forget()
+
+
+def _refuse_closed(*arguments: int) -> int:
+    return CLOSED
+
+
+_handles: weakref.WeakSet[SharedPeripheral] = weakref.WeakSet()
+
+
+def _take_part_anew() -> None:
+    for handle in _handles:
+        handle._after_fork()
+
+
+os.register_at_fork(after_in_child=_take_part_anew)

@@ -1,0 +1,187 @@
+"""How a producer adds to a ring that several processes share. Compiled where numba is; the same lines as
+Python.
+
+It writes records into its own lane: first the slots' numbers, then the payload. One swap of an order cell,
+from what was read to (ticket, participant, first number, count), links them: that swap is the push. Who finds
+the tail's cell linked moves the tail (one word: ticket, records so far) for its linker.
+Invariant: nobody waits here for anybody; a process that stops or dies between two lines has pushed all of a
+batch or nothing. `implementation/models` checks it, with the reader's side in `ring_pop`.
+
+Memory orders, in pairs (left published, right seen):
+[1] payload and sequence, swap of the cell | load_acquire of the cell, copy
+[2] number, fence_release, payload | copy, fence_acquire, number: overwritten bytes show as a new number
+[3] copy, swap of the cursor | load_acquire of the cursor in `room`, then its slots are written again
+[4] cell, swap of the tail | load_acquire of the tail, cell
+[5] link, fence_full, flag | flag, fence, link (in `doorbell`): a sleeper is seen, or sees
+Every word is an int64 and never negative; a shift right is masked.
+"""
+
+# mypy: no-warn-return-any
+from __future__ import annotations
+
+from sage.mailbox.record import HEADER_BYTES
+from sage.mailbox.shared.memory.segment import IS_CLOSED
+from sage.mailbox.shared.memory.words import (
+    add,
+    copy_bytes,
+    fence_full,
+    fence_release,
+    load_acquire,
+    load_relaxed,
+    store_relaxed,
+    swap_if,
+    zero_bytes,
+)
+from sage.mailbox.shared.ring.layout import (
+    BLOCK_BYTES,
+    C_BASE,
+    C_BATCH,
+    C_BLOCKS,
+    C_CAPACITY,
+    C_FLOOR,
+    C_IS_LOSSLESS,
+    C_LANE,
+    C_NUM_JOINED,
+    C_NUMBER,
+    C_READERS_FLAG,
+    C_RECORD_BYTES,
+    HINT,
+    LENGTH_OFFSET,
+    LIVE,
+    NUM_BLOCKS,
+    NUM_JOINED,
+    ROW_NUMBER,
+    ROW_PUSHED_NS,
+    ROW_SEQUENCE,
+    SEQUENCE,
+    STATE,
+    TAIL,
+    U32,
+)
+from sage.mailbox.shared.ring.order_words import (
+    cell_at,
+    cell_word,
+    moved,
+    next_ticket,
+    record_at,
+    row_at,
+    sequence_of,
+    settled_tail,
+    ticket_of,
+)
+
+NO_LIMIT = 1 << 62
+HINT_STEP = 1 << 30
+#: What push gives instead of a count: the mailbox is closed; record i says that it is longer than it is
+#: (minus i).
+CLOSED, BAD_LENGTH = -(1 << 40), -1
+
+
+def push(control: int, source: int, num_records: int, now_ns: int) -> int:
+    """Append records from `source`: 2 x how many were taken, plus 1 when a reader sleeps. CLOSED, BAD_LENGTH:
+    nothing done.
+    """
+    size = load_relaxed(control + C_RECORD_BYTES)
+    if load_relaxed(load_relaxed(control + C_BASE) + 8 * IS_CLOSED):
+        return CLOSED
+    for index in range(num_records):
+        if load_relaxed(source + index * size + LENGTH_OFFSET) & U32 > size - HEADER_BYTES:
+            return BAD_LENGTH - index
+    num_taken = 0
+    while num_taken < num_records:
+        count = min(num_records - num_taken, load_relaxed(control + C_BATCH))
+        if load_relaxed(control + C_IS_LOSSLESS):
+            count = min(count, room(control, sequence_of(control, settled_tail(control)), count))
+            if count <= 0:
+                break
+        _write_lane(control, source + num_taken * size, count, now_ns)
+        num_linked = _link(control, count)
+        if num_linked == 0:
+            break
+        num_taken += num_linked
+    fence_full()  # [5]
+    return 2 * num_taken + (load_relaxed(load_relaxed(control + C_READERS_FLAG)) != 0)
+
+
+def _write_lane(control: int, source: int, count: int, now_ns: int) -> None:
+    """Records into the next slots of one's own lane, zero past their length. Nobody looks there yet."""
+    lane, number = load_relaxed(control + C_LANE), load_relaxed(control + C_NUMBER)
+    size = load_relaxed(control + C_RECORD_BYTES)
+    for index in range(count):
+        store_relaxed(row_at(control, lane, number + index) + ROW_NUMBER, number + index)
+    fence_release()  # [2]
+    for index in range(count):
+        target, start = record_at(control, lane, number + index), source + index * size
+        num_bytes = min(
+            HEADER_BYTES + (load_relaxed(start + LENGTH_OFFSET) & U32), size
+        )  # looked at twice: it may change
+        copy_bytes(target, start, num_bytes)
+        if num_bytes < size:
+            zero_bytes(target + num_bytes, size - num_bytes)
+        store_relaxed(row_at(control, lane, number + index) + ROW_PUSHED_NS, now_ns)
+
+
+def _link(control: int, count: int) -> int:
+    """The push itself, of the records just written: how many, 0 when a lossless ring has no room for the
+    first.
+    """
+    base, lane, number = (
+        load_relaxed(control + C_BASE),
+        load_relaxed(control + C_LANE),
+        load_relaxed(control + C_NUMBER),
+    )
+    while True:
+        tail = load_acquire(base + TAIL)  # [4]
+        ticket = next_ticket(tail)
+        place = cell_at(control, ticket)
+        cell = load_acquire(place)
+        if ticket_of(cell) == ticket:  # its linker has yet to move the tail, or died: nobody waits for it
+            swap_if(base + TAIL, tail, moved(tail, cell))
+            continue
+        sequence = sequence_of(control, tail)
+        if load_relaxed(control + C_IS_LOSSLESS):
+            # judged with the tail that the swap below stands for; cursors only advance meanwhile
+            count = min(count, room(control, sequence, count))
+            if count <= 0:
+                return 0
+        for index in range(count):
+            store_relaxed(row_at(control, lane, number + index) + ROW_SEQUENCE, sequence + index)
+        word = cell_word(ticket, lane, number, count)
+        if swap_if(place, cell, word) == cell:  # [1]
+            break
+    swap_if(base + TAIL, tail, moved(tail, word))  # [4]; may fail: somebody helped
+    store_relaxed(control + C_NUMBER, number + count)
+    hint = load_relaxed(base + HINT)
+    if sequence - hint > HINT_STEP:
+        swap_if(base + HINT, hint, sequence)  # a swap: one who slept over it sets nothing back
+    return count
+
+
+def room(control: int, sequence: int, wanted: int) -> int:
+    """Records that a lossless ring takes at `sequence` before the slowest live cursor is a lap behind."""
+    base, capacity = load_relaxed(control + C_BASE), load_relaxed(control + C_CAPACITY)
+    floor, num_joined = load_relaxed(control + C_FLOOR), load_acquire(base + NUM_JOINED)
+    if num_joined == load_relaxed(control + C_NUM_JOINED) and capacity - (sequence - floor) >= wanted:
+        return wanted  # cursors only advance: an old minimum is a safe one until somebody joins
+    floor = NO_LIMIT
+    for index in range(load_acquire(base + NUM_BLOCKS)):
+        block = load_relaxed(control + C_BLOCKS) + index * BLOCK_BYTES
+        if load_acquire(block + STATE) == LIVE:
+            floor = min(floor, load_acquire(block + SEQUENCE))  # [3]
+    store_relaxed(control + C_FLOOR, floor)
+    store_relaxed(control + C_NUM_JOINED, num_joined)
+    return capacity - (sequence - floor)
+
+
+def has_room(control: int) -> bool:
+    """A lossless ring would take a record now."""
+    return room(control, sequence_of(control, settled_tail(control)), 1) > 0
+
+
+def count(address: int, amount: int) -> int:
+    """Of a counter that all processes share; what it was."""
+    return add(address, amount)
+
+
+#: Called by the above; numba is told.
+STEPS = (_write_lane, _link, room)

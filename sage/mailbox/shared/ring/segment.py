@@ -1,0 +1,47 @@
+"""The segment of a ring: what its creator chose, and its words before anybody sees them.
+
+Invariant: whoever attaches finds a ring that is whole and empty, never one in the making.
+"""
+
+from __future__ import annotations
+
+from sage.mailbox.local.peripheral import Mode
+from sage.mailbox.record import record_dtype
+from sage.mailbox.shared.memory.participants import Participants
+from sage.mailbox.shared.memory.segment import Layout, Segment
+from sage.mailbox.shared.ring.engine import EngineName
+from sage.mailbox.shared.ring.layout import FIRST, HINT, KIND, MAX_CAPACITY, OPTION_NAMES, TAIL, RingLayout
+from sage.mailbox.shared.ring.order_words import first_tail
+
+
+def ring_options(
+    name: str, *, capacity: int, record_bytes: int, mode: Mode, first_ticket: int, engine: EngineName
+) -> dict[str, int]:
+    """The numbers that the header keeps, by OPTION_NAMES. ValueError for one that cannot be."""
+    if mode not in ("lossy", "lossless"):
+        raise ValueError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+    if not 1 <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
+        raise ValueError(f"capacity is {capacity}: give a power of two, at most {MAX_CAPACITY}")
+    if not 0 <= first_ticket < 1 << 62:
+        raise ValueError(f"first_ticket is {first_ticket}: give 0 or more, below 2^62")
+    record_dtype(record_bytes)
+    values = (capacity, record_bytes, int(mode == "lossless"), int(engine == "numba"), first_ticket)
+    return dict(zip(OPTION_NAMES, values))
+
+
+def create_ring(name: str, options: dict[str, int]) -> Segment:
+    """A new, empty one. Lanes and cursors get their memory when they are used."""
+    layout = RingLayout(capacity=options["capacity"], record_bytes=options["record_bytes"])
+
+    def prepare(segment: Segment) -> None:
+        segment.words[FIRST // 8] = segment.words[HINT // 8] = options["first_ticket"]
+        segment.words[TAIL // 8] = first_tail(layout.num_cells, options["first_ticket"])
+        Participants(segment)
+
+    segment_layout = Layout(kind=KIND, num_bytes=layout.num_bytes, options=options)
+    return Segment.create(name, segment_layout, reserved_bytes=layout.blocks, prepare=prepare)
+
+
+def engine_of(segment: Segment) -> EngineName:
+    """What all who take part must use."""
+    return "numba" if segment.options(OPTION_NAMES)["is_compiled"] else "plain"

@@ -1,0 +1,1 @@
+"""Memories of fixed capacity: H-memory with recall, replay, examination."""

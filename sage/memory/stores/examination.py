@@ -1,0 +1,182 @@
+"""What sleep is examined on and never trains on: whole blocks of time, chosen by a keyed hash.
+
+Invariant: which block is examined depends on the seed and the time alone, so waking, sleeping and a resumed
+run agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sage.memory.stores.state import StoreState
+from sage.memory.windows.window import Window, WindowShape, WindowSlots
+
+Role = Literal["replay", "examined", "embargoed"]
+
+
+class BlockSchedule:
+    """Time cut into blocks; in each run of round(1 / fraction) blocks exactly one is examined, its neighbours
+    embargoed.
+
+    block_secs: at least as long as a window lasts, or `role_of_span` finds little of either kind.
+    """
+
+    def __init__(self, *, fraction: float, block_secs: float, seed: int) -> None:
+        if not 0.0 < fraction < 0.5:
+            raise ValueError(f"fraction is {fraction}: give a share of blocks above 0 and below 0.5")
+        if block_secs <= 0:
+            raise ValueError(f"block_secs is {block_secs}: give a time above 0")
+        self._run_length = round(1 / fraction)
+        self._block_ns = round(block_secs * 1e9)
+        self._key = seed.to_bytes(8, "big", signed=True)
+
+    def is_examined(self, time_ns: int) -> bool:
+        return self._is_examined_block(time_ns // self._block_ns)
+
+    def role(self, time_ns: int) -> Role:
+        """What an experience at this instant is for."""
+        return self.role_of_span(time_ns, time_ns)
+
+    def role_of_span(self, start_ns: int, end_ns: int) -> Role:
+        """What an experience that lasted from start to end is for; examined and replayed spans never share an
+        instant.
+
+        Examined: starts in an examined block and ends in it or the next. Replay: starts in a replay block and
+        touches no examined one.
+        """
+        first, last = start_ns // self._block_ns, end_ns // self._block_ns
+        if self._is_examined_block(first):
+            return "examined" if last <= first + 1 else "embargoed"
+        is_near = self._is_examined_block(first - 1) or any(
+            self._is_examined_block(b) for b in range(first + 1, last + 2)
+        )
+        return "embargoed" if is_near else "replay"
+
+    def _is_examined_block(self, block: int) -> bool:
+        run, offset = divmod(block, self._run_length)
+        digest = hashlib.blake2b(run.to_bytes(8, "big", signed=True), digest_size=8, key=self._key).digest()
+        return offset == int.from_bytes(digest, "big") % self._run_length
+
+
+class ExaminationStore:
+    """Held-out windows: up to half the capacity since the last sleep (new), the rest from all nights before
+    (old).
+
+    Both halves are plain reservoirs: a window keeps one random key for life, and the largest keys stay. So
+    merging the new into the old at `mark_slept` leaves an even sample of all that was ever examined.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        shape: WindowShape,
+        *,
+        schedule: BlockSchedule,
+        seed: int,
+        carry_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if capacity < 2:
+            raise ValueError(f"capacity is {capacity}: give room for a new and an old window, 2 or more")
+        self.schedule = schedule
+        self.num_seen = 0
+        self._slots = WindowSlots(capacity, shape, carry_dtype=carry_dtype)
+        self._keys = np.full(capacity, -np.inf)  # -inf: a free slot
+        self._is_new = np.zeros(capacity, bool)
+        self._times_ns = np.zeros(capacity, np.int64)
+        self._generator = np.random.default_rng(seed)
+
+    @property
+    def capacity(self) -> int:
+        return self._slots.capacity
+
+    @property
+    def num_bytes(self) -> int:
+        return self._slots.num_bytes
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._is_used()))
+
+    @property
+    def num_new(self) -> int:
+        return int(np.count_nonzero(self._is_new))
+
+    def consider(self, window: Window, time_ns: int) -> bool:
+        """Offer one examined experience (B = 1); True when it was kept, copied. The caller asked `schedule`
+        for its role.
+        """
+        self.num_seen += 1
+        key = self._generator.random()
+        slot = self._new_slot(key)
+        if slot is None:
+            return False
+        self._slots.put(slot, window)
+        self._keys[slot], self._is_new[slot], self._times_ns[slot] = key, True, time_ns
+        return True
+
+    def new(self) -> Window | None:
+        """What was examined since the last sleep, oldest first, copied; None when nothing was."""
+        return self._gather(self._is_new)
+
+    def old(self) -> Window | None:
+        """What was examined before the last sleep, oldest first, copied; None when nothing was."""
+        return self._gather(self._is_used() & ~self._is_new)
+
+    def mark_slept(self) -> None:
+        """A sleep ended: what was new is old, and the old half keeps its largest keys."""
+        self._is_new[:] = False
+        num_over = len(self) - (self.capacity - self.capacity // 2)
+        if num_over > 0:
+            used = np.flatnonzero(self._is_used())
+            self._keys[used[np.argsort(self._keys[used])[:num_over]]] = -np.inf
+
+    def _new_slot(self, key: float) -> int | None:
+        if self.num_new < self.capacity // 2:
+            return int(np.argmin(self._keys))  # a free one: the old hold at most the other half
+        smallest = int(np.where(self._is_new, self._keys, np.inf).argmin())
+        return smallest if key > self._keys[smallest] else None
+
+    def _is_used(self) -> np.ndarray:
+        return self._keys > -np.inf
+
+    def _gather(self, is_wanted: np.ndarray) -> Window | None:
+        slots = np.flatnonzero(is_wanted)
+        return (
+            self._slots.gather(slots[np.argsort(self._times_ns[slots], kind="stable")])
+            if slots.size
+            else None
+        )
+
+    @property
+    def times_ns(self) -> np.ndarray:
+        """Time of each window held."""
+        times_ns: np.ndarray = self._times_ns[self._is_used()]
+        return times_ns
+
+    def shift_times(self, by_ns: int) -> None:
+        """Move the past on the time axis, when a new run counts from its own start."""
+        self._times_ns += by_ns
+
+    def state(self) -> StoreState:
+        num_slots = int(np.flatnonzero(self._is_used()).max(initial=-1)) + 1
+        own = {"keys": self._keys, "is_new": self._is_new, "times_ns": self._times_ns}
+        return StoreState(
+            geometry=self._slots.geometry(),
+            scalars={
+                "num_seen": self.num_seen,
+                "num_slots": num_slots,
+                "generator": self._generator.bit_generator.state,
+            },
+            arrays={**own, **self._slots.arrays(num_slots)},
+        )
+
+    def restore(self, state: StoreState) -> None:
+        self.num_seen = int(state.scalars["num_seen"])
+        self._keys[:] = state.arrays["keys"]
+        self._is_new[:] = state.arrays["is_new"]
+        self._times_ns[:] = state.arrays["times_ns"]
+        self._generator.bit_generator.state = state.scalars["generator"]
+        self._slots.load(state.arrays, int(state.scalars["num_slots"]))

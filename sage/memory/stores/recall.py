@@ -1,0 +1,263 @@
+"""H-memory for retrieval: what a situation like this one was followed by, found by exact search.
+
+Invariant: memory is allocated once; an entry leaves only for one that is worth more, or by merging with its
+like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.memory.stores.context_shares import ContextShares
+from sage.memory.stores.state import StoreState
+
+#: Inverse temperature of the softmax read: a match 0.05 better in cosine weighs e times as much.
+SHARPNESS = 20.0
+#: An entry this old is worth half of an equally salient new one. Hyperbolic, as forgetting is: old but
+#: salient survives.
+HALF_LIFE_SECS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """The answer to one query.
+
+    value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
+    similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the
+    trust its matches were written with.  age_ns: of the best match, -1 without one.  num_hits: matches that
+    were read.
+    queried_ns: when, since the run's epoch.  sequence: the store's count of queries.
+    """
+
+    value: np.ndarray
+    confidence: float
+    age_ns: int
+    similarity: float
+    num_hits: int
+    queried_ns: int
+    sequence: int
+
+    @property
+    def novelty(self) -> float:
+        """1 - the best match, 0..1; 1 when nothing is remembered."""
+        return 1.0 - min(max(self.similarity, 0.0), 1.0) if self.num_hits else 1.0
+
+
+class RecallStore:
+    """At most `capacity` entries (key, value, salience, trust, time, hits, context).
+
+    merge_similarity: a key this close (cosine) to an entry of its own context is merged into it.
+    ValueError for sizes under 1.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        key_dim: int,
+        value_dim: int,
+        *,
+        merge_similarity: float = 0.98,
+        half_life_secs: float = HALF_LIFE_SECS,
+    ) -> None:
+        if min(capacity, key_dim, value_dim) < 1:
+            raise ValueError(
+                f"capacity is {capacity}, key_dim {key_dim}, value_dim {value_dim}: give each 1 or more"
+            )
+        self.capacity = capacity
+        self.value_dim = value_dim
+        self.num_queries = 0
+        self._merge_similarity = merge_similarity
+        self._half_life_ns = half_life_secs * 1e9
+        self._keys = np.zeros((capacity, key_dim), np.float32)  # unit length
+        self._reads = np.zeros(
+            (capacity, value_dim + 1), np.float32
+        )  # value, then trust: one softmax read gives both
+        self._salience = np.zeros(capacity, np.float32)
+        self._hits = np.zeros(capacity, np.int64)
+        self._num_merged = np.zeros(capacity, np.int64)
+        self._times_ns = np.zeros(capacity, np.int64)
+        self._shares = ContextShares(capacity)
+        self._last_recalled: Recalled | None = None
+
+    @property
+    def last_recalled(self) -> Recalled | None:
+        """The answer to the newest query, for a sensor that recalls; None before the first."""
+        return self._last_recalled
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(array.nbytes for array in self._arrays().values())
+
+    @property
+    def num_hits(self) -> int:
+        """Times an entry now here was read."""
+        return int(self._hits[: len(self)].sum())
+
+    @property
+    def contexts(self) -> np.ndarray:
+        """Context of each entry, a view."""
+        return self._shares.contexts
+
+    def write(
+        self, key: np.ndarray, value: np.ndarray, *, salience: float, trust: float, time_ns: int, context: int
+    ) -> bool:
+        """Keep (key (key_dim,), value (value_dim,)), by merging it where its like is known; False when it was
+        not kept.
+
+        salience, trust: 0..1.  time_ns: now, since the run's epoch.  A key or value that is not finite, or a
+        key of length 0, is not kept.
+        """
+        unit = _unit(key)
+        if unit is None or not np.isfinite(value).all():
+            return False
+        twin = self._twin_of(unit, context)
+        if twin is not None:
+            self._merge(twin, unit, value, salience, trust, time_ns)
+            return True
+        slot = self._slot_for(salience, time_ns, context)
+        if slot is None:
+            return False
+        self._keys[slot] = unit
+        self._reads[slot, :-1] = value
+        self._reads[slot, -1] = trust
+        self._salience[slot] = salience
+        self._hits[slot] = 0
+        self._num_merged[slot] = 1
+        self._times_ns[slot] = time_ns
+        self._shares.move(slot, context)
+        return True
+
+    def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
+        """Softmax read of the k best matches to query (key_dim,); reading counts as a hit of each.
+
+        An empty store, or a query without direction, gives an explicit empty: num_hits 0.
+        """
+        self.num_queries += 1
+        unit = _unit(query) if len(self) else None
+        self._last_recalled = self._nothing(time_ns) if unit is None else self._read(unit, time_ns, k)
+        return self._last_recalled
+
+    def novelty(self, query: np.ndarray) -> float:
+        """1 - best match, 0..1; 1 when nothing is remembered, NaN for a query without direction. Counts no
+        hit.
+        """
+        unit = _unit(query)
+        if unit is None:
+            return float("nan")
+        if len(self) == 0:
+            return 1.0
+        return 1.0 - min(max(float((self._keys[: len(self)] @ unit).max()), 0.0), 1.0)
+
+    def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
+        similarities = self._keys[: len(self)] @ unit  # (n,)
+        best = self._best(similarities, k)  # (k,)
+        matches = similarities[best]
+        top = int(matches.argmax())
+        similarity = float(matches[top])
+        weights = np.exp(SHARPNESS * (matches - similarity))
+        read = weights @ self._reads[best] / weights.sum()  # (value_dim + 1,)
+        self._hits[best] += 1
+        return Recalled(
+            value=read[:-1],
+            confidence=min(max(similarity, 0.0), 1.0) * float(read[-1]),
+            age_ns=max(time_ns - int(self._times_ns[best[top]]), 0),
+            similarity=similarity,
+            num_hits=len(best),
+            queried_ns=time_ns,
+            sequence=self.num_queries,
+        )
+
+    def _nothing(self, time_ns: int) -> Recalled:
+        return Recalled(
+            value=np.full(self.value_dim, np.nan, np.float32),
+            confidence=0.0,
+            age_ns=-1,
+            similarity=float("nan"),
+            num_hits=0,
+            queried_ns=time_ns,
+            sequence=self.num_queries,
+        )
+
+    def _best(self, similarities: np.ndarray, k: int) -> np.ndarray:
+        if k >= len(self):
+            return np.arange(len(self))
+        return np.argpartition(similarities, len(self) - k)[len(self) - k :]
+
+    def _twin_of(self, unit: np.ndarray, context: int) -> int | None:
+        if len(self) == 0:
+            return None
+        similarities = np.where(self.contexts == context, self._keys[: len(self)] @ unit, -1.0)
+        twin = int(similarities.argmax())
+        return twin if similarities[twin] > self._merge_similarity else None
+
+    def _merge(
+        self, slot: int, unit: np.ndarray, value: np.ndarray, salience: float, trust: float, time_ns: int
+    ) -> None:
+        """Running means of key, value and trust over what was merged; the higher salience; the newer time."""
+        self._num_merged[slot] += 1
+        step = 1.0 / float(self._num_merged[slot])
+        mean_key = self._keys[slot] + step * (unit - self._keys[slot])
+        self._keys[slot] = mean_key / np.linalg.norm(mean_key)
+        self._reads[slot, :-1] += step * (value - self._reads[slot, :-1])
+        self._reads[slot, -1] += step * (trust - self._reads[slot, -1])
+        self._salience[slot] = max(float(self._salience[slot]), salience)
+        self._times_ns[slot] = max(int(self._times_ns[slot]), time_ns)
+
+    def _slot_for(self, salience: float, time_ns: int, context: int) -> int | None:
+        """A free slot; else that of the least worth, salience / (1 + age / half-life), among the rivals of
+        this context.
+        """
+        if len(self) < self.capacity:
+            return len(self)
+        is_rival, must_yield = self._shares.rivals(context)
+        age = np.maximum(time_ns - self._times_ns, 0) / self._half_life_ns
+        worth = np.where(is_rival, self._salience / (1.0 + age), np.inf)
+        slot = int(worth.argmin())
+        return slot if must_yield or salience > worth[slot] else None
+
+    @property
+    def times_ns(self) -> np.ndarray:
+        """Time of each entry, a view."""
+        return self._times_ns[: len(self)]
+
+    def shift_times(self, by_ns: int) -> None:
+        """Move the past on the time axis, when a new run counts from its own start."""
+        self._times_ns += by_ns
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "keys": self._keys,
+            "reads": self._reads,
+            "salience": self._salience,
+            "hits": self._hits,
+            "num_merged": self._num_merged,
+            "times_ns": self._times_ns,
+        }
+
+    def state(self) -> StoreState:
+        return StoreState(
+            geometry={"capacity": self.capacity, "key_dim": self._keys.shape[1], "value_dim": self.value_dim},
+            scalars={"num_queries": self.num_queries},
+            arrays={
+                "contexts": self.contexts,
+                **{name: array[: len(self)] for name, array in self._arrays().items()},
+            },
+        )
+
+    def restore(self, state: StoreState) -> None:
+        self._shares.load(state.arrays["contexts"])
+        self.num_queries = int(state.scalars["num_queries"])
+        for name, array in self._arrays().items():
+            array[: len(self)] = state.arrays[name]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray | None:
+    """The vector at length 1, float32; None when it has no direction (zero, or not finite)."""
+    given = np.asarray(vector, np.float32)
+    length = float(np.sqrt(given @ given))
+    return given / np.float32(length) if 0.0 < length < np.inf else None

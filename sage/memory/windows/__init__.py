@@ -1,0 +1,1 @@
+"""Windows of consecutive ticks, the unit that is stored and replayed."""

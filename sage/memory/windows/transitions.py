@@ -1,0 +1,220 @@
+"""L-memory: a ring of recent ticks on the reasoner's device, from which practice draws windows.
+
+Invariant: a window never spans a break (a carry reset, a weight swap, a missing tick), and starts where a
+carry is stored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.memory.windows.window import Window, WindowShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What the reasoner was given in one tick, and what came of it.
+
+    values, deltas, skip, cross: (C,) float32, standardised.  present, fresh: (N,) bool.  age_secs, weight:
+    (N,) float32.
+    action: (A,) float32, as done.  tick: consecutive; a missing number is a hole.
+    """
+
+    values: np.ndarray
+    deltas: np.ndarray
+    skip: np.ndarray
+    cross: np.ndarray
+    present: np.ndarray
+    fresh: np.ndarray
+    age_secs: np.ndarray
+    weight: np.ndarray
+    action: np.ndarray
+    reward: float
+    time_ns: int
+    tick: int
+
+
+#: What a row holds, in this order.
+PACKED_FIELDS = (
+    "values",
+    "deltas",
+    "skip",
+    "cross",
+    "present",
+    "fresh",
+    "age_secs",
+    "weight",
+    "action",
+    "reward",
+)
+
+
+class TransitionRing:
+    """The last `capacity` frames, packed one to a float32 row; a carry (z_H, z_L) with each `carry_every`-th.
+
+    capacity: rounded up to a multiple of carry_every.  carry_shape: (S, D).  device: where rows and carries
+    live; a row reaches it as one copy.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        num_channels: int,
+        num_sources: int,
+        num_actions: int,
+        carry_shape: tuple[int, int],
+        carry_every: int = 4,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if carry_every < 1 or capacity < carry_every:
+            raise ValueError(
+                f"capacity is {capacity}, carry_every {carry_every}: give a carry_every of 1 or more and room"
+                " for it"
+            )
+        self.capacity = -(-capacity // carry_every) * carry_every
+        self.carry_every = carry_every
+        self._shape = WindowShape(
+            num_channels=num_channels,
+            num_sources=num_sources,
+            num_actions=num_actions,
+            carry_shape=carry_shape,
+            length=1,
+        )
+        sizes = (*[num_channels] * 4, *[num_sources] * 4, num_actions, 1)
+        ends = np.cumsum(sizes)
+        self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
+        self._rows = torch.zeros(
+            self.capacity, int(ends[-1]), dtype=torch.float32, device=device
+        )  # (capacity, W)
+        # On the CPU a frame is written straight into its row; elsewhere into this one row, then copied.
+        self._is_on_cpu = self._rows.device.type == "cpu"
+        self._host_rows = self._rows.numpy() if self._is_on_cpu else np.zeros((1, int(ends[-1])), np.float32)
+        carry_size = (self.capacity // carry_every, *carry_shape)
+        self._z_H = torch.zeros(carry_size, dtype=torch.float32, device=device)
+        self._z_L = torch.zeros(carry_size, dtype=torch.float32, device=device)
+        self._ticks = np.zeros(self.capacity, np.int64)
+        self._times_ns = np.zeros(self.capacity, np.int64)
+        self._runs = np.zeros(self.capacity, np.int64)  # which unbroken run a slot belongs to
+        self._run = 0
+        self._num_seen = 0
+
+    def __len__(self) -> int:
+        """Frames held."""
+        return min(self._num_seen, self.capacity)
+
+    def window_shape(self, length: int) -> WindowShape:
+        """Sizes of this ring's windows, for the stores that keep them."""
+        return dataclasses.replace(self._shape, length=length)
+
+    def append(self, frame: Frame, z_H: Tensor, z_L: Tensor) -> None:
+        """Keep one tick. z_H, z_L: (S, D) or (1, S, D), the carry as it was before this frame was reasoned
+        on.
+
+        A tick that does not follow the last one marks a break by itself.
+        """
+        slot = self._num_seen % self.capacity
+        if self._num_seen and frame.tick != self._ticks[slot - 1] + 1:
+            self.mark_break()
+        self._pack(frame, slot)
+        self._ticks[slot] = frame.tick
+        self._times_ns[slot] = frame.time_ns
+        self._runs[slot] = self._run
+        if slot % self.carry_every == 0:
+            self._z_H[slot // self.carry_every].copy_(z_H.detach().reshape(self._z_H.shape[1:]))
+            self._z_L[slot // self.carry_every].copy_(z_L.detach().reshape(self._z_L.shape[1:]))
+        self._num_seen += 1
+
+    def mark_break(self) -> None:
+        """No window spans from before this call to after it: call at a carry reset, a weight swap, a hole."""
+        self._run += 1
+
+    def sample(self, num: int, length: int, generator: torch.Generator) -> Window | None:
+        """`num` windows of `length` transitions, drawn evenly and with replacement; None when there is none
+        so long.
+        """
+        starts = self._starts(length)
+        if starts.size == 0:
+            return None
+        drawn = torch.randint(starts.size, (num,), generator=generator, device="cpu").numpy()
+        return self._gather(starts[drawn], length)
+
+    def latest(self, length: int) -> Window | None:
+        """The newest window of exactly `length` transitions (B = 1); None while the unbroken run is too
+        short.
+
+        It ends up to carry_every - 1 ticks before the newest frame, since it starts where a carry is.
+        """
+        starts = self._starts(length)
+        newest = self._num_seen - 1
+        if (
+            starts.size == 0
+            or starts[-1] + length + self.carry_every <= newest
+            or not self._is_current(int(starts[-1]))
+        ):
+            return None
+        return self._gather(starts[-1:], length)
+
+    def latest_to_now(self, min_length: int) -> Window | None:
+        """The window that ends at the newest frame, `min_length` to min_length + carry_every - 1 transitions
+        long (B = 1).
+
+        For burn-in after a swap of weights; None while the unbroken run is too short.
+        """
+        newest = self._num_seen - 1
+        start = (newest - min_length) // self.carry_every * self.carry_every
+        if start < max(self._num_seen - self.capacity, 0) or not self._is_current(start):
+            return None
+        return self._gather(np.array([start]), newest - start)
+
+    def _is_current(self, start: int) -> bool:
+        return bool(self._runs[start % self.capacity] == self._run)
+
+    def _starts(self, length: int) -> np.ndarray:
+        """Counts (since the first frame) at which a whole window of `length` transitions starts, oldest
+        first.
+        """
+        if length < 1:
+            raise ValueError(f"length is {length}: give 1 transition or more")
+        oldest = max(self._num_seen - self.capacity, 0)
+        first = -(-oldest // self.carry_every) * self.carry_every
+        starts = np.arange(first, self._num_seen - length, self.carry_every)
+        # Runs are numbered upwards, so equal ends mean no break between.
+        is_whole = self._runs[starts % self.capacity] == self._runs[(starts + length) % self.capacity]
+        whole: np.ndarray = starts[is_whole]
+        return whole
+
+    def _pack(self, frame: Frame, slot: int) -> None:
+        row = self._host_rows[slot if self._is_on_cpu else 0]
+        for columns, field in zip(self._columns, PACKED_FIELDS):
+            row[columns] = getattr(frame, field)
+        if not self._is_on_cpu:
+            self._rows[slot].copy_(torch.from_numpy(row))
+
+    def _gather(self, starts: np.ndarray, length: int) -> Window:
+        slots = (starts[:, None] + np.arange(length + 1)) % self.capacity  # (B, T+1)
+        device = self._rows.device
+        rows = self._rows[torch.from_numpy(slots).to(device)]  # (B, T+1, W)
+        lived = {field: rows[..., columns] for field, columns in zip(PACKED_FIELDS, self._columns)}
+        carries = torch.from_numpy(slots[:, 0] // self.carry_every).to(device)
+        return Window(
+            values=lived["values"],
+            deltas=lived["deltas"],
+            skip=lived["skip"],
+            cross=lived["cross"],
+            present=lived["present"] > 0.5,
+            fresh=lived["fresh"] > 0.5,
+            age_secs=lived["age_secs"],
+            weight=lived["weight"],
+            action=lived["action"],
+            reward=lived["reward"][..., 0],
+            z_H=self._z_H[carries],
+            z_L=self._z_L[carries],
+            start_tick=torch.from_numpy(self._ticks[slots[:, 0]]),
+            start_time_ns=torch.from_numpy(self._times_ns[slots[:, 0]]),
+        )

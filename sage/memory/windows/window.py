@@ -1,0 +1,164 @@
+"""A stretch of lived ticks as tensors, its sizes, and preallocated slots that hold many.
+
+Invariant: what a window slot holds is a copy, on the CPU, of sizes fixed at construction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.hrm_core.observation.loss import ObservationWindow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowShape:
+    """Sizes of a window: C channels over N sources, A actions, a carry of (S, D) twice, `length`
+    transitions.
+    """
+
+    num_channels: int
+    num_sources: int
+    num_actions: int
+    carry_shape: tuple[int, int]
+    length: int
+
+    def __post_init__(self) -> None:
+        sizes = (self.num_channels, self.num_sources, self.num_actions, *self.carry_shape)
+        if self.length < 1 or min(sizes) < 0:
+            raise ValueError(f"{self}: give a length of 1 or more and no size below 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window(ObservationWindow):
+    """B stretches of T + 1 consecutive ticks as the loss takes them, and when each began.
+
+    start_tick, start_time_ns: (B,) int64.
+    """
+
+    start_tick: Tensor
+    start_time_ns: Tensor
+
+    def __len__(self) -> int:
+        """B, how many stretches."""
+        return int(self.reward.shape[0])
+
+    def __getitem__(self, rows: Tensor | slice) -> Window:
+        """Some of the stretches; a slice shares memory."""
+        return Window(**{name: getattr(self, name)[rows] for name in WINDOW_FIELDS})
+
+    def replace(self, **changed: Tensor) -> Window:
+        """The same window with some tensors changed."""
+        return dataclasses.replace(self, **changed)
+
+
+WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window))
+
+
+def concatenate(parts: Sequence[Window]) -> Window | None:
+    """The stretches of all parts in order, copied; None when there is no part."""
+    if not parts:
+        return None
+    return Window(**{name: torch.cat([getattr(part, name) for part in parts]) for name in WINDOW_FIELDS})
+
+
+def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same on the CPU: what lies on a device comes in one copy."""
+    return {**tensors, **in_one_copy({name: tensor for name, tensor in tensors.items() if not tensor.is_cpu})}
+
+
+def in_one_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """To the CPU, as bytes behind each other."""
+    if not tensors:
+        return {}
+    packed = torch.cat([tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in tensors.values()])
+    host = packed.cpu()  # sync: a kept experience leaves the device, on the few ticks that open the gate
+    parts = host.split([tensor.nbytes for tensor in tensors.values()])
+    return {
+        name: part.clone().view(tensor.dtype).view(tensor.shape)
+        for part, (name, tensor) in zip(parts, tensors.items())
+    }
+
+
+class WindowSlots:
+    """`capacity` windows of one shape on the CPU, each field one tensor, allocated once.
+
+    carry_dtype: float32, or float16 at half the bytes; gathered windows have float32 carries either way.
+    """
+
+    def __init__(
+        self, capacity: int, shape: WindowShape, *, carry_dtype: torch.dtype = torch.float32
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}: give 1 window or more")
+        self.capacity = capacity
+        self.shape = shape
+        self.carry_dtype = carry_dtype
+        self._tensors = {
+            name: torch.zeros((capacity, *size), dtype=dtype, device="cpu")
+            for name, size, dtype in _layout(shape, carry_dtype)
+        }
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._tensors.values())
+
+    def put(self, slot: int, window: Window) -> None:
+        """Copy a single window (B = 1) into `slot`. ValueError when its sizes differ from the slots'."""
+        if len(window) != 1:
+            raise ValueError(f"window holds {len(window)} stretches: give one at a time")
+        given = {name: getattr(window, name)[0] for name in self._tensors}
+        for name, tensor in self._tensors.items():
+            if given[name].shape != tensor.shape[1:]:
+                raise ValueError(
+                    f"window.{name} has shape {tuple(given[name].shape)}, this store keeps"
+                    f" {tuple(tensor.shape[1:])}"
+                )
+        for name, tensor in on_host(given).items():
+            self._tensors[name][slot].copy_(tensor)
+
+    def gather(self, slots: np.ndarray) -> Window:
+        """The windows in `slots` (num,), copied, in that order."""
+        index = torch.from_numpy(np.ascontiguousarray(slots, dtype=np.int64))  # (num,)
+        gathered = {name: tensor.index_select(0, index) for name, tensor in self._tensors.items()}
+        return Window(**{**gathered, "z_H": gathered["z_H"].float(), "z_L": gathered["z_L"].float()})
+
+    def geometry(self) -> dict[str, int | float | str]:
+        """What must be equal for two sets of slots to hold the same windows."""
+        return {"capacity": self.capacity, "shape": str(self.shape), "carry_dtype": str(self.carry_dtype)}
+
+    def arrays(self, num_used: int) -> dict[str, np.ndarray]:
+        """The first `num_used` slots, as views."""
+        return {f"window.{name}": tensor[:num_used].numpy() for name, tensor in self._tensors.items()}
+
+    def load(self, arrays: Mapping[str, np.ndarray], num_used: int) -> None:
+        """Take back what `arrays` gave."""
+        for name, tensor in self._tensors.items():
+            tensor[:num_used].copy_(torch.from_numpy(arrays[f"window.{name}"]))
+
+
+def _layout(shape: WindowShape, carry_dtype: torch.dtype) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
+    """Field, size of one window, dtype."""
+    ticks = shape.length + 1
+    per_channel, per_source = (ticks, shape.num_channels), (ticks, shape.num_sources)
+    return [
+        ("values", per_channel, torch.float32),
+        ("deltas", per_channel, torch.float32),
+        ("skip", per_channel, torch.float32),
+        ("cross", per_channel, torch.float32),
+        ("present", per_source, torch.bool),
+        ("fresh", per_source, torch.bool),
+        ("age_secs", per_source, torch.float32),
+        ("weight", per_source, torch.float32),
+        ("action", (ticks, shape.num_actions), torch.float32),
+        ("reward", (ticks,), torch.float32),
+        ("z_H", shape.carry_shape, carry_dtype),
+        ("z_L", shape.carry_shape, carry_dtype),
+        ("start_tick", (), torch.int64),
+        ("start_time_ns", (), torch.int64),
+    ]

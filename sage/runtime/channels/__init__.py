@@ -1,0 +1,1 @@
+"""Which source owns which channels, and how readings map to them."""

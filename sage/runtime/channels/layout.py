@@ -1,0 +1,84 @@
+"""Where each source's channels lie in the loop's flat vectors.
+
+N sources, C channels in all; source i owns channels offsets[i]:offsets[i + 1]. Known before anything opens,
+and identical in a snapshot, so that weights are only ever loaded onto the sources they were learned on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sage.runtime.channels.maps import ObservationMap, observation_map
+from sage.sensors.contract import SensorSpec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """specs and maps in the order of the drivers."""
+
+    specs: tuple[SensorSpec, ...]
+    maps: tuple[ObservationMap, ...]
+
+    @classmethod
+    def of(cls, specs: Sequence[SensorSpec]) -> Layout:
+        """ValueError when two sources share a name, or there is none."""
+        names = [spec.name for spec in specs]
+        if not names:
+            raise ValueError("sensors: none is enabled: give at least one")
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"sensors: the name {twice[0]!r} is given twice: names must differ")
+        return cls(tuple(specs), tuple(observation_map(spec) for spec in specs))
+
+    @property
+    def num_sources(self) -> int:
+        return len(self.specs)
+
+    @property
+    def num_channels(self) -> int:
+        return int(self.offsets[-1])
+
+    @cached_property
+    def dims(self) -> np.ndarray:
+        """(N,) channels of each source."""
+        return np.array([observe.size for observe in self.maps])
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """(N + 1,) first channel of each source, and C."""
+        return np.concatenate([[0], np.cumsum(self.dims)])
+
+    @cached_property
+    def source_of_channel(self) -> np.ndarray:
+        """(C,)"""
+        return np.repeat(np.arange(self.num_sources), self.dims)
+
+    @cached_property
+    def is_witness(self) -> np.ndarray:
+        """(N,) bool: sources that look at the world themselves. What is derived of others cannot testify for
+        them.
+        """
+        return np.array([spec.modality == "physical" and not spec.lineage for spec in self.specs])
+
+    @cached_property
+    def period_ns(self) -> np.ndarray:
+        """(N,) nominal time between readings."""
+        return np.array([spec.period_ns for spec in self.specs], dtype=np.float64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for equal names, shapes and units in equal order."""
+        text = "|".join(
+            f"{s.name}:{s.tensor.shape}:{s.tensor.dtype}:{s.observes}:{m.size}"
+            for s, m in zip(self.specs, self.maps)
+        )
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def per_source(self, per_channel: np.ndarray) -> np.ndarray:
+        """(N,) sums over each source's channels of (C,)."""
+        return np.add.reduceat(per_channel, self.offsets[:-1])

@@ -1,0 +1,233 @@
+"""What comes next of every source: last reading + linear skip + gate x model, scored before it is learned
+from.
+
+The linear skip is the channel's own past and, as far as it has paid, what the other witnesses did last.
+Readings arrive when their sources deliver; a prediction stands from the tick that made it until the next
+reading of its source. Errors are in the reading's own unit over its running variance, never in a learned
+space. Invariant: a reading is predicted, then scored, then learned from, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.channels.layout import Layout
+from sage.runtime.prediction.gate import OnlineGate
+from sage.runtime.prediction.linear_skip import LinearSkip
+from sage.runtime.prediction.scale import RunningScale
+from sage.runtime.prediction.wide_skip import WideSkip
+
+CLIP = 10.0  # standardised inputs beyond ten deviations say "far", not how far
+MIN_READINGS = 16  # before a channel's errors are scored: its variance is not known sooner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionScored:
+    """One reading met by its standing prediction, raw units, for benchmarks. Arrays are (d,) and the
+    receiver's to keep.
+    """
+
+    source: str
+    captured_ns: int
+    horizon_ns: int
+    actual: np.ndarray
+    last: np.ndarray
+    predicted: np.ndarray
+    skip: np.ndarray
+    scale: np.ndarray
+
+
+ScoredListener = Callable[[PredictionScored], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """(N,) mean squared errors per scored channel in training variance, NaN where nothing was scored;
+    is_repeat (N,).
+    """
+
+    error: np.ndarray
+    skip_error: np.ndarray
+    persistence_error: np.ndarray
+    is_repeat: np.ndarray
+
+
+class Predictor:
+    """The flat state of all sources (C channels) and the predictions that stand."""
+
+    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
+        size = layout.num_channels
+        self.layout = layout
+        self._on_scored = on_scored
+        self.skip_model = LinearSkip(size)
+        self.wide = WideSkip(layout.is_witness[layout.source_of_channel])
+        self.scale = RunningScale(size)
+        self.gate = OnlineGate(size)
+        self.last = np.zeros(size)
+        self.delta = np.zeros(size)
+        self._own_skip = np.zeros(size)  # predicted change from the channel's own past
+        self.skip = np.zeros(size)  # predicted change by all of the linear part
+        self.proposal = np.zeros(size)  # the model's correction, raw units, before the gate
+        self.correction = np.zeros(size)  # the share of it that is believed
+        self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
+        self.num_readings = np.zeros(layout.num_sources, dtype=np.int64)
+        self._has_changed = np.zeros(size, dtype=bool)
+        self._low, self._high = np.full(size, np.inf), np.full(size, -np.inf)  # the range seen so far
+        self.frozen_mean, self.frozen_std = np.zeros(size), np.ones(size)
+
+    @property
+    def prediction(self) -> np.ndarray:
+        """(C,) the next reading of every channel, raw units."""
+        return self.last + self.skip + self.correction
+
+    def meet(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray) -> Scores:
+        """Score and learn from the new readings. fresh (N,) bool; values (C,) where fresh; captured_ns
+        (N,).
+        """
+        channels = np.flatnonzero(fresh[self.layout.source_of_channel])
+        actual = values[channels]
+        change = actual - self.last[channels]
+        residual = change - self.skip[channels]
+        error = residual - self.correction[channels]
+        self.scale.update(channels, actual)
+        known = self.num_readings[self.layout.source_of_channel[channels]]
+        self._has_changed[channels] |= (change != 0) & (known > 0)
+        self._low[channels], self._high[channels] = (
+            np.minimum(self._low[channels], actual),
+            np.maximum(self._high[channels], actual),
+        )
+        scores = self._score(fresh, channels, known, error, residual, change)
+        if self._on_scored is not None:
+            self._tell(fresh, values, captured_ns, self._on_scored)
+        met = known > 0
+        self.gate.update(channels[met], residual[met], self.proposal[channels[met]])
+        self.wide.learn(channels[met], (change - self._own_skip[channels])[met], change[met])
+        self.skip_model.observe(channels, actual)
+        self.delta[channels] = np.where(met, change, 0.0)
+        self.last[channels] = actual
+        self._own_skip[channels] = self.skip_model.predict()[channels]
+        self._look_around()
+        self.captured_ns = np.where(fresh, captured_ns, self.captured_ns)
+        self.num_readings += fresh
+        return scores
+
+    def _look_around(self) -> None:
+        """The linear part again: what others said since a source last spoke counts for its next reading
+        too.
+        """
+        level = np.where(self._has_changed, (self.last - self.scale.mean) / self.scale.std, 0.0)
+        self.wide.look(self.delta, level)
+        self.skip = self._own_skip + self.wide.predict()
+
+    def propose(self, correction: np.ndarray) -> None:
+        """The model's correction (C,), standardised by the frozen scale, stands until the next one."""
+        self.proposal = correction * self.frozen_std
+        self.correction = self.gate.weigh(self.proposal) * self.proposal
+
+    def freeze_scale(self) -> None:
+        """Standardise by what is known now, until the next call: inputs of one epoch are comparable."""
+        std = self.scale.std
+        self.frozen_mean = self.scale.mean.copy()
+        self.frozen_std = np.where(self._has_changed & (std > 0), std, 1.0)
+
+    def standardised(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(C,) values, deltas and skip for the model, clipped; 0 where a source never spoke."""
+        seen = (self.num_readings > 0)[self.layout.source_of_channel]
+        std = self.frozen_std
+        values = np.where(seen, (self.last - self.frozen_mean) / std, 0.0)
+        return (
+            np.clip(values, -CLIP, CLIP),
+            np.clip(self.delta / std, -CLIP, CLIP),
+            np.clip(self.skip / std, -CLIP, CLIP),
+        )
+
+    def _score(
+        self,
+        fresh: np.ndarray,
+        channels: np.ndarray,
+        known: np.ndarray,
+        error: np.ndarray,
+        residual: np.ndarray,
+        change: np.ndarray,
+    ) -> Scores:
+        size, num_sources = self.layout.num_channels, self.layout.num_sources
+        variance = self.scale.std[channels] ** 2
+        is_scored = (known >= MIN_READINGS) & self._has_changed[channels] & (variance > 0)
+        table = np.zeros((4, size))
+        kept = channels[is_scored]
+        table[:, kept] = (
+            np.stack([error**2, residual**2, change**2, variance])[:, is_scored] / variance[is_scored]
+        )
+        sums = np.add.reduceat(
+            table, self.layout.offsets[:-1], axis=1
+        )  # (4, N); the last row counts channels
+        with np.errstate(invalid="ignore"):
+            means = np.where(sums[3] > 0, sums[:3] / sums[3], np.nan)
+        moved = np.zeros(size)
+        moved[channels] = change != 0
+        off_rail = np.zeros(size)
+        off_rail[channels] = (
+            self._has_changed[channels]
+            & (self._low[channels] < self.last[channels])
+            & (self.last[channels] < self._high[channels])
+        )
+        is_still = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
+        is_repeat = is_still & (self.layout.per_source(off_rail) > 0)  # a full load is not a frozen sensor
+        return Scores(
+            error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat[:num_sources]
+        )
+
+    def _tell(
+        self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: ScoredListener
+    ) -> None:
+        prediction, offsets = self.prediction, self.layout.offsets
+        for source in np.flatnonzero(fresh & (self.num_readings > 0)):
+            own = slice(offsets[source], offsets[source + 1])
+            listener(
+                PredictionScored(
+                    source=self.layout.specs[source].name,
+                    captured_ns=int(captured_ns[source]),
+                    horizon_ns=int(captured_ns[source] - self.captured_ns[source]),
+                    actual=values[own].copy(),
+                    last=self.last[own].copy(),
+                    predicted=prediction[own].copy(),
+                    skip=(self.last + self.skip)[own].copy(),
+                    scale=self.scale.std[own].copy(),
+                )
+            )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a snapshot keeps: what was learned, not what was last seen."""
+        parts = {
+            "skip": self.skip_model.state(),
+            "wide": self.wide.state(),
+            "scale": self.scale.state(),
+            "gate": self.gate.state(),
+        }
+        flat = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return flat | {
+            "frozen_mean": self.frozen_mean,
+            "frozen_std": self.frozen_std,
+            "has_changed": self._has_changed,
+            "low": self._low,
+            "high": self._high,
+        }
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        learners = (
+            ("skip", self.skip_model),
+            ("wide", self.wide),
+            ("scale", self.scale),
+            ("gate", self.gate),
+        )
+        for part, target in learners:
+            prefix = f"{part}."
+            target.load_state(
+                {name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)}
+            )
+        self.frozen_mean, self.frozen_std = state["frozen_mean"].copy(), state["frozen_std"].copy()
+        self._has_changed = state["has_changed"].astype(bool)
+        self._low, self._high = state["low"].copy(), state["high"].copy()

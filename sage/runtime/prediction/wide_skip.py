@@ -1,0 +1,124 @@
+"""What the other channels say of a change that a channel's own past does not: one linear map, learned as it
+goes.
+
+Ridge regression by recursive least squares of what the linear skip left, on the last change and the level of
+every witness. On recordings this is most of what one source can tell of another: it takes hundreds of
+readings to learn where gradient steps on a network take tens of thousands. Invariant: a reading is predicted,
+then learned from, once; what has not paid is not believed (see `gate`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sage.runtime.prediction.gate import OnlineGate
+
+PRIOR_READINGS = 500.0  # the ridge: readings that say "nothing to tell", beside those that came
+MAX_DEVIATIONS = 6.0  # features and targets beyond it say "far", not how far
+MAX_FEATURES = 192  # more witnesses' channels than that are mixed down: the cost of a reading is its square
+MAX_CATCH_UP = 8.0
+DRIFT = 1e-5  # share of the prior's doubt that comes back each reading: a memory of about 7,000
+SCALE_READINGS = 2000.0  # memory of the units
+MIXING_SEED = 20261
+STATE_NAMES = (
+    "covariance",
+    "weights",
+    "num_changes",
+    "num_targets",
+    "change_square",
+    "residual_square",
+    "num_learned",
+)
+
+
+class WideSkip:
+    """Corrections for C channels from the channels that testify. Float64, no loop over channels.
+
+    is_witness (C,) bool: whose readings are looked at. All channels share one covariance of features; one
+    that speaks more seldom takes steps as much longer, so that each has its own number of readings.
+    """
+
+    def __init__(self, is_witness: np.ndarray, *, prior_readings: float = PRIOR_READINGS) -> None:
+        size, self._witnesses = len(is_witness), np.flatnonzero(is_witness)
+        num = len(self._witnesses)
+        self._mixing: np.ndarray | None = None
+        if 2 * num > MAX_FEATURES:
+            mixed = MAX_FEATURES // 2
+            self._mixing = np.random.default_rng(MIXING_SEED).normal(0, num**-0.5, (num, mixed))
+            num = mixed
+        self._gate = OnlineGate(size)
+        self._covariance = np.eye(2 * num + 1) / prior_readings
+        self._doubt = DRIFT / prior_readings
+        self._weights = np.zeros((2 * num + 1, size))
+        self._features = np.zeros(2 * num + 1)
+        self._proposal = np.zeros(size)
+        self._change_square, self._residual_square = np.zeros(size), np.zeros(size)
+        self._num_changes, self._num_targets, self._num_learned = np.zeros(size), np.zeros(size), np.zeros(1)
+
+    def learn(self, channels: np.ndarray, residual: np.ndarray, change: np.ndarray) -> None:
+        """`residual` (k,) is what the skip left of the `change` (k,) that came to `channels` (k,); raw
+        units.
+        """
+        if len(channels) == 0:
+            return
+        self._gate.update(channels, residual, self._proposal[channels])
+        scale = np.sqrt(self._residual_square[channels])
+        _track(self._change_square, self._num_changes, channels, change)
+        is_known = scale > 0
+        if self._features.any() and is_known.any():
+            known, target = channels[is_known], residual[is_known] / scale[is_known]
+            self._step(known, np.clip(target, -MAX_DEVIATIONS, MAX_DEVIATIONS))
+        _track(self._residual_square, self._num_targets, channels, residual)
+
+    def look(self, deltas: np.ndarray, levels: np.ndarray) -> None:
+        """What stands now: last changes (C,) in raw units, levels (C,) in deviations from their mean."""
+        unit = np.sqrt(self._change_square)
+        deltas = np.where(unit > 0, deltas / np.where(unit > 0, unit, 1.0), 0.0)
+        seen = np.clip(
+            np.stack((deltas, levels))[:, self._witnesses], -MAX_DEVIATIONS, MAX_DEVIATIONS
+        )  # (2, W)
+        if self._mixing is not None:
+            seen = seen @ self._mixing
+        self._features = np.append(seen, 1.0)
+        bound = MAX_DEVIATIONS * np.sqrt(self._residual_square)
+        self._proposal = np.clip(
+            self._features @ self._weights * np.sqrt(self._residual_square), -bound, bound
+        )
+
+    def predict(self) -> np.ndarray:
+        """(C,) the correction of the skip that is believed, raw units."""
+        correction: np.ndarray = self._gate.weigh(self._proposal) * self._proposal
+        return correction
+
+    def _step(self, channels: np.ndarray, target: np.ndarray) -> None:
+        x = self._features
+        direction = self._covariance @ x
+        power = float(x @ direction)
+        self._num_learned += 1.0
+        catch_up = np.clip(
+            self._num_learned / np.maximum(self._num_targets[channels], 1.0), 1.0, MAX_CATCH_UP
+        )
+        error = target - x @ self._weights[:, channels]
+        self._weights[:, channels] += np.outer(direction, error * catch_up / (1.0 + catch_up * power))
+        self._covariance -= np.outer(direction, direction / (1.0 + power))
+        self._covariance.flat[:: len(x) + 1] += self._doubt
+
+    def state(self) -> dict[str, np.ndarray]:
+        own = {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}
+        return own | {f"gate.{name}": array for name, array in self._gate.state().items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        for name in STATE_NAMES:
+            target = getattr(self, f"_{name}")
+            if np.shape(state[name]) != target.shape:
+                raise ValueError(
+                    f"{name} has shape {np.shape(state[name])}, not {target.shape}: load one of these sources"
+                )
+            target[:] = state[name]
+        self._gate.load_state({name: state[f"gate.{name}"] for name in self._gate.state()})
+
+
+def _track(square: np.ndarray, count: np.ndarray, channels: np.ndarray, values: np.ndarray) -> None:
+    """Running mean square of `values` (k,), of all at first and of the last few thousand later."""
+    count[channels] += 1.0
+    square[channels] += (values**2 - square[channels]) / np.minimum(count[channels], SCALE_READINGS)

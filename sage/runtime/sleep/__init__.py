@@ -1,0 +1,1 @@
+"""Practice between ticks, consolidation (sleep), and the metabolic states that start them."""

@@ -1,0 +1,289 @@
+"""H-level consolidation: a copy learns from replay, is examined on what it never saw, and is kept only if
+better.
+
+One directory is one night: snapshot in (model, replay, examined, job), candidate and report out. The loop
+spawns `sage sleep DIR`, one thread, nice 10; `consolidate(DIR)` is that same code. Killed at any step it
+leaves the old weights. Invariant: what is examined is never replayed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sage.hrm_core.checkpoint.weights_file import save_model
+from sage.hrm_core.observation.loss import window_errors, window_loss
+from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.observation.targets import residual_squares
+from sage.memory.windows.window import Window
+from sage.memory.windows.window_file import load_windows, save_windows
+from sage.runtime.config import PracticeConfig, SleepConfig
+from sage.runtime.report import NAN, SleepOutcome, SleepReport, to_plain
+from sage.runtime.tick.reasoner import load_observation_model
+
+CONFIDENCE = 0.90
+NUM_BOOTSTRAPS = 2000
+MIN_WINDOWS = 4  # an interval over fewer stretches says nothing
+MAX_OLD_LOSS_RISE = 0.01
+JITTER_STD = 0.02  # augmentation: sensor noise of a fiftieth of a deviation
+MAX_GRAD_NORM = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What a sleep works on. is_new: (num_examined,) bool, lived since the last sleep."""
+
+    model: ObservationModel
+    replay: Window
+    examined: Window
+    is_new: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleepPlan:
+    """How to train and judge, as stored in job.json."""
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    burn_in: int
+    num_segments: int
+    mask_probability: float
+    min_examined: int
+    seed: int
+    tick: int
+
+    @classmethod
+    def of(
+        cls, sleep: SleepConfig, practice: PracticeConfig, *, num_segments: int, seed: int, tick: int
+    ) -> SleepPlan:
+        return cls(
+            num_steps=sleep.num_steps,
+            batch_size=sleep.batch_size,
+            learning_rate=sleep.learning_rate,
+            burn_in=practice.burn_in_ticks,
+            num_segments=num_segments,
+            mask_probability=practice.mask_probability,
+            min_examined=sleep.min_examined,
+            seed=seed,
+            tick=tick,
+        )
+
+
+def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
+    """Snapshot in. job.json is written last: a directory without it is no job."""
+    directory.mkdir(parents=True, exist_ok=True)
+    save_model(directory / "model.safetensors", night.model)
+    save_windows(directory / "replay.safetensors", night.replay)
+    save_windows(directory / "examined.safetensors", night.examined, {"is_new": night.is_new})
+    _write_json(directory / "job.json", to_plain(plan))
+
+
+def consolidate(directory: Path) -> SleepReport:
+    """Train and examine a candidate; writes candidate.safetensors when it is accepted, and report.json, last.
+
+    Raises FileNotFoundError or ValueError naming the file when the directory is not a job.
+    """
+    plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
+    model = load_observation_model(directory / "model.safetensors")
+    replay, _ = load_windows(directory / "replay.safetensors")
+    examined, extra = load_windows(directory / "examined.safetensors")
+    night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
+    report = sleep_on(night, plan)
+    if report.outcome is SleepOutcome.ACCEPTED:
+        save_model(directory / "candidate.safetensors", night.model)
+    _write_json(directory / "report.json", to_plain(report))
+    return report
+
+
+def main(directory: Path) -> SleepReport:
+    """`sage sleep DIR`: consolidate as a considerate process, one thread at nice 10."""
+    torch.set_num_threads(1)
+    os.nice(10)
+    return consolidate(directory)
+
+
+def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
+    """Train `night.model` in place and judge it against what it was. The caller keeps the original."""
+    started_ns = time.perf_counter_ns()
+    num_examined = count_readings(night.examined, plan.burn_in)
+    report = SleepReport(
+        outcome=SleepOutcome.SKIPPED,
+        reason=f"{num_examined} readings in {len(night.examined)} stretches to examine: "
+        f"{plan.min_examined} in {MIN_WINDOWS} are needed",
+        tick=plan.tick,
+        num_replayed=len(night.replay),
+        num_examined=num_examined,
+        num_steps=0,
+    )
+    if num_examined < plan.min_examined or len(night.examined) < MIN_WINDOWS:
+        return report
+    before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    num_steps = _train(night.model, night.replay, plan)
+    after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
+    return dataclasses.replace(
+        report,
+        num_steps=num_steps,
+        loss_persistence=_mean(before.persistence.numpy()),
+        loss_skip=_mean(before.skip.numpy()),
+        wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
+        **dataclasses.asdict(verdict),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an examination came to; names as in SleepReport."""
+
+    outcome: SleepOutcome
+    reason: str
+    loss_before: float = NAN
+    loss_after: float = NAN
+    gain: float = NAN
+    gain_low: float = NAN
+    gain_high: float = NAN
+    loss_old_before: float = NAN
+    loss_old_after: float = NAN
+
+
+def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
+    """Commit only if the gain on new experience is above 0 by paired bootstrap and old experience is not
+    lost.
+
+    before, after: (num_examined,) losses of the same stretches, NaN where nothing fresh came.  is_new: the
+    same, bool.
+    """
+    usable = ~np.isnan(before)
+    if not usable.any():
+        return Verdict(
+            outcome=SleepOutcome.UNDECIDED, reason="the model that slept had no finite loss to compare with"
+        )
+    if not np.isfinite(after[usable]).all():
+        return Verdict(
+            outcome=SleepOutcome.ROLLED_BACK, reason="the candidate is not finite", loss_before=_mean(before)
+        )
+    # An interval over a few new stretches says nothing: then old and new are judged as one.
+    new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_WINDOWS else usable
+    old = usable & ~new
+    gain, low, high = paired_gain(before[new], after[new], seed)
+    interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
+    old_before, old_after = _mean(before[old]), _mean(after[old])
+    if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"old experience would be lost; on new {interval}"
+    elif low > 0:
+        outcome, reason = SleepOutcome.ACCEPTED, interval
+    elif high < 0:
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
+    else:
+        outcome, reason = SleepOutcome.UNDECIDED, f"not told from 0: {interval}"
+    return Verdict(
+        outcome=outcome,
+        reason=reason,
+        loss_before=_mean(before[new]),
+        loss_after=_mean(after[new]),
+        gain=gain,
+        gain_low=low,
+        gain_high=high,
+        loss_old_before=old_before,
+        loss_old_after=old_after,
+    )
+
+
+def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Relative gain 1 - after/before and its interval over resampled windows."""
+    generator = np.random.default_rng(seed)
+    index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
+    sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
+    gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
+    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
+
+
+def count_readings(windows: Window, burn_in: int) -> int:
+    """How many readings an examination would score: fresh ones after the burn-in."""
+    return int(windows.fresh[:, burn_in + 1 :].sum()) if len(windows) else 0
+
+
+def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
+    generator = torch.Generator().manual_seed(plan.seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
+    )
+    model.note_residuals(residual_squares(model, replay))
+    model.train()
+    num_steps = 0
+    for number in range(plan.num_steps):
+        optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(number, plan.num_steps)
+        chosen = torch.randint(len(replay), (min(plan.batch_size, len(replay)),), generator=generator)
+        loss, _ = window_loss(
+            model,
+            augment(replay[chosen], model.channel_source, generator),
+            burn_in=plan.burn_in,
+            num_segments=plan.num_segments,
+            mask_probability=plan.mask_probability,
+            generator=generator,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        if torch.isfinite(norm):  # sync: a bad step must not be taken
+            optimizer.step()
+            num_steps += 1
+    model.eval()
+    return num_steps
+
+
+def _rate_share(step: int, num_steps: int) -> float:
+    """Linear warm-up over a tenth of the night, then cosine to 0: a candidate is judged where it came to
+    rest.
+    """
+    num_warmup = max(num_steps // 10, 1)
+    return min((step + 1) / num_warmup, 0.5 + 0.5 * math.cos(math.pi * step / num_steps))
+
+
+def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Generator) -> Window:
+    """What the sensors might as well have delivered: the same windows under slight sensor noise.
+
+    Dropout of whole sources is drawn in the loss. Noise belongs to a reading: while a source holds one, its
+    noise holds too, and deltas move as the values do, so that a window stays consistent with itself.
+    channel_source: (C,) which source a channel is of.
+    """
+    noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD  # (B, T+1, C)
+    step = torch.zeros_like(noise)
+    is_fresh = windows.fresh[:, :, channel_source]
+    for tick in range(1, noise.shape[1]):
+        before = noise[:, tick - 1]
+        noise[:, tick] = torch.where(is_fresh[:, tick], noise[:, tick], before)
+        step[:, tick] = torch.where(is_fresh[:, tick], noise[:, tick] - before, step[:, tick - 1])
+    return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
+
+
+def _mean(values: np.ndarray) -> float:
+    usable = values[~np.isnan(values)]
+    return float(usable.mean()) if len(usable) else NAN
+
+
+def _write_json(path: Path, content: object) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def read_report(path: Path) -> SleepReport:
+    """report.json as a SleepReport; null is NaN again."""
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise TypeError(f"{path}: no report")
+    fields: dict[str, Any] = {name: NAN if value is None else value for name, value in found.items()}
+    fields["outcome"] = SleepOutcome(fields["outcome"])
+    return SleepReport(**fields)

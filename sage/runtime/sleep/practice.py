@@ -1,0 +1,154 @@
+"""L-level learning while awake: one small step at a time on recent transitions, in slices that fit between
+ticks.
+
+Practice trains the L net, the front end and the heads; the H net is left to sleep, so that tactics adapt
+while strategy holds (two training loops). Invariants: a slice begins only if the 99th percentile of its cost
+fits before the deadline; a step that is not finite changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+import torch
+
+from sage.hrm_core.observation.loss import Lesson
+from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.observation.targets import residual_squares
+from sage.mailbox.clock import Clock
+from sage.memory.windows.transitions import TransitionRing
+from sage.runtime.config import PracticeConfig
+
+STRATEGIC = "H_level."
+MAX_GRAD_NORM = 1.0
+NUM_COSTS = 64
+PATIENCE = 8  # slices deferred in a row before the next lesson is made smaller
+
+
+class Practice:
+    """Owns the optimizer of the live model. `num_steps`, `loss`: what was done so far."""
+
+    def __init__(
+        self,
+        model: ObservationModel,
+        ring: TransitionRing,
+        config: PracticeConfig,
+        *,
+        num_segments: int,
+        seed: int,
+        clock: Clock,
+    ) -> None:
+        self._model, self._ring, self._config, self._num_segments, self._clock = (
+            model,
+            ring,
+            config,
+            num_segments,
+            clock,
+        )
+        self._generator = torch.Generator().manual_seed(seed)
+        self._unroll_cost, self._finish_cost = Cost(), Cost()
+        self._batch_size = config.batch_size
+        self._lesson: Lesson | None = None
+        self.num_steps = 0
+        self.num_rejected = 0
+        self.loss = math.nan
+        self.restart()
+
+    def restart(self) -> None:
+        """Drop the lesson in hand and the optimizer's moments: after a swap of weights they mean nothing."""
+        self._lesson = None
+        self._parameters = [
+            weight for name, weight in self._model.named_parameters() if not name.startswith(STRATEGIC)
+        ]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=self._config.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=self._config.weight_decay,
+        )
+
+    def work(self, tick: int, deadline_ns: int, max_steps: int) -> None:
+        """As many slices as fit before `deadline_ns`, up to `max_steps` steps; a lesson begins only on a tick
+        that is due.
+        """
+        if not self._config.enabled:
+            return
+        num_left = max_steps
+        while num_left and (
+            self._lesson is not None or (tick % self._config.every_ticks == 0 and self._begin())
+        ):
+            lesson = self._lesson
+            assert lesson is not None
+            cost = self._finish_cost if lesson.is_unrolled else self._unroll_cost
+            started_ns = self._clock.now_ns()
+            if not cost.fits(deadline_ns - started_ns):
+                self._defer(cost)
+                return
+            if lesson.is_unrolled:
+                self._finish(lesson)
+                num_left -= 1
+            else:
+                lesson.advance()
+            cost.note(self._clock.now_ns() - started_ns)
+
+    def _begin(self) -> bool:
+        window = self._ring.sample(self._batch_size, self._config.window_ticks, self._generator)
+        if window is None:
+            return False
+        self._model.note_residuals(residual_squares(self._model, window))
+        self._lesson = Lesson(
+            self._model,
+            window,
+            burn_in=self._config.burn_in_ticks,
+            num_segments=self._num_segments,
+            mask_probability=self._config.mask_probability,
+            generator=self._generator,
+        )
+        return True
+
+    def _finish(self, lesson: Lesson) -> None:
+        self._lesson = None
+        loss, _ = lesson.loss()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRAD_NORM)
+        told_norm, told_loss = torch.stack(
+            (norm, loss.detach())
+        ).tolist()  # sync: a bad step must not be taken
+        if math.isfinite(told_norm) and math.isfinite(told_loss):
+            self._optimizer.step()
+            self.num_steps += 1
+            self.loss = told_loss
+        else:
+            self.num_rejected += 1
+
+    def _defer(self, cost: Cost) -> None:
+        """Wait for a longer gap. What no usual gap holds is made smaller; and an old measurement does not
+        rule for ever.
+        """
+        cost.forget_oldest()
+        if cost is self._finish_cost and self._batch_size > 1 and cost.num_deferred >= PATIENCE:
+            self._batch_size //= 2
+            self._lesson, self._finish_cost = None, Cost()
+
+
+class Cost:
+    """What a slice has cost lately, in ns."""
+
+    def __init__(self) -> None:
+        self._recent_ns: deque[int] = deque(maxlen=NUM_COSTS)
+        self.num_deferred = 0
+
+    def fits(self, remaining_ns: int) -> bool:
+        """Would the 99th percentile fit? True while nothing was measured."""
+        return not self._recent_ns or float(np.quantile(self._recent_ns, 0.99)) <= remaining_ns
+
+    def note(self, cost_ns: int) -> None:
+        self._recent_ns.append(cost_ns)
+        self.num_deferred = 0
+
+    def forget_oldest(self) -> None:
+        self.num_deferred += 1
+        self._recent_ns.popleft()

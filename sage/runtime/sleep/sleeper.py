@@ -1,0 +1,159 @@
+"""Sleep beside waking: a spawned process works on a snapshot while the loop ticks on.
+
+Invariant: the live weights change only in `collect`, on the loop's thread, between two ticks, and only for
+a candidate that passed its examination.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage.hrm_core.observation.model import ObservationModel
+from sage.runtime.config import SleepConfig
+from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.consolidate import Night, SleepPlan, read_report, sleep_on, write_job
+from sage.runtime.tick.reasoner import load_observation_model
+
+ERROR_TAIL_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awakening:
+    """How a night ended. candidate: weights to swap in, None unless accepted."""
+
+    report: SleepReport
+    candidate: ObservationModel | None
+
+
+class Sleeper:
+    """Decides when to sleep, spawns the night and collects it. One night at a time."""
+
+    def __init__(self, config: SleepConfig, directory: Path, now_ns: int) -> None:
+        self._config = config
+        self._home = self._directory = directory
+        self._next_ns = now_ns + int(config.first_after_secs * 1e9)
+        self._deadline_ns = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._done: Awakening | None = None
+        self._tick = 0
+        self.num_nights = 0
+
+    @property
+    def is_sleeping(self) -> bool:
+        return self._process is not None or self._done is not None
+
+    def is_due(self, now_ns: int) -> bool:
+        return self._config.enabled and not self.is_sleeping and now_ns >= self._next_ns
+
+    def begin(self, night: Night, plan: SleepPlan, now_ns: int) -> None:
+        """Spawn the night, or do it now when configured inline (manual clock: equal digests)."""
+        self._schedule_next(plan, now_ns)
+        if self._config.where == "inline":
+            candidate = copy.deepcopy(night.model)
+            report = sleep_on(
+                Night(model=candidate, replay=night.replay, examined=night.examined, is_new=night.is_new),
+                plan,
+            )
+            accepted = report.outcome is SleepOutcome.ACCEPTED
+            self._done = Awakening(report=report, candidate=candidate if accepted else None)
+            return
+        self._deadline_ns = now_ns + int(self._config.timeout_secs * 1e9)
+        try:
+            self._spawn(night, plan)
+        except (
+            OSError
+        ) as error:  # no room for the snapshot, no process to be had: the night fails, the loop goes on
+            self._done = self._failed(f"could not begin: {error}")
+
+    def skip(self, plan: SleepPlan, reason: str, now_ns: int) -> None:
+        """There is nothing to sleep on: say so, and try again sooner."""
+        self._schedule_next(plan, now_ns)
+        self._next_ns = now_ns + int(min(self._config.first_after_secs, self._config.every_secs) * 1e9)
+        report = SleepReport(
+            outcome=SleepOutcome.SKIPPED,
+            reason=reason,
+            tick=plan.tick,
+            num_replayed=0,
+            num_examined=0,
+            num_steps=0,
+        )
+        self._done = Awakening(report=report, candidate=None)
+
+    def collect(self, now_ns: int) -> Awakening | None:
+        """The night's end, once; None while it lasts or when there is none."""
+        if self._process is not None:
+            status = self._process.poll()
+            if status is None and now_ns < self._deadline_ns:
+                return None
+            self._done = self._finish(status)
+        done, self._done = self._done, None
+        return done
+
+    def abort(self) -> None:
+        """End a running night; its work is dropped, the live weights were never touched."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _schedule_next(self, plan: SleepPlan, now_ns: int) -> None:
+        self.num_nights += 1
+        self._tick = plan.tick
+        self._next_ns = now_ns + int(self._config.every_secs * 1e9)
+
+    def _spawn(self, night: Night, plan: SleepPlan) -> None:
+        shutil.rmtree(self._home, ignore_errors=True)
+        # A folder of its own: what a killed run left asleep cannot write into this night.
+        self._directory = self._home / f"{os.getpid()}-{self.num_nights}"
+        write_job(self._directory, night, plan)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        with (self._directory / "log.txt").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P" if sys.version_info >= (3, 11) else "-I",
+                    "-m",
+                    "sage",
+                    "sleep",
+                    str(self._directory),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def _finish(self, status: int | None) -> Awakening:
+        if status is None:
+            self.abort()
+            return self._failed(f"not done within {self._config.timeout_secs:g} s")
+        self._process = None
+        try:
+            if status != 0:
+                tail = (self._directory / "log.txt").read_text(errors="replace")[-ERROR_TAIL_CHARS:].strip()
+                return self._failed(f"the process ended with status {status}: {tail}")
+            report = read_report(self._directory / "report.json")
+            accepted = report.outcome is SleepOutcome.ACCEPTED
+            candidate = (
+                load_observation_model(self._directory / "candidate.safetensors") if accepted else None
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return self._failed(f"its result cannot be read: {error}")
+        return Awakening(report=report, candidate=candidate)
+
+    def _failed(self, reason: str) -> Awakening:
+        report = SleepReport(
+            outcome=SleepOutcome.FAILED,
+            reason=reason,
+            tick=self._tick,
+            num_replayed=0,
+            num_examined=0,
+            num_steps=0,
+        )
+        return Awakening(report=report, candidate=None)

@@ -1,0 +1,96 @@
+"""From the tick's arrays to its facts: the one place where numpy becomes host scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.prediction.predictor import Scores
+from sage.runtime.report import SourceFacts
+from sage.sensors.driver.sensor_driver import DriverStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceArrays:
+    """(N,) each: what the tick knows of its sources."""
+
+    age_ns: np.ndarray
+    fresh: np.ndarray
+    attended: np.ndarray
+    trust: np.ndarray
+    weight: np.ndarray
+    quality: np.ndarray
+    surprise: np.ndarray
+    novelty: np.ndarray
+    salience: np.ndarray
+    is_stuck: np.ndarray
+    num_invalid: np.ndarray
+    scores: Scores
+
+
+def source_facts(
+    names: Sequence[str], statistics: Sequence[DriverStatistics], arrays: SourceArrays
+) -> tuple[SourceFacts, ...]:
+    """One SourceFacts a source, in order."""
+    columns = zip(
+        names,
+        statistics,
+        arrays.age_ns.tolist(),
+        arrays.fresh.tolist(),
+        arrays.attended.tolist(),
+        arrays.trust.tolist(),
+        arrays.weight.tolist(),
+        arrays.quality.tolist(),
+        arrays.surprise.tolist(),
+        arrays.novelty.tolist(),
+        arrays.salience.tolist(),
+        arrays.is_stuck.tolist(),
+        arrays.num_invalid.tolist(),
+        arrays.scores.error.tolist(),
+        arrays.scores.persistence_error.tolist(),
+        arrays.scores.skip_error.tolist(),
+    )
+    return tuple(
+        SourceFacts(
+            name=name,
+            status=counts.status,
+            sequence=counts.sequence,
+            age_ns=age,
+            is_fresh=fresh,
+            is_attended=attended,
+            trust=trust,
+            weight=weight,
+            quality=quality,
+            surprise=surprise,
+            novelty=novelty,
+            salience=salience,
+            error=error,
+            persistence_error=persistence,
+            skip_error=skip,
+            num_dropped=counts.num_dropped,
+            num_late=counts.num_late,
+            num_duplicate=counts.num_duplicate,
+            num_faults=counts.num_faults + invalid,
+            reason=counts.last_error if counts.status == "quarantined" else ("stuck" if stuck else ""),
+        )
+        for (
+            name,
+            counts,
+            age,
+            fresh,
+            attended,
+            trust,
+            weight,
+            quality,
+            surprise,
+            novelty,
+            salience,
+            stuck,
+            invalid,
+            error,
+            persistence,
+            skip,
+        ) in columns
+    )

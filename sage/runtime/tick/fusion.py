@@ -1,0 +1,145 @@
+"""Fuse: chosen readings become observations, judged against themselves (predictor) and against each other
+(cross).
+
+The model's share of both is gated by what it has shown to be worth. Invariant: judged before learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.channels.layout import Layout
+from sage.runtime.prediction.gate import OnlineGate
+from sage.runtime.prediction.predictor import Predictor, ScoredListener, Scores
+from sage.runtime.tick.reasoner import Percept
+from sage.runtime.tick.senses import Gathered
+from sage.runtime.trust.cross import CrossPredictor
+from sage.runtime.trust.estimator import Evidence
+
+FIRST_FREEZE_TICK = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """One tick's observations. met (N,) bool: attended and fresh.  percept: for the model.  is_new_scale: the
+    standardisation changed, so that windows must not span this tick.  num_invalid: readings that were not
+    finite."""
+
+    met: np.ndarray
+    scores: Scores
+    percept: Percept
+    estimate: np.ndarray
+    is_judged: np.ndarray
+    is_new_scale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Who spoke and who is heard in a tick; all (N,).
+
+    age_ns: of the freshest reading, -1 before the first.  usable: bool.  novelty: of the record, 0..1.
+    trust: as it was before this tick.  chosen: bool, full attention.  weight: trust x recency x quality, a
+    softmax; sums to 1 or 0.
+    """
+
+    age_ns: np.ndarray
+    usable: np.ndarray
+    novelty: np.ndarray
+    trust: np.ndarray
+    chosen: np.ndarray
+    weight: np.ndarray
+
+
+class Fusion:
+    """Owns the predictor and the leave-one-out Gaussian, in one standardisation."""
+
+    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
+        self.layout = layout
+        self.predictor = Predictor(layout, on_scored)
+        self.cross = CrossPredictor(layout.offsets, layout.is_witness)
+        self.level_gate = OnlineGate(layout.num_channels)
+        self._values = np.zeros(layout.num_channels)
+        self._offsets: list[int] = layout.offsets.tolist()
+        self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
+
+    def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
+        """Observe, score, and judge by the others. noise: (N,) each source's normal mean squared
+        innovation.
+        """
+        met = self._observe(gathered, scene.chosen)
+        scores = self.predictor.meet(met, self._values, gathered.captured_ns)
+        is_new_scale = self._refreeze(tick)
+        z, deltas, skip = self.predictor.standardised()
+        present = scene.usable & (self.predictor.num_readings > 0)
+        others = self.cross.judge(z, scene.trust, present, noise)
+        if met.any():
+            self.cross.update(z, scene.trust, present)
+        percept = Percept(
+            values=z,
+            deltas=deltas,
+            skip=skip,
+            cross=others.estimate,
+            present=present,
+            fresh=met,
+            age_secs=np.maximum(scene.age_ns, 0) * 1e-9,
+            weight=scene.weight / max(scene.weight.max(), 1e-12),  # 1 for the most trusted
+        )
+        return Fused(
+            met=met,
+            scores=scores,
+            percept=percept,
+            estimate=others.estimate,
+            is_judged=others.is_defined,
+            is_new_scale=is_new_scale,
+        )
+
+    def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
+        """(C,) what the others say of every channel; for the audited source, with the model's gated
+        correction `level`.
+
+        Learns the gate from the audited source's reading where it is new.
+        """
+        own = np.arange(self.layout.offsets[audited], self.layout.offsets[audited + 1])
+        estimate = fused.estimate.copy()
+        estimate[own] += self.level_gate.weigh(level[own], own) * level[own]
+        if fused.met[audited] and fused.is_judged[audited]:
+            self.level_gate.update(own, (fused.percept.values - fused.estimate)[own], level[own])
+        return estimate
+
+    def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
+        """What this tick says for or against each source."""
+        z, dims = fused.percept.values, self.layout.dims
+        square = self.layout.per_source((z - estimate) ** 2) / dims
+        return Evidence(
+            fresh=fused.met,
+            innovation_sq=np.where(fused.met & fused.is_judged, square, np.nan),
+            level_sq=self.layout.per_source(z**2) / dims,
+            self_error_sq=fused.scores.error,
+            is_repeat=fused.scores.is_repeat & self.layout.is_witness,
+        )
+
+    def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
+        met = np.zeros(len(chosen), dtype=bool)
+        offsets = self._offsets
+        for source, lease in gathered.leases.items():
+            if chosen[source]:
+                self._values[offsets[source] : offsets[source + 1]] = self.layout.maps[source](lease.array)
+                met[source] = True
+        is_finite = np.isfinite(self._values)
+        if not is_finite.all():
+            is_invalid = self.layout.per_source(~is_finite) > 0
+            self.num_invalid += is_invalid
+            self._values[~is_finite] = 0.0  # of a source that was not met: nobody reads it
+            met &= ~is_invalid
+        return met
+
+    def _refreeze(self, tick: int) -> bool:
+        """At ticks 16, 32, 64 and so on: often while little is known, hardly ever later."""
+        if tick < FIRST_FREEZE_TICK or tick & (tick - 1):
+            return False
+        before = self.predictor.frozen_std.copy()
+        self.predictor.freeze_scale()
+        self.cross.rescale(before / self.predictor.frozen_std)
+        return True

@@ -1,0 +1,239 @@
+"""Remember: salience decides, memory copies what it keeps.
+
+L-memory gets every tick. H-memory gets the stretch that led up to a salient tick, and the stretches that are
+set apart for examination. What was kept can be recalled by likeness. Invariant: keys are fixed random
+projections of standardised readings, never learned, so that no sleep invalidates them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.observation.model import ObservationModel
+from sage.memory.salience import Salience
+from sage.memory.stores.examination import Role
+from sage.memory.stores.hmemory import Experience, HMemory
+from sage.memory.stores.recall import RecallStore
+from sage.memory.stores.replay import FLOOR_WEIGHT
+from sage.memory.windows.transitions import Frame, TransitionRing
+from sage.memory.windows.window import Window, WindowShape, concatenate
+from sage.runtime.channels.layout import Layout
+from sage.runtime.config import RuntimeConfig
+from sage.runtime.report import MemoryFacts
+from sage.runtime.sleep.consolidate import Night
+from sage.runtime.tick.fusion import Fused
+
+KEY_DIM, VALUE_DIM = 32, 16
+LEAD_TICKS = 8  # what is recalled is what came this much later
+CARRY_EVERY = 4
+PROJECTION_SEED = 20260
+
+
+def recall_store(capacity: int) -> RecallStore:
+    """The store that a recalling sensor reads from; it exists before the sensors do."""
+    return RecallStore(capacity, KEY_DIM, VALUE_DIM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """A salient tick, waiting for what comes of it. key: (KEY_DIM,)."""
+
+    tick: int
+    key: np.ndarray
+    surprise: float
+    salience: float
+    trust: float
+
+
+class MemoryWriter:
+    """Owns L-memory, H-memory and the appraisal that stands between them."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        num_actions: int,
+        carry_shape: tuple[int, int],
+        config: RuntimeConfig,
+        device: torch.device,
+        recall: RecallStore,
+    ) -> None:
+        self._layout = layout
+        self._length = config.practice.window_ticks
+        self.transitions = TransitionRing(
+            config.memory.num_transitions,
+            layout.num_channels,
+            layout.num_sources,
+            num_actions,
+            carry_shape,
+            CARRY_EVERY,
+            device=device,
+        )
+        shape = WindowShape(
+            num_channels=layout.num_channels,
+            num_sources=layout.num_sources,
+            num_actions=num_actions,
+            carry_shape=carry_shape,
+            length=self._length,
+        )
+        self.memory = HMemory.build(
+            shape,
+            recall,
+            num_experiences=config.memory.num_experiences,
+            examined_fraction=config.sleep.examined_fraction,
+            block_secs=config.sleep.block_secs,
+            seed=config.seed,
+        )
+        self._appraisal = Salience(layout.num_sources, write_rate=config.memory.write_rate)
+        self.salience = np.full(layout.num_sources, np.nan)
+        self.is_calm = False
+        self._last_salient_tick = -LEAD_TICKS
+        self._pending: deque[_Pending] = deque()
+        # A reading made of memories must not be the key to further memories.
+        is_lived = np.array([spec.modality == "physical" for spec in layout.specs])[layout.source_of_channel]
+        generator = np.random.default_rng(PROJECTION_SEED)
+        self._key = generator.normal(0, 1, (KEY_DIM, layout.num_channels)) * is_lived
+        self._value = (
+            generator.normal(0, 1, (VALUE_DIM, layout.num_channels))
+            * is_lived
+            / max(np.sqrt(is_lived.sum()), 1.0)
+        )
+
+    def remember(
+        self,
+        *,
+        tick: int,
+        time_ns: int,
+        fused: Fused,
+        carry: Carry,
+        action: np.ndarray,
+        reward: float,
+        reward_error: float,
+        surprise: np.ndarray,
+        novelty: np.ndarray,
+        conflict: np.ndarray,
+        trust: np.ndarray,
+    ) -> MemoryFacts:
+        """One tick: into L-memory always, into H-memory when it is salient or set apart for examination."""
+        percept = fused.percept
+        arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
+        scores = self._appraisal.appraise(
+            surprise=surprise,
+            novelty=novelty,
+            arousal=arousal,
+            reward_error=reward_error,
+            conflict=conflict,
+            valid=fused.met,
+        )
+        self.salience = scores.salience
+        self.is_calm = scores.is_warm and not scores.is_open
+        self.transitions.append(
+            Frame(
+                values=percept.values,
+                deltas=percept.deltas,
+                skip=percept.skip,
+                cross=percept.cross,
+                present=percept.present,
+                fresh=percept.fresh,
+                age_secs=percept.age_secs,
+                weight=percept.weight,
+                action=action,
+                reward=reward,
+                time_ns=time_ns,
+                tick=tick,
+            ),
+            carry.z_H,
+            carry.z_L,
+        )
+        key, now = self._key @ percept.values, self._value @ percept.values
+        self.memory.recall(key, time_ns=time_ns)
+        is_kept = self._complete(tick, time_ns, now)
+        if tick % self._length == 0:
+            is_kept |= self._offer_regular(time_ns)
+        if scores.is_open and tick - self._last_salient_tick >= LEAD_TICKS:
+            self._last_salient_tick = tick
+            surprise_rank = float(np.nanmax(scores.surprise, initial=0.0))
+            self._pending.append(
+                _Pending(
+                    tick=tick,
+                    key=key,
+                    surprise=surprise_rank,
+                    salience=scores.gate,
+                    trust=_mean_trust(trust, fused.met),
+                )
+            )
+        return self._facts(scores.gate, is_kept)
+
+    def night(self, model: ObservationModel) -> Night | None:
+        """What there is to sleep on, copied; None when there is nothing to replay or to examine."""
+        examination = self.memory.examination
+        new, old = examination.new(), examination.old()
+        replay, examined = (
+            self.memory.replay.all(),
+            concatenate([part for part in (new, old) if part is not None]),
+        )
+        if replay is None or examined is None:
+            return None
+        num_new = 0 if new is None else len(new)
+        return Night(model=model, replay=replay, examined=examined, is_new=np.arange(len(examined)) < num_new)
+
+    def mark_slept(self) -> None:
+        self.memory.mark_slept()
+
+    def _complete(self, tick: int, time_ns: int, now: np.ndarray) -> bool:
+        """What was salient LEAD_TICKS ago is an experience now: what led up to it, and what came of it."""
+        if not self._pending or tick - self._pending[0].tick < LEAD_TICKS:
+            return False
+        then = self._pending.popleft()
+        window = self.transitions.latest(self._length)
+        if window is not None and self._role(window, time_ns) != "replay":
+            window = None  # set apart for examination, or too near to it: recalled, never replayed
+        kept = self.memory.remember(
+            Experience(
+                window=window,
+                key=then.key,
+                value=now,
+                surprise=then.surprise,
+                salience=then.salience,
+                trust=then.trust,
+                context=0,
+                time_ns=time_ns,
+            )
+        )
+        return kept.is_kept
+
+    def _offer_regular(self, time_ns: int) -> bool:
+        """Every stretch, salient or not: examined ones must be a fair sample, and replay needs the ordinary
+        too.
+        """
+        window = self.transitions.latest(self._length)
+        if window is None:
+            return False
+        role = self._role(window, time_ns)
+        if role == "examined":
+            return self.memory.examination.consider(window, time_ns)
+        if role == "replay":
+            return self.memory.replay.consider(window, FLOOR_WEIGHT, 0, time_ns)
+        return False
+
+    def _role(self, window: Window, time_ns: int) -> Role:
+        return self.memory.examination.schedule.role_of_span(int(window.start_time_ns[0]), time_ns)
+
+    def _facts(self, gate: float, is_kept: bool) -> MemoryFacts:
+        memory = self.memory
+        return MemoryFacts(
+            num_kept=len(memory.replay) + len(memory.examination),
+            num_seen=memory.replay.num_seen + memory.examination.num_seen,
+            capacity=memory.replay.capacity + memory.examination.capacity,
+            num_transitions=len(self.transitions),
+            salience=gate,
+            is_kept=is_kept,
+        )
+
+
+def _mean_trust(trust: np.ndarray, met: np.ndarray) -> float:
+    return float(trust[met].mean()) if met.any() else 0.0

@@ -1,0 +1,216 @@
+"""The reasoning model in the loop: tokens in, carry across ticks, one readout tensor out.
+
+Row 0 of the batch thinks on everything and keeps its carry; row 1 audits: one source is masked, its carry
+is the initial one, so nothing the source ever said reaches the estimate (HRM.md, In the loop).
+Invariant: one host sync a tick, at the readout.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sage.hrm_core.checkpoint.weights_file import CheckpointError, load_model
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage.hrm_core.model.recurrence import Carry, Output
+from sage.hrm_core.observation.model import Observation, ObservationModel
+from sage.memory.windows.window import Window
+from sage.runtime.channels.layout import Layout
+from sage.runtime.config import ModelSection
+
+HALT_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percept:
+    """What the model sees of one tick: (C,) standardised values, deltas, skip, cross; (N,) present, fresh,
+    age_secs, weight.
+    """
+
+    values: np.ndarray
+    deltas: np.ndarray
+    skip: np.ndarray
+    cross: np.ndarray
+    present: np.ndarray
+    fresh: np.ndarray
+    age_secs: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readout:
+    """What one tick's thinking gave, on the host. prediction, level: (C,); states: (N, D) of row 0; action:
+    (A,).
+    """
+
+    prediction: np.ndarray
+    level: np.ndarray
+    states: np.ndarray
+    action_mean: np.ndarray
+    action_std: np.ndarray
+    value: float
+    num_segments: int
+    is_finite: bool
+    model_ns: int
+
+
+def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> ObservationModel:
+    """A fresh model for these sources, drawn from `seed` alone."""
+    config = ModelConfig(
+        front=ObservationFront(source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions),
+        hidden_size=section.hidden_size,
+        num_heads=section.num_heads,
+        H_layers=section.num_layers,
+        L_layers=section.num_layers,
+        H_cycles=section.H_cycles,
+        L_cycles=section.L_cycles,
+        expansion=section.expansion,
+        mlp_multiple=32,
+        has_q_continue=False,
+    )
+    return ObservationModel(config, generator=torch.Generator().manual_seed(seed))
+
+
+def load_observation_model(path: Path) -> ObservationModel:
+    """The loop's model from a file. CheckpointError when it holds none of ours, or a model of puzzles."""
+    model, _ = load_model(path)
+    if not isinstance(model, ObservationModel):
+        raise CheckpointError(f"{path}: a model of puzzles, not of sensors: give one that a run kept")
+    return model
+
+
+class Reasoner:
+    """Owns the live model and its carry."""
+
+    def __init__(
+        self, model: ObservationModel, layout: Layout, section: ModelSection, device: torch.device
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.device = device
+        self._layout = layout
+        # Asking whether it halted waits for the device. On a GPU that costs more than the segment it would
+        # save.
+        self._halts = device.type == "cpu"
+        self._carry_ttl_ns = int(section.carry_ttl_secs * 1e9)
+        self._last_ns: int | None = None
+        self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # what a tick uploads
+        self._initial = model.initial_carry(1, device)
+        self.carry = self._initial
+        self.num_resets = 0
+
+    def reset(self) -> None:
+        """Forget the train of thought: at start, after a gap, when not finite, on an emergency stop."""
+        self.carry = self._initial
+        self.num_resets += 1
+
+    @torch.inference_mode()
+    def think(self, percept: Percept, audited: int, max_segments: int, now_ns: int) -> Readout:
+        """Up to `max_segments` segments on row 0's carry; the audit row masks source `audited`."""
+        if self._last_ns is not None and now_ns - self._last_ns > self._carry_ttl_ns:
+            self.reset()
+        self._last_ns = now_ns
+        started_ns = time.perf_counter_ns()
+        observation = self._upload(percept, audited)
+        live, fresh = self.carry, self._initial
+        carry = Carry(z_H=torch.cat([live.z_H, fresh.z_H]), z_L=torch.cat([live.z_L, fresh.z_L]))
+        carry, output = self.model(carry, observation)
+        num_segments = 1
+        while num_segments < max_segments and not (self._halts and _has_halted(output)):
+            carry, output = self.model(carry, observation)
+            num_segments += 1
+        readout = self._read(output, carry, num_segments, started_ns)
+        self.carry = Carry(z_H=carry.z_H[:1].clone(), z_L=carry.z_L[:1].clone())
+        if not readout.is_finite:
+            self.reset()
+        return readout
+
+    @property
+    def carry_shape(self) -> tuple[int, int]:
+        """(S, D)"""
+        _, num_tokens, size = self._initial.z_H.shape
+        return num_tokens, size
+
+    @torch.inference_mode()
+    def burn_in(self, window: Window | None, num_segments: int = 1) -> None:
+        """Rebuild the carry by living `window` (B = 1) again under the present weights; None leaves it
+        initial.
+        """
+        if window is None:
+            return
+        carry = self._initial
+        for tick in range(window.num_ticks + 1):
+            seen = {name: getattr(window, name)[:, tick] for name in Observation.__dataclass_fields__}
+            for _ in range(num_segments):
+                carry, _ = self.model(carry, Observation(**seen))
+        self.carry = carry
+
+    def adopt(self, model: ObservationModel) -> None:
+        """Swap in other weights of the same shape; the carry must be rebuilt by the caller's burn-in."""
+        self.model.load_state_dict(model.state_dict())
+        self._initial = self.model.initial_carry(1, self.device)
+        self.reset()
+
+    def _upload(self, percept: Percept, audited: int) -> Observation:
+        channels, sources = self._layout.num_channels, self._layout.num_sources
+        host = self._rows.numpy()
+        parts = (
+            percept.values,
+            percept.deltas,
+            percept.skip,
+            percept.cross,
+            percept.present,
+            percept.fresh,
+            percept.age_secs,
+            percept.weight,
+        )
+        host[:] = np.concatenate(parts)
+        host[1, 4 * channels + audited] = 0.0
+        rows = self._rows.to(self.device, non_blocking=True)
+        values, deltas, skip, cross, present, fresh, age_secs, weight = rows.split(
+            [channels] * 4 + [sources] * 4, dim=1
+        )
+        return Observation(
+            values=values,
+            deltas=deltas,
+            skip=skip,
+            cross=cross,
+            present=present > 0,
+            fresh=fresh > 0,
+            age_secs=age_secs,
+            weight=weight,
+        )
+
+    def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
+        num_sources, channels = self._layout.num_sources, self._layout.num_channels
+        assert output.prediction is not None
+        assert output.level is not None
+        assert output.value is not None
+        states = carry.z_H[0, :num_sources]  # (N, D)
+        parts = [output.prediction[0], output.level[1], states.reshape(-1), output.value[:1]]
+        if output.action_mean is not None and output.action_log_std is not None:
+            parts += [output.action_mean[0], output.action_log_std[0]]
+        flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
+        sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
+        prediction, level, state, value, mean, log_std = np.split(flat, sizes)
+        is_finite = bool(np.isfinite(flat).all())
+        return Readout(
+            prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
+            level=level.astype(np.float64) if is_finite else np.zeros(channels),
+            states=state.reshape(num_sources, -1),
+            action_mean=mean if is_finite else np.zeros_like(mean),
+            action_std=np.exp(log_std) if is_finite else np.zeros_like(mean),
+            value=float(value[0]) if is_finite else math.nan,
+            num_segments=num_segments,
+            is_finite=is_finite,
+            model_ns=time.perf_counter_ns() - started_ns,
+        )
+
+
+def _has_halted(output: Output) -> bool:
+    assert output.q_halt is not None
+    return float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY  # sync: the host decides whether to go on

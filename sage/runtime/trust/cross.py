@@ -1,0 +1,139 @@
+"""What the others say of each source: leave-one-out prediction by a running Gaussian.
+
+With P the precision matrix of all standardised channels z, the mean of block i given all the rest is
+z_i - inv(P_ii) (P z)_i, so one factorisation gives every source's innovation, with the source itself
+left out: a confident liar cannot confirm itself. This is the linear part of the audit; the model's masked
+forward corrects it. Invariant: readings of distrusted sources teach the Gaussian nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_ROUNDS = 3
+STUDENT_DOF = 4.0
+MAX_DEVIATIONS = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveOneOut:
+    """estimate: (C,) each channel from the other sources.  innovation: (C,) reading minus estimate.
+    is_defined: (N,) the Gaussian has seen enough, and somebody else is present."""
+
+    estimate: np.ndarray
+    innovation: np.ndarray
+    is_defined: np.ndarray
+
+
+class CrossPredictor:
+    """Running second moments with forgetting over C channels of N sources, refactored every `every` updates.
+
+    offsets: (N + 1,) channel range of each source.  is_witness: (N,) bool, who may testify and be judged: a
+    source derived from others would confirm them with their own words.  min_shrinkage: share of a channel
+    that nothing explains, at least; more while little was seen.
+    """
+
+    def __init__(
+        self,
+        offsets: np.ndarray,
+        is_witness: np.ndarray | None = None,
+        *,
+        forgetting: float = 0.998,
+        min_shrinkage: float = 0.02,
+        every: int = 8,
+        warmup: int = 48,
+    ) -> None:
+        self._offsets = np.asarray(offsets)
+        self._sizes = np.diff(self._offsets)
+        size, num_sources = int(self._offsets[-1]), len(self._sizes)
+        self._is_witness = np.ones(num_sources, dtype=bool) if is_witness is None else is_witness
+        self._source = np.repeat(np.arange(num_sources), self._sizes)
+        self._same_source = self._source[:, None] == self._source[None, :]
+        self._forgetting, self._min_shrinkage, self._every, self._warmup = (
+            forgetting,
+            min_shrinkage,
+            every,
+            warmup,
+        )
+        self._sum = np.zeros((size, size))  # weighted sum of z z'
+        self._weight = np.zeros(size)  # sum of the weights of each channel
+        self._gain = np.zeros((size, size))  # estimate = gain @ z: zero where a source looks at itself
+        self._reach = np.zeros(
+            size
+        )  # how far a witness is followed: a quantity that hardly ever moved explains no leap
+        self.num_updates = 0
+
+    def update(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
+        """Learn from z (C,) of the sources `present` (N,), each with weight `trust` (N,)."""
+        weight = np.where(present & self._is_witness, trust, 0.0)[self._source]
+        weighted = np.sqrt(weight) * z
+        self._sum *= self._forgetting
+        self._sum += weighted[:, None] * weighted[None, :]
+        self._weight *= self._forgetting
+        self._weight += weight
+        self.num_updates += 1
+        if self.num_updates % self._every == 0:
+            self._refactor()
+
+    def judge(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray, noise: np.ndarray) -> LeaveOneOut:
+        """Every source's reading z (C,) against what the others say of it.
+
+        trust: (N,) 0..1.  present: (N,) bool.  noise: (N,) each source's normal mean squared innovation, 0
+        while unknown. The less a witness is trusted, and the odder its reading looks (Student-t weight,
+        iterated), the more that reading gives way to what the rest say of it; a missing one is imputed
+        altogether. All relative to
+        the best witness: if nobody were heard, everybody would be surprised, and nobody trusted again.
+        """
+        present = present & self._is_witness
+        prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
+        weight = prior[self._source]
+        told = np.clip(z, -self._reach, self._reach)
+        heard = weight * told
+        for _ in range(NUM_ROUNDS):
+            estimate = self._gain @ heard
+            square = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1]) / self._sizes
+            ratio = np.where(noise > 0, square / np.maximum(noise, 1e-12), 0.0)
+            belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
+            weight = (belief / max(belief.max(), 1e-12))[self._source]
+            heard = weight * told + (1 - weight) * estimate
+        estimate = self._gain @ heard
+        is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
+        return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
+
+    def rescale(self, ratio: np.ndarray) -> None:
+        """The channels' unit changed by `ratio` (C,), old over new: what was learned stays valid."""
+        self._sum *= ratio[:, None] * ratio[None, :]
+        if self.num_updates:
+            self._refactor()
+
+    def _refactor(self) -> None:
+        """Gains from a shrunk correlation. Weighted sums are a Gram matrix, so it is positive whatever was
+        missing.
+        """
+        deviation = np.sqrt(np.diagonal(self._sum))
+        is_known = deviation > 1e-9
+        unit = np.where(is_known, 1 / np.maximum(deviation, 1e-9), 0.0)
+        correlation = self._sum * unit[:, None] * unit[None, :]
+        num_effective = (1 - self._forgetting**self.num_updates) / (1 - self._forgetting)
+        shrinkage = max(self._min_shrinkage, len(unit) / (len(unit) + num_effective))
+        correlation *= 1 - shrinkage
+        np.fill_diagonal(correlation, 1.0)
+        precision = np.linalg.inv(correlation)
+        own = np.where(self._same_source, precision, 0.0)  # block diagonal, P_ii
+        gain = -np.linalg.solve(own, np.where(self._same_source, 0.0, precision))
+        scale = deviation / np.sqrt(
+            np.maximum(self._weight, 1e-9)
+        )  # of z; a channel that is hardly there explains little
+        self._reach = MAX_DEVIATIONS * scale
+        self._gain = gain * scale[:, None] * np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), 0.0)[None, :]
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"sum": self._sum, "weight": self._weight, "num_updates": np.array(self.num_updates)}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        self._sum, self._weight = state["sum"].copy(), state["weight"].copy()
+        self.num_updates = int(state["num_updates"])
+        if self.num_updates:
+            self._refactor()

@@ -1,0 +1,47 @@
+"""Which fault a synthetic source shows when, as its config says: a cable that is pulled on schedule.
+
+Invariant: at any time at most one fault is active, the first of those listed that cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FaultKind = Literal["raise", "hang", "nan", "shape", "stale", "frozen", "flood", "bias", "noise"]
+
+
+class FaultConfig(BaseModel):
+    """One fault, from `at_secs` after the epoch for `for_secs`.
+
+    raise: reads raise, opening too.  hang: a read blocks until the sensor is closed.  nan: NaN in the first
+    `size` elements.  shape: a reading of another shape.  stale: the last reading again, with its old stamp
+    and sequence.
+    frozen: the values of the fault's start, with new stamps.  flood: `size` times as many readings.
+    bias: `size` added.  noise: noise of standard deviation `size` added.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    at_secs: float = Field(ge=0)
+    for_secs: float = Field(gt=0)
+    fault: FaultKind
+    size: float = Field(1.0, gt=0)
+
+
+class FaultSchedule:
+    """Looks up the fault of a time."""
+
+    def __init__(self, faults: Sequence[FaultConfig]) -> None:
+        self._faults = tuple(
+            (round(fault.at_secs * 1e9), round((fault.at_secs + fault.for_secs) * 1e9), fault)
+            for fault in faults
+        )
+
+    def at(self, elapsed_ns: int) -> FaultConfig | None:
+        for start_ns, stop_ns, fault in self._faults:
+            if start_ns <= elapsed_ns < stop_ns:
+                return fault
+        return None

@@ -1,0 +1,256 @@
+"""Pictures and sound from files, devices and generators, through PyAV: what video and audio share.
+
+Invariant: frames of a file or a generator carry its own time, counted from the container's start, so that the
+streams of one file stay together. A device that watches people opens only with consent, and says when it
+records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from sage.sensors.config import SensorConfig
+from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable, SourceExhausted
+
+OPEN_TIMEOUT_SECS = 5.0
+
+
+class MediaConfig(SensorConfig):
+    """One of path (a file), device (with device_format, FFmpeg's name for its kind) or lavfi (a generator's
+    description).
+
+    consent: must be true for a device: cameras and microphones watch people.
+    start_secs, stop_secs: the part of a file or generator that is played.  time_zero_secs: its time at the
+    run's epoch, start_secs when left out; what comes before is not told.  loop: play a file again, a lap
+    being from time_zero_secs to stop_secs, or to the end of the whole file.
+    """
+
+    path: Path | None = None
+    device: str | None = None
+    device_format: str | None = None
+    lavfi: str | None = None
+    consent: bool = False
+    start_secs: float = Field(0.0, ge=0)
+    stop_secs: float | None = Field(None, gt=0)
+    time_zero_secs: float | None = None
+    loop: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MediaConfig:
+        if sum(source is not None for source in (self.path, self.device, self.lavfi)) != 1:
+            raise ValueError("give one of path, device or lavfi")
+        if self.device is not None and not self.consent:
+            raise ValueError(
+                f"device {self.device!r} watches people: set `consent: true` if they agree, or leave it out"
+            )
+        if self.loop and self.path is None:
+            raise ValueError("loop is true: only a file (path) can be played again")
+        if self.stop_secs is not None and self.stop_secs <= self.zero_secs:
+            raise ValueError(
+                f"stop_secs is {self.stop_secs}: give more than {self.zero_secs}, where playing starts"
+            )
+        return self
+
+    @property
+    def zero_secs(self) -> float:
+        return self.start_secs if self.time_zero_secs is None else self.time_zero_secs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """What a stream says of itself. duration_secs: of the whole container, infinite for a generator."""
+
+    width: int
+    height: int
+    rate_hz: float
+    duration_secs: float
+
+
+class MediaSource:
+    """One stream of one container. Opened, read and closed by one thread."""
+
+    def __init__(
+        self, config: MediaConfig, context: SensorContext, *, kind: Literal["video", "audio"]
+    ) -> None:
+        self._config = config
+        self._kind = kind
+        self._container: Any = None
+        if config.path is not None:
+            self._location, self._format = str(context.base_dir / config.path), None
+        elif config.lavfi is not None:
+            self._location, self._format = config.lavfi, "lavfi"
+        else:
+            self._location, self._format = str(config.device), config.device_format
+
+    @property
+    def is_live(self) -> bool:
+        return self._config.device is not None
+
+    @property
+    def is_recording(self) -> bool:
+        """A device that watches people is open now."""
+        return self.is_live and self._container is not None
+
+    def facts(self) -> StreamFacts:
+        """Opens and closes the container; not for devices, which stay off until they are opened."""
+        self.open({})
+        try:
+            stream = self._stream()
+            is_video = self._kind == "video"
+            rate = (stream.average_rate or stream.guessed_rate or 0) if is_video else stream.rate
+            duration = self._container.duration
+            return StreamFacts(
+                width=stream.codec_context.width if is_video else 0,
+                height=stream.codec_context.height if is_video else 0,
+                rate_hz=float(rate),
+                duration_secs=math.inf if duration is None else duration / 1e6,
+            )
+        finally:
+            self.close()
+
+    def open(self, options: dict[str, str]) -> None:
+        """options: for the device's driver, as FFmpeg names them."""
+        av = _import_av(self._config.name)
+        if self._config.path is not None and not Path(self._location).is_file():
+            raise SensorUnavailable(
+                f"{self._location}: no such file: check `path`, which counts from where the command is given"
+            )
+        timeout = (OPEN_TIMEOUT_SECS, self._config.hang_secs)
+        try:
+            self._container = av.open(self._location, format=self._format, options=options, timeout=timeout)
+            self._stream()
+        except (OSError, ValueError, av.FFmpegError) as error:
+            self.close()
+            raise SensorUnavailable(
+                f"{self._config.name}: cannot open {self._location!r}: {error}: {self._remedy()}"
+            ) from error
+        if self.is_recording:
+            self._say("recording starts")
+
+    def frames(self, from_secs: float) -> Iterator[tuple[Any, float]]:
+        """(frame, its seconds since the container's start), from the last one at or before `from_secs` that
+        can be decoded.
+        """
+        av = _import_av(self._config.name)
+        container, stream = self._container, self._stream()
+        zero_secs = (container.start_time or 0) / 1e6
+        try:
+            if self._config.path is not None:
+                container.seek(int((from_secs + zero_secs) * 1e6), backward=True)
+            for frame in container.decode(stream):
+                if self.is_live or frame.pts is not None:
+                    yield frame, 0.0 if self.is_live else float(frame.pts * frame.time_base) - zero_secs
+        except (OSError, ValueError, av.FFmpegError) as error:
+            raise SensorError(f"{self._config.name}: {self._location!r} broke off: {error}") from error
+
+    def close(self) -> None:
+        if self._container is None:
+            return
+        if self.is_recording:
+            self._say("recording ends")
+        self._container.close()
+        self._container = None
+
+    def _stream(self) -> Any:
+        streams = self._container.streams.video if self._kind == "video" else self._container.streams.audio
+        if not streams:
+            raise ValueError(f"it has no {self._kind} stream")
+        return streams[0]
+
+    def _say(self, event: str) -> None:
+        import structlog  # a third of this module's import time, for what only devices do
+
+        log = structlog.get_logger("sage.sensors")
+        log.warning(event, source=self._config.name, device=self._location, kind=self._kind)
+
+    def _remedy(self) -> str:
+        if self.is_live:
+            return "is it plugged in, and may this user read it?"
+        return "check `lavfi`" if self._config.lavfi is not None else "give a file that FFmpeg can decode"
+
+
+class Playback:
+    """Puts what a recording holds on the run's clock, lap after lap.
+
+    items(from_secs): what it holds from there on, each with its time in seconds, in order.
+    """
+
+    def __init__(
+        self,
+        items: Callable[[float], Iterator[tuple[Any, float]]],
+        config: MediaConfig,
+        epoch_ns: int,
+        duration_secs: float,
+    ) -> None:
+        self._items = items
+        self._epoch_ns = epoch_ns
+        self._zero_secs = config.zero_secs
+        self._first_secs = max(config.start_secs, config.zero_secs)
+        self._stop_secs = min(duration_secs, math.inf if config.stop_secs is None else config.stop_secs)
+        self._is_looped = config.loop
+        lap_secs = duration_secs if config.stop_secs is None else config.stop_secs
+        self._lap_ns = round((lap_secs - config.zero_secs) * 1e9) if config.loop else 0
+        self._playing: Iterator[tuple[Any, float]] | None = None
+        self._item: Any = None
+        self._due_ns = 0
+        self._lap = 0
+
+    def start(self, now_ns: int) -> None:
+        """From what comes next on the clock: a recording opened again goes on where the world is by now."""
+        elapsed_ns = max(0, now_ns - self._epoch_ns)
+        self._lap = elapsed_ns // self._lap_ns if self._is_looped else 0
+        within_secs = (elapsed_ns - self._lap * self._lap_ns) * 1e-9
+        self._play(max(self._first_secs, self._zero_secs + within_secs))
+
+    def next_due(self, now_ns: int) -> tuple[Any, int] | None:
+        """(item, its captured_ns) once that has come; None before; SourceExhausted at the end."""
+        if self._playing is None:
+            raise SourceExhausted("the recording is at its end")
+        if now_ns < self._due_ns:
+            return None
+        if self._item is None:
+            self._fetch()
+            return self.next_due(now_ns)
+        item, self._item = self._item, None
+        return item, self._due_ns
+
+    def _play(self, from_secs: float) -> None:
+        self._from_secs = from_secs
+        self._playing = self._items(from_secs)
+        self._item = None
+        self._due_ns = 0
+
+    def _fetch(self) -> None:
+        """The next item and when it is due; at the end of a lap, the next lap."""
+        assert self._playing is not None
+        for item, secs in self._playing:
+            if secs > self._stop_secs:
+                break
+            # Half a microsecond: a container's time base rounds.
+            if secs >= self._from_secs - 5e-7:
+                self._item = item
+                self._due_ns = (
+                    self._epoch_ns + self._lap * self._lap_ns + round((secs - self._zero_secs) * 1e9)
+                )
+                return
+        if not self._is_looped:
+            self._playing = None
+            return
+        self._lap += 1
+        self._play(self._first_secs)
+
+
+def _import_av(name: str) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise SensorUnavailable(
+            f"{name}: pictures and sound need the package av: pip install 'sage-runtime[sensors]'"
+        ) from error
+    return av

@@ -1,0 +1,179 @@
+"""From a device's read to the mailboxes: lend memory, read, judge, summarise, publish.
+
+Invariant: what is published is finite, of the spec's shape and newer than what was published before; one
+Delivery holds at most one loan, and nothing leaves it once it is abandoned.
+
+A large tensor is read straight into a loan, which waits for it between reads: give its mailbox three slots or
+more. A small one is read into the Delivery's own memory and copied when there is a reading: a few hundred
+nanoseconds, and no slot is held, nor a waiting message evicted for one, by a source that has nothing to say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.record import DEMOTED, MAX_SAMPLE, NOT_FINITE, SUMMARY, point_to, summarize
+from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
+from sage.sensors.driver.ledger import Ledger, Verdict
+
+if TYPE_CHECKING:
+    from sage.mailbox.kinds import AnyFocus, AnyLoan, AnyPeripheral
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """Where one source's readings go. producer: its number in records and quotas."""
+
+    peripheral: AnyPeripheral
+    focus: AnyFocus
+    producer: int
+
+
+#: Up to this size copying a reading costs less than holding a slot for it.
+SMALL_BYTES = 4096
+
+
+class Delivery:
+    """Carries the readings of one opened device. Used by one thread; `abandon` by any."""
+
+    def __init__(self, spec: SensorSpec, ledger: Ledger, outlet: Outlet, clock: Clock) -> None:
+        self._spec = spec
+        self._shape = spec.tensor.shape
+        self._dtype = np.dtype(spec.tensor.dtype)
+        self._ledger = ledger
+        self._outlet = outlet
+        self._clock = clock
+        self._loan: AnyLoan | None = None
+        self._scratch = (
+            np.zeros(self._shape, dtype=self._dtype) if spec.tensor.num_bytes <= SMALL_BYTES else None
+        )
+        self._record = np.zeros((), dtype=SUMMARY)
+        self._is_abandoned = False
+
+    def deliver_next(self, sensor: Sensor) -> Verdict | None:
+        """Read once. None when the device had nothing new. SensorError whatever the device did wrong."""
+        array = self._scratch if self._scratch is not None else self._lent()
+        reading = self._read(sensor, array)
+        if reading is None:
+            return None
+        ledger = self._ledger
+        with ledger.lock:
+            if self._is_abandoned:
+                return None
+            now_ns = self._clock.now_ns()
+            verdict = ledger.judge(reading, now_ns)
+            if verdict is Verdict.PASS:
+                self._publish(array, reading, ledger.shifted(reading))
+        return verdict
+
+    def abandon(self) -> None:
+        """Its thread hangs: whatever comes out of it later is not to be published."""
+        with self._ledger.lock:
+            self._is_abandoned = True
+
+    def discard(self) -> None:
+        """Give the loan back. By the thread that used it, at its end."""
+        if self._loan is not None:
+            self._loan.discard()
+            self._loan = None
+
+    def _read(self, sensor: Sensor, array: np.ndarray) -> Reading | None:
+        try:
+            reading = sensor.read_into(array)
+        except SensorError:
+            raise
+        except Exception as error:  # a plug-in may raise anything: counted and shown by the driver
+            raise SensorError(f"{self._spec.name}: {type(error).__name__}: {error}") from error
+        if reading is not None and not isinstance(reading, Reading):
+            raise SensorError(
+                f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None"
+            )
+        return reading
+
+    def _lent(self) -> np.ndarray:
+        """Memory for a large reading. No slot free: the device is read all the same, or it would fall
+        behind.
+        """
+        if self._loan is None:
+            self._loan = self._borrow()
+        return np.empty(self._shape, dtype=self._dtype) if self._loan is None else self._loan.array
+
+    def _borrow(self) -> AnyLoan | None:
+        outlet = self._outlet
+        return outlet.focus.try_loan(
+            self._shape, self._spec.tensor.dtype, producer=outlet.producer, trust=self._ledger.trust
+        )
+
+    def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
+        """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
+        flags = self._summarize(array, reading, sequence)
+        if not self._is_finite(array, flags):
+            raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
+        ledger, record = self._ledger, self._record
+        word = (
+            self._copied(array, reading, sequence)
+            if self._scratch is not None
+            else self._handed_over(reading, sequence)
+        )
+        if word is None:
+            record["flags"] |= DEMOTED
+            ledger.num_dropped += 1
+        else:
+            point_to(record, word)
+        self._outlet.peripheral.push(record)
+        ledger.count_passed(
+            reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence)
+        )
+
+    def _copied(self, array: np.ndarray, reading: Reading, sequence: int) -> int | None:
+        """Where a small reading went; None when no slot was free."""
+        outlet, trust = self._outlet, self._ledger.trust
+        return outlet.focus.post(
+            array,
+            self._spec.tensor.dtype,
+            stamp_ns=reading.captured_ns,
+            sequence=sequence,
+            producer=outlet.producer,
+            trust=trust,
+            quality=reading.quality,
+        )
+
+    def _handed_over(self, reading: Reading, sequence: int) -> int | None:
+        """Where a large reading is; None when it never had a slot. One whose slot was taken back is counted
+        as dropped.
+        """
+        loan, self._loan = self._loan, None
+        if loan is None:
+            return None
+        word, ledger = loan.word, self._ledger
+        if not loan.publish(
+            stamp_ns=reading.captured_ns, sequence=sequence, trust=ledger.trust, quality=reading.quality
+        ):
+            ledger.num_dropped += 1
+        return word
+
+    def _summarize(self, array: np.ndarray, reading: Reading, sequence: int) -> int:
+        """Its flags. Before the tensor is published: then it is no longer ours to look at."""
+        return summarize(
+            self._record,
+            array,
+            producer=self._outlet.producer,
+            sequence=sequence,
+            stamp_ns=reading.captured_ns,
+            trust=self._ledger.trust,
+            quality=reading.quality,
+            confidence=reading.confidence,
+            noise_std=reading.noise_std,
+        )
+
+    def _is_finite(self, array: np.ndarray, flags: int) -> bool:
+        """The summary has looked at the whole of a small reading, and at places in a large one."""
+        if self._dtype.kind != "f":
+            return True
+        if flags & NOT_FINITE:
+            return False
+        return array.size <= MAX_SAMPLE or bool(np.isfinite(array).all())

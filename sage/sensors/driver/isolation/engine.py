@@ -1,0 +1,246 @@
+"""The loop's side of an isolated sensor: starts its process, takes its records, and outlives whatever becomes
+of it.
+
+Invariant: `poll` never waits. A process that crashed, hangs or was killed is one fault of its own source;
+what it had published before can still be read, and what it held is taken back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sage.mailbox.record import KIND_SUMMARY, SUMMARY
+from sage.mailbox.shared.memory.identity import my_identity
+from sage.sensors.config import SensorConfig
+from sage.sensors.contract import Reading, SensorContext, SensorError, SourceExhausted
+from sage.sensors.driver.delivery import Outlet
+from sage.sensors.driver.isolation.plan import IsolationPlan
+from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, Counts, StatusBlock
+from sage.sensors.driver.ledger import Ledger
+from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
+
+if TYPE_CHECKING:
+    from sage.mailbox.kinds import AnyPeripheral
+    from sage.mailbox.shared import SharedFocus, SharedPeripheral, SharedSubscription
+
+#: Starting an interpreter and importing a driver's libraries comes on top of opening the device.
+START_SECS = 30.0
+#: Records that one poll takes over, so that a source behind its time cannot stop a tick.
+MAX_PER_POLL = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """What an isolated source needs besides what every source has.  target: its class, "module:Class".
+
+    context: the run's, as it is when a life begins.  records, focus: its own shared mailboxes, made and
+    closed by whoever builds the run.
+    """
+
+    target: str
+    config: SensorConfig
+    context: Callable[[], SensorContext]
+    records: SharedPeripheral
+    focus: SharedFocus
+
+    def plan(self, *, status: str, producer: int, after_sequence: int) -> IsolationPlan:
+        context = self.context()
+        return IsolationPlan(
+            target=self.target,
+            config=self.config.model_dump(mode="json", exclude_unset=True)
+            | {"kind": self.config.kind, "name": self.config.name},
+            epoch_ns=context.epoch_ns,
+            base_dir=str(context.base_dir),
+            records=self.records.name,
+            focus=self.focus.name,
+            status=status,
+            producer=producer,
+            after_sequence=after_sequence,
+            parent=my_identity(),
+        )
+
+    def engine(self, ledger: Ledger, outlet: Outlet, *, hang_ns: int) -> ProcessEngine:
+        """For one life of the device."""
+        return ProcessEngine(
+            self, ledger=ledger, peripheral=outlet.peripheral, producer=outlet.producer, hang_ns=hang_ns
+        )
+
+
+class SensorProcess:
+    """The process, from its start to its end."""
+
+    def __init__(self, plan: IsolationPlan) -> None:
+        options = ["-P"] if sys.version_info >= (3, 11) else []
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-m", "sage.sensors.driver.isolation.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(plan.to_json().encode())
+        self._process.stdin.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def join(self, timeout_secs: float) -> bool:
+        """Whether it has ended."""
+        try:
+            self._process.wait(timeout_secs)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def abandon(self) -> None:
+        """End it now; what it held is reaped."""
+        self._process.kill()
+
+    def describe_end(self) -> str:
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with status {code}"
+
+
+class ProcessEngine:
+    """One life of an isolated device, as the driver sees it."""
+
+    def __init__(
+        self, isolation: Isolation, *, ledger: Ledger, peripheral: AnyPeripheral, producer: int, hang_ns: int
+    ) -> None:
+        self._isolation, self._ledger, self._peripheral, self._producer = (
+            isolation,
+            ledger,
+            peripheral,
+            producer,
+        )
+        self._hang_ns = hang_ns
+        self._subscription: SharedSubscription | None = None
+        self._status: StatusBlock | None = None
+        self._process: SensorProcess | None = None
+        self._before = _counts_of(ledger)
+        self._taken_dropped = 0
+        self._seen_calls = -1
+        self._seen_ns: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._status is not None and self._status.state in (OPEN, EXHAUSTED)
+
+    def start(self) -> None:
+        isolation = self._isolation
+        isolation.records.reap()
+        isolation.focus.reap()
+        self._subscription = isolation.records.subscribe()
+        self._status = StatusBlock.create(f"{isolation.records.name}.{os.urandom(4).hex()}")
+        self._status.trust = self._ledger.trust
+        plan = isolation.plan(
+            status=self._status.name, producer=self._producer, after_sequence=self._ledger.seen_sequence
+        )
+        try:
+            self._process = SensorProcess(plan)
+        except OSError as error:
+            raise SensorError(f"{isolation.config.name}: its process cannot be started: {error}") from error
+
+    def poll(self, now_ns: int) -> None:
+        status, process = self._status, self._process
+        assert status is not None
+        assert process is not None
+        # looked at first: what it told before either is taken below
+        has_ended, state = not process.is_alive, status.state
+        status.trust = self._ledger.trust
+        num_taken = self._take_records()
+        self._take_counts(status.counts)
+        if state == FAILED:
+            raise SensorError(status.error)
+        if state == EXHAUSTED:
+            if num_taken < MAX_PER_POLL:
+                raise SourceExhausted("the recording is at its end")
+            return
+        if has_ended:
+            raise SensorError(process.describe_end())
+        self._raise_if_hung(status, process, now_ns)
+
+    def stop(self) -> SensorProcess | None:
+        status, process = self._status, self._process
+        if status is not None:
+            status.stop()
+            self._take_counts(status.counts)
+            status.unlink()
+        if self._subscription is not None:
+            self._take_records()
+            self._subscription.close()
+            self._subscription = None
+        return process if process is not None and process.is_alive else None
+
+    def _take_records(self) -> int:
+        """Hand its records on to everybody, and count its readings."""
+        assert self._subscription is not None
+        batch = self._subscription.try_pop_many(MAX_PER_POLL)
+        ledger = self._ledger
+        ledger.num_dropped += batch.lost
+        if not len(batch):
+            return 0
+        self._peripheral.push_many(batch.records)
+        now_ns = self._isolation.context().clock.now_ns()
+        for record in batch.records.view(SUMMARY):
+            if record["kind"] == KIND_SUMMARY:
+                ledger.take_over(_reading(record, now_ns))
+        return len(batch)
+
+    def _take_counts(self, counts: Counts) -> None:
+        before, ledger = self._before, self._ledger
+        ledger.num_late = before.late + counts.late
+        ledger.num_duplicate = before.duplicate + counts.duplicate
+        ledger.num_reordered = before.reordered + counts.reordered
+        ledger.num_flooded = before.flooded + counts.flooded
+        ledger.num_dropped += counts.dropped - self._taken_dropped
+        self._taken_dropped = counts.dropped
+
+    def _raise_if_hung(self, status: StatusBlock, process: SensorProcess, now_ns: int) -> None:
+        num_calls = status.num_calls
+        if self._seen_ns is None or num_calls != self._seen_calls:  # it asks its device many times a second
+            self._seen_calls, self._seen_ns = num_calls, now_ns
+            return
+        limit_ns = self._hang_ns if self.is_open else OPEN_FACTOR * self._hang_ns + round(START_SECS * 1e9)
+        if now_ns - self._seen_ns > limit_ns:
+            process.abandon()
+            raise SensorHung(f"a call has not come back for {(now_ns - self._seen_ns) / 1e9:.1f} s")
+
+
+def _reading(record: object, now_ns: int) -> Reading:
+    fields: dict[str, float] = {name: record[name].item() for name in _FIELDS}  # type: ignore[index]
+    return Reading(
+        captured_ns=int(fields["stamp_ns"]),
+        received_ns=now_ns,
+        sequence=int(fields["sequence"]),
+        noise_std=fields["noise_std"],
+        quality=fields["quality"],
+        confidence=fields["confidence"],
+    )
+
+
+_FIELDS = ("stamp_ns", "sequence", "noise_std", "quality", "confidence")
+
+
+def _counts_of(ledger: Ledger) -> Counts:
+    return Counts(
+        dropped=ledger.num_dropped,
+        late=ledger.num_late,
+        duplicate=ledger.num_duplicate,
+        reordered=ledger.num_reordered,
+        flooded=ledger.num_flooded,
+    )

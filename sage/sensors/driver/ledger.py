@@ -1,0 +1,127 @@
+"""What has become of each reading of one source: which are passed on, and a count of every one that was not.
+
+Invariant: sequences that are passed on only grow, over every reopening of the device; a reading is counted
+once.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+
+from sage.sensors.contract import Reading, SensorError, SensorSpec
+
+#: More than this many times the nominal rate is a flood.
+FLOOD_FACTOR = 4
+#: Readings that may come at once, and stamped at once, as devices with a queue of their own do.
+MIN_BURST = 32
+#: How far a stamp may lie ahead of the clock: two clocks that were mapped onto each other are never equal.
+MAX_AHEAD_NS = 50_000_000
+
+
+class Verdict(Enum):
+    """pass: deliver it.  repeat: the reading told before, or an older one.  flood: one too many."""
+
+    PASS = "pass"
+    REPEAT = "repeat"
+    FLOOD = "flood"
+
+
+class Ledger:
+    """Counts of one source. `lock` is held by whoever judges and publishes, so that one reading is decided at
+    a time.
+
+    after_sequence: the last one passed on by whoever judged before.
+    """
+
+    def __init__(self, spec: SensorSpec, *, max_age_ns: int, stale_ns: int, after_sequence: int = -1) -> None:
+        self.lock = threading.Lock()
+        self.num_readings = 0
+        self.num_dropped = 0
+        self.num_late = 0
+        self.num_duplicate = 0
+        self.num_reordered = 0
+        self.num_flooded = 0
+        self.last: Reading | None = None
+        #: What the loop thinks of the source, written into records for whoever drops the least trusted first.
+        self.trust = 1.0
+        self._name = spec.name
+        self._max_age_ns = max_age_ns
+        self._stale_ns = max(stale_ns, FLOOD_FACTOR * spec.period_ns)
+        self._burst = max(float(MIN_BURST), 1e9 / spec.period_ns)
+        self._allowance = self._burst
+        self._allowance_a_ns = FLOOD_FACTOR / spec.period_ns
+        self._seen_sequence = after_sequence
+        self._seen_captured_ns: int | None = None
+        self._shift: int | None = None
+        self._repeating_since_ns: int | None = None
+
+    @property
+    def seen_sequence(self) -> int:
+        """The last one judged, -1 before the first."""
+        return self._seen_sequence
+
+    def begin_device(self) -> None:
+        """A fresh instance of the device begins to read: it may count from 0 again."""
+        self._shift = None
+        self._repeating_since_ns = None
+
+    def judge(self, reading: Reading, now_ns: int) -> Verdict:
+        """Decide and count. SensorError when what it says cannot be true, or nothing new came for
+        `stale_ns`.
+        """
+        if not (0.0 <= reading.quality <= 1.0 and 0.0 <= reading.confidence <= 1.0):
+            raise SensorError(
+                f"{self._name}: quality {reading.quality}, confidence {reading.confidence}: give numbers from"
+                " 0 to 1"
+            )
+        if reading.captured_ns > now_ns + MAX_AHEAD_NS:
+            ahead_secs = (reading.captured_ns - now_ns) / 1e9
+            raise SensorError(f"{self._name}: stamped {ahead_secs:.3f} s ahead of the clock")
+        sequence = self.shifted(reading)
+        seen_ns = self._seen_captured_ns
+        if sequence <= self._seen_sequence or (seen_ns is not None and reading.captured_ns < seen_ns):
+            self._count_repeat(is_duplicate=sequence == self._seen_sequence, now_ns=now_ns)
+            return Verdict.REPEAT
+        self.num_dropped += sequence - self._seen_sequence - 1
+        elapsed_ns = 0 if seen_ns is None else reading.captured_ns - seen_ns
+        self._seen_sequence = sequence
+        self._seen_captured_ns = reading.captured_ns
+        self._repeating_since_ns = None
+        self._allowance = min(self._burst, self._allowance + elapsed_ns * self._allowance_a_ns)
+        if self._allowance < 1.0:
+            self.num_flooded += 1
+            return Verdict.FLOOD
+        self._allowance -= 1.0
+        if now_ns - reading.captured_ns > self._max_age_ns:
+            self.num_late += 1
+        return Verdict.PASS
+
+    def shifted(self, reading: Reading) -> int:
+        """The device's count, moved past all that earlier instances told."""
+        if self._shift is None:
+            self._shift = (
+                0 if reading.sequence > self._seen_sequence else self._seen_sequence + 1 - reading.sequence
+            )
+        return reading.sequence + self._shift
+
+    def count_passed(self, reading: Reading) -> None:
+        """The reading has reached the mailboxes. `reading` has its shifted sequence."""
+        self.num_readings += 1
+        self.last = reading
+
+    def take_over(self, reading: Reading) -> None:
+        """A reading that another process has judged and published."""
+        self._seen_sequence = max(self._seen_sequence, reading.sequence)
+        self._seen_captured_ns = reading.captured_ns
+        self.count_passed(reading)
+
+    def _count_repeat(self, *, is_duplicate: bool, now_ns: int) -> None:
+        if is_duplicate:
+            self.num_duplicate += 1
+        else:
+            self.num_reordered += 1
+        if self._repeating_since_ns is None:
+            self._repeating_since_ns = now_ns
+        elif now_ns - self._repeating_since_ns > self._stale_ns:
+            raise SensorError(f"{self._name}: stale: only old readings for {self._stale_ns / 1e9:g} s")

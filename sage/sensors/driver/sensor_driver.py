@@ -1,0 +1,294 @@
+"""The owner of one sensor: opens it, reads it, mends it, and never lets it stop the loop.
+
+Invariant: `poll` returns, whatever the device does. A fault is counted and shown, the device is put in
+quarantine and comes back by itself, as a fresh instance.
+
+Three ways to read, all of what has been delivered: `read_block` waits for the next reading, `read_next` takes
+the oldest not taken yet, `read_freshest` the newest, unless that is too old. Each gives a Lease: release it,
+or use `with`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sage.mailbox.clock import Clock
+from sage.mailbox.errors import MailboxEmpty
+from sage.sensors.config import DriverMode, SensorConfig
+from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
+from sage.sensors.driver.delivery import Delivery, Outlet
+from sage.sensors.driver.ledger import Ledger
+from sage.sensors.driver.supervision import Backoff, Ending, Engine, InlineEngine, ThreadEngine
+from sage.sensors.driver.worker import SensorWorker
+
+if TYPE_CHECKING:
+    from sage.mailbox.kinds import AnyFocus, AnyLease
+    from sage.mailbox.local.peripheral import PeripheralMailbox
+    from sage.sensors.driver.isolation.engine import Isolation
+
+Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
+
+#: Threads of one device that hang, each with a loan, before no further one is started.
+MAX_ENDING = 2
+#: How long `close` waits for a thread before it closes the device over its head, and after.
+JOIN_SECS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStatistics:
+    """Counts since the driver was made, and the last reading delivered (sequence -1 and NaN before the
+    first).
+
+    num_readings: delivered.  num_dropped: lost by the device, or no slot was free.  num_late: delivered,
+    though older than max_age_secs.  num_duplicate, num_reordered, num_flooded: not delivered.  num_faults:
+    times in quarantine.
+    num_restarts: times it came back.  last_error: of the last fault, also when it is over.
+    """
+
+    name: str
+    status: Status
+    num_readings: int
+    num_dropped: int
+    num_late: int
+    num_duplicate: int
+    num_reordered: int
+    num_flooded: int
+    num_faults: int
+    num_restarts: int
+    last_error: str
+    sequence: int
+    captured_ns: int
+    noise_std: float
+    quality: float
+    confidence: float
+
+
+class SensorDriver:
+    """Drives the sensor that `make` makes, again at each restart. `make` may raise: here, at once, to whoever
+    configured it.
+
+    mode: as SensorConfig.driver, config's own when left out.  max_per_poll: readings an inline poll delivers
+    at most.
+    isolation: then it runs in a process of its own, and `focus` is the shared mailbox that it publishes to.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Sensor],
+        *,
+        config: SensorConfig,
+        peripheral: PeripheralMailbox,
+        focus: AnyFocus,
+        clock: Clock,
+        producer: int,
+        mode: DriverMode | None = None,
+        max_per_poll: int = 32,
+        isolation: Isolation | None = None,
+    ) -> None:
+        self._make = make
+        self._first: Sensor | None = make()
+        self._spec = self._first.spec
+        self._config = config
+        self._clock = clock
+        self._focus = focus
+        self._outlet = Outlet(peripheral=peripheral, focus=focus, producer=producer)
+        self._max_per_poll = max_per_poll
+        self._isolation = isolation
+        self.is_inline = isolation is None and _is_inline(self._spec, mode or config.driver)
+        self._max_age_ns, self._hang_ns = round(config.max_age_secs * 1e9), round(config.hang_secs * 1e9)
+        self._ledger = Ledger(self._spec, max_age_ns=self._max_age_ns, stale_ns=self._hang_ns)
+        self._backoff = Backoff(first_secs=config.backoff_secs, max_secs=config.max_backoff_secs)
+        self._engine: Engine | None = None
+        self._ending: list[Ending] = []
+        self._status: Status = "closed"
+        self._retry_ns = 0
+        self._num_faults = 0
+        self._num_restarts = 0
+        self._num_reported = 0
+        self._last_error = ""
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    @property
+    def trust(self) -> float:
+        """What the loop thinks of the source; goes into its records."""
+        return self._ledger.trust
+
+    @trust.setter
+    def trust(self, value: float) -> None:
+        self._ledger.trust = value
+
+    def renew(self) -> None:
+        """Drop the instance that told the spec, so that `start` makes a fresh one: its world has changed
+        meanwhile.
+        """
+        if self._status == "closed":
+            self._first = None
+
+    def start(self) -> None:
+        """Open the device. One that will not open is in quarantine, not an exception: it may be plugged in
+        later.
+        """
+        if self._status == "closed":
+            self._begin(self._clock.now_ns())
+
+    def poll(self, now_ns: int) -> int:
+        """Move everything on; the number of readings delivered since the last poll. Never raises for the
+        device's sake.
+        """
+        if self._status == "quarantined":
+            if now_ns >= self._retry_ns:
+                self._begin(now_ns)
+        elif self._engine is not None:
+            try:
+                self._engine.poll(now_ns)
+            except SourceExhausted:
+                self._end("exhausted")
+            except SensorError as error:
+                self._quarantine(error, now_ns)
+            else:
+                if self._status == "starting" and self._engine.is_open:
+                    self._has_opened(now_ns)
+        num_new = self._ledger.num_readings - self._num_reported
+        self._num_reported += num_new
+        return num_new
+
+    def read_block(self, timeout_secs: float) -> AnyLease:
+        """The next reading in order, waiting for it; MailboxEmpty when none came in time.
+
+        An inline source is polled meanwhile and the clock waited on; one on a thread is waited for in real
+        time.
+        """
+        if not self.is_inline:
+            return self._focus.receive(timeout_secs=timeout_secs, newest=False)
+        now_ns = self._clock.now_ns()
+        deadline_ns = now_ns + round(timeout_secs * 1e9)
+        while True:
+            self.poll(now_ns)
+            lease = self._focus.try_receive(newest=False)
+            if lease is not None:
+                return lease
+            if now_ns >= deadline_ns:
+                raise MailboxEmpty(f"{self._spec.name}: no reading within {timeout_secs:g} s")
+            self._clock.wait_until(min(deadline_ns, now_ns + self._spec.period_ns))
+            now_ns = self._clock.now_ns()
+
+    def read_next(self) -> AnyLease | None:
+        """The oldest reading delivered and not taken yet, None when there is none. Never waits, never
+        polls.
+        """
+        return self._focus.try_receive(newest=False)
+
+    def read_freshest(self, max_age_ns: int | None = None) -> AnyLease | None:
+        """The newest reading delivered, older ones are passed over; None when there is none or it was
+        captured longer ago.
+
+        max_age_ns: the config's max_age_secs when left out. Never waits, never polls.
+        """
+        lease = self._focus.try_receive(newest=True)
+        if lease is None:
+            return None
+        limit_ns = self._max_age_ns if max_age_ns is None else max_age_ns
+        if self._clock.now_ns() - lease.stamp_ns <= limit_ns:
+            return lease
+        lease.release()
+        return None
+
+    def statistics(self) -> DriverStatistics:
+        """A snapshot."""
+        ledger = self._ledger
+        last = ledger.last
+        return DriverStatistics(
+            name=self._spec.name,
+            status=self._status,
+            num_readings=ledger.num_readings,
+            num_dropped=ledger.num_dropped,
+            num_late=ledger.num_late,
+            num_duplicate=ledger.num_duplicate,
+            num_reordered=ledger.num_reordered,
+            num_flooded=ledger.num_flooded,
+            num_faults=self._num_faults,
+            num_restarts=self._num_restarts,
+            last_error=self._last_error,
+            sequence=-1 if last is None else last.sequence,
+            captured_ns=-1 if last is None else last.captured_ns,
+            noise_std=math.nan if last is None else last.noise_std,
+            quality=math.nan if last is None else last.quality,
+            confidence=math.nan if last is None else last.confidence,
+        )
+
+    def close(self) -> None:
+        """Give the device back; safe to call twice. What was delivered can still be read."""
+        self._end("closed")
+        for worker in self._ending:
+            if not worker.join(JOIN_SECS):
+                worker.abandon()
+                worker.join(JOIN_SECS)
+
+    def _begin(self, now_ns: int) -> None:
+        self._ending = [worker for worker in self._ending if worker.is_alive]
+        if len(self._ending) >= MAX_ENDING:
+            self._retry_ns = self._backoff.failed(now_ns)
+            return
+        self._ledger.begin_device()
+        self._status = "starting"
+        self._engine = self._new_engine()
+        try:
+            self._engine.start()
+        except SensorError as error:
+            self._quarantine(error, now_ns)
+            return
+        if self._engine.is_open:
+            self._has_opened(now_ns)
+
+    def _new_engine(self) -> Engine:
+        if self._isolation is not None:
+            return self._isolation.engine(self._ledger, self._outlet, hang_ns=self._hang_ns)
+        delivery = Delivery(self._spec, self._ledger, self._outlet, self._clock)
+        if self.is_inline:
+            return InlineEngine(self._obtain, delivery, max_per_poll=self._max_per_poll)
+        worker = SensorWorker(self._obtain, delivery, name=self._spec.name, period_ns=self._spec.period_ns)
+        return ThreadEngine(worker, hang_ns=self._hang_ns)
+
+    def _obtain(self) -> Sensor:
+        """The instance made at first, then fresh ones, which must be what the first was."""
+        first, self._first = self._first, None
+        sensor = first or self._make()
+        if sensor.spec != self._spec:
+            raise SensorError(
+                f"{self._spec.name}: it came back with another spec: {sensor.spec.tensor}, was"
+                f" {self._spec.tensor}"
+            )
+        return sensor
+
+    def _has_opened(self, now_ns: int) -> None:
+        self._status = "running"
+        self._backoff.opened(now_ns)
+        if self._num_faults:
+            self._num_restarts += 1
+
+    def _quarantine(self, error: SensorError, now_ns: int) -> None:
+        self._end("quarantined")
+        self._num_faults += 1
+        self._last_error = str(error)
+        self._retry_ns = self._backoff.failed(now_ns)
+
+    def _end(self, status: Status) -> None:
+        engine, self._engine = self._engine, None
+        self._status = status
+        worker = None if engine is None else engine.stop()
+        if worker is not None:
+            self._ending.append(worker)
+
+
+def _is_inline(spec: SensorSpec, mode: DriverMode) -> bool:
+    if mode == "inline" and not spec.is_bounded:
+        raise ValueError(
+            f"{spec.name}: driver is 'inline', but its reads may wait for the world: give 'thread' or 'auto'"
+        )
+    return mode == "inline" or (mode == "auto" and spec.is_bounded)

@@ -1,0 +1,1 @@
+"""Tests for sensor plug-ins: the conformance kit and the package template."""

@@ -1,0 +1,177 @@
+"""A small installable package for a sensor of one's own, to start from: it runs, and passes the conformance
+kit.
+
+Invariant: nothing that is there is overwritten; the directory is new or empty.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+
+_PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "sage-sensor-{dashed}"
+version = "0.1.0"
+description = "The sensor kind '{name}' for SAGE"
+readme = "README.md"
+requires-python = ">=3.10"
+dependencies = ["sage-runtime", "numpy>=1.26", "pydantic>=2.7"]
+
+[project.entry-points."sage.sensors"]
+{name} = "sage_sensor_{name}:{class_name}Sensor"
+
+[tool.setuptools]
+py-modules = ["sage_sensor_{name}"]
+"""
+
+_README = """\
+# {class_name}Sensor
+
+The sensor kind `{name}` for SAGE.
+
+    pip install -e .
+    sage sensors check {name}
+    pytest
+
+Then, in a SAGE config:
+
+    sensors:
+      - kind: {name}
+        name: my_{name}
+
+`sage_sensor_{name}.py` holds the whole of it. As written it senses a triangle wave; put your device in `open`,
+`read_into` and `close`. If a read waits for the device, set `is_bounded=False`: SAGE then gives the sensor a thread.
+"""
+
+_MODULE = '''\
+"""The sensor kind "{name}". Replace the wave in `read_into` by what your device says.
+
+Invariant: a reading is captured on a grid of `period_secs` from the run's epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.config import SensorConfig
+from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
+
+
+class {class_name}Config(SensorConfig):
+    """height: of the wave, in volts.  period_secs: time between readings."""
+
+    kind: Literal["{name}"] = "{name}"
+    height: float = Field(1.0, gt=0)
+    period_secs: float = Field(0.1, gt=0)
+
+
+class {class_name}Sensor:
+    """Two channels: a triangle wave of 10 readings, and its slope. Bounded: a read never waits."""
+
+    Config = {class_name}Config
+
+    def __init__(self, config: {class_name}Config, context: SensorContext) -> None:
+        self._config = config
+        self._clock = context.clock
+        self._epoch_ns = context.epoch_ns
+        self._period_ns = round(config.period_secs * 1e9)
+        self._is_open = False
+        self._next_step = 0
+        self._spec = SensorSpec(
+            name=config.name,
+            modality="physical",
+            tensor=TensorSpec(shape=(2,), dtype="float32"),
+            period_ns=self._period_ns,
+            observes=("voltage", "V"),
+            channels=("wave", "slope"),
+            is_bounded=True,
+        )
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        """Take the device; raise SensorUnavailable with a remedy when it is not there."""
+        self._next_step = max(0, (self._clock.now_ns() - self._epoch_ns) // self._period_ns)
+        self._is_open = True
+
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        """Write into all of `out`; None when nothing is new."""
+        if not self._is_open:
+            raise SensorError(f"{{self._spec.name}}: read while closed: call open() first")
+        now_ns = self._clock.now_ns()
+        step = self._next_step
+        captured_ns = self._epoch_ns + step * self._period_ns
+        if now_ns < captured_ns:
+            return None
+        self._next_step += 1
+        phase = step % 10
+        out[0] = self._config.height * (phase / 5 if phase <= 5 else 2 - phase / 5)
+        out[1] = self._config.height * (0.2 if phase < 5 else -0.2)
+        return Reading(captured_ns=captured_ns, received_ns=now_ns, sequence=step, noise_std=0.0)
+
+    def close(self) -> None:
+        """Give the device back; called twice it does nothing more."""
+        self._is_open = False
+'''
+
+_TEST = """\
+import pytest
+from sage_sensor_{name} import {class_name}Config, {class_name}Sensor
+
+from sage.mailbox.clock import ManualClock
+from sage.sensors.conformance import CheckResult, check_sensor
+from sage.sensors.contract import SensorContext
+
+CLOCK = ManualClock()
+CONTEXT = SensorContext(clock=CLOCK, epoch_ns=0)
+RESULTS = check_sensor(lambda: {class_name}Sensor({class_name}Config(), CONTEXT), clock=CLOCK)
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.name)
+def test_it_is_a_sensor(result: CheckResult) -> None:
+    assert result.is_ok, result.detail
+"""
+
+_FILES = {
+    "pyproject.toml": _PYPROJECT,
+    "README.md": _README,
+    "sage_sensor_{name}.py": _MODULE,
+    "tests/test_{name}.py": _TEST,
+}
+
+
+def write_package(name: str, directory: Path) -> tuple[Path, ...]:
+    """Write the package for kind `name` (lower case, as a Python name) into `directory`; the files written.
+
+    Raises ValueError for a name that cannot be a kind, FileExistsError for a directory that holds something.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise ValueError(
+            f"name is {name!r}: give lower-case letters, digits and _, a letter first, e.g. 'wind_speed'"
+        )
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise FileExistsError(f"{directory} holds something already: give a new or empty directory")
+    words = {
+        "name": name,
+        "dashed": name.replace("_", "-").strip("-"),
+        "class_name": "".join(part.capitalize() for part in name.split("_")),
+    }
+    written = []
+    for path, text in _FILES.items():
+        target = directory / path.format(**words)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.format(**words), encoding="utf-8")
+        written.append(target)
+    return tuple(written)

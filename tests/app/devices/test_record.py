@@ -1,0 +1,55 @@
+"""What is recorded replays as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.app.devices.kinds import configure_kind
+from sage.app.devices.record import record_kind
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import SensorContext
+
+SOURCE = ("rate_hz=20", "shape=[3]", "name=imu")
+
+
+def test_a_recording_holds_time_and_every_channel(tmp_path: Path) -> None:
+    out = tmp_path / "imu.npz"
+    recording = record_kind("synthetic", SOURCE, seconds=2.0, out=out, clock=ManualClock())
+    with np.load(out, allow_pickle=False) as kept:
+        table, columns = kept["imu"], kept["imu__cols"].tolist()
+    assert columns == ["time", "c0", "c1", "c2"]
+    assert table.shape == (recording.num_readings, 4)
+    assert recording.num_readings == 40
+    assert np.allclose(np.diff(table[:, 0]), 0.05)
+
+
+def test_a_recording_replays_through_the_kind_table(tmp_path: Path) -> None:
+    out = tmp_path / "imu.npz"
+    record_kind("synthetic", SOURCE, seconds=2.0, out=out, clock=ManualClock())
+    clock = ManualClock()
+    table, config = configure_kind("table", [f"path={out}", "key=imu", "time=time", "time_zero_secs=0"])
+    sensor = table(config, SensorContext(clock=clock, epoch_ns=0))
+    sensor.open()
+    clock.advance(round(1e9))
+    first = np.empty(3, dtype=np.float32)
+    reading = sensor.read_into(first)
+    with np.load(out, allow_pickle=False) as kept:
+        assert np.array_equal(first, kept["imu"][0, 1:].astype(np.float32))
+        assert reading.captured_ns == pytest.approx(kept["imu"][0, 0] * 1e9, abs=2)
+
+
+def test_a_sensor_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no reading in 0 s: record for longer, its period is 0\.05 s"):
+        record_kind("synthetic", SOURCE, seconds=0.0, out=tmp_path / "imu.npz", clock=ManualClock())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_stops_where_its_source_does(tmp_path: Path) -> None:
+    recording = record_kind(
+        "synthetic", [*SOURCE, "num_readings=5"], seconds=2.0, out=tmp_path / "x.npz", clock=ManualClock()
+    )
+    assert recording.num_readings == 5

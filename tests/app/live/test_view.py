@@ -1,0 +1,209 @@
+"""The live view: every size of screen, one append a tick for the loop, a plain line where there is no
+terminal.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console, ConsoleDimensions
+
+from sage.app.live.screen import draw, status_line
+from sage.app.live.state import LiveState
+from sage.app.live.view import LiveView
+from sage.app.session.synthetic import SyntheticSession
+from sage.mailbox import Hub
+from sage.mailbox.clock import ManualClock
+from sage.runtime.report import State, TickReport
+
+
+def state_after(num_ticks: int, upto: int | None = None, **options) -> LiveState:
+    state = LiveState(title="2026-11-22-quiet-otter")
+    for item in SyntheticSession(num_ticks=num_ticks, **options).items():
+        state.take(item)
+        if isinstance(item, TickReport) and item.facts.tick == upto:
+            break
+    return state
+
+
+@pytest.fixture(scope="module")
+def crowded() -> LiveState:
+    return state_after(300, sources=tuple(f"source.with.a.long.name.{number}" for number in range(20)))
+
+
+class WatchedOutput(io.StringIO):
+    """Says when something was written, so that a test need not sleep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        done = super().write(text)
+        if text.strip():
+            self.written.set()
+        return done
+
+
+def watched_view(**options) -> tuple[WatchedOutput, LiveView]:
+    output = WatchedOutput()
+    console = Console(file=output, **options)
+    return output, LiveView(console=console, refresh_hz=50, line_secs=0.01)
+
+
+@pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 100, 120, 250])
+@pytest.mark.parametrize("height", [3, 8, 14, 24, 40, 100])
+def test_the_screen_is_never_overrun(width, height, crowded):
+    state = crowded
+    lines = draw(state, ConsoleDimensions(width, height)).split("\n")
+    assert len(lines) <= height
+    assert max(line.cell_len for line in lines) <= max(20, width)
+
+
+def test_at_80_columns_every_source_has_its_figures():
+    screen = draw(state_after(600), ConsoleDimensions(80, 24)).plain
+    for expected in (
+        "WAKE",
+        "20.0 Hz",
+        "camera.front",
+        "trust",
+        "surprise",
+        "skill",
+        "drops",
+        "faults",
+        "chance",
+        "gate",
+        "rolled back",
+    ):
+        assert expected in screen
+    assert "+0." in screen
+
+
+def test_a_quarantined_source_says_why():
+    screen = draw(state_after(600, upto=300), ConsoleDimensions(80, 24)).plain
+    assert "quarantined: read_into raised OSError" in screen
+
+
+def test_sources_that_do_not_fit_are_counted():
+    state = state_after(100, sources=tuple(f"s{number}" for number in range(30)))
+    assert "more" in draw(state, ConsoleDimensions(80, 24)).plain
+
+
+def test_what_a_plugin_says_is_one_line_of_plain_text():
+    state = state_after(10)
+    source = state.sources["imu"]
+    source.facts = replace(source.facts, reason="first\nsecond\x1b[31m [bold]third", status="quarantined")
+    screen = draw(state, ConsoleDimensions(120, 40))
+    assert "first second [31m [bold]third" in screen.plain
+    assert "\x1b" not in screen.plain
+
+
+def test_before_the_first_tick_it_says_so():
+    assert "waiting" in draw(LiveState(), ConsoleDimensions(80, 24)).plain
+    assert "waiting" in status_line(LiveState())
+
+
+def test_rates_are_of_the_last_seconds():
+    state = state_after(400)
+    assert state.report is not None
+    now_ns = state.report.facts.time_ns
+    assert state.ticks.hz(now_ns) == pytest.approx(20.0)
+    assert state.sources["imu"].rate.hz(now_ns) == pytest.approx(20 / 3, rel=0.02)
+
+
+def test_a_fast_replay_shows_how_fast():
+    state = LiveState()
+    clock = ManualClock()
+    for report in (item for item in SyntheticSession(num_ticks=41).items() if isinstance(item, TickReport)):
+        state.take(report)
+        if report.facts.tick % 20 == 0:  # a second of the run in a tenth of real time
+            state.measure_speed(clock.now_ns())
+            clock.advance(100_000_000)
+    assert state.speed == pytest.approx(10.0)
+    assert "10× real time" in draw(state, ConsoleDimensions(120, 24)).plain  # noqa: RUF001  a multiplication sign is meant
+
+
+def test_what_the_view_keeps_is_bounded():
+    state = state_after(1500, tick_hz=2.0)
+    assert len(state.surprise.values()) <= 121
+    assert len(state.events) <= 50
+
+
+def test_without_a_terminal_a_plain_line_is_printed():
+    output, view = watched_view(force_terminal=False, width=80)
+    with view:
+        SyntheticSession(num_ticks=50).play(view)
+        assert output.written.wait(10)
+    text = output.getvalue()
+    assert "\x1b" not in text
+    assert len(text.splitlines()[0]) > 0
+
+
+def test_on_a_terminal_the_screen_is_taken_and_given_back():
+    output, view = watched_view(force_terminal=True, width=80, height=24)
+    with view:
+        SyntheticSession(num_ticks=50).play(view)
+        assert output.written.wait(10)
+    text = output.getvalue()
+    assert text.count("\x1b[?1049h") == text.count("\x1b[?1049l") == 1
+    assert "tick 49" in text, "the last frame shows the last tick"
+
+
+def test_a_drawing_that_fails_does_not_reach_the_loop_and_is_raised_at_the_end():
+    failed = threading.Event()
+
+    def notices() -> tuple[str, ...]:
+        failed.set()
+        raise OSError("gone")
+
+    view = LiveView(
+        console=Console(file=io.StringIO(), force_terminal=False), line_secs=0.01, notices=notices
+    )
+    view.__enter__()
+    assert failed.wait(10)
+    SyntheticSession(num_ticks=20).play(view)
+    with pytest.raises(RuntimeError, match="live view failed"):
+        view.close()
+    view.close()
+
+
+def test_a_view_that_is_not_enabled_draws_nothing():
+    output = io.StringIO()
+    with LiveView(is_enabled=False, console=Console(file=output, force_terminal=True)) as view:
+        SyntheticSession(num_ticks=20).play(view)
+    assert output.getvalue() == ""
+
+
+def test_notices_are_shown():
+    state = state_after(20)
+    state.notices = ("store: disk is full, 12 reports dropped",)
+    assert "disk is full" in draw(state, ConsoleDimensions(80, 24)).plain
+    assert "disk is full" in status_line(state)
+
+
+def test_a_night_under_way_is_said_whether_or_not_there_was_one_before():
+    young, old = state_after(300, upto=9), state_after(600)
+    assert young.sleep is None
+    assert old.sleep is not None
+    for state, expected in ((young, "a night is under way"), (old, "a night is under way; the last ")):
+        assert state.report is not None
+        state.report = replace(state.report, facts=replace(state.report.facts, state=State.DREAM))
+        assert expected in draw(state, ConsoleDimensions(100, 30)).plain
+
+
+def test_the_screen_shows_what_went_through_the_mailboxes():
+    state = state_after(30)
+    with Hub(ManualClock()) as hub:
+        box = hub.focus("camera", slot_bytes=1 << 20)
+        with box.loan((1 << 18,)) as loan:
+            loan.publish(stamp_ns=0, sequence=0)
+        box.send(np.zeros(4), stamp_ns=1, sequence=1)
+        lease = box.receive(timeout_secs=0.0)
+        state.mailboxes = hub.snapshot()
+        lease.release()
+    screen = draw(state, ConsoleDimensions(100, 30)).plain
+    assert "mailboxes  1  2 messages  1.0 MiB by reference, 32 B copied  0 dropped" in screen

@@ -1,0 +1,277 @@
+"""The HTML report: self-contained, bounded, and what a session says is text on it, never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from sage.app.config.state_dir import STORE_NAME
+from sage.app.report.data import bands, collect
+from sage.app.report.plots import rolling_mean, rolling_skill
+from sage.app.report.write import write_report
+from sage.app.session.summary import SessionSummary
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.terminal.errors import UserError
+from sage.runtime.report import Event, SleepOutcome, SleepReport, TickReport
+
+ATTACK = "<script>alert(1)</script>\"'&</script><img src=x onerror=alert(2)>"
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the text of each script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words = ""
+        self._is_script = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._is_script = tag == "script"
+        if self._is_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._is_script = False
+
+    def handle_data(self, data):
+        if self._is_script:
+            self.scripts[-1] += data
+        else:
+            self.words += data
+
+    @property
+    def data(self) -> dict:
+        return json.loads(self.scripts[0])
+
+
+def lived(state_dir, feed: SyntheticSession, *events: Event, **facts) -> str:
+    with MetricsStore(state_dir / STORE_NAME, capacity=100_000, flush_secs=0.01) as store:
+        session = store.begin_session(**facts)
+        writer = store.instrument(session)
+        feed.play(writer)
+        for event in events:
+            writer.on_event(event)
+        assert writer.flush(20)
+    return session
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path):
+    session = lived(tmp_path, SyntheticSession(num_ticks=200))
+    path = write_report(tmp_path)
+    assert path == tmp_path / f"report-{session}.html"
+    page = Page(path.read_text())
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "iframe", "object", "img", "form"), tag
+        assert not {"src", "srcset", "action", "onclick", "onerror", "onload"} & attributes.keys(), (
+            tag,
+            attributes,
+        )
+        assert not attributes.get("href", "#").startswith(("http", "//"))
+    css = re.findall(r"<style>(.*?)</style>", path.read_text(), re.S)
+    assert "@import" not in css[0]
+    assert "url(" not in css[0]
+
+
+def test_the_policy_allows_the_two_scripts_of_the_page_and_no_other(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=20))
+    page = Page(write_report(tmp_path).read_text())
+    (policy,) = [
+        a["content"]
+        for tag, a in page.tags
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    assert {
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts[1:]
+    } == allowed
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
+
+
+def test_what_a_session_says_is_text_never_markup(tmp_path):
+    feed = SyntheticSession(num_ticks=50, sources=(ATTACK, "imu"))
+    facts = {
+        "config": ATTACK,
+        "config_hash": ATTACK,
+        "versions": {ATTACK: ATTACK},
+        "hardware": {ATTACK: ATTACK},
+        "name": ATTACK,
+    }
+    lived(
+        tmp_path,
+        feed,
+        Event(kind=ATTACK, tick=3, source=ATTACK, message=ATTACK, data=((ATTACK, ATTACK),)),
+        **facts,
+    )
+    page = Page(write_report(tmp_path, out=tmp_path / "page.html").read_text())
+    assert [tag for tag, _ in page.tags].count("script") == 3
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert page.words.count(ATTACK) >= 8
+    assert page.data["plots"][0]["lines"][0]["label"] == ATTACK
+
+
+def test_every_plot_is_on_the_page_with_its_lines(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=300))
+    page = Page(write_report(tmp_path).read_text())
+    wanted = {
+        "skill",
+        "surprise",
+        "trust",
+        "weight",
+        "coherence",
+        "xerr",
+        "loss",
+        "gate",
+        "memory",
+        "tick",
+        "rate",
+    }
+    assert {plot["id"] for plot in page.data["plots"]} == wanted
+    shown = {attributes["data-plot"] for tag, attributes in page.tags if tag == "figure"}
+    assert shown == wanted | {"timeline"}
+    for plot in page.data["plots"]:
+        for line in plot["lines"]:
+            assert len(line["values"]) == len(page.data["times"]) == 300
+    assert len(page.data["sleeps"]) == 2
+    for expected in (
+        "accepted",
+        "rolled back",
+        "+12.0%",
+        "-5.0% to +3.0%",
+        "quarantine",
+        "read_into raised OSError",
+    ):
+        assert expected in page.words
+
+
+def test_plots_can_be_reached_by_keyboard_and_are_named(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=20))
+    page = Page(write_report(tmp_path).read_text())
+    areas = [attributes for tag, attributes in page.tags if attributes.get("class") == "plot"]
+    assert len(areas) == 12
+    assert all(area["tabindex"] == "0" and area["aria-label"] for area in areas)
+
+
+def test_a_session_longer_than_the_page_is_averaged_down(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=1700, sources=("a", "b", "c", "d")))
+    path = write_report(tmp_path)
+    page = Page(path.read_text())
+    assert 240 <= len(page.data["times"]) <= 1500
+    assert path.stat().st_size < 1_000_000
+
+
+def test_the_skill_table_agrees_with_the_summary_of_the_same_session(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=600))
+    summary = SessionSummary()
+    SyntheticSession(num_ticks=600).play(summary)
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        data = collect(store, store.session())
+    expected = [*(source.skill for source in summary.figures().sources), summary.figures().skill]
+    assert [row.name for row in data.skills] == ["host", "camera.front", "imu", "all sources"]
+    for row, skill in zip(data.skills, expected):
+        assert row.num_scored == skill.num_scored
+        for name in ("overall", "before_sleep", "after_sleep", "gain_over_skip"):
+            assert getattr(row, name) == pytest.approx(getattr(skill, name)), name
+        assert row.first_third == pytest.approx(skill.first_third, abs=0.02)
+        assert row.last_third == pytest.approx(skill.last_third, abs=0.02)
+
+
+@pytest.mark.parametrize("num_ticks", [0, 1, 2])
+def test_a_session_of_almost_nothing_is_a_page_too(tmp_path, num_ticks):
+    lived(tmp_path, SyntheticSession(num_ticks=num_ticks, sources=("imu",)))
+    page = Page(write_report(tmp_path).read_text())
+    assert len(page.data["times"]) == num_ticks
+    assert "nan" not in page.words.lower()
+
+
+def test_a_huge_surprise_puts_the_axis_on_a_log_scale_and_says_so(tmp_path):
+    with MetricsStore(tmp_path / STORE_NAME, flush_secs=0.01) as store:
+        writer = store.instrument(store.begin_session())
+        for report in (
+            item for item in SyntheticSession(num_ticks=200).items() if isinstance(item, TickReport)
+        ):
+            factor = 1e6 if report.facts.tick == 150 else 1.0
+            sources = tuple(
+                replace(source, surprise=source.surprise * factor) for source in report.facts.sources
+            )
+            writer.on_tick(replace(report, facts=replace(report.facts, sources=sources)))
+    page = Page(write_report(tmp_path).read_text())
+    (plot,) = [plot for plot in page.data["plots"] if plot["id"] == "surprise"]
+    assert plot["is_log"]
+    assert "Logarithmic axis." in page.words
+
+
+def test_rolling_skill_is_over_the_trailing_window_only():
+    error = np.array([1.0, 1.0, 1.0, 1.0, np.nan, 0.0, 0.0, 0.0, 0.0])
+    skill = rolling_skill(error, np.where(np.isnan(error), np.nan, 1.0), window=4)
+    assert skill[3] == pytest.approx(0.0)
+    assert skill[-1] == pytest.approx(1.0)
+    assert np.isnan(rolling_skill(np.full(4, np.nan), np.full(4, np.nan), 4)).all()
+
+
+def test_a_rolling_mean_leaves_a_gap_once_too_few_are_left():
+    values = np.array([2.0] * 8 + [math.nan] * 6)
+    mean = rolling_mean(values, 5)
+    assert mean[2:10] == pytest.approx(2.0)
+    assert np.isnan(mean[:2]).all()
+    assert np.isnan(mean[10:]).all()
+
+
+def test_a_rolling_mean_is_whole_where_only_every_third_tick_has_a_reading():
+    values = np.full(60, math.nan)
+    values[::3] = 4.0
+    assert rolling_mean(values, 20)[20:] == pytest.approx(4.0)
+
+
+def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
+    skipped = SleepReport(
+        outcome=SleepOutcome.SKIPPED,
+        reason="too little yet",
+        tick=10,
+        num_replayed=0,
+        num_examined=0,
+        num_steps=0,
+    )
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        writer = store.instrument(store.begin_session())
+        for item in SyntheticSession(num_ticks=20).items():
+            if isinstance(item, TickReport):
+                writer.on_tick(item)
+        writer.on_sleep(skipped)
+        assert writer.flush(20)
+    page = Page(write_report(tmp_path).read_text())
+    assert "too little yet" in page.words
+    assert "sleeps: 1 skipped" in page.words
+    assert "loss on held-out" not in page.words
+    assert page.data["sleeps"] == []
+
+
+def test_equal_neighbours_are_one_band():
+    found = bands(np.array([0.0, 1.0, 2.0, 3.0]), ["wake", "wake", None, "dream"], 4.0)
+    assert [(band.start_secs, band.end_secs, band.state) for band in found] == [
+        (0.0, 2.0, "wake"),
+        (3.0, 4.0, "dream"),
+    ]
+
+
+def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):
+    with pytest.raises(UserError, match="sage run"):
+        write_report(tmp_path)
+    lived(tmp_path, SyntheticSession(num_ticks=2))
+    with pytest.raises(UserError, match="the latest are"):
+        write_report(tmp_path, "gone")
+    with pytest.raises(UserError, match="cannot write the report"):
+        write_report(tmp_path, out=tmp_path / STORE_NAME / "page.html")

@@ -1,0 +1,78 @@
+"""From a configuration to a loop: what cannot be built is one line that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import build_run
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import ManualClock, RealClock
+
+
+def config(**sections: object) -> SageConfig:
+    data = {
+        "sensors": [{"kind": "synthetic", "name": "s"}],
+        "model": {"hidden_size": 16, "num_heads": 2},
+    } | sections
+    return build_config(YamlDocument(data=data, source="test.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"sensors": []}, "sensors: none is enabled"),
+        ({"sensors": [{"kind": "synthetic", "name": "s", "enabled": False}]}, "sensors: none is enabled"),
+        ({"model": {"hidden_size": 30, "num_heads": 4}}, "num_heads is 4: give a divisor of 30"),
+        (
+            {"practice": {"burn_in_ticks": 16}},
+            "practice.burn_in_ticks is 16: give less than practice.window_ticks, 16",
+        ),
+        (
+            {"memory": {"num_transitions": 64}, "practice": {"window_ticks": 64}},
+            "num_transitions is 64: give more than 68",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(sections: dict[str, object], said: str, tmp_path: Path):
+    with pytest.raises(UserError) as caught:
+        build_run(config(**sections), ManualClock(), directory=tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_video_is_said_before_anything_runs(tmp_path: Path):
+    pytest.importorskip("av")
+    path = tmp_path / "letter.mp4"
+    path.write_text("a letter")
+    with pytest.raises(UserError, match=r"sensors\.v: .*letter\.mp4"):
+        build_run(
+            config(sensors=[{"kind": "video", "name": "v", "path": str(path)}]),
+            RealClock(),
+            directory=tmp_path,
+        )
+
+
+def test_an_optional_sensor_that_is_not_there_is_left_out_and_told(tmp_path: Path):
+    sensors = [
+        {"kind": "synthetic", "name": "s"},
+        {"kind": "table", "name": "t", "path": str(tmp_path / "gone.csv"), "time": "t", "optional": True},
+    ]
+    run = build_run(config(sensors=sensors), ManualClock(), directory=tmp_path)
+    assert run.loop.layout.num_sources == 1
+    ((name, reason),) = run.missing
+    assert name == "t"
+    assert "gone.csv" in reason
+    run.close()
+
+
+def test_on_a_manual_clock_nights_are_inline(tmp_path: Path):
+    run = build_run(config(), ManualClock(), directory=tmp_path)
+    assert run.loop.config.sleep.where == "inline"
+    run.close()
+    run = build_run(config(), RealClock(), directory=tmp_path)
+    assert run.loop.config.sleep.where == "process"
+    run.close()

@@ -1,0 +1,370 @@
+"""A session as its user meets it: exit codes, one at a time, ended by signals and by kill -9, on a full
+disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from sage.app.cli.main import invoke
+from sage.app.config.state_dir import STORE_NAME
+from sage.app.live.view import LiveView
+from sage.app.session import run as run_module
+from sage.app.session import snapshot_keeper as mind_keeper
+from sage.app.store.metrics_store import MetricsStore
+from sage.mailbox.shared.memory.census import find_segments
+from sage.runtime.loop import Loop
+
+CONFIG = """
+name: small
+tick: {rate_hz: 100, rest_rate_hz: 100, dream_rate_hz: 100}
+model: {hidden_size: 16, num_heads: 2, H_cycles: 1, L_cycles: 1}
+budget: {segments: 1}
+practice: {every_ticks: 8, batch_size: 2}
+sleep: {enabled: false}
+memory: {num_experiences: 32, num_recall: 32, num_transitions: 128}
+sensors:
+  - {kind: synthetic, name: one, shape: [2], rate_hz: 100}
+  - {kind: synthetic, name: two, shape: [2], rate_hz: 100, seed: 1}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A session sets where log lines go; the next test finds the default again."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def sage_run(config: Path, tmp_path: Path) -> Callable[..., int]:
+    """`sage run` in this process; returns its exit code."""
+
+    def call(*arguments: str, state: str = "state") -> int:
+        return invoke(["run", str(config), "--no-live", "--state-dir", str(tmp_path / state), *arguments])
+
+    return call
+
+
+def log_lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def mind_said(text: str) -> str:
+    return next(str(line["outcome"]) for line in log_lines(text) if line["event"] == "mind")
+
+
+def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: pytest.CaptureFixture[str]):
+    assert sage_run("--ticks", "20", "--json") == 0
+    printed = capsys.readouterr()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    summary = json.loads(printed.out, parse_constant=refuse)
+    assert printed.out.count("\n") == 1
+    assert summary["num_ticks"] == 20
+    assert summary["ended_by"] == "ticks"
+    assert summary["num_reports_lost"] == 0
+    assert summary["mind_problem"] == ""
+    assert mind_said(printed.err) == "a fresh start: nothing was kept before"
+
+
+def test_a_summary_is_shown_and_the_next_run_goes_on(sage_run, capsys: pytest.CaptureFixture[str]):
+    assert sage_run("--ticks", "30") == 0
+    assert "ended: ticks" in capsys.readouterr().out
+    assert sage_run("--ticks", "3") == 0
+    assert mind_said(capsys.readouterr().err).startswith("continued from tick 30")
+
+
+def test_a_second_session_in_one_state_dir_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
+    (tmp_path / "state").mkdir()
+    with run_module._locked(tmp_path / "state"):
+        assert sage_run("--ticks", "3") == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "another session is running here" in printed.err
+    assert sage_run("--ticks", "3") == 0
+
+
+def test_a_store_that_is_none_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "store.sqlite").write_text("this is a letter, not a store\n" * 200)
+    assert sage_run("--ticks", "3") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "store.sqlite" in printed
+
+
+def test_a_crisis_is_exit_1_and_its_mind_is_not_kept(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+    assert sage_run("--ticks", "20") == 0
+    tick = Loop.tick
+
+    def poisoned(self: Loop) -> object:
+        if self.tick_count == 5:
+            next(iter(self.reasoner.model.parameters())).data.fill_(float("nan"))
+        return tick(self)
+
+    monkeypatch.setattr(Loop, "tick", poisoned)
+    assert sage_run("--ticks", "100") == 1
+    printed = capsys.readouterr()
+    assert "ended: crisis" in printed.out
+    assert "could not be kept" in printed.out
+    monkeypatch.undo()
+    assert sage_run("--ticks", "5") == 0
+    assert mind_said(capsys.readouterr().err).startswith("continued from tick 20")
+
+
+def test_a_full_disk_ends_with_a_summary_and_is_said(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mind_keeper, "write_mind", refuse)
+    assert sage_run("--ticks", "20") == 0
+    printed = capsys.readouterr()
+    assert "ended: ticks" in printed.out
+    assert "No space left" in printed.out
+    assert any("could not be kept" in str(line["event"]) for line in log_lines(printed.err))
+
+
+def test_no_thread_and_no_signal_handler_is_left(sage_run):
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = set(threading.enumerate())
+    assert sage_run("--ticks", "10") == 0
+    assert set(threading.enumerate()) <= threads
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_live_view_that_fails_costs_no_summary(
+    config: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    close = LiveView.close
+
+    def fail(self: LiveView) -> None:
+        close(self)
+        raise RuntimeError("the live view failed") from OSError("terminal gone")
+
+    monkeypatch.setattr(LiveView, "close", fail)
+    assert invoke(["run", str(config), "--ticks", "5", "--state-dir", str(tmp_path / "state")]) == 0
+    printed = capsys.readouterr()
+    assert "ended: ticks" in printed.out
+    assert "terminal gone" in printed.err
+
+
+def test_what_was_learned_is_kept_while_the_loop_runs(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+    """As after a kill -9: the last snapshot at the end is never written, the one on the way is there."""
+    monkeypatch.setattr(mind_keeper.SnapshotKeeper.__init__, "__kwdefaults__", {"every_secs": 0.1})
+    monkeypatch.setattr(
+        mind_keeper.SnapshotKeeper, "close", lambda self: self._writing and self._writing.join()
+    )
+    assert sage_run("--seconds", "1") == 0
+    assert sage_run("--ticks", "3") == 0
+    assert "continued from tick" in capsys.readouterr().err
+
+
+def test_fast_twice_is_the_same_life(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setenv("SAGE_DATA", str(recordings))
+    small = [
+        word
+        for override in (
+            "model.hidden_size=16",
+            "model.num_heads=2",
+            "practice.every_ticks=16",
+            "practice.batch_size=2",
+        )
+        for word in ("--set", override)
+    ]
+    for _ in range(2):
+        arguments = [
+            "run",
+            "xio",
+            "--fast",
+            "--ticks",
+            "200",
+            "--json",
+            "--state-dir",
+            str(tmp_path / "state"),
+            *small,
+        ]
+        assert invoke(arguments) == 0
+    one, other = (json.loads(line)["session"] for line in capsys.readouterr().out.splitlines())
+    with MetricsStore(tmp_path / "state" / "store.sqlite", must_exist=True) as store:
+        assert [session.num_ticks for session in store.sessions()] == [200, 200]
+        assert store.first_difference(one, other) is None
+    assert not (tmp_path / "state" / "mind").exists()
+
+
+def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "sensors:\n  - {kind: clock}\n  - {kind: host, name: heat, read: [temperature], sysfs_root:"
+        f" {tmp_path}, optional: true, enabled: true}}\n"
+    )
+    assert (
+        invoke(
+            [
+                "run",
+                str(config),
+                "--ticks",
+                "3",
+                "--no-live",
+                "--json",
+                "--state-dir",
+                str(tmp_path / "state"),
+            ]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["num_events"]["left out"] == 1
+    with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
+        (event,) = [event for event in store.events(store.session().id) if event.kind == "left out"]
+    assert event.source == "heat"
+    assert "tells no temperature" in event.message
+
+
+LAUNCH = """
+import sys, threading
+from sage.app import mind_keeper
+from sage.runtime.loop import Loop
+from sage.app.cli import main
+
+every_secs, num_ticks = float(sys.argv.pop(1)), int(sys.argv.pop(1))
+mind_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}
+tick, write = Loop.tick, mind_keeper.write_mind
+
+def ticked(self):
+    report = tick(self)
+    if self.tick_count == num_ticks:
+        print("ticked", file=sys.stderr, flush=True)
+    return report
+
+def written(*arguments):
+    write(*arguments)
+    print("kept", file=sys.stderr, flush=True)
+
+Loop.tick, mind_keeper.write_mind = ticked, written
+main()
+"""
+
+
+@pytest.fixture
+def launch(config: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`sage run --json` as a process that says on stderr when its twentieth tick is done and when a mind was
+    kept.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(every_secs: float = 600) -> subprocess.Popen[str]:
+        arguments = ["run", str(config), "--json", "--state-dir", str(tmp_path / "state")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, str(every_secs), "20", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def await_line(process: subprocess.Popen[str], said: str) -> list[str]:
+    """Reads stderr up to the line that is `said`; fails when the process ends before."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.strip() == said:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_after_the_tick_with_summary_and_mind(
+    launch, sage_run, capsys, number: signal.Signals
+):
+    process = launch()
+    await_line(process, "ticked")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["ended_by"] == f"signal {number.name}"
+    assert "kept" in err.split()
+    assert sage_run("--ticks", "3") == 0
+    assert mind_said(capsys.readouterr().err).startswith(f"continued from tick {summary['num_ticks']},")
+
+
+def test_kill_9_loses_what_came_after_the_last_snapshot_and_nothing_else(
+    launch, sage_run, tmp_path: Path, capsys
+):
+    process = launch(every_secs=0.2)
+    await_line(process, "kept")
+    process.kill()
+    process.communicate(timeout=120)
+    assert sage_run("--ticks", "5") == 0
+    assert mind_said(capsys.readouterr().err).startswith("continued from tick")
+    with MetricsStore(tmp_path / "state" / "store.sqlite", must_exist=True) as store:
+        killed, after = store.sessions()
+        assert killed.ended_ns is None
+        assert after.ended_ns is not None
+        assert after.num_ticks == 5
+
+
+def test_a_session_elsewhere_is_seen_across_processes(launch, sage_run, capsys):
+    process = launch()
+    await_line(process, "ticked")
+    assert sage_run("--ticks", "3") == 2
+    assert "another session is running here" in capsys.readouterr().err
+
+
+def test_a_trace_tells_the_lives_of_the_messages(sage_run, tmp_path: Path, capsys):
+    path = tmp_path / "trace.json"
+    assert sage_run("--ticks", "20", "--trace", str(path)) == 0
+    events = json.loads(path.read_text())["traceEvents"]
+    assert {event["args"]["name"] for event in events if event["name"] == "process_name"} == {"one", "two"}
+    assert {event["name"] for event in events if event["ph"] == "X"} == {"write", "wait", "read"}
+
+
+def test_a_trace_that_cannot_be_written_is_said_at_once(sage_run, tmp_path: Path, capsys):
+    assert sage_run("--ticks", "20", "--trace", str(tmp_path / "absent" / "trace.json")) == 2
+    assert "--trace" in capsys.readouterr().err
+
+
+def test_isolated_sensors_run_and_leave_nothing_behind(sage_run, config: Path, capsys):
+    config.write_text(CONFIG.replace("seed: 1}", "seed: 1, isolate: true}"))
+    before = {found.name for found in find_segments()}
+    assert sage_run("--seconds", "6", "--json") == 0
+    faults = {
+        source["name"]: source["num_faults"] for source in json.loads(capsys.readouterr().out)["sources"]
+    }
+    assert faults == {"one": 0, "two": 0}
+    assert {found.name for found in find_segments() if f"{os.getpid()}-" in found.name} <= before

@@ -1,0 +1,227 @@
+"""The summary: figures of scored readings only, in constant memory, a dash where nothing was measured."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sage.app.session.summary import LogHistogram, SessionSummary
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.terminal import figures
+from sage.app.terminal.skill import SkillPhases, SkillSums
+from sage.runtime.report import NAN, SleepOutcome, SleepReport, SourceFacts, State, TickReport
+
+
+def scored(error: float, persistence: float, skip: float = NAN) -> SourceFacts:
+    return SourceFacts(
+        name="imu", status="running", sequence=0, age_ns=0, is_fresh=True, is_attended=True,
+        error=error, persistence_error=persistence, skip_error=skip,
+    )  # fmt: skip
+
+
+def reports(num_ticks: int, **options) -> list[TickReport]:
+    return [
+        item
+        for item in SyntheticSession(num_ticks=num_ticks, **options).items()
+        if isinstance(item, TickReport)
+    ]
+
+
+def printed(summary: SessionSummary, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    summary.print(console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_skill_is_one_minus_the_ratio_of_summed_errors_over_scored_readings():
+    sums = SkillSums()
+    assert sums.add(scored(1.0, 2.0, 1.5))
+    assert sums.add(scored(0.5, 4.0))
+    assert not sums.add(scored(9.0, NAN))
+    assert not sums.add(scored(NAN, 9.0))
+    assert sums.skill == pytest.approx(1 - 1.5 / 6.0)
+    assert sums.gain_over_skip == pytest.approx(1 - 1.0 / 1.5), "only readings that have a skip error"
+
+
+def test_skill_of_nothing_is_undefined():
+    assert np.isnan(SkillSums().skill)
+    assert np.isnan(SkillSums().gain_over_skip)
+
+
+def test_thirds_of_a_run_of_unknown_length_are_found_in_bounded_memory():
+    phases = SkillPhases()
+    for tick in range(10_000):
+        phases.next_tick()
+        phases.add(scored(1.0 if tick < 5000 else 0.25, 1.0))
+    assert phases.first_third().skill == pytest.approx(0.0)
+    assert phases.last_third().skill == pytest.approx(0.75)
+    assert phases.first_third().num_scored == pytest.approx(10_000 / 3, rel=0.1)
+    assert len(phases._bins) <= 48
+
+
+def test_before_is_up_to_the_first_night_and_after_is_since_the_last():
+    summary = SessionSummary()
+    feed = reports(30, sources=("imu",))
+    night = SleepReport(
+        outcome=SleepOutcome.ACCEPTED, reason="", tick=0, num_replayed=1, num_examined=1, num_steps=1
+    )
+    errors = {0: 1.0, 10: 0.7, 20: 0.5}
+    for tick, report in enumerate(feed):
+        if tick in (10, 20):
+            summary.on_sleep(night)
+            summary.on_sleep(replace(night, outcome=SleepOutcome.SKIPPED))
+        error = errors[tick // 10 * 10]
+        summary.on_tick(replace(report, facts=replace(report.facts, sources=(scored(error, 1.0),))))
+    skill = summary.figures().sources[0].skill
+    assert skill.before_sleep == pytest.approx(0.0)
+    assert skill.after_sleep == pytest.approx(0.5)
+    assert skill.overall == pytest.approx(1 - 2.2 / 3)
+    assert summary.figures().num_sleeps == 4
+
+
+def test_without_a_night_there_is_no_before_and_no_after():
+    summary = SessionSummary()
+    for report in reports(20):
+        summary.on_tick(report)
+    assert np.isnan(summary.figures().skill.before_sleep)
+    assert np.isnan(summary.figures().skill.after_sleep)
+
+
+def test_a_session_that_ends_in_a_night_says_so():
+    summary = SessionSummary()
+    last = reports(3)[-1]
+    summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))
+    summary.on_sleep(
+        SleepReport(
+            outcome=SleepOutcome.SKIPPED,
+            reason="too little yet",
+            tick=0,
+            num_replayed=0,
+            num_examined=0,
+            num_steps=0,
+        )
+    )
+    assert summary.figures().is_asleep
+    assert "1: 1 skipped (too little yet), one under way when the session ended" in printed(
+        summary, width=200
+    )
+
+
+def test_a_session_cut_short_in_its_first_night_has_no_count_of_sleeps():
+    summary = SessionSummary()
+    last = reports(3)[-1]
+    summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))
+    assert "sleep      one under way when the session ended" in printed(summary, width=200)
+
+
+def test_a_source_that_comes_after_the_first_night_has_no_before():
+    summary = SessionSummary()
+    SyntheticSession(num_ticks=50, sources=("host",)).play(summary)
+    late = [replace(report.facts, sources=(scored(0.5, 1.0),)) for report in reports(10)]
+    for report, facts in zip(reports(10), late):
+        summary.on_tick(replace(report, facts=facts))
+    summary.on_sleep(
+        SleepReport(
+            outcome=SleepOutcome.ACCEPTED, reason="", tick=0, num_replayed=1, num_examined=1, num_steps=1
+        )
+    )
+    assert np.isnan(summary.figures().sources[1].skill.before_sleep)
+
+
+def test_the_session_adds_up():
+    summary = SessionSummary()
+    SyntheticSession(num_ticks=600).play(summary)
+    got = summary.figures()
+    feed = reports(600)
+    assert got.num_ticks == 600
+    assert got.tick_hz == pytest.approx(20.0)
+    assert got.duration_secs == pytest.approx(29.95)
+    assert got.num_overruns == sum(report.timing.is_overrun for report in feed)
+    assert got.tick_p50_ns == pytest.approx(np.median([report.timing.total_ns for report in feed]), rel=0.02)
+    assert got.overhead_p99_ns == pytest.approx(
+        np.quantile([report.timing.overhead_ns for report in feed], 0.99), rel=0.15
+    )
+    camera = got.sources[1]
+    assert (camera.name, camera.num_faults, camera.status) == ("camera.front", 3, "running")
+    assert camera.num_readings == sum(report.facts.sources[1].is_fresh for report in feed)
+    assert got.skill.last_third > got.skill.first_third
+    assert dict(got.num_events) == {"session": 1, "quarantine": 1, "recovered": 1}
+
+
+def test_quantiles_are_right_to_two_percent():
+    histogram = LogHistogram()
+    values = np.random.default_rng(0).lognormal(15, 1, 5000).astype(int)
+    for value in values:
+        histogram.add(int(value))
+    for share in (0.5, 0.9, 0.99):
+        assert histogram.quantile(share) == pytest.approx(np.quantile(values, share), rel=0.02)
+
+
+def test_as_dict_is_json_with_null_for_the_undefined():
+    summary = SessionSummary()
+    for report in reports(5):
+        summary.on_tick(report)
+    parsed = json.loads(json.dumps(summary.as_dict(), allow_nan=False))
+    assert parsed["coherence"]["coherence"] is None
+    assert parsed["skill"]["after_sleep"] is None
+    assert parsed["ticks_in_state"] == {"wake": 5}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_text_names_every_figure_within_the_width(width):
+    summary = SessionSummary()
+    SyntheticSession(num_ticks=600).play(summary)
+    text = printed(summary, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for expected in ("coherence", "practice", "imu", "rolled back", "+12.0%"):
+        assert expected in text
+
+
+def test_a_session_of_nothing_is_dashes_not_zeros_and_not_nan():
+    text = printed(SessionSummary())
+    assert f"0 ticks at {figures.DASH} Hz" in text
+    assert "nan" not in text
+
+
+def test_markup_in_a_name_or_a_reason_is_text():
+    summary = SessionSummary()
+    (report,) = reports(1)
+    source = replace(scored(1.0, 1.0), name="[red]x[/red]", reason="[/nothing]", status="quarantined")
+    summary.on_tick(replace(report, facts=replace(report.facts, sources=(source,))))
+    assert "[red]x[/red]" in printed(summary, 160)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (figures.number(NAN), figures.DASH),
+        (figures.number(-0.001), "0.00"),
+        (figures.signed(0.5), "+0.50"),
+        (figures.signed(-0.5), "-0.50"),
+        (figures.signed(0.001), "0.00"),
+        (figures.percent(0.825), "82%"),
+        (figures.age(-1), figures.DASH),
+        (figures.age(12_000_000), "12 ms"),
+        (figures.age(3_400_000_000), "3.4 s"),
+        (figures.age(600_000_000_000), "10 min"),
+        (figures.duration(42), "42.0 s"),
+        (figures.duration(185), "3 min 05 s"),
+        (figures.duration(7380), "2 h 03 min"),
+        (figures.duration(6 * 86400 + 4 * 3600), "6 d 04 h"),
+        (figures.short_count(9999), "9999"),
+        (figures.short_count(12_345), "12.3k"),
+        (figures.num_bytes(1536), "1.5 KiB"),
+        (figures.bar(0.5, 4), "━━╌╌"),
+        (figures.bar(NAN, 4), "    "),
+        (figures.sparkline([0, 1, NAN, 2], 5), " ▁▅ █"),
+        (figures.sparkline([], 3), "   "),
+    ],
+)
+def test_figures_are_written_for_people(written, expected):
+    assert written == expected

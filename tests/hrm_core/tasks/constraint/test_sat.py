@@ -1,0 +1,93 @@
+"""Formulas and graphs: the first solution, judged by clauses and edges, on instances of others too."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.hrm_core.tasks.constraint.colouring import ColouringConfig, ColouringTask
+from sage.hrm_core.tasks.constraint.formulas import parse_dimacs
+from sage.hrm_core.tasks.constraint.graphs import parse_graph
+from sage.hrm_core.tasks.constraint.sat import FALSE, TRUE, SatConfig, SatTask
+
+
+def test_a_label_is_the_first_model_by_what_the_literals_want() -> None:
+    task = SatTask(SatConfig(variables=5))
+    examples = task.sample(20, np.random.default_rng(0))
+    every = np.array(list(product((FALSE, TRUE), repeat=5)))
+    for inputs, labels in zip(examples.inputs, examples.labels):
+        literals = [
+            literal for clause in parse_dimacs(task.decode(inputs), "it").clauses for literal in clause
+        ]
+        wanted = [literals.count(each + 1) - literals.count(-each - 1) for each in range(5)]
+        order = sorted(range(5), key=lambda variable: (-abs(wanted[variable]), variable))
+        answers = np.repeat(inputs[None], len(every), axis=0)
+        answers[:, :5] = every
+        models = every[task.verify(np.repeat(inputs[None], len(every), axis=0), answers)].tolist()
+        first = min(models, key=lambda model: [(model[each] == TRUE) != (wanted[each] > 0) for each in order])
+        assert first == labels[:5].tolist()
+
+
+def test_a_clause_is_its_signs_four_variables_to_a_cell() -> None:
+    task = SatTask(SatConfig(variables=5, clauses=3))
+    cells = task.encode("p cnf 5 3\n1 -2 4 0\n-1 2 -5 0\n2 3 4 0")
+    first = [4 + 2 + 0 * 3 + 1 * 9 + 2 * 27, 4 + 0 + 2 * 3 + 1 * 9 + 1 * 27, 4 + 1 + 2 * 3 + 2 * 9 + 2 * 27]
+    second = [4 + sign + 3 + 9 + 27 for sign in (1, 0, 1)]
+    assert cells.tolist() == [1] * 5 + [cell for row in zip(first, second) for cell in row]
+
+
+def test_a_vertex_is_its_row_of_the_matrix_in_hexadecimal() -> None:
+    task = ColouringTask(ColouringConfig(vertices=6))
+    rows = task.encode("p edge 5 3\ne 1 2\ne 1 5\ne 2 4").reshape(6, 3)
+    assert rows.tolist() == [
+        [1, 2 + 2, 2 + 1],
+        [1, 2 + 9, 2],
+        [1, 2, 2],
+        [1, 2 + 2, 2],
+        [1, 2 + 1, 2],
+        [0, 0, 0],
+    ]
+
+
+def test_pieces_of_a_graph_are_connected_and_none_comes_twice(tmp_path: Path) -> None:
+    ring = tmp_path / "ring.col"
+    ring.write_text("\n".join(["p edge 9 9", *(f"e {at + 1} {(at + 1) % 9 + 1}" for at in range(9))]))
+    task = ColouringTask(ColouringConfig(vertices=4, instances=str(ring), pieces=30))
+    graphs = [parse_graph(task.decode(cells), "piece") for cells in task.held_out(30).inputs]
+    assert 1 < len(graphs) == len(set(graphs)) < 30
+    assert all(len(graph.edges) == 3 for graph in graphs)
+    with pytest.raises(ValueError, match="pieces is 3: give 0 or more, and the instances"):
+        ColouringConfig(pieces=3)
+
+
+def test_real_formulas_are_solved(puzzle_data: Path) -> None:
+    task = SatTask(SatConfig(instances=str(puzzle_data / "sat" / "uf20-91.jsonl")))
+    examples = task.held_out(500)
+    assert len(examples) == 500
+    assert task.verify(examples.inputs, examples.answers()).all()
+    assert (
+        0.9 < task.scores(examples, task.baseline(examples.inputs).answers)["clauses_satisfied"].mean() < 1.0
+    )
+
+
+def test_real_graphs_are_coloured(puzzle_data: Path) -> None:
+    config = ColouringConfig(vertices=36, colours=7, instances=str(puzzle_data / "coloring" / "instances"))
+    task = ColouringTask(config)
+    examples = task.held_out(100)
+    assert len(examples) == 4
+    assert task.verify(examples.inputs, examples.answers()).all()
+
+
+@pytest.mark.parametrize("text", ["1 2 0", "p cnf 2 1\n1 3 0", "p cnf 2 1\n1 x 0", "p edge 2 1\n1 2 0"])
+def test_a_file_that_is_no_formula_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"some\.cnf"):
+        parse_dimacs(text, "some.cnf")
+
+
+@pytest.mark.parametrize("text", ["e 1 2", "p edge 2 1\ne 1 3", "p edge 2 1\ne 1 1", "p cnf 2 1", ""])
+def test_a_file_that_is_no_graph_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"some\.col"):
+        parse_graph(text, "some.col")

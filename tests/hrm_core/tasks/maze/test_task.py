@@ -1,0 +1,84 @@
+"""Mazes: the published labels to the cell, ways that are as good, and Maze-Hard's distribution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.hrm_core.tasks.maze.grid import PATH, solve_mazes
+from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
+
+TWO_WAYS = "S..\n.#.\n..G"
+
+
+def test_the_first_way_goes_down_before_right() -> None:
+    task = MazeTask(MazeConfig(size=3, min_moves=1))
+    solved = solve_mazes(task.encode(TWO_WAYS)[None], 3).cells[0]
+    assert task.decode(solved) == "S  \no# \nooG"
+
+
+def test_another_shortest_way_is_valid_but_no_exact_match() -> None:
+    task = MazeTask(MazeConfig(size=3, min_moves=1))
+    cells = task.encode(TWO_WAYS)[None]
+    examples = type(task.held_out(1))(
+        inputs=cells, labels=solve_mazes(cells, 3).cells, puzzle_ids=np.array([-1])
+    )
+    scores = task.scores(examples, task.encode("Soo\n.#o\n..G")[None])
+    assert {name: value.tolist() for name, value in scores.items()} == {
+        "exact_match": [0.0],
+        "valid_optimal_path": [1.0],
+        "valid_path": [1.0],
+    }
+
+
+@pytest.mark.parametrize("answer", ["Soo\no#o\nooG", "So.\n.#o\n..G", "Soo\n..o\n..G", "S..\n.#.\n..G"])
+def test_marks_off_the_way_gaps_and_moved_walls_are_wrong(answer: str) -> None:
+    task = MazeTask(MazeConfig(size=3, min_moves=1))
+    assert not task.verify(task.encode(TWO_WAYS)[None], task.encode(answer)[None]).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("S.G", "1 lines"),
+        ("S...\n...\n..G", "line 1 has 4"),
+        ("S.x\n...\n..G", "line 1, cell 3 is 'x'"),
+        ("...\n...\n..G", "0 cells S"),
+        ("S.G\n...\n..G", "2 cells G"),
+        ("S#.\n##.\n..G", "no way from S to G"),
+    ],
+)
+def test_a_wrong_maze_is_told_what_is_wrong(text: str, told: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        MazeTask(MazeConfig(size=3, min_moves=1)).encode(text)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "medium"])
+def test_ways_are_as_long_as_the_difficulty_says(difficulty: str) -> None:
+    task = MazeTask(MazeConfig(size=10, difficulty=difficulty))  # type: ignore[arg-type]
+    examples = task.sample(64, np.random.default_rng(0))
+    moves = (examples.labels == PATH).sum(axis=1) + 1
+    assert moves.min() >= task.config.fewest_moves
+
+
+def test_published_labels_are_found_to_the_cell(puzzle_data: Path) -> None:
+    task = LoadedMazes(puzzle_data / "maze" / "maze_hard_1k.npz")
+    assert (len(task.train), len(task.dev), task.num_left_out) == (1000, 500, 0)
+    for side in (task.train, task.dev):
+        np.testing.assert_array_equal(solve_mazes(side.inputs, 30).cells, side.labels)
+
+
+@pytest.mark.slow
+def test_mazes_made_here_are_distributed_as_maze_hard(puzzle_data: Path) -> None:
+    real = LoadedMazes(puzzle_data / "maze" / "maze_hard_1k.npz").train
+    made = MazeTask().sample(600, np.random.default_rng(0))
+    for count in (
+        lambda each: (each.inputs == 1).sum(axis=1),
+        lambda each: (each.labels == PATH).sum(axis=1),
+    ):
+        ours, theirs = count(made), count(real)
+        assert abs(ours.mean() - theirs.mean()) < 4 * theirs.std() / np.sqrt(150)
+        assert 0.8 < ours.std() / theirs.std() < 1.25

@@ -1,0 +1,96 @@
+"""HRM and its plain twin: as many parameters, the same rows, and both learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain, save_plain, train_plain
+from sage.hrm_core.text.generation import generate
+from sage.hrm_core.text.gpt import PlainGPT
+from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+
+MakeConfig = Callable[..., ModelConfig]
+LEARNING = OptimizerConfig(kind="muon", lr=1e-2, weight_decay=0.1, warmup_steps=5, min_lr_ratio=0.05)
+
+
+def num_parameters(model: torch.nn.Module) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+@pytest.mark.parametrize("shares_nets", [True, False])
+def test_the_twin_has_hrms_parameters_less_the_q_head(text_config: MakeConfig, shares_nets: bool) -> None:
+    twins = BaselineComparison.make(text_config(shares_nets=shares_nets))
+    assert twins.gpt is not None
+    assert num_parameters(twins.gpt) == num_parameters(twins.hrm) - (2 * 32 + 2)
+
+
+def test_the_twin_looks_only_back(text_config: MakeConfig) -> None:
+    gpt = PlainGPT(text_config()).eval()
+    tokens = torch.arange(10)[None]
+    changed = tokens.clone()
+    changed[0, 7:] = 99
+    before, after = gpt(tokens), gpt(changed)
+    assert torch.equal(before[:, :7], after[:, :7])
+    assert not torch.equal(before[:, 7:], after[:, 7:])
+
+
+def test_the_twin_learns_the_shortest_words_and_writes_them(text_config: MakeConfig) -> None:
+    """a^n b^n up to n 4: one depth is held out, so the training words are asked for."""
+    task = make_task("brackets", grammar="anbn", depth=4)
+    twins = BaselineComparison.make(text_config(), seed=0)
+    assert twins.gpt is not None
+    config = TrainConfig(
+        steps=60, batch_size=16, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.9, optimizer=LEARNING
+    )
+    result = train_plain(twins.gpt, task, config)
+    assert result.steps == 60
+    assert result.loss < 0.1
+    for n in (1, 2, 3):
+        said = generate(twins, "a" * n + "b", max_length=2 * n + 1, use_hrm=False, stop="\n")
+        assert said.text == "b" * (n - 1) + "\n"
+
+
+def test_training_twice_gives_the_same_weights(text_config: MakeConfig) -> None:
+    task = make_task("brackets", grammar="anbn", depth=4)
+    config = TrainConfig(steps=3, batch_size=4, cross_entropy="softmax", optimizer=LEARNING, ema_decay=0.9)
+    states = []
+    for _ in range(2):
+        gpt = PlainGPT(text_config())
+        train_plain(gpt, task, config)
+        states.append(gpt.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_training_ends_with_its_cpu_time(text_config: MakeConfig) -> None:
+    config = TrainConfig(
+        steps=1000, batch_size=4, cross_entropy="softmax", optimizer=LEARNING, max_cpu_secs=1e-6
+    )
+    assert (
+        train_plain(PlainGPT(text_config()), make_task("brackets", grammar="anbn", depth=4), config).steps
+        == 1
+    )
+
+
+def test_a_twin_is_kept_beside_its_hrm(text_config: MakeConfig, tmp_path: Path) -> None:
+    config = text_config()
+    gpt = PlainGPT(config, generator=torch.Generator().manual_seed(5))
+    assert load_plain(tmp_path, config) is None
+    save_plain(gpt, tmp_path)
+    loaded = load_plain(tmp_path, config)
+    assert loaded is not None
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in gpt.state_dict().items())
+    with pytest.raises(ValueError, match="not the twin of the model beside it"):
+        load_plain(tmp_path, text_config(hidden_size=64))
+
+
+def test_a_twin_is_causal_text_of_one_width(text_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match="is_causal is False"):
+        PlainGPT(text_config(is_causal=False))
+    with pytest.raises(ValueError, match="L_hidden_size is given"):
+        PlainGPT(text_config(shares_nets=False, L_hidden_size=16))

@@ -1,0 +1,144 @@
+"""Held-out blocks are chosen by time alone, kept apart from replay, and labelled new until a sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sage.memory.stores.examination import BlockSchedule, ExaminationStore
+from sage.memory.windows.window import Window, WindowShape
+
+Live = Callable[..., Window]
+BLOCK_NS = 5_000_000_000
+
+
+def marks_of(window: Window | None) -> list[int]:
+    return [] if window is None else window.values[:, 0, 0].int().tolist()
+
+
+@pytest.fixture
+def schedule() -> BlockSchedule:
+    return BlockSchedule(fraction=0.1, block_secs=5.0, seed=3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    fraction=st.sampled_from([0.05, 0.1, 0.2, 0.34, 0.45]),
+    first_run=st.integers(-5, 10**6),
+)
+def test_each_run_of_blocks_has_exactly_one_examined_and_its_neighbours_are_embargoed(
+    seed: int, fraction: float, first_run: int
+) -> None:
+    schedule, length = BlockSchedule(fraction=fraction, block_secs=5.0, seed=seed), round(1 / fraction)
+    first = first_run * length
+    roles = [schedule.role((first + block) * BLOCK_NS) for block in range(5 * length)]
+    for run in range(5):
+        assert roles[run * length : (run + 1) * length].count("examined") == 1
+    for block in range(1, len(roles) - 1):
+        is_near = "examined" in (roles[block - 1], roles[block + 1])
+        assert roles[block] == "examined" or roles[block] == ("embargoed" if is_near else "replay")
+
+
+def test_a_block_has_one_role_from_its_first_to_its_last_instant(schedule: BlockSchedule) -> None:
+    for block in range(40):
+        start = block * BLOCK_NS
+        assert (
+            len(
+                {
+                    schedule.role(start),
+                    schedule.role(start + BLOCK_NS // 2),
+                    schedule.role(start + BLOCK_NS - 1),
+                }
+            )
+            == 1
+        )
+        assert schedule.is_examined(start) == (schedule.role(start) == "examined")
+
+
+def test_seeds_choose_different_blocks_and_equal_seeds_the_same() -> None:
+    def chosen(seed: int) -> list[bool]:
+        return [
+            BlockSchedule(fraction=0.1, block_secs=5.0, seed=seed).is_examined(b * BLOCK_NS)
+            for b in range(200)
+        ]
+
+    assert chosen(1) == chosen(1)
+    assert chosen(1) != chosen(2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    duration_ns=st.integers(0, 4 * BLOCK_NS),
+    starts=st.lists(st.integers(0, 60 * BLOCK_NS), min_size=2, max_size=60),
+)
+def test_examined_and_replayed_spans_never_share_an_instant(
+    seed: int, duration_ns: int, starts: list[int]
+) -> None:
+    schedule = BlockSchedule(fraction=0.2, block_secs=5.0, seed=seed)
+    spans = {"replay": [], "examined": [], "embargoed": []}
+    for start in starts:
+        spans[schedule.role_of_span(start, start + duration_ns)].append((start, start + duration_ns))
+    for a_start, a_end in spans["examined"]:
+        for b_start, b_end in spans["replay"]:
+            assert a_end < b_start or b_end < a_start
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0, -0.1])
+def test_a_fraction_that_leaves_nothing_on_one_side_is_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="fraction"):
+        BlockSchedule(fraction=fraction, block_secs=5.0, seed=0)
+
+
+def test_what_was_new_is_old_after_a_sleep(shape: WindowShape, live: Live, schedule: BlockSchedule) -> None:
+    store = ExaminationStore(8, shape, schedule=schedule, seed=0)
+    for mark in range(3):
+        assert store.consider(live(mark), time_ns=mark)
+    assert (marks_of(store.new()), marks_of(store.old())) == ([0, 1, 2], [])
+    store.mark_slept()
+    store.consider(live(9), time_ns=9)
+    assert (marks_of(store.new()), marks_of(store.old())) == ([9], [0, 1, 2])
+    assert (len(store), store.num_new) == (4, 1)
+
+
+def test_new_experience_finds_room_however_long_the_past(
+    shape: WindowShape, live: Live, schedule: BlockSchedule
+) -> None:
+    store, mark = ExaminationStore(10, shape, schedule=schedule, seed=1), 0
+    for night in range(6):
+        for _ in range(40):
+            store.consider(live(mark), time_ns=mark)
+            mark += 1
+        assert store.num_new == 5
+        assert len(store) <= 10
+        assert all(mark >= night * 40 for mark in marks_of(store.new()))
+        assert all(mark < night * 40 for mark in marks_of(store.old()))
+        store.mark_slept()
+        assert (len(store), store.num_new) == (5, 0)
+
+
+def test_the_old_are_an_even_sample_of_all_nights(
+    shape: WindowShape, live: Live, schedule: BlockSchedule
+) -> None:
+    nights = []
+    for seed in range(30):
+        store = ExaminationStore(8, shape, schedule=schedule, seed=seed)
+        for night in range(4):
+            for _ in range(12):
+                store.consider(live(night), time_ns=night)
+            store.mark_slept()
+        nights.extend(marks_of(store.old()))
+    counts = np.bincount(nights, minlength=4)
+    expected = len(nights) / 4
+    assert ((counts - expected) ** 2 / expected).sum() < 16.3  # chi2, 3 degrees of freedom, 0.1%
+
+
+def test_an_empty_examination_is_empty_and_not_an_error(shape: WindowShape, schedule: BlockSchedule) -> None:
+    store = ExaminationStore(4, shape, schedule=schedule, seed=0)
+    assert store.new() is None
+    assert store.old() is None

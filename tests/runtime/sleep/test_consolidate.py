@@ -1,0 +1,288 @@
+"""A night is kept only if it is better: judged by known answers, and by nights that were made bad on
+purpose.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sage.memory.windows.window import WINDOW_FIELDS
+from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep import consolidate
+from sage.runtime.sleep import consolidate as sleep
+from sage.runtime.sleep.consolidate import (
+    Night,
+    SleepPlan,
+    augment,
+    judge,
+    paired_gain,
+    read_report,
+    sleep_on,
+    write_job,
+)
+from sage.runtime.tick.reasoner import build_model
+
+PLAN = SleepPlan(
+    num_steps=40,
+    batch_size=8,
+    learning_rate=2e-2,
+    burn_in=2,
+    num_segments=1,
+    mask_probability=0.1,
+    min_examined=64,
+    seed=3,
+    tick=100,
+)
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def are_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def night(model, stretches) -> Night:
+    return Night(
+        model=model, replay=stretches(64, 1), examined=stretches(16, 2), is_new=np.ones(16, dtype=bool)
+    )
+
+
+@pytest.fixture(scope="module")
+def learned(layout, section, stretches) -> dict[str, torch.Tensor]:
+    """Weights after one good night."""
+    model = build_model(layout, 0, section, seed=0)
+    good = Night(
+        model=model, replay=stretches(64, 1), examined=stretches(16, 2), is_new=np.ones(16, dtype=bool)
+    )
+    sleep_on(good, dataclasses.replace(PLAN, num_steps=80))
+    return weights(model)
+
+
+@pytest.fixture
+def second_night(night: Night, learned: dict[str, torch.Tensor]) -> Night:
+    """A night of a model that already knows something: there is something to lose."""
+    night.model.load_state_dict(learned)
+    return night
+
+
+def test_equal_losses_are_undecided():
+    losses = np.linspace(0.5, 1.5, 20)
+    assert paired_gain(losses, losses, 0) == (0.0, 0.0, 0.0)
+    assert judge(losses, losses, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
+
+
+def test_half_the_loss_everywhere_is_a_gain_of_a_half_without_doubt():
+    before = np.linspace(0.5, 1.5, 20)
+    assert paired_gain(before, before / 2, 0) == pytest.approx((0.5, 0.5, 0.5))
+    verdict = judge(before, before / 2, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert (verdict.loss_before, verdict.loss_after) == pytest.approx((1.0, 0.5))
+
+
+def test_an_interval_holds_its_90_percent():
+    """The true gain of 0.2 lies in the interval in about nine of ten draws of 40 stretches."""
+    generator = np.random.default_rng(0)
+    num_held = 0
+    for draw in range(200):
+        before = generator.uniform(0.5, 1.5, 40)
+        _, low, high = paired_gain(before, 0.8 * before + generator.normal(0, 0.2, 40), draw)
+        num_held += low <= 0.2 <= high
+    assert 165 <= num_held <= 193
+
+
+def test_worse_is_rolled_back_and_a_toss_up_undecided():
+    before = np.ones(20)
+    assert judge(before, before * 1.2, np.ones(20, bool), 0).outcome is SleepOutcome.ROLLED_BACK
+    toss = before + np.where(np.arange(20) % 2, 0.3, -0.3)
+    assert judge(before, toss, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
+
+
+def test_a_gain_on_the_new_does_not_pay_for_a_loss_of_the_old():
+    is_new = np.arange(20) < 10
+    verdict = judge(np.ones(20), np.where(is_new, 0.5, 1.02), is_new, 0)
+    assert verdict.outcome is SleepOutcome.ROLLED_BACK
+    assert "old experience would be lost" in verdict.reason
+    assert (verdict.loss_old_before, verdict.loss_old_after) == pytest.approx((1.0, 1.02))
+    assert judge(np.ones(20), np.where(is_new, 0.5, 1.005), is_new, 0).outcome is SleepOutcome.ACCEPTED
+
+
+def test_two_new_stretches_do_not_decide_by_themselves():
+    is_new = np.arange(20) < 2
+    assert judge(np.ones(20), np.where(is_new, 0.5, 1.2), is_new, 0).outcome is SleepOutcome.ROLLED_BACK
+    alternating = np.where(np.arange(20) % 2, 1.3, 0.7)
+    assert judge(np.ones(20), np.where(is_new, 0.9, alternating), is_new, 0).outcome is SleepOutcome.UNDECIDED
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_candidate_that_is_not_finite_is_rolled_back(poison: float):
+    after = np.full(20, 0.5)
+    after[7] = poison
+    verdict = judge(np.ones(20), after, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ROLLED_BACK
+    assert "not finite" in verdict.reason
+
+
+def test_stretches_in_which_nothing_came_are_left_out():
+    before, after = np.ones(20), np.full(20, 0.5)
+    before[:5] = after[:5] = np.nan
+    verdict = judge(before, after, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert verdict.gain == pytest.approx(0.5)
+
+
+def test_nothing_comparable_keeps_the_old_weights():
+    verdict = judge(np.full(8, np.nan), np.full(8, np.nan), np.ones(8, bool), 0)
+    assert verdict.outcome is SleepOutcome.UNDECIDED
+
+
+def test_a_night_on_what_can_be_learned_is_accepted_with_numbers(night: Night):
+    report = sleep_on(night, PLAN)
+    assert report.outcome is SleepOutcome.ACCEPTED
+    assert report.num_steps == PLAN.num_steps
+    assert report.num_examined == 16 * 6 * 2  # stretches, ticks after the burn-in, sources
+    assert 0 < report.gain_low <= report.gain <= report.gain_high < 1
+    assert report.loss_after < report.loss_before
+    assert report.loss_skip == pytest.approx(report.loss_before)  # a fresh model adds nothing to its skip
+    assert math.isfinite(report.loss_persistence)
+
+
+def wrong_targets(night: Night, stretches) -> Night:
+    """Targets that were not what came: what is replayed was lived by something that hardly moves."""
+    return dataclasses.replace(night, replay=stretches(64, 1, keep=0.99))
+
+
+def test_wrong_targets_are_rolled_back(second_night: Night, stretches):
+    report = sleep_on(wrong_targets(second_night, stretches), PLAN)
+    assert report.outcome is SleepOutcome.ROLLED_BACK
+    assert report.gain_high < 0
+
+
+def test_a_hundredfold_learning_rate_is_rolled_back(second_night: Night):
+    report = sleep_on(second_night, dataclasses.replace(PLAN, learning_rate=100 * PLAN.learning_rate))
+    assert report.outcome is SleepOutcome.ROLLED_BACK
+    assert report.gain_high < 0
+
+
+def test_a_model_of_nan_is_not_accepted(night: Night):
+    for weight in night.model.parameters():
+        weight.data[..., :1] = torch.nan
+    assert sleep_on(night, PLAN).outcome is SleepOutcome.UNDECIDED
+
+
+def test_weights_that_become_nan_while_training_are_rolled_back(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+):
+    train = sleep._train
+
+    def poisoned(model: torch.nn.Module, *rest: object) -> int:
+        num_steps = train(model, *rest)
+        next(iter(model.parameters())).data.fill_(torch.nan)
+        return num_steps
+
+    monkeypatch.setattr(sleep, "_train", poisoned)
+    report = sleep_on(night, PLAN)
+    assert report.outcome is SleepOutcome.ROLLED_BACK
+    assert "not finite" in report.reason
+
+
+def test_a_step_that_is_not_finite_is_not_taken(night: Night):
+    replay = night.replay
+    replay.values[:] = torch.nan
+    before = weights(night.model)
+    report = sleep_on(night, PLAN)
+    assert report.num_steps == 0
+    assert are_equal(weights(night.model), before)
+    assert report.outcome is SleepOutcome.UNDECIDED
+
+
+@pytest.mark.parametrize(("num_stretches", "min_examined"), [(2, 1), (16, 10_000)])
+def test_too_little_to_examine_is_skipped_and_says_so(
+    night: Night, stretches, num_stretches: int, min_examined: int
+):
+    short = dataclasses.replace(
+        night, examined=stretches(num_stretches, 2), is_new=np.ones(num_stretches, bool)
+    )
+    before = weights(night.model)
+    report = sleep_on(short, dataclasses.replace(PLAN, min_examined=min_examined))
+    assert report.outcome is SleepOutcome.SKIPPED
+    assert f"in {num_stretches} stretches" in report.reason
+    assert f"{min_examined} in 4 are needed" in report.reason
+    assert report.num_steps == 0
+    assert are_equal(weights(night.model), before)
+
+
+def test_augmented_windows_stay_consistent_with_themselves(model, stretches):
+    """values[t] - values[t - 1] is deltas[t] before and after, and a reading that is held is held with its
+    noise.
+    """
+    window = stretches(8)
+    window.fresh[:, 1::2, 1] = False  # the second source speaks every other tick
+    held = torch.tensor([False, False, True, True, True])
+    for tick in range(1, window.values.shape[1], 2):
+        window.values[:, tick, held] = window.values[:, tick - 1, held]
+        window.deltas[:, tick, held] = window.deltas[:, tick - 1, held]
+    changed = augment(window, model.channel_source, torch.Generator().manual_seed(0))
+    noise, step = changed.values - window.values, changed.deltas - window.deltas
+    assert noise.std() == pytest.approx(sleep.JITTER_STD, rel=0.1)
+    assert torch.allclose(step[:, 1:, ~held], noise[:, 1:, ~held] - noise[:, :-1, ~held], atol=1e-6)
+    assert torch.allclose(noise[:, 1::2, held], noise[:, 0:-1:2, held], atol=1e-6)
+    assert torch.allclose(step[:, 3::2, held], step[:, 2:-1:2, held], atol=1e-6)
+    assert torch.allclose(step[:, 2::2, held], noise[:, 2::2, held] - noise[:, 1:-1:2, held], atol=1e-6)
+    untouched = set(WINDOW_FIELDS) - {"values", "deltas"}
+    assert all(
+        torch.equal(torch.nan_to_num(getattr(changed, name)), torch.nan_to_num(getattr(window, name)))
+        for name in untouched
+    )
+
+
+def test_augmentation_leaves_what_is_replayed_as_it_was(model, stretches):
+    window = stretches(4)
+    before = window.values.clone()
+    augment(window, model.channel_source, torch.Generator().manual_seed(0))
+    assert torch.equal(window.values, before)
+
+
+def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(night: Night, tmp_path: Path):
+    write_job(tmp_path, night, PLAN)
+    other = dataclasses.replace(night, model=copy.deepcopy(night.model))
+    report = dataclasses.replace(consolidate(tmp_path), wall_secs=0.0)
+    assert report == dataclasses.replace(
+        sleep_on(other, PLAN),
+        wall_secs=0.0,
+        loss_old_before=report.loss_old_before,
+        loss_old_after=report.loss_old_after,
+    )
+    candidate = sleep.load_observation_model(tmp_path / "candidate.safetensors")
+    assert are_equal(weights(candidate), weights(other.model))
+
+
+def test_a_night_that_is_not_better_leaves_no_candidate(second_night: Night, stretches, tmp_path: Path):
+    write_job(tmp_path, wrong_targets(second_night, stretches), PLAN)
+    assert consolidate(tmp_path).outcome is SleepOutcome.ROLLED_BACK
+    assert not (tmp_path / "candidate.safetensors").exists()
+
+
+def test_a_report_is_read_back_as_it_was_written(night: Night, tmp_path: Path):
+    write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
+    report = consolidate(tmp_path)
+    found = read_report(tmp_path / "report.json")
+    assert repr(found) == repr(report)  # NaN is not equal to itself, but is written alike
+    assert json.loads((tmp_path / "report.json").read_text())["loss_old_before"] is None
+
+
+def test_a_folder_without_its_job_is_no_job(night: Night, tmp_path: Path):
+    write_job(tmp_path, night, PLAN)
+    (tmp_path / "job.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"job\.json"):
+        consolidate(tmp_path)

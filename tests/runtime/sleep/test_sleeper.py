@@ -1,0 +1,230 @@
+"""Nights beside waking: the spawned one equals the inline one, and whatever kills it leaves the old
+weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sage.hrm_core.checkpoint.weights_file import save_model
+from sage.runtime.config import SleepConfig
+from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.consolidate import Night, SleepPlan, write_job
+from sage.runtime.sleep.sleeper import Awakening, Sleeper
+
+SECOND = 1_000_000_000
+PLAN = SleepPlan(
+    num_steps=6,
+    batch_size=4,
+    learning_rate=1e-3,
+    burn_in=2,
+    num_segments=1,
+    mask_probability=0.1,
+    min_examined=16,
+    seed=3,
+    tick=7,
+)
+
+
+@pytest.fixture
+def night(model, stretches) -> Night:
+    return Night(model=model, replay=stretches(8, 1), examined=stretches(6, 2), is_new=np.ones(6, dtype=bool))
+
+
+def waited_for(sleeper: Sleeper) -> Awakening:
+    """The awakening, once the process has ended by itself or was killed."""
+    assert sleeper._process is not None
+    sleeper._process.wait(timeout=120)
+    awakening = sleeper.collect(1 * SECOND)
+    assert awakening is not None
+    return awakening
+
+
+def spawned(directory: Path, night: Night, **changed: float) -> Sleeper:
+    sleeper = Sleeper(SleepConfig(where="process", **changed), directory, 0)
+    sleeper.begin(night, PLAN, 0)
+    return sleeper
+
+
+def test_the_spawned_night_gives_the_report_of_the_inline_one_and_neither_touches_the_live_weights(
+    night: Night, tmp_path: Path
+):
+    before = copy.deepcopy(night.model.state_dict())
+    inline = Sleeper(SleepConfig(where="inline"), tmp_path / "inline", 0)
+    inline.begin(night, PLAN, 0)
+    beside = spawned(tmp_path / "beside", night)
+    assert beside.is_sleeping
+    one, other = inline.collect(0), waited_for(beside)
+    assert one is not None
+    assert one.report.outcome is not SleepOutcome.FAILED
+    assert repr(dataclasses.replace(one.report, wall_secs=0.0)) == repr(
+        dataclasses.replace(other.report, wall_secs=0.0)
+    )
+    assert not beside.is_sleeping
+    assert all(torch.equal(before[name], weight) for name, weight in night.model.state_dict().items())
+
+
+def test_a_killed_night_is_reported_as_failed(night: Night, tmp_path: Path):
+    sleeper = spawned(tmp_path, night)
+    os.kill(sleeper._process.pid, signal.SIGKILL)
+    awakening = waited_for(sleeper)
+    assert awakening.candidate is None
+    assert awakening.report.outcome is SleepOutcome.FAILED
+    assert "status -9" in awakening.report.reason
+    assert awakening.report.tick == PLAN.tick
+    assert sleeper.collect(2 * SECOND) is None
+
+
+class Ended:
+    """A process that ended; what it left behind is the test's."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    def poll(self) -> int:
+        return self._status
+
+
+@pytest.fixture
+def left_behind(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An accepted night's folder, as if its process had just ended with `status`; `spoil` alters it first."""
+
+    def leave(spoil, status: int = 0) -> Awakening:
+        sleeper = Sleeper(SleepConfig(where="process"), tmp_path / "sleep", 0)
+        monkeypatch.setattr("sage.runtime.sleep.sleeper.subprocess.Popen", lambda *_, **__: Ended(status))
+        sleeper.begin(night, PLAN, 0)
+        monkeypatch.undo()
+        directory = sleeper._directory
+        save_model(directory / "candidate.safetensors", night.model)
+        (directory / "report.json").write_text(
+            '{"outcome": "accepted", "reason": "", "tick": 7, "num_replayed": 8, "num_examined": 6,'
+            ' "num_steps": 6}'
+        )
+        spoil(directory)
+        awakening = sleeper.collect(SECOND)
+        assert awakening is not None
+        return awakening
+
+    return leave
+
+
+def test_what_an_accepted_night_left_is_handed_over(left_behind):
+    awakening = left_behind(lambda directory: None)
+    assert awakening.report.outcome is SleepOutcome.ACCEPTED
+    assert awakening.candidate is not None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_candidate_cut_short_fails_the_night(left_behind, share: float):
+    def cut(directory: Path) -> None:
+        path = directory / "candidate.safetensors"
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    awakening = left_behind(cut)
+    assert awakening.candidate is None
+    assert awakening.report.outcome is SleepOutcome.FAILED
+    assert "cannot be read" in awakening.report.reason
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"outcome": "perfect"}'])
+def test_a_report_that_is_none_fails_the_night(left_behind, content: str):
+    awakening = left_behind(lambda directory: (directory / "report.json").write_text(content))
+    assert awakening.candidate is None
+    assert awakening.report.outcome is SleepOutcome.FAILED
+
+
+@pytest.mark.parametrize("status", [0, 1, -9])
+def test_a_folder_swept_away_fails_the_night_not_the_loop(left_behind, status: int):
+    awakening = left_behind(shutil.rmtree, status)
+    assert awakening.report.outcome is SleepOutcome.FAILED
+
+
+def test_a_job_that_lost_its_job_file_fails_and_says_what_is_missing(
+    night: Night, tmp_path: Path, monkeypatch
+):
+    write = "sage.runtime.sleep.sleeper.write_job"
+
+    def without_job(directory: Path, *rest: object) -> None:
+        write_job(directory, *rest)
+        (directory / "job.json").unlink()
+
+    monkeypatch.setattr(write, without_job)
+    awakening = waited_for(spawned(tmp_path, night))
+    assert awakening.report.outcome is SleepOutcome.FAILED
+    assert "status 2" in awakening.report.reason
+    assert "job.json is missing" in " ".join(awakening.report.reason.split())
+
+
+def test_a_night_that_takes_too_long_is_ended(night: Night, tmp_path: Path):
+    sleeper = spawned(tmp_path, night, timeout_secs=5)
+    process = sleeper._process
+    assert sleeper.collect(4 * SECOND) is None
+    awakening = sleeper.collect(5 * SECOND)
+    assert awakening is not None
+    assert awakening.report.outcome is SleepOutcome.FAILED
+    assert "not done within 5 s" in awakening.report.reason
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_an_aborted_night_leaves_no_process(night: Night, tmp_path: Path):
+    sleeper = spawned(tmp_path, night)
+    process = sleeper._process
+    sleeper.abort()
+    assert process.poll() == -signal.SIGKILL
+    assert not sleeper.is_sleeping
+    sleeper.abort()
+
+
+def test_no_room_for_the_snapshot_fails_the_night(night: Night, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    sleeper = Sleeper(SleepConfig(where="process"), tmp_path / "file", 0)
+    sleeper.begin(night, PLAN, 0)
+    awakening = sleeper.collect(0)
+    assert awakening is not None
+    assert awakening.report.outcome is SleepOutcome.FAILED
+    assert "could not begin" in awakening.report.reason
+
+
+def test_two_nights_never_share_a_folder(night: Night, tmp_path: Path):
+    """What a killed run left asleep may still write: not into the night of its successor."""
+    sleeper = spawned(tmp_path, night)
+    first = sleeper._directory
+    sleeper.abort()
+    sleeper.begin(night, PLAN, 0)
+    assert sleeper._directory != first
+    assert not first.exists()
+    sleeper.abort()
+
+
+def test_nights_come_when_they_are_due_and_one_at_a_time(night: Night, tmp_path: Path):
+    sleeper = Sleeper(SleepConfig(where="inline", first_after_secs=10, every_secs=100), tmp_path, 0)
+    assert not sleeper.is_due(9 * SECOND)
+    assert sleeper.is_due(10 * SECOND)
+    sleeper.begin(night, PLAN, 10 * SECOND)
+    assert not sleeper.is_due(1000 * SECOND)
+    sleeper.collect(10 * SECOND)
+    assert not sleeper.is_due(109 * SECOND)
+    assert sleeper.is_due(110 * SECOND)
+
+
+def test_a_skipped_night_says_why_and_is_tried_again_sooner(tmp_path: Path):
+    sleeper = Sleeper(SleepConfig(first_after_secs=10, every_secs=100), tmp_path, 0)
+    sleeper.skip(PLAN, "nothing to replay", 10 * SECOND)
+    awakening = sleeper.collect(10 * SECOND)
+    assert awakening is not None
+    assert awakening.report.outcome is SleepOutcome.SKIPPED
+    assert awakening.report.reason == "nothing to replay"
+    assert sleeper.is_due(20 * SECOND)
+
+
+def test_switched_off_it_is_never_due(tmp_path: Path):
+    assert not Sleeper(SleepConfig(enabled=False), tmp_path, 0).is_due(1 << 60)

@@ -1,0 +1,268 @@
+"""What outlives a run comes back whole, or is set aside and said: never half, never onto other sensors, never
+NaN.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sage.app.session.build import build_run
+from sage.mailbox.clock import ManualClock
+from sage.runtime import snapshot as mind
+from sage.runtime.loop import Loop
+from sage.runtime.snapshot import SnapshotNotFinite, capture_mind, load_mind, mind_key, save_mind, write_mind
+
+
+class Digests:
+    """An instrument that keeps each tick's digest."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def on_tick(self, report) -> None:
+        self.found.append(report.facts.digest())
+
+    def on_sleep(self, report) -> None: ...
+
+    def on_event(self, event) -> None: ...
+
+
+def learned(loop: Loop) -> dict[str, np.ndarray]:
+    """All that a snapshot holds of a loop, as arrays by name."""
+    whole = capture_mind(loop)
+    arrays = {f"weights.{name}": weight.numpy() for name, weight in whole.model.state_dict().items()} | dict(
+        whole.arrays
+    )
+    for store, state in whole.memory.items():
+        arrays |= {
+            f"{store}.{name}": array for name, array in state.arrays.items() if not name.endswith("times_ns")
+        }
+    return arrays
+
+
+def assert_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        assert array.dtype == other[name].dtype, name
+        assert np.array_equal(array, other[name], equal_nan=array.dtype.kind == "f"), name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A snapshot in a folder of the test's own.  arrays: what the loop knew that wrote it, at tick 120."""
+
+    home: Path
+    key: str
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def directory(self) -> Path:
+        return self.home / self.key
+
+
+def live(loop: Loop) -> Loop:
+    loop.run(num_ticks=120)
+    assert loop.interlude.practice.num_steps > 0
+    return loop
+
+
+@pytest.fixture(scope="module")
+def first(settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    home = tmp_path_factory.mktemp("first")
+    run = build_run(settings(), ManualClock(), directory=home / "sleep")
+    try:
+        run.open()
+        live(run.loop)
+        run.loop.interlude.weights_version = 3
+        save_mind(home, run.loop)
+        return Kept(home=home, key=mind_key(run.loop), arrays=learned(run.loop))
+    finally:
+        run.close()
+
+
+@pytest.fixture
+def kept(first: Kept, tmp_path: Path) -> Kept:
+    shutil.copytree(first.directory, tmp_path / "mind" / first.key)
+    return Kept(home=tmp_path / "mind", key=first.key, arrays=first.arrays)
+
+
+@pytest.fixture
+def lived(start, settings) -> Loop:
+    return live(start(settings()).loop)
+
+
+@pytest.fixture
+def young(start, settings) -> Loop:
+    return start(settings()).loop
+
+
+def test_all_that_was_learned_comes_back(kept: Kept, young: Loop):
+    assert load_mind(kept.home, young) == "continued from tick 120, weights version 3"
+    assert young.interlude.weights_version == 3
+    assert_equal(learned(young), kept.arrays)
+
+
+def test_two_loops_of_one_mind_go_on_alike_and_unlike_a_fresh_one(kept: Kept, start, settings):
+    lives = [Digests() for _ in range(3)]
+    for index, digests in enumerate(lives):
+        loop = start(settings(), instruments=(digests,)).loop
+        if index < 2:
+            load_mind(kept.home, loop)
+        loop.run(num_ticks=30)
+    assert lives[0].found == lives[1].found
+    assert lives[0].found != lives[2].found
+
+
+def test_what_was_lived_before_lies_before_the_run(kept: Kept, young: Loop):
+    """Times count from a run's own start: a memory of an hour ago must not lie in the future."""
+    load_mind(kept.home, young)
+    memory = young.remembering.memory
+    times = [
+        store.times_ns
+        for store in (memory.replay, memory.examination, memory.recall_store)
+        if store.times_ns.size
+    ]
+    assert times
+    assert max(int(found.max()) for found in times) <= 0
+
+
+def test_other_sensors_start_fresh_say_so_and_keep_what_was_kept(kept: Kept, young: Loop, start, settings):
+    stranger = start(settings(num_sources=3)).loop
+    before = learned(stranger)
+    assert "fresh start: what was kept belongs to other sensors" in load_mind(kept.home, stranger)
+    assert_equal(learned(stranger), before)
+    save_mind(kept.home, stranger)
+    assert load_mind(kept.home, young).startswith("continued from tick 120")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model": {"hidden_size": 32, "num_heads": 2}}, {"memory": {"num_experiences": 32}}]
+)
+def test_other_sizes_are_another_mind(young: Loop, start, settings, changed: dict[str, object]):
+    assert mind_key(start(settings(**changed)).loop) != mind_key(young)
+    assert mind_key(start(settings(seed=5)).loop) == mind_key(young)
+
+
+def test_nothing_kept_is_a_fresh_start(young: Loop, tmp_path: Path):
+    assert load_mind(tmp_path / "none", young) == "a fresh start: nothing was kept before"
+
+
+@pytest.mark.parametrize("name", [mind.MODEL, mind.STATE, mind.MEMORY, mind.ABOUT])
+@pytest.mark.parametrize("harm", ["gone", "cut", "one bit"])
+def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
+    kept: Kept, young: Loop, name: str, harm: str
+):
+    directory = kept.directory
+    path = directory / name
+    content = bytearray(path.read_bytes())
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut":
+        path.write_bytes(content[:-20])
+    else:
+        position = 2 if name == mind.ABOUT else len(content) // 2
+        content[position] ^= 1
+        path.write_bytes(content)
+    before = learned(young)
+    said = load_mind(kept.home, young)
+    assert "could not be read" in said
+    assert said.endswith("a fresh start")
+    assert_equal(learned(young), before)
+    assert not directory.exists()
+    assert (kept.home / f"{directory.name}.damaged").is_dir()
+    assert load_mind(kept.home, young).startswith("a fresh start")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"format": 1}', '{"format": 2}'])
+def test_a_snapshot_of_another_form_is_set_aside(kept: Kept, young: Loop, content: str):
+    (kept.directory / mind.ABOUT).write_text(content)
+    assert "could not be read" in load_mind(kept.home, young)
+
+
+def test_a_state_that_fits_only_in_part_leaves_the_loop_as_it_was(kept: Kept, young: Loop, monkeypatch):
+    """Whole files of another version: the last part refuses after the first were loaded."""
+    before = learned(young)
+
+    def refuse(_: object) -> None:
+        raise KeyError("a name that this version does not know")
+
+    monkeypatch.setattr(young.remembering.memory, "load", refuse)
+    assert "could not be read" in load_mind(kept.home, young)
+    monkeypatch.undo()
+    assert_equal(learned(young), before)
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, num_renames: int) -> None:
+    """The process dies before the rename numbered `num_renames`."""
+    rename, calls = Path.rename, []
+
+    def counted(self: Path, target: Path) -> Path:
+        calls.append(self)
+        if len(calls) > num_renames:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", counted)
+
+
+@pytest.mark.parametrize("num_renames", [0, 1])
+@pytest.mark.parametrize("num_crashes", [1, 2])
+def test_a_crash_between_the_renames_leaves_a_whole_one(
+    kept, young, start, settings, monkeypatch, num_renames, num_crashes
+):
+    later = start(settings()).loop
+    later.tick()
+    for _ in range(num_crashes):
+        crash_at(monkeypatch, num_renames if kept.directory.exists() else 0)
+        with pytest.raises(KeyboardInterrupt):
+            save_mind(kept.home, later)
+        monkeypatch.undo()
+    assert load_mind(kept.home, young) == "continued from tick 120, weights version 3"
+    save_mind(kept.home, later)
+    assert load_mind(kept.home, young).startswith("continued from tick 1,")
+    assert [path.name for path in kept.home.iterdir()] == [kept.key]
+
+
+def test_a_damaged_one_gives_way_to_the_one_before(kept: Kept, young: Loop):
+    shutil.copytree(kept.directory, kept.home / f"{kept.key}.old")
+    (kept.directory / mind.MODEL).write_bytes(b"")
+    said = load_mind(kept.home, young)
+    assert f"kept as {kept.key}.damaged" in said
+    assert said.endswith("continued from tick 120, weights version 3")
+
+
+def test_a_full_disk_leaves_the_one_before_and_no_half(
+    kept: Kept, young: Loop, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    young.tick()
+    monkeypatch.setattr(mind, "save_states", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        save_mind(kept.home, young)
+    assert [path.name for path in kept.home.iterdir()] == [kept.key]
+    assert load_mind(kept.home, young).startswith("continued from tick 120")
+
+
+def test_weights_that_are_not_finite_are_never_kept(kept: Kept, young: Loop, start, settings):
+    """A crisis of NaN must not be the next run's beginning."""
+    sick = start(settings()).loop
+    next(iter(sick.reasoner.model.parameters())).data[0] = torch.nan
+    with pytest.raises(SnapshotNotFinite):
+        save_mind(kept.home, sick)
+    assert load_mind(kept.home, young).startswith("continued from tick 120")
+
+
+def test_a_captured_mind_does_not_move_with_the_loop(lived: Loop, young: Loop, tmp_path: Path):
+    captured, before = capture_mind(lived), learned(lived)
+    lived.run(num_ticks=40)
+    write_mind(tmp_path, captured)
+    load_mind(tmp_path, young)
+    assert_equal(learned(young), before)

@@ -1,0 +1,44 @@
+"""Attention: the best K, and nobody starves."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sage.runtime.config import AttentionConfig
+from sage.runtime.tick.attention import Attention, recency
+
+
+def test_all_are_chosen_when_they_fit():
+    attention = Attention(4, AttentionConfig(top_k=4))
+    candidates = np.array([True, False, True, True])
+    assert (attention.choose(np.ones(4), candidates) == candidates).all()
+
+
+def test_the_best_are_chosen_first():
+    attention = Attention(4, AttentionConfig(top_k=2))
+    assert attention.choose(np.array([0.1, 0.9, 0.2, 0.8]), np.ones(4, dtype=bool)).tolist() == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 8), st.integers(0, 2**31))
+def test_nobody_waits_longer_than_four_n_over_k(num: int, top_k: int, seed: int):
+    attention = Attention(num, AttentionConfig(top_k=top_k, age_boost=0.0))
+    score = np.random.default_rng(seed).random(num) ** 8
+    waited = np.zeros(num)
+    for _ in range(20 * num):
+        chosen = attention.choose(score, np.ones(num, dtype=bool))
+        assert chosen.sum() <= max(top_k, 1)
+        waited = np.where(chosen, 0, waited + 1)
+        assert waited.max() <= 4 * num / top_k + 1
+
+
+def test_recency_is_full_within_two_periods_then_halves():
+    period = np.full(4, 100.0)
+    assert recency(np.array([0.0, 200.0, 300.0, -1.0]), period).tolist() == [1.0, 1.0, 0.5, 0.0]

@@ -1,0 +1,47 @@
+"""What was examined is never replayed: no instant of the one lies in the other, however long it was lived."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def spans(window, period_ns: int) -> list[tuple[int, int]]:
+    starts = window.start_time_ns.numpy()
+    return [(int(start), int(start) + window.num_ticks * period_ns) for start in starts]
+
+
+def test_examined_stretches_are_never_replayed(start, settings):
+    """Salient or regular, kept or offered: 40 seconds of life, blocks of one."""
+    run = start(
+        settings(
+            practice={"enabled": False, "window_ticks": 8}, memory={"write_rate": 0.5, "num_experiences": 512}
+        )
+    )
+    run.loop.run(num_ticks=800)
+    night = run.loop.remembering.night(run.loop.reasoner.model)
+    assert night is not None
+    replayed, examined = spans(night.replay, 50_000_000), spans(night.examined, 50_000_000)
+    assert len(replayed) > 8
+    assert len(examined) > 5
+    assert not [
+        (one, other) for one in replayed for other in examined if one[0] <= other[1] and other[0] <= one[1]
+    ]
+
+
+def test_a_night_needs_something_to_replay_and_to_examine(start, settings):
+    run = start(settings())
+    assert run.loop.remembering.night(run.loop.reasoner.model) is None
+
+
+def test_after_a_night_the_new_is_old(start, settings):
+    run = start(settings(practice={"enabled": False, "window_ticks": 8}))
+    run.loop.run(num_ticks=400)
+    remembering, model = run.loop.remembering, run.loop.reasoner.model
+    night = remembering.night(model)
+    assert night is not None
+    assert night.is_new.all()
+    remembering.mark_slept()
+    again = remembering.night(model)
+    assert again is not None
+    assert not again.is_new.any()
+    assert np.array_equal(again.examined.start_tick.numpy(), night.examined.start_tick.numpy())

@@ -1,0 +1,34 @@
+"""Default deny."""
+
+from __future__ import annotations
+
+from sage.runtime.config import PolicyConfig, PolicyRule
+from sage.runtime.report import State
+from sage.runtime.tick.policy import Policy
+from sage.sensors.contract import EffectorSpec
+
+ARM = EffectorSpec(name="arm", effect="move", target="arm", size=2)
+
+
+def test_what_no_rule_matches_is_denied():
+    decision = Policy(PolicyConfig()).decide(ARM, State.WAKE, 1.0)
+    assert not decision.is_allowed
+    assert "no rule allows move/arm" in decision.reason
+
+
+def test_a_matching_rule_allows_in_its_states_only():
+    policy = Policy(PolicyConfig(rules=(PolicyRule(decision="allow", effect="move", states=("wake",)),)))
+    assert policy.decide(ARM, State.WAKE, 1.0).is_allowed
+    assert not policy.decide(ARM, State.DREAM, 1.0).is_allowed
+
+
+def test_deny_goes_before_allow_whatever_the_order():
+    rules = (PolicyRule(decision="allow"), PolicyRule(decision="deny", target="arm", reason="it is broken"))
+    decision = Policy(PolicyConfig(rules=rules)).decide(ARM, State.WAKE, 1.0)
+    assert not decision.is_allowed
+    assert decision.reason == "it is broken"
+
+
+def test_low_trust_is_said_to_be_the_reason():
+    policy = Policy(PolicyConfig(rules=(PolicyRule(decision="allow", min_trust=0.5),)))
+    assert "trust 0.20" in policy.decide(ARM, State.WAKE, 0.2).reason

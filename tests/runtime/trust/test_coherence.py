@@ -1,0 +1,51 @@
+"""Coherence is measured: it rises with coupling, and agreeing on what is wrong counts nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from sage.runtime.report import CoherenceFacts
+from sage.runtime.trust.coherence import CoherenceMeter
+
+
+def measure(coupling: float, skill: float, seed: int = 0) -> CoherenceFacts:
+    generator = np.random.default_rng(seed)
+    meter = CoherenceMeter(4, 16)
+    facts = CoherenceFacts()
+    for _ in range(64):
+        shared = generator.normal(0, 1, 16)
+        states = coupling * shared + math.sqrt(1 - coupling**2) * generator.normal(0, 1, (4, 16))
+        facts = meter.update(
+            states, np.ones(4, dtype=bool), generator.normal(0, 1, 4) ** 2, np.full(4, 0.9), 1 - skill, 1.0
+        )
+    return facts
+
+
+def test_undefined_before_a_window_is_full():
+    meter = CoherenceMeter(2, 4)
+    facts = meter.update(np.ones((2, 4)), np.ones(2, dtype=bool), np.ones(2), np.ones(2), 0.0, 1.0)
+    assert math.isnan(facts.coherence)
+    assert math.isnan(facts.xerr)
+
+
+def test_agreement_rises_with_coupling():
+    agreements = [measure(coupling, 0.5).agreement for coupling in (0.0, 0.3, 0.6, 0.9)]
+    assert agreements == sorted(agreements)
+    assert agreements[-1] == pytest.approx(0.81, abs=0.05)
+
+
+def test_independent_sources_agree_no_more_than_their_shuffles():
+    facts = measure(0.0, 0.5)
+    assert facts.agreement == pytest.approx(facts.agreement_null, abs=0.05)
+
+
+def test_no_skill_is_no_coherence():
+    assert measure(0.9, -0.2).coherence == 0
+    assert measure(0.9, 0.8).coherence > 0.7
+
+
+def test_xerr_is_one_where_innovations_are_as_claimed():
+    assert measure(0.5, 0.5).xerr == pytest.approx(1.0, abs=0.3)

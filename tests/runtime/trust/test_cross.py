@@ -1,0 +1,87 @@
+"""The leave-one-out Gaussian: equal to the textbook conditional, blind to the source it judges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sage.runtime.trust.cross import CrossPredictor
+
+UNKNOWN = np.zeros(3)
+
+
+def fed(num: int = 4000, seed: int = 0) -> tuple[CrossPredictor, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    mixing = generator.normal(0, 1, (6, 3))
+    cross = CrossPredictor(np.array([0, 2, 4, 6]), min_shrinkage=1e-4)
+    z = np.zeros(6)
+    for _ in range(num):
+        z = mixing @ generator.normal(0, 1, 3) + generator.normal(0, 0.3, 6)
+        cross.update(z, np.ones(3), np.ones(3, dtype=bool))
+    return cross, mixing @ mixing.T + 0.09 * np.eye(6)
+
+
+def test_it_is_the_gaussian_conditional_mean():
+    cross, covariance = fed(20000)
+    z = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2])
+    estimate = cross.judge(z, np.ones(3), np.ones(3, dtype=bool), UNKNOWN).estimate
+    own, rest = [2, 3], [0, 1, 4, 5]
+    expected = covariance[np.ix_(own, rest)] @ np.linalg.solve(covariance[np.ix_(rest, rest)], z[rest])
+    assert estimate[own] == pytest.approx(expected, abs=0.25)
+
+
+def test_a_source_says_nothing_of_itself():
+    cross, _ = fed()
+    z = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2])
+    changed = z.copy()
+    changed[2:4] = 50.0
+    everyone = np.ones(3, dtype=bool)
+    assert cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate[2:4] == pytest.approx(
+        cross.judge(changed, np.ones(3), everyone, UNKNOWN).estimate[2:4], abs=1e-9
+    )
+
+
+def test_alone_nothing_is_defined():
+    cross, _ = fed(200)
+    assert not cross.judge(np.zeros(6), np.ones(3), np.array([True, False, False]), UNKNOWN).is_defined.any()
+
+
+def test_distrusted_readings_teach_nothing():
+    trusting, _ = fed(500)
+    before = trusting.state()["sum"].copy()
+    trusting.update(np.full(6, 1000.0), np.zeros(3), np.ones(3, dtype=bool))
+    assert np.abs(trusting.state()["sum"]).max() <= np.abs(before).max()
+
+
+def test_a_change_of_unit_changes_no_judgement():
+    cross, _ = fed(800)
+    z, everyone = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2]), np.ones(3, dtype=bool)
+    cross._refactor()
+    before = cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate
+    ratio = np.array([2.0, 0.5, 1.0, 3.0, 1.0, 0.1])
+    cross.rescale(ratio)
+    assert cross.judge(z * ratio, np.ones(3), everyone, UNKNOWN).estimate == pytest.approx(
+        before * ratio, rel=1e-6
+    )
+
+
+def test_a_witness_that_hardly_ever_moved_explains_no_leap():
+    generator = np.random.default_rng(0)
+    cross = CrossPredictor(np.array([0, 1, 2]), min_shrinkage=1e-3)
+    both, unknown = np.ones(2, dtype=bool), np.zeros(2)
+    for _ in range(2000):
+        latent = generator.normal()
+        cross.update(np.array([latent, 1e-3 * latent]), np.ones(2), both)
+    assert abs(cross.judge(np.array([0.0, 10.0]), np.ones(2), both, unknown).estimate[0]) < 7
+
+
+def test_what_is_derived_neither_testifies_nor_is_judged():
+    generator = np.random.default_rng(0)
+    cross = CrossPredictor(np.array([0, 1, 2, 3]), np.array([True, True, False]))
+    everyone, unknown = np.ones(3, dtype=bool), np.zeros(3)
+    for _ in range(500):
+        cross.update(np.full(3, generator.normal()), np.ones(3), everyone)
+    quiet = cross.judge(np.array([1.0, 1.0, 1.0]), np.ones(3), everyone, unknown)
+    loud = cross.judge(np.array([1.0, 1.0, 50.0]), np.ones(3), everyone, unknown)
+    assert quiet.estimate[:2] == pytest.approx(loud.estimate[:2])
+    assert quiet.is_defined.tolist() == [True, True, False]

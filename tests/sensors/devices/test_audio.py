@@ -1,0 +1,102 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import SensorContext, SensorError
+from sage.sensors.devices.audio import AudioConfig, AudioSensor
+
+pytest.importorskip("av", reason="sound needs the package av")
+
+TONE = "sine=frequency=1000:sample_rate=16000"
+
+
+def opened(context: SensorContext, **settings: Any) -> AudioSensor:
+    sensor = AudioSensor(AudioConfig.model_validate(settings), context)
+    sensor.open()
+    return sensor
+
+
+def joined(told: list[Any]) -> np.ndarray:
+    return np.concatenate([chunk for _, chunk in told])
+
+
+def test_chunks_come_when_their_last_sample_has_come(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    sensor = opened(context, lavfi=TONE, chunk_secs=0.05)
+    assert sensor.spec.tensor.shape == (800,)
+    assert sensor.spec.is_bounded
+    told = read_until(sensor, clock, 0.2)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [
+        k * 50_000_000 for k in (1, 2, 3, 4)
+    ]
+    sensor.close()
+
+
+def test_a_tone_is_whole_across_chunks(clock: ManualClock, context: SensorContext, read_until: Any) -> None:
+    sound = joined(read_until(opened(context, lavfi=TONE, chunk_secs=0.03), clock, 0.6))
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    peak = int(np.argmax(spectrum))
+    assert peak * 16_000 / len(sound) == pytest.approx(1000, abs=2)
+    assert spectrum[peak - 3 : peak + 4].sum() / spectrum.sum() > 0.999
+
+
+def test_it_is_resampled_and_may_have_two_channels(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    sensor = opened(context, lavfi=TONE, rate_hz=8000, mono=False)
+    assert sensor.spec.tensor.shape == (800, 2)
+    told = read_until(sensor, clock, 0.5)
+    assert len(told) == 5
+    assert 0.05 < np.abs(told[2][1]).max() <= 1.0
+    sensor.close()
+
+
+def test_the_incomplete_last_chunk_is_not_told(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    assert len(read_until(opened(context, lavfi=f"{TONE}:duration=0.35"), clock, 5.0)) == 3
+
+
+def test_a_microphone_needs_consent() -> None:
+    with pytest.raises(ValidationError, match="consent"):
+        AudioConfig(device="default")
+
+
+def test_reading_a_closed_microphone_raises(context: SensorContext) -> None:
+    with pytest.raises(SensorError, match="open"):
+        AudioSensor(AudioConfig(lavfi=TONE), context).read_into(np.zeros(1600, dtype=np.float32))
+
+
+def test_a_live_source_is_read_without_a_clock_of_its_own(context: SensorContext, clock: ManualClock) -> None:
+    sensor = opened(context, device=TONE, device_format="lavfi", consent=True)
+    out = np.zeros(1600, dtype=np.float32)
+    assert not sensor.spec.is_bounded
+    assert sensor.is_recording
+    reading = sensor.read_into(out)
+    assert reading is not None
+    assert reading.captured_ns == clock.now_ns()
+    assert np.abs(out).max() > 0.05
+    sensor.close()
+    assert not sensor.is_recording
+
+
+def test_real_sound_starts_where_it_is_told_to(
+    context: SensorContext, recordings: Any, read_until: Any
+) -> None:
+    def play(**settings: Any) -> list[Any]:
+        at = ManualClock(context.epoch_ns)
+        here = SensorContext(clock=at, epoch_ns=context.epoch_ns, base_dir=recordings)
+        told: list[Any] = read_until(
+            opened(here, path="gopro_max/clip.mp4", rate_hz=48_000, **settings), at, 2.0
+        )
+        return told
+
+    whole, part = play(), play(start_secs=1.0, time_zero_secs=0.0)
+    assert len(whole) == 20
+    assert part[0][0].captured_ns - context.epoch_ns == 1_100_000_000
+    np.testing.assert_allclose(part[3][1], whole[13][1], atol=2e-3)
+    assert np.abs(joined(whole)).max() > 0.001

@@ -1,0 +1,195 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
+from sage.sensors.devices import gpu_probe, host_probes
+from sage.sensors.devices.host import HostConfig, HostSensor
+
+
+def opened(context: SensorContext, **settings: Any) -> HostSensor:
+    sensor = HostSensor(HostConfig.model_validate(settings), context)
+    sensor.open()
+    return sensor
+
+
+def read(sensor: HostSensor, clock: ManualClock, secs: float = 0.1) -> dict[str, float]:
+    """The channels, by name, of the reading that comes after so long."""
+    out = np.full(sensor.spec.tensor.shape, np.nan, dtype=np.float32)
+    clock.advance(round(secs * 1e9))
+    assert sensor.read_into(out) is not None
+    return dict(zip(sensor.spec.channels, out.tolist(), strict=True))
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+@pytest.fixture
+def jetson(tmp_path: Path) -> Path:
+    """A /sys as an Orin has it: zones in milli-degrees, one of a part that is off, the GPU's load in per
+    mille.
+    """
+    write(
+        tmp_path / "sys",
+        {
+            "class/thermal/thermal_zone0/type": "cpu-thermal\n",
+            "class/thermal/thermal_zone0/temp": "48500\n",
+            "class/thermal/thermal_zone1/type": "gpu-thermal\n",
+            "class/thermal/thermal_zone1/temp": "46125\n",
+            "class/thermal/thermal_zone2/type": "cv0-thermal\n",
+            "class/thermal/thermal_zone2/temp": "",
+            "class/thermal/thermal_zone10/type": "tj-thermal\n",
+            "class/thermal/thermal_zone10/temp": "49000\n",
+            "class/hwmon/hwmon0/name": "nvme\n",
+            "class/hwmon/hwmon0/temp1_input": "35000\n",
+            "class/hwmon/hwmon0/temp2_input": "41000\n",
+            "class/hwmon/hwmon1/name": "cpu_thermal\n",
+            "class/hwmon/hwmon1/temp1_input": "48500\n",
+            "class/devfreq/17000000.gpu/device/load": "250\n",
+        },
+    )
+    return tmp_path / "sys"
+
+
+def test_this_machine_tells_finite_numbers_in_sane_units(clock: ManualClock, context: SensorContext) -> None:
+    told = read(opened(context), clock)
+    assert np.isfinite(list(told.values())).all()
+    assert all(0 <= told[f"cpu{core}"] <= 1 for core in range(len(psutil.cpu_times(percpu=True))))
+    assert 0 < told["memory_used"] < 1
+    assert 0.001 < told["process_memory_gb"] < 1000
+    assert told["process_cpu"] >= 0
+
+
+def test_channels_are_known_before_open_and_stay(context: SensorContext) -> None:
+    sensor = HostSensor(HostConfig(read=("memory", "process")), context)
+    assert sensor.spec.channels == ("memory_used", "process_cpu", "process_memory_gb")
+    assert sensor.spec.tensor.shape == (3,)
+    assert sensor.spec.is_bounded
+
+
+def test_it_tells_once_a_period(clock: ManualClock, context: SensorContext) -> None:
+    sensor = opened(context, read=["memory"], period_secs=0.1)
+    out = np.zeros(1, dtype=np.float32)
+    assert sensor.read_into(out) is None
+    clock.advance(100_000_000)
+    first = sensor.read_into(out)
+    assert sensor.read_into(out) is None
+    clock.advance(350_000_000)
+    second = sensor.read_into(out)
+    assert first is not None
+    assert second is not None
+    assert (first.sequence, second.sequence) == (0, 1)
+    assert second.captured_ns == clock.now_ns()
+
+
+def test_load_is_the_busy_share_of_what_the_kernel_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = psutil.cpu_times(percpu=False)._replace(**dict.fromkeys(psutil.cpu_times()._fields, 0.0))
+    counts = iter(
+        [
+            times,
+            times._replace(user=3.0, idle=0.5, iowait=0.5),
+            times._replace(user=3.0, idle=0.5, iowait=0.5),
+        ]
+    )
+    now = next(counts)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [now])
+    probe = host_probes.CpuProbe()
+    out = np.zeros(1, dtype=np.float32)
+    now = next(counts)
+    probe.read_into(out, 4.0)
+    assert out[0] == 0.75
+    probe.read_into(out, 0.001)
+    assert out[0] == 0.75  # nothing counted yet: the load it had
+
+
+def test_a_core_that_went_offline_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = host_probes.CpuProbe()
+    one_more = [*psutil.cpu_times(percpu=True), psutil.cpu_times(percpu=True)[0]]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: one_more)
+    with pytest.raises(SensorError, match="cores"):
+        probe.read_into(np.zeros(len(probe.names), dtype=np.float32), 0.1)
+
+
+def test_rates_are_differences_a_second_and_never_negative() -> None:
+    counts = iter([(0.0,), (1e6,), (6e6,), (2e6,)])
+    probe = host_probes.RateProbe(("bytes",), lambda: next(counts), 1e-6)
+    out = np.zeros(1, dtype=np.float32)
+    probe.prime()
+    probe.read_into(out, 0.5)
+    assert out[0] == 10.0
+    probe.read_into(out, 1.0)
+    assert out[0] == 0.0
+
+
+def test_a_jetsons_zones_and_gpu_are_found_in_its_sysfs(
+    clock: ManualClock, context: SensorContext, jetson: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_probe.NvmlProbe, "find", classmethod(lambda cls: None))
+    sensor = opened(context, read=["temperature", "gpu"], sysfs_root=jetson)
+    assert read(sensor, clock) == {
+        "temperature_cpu": 48.5,
+        "temperature_gpu": 46.125,
+        "temperature_tj": 49.0,
+        "temperature_nvme": 41.0,
+        "gpu0_load": 0.25,
+    }
+
+
+def test_heat_is_asked_for_once_a_second(clock: ManualClock, context: SensorContext, jetson: Path) -> None:
+    sensor = opened(context, read=["temperature"], sysfs_root=jetson)
+    read(sensor, clock)
+    write(jetson, {"class/thermal/thermal_zone0/temp": "60000\n"})
+    assert read(sensor, clock)["temperature_cpu"] == 48.5
+    assert read(sensor, clock, secs=1.0)["temperature_cpu"] == 60.0
+
+
+def test_a_zone_that_goes_away_is_an_error(clock: ManualClock, context: SensorContext, jetson: Path) -> None:
+    sensor = opened(context, read=["temperature"], sysfs_root=jetson)
+    (jetson / "class/thermal/thermal_zone0/temp").unlink()
+    with pytest.raises(SensorError, match="thermal_zone0"):
+        read(sensor, clock)
+
+
+def test_what_the_machine_lacks_is_left_out_unless_it_is_asked_for(
+    context: SensorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_probe.NvmlProbe, "find", classmethod(lambda cls: None))
+    channels = HostSensor(HostConfig(sysfs_root=tmp_path), context).spec.channels
+    assert not any(name.startswith(("temperature", "gpu")) for name in channels)
+    with pytest.raises(SensorUnavailable, match="no temperature"):
+        HostSensor(HostConfig(read=("temperature",), sysfs_root=tmp_path), context)
+
+
+def test_nvml_is_told_in_fractions_degrees_and_watts() -> None:
+    class Nvml:
+        NVML_TEMPERATURE_GPU = 0
+        NVMLError = type("NVMLError", (Exception,), {})
+
+        def __getattr__(self, name: str) -> Any:
+            answers = {
+                "nvmlDeviceGetCount": 1,
+                "nvmlDeviceGetHandleByIndex": "gpu",
+                "nvmlDeviceGetMemoryInfo": type("M", (), {"used": 20, "total": 80}),
+                "nvmlDeviceGetUtilizationRates": type("U", (), {"gpu": 30}),
+                "nvmlDeviceGetTemperature": 55,
+                "nvmlDeviceGetPowerUsage": 120_500,
+            }
+            return lambda *_: answers[name]
+
+    probe = gpu_probe.NvmlProbe(Nvml())
+    out = np.zeros(4, dtype=np.float32)
+    probe.read_into(out, 0.1)
+    assert probe.names == ("gpu0_load", "gpu0_memory_used", "gpu0_temperature", "gpu0_power_w")
+    np.testing.assert_allclose(out, [0.3, 0.25, 55.0, 120.5], rtol=1e-6)
+
+
+def test_reading_a_closed_host_raises(context: SensorContext) -> None:
+    with pytest.raises(SensorError, match="open"):
+        HostSensor(HostConfig(read=("memory",)), context).read_into(np.zeros(1, dtype=np.float32))

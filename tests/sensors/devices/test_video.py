@@ -1,0 +1,178 @@
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+from pydantic import ValidationError
+
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
+from sage.sensors.devices.video import VideoConfig, VideoSensor
+
+pytest.importorskip("av", reason="pictures need the package av")
+
+TEST_PICTURE = "testsrc2=size=32x24:rate=10"
+
+
+def opened(context: SensorContext, **settings: Any) -> VideoSensor:
+    sensor = VideoSensor(VideoConfig.model_validate(settings), context)
+    sensor.open()
+    return sensor
+
+
+def offsets_ms(context: SensorContext, told: list[Any]) -> list[int]:
+    return [round((reading.captured_ns - context.epoch_ns) / 1e6) for reading, _ in told]
+
+
+def test_a_generated_picture_comes_at_its_own_rate(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    sensor = opened(context, lavfi=TEST_PICTURE)
+    assert sensor.spec.tensor.shape == (24, 32, 3)
+    assert sensor.spec.tensor.dtype == "uint8"
+    assert sensor.spec.period_ns == 100_000_000
+    assert sensor.spec.is_bounded
+    told = read_until(sensor, clock, 0.5)
+    assert offsets_ms(context, told) == [0, 100, 200, 300, 400, 500]
+    assert [reading.sequence for reading, _ in told] == list(range(6))
+    assert told[0][1].std() > 10
+    assert (told[0][1] != told[5][1]).any()
+    sensor.close()
+
+
+def test_frames_are_scaled_and_thinned(clock: ManualClock, context: SensorContext, read_until: Any) -> None:
+    sensor = opened(context, lavfi="testsrc2=size=64x48:rate=30", width=16, height=8, rate_hz=20)
+    told = read_until(sensor, clock, 1.0)
+    assert told[0][1].shape == (8, 16, 3)
+    assert len(told) == 21
+    sensor.close()
+
+
+def test_the_end_of_a_generator_is_the_end(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    sensor = opened(context, lavfi=f"{TEST_PICTURE}:duration=0.5")
+    assert len(read_until(sensor, clock, 60.0)) == 5
+    assert clock.now_ns() - context.epoch_ns < 1_000_000_000
+    sensor.close()
+
+
+def test_one_time_axis_is_shared_through_time_zero(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    told = read_until(opened(context, lavfi=TEST_PICTURE, start_secs=0.3, time_zero_secs=0.1), clock, 0.45)
+    assert offsets_ms(context, told) == [200, 300, 400]
+    told = read_until(opened(context, lavfi=TEST_PICTURE, start_secs=0.3, stop_secs=0.5), clock, 1.0)
+    assert offsets_ms(context, told) == []  # all of it lies behind the clock by now
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "one of path, device or lavfi"),
+        ({"lavfi": TEST_PICTURE, "path": "a.mp4"}, "one of path, device or lavfi"),
+        ({"device": "/dev/video0"}, "consent"),
+        ({"lavfi": TEST_PICTURE, "loop": True}, "loop"),
+        ({"path": "a.mp4", "start_secs": 2, "stop_secs": 1}, "stop_secs"),
+    ],
+)
+def test_what_is_wrong_in_a_config_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        VideoConfig.model_validate(settings)
+
+
+def test_a_missing_file_and_a_wrong_generator_are_one_line(context: SensorContext) -> None:
+    with pytest.raises(SensorUnavailable, match=r"gone\.mp4: no such file"):
+        opened(context, path="gone.mp4")
+    with pytest.raises(SensorUnavailable, match="check `lavfi`"):
+        opened(context, lavfi="no_such_filter=1")
+    (context.base_dir / "text.mp4").write_text("this is no film")
+    with pytest.raises(SensorUnavailable, match="FFmpeg"):
+        opened(context, path="text.mp4")
+    with pytest.raises(SensorUnavailable, match="no video stream"):
+        opened(context, lavfi="sine=frequency=440")
+
+
+def test_without_the_package_the_remedy_is_named(
+    context: SensorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SensorUnavailable, match="pip install"):
+        opened(context, lavfi=TEST_PICTURE)
+
+
+def test_a_camera_that_is_not_there_is_unavailable_and_was_never_on(context: SensorContext) -> None:
+    sensor = VideoSensor(VideoConfig(device="/dev/video_none", consent=True), context)
+    assert not sensor.spec.is_bounded
+    with structlog.testing.capture_logs() as logs, pytest.raises(SensorUnavailable, match="plugged in"):
+        sensor.open()
+    assert not sensor.is_recording
+    assert logs == []
+
+
+def test_a_camera_says_when_it_records_and_when_it_ends(context: SensorContext) -> None:
+    # A generator takes the camera's place behind the same door.
+    config = VideoConfig(device=TEST_PICTURE, device_format="lavfi", consent=True, width=32, height=24)
+    sensor = VideoSensor(config, context)
+    out = np.zeros((24, 32, 3), dtype=np.uint8)
+    with structlog.testing.capture_logs() as logs:
+        sensor.open()
+        assert sensor.is_recording
+        readings = [sensor.read_into(out) for _ in range(3)]
+        sensor.close()
+        sensor.close()
+    assert [entry["event"] for entry in logs] == ["recording starts", "recording ends"]
+    assert {entry["log_level"] for entry in logs} == {"warning"}
+    assert [reading.sequence for reading in readings if reading is not None] == [0, 1, 2]
+    assert not sensor.is_recording
+
+
+def test_reading_a_closed_video_raises(context: SensorContext) -> None:
+    sensor = VideoSensor(VideoConfig(lavfi=TEST_PICTURE), context)
+    with pytest.raises(SensorError, match="open"):
+        sensor.read_into(np.zeros((24, 32, 3), dtype=np.uint8))
+
+
+def test_a_real_film_plays_in_time_and_the_same_each_time(
+    context: SensorContext, recordings: Any, read_until: Any
+) -> None:
+    def play(**settings: Any) -> list[Any]:
+        at = ManualClock(context.epoch_ns)
+        here = SensorContext(clock=at, epoch_ns=context.epoch_ns, base_dir=recordings)
+        sensor = opened(here, path="gopro_max/clip.mp4", width=32, height=24, **settings)
+        told: list[Any] = read_until(sensor, at, 1.5)
+        sensor.close()
+        return told
+
+    one, two = play(), play()
+    assert len(one) == 45
+    np.testing.assert_array_equal([frame for _, frame in one], [frame for _, frame in two])
+    assert offsets_ms(context, one)[:4] == [0, 33, 67, 100]
+    # A part begins where the whole has it, though decoding starts at the key frame before.
+    part = play(start_secs=1.0, time_zero_secs=0.0)
+    assert offsets_ms(context, part)[0] == 1001
+    np.testing.assert_array_equal(part[0][1], one[30][1])
+
+
+def test_a_real_film_loops_on_the_clock(
+    context: SensorContext, recordings: Any, clock: ManualClock, read_until: Any
+) -> None:
+    here = SensorContext(clock=clock, epoch_ns=context.epoch_ns, base_dir=recordings)
+    sensor = opened(
+        here,
+        path="gopro_max/clip.mp4",
+        width=32,
+        height=24,
+        rate_hz=10,
+        start_secs=1.0,
+        stop_secs=1.5,
+        loop=True,
+    )
+    told = read_until(sensor, clock, 1.2)
+    stamps = offsets_ms(context, told)
+    assert [stamp - 500 for stamp in stamps if 500 <= stamp < 1000] == [
+        stamp for stamp in stamps if stamp < 500
+    ]
+    assert len(told) == 12
+    sensor.close()
