@@ -17,8 +17,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from sage.errors import DataError, InputError
 
-class DamagedFile(ValueError):
+
+class DamagedFile(DataError):
     """The file is cut, altered or of another kind. The message is one line: which file, what is wrong."""
 
 
@@ -58,7 +60,7 @@ def read_checked(path: Path, *, schema: str, set_aside: bool = False) -> Content
     """What `write_checked` wrote. FileNotFoundError when there is none.
 
     DamagedFile when it is not whole; with set_aside it has then been renamed to NAME.damaged, so that a good
-    one may take its place. ValueError, and the file left alone, when it is whole but of another schema.
+    one may take its place. InputError, and the file left alone, when it is whole but of another schema.
     """
     try:
         found, contents = _parse(path.read_bytes())
@@ -70,7 +72,7 @@ def read_checked(path: Path, *, schema: str, set_aside: bool = False) -> Content
             f"{where} is damaged ({error}): use an older snapshot, or delete it to start afresh"
         ) from error
     if found != schema:
-        raise ValueError(
+        raise InputError(
             f"{path} has schema {found!r}, this version reads {schema!r}: delete it or use the version that"
             " wrote it"
         )
@@ -81,7 +83,7 @@ def _parse(data: bytes) -> tuple[str, Contents]:
     arrays = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
     if header["checksum"] != _checksum(header["schema"], header["scalars"], arrays):
-        raise ValueError("its checksum does not hold")
+        raise InputError("its checksum does not hold")
     return header["schema"], Contents(arrays=arrays, scalars=json.loads(header["scalars"]))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import Protocol, runtime_checkable
 
+from sage.errors import InputError
+
 
 @runtime_checkable
 class Clock(Protocol):
@@ -48,9 +50,9 @@ class ManualClock:
         return self._now_ns
 
     def advance(self, duration_ns: int) -> None:
-        """Move forward by `duration_ns` (>= 0; ValueError otherwise)."""
+        """Move forward by `duration_ns` (>= 0; InputError otherwise)."""
         if duration_ns < 0:
-            raise ValueError(f"duration_ns is {duration_ns}: a clock never goes back, give 0 or more")
+            raise InputError(f"duration_ns is {duration_ns}: a clock never goes back, give 0 or more")
         self._now_ns += duration_ns
 
     def wait_until(self, deadline_ns: int) -> None:

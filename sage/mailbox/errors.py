@@ -8,8 +8,12 @@ MailboxError
   LeaseExpired    a loan, lease or view was used after its end: a bug of the caller
 """
 
+from __future__ import annotations
 
-class MailboxError(Exception):
+from sage.errors import SageError
+
+
+class MailboxError(SageError):
     """Any fault of a mailbox."""
 
 

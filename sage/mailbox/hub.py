@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed
 from sage.mailbox.local.focus import FocusMailbox
@@ -121,7 +122,7 @@ class Hub:
         self, name: str, kind: str, options: dict[str, Any], make: Callable[..., _Mailbox]
     ) -> _Mailbox:
         if not name:
-            raise ValueError("name is empty: give each mailbox a name of its own")
+            raise InputError("name is empty: give each mailbox a name of its own")
         with self._lock:
             if self._is_closed:
                 raise MailboxClosed(f"{name}: the hub was closed")
@@ -131,7 +132,7 @@ class Hub:
                 self._mailboxes[name], self._options[name] = mailbox, options
                 return mailbox
             if type(known).__name__ != kind:
-                raise ValueError(
+                raise InputError(
                     f"{name}: exists as a {type(known).__name__}, asked for as a {kind}: use another name"
                 )
             self._raise_unless_agreed(name, known, options)
@@ -142,6 +143,6 @@ class Hub:
         for option, asked in options.items():
             has = self._options[name].get(option, getattr(known, option, None))
             if asked != has:
-                raise ValueError(
+                raise InputError(
                     f"{name}: exists with {option}={has!r}, asked for {asked!r}: agree, or use another name"
                 )

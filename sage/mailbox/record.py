@@ -15,6 +15,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from sage.errors import InputError
+
 HEADER_BYTES = 64
 RECORD_BYTES = 256
 RECORD_SIZES = (128, 256)
@@ -72,9 +74,9 @@ def _layout(fields: list[tuple[str, Any, int]], record_bytes: int) -> np.dtype:
 
 @cache
 def record_dtype(record_bytes: int = RECORD_BYTES) -> np.dtype:
-    """The structured dtype of a record: header fields and `payload` (bytes). ValueError for other sizes."""
+    """The structured dtype of a record: header fields and `payload` (bytes). InputError for other sizes."""
     if record_bytes not in RECORD_SIZES:
-        raise ValueError(f"record_bytes is {record_bytes}: give one of {RECORD_SIZES}")
+        raise InputError(f"record_bytes is {record_bytes}: give one of {RECORD_SIZES}")
     payload = ("payload", ("u1", (record_bytes - HEADER_BYTES,)), HEADER_BYTES)
     return _layout([*_HEADER_FIELDS, payload], record_bytes)
 
@@ -154,15 +156,15 @@ def pack_message(
     trust: float = 1.0,
     quality: float = 1.0,
 ) -> None:
-    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. ValueError if it has no room or kind is
+    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. InputError if it has no room or kind is
     below 16.
     """
     if kind < KIND_FIRST_MESSAGE:
-        raise ValueError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
+        raise InputError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
     data = msgpack.packb(message, use_bin_type=True)
     room = out_record.nbytes - HEADER_BYTES
     if len(data) > room:
-        raise ValueError(
+        raise InputError(
             f"a message of {len(data)} bytes in a record with room for {room}: send less, or a tensor"
         )
     header = (sequence, producer, kind, stamp_ns, len(data), 0, 0, 0, trust, quality)
@@ -174,7 +176,7 @@ def unpack_message(record: np.ndarray | np.void) -> Any:
     """The message of one record of kind 16 or above; exactly its `length` bytes are read."""
     kind, length = int(record["kind"]), int(record["length"])
     if kind < KIND_FIRST_MESSAGE:
-        raise ValueError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
+        raise InputError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
     return msgpack.unpackb(record.tobytes()[HEADER_BYTES : HEADER_BYTES + length], raw=False)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sage.errors import InputError
+
 #: Bytes of one element, by dtype name. bfloat16 and the float8 kinds have no numpy type: they travel as
 #: bytes.
 ITEM_BYTES = {
@@ -23,7 +25,7 @@ class TensorSpec:
     """Shape, dtype and device of a tensor that need not exist yet.
 
     shape: up to 8 dims, each >= 0.  dtype: a key of ITEM_BYTES.  device: "cpu", "cuda" or "cuda:N".
-    Raises ValueError naming the field.
+    Raises InputError naming the field.
     """
 
     shape: tuple[int, ...]
@@ -32,9 +34,9 @@ class TensorSpec:
 
     def __post_init__(self) -> None:
         if len(self.shape) > MAX_DIMS or any(size < 0 for size in self.shape):
-            raise ValueError(f"shape is {self.shape}: give up to {MAX_DIMS} sizes, each 0 or more")
+            raise InputError(f"shape is {self.shape}: give up to {MAX_DIMS} sizes, each 0 or more")
         if self.dtype not in ITEM_BYTES:
-            raise ValueError(f"dtype is {self.dtype!r}: give one of {', '.join(sorted(ITEM_BYTES))}")
+            raise InputError(f"dtype is {self.dtype!r}: give one of {', '.join(sorted(ITEM_BYTES))}")
 
     @property
     def num_elements(self) -> int:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLife:
@@ -37,7 +39,7 @@ class MessageTrace:
 
     def __init__(self, capacity: int = 65_536) -> None:
         if capacity < 1:
-            raise ValueError(f"capacity is {capacity}: give 1 or more")
+            raise InputError(f"capacity is {capacity}: give 1 or more")
         self._lives: deque[MessageLife] = deque(maxlen=capacity)
 
     def add(self, life: MessageLife) -> None:

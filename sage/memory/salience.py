@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.memory.stores.state import StoreState
 
 SCORES = ("surprise", "novelty", "arousal", "reward", "conflict")
@@ -48,14 +49,14 @@ class Salience:
     """Running-quantile ranks of five scores for `num_sources` sources, and the write gate over them.
 
     write_rate: share of ticks that should open the gate.  weights: of the five scores in the order of SCORES,
-    equal when None.  ValueError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
+    equal when None.  InputError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
     """
 
     def __init__(
         self, num_sources: int, *, write_rate: float = 0.1, weights: tuple[float, ...] | None = None
     ) -> None:
         if not 0.0 < write_rate <= 1.0:
-            raise ValueError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
+            raise InputError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
         self._weights = _normalised(weights)  # (5,)
         self._num_sources = num_sources
         self._write_rate = write_rate
@@ -178,7 +179,7 @@ class Salience:
 def _normalised(weights: tuple[float, ...] | None) -> np.ndarray:
     given = np.ones(len(SCORES), np.float32) if weights is None else np.asarray(weights, np.float32)
     if given.shape != (len(SCORES),) or not (given >= 0).all() or given.sum() == 0:
-        raise ValueError(
+        raise InputError(
             f"weights is {weights}: give {len(SCORES)} numbers of 0 or more, for {', '.join(SCORES)}"
         )
     normalised: np.ndarray = given / given.sum()

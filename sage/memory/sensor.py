@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from pydantic import Field, model_validator
 
+from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.memory.stores.recall import Recalled
 from sage.sensors.config import SensorConfig
@@ -47,7 +48,7 @@ class MemoryConfig(SensorConfig):
     @model_validator(mode="after")
     def _lives_with_the_loop(self) -> MemoryConfig:
         if self.isolate:
-            raise ValueError(
+            raise InputError(
                 "isolate is true, but what is remembered lives in the loop's own process: leave it out"
             )
         return self
@@ -66,7 +67,7 @@ class MemorySensor:
         self._memory = context.memory if isinstance(context.memory, Recalls) else None
         own_size = self._memory.value_dim if self._memory else config.size or DEFAULT_SIZE
         if config.size not in (None, own_size):
-            raise ValueError(
+            raise InputError(
                 f"{config.name}: size is {config.size}, the run's memory recalls {own_size} numbers: leave"
                 " size out"
             )

@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from sage.errors import DataError, InputError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.model import ObservationModel
 from sage.memory.stores.snapshot import save_states
@@ -32,12 +33,12 @@ from sage.runtime.tick.reasoner import load_observation_model
 
 FORMAT = 2
 MODEL, STATE, MEMORY, ABOUT = "model.safetensors", "state.safetensors", "memory.safetensors", "mind.json"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+_UNREADABLE = (OSError, InputError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
 Arrays = Mapping[str, np.ndarray]
 
 
-class SnapshotNotFinite(ValueError):
+class SnapshotNotFinite(DataError):
     """The weights hold a NaN or an infinity: a run that continued from them would end at once."""
 
 
@@ -163,10 +164,10 @@ def _checked(directory: Path) -> dict[str, Any]:
     """mind.json, once every file is what it was when it was written."""
     about: dict[str, Any] = json.loads((directory / ABOUT).read_text())
     if about["format"] != FORMAT:
-        raise ValueError(f"its format is {about['format']}, this version reads {FORMAT}")
+        raise InputError(f"its format is {about['format']}, this version reads {FORMAT}")
     for name, digest in about["digests"].items():
         if _digest(directory / name) != digest:
-            raise ValueError(f"{name} is not what was written")
+            raise InputError(f"{name} is not what was written")
     int(about["weights_version"]), int(about["tick"])
     return about
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sage.errors import InputError
+
 DriverMode = Literal["auto", "inline", "thread"]
 
 
@@ -53,7 +55,7 @@ class SensorConfig(DeviceConfig):
     @model_validator(mode="after")
     def _backoff_grows(self) -> SensorConfig:
         if self.max_backoff_secs < self.backoff_secs:
-            raise ValueError(
+            raise InputError(
                 f"max_backoff_secs is {self.max_backoff_secs}: give at least backoff_secs, which is"
                 f" {self.backoff_secs}"
             )

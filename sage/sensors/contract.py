@@ -13,13 +13,14 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
 
 Modality = Literal["physical", "temporal", "cognitive"]
 
 
-class SensorError(Exception):
+class SensorError(SageError):
     """Any fault of a sensor or an effector. A driver counts it and puts the device in quarantine."""
 
 
@@ -53,11 +54,11 @@ class SensorSpec:
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise ValueError("name is empty: give each sensor a name of its own")
+            raise InputError("name is empty: give each sensor a name of its own")
         if self.period_ns <= 0:
-            raise ValueError(f"{self.name}: period_ns is {self.period_ns}: give a time above 0")
+            raise InputError(f"{self.name}: period_ns is {self.period_ns}: give a time above 0")
         if self.channels and self.tensor.shape != (len(self.channels),):
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: {len(self.channels)} channels named for a reading of shape {self.tensor.shape}"
             )
 

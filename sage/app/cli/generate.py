@@ -68,7 +68,7 @@ def generate(
 
 
 def _load(name: str) -> BaselineComparison:
-    """The model with its twin, where one is kept beside it. ValueError for what is no model of text."""
+    """The model with its twin, where one is kept beside it. InputError for what is no model of text."""
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import locate
     from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain

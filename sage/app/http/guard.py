@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sage.app.http.replies import Refusal, refuse
+from sage.errors import InputError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 #: Sent with every reply, unless a route has said otherwise.
@@ -41,9 +42,9 @@ class Access:
 
     def __post_init__(self) -> None:
         if len(self.token) < 16:
-            raise ValueError("token has fewer than 16 characters: give one that cannot be guessed")
+            raise InputError("token has fewer than 16 characters: give one that cannot be guessed")
         if not self.hosts:
-            raise ValueError("hosts is empty: name at least one, or nobody can ask")
+            raise InputError("hosts is empty: name at least one, or nobody can ask")
 
 
 class Guard:

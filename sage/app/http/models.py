@@ -15,6 +15,7 @@ import numpy as np
 
 from sage.app.http.replies import Refusal
 from sage.app.terminal.errors import nearest
+from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
@@ -71,13 +72,13 @@ class ServedModels:
         self._models: dict[str, ServedModel] = {}
         for inference in inferences:
             if inference.name in self._models:
-                raise ValueError(f"two models are called {inference.name}: rename a folder")
+                raise InputError(f"two models are called {inference.name}: rename a folder")
             service = SolvingService(
                 inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting
             )
             self._models[inference.name] = ServedModel(inference=inference, service=service)
         if not self._models:
-            raise ValueError("there is no model to serve: give one with --checkpoint")
+            raise InputError("there is no model to serve: give one with --checkpoint")
 
     def __iter__(self) -> Any:
         return iter(self._models.values())

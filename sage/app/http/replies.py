@@ -13,8 +13,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sage.errors import SageError
 
-class Refusal(Exception):
+
+class Refusal(SageError):
     """A request that cannot be served, and what to tell whoever sent it."""
 
     def __init__(self, status: HTTPStatus, message: str, headers: dict[str, str] | None = None) -> None:

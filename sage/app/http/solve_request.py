@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from sage.app.http.replies import Refusal
 from sage.app.terminal.errors import nearest
+from sage.errors import InputError
 from sage.hrm_core.solving.settings import SolveSettings
 
 _OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs")
@@ -73,7 +74,7 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
 
 def _read_object(body: bytes) -> dict[str, Any]:
     def refuse_constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
+        raise InputError(f"{name} is not JSON")
 
     try:
         said = json.loads(body, parse_constant=refuse_constant)

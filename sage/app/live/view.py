@@ -16,6 +16,7 @@ from rich.live import Live
 
 from sage.app.live.screen import draw, status_line
 from sage.app.live.state import LiveState
+from sage.errors import InputError
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import Event, SleepReport, TickReport
@@ -45,7 +46,7 @@ class LiveView:
         real_clock: Clock | None = None,
     ) -> None:
         if refresh_hz <= 0 or line_secs <= 0:
-            raise ValueError(f"refresh_hz {refresh_hz}, line_secs {line_secs}: give above 0")
+            raise InputError(f"refresh_hz {refresh_hz}, line_secs {line_secs}: give above 0")
         self._console = console or Console()
         self._is_enabled = is_enabled
         self._state = LiveState(title=title)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sage.app.models.solving import only_warnings, wrong_is_theirs
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.figures import count, number, percent
+from sage.errors import InputError
 
 if TYPE_CHECKING:
     from sage.hrm_core.model.hrm import HRM
@@ -120,7 +121,7 @@ def export_model(
         from sage.hrm_core.solving.onnx_model import OnnxModel
 
         if not out.parent.is_dir() or out.suffix != ".onnx":
-            raise ValueError(f"{out}: give a file that ends in .onnx, in a folder that is there")
+            raise InputError(f"{out}: give a file that ends in .onnx, in a folder that is there")
         published, model = _load(checkpoint)
         export_onnx(model, out, card=published.card)
         if is_int8:
@@ -155,7 +156,7 @@ def pull_model(repository: str, out: Path) -> str:
         from sage.hrm_core.solving.published import num_parameters, save_published
 
         if out.exists() and any(out.iterdir()):
-            raise ValueError(f"{out}: not empty: give another --out")
+            raise InputError(f"{out}: not empty: give another --out")
         published, model = _load(repository)
         if published.card is None:
             save_pretrained(model, out)
@@ -184,14 +185,14 @@ def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
 
 
 def _load(name: str) -> tuple[Published, HRM]:
-    """A checkpoint that torch knows. ValueError for an exported file."""
+    """A checkpoint that torch knows. InputError for an exported file."""
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import load_published
 
     published = load_published(name)
     if isinstance(published.model, HRM):
         return published, published.model
-    raise ValueError("an exported file is no checkpoint: give the one it came from")
+    raise InputError("an exported file is no checkpoint: give the one it came from")
 
 
 def _said(part: ModulePart) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.figures import number
+from sage.errors import InputError
 
 if TYPE_CHECKING:
     from sage.hrm_core.solving.inference import Answer, HRMInference
@@ -79,7 +80,7 @@ def find_model(task: str, puzzle: str, checkpoint: str | None, *, device: str) -
     if checkpoint is not None:
         published = load_published(checkpoint, device=device)
         if published.card is not None and published.card.task != task:
-            raise ValueError(
+            raise InputError(
                 f"{checkpoint} was trained on {published.card.task}: give its task, or another --checkpoint"
             )
         return published
@@ -89,7 +90,7 @@ def find_model(task: str, puzzle: str, checkpoint: str | None, *, device: str) -
         if (card := read_card(path)) is not None and card.task == task
     ]
     if not folders:
-        raise ValueError("no model of this task is shipped: give one with --checkpoint")
+        raise InputError("no model of this task is shipped: give one with --checkpoint")
     symbols = "".join(puzzle.split())
     lengths = {
         len(symbols),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage.app.store.schema import SOURCE_COLUMNS, TICK_COLUMNS, names_of
+from sage.errors import InputError
 
 SECOND_NS = 1_000_000_000
 _WINDOW_BUCKETS = 60
@@ -34,12 +35,12 @@ class Retention:
 
     def __post_init__(self) -> None:
         if self.keep_days <= 0 or self.max_bytes < 1 << 20:
-            raise ValueError(
+            raise InputError(
                 f"keep_days {self.keep_days}, max_bytes {self.max_bytes}: give above 0 days, and 1 MiB or"
                 " more"
             )
         if list(self.levels) != sorted(self.levels) or any(every <= 0 for _, every in self.levels):
-            raise ValueError(
+            raise InputError(
                 f"levels is {self.levels}: give (age_secs, every_secs) with growing ages, every_secs above 0"
             )
 

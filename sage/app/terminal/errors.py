@@ -9,11 +9,13 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from sage.errors import SageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class UserError(Exception):
+class UserError(SageError):
     """What was given is wrong. The message is one line: what, where, remedy."""
 
     def __init__(self, message: str) -> None:

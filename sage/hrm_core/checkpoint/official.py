@@ -23,6 +23,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.weights_file import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, Positions, TokenFront
 
@@ -212,7 +213,7 @@ def _published_cells(settings: Mapping[str, Any], vocab_size: int) -> int:
             return cells
     if vocab_size in _CELLS_BY_VOCAB:
         return _CELLS_BY_VOCAB[vocab_size]
-    raise ValueError(
+    raise InputError(
         f"its weights do not tell how many cells a puzzle has ({vocab_size} symbols): give seq_len"
     )
 

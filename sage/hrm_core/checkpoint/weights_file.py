@@ -14,6 +14,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
+from sage.errors import DataError
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.observation.model import ObservationModel
@@ -21,7 +22,7 @@ from sage.hrm_core.observation.model import ObservationModel
 FORMAT = "sage-model-1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(DataError):
     """A file that holds no model of ours, in one line."""
 
 

@@ -1,13 +1,15 @@
 """What a reasoning model stands behind: puzzles, continuous sequences, or the sensors of a loop. Imports no
 torch.
 
-Invariant: a front that exists can be built; every mistake is a ValueError that names the field.
+Invariant: a front that exists can be built; every mistake is a InputError that names the field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from sage.errors import InputError
 
 Positions = Literal["rope", "learned", "none"]
 
@@ -131,9 +133,9 @@ Front = TokenFront | ContinuousFront | ObservationFront
 
 
 def need(is_met: bool, name: str, value: object, remedy: str) -> None:
-    """ValueError in one line: the field, its value, what to give instead."""
+    """InputError in one line: the field, its value, what to give instead."""
     if not is_met:
-        raise ValueError(f"{name} is {value!r}: {remedy}")
+        raise InputError(f"{name} is {value!r}: {remedy}")
 
 
 def need_one_of(value: object, choices: tuple[object, ...], name: str) -> None:

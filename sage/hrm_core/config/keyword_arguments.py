@@ -1,12 +1,13 @@
 """Other libraries' words for a reasoning model, put into ours. Nothing else in the code knows them.
 
-Invariant: a word that is not understood is a ValueError that names the ones that are; none is dropped.
+Invariant: a word that is not understood is a InputError that names the ones that are; none is dropped.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.config.fronts import ContinuousFront, TokenFront
 from sage.hrm_core.config.model import ModelConfig
 
@@ -33,13 +34,13 @@ def config_from_words(**words: Any) -> ModelConfig:
         _check(words, _SEQUENCE_WORDS)
         missing = [word for word in ("h_dim", "output_dim") if word not in words]
         if missing:
-            raise ValueError(f"{', '.join(missing)}: missing beside input_dim, give whole numbers")
+            raise InputError(f"{', '.join(missing)}: missing beside input_dim, give whole numbers")
         sizes = {"seq_len": words["seq_len"]} if "seq_len" in words else {}
         front = ContinuousFront(input_dim=words["input_dim"], output_dim=words["output_dim"], **sizes)
         H_size, L_size = words["h_dim"], words.get("l_dim", words["h_dim"])
     else:
         given = ", ".join(words) or "nothing"
-        raise ValueError(
+        raise InputError(
             f"a model of {given}: give a ModelConfig, or controller_dim=..., or input_dim=..., h_dim=...,"
             " output_dim=..."
         )
@@ -60,12 +61,12 @@ def config_from_words(**words: Any) -> ModelConfig:
 def _check(words: dict[str, Any], known: tuple[str, ...]) -> None:
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{', '.join(unknown)}: not understood here, give {', '.join(known)} or a ModelConfig"
         )
     wrong = [f"{word}={value!r}" for word, value in words.items() if not isinstance(value, int) or value < 1]
     if wrong:
-        raise ValueError(f"{', '.join(wrong)}: give whole numbers of 1 or more")
+        raise InputError(f"{', '.join(wrong)}: give whole numbers of 1 or more")
 
 
 def _num_heads(H_size: int, L_size: int) -> int:
@@ -73,4 +74,4 @@ def _num_heads(H_size: int, L_size: int) -> int:
     for size in (_HEAD_SIZE, 48, 32, 24, 16, 8, 4, 2):
         if H_size % size == 0 and L_size % size == 0:
             return H_size // size
-    raise ValueError(f"widths {H_size} and {L_size} share no even head size: give even numbers")
+    raise InputError(f"widths {H_size} and {L_size} share no even head size: give even numbers")

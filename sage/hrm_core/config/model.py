@@ -1,6 +1,6 @@
 """What a reasoning model is, before there is one. Imports no torch.
 
-Invariant: a ModelConfig that exists can be built; every mistake is a ValueError that names the field.
+Invariant: a ModelConfig that exists can be built; every mistake is a InputError that names the field.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from sage.errors import InputError
 from sage.hrm_core.config.fronts import (
     ContinuousFront,
     Front,
@@ -281,7 +282,7 @@ class ModelConfig:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ModelConfig:
-        """The config that `to_plain` wrote. ValueError on an unknown key or front."""
+        """The config that `to_plain` wrote. InputError on an unknown key or front."""
         settings = dict(plain)
         front = dict(settings.pop("front", {}))
         kind = front.pop("kind", None)
@@ -291,4 +292,4 @@ class ModelConfig:
         try:
             return cls(front=_FRONTS[kind](**front), **settings)
         except TypeError as error:
-            raise ValueError(f"not a model config: {error}") from error
+            raise InputError(f"not a model config: {error}") from error

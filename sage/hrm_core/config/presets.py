@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.config.fronts import Front, Positions, TokenFront
 
 _HRM: dict[str, Any] = {
@@ -87,17 +88,17 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset_settings(name: str, front: Front | None = None) -> dict[str, Any]:
-    """ModelConfig's keywords. ValueError for a name that is not one, or a preset that has no front of its
+    """ModelConfig's keywords. InputError for a name that is not one, or a preset that has no front of its
     own.
     """
     if name not in _SETTINGS:
-        raise ValueError(f"preset is {name!r}: give one of {', '.join(_SETTINGS)}")
+        raise InputError(f"preset is {name!r}: give one of {', '.join(_SETTINGS)}")
     own_box = (
         {"box": (3, 3)} if name == "sudoku" and front is None else {}
     )  # another front has others, or none
     front = front or _own_front(name)
     if front is None:
-        raise ValueError(
+        raise InputError(
             f"front is missing: preset {name!r} has none of its own, give a TokenFront or an ObservationFront"
         )
     return {**_SETTINGS[name], **own_box, "front": front}

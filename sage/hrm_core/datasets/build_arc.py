@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.datasets.layout import (
     SET_NAME,
     FolderFacts,
@@ -61,7 +62,7 @@ def build_arc(
     (ConceptARC's corpus).
     subsample_size: so many of the training puzzles."""
     if num_aug < 0 or (subsample_size is not None and subsample_size < 1):
-        raise ValueError(
+        raise InputError(
             f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
             " more"
         )

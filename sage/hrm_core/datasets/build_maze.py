@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.datasets.build_sudoku import subsampled
 from sage.hrm_core.datasets.layout import FolderFacts, check, new_folder, write_identifiers, write_ungrouped
 from sage.hrm_core.datasets.source import source_file
@@ -36,9 +37,9 @@ def build_maze(
     (Maze-Hard's distribution, subsample_size mazes to train on). num_aug: 0 to 7 turned forms of each
     training maze."""
     if not 0 <= num_aug < NUM_TURNS:
-        raise ValueError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}, a maze has eight forms")
+        raise InputError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}, a maze has eight forms")
     if subsample_size is not None and subsample_size < 1:
-        raise ValueError(f"subsample_size is {subsample_size}: give 1 or more")
+        raise InputError(f"subsample_size is {subsample_size}: give 1 or more")
     rng = np.random.default_rng(seed)
     sides = _read(source, subsample_size, rng)
     out = new_folder(out)
@@ -68,18 +69,18 @@ def _load_csv(file: Path) -> Examples:
     length = len(rows[0][0]) if rows else 0
     size = round(length**0.5)
     if not rows or size**2 != length:
-        raise ValueError(
+        raise InputError(
             f"{file}: {len(rows)} mazes of {length} cells: give columns question and answer, square mazes"
         )
     for number, row in enumerate(rows, start=2):
         if any(len(text) != length or set(text) - set(SYMBOLS) for text in row):
-            raise ValueError(f"{file}: line {number}: give {length} symbols of {SYMBOLS!r}")
+            raise InputError(f"{file}: line {number}: give {length} symbols of {SYMBOLS!r}")
     inputs, labels = (
         np.array([[SYMBOLS.index(each) + 1 for each in row[at]] for row in rows], np.int32) for at in (0, 1)
     )
     wrong = np.flatnonzero(~valid_ways(inputs, labels, size, is_shortest=True))
     if len(wrong):
-        raise ValueError(
+        raise InputError(
             f"{file}: line {wrong[0] + 2}: the answer is no shortest way: correct or remove the line"
         )
     return without_ids(inputs, labels)

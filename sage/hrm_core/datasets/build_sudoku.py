@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.datasets.layout import FolderFacts, check, new_folder, write_identifiers, write_ungrouped
 from sage.hrm_core.datasets.source import source_file
 from sage.hrm_core.tasks.contract import Examples
@@ -32,7 +33,7 @@ def build_sudoku(
 ) -> FolderFacts:
     """train.csv and test.csv of `source` to the folder `out`. min_difficulty: the least rating."""
     if num_aug < 0 or (subsample_size is not None and subsample_size < 1):
-        raise ValueError(
+        raise InputError(
             f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
             " more"
         )

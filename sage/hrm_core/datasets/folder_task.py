@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.datasets.layout import Side, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze.grid import SYMBOLS, valid_ways
@@ -32,7 +33,7 @@ class FolderConfig:
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise ValueError("path is missing: give a data set's folder, with train/ and test/")
+            raise InputError("path is missing: give a data set's folder, with train/ and test/")
 
 
 class FolderTask:
@@ -45,7 +46,7 @@ class FolderTask:
             self.test.metadata.seq_len,
             self.test.metadata.vocab_size,
         ):
-            raise ValueError(
+            raise InputError(
                 f"{config.path}: train and test differ in length or vocabulary: build the data set again"
             )
         self._side_length = round(self.train.metadata.seq_len**0.5)
@@ -57,7 +58,7 @@ class FolderTask:
         return self._spec
 
     def _made_spec(self) -> TaskSpec:
-        """ValueError where it is to be judged as a sudoku of a size that has no boxes."""
+        """InputError where it is to be judged as a sudoku of a size that has no boxes."""
         metadata, side = self.train.metadata, self._side_length
         num_ids = metadata.num_puzzle_identifiers if metadata.num_puzzle_identifiers > 1 else 0
         sudoku = SudokuRules(box_of_size(side)).spec if self._rules == "sudoku" else None

@@ -3,7 +3,7 @@
 inputs, labels (E, L) uint8; puzzle p has the examples puzzle_indices[p]..[p + 1] and the identity
 puzzle_identifiers[p]; group g has the puzzles group_indices[g]..[g + 1], one puzzle in all its forms.
 Identifier 0 is nobody's.
-Invariant: a Side that exists is consistent; what is not is a ValueError that names the folder and the array.
+Invariant: a Side that exists is consistent; what is not is a InputError that names the folder and the array.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+from sage.errors import InputError
 
 SIDES = ("train", "test")
 SET_NAME = "all"
@@ -69,7 +71,7 @@ def read_side(folder: Path) -> Side:
         try:
             arrays[array] = np.load(file, mmap_mode="r" if array in ("inputs", "labels") else None)
         except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{file}: cannot be read: {error}: build the data set again") from error
+            raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
     side = Side(metadata=metadata, **arrays)
     _check(side, folder)
     return side
@@ -81,7 +83,7 @@ def _read_metadata(file: Path) -> Metadata:
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{file}: not a data set's description: {error}: give a folder with train/ and test/"
         ) from error
 
@@ -91,7 +93,7 @@ def _check(side: Side, folder: Path) -> None:
     shape = (len(side.inputs), metadata.seq_len)
     for name, array in (("inputs", side.inputs), ("labels", side.labels)):
         if array.shape != shape:
-            raise ValueError(
+            raise InputError(
                 f"{folder}: {name} has the shape {array.shape}: {shape} is wanted: build the data set again"
             )
     for name, indices, last in (
@@ -106,15 +108,15 @@ def _check(side: Side, folder: Path) -> None:
             and bool((np.diff(indices) >= 0).all())
         )
         if not is_right:
-            raise ValueError(f"{folder}: {name} does not rise from 0 to {last}: build the data set again")
+            raise InputError(f"{folder}: {name} does not rise from 0 to {last}: build the data set again")
     if len(side.puzzle_indices) != side.num_puzzles + 1:
-        raise ValueError(
+        raise InputError(
             f"{folder}: {side.num_puzzles} puzzle_identifiers for {len(side.puzzle_indices) - 1} puzzles:"
             " build it again"
         )
     identifiers = side.puzzle_identifiers
     if len(identifiers) and not 0 <= identifiers.min() <= identifiers.max() < metadata.num_puzzle_identifiers:
-        raise ValueError(
+        raise InputError(
             f"{folder}: puzzle_identifiers go beyond {metadata.num_puzzle_identifiers}: build the data set"
             " again"
         )
@@ -133,25 +135,25 @@ class FolderFacts:
 
 
 def check(folder: Path) -> FolderFacts:
-    """Read everything, cells included; ValueError at the first thing that is wrong."""
+    """Read everything, cells included; InputError at the first thing that is wrong."""
     sides = {name: read_side(Path(folder) / name) for name in SIDES}
     metadata = sides["train"].metadata
     for name, side in sides.items():
         found = (side.metadata.seq_len, side.metadata.vocab_size, side.metadata.num_puzzle_identifiers)
         if found != (metadata.seq_len, metadata.vocab_size, metadata.num_puzzle_identifiers):
-            raise ValueError(
+            raise InputError(
                 f"{folder}: train and {name} differ in length, vocabulary or identifiers: build the data set"
                 " again"
             )
         for array in (side.inputs, side.labels):
             if len(array) and int(array.max()) >= metadata.vocab_size:
-                raise ValueError(
+                raise InputError(
                     f"{folder}: {name} has cells of {int(array.max())}, its vocabulary ends at"
                     f" {metadata.vocab_size - 1}"
                 )
     names = read_identifiers(Path(folder))
     if len(names) != metadata.num_puzzle_identifiers:
-        raise ValueError(
+        raise InputError(
             f"{folder}: identifiers.json names {len(names)} of {metadata.num_puzzle_identifiers}: build the"
             " data set again"
         )
@@ -171,7 +173,7 @@ def read_identifiers(folder: Path) -> list[str]:
     try:
         names = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: cannot be read: {error}: build the data set again") from error
+        raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
     if not isinstance(names, list):
         raise TypeError(
             f"{file}: a {type(names).__name__}: a list of names is wanted: build the data set again"
@@ -180,10 +182,10 @@ def read_identifiers(folder: Path) -> list[str]:
 
 
 def new_folder(out: Path) -> Path:
-    """`out`, made; ValueError where something is in it."""
+    """`out`, made; InputError where something is in it."""
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out}: is there and not empty: give a new folder")
+        raise InputError(f"{out}: is there and not empty: give a new folder")
     out.mkdir(parents=True, exist_ok=True)
     return out
 

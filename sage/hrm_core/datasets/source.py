@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sage.errors import InputError
+
 FILES = {"train": "train.csv", "test": "test.csv"}
 
 
@@ -17,10 +19,10 @@ def source_file(source: str | Path, side: str) -> Path:
     folder = Path(source).expanduser()
     if folder.is_dir():
         if not (folder / name).is_file():
-            raise ValueError(f"{folder}: has no {name}: give a folder with train.csv and test.csv")
+            raise InputError(f"{folder}: has no {name}: give a folder with train.csv and test.csv")
         return folder / name
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise ValueError(
+        raise InputError(
             f"{source}: no such folder: give one with train.csv and test.csv, or a data set on the hub as"
             " OWNER/NAME"
         )
@@ -31,6 +33,6 @@ def source_file(source: str | Path, side: str) -> Path:
         return Path(hf_hub_download(str(source), name, repo_type="dataset"))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
+        raise InputError(
             f"{source}: {name} cannot be fetched: {reason}: download it elsewhere and give its folder"
         ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.datasets.folder_task import FolderTask
 from sage.hrm_core.datasets.layout import read_identifiers
 from sage.hrm_core.evaluation.evaluate import run_segments
@@ -59,7 +60,7 @@ class ArcScore:
 def vote_arc(
     model: SegmentModel, task: Task, *, num_forms: int, num_segments: int = 16, batch_size: int = 64
 ) -> ArcScore:
-    """Answer and vote. num_forms: of each test, the plain one included. ValueError where the task is not
+    """Answer and vote. num_forms: of each test, the plain one included. InputError where the task is not
     ARC.
     """
     ballot = ballot_of(task, num_forms)
@@ -88,19 +89,19 @@ def vote_arc(
 def ballot_of(task: Task, num_forms: int) -> Ballot:
     """The evaluation tests in their first `num_forms` forms."""
     if num_forms < 1:
-        raise ValueError(f"{num_forms} forms: give 1, the plain one, or more")
+        raise InputError(f"{num_forms} forms: give 1, the plain one, or more")
     if isinstance(task, ArcTask):
         return _of_puzzles(task, num_forms)
     if isinstance(task, FolderTask) and task.test.metadata.num_puzzle_identifiers > 1:
         return _of_folder(task, num_forms)
-    raise ValueError(
+    raise InputError(
         f"task {task.spec.name} has no forms to vote over: voting is for arc, and for folders built of it"
     )
 
 
 def _of_puzzles(task: ArcTask, num_forms: int) -> Ballot:
     if num_forms > task.config.num_aug + 1:
-        raise ValueError(
+        raise InputError(
             f"{num_forms} forms: the model was trained on {task.config.num_aug + 1} of each puzzle: give no"
             " more"
         )

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.report import DepthScore, EvalReport, HaltScore, wilson_interval
 from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade, mark, sensitivity
@@ -68,7 +69,7 @@ def evaluate(
     """
     examples = task.held_out(num)
     if not len(examples):
-        raise ValueError(f"task {task.spec.name} has no held-out puzzles: give it some to be evaluated on")
+        raise InputError(f"task {task.spec.name} has no held-out puzzles: give it some to be evaluated on")
     depths = tuple(sorted(set(segments)))
     trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
     if seen is None:

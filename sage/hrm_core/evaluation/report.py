@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from sage.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthScore:
@@ -144,7 +146,7 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     if not values:
-        raise ValueError("no values: give one for each seed")
+        raise InputError("no values: give one for each seed")
     std = stdev(values) if len(values) > 1 else math.nan
     return Spread(num=len(values), mean=fmean(values), std=std, low=min(values), high=max(values))
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sage.errors import InputError
+
 AttentionName = Literal["flash_attn_interface", "flash_attn", "sdpa", "eager"]
 #: Fused kernels outside torch, best first: the module, and the least compute capability it is built for.
 _FLASH: tuple[tuple[AttentionName, tuple[int, int]], ...] = (
@@ -74,7 +76,7 @@ def attend(
     if name == "eager":
         return attention_weights(q, k, is_causal=is_causal) @ v
     if name not in get_args(AttentionName):
-        raise ValueError(f"attention backend is {name!r}: give one of {', '.join(get_args(AttentionName))}")
+        raise InputError(f"attention backend is {name!r}: give one of {', '.join(get_args(AttentionName))}")
     out = _flash(name)(
         q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), causal=is_causal
     )  # flash has (B, S, A, E)

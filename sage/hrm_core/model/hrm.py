@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sage.errors import InputError
 from sage.hrm_core.config.keyword_arguments import config_from_words
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.model.attention import AttentionName
@@ -58,7 +59,7 @@ class HRM(nn.Module):
                 f"config is {config!r}: give a ModelConfig, such as ModelConfig.preset('hrm-27m')"
             )
         if config is not None and words:
-            raise ValueError(
+            raise InputError(
                 f"{', '.join(words)}: given beside a config, use dataclasses.replace on the config instead"
             )
         self.config = config_from_words(**words) if config is None else config
@@ -103,7 +104,7 @@ class HRM(nn.Module):
         segment.
         """
         if self.training and self.config.halt_exploration > 0 and generator is None:
-            raise ValueError(
+            raise InputError(
                 "generator is None: exploration draws in training, give a torch.Generator or"
                 " halt_exploration 0"
             )

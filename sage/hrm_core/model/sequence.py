@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.layers import Linear, rope_table, truncated_normal_
 from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
@@ -213,7 +214,7 @@ class SequenceReasoner(Recurrence):
         longest, is_tied = self.front.seq_len, self.config.mixer != "attention"
         if num_cells > longest or (is_tied and num_cells < longest):
             most = "" if is_tied else "at most "
-            raise ValueError(
+            raise InputError(
                 f"inputs have {num_cells} cells: this model takes {most}{longest}, build one with another"
                 " seq_len"
             )

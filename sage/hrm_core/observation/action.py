@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sage.errors import InputError
+
 #: An action of exactly +-1 has no finite preimage; limits and clipping make such actions common.
 ACTION_LIMIT = 0.999
 
@@ -63,9 +65,9 @@ class ExplorationSchedule:
 
     def __post_init__(self) -> None:
         if not 0 < self.last <= self.first:
-            raise ValueError(f"last is {self.last}: give a std above 0 and at most first ({self.first})")
+            raise InputError(f"last is {self.last}: give a std above 0 and at most first ({self.first})")
         if self.num_steps < 1:
-            raise ValueError(f"num_steps is {self.num_steps}: give 1 or more")
+            raise InputError(f"num_steps is {self.num_steps}: give 1 or more")
 
     def std(self, step: int) -> float:
         share = min(max(step, 0) / self.num_steps, 1.0)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.model.losses import halt_target
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.observation.action import (
@@ -241,12 +242,12 @@ def window_errors(
 
 def _check(window: ObservationWindow, burn_in: int, num_segments: int) -> None:
     if not 0 <= burn_in < window.num_ticks:
-        raise ValueError(
+        raise InputError(
             f"burn_in is {burn_in}: give 0 to {window.num_ticks - 1}, the window has {window.num_ticks} ticks"
             " with a target"
         )
     if num_segments < 1:
-        raise ValueError(f"num_segments is {num_segments}: give 1 or more")
+        raise InputError(f"num_segments is {num_segments}: give 1 or more")
 
 
 def _per_tick(x: Tensor | None, targets: Targets) -> Tensor:

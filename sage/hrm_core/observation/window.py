@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.observation.model import Observation, ObservationModel
 
@@ -97,7 +98,7 @@ def draw_hidden_sources(
     long ones alone to forget it.
     """
     if not 0 <= probability <= 1:
-        raise ValueError(f"mask_probability is {probability}: give a probability, 0 to 1")
+        raise InputError(f"mask_probability is {probability}: give a probability, 0 to 1")
     shape, device = present.shape, generator.device
     is_hidden = torch.rand(shape, generator=generator, device=device) < probability
     is_redrawn = torch.rand(shape, generator=generator, device=device) < 1.0 / mean_ticks

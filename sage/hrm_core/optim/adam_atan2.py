@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from sage.errors import InputError
+
 #: Numbers that are moved at once. Their updates stand beside them for a moment: 27 M at once were the peak of
 #: a training step.
 MOST_AT_ONCE = 1 << 22
@@ -33,11 +35,11 @@ class AdamATan2(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         if not lr >= 0:
-            raise ValueError(f"lr is {lr}: give 0 or more")
+            raise InputError(f"lr is {lr}: give 0 or more")
         if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas is {betas}: give two numbers from 0 to below 1")
+            raise InputError(f"betas is {betas}: give two numbers from 0 to below 1")
         if not weight_decay >= 0:
-            raise ValueError(f"weight_decay is {weight_decay}: give 0 or more")
+            raise InputError(f"weight_decay is {weight_decay}: give 0 or more")
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "num_steps": 0})
 
     @torch.no_grad()

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sage.errors import InputError
+
 
 class EMA:
     """average = decay average + (1 - decay) weight, from the `begin_step`-th update on; before it, the weight
@@ -19,7 +21,7 @@ class EMA:
 
     def __init__(self, model: nn.Module, decay: float, *, begin_step: int = 0) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}: give a number from 0 to below 1")
+            raise InputError(f"decay is {decay}: give a number from 0 to below 1")
         self._weights = dict(model.named_parameters())
         self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._decay, self._begin_step, self.num_updates = decay, begin_step, 0

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from sage.errors import InputError
+
 #: Quintic whose five iterations send every singular value in (0, 1] to about 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
@@ -55,17 +57,17 @@ class Muon(Optimizer):
         dtype: torch.dtype | None = None,
     ) -> None:
         if not lr >= 0:
-            raise ValueError(f"lr is {lr}: give 0 or more")
+            raise InputError(f"lr is {lr}: give 0 or more")
         if not 0 <= momentum < 1:
-            raise ValueError(f"momentum is {momentum}: give a number from 0 to below 1")
+            raise InputError(f"momentum is {momentum}: give a number from 0 to below 1")
         if not weight_decay >= 0:
-            raise ValueError(f"weight_decay is {weight_decay}: give 0 or more")
+            raise InputError(f"weight_decay is {weight_decay}: give 0 or more")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim != 2:
-                    raise ValueError(
+                    raise InputError(
                         f"Muon was given a weight of shape {tuple(weight.shape)}: give it matrices alone"
                     )
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from sage.errors import InputError
 from sage.hrm_core.model.hrm import PuzzleEmbedding
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
 from sage.hrm_core.optim.muon import Muon
@@ -73,9 +74,9 @@ class Optimizers:
         return tensors, plain
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
-        """What `state` gave, of a model and config alike. ValueError where it is another's."""
+        """What `state` gave, of a model and config alike. InputError where it is another's."""
         if len(plain) != len(self._dense):
-            raise ValueError(
+            raise InputError(
                 f"{len(plain)} optimizers in the state, {len(self._dense)} here: resume with the same"
                 " optimizer"
             )

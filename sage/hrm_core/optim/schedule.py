@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sage.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -21,11 +23,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
-            raise ValueError(f"num_steps is {self.num_steps}: give 1 or more")
+            raise InputError(f"num_steps is {self.num_steps}: give 1 or more")
         if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}: give 0 or more")
+            raise InputError(f"warmup_steps is {self.warmup_steps}: give 0 or more")
         if not 0 <= self.min_ratio <= 1:
-            raise ValueError(f"min_ratio is {self.min_ratio}: give a share, 0 to 1")
+            raise InputError(f"min_ratio is {self.min_ratio}: give a share, 0 to 1")
 
     def ratio(self, step: int) -> float:
         """The factor on every base rate in step 1, 2, ... (HRM's own trainer counts the same)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 
 
@@ -23,7 +24,7 @@ class SparseSignSGD:
     def __init__(self, table: Tensor, *, lr: float, weight_decay: float, ranks: Ranks = SINGLE) -> None:
         for name, value in (("lr", lr), ("weight_decay", weight_decay)):
             if not value >= 0:
-                raise ValueError(f"{name} is {value}: give 0 or more")
+                raise InputError(f"{name} is {value}: give 0 or more")
         self.table = table.requires_grad_()
         self.base_lr = self.lr = lr
         self._weight_decay, self._ranks = weight_decay, ranks

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.solutions import Solution
 
@@ -32,13 +33,13 @@ class HRMAdapter:
         self.inference, self._prepare, self._process = inference, prepare, process
 
     def prepare_input(self, item: Any) -> np.ndarray:
-        """(L,) int32. ValueError for what is no puzzle."""
+        """(L,) int32. InputError for what is no puzzle."""
         prepared = item if self._prepare is None else self._prepare(item)
         if isinstance(prepared, str):
             return self.inference.encode(prepared)
         cells = np.asarray(prepared)
         if cells.dtype.kind not in "iu" or cells.size != self.inference.num_cells:
-            raise ValueError(
+            raise InputError(
                 f"a puzzle is {type(prepared).__name__} of {cells.size} {cells.dtype}: "
                 f"give text, or {self.inference.num_cells} whole numbers"
             )

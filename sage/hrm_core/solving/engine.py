@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
@@ -97,7 +98,7 @@ class Engine:
                 " puzzles"
             )
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: give 1 or more")
+            raise InputError(f"batch_size is {batch_size}: give 1 or more")
         self._model, self._verifier, self._front, self._capacity = (
             model,
             verifier,
@@ -120,24 +121,24 @@ class Engine:
         return self._front.seq_len
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
-        """cells (L,) integers. ValueError where they do not fit the model, or a verifier is asked for and
+        """cells (L,) integers. InputError where they do not fit the model, or a verifier is asked for and
         there is none.
         """
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
-            raise ValueError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
+            raise InputError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
         if cells.min() < 0 or cells.max() >= front.vocab_size:
-            raise ValueError(
+            raise InputError(
                 f"cells range from {cells.min()} to {cells.max()}: this model knows 0 to"
                 f" {front.vocab_size - 1}"
             )
         if puzzle_id >= front.num_puzzle_ids:
-            raise ValueError(
+            raise InputError(
                 f"puzzle_id is {puzzle_id}: this model knows {front.num_puzzle_ids}: give -1 for an"
                 " unknown one"
             )
         if settings.needs_verifier and self._verifier is None:
-            raise ValueError("there is no verifier: give the task, or halt 'q' without abstains")
+            raise InputError("there is no verifier: give the task, or halt 'q' without abstains")
         cells = cells.astype(np.int32)
         seed = puzzle_seed(cells, puzzle_id, settings.seed)
         job = Job(serial=self._num_submitted, cells=cells, puzzle_id=puzzle_id, settings=settings, seed=seed)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import Published, check_fit, load_published
@@ -87,19 +88,19 @@ class HRMInference:
         return front.seq_len
 
     def encode(self, puzzle: str) -> np.ndarray:
-        """(L,) int32. ValueError that says what is wrong with the puzzle."""
+        """(L,) int32. InputError that says what is wrong with the puzzle."""
         cells: np.ndarray = self._text_form("encode")(puzzle)
         return cells
 
     def encode_all(self, puzzles: Sequence[str]) -> np.ndarray:
-        """(N, L) int32. Of several, the ValueError names the one that is wrong, counted from 1."""
+        """(N, L) int32. Of several, the InputError names the one that is wrong, counted from 1."""
         cells = np.zeros((len(puzzles), self.num_cells), np.int32)
         index = 0
         try:
             for index, puzzle in enumerate(puzzles):
                 cells[index] = self.encode(puzzle)
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f"puzzle {index + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)
             ) from error
         return cells
@@ -120,7 +121,7 @@ class HRMInference:
         )
 
     def solve(self, puzzles: Sequence[str], **changes: Any) -> list[Answer]:
-        """One answer for each puzzle as people type it. ValueError names the one that is wrong."""
+        """One answer for each puzzle as people type it. InputError names the one that is wrong."""
         cells = self.encode_all(puzzles)
         found = self.solve_cells(cells, **changes)
         return [self.answer(cells[index], found[index]) for index in range(len(puzzles))]
@@ -141,5 +142,5 @@ class HRMInference:
                 if self.task is None
                 else f"task {self.task.spec.name} has no text form"
             )
-            raise ValueError(f"{self.name}: {said}: give `task`, or cells to solve_cells")
+            raise InputError(f"{self.name}: {said}: give `task`, or cells to solve_cells")
         return found

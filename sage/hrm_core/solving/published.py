@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.hub import fetch
 from sage.hrm_core.checkpoint.source import load_pretrained, save_pretrained
 from sage.hrm_core.checkpoint.weights_file import CheckpointError
@@ -72,7 +73,7 @@ def locate(source: str | Path) -> Path:
 
 
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
-    """The model and, where task.json or the shape tells it, its task. CheckpointError or ValueError, in one
+    """The model and, where task.json or the shape tells it, its task. CheckpointError or InputError, in one
     line.
     """
     path = locate(source)
@@ -127,11 +128,11 @@ def read_card(path: Path) -> TaskCard | None:
 
 
 def check_fit(model: SegmentModel, task: Task) -> None:
-    """ValueError where the task speaks other symbols, or more or fewer cells, than the model."""
+    """InputError where the task speaks other symbols, or more or fewer cells, than the model."""
     front, spec = model.config.front, task.spec
     num_cells, num_symbols = (front.seq_len, front.vocab_size) if isinstance(front, TokenFront) else (0, 0)
     if (num_cells, num_symbols) != (spec.seq_len, spec.vocab_size):
-        raise ValueError(
+        raise InputError(
             f"task {spec.name} has {spec.seq_len} cells of {spec.vocab_size} symbols, "
             f"the model {num_cells} of {num_symbols}: give the task it was trained on"
         )

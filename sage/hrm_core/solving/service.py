@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import SageError
 from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.settings import SolveSettings
@@ -31,11 +32,11 @@ class ServiceStatistics:
     num_segments: int
 
 
-class ServiceFull(RuntimeError):
+class ServiceFull(SageError, RuntimeError):
     """As many puzzles wait as may. The caller should come back later."""
 
 
-class ServiceClosed(RuntimeError):
+class ServiceClosed(SageError, RuntimeError):
     """The service was closed, or a fault stopped its thread."""
 
 
@@ -59,7 +60,7 @@ class SolvingService:
         self._thread.start()
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Future[Solution]:
-        """A promise of the solution of cells (L,). It raises ValueError where they do not fit. ServiceFull
+        """A promise of the solution of cells (L,). It raises InputError where they do not fit. ServiceFull
         when too many wait.
         """
         promise: Future[Solution] = Future()

@@ -1,6 +1,6 @@
 """How long to think about a puzzle, how often, and what ends it. Imports no torch.
 
-Invariant: settings that exist can be run; every mistake is a ValueError that names the field.
+Invariant: settings that exist can be run; every mistake is a InputError that names the field.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from sage.errors import InputError
 
 Halt = Literal["q", "verifier", "never"]
 MAX_SEGMENTS = 4096
@@ -41,26 +43,26 @@ class SolveSettings:
         _need_count("max_segments", self.max_segments, MAX_SEGMENTS)
         _need_count("tries", self.tries, MAX_TRIES)
         if self.halt not in get_args(Halt):
-            raise ValueError(f"halt is {self.halt!r}: give one of {', '.join(get_args(Halt))}")
+            raise InputError(f"halt is {self.halt!r}: give one of {', '.join(get_args(Halt))}")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
-            raise ValueError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
+            raise InputError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
         if not _is_number(self.noise_std) or not 0 < self.noise_std <= 10:
-            raise ValueError(f"noise_std is {self.noise_std!r}: give a number above 0, to 10")
+            raise InputError(f"noise_std is {self.noise_std!r}: give a number above 0, to 10")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
+            raise InputError(f"seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
         if type(self.abstains) is not bool:
-            raise ValueError(f"abstains is {self.abstains!r}: give true or false")
+            raise InputError(f"abstains is {self.abstains!r}: give true or false")
 
     @property
     def needs_verifier(self) -> bool:
         return self.halt == "verifier" or self.abstains
 
     def changed(self, **changes: Any) -> SolveSettings:
-        """A copy with some fields changed. ValueError on a name that is not one."""
+        """A copy with some fields changed. InputError on a name that is not one."""
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
-                raise ValueError(f"{name}: no such setting of solving: give one of {', '.join(names)}")
+                raise InputError(f"{name}: no such setting of solving: give one of {', '.join(names)}")
         return dataclasses.replace(self, **changes)
 
 
@@ -70,7 +72,7 @@ def _is_number(value: object) -> bool:
 
 def _need_count(name: str, value: object, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: give a whole number from 1 to {most}")
+        raise InputError(f"{name} is {value!r}: give a whole number from 1 to {most}")
 
 
 #: One plain try of at most 16 segments, ended by the Q head.

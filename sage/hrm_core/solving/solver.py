@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solutions
@@ -36,10 +37,10 @@ class Solver:
         engine, settings = Engine(self.model, self.task, batch_size=batch_size), settings.changed(**changes)
         inputs = np.asarray(inputs)
         if inputs.ndim != 2:
-            raise ValueError(f"inputs have shape {inputs.shape}: give (puzzles, {engine.num_cells})")
+            raise InputError(f"inputs have shape {inputs.shape}: give (puzzles, {engine.num_cells})")
         ids = np.full(len(inputs), -1) if puzzle_ids is None else np.asarray(puzzle_ids)
         if ids.shape != (len(inputs),):
-            raise ValueError(f"puzzle_ids have shape {ids.shape}: give ({len(inputs)},), one for each puzzle")
+            raise InputError(f"puzzle_ids have shape {ids.shape}: give ({len(inputs)},), one for each puzzle")
         jobs = [engine.submit(cells, settings, puzzle_id=int(number)) for cells, number in zip(inputs, ids)]
         while not engine.is_idle:
             engine.step()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.model.attention import attention_weights
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.layers import Attention, apply_rope
@@ -46,7 +47,7 @@ class Trajectory:
 def record_trajectory(model: HRM, inputs: np.ndarray, *, num_segments: int = 8) -> Trajectory:
     """Run all of inputs (N, L) for num_segments, without halting."""
     if num_segments < 1:
-        raise ValueError(f"num_segments is {num_segments}: give 1 or more")
+        raise InputError(f"num_segments is {num_segments}: give 1 or more")
     rows = torch.from_numpy(np.ascontiguousarray(inputs, np.int32)).to(model.inner.H_init.device)
     batch = TokenBatch(inputs=rows, labels=rows, puzzle_ids=torch.full((len(rows),), -1, device=rows.device))
     carry, answers, confidence = model.initial_carry(len(rows)), [], []

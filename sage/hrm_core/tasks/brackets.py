@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
@@ -35,14 +36,14 @@ class BracketsConfig:
 
     def __post_init__(self) -> None:
         if self.grammar not in get_args(Grammar):
-            raise ValueError(f"grammar is {self.grammar!r}: give one of {', '.join(get_args(Grammar))}")
+            raise InputError(f"grammar is {self.grammar!r}: give one of {', '.join(get_args(Grammar))}")
         least = 4 if self.grammar == "anbn" else 1
         if not least <= self.depth <= 1000:
-            raise ValueError(f"depth is {self.depth}: give {least} to 1000")
+            raise InputError(f"depth is {self.depth}: give {least} to 1000")
         if not 1 <= self.pairs <= len(PAIRS) or (
             not self.depth <= self.length <= 10_000 and self.grammar == "dyck"
         ):
-            raise ValueError(
+            raise InputError(
                 f"pairs is {self.pairs}, length is {self.length}: give 1 to {len(PAIRS)} pairs, a length of"
                 " depth or more"
             )
@@ -119,10 +120,10 @@ class BracketsTask(Generated):
         """A whole word of the language, without the line's end."""
         word, config = text.strip(), self.config
         if len(word) > config.seq_len:
-            raise ValueError(f"the word has {len(word)} bytes: give at most {config.seq_len}")
+            raise InputError(f"the word has {len(word)} bytes: give at most {config.seq_len}")
         fault = _anbn_fault(word) if config.grammar == "anbn" else _dyck_fault(word)
         if fault:
-            raise ValueError(f"{text!r}: {fault}")
+            raise InputError(f"{text!r}: {fault}")
         cells: np.ndarray = self._examples([word + "\n"]).inputs[0]
         return cells
 

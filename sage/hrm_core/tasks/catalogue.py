@@ -1,6 +1,6 @@
 """Every task by name: what it is, its options, and how it is made.
 
-Invariant: looking a task up imports nothing heavy; an unknown name or option is a ValueError that names the
+Invariant: looking a task up imports nothing heavy; an unknown name or option is a InputError that names the
 nearest known.
 """
 
@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Task
 
 
@@ -64,12 +65,12 @@ def task_kind(name: str) -> TaskKind:
     """The kind behind a name."""
     known = targets()
     if name not in known:
-        raise ValueError(f"task {name!r}: unknown: {_nearest(name, known)}")
+        raise InputError(f"task {name!r}: unknown: {_nearest(name, known)}")
     module, _, attribute = known[name].partition(":")
     try:
         kind = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"task {name!r}: {known[name]} cannot be imported: {error}: reinstall the package it is from"
         ) from error
     if not isinstance(kind, TaskKind):
@@ -85,12 +86,12 @@ def make_task(name: str, **options: Any) -> Task:
     kind = task_kind(name)
     for key in options:
         if key not in kind.options:
-            raise ValueError(f"task {name}: option {key!r}: unknown: {_nearest(key, kind.options)}")
+            raise InputError(f"task {name}: option {key!r}: unknown: {_nearest(key, kind.options)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
         config = kind.config(**values)
     except TypeError as error:
-        raise ValueError(f"task {name}: {error}: check the types of its options") from error
+        raise InputError(f"task {name}: {error}: check the types of its options") from error
     return kind.build(config)
 
 

@@ -82,7 +82,7 @@ class TextForm(Protocol):
     """A task whose puzzles people can type and read; most are."""
 
     def encode(self, text: str) -> np.ndarray:
-        """(L,) int32. ValueError that says what is wrong with the puzzle (length, symbol, contradiction, too
+        """(L,) int32. InputError that says what is wrong with the puzzle (length, symbol, contradiction, too
         few givens).
         """
         ...

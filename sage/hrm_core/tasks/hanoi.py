@@ -17,6 +17,7 @@ from itertools import product
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import HELD_OUT_SEED, are_held_out, row_keys, without_ids
 
@@ -35,9 +36,9 @@ class HanoiConfig:
 
     def __post_init__(self) -> None:
         if not 3 <= self.disks <= 6:
-            raise ValueError(f"disks is {self.disks}: give 3 to 6")
+            raise InputError(f"disks is {self.disks}: give 3 to 6")
         if not 1 <= self.num_moves <= 2**self.disks - 1:
-            raise ValueError(
+            raise InputError(
                 f"horizon is {self.horizon}: give 1 to {2**self.disks - 1}, the longest plan of {self.disks}"
                 " disks"
             )
@@ -138,14 +139,14 @@ class HanoiTask:
         pegs, _, goal = (part.strip() for part in state.partition(">"))
         if len(pegs) != self.config.disks or len(goal) != 1 or not set(pegs + goal) <= set("ABC"):
             example = "A" * self.config.disks
-            raise ValueError(
+            raise InputError(
                 f"{text!r}: give {self.config.disks} pegs from the smallest disk and a goal, such as"
                 f" '{example} > C'"
             )
         names = moves.split()
         wrong = [name for name in names if name not in NAMES and name != "-"]
         if wrong or len(names) > self.config.num_moves:
-            raise ValueError(
+            raise InputError(
                 f"moves {moves.strip()!r}: give at most {self.config.num_moves} of {', '.join(NAMES)}, '-'"
                 " for done"
             )

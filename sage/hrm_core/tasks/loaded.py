@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
 
 
@@ -34,7 +35,7 @@ class Loaded(ABC):
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
         if not len(self.train):
-            raise ValueError("there are no training puzzles: give a training file, or only evaluate")
+            raise InputError("there are no training puzzles: give a training file, or only evaluate")
         return self.transform(self.train.take(rng.integers(0, len(self.train), size=num)), rng)
 
     def held_out(self, num: int) -> Examples:

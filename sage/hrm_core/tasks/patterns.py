@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
 
@@ -34,13 +35,13 @@ class PatternsConfig:
 
     def __post_init__(self) -> None:
         if self.terms - self.hidden < MIN_SHOWN or self.hidden < 1:
-            raise ValueError(
+            raise InputError(
                 f"terms is {self.terms}, hidden is {self.hidden}: hide 1 or more and show {MIN_SHOWN} or more"
             )
         if not 2 <= self.digits <= 9:
-            raise ValueError(f"digits is {self.digits}: give 2 to 9")
+            raise InputError(f"digits is {self.digits}: give 2 to 9")
         if not self.kinds or not set(self.kinds) <= set(KINDS):
-            raise ValueError(f"kinds is {self.kinds}: give some of {', '.join(KINDS)}")
+            raise InputError(f"kinds is {self.kinds}: give some of {', '.join(KINDS)}")
 
     @property
     def seq_len(self) -> int:
@@ -152,17 +153,17 @@ class PatternsTask(Generated):
         words = text.replace(",", " ").split()
         shown = [word for word in words if set(word) != {"?"}]
         if len(shown) != len(words) and words[: len(shown)] != shown:
-            raise ValueError(f"{text!r}: a '?' before a term: only the last terms are asked for")
+            raise InputError(f"{text!r}: a '?' before a term: only the last terms are asked for")
         if (
             len(shown) not in (self.config.terms, self.config.terms - self.config.hidden)
             or len(words) > self.config.terms
         ):
-            raise ValueError(
+            raise InputError(
                 f"the sequence shows {len(shown)} terms: give {self.config.terms - self.config.hidden}"
             )
         for word in shown:
             if not (word.isascii() and word.isdigit()) or int(word) >= self._limit:
-                raise ValueError(f"term {word!r}: give a whole number of 0 to {self._limit - 1}")
+                raise InputError(f"term {word!r}: give a whole number of 0 to {self._limit - 1}")
         terms = np.array([[int(word) for word in shown] + [0] * (self.config.terms - len(shown))])
         cells: np.ndarray = self._cells(terms)[0]
         cells[len(shown) * self.config.digits :] = BLANK

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
 
 HELD_OUT_EVERY = 16
@@ -110,7 +111,7 @@ class Generated(ABC):
             missing -= len(parts[-1])
             num_empty = 0 if len(parts[-1]) else num_empty + 1
             if num_empty > MAX_EMPTY_DRAWS:
-                raise ValueError(
+                raise InputError(
                     f"{type(self).__name__}: no such puzzle in {num_empty} draws: loosen the options"
                 )
         return joined(parts).take(slice(num))

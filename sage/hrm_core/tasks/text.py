@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import without_ids
 
@@ -25,9 +26,9 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise ValueError("path is missing: give a text file")
+            raise InputError("path is missing: give a text file")
         if not 2 <= self.length <= 65536:
-            raise ValueError(f"length is {self.length}: give 2 to 65536")
+            raise InputError(f"length is {self.length}: give 2 to 65536")
 
 
 class TextTask:
@@ -38,10 +39,10 @@ class TextTask:
         try:
             whole = np.frombuffer(Path(config.path).read_bytes(), np.uint8)
         except OSError as error:
-            raise ValueError(f"{config.path}: cannot be read: {error}: give a text file") from error
+            raise InputError(f"{config.path}: cannot be read: {error}: give a text file") from error
         least = 10 * (config.length + 1) + 10
         if len(whole) < least:
-            raise ValueError(f"{config.path}: {len(whole)} bytes: give {least} or more, or a shorter length")
+            raise InputError(f"{config.path}: {len(whole)} bytes: give {least} or more, or a shorter length")
         self._train, self._dev = np.split(whole, [len(whole) * 9 // 10])
 
     @property
@@ -77,7 +78,7 @@ class TextTask:
     def encode(self, text: str) -> np.ndarray:
         codes = np.frombuffer(text.encode(), np.uint8)
         if len(codes) != self.config.length:
-            raise ValueError(f"the text has {len(codes)} bytes: give {self.config.length}")
+            raise InputError(f"the text has {len(codes)} bytes: give {self.config.length}")
         return codes.astype(np.int32)
 
     def decode(self, cells: np.ndarray) -> str:

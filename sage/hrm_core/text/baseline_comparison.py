@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.losses import token_cross_entropy
@@ -42,7 +43,7 @@ class BaselineComparison:
         if use_hrm:
             return self.hrm
         if self.gpt is None:
-            raise ValueError(
+            raise InputError(
                 "use_hrm is False and the plain twin was not trained: train it with train_plain, or use HRM"
             )
         return self.gpt
@@ -105,7 +106,7 @@ def load_plain(folder: Path, config: ModelConfig) -> PlainGPT | None:
     try:
         gpt.load_state_dict(load_file(path))
     except RuntimeError as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: not the twin of the model beside it: {str(error).splitlines()[0]}: train it again"
         ) from error
     return gpt.eval()

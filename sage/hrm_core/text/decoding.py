@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.layers import AttentionBlock, Net
@@ -170,9 +171,9 @@ def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int =
 
 
 def need_text_model(model: HRM) -> ModelConfig:
-    """Its config; ValueError where a token may look ahead: such a model cannot write."""
+    """Its config; InputError where a token may look ahead: such a model cannot write."""
     if not model.config.is_causal or not isinstance(model.config.front, TokenFront):
-        raise ValueError(
+        raise InputError(
             "is_causal is False: only a causal model of tokens writes text, train one on text or brackets"
         )
     return model.config

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.text.baseline_comparison import BaselineComparison
@@ -42,9 +43,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
-            raise ValueError(f"temperature is {self.temperature}: give 0 to 100")
+            raise InputError(f"temperature is {self.temperature}: give 0 to 100")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}: give 1 or more")
+            raise InputError(f"top_k is {self.top_k}: give 1 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def generate(
     """
     chosen = model.chosen(use_hrm=use_hrm) if isinstance(model, BaselineComparison) else model
     if not isinstance(model, BaselineComparison) and isinstance(chosen, HRM) != use_hrm:
-        raise ValueError(
+        raise InputError(
             f"use_hrm is {use_hrm} and the model is {type(chosen).__name__}: give BaselineComparison, or the"
             " other one"
         )
@@ -117,7 +118,7 @@ def make_decoder(
     config = need_text_model(model)
     segments = min(config.halt_max_segments, DEFAULT_SEGMENTS) if num_segments is None else num_segments
     if not 1 <= segments <= 256:
-        raise ValueError(f"num_segments is {segments}: give 1 to 256")
+        raise InputError(f"num_segments is {segments}: give 1 to 256")
     if use_cache:
         return CachedHRM(model, num_segments=segments, num_rows=num_rows)
     return UncachedHRM(model, num_segments=segments, num_rows=num_rows)
@@ -126,10 +127,10 @@ def make_decoder(
 def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) -> list[int]:
     tokens = tokenizer.encode(prompt)
     if not tokens:
-        raise ValueError("the prompt is empty: give at least one symbol to go on from")
+        raise InputError("the prompt is empty: give at least one symbol to go on from")
     vocab_size = _front(model).vocab_size
     if tokenizer.vocab_size > vocab_size or not 0 <= min(tokens) <= max(tokens) < vocab_size:
-        raise ValueError(
+        raise InputError(
             f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the one it"
             " learned with"
         )
@@ -139,9 +140,9 @@ def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) ->
 def _check_limit(model: HRM | PlainGPT, num_prompt: int, limit: int) -> None:
     longest = _front(model).seq_len
     if limit > longest:
-        raise ValueError(f"max_length is {limit}: this model takes at most {longest} tokens, prompt included")
+        raise InputError(f"max_length is {limit}: this model takes at most {longest} tokens, prompt included")
     if num_prompt >= limit:
-        raise ValueError(f"the prompt has {num_prompt} tokens, max_length is {limit}: give a shorter prompt")
+        raise InputError(f"the prompt has {num_prompt} tokens, max_length is {limit}: give a shorter prompt")
 
 
 def _drawn(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:

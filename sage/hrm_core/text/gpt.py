@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.layers import Attention, Linear, SwiGLU, rope_table, truncated_normal_
 from sage.hrm_core.model.norms import rms_norm
@@ -53,11 +54,11 @@ class PlainGPT(nn.Module):
         super().__init__()
         front = config.front
         if not isinstance(front, TokenFront) or not config.is_causal:
-            raise ValueError(
+            raise InputError(
                 "is_causal is False, or the front has no tokens: a GPT needs a causal TokenFront"
             )
         if front.puzzle_tokens or config.L_size != config.hidden_size:
-            raise ValueError(
+            raise InputError(
                 "puzzle_tokens or L_hidden_size is given: a GPT has one width and no puzzles, leave them out"
             )
         self.config = config
@@ -112,7 +113,7 @@ class PlainGPT(nn.Module):
     def _embed(self, tokens_Bn: Tensor, start: int) -> Tensor:
         end = start + tokens_Bn.shape[1]
         if end > self.config.front.num_tokens:
-            raise ValueError(
+            raise InputError(
                 f"the text has {end} tokens: this model takes at most {self.config.front.num_tokens}"
             )
         x_BnD: Tensor = self.embed_tokens(tokens_Bn)

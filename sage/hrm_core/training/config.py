@@ -1,12 +1,14 @@
 """How a model is trained: one frozen config, checked when it is made. Imports no torch.
 
-Invariant: a TrainConfig that exists can be run; every mistake is a ValueError that names the field.
+Invariant: a TrainConfig that exists can be run; every mistake is a InputError that names the field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,16 +154,16 @@ class TrainConfig:
         )
 
     def num_steps(self, examples_per_epoch: float | None = None) -> int:
-        """Of the whole run; the published trainer counts epochs * examples / batch the same. ValueError if it
+        """Of the whole run; the published trainer counts epochs * examples / batch the same. InputError if it
         has no length.
         """
         if self.steps is not None:
             return self.steps
         if self.epochs is None:
-            raise ValueError("steps is None: give the run a length, steps or epochs")
+            raise InputError("steps is None: give the run a length, steps or epochs")
         examples = self.examples_per_epoch or examples_per_epoch
         if examples is None:
-            raise ValueError(
+            raise InputError(
                 "examples_per_epoch is None: fresh puzzles have no epochs, give it or give steps instead"
             )
         return max(1, int(self.epochs * examples / self.batch_size))
@@ -181,4 +183,4 @@ class TrainConfig:
 
 def _need(is_met: bool, name: str, value: object, remedy: str) -> None:
     if not is_met:
-        raise ValueError(f"{name} is {value!r}: {remedy}")
+        raise InputError(f"{name} is {value!r}: {remedy}")

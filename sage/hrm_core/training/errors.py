@@ -3,14 +3,16 @@
 TrainingError
     LoaderError        the task raised, or gave no rows in time
     TrainingDiverged   too many steps in a row were not finite
-    ResumeError        a checkpoint that is missing, torn, or another run's (a ValueError: whoever gave it can
+    ResumeError        a checkpoint that is missing, torn, or another run's (a InputError: whoever gave it can
     mend it)
 """
 
 from __future__ import annotations
 
+from sage.errors import InputError, SageError
 
-class TrainingError(RuntimeError):
+
+class TrainingError(SageError, RuntimeError):
     """A run ended before its time. One line."""
 
 
@@ -22,5 +24,5 @@ class TrainingDiverged(TrainingError):
     """Losses or gradients stopped being finite. Names the last good checkpoint."""
 
 
-class ResumeError(TrainingError, ValueError):
+class ResumeError(TrainingError, InputError):
     """No run can go on from there: which file, what is wrong, what to do."""

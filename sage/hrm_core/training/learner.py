@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.layers import cast_once
@@ -196,7 +197,7 @@ class Learner:
         num_lanes = self._config.micro_batches
         num_parts = num_lanes * self._ranks.count
         if self._config.batch_size % num_parts:
-            raise ValueError(
+            raise InputError(
                 f"batch_size is {self._config.batch_size}: give a multiple of {num_parts} "
                 f"({num_lanes} micro_batches on each of {self._ranks.count} processes)"
             )
@@ -217,7 +218,7 @@ class Learner:
         return tensors, plain
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-        """What `state` gave. ValueError or RuntimeError where it is of another model or optimizer."""
+        """What `state` gave. InputError or RuntimeError where it is of another model or optimizer."""
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "ema": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
@@ -225,7 +226,7 @@ class Learner:
         self.model.load_state_dict(parts["model"])
         self.optimizers.load_state(parts["optimizer"], plain["optimizer"])
         if (self.ema is None) != (not parts["ema"]):
-            raise ValueError("ema_decay is set in one of the two and not in the other: keep it as it was")
+            raise InputError("ema_decay is set in one of the two and not in the other: keep it as it was")
         if self.ema is not None:
             self.ema.load_state(parts["ema"], plain["num_ema_updates"])
 
@@ -247,12 +248,12 @@ class Learner:
         for name in ("vocab_size", "seq_len"):
             ours, theirs = getattr(front, name), getattr(spec, name)
             if ours != theirs:
-                raise ValueError(
+                raise InputError(
                     f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's"
                     " shape"
                 )
         if front.num_puzzle_ids < spec.num_puzzle_ids and front.num_puzzle_ids:
-            raise ValueError(
+            raise InputError(
                 f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has"
                 f" {spec.num_puzzle_ids}: give as many"
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
 
 
@@ -15,7 +16,7 @@ class MirrorTask:
 
     def __init__(self, *, seq_len: int = 6, num_symbols: int = 4) -> None:
         if num_symbols < 2 or num_symbols % 2:
-            raise ValueError(
+            raise InputError(
                 f"num_symbols is {num_symbols}: give an even number, the last cell makes the sum even or odd"
             )
         self.spec = TaskSpec(name="mirror", vocab_size=num_symbols, seq_len=seq_len)

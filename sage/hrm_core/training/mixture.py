@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task, TaskSpec
 
 Vocabulary = Literal["joined", "offset"]
@@ -34,11 +35,11 @@ class MixtureTask:
         self, parts: Sequence[Part], *, vocabulary: Vocabulary = "joined", name: str = "mixture"
     ) -> None:
         if len(parts) < 2:
-            raise ValueError(f"a mixture of {len(parts)}: give two tasks or more")
+            raise InputError(f"a mixture of {len(parts)}: give two tasks or more")
         if vocabulary not in get_args(Vocabulary):
-            raise ValueError(f"vocabulary is {vocabulary!r}: give one of {', '.join(get_args(Vocabulary))}")
+            raise InputError(f"vocabulary is {vocabulary!r}: give one of {', '.join(get_args(Vocabulary))}")
         if not all(part.weight > 0 for part in parts):
-            raise ValueError("weight is 0 or less in a part: give numbers above 0")
+            raise InputError("weight is 0 or less in a part: give numbers above 0")
         self.parts = tuple(parts)
         self._specs = [part.task.spec for part in parts]
         weights = np.array([part.weight for part in parts], dtype=np.float64)

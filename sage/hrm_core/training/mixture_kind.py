@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.catalogue import TaskKind, make_task
 from sage.hrm_core.training.mixture import MixtureTask, Part, Vocabulary
 
@@ -24,7 +25,7 @@ class MixtureConfig:
         for each in self.tasks:
             is_named = isinstance(each, Mapping) and isinstance(each.get("name"), str)
             if not is_named:
-                raise ValueError(f"tasks: {each!r}: give name: and the task's own options")
+                raise InputError(f"tasks: {each!r}: give name: and the task's own options")
 
 
 def build_mixture(config: MixtureConfig) -> MixtureTask:

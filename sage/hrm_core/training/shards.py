@@ -17,11 +17,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from sage.errors import DataError
+
 MAX_BYTES = 15 << 20  # below 16 MiB with the header: what simple storage takes as one file
 _HEADER_BYTES = 1 << 16
 
 
-class ShardError(ValueError):
+class ShardError(DataError):
     """A file that is missing, cut or altered. One line."""
 
 

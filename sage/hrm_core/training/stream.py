@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples, Task
 from sage.hrm_core.training.errors import LoaderError
 
@@ -45,7 +46,7 @@ class RowStream:
         if state is not None:
             rng.bit_generator.state, num_skipped = state["generator"], int(state["num_taken"])
             if state["block_size"] != block_size:
-                raise ValueError(
+                raise InputError(
                     f"block_size is {block_size}, the saved stream had {state['block_size']}: keep the batch"
                     " size"
                 )
@@ -109,7 +110,7 @@ class RowStream:
                 state = rng.bit_generator.state
                 rows = self._task.sample(self._block_size, rng)
                 if len(rows) != self._block_size:
-                    raise ValueError(f"asked for {self._block_size} rows, it gave {len(rows)}")
+                    raise InputError(f"asked for {self._block_size} rows, it gave {len(rows)}")
                 self._blocks.put(_Block(rows=rows, state=dict(state)))
         except BaseException as error:  # the top of a worker: raised again on its owner's next call
             self._blocks.put(error)

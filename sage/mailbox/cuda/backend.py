@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.cuda.driver import CudaError, DeviceFacts, Driver
 from sage.mailbox.cuda.order import EventFence, EventPool, StreamOrder
 from sage.mailbox.cuda.views import host_view
@@ -42,10 +43,10 @@ class CudaBackend:
         driver: Driver | None = None,
     ) -> None:
         if placement not in PLACEMENTS:
-            raise ValueError(f"placement is {placement!r}: give one of {', '.join(PLACEMENTS)}")
+            raise InputError(f"placement is {placement!r}: give one of {', '.join(PLACEMENTS)}")
         self._driver = driver if driver is not None else open_driver(device)
         if self._driver.facts.index != device:
-            raise ValueError(
+            raise InputError(
                 f"device is {device}, the driver given is of device {self._driver.facts.index}: give one of"
                 " the two"
             )

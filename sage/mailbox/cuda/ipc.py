@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.cuda.driver import Allocation, CudaError, Driver
 from sage.mailbox.cuda.views import host_view
 
@@ -66,7 +67,7 @@ class SharedPool:
 
     def __init__(self, driver: Driver, *, num_bytes: int, num_slots: int, folder: Path = SHM) -> None:
         if num_bytes < 1 or num_slots < 1:
-            raise ValueError(f"num_bytes is {num_bytes}, num_slots is {num_slots}: give 1 or more of both")
+            raise InputError(f"num_bytes is {num_bytes}, num_slots is {num_slots}: give 1 or more of both")
         self._driver = driver
         kind: Literal["ipc", "registered"] = "registered" if not driver.facts.has_memory_ipc else "ipc"
         if kind == "ipc":

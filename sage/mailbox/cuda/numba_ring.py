@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
@@ -36,9 +37,9 @@ class NumbaRing:
         num_threads: int = 128,
     ) -> None:
         if capacity < 1 or capacity & (capacity - 1):
-            raise ValueError(f"capacity is {capacity}: give a power of two")
+            raise InputError(f"capacity is {capacity}: give a power of two")
         if mode not in ("lossy", "lossless"):
-            raise ValueError(f'mode is {mode!r}: give "lossy" or "lossless"')
+            raise InputError(f'mode is {mode!r}: give "lossy" or "lossless"')
         self.dtype, self.capacity = record_dtype(record_bytes), capacity
         from numba import cuda
 
@@ -72,7 +73,7 @@ class NumbaRing:
     def subscribe(self, *, start: str | int, max_records: int) -> Callable[[], Batch]:
         """A cursor, as the function that pops a batch from it."""
         if self._num_cursors == NUM_CURSORS:
-            raise ValueError(f"{NUM_CURSORS} subscribers are the most this ring can count")
+            raise InputError(f"{NUM_CURSORS} subscribers are the most this ring can count")
         tail = int(self._control.copy_to_host()[0])  # sync: once, at subscription
         oldest = max(0, tail - self.capacity)
         ticket = (

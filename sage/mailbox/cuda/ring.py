@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.cuda.driver import Driver
 from sage.mailbox.cuda.views import DeviceBuffer
 from sage.mailbox.local.peripheral import Batch, Mode
@@ -74,9 +75,9 @@ class DeviceRing:
         is_mapped: bool = False,
     ) -> None:
         if capacity < 1 or capacity & (capacity - 1):
-            raise ValueError(f"capacity is {capacity}: give a power of two")
+            raise InputError(f"capacity is {capacity}: give a power of two")
         if mode not in ("lossy", "lossless"):
-            raise ValueError(f'mode is {mode!r}: give "lossy" or "lossless"')
+            raise InputError(f'mode is {mode!r}: give "lossy" or "lossless"')
         self.dtype, self.capacity, self.record_bytes, self.mode = (
             record_dtype(record_bytes),
             capacity,
@@ -109,11 +110,11 @@ class DeviceRing:
     def subscribe(
         self, *, max_records: int, start: Literal["latest", "oldest"] | int = "latest", stream: int = 0
     ) -> RingReader:
-        """A cursor of one's own, with a static buffer for max_records. ValueError when all 16 are taken."""
+        """A cursor of one's own, with a static buffer for max_records. InputError when all 16 are taken."""
         if max_records < 1:
-            raise ValueError(f"max_records is {max_records}: give 1 or more")
+            raise InputError(f"max_records is {max_records}: give 1 or more")
         if not self._free_cursors:
-            raise ValueError(f"{NUM_CURSORS} subscribers are the most this ring can count: close one")
+            raise InputError(f"{NUM_CURSORS} subscribers are the most this ring can count: close one")
         ticket = {"latest": _LATEST, "oldest": _OLDEST}.get(start, start) if isinstance(start, str) else start
         which = self._free_cursors.pop()
         self._set_cursor(which, int(ticket), stream)
@@ -155,7 +156,7 @@ class RingProducer:
         order.
         """
         if records_address % 16:
-            raise ValueError(
+            raise InputError(
                 f"records_address is {records_address:#x}: records are copied 16 bytes at a time, align them"
                 " to 16"
             )
@@ -205,7 +206,7 @@ class RingReader:
     def pop_many(self, *, stream: int = 0) -> None:
         """Queue one launch that takes up to max_records into the buffer."""
         if self._is_closed:
-            raise ValueError("this reader was closed: subscribe again")
+            raise InputError("this reader was closed: subscribe again")
         ring = self._ring
         arguments = (
             np.uint64(ring.address),

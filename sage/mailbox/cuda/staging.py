@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.cuda.driver import Allocation, CudaError, Driver
 from sage.mailbox.cuda.views import host_view
 
@@ -35,7 +36,7 @@ class Staging:
 
     def __init__(self, driver: Driver, *, buffer_bytes: int, num_buffers: int = 2) -> None:
         if buffer_bytes < 1 or num_buffers < 1:
-            raise ValueError(
+            raise InputError(
                 f"buffer_bytes is {buffer_bytes}, num_buffers is {num_buffers}: give 1 or more of both"
             )
         self._driver, self.buffer_bytes = driver, buffer_bytes
@@ -94,7 +95,7 @@ class Staging:
 
     def _check(self, num_bytes: int) -> None:
         if num_bytes > self.buffer_bytes:
-            raise ValueError(
+            raise InputError(
                 f"{num_bytes} bytes do not fit a buffer of {self.buffer_bytes}: raise buffer_bytes"
             )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, Copies, CudaError
 from sage.mailbox.local.backend import Surface
 from sage.mailbox.local.intake import as_array, has_numpy_values, numpy_dtype
@@ -105,7 +106,7 @@ class DeviceMemory:
         return whole[: spec.num_bytes].view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """A host array or tensor, or a torch tensor or CuPy array of this device. ValueError names device and
+        """A host array or tensor, or a torch tensor or CuPy array of this device. InputError names device and
         dtype.
         """
         return accept_on(tensor, self._device)
@@ -176,7 +177,7 @@ class MappedMemory:
 
 
 def accept_on(tensor: Any, device: int) -> tuple[Any, str]:
-    """(source, dtype name) of a tensor that may be on `device`; ValueError for another device or dtype."""
+    """(source, dtype name) of a tensor that may be on `device`; InputError for another device or dtype."""
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
         _check(str(tensor.dtype).removeprefix("torch."), str(tensor.device), tensor.device.index, device)
@@ -189,9 +190,9 @@ def accept_on(tensor: Any, device: int) -> tuple[Any, str]:
 
 def _check(dtype: str, has: str, index: int | None, device: int) -> None:
     if not has.startswith("cuda") or index != device:
-        raise ValueError(
+        raise InputError(
             f"the tensor is on {has}, this mailbox on cuda:{device}: move it there, or loan a slot and write"
             " into it"
         )
     if dtype not in ITEM_BYTES:
-        raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
+        raise InputError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")

@@ -70,7 +70,7 @@ class Transfer(Protocol):
     """How bytes get into a pool's memory and, for checks alone, out of it."""
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """(what `copy_into` takes, with shape and nbytes; dtype name). ValueError for what cannot travel."""
+        """(what `copy_into` takes, with shape and nbytes; dtype name). InputError for what cannot travel."""
         ...
 
     def surface_of(self, source: Any) -> Surface:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.handles import Lease, Loan
@@ -253,7 +254,7 @@ class Exchange:
 
     def raise_unless_shares(self, trust: float, quality: float) -> None:
         if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
             )
 

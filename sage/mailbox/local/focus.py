@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.handles import Lease, Loan
@@ -52,7 +53,7 @@ class FocusMailbox:
         backend: Backend | None = None,
     ) -> None:
         if ttl_ns is not None and ttl_ns <= 0:
-            raise ValueError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
+            raise InputError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
         backend = backend or HostBackend()
         self._lots = SlotAllocator(
             name=name, clock=clock, num_slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes,
@@ -66,7 +67,7 @@ class FocusMailbox:
     def try_loan(
         self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
     ) -> Loan | None:
-        """A slot to write a tensor into, or None (counted by reason). ValueError for a tensor that no slot
+        """A slot to write a tensor into, or None (counted by reason). InputError for a tensor that no slot
         can hold.
 
         trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
@@ -244,7 +245,7 @@ class FocusMailbox:
         if spec is None:
             spec = TensorSpec(shape=key[0], dtype=dtype)
             if spec.num_bytes > self.slot_bytes:
-                raise ValueError(
+                raise InputError(
                     f"{self.name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has"
                     f" {self.slot_bytes}: raise slot_bytes"
                 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.tensor_spec import ITEM_BYTES
 
 #: numpy has no type for these: arrays carry their bits, `tensor` the real dtype.
@@ -31,34 +32,34 @@ def has_numpy_values(dtype: str) -> bool:
 def as_array(tensor: Any) -> tuple[np.ndarray, str]:
     """(array, dtype name) of an array or a torch tensor; bfloat16 and float8 as arrays of their bits.
 
-    ValueError for other types, unknown dtypes, negative strides, and tensors without numbers in a row (meta,
+    InputError for other types, unknown dtypes, negative strides, and tensors without numbers in a row (meta,
     sparse).
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _from_torch(torch, tensor)
     if not isinstance(tensor, np.ndarray):
-        raise ValueError(f"a {type(tensor).__name__} cannot be sent: give a numpy array or a torch tensor")  # noqa: TRY004
+        raise InputError(f"a {type(tensor).__name__} cannot be sent: give a numpy array or a torch tensor")
     if tensor.dtype.name not in ITEM_BYTES or not tensor.dtype.isnative:
-        raise ValueError(
+        raise InputError(
             f"dtype is {tensor.dtype}: give one of {', '.join(sorted(ITEM_BYTES))} in this machine's byte"
             " order"
         )
     if any(stride < 0 for stride in tensor.strides):
-        raise ValueError("the array has negative strides: send np.ascontiguousarray(array)")
+        raise InputError("the array has negative strides: send np.ascontiguousarray(array)")
     return tensor, tensor.dtype.name
 
 
 def _from_torch(torch: Any, tensor: Any) -> tuple[np.ndarray, str]:
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in ITEM_BYTES:
-        raise ValueError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
+        raise InputError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
     if tensor.device.type == "meta":
-        raise ValueError(
+        raise InputError(
             "the tensor is on meta, which holds no numbers: send it from the device that computes them"
         )
     if tensor.layout is not torch.strided:
-        raise ValueError(f"the tensor's layout is {tensor.layout}: send tensor.to_dense()")
+        raise InputError(f"the tensor's layout is {tensor.layout}: send tensor.to_dense()")
     tensor = tensor.detach().cpu().resolve_neg()  # sync: send is a copy to host memory
     bits = numpy_dtype(dtype).name
     return (tensor if bits == dtype else tensor.view(getattr(torch, bits))).numpy(), dtype

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed
 from sage.mailbox.histogram import LatencyHistogram
@@ -59,7 +60,7 @@ class PeripheralMailbox:
         first_ticket: int = 0,
     ) -> None:
         if mode not in ("lossy", "lossless"):
-            raise ValueError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+            raise InputError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
         backend = backend or HostBackend()
         self.name, self.mode, self.capacity, self.record_bytes = name, mode, capacity, record_bytes
         self.backend = backend.name
@@ -198,7 +199,7 @@ class PeripheralMailbox:
             return self._ring.oldest
         if isinstance(start, int) and self._ring.first_ticket <= start <= self._ring.tail:
             return start
-        raise ValueError(
+        raise InputError(
             f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket '
             f"from {self._ring.first_ticket} to {self._ring.tail}"
         )
@@ -302,7 +303,7 @@ class Subscription:
 
     def _check(self, max_records: int, out: np.ndarray | None) -> None:
         if max_records < 1:
-            raise ValueError(f"max_records is {max_records}: give 1 or more")
+            raise InputError(f"max_records is {max_records}: give 1 or more")
         if out is None:
             return
         if (
@@ -311,7 +312,7 @@ class Subscription:
             or len(out) < max_records
             or not out.flags.c_contiguous
         ):
-            raise ValueError(
+            raise InputError(
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
                 f"give a contiguous ({max_records},) of record_dtype({self._mailbox.record_bytes})"
             )

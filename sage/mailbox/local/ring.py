@@ -11,6 +11,7 @@ import struct
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.local.backend import Backend
 from sage.mailbox.record import HEADER_BYTES, record_dtype
 
@@ -24,9 +25,9 @@ class Ring:
 
     def __init__(self, *, capacity: int, record_bytes: int, backend: Backend, first_ticket: int) -> None:
         if capacity < 1 or capacity & (capacity - 1):
-            raise ValueError(f"capacity is {capacity}: give a power of two")
+            raise InputError(f"capacity is {capacity}: give a power of two")
         if first_ticket < 0:
-            raise ValueError(f"first_ticket is {first_ticket}: give 0 or more")
+            raise InputError(f"first_ticket is {first_ticket}: give 0 or more")
         self.dtype = record_dtype(record_bytes)
         self.capacity, self.record_bytes = capacity, record_bytes
         self.first_ticket = self.tail = first_ticket
@@ -48,12 +49,12 @@ class Ring:
         return self._records.ctypes.data
 
     def checked(self, record: np.ndarray | np.void | bytes) -> bytes:
-        """The record's bytes with everything past its length zeroed. ValueError if its layout is not the
+        """The record's bytes with everything past its length zeroed. InputError if its layout is not the
         ring's.
         """
         data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
         if len(data) != self.record_bytes:
-            raise ValueError(
+            raise InputError(
                 f"a record of {len(data)} bytes pushed to a ring of {self.record_bytes}: "
                 f"make it with record_dtype({self.record_bytes}), or use push_many for several"
             )
@@ -61,7 +62,7 @@ class Ring:
         if length < self._payload_bytes:  # no bytes of an earlier message in the tail of a shorter one
             return data[: HEADER_BYTES + length].ljust(self.record_bytes, b"\0")
         if length > self._payload_bytes:
-            raise ValueError(
+            raise InputError(
                 f"length is {length}: a record of {self.record_bytes} bytes has room for"
                 f" {self._payload_bytes}"
             )
@@ -78,9 +79,9 @@ class Ring:
         self.tail = ticket + 1
 
     def checked_many(self, records: np.ndarray) -> np.ndarray:
-        """A copy of `records` (n,), zero past each length. ValueError if their layout is not the ring's."""
+        """A copy of `records` (n,), zero past each length. InputError if their layout is not the ring's."""
         if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
-            raise ValueError(
+            raise InputError(
                 f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
                 f"give an array (n,) of record_dtype({self.record_bytes})"
             )
@@ -95,7 +96,7 @@ class Ring:
         lengths = copies["length"]
         longest, shortest = (int(lengths.max()), int(lengths.min())) if len(copies) else (0, 0)
         if longest > self._payload_bytes:
-            raise ValueError(
+            raise InputError(
                 f"length is {longest}: a record of {self.record_bytes} bytes has room for"
                 f" {self._payload_bytes}"
             )

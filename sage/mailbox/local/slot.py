@@ -207,7 +207,7 @@ class SlotPool:
         return view
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """(source for `copy_into`, dtype name) of a tensor from outside; ValueError when it cannot travel."""
+        """(source for `copy_into`, dtype name) of a tensor from outside; InputError when it cannot travel."""
         return self._memory.accept(tensor)
 
     def surface_of(self, source: Any) -> Surface:

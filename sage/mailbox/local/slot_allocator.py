@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.local.backend import Backend
 from sage.mailbox.local.fair_queue import FairQueue
@@ -39,13 +40,13 @@ class SlotAllocator:
         backend: Backend,
     ) -> None:
         if num_slots < 1:
-            raise ValueError(f"{name}: slots is {num_slots}: give 1 or more")
+            raise InputError(f"{name}: slots is {num_slots}: give 1 or more")
         if policy not in POLICIES:
-            raise ValueError(f"{name}: policy is {policy!r}: give one of {', '.join(POLICIES)}")
+            raise InputError(f"{name}: policy is {policy!r}: give one of {', '.join(POLICIES)}")
         if quota is not None and not 1 <= quota <= num_slots:
-            raise ValueError(f"{name}: quota is {quota}: give 1 to {num_slots} (slots), or None")
+            raise InputError(f"{name}: quota is {quota}: give 1 to {num_slots} (slots), or None")
         if demoted is not None and demoted.record_bytes != RECORD_BYTES:
-            raise ValueError(
+            raise InputError(
                 f"{name}: demoted has records of {demoted.record_bytes} bytes: summaries need {RECORD_BYTES}"
             )
         self.slot_bytes = _slot_bytes(name, num_slots, slot_bytes, pool_bytes)
@@ -207,14 +208,14 @@ class SlotAllocator:
 def _slot_bytes(name: str, num_slots: int, slot_bytes: int | None, pool_bytes: int | None) -> int:
     if slot_bytes is None:
         if pool_bytes is None or pool_bytes < num_slots:
-            raise ValueError(
+            raise InputError(
                 f"{name}: give slot_bytes, or a pool_bytes of at least one byte for each of {num_slots} slots"
             )
         return pool_bytes // num_slots
     if slot_bytes < 0:
-        raise ValueError(f"{name}: slot_bytes is {slot_bytes}: give 0 or more")
+        raise InputError(f"{name}: slot_bytes is {slot_bytes}: give 0 or more")
     if pool_bytes is not None and num_slots * slot_bytes > pool_bytes:
-        raise ValueError(
+        raise InputError(
             f"{name}: {num_slots} slots of {slot_bytes} bytes do not fit pool_bytes {pool_bytes}"
         )
     return slot_bytes

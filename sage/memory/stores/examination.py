@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from sage.errors import InputError
 from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape, WindowSlots
 
@@ -27,9 +28,9 @@ class BlockSchedule:
 
     def __init__(self, *, fraction: float, block_secs: float, seed: int) -> None:
         if not 0.0 < fraction < 0.5:
-            raise ValueError(f"fraction is {fraction}: give a share of blocks above 0 and below 0.5")
+            raise InputError(f"fraction is {fraction}: give a share of blocks above 0 and below 0.5")
         if block_secs <= 0:
-            raise ValueError(f"block_secs is {block_secs}: give a time above 0")
+            raise InputError(f"block_secs is {block_secs}: give a time above 0")
         self._run_length = round(1 / fraction)
         self._block_ns = round(block_secs * 1e9)
         self._key = seed.to_bytes(8, "big", signed=True)
@@ -80,7 +81,7 @@ class ExaminationStore:
         carry_dtype: torch.dtype = torch.float32,
     ) -> None:
         if capacity < 2:
-            raise ValueError(f"capacity is {capacity}: give room for a new and an old window, 2 or more")
+            raise InputError(f"capacity is {capacity}: give room for a new and an old window, 2 or more")
         self.schedule = schedule
         self.num_seen = 0
         self._slots = WindowSlots(capacity, shape, carry_dtype=carry_dtype)

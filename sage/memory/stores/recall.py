@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
 from sage.memory.stores.state import StoreState
 
@@ -49,7 +50,7 @@ class RecallStore:
     """At most `capacity` entries (key, value, salience, trust, time, hits, context).
 
     merge_similarity: a key this close (cosine) to an entry of its own context is merged into it.
-    ValueError for sizes under 1.
+    InputError for sizes under 1.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class RecallStore:
         half_life_secs: float = HALF_LIFE_SECS,
     ) -> None:
         if min(capacity, key_dim, value_dim) < 1:
-            raise ValueError(
+            raise InputError(
                 f"capacity is {capacity}, key_dim {key_dim}, value_dim {value_dim}: give each 1 or more"
             )
         self.capacity = capacity

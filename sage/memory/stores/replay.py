@@ -11,6 +11,7 @@ import math
 import numpy as np
 import torch
 
+from sage.errors import InputError
 from sage.memory.stores.reservoir import WeightedReservoir
 from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape, WindowSlots
@@ -64,7 +65,7 @@ class ReplayStore:
         return self._times_ns[: len(self)]
 
     def consider(self, window: Window, weight: float, context: int, time_ns: int) -> bool:
-        """Offer one experience (B = 1); True when it was kept, copied. ValueError unless weight > 0."""
+        """Offer one experience (B = 1); True when it was kept, copied. InputError unless weight > 0."""
         slot = self._reservoir.offer(weight, context)
         if slot is None:
             return False
@@ -76,11 +77,11 @@ class ReplayStore:
     def sample(self, num: int, generator: torch.Generator) -> Window:
         """`num` experiences, as many from each context as can be, drawn with replacement within it (B = num).
 
-        The weights decided what is here; they are not applied a second time. ValueError when the store is
+        The weights decided what is here; they are not applied a second time. InputError when the store is
         empty.
         """
         if len(self) == 0:
-            raise ValueError("the replay store is empty: consider experiences before sampling")
+            raise InputError("the replay store is empty: consider experiences before sampling")
         by_context = [np.flatnonzero(self.contexts == label) for label in np.unique(self.contexts)]
         order = torch.randperm(len(by_context), generator=generator).numpy()
         uniform = torch.rand(num, generator=generator, dtype=torch.float64).numpy()

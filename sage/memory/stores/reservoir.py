@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
 from sage.memory.stores.state import StoreState
 
@@ -20,7 +21,7 @@ class WeightedReservoir:
 
     def __init__(self, capacity: int, seed: int) -> None:
         if capacity < 1:
-            raise ValueError(f"capacity is {capacity}: give 1 slot or more")
+            raise InputError(f"capacity is {capacity}: give 1 slot or more")
         self.capacity = capacity
         self.num_seen = 0
         self._keys = np.zeros(capacity, np.float64)
@@ -37,11 +38,11 @@ class WeightedReservoir:
         return self._shares.contexts
 
     def offer(self, weight: float, context: int) -> int | None:
-        """The slot to write the offered item into, or None when it is not kept. ValueError unless weight >
+        """The slot to write the offered item into, or None when it is not kept. InputError unless weight >
         0.
         """
         if not 0.0 < weight < np.inf:
-            raise ValueError(f"weight is {weight}: give a finite number above 0")
+            raise InputError(f"weight is {weight}: give a finite number above 0")
         self.num_seen += 1
         # log(u) / w orders as u^(1/w) does, and does not underflow.
         key = -self._generator.standard_exponential() / weight

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sage.durable import Contents, read_checked, write_checked
+from sage.errors import InputError
 from sage.memory.stores.state import Snapshotted, StoreState
 
 SCHEMA = "memory/1"
@@ -41,7 +42,7 @@ def load_memory(path: Path, stores: Mapping[str, Snapshotted], *, set_aside: boo
     """Restore the stores that `save_memory` wrote, all or none.
 
     FileNotFoundError when there is no file. DamagedFile when it is not whole (renamed to NAME.damaged with
-    set_aside). ValueError naming the store and the size when it was written with other capacities or sources.
+    set_aside). InputError naming the store and the size when it was written with other capacities or sources.
     """
     contents = read_checked(path, schema=SCHEMA, set_aside=set_aside)
     states = {name: _state_of(path, name, contents, store) for name, store in stores.items()}
@@ -51,13 +52,13 @@ def load_memory(path: Path, stores: Mapping[str, Snapshotted], *, set_aside: boo
 
 def _state_of(path: Path, name: str, contents: Contents, store: Snapshotted) -> StoreState:
     if name not in contents.scalars:
-        raise ValueError(
+        raise InputError(
             f"{path} holds no {name!r}, it has {', '.join(contents.scalars)}: delete it to start afresh"
         )
     found = contents.scalars[name]["geometry"]
     for key, wanted in store.state().geometry.items():
         if found.get(key) != wanted:
-            raise ValueError(
+            raise InputError(
                 f"{path}: {name} has {key} {found.get(key)}, this run has {wanted}: delete it to start afresh"
             )
     arrays = {

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.memory.windows.window import Window, WindowShape
 
 
@@ -73,7 +74,7 @@ class TransitionRing:
         device: torch.device | str = "cpu",
     ) -> None:
         if carry_every < 1 or capacity < carry_every:
-            raise ValueError(
+            raise InputError(
                 f"capacity is {capacity}, carry_every {carry_every}: give a carry_every of 1 or more and room"
                 " for it"
             )
@@ -180,7 +181,7 @@ class TransitionRing:
         first.
         """
         if length < 1:
-            raise ValueError(f"length is {length}: give 1 transition or more")
+            raise InputError(f"length is {length}: give 1 transition or more")
         oldest = max(self._num_seen - self.capacity, 0)
         first = -(-oldest // self.carry_every) * self.carry_every
         starts = np.arange(first, self._num_seen - length, self.carry_every)

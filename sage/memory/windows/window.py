@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.hrm_core.observation.loss import ObservationWindow
 
 
@@ -31,7 +32,7 @@ class WindowShape:
     def __post_init__(self) -> None:
         sizes = (self.num_channels, self.num_sources, self.num_actions, *self.carry_shape)
         if self.length < 1 or min(sizes) < 0:
-            raise ValueError(f"{self}: give a length of 1 or more and no size below 0")
+            raise InputError(f"{self}: give a length of 1 or more and no size below 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class WindowSlots:
         self, capacity: int, shape: WindowShape, *, carry_dtype: torch.dtype = torch.float32
     ) -> None:
         if capacity < 1:
-            raise ValueError(f"capacity is {capacity}: give 1 window or more")
+            raise InputError(f"capacity is {capacity}: give 1 window or more")
         self.capacity = capacity
         self.shape = shape
         self.carry_dtype = carry_dtype
@@ -109,13 +110,13 @@ class WindowSlots:
         return sum(tensor.nbytes for tensor in self._tensors.values())
 
     def put(self, slot: int, window: Window) -> None:
-        """Copy a single window (B = 1) into `slot`. ValueError when its sizes differ from the slots'."""
+        """Copy a single window (B = 1) into `slot`. InputError when its sizes differ from the slots'."""
         if len(window) != 1:
-            raise ValueError(f"window holds {len(window)} stretches: give one at a time")
+            raise InputError(f"window holds {len(window)} stretches: give one at a time")
         given = {name: getattr(window, name)[0] for name in self._tensors}
         for name, tensor in self._tensors.items():
             if given[name].shape != tensor.shape[1:]:
-                raise ValueError(
+                raise InputError(
                     f"window.{name} has shape {tuple(given[name].shape)}, this store keeps"
                     f" {tuple(tensor.shape[1:])}"
                 )

@@ -27,7 +27,7 @@ def save_windows(path: Path, windows: Window, extra: Mapping[str, np.ndarray] | 
 
 
 def load_windows(path: Path) -> tuple[Window, dict[str, np.ndarray]]:
-    """Windows and the extra arrays. FileNotFoundError, or ValueError naming a file that is damaged or of
+    """Windows and the extra arrays. FileNotFoundError, or InputError naming a file that is damaged or of
     another kind.
     """
     arrays = read_checked(path, schema=SCHEMA).arrays

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.runtime.channels.maps import ObservationMap, observation_map
 from sage.sensors.contract import SensorSpec
 
@@ -26,13 +27,13 @@ class Layout:
 
     @classmethod
     def of(cls, specs: Sequence[SensorSpec]) -> Layout:
-        """ValueError when two sources share a name, or there is none."""
+        """InputError when two sources share a name, or there is none."""
         names = [spec.name for spec in specs]
         if not names:
-            raise ValueError("sensors: none is enabled: give at least one")
+            raise InputError("sensors: none is enabled: give at least one")
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"sensors: the name {twice[0]!r} is given twice: names must differ")
+            raise InputError(f"sensors: the name {twice[0]!r} is given twice: names must differ")
         return cls(tuple(specs), tuple(observation_map(spec) for spec in specs))
 
     @property

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
+
 CLIP = 4.0  # an innovation beyond four of its deviations moves the coefficients as four would (Huber)
 NOISE_FORGETTING = 0.99
 MIN_NOISE = 1e-4
@@ -91,7 +93,7 @@ class CoefficientFilter:
         for name in STATE_NAMES:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
-                raise ValueError(
+                raise InputError(
                     f"{name} has shape {np.shape(state[name])}, this filter {target.shape}: load a state of"
                     " the same size"
                 )

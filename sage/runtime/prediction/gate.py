@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sage.compiled import has_compiler
+from sage.errors import InputError
 
 MIN_READINGS = 16
 TINY = 1e-300
@@ -50,10 +51,10 @@ class OnlineGate:
         is_compiled: bool | None = None,
     ) -> None:
         if num_channels < 1:
-            raise ValueError(f"num_channels is {num_channels}: give 1 or more")
+            raise InputError(f"num_channels is {num_channels}: give 1 or more")
         for name, value in (("forgetting", forgetting), ("recent_forgetting", recent_forgetting)):
             if not 0 < value < 1:
-                raise ValueError(f"{name} is {value}: give a number between 0 and 1")
+                raise InputError(f"{name} is {value}: give a number between 0 and 1")
         self._forgetting, self._recent_forgetting = forgetting, recent_forgetting
         self._prior_readings, self._z_squared, self._min_gain = prior_readings, confidence**2, min_gain
         self._sums = np.zeros((6, num_channels))
@@ -145,7 +146,7 @@ class OnlineGate:
         for name in STATE_NAMES:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
-                raise ValueError(
+                raise InputError(
                     f"{name} has shape {np.shape(state[name])}, this gate {target.shape}: load a state of as"
                     " many channels"
                 )

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from sage.compiled import has_compiler
+from sage.errors import InputError
 from sage.runtime.prediction.coefficient_filter import CoefficientFilter
 from sage.runtime.prediction.gate import OnlineGate
 
@@ -67,9 +68,9 @@ class LinearSkip:
 
     def __init__(self, num_channels: int, *, order: int = 8, is_compiled: bool | None = None) -> None:
         if num_channels < 1:
-            raise ValueError(f"num_channels is {num_channels}: give 1 or more")
+            raise InputError(f"num_channels is {num_channels}: give 1 or more")
         if order < 2:
-            raise ValueError(f"order is {order}: give 2 readings or more")
+            raise InputError(f"order is {order}: give 2 readings or more")
         num_experts = 1 + len(DRIFTS) + len(MEAN_RATES)
         self._filter = CoefficientFilter(
             num_channels, np.array([DELTA_PRIOR] * (order - 1) + [LEVEL_PRIOR]), DRIFTS
@@ -220,7 +221,7 @@ class LinearSkip:
         for name in STATE_NAMES:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
-                raise ValueError(
+                raise InputError(
                     f"{name} has shape {np.shape(state[name])}, not {target.shape}: load one of as many"
                     " channels and this order"
                 )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
+
 STATE_NAMES = ("count", "mean", "square")
 ROUNDING = 1e-12  # of the mean: a deviation below this is rounding, not movement
 
@@ -16,9 +18,9 @@ class RunningScale:
 
     def __init__(self, num_channels: int, *, floor: float = 1e-12) -> None:
         if num_channels < 1:
-            raise ValueError(f"num_channels is {num_channels}: give 1 or more")
+            raise InputError(f"num_channels is {num_channels}: give 1 or more")
         if not floor > 0:
-            raise ValueError(f"floor is {floor}: give a deviation above 0")
+            raise InputError(f"floor is {floor}: give a deviation above 0")
         self._floor = floor
         self._count = np.zeros(num_channels)
         self._mean = np.zeros(num_channels)
@@ -61,7 +63,7 @@ class RunningScale:
         for name in STATE_NAMES:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
-                raise ValueError(
+                raise InputError(
                     f"{name} has shape {np.shape(state[name])}, this scale {target.shape}: load a state of as"
                     " many channels"
                 )

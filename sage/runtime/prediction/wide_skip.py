@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.runtime.prediction.gate import OnlineGate
 
 PRIOR_READINGS = 500.0  # the ridge: readings that say "nothing to tell", beside those that came
@@ -111,7 +112,7 @@ class WideSkip:
         for name in STATE_NAMES:
             target = getattr(self, f"_{name}")
             if np.shape(state[name]) != target.shape:
-                raise ValueError(
+                raise InputError(
                     f"{name} has shape {np.shape(state[name])}, not {target.shape}: load one of these sources"
                 )
             target[:] = state[name]

@@ -91,7 +91,7 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
 def consolidate(directory: Path) -> SleepReport:
     """Train and examine a candidate; writes candidate.safetensors when it is accepted, and report.json, last.
 
-    Raises FileNotFoundError or ValueError naming the file when the directory is not a job.
+    Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
     plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
     model = load_observation_model(directory / "model.safetensors")

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
@@ -33,7 +34,7 @@ class ClockConfig(SensorConfig):
     @classmethod
     def _above_zero(cls, cycles: tuple[float, ...]) -> tuple[float, ...]:
         if any(cycle <= 0 for cycle in cycles):
-            raise ValueError(f"cycles_secs is {cycles}: give times above 0")
+            raise InputError(f"cycles_secs is {cycles}: give times above 0")
         return cycles
 
 

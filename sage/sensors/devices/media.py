@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from sage.errors import InputError
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable, SourceExhausted
 
@@ -44,15 +45,15 @@ class MediaConfig(SensorConfig):
     @model_validator(mode="after")
     def _one_source(self) -> MediaConfig:
         if sum(source is not None for source in (self.path, self.device, self.lavfi)) != 1:
-            raise ValueError("give one of path, device or lavfi")
+            raise InputError("give one of path, device or lavfi")
         if self.device is not None and not self.consent:
-            raise ValueError(
+            raise InputError(
                 f"device {self.device!r} watches people: set `consent: true` if they agree, or leave it out"
             )
         if self.loop and self.path is None:
-            raise ValueError("loop is true: only a file (path) can be played again")
+            raise InputError("loop is true: only a file (path) can be played again")
         if self.stop_secs is not None and self.stop_secs <= self.zero_secs:
-            raise ValueError(
+            raise InputError(
                 f"stop_secs is {self.stop_secs}: give more than {self.zero_secs}, where playing starts"
             )
         return self
@@ -160,7 +161,7 @@ class MediaSource:
     def _stream(self) -> Any:
         streams = self._container.streams.video if self._kind == "video" else self._container.streams.audio
         if not streams:
-            raise ValueError(f"it has no {self._kind} stream")
+            raise InputError(f"it has no {self._kind} stream")
         return streams[0]
 
     def _say(self, event: str) -> None:

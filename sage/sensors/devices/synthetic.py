@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import (
@@ -55,7 +56,7 @@ class SyntheticConfig(SensorConfig):
     @model_validator(mode="after")
     def _nan_needs_floats(self) -> SyntheticConfig:
         if self.dtype == "uint8" and any(fault.fault == "nan" for fault in self.faults):
-            raise ValueError("faults has a nan, which uint8 cannot hold: give dtype float32")
+            raise InputError("faults has a nan, which uint8 cannot hold: give dtype float32")
         return self
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import (
@@ -62,7 +63,7 @@ class TableConfig(SensorConfig):
     @model_validator(mode="after")
     def _start_before_stop(self) -> TableConfig:
         if self.start_secs is not None and self.stop_secs is not None and self.stop_secs <= self.start_secs:
-            raise ValueError(
+            raise InputError(
                 f"stop_secs is {self.stop_secs}: give more than start_secs, which is {self.start_secs}"
             )
         return self

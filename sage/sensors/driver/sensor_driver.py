@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig
@@ -288,7 +289,7 @@ class SensorDriver:
 
 def _is_inline(spec: SensorSpec, mode: DriverMode) -> bool:
     if mode == "inline" and not spec.is_bounded:
-        raise ValueError(
+        raise InputError(
             f"{spec.name}: driver is 'inline', but its reads may wait for the world: give 'thread' or 'auto'"
         )
     return mode == "inline" or (mode == "auto" and spec.is_bounded)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from sage.errors import InputError
 from sage.sensors.config import EffectorConfig
 from sage.sensors.contract import Action, EffectorSpec, SensorContext, SensorError
 
@@ -66,7 +67,7 @@ class RecordingEffector:
         if not self._is_open:
             raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
         if values.shape != (self._spec.size,):
-            raise ValueError(
+            raise InputError(
                 f"{self._spec.name}: values have shape {values.shape}: give ({self._spec.size},)"
             )
         asked = tuple(float(value) for value in values)

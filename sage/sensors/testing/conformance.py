@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import ITEM_BYTES
 from sage.sensors.config import SensorConfig
@@ -25,7 +26,7 @@ MakeSensor = Callable[[], Sensor]
 _SENTINELS = (0xA5, 0x5A, 0x3C, 0xC3)
 
 
-class CheckFailed(Exception):
+class CheckFailed(SageError):
     """What the sensor does is not what the contract says; the message says which."""
 
 

@@ -10,6 +10,8 @@ import keyword
 import re
 from pathlib import Path
 
+from sage.errors import InputError
+
 _PYPROJECT = """\
 [build-system]
 requires = ["setuptools>=77"]
@@ -155,10 +157,10 @@ _FILES = {
 def write_package(name: str, directory: Path) -> tuple[Path, ...]:
     """Write the package for kind `name` (lower case, as a Python name) into `directory`; the files written.
 
-    Raises ValueError for a name that cannot be a kind, FileExistsError for a directory that holds something.
+    Raises InputError for a name that cannot be a kind, FileExistsError for a directory that holds something.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise ValueError(
+        raise InputError(
             f"name is {name!r}: give lower-case letters, digits and _, a letter first, e.g. 'wind_speed'"
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sage.app.models.plots.figure import BLUE, GREEN, INK, MUTED, PAPER, RED, RULE, new_figure, set_title
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Task
 
 _MAX_PANELS = 8
@@ -57,7 +58,7 @@ def draw_forming(
 def _draw_panels(task: Task, puzzle: np.ndarray, panels: list[Panel], target: np.ndarray | None) -> Any:
     grid = task.spec.grid
     if grid is None:
-        raise ValueError(f"task {task.spec.name} has no grid to draw")
+        raise InputError(f"task {task.spec.name} has no grid to draw")
     num_rows, num_cols = (1, len(panels)) if len(panels) <= 4 else (2, (len(panels) + 1) // 2)
     size = 2.6 if grid[1] <= 16 else 3.6
     figure, axes = new_figure(

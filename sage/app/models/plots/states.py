@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sage.app.models.plots.figure import BLUE, INK, MUTED, ORANGE, new_figure, set_legend, set_title
+from sage.errors import InputError
 from sage.hrm_core.solving.trajectory import Trajectory, participation_ratio, principal_path, step_sizes
 
 _MAX_MAPS = 8
@@ -48,7 +49,7 @@ def draw_attention(trajectory: Trajectory, grid: tuple[int, int] | None, cell: i
         return None
     num_cells = trajectory.answers.shape[-1]
     if not 0 <= cell < num_cells:
-        raise ValueError(f"cell is {cell}: give 0 to {num_cells - 1}")
+        raise InputError(f"cell is {cell}: give 0 to {num_cells - 1}")
     rows, cols = grid or (1, num_cells)
     offset = trajectory.attention.shape[-1] - num_cells  # puzzle tokens stand before the cells
     looks = trajectory.attention[:_MAX_MAPS, offset + cell, offset:].reshape(-1, rows, cols)

@@ -14,6 +14,7 @@ import numpy as np
 from sage.app.models.plots.figure import FORMATS, save_figure
 from sage.app.models.solving import only_warnings, wrong_is_theirs
 from sage.app.terminal.errors import UserError
+from sage.errors import InputError
 
 if TYPE_CHECKING:
     from sage.hrm_core.model.hrm import HRM
@@ -78,7 +79,7 @@ def _draw_model(source: str, options: PlotOptions, left_out: list[str]) -> dict[
     inference = HRMInference(source)
     model, task = inference.model, inference.task
     if task is None or not isinstance(model, HRM):
-        raise ValueError(
+        raise InputError(
             "an exported file, or a model whose task is not told: give a checkpoint with its task.json"
         )
     inputs, target = _choose_puzzles(inference, task, options)

@@ -12,6 +12,7 @@ from typing import Any
 from sage.app.models.training.data import load_data
 from sage.app.models.training.recipe import Recipe, TaskPart
 from sage.app.terminal.errors import UserError
+from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.config.presets import preset_settings
 from sage.hrm_core.model.hrm import HRM
@@ -53,7 +54,7 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
 
 
 def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
-    """The preset's, of the task's shape, with the recipe's changes. ValueError where the preset is for other
+    """The preset's, of the task's shape, with the recipe's changes. InputError where the preset is for other
     tasks.
     """
     preset = preset_settings(recipe.preset)
@@ -61,7 +62,7 @@ def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
     assert isinstance(own, TokenFront)
     if own.alike_from is not None:
         if spec.alike_from is None:
-            raise ValueError(f"task {spec.name} has no symbols that are alike: give another preset")
+            raise InputError(f"task {spec.name} has no symbols that are alike: give another preset")
         changes.setdefault("alike_from", spec.alike_from)
     elif spec.num_puzzle_ids > 1 and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
         width = int(recipe.model.get("hidden_size", preset["hidden_size"]))

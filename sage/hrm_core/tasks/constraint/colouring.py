@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.constraint.graphs import Graph, load_graphs, parse_graph, to_dimacs
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import HELD_OUT_SEED, Generated, are_held_out, row_keys, without_ids
@@ -34,16 +35,16 @@ class ColouringConfig:
 
     def __post_init__(self) -> None:
         if not 2 <= self.vertices <= 512:
-            raise ValueError(f"vertices is {self.vertices}: give 2 to 512")
+            raise InputError(f"vertices is {self.vertices}: give 2 to 512")
         if not 2 <= self.colours <= self.vertices:
-            raise ValueError(f"colours is {self.colours}: give 2 to {self.vertices}, the vertices")
+            raise InputError(f"colours is {self.colours}: give 2 to {self.vertices}, the vertices")
         if not 0 <= self.density[0] <= self.density[1] <= 1:
-            raise ValueError(
+            raise InputError(
                 f"density is {self.density[0]} to {self.density[1]}: give two shares of 0 to 1, the lower one"
                 " first"
             )
         if self.pieces < 0 or (self.pieces and not self.instances):
-            raise ValueError(f"pieces is {self.pieces}: give 0 or more, and the instances to cut them from")
+            raise InputError(f"pieces is {self.pieces}: give 0 or more, and the instances to cut them from")
 
 
 class ColouringTask(Generated):
@@ -58,7 +59,7 @@ class ColouringTask(Generated):
             self._given = _that_fit(graphs, self.config.vertices, self.config.pieces)
             if not self._given:
                 least = min(graph.num_vertices for graph in graphs)
-                raise ValueError(
+                raise InputError(
                     f"{self.config.instances}: the smallest graph has {least} vertices: give vertices {least}"
                     " or more"
                 )
@@ -168,13 +169,13 @@ class ColouringTask(Generated):
         """DIMACS."""
         graph, size = parse_graph(text, "the graph"), self.config.vertices
         if graph.num_vertices > size:
-            raise ValueError(f"the graph has {graph.num_vertices} vertices: this task takes {size}")
+            raise InputError(f"the graph has {graph.num_vertices} vertices: this task takes {size}")
         edges = np.zeros((1, size, size), bool)
         for left, right in graph.edges:
             edges[0, left, right] = edges[0, right, left] = True
         examples = self._solved(edges, np.array([graph.num_vertices]))
         if not len(examples):
-            raise ValueError(
+            raise InputError(
                 f"the graph cannot be coloured with {self.config.colours} colours, or no way was found: give"
                 " more"
             )

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from sage.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
@@ -33,11 +35,11 @@ def load_formulas(path: str | Path) -> tuple[Formula, ...]:
         else:
             found = (parse_dimacs(path.read_text(), str(path)),)
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: cannot be read: {error}: give a .cnf, a folder of them, or a .jsonl"
         ) from error
     if not found:
-        raise ValueError(f"{path}: no formula: give a .cnf, a folder of them, or a .jsonl")
+        raise InputError(f"{path}: no formula: give a .cnf, a folder of them, or a .jsonl")
     return found
 
 
@@ -49,7 +51,7 @@ def _parse_json(line: str, where: str) -> Formula:
             clauses=tuple(tuple(int(each) for each in clause) for clause in row["clauses"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{where}: {error!r}: give {{"nvars": .., "clauses": [[1, -2, 3], ..]}}') from error
+        raise InputError(f'{where}: {error!r}: give {{"nvars": .., "clauses": [[1, -2, 3], ..]}}') from error
     return _checked(formula, where)
 
 
@@ -70,11 +72,11 @@ def parse_dimacs(text: str, where: str) -> Formula:
             else:
                 numbers += [int(word) for word in words]
         except (ValueError, IndexError):
-            raise ValueError(
+            raise InputError(
                 f"{where}: line {number}: {line.strip()!r}: give 'p cnf VARIABLES CLAUSES', then literals"
             ) from None
     if num_vars < 0:
-        raise ValueError(f"{where}: no line 'p cnf VARIABLES CLAUSES': add it before the clauses")
+        raise InputError(f"{where}: no line 'p cnf VARIABLES CLAUSES': add it before the clauses")
     clauses: list[tuple[int, ...]] = []
     clause: list[int] = []
     for literal in [*numbers, 0]:
@@ -89,7 +91,7 @@ def parse_dimacs(text: str, where: str) -> Formula:
 def _checked(formula: Formula, where: str) -> Formula:
     for index, clause in enumerate(formula.clauses, start=1):
         if not clause or any(not 1 <= abs(literal) <= formula.num_vars for literal in clause):
-            raise ValueError(
+            raise InputError(
                 f"{where}: clause {index} is {list(clause)}: give literals of variables 1 to"
                 f" {formula.num_vars}"
             )

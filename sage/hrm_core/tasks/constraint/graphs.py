@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sage.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
@@ -24,9 +26,9 @@ def load_graphs(path: str | Path) -> tuple[Graph, ...]:
         files = sorted(path.glob("*.col")) if path.is_dir() else [path]
         found = tuple(parse_graph(file.read_text(), str(file)) for file in files)
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}: give a .col file or a folder of them") from error
+        raise InputError(f"{path}: cannot be read: {error}: give a .col file or a folder of them") from error
     if not found:
-        raise ValueError(f"{path}: no .col file: give a .col file or a folder of them")
+        raise InputError(f"{path}: no .col file: give a .col file or a folder of them")
     return found
 
 
@@ -48,13 +50,13 @@ def parse_graph(text: str, where: str) -> Graph:
         except (ValueError, IndexError):
             is_right = False
         if not is_right:
-            raise ValueError(
+            raise InputError(
                 f"{where}: line {number}: {line.strip()!r}: give 'p edge VERTICES EDGES', then 'e 1 2' with"
                 " two vertices"
             )
         edges.add((min(left, right), max(left, right)))
     if num_vertices < 1:
-        raise ValueError(f"{where}: no line 'p edge VERTICES EDGES': add it before the edges")
+        raise InputError(f"{where}: no line 'p edge VERTICES EDGES': add it before the edges")
     return Graph(num_vertices=num_vertices, edges=tuple(sorted(edges)))
 
 

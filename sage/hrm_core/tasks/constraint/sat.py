@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.constraint.formulas import Formula, load_formulas, parse_dimacs, to_dimacs
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
@@ -36,12 +37,12 @@ class SatConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= self.variables or not 4 <= self.variables <= 512:
-            raise ValueError(
+            raise InputError(
                 f"variables is {self.variables}, width is {self.width}: give 4 to 512 variables, no fewer"
                 " than the width"
             )
         if self.num_clauses < 1:
-            raise ValueError(f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 clause or more")
+            raise InputError(f"clauses is {self.clauses}, ratio is {self.ratio}: give 1 clause or more")
 
     @property
     def num_clauses(self) -> int:
@@ -150,7 +151,7 @@ class SatTask(Generated):
         """DIMACS."""
         formula = parse_dimacs(text, "the formula")
         if formula.num_vars > self.num_vars or len(formula.clauses) > self.num_clauses:
-            raise ValueError(
+            raise InputError(
                 f"the formula has {formula.num_vars} variables and {len(formula.clauses)} clauses: "
                 f"this task takes {self.num_vars} and {self.num_clauses}"
             )
@@ -159,7 +160,7 @@ class SatTask(Generated):
             clause[: len(literals)] = literals
         examples = self._solved(clauses)
         if not len(examples):
-            raise ValueError("the formula has no model, or none was found: check its clauses")
+            raise InputError("the formula has no model, or none was found: check its clauses")
         cells: np.ndarray = examples.inputs[0]
         return cells
 

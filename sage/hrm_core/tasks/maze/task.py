@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.maze.grid import (
@@ -64,15 +65,15 @@ class MazeConfig:
     def __post_init__(self) -> None:
         low, high = self.density
         if not 3 <= self.size <= 200:
-            raise ValueError(f"size is {self.size}: give 3 to 200")
+            raise InputError(f"size is {self.size}: give 3 to 200")
         if self.difficulty not in get_args(Difficulty):
-            raise ValueError(
+            raise InputError(
                 f"difficulty is {self.difficulty!r}: give one of {', '.join(get_args(Difficulty))}"
             )
         if not 0 <= low <= high < 1:
-            raise ValueError(f"density is {low} to {high}: give two shares of 0 to 1, the lower one first")
+            raise InputError(f"density is {low} to {high}: give two shares of 0 to 1, the lower one first")
         if not 1 <= self.fewest_moves < self.size**2 // 2:
-            raise ValueError(f"min_moves is {self.min_moves}: give 1 to {self.size**2 // 2 - 1}")
+            raise InputError(f"min_moves is {self.min_moves}: give 1 to {self.size**2 // 2 - 1}")
 
     @property
     def fewest_moves(self) -> int:
@@ -195,7 +196,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         with np.load(path) as file:
             arrays = {name: file[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: not a set of mazes: {error}: give an .npz with {', '.join(names)}"
         ) from error
     seq_len = arrays["dev_inputs"].shape[-1]
@@ -203,12 +204,12 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         any(array.ndim != 2 or array.shape[1] != seq_len for array in arrays.values())
         or round(seq_len**0.5) ** 2 != seq_len
     ):
-        raise ValueError(
+        raise InputError(
             f"{path}: arrays of shapes {[array.shape for array in arrays.values()]}: give (mazes, size *"
             " size) for all"
         )
     if any(array.size and not WALL <= array.min() <= array.max() <= PATH for array in arrays.values()):
-        raise ValueError(f"{path}: cells other than 1 to 5: encode mazes as '# SGo' from 1")
+        raise InputError(f"{path}: cells other than 1 to 5: encode mazes as '# SGo' from 1")
     return arrays
 
 

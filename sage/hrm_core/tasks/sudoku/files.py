@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.split import without_ids
@@ -44,7 +45,7 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             if not {"question", "answer"} <= set(reader.fieldnames or ()):
-                raise ValueError(
+                raise InputError(
                     f"{path}: its columns are {reader.fieldnames}: give source,question,answer,rating"
                 )
             for row in reader:
@@ -55,13 +56,13 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
                 if len(questions) == max_rows:
                     break
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: cannot be read: {error}: give a CSV file of source,question,answer,rating"
         ) from error
     puzzles, solutions = _grids(questions, path, box), _grids(answers, path, box)
     wrong = np.flatnonzero(~are_solutions(puzzles, solutions, box))
     if len(wrong):
-        raise ValueError(
+        raise InputError(
             f"{path}: line {wrong[0] + 2}: the answer does not solve the question: correct or remove the line"
         )
     return without_ids(puzzles + BLANK, solutions + BLANK)
@@ -71,14 +72,14 @@ def _rating(row: dict[str, str], path: Path, line: int) -> float:
     try:
         return float(row["rating"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
+        raise InputError(f"{path}: line {line}: no rating: give a number, or no least rating") from None
 
 
 def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
     """(N, n^2) int64."""
     for number, row in enumerate(rows, start=2):
         if len(row) != box.num_cells or not row.isascii():
-            raise ValueError(
+            raise InputError(
                 f"{path}: line {number}: {len(row)} cells: give {box.num_cells}, one character each"
             )
     digit_of = np.full(256, -1, np.int64)
@@ -89,7 +90,7 @@ def _grids(rows: list[str], path: Path, box: Box) -> np.ndarray:
     wrong = np.flatnonzero((grids < 0).any(axis=1))
     if len(wrong):
         known = SYMBOLS[: box.num_digits]
-        raise ValueError(
+        raise InputError(
             f"{path}: line {wrong[0] + 2}: a symbol other than {known} and '.': correct or remove the line"
         )
     return grids

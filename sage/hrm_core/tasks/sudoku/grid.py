@@ -10,6 +10,8 @@ from functools import cache
 
 import numpy as np
 
+from sage.errors import InputError
+
 MAX_DIGITS = 25
 #: Search steps after which a puzzle counts as undecided; the hardest 9x9 known take some thousands.
 MAX_STEPS = 2_000_000
@@ -24,7 +26,7 @@ class Box:
 
     def __post_init__(self) -> None:
         if min(self.rows, self.cols) < 2 or self.rows * self.cols > MAX_DIGITS:
-            raise ValueError(
+            raise InputError(
                 f"box is {self.rows}x{self.cols}: give two sides of 2 or more with a product up to"
                 f" {MAX_DIGITS}"
             )
@@ -41,7 +43,7 @@ class Box:
 def box_of_size(size: int) -> Box:
     """The usual box of an n x n grid: 4 is 2x2, 6 is 2x3, 8 is 2x4, 9 is 3x3, 16 is 4x4."""
     if not has_boxes(size):
-        raise ValueError(f"size is {size}: give one that is a product of two sides, such as 4, 6, 9 or 16")
+        raise InputError(f"size is {size}: give one that is a product of two sides, such as 4, 6, 9 or 16")
     return Box(rows=_box_rows(size), cols=size // _box_rows(size))
 
 

@@ -12,6 +12,7 @@ from itertools import permutations, product
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku import text as sudoku_text
@@ -54,17 +55,17 @@ class SudokuConfig:
     def __post_init__(self) -> None:
         box, (low, high) = self.geometry, self.givens_range
         if box.num_digits != self.size:
-            raise ValueError(
+            raise InputError(
                 f"box is {box.rows}x{box.cols}, size is {self.size}: give a box with {self.size} cells"
             )
         fewest = fewest_givens(box)
         if not fewest <= low <= high < box.num_cells:
-            raise ValueError(
+            raise InputError(
                 f"givens is {low} to {high}: give a range within {fewest} to {box.num_cells - 1}"
             )
         for name in ("nearly_solved", "beyond_singles"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give a share of 0 to 1")
+                raise InputError(f"{name} is {getattr(self, name)}: give a share of 0 to 1")
 
     @property
     def geometry(self) -> Box:

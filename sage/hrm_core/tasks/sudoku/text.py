@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.sudoku.grid import Box, are_consistent, solve_grids
 
 SYMBOLS = "123456789ABCDEFGHIJKLMNOP"
@@ -18,19 +19,19 @@ FEWEST_GIVENS = {Box(rows=2, cols=2): 4, Box(rows=2, cols=3): 8, Box(rows=3, col
 
 
 def read(text: str, box: Box) -> np.ndarray:
-    """(n^2,) int64. White space and the lines of a drawing are ignored. ValueError: length, symbol,
+    """(n^2,) int64. White space and the lines of a drawing are ignored. InputError: length, symbol,
     contradiction, too few givens, no solution, more than one."""
     symbols = [symbol for symbol in text.upper() if not symbol.isspace() and symbol not in "|-+"]
     if len(symbols) != box.num_cells:
         side = box.num_digits
-        raise ValueError(
+        raise InputError(
             f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a"
             " blank"
         )
     known = SYMBOLS[: box.num_digits]
     for index, symbol in enumerate(symbols):
         if symbol not in known and symbol not in BLANKS:
-            raise ValueError(
+            raise InputError(
                 f"{_cell_name(index, box)} is {symbol!r}: give one of {known}, or '.' for a blank"
             )
     grid = np.array([0 if symbol in BLANKS else known.index(symbol) + 1 for symbol in symbols], np.int64)
@@ -40,18 +41,18 @@ def read(text: str, box: Box) -> np.ndarray:
 
 def _check(grid: np.ndarray, box: Box) -> None:
     if not are_consistent(grid[None], box)[0]:
-        raise ValueError(f"the givens contradict each other: {_first_clash(grid, box)}")
+        raise InputError(f"the givens contradict each other: {_first_clash(grid, box)}")
     num_givens, fewest = int((grid > 0).sum()), FEWEST_GIVENS.get(box, box.num_digits - 1)
     if num_givens < fewest:
-        raise ValueError(
+        raise InputError(
             f"the puzzle has {num_givens} givens: below {fewest} there is always more than one solution: give"
             " more"
         )
     count = int(solve_grids(grid[None], box).counts[0])
     if count == 0:
-        raise ValueError("the puzzle has no solution: check the givens")
+        raise InputError("the puzzle has no solution: check the givens")
     if count > 1:
-        raise ValueError(f"the puzzle has more than one solution with its {num_givens} givens: give more")
+        raise InputError(f"the puzzle has more than one solution with its {num_givens} givens: give more")
 
 
 def _first_clash(grid: np.ndarray, box: Box) -> str:

@@ -13,6 +13,7 @@ from weakref import ref
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.local.slot import FocusMeta
@@ -262,7 +263,7 @@ class SharedExchange:
 
     def raise_unless_shares(self, trust: float, quality: float) -> None:
         if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
             )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.local.intake import numpy_dtype
 from sage.mailbox.shared.focus.layout import spec_bytes, spec_from
 from sage.mailbox.tensor_spec import TensorSpec
@@ -39,10 +40,10 @@ class Forms:
         self.found: dict[bytes, Form] = {}  # by the table's words
 
     def ask(self, shape: tuple[int, ...], dtype: str) -> Form:
-        """ValueError for a tensor that no slot can hold."""
+        """InputError for a tensor that no slot can hold."""
         spec = TensorSpec(shape=tuple(shape), dtype=dtype)
         if spec.num_bytes > self._slot_bytes:
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has"
                 f" {self._slot_bytes}: raise slot_bytes"
             )

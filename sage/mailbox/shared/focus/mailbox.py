@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.local.intake import as_array
@@ -125,7 +126,7 @@ class SharedFocus:
     def try_loan(
         self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
     ) -> Loan | None:
-        """A slot to write a tensor into, or None (counted by reason). ValueError for a tensor that no slot
+        """A slot to write a tensor into, or None (counted by reason). InputError for a tensor that no slot
         can hold.
 
         trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
@@ -317,7 +318,7 @@ class SharedFocus:
 
     def _checked(self, producer: int) -> int:
         if not 0 <= producer <= _MAX_PRODUCER:
-            raise ValueError(f"{self.name}: producer is {producer}: give 0 to 2^32 - 1")
+            raise InputError(f"{self.name}: producer is {producer}: give 0 to 2^32 - 1")
         return int(producer)
 
     def _form(self, shape: tuple[int, ...], dtype: str) -> Form:

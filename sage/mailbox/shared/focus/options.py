@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.local.slot_allocator import POLICIES, Policy
 from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.shared.focus import layout as layout
@@ -28,7 +29,7 @@ class Recorder(Protocol):
 
 def raise_unless_summaries(name: str, demoted: Recorder | None) -> None:
     if demoted is not None and demoted.record_bytes != RECORD_BYTES:
-        raise ValueError(
+        raise InputError(
             f"{name}: demoted has records of {demoted.record_bytes} bytes: summaries need {RECORD_BYTES}"
         )
 
@@ -45,17 +46,17 @@ def focus_layout_for(
     debug: bool,
     receivers: Receivers,
 ) -> Layout:
-    """ValueError for what cannot be."""
+    """InputError for what cannot be."""
     if not 1 <= slots <= layout.MAX_SLOTS:
-        raise ValueError(f"{name}: slots is {slots}: give 1 to {layout.MAX_SLOTS}")
+        raise InputError(f"{name}: slots is {slots}: give 1 to {layout.MAX_SLOTS}")
     if policy not in POLICIES:
-        raise ValueError(f"{name}: policy is {policy!r}: give one of {', '.join(POLICIES)}")
+        raise InputError(f"{name}: policy is {policy!r}: give one of {', '.join(POLICIES)}")
     if quota is not None and not 1 <= quota <= slots:
-        raise ValueError(f"{name}: quota is {quota}: give 1 to {slots} (slots), or None")
+        raise InputError(f"{name}: quota is {quota}: give 1 to {slots} (slots), or None")
     if ttl_ns is not None and ttl_ns <= 0:
-        raise ValueError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
+        raise InputError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
     if receivers not in get_args(Receivers):
-        raise ValueError(f"{name}: receivers is {receivers!r}: give one or each")
+        raise InputError(f"{name}: receivers is {receivers!r}: give one or each")
     slot_bytes = _slot_bytes(name, slots, slot_bytes, pool_bytes)
     stride_bytes = -(-max(slot_bytes, 1) // layout.PAGE_BYTES) * layout.PAGE_BYTES
     options = {
@@ -75,14 +76,14 @@ def focus_layout_for(
 def _slot_bytes(name: str, num_slots: int, slot_bytes: int | None, pool_bytes: int | None) -> int:
     if slot_bytes is None:
         if pool_bytes is None or pool_bytes < num_slots:
-            raise ValueError(
+            raise InputError(
                 f"{name}: give slot_bytes, or a pool_bytes of at least one byte for each of {num_slots} slots"
             )
         return pool_bytes // num_slots
     if slot_bytes < 0:
-        raise ValueError(f"{name}: slot_bytes is {slot_bytes}: give 0 or more")
+        raise InputError(f"{name}: slot_bytes is {slot_bytes}: give 0 or more")
     if pool_bytes is not None and num_slots * slot_bytes > pool_bytes:
-        raise ValueError(
+        raise InputError(
             f"{name}: {num_slots} slots of {slot_bytes} bytes do not fit pool_bytes {pool_bytes}"
         )
     return slot_bytes

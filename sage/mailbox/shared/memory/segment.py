@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sage.errors import InputError
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared.memory.identity import my_identity, pid_namespace
 
@@ -156,9 +157,9 @@ class Segment:
 
 
 def path_of(name: str) -> Path:
-    """ValueError for a name that cannot be a file's."""
+    """InputError for a name that cannot be a file's."""
     if not _NAME.fullmatch(name):
-        raise ValueError(
+        raise InputError(
             f"name is {name!r}: give letters, digits, '.', '_' and '-', at most 100, the first no sign"
         )
     return FOLDER / f"{PREFIX}{name}"

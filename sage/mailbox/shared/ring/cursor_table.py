@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sage.errors import InputError
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS
 from sage.mailbox.shared.memory.segment import Segment
@@ -130,7 +131,7 @@ class CursorTable:
         words[NUM_SUBSCRIBED // 8] += 1
         name = (group if group is not None else f"subscriber-{words[NUM_SUBSCRIBED // 8]}").encode()
         if len(name) > MAX_NAME_BYTES:
-            raise ValueError(f"group is {group!r}: give a name of at most {MAX_NAME_BYTES} bytes")
+            raise InputError(f"group is {group!r}: give a name of at most {MAX_NAME_BYTES} bytes")
         self._segment.memory[block + NAME : block + NAME + len(name)] = name
         words[(block + NAME_BYTES) // 8], words[(block + IS_GROUP) // 8] = len(name), int(group is not None)
         words[(block + POPPED_BEFORE) // 8] = words[(block + POPPED) // 8]

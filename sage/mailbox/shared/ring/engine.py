@@ -18,6 +18,7 @@ from typing import Any, Literal
 import structlog
 
 from sage.compiled import has_compiler, kernel
+from sage.errors import InputError
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared.memory.mutex import RobustMutex
 from sage.mailbox.shared.memory.participants import LOCK_TIMEOUT_SECS
@@ -51,7 +52,7 @@ class Engine:
 def choose(asked: EngineName | None) -> EngineName:
     """ "numba" where it works, else "plain". MailboxError when "numba" is asked for and does not work."""
     if asked not in (None, "numba", "plain"):
-        raise ValueError(f'engine is {asked!r}: give "numba", "plain" or None')
+        raise InputError(f'engine is {asked!r}: give "numba", "plain" or None')
     if asked == "plain":
         return "plain"
     reason = why_plain()

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.local.peripheral import Mode
@@ -149,7 +150,7 @@ class SharedPeripheral:
         """
         data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
         if len(data) != self.record_bytes:
-            raise ValueError(
+            raise InputError(
                 f"a record of {len(data)} bytes pushed to a ring of {self.record_bytes}: "
                 f"make it with record_dtype({self.record_bytes}), or use push_many for several"
             )
@@ -169,7 +170,7 @@ class SharedPeripheral:
         Up to min(64, capacity) at a time stand together in the order; others' may come between those.
         """
         if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
-            raise ValueError(
+            raise InputError(
                 f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
                 f"give an array (n,) of record_dtype({self.record_bytes})"
             )
@@ -272,7 +273,7 @@ class SharedPeripheral:
         if code == CLOSED:
             raise MailboxClosed(f"{self.name}: the mailbox was closed")
         length, room = length_of(BAD_LENGTH - code), self.record_bytes - HEADER_BYTES
-        raise ValueError(f"length is {length}: a record of {self.record_bytes} bytes has room for {room}")
+        raise InputError(f"length is {length}: a record of {self.record_bytes} bytes has room for {room}")
 
     def _start(self, start: str | int) -> int:
         if start in ("latest", "oldest"):
@@ -280,7 +281,7 @@ class SharedPeripheral:
         first, end = self._segment.words[FIRST // 8], self._engine.end_sequence(self._control_address)
         if isinstance(start, int) and first <= start <= end:
             return start
-        raise ValueError(
+        raise InputError(
             f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket from {first} to {end}'
         )
 

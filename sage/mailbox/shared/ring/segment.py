@@ -5,6 +5,7 @@ Invariant: whoever attaches finds a ring that is whole and empty, never one in t
 
 from __future__ import annotations
 
+from sage.errors import InputError
 from sage.mailbox.local.peripheral import Mode
 from sage.mailbox.record import record_dtype
 from sage.mailbox.shared.memory.participants import Participants
@@ -17,13 +18,13 @@ from sage.mailbox.shared.ring.order_words import first_tail
 def ring_options(
     name: str, *, capacity: int, record_bytes: int, mode: Mode, first_ticket: int, engine: EngineName
 ) -> dict[str, int]:
-    """The numbers that the header keeps, by OPTION_NAMES. ValueError for one that cannot be."""
+    """The numbers that the header keeps, by OPTION_NAMES. InputError for one that cannot be."""
     if mode not in ("lossy", "lossless"):
-        raise ValueError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+        raise InputError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
     if not 1 <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
-        raise ValueError(f"capacity is {capacity}: give a power of two, at most {MAX_CAPACITY}")
+        raise InputError(f"capacity is {capacity}: give a power of two, at most {MAX_CAPACITY}")
     if not 0 <= first_ticket < 1 << 62:
-        raise ValueError(f"first_ticket is {first_ticket}: give 0 or more, below 2^62")
+        raise InputError(f"first_ticket is {first_ticket}: give 0 or more, below 2^62")
     record_dtype(record_bytes)
     values = (capacity, record_bytes, int(mode == "lossless"), int(engine == "numba"), first_ticket)
     return dict(zip(OPTION_NAMES, values))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.shared.memory.feeder import Feeder
@@ -114,7 +115,7 @@ class SharedSubscription:
 
     def _pop(self, max_records: int, out: np.ndarray | None) -> Batch:
         if max_records < 1:
-            raise ValueError(f"max_records is {max_records}: give 1 or more")
+            raise InputError(f"max_records is {max_records}: give 1 or more")
         if self._is_restricted:
             max_records = self._allowed(max_records)
         if out is None:
@@ -153,7 +154,7 @@ class SharedSubscription:
     def _checked(self, out: np.ndarray, max_records: int) -> np.ndarray:
         dtype = self._mailbox.dtype
         if out.dtype != dtype or out.ndim != 1 or len(out) < max_records or not out.flags.c_contiguous:
-            raise ValueError(
+            raise InputError(
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
                 f"give a contiguous ({max_records},) of record_dtype({dtype.itemsize})"
             )
