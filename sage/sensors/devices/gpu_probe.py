@@ -1,14 +1,13 @@
-"""The GPU as the host sees it: NVML where there is a driver, a Jetson's devfreq load where there is not.
+"""The GPU's figures: NVML where there is an NVIDIA driver, a Jetson's devfreq load where there is none.
 
-Invariant: looking for a GPU never fails; a machine without one has no probe.
+Invariant: each figure is a probe of its own, so that one that a GPU does not support costs that figure only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sage.sensors.contract import SensorError
 from sage.sensors.devices.host_probes import GaugeProbe, Probe
@@ -17,57 +16,58 @@ from sage.sensors.devices.host_probes import GaugeProbe, Probe
 JETSON_GPU_NAMES = ("*.gpu", "*.ga10b", "*.gv11b")
 
 
-def gpu_probe(sysfs: Path) -> Probe | None:
-    """sysfs: /sys, or a copy of its form."""
-    return NvmlProbe.find() or _devfreq_probe(sysfs)
+def gpu_probes(sysfs: Path) -> Sequence[Probe]:
+    """Empty on a machine without a GPU. sysfs: /sys, or a copy of its form."""
+    return _nvml_probes() or _devfreq_probes(sysfs)
 
 
-class NvmlProbe:
-    """Load, memory, temperature and power of each GPU of the NVIDIA driver."""
+def _nvml_probes() -> Sequence[Probe]:
+    """Empty without the package nvidia-ml-py, or without a driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    try:
+        pynvml.nvmlInit()
+        return probes_of(pynvml)
+    except (pynvml.NVMLError, SensorError):
+        return ()
 
-    def __init__(self, nvml: Any) -> None:
-        self._nvml = nvml
-        self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        quantities = ("load", "memory_used", "temperature", "power_w")
-        self.names = tuple(
-            f"gpu{index}_{quantity}" for index in range(len(self._handles)) for quantity in quantities
-        )
 
-    @classmethod
-    def find(cls) -> NvmlProbe | None:
-        """None without the package nvidia-ml-py, the driver, or a GPU that tells all of it."""
+def probes_of(nvml: Any) -> Sequence[Probe]:
+    """Load, memory, temperature and power of each GPU. nvml: the module pynvml, initialised.
+
+    Some figures raise when read: NVML has no memory figure on boards with unified memory, for example.
+    """
+    figures: dict[str, Callable[[Any], float]] = {
+        "load": lambda gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100.0,
+        "memory_used": lambda gpu: _memory_used(nvml.nvmlDeviceGetMemoryInfo(gpu)),
+        "temperature": lambda gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+        "power_w": lambda gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000.0,
+    }
+    return tuple(
+        GaugeProbe((f"gpu{index}_{figure}",), _measure(nvml, index, read))
+        for index in range(nvml.nvmlDeviceGetCount())
+        for figure, read in figures.items()
+    )
+
+
+def _measure(nvml: Any, index: int, read: Callable[[Any], float]) -> Callable[[], tuple[float, ...]]:
+    def measure() -> tuple[float, ...]:
         try:
-            import pynvml
-        except ImportError:
-            return None
-        try:
-            pynvml.nvmlInit()
-            probe = cls(pynvml)
-            probe.read_into(np.empty(len(probe.names), dtype=np.float32), 1.0)
-        except (pynvml.NVMLError, SensorError):
-            return None
-        return probe if probe.names else None
-
-    def prime(self) -> None:
-        """Nothing to count from."""
-
-    def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
-        nvml = self._nvml
-        try:
-            for index, handle in enumerate(self._handles):
-                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-                out[4 * index : 4 * index + 4] = (
-                    nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100.0,
-                    memory.used / memory.total,
-                    nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-                    nvml.nvmlDeviceGetPowerUsage(handle) / 1000.0,
-                )
+            return (float(read(nvml.nvmlDeviceGetHandleByIndex(index))),)
         except nvml.NVMLError as error:
             raise SensorError(f"NVML: {error}") from error
 
+    return measure
 
-def _devfreq_probe(sysfs: Path) -> Probe | None:
+
+def _memory_used(memory: Any) -> float:
+    return float(memory.used / memory.total)
+
+
+def _devfreq_probes(sysfs: Path) -> Sequence[Probe]:
     files = [path for name in JETSON_GPU_NAMES for path in sysfs.glob(f"class/devfreq/{name}/device/load")]
     if not files:
-        return None
-    return GaugeProbe(("gpu0_load",), lambda: (int(files[0].read_text()) / 1000.0,))
+        return ()
+    return (GaugeProbe(("gpu0_load",), lambda: (int(files[0].read_text()) / 1000.0,)),)

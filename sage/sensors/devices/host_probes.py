@@ -1,15 +1,14 @@
-"""What a machine can tell of itself, one probe a subject: named numbers in units near 1, so that a model can
-use them.
+"""Probes of the host machine: each reads a few named figures of one subject.
 
-Invariant: a probe's names are settled when it is made; `read_into` writes one finite number for each, or
-raises. Fractions are 0..1, rates MB/s since the last read, memory GB, frequency GHz, temperature degrees C,
-power W.
+Invariant: a probe's names are fixed when it is made; `read_into` writes one number for each name, or raises.
+Units: fractions 0..1, rates MB/s since the last read, memory GB, frequency GHz, temperature degrees C, power
+W; most values are near 1.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,17 +18,30 @@ import psutil
 from sage.sensors.contract import SensorError
 
 BYTES_PER_MB = 1e6
+#: What reading a figure raises on one machine or another. psutil raises NotImplementedError (a RuntimeError)
+#: and AccessDenied (a psutil.Error), the kernel's files OSError, and a file of another form the rest.
+FIGURE_ERRORS = (
+    psutil.Error,
+    OSError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    SensorError,
+)
 
 
 class Probe(Protocol):
-    """One subject. names: a name for each number.  prime: take the first counts that rates are told from."""
+    """A few figures of one subject. names: one for each figure.  prime: read the counts that rates start at."""
 
     names: tuple[str, ...]
 
     def prime(self) -> None: ...
 
     def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
-        """out: (len(names),) float32.  elapsed_secs: since the last read, or since `prime`."""
+        """out: (len(names),) float32.  elapsed_secs: since the last read that succeeded, or since `prime`."""
         ...
 
 
@@ -48,8 +60,8 @@ class CpuProbe:
         counts = self._counts()
         if len(counts) != len(self._last):
             raise SensorError(
-                f"the machine now has {len(counts)} cores, not {len(self._last)}: start again to sense"
-                " them all"
+                f"the machine has {len(counts)} cores online, {len(self._last)} at the start: restart to"
+                " read them all"
             )
         busy, total = (counts - self._last).T
         # The kernel counts in ticks of 10 ms: a core whose count has not moved keeps its load.
@@ -69,21 +81,21 @@ class CpuProbe:
 
 
 class GaugeProbe:
-    """Numbers that are what they are at the moment of reading."""
+    """Figures that are measured at the moment of reading."""
 
     def __init__(self, names: tuple[str, ...], measure: Callable[[], tuple[float, ...]]) -> None:
         self.names = names
         self._measure = measure
 
     def prime(self) -> None:
-        """Nothing to count from."""
+        """A gauge has no count to start at."""
 
     def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
         out[:] = self._measure()
 
 
 class RateProbe:
-    """Counters that only grow, told as their growth a second times `scale`."""
+    """Counters that only grow, read as their growth a second times `scale`."""
 
     def __init__(self, names: tuple[str, ...], count: Callable[[], tuple[float, ...]], scale: float) -> None:
         self.names = names
@@ -96,14 +108,14 @@ class RateProbe:
 
     def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
         counts = np.array(self._count(), dtype=np.float64)
-        # A counter that was reset (a device left) tells nothing, not a negative rate.
+        # A counter that was reset (a device was removed) gives 0, not a negative rate.
         out[:] = np.maximum(counts - self._last, 0.0) * (self._scale / max(elapsed_secs, 1e-6))
         self._last = counts
 
 
 class SlowProbe:
-    """Asks a gauge at most once in `hold_secs` and repeats its answer: chips that take milliseconds to
-    tell.
+    """Reads a gauge at most once in `hold_secs` and repeats its figures between: some chips take milliseconds
+    to read.
     """
 
     def __init__(self, probe: GaugeProbe, hold_secs: float) -> None:
@@ -125,109 +137,140 @@ class SlowProbe:
         out[:] = self._held
 
 
-def frequency_probe() -> Probe | None:
+class TolerantProbe:
+    """Reads a probe whose call may fail: its figures then keep their last values.
+
+    error: why the last read failed, empty after one that succeeded. Made only where a first read succeeds.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        self.names = probe.names
+        self.error = ""
+        self._probe = probe
+        self._values = np.zeros(len(probe.names), dtype=np.float32)
+        self._elapsed_secs = 1.0
+        probe.prime()
+        self._refresh()
+        self._elapsed_secs = 0.0
+
+    def prime(self) -> None:
+        self._elapsed_secs = 0.0
+        try:
+            self._probe.prime()
+        except FIGURE_ERRORS as error:
+            self.error = describe(error)
+
+    def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
+        self._elapsed_secs += elapsed_secs
+        try:
+            self._refresh()
+        except FIGURE_ERRORS as error:
+            self.error = describe(error)
+        else:
+            self.error = ""
+            self._elapsed_secs = 0.0
+        out[:] = self._values
+
+    def _refresh(self) -> None:
+        fresh = np.empty_like(self._values)
+        self._probe.read_into(fresh, self._elapsed_secs)
+        if not np.isfinite(fresh).all():
+            raise SensorError(f"{', '.join(self.names)}: not a finite number")
+        self._values = fresh
+
+
+def describe(error: Exception) -> str:
+    """One line: a SensorError's message, or the type and message of another error."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SensorError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def frequency_probes() -> Sequence[Probe]:
     if psutil.cpu_freq() is None:
-        return None
-    return SlowProbe(
-        GaugeProbe(("frequency_ghz",), lambda: (psutil.cpu_freq().current / 1000.0,)), hold_secs=1.0
-    )
+        return ()
+    gauge = GaugeProbe(("frequency_ghz",), lambda: (psutil.cpu_freq().current / 1000.0,))
+    return (SlowProbe(gauge, hold_secs=1.0),)
 
 
-def memory_probe() -> Probe:
+def memory_probes() -> Sequence[Probe]:
     def used() -> tuple[float, ...]:
-        memory = (
-            psutil.virtual_memory()
-        )  # its own `percent` is rounded to a tenth: an idle machine would look frozen
+        # psutil's own `percent` is rounded to a tenth: an idle machine would look frozen
+        memory = psutil.virtual_memory()
         return (1.0 - memory.available / memory.total,)
 
-    return GaugeProbe(("memory_used",), used)
+    return (GaugeProbe(("memory_used",), used),)
 
 
-def swap_probe() -> Probe | None:
+def swap_probes() -> Sequence[Probe]:
     if psutil.swap_memory().total == 0:
-        return None
+        return ()
 
     def used() -> tuple[float, ...]:
         swap = psutil.swap_memory()
         return (swap.used / swap.total if swap.total else 0.0,)
 
-    return SlowProbe(GaugeProbe(("swap_used",), used), hold_secs=1.0)
+    return (SlowProbe(GaugeProbe(("swap_used",), used), hold_secs=1.0),)
 
 
-def disk_probe() -> Probe | None:
+def disk_probes() -> Sequence[Probe]:
     if psutil.disk_io_counters() is None:
-        return None
+        return ()
 
     def count() -> tuple[float, ...]:
         disk: Any = psutil.disk_io_counters()
         return (disk.read_bytes, disk.write_bytes)
 
-    return RateProbe(("disk_read_mb_s", "disk_write_mb_s"), count, 1 / BYTES_PER_MB)
+    return (RateProbe(("disk_read_mb_s", "disk_write_mb_s"), count, 1 / BYTES_PER_MB),)
 
 
-def network_probe() -> Probe | None:
+def network_probes() -> Sequence[Probe]:
     """All interfaces but the loopback."""
 
     def count() -> tuple[float, ...]:
         links = [link for name, link in psutil.net_io_counters(pernic=True).items() if name != "lo"]
         return (sum(link.bytes_sent for link in links), sum(link.bytes_recv for link in links))
 
-    if set(psutil.net_io_counters(pernic=True)) <= {"lo"}:
-        return None
-    return RateProbe(("network_sent_mb_s", "network_received_mb_s"), count, 1 / BYTES_PER_MB)
+    if set(psutil.net_io_counters(pernic=True) or {}) <= {"lo"}:
+        return ()
+    return (RateProbe(("network_sent_mb_s", "network_received_mb_s"), count, 1 / BYTES_PER_MB),)
 
 
-def process_probe() -> Probe:
-    """This process: what SAGE itself costs."""
-    return ProcessProbe(psutil.Process(os.getpid()))
+def process_probes() -> Sequence[Probe]:
+    """This process: processor seconds a second (above 1 with several threads busy), and resident memory."""
+    process = psutil.Process(os.getpid())
+
+    def cpu_secs() -> tuple[float, ...]:
+        times = process.cpu_times()
+        return (float(times.user + times.system),)
+
+    return (
+        RateProbe(("process_cpu",), cpu_secs, 1.0),
+        GaugeProbe(("process_memory_gb",), lambda: (process.memory_info().rss / 1e9,)),
+    )
 
 
-class ProcessProbe:
-    """Processor seconds a second (above 1 with several threads busy), and resident memory."""
-
-    names: tuple[str, ...] = ("process_cpu", "process_memory_gb")
-
-    def __init__(self, process: psutil.Process) -> None:
-        self._process = process
-        self.prime()
-
-    def prime(self) -> None:
-        self._last_secs = self._cpu_secs()
-
-    def read_into(self, out: np.ndarray, elapsed_secs: float) -> None:
-        secs = self._cpu_secs()
-        out[0] = (secs - self._last_secs) / max(elapsed_secs, 1e-6)
-        out[1] = self._process.memory_info().rss / 1e9
-        self._last_secs = secs
-
-    def _cpu_secs(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-
-def temperature_probe(sysfs: Path) -> Probe | None:
-    """Thermal zones by type, and the hottest input of each hwmon chip that is no zone. sysfs: /sys, or a copy
-    of its form.
+def temperature_probes(sysfs: Path) -> Sequence[Probe]:
+    """Thermal zones by type, and the hottest input of each hwmon chip that is not a zone. sysfs: /sys, or a
+    copy of its form.
     """
     files = _zone_files(sysfs)
     for name, inputs in _chip_files(sysfs).items():
         files.setdefault(name, inputs)
-    if not files:
-        return None
-    names = tuple(f"temperature_{name}" for name in files)
-    groups = tuple(files.values())
+    return tuple(
+        SlowProbe(GaugeProbe((f"temperature_{name}",), _hottest_of(inputs)), hold_secs=1.0)
+        for name, inputs in files.items()
+    )
 
-    def measure() -> tuple[float, ...]:
-        return tuple(max(_milli(path) for path in group) for group in groups)
 
-    return SlowProbe(GaugeProbe(names, measure), hold_secs=1.0)
+def _hottest_of(files: Sequence[Path]) -> Callable[[], tuple[float, ...]]:
+    return lambda: (max(_milli(path) for path in files),)
 
 
 def _zone_files(sysfs: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for zone in sorted(sysfs.glob("class/thermal/thermal_zone*"), key=lambda path: int(path.name[12:])):
-        if _is_readable(zone / "temp"):
-            name = (zone / "type").read_text().strip().removesuffix("-thermal").lower()
+        name = _name_of(zone / "type", "-thermal")
+        if name and _is_readable(zone / "temp"):
             files.setdefault(name, []).append(zone / "temp")
     return files
 
@@ -236,14 +279,22 @@ def _chip_files(sysfs: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for chip in sorted(sysfs.glob("class/hwmon/hwmon*")):
         inputs = [path for path in sorted(chip.glob("temp*_input")) if _is_readable(path)]
-        if inputs:
-            name = (chip / "name").read_text().strip().removesuffix("_thermal").lower()
+        name = _name_of(chip / "name", "_thermal")
+        if name and inputs:
             files.setdefault(name, []).extend(inputs)
     return files
 
 
+def _name_of(path: Path, suffix: str) -> str:
+    """Empty where the file cannot be read."""
+    try:
+        return path.read_text().strip().removesuffix(suffix).lower()
+    except (OSError, ValueError):
+        return ""
+
+
 def _is_readable(path: Path) -> bool:
-    """Jetson's zones of parts that are off exist but answer with EAGAIN."""
+    """A Jetson's zones of parts that are off exist, but reading them gives EAGAIN."""
     try:
         _milli(path)
     except (OSError, ValueError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
-from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.sage_config import SageConfig, build_config, load_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
@@ -76,3 +77,22 @@ def test_on_a_manual_clock_nights_are_inline(tmp_path: Path):
     run = build_run(config(), RealClock(), directory=tmp_path)
     assert run.loop.config.sleep.where == "process"
     run.close()
+
+
+def test_the_default_run_builds_on_a_machine_of_which_no_figure_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise NotImplementedError("not on this machine")
+
+    calls = ("cpu_times", "virtual_memory", "disk_io_counters", "net_io_counters")
+    for call in calls:
+        monkeypatch.setattr(psutil, call, fail)
+    run = build_run(load_config("default"), RealClock(), directory=tmp_path)
+    missing = dict(run.missing)
+    run.close()
+    assert missing.keys() >= {"cpu", "ram", "disk", "network"}
+    assert missing["network"] == (
+        "network: no network interface found (NotImplementedError: not on this machine);"
+        " remove 'network' from `read` or set `optional: true`"
+    )

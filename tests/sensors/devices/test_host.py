@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ def jetson(tmp_path: Path) -> Path:
     return tmp_path / "sys"
 
 
-def test_this_machine_tells_finite_numbers_in_sane_units(clock: ManualClock, context: SensorContext) -> None:
-    told = read(opened(context), clock)
-    assert np.isfinite(list(told.values())).all()
-    assert all(0 <= told[f"cpu{core}"] <= 1 for core in range(len(psutil.cpu_times(percpu=True))))
-    assert 0 < told["memory_used"] < 1
-    assert 0.001 < told["process_memory_gb"] < 1000
-    assert told["process_cpu"] >= 0
+def test_this_machines_figures_are_finite_and_in_range(clock: ManualClock, context: SensorContext) -> None:
+    values = read(opened(context), clock)
+    assert np.isfinite(list(values.values())).all()
+    assert all(0 <= values[f"cpu{core}"] <= 1 for core in range(len(psutil.cpu_times(percpu=True))))
+    assert 0 < values["memory_used"] < 1
+    assert 0.001 < values["process_memory_gb"] < 1000
+    assert values["process_cpu"] >= 0
 
 
 def test_channels_are_known_before_open_and_stay(context: SensorContext) -> None:
@@ -74,7 +75,7 @@ def test_channels_are_known_before_open_and_stay(context: SensorContext) -> None
     assert sensor.spec.is_bounded
 
 
-def test_it_tells_once_a_period(clock: ManualClock, context: SensorContext) -> None:
+def test_one_reading_a_period(clock: ManualClock, context: SensorContext) -> None:
     sensor = opened(context, read=["memory"], period_secs=0.1)
     out = np.zeros(1, dtype=np.float32)
     assert sensor.read_into(out) is None
@@ -131,7 +132,7 @@ def test_rates_are_differences_a_second_and_never_negative() -> None:
 def test_a_jetsons_zones_and_gpu_are_found_in_its_sysfs(
     clock: ManualClock, context: SensorContext, jetson: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_probe.NvmlProbe, "find", classmethod(lambda cls: None))
+    monkeypatch.setattr(gpu_probe, "_nvml_probes", tuple)
     sensor = opened(context, read=["temperature", "gpu"], sysfs_root=jetson)
     assert read(sensor, clock) == {
         "temperature_cpu": 48.5,
@@ -142,7 +143,9 @@ def test_a_jetsons_zones_and_gpu_are_found_in_its_sysfs(
     }
 
 
-def test_heat_is_asked_for_once_a_second(clock: ManualClock, context: SensorContext, jetson: Path) -> None:
+def test_temperatures_are_read_once_a_second(
+    clock: ManualClock, context: SensorContext, jetson: Path
+) -> None:
     sensor = opened(context, read=["temperature"], sysfs_root=jetson)
     read(sensor, clock)
     write(jetson, {"class/thermal/thermal_zone0/temp": "60000\n"})
@@ -150,44 +153,167 @@ def test_heat_is_asked_for_once_a_second(clock: ManualClock, context: SensorCont
     assert read(sensor, clock, secs=1.0)["temperature_cpu"] == 60.0
 
 
-def test_a_zone_that_goes_away_is_an_error(clock: ManualClock, context: SensorContext, jetson: Path) -> None:
+def test_a_zone_that_disappears_costs_its_own_figure(
+    clock: ManualClock, context: SensorContext, jetson: Path
+) -> None:
     sensor = opened(context, read=["temperature"], sysfs_root=jetson)
+    read(sensor, clock)
     (jetson / "class/thermal/thermal_zone0/temp").unlink()
+    write(jetson, {"class/thermal/thermal_zone1/temp": "50000\n"})
+    out = np.zeros(4, dtype=np.float32)
+    clock.advance(1_000_000_000)
+    reading = sensor.read_into(out)
+    assert reading is not None
+    assert reading.quality == 0.75
+    assert out.tolist() == [48.5, 50.0, 49.0, 41.0]
+
+
+def test_a_host_of_which_no_figure_can_be_read_is_a_fault(
+    clock: ManualClock, context: SensorContext, jetson: Path
+) -> None:
+    sensor = opened(context, read=["temperature"], sysfs_root=jetson)
+    shutil.rmtree(jetson / "class")
     with pytest.raises(SensorError, match="thermal_zone0"):
         read(sensor, clock)
 
 
-def test_what_the_machine_lacks_is_left_out_unless_it_is_asked_for(
+FAILURES = (
+    NotImplementedError("can't find current frequency file"),
+    psutil.AccessDenied(1),
+    RuntimeError("couldn't find /proc/diskstats"),
+    PermissionError(13, "Permission denied"),
+    None,
+)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize(
+    ("call", "subject", "figures"),
+    [
+        ("cpu_times", "cpu", "cpu0"),
+        ("cpu_freq", "frequency", "frequency_ghz"),
+        ("virtual_memory", "memory", "memory_used"),
+        ("swap_memory", "swap", "swap_used"),
+        ("disk_io_counters", "disk", "disk_read_mb_s"),
+        ("net_io_counters", "network", "network_sent_mb_s"),
+    ],
+)
+def test_a_psutil_call_that_fails_costs_its_own_figures(
+    clock: ManualClock,
+    context: SensorContext,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    subject: str,
+    figures: str,
+    failure: Exception | None,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(psutil, call, fail)
+    values = read(opened(context), clock)
+    assert figures not in values
+    assert "process_memory_gb" in values
+    with pytest.raises(SensorUnavailable, match=f"remove '{subject}' from `read` or set `optional: true`"):
+        HostSensor(HostConfig.model_validate({"read": [subject]}), context)
+
+
+def test_a_call_that_fails_later_keeps_the_last_value_and_lowers_the_quality(
+    clock: ManualClock, context: SensorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = opened(context, read=["memory", "process"])
+    before = read(sensor, clock)["memory_used"]
+    failing = monkeypatch.context()
+    with failing as patch:
+        patch.setattr(psutil, "virtual_memory", lambda: None)
+        out = np.zeros(3, dtype=np.float32)
+        clock.advance(100_000_000)
+        reading = sensor.read_into(out)
+        assert reading is not None
+        assert reading.quality == pytest.approx(2 / 3)
+        assert out[0] == np.float32(before)
+    clock.advance(100_000_000)
+    reading = sensor.read_into(out)
+    assert reading is not None
+    assert reading.quality == 1.0
+
+
+def test_a_rate_after_a_failed_read_covers_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[Any] = [(0.0,), (0.0,), (0.0,), OSError("busy"), (6e6,)]
+
+    def count() -> tuple[float, ...]:
+        value = counts.pop(0)
+        if isinstance(value, OSError):
+            raise value
+        return value  # type: ignore[no-any-return]
+
+    probe = host_probes.TolerantProbe(host_probes.RateProbe(("bytes",), count, 1e-6))
+    out = np.zeros(1, dtype=np.float32)
+    probe.read_into(out, 1.0)
+    assert probe.error == "OSError: busy"
+    probe.read_into(out, 1.0)
+    assert (probe.error, out[0]) == ("", 3.0)
+
+
+def test_a_subject_that_is_missing_is_left_out_unless_it_is_named(
     context: SensorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_probe.NvmlProbe, "find", classmethod(lambda cls: None))
+    monkeypatch.setattr(gpu_probe, "_nvml_probes", tuple)
     channels = HostSensor(HostConfig(sysfs_root=tmp_path), context).spec.channels
     assert not any(name.startswith(("temperature", "gpu")) for name in channels)
-    with pytest.raises(SensorUnavailable, match="no temperature"):
+    with pytest.raises(SensorUnavailable, match="no temperature sensor found; remove 'temperature'"):
         HostSensor(HostConfig(read=("temperature",), sysfs_root=tmp_path), context)
 
 
-def test_nvml_is_told_in_fractions_degrees_and_watts() -> None:
-    class Nvml:
-        NVML_TEMPERATURE_GPU = 0
-        NVMLError = type("NVMLError", (Exception,), {})
+class Nvml:
+    """pynvml with one GPU. unsupported: a function that raises."""
 
-        def __getattr__(self, name: str) -> Any:
-            answers = {
-                "nvmlDeviceGetCount": 1,
-                "nvmlDeviceGetHandleByIndex": "gpu",
-                "nvmlDeviceGetMemoryInfo": type("M", (), {"used": 20, "total": 80}),
-                "nvmlDeviceGetUtilizationRates": type("U", (), {"gpu": 30}),
-                "nvmlDeviceGetTemperature": 55,
-                "nvmlDeviceGetPowerUsage": 120_500,
-            }
-            return lambda *_: answers[name]
+    NVML_TEMPERATURE_GPU = 0
+    NVMLError = type("NVMLError", (Exception,), {})
 
-    probe = gpu_probe.NvmlProbe(Nvml())
-    out = np.zeros(4, dtype=np.float32)
-    probe.read_into(out, 0.1)
-    assert probe.names == ("gpu0_load", "gpu0_memory_used", "gpu0_temperature", "gpu0_power_w")
-    np.testing.assert_allclose(out, [0.3, 0.25, 55.0, 120.5], rtol=1e-6)
+    def __init__(self, unsupported: str = "") -> None:
+        self._unsupported = unsupported
+
+    def __getattr__(self, name: str) -> Any:
+        answers = {
+            "nvmlDeviceGetCount": 1,
+            "nvmlDeviceGetHandleByIndex": "gpu",
+            "nvmlDeviceGetMemoryInfo": type("M", (), {"used": 20, "total": 80}),
+            "nvmlDeviceGetUtilizationRates": type("U", (), {"gpu": 30}),
+            "nvmlDeviceGetTemperature": 55,
+            "nvmlDeviceGetPowerUsage": 120_500,
+        }
+
+        def call(*_: object) -> Any:
+            if name == self._unsupported:
+                raise self.NVMLError("Not Supported")
+            return answers[name]
+
+        return call
+
+
+def gpu_figures(
+    context: SensorContext, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, nvml: Nvml
+) -> dict[str, float]:
+    monkeypatch.setattr(gpu_probe, "_nvml_probes", lambda: gpu_probe.probes_of(nvml))
+    return read(opened(context, read=["gpu"]), clock)
+
+
+def test_nvml_figures_are_fractions_degrees_and_watts(
+    context: SensorContext, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = gpu_figures(context, clock, monkeypatch, Nvml())
+    assert figures == pytest.approx(
+        {"gpu0_load": 0.3, "gpu0_memory_used": 0.25, "gpu0_temperature": 55.0, "gpu0_power_w": 120.5}
+    )
+
+
+def test_a_figure_that_a_gpu_does_not_support_costs_that_figure_only(
+    context: SensorContext, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = gpu_figures(context, clock, monkeypatch, Nvml("nvmlDeviceGetMemoryInfo"))
+    assert set(figures) == {"gpu0_load", "gpu0_temperature", "gpu0_power_w"}
 
 
 def test_reading_a_closed_host_raises(context: SensorContext) -> None:
