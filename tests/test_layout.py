@@ -161,7 +161,7 @@ def test_only_the_app_prints() -> None:
 
 def test_files_and_functions_keep_their_size() -> None:
     long_files = [
-        f"{path}: {count}" for path in MODULES.values() if (count := len(path.read_text().splitlines())) > 300
+        f"{path}: {count}" for path in MODULES.values() if (count := len(path.read_text().splitlines())) > 400
     ]
     long_functions = [
         f"{module}.{node.name}: {lines}"
