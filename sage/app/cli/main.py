@@ -1,8 +1,8 @@
-"""The command `sage`: what each subcommand is called, and how a fault reaches the person who typed it.
+"""The command `sage`: the names of its subcommands, and the one place where an error becomes a line on stderr.
 
 Invariant: importing this module, and `sage --help`, load no torch, numpy or pydantic: a command loads what it
-needs when it runs. Exit codes: 0, 1 (failed), 2 (what was given is wrong: one line with the remedy), 130
-(interrupted).
+needs when it runs. Exit codes: 0, 1 (failed), 2 (wrong input, a file or a device: one line with the remedy),
+130 (interrupted), 143 (terminated).
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from sage.app.cli import (
     train,
 )
 from sage.app.cli import eval as evaluation
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import describe_os_error
+from sage.app.terminal.signals import install_signal_handlers
+from sage.app.terminal.streams import drop_output, flush_stdout, prepare_streams
+from sage.errors import SageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,9 +77,8 @@ app.add_typer(model.app, name="model")
 app.add_typer(hub.app, name="hub")
 
 _INTERRUPTED = 130
-#: The base of every fault in what was typed. Typer has moved it between modules; its public subclass has not
-#: moved.
-_TypedWrong: type[Exception] = next(
+#: The base class of every usage error. Typer has moved it between modules; its public subclass has not moved.
+_UsageError: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
 )
 
@@ -100,38 +102,42 @@ def _sage(
 
 def main() -> None:
     """The entry point of `sage` and `python -m sage`."""
+    prepare_streams()
+    install_signal_handlers()
     set_threads()
     sys.exit(invoke(sys.argv[1:]))
 
 
 def set_threads() -> None:
-    """Thread settings that torch reads once, when it is imported. What the person has set stays.
+    """Set the thread settings that torch reads once, when it is imported, unless they are set already.
 
-    One thread: a tick's matrices are small, and waking a pool costs more than they do. PASSIVE: idle threads
-    sleep instead of spinning, which leaves the cores to the sensors.
+    One thread: a tick's matrices are small, and waking a thread pool costs more than the product. PASSIVE: idle
+    threads sleep instead of spinning, which leaves the cores to the sensors.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. A fault of ours raises: it keeps its traceback, and
-    exits 1.
-    """
+    """Run one command line and return its exit code. A defect in SAGE raises: its traceback is shown, exit code 1."""
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="sage", standalone_mode=False)
-    except UserError as error:
-        return _refuse(str(error))
-    except _TypedWrong as error:
+        flush_stdout()
+    except SageError as error:
+        return _refuse(" ".join(str(error).split()))
+    except _UsageError as error:
         return _refuse(_explain(error))
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`sage ... | head`); stop the interpreter's own flush from
-        # complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output is gone (`sage ... | head`).
+        drop_output()
         return 1
+    except OSError as error:
+        if error.filename is None:
+            drop_output()
+        return _refuse(describe_os_error(error))
     if code == _INTERRUPTED:
         typer.echo("sage: interrupted", err=True)
     return code if isinstance(code, int) else 0

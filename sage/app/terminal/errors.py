@@ -1,8 +1,4 @@
-"""Whose fault it was, at the command line.
-
-UserError is what a person gave wrong: one line with the remedy, exit 2, never a traceback. Anything else is
-ours: exit 1.
-"""
+"""Errors at the command line: one line with the remedy, exit code 2, never a traceback."""
 
 from __future__ import annotations
 
@@ -16,18 +12,23 @@ if TYPE_CHECKING:
 
 
 class UserError(SageError):
-    """What was given is wrong. The message is one line: what, where, remedy."""
+    """A command line is wrong. The message is one line: what failed, the value, the remedy."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 
 
 def nearest(given: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """The remedy for a misspelt name: the nearest known one (behind `prefix`), or all of them where none is
-    near.
-    """
+    """The remedy for an unknown name: the nearest known name, with `prefix` before it, or a list of all names."""
     names = sorted(known)
     close = get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {prefix}{close[0]}?"
-    return f"give one of {', '.join(names)}" if names else "there is none"
+    return f"give one of {', '.join(names)}" if names else "there are none"
+
+
+def describe_os_error(error: OSError) -> str:
+    """`PATH: no such file or directory`, in one line; without a path the output is what failed."""
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    where = "cannot write the output" if error.filename is None else str(error.filename)
+    return f"{where}: {reason[:1].lower()}{reason[1:]}"

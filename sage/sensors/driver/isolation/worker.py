@@ -99,8 +99,9 @@ def _described(error: BaseException) -> str:
 
 
 def main() -> None:
-    # Ctrl-C is the loop's business; and should the loop be killed, the kernel ends this process with it.
+    # Ctrl-C and a closing terminal end the loop, which ends this process; if the loop is killed, the kernel does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     plan = IsolationPlan.from_json(sys.stdin.read())
     status = StatusBlock.attach(plan.status)
