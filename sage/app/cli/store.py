@@ -41,8 +41,9 @@ def export(
     state_dir: StateDirOption = None,
 ) -> None:
     """Write a session's ticks, sleeps and events to files."""
+    from sage.app.store.export import export_session
     from sage.app.store.view import open_kept
 
     with open_kept(state_dir) as store:
-        written = store.export(session, out)
+        written = export_session(store, store.session(session), out)
     typer.echo("\n".join(map(str, written)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.app.report.plots import Plot, plots_of
-from sage.app.session.summary import NIGHTS
+from sage.app.session.figures import NIGHTS
 from sage.app.store.metrics_store import MetricsStore, Series, SessionRecord
 from sage.runtime.report import Event, SleepReport, State
 

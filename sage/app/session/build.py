@@ -17,9 +17,10 @@ import torch
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import DeviceEntry, SageConfig
 from sage.app.terminal.errors import UserError
-from sage.mailbox import Hub, PeripheralMailbox
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.errors import MailboxError
+from sage.mailbox.hub import Hub
+from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.runtime.loop import Loop
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument

@@ -214,8 +214,10 @@ def _show(
         return
     from rich.console import Console
 
+    from sage.app.session.summary_text import print_summary
+
     console = Console()
-    summary.print(console)
+    print_summary(summary.figures(), console)
     console.print(
         f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session}"
         f" --state-dir {state_dir}"

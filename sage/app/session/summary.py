@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sage.app.session.figures import NIGHTS, SessionFigures, SkillFigures, SourceFigures
 from sage.app.terminal.skill import SkillPhases, SkillSums
 from sage.runtime.report import (
     NAN,
@@ -19,7 +20,6 @@ from sage.runtime.report import (
     Event,
     LearningFacts,
     MemoryFacts,
-    SleepOutcome,
     SleepReport,
     SourceFacts,
     State,
@@ -27,73 +27,8 @@ from sage.runtime.report import (
     to_plain,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _MAX_SLEEPS = 100
-#: A night that examined something. A skipped or failed one is no dividing line between before and after.
-NIGHTS = (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
 _COHERENCE = ("xerr", "agreement", "agreement_null", "correctness", "coherence")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkillFigures:
-    """Skill against persistence, by stretch. before_sleep: up to the first night; after_sleep: since the
-    last; NaN without one.
-
-    first_third and last_third: of the whole session.  gain_over_skip: see SkillSums.
-    """
-
-    num_scored: int
-    overall: float
-    before_sleep: float
-    after_sleep: float
-    first_third: float
-    last_third: float
-    gain_over_skip: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFigures:
-    """One source. The counts are of the driver, at the end; trust is the last one."""
-
-    name: str
-    status: str
-    reason: str
-    num_readings: int
-    num_dropped: int
-    num_late: int
-    num_duplicate: int
-    num_faults: int
-    trust: float
-    skill: SkillFigures
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFigures:
-    """The whole session. mean_coherence: over the ticks where each figure was defined.  is_asleep: it ended
-    in a night.
-    """
-
-    num_ticks: int
-    duration_secs: float
-    tick_hz: float
-    num_overruns: int
-    tick_p50_ns: float
-    tick_p99_ns: float
-    overhead_p50_ns: float
-    overhead_p99_ns: float
-    ticks_in_state: tuple[tuple[str, int], ...]
-    skill: SkillFigures
-    sources: tuple[SourceFigures, ...]
-    coherence: CoherenceFacts
-    mean_coherence: CoherenceFacts
-    memory: MemoryFacts
-    learning: LearningFacts
-    num_sleeps: int
-    sleeps: tuple[SleepReport, ...]
-    is_asleep: bool
-    num_events: tuple[tuple[str, int], ...]
 
 
 class SessionSummary:
@@ -174,11 +109,6 @@ class SessionSummary:
         for name in ("ticks_in_state", "num_events"):
             plain[name] = dict(plain[name])
         return plain
-
-    def print(self, console: Console | None = None) -> None:
-        from sage.app.session.summary_text import print_summary
-
-        print_summary(self.figures(), console)
 
     def _add_source(self, source: SourceFacts) -> None:
         tally = self._sources.get(source.name)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sage.app.session.summary import NIGHTS, SessionFigures, SkillFigures, SourceFigures
+from sage.app.session.figures import NIGHTS, SessionFigures, SkillFigures, SourceFigures
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.runtime.report import SleepOutcome, SleepReport
 

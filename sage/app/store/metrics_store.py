@@ -225,12 +225,6 @@ class MetricsStore:
             (tick,) = connection.execute(query, keys[::-1]).fetchone()
             return None if tick is None else int(tick)
 
-    def export(self, session: str | None, out: Path | str) -> tuple[Path, ...]:
-        """Write a session as .parquet, .csv or .jsonl, by `out`'s suffix; returns the files written."""
-        from sage.app.store.export import export_session
-
-        return export_session(self, self.session(session), Path(out))
-
     def inspect(self) -> StoreInspection:
         tables = {"num_sessions": "sessions", "num_rows": "ticks", "num_source_rows": "sources"}
         tables |= {"num_sleeps": "sleeps", "num_events": "events"}

@@ -242,14 +242,14 @@ def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
     with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
         (event,) = [event for event in store.events(store.session().id) if event.kind == "left out"]
     assert event.source == "heat"
-    assert "tells no temperature" in event.message
+    assert "no temperature sensor" in event.message
 
 
 LAUNCH = """
 import sys, threading
-from sage.app import mind_keeper
+from sage.app.session import snapshot_keeper as mind_keeper
 from sage.runtime.loop import Loop
-from sage.app.cli import main
+from sage.app.cli.main import main
 
 every_secs, num_ticks = float(sys.argv.pop(1)), int(sys.argv.pop(1))
 mind_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}

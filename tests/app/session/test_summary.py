@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from sage.app.session.summary import LogHistogram, SessionSummary
+from sage.app.session.summary_text import print_summary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.terminal import figures
 from sage.app.terminal.skill import SkillPhases, SkillSums
@@ -34,7 +35,7 @@ def reports(num_ticks: int, **options) -> list[TickReport]:
 
 def printed(summary: SessionSummary, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    summary.print(console)
+    print_summary(summary.figures(), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

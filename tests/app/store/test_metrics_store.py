@@ -21,6 +21,7 @@ import pytest
 from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store import schema as store_schema
 from sage.app.store import writer as store_writer
+from sage.app.store.export import export_session
 from sage.app.store.metrics_store import MetricsStore, Retention
 from sage.app.store.thinning import Thinner, used_bytes
 from sage.app.terminal.errors import UserError
@@ -298,8 +299,8 @@ def test_a_killed_process_loses_at_most_its_last_batch(tmp_path):
     path = tmp_path / "metrics.sqlite"
     code = """
 import sys, threading
-from sage.app.store import MetricsStore
-from sage.app.synthetic_session import SyntheticSession
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.session.synthetic import SyntheticSession
 store = MetricsStore(sys.argv[1], flush_secs=0.01)
 writer = store.instrument(store.begin_session())
 SyntheticSession(num_ticks=400).play(writer)
@@ -368,7 +369,7 @@ def test_the_start_of_an_id_is_enough_where_it_is_unique(store):
 
 def test_csv_and_jsonl_hold_every_tick(store, tmp_path):
     session = record(store, SyntheticSession(num_ticks=60))
-    ticks, sleeps, events = store.export(session, tmp_path / "out" / "run.csv")
+    ticks, sleeps, events = export_session(store, store.session(session), tmp_path / "out" / "run.csv")
     with ticks.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
@@ -376,7 +377,7 @@ def test_csv_and_jsonl_hold_every_tick(store, tmp_path):
     assert float(rows[59]["imu.trust"]) > 0.5
     assert "accepted" in sleeps.read_text()
     assert "quarantine" in events.read_text()
-    (lines,) = store.export(None, tmp_path / "run.jsonl")
+    (lines,) = export_session(store, store.session(), tmp_path / "run.jsonl")
     parsed = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [line["type"] for line in parsed].count("tick") == 60
     assert parsed[1]["sources"]["imu"]["status"] == "running"
@@ -386,7 +387,7 @@ def test_csv_and_jsonl_hold_every_tick(store, tmp_path):
 def test_parquet_reads_back_with_its_types(store, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     session = record(store, SyntheticSession(num_ticks=60))
-    table = parquet.read_table(store.export(session, tmp_path / "run.parquet")[0])
+    table = parquet.read_table(export_session(store, store.session(session), tmp_path / "run.parquet")[0])
     assert table.num_rows == 60
     assert str(table.schema.field("imu.trust").type) == "double"
     assert math.isclose(sum(table["imu.num_fresh"].to_pylist()), 20)
@@ -395,4 +396,4 @@ def test_parquet_reads_back_with_its_types(store, tmp_path):
 def test_an_export_to_an_unknown_kind_of_file_says_which_are_known(store, tmp_path):
     session = record(store, SyntheticSession(num_ticks=2))
     with pytest.raises(UserError, match=r"\.parquet, \.csv or \.jsonl"):
-        store.export(session, tmp_path / "run.xlsx")
+        export_session(store, store.session(session), tmp_path / "run.xlsx")
