@@ -123,15 +123,61 @@ class AudioSensor:
 
     def _resampled(self, from_secs: float) -> Iterator[tuple[np.ndarray, float]]:
         """(samples at rate_hz, seconds of the first), a frame of the source at a time."""
-        import av
-
-        resampler: Any = av.AudioResampler(
-            format="flt", layout="mono" if self._config.mono else "stereo", rate=self._config.rate_hz
-        )
+        mixer = _Mixer(self._config)
         for frame, secs in self._source.frames(from_secs):
-            pieces = [piece.to_ndarray().reshape(-1) for piece in resampler.resample(frame)]
-            samples = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.float32)
-            yield samples if self._config.mono else samples.reshape(-1, 2), secs
+            yield mixer.mix(frame), secs
 
     def _nothing(self) -> np.ndarray:
         return np.empty((0,) if self._config.mono else (0, 2), dtype=np.float32)
+
+
+class _Mixer:
+    """Converts frames to float32 of the config's rate and channels, within -1..1.
+
+    The weights that a channel of the output is made with add up to 1 at most: channels at full scale mix to
+    full scale. What a resampling filter overshoots is clipped.
+    """
+
+    def __init__(self, config: AudioConfig) -> None:
+        self._rate_hz = config.rate_hz
+        self._num_channels = 1 if config.mono else 2
+        self._graph: Any = None
+        self._form: tuple[int, str, str] | None = None
+
+    def mix(self, frame: Any) -> np.ndarray:
+        """(n,) or (n, 2) float32."""
+        form = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if form != self._form:
+            self._graph = self._new_graph(*form, time_base=frame.time_base)
+            self._form = form
+        self._graph.push(frame)
+        pieces = list(self._pulled())
+        samples = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.float32)
+        np.clip(samples, -1.0, 1.0, out=samples)
+        return samples if self._num_channels == 1 else samples.reshape(-1, 2)
+
+    def _pulled(self) -> Iterator[np.ndarray]:
+        import av
+
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            yield frame.to_ndarray().reshape(-1)
+
+    def _new_graph(self, rate_hz: int, sample_format: str, layout: str, *, time_base: Any) -> Any:
+        """FFmpeg's own mixing matrix, normalised (rematrix_maxval=1): without it stereo mixes to 1.41."""
+        from av.filter import Graph
+
+        graph = Graph()
+        layouts = "mono" if self._num_channels == 1 else "stereo"
+        nodes = (
+            graph.add_abuffer(sample_rate=rate_hz, format=sample_format, layout=layout, time_base=time_base),
+            graph.add("aresample", f"{self._rate_hz}:rematrix_maxval=1"),
+            graph.add("aformat", f"sample_fmts=flt:channel_layouts={layouts}"),
+            graph.add("abuffersink"),
+        )
+        graph.link_nodes(*nodes)
+        graph.configure()
+        return graph

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable, SourceExhausted
+from sage.sensors.devices.orientation import Orientation
 
 OPEN_TIMEOUT_SECS = 5.0
 
@@ -65,12 +66,13 @@ class MediaConfig(SensorConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
-    """What a stream says of itself. duration_secs: of the whole container, infinite for a generator."""
+    """width, height: as shown, after `orientation`.  duration_secs: of the container, infinite for a generator."""
 
     width: int
     height: int
     rate_hz: float
     duration_secs: float
+    orientation: Orientation = field(default_factory=Orientation)
 
 
 class MediaSource:
@@ -106,14 +108,26 @@ class MediaSource:
             is_video = self._kind == "video"
             rate = (stream.average_rate or stream.guessed_rate or 0) if is_video else stream.rate
             duration = self._container.duration
+            context = stream.codec_context
+            orientation = self._orientation() if is_video else Orientation()
+            width, height = orientation.size(context.width, context.height) if is_video else (0, 0)
             return StreamFacts(
-                width=stream.codec_context.width if is_video else 0,
-                height=stream.codec_context.height if is_video else 0,
+                width=width,
+                height=height,
                 rate_hz=float(rate),
                 duration_secs=math.inf if duration is None else duration / 1e6,
+                orientation=orientation,
             )
         finally:
             self.close()
+
+    def _orientation(self) -> Orientation:
+        """Of the first frame: PyAV gives the display matrix with frames, not with streams."""
+        try:
+            first = None if self._config.path is None else next(self.frames(0.0), None)
+            return Orientation() if first is None else Orientation.of_frame(first[0])
+        except (DataError, SensorError) as error:
+            raise SensorUnavailable(f"{self._config.name}: {self._location!r}: {error}") from error
 
     def open(self, options: dict[str, str]) -> None:
         """options: for the device's driver, as FFmpeg names them."""

@@ -50,6 +50,7 @@ class VideoSensor:
         self._rate_hz = native_hz if config.rate_hz is None else min(native_hz, config.rate_hz)
         self._width = config.width or facts.width
         self._height = config.height or facts.height
+        self._orientation = facts.orientation
         self._playback = Playback(self._thinned, config, context.epoch_ns, facts.duration_secs)
         self._live: Iterator[tuple[Any, float]] | None = None
         self._reformatter: Any = None
@@ -93,7 +94,9 @@ class VideoSensor:
         if due is None:
             return None
         frame, captured_ns = due
-        out[:] = self._reformatter.reformat(frame, self._width, self._height, "rgb24").to_ndarray()
+        width, height = self._orientation.size(self._width, self._height)
+        stored = self._reformatter.reformat(frame, width, height, "rgb24").to_ndarray()
+        out[:] = self._orientation.upright(stored)
         self._sequence += 1
         return Reading(captured_ns=captured_ns, received_ns=self._clock.now_ns(), sequence=self._sequence - 1)
 

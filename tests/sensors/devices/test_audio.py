@@ -1,3 +1,4 @@
+import wave
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,26 @@ def test_real_sound_starts_where_it_is_told_to(
     assert part[0][0].captured_ns - context.epoch_ns == 1_100_000_000
     np.testing.assert_allclose(part[3][1], whole[13][1], atol=2e-3)
     assert np.abs(joined(whole)).max() > 0.001
+
+
+@pytest.mark.parametrize(("num_channels", "mono"), [(1, True), (2, True), (6, True), (2, False), (6, False)])
+def test_channels_at_full_scale_mix_to_full_scale(
+    clock: ManualClock, context: SensorContext, read_until: Any, num_channels: int, mono: bool
+) -> None:
+    wave_form = 0.99 * np.sin(np.arange(8000) * (2 * np.pi * 440 / 16_000))
+    frames = np.repeat((wave_form * 32767).astype("<i2")[:, None], num_channels, axis=1)
+    with wave.open(str(context.base_dir / "sound.wav"), "wb") as file:
+        file.setnchannels(num_channels)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(frames.tobytes())
+    sound = joined(read_until(opened(context, path="sound.wav", mono=mono), clock, 0.5))
+    assert np.abs(sound).max() == pytest.approx(0.99, abs=2e-3)
+
+
+def test_what_a_resampling_filter_overshoots_is_clipped(
+    clock: ManualClock, context: SensorContext, read_until: Any
+) -> None:
+    square = "aevalsrc='if(lt(mod(t*100,1),0.5),1,-1)':sample_rate=48000"
+    sound = joined(read_until(opened(context, lavfi=square, rate_hz=16_000), clock, 0.5))
+    assert np.abs(sound).max() == 1.0

@@ -1,4 +1,6 @@
+import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,6 +128,76 @@ def test_a_camera_says_when_it_records_and_when_it_ends(context: SensorContext) 
     assert {entry["log_level"] for entry in logs} == {"warning"}
     assert [reading.sequence for reading in readings if reading is not None] == [0, 1, 2]
     assert not sensor.is_recording
+
+
+#: (a, b, c, d) of a display matrix, and where the picture's quarters are then: from RGBW as stored.
+TURNS = {
+    "as stored": ((1, 0, 0, 1), "RG/BW"),
+    "a quarter right": ((0, 1, -1, 0), "BR/WG"),
+    "upside down": ((-1, 0, 0, -1), "WB/GR"),
+    "a quarter left": ((0, -1, 1, 0), "GW/RB"),
+    "mirrored": ((-1, 0, 0, 1), "GR/WB"),
+    "transposed": ((0, 1, 1, 0), "RB/GW"),
+}
+COLORS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
+
+
+def write_film(path: Path, matrix: tuple[float, ...]) -> None:
+    """Two frames of 64 x 48, red, green, blue and white quarters, with a display matrix."""
+    import av
+
+    picture = np.zeros((48, 64, 3), dtype=np.uint8)
+    for place, color in enumerate("RGBW"):
+        top, left = 24 * (place // 2), 32 * (place % 2)
+        picture[top : top + 24, left : left + 32] = COLORS[color]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 10**7
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44  # the matrix in a track header of version 0
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(("matrix", "expected"), TURNS.values(), ids=TURNS.keys())
+def test_a_film_is_turned_as_players_show_it(
+    context: SensorContext, matrix: tuple[int, ...], expected: str
+) -> None:
+    write_film(context.base_dir / "film.mp4", matrix)
+    sensor = opened(context, path="film.mp4")
+    assert sensor.spec.tensor.shape == ((48, 64, 3) if matrix[0] else (64, 48, 3))
+    out = np.zeros(sensor.spec.tensor.shape, dtype=np.uint8)
+    while sensor.read_into(out) is None:
+        pass
+    sensor.close()
+    height, width = out.shape[:2]
+    centers = [[out[height * y // 4, width * x // 4].astype(int) for x in (1, 3)] for y in (1, 3)]
+    seen = "/".join(
+        "".join(min(COLORS, key=lambda name: np.abs(COLORS[name] - pixel).sum()) for pixel in row)
+        for row in centers
+    )
+    assert seen == expected
+
+
+def test_the_size_of_a_turned_film_is_that_of_the_turned_picture(context: SensorContext) -> None:
+    write_film(context.base_dir / "film.mp4", (0, 1, -1, 0))
+    sensor = opened(context, path="film.mp4", width=24, height=32)
+    assert sensor.spec.tensor.shape == (32, 24, 3)
+    out = np.zeros((32, 24, 3), dtype=np.uint8)
+    while sensor.read_into(out) is None:
+        pass
+    assert out[4, 18, 0] > 200  # red at the upper right
+    sensor.close()
+
+
+def test_a_film_turned_by_another_angle_is_refused(context: SensorContext) -> None:
+    write_film(context.base_dir / "film.mp4", (0.7, 0.7, -0.7, 0.7))
+    with pytest.raises(SensorUnavailable, match="no multiple of a quarter turn"):
+        opened(context, path="film.mp4")
 
 
 def test_reading_a_closed_video_raises(context: SensorContext) -> None:
