@@ -1,6 +1,7 @@
-"""A safetensors file that knows whether it is whole: schema version, scalars and a checksum in its header.
+"""Files and folders that are complete or absent: written beside their place, fsynced, renamed.
 
-Invariant: under a given name there is always a complete file or none: written beside it, fsynced, renamed.
+Every file that a later run reads is written here. Invariant: a crash at any point leaves the old content or
+the new content under the final name, never a part of one. Imports no torch.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,11 @@ from safetensors.numpy import load, save
 
 from sage.errors import DataError, InputError
 
+Content = bytes | bytearray | memoryview
+
 
 class DamagedFile(DataError):
-    """The file is cut, altered or of another kind. The message is one line: which file, what is wrong."""
+    """The file is truncated, altered or of another kind; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,44 +37,134 @@ class Contents:
     scalars: Mapping[str, Any]
 
 
-def write_checked(path: Path, contents: Contents, *, schema: str) -> int:
-    """Write `contents` so that a crash leaves the old file or the new one; returns the file's bytes.
+def write_file(path: Path, content: Content) -> None:
+    """Write `content` to `path`, complete or not at all. The folder must exist.
 
-    schema: kind and version of the contents, e.g. "memory/1".  OSError when the disk refuses; nothing is left
-    behind.
+    OSError when the disk is full or read-only: the previous file, if any, is unchanged, and nothing is left
+    beside it.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write_synced(partial, content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to write into, which replaces the folder `path` when the block ends without an error.
+
+    Parent folders are created. After an error, OSError for example, `path` is unchanged and nothing is left
+    beside it.
+    """
+    partial = begin_folder(path)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            _sync(file)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    commit_folder(partial, path)
+
+
+def begin_folder(path: Path) -> Path:
+    """Create the empty folder that `commit_folder` renames to `path`; what an earlier crash left is deleted.
+
+    For several processes that write one folder together; one process uses `write_folder`.
+    """
+    partial = partial_of(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def partial_of(path: Path) -> Path:
+    """Where `begin_folder(path)` puts the folder."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def commit_folder(partial: Path, path: Path) -> None:
+    """Rename `partial`, whose files are fsynced, to `path`.
+
+    A folder already at `path` is at `previous_of(path)` between the two renames and is deleted after the
+    second, so a crash between them leaves a complete folder there: readers look in both places.
+    """
+    previous = previous_of(path)
+    sync_folder(partial)
+    if path.exists():  # else `previous` may be the only complete one: it is deleted last
+        shutil.rmtree(previous, ignore_errors=True)
+        path.rename(previous)
+    partial.rename(path)
+    sync_folder(path.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def previous_of(path: Path) -> Path:
+    """Where the previous folder is while `commit_folder` replaces it."""
+    return path.with_name(f"{path.name}.old")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder to NAME.damaged, in place of an earlier one; returns the new path."""
+    damaged = path.with_name(f"{path.name}.damaged")
+    if damaged.is_dir() and not damaged.is_symlink():
+        shutil.rmtree(damaged)
+    return path.replace(damaged)
+
+
+def write_synced(path: Path, content: Content) -> None:
+    """Write and fsync a file directly under its name: for a folder that is renamed once it is complete."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make creations and renames in `folder` durable."""
+    _sync(folder)
+
+
+def digest_of(content: Content) -> str:
+    """blake2b-128 of `content`, as hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_checked(path: Path, contents: Contents, *, schema: str) -> int:
+    """Write a safetensors file with schema, scalars and a checksum in its header; returns its size in bytes.
+
+    schema: kind and version of the contents, e.g. "memory/1".  OSError as write_file.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in contents.arrays.items()}
     scalars = json.dumps(contents.scalars, sort_keys=True)
     metadata = {"schema": schema, "scalars": scalars, "checksum": _checksum(schema, scalars, arrays)}
-    temporary = path.with_name(path.name + ".tmp")
     data = save(arrays, metadata)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    write_file(path, data)
     return len(data)
 
 
-def read_checked(path: Path, *, schema: str, set_aside: bool = False) -> Contents:
-    """What `write_checked` wrote. FileNotFoundError when there is none.
+def read_checked(path: Path, *, schema: str) -> Contents:
+    """Read what `write_checked` wrote. FileNotFoundError when there is no file.
 
-    DamagedFile when it is not whole; with set_aside it has then been renamed to NAME.damaged, so that a good
-    one may take its place. InputError, and the file left alone, when it is whole but of another schema.
+    DamagedFile when the checksum differs, InputError when the file is intact but of another schema.
     """
     try:
         found, contents = _parse(path.read_bytes())
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        where = path
-        if set_aside:
-            where = path.replace(path.with_name(path.name + ".damaged"))
         raise DamagedFile(
-            f"{where} is damaged ({error}): use an older snapshot, or delete it to start afresh"
+            f"{path} is damaged ({error}): use an older snapshot, or delete it to start fresh"
         ) from error
     if found != schema:
         raise InputError(
@@ -83,7 +178,7 @@ def _parse(data: bytes) -> tuple[str, Contents]:
     arrays = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
     if header["checksum"] != _checksum(header["schema"], header["scalars"], arrays):
-        raise InputError("its checksum does not hold")
+        raise InputError("the checksum differs")
     return header["schema"], Contents(arrays=arrays, scalars=json.loads(header["scalars"]))
 
 
@@ -95,12 +190,3 @@ def _checksum(schema: str, scalars: str, arrays: Mapping[str, np.ndarray]) -> st
         digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\0".encode())
         digest.update(arrays[name].reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

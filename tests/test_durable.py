@@ -1,7 +1,10 @@
-"""A file is whole or it is refused, whatever happened to it; the one before it survives a failed write."""
+"""Files and folders are complete or refused, and a failed write leaves the previous content."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sage.durable import Contents, DamagedFile, read_checked, write_checked
+import sage
+from sage.durable import (
+    Contents,
+    DamagedFile,
+    digest_of,
+    previous_of,
+    read_checked,
+    set_aside,
+    write_checked,
+    write_file,
+    write_folder,
+)
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -26,7 +40,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_written_is_read(path: Path) -> None:
+def test_read_returns_what_was_written(path: Path) -> None:
     contents = read_checked(path, schema="test/1")
     assert contents.scalars == CONTENTS.scalars
     assert set(contents.arrays) == set(ARRAYS)
@@ -61,26 +75,17 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path, data: st.DataOb
     assert all(np.array_equal(contents.arrays[name], array) for name, array in ARRAYS.items())
 
 
-def test_a_damaged_file_is_set_aside_when_asked(path: Path) -> None:
-    path.write_bytes(b"not a snapshot")
-    with pytest.raises(DamagedFile, match="damaged"):
-        read_checked(path, schema="test/1", set_aside=True)
-    assert not path.exists()
-    assert path.with_name("kept.safetensors.damaged").read_bytes() == b"not a snapshot"
-
-
-def test_a_file_of_another_schema_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_of_another_schema_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="test/1"):
-        read_checked(path, schema="test/2", set_aside=True)
-    assert path.exists()
+        read_checked(path, schema="test/2")
 
 
-def test_a_missing_file_is_missing_not_damaged(tmp_path: Path) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_checked(tmp_path / "none", schema="test/1")
 
 
-def test_a_write_that_fails_leaves_the_file_before_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_previous_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -90,3 +95,92 @@ def test_a_write_that_fails_leaves_the_file_before_it(path: Path, monkeypatch: p
         write_checked(path, Contents(arrays={}, scalars={}), schema="test/1")
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_write_file_replaces_the_content(tmp_path: Path) -> None:
+    for content in (b"one", memoryview(b"two")):
+        write_file(tmp_path / "a", content)
+        assert (tmp_path / "a").read_bytes() == bytes(content)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_write_folder_creates_parents_and_replaces_the_folder(tmp_path: Path) -> None:
+    final = tmp_path / "home" / "a"
+    for name in ("one", "two"):
+        with write_folder(final) as folder:
+            assert not list(folder.iterdir())
+            (folder / name).write_bytes(b"x")
+        assert [entry.name for entry in final.iterdir()] == [name]
+    assert [entry.name for entry in final.parent.iterdir()] == ["a"]
+
+
+def test_an_error_in_the_block_leaves_the_previous_folder(tmp_path: Path) -> None:
+    final = tmp_path / "a"
+    with write_folder(final) as folder:
+        (folder / "one").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError), write_folder(final) as folder:
+        (folder / "missing" / "two").write_bytes(b"x")
+    assert [entry.name for entry in final.iterdir()] == ["one"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("num_renames", [0, 1])
+def test_a_crash_between_the_renames_leaves_a_complete_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_renames: int
+) -> None:
+    final = tmp_path / "a"
+    with write_folder(final) as folder:
+        (folder / "one").write_bytes(b"x")
+    rename, calls = Path.rename, []
+
+    def crash(self: Path, target: Path) -> Path:
+        calls.append(self)
+        if len(calls) > num_renames:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(KeyboardInterrupt), write_folder(final) as folder:
+        (folder / "two").write_bytes(b"x")
+    monkeypatch.undo()
+    found = final if final.exists() else previous_of(final)
+    assert [entry.name for entry in found.iterdir()] == ["one"]
+    with write_folder(final) as folder:
+        (folder / "three").write_bytes(b"x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_set_aside_replaces_an_earlier_damaged_folder(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / name).write_bytes(b"x")
+        assert set_aside(tmp_path / "a") == tmp_path / "a.damaged"
+    assert [entry.name for entry in (tmp_path / "a.damaged").iterdir()] == ["two"]
+    assert not (tmp_path / "a").exists()
+
+
+def test_set_aside_replaces_an_earlier_damaged_file(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        (tmp_path / "a").write_bytes(content)
+        set_aside(tmp_path / "a")
+    assert (tmp_path / "a.damaged").read_bytes() == b"two"
+
+
+def test_the_digest_is_blake2b_of_128_bits() -> None:
+    assert digest_of(b"abc") == "cf4ab791c62b8d2b2109c90275287816"
+    assert digest_of(memoryview(b"abc")) == digest_of(b"abc")
+
+
+def test_it_imports_no_torch() -> None:
+    code = "import sys, sage.durable; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_else_in_the_package_renames_or_syncs_files() -> None:
+    package = Path(sage.__file__).parent
+    writers = [
+        str(path.relative_to(package))
+        for path in sorted(package.rglob("*.py"))
+        if re.search(r"os\.replace\(|os\.rename\(|\.rename\(|fsync\(", path.read_text())
+    ]
+    assert writers == ["durable.py"]

@@ -55,8 +55,8 @@ class Session:
 
     def tick(self) -> TickReport:
         report: TickReport = self._loop.tick()
-        self._loop.interlude.pass_time(self._loop.tick_count, self._clock.now_ns())
-        self._clock.advance(self._loop.interlude.period_ns)
+        self._loop.between_ticks.pass_time(self._loop.tick_count, self._clock.now_ns())
+        self._clock.advance(self._loop.between_ticks.period_ns)
         return report
 
 

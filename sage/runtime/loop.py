@@ -1,8 +1,7 @@
-"""One tick, top to bottom, one thread: sense, gather, appraise, schedule, fuse, reason, read, act, remember,
-learn, report.
+"""One tick, on one thread: sense, gather, schedule, fuse, reason, act, learn, remember, report.
 
-Between ticks comes the interlude: operating mode, practice (L), sleep (H). Trust and salience of a tick take
-effect in the next. Invariant: every lease taken in a tick is back at its end.
+`BetweenTicks` does the rest between two ticks: operating mode, practice (L), sleep (H). Trust and salience of
+a tick take effect in the next one. Invariant: every lease taken in a tick is released at its end.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 from sage.hrm_core.model.recurrence import Carry
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
+from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
 from sage.runtime.report import ActionFacts, Event, LearningFacts, MemoryFacts, TickFacts, TickReport
 from sage.runtime.sleep.between_ticks import BetweenTicks
@@ -29,38 +29,43 @@ from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.trust.coherence import CoherenceMeter
 from sage.runtime.trust.estimator import TrustEstimator, token_weights
-from sage.runtime.world import LoopInputs
 
 SUSPECT_TRUST = 0.7
 
 
 class Loop:
-    """The loop. `run` ticks until told to stop; `tick` is one tick; both on the caller's thread."""
+    """The loop. `run` ticks until something stops it; `tick` is one tick. Both run on the caller's thread."""
 
-    def __init__(self, config: RuntimeConfig, world: LoopInputs) -> None:
-        self.config, self.clock = config, world.clock
-        self.layout = Layout.of([driver.spec for driver in world.drivers])
-        num, now_ns = self.layout.num_sources, world.clock.now_ns()
+    def __init__(self, config: RuntimeConfig, inputs: LoopInputs) -> None:
+        self.config = config
+        self.clock = inputs.clock
+        self.layout = Layout.of([driver.spec for driver in inputs.drivers])
+        num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
-        self.senses = Senses(world.drivers, world.records)
-        self.acting = EffectorGate(world.effectors, Policy(config.policy))
-        self._instruments = Instruments(world.instruments)
+        self.senses = Senses(inputs.drivers, inputs.records)
+        self.effector_gate = EffectorGate(inputs.effectors, Policy(config.policy))
+        self._instruments = Instruments(inputs.instruments)
         self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)
-        self.fusion = Fusion(self.layout, world.on_scored)
+        self.fusion = Fusion(self.layout, inputs.on_scored)
         self.trust = TrustEstimator(num, config.trust)
-        model = build_model(self.layout, self.acting.size, config.model, config.seed)
-        self.reasoner = Reasoner(model, self.layout, config.model, world.device)
-        self.remembering = MemoryWriter(
-            self.layout, self.acting.size, self.reasoner.carry_shape, config, world.device, world.recall
+        model = build_model(self.layout, self.effector_gate.size, config.model, config.seed)
+        self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
+        self.memory_writer = MemoryWriter(
+            self.layout,
+            self.effector_gate.size,
+            self.reasoner.carry_shape,
+            config,
+            inputs.device,
+            inputs.recall,
         )
-        self.interlude = BetweenTicks(
+        self.between_ticks = BetweenTicks(
             config,
             self.reasoner,
-            self.remembering,
-            clock=world.clock,
-            directory=world.directory,
-            tell=self._tell,
+            self.memory_writer,
+            clock=inputs.clock,
+            directory=inputs.directory,
+            emit=self._emit,
             on_sleep=self._instruments.on_sleep,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
@@ -71,13 +76,15 @@ class Loop:
         self._salience = np.zeros(num)
         self._events: list[Event] = []
         self._statuses = ["starting"] * num
-        self._epoch_ns = now_ns
+        self._epoch_ns = self.clock.now_ns()
         self.tick_count = 0
         self._stop_reason = ""
 
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
-        """Tick until `num_ticks` more, the clock's `until_ns`, every recording's end, `stop()` or a crisis;
-        says which.
+        """Tick until one of the limits is reached; returns the reason.
+
+        num_ticks: that many more ticks, reason "ticks".  until_ns: on the loop's clock, reason "time".
+        Without a limit the run ends with `stop`, when every recording has ended, or with a crisis.
         """
         deadline_ns = self.clock.now_ns()
         last_tick = None if num_ticks is None else self.tick_count + num_ticks
@@ -86,37 +93,38 @@ class Loop:
                 return "ticks"
             if until_ns is not None and self.clock.now_ns() >= until_ns:
                 return "time"
-            deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.interlude.period_ns
+            deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
             self.tick()
-            crisis = self.interlude.pass_time(self.tick_count, deadline_ns)
+            crisis = self.between_ticks.pass_time(self.tick_count, deadline_ns)
             if crisis:
-                self.acting.hold_all()
+                self.effector_gate.hold_all()
                 self.stop(f"crisis: {crisis}")
             self.clock.wait_until(deadline_ns)
         return self._stop_reason
 
     def stop(self, reason: str) -> None:
-        """End `run` after the tick in hand. Safe from a signal handler."""
+        """End `run` after the current tick. Safe in a signal handler."""
         self._stop_reason = self._stop_reason or reason
 
     def open(self) -> None:
-        """Open effectors and start the drivers: the run's time begins. `close` undoes it, also after a
-        failure here.
+        """Open the effectors and start the drivers; the run's time starts at 0.
+
+        Call `close` afterwards, also when this raises.
         """
         self._epoch_ns = self.clock.now_ns()
-        self.acting.open()
+        self.effector_gate.open()
         self.senses.start()
 
     def close(self) -> None:
         """Hold the effectors, end a night in progress, close every device."""
-        self.interlude.sleeper.abort()
+        self.between_ticks.sleeper.abort()
         try:
-            self.acting.close()
+            self.effector_gate.close()
         finally:
             self.senses.close()
 
     def tick(self) -> TickReport:
-        """One tick. Reports to every instrument and returns the report."""
+        """Run one tick; every instrument receives the report, which is also returned."""
         stopwatch = Stopwatch()
         now_ns = self.clock.now_ns()
         self.tick_count += 1
@@ -126,27 +134,29 @@ class Loop:
         try:
             self._note_statuses(gathered)
             stopwatch.lap("gather")
-            facts, model_ns = self._live(gathered, now_ns, stopwatch)
+            facts, model_ns = self._process(gathered, now_ns, stopwatch)
         finally:
             gathered.release()
-        report = TickReport(facts=facts, timing=stopwatch.timing(model_ns, self.interlude.period_ns))
+        report = TickReport(facts=facts, timing=stopwatch.timing(model_ns, self.between_ticks.period_ns))
         self._instruments.on_tick(report)
         return report
 
-    def _live(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
-        """From what was gathered to the facts, and the network's share of the time."""
+    def _process(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
+        """The tick after gathering: its facts, and the time of the model alone in ns."""
         scene = self._schedule(gathered, now_ns)
         stopwatch.lap("schedule")
         fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
         if fused.is_new_scale:
-            self.remembering.transitions.mark_break()
+            self.memory_writer.transitions.mark_break()
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
         readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
         self._note_readout(readout)
         stopwatch.lap("reason")
         trust = float((scene.weight * scene.trust).sum())
-        done, actions = self.acting.act(np.tanh(readout.action_mean), self.interlude.state, trust, now_ns)
+        done, actions = self.effector_gate.act(
+            np.tanh(readout.action_mean), self.between_ticks.state, trust, now_ns
+        )
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)
         self.trust.update(self.fusion.evidence(fused, self.fusion.audit(fused, audited, readout.level)))
@@ -158,8 +168,8 @@ class Loop:
         return facts, readout.model_ns
 
     def _schedule(self, gathered: Gathered, now_ns: int) -> Scene:
-        """Appraise every source by its record, and choose who gets full attention."""
-        # A bounded sensor captures after the tick began: its age is 0, not negative.
+        """Score every source by its record and choose the sources that get full attention."""
+        # A bounded sensor captures after the tick's start: its age is 0, not negative.
         age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
         is_running = np.array([status == "running" for status in self._statuses])
         usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
@@ -178,7 +188,7 @@ class Loop:
         self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout
     ) -> MemoryFacts:
         reward = self._reward(fused)
-        memory = self.remembering.remember(
+        memory = self.memory_writer.remember(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
             fused=fused,
@@ -191,7 +201,7 @@ class Loop:
             conflict=1 - self.trust.responsibility,
             trust=scene.trust,
         )
-        self._salience = np.nan_to_num(self.remembering.salience)
+        self._salience = np.nan_to_num(self.memory_writer.salience)
         return memory
 
     def _facts(
@@ -214,7 +224,7 @@ class Loop:
             quality=gathered.quality,
             surprise=nis,
             novelty=scene.novelty,
-            salience=self.remembering.salience,
+            salience=self.memory_writer.salience,
             is_stuck=self.trust.is_stuck,
             num_invalid=self.fusion.num_invalid,
             scores=fused.scores,
@@ -231,7 +241,7 @@ class Loop:
         return TickFacts(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
-            state=self.interlude.state,
+            state=self.between_ticks.state,
             num_segments=readout.num_segments,
             value=readout.value,
             sources=source_facts(self._names, gathered.statistics, sources),
@@ -244,15 +254,15 @@ class Loop:
 
     def _learning(self) -> LearningFacts:
         return LearningFacts(
-            num_practice_steps=self.interlude.practice.num_steps,
-            loss=self.interlude.practice.loss,
+            num_practice_steps=self.between_ticks.practice.num_steps,
+            loss=self.between_ticks.practice.loss,
             gate=float(self.fusion.predictor.gate.values.mean()),
-            weights_version=self.interlude.weights_version,
+            weights_version=self.between_ticks.weights_version,
             num_carry_resets=self.reasoner.num_resets,
         )
 
     def _audited(self, present: np.ndarray) -> int:
-        """Whom the audit row masks: every other tick a suspect if there is one, else the next in rotation."""
+        """The source that the audit row masks: on odd ticks one of low trust, else the next in rotation."""
         num = self.layout.num_sources
         suspects = np.flatnonzero(present & (self.trust.trust < SUSPECT_TRUST))
         if len(suspects) and self.tick_count % 2:
@@ -260,27 +270,27 @@ class Loop:
         return self.tick_count % num
 
     def _reward(self, fused: Fused) -> float:
-        """Sum of the readings of sources that observe "reward" and spoke this tick; NaN when none did."""
-        spoke = [index for index in self._rewards if fused.met[index]]
-        if not spoke:
+        """Sum of this tick's readings of sources that observe "reward"; NaN when there is none."""
+        delivered = [index for index in self._rewards if fused.met[index]]
+        if not delivered:
             return math.nan
         offsets = self.layout.offsets
         return float(
-            sum(self.fusion.predictor.last[offsets[index] : offsets[index + 1]].sum() for index in spoke)
+            sum(self.fusion.predictor.last[offsets[index] : offsets[index + 1]].sum() for index in delivered)
         )
 
     def _note_readout(self, readout: Readout) -> None:
         if not readout.is_finite:
-            self.remembering.transitions.mark_break()
-            self._tell("fault", "the model's readout is not finite: carry reset")
-        self.interlude.crisis.note_model(readout.is_finite)
+            self.memory_writer.transitions.mark_break()
+            self._emit("fault", "the model's readout is not finite: carry reset")
+        self.between_ticks.crisis.note_model(readout.is_finite)
 
     def _note_statuses(self, gathered: Gathered) -> None:
-        """Tell of every source whose status changed, and end the run when every recording is over."""
+        """Emit an event for every status change; end the run when every physical source is exhausted."""
         statuses: list[str] = [counts.status for counts in gathered.statistics]
         for name, old, counts in zip(self._names, self._statuses, gathered.statistics):
             if counts.status != old:
-                self._tell(
+                self._emit(
                     "source",
                     f"{old} -> {counts.status}" + (f": {counts.last_error}" if counts.last_error else ""),
                     name,
@@ -292,7 +302,7 @@ class Loop:
         if physical and all(status == "exhausted" for status in physical):
             self.stop("recordings ended")
 
-    def _tell(self, kind: str, message: str, source: str = "") -> None:
+    def _emit(self, kind: str, message: str, source: str = "") -> None:
         event = Event(kind=kind, tick=self.tick_count, source=source, message=message)
         self._events.append(event)
         self._instruments.on_event(event)

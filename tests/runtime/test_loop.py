@@ -156,7 +156,7 @@ def test_practice_lowers_its_loss_and_leaves_the_strategic_net_alone(live):
     run, _ = live(settings, 40)
     before = {name: weight.clone() for name, weight in run.loop.reasoner.model.named_parameters()}
     run.loop.run(num_ticks=60)
-    assert run.loop.interlude.practice.num_steps > 12
+    assert run.loop.between_ticks.practice.num_steps > 12
     after = dict(run.loop.reasoner.model.named_parameters())
     assert all((after[name] == before[name]).all() for name in before if name.startswith("H_level"))
     assert any((after[name] != before[name]).any() for name in before if name.startswith("L_level"))
@@ -181,7 +181,7 @@ def test_a_night_is_examined_and_reported_with_numbers(live):
     assert math.isfinite(report.loss_persistence)
     states = {tick.facts.state for tick in recorder.ticks}
     assert State.DREAM in states
-    assert run.loop.interlude.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
+    assert run.loop.between_ticks.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
 
 
 def test_an_instrument_that_raises_is_dropped_and_the_loop_goes_on(tmp_path: Path):
@@ -205,7 +205,7 @@ def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
         parameter.data.fill_(math.nan)
     reason = run.loop.run(num_ticks=50)
     assert reason.startswith("crisis: the model was not finite")
-    assert run.loop.interlude.state is State.CRISIS
+    assert run.loop.between_ticks.state is State.CRISIS
 
 
 def during(recorder: Recorder, start_secs: float, stop_secs: float, name: str = "s0") -> list[SourceFacts]:

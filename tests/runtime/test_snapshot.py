@@ -14,9 +14,16 @@ import torch
 
 from sage.app.session.build import build_run
 from sage.mailbox.clock import ManualClock
-from sage.runtime import snapshot as mind
+from sage.runtime import snapshot as snapshot_module
 from sage.runtime.loop import Loop
-from sage.runtime.snapshot import SnapshotNotFinite, capture_mind, load_mind, mind_key, save_mind, write_mind
+from sage.runtime.snapshot import (
+    SnapshotNotFinite,
+    capture_snapshot,
+    load_snapshot,
+    save_snapshot,
+    snapshot_key,
+    write_snapshot,
+)
 
 
 class Digests:
@@ -35,7 +42,7 @@ class Digests:
 
 def learned(loop: Loop) -> dict[str, np.ndarray]:
     """All that a snapshot holds of a loop, as arrays by name."""
-    whole = capture_mind(loop)
+    whole = capture_snapshot(loop)
     arrays = {f"weights.{name}": weight.numpy() for name, weight in whole.model.state_dict().items()} | dict(
         whole.arrays
     )
@@ -68,7 +75,7 @@ class Kept:
 
 def live(loop: Loop) -> Loop:
     loop.run(num_ticks=120)
-    assert loop.interlude.practice.num_steps > 0
+    assert loop.between_ticks.practice.num_steps > 0
     return loop
 
 
@@ -79,9 +86,9 @@ def first(settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     try:
         run.open()
         live(run.loop)
-        run.loop.interlude.weights_version = 3
-        save_mind(home, run.loop)
-        return Kept(home=home, key=mind_key(run.loop), arrays=learned(run.loop))
+        run.loop.between_ticks.weights_version = 3
+        save_snapshot(home, run.loop)
+        return Kept(home=home, key=snapshot_key(run.loop), arrays=learned(run.loop))
     finally:
         run.close()
 
@@ -103,17 +110,17 @@ def young(start, settings) -> Loop:
 
 
 def test_all_that_was_learned_comes_back(kept: Kept, young: Loop):
-    assert load_mind(kept.home, young) == "continued from tick 120, weights version 3"
-    assert young.interlude.weights_version == 3
+    assert load_snapshot(kept.home, young) == "continued from tick 120, weights version 3"
+    assert young.between_ticks.weights_version == 3
     assert_equal(learned(young), kept.arrays)
 
 
-def test_two_loops_of_one_mind_go_on_alike_and_unlike_a_fresh_one(kept: Kept, start, settings):
+def test_two_loops_of_one_snapshot_continue_alike_and_unlike_a_fresh_one(kept: Kept, start, settings):
     lives = [Digests() for _ in range(3)]
     for index, digests in enumerate(lives):
         loop = start(settings(), instruments=(digests,)).loop
         if index < 2:
-            load_mind(kept.home, loop)
+            load_snapshot(kept.home, loop)
         loop.run(num_ticks=30)
     assert lives[0].found == lives[1].found
     assert lives[0].found != lives[2].found
@@ -121,8 +128,8 @@ def test_two_loops_of_one_mind_go_on_alike_and_unlike_a_fresh_one(kept: Kept, st
 
 def test_what_was_lived_before_lies_before_the_run(kept: Kept, young: Loop):
     """Times count from a run's own start: a memory of an hour ago must not lie in the future."""
-    load_mind(kept.home, young)
-    memory = young.remembering.memory
+    load_snapshot(kept.home, young)
+    memory = young.memory_writer.memory
     times = [
         store.times_ns
         for store in (memory.replay, memory.examination, memory.recall_store)
@@ -135,25 +142,27 @@ def test_what_was_lived_before_lies_before_the_run(kept: Kept, young: Loop):
 def test_other_sensors_start_fresh_say_so_and_keep_what_was_kept(kept: Kept, young: Loop, start, settings):
     stranger = start(settings(num_sources=3)).loop
     before = learned(stranger)
-    assert "fresh start: what was kept belongs to other sensors" in load_mind(kept.home, stranger)
+    assert "no snapshot for these sensors and this model" in load_snapshot(kept.home, stranger)
     assert_equal(learned(stranger), before)
-    save_mind(kept.home, stranger)
-    assert load_mind(kept.home, young).startswith("continued from tick 120")
+    save_snapshot(kept.home, stranger)
+    assert load_snapshot(kept.home, young).startswith("continued from tick 120")
 
 
 @pytest.mark.parametrize(
     "changed", [{"model": {"hidden_size": 32, "num_heads": 2}}, {"memory": {"num_experiences": 32}}]
 )
-def test_other_sizes_are_another_mind(young: Loop, start, settings, changed: dict[str, object]):
-    assert mind_key(start(settings(**changed)).loop) != mind_key(young)
-    assert mind_key(start(settings(seed=5)).loop) == mind_key(young)
+def test_other_sizes_have_another_key(young: Loop, start, settings, changed: dict[str, object]):
+    assert snapshot_key(start(settings(**changed)).loop) != snapshot_key(young)
+    assert snapshot_key(start(settings(seed=5)).loop) == snapshot_key(young)
 
 
 def test_nothing_kept_is_a_fresh_start(young: Loop, tmp_path: Path):
-    assert load_mind(tmp_path / "none", young) == "a fresh start: nothing was kept before"
+    assert load_snapshot(tmp_path / "none", young) == "no snapshot found, starting fresh"
 
 
-@pytest.mark.parametrize("name", [mind.MODEL, mind.STATE, mind.MEMORY, mind.ABOUT])
+@pytest.mark.parametrize(
+    "name", [snapshot_module.MODEL, snapshot_module.STATE, snapshot_module.MEMORY, snapshot_module.ABOUT]
+)
 @pytest.mark.parametrize("harm", ["gone", "cut", "one bit"])
 def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
     kept: Kept, young: Loop, name: str, harm: str
@@ -166,23 +175,23 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
     elif harm == "cut":
         path.write_bytes(content[:-20])
     else:
-        position = 2 if name == mind.ABOUT else len(content) // 2
+        position = 2 if name == snapshot_module.ABOUT else len(content) // 2
         content[position] ^= 1
         path.write_bytes(content)
     before = learned(young)
-    said = load_mind(kept.home, young)
+    said = load_snapshot(kept.home, young)
     assert "could not be read" in said
-    assert said.endswith("a fresh start")
+    assert said.endswith("starting fresh")
     assert_equal(learned(young), before)
     assert not directory.exists()
     assert (kept.home / f"{directory.name}.damaged").is_dir()
-    assert load_mind(kept.home, young).startswith("a fresh start")
+    assert "starting fresh" in load_snapshot(kept.home, young)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"format": 1}', '{"format": 2}'])
 def test_a_snapshot_of_another_form_is_set_aside(kept: Kept, young: Loop, content: str):
-    (kept.directory / mind.ABOUT).write_text(content)
-    assert "could not be read" in load_mind(kept.home, young)
+    (kept.directory / snapshot_module.ABOUT).write_text(content)
+    assert "could not be read" in load_snapshot(kept.home, young)
 
 
 def test_a_state_that_fits_only_in_part_leaves_the_loop_as_it_was(kept: Kept, young: Loop, monkeypatch):
@@ -192,8 +201,8 @@ def test_a_state_that_fits_only_in_part_leaves_the_loop_as_it_was(kept: Kept, yo
     def refuse(_: object) -> None:
         raise KeyError("a name that this version does not know")
 
-    monkeypatch.setattr(young.remembering.memory, "load", refuse)
-    assert "could not be read" in load_mind(kept.home, young)
+    monkeypatch.setattr(young.memory_writer.memory, "load", refuse)
+    assert "could not be read" in load_snapshot(kept.home, young)
     monkeypatch.undo()
     assert_equal(learned(young), before)
 
@@ -221,19 +230,19 @@ def test_a_crash_between_the_renames_leaves_a_whole_one(
     for _ in range(num_crashes):
         crash_at(monkeypatch, num_renames if kept.directory.exists() else 0)
         with pytest.raises(KeyboardInterrupt):
-            save_mind(kept.home, later)
+            save_snapshot(kept.home, later)
         monkeypatch.undo()
-    assert load_mind(kept.home, young) == "continued from tick 120, weights version 3"
-    save_mind(kept.home, later)
-    assert load_mind(kept.home, young).startswith("continued from tick 1,")
+    assert load_snapshot(kept.home, young) == "continued from tick 120, weights version 3"
+    save_snapshot(kept.home, later)
+    assert load_snapshot(kept.home, young).startswith("continued from tick 1,")
     assert [path.name for path in kept.home.iterdir()] == [kept.key]
 
 
 def test_a_damaged_one_gives_way_to_the_one_before(kept: Kept, young: Loop):
     shutil.copytree(kept.directory, kept.home / f"{kept.key}.old")
-    (kept.directory / mind.MODEL).write_bytes(b"")
-    said = load_mind(kept.home, young)
-    assert f"kept as {kept.key}.damaged" in said
+    (kept.directory / snapshot_module.MODEL).write_bytes(b"")
+    said = load_snapshot(kept.home, young)
+    assert f"renamed to {kept.key}.damaged" in said
     assert said.endswith("continued from tick 120, weights version 3")
 
 
@@ -244,11 +253,11 @@ def test_a_full_disk_leaves_the_one_before_and_no_half(
         raise OSError(28, "No space left on device")
 
     young.tick()
-    monkeypatch.setattr(mind, "save_states", refuse)
+    monkeypatch.setattr(snapshot_module, "save_states", refuse)
     with pytest.raises(OSError, match="No space left"):
-        save_mind(kept.home, young)
+        save_snapshot(kept.home, young)
     assert [path.name for path in kept.home.iterdir()] == [kept.key]
-    assert load_mind(kept.home, young).startswith("continued from tick 120")
+    assert load_snapshot(kept.home, young).startswith("continued from tick 120")
 
 
 def test_weights_that_are_not_finite_are_never_kept(kept: Kept, young: Loop, start, settings):
@@ -256,13 +265,13 @@ def test_weights_that_are_not_finite_are_never_kept(kept: Kept, young: Loop, sta
     sick = start(settings()).loop
     next(iter(sick.reasoner.model.parameters())).data[0] = torch.nan
     with pytest.raises(SnapshotNotFinite):
-        save_mind(kept.home, sick)
-    assert load_mind(kept.home, young).startswith("continued from tick 120")
+        save_snapshot(kept.home, sick)
+    assert load_snapshot(kept.home, young).startswith("continued from tick 120")
 
 
-def test_a_captured_mind_does_not_move_with_the_loop(lived: Loop, young: Loop, tmp_path: Path):
-    captured, before = capture_mind(lived), learned(lived)
+def test_a_captured_snapshot_does_not_move_with_the_loop(lived: Loop, young: Loop, tmp_path: Path):
+    captured, before = capture_snapshot(lived), learned(lived)
     lived.run(num_ticks=40)
-    write_mind(tmp_path, captured)
-    load_mind(tmp_path, young)
+    write_snapshot(tmp_path, captured)
+    load_snapshot(tmp_path, young)
     assert_equal(learned(young), before)

@@ -21,11 +21,11 @@ from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.hub import Hub
 from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
-from sage.runtime.world import LoopInputs
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
@@ -114,7 +114,7 @@ def build_run(
     if not drivers:
         raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
-    world = LoopInputs(
+    inputs = LoopInputs(
         clock=clock,
         drivers=drivers,
         records=records,
@@ -125,13 +125,13 @@ def build_run(
         device=choose_device(),
         on_scored=on_scored,
     )
-    loop = _build_loop(config, world)
+    loop = _build_loop(config, inputs)
     return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
 
 
-def _build_loop(config: SageConfig, world: LoopInputs) -> Loop:
+def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
     try:
-        return Loop(config, world)
+        return Loop(config, inputs)
     except ValueError as error:  # sizes that do not go together, each good by itself
         raise UserError(f"{config.name}: {error}") from error
 

@@ -76,7 +76,7 @@ def run_session(
             stack.enter_context(_traced(run, trace_path))
         _say_missing(run, instruments)
         if keeper is not None:
-            log.info("mind", outcome=keeper.attach(run.loop))
+            log.info("snapshot", outcome=keeper.attach(run.loop))
         _open(run)
         if keeper is not None:
             stack.callback(keeper.close)

@@ -1,7 +1,7 @@
-"""Keeps the mind: taken up at the start, written every ten minutes while the loop runs, and at the end.
+"""Snapshots of a run: loaded at the start, written every ten minutes while the loop runs, and at the end.
 
-The loop's thread only copies; another thread writes. Invariant: a snapshot that cannot be written leaves the
-one before, is said, and stops nothing.
+The loop's thread only copies; another thread writes. Invariant: when a snapshot cannot be written, the
+previous one stays, the problem is logged, and the loop continues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 from sage.mailbox.clock import Clock
 from sage.runtime.loop import Loop
 from sage.runtime.report import Event, SleepReport, TickReport
-from sage.runtime.snapshot import Snapshot, SnapshotNotFinite, capture_mind, load_mind, write_mind
+from sage.runtime.snapshot import Snapshot, SnapshotNotFinite, capture_snapshot, load_snapshot, write_snapshot
 
 log = structlog.get_logger("sage.app")
 SNAPSHOT_SECS = 600.0  # what a kill -9 may cost
@@ -39,16 +39,18 @@ class SnapshotKeeper:
     def attach(self, loop: Loop) -> str:
         """Continue from what was kept for these sensors; says what happened."""
         self._loop, self._kept_tick = loop, loop.tick_count
-        return load_mind(self._home, loop)
+        return load_snapshot(self._home, loop)
 
     def on_tick(self, report: TickReport) -> None:
         now_ns = self._clock.now_ns()
         if now_ns < self._next_ns or (self._writing is not None and self._writing.is_alive()):
             return
         self._next_ns = now_ns + self._every_ns
-        mind = self._capture()
-        if mind is not None:
-            self._writing = threading.Thread(target=self._write, args=(mind,), name="sage-mind", daemon=True)
+        snapshot = self._capture()
+        if snapshot is not None:
+            self._writing = threading.Thread(
+                target=self._write, args=(snapshot,), name="sage-snapshot", daemon=True
+            )
             self._writing.start()
 
     def on_sleep(self, report: SleepReport) -> None: ...
@@ -59,23 +61,23 @@ class SnapshotKeeper:
         """Wait for the snapshot being written, then write the last one."""
         if self._writing is not None:
             self._writing.join()
-        mind = self._capture()
-        if mind is not None:
-            self._write(mind)
+        snapshot = self._capture()
+        if snapshot is not None:
+            self._write(snapshot)
 
     def _capture(self) -> Snapshot | None:
         if self._loop is None or self._loop.tick_count == self._kept_tick:
             return None  # nothing was lived since
         self._kept_tick = self._loop.tick_count
         try:
-            return capture_mind(self._loop)
+            return capture_snapshot(self._loop)
         except SnapshotNotFinite as error:
             self._say(str(error))
             return None
 
-    def _write(self, mind: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot) -> None:
         try:
-            write_mind(self._home, mind)
+            write_snapshot(self._home, snapshot)
         except OSError as error:
             self._say(str(error))
         else:
@@ -84,4 +86,4 @@ class SnapshotKeeper:
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        log.error("the mind could not be kept; the one before stays", error=problem)
+        log.error("snapshot not written, the previous one stays", error=problem)

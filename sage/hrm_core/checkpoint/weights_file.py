@@ -1,12 +1,11 @@
 """Weights with their config in one file: safetensors, the config as JSON in its header.
 
-Invariant: a file is either the old one or the whole new one (tmp, fsync, rename), and holds no code.
+Invariant: a file is written complete or not at all (sage.durable), and contains no code.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
+from sage.durable import write_file
 from sage.errors import DataError
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.hrm import HRM
@@ -44,7 +44,7 @@ def save_model(
         "config": json.dumps(model.config.to_plain()),
         "metadata": json.dumps(dict(metadata or {})),
     }
-    _write_atomically(path, safetensors.torch.save(state, metadata=header))
+    write_file(path, safetensors.torch.save(state, metadata=header))
 
 
 def load_model(path: Path | str, device: str = "cpu") -> tuple[HRM | ObservationModel, dict[str, Any]]:
@@ -71,20 +71,3 @@ def load_model(path: Path | str, device: str = "cpu") -> tuple[HRM | Observation
         raise CheckpointError(
             f"{path}: cannot be read as a model: {' '.join(str(error).split())[:200]}"
         ) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sage.durable import write_file
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.recurrence import Carry
@@ -107,14 +108,8 @@ def strip_traces(proto: Any) -> None:
 
 
 def save_proto(proto: Any, path: str | Path) -> None:
-    """The whole file or none."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        partial.write_bytes(proto.SerializeToString())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write the file complete or not at all."""
+    write_file(Path(path), proto.SerializeToString())
 
 
 def _example(model: HRM, front: TokenFront) -> tuple[Tensor, ...]:

@@ -9,7 +9,6 @@ or nothing: it is written under another name, fsynced and renamed; `last` moves 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sage.durable import begin_folder, commit_folder, partial_of, write_file, write_synced
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.training.errors import ResumeError
-from sage.hrm_core.training.shards import (
-    MAX_BYTES,
-    ShardError,
-    read_shards,
-    sync_folder,
-    write_shards,
-    write_synced,
-)
+from sage.hrm_core.training.shards import MAX_BYTES, ShardError, read_shards, write_shards
 
 FORMAT = "sage-training-2"
 
@@ -57,10 +50,9 @@ class CheckpointFolder:
     def save(self, checkpoint: Checkpoint, *, is_best: bool = False) -> Path:
         """Write it whole, move `last` (and `best`) to it, delete those that neither names."""
         final = self._free_folder(checkpoint.step)
-        partial = self.path / f".{final.name}.partial"
+        partial = partial_of(final)
         if self._ranks.index == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+            begin_folder(final)
         self._ranks.barrier()
         mine = write_shards(partial, f"rank{self._ranks.index}", checkpoint.rows, max_bytes=self._max_bytes)
         write_synced(partial / f"rank{self._ranks.index}.json", json.dumps(mine).encode())
@@ -99,15 +91,10 @@ class CheckpointFolder:
             "plain": dict(checkpoint.plain),
         }
         write_synced(partial / "state.json", json.dumps(state).encode())
-        sync_folder(partial)
-        os.replace(partial, final)
-        sync_folder(self.path)
+        commit_folder(partial, final)
 
     def _point(self, name: str, target: str) -> None:
-        partial = self.path / f".{name}.partial"
-        write_synced(partial, f"{target}\n".encode())
-        os.replace(partial, self.path / name)
-        sync_folder(self.path)
+        write_file(self.path / name, f"{target}\n".encode())
 
     def _prune(self) -> None:
         kept = {self.find("last"), self.find("best")}

@@ -6,8 +6,6 @@ ShardError.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from sage.durable import digest_of, write_synced
 from sage.errors import DataError
 
 MAX_BYTES = 15 << 20  # below 16 MiB with the header: what simple storage takes as one file
@@ -41,7 +40,7 @@ def write_shards(
         content = safetensors.torch.save(part)
         path = folder / f"{prefix}-{number:05d}.safetensors"
         write_synced(path, content)
-        index["files"][path.name] = {"bytes": len(content), "blake2b": _digest(content)}
+        index["files"][path.name] = {"bytes": len(content), "blake2b": digest_of(content)}
     return index
 
 
@@ -54,7 +53,7 @@ def read_shards(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
             content = path.read_bytes()
         except OSError as error:
             raise ShardError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-        if len(content) != expected["bytes"] or _digest(content) != expected["blake2b"]:
+        if len(content) != expected["bytes"] or digest_of(content) != expected["blake2b"]:
             raise ShardError(
                 f"{path}: {len(content)} bytes of {expected['bytes']}, or altered: torn or damaged"
             )
@@ -70,22 +69,6 @@ def read_shards(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
         flat = [piece for _, piece in sorted(pieces[name], key=lambda each: each[0])]
         whole[name] = (flat[0] if len(flat) == 1 else torch.cat(flat)).view(shape)
     return whole
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was created or renamed in it durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _packed(tensors: Mapping[str, Tensor], max_bytes: int) -> Iterator[dict[str, Tensor]]:
@@ -105,7 +88,3 @@ def _packed(tensors: Mapping[str, Tensor], max_bytes: int) -> Iterator[dict[str,
             start += max(1, len(piece))
     if part:
         yield part
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -6,15 +6,13 @@ on it.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from sage.durable import write_file
 from sage.errors import InputError
 from sage.mailbox.cuda.driver import Allocation, CudaError, Driver
 from sage.mailbox.cuda.views import host_view
@@ -107,17 +105,9 @@ class Staging:
         try:
             while not self._driver.is_done(job.event):
                 self._pause.wait(POLL_SECS)
-            job.saved.set_result(_write(job.path, host_view(job.buffer)[: job.num_bytes]))
+            write_file(job.path, host_view(job.buffer)[: job.num_bytes].data)
+            job.saved.set_result(job.path)
         except Exception as error:  # the saver's caller gets it from the future
             job.saved.set_exception(error)
         finally:
             self._buffers.put((job.buffer, job.event))
-
-
-def _write(path: Path, content: np.ndarray) -> Path:
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
-        file.write(content.data)
-        file.flush()
-        os.fsync(file.fileno())
-    return partial.replace(path)

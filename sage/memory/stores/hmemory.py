@@ -148,13 +148,12 @@ class HMemory:
         """
         return save_memory(path, self.stores)
 
-    def load(self, path: Path, *, set_aside: bool = False) -> None:
-        """Take back what `save` wrote, or raise as load_memory does and change nothing.
+    def load(self, path: Path) -> None:
+        """Restore what `save` wrote, or raise as load_memory does and change nothing.
 
-        A new run counts time from its own epoch: what was lived before it moves to before 0, and keeps its
-        order.
+        A new run counts time from its own start: earlier times become negative, in the same order.
         """
-        load_memory(path, self.stores, set_aside=set_aside)
+        load_memory(path, self.stores)
         timed = (self.replay, self.examination, self.recall_store)
         newest_ns = max((int(store.times_ns.max()) for store in timed if store.times_ns.size), default=0)
         for store in timed:

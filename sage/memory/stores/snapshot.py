@@ -38,13 +38,13 @@ def save_states(path: Path, states: Mapping[str, StoreState]) -> int:
     return write_checked(path, Contents(arrays=arrays, scalars=scalars), schema=SCHEMA)
 
 
-def load_memory(path: Path, stores: Mapping[str, Snapshotted], *, set_aside: bool = False) -> None:
+def load_memory(path: Path, stores: Mapping[str, Snapshotted]) -> None:
     """Restore the stores that `save_memory` wrote, all or none.
 
-    FileNotFoundError when there is no file. DamagedFile when it is not whole (renamed to NAME.damaged with
-    set_aside). InputError naming the store and the size when it was written with other capacities or sources.
+    FileNotFoundError when there is no file. DamagedFile when its checksum differs. InputError, with the store
+    and the size, when it was written with other capacities or sources.
     """
-    contents = read_checked(path, schema=SCHEMA, set_aside=set_aside)
+    contents = read_checked(path, schema=SCHEMA)
     states = {name: _state_of(path, name, contents, store) for name, store in stores.items()}
     for name, store in stores.items():
         store.restore(states[name])

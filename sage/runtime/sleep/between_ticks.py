@@ -1,8 +1,6 @@
-"""Between two ticks: wake from a finished night, watch for a crisis, fall asleep when due, practise if it
-fits.
+"""Between two ticks: collect a finished night, check for a crisis, start a night when due, practise.
 
-Invariant: the live weights change here or not at all, so that a tick sees one model from its start to its
-end.
+Invariant: the live weights change only here, so that one tick uses one set of weights throughout.
 """
 
 from __future__ import annotations
@@ -10,42 +8,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.clock import Clock
+from sage.memory.stores.hmemory import HMemory
+from sage.memory.windows.window import concatenate
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import SleepReport, State
-from sage.runtime.sleep.consolidate import SleepPlan
+from sage.runtime.sleep.consolidate import Night, SleepPlan
 from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.metabolism import Metabolism, Vitals
 from sage.runtime.sleep.practice import Practice
-from sage.runtime.sleep.sleeper import Awakening, Sleeper
+from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.reasoner import Reasoner
 
-Tell = Callable[[str, str], None]
+Emit = Callable[[str, str], None]
 
 
 class BetweenTicks:
-    """Owns practice, sleep and the operating mode. `tell(kind, message)` makes an event; `on_sleep` hears of
-    every night.
+    """Owns practice, sleep and the operating mode.
+
+    emit(kind, message): creates an event.  on_sleep: called with the report of every night.
     """
 
     def __init__(
         self,
         config: RuntimeConfig,
         reasoner: Reasoner,
-        remembering: MemoryWriter,
+        memory_writer: MemoryWriter,
         *,
         clock: Clock,
         directory: Path,
-        tell: Tell,
+        emit: Emit,
         on_sleep: Callable[[SleepReport], None],
     ) -> None:
-        self._config, self._reasoner, self._remembering = config, reasoner, remembering
-        self._clock, self._tell, self._on_sleep = clock, tell, on_sleep
+        self._config = config
+        self._reasoner = reasoner
+        self._memory_writer = memory_writer
+        self._clock = clock
+        self._emit = emit
+        self._on_sleep = on_sleep
         now_ns = clock.now_ns()
         self.practice = Practice(
             reasoner.model,
-            remembering.transitions,
+            memory_writer.transitions,
             config.practice,
             num_segments=config.budget.segments,
             seed=config.seed,
@@ -63,23 +71,21 @@ class BetweenTicks:
 
     @property
     def period_ns(self) -> int:
-        """Of a tick in the present state."""
+        """Period of a tick in the current state."""
         tick = self._config.tick
         rates = {State.REST: tick.rest_rate_hz, State.DREAM: tick.dream_rate_hz}
         return int(1e9 / rates.get(self.state, tick.rate_hz))
 
     def pass_time(self, tick: int, deadline_ns: int) -> str:
-        """Everything that is due after `tick`, before `deadline_ns`. Returns the crisis that began, or
-        nothing.
-        """
+        """Do what is due after `tick`, before `deadline_ns`; returns the crisis that started, or ""."""
         now_ns = self._clock.now_ns()
-        awakening = self.sleeper.collect(now_ns)
-        if awakening is not None:
-            self._wake_up(awakening)
+        ended = self.sleeper.collect(now_ns)
+        if ended is not None:
+            self._end_night(ended)
         crisis = self.crisis.check(tick)
         if self.state in (State.WAKE, State.REST) and not crisis and self.sleeper.is_due(now_ns):
-            self._fall_asleep(tick, now_ns)
-        if not self._remembering.is_calm:
+            self._start_night(tick, now_ns)
+        if not self._memory_writer.is_calm:
             self._calm_since_ns = now_ns
         vitals = Vitals(
             calm_secs=(now_ns - self._calm_since_ns) * 1e-9,
@@ -88,14 +94,13 @@ class BetweenTicks:
         )
         transition = self.metabolism.step(vitals, now_ns)
         if transition is not None:
-            self._tell("state", f"{transition.target.value}: {transition.reason}")
-        if (
-            self.state is not State.DREAM
-        ):  # a night works on a snapshot: its candidate would overwrite what is learned now
+            self._emit("state", f"{transition.target.value}: {transition.reason}")
+        # A night trains a copy of the weights: an accepted one would overwrite practice done meanwhile.
+        if self.state is not State.DREAM:
             self.practice.work(tick, deadline_ns, self._config.budget.practice_steps)
         return crisis
 
-    def _fall_asleep(self, tick: int, now_ns: int) -> None:
+    def _start_night(self, tick: int, now_ns: int) -> None:
         plan = SleepPlan.of(
             self._config.sleep,
             self._config.practice,
@@ -103,21 +108,33 @@ class BetweenTicks:
             seed=self._config.seed + self.sleeper.num_nights,
             tick=tick,
         )
-        self._tell("sleep", f"night {self.sleeper.num_nights + 1} begins")
-        night = self._remembering.night(self._reasoner.model)
+        self._emit("sleep", f"night {self.sleeper.num_nights + 1} starts")
+        night = gather_night(self._memory_writer.memory, self._reasoner.model)
         if night is None:
             self.sleeper.skip(plan, "nothing to replay or to examine yet", now_ns)
         else:
             self.sleeper.begin(night, plan, now_ns)
 
-    def _wake_up(self, awakening: Awakening) -> None:
-        if awakening.candidate is not None:
-            self._reasoner.adopt(awakening.candidate)
+    def _end_night(self, ended: EndedNight) -> None:
+        if ended.candidate is not None:
+            self._reasoner.adopt(ended.candidate)
             self.practice.restart()
-            window = self._remembering.transitions.latest_to_now(self._config.practice.window_ticks)
+            window = self._memory_writer.transitions.latest_to_now(self._config.practice.window_ticks)
             self._reasoner.burn_in(window, self._config.budget.segments)
-            self._remembering.transitions.mark_break()
+            self._memory_writer.transitions.mark_break()
             self.weights_version += 1
-        self._remembering.mark_slept()
-        self._on_sleep(awakening.report)
-        self._tell("sleep", f"{awakening.report.outcome.value}: {awakening.report.reason}")
+        self._memory_writer.mark_slept()
+        self._on_sleep(ended.report)
+        self._emit("sleep", f"{ended.report.outcome.value}: {ended.report.reason}")
+
+
+def gather_night(memory: HMemory, model: ObservationModel) -> Night | None:
+    """Copies what a night works on. None when there is nothing to replay or nothing to examine."""
+    new = memory.examination.new()
+    old = memory.examination.old()
+    replay = memory.replay.all()
+    examined = concatenate([part for part in (new, old) if part is not None])
+    if replay is None or examined is None:
+        return None
+    num_new = 0 if new is None else len(new)
+    return Night(model=model, replay=replay, examined=examined, is_new=np.arange(len(examined)) < num_new)

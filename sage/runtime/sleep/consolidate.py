@@ -2,7 +2,7 @@
 better.
 
 One directory is one night: snapshot in (model, replay, examined, job), candidate and report out. The loop
-spawns `sage sleep DIR`, one thread, nice 10; `consolidate(DIR)` is that same code. Killed at any step it
+spawns `sage sleep DIR`, one thread, nice 10; `run_night(DIR)` is that same code. Killed at any step it
 leaves the old weights. Invariant: what is examined is never replayed.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sage.durable import write_file
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.loss import window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
@@ -88,7 +89,7 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     _write_json(directory / "job.json", to_plain(plan))
 
 
-def consolidate(directory: Path) -> SleepReport:
+def run_night(directory: Path) -> SleepReport:
     """Train and examine a candidate; writes candidate.safetensors when it is accepted, and report.json, last.
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
@@ -106,10 +107,10 @@ def consolidate(directory: Path) -> SleepReport:
 
 
 def main(directory: Path) -> SleepReport:
-    """`sage sleep DIR`: consolidate as a considerate process, one thread at nice 10."""
+    """`sage sleep DIR`: one night in a process of its own, one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return consolidate(directory)
+    return run_night(directory)
 
 
 def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
@@ -274,9 +275,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _write_json(path: Path, content: object) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
+    write_file(path, json.dumps(content).encode())
 
 
 def read_report(path: Path) -> SleepReport:

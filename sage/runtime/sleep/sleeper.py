@@ -24,7 +24,7 @@ ERROR_TAIL_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Awakening:
+class EndedNight:
     """How a night ended. candidate: weights to swap in, None unless accepted."""
 
     report: SleepReport
@@ -40,7 +40,7 @@ class Sleeper:
         self._next_ns = now_ns + int(config.first_after_secs * 1e9)
         self._deadline_ns = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._done: Awakening | None = None
+        self._done: EndedNight | None = None
         self._tick = 0
         self.num_nights = 0
 
@@ -61,7 +61,7 @@ class Sleeper:
                 plan,
             )
             accepted = report.outcome is SleepOutcome.ACCEPTED
-            self._done = Awakening(report=report, candidate=candidate if accepted else None)
+            self._done = EndedNight(report=report, candidate=candidate if accepted else None)
             return
         self._deadline_ns = now_ns + int(self._config.timeout_secs * 1e9)
         try:
@@ -83,9 +83,9 @@ class Sleeper:
             num_examined=0,
             num_steps=0,
         )
-        self._done = Awakening(report=report, candidate=None)
+        self._done = EndedNight(report=report, candidate=None)
 
-    def collect(self, now_ns: int) -> Awakening | None:
+    def collect(self, now_ns: int) -> EndedNight | None:
         """The night's end, once; None while it lasts or when there is none."""
         if self._process is not None:
             status = self._process.poll()
@@ -129,7 +129,7 @@ class Sleeper:
                 env=environment,
             )
 
-    def _finish(self, status: int | None) -> Awakening:
+    def _finish(self, status: int | None) -> EndedNight:
         if status is None:
             self.abort()
             return self._failed(f"not done within {self._config.timeout_secs:g} s")
@@ -145,9 +145,9 @@ class Sleeper:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             return self._failed(f"its result cannot be read: {error}")
-        return Awakening(report=report, candidate=candidate)
+        return EndedNight(report=report, candidate=candidate)
 
-    def _failed(self, reason: str) -> Awakening:
+    def _failed(self, reason: str) -> EndedNight:
         report = SleepReport(
             outcome=SleepOutcome.FAILED,
             reason=reason,
@@ -156,4 +156,4 @@ class Sleeper:
             num_examined=0,
             num_steps=0,
         )
-        return Awakening(report=report, candidate=None)
+        return EndedNight(report=report, candidate=None)

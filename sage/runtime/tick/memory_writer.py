@@ -14,18 +14,16 @@ import numpy as np
 import torch
 
 from sage.hrm_core.model.recurrence import Carry
-from sage.hrm_core.observation.model import ObservationModel
 from sage.memory.salience import Salience
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
 from sage.memory.stores.recall import RecallStore
 from sage.memory.stores.replay import FLOOR_WEIGHT
 from sage.memory.windows.transitions import Frame, TransitionRing
-from sage.memory.windows.window import Window, WindowShape, concatenate
+from sage.memory.windows.window import Window, WindowShape
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import MemoryFacts
-from sage.runtime.sleep.consolidate import Night
 from sage.runtime.tick.fusion import Fused
 
 KEY_DIM, VALUE_DIM = 32, 16
@@ -167,19 +165,6 @@ class MemoryWriter:
                 )
             )
         return self._facts(scores.gate, is_kept)
-
-    def night(self, model: ObservationModel) -> Night | None:
-        """What there is to sleep on, copied; None when there is nothing to replay or to examine."""
-        examination = self.memory.examination
-        new, old = examination.new(), examination.old()
-        replay, examined = (
-            self.memory.replay.all(),
-            concatenate([part for part in (new, old) if part is not None]),
-        )
-        if replay is None or examined is None:
-            return None
-        num_new = 0 if new is None else len(new)
-        return Night(model=model, replay=replay, examined=examined, is_new=np.arange(len(examined)) < num_new)
 
     def mark_slept(self) -> None:
         self.memory.mark_slept()

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sage.mailbox import PeripheralMailbox
 from sage.mailbox.kinds import AnyLease
+from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 

@@ -69,7 +69,7 @@ def log_lines(text: str) -> list[dict[str, object]]:
 
 
 def mind_said(text: str) -> str:
-    return next(str(line["outcome"]) for line in log_lines(text) if line["event"] == "mind")
+    return next(str(line["outcome"]) for line in log_lines(text) if line["event"] == "snapshot")
 
 
 def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: pytest.CaptureFixture[str]):
@@ -85,7 +85,7 @@ def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: 
     assert summary["ended_by"] == "ticks"
     assert summary["num_reports_lost"] == 0
     assert summary["mind_problem"] == ""
-    assert mind_said(printed.err) == "a fresh start: nothing was kept before"
+    assert mind_said(printed.err) == "no snapshot found, starting fresh"
 
 
 def test_a_summary_is_shown_and_the_next_run_goes_on(sage_run, capsys: pytest.CaptureFixture[str]):
@@ -138,12 +138,12 @@ def test_a_full_disk_ends_with_a_summary_and_is_said(sage_run, capsys, monkeypat
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(mind_keeper, "write_mind", refuse)
+    monkeypatch.setattr(mind_keeper, "write_snapshot", refuse)
     assert sage_run("--ticks", "20") == 0
     printed = capsys.readouterr()
     assert "ended: ticks" in printed.out
     assert "No space left" in printed.out
-    assert any("could not be kept" in str(line["event"]) for line in log_lines(printed.err))
+    assert any("snapshot not written" in str(line["event"]) for line in log_lines(printed.err))
 
 
 def test_no_thread_and_no_signal_handler_is_left(sage_run):
@@ -253,7 +253,7 @@ from sage.app.cli.main import main
 
 every_secs, num_ticks = float(sys.argv.pop(1)), int(sys.argv.pop(1))
 mind_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}
-tick, write = Loop.tick, mind_keeper.write_mind
+tick, write = Loop.tick, mind_keeper.write_snapshot
 
 def ticked(self):
     report = tick(self)
@@ -265,7 +265,7 @@ def written(*arguments):
     write(*arguments)
     print("kept", file=sys.stderr, flush=True)
 
-Loop.tick, mind_keeper.write_mind = ticked, written
+Loop.tick, mind_keeper.write_snapshot = ticked, written
 main()
 """
 

@@ -16,7 +16,6 @@ import torch
 
 from sage.memory.windows.window import WINDOW_FIELDS
 from sage.runtime.report import SleepOutcome
-from sage.runtime.sleep import consolidate
 from sage.runtime.sleep import consolidate as sleep
 from sage.runtime.sleep.consolidate import (
     Night,
@@ -25,6 +24,7 @@ from sage.runtime.sleep.consolidate import (
     judge,
     paired_gain,
     read_report,
+    run_night,
     sleep_on,
     write_job,
 )
@@ -256,7 +256,7 @@ def test_augmentation_leaves_what_is_replayed_as_it_was(model, stretches):
 def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(night: Night, tmp_path: Path):
     write_job(tmp_path, night, PLAN)
     other = dataclasses.replace(night, model=copy.deepcopy(night.model))
-    report = dataclasses.replace(consolidate(tmp_path), wall_secs=0.0)
+    report = dataclasses.replace(run_night(tmp_path), wall_secs=0.0)
     assert report == dataclasses.replace(
         sleep_on(other, PLAN),
         wall_secs=0.0,
@@ -269,13 +269,13 @@ def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(nigh
 
 def test_a_night_that_is_not_better_leaves_no_candidate(second_night: Night, stretches, tmp_path: Path):
     write_job(tmp_path, wrong_targets(second_night, stretches), PLAN)
-    assert consolidate(tmp_path).outcome is SleepOutcome.ROLLED_BACK
+    assert run_night(tmp_path).outcome is SleepOutcome.ROLLED_BACK
     assert not (tmp_path / "candidate.safetensors").exists()
 
 
 def test_a_report_is_read_back_as_it_was_written(night: Night, tmp_path: Path):
     write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
-    report = consolidate(tmp_path)
+    report = run_night(tmp_path)
     found = read_report(tmp_path / "report.json")
     assert repr(found) == repr(report)  # NaN is not equal to itself, but is written alike
     assert json.loads((tmp_path / "report.json").read_text())["loss_old_before"] is None
@@ -285,4 +285,4 @@ def test_a_folder_without_its_job_is_no_job(night: Night, tmp_path: Path):
     write_job(tmp_path, night, PLAN)
     (tmp_path / "job.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"job\.json"):
-        consolidate(tmp_path)
+        run_night(tmp_path)

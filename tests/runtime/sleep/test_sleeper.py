@@ -19,7 +19,7 @@ from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.consolidate import Night, SleepPlan, write_job
-from sage.runtime.sleep.sleeper import Awakening, Sleeper
+from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 
 SECOND = 1_000_000_000
 PLAN = SleepPlan(
@@ -40,7 +40,7 @@ def night(model, stretches) -> Night:
     return Night(model=model, replay=stretches(8, 1), examined=stretches(6, 2), is_new=np.ones(6, dtype=bool))
 
 
-def waited_for(sleeper: Sleeper) -> Awakening:
+def waited_for(sleeper: Sleeper) -> EndedNight:
     """The awakening, once the process has ended by itself or was killed."""
     assert sleeper._process is not None
     sleeper._process.wait(timeout=120)
@@ -98,7 +98,7 @@ class Ended:
 def left_behind(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An accepted night's folder, as if its process had just ended with `status`; `spoil` alters it first."""
 
-    def leave(spoil, status: int = 0) -> Awakening:
+    def leave(spoil, status: int = 0) -> EndedNight:
         sleeper = Sleeper(SleepConfig(where="process"), tmp_path / "sleep", 0)
         monkeypatch.setattr("sage.runtime.sleep.sleeper.subprocess.Popen", lambda *_, **__: Ended(status))
         sleeper.begin(night, PLAN, 0)

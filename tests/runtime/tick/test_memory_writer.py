@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sage.runtime.sleep.between_ticks import gather_night
+
 
 def spans(window, period_ns: int) -> list[tuple[int, int]]:
     starts = window.start_time_ns.numpy()
@@ -18,7 +20,7 @@ def test_examined_stretches_are_never_replayed(start, settings):
         )
     )
     run.loop.run(num_ticks=800)
-    night = run.loop.remembering.night(run.loop.reasoner.model)
+    night = gather_night(run.loop.memory_writer.memory, run.loop.reasoner.model)
     assert night is not None
     replayed, examined = spans(night.replay, 50_000_000), spans(night.examined, 50_000_000)
     assert len(replayed) > 8
@@ -30,18 +32,18 @@ def test_examined_stretches_are_never_replayed(start, settings):
 
 def test_a_night_needs_something_to_replay_and_to_examine(start, settings):
     run = start(settings())
-    assert run.loop.remembering.night(run.loop.reasoner.model) is None
+    assert gather_night(run.loop.memory_writer.memory, run.loop.reasoner.model) is None
 
 
 def test_after_a_night_the_new_is_old(start, settings):
     run = start(settings(practice={"enabled": False, "window_ticks": 8}))
     run.loop.run(num_ticks=400)
-    remembering, model = run.loop.remembering, run.loop.reasoner.model
-    night = remembering.night(model)
+    memory_writer, model = run.loop.memory_writer, run.loop.reasoner.model
+    night = gather_night(memory_writer.memory, model)
     assert night is not None
     assert night.is_new.all()
-    remembering.mark_slept()
-    again = remembering.night(model)
+    memory_writer.mark_slept()
+    again = gather_night(memory_writer.memory, model)
     assert again is not None
     assert not again.is_new.any()
     assert np.array_equal(again.examined.start_tick.numpy(), night.examined.start_tick.numpy())
