@@ -82,10 +82,11 @@ def build(
 
     from importlib import import_module
 
-    from sage.app.models.solving import only_warnings, wrong_is_theirs
+    from sage.app.terminal.errors import user_errors
+    from sage.app.terminal.logs import only_warnings
 
     module, _, function = target.partition(":")
-    with only_warnings(), wrong_is_theirs(f"data build {kind}"):
+    with only_warnings(), user_errors(f"data build {kind}"):
         facts = getattr(import_module(module), function)(out=out, seed=seed, **options)
     typer.echo(_told(out, facts, is_json=json_output))
 
@@ -98,9 +99,9 @@ def check(
     json_output: JsonOption = False,
 ) -> None:
     """Read a whole data set and say what is in it, or the first thing that is wrong."""
-    from sage.app.models.solving import wrong_is_theirs
+    from sage.app.terminal.errors import user_errors
 
-    with wrong_is_theirs("data check"):
+    with user_errors("data check"):
         from sage.hrm_core.datasets import layout
 
         facts = layout.check(folder)

@@ -19,8 +19,8 @@ def demo(
     from dataclasses import asdict
 
     from sage.app.demo.tour import tour
-    from sage.app.models.solving import only_warnings
     from sage.app.terminal.figures import number
+    from sage.app.terminal.logs import only_warnings
 
     reports = []
     with only_warnings():

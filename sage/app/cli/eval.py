@@ -78,9 +78,9 @@ def evaluate(
     """
     import json
 
-    from sage.app.models.solving import only_warnings
     from sage.app.models.training.evaluating import EvalRequest, evaluate_all, parse_segments
     from sage.app.terminal.errors import UserError
+    from sage.app.terminal.logs import only_warnings
 
     if not models and not all_models:
         raise UserError("eval: of what? give a run's folder or a model, or --all: sage eval --help")

@@ -41,9 +41,10 @@ def generate(
     """Write on, byte by byte, after a prompt."""
     import json
 
-    from sage.app.models.solving import only_warnings, wrong_is_theirs
+    from sage.app.terminal.errors import user_errors
+    from sage.app.terminal.logs import only_warnings
 
-    with only_warnings(), wrong_is_theirs("generate"):
+    with only_warnings(), user_errors("generate"):
         from sage.hrm_core.text.generation import Sampling
         from sage.hrm_core.text.generation import generate as write
 

@@ -1,4 +1,4 @@
-"""`sage solve`: one puzzle, typed or from a file, by a trained model."""
+"""`sage solve`: puzzles, typed or from a file, by a trained model."""
 
 from __future__ import annotations
 
@@ -6,44 +6,33 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption
+from sage.app.cli.options import CheckpointOption, DeviceOption, JsonOption, SeedOption
 from sage.app.terminal.errors import UserError
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="sudoku, maze, ...")]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="sudoku, maze, ...; see `sage tasks`.")]
 PuzzleArgument = Annotated[
     str,
     typer.Argument(
-        metavar="PUZZLE", help="The puzzle itself, a file that holds it, or - to read it from stdin."
+        metavar="PUZZLE", help="A puzzle, a file with one or several puzzles, or - for standard input."
     ),
 ]
-CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint",
-        metavar="MODEL",
-        help="A shipped name, a folder, a file or a hub repository; else what is shipped.",
-    ),
-]
-SegmentsOption = Annotated[int, typer.Option("--segments", help="Segments of a try, at most.")]
+SegmentsOption = Annotated[int, typer.Option("--segments", help="Most reasoning segments per try.")]
 HaltOption = Annotated[
     str,
-    typer.Option("--halt", help="What ends a try sooner: verifier, q (the model's own judgement), never."),
+    typer.Option(
+        "--halt", help="When a try may end early: verifier (the rules are met), q (Q-halt head), never."
+    ),
 ]
 ConfidenceOption = Annotated[
     float | None,
-    typer.Option(
-        "--min-confidence",
-        help="With --halt q: how sure the model must be to end with an answer, 0 to below 1.",
-    ),
+    typer.Option("--min-confidence", help="With --halt q: halt at this confidence or above; 0 to below 1."),
 ]
 TriesOption = Annotated[
-    int, typer.Option("--tries", help="Tries with noise; the first one verified is the answer.")
+    int, typer.Option("--tries", help="Tries with noise; ends at the first verified answer.")
 ]
 SoundOption = Annotated[
-    bool, typer.Option("--sound", help="Give no answer rather than one that breaks the rules.")
+    bool, typer.Option("--sound", help="Print no answer rather than one that breaks the rules.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the noise.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where the model runs, e.g. cuda.")]
 
 
 def solve(
@@ -59,16 +48,33 @@ def solve(
     device: DeviceOption = "cpu",
     json_output: JsonOption = False,
 ) -> int:
-    """Solve a puzzle. Prints it, the answer and what it cost. Exit 1 if the answer breaks the rules, or with
-    --sound is none.
+    """Solve one or several puzzles. Prints each puzzle, its answer and the cost.
+
+    Exit code 1: an answer breaks the rules, or with --sound is missing; 2: a puzzle cannot be read.
     """
-    from sage.app.models.solving import read_puzzle, show_answer, solve_puzzle
+    from sage.app.models.solving import (
+        Refused,
+        read_puzzle,
+        show_answer,
+        show_answers,
+        solve_puzzles,
+        split_puzzles,
+    )
 
     options = {"max_segments": segments, "halt": halt, "tries": tries, "abstains": sound, "seed": seed}
     if min_confidence is not None:
         if halt != "q":
-            raise UserError(f"--min-confidence is for --halt q, and halt is {halt}: leave one of the two out")
+            raise UserError(f"--min-confidence needs --halt q, and --halt is {halt}: remove one of the two")
         options["min_confidence"] = min_confidence
-    answer = solve_puzzle(task, read_puzzle(puzzle), checkpoint=checkpoint, device=device, options=options)
-    typer.echo(show_answer(answer, is_json=json_output))
-    return 0 if answer.is_verified else 1
+    puzzles = split_puzzles(task, read_puzzle(puzzle))
+    answers = []
+    for answer in solve_puzzles(task, puzzles, checkpoint=checkpoint, device=device, options=options):
+        answers.append(answer)
+        if not json_output:
+            title = f"puzzle {len(answers)} of {len(puzzles)}\n" if len(puzzles) > 1 else ""
+            typer.echo(f"{title}{show_answer(answer)}" + ("\n" if len(answers) < len(puzzles) else ""))
+    if json_output:
+        typer.echo(show_answers(answers))
+    if any(isinstance(answer, Refused) for answer in answers):
+        return 2
+    return 0 if all(answer.is_verified for answer in answers) else 1

@@ -32,10 +32,10 @@ def sweep(
     from dataclasses import replace
 
     from sage.app.config.state_dir import default_state_dir
-    from sage.app.models.solving import only_warnings
     from sage.app.models.training.showing_sweep import show_swept, show_trial
     from sage.app.models.training.space import read_sweep
     from sage.app.models.training.sweep import run_sweep
+    from sage.app.terminal.logs import only_warnings
 
     wanted = read_sweep(file)
     if trials is not None:

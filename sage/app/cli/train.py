@@ -94,8 +94,8 @@ def train(
     )
     recipe = find_recipe(task, config, [*typed, *(overrides or ())])
 
-    from sage.app.models.solving import only_warnings
     from sage.app.models.training import run
+    from sage.app.terminal.logs import only_warnings
 
     request = run.TrainRequest(
         recipe=recipe,

@@ -27,9 +27,7 @@ def solve_sudoku(is_quick: bool) -> str:
         "tries": 1 if is_quick else 8,
         "abstains": True,
     }
-    return show_answer(
-        solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options), is_json=False
-    )
+    return show_answer(solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options))
 
 
 def solve_maze(is_quick: bool) -> str:

@@ -128,13 +128,13 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
 def load_models(options: ServeOptions) -> ServedModels:
     """All of them, before the first request. UserError names the one that cannot be loaded."""
     from sage.app.http.models import ServedModels
-    from sage.app.models.solving import wrong_is_theirs
+    from sage.app.terminal.errors import user_errors
     from sage.hrm_core.solving.inference import HRMInference
     from sage.hrm_core.solving.published import shipped_folders
     from sage.hrm_core.solving.settings import SolveSettings
 
     settings = SolveSettings(halt="verifier", max_segments=64)
-    with wrong_is_theirs("serve"):
+    with user_errors("serve"):
         return ServedModels(
             HRMInference(name, device=options.device, settings=settings, batch_size=options.batch_size)
             for name in options.checkpoints or shipped_folders()

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sage.app.models.solving import only_warnings, wrong_is_theirs
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, user_errors
 from sage.app.terminal.figures import count, number, percent
+from sage.app.terminal.logs import only_warnings
 from sage.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def open_model(name: str) -> tuple[HRM, Mapping[str, Any]]:
     from sage.hrm_core.config.presets import preset_names
     from sage.hrm_core.model.hrm import HRM
 
-    with only_warnings(), wrong_is_theirs(f"model {name}"):
+    with only_warnings(), user_errors(f"model {name}"):
         from sage.hrm_core.config.model import ModelConfig
 
         if name in preset_names():
@@ -114,7 +114,7 @@ def export_model(
     """Write and check the file. What was found, one line each, and whether the file says what the model
     says.
     """
-    with only_warnings(), wrong_is_theirs(f"export {checkpoint}"):
+    with only_warnings(), user_errors(f"export {checkpoint}"):
         from sage.hrm_core.export.check import check_export
         from sage.hrm_core.export.int8 import quantize_int8
         from sage.hrm_core.export.onnx_file import export_onnx
@@ -151,7 +151,7 @@ def export_model(
 
 def pull_model(repository: str, out: Path) -> str:
     """Fetch a repository's model and keep it as a folder of ours. One line on what it is."""
-    with only_warnings(), wrong_is_theirs(f"hub pull {repository}"):
+    with only_warnings(), user_errors(f"hub pull {repository}"):
         from sage.hrm_core.checkpoint.source import save_pretrained
         from sage.hrm_core.solving.published import num_parameters, save_published
 
@@ -170,7 +170,7 @@ def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
     """Upload a model's folder, its task with it; private unless told otherwise. The repository's address."""
     import tempfile
 
-    with only_warnings(), wrong_is_theirs(f"hub push {checkpoint}"):
+    with only_warnings(), user_errors(f"hub push {checkpoint}"):
         from sage.hrm_core.checkpoint.hub import push
         from sage.hrm_core.checkpoint.source import save_pretrained
         from sage.hrm_core.solving.published import save_published

@@ -1,23 +1,24 @@
-"""A puzzle that a person gave, the model that fits it, and the answer as they read it.
+"""Puzzles that a user gives, the models that solve them, and the answers as text.
 
-Invariant: whatever is wrong with the puzzle, the model or a setting is one UserError.
+Invariant: an error in a puzzle, a model or a setting is one UserError, raised before torch is imported where the
+names, the file or the size are enough to find it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, nearest, user_errors
 from sage.app.terminal.figures import number
+from sage.app.terminal.logs import only_warnings
 from sage.errors import InputError
+from sage.user_file import decode_user_text, read_user_text
 
 if TYPE_CHECKING:
     from sage.hrm_core.solving.inference import Answer, HRMInference
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
     from sage.hrm_core.tasks.contract import Task
 
 _GAP = "     "
+#: A name with one of these endings is a file's; a puzzle never has a slash.
+_SUFFIXES = (
+    ".txt",
+    ".sdk",
+    ".sdm",
+    ".sud",
+    ".ss",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".md",
+    ".cnf",
+    ".col",
+    ".dat",
+)
+_LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,74 +58,189 @@ class Solved:
         return self.answer.solution.is_verified
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A puzzle of several that cannot be solved, and why."""
+
+    task: str
+    puzzle: str
+    error: str
+
+    @property
+    def is_verified(self) -> bool:
+        return False
+
+
 def read_puzzle(given: str) -> str:
-    """The text itself, a file's, or stdin's for "-"."""
+    """The text itself, a file's, or stdin's for "-". UserError where it is the name of a file that is missing."""
     if given == "-":
-        return sys.stdin.read()
-    if not os.path.isfile(given):
-        if given.endswith(".txt") or given.startswith(("/", "./", "~")):
-            raise UserError(f"{given}: no such file: give a file that holds the puzzle, or the puzzle itself")
+        return _read_stdin()
+    if "\n" in given or len(given) > _LONGEST_NAME or "\0" in given:
         return given
+    path = Path(given)
+    is_name = "/" in given or given.startswith("~") or given.lower().endswith(_SUFFIXES)
     try:
-        return Path(given).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{given}: cannot be read as text: {error}: give a file that holds one puzzle"
-        ) from error
+        if path.is_dir() and is_name:
+            raise UserError(f"{given}: a folder: give a file with a puzzle, or the puzzle itself")
+        if path.is_file() or (is_name and not given.lstrip().startswith(("[", "{"))):
+            return read_user_text(path.expanduser())
+    except FileNotFoundError:
+        raise UserError(f"{given}: no such file: give a file with a puzzle, or the puzzle itself") from None
+    except OSError as error:
+        if is_name:
+            raise UserError(
+                f"{given}: {(error.strerror or str(error)).lower()}: give a readable file"
+            ) from error
+    return given
+
+
+def _read_stdin() -> str:
+    binary = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if binary is None else decode_user_text(binary.read(), "standard input")
+
+
+def split_puzzles(task: str, text: str) -> list[str]:
+    """The puzzles of a text, in the form that the task's `encode` reads; at least one."""
+    if task == "sudoku":
+        from sage.hrm_core.tasks.sudoku.forms import puzzles_in
+
+        return puzzles_in(text)
+    if task == "maze":
+        from sage.hrm_core.tasks.maze.forms import mazes_in
+
+        return mazes_in(text)
+    return [text]
 
 
 def solve_puzzle(
     task: str, puzzle: str, *, checkpoint: str | None, device: str, options: Mapping[str, Any]
 ) -> Solved:
-    """Load the model and answer. options: fields of SolveSettings."""
-    with only_warnings(), wrong_is_theirs(f"solve {task}"):
-        from sage.hrm_core.solving.inference import HRMInference
-        from sage.hrm_core.solving.settings import SolveSettings
-
-        settings = SolveSettings(**options)
-        published = find_model(task, puzzle, checkpoint, device=device)
-        fallback = None if published.task is not None else _task_of_size(task, published)
-        inference = HRMInference(published, task=fallback, settings=settings)
-        return Solved(task=task, inference=inference, answer=inference.solve_one(puzzle))
+    """Load the model and answer one puzzle. options: fields of SolveSettings."""
+    answer = next(solve_puzzles(task, [puzzle], checkpoint=checkpoint, device=device, options=options))
+    assert isinstance(answer, Solved)
+    return answer
 
 
-def find_model(task: str, puzzle: str, checkpoint: str | None, *, device: str) -> Published:
-    """The checkpoint, or the shipped model of that task that takes as many cells as the puzzle has."""
-    from sage.hrm_core.solving.published import load_published, read_card, shipped_folders
-    from sage.hrm_core.tasks.catalogue import task_kind
+def solve_puzzles(
+    task: str, puzzles: Sequence[str], *, checkpoint: str | None, device: str, options: Mapping[str, Any]
+) -> Iterator[Solved | Refused]:
+    """The answers one by one, in order. UserError where no puzzle can be solved, or the only one is wrong."""
+    check_task(task)
+    loaded: dict[str | Path, HRMInference] = {}
 
-    task_kind(task)
-    if checkpoint is not None:
-        published = load_published(checkpoint, device=device)
-        if published.card is not None and published.card.task != task:
-            raise InputError(
-                f"{checkpoint} was trained on {published.card.task}: give its task, or another --checkpoint"
-            )
-        return published
+    def load(source: str | Path) -> HRMInference:
+        if source not in loaded:
+            loaded[source] = _load(task, source, device=device, options=options)
+        return loaded[source]
+
+    for puzzle in puzzles:
+        with only_warnings(), user_errors(f"solve {task}"):
+            try:
+                inference = load(checkpoint or shipped_model(task, puzzle))
+                answer: Solved | Refused = Solved(
+                    task=task, inference=inference, answer=inference.solve_one(puzzle)
+                )
+            except InputError as error:
+                if len(puzzles) == 1:
+                    raise
+                answer = Refused(task=task, puzzle=puzzle, error=str(error))
+        yield answer
+
+
+def check_task(task: str) -> None:
+    """UserError where the name is not a task's; a model's name is reported as one."""
+    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.tasks.catalogue import targets
+
+    if task in targets():
+        return
+    folder = shipped_folders().get(task)
+    card = None if folder is None else read_card(folder)
+    if card is not None:
+        raise UserError(f"{task} is a model, not a task: give {card.task}, with --checkpoint {task}")
+    raise UserError(f"task {task!r}: unknown: {nearest(task, targets())}")
+
+
+def shipped_model(task: str, puzzle: str) -> Path:
+    """The folder of the shipped model of that task with as many cells as the puzzle. InputError names the sizes."""
+    from sage.hrm_core.solving.published import read_card, shipped_folders
+
     folders = [
-        path
-        for path in shipped_folders().values()
-        if (card := read_card(path)) is not None and card.task == task
+        folder
+        for folder in shipped_folders().values()
+        if (card := read_card(folder)) is not None and card.task == task
     ]
     if not folders:
         raise InputError("no model of this task is shipped: give one with --checkpoint")
-    symbols = "".join(puzzle.split())
-    lengths = {
-        len(symbols),
-        len(puzzle.replace("\n", "")),
-        len(symbols) - sum(map(symbols.count, "|-+")),
-    }  # drawn lines
     by_cells = {_num_cells(folder): folder for folder in folders}
-    fitting = [folder for cells, folder in by_cells.items() if cells in lengths]
-    return load_published(fitting[0] if fitting else by_cells[max(by_cells)], device=device)
+    found = next((by_cells[cells] for cells in _possible_cells(task, puzzle) if cells in by_cells), None)
+    if found is None:
+        raise InputError(_no_size(puzzle, sorted(by_cells)))
+    return found
 
 
-def show_answer(solved: Solved, *, is_json: bool) -> str:
-    """One JSON document; or the puzzle beside the answer, and a line on what it cost and is worth."""
-    if is_json:
-        return json.dumps(
-            {"task": solved.task, "model": solved.inference.name, **solved.answer.to_plain()}, allow_nan=False
+def _possible_cells(task: str, puzzle: str) -> list[int]:
+    """Numbers of cells that the text may stand for, the likeliest first."""
+    lines = puzzle.split("\n")
+    if task == "sudoku":
+        return [len(puzzle)]
+    if task == "maze":
+        from sage.hrm_core.tasks.maze.text import without_border
+
+        cells = len(lines) ** 2 if {len(line) for line in lines} == {len(lines)} else 0
+        inner = without_border(lines, len(lines) - 2)
+        return [cells] if inner is lines else [cells, len(inner) ** 2]
+    return [len("".join(puzzle.split())), len("".join(lines))]
+
+
+def _no_size(puzzle: str, cells: Sequence[int]) -> str:
+    lines = puzzle.split("\n")
+    num_cells, sides = sum(map(len, lines)), [isqrt(each) for each in cells]
+    sizes = ", ".join(f"{side}x{side}" for side in sides)
+    side = isqrt(num_cells)
+    if side * side == num_cells and len(lines) in (1, side) and side > 1:
+        return f"no shipped model has {side}x{side} cells: shipped sizes are {sizes}: give a model with --checkpoint"
+    if len(lines) > 1:
+        width = max(map(len, lines))
+        return f"the puzzle has {len(lines)} lines of up to {width} cells: give a square of {sizes}"
+    counts = " or ".join(f"{side * side} ({side}x{side})" for side in sides)
+    return f"the puzzle has {num_cells} cells: give {counts}"
+
+
+def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, Any]) -> HRMInference:
+    """A model of that task. UserError for a setting out of range, or a model of another task."""
+    from sage.hrm_core.solving.inference import HRMInference
+    from sage.hrm_core.solving.published import load_published
+    from sage.hrm_core.solving.settings import SolveSettings
+
+    try:
+        settings = SolveSettings(**options)
+    except InputError as error:
+        raise UserError(f"solve {task}: {error}") from None
+    published = load_published(source, device=device)
+    if published.card is not None and published.card.task != task:
+        raise UserError(
+            f"solve {task}: {source} is a model of {published.card.task}: give that task, or another --checkpoint"
         )
+    fallback = None if published.task is not None else _task_of_size(task, published)
+    return HRMInference(published, task=fallback, settings=settings)
+
+
+def show_answers(answers: Sequence[Solved | Refused]) -> str:
+    """One JSON document: an object for one puzzle, a list for several."""
+    plain = [
+        {"task": each.task, "puzzle": each.puzzle, "error": each.error}
+        if isinstance(each, Refused)
+        else {"task": each.task, "model": each.inference.name, **each.answer.to_plain()}
+        for each in answers
+    ]
+    return json.dumps(plain[0] if len(plain) == 1 else plain, allow_nan=False)
+
+
+def show_answer(solved: Solved | Refused) -> str:
+    """The puzzle beside the answer, and a line with the outcome and its cost."""
+    if isinstance(solved, Refused):
+        return f"{solved.puzzle}\n\nnot solved: {solved.error}"
     solution, inference = solved.answer.solution, solved.inference
     puzzle = inference.render(inference.encode(solved.answer.puzzle)).splitlines()
     answer = [] if solution.is_abstained else inference.render(solution.cells).splitlines()
@@ -119,7 +252,7 @@ def show_answer(solved: Solved, *, is_json: bool) -> str:
 
 
 def _remedy(solved: Solved) -> str:
-    """More effort; and what the model says of its own limits, where it says anything."""
+    """More effort, and the model's known limits where its card has them."""
     card = solved.inference.card
     limits = "" if card is None else str(card.trained.get("limits", "")).rstrip(".")
     return "more --segments or --tries may help" + (f"; this model: {limits}" if limits else "")
@@ -128,56 +261,19 @@ def _remedy(solved: Solved) -> str:
 def _verdict(solved: Solved) -> str:
     solution = solved.answer.solution
     if solution.is_abstained:
-        said = f"no answer: none that the rules accept was found ({_remedy(solved)})"
+        outcome = f"no answer: no try gave one that follows the rules ({_remedy(solved)})"
     elif solution.is_verified:
-        said = "solved, checked by the rules"
+        outcome = "solved, checked by the rules"
     else:
-        said = f"not solved: this answer breaks the rules ({_remedy(solved)})"
+        outcome = f"not solved: this answer breaks the rules ({_remedy(solved)})"
     cost = "1 segment" if solution.num_segments == 1 else f"{solution.num_segments} segments"
     if solution.num_segments_spent != solution.num_segments:
         cost += f" in try {solution.attempt + 1}, {solution.num_segments_spent} in all"
-    return (
-        f"{said}; {cost}; the model's own confidence {number(solution.confidence)}; {solved.inference.name}"
-    )
-
-
-@contextmanager
-def only_warnings() -> Iterator[None]:
-    """Log lines to stderr, and only those that matter: an answer is all that somebody asked for."""
-    import logging
-
-    import structlog
-
-    from sage.app.terminal.logs import log_to_stderr
-
-    was_configured, before = structlog.is_configured(), structlog.get_config()
-    log_to_stderr()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    try:
-        yield
-    finally:
-        # configured with its own defaults it would count as configured, and libraries would log to stdout
-        if was_configured:
-            structlog.configure(**before)
-        else:
-            structlog.reset_defaults()
-
-
-@contextmanager
-def wrong_is_theirs(what: str) -> Iterator[None]:
-    """Mistakes in what was given, and devices that are not there, as one line of `what`."""
-    try:
-        yield
-    except (ValueError, ImportError) as error:
-        raise UserError(f"{what}: {error}") from error
-    except (RuntimeError, AssertionError) as error:
-        if "CUDA" in str(error) or "device" in str(error):
-            raise UserError(f"{what}: {str(error).splitlines()[0]}: give --device cpu") from error
-        raise
+    return f"{outcome}; {cost}; confidence {number(solution.confidence)}; model {solved.inference.name}"
 
 
 def _task_of_size(task: str, published: Published) -> Task:
-    """The task as large as the model, where the checkpoint names none."""
+    """The task at the model's size, for a checkpoint without a task."""
     from sage.hrm_core.config.model import TokenFront
     from sage.hrm_core.tasks.catalogue import make_task, task_kind
 

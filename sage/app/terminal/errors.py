@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from sage.errors import SageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class UserError(SageError):
@@ -32,3 +33,20 @@ def describe_os_error(error: OSError) -> str:
     reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
     where = "cannot write the output" if error.filename is None else str(error.filename)
     return f"{where}: {reason[:1].lower()}{reason[1:]}"
+
+
+@contextmanager
+def user_errors(what: str) -> Iterator[None]:
+    """Raise errors of ours, missing packages and missing devices as one UserError that starts with `what`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (SageError, ImportError) as error:
+        raise UserError(f"{what}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{what}: {describe_os_error(error)}") from error
+    except (RuntimeError, AssertionError) as error:
+        if "CUDA" in str(error) or "device" in str(error):
+            raise UserError(f"{what}: {str(error).splitlines()[0]}: give --device cpu") from error
+        raise

@@ -1,18 +1,17 @@
-"""Where log lines go: to stderr, as JSON when nobody reads them there. Invariant: stdout belongs to what was
-asked for.
-"""
+"""Log lines: to stderr, as JSON where stderr is not a terminal. Invariant: stdout has only a command's output."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
 
 def log_to_stderr() -> None:
-    """Call once, before the first line. The stream is looked up at each line, so that a redirected one is
-    followed.
-    """
+    """Call once, before the first line. sys.stderr is looked up for each line, so that it may be redirected."""
     is_terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[
@@ -23,3 +22,19 @@ def log_to_stderr() -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """Log to stderr, warnings and errors only; the configuration before is restored at the end."""
+    was_configured, before = structlog.is_configured(), structlog.get_config()
+    log_to_stderr()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
+    finally:
+        # Configured with its own defaults, structlog would count as configured and log to stdout.
+        if was_configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()

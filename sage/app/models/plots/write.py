@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sage.app.models.plots.figure import FORMATS, save_figure
-from sage.app.models.solving import only_warnings, wrong_is_theirs
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, user_errors
+from sage.app.terminal.logs import only_warnings
 from sage.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def write_plots(source: str, options: PlotOptions) -> Written:
         )
     figures: dict[str, Any] = {}
     left_out: list[str] = []
-    with only_warnings(), wrong_is_theirs(f"plot {source}"):
+    with only_warnings(), user_errors(f"plot {source}"):
         metrics = Path(source) / "metrics.jsonl"
         if metrics.is_file():
             from sage.app.models.plots.training import draw_training, read_metrics

@@ -11,8 +11,6 @@ from functools import cache
 
 import numpy as np
 
-from sage.errors import InputError
-
 SYMBOLS = "# SGo"
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 NUM_TURNS = 8
@@ -102,33 +100,3 @@ def layout_keys(mazes: np.ndarray, size: int) -> np.ndarray:
     """(N,) int64, the same for layouts of walls that a turn or a mirror takes into each other."""
     keys: np.ndarray = (mazes == WALL) @ layout_weights(size)
     return keys
-
-
-def read(text: str, size: int) -> np.ndarray:
-    """(size^2,) int32 from lines of "# SGo", '.' also for open; blanks that an editor cut off at line ends
-    are put back.
-    InputError: lines, width, symbol, start, goal, no way."""
-    lines = text.replace("\r", "").split("\n")
-    while len(lines) > size and not lines[-1].strip():
-        lines.pop()
-    while len(lines) > size and not lines[0].strip():
-        lines.pop(0)
-    if len(lines) != size:
-        raise InputError(f"the maze has {len(lines)} lines: give {size} of {size} cells")
-    for number, line in enumerate(lines, start=1):
-        if len(line.rstrip()) > size:
-            raise InputError(f"line {number} has {len(line)} cells: give {size}")
-    symbols = "".join(line[:size].ljust(size) for line in lines).replace(".", " ")
-    for index, symbol in enumerate(symbols):
-        if symbol not in SYMBOLS:
-            raise InputError(
-                f"line {index // size + 1}, cell {index % size + 1} is {symbol!r}: give one of {SYMBOLS!r}"
-                " or '.'"
-            )
-    for name, symbol in (("start", "S"), ("goal", "G")):
-        if symbols.count(symbol) != 1:
-            raise InputError(f"the maze has {symbols.count(symbol)} cells {symbol}: give one {name}")
-    cells = np.array([SYMBOLS.index(symbol) + 1 for symbol in symbols], np.int32)
-    if solve_mazes(cells[None], size).lengths[0] < 0:
-        raise InputError("there is no way from S to G: open a wall")
-    return cells

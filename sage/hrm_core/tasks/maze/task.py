@@ -28,13 +28,13 @@ from sage.hrm_core.tasks.maze.grid import (
     layout_keys,
     layout_weights,
     random_turns,
-    read,
     solve_mazes,
     turned,
     valid_ways,
     with_rim,
     without_rim,
 )
+from sage.hrm_core.tasks.maze.text import read
 from sage.hrm_core.tasks.split import Generated, without_ids
 
 Difficulty = Literal["easy", "medium", "hard"]

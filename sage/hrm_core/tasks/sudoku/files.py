@@ -15,9 +15,9 @@ from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.split import without_ids
+from sage.hrm_core.tasks.sudoku.forms import SYMBOLS
 from sage.hrm_core.tasks.sudoku.grid import Box, are_solutions, box_of_size, orbit_keys
 from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuConfig, SudokuRules, SudokuTask
-from sage.hrm_core.tasks.sudoku.text import SYMBOLS
 
 
 class LoadedSudoku(SudokuRules, Loaded):
@@ -42,7 +42,7 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
     """Every row, or the first `max_rows`; of a rating of at least `min_rating`, where one is given."""
     questions, answers = [], []
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"question", "answer"} <= set(reader.fieldnames or ()):
                 raise InputError(

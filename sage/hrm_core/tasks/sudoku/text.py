@@ -1,7 +1,6 @@
-"""Sudoku as people type and read it: one symbol a cell, '.' or '0' for a blank, 1..9 then A, B, C.
+"""Sudokus as text: one symbol a cell, '.' for a blank, 1 to 9, then A, B, C.
 
-Invariant: `read` accepts what `write` writes; what it refuses it refuses with one line that says where and
-why.
+Invariant: `read` accepts what `write` and `draw` write; its errors are one line with the place and the remedy.
 """
 
 from __future__ import annotations
@@ -9,32 +8,32 @@ from __future__ import annotations
 import numpy as np
 
 from sage.errors import InputError
-from sage.hrm_core.tasks.sudoku.grid import Box, are_consistent, solve_grids
+from sage.hrm_core.tasks.sudoku.forms import SYMBOLS, puzzles_in
+from sage.hrm_core.tasks.sudoku.grid import Box, are_consistent, solve_grids, units_of
 
-SYMBOLS = "123456789ABCDEFGHIJKLMNOP"
-BLANKS = ".0"
-#: Fewest givens known to have one solution; elsewhere only what logic demands: all digits but one must be
-#: shown.
+BLANK = "."
+#: Fewest givens of a puzzle with one solution. Other boxes: all digits but one, which any such puzzle needs.
 FEWEST_GIVENS = {Box(rows=2, cols=2): 4, Box(rows=2, cols=3): 8, Box(rows=3, cols=3): 17}
 
 
 def read(text: str, box: Box) -> np.ndarray:
-    """(n^2,) int64. White space and the lines of a drawing are ignored. InputError: length, symbol,
-    contradiction, too few givens, no solution, more than one."""
-    symbols = [symbol for symbol in text.upper() if not symbol.isspace() and symbol not in "|-+"]
+    """(n^2,) int64 of one puzzle in any form that `forms` reads. InputError: several puzzles, length, symbol,
+    contradiction, too few givens, no solution, more than one solution."""
+    found = puzzles_in(text)
+    if len(found) > 1:
+        raise InputError(f"the text has {len(found)} puzzles: give one")
+    symbols, side = found[0], box.num_digits
     if len(symbols) != box.num_cells:
-        side = box.num_digits
         raise InputError(
-            f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a"
-            " blank"
+            f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a blank"
         )
-    known = SYMBOLS[: box.num_digits]
+    known = SYMBOLS[:side]
     for index, symbol in enumerate(symbols):
-        if symbol not in known and symbol not in BLANKS:
+        if symbol not in known and symbol != BLANK:
             raise InputError(
                 f"{_cell_name(index, box)} is {symbol!r}: give one of {known}, or '.' for a blank"
             )
-    grid = np.array([0 if symbol in BLANKS else known.index(symbol) + 1 for symbol in symbols], np.int64)
+    grid = np.array([0 if symbol == BLANK else known.index(symbol) + 1 for symbol in symbols], np.int64)
     _check(grid, box)
     return grid
 
@@ -45,26 +44,23 @@ def _check(grid: np.ndarray, box: Box) -> None:
     num_givens, fewest = int((grid > 0).sum()), FEWEST_GIVENS.get(box, box.num_digits - 1)
     if num_givens < fewest:
         raise InputError(
-            f"the puzzle has {num_givens} givens: below {fewest} there is always more than one solution: give"
-            " more"
+            f"the puzzle has {num_givens} givens: fewer than {fewest} always leave several solutions: give more"
         )
     count = int(solve_grids(grid[None], box).counts[0])
     if count == 0:
         raise InputError("the puzzle has no solution: check the givens")
     if count > 1:
-        raise InputError(f"the puzzle has more than one solution with its {num_givens} givens: give more")
+        raise InputError(f"the puzzle has more than one solution ({num_givens} givens): give more")
 
 
 def _first_clash(grid: np.ndarray, box: Box) -> str:
-    from sage.hrm_core.tasks.sudoku.grid import units_of
-
     for name, unit in zip(("row", "column", "box"), units_of(box)):
         seen: dict[tuple[int, int], int] = {}
         for cell in np.flatnonzero(grid):
             key = (int(unit[cell]), int(grid[cell]))
             if key in seen:
                 return (
-                    f"{SYMBOLS[key[1] - 1]} stands twice in {name} {key[0] + 1}: change"
+                    f"{SYMBOLS[key[1] - 1]} is twice in {name} {key[0] + 1}: change"
                     f" {_cell_name(int(cell), box)}"
                 )
             seen[key] = int(cell)

@@ -115,24 +115,6 @@ def test_the_solver_counts_none_one_and_many() -> None:
     assert solve_grids(np.stack([one, none, many]), task.box).counts.tolist() == [1, 0, 2]
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (SEVENTEEN[:-1], "80 cells"),
-        ("x" + SEVENTEEN[1:], "row 1, column 1 is 'X'"),
-        ("11" + "." * 79, "stands twice in row 1"),
-        ("12345678" + "." * 73, "8 givens"),
-        ("7" + SEVENTEEN[1:], "no solution"),
-        (SEVENTEEN[:-4] + "0" * 4 + "", "16 givens"),
-        ("123456789" + "456789123" + "." * 63, "more than one solution"),
-    ],
-)
-def test_a_wrong_puzzle_is_told_what_is_wrong(text: str, told: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        SudokuTask().encode(text)
-    assert told in str(caught.value)
-
-
 def test_a_drawing_can_be_read_back() -> None:
     task = SudokuTask(SudokuConfig(size=6))
     cells = task.held_out(1).inputs[0]

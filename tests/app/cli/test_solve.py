@@ -1,4 +1,4 @@
-"""`sage solve` as a person meets it: the answer, its cost, and one line for whatever was wrong."""
+"""`sage solve`: the answer, its cost, and one line for each error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureF
 
 def test_with_sound_there_is_no_wrong_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2"]) == 1
-    assert "no answer: none that the rules accept" in capsys.readouterr().out
+    assert "no answer: no try gave one that follows the rules" in capsys.readouterr().out
     assert (
         invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--json"])
         == 1
@@ -87,7 +87,9 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
     invoke(["solve", "sudoku", PUZZLE, "--json", "--segments", "1"])
     assert json.loads(capsys.readouterr().out)["model"] == "untrained"
     assert invoke(["solve", "sudoku", PUZZLE[:-1]]) == 2
-    assert "15 cells: give 36" in capsys.readouterr().err
+    assert "15 cells: give 16 (4x4) or 36 (6x6)" in capsys.readouterr().err
+    assert invoke(["solve", "sudoku", "1." * 128]) == 2
+    assert "no shipped model has 16x16 cells: shipped sizes are 4x4, 6x6" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -96,23 +98,27 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
         (["sudoku", "44..1.42.23....."], "contradict"),
         (["sudoku", "...............1"], "givens"),
         (["sudoku", PUZZLE + "."], "17 cells: give 16"),
-        (["sudoku", "x4..1.42.23....."], "row 1, column 1 is 'X'"),
+        (["sudoku", "&4..1.42.23....."], "row 1, column 1 is '&'"),
         (["sudoku", PUZZLE, "--tries", "0"], "tries is 0: give a whole number"),
         (["sudoku", PUZZLE, "--halt", "soon"], "halt is 'soon': give one of q, verifier, never"),
         (
             ["sudoku", PUZZLE, "--min-confidence", "0.5"],
-            "--min-confidence is for --halt q, and halt is verifier",
+            "--min-confidence needs --halt q, and --halt is verifier",
         ),
         (
             ["sudoku", PUZZLE, "--halt", "q", "--min-confidence", "1"],
             "min_confidence is 1.0: give a number from 0 to below 1",
         ),
         (["sudoku", "./absent.txt"], "no such file"),
-        (["sudoko", PUZZLE], "did you mean 'sudoku'?"),
+        (["sudoku", "absent.sdk"], "absent.sdk: no such file"),
+        (["sudoku", "/"], "/: a folder"),
+        (["maze", "a/b\n"], "is a model of sudoku: give that task"),
+        (["sudoku9", PUZZLE], "sudoku9 is a model, not a task: give sudoku, with --checkpoint sudoku9"),
+        (["sudoko", PUZZLE], "did you mean sudoku?"),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_wrong_is_one_line_and_exit_2(
+def test_an_error_is_one_line_and_exit_code_2(
     arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["solve", *arguments, "--checkpoint", model]) == 2
@@ -139,3 +145,29 @@ def test_a_model_without_a_card_gets_the_task_of_its_size(
     (Path(model) / "task.json").unlink()
     assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "1"]) == 1
     assert "not solved" in capsys.readouterr().out
+
+
+def test_several_puzzles_are_answered_one_by_one(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "puzzles.sdm").write_text(f"{PUZZLE}\n44..1.42.23.....\n{PUZZLE}\n")
+    arguments = ["solve", "sudoku", str(tmp_path / "puzzles.sdm"), "--checkpoint", model, "--segments", "1"]
+    assert invoke(arguments) == 2
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("puzzle ")] == [
+        "puzzle 1 of 3",
+        "puzzle 2 of 3",
+        "puzzle 3 of 3",
+    ]
+    assert "not solved: the givens contradict each other" in printed
+    assert invoke([*arguments, "--json"]) == 2
+    answers = json.loads(capsys.readouterr().out)
+    assert ["error" in answer for answer in answers] == [False, True, False]
+
+
+def test_a_file_that_is_not_utf8_is_refused(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "puzzle.txt").write_bytes(PUZZLE.encode("utf-16"))
+    assert invoke(["solve", "sudoku", str(tmp_path / "puzzle.txt"), "--checkpoint", model]) == 2
+    assert "not UTF-8 at byte 0: save it as UTF-8" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Puzzles inside the containers that people keep them in: JSON or Python lists, and tables with a column of puzzles.
+
+Invariant: a text in neither form gives None, never an error; the caller then reads it as lines.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+#: Longer literals are not parsed: a list of 10,000 puzzles of 900 cells is below it.
+_MAX_LITERAL_CHARACTERS = 16_000_000
+_COLUMNS = (
+    "puzzle",
+    "puzzles",
+    "question",
+    "questions",
+    "quiz",
+    "quizzes",
+    "sudoku",
+    "maze",
+    "unsolved",
+    "input",
+)
+
+
+def literal_of(text: str) -> Any | None:
+    """The list in a JSON or Python literal, or None. `{"puzzle": ...}` gives the value of the known key."""
+    stripped = text.strip()
+    if stripped[:1] not in ("[", "{", "(") or len(stripped) > _MAX_LITERAL_CHARACTERS:
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(stripped)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        if isinstance(value, dict):
+            value = next((value[key] for key in _COLUMNS if key in value), None)
+            value = [value] if isinstance(value, str) else value
+        return value if isinstance(value, (list, tuple)) and value else None
+    return None
+
+
+def puzzle_column(lines: Sequence[str], is_puzzle: Callable[[str], bool]) -> list[str] | None:
+    """Column of puzzles of a CSV table, by its header (Kaggle: quizzes,solutions), or the first that holds puzzles."""
+    filled = [line for line in lines if line.strip()]
+    if not filled or "," not in filled[0]:
+        return None
+    try:
+        rows = list(csv.reader(filled))
+    except csv.Error:
+        return None
+    header = [name.strip().lower() for name in rows[0]]
+    column = next((header.index(name) for name in _COLUMNS if name in header), None)
+    if column is not None:
+        return [row[column] for row in rows[1:] if len(row) > column]
+    column = next((index for index, cell in enumerate(rows[0]) if is_puzzle(cell)), None)
+    if column is None:
+        return None
+    return [row[column] if len(row) > column else "" for row in rows]
