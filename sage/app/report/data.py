@@ -1,25 +1,24 @@
-"""What the HTML report shows, read from the store: few enough points for a page, whatever the session's
-length.
+"""The data of the HTML report, read from the store and averaged down to the size of a page.
 
-Invariant: bounded. At most 1,500 points a line, and fewer where there are many sources; the page says what a
-point stands for.
+Invariant: bounded. At most 1,500 points per line, fewer with many sources; the page states what a point
+covers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sage.app.report.plots import Plot, plots_of
-from sage.app.session.figures import NIGHTS
 from sage.app.store.metrics_store import MetricsStore, Series, SessionRecord
+from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
 from sage.runtime.report import Event, SleepReport, State
 
 _MAX_POINTS, _MIN_POINTS = 1500, 240
-#: Numbers on a page: at about six characters each this keeps it under 2 MB.
+#: At about six characters per number the page stays under 2 MB.
 _MAX_VALUES = 250_000
 _MAX_EVENTS = 300
 _TICK_COLUMNS = (
@@ -34,7 +33,7 @@ _TICK_COLUMNS = (
         "correctness",
         "coherence",
     ),
-    *("num_kept", "num_transitions", "loss", "gate"),
+    *("num_kept", "num_transitions", "gate"),
 )
 _SOURCE_COLUMNS = (
     "status",
@@ -43,14 +42,12 @@ _SOURCE_COLUMNS = (
     "surprise",
     "error",
     "persistence_error",
-    "skip_error",
-    "num_scored",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """A stretch of time in one state."""
+    """An interval of time in one state."""
 
     start_secs: float
     end_secs: float
@@ -58,23 +55,9 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SkillRow:
-    """Skill by stretch, as in the session's summary, but with its edges at plotted points."""
-
-    name: str
-    num_scored: int
-    overall: float
-    first_third: float
-    last_third: float
-    before_sleep: float
-    after_sleep: float
-    gain_over_skip: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
-    """times_secs: (N,) since the first tick.  point_secs: time a point stands for.  sleep_secs: when each
-    sleep was reported.
+    """times_secs: (N,) since the first tick.  point_secs: time that one point covers.  skills: by source, and
+    of the physical sources together.  sleep_secs: when each sleep ended.
     """
 
     session: SessionRecord
@@ -84,21 +67,19 @@ class ReportData:
     num_overruns: int
     plots: tuple[Plot, ...]
     timeline: tuple[tuple[str, tuple[Band, ...]], ...]
-    skills: tuple[SkillRow, ...]
+    skills: Mapping[str, SkillFigures]
     sleeps: tuple[SleepReport, ...]
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
 
     @property
     def night_secs(self) -> tuple[float, ...]:
-        """When each sleep that examined something was reported: what lies before and after one can be
-        compared.
-        """
+        """End of each sleep whose outcome is in NIGHTS, in seconds since the first tick."""
         return _nights(self.sleeps, self.sleep_secs)
 
     @property
     def is_asleep(self) -> bool:
-        """Whether the last tick was in a night."""
+        """Whether the session ended during a night."""
         states = self.timeline[0][1]
         return bool(states) and states[-1].state == State.DREAM.value
 
@@ -114,7 +95,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
     times = (series.time_ns - series.time_ns[:1]) / 1e9
     span = float(times[-1]) if len(times) else 0.0
     sleeps = store.sleeps(session.id)
-    sleep_secs = _times_of(series, [report.tick for report in sleeps], times)
+    sleep_secs = _times_of(series, store.sleep_ends(session.id), times)
     return ReportData(
         session=session,
         times_secs=times,
@@ -123,7 +104,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
         num_overruns=int(np.nansum(series.values["num_overruns"])),
         plots=plots_of(series, session.sources, times),
         timeline=_timeline(session, series, times),
-        skills=_skills(session, series, times, _nights(sleeps, sleep_secs)),
+        skills=_skills(store, session),
         sleeps=sleeps,
         sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),
@@ -131,7 +112,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
 
 
 def bands(times: np.ndarray, states: Sequence[str | None], end_secs: float) -> tuple[Band, ...]:
-    """Equal neighbours as one stretch; each lasts until the next begins."""
+    """Consecutive points of equal state as one band; each lasts until the next begins."""
     found: list[Band] = []
     starts = [index for index in range(len(states)) if index == 0 or states[index] != states[index - 1]]
     for start, following in zip(starts, [*starts[1:], None]):
@@ -155,56 +136,17 @@ def _nights(sleeps: Sequence[SleepReport], sleep_secs: Sequence[float]) -> tuple
 
 
 def _times_of(series: Series, ticks: Sequence[int], times: np.ndarray) -> tuple[float, ...]:
-    """When each tick was, to one point."""
+    """Times of ticks, to the resolution of one point."""
     if not len(times):
         return tuple(0.0 for _ in ticks)
     positions = np.minimum(np.searchsorted(series.ticks, ticks), len(times) - 1)
     return tuple(float(times[position]) for position in positions)
 
 
-def _skills(
-    session: SessionRecord, series: Series, times: np.ndarray, night_secs: tuple[float, ...]
-) -> tuple[SkillRow, ...]:
-    """A row a source, and one of all of them where there are several."""
-    if not len(times) or not session.sources:
-        return ()
-    never = np.zeros(len(times), dtype=bool)
-    lived = (series.ticks - series.ticks[0]) / max(
-        1, series.ticks[-1] - series.ticks[0]
-    )  # (N,) 0 at the first tick, 1 at the last
-    stretches = {
-        "overall": ~never,
-        # Thirds of ticks, as in the summary: a night, at half the rate, would stretch one of time.
-        "first_third": lived <= 1 / 3,
-        "last_third": lived >= 2 / 3,
-        "before_sleep": times <= night_secs[0] if night_secs else never,
-        "after_sleep": times > night_secs[-1] if night_secs else never,
-    }
-    groups = [(source, [source]) for source in session.sources]
-    if len(groups) > 1:
-        groups.append(("all sources", list(session.sources)))
-    return tuple(_skill_row(name, sources, series, stretches) for name, sources in groups)
-
-
-def _skill_row(
-    name: str, sources: Sequence[str], series: Series, stretches: dict[str, np.ndarray]
-) -> SkillRow:
-    error, persistence, skip, scored = (
-        np.stack([series.values[f"{source}.{column}"] for source in sources])  # (sources, N)
-        for column in ("error", "persistence_error", "skip_error", "num_scored")
-    )
-    has_both = np.isfinite(error) & np.isfinite(skip)
-    skills = {
-        stretch: _skill(error[:, chosen], persistence[:, chosen]) for stretch, chosen in stretches.items()
-    }
-    return SkillRow(
-        name=name,
-        num_scored=int(np.nansum(scored)),
-        gain_over_skip=_skill(error[has_both], skip[has_both]),
-        **skills,
-    )
-
-
-def _skill(error: np.ndarray, baseline: np.ndarray) -> float:
-    total = float(np.nansum(baseline))
-    return 1 - float(np.nansum(error)) / total if total > 0 else math.nan
+def _skills(store: MetricsStore, session: SessionRecord) -> dict[str, SkillFigures]:
+    """By source, as in the session's summary, and of the physical ones together."""
+    table = store.skill_table(session.id)
+    skills = {source: table.figures((source,)) for source in session.sources}
+    if session.sources:
+        skills[ALL_PHYSICAL] = table.figures(counted_sources(session.sources, session.temporal))
+    return skills

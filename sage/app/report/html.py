@@ -1,5 +1,5 @@
-"""The report's words and tables. Invariant: every value from a session passes through `text` on its way into
-the page.
+"""The report's text and tables. Invariant: every value from a session passes through `text` before it is part
+of the page.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
-from sage.app.report.data import ReportData, SkillRow
+from sage.app.report.data import ReportData
 from sage.app.report.plots import Plot
 from sage.app.terminal import figures
+from sage.app.terminal.skill import ALL_PHYSICAL, SkillFigures, verdict
 from sage.runtime.report import Event, SleepOutcome, SleepReport
 
+_SKILL_NOTE = (
+    "Skill is 1 - error / error of repeating the last reading: 1 is perfect, 0 equals repeating, below 0 is"
+    f" worse. {ALL_PHYSICAL.capitalize()}: all but the clock and recall. Before sleep: up to the end of the"
+    " first night; after sleep: since the end of the last. HRM adds: the share of the linear part's error"
+    " that the recurrent model removes."
+)
 _OUTCOME_CLASSES = {SleepOutcome.ACCEPTED: "good", SleepOutcome.FAILED: "bad", SleepOutcome.SKIPPED: "quiet"}
 
 
@@ -25,22 +32,26 @@ def text(value: object) -> str:
 
 def header_html(data: ReportData) -> str:
     session = data.session
-    ended = "ended" if session.ended_ns is not None else "not ended: running, or stopped without a word"
+    ended = "ended" if session.ended_ns is not None else "not ended: running or killed"
     lead = (
         f"Session of {_utc(session.started_ns)}, {ended}. {figures.duration(session.span_ns / 1e9)} on the"
         f" {session.clock} clock."
     )
-    total = data.skills[-1] if data.skills else None
+    total = data.skills.get(ALL_PHYSICAL)
     ticks = f"{figures.count(session.num_ticks)} ticks, {figures.count(data.num_overruns)} overruns"
     tiles = [
-        (figures.signed(total.overall) if total else figures.DASH, "prediction skill, all sources"),
-        (_from_to(total), "skill, first third to last"),
+        (figures.signed(total.overall) if total else figures.DASH, f"prediction skill, {ALL_PHYSICAL}"),
+        (_from_to(total), "skill, first third to last third"),
         (figures.number(_last(data, "coherence")), "coherence at the end"),
         (f"{figures.number(data.tick_hz, 1)} Hz", ticks),
         (str(len(data.night_secs)), _outcomes(data)),
     ]
     cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
-    return f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n<ul class="tiles">{cells}</ul>'
+    summary = text(verdict(total)) if total else ""
+    return (
+        f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n'
+        f'<p class="verdict">{summary}</p>\n<ul class="tiles">{cells}</ul>'
+    )
 
 
 def main_html(data: ReportData) -> str:
@@ -50,27 +61,27 @@ def main_html(data: ReportData) -> str:
         if name == "Machine":
             sections.append(_section("Sleep", _sleeps(data)))
         sections.append(
-            _section(name, (_skill_table(data.skills) if name == "Prediction" else "") + _figures(plots))
+            _section(name, (_skill_table(data) if name == "Prediction" else "") + _figures(plots))
         )
     sections.append(_section("Events", _events(data.events)))
-    sections.append(_section("Circumstances", _circumstances(data)))
+    sections.append(_section("Environment", _environment(data)))
     return "\n".join(sections)
 
 
 def footer_html(data: ReportData) -> str:
     is_averaged = data.session.num_ticks > len(data.times_secs)
     point = (
-        f"Each point averages {figures.duration(data.point_secs)}."
+        f"Each point is a mean over {figures.duration(data.point_secs)}."
         if is_averaged
-        else "Each point is a tick."
+        else "Each point is one tick."
     )
     keys = (
-        "Drag across a plot to zoom, double-click to see all. On a focused plot <kbd>←</kbd> <kbd>→</kbd>"
-        " read, <kbd>+</kbd> <kbd>-</kbd> zoom, <kbd>0</kbd> shows all."
+        "Drag across a plot to zoom in, double-click to zoom out. Keys on a focused plot: <kbd>←</kbd>"
+        " <kbd>→</kbd> move the cursor, <kbd>+</kbd> <kbd>-</kbd> zoom, <kbd>0</kbd> shows the whole session."
     )
     return (
-        f"<p>{text(point)} Dotted lines mark the end of a sleep, shading marks rest and"
-        f" dream.</p><p>{keys}</p>"
+        f"<p>{text(point)} Dotted lines mark the end of a night, shading marks the states rest and dream.</p>"
+        f"<p>{keys}</p>"
     )
 
 
@@ -84,7 +95,7 @@ def _timeline(data: ReportData) -> str:
 
 
 def _figures(plots: Sequence[Plot]) -> str:
-    """Two side by side; an odd one out comes first and wide."""
+    """Two side by side; with an odd number the first is wide."""
     is_odd = len(plots) % 2 == 1
     return f'<div class="pair">{"".join(_figure(plot, is_odd and plot is plots[0]) for plot in plots)}</div>'
 
@@ -107,53 +118,50 @@ def _plot_area(label: str) -> str:
     )
 
 
-def _table(headings: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col" class="{kind}">{text(heading)}</th>' for heading, kind in headings)
+def _table(headings: Sequence[tuple[str, str]], rows: Iterable[str], kind: str = "") -> str:
+    head = "".join(f'<th scope="col" class="{align}">{text(heading)}</th>' for heading, align in headings)
     return (
-        '<div class="scroll"'
-        f' tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        '<div class="scroll" tabindex="0">'
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 
 
-def _skill_table(skills: Sequence[SkillRow]) -> str:
-    if not skills:
+def _skill_table(data: ReportData) -> str:
+    if not data.skills:
         return '<p class="empty">No reading was scored.</p>'
-    headings = [("Prediction skill", "")]
-    headings += [
-        (name, "n")
-        for name in (
-            "scored",
-            "overall",
-            "first third",
-            "last third",
-            "before sleep",
-            "after sleep",
-            "HRM adds",
-        )
+    headings = ("scored", "overall", "first third", "last third", "before sleep", "after sleep", "HRM adds")
+    is_single = len(data.session.sources) == 1
+    rows = [_skill_row(name, skill, headings) for name, skill in data.skills.items()][
+        : 1 if is_single else None
     ]
+    table = _table([("prediction skill", ""), *((heading, "n") for heading in headings)], rows, "stack")
+    return f'{table}<p class="note below">{_SKILL_NOTE}</p>'
 
-    def row(skill: SkillRow) -> str:
-        values = (skill.overall, skill.first_third, skill.last_third, skill.before_sleep, skill.after_sleep)
-        cells = "".join(f'<td class="n">{text(figures.signed(value))}</td>' for value in values)
-        total = ' class="total"' if skill.name == "all sources" else ""
-        return (
-            f"<tr{total}><td>{text(skill.name)}</td><td"
-            f' class="n">{figures.count(skill.num_scored)}</td>{cells}<td'
-            f' class="n">{text(figures.signed_percent(skill.gain_over_skip))}</td></tr>'
-        )
 
-    note = "HRM adds: the share of error that the recurrent model takes off its own linear skip."
-    return f'{_table(headings, map(row, skills))}<p class="note" style="margin:8px 0 30px">{text(note)}</p>'
+def _skill_row(name: str, skill: SkillFigures, headings: Sequence[str]) -> str:
+    """Each cell names its column, for narrow screens, where the table has no heading row."""
+    stretches = (skill.overall, skill.first_third, skill.last_third, skill.before_sleep, skill.after_sleep)
+    values = (
+        figures.count(skill.num_scored),
+        *(figures.signed(value) for value in stretches),
+        figures.signed_percent(skill.gain_over_skip),
+    )
+    cells = "".join(
+        f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
+        for heading, value in zip(headings, values)
+    )
+    total = ' class="total"' if name == ALL_PHYSICAL else ""
+    return f'<tr{total}><th scope="row">{text(name)}</th>{cells}</tr>'
 
 
 def _sleeps(data: ReportData) -> str:
     cut = (
-        '<p class="note">The session ended during a night; its work was dropped.</p>'
+        '<p class="note">The session ended during a night; the new weights were discarded.</p>'
         if data.is_asleep
         else ""
     )
     if not data.sleeps:
-        return cut or '<p class="empty">No sleep in this session.</p>'
+        return cut or '<p class="empty">There was no sleep in this session.</p>'
     reach = max(
         (
             abs(value)
@@ -171,25 +179,25 @@ def _sleeps(data: ReportData) -> str:
 def _card(report: SleepReport, secs: float, reach: float) -> str:
     kind = _OUTCOME_CLASSES.get(report.outcome, "warn")
     rows = [
-        ("loss on held-out experience", report.loss_before, report.loss_after),
-        ("loss on older experience", report.loss_old_before, report.loss_old_after),
+        ("error on new held-out experience", report.loss_before, report.loss_after),
+        ("error on older held-out experience", report.loss_old_before, report.loss_old_after),
     ]
-    losses = "".join(
-        f"<dt>{label}</dt><dd>{text(figures.number(before, 3))}"
-        f" →</dd><dd>{text(figures.number(after, 3))}</dd>"
+    errors = "".join(
+        f"<dt>{label}</dt><dd>{text(figures.signed_percent(after / before - 1))}</dd>"
         for label, before, after in rows
-        if math.isfinite(before)
+        if math.isfinite(before) and before > 0
     )
     counts = (
-        f"{figures.count(report.num_replayed)} replayed, {figures.count(report.num_examined)} examined,"
-        f" {figures.count(report.num_steps)} steps in {figures.duration(report.wall_secs)}"
+        f"Trained on {figures.count(report.num_replayed)} replayed experiences"
+        f" ({figures.count(report.num_steps)} steps), examined on {figures.count(report.num_examined)}"
+        f" readings, in {figures.duration(report.wall_secs)}."
     )
     return (
         '<article class="card"><header><h3'
         f' class="{kind}">{text(report.outcome.value.replace("_", " "))}</h3>'
         f'<span class="quiet">{text(figures.duration(secs))}, tick'
         f" {figures.count(report.tick)}</span></header>"
-        f"{f'<dl>{losses}</dl>' if losses else ''}{_interval(report, reach)}"
+        f"{f'<dl>{errors}</dl>' if errors else ''}{_interval(report, reach)}"
         f"{f'<p>{text(counts)}</p>' if report.num_steps else ''}<p>{text(report.reason)}</p></article>"
     )
 
@@ -201,7 +209,7 @@ def _interval(report: SleepReport, reach: float) -> str:
         return ""
     gain, low, high = (50 + 46 * max(-1.0, min(1.0, value / reach)) for value in values)
     interval = f"{figures.signed_percent(report.gain_low)} to {figures.signed_percent(report.gain_high)}"
-    label = text(f"gain {figures.signed_percent(report.gain)}, 90% interval {interval}")
+    label = text(f"error reduction {figures.signed_percent(report.gain)}, 90% interval {interval}")
     return (
         f'<svg role="img" aria-label="{label}"><line x1="4%" x2="96%" y1="14" y2="14" stroke="var(--line)"/>'
         '<line x1="50%" x2="50%" y1="4" y2="24" stroke="var(--soft)"/>'
@@ -213,33 +221,31 @@ def _interval(report: SleepReport, reach: float) -> str:
 
 def _events(events: Sequence[Event]) -> str:
     if not events:
-        return '<p class="empty">Nothing happened that was worth an event.</p>'
+        return '<p class="empty">No events.</p>'
 
     def row(event: Event) -> str:
         data = ", ".join(f"{name} {value}" for name, value in event.data)
-        said = event.message + (f" ({data})" if data else "")
-        return (
-            "<tr><td"
-            f' class="n">{figures.count(event.tick)}</td><td>{text(event.kind)}</td><td>{text(event.source)}</td><td'
-            f' class="said">{text(said)}</td></tr>'
-        )
+        message = event.message + (f" ({data})" if data else "")
+        cells = f"<td>{text(event.kind)}</td><td>{text(event.source)}</td>"
+        tick = f'<td class="n">{figures.count(event.tick)}</td>'
+        return f'<tr>{tick}{cells}<td class="message">{text(message)}</td></tr>'
 
-    return _table([("tick", "n"), ("event", ""), ("source", ""), ("what", "")], map(row, reversed(events)))
+    return _table([("tick", "n"), ("event", ""), ("source", ""), ("message", "")], map(row, reversed(events)))
 
 
-def _circumstances(data: ReportData) -> str:
+def _environment(data: ReportData) -> str:
     session = data.session
     facts = [
-        ("config", session.config_hash or figures.DASH),
+        ("configuration hash", session.config_hash or figures.DASH),
         ("seed", session.seed),
         ("clock", session.clock),
-        ("reports lost", figures.count(session.num_dropped)),
-        *((f"version of {name}", value) for name, value in session.versions.items()),
+        ("reports not stored", figures.count(session.num_dropped)),
+        *((f"{name} version", value) for name, value in session.versions.items()),
         *session.hardware.items(),
     ]
     items = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in facts)
     config = (
-        f"<details><summary>The whole configuration</summary><pre>{text(session.config)}</pre></details>"
+        f"<details><summary>Configuration (YAML)</summary><pre>{text(session.config)}</pre></details>"
         if session.config
         else ""
     )
@@ -250,7 +256,7 @@ def _utc(wall_ns: int) -> str:
     return datetime.fromtimestamp(wall_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _from_to(skill: SkillRow | None) -> str:
+def _from_to(skill: SkillFigures | None) -> str:
     return (
         figures.DASH
         if skill is None

@@ -1,26 +1,28 @@
-"""The report's plots: which lines, on which axis, and one sentence on what they mean.
+"""The report's plots: their lines, their axes, and one sentence on their meaning.
 
-Invariant: a gap stays a gap (NaN), an axis that cuts something says so, and a source has one colour
-throughout.
+Invariant: a gap stays a gap (NaN), clipped points are marked and counted in the note, and a source has the
+same colour in every plot.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sage.app.store.metrics_store import Series
 
-#: The tone of what is about no source: the page's ink.
+#: The tone of a line that belongs to no source: the text colour.
 INK = -1
 _MIN_AVERAGED = 3
 _NARROWEST_WINDOW = 20
+#: An axis is clipped above _CLIP_FACTOR times the 99th percentile when the largest value exceeds that.
+_CLIP_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """values: (N,), one a point.  tone: the index of its colour.  is_muted: a reference, drawn dashed."""
+    """values: (N,), one per point.  tone: index of its colour.  is_muted: a reference line, drawn dashed."""
 
     label: str
     values: np.ndarray
@@ -30,7 +32,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """low, high: the axis where it is fixed, else None.  baseline: a level worth a line, e.g. 0 for skill."""
+    """low, high: the axis where it is fixed, else None.  baseline: the level of a horizontal line, e.g. 0 for
+    skill.
+    """
 
     id: str
     section: str
@@ -50,6 +54,33 @@ def plots_of(series: Series, sources: tuple[str, ...], times: np.ndarray) -> tup
     span = (
         f"over the trailing {window * float(times[-1]) / max(1, len(times) - 1):.3g} s" if len(times) else ""
     )
+    return tuple(map(clipped, _all_plots(series, sources, times, window, span)))
+
+
+def clipped(plot: Plot) -> Plot:
+    """`plot` with its axis ended where a few outliers would flatten everything else, and a note on the points
+    beyond an end.
+    """
+    if plot.is_log:
+        return plot
+    values = np.concatenate([np.array([]), *(line.values for line in plot.lines)])
+    values = values[np.isfinite(values)]
+    high = plot.high
+    if high is None and len(values):
+        limit = _CLIP_FACTOR * float(np.quantile(values, 0.99))
+        high = float(f"{limit:.2g}") if 0 < limit < values.max() else None
+    notes = []
+    if high is not None and (values > high).any():
+        notes.append(f"{(values > high).sum()} above {high:g} (highest {values.max():.3g})")
+    if plot.low is not None and (values < plot.low).any():
+        notes.append(f"{(values < plot.low).sum()} below {plot.low:g} (lowest {values.min():.3g})")
+    mark = f" Clipped points, marked with triangles: {', '.join(notes)}." if notes else ""
+    return replace(plot, high=high, note=plot.note + mark)
+
+
+def _all_plots(
+    series: Series, sources: tuple[str, ...], times: np.ndarray, window: int, span: str
+) -> tuple[Plot, ...]:
     return (
         _skill(series, sources, window, span),
         _surprise(series, sources, window, span),
@@ -66,8 +97,8 @@ def rolling_skill(error: np.ndarray, persistence: np.ndarray, window: int) -> np
     """
     errors, baselines = _trailing_sum(error, window), _trailing_sum(persistence, window)
     skill = np.full(len(error), np.nan)
-    is_told = (baselines > 0) & (np.arange(1, len(error) + 1) >= window / 4)
-    skill[is_told] = 1 - errors[is_told] / baselines[is_told]
+    is_defined = (baselines > 0) & (np.arange(1, len(error) + 1) >= window / 4)
+    skill[is_defined] = 1 - errors[is_defined] / baselines[is_defined]
     return skill
 
 
@@ -77,8 +108,8 @@ def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     """
     nums = _trailing_sum(np.isfinite(values).astype(float), window)
     mean = np.full(len(values), np.nan)
-    is_told = nums >= _MIN_AVERAGED
-    mean[is_told] = _trailing_sum(values, window)[is_told] / nums[is_told]
+    is_defined = nums >= _MIN_AVERAGED
+    mean[is_defined] = _trailing_sum(values, window)[is_defined] / nums[is_defined]
     return mean
 
 
@@ -108,8 +139,7 @@ def _skill(series: Series, sources: tuple[str, ...], window: int, span: str) -> 
         (float(np.nanmin(line.values)) for line in lines if np.isfinite(line.values).any()), default=0.0
     )
     low = max(-1.0, min(-0.1, 1.1 * lowest))
-    note = f"1 - error / error of “nothing changes”, {span}. Above 0 is better than that; 1 is perfect."
-    note += " The axis ends at -1." if low == -1.0 else ""
+    note = f"1 - error / error of repeating the last reading, {span}. 1 is perfect, 0 equals repeating."
     return Plot(
         id="skill",
         section="Prediction",
@@ -123,9 +153,7 @@ def _skill(series: Series, sources: tuple[str, ...], window: int, span: str) -> 
 
 
 def _surprise(series: Series, sources: tuple[str, ...], window: int, span: str) -> Plot:
-    """Linear from 0 while the largest is of the size of the usual; logarithmic when outliers would flatten
-    the rest.
-    """
+    """Linear from 0; logarithmic when the largest value is above 25 medians."""
     lines = tuple(
         Line(label=line.label, values=rolling_mean(line.values, window), tone=line.tone)
         for line in _of_sources(series, sources, "surprise")
@@ -133,9 +161,7 @@ def _surprise(series: Series, sources: tuple[str, ...], window: int, span: str) 
     every = np.concatenate([np.array([]), *(line.values for line in lines)])
     found = every[np.isfinite(every) & (every > 0)]
     is_log = len(found) > 0 and bool(found.max() > 25 * np.median(found))
-    note = (
-        f"Squared error over expected variance, per channel, {span}. About 1 when a source behaves as usual."
-    )
+    note = f"Squared error divided by its expected variance, mean over channels, {span}. 1 is as expected."
     note += " Logarithmic axis." if is_log else ""
     return Plot(
         id="surprise",
@@ -158,7 +184,7 @@ def _attention(series: Series, sources: tuple[str, ...]) -> tuple[Plot, ...]:
             lines=_of_sources(series, sources, "trust"),
             low=0.0,
             high=1.0,
-            note="What a source has earned by being right.",
+            note="Estimated reliability of each source: 1 is full trust, 0 is none.",
         ),
         Plot(
             id="weight",
@@ -167,7 +193,7 @@ def _attention(series: Series, sources: tuple[str, ...]) -> tuple[Plot, ...]:
             lines=_of_sources(series, sources, "weight"),
             low=0.0,
             high=1.0,
-            note="A source's share in the fused picture.",
+            note="Share of each source in the fused observation.",
         ),
     )
 
@@ -188,8 +214,8 @@ def _coherence(series: Series) -> tuple[Plot, ...]:
             low=0.0,
             high=1.0,
             note=(
-                "The square root of agreement times correctness, and its parts. Agreement counts above the"
-                " dashed line: chance."
+                "Square root of agreement times correctness, and both parts, from 0 to 1. The dashed line is"
+                " the agreement expected by chance."
             ),
         ),
         Plot(
@@ -198,7 +224,7 @@ def _coherence(series: Series) -> tuple[Plot, ...]:
             title="Error across sources",
             lines=(_line(series, "xerr", "xerr"),),
             low=0.0,
-            note="How far each source lies from what the others alone predict of it. Lower is more coherent.",
+            note="Error of predicting each source from the others alone. Lower is more coherent.",
         ),
     )
 
@@ -212,15 +238,7 @@ def _learning(series: Series) -> tuple[Plot, ...]:
             title="Memory",
             lines=memory,
             low=0.0,
-            note="Experiences kept for sleep, and transitions at hand for practice.",
-        ),
-        Plot(
-            id="loss",
-            section="Learning",
-            title="Practice loss",
-            lines=(_line(series, "loss", "loss"),),
-            low=0.0,
-            note="Of the last practice step, while awake.",
+            note="Experiences stored for sleep, and recent transitions stored for practice.",
         ),
         Plot(
             id="gate",
@@ -229,7 +247,7 @@ def _learning(series: Series) -> tuple[Plot, ...]:
             lines=(_line(series, "gate", "gate"),),
             low=0.0,
             high=1.0,
-            note="How much of the recurrent model's correction reaches the prediction.",
+            note="Share of the recurrent correction that is added to the prediction, mean over channels.",
         ),
     )
 
@@ -239,7 +257,7 @@ def _machine(series: Series, times: np.ndarray) -> tuple[Plot, ...]:
     rate = np.divide(series.num_ticks, interval, out=np.full(len(times), np.nan), where=interval > 0)
     lines = (
         _line(series, "whole tick", "total_ns", scale=1e-6),
-        _line(series, "the model alone", "model_ns", 7, 1e-6),
+        _line(series, "model alone", "model_ns", 7, 1e-6),
     )
     return (
         Plot(
@@ -249,7 +267,7 @@ def _machine(series: Series, times: np.ndarray) -> tuple[Plot, ...]:
             unit="ms",
             lines=lines,
             low=0.0,
-            note="What lies between the lines is overhead.",
+            note="The difference between the lines is the overhead of the loop.",
         ),
         Plot(
             id="rate",
@@ -257,7 +275,7 @@ def _machine(series: Series, times: np.ndarray) -> tuple[Plot, ...]:
             title="Tick rate",
             unit="Hz",
             low=0.0,
-            lines=(Line(label="ticks a second", values=rate, tone=INK),),
-            note="On the run's own clock.",
+            lines=(Line(label="ticks per second", values=rate, tone=INK),),
+            note="Ticks per second of the session's clock.",
         ),
     )

@@ -7,32 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepOutcome, SleepReport
-
-#: A night that examined something. A skipped or failed one is no dividing line between before and after.
-NIGHTS = (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkillFigures:
-    """Skill against persistence, by stretch. before_sleep: up to the first night; after_sleep: since the
-    last; NaN without one.
-
-    first_third and last_third: of the whole session.  gain_over_skip: see SkillSums.
-    """
-
-    num_scored: int
-    overall: float
-    before_sleep: float
-    after_sleep: float
-    first_third: float
-    last_third: float
-    gain_over_skip: float
+from sage.app.terminal.skill import SkillFigures
+from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFigures:
-    """One source. The counts are of the driver, at the end; trust is the last one."""
+    """One source. The counts are the driver's, at the end; trust is the last value.
+
+    is_physical: False for the clock and for recall, which the skill of the session leaves out.
+    """
 
     name: str
     status: str
@@ -43,13 +27,15 @@ class SourceFigures:
     num_duplicate: int
     num_faults: int
     trust: float
+    is_physical: bool
     skill: SkillFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFigures:
-    """The whole session. mean_coherence: over the ticks where each figure was defined.  is_asleep: it ended
-    in a night.
+    """The whole session. skill: of the physical sources together.  verdict: one sentence on it.
+    mean_coherence: over the ticks where each figure is defined.  is_asleep: the session ended during a night.
+    missing: optional sensors that this machine lacks, by name, with the reason.
     """
 
     num_ticks: int
@@ -62,6 +48,8 @@ class SessionFigures:
     overhead_p99_ns: float
     ticks_in_state: tuple[tuple[str, int], ...]
     skill: SkillFigures
+    verdict: str
+    missing: tuple[tuple[str, str], ...]
     sources: tuple[SourceFigures, ...]
     coherence: CoherenceFacts
     mean_coherence: CoherenceFacts

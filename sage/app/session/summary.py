@@ -1,7 +1,7 @@
-"""What a session came to, added up while it runs: an Instrument that needs the same memory after a week as
-after a minute.
+"""The figures of a session, summed while it runs. An Instrument in constant memory, whatever the session's
+length.
 
-Invariant: every figure is of scored readings and real ticks; what was never measured is NaN, shown as a dash,
+Invariant: every figure is of scored readings and real ticks; what was never measured is NaN: a dash in text,
 null in JSON.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sage.app.session.figures import NIGHTS, SessionFigures, SkillFigures, SourceFigures
-from sage.app.terminal.skill import SkillPhases, SkillSums
+from sage.app.session.figures import SessionFigures, SourceFigures
+from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
 from sage.runtime.report import (
     NAN,
     CoherenceFacts,
@@ -32,20 +33,29 @@ _COHERENCE = ("xerr", "agreement", "agreement_null", "correctness", "coherence")
 
 
 class SessionSummary:
-    """Listens to a session; `figures()` at any time, `print` at its end."""
+    """An Instrument; `figures()` at any time.
 
-    def __init__(self) -> None:
-        self._num_ticks = self._num_overruns = self._num_sleeps = 0
-        self._first_ns = self._last_ns = 0
-        self._total, self._overhead = LogHistogram(), LogHistogram()
+    temporal: names of the sources that are not physical (clock, recall).  missing: optional sensors that this
+    machine lacks, with the reason.
+    """
+
+    def __init__(self, *, temporal: Collection[str] = (), missing: Sequence[tuple[str, str]] = ()) -> None:
+        self._temporal = frozenset(temporal)
+        self._missing = tuple(missing)
+        self._num_ticks = 0
+        self._num_overruns = 0
+        self._num_sleeps = 0
+        self._first_ns = 0
+        self._last_ns = 0
+        self._total = LogHistogram()
+        self._overhead = LogHistogram()
         self._states: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
-        self._skill = _SkillTally()
+        self._skill = SkillTable()
         self._sources: dict[str, _SourceTally] = {}
         self._coherence = dict.fromkeys(_COHERENCE, (0.0, 0))
         self._last: TickReport | None = None
         self._sleeps: list[SleepReport] = []
-        self._has_slept = False
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -57,7 +67,7 @@ class SessionSummary:
         self._total.add(timing.total_ns)
         self._overhead.add(timing.overhead_ns)
         self._states[facts.state.value] += 1
-        self._skill.phases.next_tick()
+        self._skill.next_tick()
         for source in facts.sources:
             self._add_source(source)
         for name, (total, num) in self._coherence.items():
@@ -69,9 +79,7 @@ class SessionSummary:
         self._num_sleeps += 1
         self._sleeps = [*self._sleeps[1 - _MAX_SLEEPS :], report]
         if report.outcome in NIGHTS:
-            self._has_slept = True
-            for tally in (self._skill, *(source.skill for source in self._sources.values())):
-                tally.sleep()
+            self._skill.end_night()
 
     def on_event(self, event: Event) -> None:
         if event.kind in self._events or len(self._events) < 100:
@@ -80,6 +88,7 @@ class SessionSummary:
     def figures(self) -> SessionFigures:
         secs = (self._last_ns - self._first_ns) / 1e9
         facts = self._last.facts if self._last else None
+        skill = self._skill.figures(counted_sources(self._sources, self._temporal))
         means = {name: total / num if num else NAN for name, (total, num) in self._coherence.items()}
         return SessionFigures(
             num_ticks=self._num_ticks,
@@ -91,8 +100,10 @@ class SessionSummary:
             overhead_p50_ns=self._overhead.quantile(0.5),
             overhead_p99_ns=self._overhead.quantile(0.99),
             ticks_in_state=tuple(self._states.most_common()),
-            skill=self._skill.figures(self._has_slept),
-            sources=tuple(tally.figures(self._has_slept) for tally in self._sources.values()),
+            skill=skill,
+            verdict=verdict(skill),
+            missing=self._missing,
+            sources=tuple(self._source_figures(tally) for tally in self._sources.values()),
             coherence=facts.coherence if facts else CoherenceFacts(),
             memory=facts.memory if facts else MemoryFacts(),
             mean_coherence=CoherenceFacts(**means, num_ticks=self._num_ticks),
@@ -106,7 +117,7 @@ class SessionSummary:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: plain values, null where undefined."""
         plain: dict[str, Any] = to_plain(self.figures())
-        for name in ("ticks_in_state", "num_events"):
+        for name in ("ticks_in_state", "num_events", "missing"):
             plain[name] = dict(plain[name])
         return plain
 
@@ -114,41 +125,24 @@ class SessionSummary:
         tally = self._sources.get(source.name)
         if tally is None:
             tally = self._sources[source.name] = _SourceTally(last=source)
-            if self._has_slept:  # it has no time before the first night
-                tally.skill.before_sleep = SkillSums()
         tally.last = source
         tally.num_readings += source.is_fresh
-        tally.skill.phases.next_tick()
-        tally.skill.add(source)
         self._skill.add(source)
 
-
-@dataclass(slots=True)
-class _SkillTally:
-    overall: SkillSums = field(default_factory=SkillSums)
-    before_sleep: SkillSums | None = None
-    since_sleep: SkillSums = field(default_factory=SkillSums)
-    phases: SkillPhases = field(default_factory=SkillPhases)
-
-    def add(self, source: SourceFacts) -> None:
-        if self.overall.add(source):
-            self.since_sleep.add(source)
-            self.phases.add(source)
-
-    def sleep(self) -> None:
-        if self.before_sleep is None:
-            self.before_sleep = self.since_sleep
-        self.since_sleep = SkillSums()
-
-    def figures(self, has_slept: bool) -> SkillFigures:
-        return SkillFigures(
-            num_scored=int(self.overall.num_scored),
-            overall=self.overall.skill,
-            before_sleep=self.before_sleep.skill if self.before_sleep else NAN,
-            after_sleep=self.since_sleep.skill if has_slept else NAN,
-            first_third=self.phases.first_third().skill,
-            last_third=self.phases.last_third().skill,
-            gain_over_skip=self.overall.gain_over_skip,
+    def _source_figures(self, tally: _SourceTally) -> SourceFigures:
+        last = tally.last
+        return SourceFigures(
+            name=last.name,
+            status=last.status,
+            reason=last.reason,
+            num_readings=tally.num_readings,
+            num_dropped=last.num_dropped,
+            num_late=last.num_late,
+            num_duplicate=last.num_duplicate,
+            num_faults=last.num_faults,
+            trust=last.trust,
+            is_physical=last.name not in self._temporal,
+            skill=self._skill.figures((last.name,)),
         )
 
 
@@ -156,26 +150,12 @@ class _SkillTally:
 class _SourceTally:
     last: SourceFacts
     num_readings: int = 0
-    skill: _SkillTally = field(default_factory=_SkillTally)
-
-    def figures(self, has_slept: bool) -> SourceFigures:
-        last = self.last
-        return SourceFigures(
-            name=last.name,
-            status=last.status,
-            reason=last.reason,
-            num_readings=self.num_readings,
-            num_dropped=last.num_dropped,
-            num_late=last.num_late,
-            num_duplicate=last.num_duplicate,
-            num_faults=last.num_faults,
-            trust=last.trust,
-            skill=self.skill.figures(has_slept),
-        )
 
 
 class LogHistogram:
-    """Quantiles of durations to 1%, in a bounded number of counts: bin k holds [1.02^k, 1.02^(k+1)) ns."""
+    """Quantiles of durations to 1%, in a bounded number of counts: bin k counts durations in [1.02^k,
+    1.02^(k+1)) ns.
+    """
 
     _LOG_BASE = math.log(1.02)
 

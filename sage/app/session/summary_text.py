@@ -1,6 +1,4 @@
-"""The summary of a session, set for a terminal. Invariant: readable at 80 columns, and in a log file without
-colour.
-"""
+"""The summary of a session as text. Invariant: readable at 80 columns, and in a log file without colour."""
 
 from __future__ import annotations
 
@@ -12,14 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sage.app.session.figures import NIGHTS, SessionFigures, SkillFigures, SourceFigures
+from sage.app.session.figures import SessionFigures, SourceFigures
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
+from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
 from sage.runtime.report import SleepOutcome, SleepReport
 
 _MAX_SLEEPS_SHOWN = 8
 _SKILL_NOTE = (
-    "skill: 1 - error / error of “nothing changes”: 0 is no better than that, 1 perfect."
-    " HRM: the share of error it takes off its own linear skip."
+    "skill: 1 - error / error of repeating the last reading. 1 is perfect, 0 equals repeating."
+    " HRM adds: the share of the linear part's error that the recurrent model removes."
 )
 _OUTCOME_STYLES = {
     SleepOutcome.ACCEPTED: "green",
@@ -51,52 +50,66 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
 
 
 def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
-    coherence, memory, learning = figures.coherence, figures.memory, figures.learning
+    memory = figures.memory
     states = ", ".join(f"{state} {percent(num / figures.num_ticks)}" for state, num in figures.ticks_in_state)
-    events = ", ".join(f"{kind} {count(num)}" for kind, num in figures.num_events)
+    events = ", ".join(f"{count(num)} {kind}" for kind, num in figures.num_events)
     ticks = f"{count(figures.num_ticks)} ticks at {number(figures.tick_hz)} Hz"
-    overhead = f"p50 {millis(figures.overhead_p50_ns, 2)}, p99 {millis(figures.overhead_p99_ns, 2)}"
-    return [
-        (
-            "session",
-            f"{duration(figures.duration_secs)}, {ticks}; {states or DASH}",
-        ),
-        (
-            "tick",
-            (
-                f"p50 {millis(figures.tick_p50_ns)}, p99 {millis(figures.tick_p99_ns)}; without the model"
-                f" {overhead}; {count(figures.num_overruns)} overruns"
-            ),
-        ),
-        (
-            "coherence",
-            (
-                f"{number(coherence.coherence)} now, {number(figures.mean_coherence.coherence)} on average:"
-                f" agreement {number(coherence.agreement)} (chance {number(coherence.agreement_null)}),"
-                f" correctness {number(coherence.correctness)}, xerr {number(coherence.xerr)}"
-            ),
-        ),
+    facts = [
+        ("session", f"{duration(figures.duration_secs)}; {ticks}; {states or DASH}"),
+        ("tick time", _tick_fact(figures)),
+        ("prediction", figures.verdict),
+        ("coherence", _coherence_fact(figures)),
         (
             "memory",
-            (
-                f"{count(memory.num_kept)} of {count(memory.num_seen)} experiences kept, room for"
-                f" {count(memory.capacity)}; {count(memory.num_transitions)} transitions"
-            ),
+            f"{count(memory.num_kept)} experiences stored of {count(memory.num_seen)} seen (capacity"
+            f" {count(memory.capacity)}); {count(memory.num_transitions)} recent transitions",
         ),
-        (
-            "practice",
-            (
-                f"{count(learning.num_practice_steps)} steps, loss {number(learning.loss, 3)}, gate"
-                f" {number(learning.gate)}, {count(learning.num_carry_resets)} carry resets"
-            ),
-        ),
+        ("practice", _practice_fact(figures)),
         ("sleep", _sleep_fact(figures)),
         ("events", events or "none"),
     ]
+    if figures.missing:
+        missing = "; ".join(f"{name} ({_without(name, reason)})" for name, reason in figures.missing)
+        facts.insert(1, ("missing", f"optional sensors that are not available: {missing}"))
+    return facts
+
+
+def _tick_fact(figures: SessionFigures) -> str:
+    whole = f"median {millis(figures.tick_p50_ns)}, 99th percentile {millis(figures.tick_p99_ns)}"
+    overhead = (
+        f"median {millis(figures.overhead_p50_ns, 2)}, 99th percentile {millis(figures.overhead_p99_ns, 2)}"
+    )
+    return (
+        f"{whole}; without the model: {overhead}; {count(figures.num_overruns)} ticks took longer than their"
+        " period"
+    )
+
+
+def _coherence_fact(figures: SessionFigures) -> str:
+    now, mean = figures.coherence, figures.mean_coherence
+    return (
+        f"{number(now.coherence)} at the end, {number(mean.coherence)} on average, of at most 1; agreement"
+        f" between sources {number(now.agreement)} ({number(now.agreement_null)} expected by chance),"
+        f" correctness {number(now.correctness)}"
+    )
+
+
+def _practice_fact(figures: SessionFigures) -> str:
+    learning = figures.learning
+    resets = f"; {count(learning.num_carry_resets)} carry resets" if learning.num_carry_resets else ""
+    return (
+        f"{count(learning.num_practice_steps)} training steps; {percent(learning.gate)} of the recurrent"
+        f" correction is added to the prediction{resets}"
+    )
+
+
+def _without(name: str, reason: str) -> str:
+    """`reason` without the name in front of it and without the remedy behind it."""
+    return reason.removeprefix(f"{name}: ").partition(";")[0]
 
 
 def _sleep_fact(figures: SessionFigures) -> str:
-    """How many of each outcome, the newest reason why one was no night, and whether one was cut short."""
+    """The number of each outcome, with the newest reason of a skipped or failed sleep."""
     outcomes = Counter(report.outcome for report in figures.sleeps)
     reasons = {
         report.outcome: f" ({report.reason})"
@@ -108,9 +121,9 @@ def _sleep_fact(figures: SessionFigures) -> str:
         for outcome, num in outcomes.items()
     ]
     if figures.is_asleep:
-        parts.append("one under way when the session ended, its work dropped")
-    told = ", ".join(parts) or "none"
-    return f"{count(figures.num_sleeps)}: {told}" if figures.num_sleeps else told
+        parts.append("one unfinished at the end of the session, its weights discarded")
+    text = ", ".join(parts) or "none"
+    return f"{count(figures.num_sleeps)}: {text}" if figures.num_sleeps else text
 
 
 def _table(*headings: str) -> Table:
@@ -123,16 +136,19 @@ def _table(*headings: str) -> Table:
 
 
 def _skill_table(figures: SessionFigures) -> Table:
-    table = _table("skill", "scored", "overall", "first ⅓", "last ⅓", "pre-sleep", "post-sleep", "HRM")
-    for name, skill in ((source.name, source.skill) for source in figures.sources):
-        table.add_row(Text(name), *_skill_cells(skill))
+    has_slept = any(report.outcome in NIGHTS for report in figures.sleeps)
+    sleep = ("before sleep", "after sleep") if has_slept else ()
+    table = _table("skill", "scored", "overall", "first ⅓", "last ⅓", *sleep, "HRM adds")
+    for source in figures.sources:
+        table.add_row(Text(source.name), *_skill_cells(source.skill, has_slept))
     if len(figures.sources) > 1:
-        table.add_row("all sources", *_skill_cells(figures.skill), style="bold")
+        table.add_row(ALL_PHYSICAL, *_skill_cells(figures.skill, has_slept), style="bold")
     return table
 
 
-def _skill_cells(skill: SkillFigures) -> tuple[str, ...]:
-    stretches = (skill.overall, skill.first_third, skill.last_third, skill.before_sleep, skill.after_sleep)
+def _skill_cells(skill: SkillFigures, has_slept: bool) -> tuple[str, ...]:
+    sleep = (skill.before_sleep, skill.after_sleep) if has_slept else ()
+    stretches = (skill.overall, skill.first_third, skill.last_third, *sleep)
     return (
         count(skill.num_scored),
         *(signed(value) for value in stretches),
@@ -141,7 +157,7 @@ def _skill_cells(skill: SkillFigures) -> tuple[str, ...]:
 
 
 def _source_table(sources: tuple[SourceFigures, ...]) -> Table:
-    table = _table("source", "readings", "dropped", "late", "doubled", "faults", "trust")
+    table = _table("source", "readings", "dropped", "late", "duplicate", "faults", "trust")
     table.add_column("status", overflow="fold")
     for source in sources:
         counts = (
@@ -158,7 +174,7 @@ def _source_table(sources: tuple[SourceFigures, ...]) -> Table:
 
 
 def _sleep_table(sleeps: Sequence[SleepReport]) -> Table:
-    table = _table("sleep", "replayed", "examined", "loss before", "after", "gain", "90% interval")
+    table = _table("sleep", "replayed", "examined", "error reduction", "90% interval")
     for report in sleeps:
         has_interval = math.isfinite(report.gain_low)
         interval = (
@@ -170,8 +186,6 @@ def _sleep_table(sleeps: Sequence[SleepReport]) -> Table:
             Text(report.outcome.value.replace("_", " "), _OUTCOME_STYLES.get(report.outcome, "")),
             count(report.num_replayed),
             count(report.num_examined),
-            number(report.loss_before, 3),
-            number(report.loss_after, 3),
             signed_percent(report.gain),
             interval,
         )

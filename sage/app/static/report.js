@@ -80,6 +80,27 @@
     ctx.restore();
   }
 
+  // A triangle at the edge for each visible point beyond the axis.
+  function markClipped(u, spec) {
+    const { ctx, bbox } = u, size = 4 * devicePixelRatio;
+    ctx.save();
+    spec.lines.forEach((line, number) => {
+      if (!u.series[number + 1].show) return;
+      ctx.fillStyle = tone(line.tone);
+      let last = -Infinity;
+      line.values.forEach((value, index) => {
+        if (value === null) return;
+        const isHigh = spec.high !== null && value > spec.high, isLow = spec.low !== null && value < spec.low;
+        const x = u.valToPos(data.times[index], "x", true);
+        if (!(isHigh || isLow) || x < bbox.left || x > bbox.left + bbox.width || x - last < size) return;
+        last = x;
+        const edge = isHigh ? bbox.top : bbox.top + bbox.height, inward = isHigh ? size : -size;
+        ctx.beginPath(); ctx.moveTo(x, edge); ctx.lineTo(x - size, edge + 1.6 * inward); ctx.lineTo(x + size, edge + 1.6 * inward); ctx.fill();
+      });
+    });
+    ctx.restore();
+  }
+
   function follow(u) {
     if (isFollowing) return;
     isFollowing = true;
@@ -123,7 +144,7 @@
       const bottom = spec.low ?? low ?? 0, top = spec.high ?? high ?? 1;
       return spec.high !== null ? [bottom, top] : uPlot.rangeNum(bottom, Math.max(top, bottom + 1e-9), { min: { pad: 0, soft: bottom, mode: 1 }, max: { pad: 0.08 } });
     };
-    const tell = (u) => {
+    const showValues = (u) => {
       const index = u.cursor.idx;
       spec.lines.forEach((line, number) => {
         let value = index === null || index === undefined ? null : line.values[index];
@@ -136,7 +157,7 @@
       height: 190, legend: { show: false }, cursor: cursor({}), series,
       scales: { x: { time: false, range: (u, low, high) => [low ?? 0, Math.max(high ?? 1, (low ?? 0) + 1e-3)] }, y: spec.is_log ? { distr: 3, log: 10 } : { range: fixed } },
       axes: [xAxis(), yAxis(spec)],
-      hooks: { drawClear: [shade], draw: [(u) => mark(u, spec)], setCursor: [(u) => outputs.length && tell(u)], setScale: [(u, key) => key === "x" && follow(u)] },
+      hooks: { drawClear: [shade], draw: [(u) => mark(u, spec), (u) => markClipped(u, spec)], setCursor: [(u) => outputs.length && showValues(u)], setScale: [(u, key) => key === "x" && follow(u)] },
     }, [data.times].concat(spec.lines.map((line) => line.values)));
     spec.lines.forEach((line, number) => {
       const button = add(legend, "button");
@@ -154,7 +175,7 @@
         u.setSeries(number + 1, { show: isShown });
       };
     });
-    tell(u);
+    showValues(u);
   }
 
   const colours = () => ({
@@ -210,7 +231,7 @@
       const spec = data.plots.find((plot) => plot.id === element.dataset.plot);
       if (element.dataset.plot === "timeline") timeline(host, legend);
       else if (spec && spec.lines.some((line) => line.values.some((value) => value !== null))) linePlot(host, legend, spec);
-      else host.replaceChildren(Object.assign(document.createElement("p"), { className: "empty", textContent: "Nothing was measured here." }));
+      else host.replaceChildren(Object.assign(document.createElement("p"), { className: "empty", textContent: "No values." }));
     }
   }
 

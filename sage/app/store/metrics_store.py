@@ -20,9 +20,11 @@ from sage.app.store.names import readable_name
 from sage.app.store.rows import restore_event, restore_sleep, restore_source, restore_tick, source_order
 from sage.app.store.schema import connect, create_if_missing
 from sage.app.store.series import Series, read_series
+from sage.app.store.skill import read_skill_table
 from sage.app.store.thinning import Retention, transaction, used_bytes
 from sage.app.store.writer import StoreStatistics, StoreWriter
 from sage.app.terminal.errors import UserError
+from sage.app.terminal.skill import SkillTable
 from sage.runtime.report import Event, SleepReport, TickReport
 
 __all__ = ["MetricsStore", "Retention", "Series", "SessionRecord", "StoreInspection", "StoreStatistics"]
@@ -33,7 +35,8 @@ class SessionRecord:
     """One run. started_ns, ended_ns: wall time; ended_ns is None while it runs, or when it was killed.
 
     clock_ns: the run's own clock at started_ns.  span_ns: from its first stored tick to its last.
-    num_dropped: reports the store could not take.  sources: in the order first seen.
+    num_dropped: reports that were not stored.  sources: in the order first seen.  temporal: those that are
+    not physical.
     """
 
     id: str
@@ -50,6 +53,7 @@ class SessionRecord:
     num_ticks: int
     span_ns: int
     sources: tuple[str, ...]
+    temporal: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +122,11 @@ class MetricsStore:
         clock: str = "real",
         clock_ns: int = 0,
         name: str | None = None,
+        temporal: Sequence[str] = (),
     ) -> str:
-        """Enter a session and return its id, readable and unique. config: the effective one, as YAML."""
+        """Add a session and return its id, readable and unique. config: the effective one, as YAML.
+        temporal: names of its sources that are not physical.
+        """
         started_ns = self._wall_ns()
         wanted = name or readable_name(started_ns, f"{config_hash}/{seed}")
         with self._connected(is_reader=False) as connection, transaction(connection):
@@ -127,7 +134,7 @@ class MetricsStore:
             session = next(name for name in _candidates(wanted) if name not in taken)
             connection.execute(
                 "INSERT INTO sessions (id, started_ns, clock, clock_ns, seed, config, config_hash, versions,"
-                " hardware) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " hardware, temporal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     session,
                     started_ns,
@@ -138,6 +145,7 @@ class MetricsStore:
                     config_hash,
                     json.dumps(dict(versions or {}), default=str),
                     json.dumps(dict(hardware or {}), default=str),
+                    json.dumps(list(temporal)),
                 ),
             )
         return session
@@ -204,6 +212,18 @@ class MetricsStore:
             key = _session_row(connection, self.path, session)["key"]
             rows = connection.execute("SELECT * FROM sleeps WHERE session = ? ORDER BY id", (key,))
             return tuple(restore_sleep(row) for row in rows)
+
+    def sleep_ends(self, session: str) -> tuple[int, ...]:
+        """The last tick of each sleep, in the order of `sleeps`."""
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            rows = connection.execute("SELECT end_tick FROM sleeps WHERE session = ? ORDER BY id", (key,))
+            return tuple(row["end_tick"] for row in rows)
+
+    def skill_table(self, session: str) -> SkillTable:
+        """Sums of the session's prediction errors; its figures equal those of the session's summary."""
+        with self._connected() as connection:
+            return read_skill_table(connection, _session_row(connection, self.path, session)["key"])
 
     def events(self, session: str, limit: int = 1000) -> tuple[Event, ...]:
         """The newest `limit` events, oldest first."""
@@ -320,4 +340,5 @@ def _session_record(connection: sqlite3.Connection, row: sqlite3.Row) -> Session
         num_ticks=num_ticks,
         span_ns=span_ns,
         sources=tuple(name["name"] for name in names),
+        temporal=tuple(json.loads(row["temporal"])),
     )

@@ -87,13 +87,14 @@ def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tup
 def source_row(session: int, source: int, tick: int, facts: SourceFacts) -> tuple[Any, ...]:
     """In the order of SOURCE_COLUMNS behind (session, source, tick)."""
     fresh, attended, *others = _source_values(facts)
-    is_scored = not (math.isnan(facts.error) or math.isnan(facts.persistence_error))
+    is_scored = math.isfinite(facts.error) and math.isfinite(facts.persistence_error)
     return (session, source, tick, 1, fresh, attended, is_scored, *others)
 
 
-def sleep_row(session: int, report: SleepReport) -> tuple[Any, ...]:
+def sleep_row(session: int, end_tick: int, report: SleepReport) -> tuple[Any, ...]:
+    """In the order of SLEEP_COLUMNS after (session, end_tick)."""
     outcome, *others = _sleep_values(report)
-    return (session, outcome.value, *others)
+    return (session, end_tick, outcome.value, *others)
 
 
 def event_row(session: int, event: Event) -> tuple[Any, ...]:

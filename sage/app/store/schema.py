@@ -6,14 +6,17 @@ A row stands for `num_ticks` ticks: 1 when it is whole, more once age has thinne
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from sage.app.terminal.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -91,7 +94,7 @@ CREATE TABLE sessions (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, started_ns INTEGER NOT NULL, ended_ns INTEGER,
     clock TEXT NOT NULL, clock_ns INTEGER NOT NULL, seed INTEGER NOT NULL,
     config TEXT NOT NULL, config_hash TEXT NOT NULL, versions TEXT NOT NULL, hardware TEXT NOT NULL,
-    num_dropped INTEGER NOT NULL DEFAULT 0);
+    num_dropped INTEGER NOT NULL DEFAULT 0, temporal TEXT NOT NULL DEFAULT '[]');
 CREATE TABLE source_names (session INTEGER, source INTEGER, name TEXT NOT NULL,
     PRIMARY KEY (session, source)) WITHOUT ROWID;
 CREATE TABLE ticks (session INTEGER, tick INTEGER, {_declared(TICK_COLUMNS)},
@@ -99,9 +102,11 @@ CREATE TABLE ticks (session INTEGER, tick INTEGER, {_declared(TICK_COLUMNS)},
 CREATE INDEX ticks_by_time ON ticks (session, time_ns);
 CREATE TABLE sources (session INTEGER, source INTEGER, tick INTEGER, {_declared(SOURCE_COLUMNS)},
     PRIMARY KEY (session, source, tick)) WITHOUT ROWID;
-CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, {_declared(SLEEP_COLUMNS)});
-CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL, kind TEXT NOT NULL,
-    source TEXT NOT NULL, message TEXT NOT NULL, data TEXT NOT NULL, fingerprint INTEGER NOT NULL);
+CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, end_tick INTEGER NOT NULL DEFAULT 0,
+    {_declared(SLEEP_COLUMNS)});
+CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL,
+    kind TEXT NOT NULL, source TEXT NOT NULL, message TEXT NOT NULL, data TEXT NOT NULL,
+    fingerprint INTEGER NOT NULL);
 CREATE UNIQUE INDEX events_once ON events (session, tick, fingerprint);
 CREATE TABLE thinning (session INTEGER, level INTEGER, until_ns INTEGER NOT NULL,
     PRIMARY KEY (session, level)) WITHOUT ROWID;
@@ -128,10 +133,13 @@ def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -
 
 
 def create_if_missing(path: Path) -> None:
-    """Make the file with its tables. An existing one is left as it is; `connect` judges it."""
-    if path.exists() and path.stat().st_size > 0:
-        return
+    """Make the file with its tables, or bring one of schema version 1 up to date. Any other file is left as
+    it is; `connect` checks it.
+    """
     try:
+        if path.exists() and path.stat().st_size > 0:
+            _upgrade(path)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None)
         try:
@@ -143,13 +151,56 @@ def create_if_missing(path: Path) -> None:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         raise UserError(
-            f"{path}: cannot create the metrics store ({error}): choose a state_dir you can write"
+            f"{path}: cannot create or upgrade the metrics store ({error}): choose a writable state_dir"
         ) from error
+
+
+def _upgrade(path: Path) -> None:
+    """From schema version 1. The end of a sleep is then the last tick of its DREAM state; a source of kind
+    clock or memory in the session's configuration is temporal.
+    """
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        if application_id != APPLICATION_ID or _version(connection) != 1:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        if _version(connection) == 1:  # another process may have upgraded it meanwhile
+            connection.execute("ALTER TABLE sessions ADD COLUMN temporal TEXT NOT NULL DEFAULT '[]'")
+            connection.execute("ALTER TABLE sleeps ADD COLUMN end_tick INTEGER NOT NULL DEFAULT 0")
+            connection.execute(
+                "UPDATE sleeps SET end_tick = COALESCE((SELECT MIN(ticks.tick) - 1 FROM ticks WHERE"
+                " ticks.session = sleeps.session AND ticks.tick > sleeps.tick AND ticks.state <> 'dream'),"
+                " tick)"
+            )
+            for key, config in connection.execute("SELECT key, config FROM sessions").fetchall():
+                temporal = json.dumps(_temporal_in(config))
+                connection.execute("UPDATE sessions SET temporal = ? WHERE key = ?", (temporal, key))
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        if "not a database" not in str(error):  # `connect` reports that one
+            raise
+    finally:
+        connection.close()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _temporal_in(config: str) -> list[str]:
+    """Names of the sources of kind clock or memory in a session's configuration (YAML)."""
+    try:
+        sensors = yaml.safe_load(config)["sensors"]
+        return [entry["name"] for entry in sensors if entry["kind"] in ("clock", "memory")]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return []
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _version(connection)
     if application_id == APPLICATION_ID and version == SCHEMA_VERSION:
         return
     connection.close()

@@ -22,7 +22,7 @@ Item = TickReport | SleepReport | Event
 
 _INSERT_TICK = insert_into("ticks", ("session", "tick"), TICK_COLUMNS)
 _INSERT_SOURCE = insert_into("sources", ("session", "source", "tick"), SOURCE_COLUMNS)
-_INSERT_SLEEP = insert_into("sleeps", ("session",), SLEEP_COLUMNS)
+_INSERT_SLEEP = insert_into("sleeps", ("session", "end_tick"), SLEEP_COLUMNS)
 _INSERT_EVENT = (
     "INSERT OR IGNORE INTO events (session, tick, kind, source, message, data, fingerprint) VALUES (?, ?, ?,"
     " ?, ?, ?, ?)"
@@ -69,7 +69,11 @@ class StoreWriter:
         self._flush_secs = flush_secs
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._source_ids: dict[str, int] = {}
-        self._num_written = self._num_dropped = self._num_unstorable = self._num_failed_writes = 0
+        self._last_tick = 0
+        self._num_written = 0
+        self._num_dropped = 0
+        self._num_unstorable = 0
+        self._num_failed_writes = 0
         self._num_reported_drops = 0
         self._problem = ""
         self._connection: sqlite3.Connection | None = None
@@ -183,6 +187,7 @@ class StoreWriter:
         self._num_written += len(batch) - rows.num_unstorable
         self._num_unstorable += rows.num_unstorable
         self._source_ids.update(rows.new_sources)
+        self._last_tick = rows.last_tick
         if not is_last:
             self._thin(self._connection)
 
@@ -194,7 +199,7 @@ class StoreWriter:
             self._thinner.restart()
 
     def _rows(self, batch: list[Item]) -> _Rows:
-        rows = _Rows(self._session, self._source_ids)
+        rows = _Rows(self._session, self._source_ids, self._last_tick)
         for item in batch:
             rows.add(item)
         return rows
@@ -231,12 +236,12 @@ class _Rows:
     the rest.
     """
 
-    def __init__(self, session: int, source_ids: dict[str, int]) -> None:
+    def __init__(self, session: int, source_ids: dict[str, int], last_tick: int) -> None:
         self._session = session
         self._known = source_ids
         self.new_sources: dict[str, int] = {}
         self.num_unstorable = 0
-        self.last_tick = 0
+        self.last_tick = last_tick
         self._ticks: list[tuple[object, ...]] = []
         self._sources: list[tuple[object, ...]] = []
         self._sleeps: list[tuple[object, ...]] = []
@@ -247,7 +252,7 @@ class _Rows:
             if isinstance(item, TickReport):
                 self._add_tick(item)
             elif isinstance(item, SleepReport):
-                self._sleeps.append(sleep_row(self._session, item))
+                self._sleeps.append(sleep_row(self._session, self.last_tick, item))
             else:
                 self._events.append(event_row(self._session, item))
         except (TypeError, ValueError, OverflowError):

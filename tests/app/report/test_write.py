@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,12 +15,13 @@ import pytest
 
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.data import bands, collect
-from sage.app.report.plots import rolling_mean, rolling_skill
+from sage.app.report.plots import Line, Plot, clipped, rolling_mean, rolling_skill
 from sage.app.report.write import write_report
 from sage.app.session.summary import SessionSummary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
+from sage.app.terminal.skill import ALL_PHYSICAL
 from sage.runtime.report import Event, SleepOutcome, SleepReport, TickReport
 
 ATTACK = "<script>alert(1)</script>\"'&</script><img src=x onerror=alert(2)>"
@@ -133,7 +134,6 @@ def test_every_plot_is_on_the_page_with_its_lines(tmp_path):
         "weight",
         "coherence",
         "xerr",
-        "loss",
         "gate",
         "memory",
         "tick",
@@ -161,7 +161,7 @@ def test_plots_can_be_reached_by_keyboard_and_are_named(tmp_path):
     lived(tmp_path, SyntheticSession(num_ticks=20))
     page = Page(write_report(tmp_path).read_text())
     areas = [attributes for tag, attributes in page.tags if attributes.get("class") == "plot"]
-    assert len(areas) == 12
+    assert len(areas) == 11
     assert all(area["tabindex"] == "0" and area["aria-label"] for area in areas)
 
 
@@ -173,20 +173,81 @@ def test_a_session_longer_than_the_page_is_averaged_down(tmp_path):
     assert path.stat().st_size < 1_000_000
 
 
-def test_the_skill_table_agrees_with_the_summary_of_the_same_session(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=600))
-    summary = SessionSummary()
-    SyntheticSession(num_ticks=600).play(summary)
+@pytest.mark.parametrize("num_ticks", [7, 100, 600, 1801])
+def test_the_skill_of_the_report_equals_that_of_the_summary(tmp_path, num_ticks):
+    session = lived(tmp_path, SyntheticSession(num_ticks=num_ticks), temporal=("imu",))
+    summary = SessionSummary(temporal=("imu",))
+    SyntheticSession(num_ticks=num_ticks).play(summary)
     with MetricsStore(tmp_path / STORE_NAME) as store:
+        data = collect(store, store.session(session))
+    figures = summary.figures()
+    expected = {source.name: source.skill for source in figures.sources} | {ALL_PHYSICAL: figures.skill}
+    assert list(data.skills) == list(expected)
+    for name, skill in expected.items():
+        assert asdict(data.skills[name]) == pytest.approx(asdict(skill), rel=1e-9, nan_ok=True), name
+    page = Page(write_report(tmp_path).read_text())
+    assert figures.verdict in page.words
+    assert figures.skill.overall != pytest.approx(data.skills["imu"].overall)
+
+
+def test_a_night_ends_before_the_first_tick_of_the_new_weights(tmp_path):
+    """The report of a night has the tick of its start; the split of before and after is at its end."""
+    feed = [
+        item
+        for item in SyntheticSession(num_ticks=40, sources=("one",)).items()
+        if isinstance(item, TickReport)
+    ]
+    night = SleepReport(
+        outcome=SleepOutcome.ACCEPTED, reason="", tick=10, num_replayed=9, num_examined=9, num_steps=9
+    )
+    summary = SessionSummary()
+    with MetricsStore(tmp_path / STORE_NAME) as store:
+        writer = store.instrument(store.begin_session())
+        for tick, report in enumerate(feed):
+            (source,) = report.facts.sources
+            source = replace(source, error=1.0 if tick <= 19 else 0.25, persistence_error=1.0)
+            report = replace(report, facts=replace(report.facts, sources=(source,)))
+            for instrument in (writer, summary):
+                instrument.on_tick(report)
+                if tick == 19:
+                    instrument.on_sleep(night)
+        assert writer.flush(20)
         data = collect(store, store.session())
-    expected = [*(source.skill for source in summary.figures().sources), summary.figures().skill]
-    assert [row.name for row in data.skills] == ["host", "camera.front", "imu", "all sources"]
-    for row, skill in zip(data.skills, expected):
-        assert row.num_scored == skill.num_scored
-        for name in ("overall", "before_sleep", "after_sleep", "gain_over_skip"):
-            assert getattr(row, name) == pytest.approx(getattr(skill, name)), name
-        assert row.first_third == pytest.approx(skill.first_third, abs=0.02)
-        assert row.last_third == pytest.approx(skill.last_third, abs=0.02)
+    for skill in (data.skills["one"], summary.figures().sources[0].skill):
+        assert skill.before_sleep == pytest.approx(0.0)
+        assert skill.after_sleep == pytest.approx(0.75)
+    assert data.sleep_secs == (float(data.times_secs[19]),)
+
+
+def test_every_cell_of_the_skill_table_names_its_column_for_narrow_screens(tmp_path):
+    lived(tmp_path, SyntheticSession(num_ticks=100))
+    page = Page(write_report(tmp_path).read_text())
+    labels = [attributes["data-label"] for tag, attributes in page.tags if "data-label" in attributes]
+    assert labels[:7] == [
+        "scored",
+        "overall",
+        "first third",
+        "last third",
+        "before sleep",
+        "after sleep",
+        "HRM adds",
+    ]
+    assert len(labels) == 4 * 7
+
+
+def test_outliers_are_clipped_and_counted_in_the_note():
+    plot = Plot(
+        id="tick",
+        section="Machine",
+        title="Tick time",
+        note="Note.",
+        lines=(Line(label="tick", values=np.array([1.0] * 90 + [300.0] * 10), tone=0),),
+        low=0.0,
+    )
+    assert clipped(plot).high is None, "outliers of 1% or more are no outliers"
+    few = replace(plot, lines=(replace(plot.lines[0], values=np.array([1.0] * 999 + [300.0])),))
+    assert clipped(few).high == pytest.approx(2.0)
+    assert clipped(few).note == "Note. Clipped points, marked with triangles: 1 above 2 (highest 300)."
 
 
 @pytest.mark.parametrize("num_ticks", [0, 1, 2])

@@ -14,7 +14,6 @@ from sage.app.session.summary import LogHistogram, SessionSummary
 from sage.app.session.summary_text import print_summary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.terminal import figures
-from sage.app.terminal.skill import SkillPhases, SkillSums
 from sage.runtime.report import NAN, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 
 
@@ -38,32 +37,6 @@ def printed(summary: SessionSummary, width: int = 100) -> str:
     print_summary(summary.figures(), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-def test_skill_is_one_minus_the_ratio_of_summed_errors_over_scored_readings():
-    sums = SkillSums()
-    assert sums.add(scored(1.0, 2.0, 1.5))
-    assert sums.add(scored(0.5, 4.0))
-    assert not sums.add(scored(9.0, NAN))
-    assert not sums.add(scored(NAN, 9.0))
-    assert sums.skill == pytest.approx(1 - 1.5 / 6.0)
-    assert sums.gain_over_skip == pytest.approx(1 - 1.0 / 1.5), "only readings that have a skip error"
-
-
-def test_skill_of_nothing_is_undefined():
-    assert np.isnan(SkillSums().skill)
-    assert np.isnan(SkillSums().gain_over_skip)
-
-
-def test_thirds_of_a_run_of_unknown_length_are_found_in_bounded_memory():
-    phases = SkillPhases()
-    for tick in range(10_000):
-        phases.next_tick()
-        phases.add(scored(1.0 if tick < 5000 else 0.25, 1.0))
-    assert phases.first_third().skill == pytest.approx(0.0)
-    assert phases.last_third().skill == pytest.approx(0.75)
-    assert phases.first_third().num_scored == pytest.approx(10_000 / 3, rel=0.1)
-    assert len(phases._bins) <= 48
 
 
 def test_before_is_up_to_the_first_night_and_after_is_since_the_last():
@@ -109,7 +82,7 @@ def test_a_session_that_ends_in_a_night_says_so():
         )
     )
     assert summary.figures().is_asleep
-    assert "1: 1 skipped (too little yet), one under way when the session ended" in printed(
+    assert "1: 1 skipped (too little yet), one unfinished at the end of the session" in printed(
         summary, width=200
     )
 
@@ -118,21 +91,7 @@ def test_a_session_cut_short_in_its_first_night_has_no_count_of_sleeps():
     summary = SessionSummary()
     last = reports(3)[-1]
     summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))
-    assert "sleep      one under way when the session ended" in printed(summary, width=200)
-
-
-def test_a_source_that_comes_after_the_first_night_has_no_before():
-    summary = SessionSummary()
-    SyntheticSession(num_ticks=50, sources=("host",)).play(summary)
-    late = [replace(report.facts, sources=(scored(0.5, 1.0),)) for report in reports(10)]
-    for report, facts in zip(reports(10), late):
-        summary.on_tick(replace(report, facts=facts))
-    summary.on_sleep(
-        SleepReport(
-            outcome=SleepOutcome.ACCEPTED, reason="", tick=0, num_replayed=1, num_examined=1, num_steps=1
-        )
-    )
-    assert np.isnan(summary.figures().sources[1].skill.before_sleep)
+    assert "sleep       one unfinished at the end of the session" in printed(summary, width=200)
 
 
 def test_the_session_adds_up():
@@ -198,31 +157,29 @@ def test_markup_in_a_name_or_a_reason_is_text():
     assert "[red]x[/red]" in printed(summary, 160)
 
 
-@pytest.mark.parametrize(
-    ("written", "expected"),
-    [
-        (figures.number(NAN), figures.DASH),
-        (figures.number(-0.001), "0.00"),
-        (figures.signed(0.5), "+0.50"),
-        (figures.signed(-0.5), "-0.50"),
-        (figures.signed(0.001), "0.00"),
-        (figures.percent(0.825), "82%"),
-        (figures.age(-1), figures.DASH),
-        (figures.age(12_000_000), "12 ms"),
-        (figures.age(3_400_000_000), "3.4 s"),
-        (figures.age(600_000_000_000), "10 min"),
-        (figures.duration(42), "42.0 s"),
-        (figures.duration(185), "3 min 05 s"),
-        (figures.duration(7380), "2 h 03 min"),
-        (figures.duration(6 * 86400 + 4 * 3600), "6 d 04 h"),
-        (figures.short_count(9999), "9999"),
-        (figures.short_count(12_345), "12.3k"),
-        (figures.num_bytes(1536), "1.5 KiB"),
-        (figures.bar(0.5, 4), "━━╌╌"),
-        (figures.bar(NAN, 4), "    "),
-        (figures.sparkline([0, 1, NAN, 2], 5), " ▁▅ █"),
-        (figures.sparkline([], 3), "   "),
-    ],
-)
-def test_figures_are_written_for_people(written, expected):
-    assert written == expected
+def test_the_skill_of_the_session_leaves_out_the_clock_and_recall():
+    (report,) = reports(1)
+    sources = (scored(0.5, 1.0), replace(scored(0.0, 9.0), name="clock"))
+    summary = SessionSummary(temporal=("clock",))
+    summary.on_tick(replace(report, facts=replace(report.facts, sources=sources)))
+    figures = summary.figures()
+    assert figures.skill.overall == pytest.approx(0.5)
+    assert [source.is_physical for source in figures.sources] == [True, False]
+    assert "50% below that of repeating the last reading" in figures.verdict
+    assert "all physical sources" in printed(summary)
+
+
+def test_missing_sensors_are_in_the_text_and_in_the_json():
+    reason = "gpu: no GPU found; remove 'gpu' from `read` or set `optional: true`"
+    summary = SessionSummary(missing=[("gpu", reason)])
+    assert "gpu (no GPU found)" in printed(summary)
+    assert summary.as_dict()["missing"] == {"gpu": reason}
+
+
+def test_no_figure_without_a_scale_is_in_the_text():
+    summary = SessionSummary()
+    (report,) = reports(1)
+    learning = replace(report.facts.learning, loss=3203.009)
+    summary.on_tick(replace(report, facts=replace(report.facts, learning=learning)))
+    assert "3203" not in printed(summary)
+    assert "loss" not in printed(summary)

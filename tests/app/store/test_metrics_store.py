@@ -397,3 +397,21 @@ def test_an_export_to_an_unknown_kind_of_file_says_which_are_known(store, tmp_pa
     session = record(store, SyntheticSession(num_ticks=2))
     with pytest.raises(UserError, match=r"\.parquet, \.csv or \.jsonl"):
         export_session(store, store.session(session), tmp_path / "run.xlsx")
+
+
+def test_a_store_of_schema_version_1_is_upgraded_and_keeps_its_sessions(tmp_path):
+    path = tmp_path / "metrics.sqlite"
+    config = "sensors:\n- {kind: clock, name: time}\n- {kind: synthetic, name: one}\n"
+    with MetricsStore(path, flush_secs=0.01) as store:
+        session = record(store, SyntheticSession(num_ticks=100), config=config)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE sessions DROP COLUMN temporal")
+        connection.execute("ALTER TABLE sleeps DROP COLUMN end_tick")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with MetricsStore(path, must_exist=True) as store:
+        found = store.session(session)
+        assert found.temporal == ("time",)
+        assert found.num_ticks == 100
+        # DREAM follows each sleep of the synthetic session, up to these ticks.
+        assert store.sleep_ends(session) == (43, 78)
