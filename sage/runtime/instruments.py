@@ -18,6 +18,9 @@ class Instruments:
         self._instruments = list(instruments)
         self.num_dropped = 0
 
+    def add(self, *instruments: Instrument) -> None:
+        self._instruments += instruments
+
     def on_tick(self, report: TickReport) -> None:
         self._tell(lambda instrument: instrument.on_tick(report))
 

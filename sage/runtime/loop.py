@@ -15,7 +15,15 @@ from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
-from sage.runtime.report import ActionFacts, Event, LearningFacts, MemoryFacts, TickFacts, TickReport
+from sage.runtime.report import (
+    ActionFacts,
+    Event,
+    Instrument,
+    LearningFacts,
+    MemoryFacts,
+    TickFacts,
+    TickReport,
+)
 from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.tick.appraisal import Appraisal
 from sage.runtime.tick.attention import Attention, recency
@@ -101,6 +109,12 @@ class Loop:
                 self.stop(f"crisis: {crisis}")
             self.clock.wait_until(deadline_ns)
         return self._stop_reason
+
+    def observe(self, *instruments: Instrument) -> None:
+        """Add instruments after construction, e.g. those of a session that begins once the sensors are
+        open.
+        """
+        self._instruments.add(*instruments)
 
     def stop(self, reason: str) -> None:
         """End `run` after the current tick. Safe in a signal handler."""

@@ -1,7 +1,6 @@
-"""From a configuration to a running loop: the one place that turns names into sensors, effectors and
-instruments.
+"""From a configuration to a loop: the only place that turns names into sensors and effectors.
 
-Invariant: what cannot be built is a UserError before anything is opened, except entries marked optional.
+Invariant: an entry that cannot be built raises UserError before anything is opened, except optional ones.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from sage.sensors.driver.sensor_driver import SensorDriver
 log = structlog.get_logger("sage.app")
 NUM_SLOTS = 4
 RING_CAPACITY = 4096
-#: Records of an isolated source that wait for the next tick.
+#: Records of an isolated source between two ticks.
 ISOLATED_CAPACITY = 256
 MANUAL_START_NS = 0
 
 
 class SensorWorld:
-    """The context that sensors are made in. It is told the run's epoch when the run begins."""
+    """The context that sensors are made with. `begin` sets the run's epoch."""
 
     def __init__(self, context: SensorContext) -> None:
         self.context = context
@@ -51,17 +50,20 @@ class SensorWorld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A loop and what it stands on. missing: optional sensors this machine lacks, with the reason."""
+    """A loop with its mailboxes. missing: optional sensors that this machine lacks, with the reason."""
 
     loop: Loop
     hub: Hub
     missing: tuple[tuple[str, str], ...]
     world: SensorWorld
 
+    @property
+    def temporal_sources(self) -> tuple[str, ...]:
+        """Names of the sources that observe time or memory, not the world."""
+        return tuple(spec.name for spec in self.loop.layout.specs if spec.modality != "physical")
+
     def open(self) -> None:
-        """Begin the run's time, then start its sensors: a recording must not play while the model is being
-        built.
-        """
+        """Set the run's epoch, then start its sensors: a recording must not play while the model is built."""
         self.world.begin(self.loop.clock.now_ns())
         for driver in self.loop.senses.drivers:
             driver.renew()
@@ -75,14 +77,14 @@ class Run:
 
 
 def choose_device() -> torch.device:
-    """CUDA when a real kernel runs there, else the CPU; by capability, never by host name."""
+    """CUDA when a test kernel runs there, else the CPU."""
     if torch.cuda.is_available():
         try:
             torch.ones(1, device="cuda").add_(1)
             return torch.device("cuda")
         except RuntimeError as error:
             log.warning(
-                "the GPU is seen but does not compute: using the CPU", error=str(error).splitlines()[0]
+                "CUDA device found, but a test kernel failed; using the CPU", error=str(error).splitlines()[0]
             )
     return torch.device("cpu")
 
@@ -96,9 +98,10 @@ def build_run(
     on_scored: ScoredListener | None = None,
     base_dir: Path | None = None,
 ) -> Run:
-    """Everything `config` names, built and wired, nothing opened. directory: where sleep works.
+    """Everything `config` names, built and connected; nothing is opened. directory: for the files of sleep.
 
-    A manual clock makes every part inline, so that equal runs have equal digests.
+    With a manual clock sensors and sleep run inline, so that equal runs have equal digests.
+    Raises UserError.
     """
     _check_sizes(config)
     is_manual = isinstance(clock, ManualClock)
@@ -112,7 +115,7 @@ def build_run(
     sensor_world = SensorWorld(context)
     drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     if not drivers:
-        raise UserError("sensors: none is enabled: give at least one, e.g. {kind: host}")
+        raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     inputs = LoopInputs(
         clock=clock,
@@ -132,7 +135,7 @@ def build_run(
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
     try:
         return Loop(config, inputs)
-    except ValueError as error:  # sizes that do not go together, each good by itself
+    except ValueError as error:  # sizes that are valid one by one, not together
         raise UserError(f"{config.name}: {error}") from error
 
 
@@ -141,7 +144,7 @@ def _inline(config: SageConfig) -> SageConfig:
 
 
 def _check_sizes(config: SageConfig) -> None:
-    """Sizes of practice and memory that would only fail, or never learn, once the loop runs."""
+    """Raises for sizes of practice and memory that would fail, or never learn, once the loop runs."""
     length, burn_in, room = (
         config.practice.window_ticks,
         config.practice.burn_in_ticks,
@@ -187,8 +190,8 @@ def _build_drivers(
             continue
         if is_manual and not spec.is_bounded:
             raise UserError(
-                f"sensors.{entry.name}: {entry.kind} waits for a device: it cannot be replayed with --fast,"
-                " disable it"
+                f"sensors.{entry.name}: {entry.kind} reads a device, which --fast cannot replay: set enabled:"
+                " false"
             )
         isolation = (
             _isolation(entry, kind, spec, world, hub) if entry.config.isolate and not is_manual else None
@@ -213,11 +216,9 @@ def _build_drivers(
 
 
 def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWorld, hub: Hub) -> Isolation:
-    """Its own shared mailboxes. A process of its own is for the real world: a replay on a manual clock has
-    none.
+    """Shared mailboxes for a sensor in a process of its own (never on a manual clock).
 
-    Interpreted: a sensor's rate is no burden, and its process starts at once and stays light without a
-    compiler.
+    The interpreted engine is fast enough for a sensor, and its process starts without a compiler.
     """
     try:
         return Isolation(

@@ -1,7 +1,7 @@
 """`sage run`: a session from its first tick to its summary.
 
-Invariant: however it ends (time, a signal, a crisis, the recordings' end) the store is flushed, the mind is
-kept and the summary is shown. One session at a time in a state directory.
+Invariant: whatever ends the session (time, a signal, a crisis, the end of the recordings), the store is
+flushed, the snapshot is written and the summary is printed. One session at a time in a state directory.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
-import sage
+from sage import __version__
 from sage.app.config.sage_config import SageConfig, config_hash, effective
 from sage.app.config.state_dir import STORE_NAME, open_state_dir
 from sage.app.live.view import LiveView
@@ -38,6 +39,18 @@ MIND_NAME, SLEEP_NAME, LOCK_NAME = "mind", "sleep", "lock"
 EXIT_OK, EXIT_FAILED = 0, 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a session ended. num_reports_lost: reports that are not in the store.  mind_problem: why the last
+    snapshot was not written, "" when it was.
+    """
+
+    session: str
+    ended_by: str
+    num_reports_lost: int
+    mind_problem: str
+
+
 def run_session(
     config: SageConfig,
     *,
@@ -48,53 +61,62 @@ def run_session(
     json_output: bool,
     trace_path: Path | None = None,
 ) -> int:
-    """Run the loop until it ends; 0, or 1 after a crisis. `fast`: on a manual clock, from a fresh mind, so
-    that runs repeat.
+    """Run the loop until it ends. Returns 0, or 1 after a crisis. `fast`: on a manual clock, without a
+    snapshot, so that equal runs have equal results.
 
-    trace_path: where the lives of focus messages are written, as a Chrome trace.
+    trace_path: the file for a Chrome/Perfetto trace of focus messages.
     """
     log_to_stderr()
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
-    summary = SessionSummary()
     with ExitStack() as stack:
         stack.enter_context(_locked(state_dir))
         retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
-        session = _begin_session(store, config, clock)
-        writer = store.instrument(session)
-        view = stack.enter_context(
-            _drawn(LiveView(session, is_enabled=live and not json_output, notices=writer.notices))
-        )
-        keeper = None if fast else SnapshotKeeper(state_dir / MIND_NAME, clock)
-        instruments: list[Instrument] = [writer, summary, view, *([keeper] if keeper else [])]
-        run = build_run(config, clock, directory=state_dir / SLEEP_NAME, instruments=instruments)
+        run = build_run(config, clock, directory=state_dir / SLEEP_NAME)
         stack.enter_context(_stopped_by_signals(run))
         stack.callback(_close, run)
-        view.watch(run.hub.snapshot)
         if trace_path is not None:
             stack.enter_context(_traced(run, trace_path))
-        _say_missing(run, instruments)
-        if keeper is not None:
-            log.info("snapshot", outcome=keeper.attach(run.loop))
+        keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         _open(run)
+        # The session begins only now: a build or a device that fails leaves none behind.
+        session = _begin_session(store, config, clock, run)
+        writer = store.instrument(session)
+        summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
+        view = LiveView(session, is_enabled=live and not json_output, notices=writer.notices)
+        view.watch(run.hub.snapshot)
+        instruments: list[Instrument] = [writer, summary, view, *([keeper] if keeper else [])]
+        run.loop.observe(*instruments)
+        _report_missing(run, instruments)
+        stack.enter_context(_drawn(view))
         if keeper is not None:
             stack.callback(keeper.close)
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
-    num_lost = _num_lost(writer.statistics())
-    problem = keeper.problem if keeper is not None else ""
-    _show(summary, session, reason, json_output, state_dir, num_lost=num_lost, mind_problem=problem)
+    ending = Ending(
+        session=session,
+        ended_by=reason,
+        num_reports_lost=_num_lost(writer.statistics()),
+        mind_problem=keeper.problem if keeper is not None else "",
+    )
+    _show(summary, ending, state_dir, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
 
 
-def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock) -> str:
+def _load_snapshot(run: Run, state_dir: Path, clock: Clock) -> SnapshotKeeper:
+    keeper = SnapshotKeeper(state_dir / MIND_NAME, clock)
+    log.info("snapshot", outcome=keeper.attach(run.loop))
+    return keeper
+
+
+def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock, run: Run) -> str:
     import torch
 
     return store.begin_session(
         config=effective(config),
         config_hash=config_hash(config),
-        versions={"sage": sage.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"sage": __version__, "torch": torch.__version__, "python": platform.python_version()},
         hardware={
             "machine": platform.machine(),
             "system": platform.system(),
@@ -103,25 +125,29 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock) -> str
         seed=config.seed,
         clock="manual" if isinstance(clock, ManualClock) else "real",
         clock_ns=clock.now_ns(),
+        temporal=run.temporal_sources,
     )
 
 
 @contextmanager
 def _locked(state_dir: Path) -> Iterator[None]:
-    """One session a state directory: two would overwrite each other's mind."""
+    """One session per state directory: two would overwrite each other's snapshot."""
     with (state_dir / LOCK_NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"state_dir: {state_dir}: another session is running here: stop it, or give --state-dir"
+                f"state_dir: {state_dir}: another session is running here: stop it, or give another"
+                " --state-dir"
             ) from None
         yield
 
 
 @contextmanager
 def _stopped_by_signals(run: Run) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after the tick in hand; a second one aborts at once."""
+    """SIGINT and SIGTERM end the run after the current tick; a second one aborts at once. SIGHUP acts as
+    SIGTERM (see `sage.app.terminal.signals`).
+    """
 
     def stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
@@ -137,11 +163,11 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _traced(run: Run, path: Path) -> Iterator[None]:
-    """UserError at once when the file cannot be written: not at the end of a long run."""
+    """Raises UserError at once when the file cannot be written, not at the end of a long run."""
     try:
         path.touch()
     except OSError as error:
-        raise UserError(f"--trace: {path}: {error.strerror}: give a file that can be written") from None
+        raise UserError(f"--trace: {path}: {error.strerror}: give a writable file") from None
     trace = MessageTrace()
     run.hub.keep_trace(trace)
     try:
@@ -150,12 +176,12 @@ def _traced(run: Run, path: Path) -> Iterator[None]:
         trace.write(path)
 
 
-def _say_missing(run: Run, instruments: Sequence[Instrument]) -> None:
-    """To the log, and to the instruments: behind a live view nobody reads a log."""
+def _report_missing(run: Run, instruments: Sequence[Instrument]) -> None:
+    """To the log, and to the instruments, since the live view covers the log."""
     for name, reason in run.missing:
-        log.info("optional sensor left out", sensor=name, reason=reason)
+        log.info("optional sensor not available", sensor=name, reason=reason)
         for instrument in instruments:
-            instrument.on_event(Event(kind="left out", tick=0, source=name, message=reason))
+            instrument.on_event(Event(kind="missing", tick=0, source=name, message=reason))
 
 
 def _open(run: Run) -> None:
@@ -166,16 +192,16 @@ def _open(run: Run) -> None:
 
 
 def _close(run: Run) -> None:
-    """A device that does not close well is said; it must not cost the session its summary."""
+    """An error while closing a device is logged; the summary is printed all the same."""
     try:
         run.close()
     except (SensorError, MailboxError, OSError) as error:
-        log.error("not everything closed", error=str(error))
+        log.error("closing failed", error=str(error))
 
 
 @contextmanager
 def _drawn(view: LiveView) -> Iterator[LiveView]:
-    """The view while it lasts: what failed in drawing is said at the end."""
+    """Draws until exit; an error of the drawing thread is logged there."""
     view.__enter__()
     try:
         yield view
@@ -183,34 +209,20 @@ def _drawn(view: LiveView) -> Iterator[LiveView]:
         try:
             view.close()
         except RuntimeError as error:
-            log.error("the live view failed; the session went on", error=repr(error.__cause__))
+            log.error("the live view failed; the session was not affected", error=repr(error.__cause__))
 
 
 def _num_lost(statistics: StoreStatistics) -> int:
-    """Reports that the store does not hold, now that it is closed."""
+    """Reports that are not in the closed store."""
     if statistics.problem:
-        log.error("the store could not take all; what it held before is whole", error=statistics.problem)
+        log.error("reports were not stored; earlier ones are intact", error=statistics.problem)
     return statistics.num_dropped + statistics.num_unstorable + statistics.num_queued
 
 
-def _show(
-    summary: SessionSummary,
-    session: str,
-    reason: str,
-    json_output: bool,
-    state_dir: Path,
-    *,
-    num_lost: int,
-    mind_problem: str,
-) -> None:
+def _show(summary: SessionSummary, ending: Ending, state_dir: Path, *, json_output: bool) -> None:
     if json_output:
-        ending = {
-            "session": session,
-            "ended_by": reason,
-            "num_reports_lost": num_lost,
-            "mind_problem": mind_problem,
-        }
-        sys.stdout.write(json.dumps(to_plain(summary.as_dict() | ending), allow_nan=False) + "\n")
+        document = to_plain(summary.as_dict() | asdict(ending))
+        sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
         return
     from rich.console import Console
 
@@ -218,12 +230,18 @@ def _show(
 
     console = Console()
     print_summary(summary.figures(), console)
-    console.print(
-        f"session {session} ended: {reason}. Kept in {state_dir}. See it with: sage report {session}"
-        f" --state-dir {state_dir}"
-    )
-    if mind_problem:
-        console.print(
-            f"What was learned could not be kept ({mind_problem}): the next run continues from the one"
-            " before."
+    console.print()
+    for line in _closing_lines(ending, state_dir):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _closing_lines(ending: Ending, state_dir: Path) -> Iterator[str]:
+    yield f"Session {ending.session} ended: {ending.ended_by}. State directory: {state_dir}"
+    yield f"Plots: sage report {ending.session} --state-dir {state_dir}"
+    if ending.num_reports_lost:
+        yield f"{ending.num_reports_lost:,} reports are not in the store."
+    if ending.mind_problem:
+        yield (
+            f"The snapshot of this session was not written ({ending.mind_problem}): the next run continues"
+            " from the previous snapshot."
         )

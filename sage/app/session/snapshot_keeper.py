@@ -17,28 +17,31 @@ from sage.runtime.report import Event, SleepReport, TickReport
 from sage.runtime.snapshot import Snapshot, SnapshotNotFinite, capture_snapshot, load_snapshot, write_snapshot
 
 log = structlog.get_logger("sage.app")
-SNAPSHOT_SECS = 600.0  # what a kill -9 may cost
+#: At most this much of a session is lost by a kill -9.
+SNAPSHOT_SECS = 600.0
 
 
 class SnapshotKeeper:
-    """An Instrument. `attach` gives it the loop that it keeps; `close` writes the last snapshot.
+    """An Instrument. `attach` loads the newest snapshot into a loop; `close` writes the last one.
 
-    num_kept: snapshots written.  problem: why the last one was not, "" when it was.
+    num_written: snapshots written.  problem: why the last one was not written, "" when it was.
     """
 
     def __init__(self, home: Path, clock: Clock, *, every_secs: float = SNAPSHOT_SECS) -> None:
-        self._home, self._clock = home, clock
+        self._home = home
+        self._clock = clock
         self._every_ns = int(every_secs * 1e9)
         self._next_ns = clock.now_ns() + self._every_ns
         self._loop: Loop | None = None
         self._writing: threading.Thread | None = None
-        self._kept_tick = -1
-        self.num_kept = 0
+        self._written_tick = -1
+        self.num_written = 0
         self.problem = ""
 
     def attach(self, loop: Loop) -> str:
-        """Continue from what was kept for these sensors; says what happened."""
-        self._loop, self._kept_tick = loop, loop.tick_count
+        """Load the snapshot for these sensors into `loop`. Returns one line on the outcome."""
+        self._loop = loop
+        self._written_tick = loop.tick_count
         return load_snapshot(self._home, loop)
 
     def on_tick(self, report: TickReport) -> None:
@@ -58,7 +61,7 @@ class SnapshotKeeper:
     def on_event(self, event: Event) -> None: ...
 
     def close(self) -> None:
-        """Wait for the snapshot being written, then write the last one."""
+        """Wait for a snapshot in progress, then write the last one."""
         if self._writing is not None:
             self._writing.join()
         snapshot = self._capture()
@@ -66,24 +69,24 @@ class SnapshotKeeper:
             self._write(snapshot)
 
     def _capture(self) -> Snapshot | None:
-        if self._loop is None or self._loop.tick_count == self._kept_tick:
-            return None  # nothing was lived since
-        self._kept_tick = self._loop.tick_count
+        if self._loop is None or self._loop.tick_count == self._written_tick:
+            return None  # no tick since the last snapshot
+        self._written_tick = self._loop.tick_count
         try:
             return capture_snapshot(self._loop)
         except SnapshotNotFinite as error:
-            self._say(str(error))
+            self._report(str(error))
             return None
 
     def _write(self, snapshot: Snapshot) -> None:
         try:
             write_snapshot(self._home, snapshot)
         except OSError as error:
-            self._say(str(error))
+            self._report(str(error))
         else:
-            self.num_kept += 1
+            self.num_written += 1
             self.problem = ""
 
-    def _say(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         self.problem = problem
         log.error("snapshot not written, the previous one stays", error=problem)

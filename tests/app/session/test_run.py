@@ -1,6 +1,4 @@
-"""A session as its user meets it: exit codes, one at a time, ended by signals and by kill -9, on a full
-disk.
-"""
+"""`sage run`: exit codes, one session at a time, signals, kill -9, a full disk."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +19,12 @@ from sage.app.cli.main import invoke
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.live.view import LiveView
 from sage.app.session import run as run_module
-from sage.app.session import snapshot_keeper as mind_keeper
+from sage.app.session import snapshot_keeper
+from sage.app.session.build import Run
 from sage.app.store.metrics_store import MetricsStore
 from sage.mailbox.shared.memory.census import find_segments
 from sage.runtime.loop import Loop
+from sage.sensors.contract import SensorError
 
 CONFIG = """
 name: small
@@ -68,7 +68,7 @@ def log_lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def mind_said(text: str) -> str:
+def snapshot_outcome(text: str) -> str:
     return next(str(line["outcome"]) for line in log_lines(text) if line["event"] == "snapshot")
 
 
@@ -85,14 +85,14 @@ def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: 
     assert summary["ended_by"] == "ticks"
     assert summary["num_reports_lost"] == 0
     assert summary["mind_problem"] == ""
-    assert mind_said(printed.err) == "no snapshot found, starting fresh"
+    assert snapshot_outcome(printed.err) == "no snapshot found, starting fresh"
 
 
 def test_a_summary_is_shown_and_the_next_run_goes_on(sage_run, capsys: pytest.CaptureFixture[str]):
     assert sage_run("--ticks", "30") == 0
     assert "ended: ticks" in capsys.readouterr().out
     assert sage_run("--ticks", "3") == 0
-    assert mind_said(capsys.readouterr().err).startswith("continued from tick 30")
+    assert snapshot_outcome(capsys.readouterr().err).startswith("continued from tick 30")
 
 
 def test_a_second_session_in_one_state_dir_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
@@ -115,6 +115,23 @@ def test_a_store_that_is_none_is_refused_with_one_line(sage_run, tmp_path: Path,
     assert "store.sqlite" in printed
 
 
+@pytest.mark.parametrize("fails", ["build", "open"])
+def test_a_run_that_cannot_start_leaves_no_session(
+    sage_run, config: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, fails: str
+):
+    def refuse(_: Run) -> None:
+        raise SensorError("two: the device does not open")
+
+    if fails == "build":
+        config.write_text(CONFIG.replace("practice: {", "practice: {burn_in_ticks: 16, "))
+    else:
+        monkeypatch.setattr(Run, "open", refuse)
+    assert sage_run("--ticks", "3") == 2
+    assert ("practice.burn_in_ticks" if fails == "build" else "two: the device") in capsys.readouterr().err
+    with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
+        assert store.sessions() == ()
+
+
 def test_a_crisis_is_exit_1_and_its_mind_is_not_kept(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     assert sage_run("--ticks", "20") == 0
     tick = Loop.tick
@@ -128,17 +145,17 @@ def test_a_crisis_is_exit_1_and_its_mind_is_not_kept(sage_run, capsys, monkeypat
     assert sage_run("--ticks", "100") == 1
     printed = capsys.readouterr()
     assert "ended: crisis" in printed.out
-    assert "could not be kept" in printed.out
+    assert "was not written" in printed.out
     monkeypatch.undo()
     assert sage_run("--ticks", "5") == 0
-    assert mind_said(capsys.readouterr().err).startswith("continued from tick 20")
+    assert snapshot_outcome(capsys.readouterr().err).startswith("continued from tick 20")
 
 
 def test_a_full_disk_ends_with_a_summary_and_is_said(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(mind_keeper, "write_snapshot", refuse)
+    monkeypatch.setattr(snapshot_keeper, "write_snapshot", refuse)
     assert sage_run("--ticks", "20") == 0
     printed = capsys.readouterr()
     assert "ended: ticks" in printed.out
@@ -172,9 +189,9 @@ def test_a_live_view_that_fails_costs_no_summary(
 
 def test_what_was_learned_is_kept_while_the_loop_runs(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     """As after a kill -9: the last snapshot at the end is never written, the one on the way is there."""
-    monkeypatch.setattr(mind_keeper.SnapshotKeeper.__init__, "__kwdefaults__", {"every_secs": 0.1})
+    monkeypatch.setattr(snapshot_keeper.SnapshotKeeper.__init__, "__kwdefaults__", {"every_secs": 0.1})
     monkeypatch.setattr(
-        mind_keeper.SnapshotKeeper, "close", lambda self: self._writing and self._writing.join()
+        snapshot_keeper.SnapshotKeeper, "close", lambda self: self._writing and self._writing.join()
     )
     assert sage_run("--seconds", "1") == 0
     assert sage_run("--ticks", "3") == 0
@@ -238,22 +255,24 @@ def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
         )
         == 0
     )
-    assert json.loads(capsys.readouterr().out)["num_events"]["left out"] == 1
+    assert json.loads(capsys.readouterr().out)["num_events"]["missing"] == 1
     with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
-        (event,) = [event for event in store.events(store.session().id) if event.kind == "left out"]
+        (event,) = [event for event in store.events(store.session().id) if event.kind == "missing"]
     assert event.source == "heat"
     assert "no temperature sensor" in event.message
 
 
 LAUNCH = """
 import sys, threading
-from sage.app.session import snapshot_keeper as mind_keeper
+from sage.app.session import snapshot_keeper
+from sage.app.session.build import Run
 from sage.runtime.loop import Loop
+from sage.sensors.contract import SensorError
 from sage.app.cli.main import main
 
 every_secs, num_ticks = float(sys.argv.pop(1)), int(sys.argv.pop(1))
-mind_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}
-tick, write = Loop.tick, mind_keeper.write_snapshot
+snapshot_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}
+tick, write = Loop.tick, snapshot_keeper.write_snapshot
 
 def ticked(self):
     report = tick(self)
@@ -263,24 +282,22 @@ def ticked(self):
 
 def written(*arguments):
     write(*arguments)
-    print("kept", file=sys.stderr, flush=True)
+    print("snapshot written", file=sys.stderr, flush=True)
 
-Loop.tick, mind_keeper.write_snapshot = ticked, written
+Loop.tick, snapshot_keeper.write_snapshot = ticked, written
 main()
 """
 
 
 @pytest.fixture
 def launch(config: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """`sage run --json` as a process that says on stderr when its twentieth tick is done and when a mind was
-    kept.
-    """
+    """`sage run --json` in a process that prints on stderr after tick 20 and after each snapshot."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(every_secs: float = 600) -> subprocess.Popen[str]:
+    def begin(every_secs: float = 600, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         arguments = ["run", str(config), "--json", "--state-dir", str(tmp_path / "state")]
         process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(every_secs), "20", *arguments],
+            [*prefix, sys.executable, "-c", LAUNCH, str(every_secs), "20", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -307,9 +324,9 @@ def await_line(process: subprocess.Popen[str], said: str) -> list[str]:
     raise AssertionError("".join(lines))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_after_the_tick_with_summary_and_mind(
-    launch, sage_run, capsys, number: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_after_the_tick_with_summary_and_snapshot(
+    launch, sage_run, tmp_path: Path, capsys, number: signal.Signals
 ):
     process = launch()
     await_line(process, "ticked")
@@ -317,21 +334,37 @@ def test_a_signal_ends_it_after_the_tick_with_summary_and_mind(
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     summary = json.loads(out)
-    assert summary["ended_by"] == f"signal {number.name}"
-    assert "kept" in err.split()
+    # A hang-up is handled as SIGTERM.
+    ended_by = signal.SIGTERM if number is signal.SIGHUP else number
+    assert summary["ended_by"] == f"signal {ended_by.name}"
+    with MetricsStore(tmp_path / "state" / STORE_NAME, must_exist=True) as store:
+        assert store.session().ended_ns is not None
+    assert "snapshot written" in err.splitlines()
     assert sage_run("--ticks", "3") == 0
-    assert mind_said(capsys.readouterr().err).startswith(f"continued from tick {summary['num_ticks']},")
+    assert snapshot_outcome(capsys.readouterr().err).startswith(
+        f"continued from tick {summary['num_ticks']},"
+    )
+
+
+def test_under_nohup_a_hang_up_changes_nothing(launch):
+    process = launch(prefix=["nohup"])
+    await_line(process, "ticked")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["ended_by"] == "signal SIGINT"
 
 
 def test_kill_9_loses_what_came_after_the_last_snapshot_and_nothing_else(
     launch, sage_run, tmp_path: Path, capsys
 ):
     process = launch(every_secs=0.2)
-    await_line(process, "kept")
+    await_line(process, "snapshot written")
     process.kill()
     process.communicate(timeout=120)
     assert sage_run("--ticks", "5") == 0
-    assert mind_said(capsys.readouterr().err).startswith("continued from tick")
+    assert snapshot_outcome(capsys.readouterr().err).startswith("continued from tick")
     with MetricsStore(tmp_path / "state" / "store.sqlite", must_exist=True) as store:
         killed, after = store.sessions()
         assert killed.ended_ns is None
