@@ -140,7 +140,7 @@ class Salience:
 
     def _weigh(self, ranks: np.ndarray) -> np.ndarray:
         """Sigmoid of the weighted mean over the defined ranks. (N, 5) -> (N,)"""
-        total = (ranks == ranks) @ self._weights
+        total = ((ranks == ranks) * self._weights).sum(axis=1)  # not `@`: BLAS may set floating-point flags
         total[total == 0.0] = np.nan
         mean = np.fmax(ranks, np.float32(0.0)) @ self._weights / total
         salience: np.ndarray = 0.5 + 0.5 * np.tanh(

@@ -36,6 +36,7 @@ from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
 from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.trust.coherence import CoherenceMeter
+from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import TrustEstimator, token_weights
 
 SUSPECT_TRUST = 0.7
@@ -56,7 +57,7 @@ class Loop:
         self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)
         self.fusion = Fusion(self.layout, inputs.on_scored)
-        self.trust = TrustEstimator(num, config.trust)
+        self.trust: TrustForm = TrustEstimator(num, config.trust)
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed)
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
         self.memory_writer = MemoryWriter(

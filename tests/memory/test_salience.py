@@ -111,6 +111,20 @@ def test_warm_up_says_so_and_opens_nothing() -> None:
     assert np.isnan(scores[MIN_VALUES - 1].gate)
 
 
+def test_a_tick_without_a_valid_source_never_opens_the_gate_and_is_not_counted() -> None:
+    generator = np.random.default_rng(8)
+    salience, other = (Salience(2, write_rate=0.3) for _ in range(2))
+    for _ in range(4 * MIN_VALUES):
+        values = generator.random((5, 2))
+        appraise(salience, values)
+        appraise(other, values)
+        empty = appraise(salience, values, np.zeros(2, bool))
+        assert np.isnan(empty.gate)
+        assert not empty.is_open
+    assert empty.is_warm
+    np.testing.assert_array_equal(salience.state().arrays["gates"], other.state().arrays["gates"])
+
+
 def test_the_sign_of_a_reward_error_does_not_matter() -> None:
     generator = np.random.default_rng(7)
     one, other = Salience(2), Salience(2)

@@ -15,8 +15,8 @@ from sage.mailbox.clock import Clock
 from sage.memory.stores.hmemory import HMemory
 from sage.memory.windows.window import concatenate
 from sage.runtime.config import RuntimeConfig
-from sage.runtime.report import SleepReport, State
-from sage.runtime.sleep.consolidate import Night, SleepPlan
+from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.metabolism import Metabolism, Vitals
 from sage.runtime.sleep.practice import Practice
@@ -108,11 +108,12 @@ class BetweenTicks:
             seed=self._config.seed + self.sleeper.num_nights,
             tick=tick,
         )
-        self._emit("sleep", f"night {self.sleeper.num_nights + 1} starts")
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
-        if night is None:
-            self.sleeper.skip(plan, "nothing to replay or to examine yet", now_ns)
+        reason = why_skip(night, plan)
+        if night is None or reason:
+            self._end_night(self.sleeper.skip(plan, reason, now_ns))
         else:
+            self._emit("sleep", f"night {self.sleeper.num_nights + 1} starts")
             self.sleeper.begin(night, plan, now_ns)
 
     def _end_night(self, ended: EndedNight) -> None:
@@ -123,7 +124,8 @@ class BetweenTicks:
             self._reasoner.burn_in(window, self._config.budget.segments)
             self._memory_writer.transitions.mark_break()
             self.weights_version += 1
-        self._memory_writer.mark_slept()
+        if ended.report.outcome is not SleepOutcome.SKIPPED:
+            self._memory_writer.memory.mark_slept()
         self._on_sleep(ended.report)
         self._emit("sleep", f"{ended.report.outcome.value}: {ended.report.reason}")
 

@@ -117,16 +117,16 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     """Train `night.model` in place and judge it against what it was. The caller keeps the original."""
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
+    reason = why_skip(night, plan)
     report = SleepReport(
         outcome=SleepOutcome.SKIPPED,
-        reason=f"{num_examined} readings in {len(night.examined)} stretches to examine: "
-        f"{plan.min_examined} in {MIN_WINDOWS} are needed",
+        reason=reason,
         tick=plan.tick,
         num_replayed=len(night.replay),
         num_examined=num_examined,
         num_steps=0,
     )
-    if num_examined < plan.min_examined or len(night.examined) < MIN_WINDOWS:
+    if reason:
         return report
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     num_steps = _train(night.model, night.replay, plan)
@@ -140,6 +140,19 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
         wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
         **dataclasses.asdict(verdict),
     )
+
+
+def why_skip(night: Night | None, plan: SleepPlan) -> str:
+    """Why there is no night: too little to replay or to examine; "" when there is enough."""
+    if night is None:
+        return "no window to replay, or none to examine"
+    num_examined, num_windows = count_readings(night.examined, plan.burn_in), len(night.examined)
+    if num_examined < plan.min_examined or num_windows < MIN_WINDOWS:
+        return (
+            f"{num_examined} readings in {num_windows} windows to examine, at least {plan.min_examined} in"
+            f" {MIN_WINDOWS} are required"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

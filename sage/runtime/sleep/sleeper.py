@@ -71,8 +71,8 @@ class Sleeper:
         ) as error:  # no room for the snapshot, no process to be had: the night fails, the loop goes on
             self._done = self._failed(f"could not begin: {error}")
 
-    def skip(self, plan: SleepPlan, reason: str, now_ns: int) -> None:
-        """There is nothing to sleep on: say so, and try again sooner."""
+    def skip(self, plan: SleepPlan, reason: str, now_ns: int) -> EndedNight:
+        """Record a night that does not take place; the next is due sooner than after a night."""
         self._schedule_next(plan, now_ns)
         self._next_ns = now_ns + int(min(self._config.first_after_secs, self._config.every_secs) * 1e9)
         report = SleepReport(
@@ -83,7 +83,7 @@ class Sleeper:
             num_examined=0,
             num_steps=0,
         )
-        self._done = EndedNight(report=report, candidate=None)
+        return EndedNight(report=report, candidate=None)
 
     def collect(self, now_ns: int) -> EndedNight | None:
         """The night's end, once; None while it lasts or when there is none."""

@@ -15,8 +15,8 @@ from sage.runtime.prediction.gate import OnlineGate
 from sage.runtime.prediction.predictor import Predictor, ScoredListener, Scores
 from sage.runtime.tick.reasoner import Percept
 from sage.runtime.tick.senses import Gathered
+from sage.runtime.trust.contract import Evidence
 from sage.runtime.trust.cross import CrossPredictor
-from sage.runtime.trust.estimator import Evidence
 
 FIRST_FREEZE_TICK = 16
 

@@ -166,9 +166,6 @@ class MemoryWriter:
             )
         return self._facts(scores.gate, is_kept)
 
-    def mark_slept(self) -> None:
-        self.memory.mark_slept()
-
     def _complete(self, tick: int, time_ns: int, now: np.ndarray) -> bool:
         """What was salient LEAD_TICKS ago is an experience now: what led up to it, and what came of it."""
         if not self._pending or tick - self._pending[0].tick < LEAD_TICKS:

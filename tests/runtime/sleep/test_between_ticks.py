@@ -1,4 +1,4 @@
-"""Between two ticks: a night that is not better changes nothing, and while it lasts nothing is practised."""
+"""Between two ticks: only an accepted night changes the weights, and no practice runs during a night."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.sleep.between_ticks import gather_night
 from sage.runtime.sleep.sleeper import EndedNight
 
 OUTCOMES = [outcome for outcome in SleepOutcome if outcome is not SleepOutcome.ACCEPTED]
@@ -64,3 +65,52 @@ def test_while_a_night_lasts_nothing_is_practised(loop, monkeypatch: pytest.Monk
     monkeypatch.undo()
     loop.run(num_ticks=20)
     assert loop.between_ticks.practice.num_steps > num_steps
+
+
+class Recorder:
+    """An instrument that records each tick's state and every sleep report."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self.outcomes: list[SleepOutcome] = []
+
+    def on_tick(self, report) -> None:
+        self.states.append(report.facts.state)
+
+    def on_sleep(self, report) -> None:
+        self.outcomes.append(report.outcome)
+
+    def on_event(self, event) -> None: ...
+
+
+SLEEP = {"first_after_secs": 2, "every_secs": 100, "examined_fraction": 0.3, "block_secs": 1}
+
+
+@pytest.mark.parametrize("first_after_secs", [0.1, 6.0], ids=["no window", "too few readings"])
+def test_a_skipped_night_is_not_a_dream(start, settings, first_after_secs: float):
+    recorder = Recorder()
+    sleep = SLEEP | {"first_after_secs": first_after_secs, "min_examined": 100_000}
+    loop = start(settings(practice={"window_ticks": 8}, sleep=sleep), instruments=(recorder,)).loop
+    loop.run(num_ticks=int(first_after_secs * 20) + 10)
+    assert recorder.outcomes
+    assert set(recorder.outcomes) == {SleepOutcome.SKIPPED}
+    assert State.DREAM not in recorder.states
+
+
+def test_a_skipped_night_leaves_the_examined_windows_new(start, settings):
+    sleep = SLEEP | {"first_after_secs": 6, "min_examined": 100_000}
+    loop = start(settings(practice={"window_ticks": 8}, sleep=sleep)).loop
+    loop.run(num_ticks=200)
+    night = gather_night(loop.memory_writer.memory, loop.reasoner.model)
+    assert night is not None
+    assert night.is_new.all()
+
+
+def test_a_night_that_takes_place_is_a_dream(start, settings):
+    recorder = Recorder()
+    sleep = SLEEP | {"first_after_secs": 15, "min_examined": 1, "num_steps": 2}
+    loop = start(settings(practice={"window_ticks": 8}, sleep=sleep), instruments=(recorder,)).loop
+    loop.run(num_ticks=400)
+    assert len(recorder.outcomes) == 1
+    assert recorder.outcomes[0] is not SleepOutcome.SKIPPED
+    assert State.DREAM in recorder.states

@@ -216,8 +216,8 @@ def test_too_little_to_examine_is_skipped_and_says_so(
     before = weights(night.model)
     report = sleep_on(short, dataclasses.replace(PLAN, min_examined=min_examined))
     assert report.outcome is SleepOutcome.SKIPPED
-    assert f"in {num_stretches} stretches" in report.reason
-    assert f"{min_examined} in 4 are needed" in report.reason
+    assert f"in {num_stretches} windows" in report.reason
+    assert f"{min_examined} in 4 are required" in report.reason
     assert report.num_steps == 0
     assert are_equal(weights(night.model), before)
 

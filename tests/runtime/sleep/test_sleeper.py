@@ -41,12 +41,12 @@ def night(model, stretches) -> Night:
 
 
 def waited_for(sleeper: Sleeper) -> EndedNight:
-    """The awakening, once the process has ended by itself or was killed."""
+    """The ended night, once the process has ended by itself or was killed."""
     assert sleeper._process is not None
     sleeper._process.wait(timeout=120)
-    awakening = sleeper.collect(1 * SECOND)
-    assert awakening is not None
-    return awakening
+    ended = sleeper.collect(1 * SECOND)
+    assert ended is not None
+    return ended
 
 
 def spawned(directory: Path, night: Night, **changed: float) -> Sleeper:
@@ -76,11 +76,11 @@ def test_the_spawned_night_gives_the_report_of_the_inline_one_and_neither_touche
 def test_a_killed_night_is_reported_as_failed(night: Night, tmp_path: Path):
     sleeper = spawned(tmp_path, night)
     os.kill(sleeper._process.pid, signal.SIGKILL)
-    awakening = waited_for(sleeper)
-    assert awakening.candidate is None
-    assert awakening.report.outcome is SleepOutcome.FAILED
-    assert "status -9" in awakening.report.reason
-    assert awakening.report.tick == PLAN.tick
+    ended = waited_for(sleeper)
+    assert ended.candidate is None
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "status -9" in ended.report.reason
+    assert ended.report.tick == PLAN.tick
     assert sleeper.collect(2 * SECOND) is None
 
 
@@ -110,17 +110,17 @@ def left_behind(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             ' "num_steps": 6}'
         )
         spoil(directory)
-        awakening = sleeper.collect(SECOND)
-        assert awakening is not None
-        return awakening
+        ended = sleeper.collect(SECOND)
+        assert ended is not None
+        return ended
 
     return leave
 
 
 def test_what_an_accepted_night_left_is_handed_over(left_behind):
-    awakening = left_behind(lambda directory: None)
-    assert awakening.report.outcome is SleepOutcome.ACCEPTED
-    assert awakening.candidate is not None
+    ended = left_behind(lambda directory: None)
+    assert ended.report.outcome is SleepOutcome.ACCEPTED
+    assert ended.candidate is not None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -129,23 +129,23 @@ def test_a_candidate_cut_short_fails_the_night(left_behind, share: float):
         path = directory / "candidate.safetensors"
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
-    awakening = left_behind(cut)
-    assert awakening.candidate is None
-    assert awakening.report.outcome is SleepOutcome.FAILED
-    assert "cannot be read" in awakening.report.reason
+    ended = left_behind(cut)
+    assert ended.candidate is None
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "cannot be read" in ended.report.reason
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"outcome": "perfect"}'])
 def test_a_report_that_is_none_fails_the_night(left_behind, content: str):
-    awakening = left_behind(lambda directory: (directory / "report.json").write_text(content))
-    assert awakening.candidate is None
-    assert awakening.report.outcome is SleepOutcome.FAILED
+    ended = left_behind(lambda directory: (directory / "report.json").write_text(content))
+    assert ended.candidate is None
+    assert ended.report.outcome is SleepOutcome.FAILED
 
 
 @pytest.mark.parametrize("status", [0, 1, -9])
 def test_a_folder_swept_away_fails_the_night_not_the_loop(left_behind, status: int):
-    awakening = left_behind(shutil.rmtree, status)
-    assert awakening.report.outcome is SleepOutcome.FAILED
+    ended = left_behind(shutil.rmtree, status)
+    assert ended.report.outcome is SleepOutcome.FAILED
 
 
 def test_a_job_that_lost_its_job_file_fails_and_says_what_is_missing(
@@ -158,20 +158,20 @@ def test_a_job_that_lost_its_job_file_fails_and_says_what_is_missing(
         (directory / "job.json").unlink()
 
     monkeypatch.setattr(write, without_job)
-    awakening = waited_for(spawned(tmp_path, night))
-    assert awakening.report.outcome is SleepOutcome.FAILED
-    assert "status 2" in awakening.report.reason
-    assert "job.json is missing" in " ".join(awakening.report.reason.split())
+    ended = waited_for(spawned(tmp_path, night))
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "status 2" in ended.report.reason
+    assert "job.json is missing" in " ".join(ended.report.reason.split())
 
 
 def test_a_night_that_takes_too_long_is_ended(night: Night, tmp_path: Path):
     sleeper = spawned(tmp_path, night, timeout_secs=5)
     process = sleeper._process
     assert sleeper.collect(4 * SECOND) is None
-    awakening = sleeper.collect(5 * SECOND)
-    assert awakening is not None
-    assert awakening.report.outcome is SleepOutcome.FAILED
-    assert "not done within 5 s" in awakening.report.reason
+    ended = sleeper.collect(5 * SECOND)
+    assert ended is not None
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "not done within 5 s" in ended.report.reason
     assert process.poll() == -signal.SIGKILL
 
 
@@ -188,10 +188,10 @@ def test_no_room_for_the_snapshot_fails_the_night(night: Night, tmp_path: Path):
     (tmp_path / "file").write_text("")
     sleeper = Sleeper(SleepConfig(where="process"), tmp_path / "file", 0)
     sleeper.begin(night, PLAN, 0)
-    awakening = sleeper.collect(0)
-    assert awakening is not None
-    assert awakening.report.outcome is SleepOutcome.FAILED
-    assert "could not begin" in awakening.report.reason
+    ended = sleeper.collect(0)
+    assert ended is not None
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "could not begin" in ended.report.reason
 
 
 def test_two_nights_never_share_a_folder(night: Night, tmp_path: Path):
@@ -218,11 +218,10 @@ def test_nights_come_when_they_are_due_and_one_at_a_time(night: Night, tmp_path:
 
 def test_a_skipped_night_says_why_and_is_tried_again_sooner(tmp_path: Path):
     sleeper = Sleeper(SleepConfig(first_after_secs=10, every_secs=100), tmp_path, 0)
-    sleeper.skip(PLAN, "nothing to replay", 10 * SECOND)
-    awakening = sleeper.collect(10 * SECOND)
-    assert awakening is not None
-    assert awakening.report.outcome is SleepOutcome.SKIPPED
-    assert awakening.report.reason == "nothing to replay"
+    ended = sleeper.skip(PLAN, "nothing to replay", 10 * SECOND)
+    assert not sleeper.is_sleeping
+    assert ended.report.outcome is SleepOutcome.SKIPPED
+    assert ended.report.reason == "nothing to replay"
     assert sleeper.is_due(20 * SECOND)
 
 

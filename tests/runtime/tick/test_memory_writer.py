@@ -42,7 +42,7 @@ def test_after_a_night_the_new_is_old(start, settings):
     night = gather_night(memory_writer.memory, model)
     assert night is not None
     assert night.is_new.all()
-    memory_writer.mark_slept()
+    memory_writer.memory.mark_slept()
     again = gather_night(memory_writer.memory, model)
     assert again is not None
     assert not again.is_new.any()

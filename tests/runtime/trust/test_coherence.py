@@ -49,3 +49,17 @@ def test_no_skill_is_no_coherence():
 
 def test_xerr_is_one_where_innovations_are_as_claimed():
     assert measure(0.5, 0.5).xerr == pytest.approx(1.0, abs=0.3)
+
+
+def test_chance_agreement_is_subtracted():
+    """Independent rare spikes along one direction: nearly always alike, by chance alone."""
+    generator = np.random.default_rng(0)
+    meter, facts = CoherenceMeter(3, 4), CoherenceFacts()
+    for _ in range(64):
+        states = (generator.random((3, 1)) < 0.1) * np.ones((3, 4))
+        facts = meter.update(states, np.ones(3, dtype=bool), np.ones(3), np.full(3, 0.9), 0.0, 1.0)
+    assert facts.agreement > 0.4
+    assert facts.agreement_null > 0.4
+    assert facts.coherence < 0.5, "without the subtraction it is 0.8"
+    above_chance = max(facts.agreement - facts.agreement_null, 0.0) / (1 - facts.agreement_null)
+    assert facts.coherence == pytest.approx(math.sqrt(above_chance * facts.correctness))

@@ -1,16 +1,19 @@
-"""The trust estimator's arithmetic for one source after another, compiled. What it means is told in `trust`.
+"""One tick of trust in numbers, source by source: the only text of the trust formulas.
 
-Invariant: the same as `trust` to rounding. A source without a fresh reading is left alone.
+It runs compiled where numba is installed and as Python elsewhere, with the same results to rounding.
+Invariant: a source without a fresh reading does not change. N sources, W readings in the stuck window; shapes
+are (N,) unless noted.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-# numba takes the types from the call; naming them for twenty arrays would hide the arithmetic.
+# numba takes the types from the call; annotating twenty arrays would hide the arithmetic.
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
-from sage.compiled import kernel
-from sage.runtime.trust.estimator import (
+from sage.runtime.trust.rules import (
     CHI2_ROOT_MEAN,
     CHI2_ROOT_STD,
     LONG_RUN,
@@ -22,11 +25,12 @@ from sage.runtime.trust.estimator import (
     MIN_RUN,
     NOISE_FORGETTING,
     NOISE_WARMUP,
+    NORMAL_LOW,
+    REPEAT_FORGETTING,
     REPEAT_ODDS,
 )
 
 
-@kernel
 def update(
     fresh,
     innovation_sq,
@@ -51,7 +55,13 @@ def update(
     repeats,
     is_stuck,
 ):
-    """rules: forgetting, prior_inlier, prior_outlier, prior_scale, outlier_ratio."""
+    """One tick's evidence for all sources; every array from `alpha` on is updated in place.
+
+    The first five as in Evidence.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
+    outlier_ratio.  moments (4, N): running means of q^(1/3), q^(2/3), q (the squared innovation) and of the
+    squared level.  self_moments (2, N): running mean and mean square of the self-prediction error.
+    self_window (W, N): the last self-prediction errors.  repeats (2, N): Beta counts of repeats and moves.
+    """
     num_moved = 0
     for source in range(len(fresh)):
         num_moved += fresh[source] and not is_repeat[source]
@@ -70,10 +80,8 @@ def update(
             rate = repeats[0, source] / (repeats[0, source] + repeats[1, source])
             is_long = run[source] > MIN_RUN + LONG_RUN * longest_run[source]
             is_stuck[source] |= is_long and (is_flat or rate ** run[source] < REPEAT_ODDS)
-        prior, scale = (
-            alpha[source] / (alpha[source] + beta[source]),
-            max(scale_b[source] / scale_a[source], 1.0),
-        )
+        prior = inlier_share(alpha[source], beta[source])
+        scale = noise_scale(scale_a[source], scale_b[source])
         rho = _responsibility(
             source,
             innovation_sq[source],
@@ -86,6 +94,7 @@ def update(
             num_judged,
             nis,
         )
+        # Only sources that the others predict can be contradicted by them: an unusual level is no evidence.
         is_explained[source] = moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
         if is_stuck[source] or (is_explained[source] and not np.isnan(nis[source])):
             rho = 0.0 if is_stuck[source] else rho
@@ -93,8 +102,18 @@ def update(
             responsibility[source] = rho
 
 
-@kernel
+def inlier_share(alpha: Any, beta: Any) -> Any:
+    """Mean of the Beta distribution on "inlier"."""
+    return alpha / (alpha + beta)
+
+
+def noise_scale(scale_a: Any, scale_b: Any) -> Any:
+    """How much larger a source's noise is than its own normal; at least 1."""
+    return np.maximum(scale_b / scale_a, 1.0)
+
+
 def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
+    """Beta on outliers and inverse gamma on scale, with forgetting towards the priors."""
     keep = rules[0]
     excess = 1.0 if np.isnan(nis[source]) else min(nis[source], rules[4])
     alpha[source] = keep * alpha[source] + (1 - keep) * rules[1] + rho
@@ -103,23 +122,25 @@ def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     scale_b[source] = keep * scale_b[source] + (1 - keep) * rules[3] + rho * excess
 
 
-@kernel
 def _count_run(source, moved, repeats, longest_run, run):
-    """Runs of exact repeats: only one that ended was a healthy one."""
+    """Count runs of exact repeats. Only runs that ended are healthy: they enter the Beta and the longest."""
     longest_run[source] *= LONGEST_FORGETTING
     if moved:
         ended = min(run[source], MAX_RUN)
-        repeats[0, source] = 0.999 * repeats[0, source] + ended
-        repeats[1, source] = 0.999 * repeats[1, source] + 1.0
+        repeats[0, source] = REPEAT_FORGETTING * repeats[0, source] + ended
+        repeats[1, source] = REPEAT_FORGETTING * repeats[1, source] + 1.0
         longest_run[source] = max(ended, longest_run[source])
         run[source] = 0.0
     else:
         run[source] += 1.0
 
 
-@kernel
 def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
-    """Do the last self-prediction errors fall below their own chi-square 1% bound?"""
+    """True when the mean of the last self-prediction errors is below the 1% quantile of its chi-square.
+
+    The degrees of freedom come from the spread of the errors (Satterthwaite 1946), so that a source that
+    moves in bursts has few, and is not stuck between two bursts. Quantile: Wilson and Hilferty 1931.
+    """
     if np.isnan(error):
         return False
     size = len(self_window)
@@ -136,22 +157,22 @@ def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
     mean, square = self_moments[0, source], self_moments[1, source]
     relative_variance = max(square / max(mean * mean, 1e-300) - 1, 1e-6)
     h = 2 / (9 * (2 * size / relative_variance))
-    return total / size / max(mean, 1e-300) < max(1 - h - 2.3263 * np.sqrt(h), 0.0) ** 3
+    return total / size / max(mean, 1e-300) < max(1 - h - NORMAL_LOW * np.sqrt(h), 0.0) ** 3
 
 
-@kernel
 def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck, moments, num_judged, nis):
-    """Of "inlier" for this reading, and the running normal it is judged against; 1 where it cannot be
-    judged.
+    """Probability that this reading is an inlier, 1 where it cannot be judged; updates `nis` and `moments`.
+
+    The cube root of a chi-square is nearly Gaussian (Wilson and Hilferty 1931), so the place of a reading
+    among its source's own cube roots gives a NIS that is chi-square with one degree of freedom for a normal
+    source, in any dimension and with heavy tails.
     """
     nis[source] = np.nan
     if np.isnan(square):
         return 1.0
     square = max(square, 0.0)
     root = np.cbrt(square)
-    is_learning = (
-        num_judged[source] < NOISE_WARMUP
-    )  # a normal must be known before anything can depart from it
+    is_learning = num_judged[source] < NOISE_WARMUP  # outliers are defined once the normal size is known
     num_judged[source] += 1
     rho, rate = 1.0, 1 / num_judged[source]
     if not is_learning:
@@ -168,3 +189,7 @@ def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck
         moments[2, source] += rate * (square - moments[2, source])
         moments[3, source] += rate * (level - moments[3, source])
     return rho
+
+
+#: What `update` calls, for numba.
+STEPS = (inlier_share, noise_scale, _believe, _count_run, _is_flat, _responsibility)

@@ -1,4 +1,4 @@
-"""The compiled trust estimator beside the numpy one: the same to rounding, through every kind of evidence."""
+"""The trust formulas give the same results compiled and as Python, for every kind of evidence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sage.runtime.config import TrustConfig
-from sage.runtime.trust.estimator import Evidence, TrustEstimator
+from sage.runtime.trust.contract import Evidence
+from sage.runtime.trust.estimator import TrustEstimator
 
 pytest.importorskip("numba", reason="the extra fast is not installed")
 
@@ -14,9 +15,7 @@ NUM_SOURCES, NUM_TICKS = 7, 900
 
 
 def evidence(generator: np.random.Generator, tick: int) -> Evidence:
-    """Source 1 freezes, source 2 jumps, source 3 is often absent, source 4 repeats in bursts, source 5 has no
-    judge.
-    """
+    """Source 1 freezes, 2 jumps, 3 is often absent, 4 repeats in bursts, 5 is never judged."""
     innovation = generator.chisquare(2, NUM_SOURCES) / 2
     level, error = innovation + generator.chisquare(3, NUM_SOURCES), generator.chisquare(2, NUM_SOURCES)
     is_repeat = np.zeros(NUM_SOURCES, dtype=bool)
@@ -36,9 +35,9 @@ def test_trust_is_the_same_compiled() -> None:
     compiled, plain = (TrustEstimator(NUM_SOURCES, TrustConfig(), is_compiled=each) for each in (True, False))
     seen_stuck = False
     for tick in range(NUM_TICKS):
-        told = evidence(generator, tick)
-        compiled.update(told)
-        plain.update(told)
+        given = evidence(generator, tick)
+        compiled.update(given)
+        plain.update(given)
         for name in ("trust", "nis", "responsibility", "noise"):
             np.testing.assert_allclose(
                 getattr(compiled, name), getattr(plain, name), rtol=1e-9, err_msg=f"{name}, tick {tick}"
@@ -50,14 +49,14 @@ def test_trust_is_the_same_compiled() -> None:
         np.testing.assert_allclose(compiled.state()[name], array, rtol=1e-9, atol=1e-12)
 
 
-def test_a_loaded_state_reaches_the_compiled_step() -> None:
+def test_the_compiled_step_uses_a_loaded_state() -> None:
     generator = np.random.default_rng(4)
     first = TrustEstimator(NUM_SOURCES, TrustConfig(), is_compiled=True)
     for tick in range(100):
         first.update(evidence(generator, tick))
     second = TrustEstimator(NUM_SOURCES, TrustConfig(), is_compiled=True)
     second.load_state(first.state())
-    told = evidence(generator, 101)
-    first.update(told)
-    second.update(told)
+    given = evidence(generator, 101)
+    first.update(given)
+    second.update(given)
     np.testing.assert_array_equal(first.alpha, second.alpha)

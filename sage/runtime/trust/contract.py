@@ -1,0 +1,75 @@
+"""What the loop requires of a trust estimator: evidence in, trust and noise out.
+
+A trust form is a class with these members. Invariant: what `update` learns takes effect in the next tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One tick's evidence; all (N,).
+
+    fresh: bool, a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel,
+    standardised; NaN where undefined.  level_sq: mean squared reading per channel, standardised.
+    self_error_sq: mean squared error of the source's own prediction; NaN where undefined.  is_repeat: bool,
+    the reading is bit-identical to the one before and not at an end of its range.
+    """
+
+    fresh: np.ndarray
+    innovation_sq: np.ndarray
+    level_sq: np.ndarray
+    self_error_sq: np.ndarray
+    is_repeat: np.ndarray
+
+    @classmethod
+    def nothing(cls, num_sources: int) -> Evidence:
+        """A tick without a reading."""
+        none = np.zeros(num_sources, dtype=bool)
+        undefined = np.full(num_sources, np.nan)
+        return cls(
+            fresh=none,
+            innovation_sq=undefined,
+            level_sq=undefined,
+            self_error_sq=undefined,
+            is_repeat=none,
+        )
+
+
+class TrustForm(Protocol):
+    """Reliability of N sources. All arrays are (N,).
+
+    nis: normalised innovation squared of the last judged reading, 1 is normal; NaN where undefined.
+    responsibility: probability that the last judged reading is an inlier.  is_stuck: bool.
+    """
+
+    nis: np.ndarray
+    responsibility: np.ndarray
+    is_stuck: np.ndarray
+
+    @property
+    def trust(self) -> np.ndarray:
+        """0..1."""
+        ...
+
+    @property
+    def noise(self) -> np.ndarray:
+        """Normal mean squared innovation of each source, 0 while unknown."""
+        ...
+
+    def update(self, evidence: Evidence) -> None:
+        """Learn from one tick; sources without a fresh reading do not change."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what a snapshot contains."""
+        ...
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore what `state` returned."""
+        ...

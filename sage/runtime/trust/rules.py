@@ -1,0 +1,20 @@
+"""The constants of the trust estimator."""
+
+from __future__ import annotations
+
+CHI2_ROOT_MEAN = 7 / 9  # mean of the cube root of chi-square with one degree of freedom
+CHI2_ROOT_STD = (2 / 9) ** 0.5  # its standard deviation (Wilson and Hilferty 1931)
+NORMAL_LOW = 2.3263  # the 1% quantile of the standard normal distribution, without its sign
+
+MAX_RUN = 200.0  # longest run of exact repeats that counts, in readings
+MIN_RUN = 4.0  # a run of up to this many repeats is never "stuck"
+LONG_RUN = 3.0  # a run this many times the longest healthy one may be "stuck"
+LONGEST_FORGETTING = 0.9995
+REPEAT_FORGETTING = 0.999
+MIN_MOVES = 8.0  # readings that differ from the one before, before a source can be "stuck"
+REPEAT_ODDS = 1e-3  # a run of exact repeats less probable than this is evidence of "stuck"
+
+NOISE_FORGETTING = 0.995
+NOISE_WARMUP = 48  # judged readings before the normal size of an innovation is known
+MIN_EXPLAINED = 0.5  # share of a source's variance that the others must explain to be evidence against it
+MIN_NOISE_RATE = 0.02  # share of the learning rate that an outlier keeps, so that a lasting change is learned
