@@ -52,7 +52,7 @@ class Loop:
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(inputs.drivers, inputs.records)
-        self.effector_gate = EffectorGate(inputs.effectors, Policy(config.policy))
+        self.effector_gate = EffectorGate(inputs.effectors, Policy(config.policy), inputs.clock)
         self._instruments = Instruments(inputs.instruments)
         self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)

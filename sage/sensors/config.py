@@ -1,4 +1,4 @@
-"""What every sensor and effector is configured with, whatever its kind.
+"""The configuration keys that all sensors and all effectors have.
 
 Invariant: a config object is frozen and complete; an unknown key, a wrong type or NaN is refused when it is
 made.
@@ -16,7 +16,7 @@ DriverMode = Literal["auto", "inline", "thread"]
 
 
 class DeviceConfig(BaseModel):
-    """kind: which plug-in.  name: unique in a run, the kind's own name where it is left out."""
+    """kind: of the plug-in.  name: unique in a run; the kind when left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -33,14 +33,14 @@ class DeviceConfig(BaseModel):
 
 
 class SensorConfig(DeviceConfig):
-    """Base of each kind's `Config`.
+    """Base of each sensor's `Config`.
 
-    isolate: it lives in a process of its own, so that a crash of its driver's code costs its own readings
-    only; large readings arrive through shared memory without a copy.
-    driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on its own, "auto" by the
-    spec.
-    hang_secs: a read that takes longer is a fault.  max_age_secs: a reading older than this when it arrives
-    is late.
+    isolate: run the sensor in a process of its own, so that a crash of its driver's code costs its own
+    readings only; large readings arrive through shared memory without a copy.
+    driver: "inline" reads on the loop's thread (bounded sensors only), "thread" on a thread of its own,
+    "auto" chooses by the spec.
+    hang_secs: a read that takes longer is a fault.  max_age_secs: a reading that is older when it arrives is
+    late.
     backoff_secs, max_backoff_secs: pause before a device that failed is opened again, doubled at each
     failure.
     """
@@ -65,10 +65,10 @@ class SensorConfig(DeviceConfig):
 class EffectorConfig(DeviceConfig):
     """Base of each effector's `Config`.
 
-    effect: what kind of act it is, which the policy names.  target: on what.  size: how many numbers it
-    takes.
+    effect, target: what the policy's rules match.  timeout_secs: how long one `apply` may take; longer is a
+    fault.
     """
 
     effect: str = Field(min_length=1)
     target: str = Field("self", min_length=1)
-    size: int = Field(1, ge=1)
+    timeout_secs: float = Field(0.05, gt=0)

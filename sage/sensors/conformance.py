@@ -1,7 +1,15 @@
-"""The conformance kit under the name that sensor packages import; defined in `sage.sensors.testing`."""
+"""The conformance kits under the name that device packages import; defined in `sage.sensors.testing`."""
 
 from __future__ import annotations
 
 from sage.sensors.testing.conformance import CHECKS, CheckFailed, CheckResult, check_sensor
+from sage.sensors.testing.effector_conformance import EFFECTOR_CHECKS, check_effector
 
-__all__ = ["CHECKS", "CheckFailed", "CheckResult", "check_sensor"]
+__all__ = [
+    "CHECKS",
+    "EFFECTOR_CHECKS",
+    "CheckFailed",
+    "CheckResult",
+    "check_effector",
+    "check_sensor",
+]

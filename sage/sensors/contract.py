@@ -1,7 +1,8 @@
-"""The edge of the world, small enough to keep in the head: what a sensor and an effector are.
+"""The contract of sensors and effectors.
 
-A sensor's shape, dtype and rate are known before it opens. It writes into memory that it is lent and
-says when it captured what it wrote. Imports no torch: a sensor process stays light.
+A device's shapes, dtype and rate are known before it opens. A sensor writes into memory that its caller
+lends and returns when it captured what it wrote; an effector returns what it did after limits. Imports no
+torch, so that a sensor's process stays small.
 """
 
 from __future__ import annotations
@@ -16,31 +17,35 @@ import numpy as np
 from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.connections import ConnectionPool
 
+#: Of an action's tensor: what numpy computes with and a device understands.
+ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 Modality = Literal["physical", "temporal", "cognitive"]
 
 
 class SensorError(SageError):
-    """Any fault of a sensor or an effector. A driver counts it and puts the device in quarantine."""
+    """A fault of a sensor or an effector. Its driver counts it and puts the device in quarantine."""
 
 
 class SensorUnavailable(SensorError):
-    """The device, file or package is not there: the message says which and what to do."""
+    """The device, file or package is missing. The message has which one, and the remedy."""
 
 
 class SourceExhausted(SensorError):
-    """A finite recording came to its end. Not a fault."""
+    """The end of a finite recording. Not a fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorSpec:
-    """What a source delivers, known before it opens.
+    """What a sensor delivers, known before it opens.
 
-    name: unique in a run.  modality: where it looks.  tensor: shape and dtype of one reading.
-    period_ns: nominal time between readings.  observes: (quantity, unit), e.g. ("acceleration", "m/s^2").
-    lineage: names of sources this one is derived from; fusion must not count their evidence twice.
+    name: unique in a run.  modality: "physical", "temporal" or "cognitive".  tensor: shape and dtype of one
+    reading.  period_ns: nominal time between readings.
+    observes: (quantity, unit), for example ("acceleration", "m/s^2").
+    lineage: names of the sources it is derived from; fusion must not count their evidence twice.
     channels: a name for each element of a 1-D reading, or empty.
-    is_bounded: `read_into` never waits for the world, so a driver may call it on the loop's thread.
+    is_bounded: `read_into` never waits for a device, so that a driver may call it on the loop's thread.
     """
 
     name: str
@@ -65,12 +70,12 @@ class SensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a sensor says of the tensor it just wrote.
+    """What a sensor returns about the tensor that it wrote.
 
-    captured_ns: when the device saw it, on the host's clock.  received_ns: when it reached us.
+    captured_ns: when the device measured it, on the run's clock.  received_ns: when it reached the host.
     sequence: the device's own count, from 0, with gaps where it lost readings.
     noise_std: claimed standard deviation in the reading's unit, NaN when unknown.
-    quality: the device's health, 0..1.  confidence: the source's own claim about the content, 0..1.
+    quality: the device's health, 0..1.  confidence: claimed for the content, 0..1.
     """
 
     captured_ns: int
@@ -83,17 +88,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorContext:
-    """What a sensor is given besides its config.
+    """What a device gets besides its config.
 
     clock: the run's clock.  epoch_ns: the run's start on it; recordings start there, on one time axis.
     base_dir: what relative paths in a config are relative to.  memory: the run's H-memory, for sensors
     that recall (kind "memory"), else None.
+    connections: what several devices of a run share, for example one simulator or one serial line.
     """
 
     clock: Clock
     epoch_ns: int
     base_dir: Path = field(default_factory=Path.cwd)
     memory: object | None = None
+    connections: ConnectionPool = field(default_factory=ConnectionPool)
 
 
 @runtime_checkable
@@ -108,9 +115,9 @@ class Sensor(Protocol):
         ...
 
     def read_into(self, out: np.ndarray) -> Reading | None:
-        """Write the next reading into `out` (spec.tensor's shape and dtype); None when nothing is new.
+        """Write the next reading into `out` (spec.tensor's shape and dtype); None when there is none yet.
 
-        A bounded sensor returns at once. Others may wait up to a few periods, never for ever.
+        A bounded sensor returns at once. Others may wait up to a few periods.
         Raises SourceExhausted at the end of a recording, SensorError on a fault.
         """
         ...
@@ -122,42 +129,132 @@ class Sensor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectorSpec:
-    """What an effector takes: `size` numbers in -1..1, of an effect type that the policy may allow."""
+    """What an effector takes, known before it opens.
+
+    name: unique in a run.  effect, target: the effect type and what it acts on; the policy's rules match them.
+    tensor: shape and dtype of one action; a chunk of T steps is (T, C).
+    low, high: the range of each channel, in the device's unit; the channels are the tensor's last dimension.
+    channels: a name for each channel, or empty.  unit: of the values, "1" for none.
+    timeout_secs: how long one `apply` may take; longer is a fault.
+    """
 
     name: str
     effect: str
     target: str
-    size: int
+    tensor: TensorSpec
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     channels: tuple[str, ...] = ()
+    unit: str = "1"
+    timeout_secs: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (self.name and self.effect and self.target):
+            raise InputError(f"{self.name or 'effector'}: name, effect or target is empty: give all three")
+        if not self.tensor.shape or self.tensor.dtype not in ACTION_DTYPES or self.tensor.device != "cpu":
+            raise InputError(
+                f"{self.name}: tensor is {self.tensor}: give a shape of at least one dimension, device 'cpu' and"
+                f" one of {', '.join(ACTION_DTYPES)}"
+            )
+        num = self.tensor.shape[-1]
+        if not (len(self.low) == len(self.high) == num and len(self.channels) in (0, num)):
+            raise InputError(f"{self.name}: low, high or channels is not of length {num}: give one a channel")
+        if not all(math.isfinite(b - a) and a < b for a, b in zip(self.low, self.high)):
+            raise InputError(
+                f"{self.name}: low is {self.low}, high {self.high}: give finite ranges, low < high"
+            )
+        if not self.timeout_secs > 0:
+            raise InputError(f"{self.name}: timeout_secs is {self.timeout_secs}: give a time above 0")
+
+    @property
+    def size(self) -> int:
+        """Numbers in one action."""
+        return self.tensor.num_elements
+
+    def scaled(self, normalized: np.ndarray) -> np.ndarray:
+        """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`."""
+        center, half = self._center_and_half()
+        values: np.ndarray = normalized.astype(np.float64).reshape(self.tensor.shape) * half + center
+        return self.limited(values)
+
+    def normalized(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `scaled`: (size,) float32 in -1..1."""
+        center, half = self._center_and_half()
+        parts: np.ndarray = (values.astype(np.float64) - center) / half
+        flat: np.ndarray = np.clip(parts, -1.0, 1.0).astype(np.float32).reshape(-1)
+        return flat
+
+    def limited(self, values: np.ndarray) -> np.ndarray:
+        """`values` within each channel's range, as spec.tensor's dtype; integers are rounded."""
+        within: np.ndarray = np.clip(values, self.low, self.high)
+        dtype = np.dtype(self.tensor.dtype)
+        if dtype.kind in "iu":
+            within = np.round(within)
+        return within.astype(dtype)
+
+    def check(self, values: np.ndarray) -> None:
+        """InputError unless `values` has spec.tensor's shape and dtype."""
+        if values.shape != self.tensor.shape or values.dtype.name != self.tensor.dtype:
+            raise InputError(
+                f"{self.name}: values are {values.shape} {values.dtype.name}: give {self.tensor.shape}"
+                f" {self.tensor.dtype}"
+            )
+
+    def _center_and_half(self) -> tuple[np.ndarray, np.ndarray]:
+        """(C,) each; a range of -1..1 leaves every bit of a value as it is."""
+        low, high = np.array(self.low), np.array(self.high)
+        return (low + high) / 2, (high - low) / 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Action:
-    """What was really done, after limits.  values: (size,), each in -1..1.  is_held: nothing was done."""
+    """What was done, after limits.
 
-    values: tuple[float, ...]
+    spec: of the effector that did it.  values: spec.tensor, in the device's unit; where it holds, its position.
+    is_held: nothing was done.  is_limited: less was done than was requested.
+    InputError for values of another shape or dtype.
+    """
+
+    spec: EffectorSpec
+    values: np.ndarray
     stamp_ns: int
     is_held: bool = False
     is_limited: bool = False
 
+    def __post_init__(self) -> None:
+        self.spec.check(self.values)
+
 
 @runtime_checkable
 class Effector(Protocol):
-    """One thing that acts. It returns what it did, which need not be what it was asked."""
+    """One device that acts. Constructed as `kind(config, context)`.
+
+    The run's loop calls `open`, `apply` and `close` from one thread, never its own; `abort` from any thread,
+    also while another call is in progress.
+    """
 
     @property
     def spec(self) -> EffectorSpec: ...
 
     def open(self) -> None:
-        """Take the device and arm it. Opening an open one arms it again after `abort`."""
+        """Take the device and arm it; on an open one, arm it again after `abort`.
+
+        Raises SensorUnavailable with a remedy.
+        """
         ...
 
     def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
-        """Do `values` (size,) within the device's limits; return what was done."""
+        """Do `values` (spec.tensor, within its ranges) and return what was done.
+
+        Values that are out of range or not finite are limited or held, never done. Takes `spec.timeout_secs`
+        at most. Raises SensorError on a fault, and while closed.
+        """
         ...
 
     def abort(self) -> None:
         """Stop now and hold until it is opened again. Never raises."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the device back; safe to call twice, and after a failed open."""
+        ...

@@ -1,7 +1,7 @@
-"""Act: one vector for all effectors, each slice through the policy, and what was really done comes back.
+"""Act: the action vector of a tick goes through the policy to each effector, and what was done comes back.
 
-Invariant: an effector is called only when a rule allows it; a held one is aborted once, when it is first
-held.
+Invariant: an effector is called only when a rule allows it, with finite values within its ranges; a held one
+is aborted once, when it is first held. No call blocks the loop for longer than its time limit.
 """
 
 from __future__ import annotations
@@ -11,90 +11,108 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.report import ActionFacts, State
-from sage.runtime.tick.policy import Policy
+from sage.runtime.tick.policy import Decision, Policy
 from sage.sensors.contract import Effector, SensorError
+from sage.sensors.driver.effector_driver import EffectorDriver
+
+_NOT_FINITE = Decision(is_allowed=False, reason="the model's action is not finite")
 
 
 class EffectorGate:
-    """The effectors of a run behind the policy. Action vector (A,) = their values, one after the other."""
+    """The effectors of a run behind the policy.
 
-    def __init__(self, effectors: Sequence[Effector], policy: Policy) -> None:
-        self._effectors = tuple(effectors)
+    An action vector (A,) has the values of all effectors, one after the other, each in -1..1 of its range.
+    """
+
+    def __init__(self, effectors: Sequence[Effector], policy: Policy, clock: Clock) -> None:
+        is_inline = isinstance(clock, ManualClock)
+        self._drivers = tuple(
+            EffectorDriver(effector, clock=clock, is_inline=is_inline) for effector in effectors
+        )
         self._policy = policy
-        self._is_armed = [False] * len(self._effectors)
-        self.size = sum(effector.spec.size for effector in self._effectors)
-        self.num_faults = 0
+        self.size = sum(driver.spec.size for driver in self._drivers)
+
+    @property
+    def num_faults(self) -> int:
+        """Of all effectors, since the run began."""
+        return sum(driver.num_faults for driver in self._drivers)
 
     def open(self) -> None:
-        for index, effector in enumerate(self._effectors):
-            effector.open()
-            self._is_armed[index] = True
+        """Open every effector. Raises SensorError of the first that fails."""
+        for driver in self._drivers:
+            driver.open()
 
     def close(self) -> None:
         """Hold all, then close all; an error is raised after all were closed."""
         self.hold_all()
         with ExitStack() as stack:
-            for effector in self._effectors:
-                stack.callback(effector.close)
+            for driver in self._drivers:
+                stack.callback(driver.close)
 
     def hold_all(self) -> None:
-        for index in range(len(self._effectors)):
-            self._hold(index)
+        for driver in self._drivers:
+            driver.hold()
 
     def act(
         self, values: np.ndarray, state: State, trust: float, now_ns: int
     ) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
-        """Ask each effector for its slice of `values` (A,); returns what was done (A,), 0 where held, and the
-        facts.
-        """
-        done = np.zeros(self.size, dtype=np.float32)
-        facts = []
-        start = 0
-        for index, effector in enumerate(self._effectors):
-            own = slice(start, start + effector.spec.size)
-            start = own.stop
-            fact = self._act_one(index, effector, values[own], state, trust, now_ns)
-            done[own] = fact.done if fact.done else 0.0
-            facts.append(fact)
-        return done, tuple(facts)
+        """values: (A,) in -1..1. Returns what was done (A,) in -1..1, 0 where held, and the facts.
 
-    def _act_one(
-        self, index: int, effector: Effector, asked: np.ndarray, state: State, trust: float, now_ns: int
-    ) -> ActionFacts:
-        decision = self._policy.decide(effector.spec, state, trust)
-        name, wanted = effector.spec.name, tuple(asked.tolist())
+        All effectors act at the same time; each has until its own time limit.
+        """
+        parts = np.split(values, np.cumsum([driver.spec.size for driver in self._drivers])[:-1])
+        decisions = []
+        for driver, part in zip(self._drivers, parts):
+            decision = self._policy.decide(driver.spec, state, trust)
+            if decision.is_allowed and not np.isfinite(part).all():
+                decision = _NOT_FINITE
+            decisions.append(decision)
+            if decision.is_allowed:
+                driver.begin(driver.spec.scaled(part), now_ns)
+            else:
+                driver.hold()
+        outcomes = [
+            self._finish(driver, part, decision)
+            for driver, part, decision in zip(self._drivers, parts, decisions)
+        ]
+        done = [np.zeros(0, dtype=np.float32), *(own for own, _ in outcomes)]
+        return np.concatenate(done), tuple(fact for _, fact in outcomes)
+
+    def _finish(
+        self, driver: EffectorDriver, part: np.ndarray, decision: Decision
+    ) -> tuple[np.ndarray, ActionFacts]:
+        """One effector's part of what was done, in -1..1, and its facts, in its own unit."""
+        spec = driver.spec
+        held = np.zeros(spec.size, dtype=np.float32)
         if not decision.is_allowed:
-            self._hold(index)
-            return ActionFacts(
-                effector=name, asked=wanted, done=(), decision="deny", reason=decision.reason, is_held=True
-            )
+            return held, _facts(driver, part, "deny", decision.reason)
         try:
-            if not self._is_armed[index]:
-                effector.open()
-                self._is_armed[index] = True
-            action = effector.apply(asked, now_ns)
-            if len(action.values) not in (0, len(wanted)):
-                raise SensorError(
-                    f"{name}: it did {len(action.values)} values of {len(wanted)}: give as many as its spec"
-                )
-        except Exception as error:  # a plug-in's fault, counted and shown: it is held, the loop goes on
-            self.num_faults += 1
-            self._hold(index)
-            reason = str(error) or type(error).__name__
-            return ActionFacts(
-                effector=name, asked=wanted, done=(), decision="fault", reason=reason, is_held=True
-            )
-        return ActionFacts(
-            effector=name,
-            asked=wanted,
-            done=action.values,
+            action = driver.finish()
+        except SensorError as error:  # counted by the driver, shown in the facts; the loop continues
+            return held, _facts(driver, part, "fault", str(error))
+        facts = ActionFacts(
+            effector=spec.name,
+            asked=tuple(spec.scaled(part).reshape(-1).tolist()),
+            done=tuple(action.values.reshape(-1).tolist()),
             decision="allow",
             reason=decision.reason,
             is_held=action.is_held,
         )
+        return spec.normalized(action.values), facts
 
-    def _hold(self, index: int) -> None:
-        if self._is_armed[index]:
-            self._effectors[index].abort()
-        self._is_armed[index] = False
+
+def _facts(driver: EffectorDriver, part: np.ndarray, decision: str, reason: str) -> ActionFacts:
+    """Of an effector that did nothing."""
+    spec = driver.spec
+    is_finite = bool(np.isfinite(part).all())
+    asked = spec.scaled(part).reshape(-1) if is_finite else part
+    return ActionFacts(
+        effector=spec.name,
+        asked=tuple(asked.tolist()),
+        done=(),
+        decision=decision,
+        reason=reason,
+        is_held=True,
+    )

@@ -6,6 +6,7 @@ result.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,22 +59,25 @@ def check_sensor(
     RealClock waited on.
     """
     bench = Bench(make=make, clock=clock, num_readings=num_readings, timeout_secs=timeout_secs)
-    return tuple(_run(name, check, bench) for name, check in CHECKS.items())
+    return tuple(
+        run_check(name, functools.partial(check, bench), timeout_secs=timeout_secs)
+        for name, check in CHECKS.items()
+    )
 
 
 def spec_is_known_before_open(bench: Bench) -> str:
     spec = bench.make().spec
-    _require(isinstance(spec, SensorSpec), f"spec is a {type(spec).__name__}: give a SensorSpec")
-    _require(
+    require(isinstance(spec, SensorSpec), f"spec is a {type(spec).__name__}: give a SensorSpec")
+    require(
         spec.tensor.device == "cpu",
         f"tensor.device is {spec.tensor.device}: a sensor writes into host memory",
     )
-    _require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: a reading must hold something")
+    require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: a reading must hold something")
     np.dtype(spec.tensor.dtype)
-    _require(
+    require(
         len(spec.observes) == 2 and all(spec.observes), f"observes is {spec.observes}: give (quantity, unit)"
     )
-    _require(len(set(spec.channels)) == len(spec.channels), "two channels have one name")
+    require(len(set(spec.channels)) == len(spec.channels), "two channels have one name")
     return (
         f"{spec.name}: {spec.tensor.shape} {spec.tensor.dtype} every {spec.period_ns / 1e9:g} s,"
         f" {' in '.join(spec.observes)}"
@@ -83,10 +87,10 @@ def spec_is_known_before_open(bench: Bench) -> str:
 def spec_never_changes(bench: Bench) -> str:
     sensor, other = bench.make(), bench.make()
     before = sensor.spec
-    _require(other.spec == before, "a second instance has another spec")
+    require(other.spec == before, "a second instance has another spec")
     sensor.open()
     try:
-        _require(sensor.spec == before, "open() changed the spec")
+        require(sensor.spec == before, "open() changed the spec")
     finally:
         sensor.close()
     return "the same for two instances, closed and open"
@@ -95,7 +99,7 @@ def spec_never_changes(bench: Bench) -> str:
 def config_is_a_sensor_config(bench: Bench) -> str:
     kind = type(bench.make())
     config = getattr(kind, "Config", None)
-    _require(
+    require(
         isinstance(config, type) and issubclass(config, SensorConfig),
         f"{kind.__name__}.Config: give a SensorConfig",
     )
@@ -111,17 +115,17 @@ def readings_are_whole(bench: Bench) -> str:
     sensor.open()
     try:
         for out, _ in _readings(sensor, bench):
-            _require(
+            require(
                 out.shape == tensor.shape and out.dtype == np.dtype(tensor.dtype),
                 "read_into reshaped the memory it was lent",
             )
-            _require(out.dtype.kind != "f" or bool(np.isfinite(out).all()), "a reading holds NaN or infinity")
+            require(out.dtype.kind != "f" or bool(np.isfinite(out).all()), "a reading holds NaN or infinity")
             is_untouched &= (_as_bytes(out) == _SENTINELS[num_seen % len(_SENTINELS)]).all(axis=-1)
             num_seen += 1
     finally:
         sensor.close()
     # In one reading alone a value may happen to have the sentinel's bytes.
-    _require(num_seen == 1 or not is_untouched.any(), f"{int(is_untouched.sum())} elements are never written")
+    require(num_seen == 1 or not is_untouched.any(), f"{int(is_untouched.sum())} elements are never written")
     return f"{num_seen} readings"
 
 
@@ -132,21 +136,21 @@ def stamps_and_counts_only_grow(bench: Bench) -> str:
     try:
         for _, reading in _readings(sensor, bench):
             now_ns = bench.clock.now_ns()
-            _require(
+            require(
                 reading.captured_ns <= reading.received_ns <= now_ns,
                 "captured_ns <= received_ns <= now does not hold",
             )
-            _require(
+            require(
                 0 <= reading.quality <= 1 and 0 <= reading.confidence <= 1,
                 "quality or confidence is not in 0..1",
             )
-            _require(not reading.noise_std < 0, f"noise_std is {reading.noise_std}: give 0 or more, or NaN")
+            require(not reading.noise_std < 0, f"noise_std is {reading.noise_std}: give 0 or more, or NaN")
             if last is not None:
-                _require(
+                require(
                     reading.sequence > last.sequence,
                     f"sequence went from {last.sequence} to {reading.sequence}",
                 )
-                _require(reading.captured_ns >= last.captured_ns, "captured_ns went back")
+                require(reading.captured_ns >= last.captured_ns, "captured_ns went back")
             last = reading
     finally:
         sensor.close()
@@ -185,10 +189,10 @@ def closing_is_safe(bench: Bench) -> str:
 def reading_while_closed_raises(bench: Bench) -> str:
     sensor = bench.make()
     out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
-    _require(_raises_sensor_error(sensor, out), "read_into before open() did not raise SensorError")
+    require(_raises_sensor_error(sensor, out), "read_into before open() did not raise SensorError")
     sensor.open()
     sensor.close()
-    _require(_raises_sensor_error(sensor, out), "read_into after close() did not raise SensorError")
+    require(_raises_sensor_error(sensor, out), "read_into after close() did not raise SensorError")
     return "SensorError before open and after close"
 
 
@@ -206,7 +210,7 @@ def it_opens_again_after_close(bench: Bench) -> str:
 
 def three_ways_to_read(bench: Bench) -> str:
     problem = check_three_ways_to_read(bench.make, clock=bench.clock)
-    _require(problem is None, str(problem))
+    require(problem is None, str(problem))
     return "next, freshest, block"
 
 
@@ -228,13 +232,13 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
 }
 
 
-def _run(name: str, check: Callable[[Bench], str], bench: Bench) -> CheckResult:
-    """On a thread of its own, so that a sensor that hangs is a result."""
+def run_check(name: str, check: Callable[[], str], *, timeout_secs: float) -> CheckResult:
+    """On a thread of its own, so that a device that hangs is a result. check: returns its detail."""
     results: list[CheckResult] = []
 
     def work() -> None:
         try:
-            results.append(CheckResult(name=name, is_ok=True, detail=check(bench)))
+            results.append(CheckResult(name=name, is_ok=True, detail=check()))
         except CheckFailed as failure:
             results.append(CheckResult(name=name, is_ok=False, detail=str(failure)))
         except Exception as error:  # around a plug-in: shown as the check's result
@@ -242,12 +246,10 @@ def _run(name: str, check: Callable[[Bench], str], bench: Bench) -> CheckResult:
 
     thread = threading.Thread(target=work, name=f"check-{name}", daemon=True)
     thread.start()
-    thread.join(bench.timeout_secs)
-    return (
-        results[0]
-        if results
-        else CheckResult(name=name, is_ok=False, detail=f"hangs: not done in {bench.timeout_secs:g} s")
-    )
+    thread.join(timeout_secs)
+    if results:
+        return results[0]
+    return CheckResult(name=name, is_ok=False, detail=f"hangs: not done in {timeout_secs:g} s")
 
 
 def _readings(sensor: Sensor, bench: Bench) -> Iterator[tuple[np.ndarray, Reading]]:
@@ -269,7 +271,7 @@ def _readings(sensor: Sensor, bench: Bench) -> Iterator[tuple[np.ndarray, Readin
             break
         if reading is None:
             bench.clock.wait_until(bench.clock.now_ns() + spec.period_ns // 2 + 1)
-    _require(num_seen > 0, f"no reading in {25 * bench.num_readings} periods")
+    require(num_seen > 0, f"no reading in {25 * bench.num_readings} periods")
 
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:
@@ -285,6 +287,7 @@ def _raises_sensor_error(sensor: Sensor, out: np.ndarray) -> bool:
     return False
 
 
-def _require(is_met: bool, failure: str) -> None:
+def require(is_met: bool, failure: str) -> None:
+    """Raise CheckFailed unless the contract is kept."""
     if not is_met:
         raise CheckFailed(failure)

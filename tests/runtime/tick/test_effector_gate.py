@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+from sage.mailbox.clock import ManualClock, RealClock
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.config import PolicyConfig, PolicyRule
 from sage.runtime.report import State
 from sage.runtime.tick.effector_gate import EffectorGate
@@ -15,25 +19,45 @@ ALLOWED = PolicyConfig(rules=(PolicyRule(decision="allow", effect="move"),))
 
 
 class Arm:
-    """Does half of what it is asked. fault: raised instead.  short: does one value too few."""
+    """Does half of what is requested. fault: raised instead.  gate: `apply` waits for it.  bad: NaN is done."""
 
-    def __init__(self, name: str = "arm", size: int = 2, effect: str = "move") -> None:
-        self.spec = EffectorSpec(name=name, effect=effect, target="self", size=size)
+    def __init__(
+        self,
+        name: str = "arm",
+        size: int = 2,
+        effect: str = "move",
+        low: float = -1.0,
+        high: float = 1.0,
+        timeout_secs: float = 10.0,
+    ) -> None:
+        self.spec = EffectorSpec(
+            name=name,
+            effect=effect,
+            target="self",
+            tensor=TensorSpec(shape=(size,)),
+            low=(low,) * size,
+            high=(high,) * size,
+            timeout_secs=timeout_secs,
+        )
         self.calls: list[str] = []
         self.fault: Exception | None = None
-        self.short = False
+        self.gate: threading.Event | None = None
+        self.aborted = threading.Event()
 
     def open(self) -> None:
         self.calls.append("open")
 
     def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
         self.calls.append("apply")
+        if self.gate is not None:
+            self.gate.wait()
         if self.fault is not None:
             raise self.fault
-        return Action(values=tuple(float(value) / 2 for value in values[self.short :]), stamp_ns=stamp_ns)
+        return Action(spec=self.spec, values=values / 2, stamp_ns=stamp_ns)
 
     def abort(self) -> None:
         self.calls.append("abort")
+        self.aborted.set()
 
     def close(self) -> None:
         self.calls.append("close")
@@ -41,7 +65,7 @@ class Arm:
 
 def test_each_gets_its_slice_and_what_was_done_comes_back():
     one, two = Arm("one", 2), Arm("two", 1)
-    acting = EffectorGate([one, two], Policy(ALLOWED))
+    acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     acting.open()
     done, facts = acting.act(np.array([0.2, -0.4, 1.0], np.float32), State.WAKE, 1.0, 5)
     assert done == pytest.approx([0.1, -0.2, 0.5])
@@ -51,7 +75,7 @@ def test_each_gets_its_slice_and_what_was_done_comes_back():
 
 def test_without_a_rule_nothing_is_done_and_it_is_held_once():
     arm = Arm()
-    acting = EffectorGate([arm], Policy(PolicyConfig()))
+    acting = EffectorGate([arm], Policy(PolicyConfig()), ManualClock())
     acting.open()
     for _ in range(3):
         done, (fact,) = acting.act(np.ones(2, np.float32), State.WAKE, 1.0, 0)
@@ -65,7 +89,8 @@ def test_without_a_rule_nothing_is_done_and_it_is_held_once():
 )
 def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception):
     broken, well = Arm("broken"), Arm("well")
-    acting = EffectorGate([broken, well], Policy(ALLOWED))
+    clock = ManualClock()
+    acting = EffectorGate([broken, well], Policy(ALLOWED), clock)
     acting.open()
     broken.fault = fault
     done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
@@ -75,19 +100,52 @@ def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception)
     assert acting.num_faults == 1
     assert broken.calls[-1] == "abort"
     broken.fault = None
+    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert "in quarantine" in facts[0].reason
+    clock.advance(500_000_000)
     done, _ = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
     assert done.tolist() == [0.5] * 4
     assert broken.calls[-2:] == ["open", "apply"]
+    assert acting.num_faults == 1
 
 
-def test_a_device_that_did_fewer_values_than_it_has_is_at_fault():
-    arm = Arm()
-    arm.short = True
-    acting = EffectorGate([arm], Policy(ALLOWED))
+def test_an_effector_that_hangs_does_not_block_the_others_or_the_loop():
+    stuck, well = Arm("stuck", timeout_secs=0.01), Arm("well")
+    acting = EffectorGate([stuck, well], Policy(ALLOWED), RealClock())
     acting.open()
-    done, (fact,) = acting.act(np.ones(2, np.float32), State.WAKE, 1.0, 0)
-    assert fact.decision == "fault"
-    assert not done.any()
+    stuck.gate = threading.Event()
+    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert facts[0].reason == "stuck: apply has not returned within 0.01 s"
+    assert facts[0].is_held
+    assert stuck.aborted.wait(10)
+    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert "in quarantine" in facts[0].reason
+    assert stuck.calls.count("apply") == 1
+    stuck.gate.set()
+    acting.close()
+
+
+def test_actions_are_in_the_devices_unit_and_memory_in_minus_1_to_1():
+    arm = Arm(low=0.0, high=40.0)
+    acting = EffectorGate([arm], Policy(ALLOWED), ManualClock())
+    acting.open()
+    done, (fact,) = acting.act(np.array([0.0, 1.0], np.float32), State.WAKE, 1.0, 0)
+    assert fact.asked == (20.0, 40.0)
+    assert fact.done == (10.0, 20.0)
+    assert done.tolist() == [-0.5, 0.0]
+
+
+def test_an_action_that_is_not_finite_never_reaches_a_device():
+    arm, other = Arm("arm"), Arm("other")
+    acting = EffectorGate([arm, other], Policy(ALLOWED), ManualClock())
+    acting.open()
+    done, facts = acting.act(np.array([np.nan, 0.0, 1.0, 1.0], np.float32), State.WAKE, 1.0, 0)
+    assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert [fact.decision for fact in facts] == ["deny", "allow"]
+    assert arm.calls == ["open", "abort"]
 
 
 def test_all_are_held_and_closed_even_when_one_does_not_close():
@@ -97,7 +155,7 @@ def test_all_are_held_and_closed_even_when_one_does_not_close():
         raise OSError("stuck")
 
     one.close = stuck
-    acting = EffectorGate([one, two], Policy(ALLOWED))
+    acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     acting.open()
     with pytest.raises(OSError, match="stuck"):
         acting.close()
@@ -112,7 +170,7 @@ def test_what_was_opened_before_another_failed_is_held_at_the_end():
         raise SensorError("two: not there")
 
     two.open = missing
-    acting = EffectorGate([one, two], Policy(ALLOWED))
+    acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     with pytest.raises(SensorError, match="not there"):
         acting.open()
     acting.close()
@@ -120,7 +178,7 @@ def test_what_was_opened_before_another_failed_is_held_at_the_end():
 
 
 def test_with_no_effector_there_is_nothing_to_do():
-    acting = EffectorGate([], Policy(PolicyConfig()))
+    acting = EffectorGate([], Policy(PolicyConfig()), ManualClock())
     done, facts = acting.act(np.zeros(0, np.float32), State.WAKE, 1.0, 0)
     assert done.shape == (0,)
     assert facts == ()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.config import PolicyConfig, PolicyRule
 from sage.runtime.report import State
 from sage.runtime.tick.policy import Policy
 from sage.sensors.contract import EffectorSpec
 
-ARM = EffectorSpec(name="arm", effect="move", target="arm", size=2)
+ARM = EffectorSpec(
+    name="arm",
+    effect="move",
+    target="arm",
+    tensor=TensorSpec(shape=(2,)),
+    low=(-1.0, -1.0),
+    high=(1.0, 1.0),
+)
 
 
 def test_what_no_rule_matches_is_denied():

@@ -1,0 +1,233 @@
+"""An effector that raises or hangs costs its own actions; its owner never waits longer than the limit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import Action, SensorContext, SensorError
+from sage.sensors.driver.effector_driver import (
+    BACKOFF_SECS,
+    EffectorDriver,
+    EffectorHeld,
+    EffectorTimeout,
+)
+from sage.sensors.effectors.recording import RecordingConfig, RecordingEffector
+
+VALUES = np.array([0.5], dtype=np.float32)
+
+
+class Device(RecordingEffector):
+    """Notes its calls; `gates` has an event for each call that must wait for it, `faults` what to raise."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(RecordingConfig(timeout_secs=0.01), SensorContext(clock=clock, epoch_ns=0))
+        self.calls: list[str] = []
+        self.threads: set[int] = set()
+        self.gates: dict[str, threading.Event] = {}
+        self.faults: dict[str, Exception] = {}
+        self.aborted = threading.Event()
+
+    def _enter(self, name: str) -> None:
+        self.calls.append(name)
+        self.threads.add(threading.get_ident())
+        if name in self.gates:
+            self.gates[name].wait()
+        if name in self.faults:
+            raise self.faults[name]
+
+    def open(self) -> None:
+        self._enter("open")
+        super().open()
+
+    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
+        self._enter("apply")
+        return super().apply(values, stamp_ns)
+
+    def abort(self) -> None:
+        self._enter("abort")
+        super().abort()
+        self.aborted.set()
+
+    def close(self) -> None:
+        self._enter("close")
+        super().close()
+
+
+@pytest.fixture
+def device(clock: ManualClock) -> Iterator[Device]:
+    device = Device(clock)
+    yield device
+    for gate in device.gates.values():
+        gate.set()
+
+
+def act(driver: EffectorDriver, clock: ManualClock) -> Action:
+    driver.begin(VALUES, clock.now_ns())
+    return driver.finish()
+
+
+def driven(device: Device, clock: ManualClock, *, is_inline: bool = False) -> EffectorDriver:
+    driver = EffectorDriver(device, clock=clock, is_inline=is_inline)
+    driver.open()
+    return driver
+
+
+def test_every_call_is_on_one_other_thread(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    assert act(driver, clock).values.tolist() == [0.5]
+    driver.hold()
+    driver.close()
+    assert device.calls == ["open", "apply", "abort", "close"]
+    assert len(device.threads) == 1
+    assert threading.get_ident() not in device.threads
+
+
+def test_with_a_manual_clock_calls_are_inline(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock, is_inline=True)
+    act(driver, clock)
+    driver.close()
+    assert device.threads == {threading.get_ident()}
+
+
+def test_a_late_apply_is_aborted_and_its_result_is_dropped(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    device.gates["apply"] = threading.Event()
+    with pytest.raises(EffectorTimeout, match=r"apply has not returned within 0\.01 s"):
+        act(driver, clock)
+    assert device.aborted.wait(10)
+    assert driver.num_faults == 1
+    clock.advance(round(2 * BACKOFF_SECS * 1e9))
+    for _ in range(3):  # the call is still in progress: nothing else is started
+        with pytest.raises(EffectorHeld, match="in quarantine: recording: apply has not returned"):
+            act(driver, clock)
+    assert device.calls.count("apply") == 1
+    device.gates.pop("apply").set()
+    wait_until(lambda: driver._stuck is not None and driver._stuck.has_ended)
+    assert act(driver, clock).values.tolist() == [0.5]
+    assert driver.num_faults == 1
+    driver.close()
+
+
+def test_a_late_apply_is_judged_by_the_clock_where_calls_are_inline(
+    device: Device, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = driven(device, clock, is_inline=True)
+    apply = Device.apply
+
+    def slow(self: Device, values: np.ndarray, stamp_ns: int) -> Action:
+        clock.advance(20_000_000)
+        return apply(self, values, stamp_ns)
+
+    monkeypatch.setattr(Device, "apply", slow)
+    with pytest.raises(EffectorTimeout):
+        act(driver, clock)
+    assert device.calls == ["open", "apply", "abort"]
+
+
+@pytest.mark.parametrize("fault", [SensorError("recording: jammed"), OSError("gone")])
+def test_a_fault_is_a_quarantine_that_doubles(device: Device, clock: ManualClock, fault: Exception) -> None:
+    driver = driven(device, clock)
+    device.faults["apply"] = fault
+    pause_ns = round(BACKOFF_SECS * 1e9)
+    for num_faults in (1, 2):
+        with pytest.raises(SensorError, match=str(fault)):
+            act(driver, clock)
+        assert driver.num_faults == num_faults
+        assert device.calls[-1] == "abort"
+        clock.advance(pause_ns - 1)
+        with pytest.raises(EffectorHeld):
+            act(driver, clock)
+        clock.advance(1)
+        pause_ns *= 2
+    device.faults.clear()
+    assert not act(driver, clock).is_held
+    driver.close()
+
+
+def test_an_effector_that_opens_slowly_is_held_meanwhile(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    driver.hold()
+    device.gates["open"] = threading.Event()
+    for _ in range(2):
+        with pytest.raises(EffectorHeld, match="opening"):
+            act(driver, clock)
+    assert driver.num_faults == 0
+    clock.advance(11_000_000_000)
+    with pytest.raises(EffectorTimeout, match="open has not returned within 10 s"):
+        act(driver, clock)
+    assert driver.num_faults == 1
+    device.gates["open"].set()
+    driver.close()
+
+
+def test_an_effector_held_while_it_opens_is_aborted_once_open(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    driver.hold()
+    gate = device.gates["open"] = threading.Event()
+    with pytest.raises(EffectorHeld):
+        act(driver, clock)
+    driver.hold()
+    assert device.calls == ["open", "abort", "open"]
+    gate.set()
+    wait_until(lambda: driver._opening is not None and driver._opening.has_ended)
+    driver.hold()
+    assert device.calls == ["open", "abort", "open", "abort"]
+    driver.close()
+
+
+def test_an_abort_that_fails_is_a_fault(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    device.faults["abort"] = OSError("no brake")
+    driver.hold()
+    assert driver.num_faults == 1
+    with pytest.raises(EffectorHeld, match="abort failed: no brake"):
+        act(driver, clock)
+    driver.close()
+
+
+def test_a_failing_open_at_the_start_is_raised(device: Device, clock: ManualClock) -> None:
+    device.faults["open"] = ValueError("no such arm")
+    driver = EffectorDriver(device, clock=clock, is_inline=False)
+    with pytest.raises(SensorError, match="recording: open: ValueError: no such arm"):
+        driver.open()
+    driver.close()
+
+
+def test_a_stuck_effector_is_closed_beside_its_call(device: Device, clock: ManualClock) -> None:
+    driver = driven(device, clock)
+    device.gates["apply"] = threading.Event()
+    with pytest.raises(EffectorTimeout):
+        act(driver, clock)
+    driver.close()
+    assert "close" in device.calls
+
+
+@pytest.mark.parametrize("returned", [None, VALUES, "wrong spec", "not finite"])
+def test_what_is_no_action_is_a_fault(
+    device: Device, clock: ManualClock, returned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = driven(device, clock)
+    if returned == "wrong spec":
+        other = RecordingEffector(RecordingConfig(name="other"), SensorContext(clock=clock, epoch_ns=0))
+        returned = Action(spec=other.spec, values=VALUES, stamp_ns=0)
+    elif returned == "not finite":
+        returned = Action(spec=device.spec, values=np.full(1, np.nan, np.float32), stamp_ns=0)
+    monkeypatch.setattr(Device, "apply", lambda *_: returned)
+    with pytest.raises(SensorError, match="recording: apply returned"):
+        act(driver, clock)
+    driver.close()
+
+
+def wait_until(is_met: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(10_000):
+        if is_met():
+            return
+        pause.wait(0.001)
+    raise AssertionError("it never happened")
