@@ -81,6 +81,7 @@ class MediaSource:
     def __init__(
         self, config: MediaConfig, context: SensorContext, *, kind: Literal["video", "audio"]
     ) -> None:
+        _import_av(config.name)  # a package that is missing is an error before anything is opened
         self._config = config
         self._kind = kind
         self._container: Any = None

@@ -1,11 +1,11 @@
-"""The owner of one sensor: opens it, reads it, mends it, and never lets it stop the loop.
+"""The owner of one sensor: opens it, reads it, restarts it after a fault, and never lets it block the loop.
 
-Invariant: `poll` returns, whatever the device does. A fault is counted and shown, the device is put in
-quarantine and comes back by itself, as a fresh instance.
+Invariant: `poll` returns, whatever the device does. After a fault, which is counted and shown, the device is
+in quarantine, and then opened again as a new instance.
 
-Three ways to read, all of what has been delivered: `read_block` waits for the next reading, `read_next` takes
-the oldest not taken yet, `read_freshest` the newest, unless that is too old. Each gives a Lease: release it,
-or use `with`.
+Three ways to read what has been delivered: `read_block` waits for the next reading, `read_next` takes the
+oldest not taken yet, `read_freshest` the newest, unless that is too old. Each returns a Lease: release it, or
+use `with`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig
@@ -34,7 +34,7 @@ Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
 
 #: Threads of one device that hang, each with a loan, before no further one is started.
 MAX_ENDING = 2
-#: How long `close` waits for a thread before it closes the device over its head, and after.
+#: How long `close` waits for a thread before another thread closes the device, and after.
 JOIN_SECS = 0.5
 
 
@@ -43,8 +43,8 @@ class DriverStatistics:
     """Counts since the driver was made, and the last reading delivered (sequence -1 and NaN before the
     first).
 
-    num_readings: delivered.  num_dropped: lost by the device, or no slot was free.  num_late: delivered,
-    though older than max_age_secs.  num_duplicate, num_reordered, num_flooded: not delivered.  num_faults:
+    num_readings: delivered.  num_dropped: lost by the device, or no slot was free.  num_late: delivered, but
+    older than max_age_secs.  num_duplicate, num_reordered, num_flooded: not delivered.  num_faults:
     times in quarantine.
     num_restarts: times it came back.  last_error: of the last fault, also when it is over.
     """
@@ -68,12 +68,12 @@ class DriverStatistics:
 
 
 class SensorDriver:
-    """Drives the sensor that `make` makes, again at each restart. `make` may raise: here, at once, to whoever
-    configured it.
+    """Drives the sensor that `make` makes, and makes again at each restart. What `make` raises the first time is
+    raised here.
 
-    mode: as SensorConfig.driver, config's own when left out.  max_per_poll: readings an inline poll delivers
-    at most.
-    isolation: then it runs in a process of its own, and `focus` is the shared mailbox that it publishes to.
+    mode: as SensorConfig.driver, which it overrides.  max_per_poll: readings that one inline poll delivers at
+    most.
+    isolation: for a sensor in a process of its own; `focus` is then the shared mailbox that it publishes to.
     """
 
     def __init__(
@@ -99,12 +99,14 @@ class SensorDriver:
         self._max_per_poll = max_per_poll
         self._isolation = isolation
         self.is_inline = isolation is None and _is_inline(self._spec, mode or config.driver)
-        self._max_age_ns, self._hang_ns = round(config.max_age_secs * 1e9), round(config.hang_secs * 1e9)
+        self._max_age_ns = round(config.max_age_secs * 1e9)
+        self._hang_ns = round(config.hang_secs * 1e9)
         self._ledger = Ledger(self._spec, max_age_ns=self._max_age_ns, stale_ns=self._hang_ns)
         self._backoff = Backoff(first_secs=config.backoff_secs, max_secs=config.max_backoff_secs)
         self._engine: Engine | None = None
         self._ending: list[Ending] = []
         self._status: Status = "closed"
+        self._has_opened_once = False
         self._retry_ns = 0
         self._num_faults = 0
         self._num_restarts = 0
@@ -117,7 +119,7 @@ class SensorDriver:
 
     @property
     def trust(self) -> float:
-        """What the loop thinks of the source; goes into its records."""
+        """The loop's trust in the source, 0..1; written into its records."""
         return self._ledger.trust
 
     @trust.setter
@@ -125,22 +127,23 @@ class SensorDriver:
         self._ledger.trust = value
 
     def renew(self) -> None:
-        """Drop the instance that told the spec, so that `start` makes a fresh one: its world has changed
-        meanwhile.
-        """
+        """Drop the first instance, so that `start` makes a new one with the context of now."""
         if self._status == "closed":
             self._first = None
 
     def start(self) -> None:
-        """Open the device. One that will not open is in quarantine, not an exception: it may be plugged in
-        later.
+        """Open the device. One that does not open is in quarantine, as it may be plugged in later.
+
+        Raises InputError where its configuration is the reason.
         """
         if self._status == "closed":
             self._begin(self._clock.now_ns())
 
     def poll(self, now_ns: int) -> int:
-        """Move everything on; the number of readings delivered since the last poll. Never raises for the
-        device's sake.
+        """Deliver what is due and restart what failed; returns the readings delivered since the last poll.
+
+        A device's fault is not raised. InputError when a device on a thread or in a process of its own did not
+        open the first time because of its configuration.
         """
         if self._status == "quarantined":
             if now_ns >= self._retry_ns:
@@ -150,8 +153,8 @@ class SensorDriver:
                 self._engine.poll(now_ns)
             except SourceExhausted:
                 self._end("exhausted")
-            except SensorError as error:
-                self._quarantine(error, now_ns)
+            except (SensorError, InputError, DataError) as error:
+                self._failed(error, now_ns)
             else:
                 if self._status == "starting" and self._engine.is_open:
                     self._has_opened(now_ns)
@@ -186,10 +189,10 @@ class SensorDriver:
         return self._focus.try_receive(newest=False)
 
     def read_freshest(self, max_age_ns: int | None = None) -> AnyLease | None:
-        """The newest reading delivered, older ones are passed over; None when there is none or it was
-        captured longer ago.
+        """The newest reading delivered; older ones are skipped. None when there is none, or it is older than
+        `max_age_ns`.
 
-        max_age_ns: the config's max_age_secs when left out. Never waits, never polls.
+        max_age_ns: the config's max_age_secs when None. Never waits, never polls.
         """
         lease = self._focus.try_receive(newest=True)
         if lease is None:
@@ -224,7 +227,7 @@ class SensorDriver:
         )
 
     def close(self) -> None:
-        """Give the device back; safe to call twice. What was delivered can still be read."""
+        """Close the device; safe to call twice. What was delivered can still be read."""
         self._end("closed")
         for worker in self._ending:
             if not worker.join(JOIN_SECS):
@@ -241,8 +244,8 @@ class SensorDriver:
         self._engine = self._new_engine()
         try:
             self._engine.start()
-        except SensorError as error:
-            self._quarantine(error, now_ns)
+        except (SensorError, InputError, DataError) as error:
+            self._failed(error, now_ns)
             return
         if self._engine.is_open:
             self._has_opened(now_ns)
@@ -257,23 +260,28 @@ class SensorDriver:
         return ThreadEngine(worker, hang_ns=self._hang_ns)
 
     def _obtain(self) -> Sensor:
-        """The instance made at first, then fresh ones, which must be what the first was."""
+        """The first instance, then new ones, which must have the same spec."""
         first, self._first = self._first, None
         sensor = first or self._make()
         if sensor.spec != self._spec:
             raise SensorError(
-                f"{self._spec.name}: it came back with another spec: {sensor.spec.tensor}, was"
+                f"{self._spec.name}: opened again, it has another spec: {sensor.spec.tensor}, it was"
                 f" {self._spec.tensor}"
             )
         return sensor
 
     def _has_opened(self, now_ns: int) -> None:
         self._status = "running"
+        self._has_opened_once = True
         self._backoff.opened(now_ns)
         if self._num_faults:
             self._num_restarts += 1
 
-    def _quarantine(self, error: SensorError, now_ns: int) -> None:
+    def _failed(self, error: SageError, now_ns: int) -> None:
+        """Quarantine; InputError instead for a configuration that has never opened its device."""
+        if isinstance(error, (InputError, DataError)) and not self._has_opened_once:
+            self._end("closed")
+            raise InputError(f"{self._spec.name}: {error}") from error
         self._end("quarantined")
         self._num_faults += 1
         self._last_error = str(error)
@@ -290,6 +298,6 @@ class SensorDriver:
 def _is_inline(spec: SensorSpec, mode: DriverMode) -> bool:
     if mode == "inline" and not spec.is_bounded:
         raise InputError(
-            f"{spec.name}: driver is 'inline', but its reads may wait for the world: give 'thread' or 'auto'"
+            f"{spec.name}: driver is 'inline', but its reads may wait for the device: set 'thread' or 'auto'"
         )
     return mode == "inline" or (mode == "auto" and spec.is_bounded)

@@ -1,7 +1,7 @@
 """How a driver runs one instance of a device: on the loop's thread, or on a thread that it watches.
 
-Invariant: `poll` returns at once for a bounded device and always for one on a thread; a device that fails
-says so by a SensorError out of `start` or `poll`, after which only `stop` is called.
+Invariant: `poll` returns at once. A device that fails raises SensorError out of `start` or `poll`, and
+InputError or DataError where its configuration is wrong; after that only `stop` is called.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from sage.errors import DataError, InputError
 from sage.sensors.contract import Sensor, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Delivery
 from sage.sensors.driver.worker import SensorWorker, close_quietly
@@ -18,11 +19,11 @@ OPEN_FACTOR = 5
 
 
 class SensorHung(SensorError):
-    """A call into the device has not come back for longer than `hang_secs`."""
+    """A call into the device has not returned for longer than `hang_secs`."""
 
 
 class Ending(Protocol):
-    """What has been told to end: a thread, or a process."""
+    """A thread or a process that is about to end."""
 
     @property
     def is_alive(self) -> bool: ...
@@ -32,12 +33,12 @@ class Ending(Protocol):
         ...
 
     def abandon(self) -> None:
-        """It does not end: see to it that it does no harm."""
+        """It does not end: cut it off from the run."""
         ...
 
 
 class Engine(Protocol):
-    """The life of one instance. is_open: it has opened and can be read."""
+    """One instance, from start to stop. is_open: it has opened and can be read."""
 
     @property
     def is_open(self) -> bool: ...
@@ -47,12 +48,12 @@ class Engine(Protocol):
     def poll(self, now_ns: int) -> None: ...
 
     def stop(self) -> Ending | None:
-        """End it, without waiting. Returns what has still to end, if anything."""
+        """End it, without waiting. Returns what has not ended yet, if anything."""
         ...
 
 
 class InlineEngine:
-    """Reads whatever is due, `max_per_poll` readings at most, so that a source behind its time cannot stop a
+    """Reads all readings that are due, `max_per_poll` at most, so that a source that is late cannot block a
     tick.
     """
 
@@ -67,7 +68,7 @@ class InlineEngine:
         try:
             self._sensor = self._obtain()
             self._sensor.open()
-        except SensorError:
+        except (SensorError, InputError, DataError):
             raise
         except Exception as error:  # around a plug-in: counted and shown by the driver
             raise SensorError(f"open: {type(error).__name__}: {error}") from error
@@ -89,9 +90,7 @@ class InlineEngine:
 
 
 class ThreadEngine:
-    """Watches a worker. Hangs are judged by the injected clock: a call that two polls `hang_ns` apart both
-    saw.
-    """
+    """Watches a worker. A call hangs when two polls that are `hang_ns` apart on the run's clock both see it."""
 
     def __init__(self, worker: SensorWorker, *, hang_ns: int) -> None:
         self._worker = worker
@@ -109,19 +108,19 @@ class ThreadEngine:
     def poll(self, now_ns: int) -> None:
         worker = self._worker
         error = worker.error
-        if isinstance(error, SensorError):
+        if isinstance(error, SensorError) or (error is not None and worker.is_refused):
             raise error
         if error is not None:
             raise SensorError(f"{type(error).__name__}: {error}") from error
         if worker.is_exhausted:
-            raise SourceExhausted("the recording is at its end")
+            raise SourceExhausted("end of the recording")
         num_calls = worker.num_calls
         if num_calls != self._seen_calls or num_calls % 2 == 0:
             self._seen_calls = num_calls
             self._seen_ns = now_ns
         elif now_ns - self._seen_ns > self._hang_ns * (1 if worker.is_open else OPEN_FACTOR):
             worker.abandon()
-            raise SensorHung(f"a call has not come back for {(now_ns - self._seen_ns) / 1e9:.1f} s")
+            raise SensorHung(f"a call has not returned for {(now_ns - self._seen_ns) / 1e9:.1f} s")
         worker.wake()
 
     def stop(self) -> Ending | None:

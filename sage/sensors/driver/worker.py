@@ -1,4 +1,4 @@
-"""A thread that owns one device from open to close, so that what hangs never hangs the loop.
+"""A thread that owns one device from open to close, so that a device that hangs does not block the loop.
 
 Invariant: the sensor is opened, read and closed on this thread alone, unless it is abandoned: then a second
 thread closes it, which is the only way to free one that hangs.
@@ -9,20 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from sage.errors import DataError, InputError
 from sage.sensors.contract import Sensor, SourceExhausted
 from sage.sensors.driver.delivery import Delivery
 from sage.sensors.driver.ledger import Verdict
 
-#: How long a device that had nothing new is left alone, at most; and the shortest such pause.
+#: The longest and the shortest pause after a read that returned nothing.
 MAX_PAUSE_SECS = 0.05
 MIN_PAUSE_SECS = 0.0005
 
 
 class SensorWorker:
-    """Reads until told to stop, or until the device fails. What happened is kept for the owner to look at.
+    """Reads until `stop`, or until the device fails or ends. Its owner reads the outcome from its attributes.
 
     error: why it failed, None while it has not.  num_calls: calls into the plug-in, begun and ended; odd
-    while in one.
+    during one.
     """
 
     def __init__(
@@ -46,15 +47,20 @@ class SensorWorker:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def is_refused(self) -> bool:
+        """It did not open because of its configuration, not of the device."""
+        return not self.is_open and isinstance(self.error, (InputError, DataError))
+
     def start(self) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """The clock moved: ask the device again."""
+        """The clock moved: read the device again."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Ask it to end after the read it is in."""
+        """End after the read in progress."""
         self._stop.set()
         self._wake.set()
 
@@ -64,9 +70,7 @@ class SensorWorker:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """It hangs: publish nothing more, and close the device from another thread so that it may come free.
-        Once.
-        """
+        """It hangs: publish nothing more, and close the device from another thread, which may free it. Once."""
         if self.is_abandoned:
             return
         self.is_abandoned = True
@@ -90,7 +94,7 @@ class SensorWorker:
                     self._wake.clear()
         except SourceExhausted:
             self.is_exhausted = True
-        except Exception as error:  # the top of a worker: kept, counted and shown by the driver
+        except Exception as error:  # the top of a worker: counted and shown by the driver
             self.error = error
         finally:
             self._end()
@@ -114,7 +118,7 @@ class SensorWorker:
 
 
 def close_quietly(sensor: Sensor) -> Exception | None:
-    """Around a plug-in: what its close raised is returned."""
+    """Around a plug-in: returns what its close raised."""
     try:
         sensor.close()
     except Exception as error:

@@ -22,9 +22,11 @@ from sage.app.session import run as run_module
 from sage.app.session import snapshot_keeper
 from sage.app.session.build import Run
 from sage.app.store.metrics_store import MetricsStore
+from sage.errors import InputError
 from sage.mailbox.shared.memory.census import find_segments
 from sage.runtime.loop import Loop
 from sage.sensors.contract import SensorError
+from sage.sensors.devices.synthetic import SyntheticSensor
 
 CONFIG = """
 name: small
@@ -260,6 +262,27 @@ def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
         (event,) = [event for event in store.events(store.session().id) if event.kind == "missing"]
     assert event.source == "heat"
     assert "no temperature sensor" in event.message
+
+
+@pytest.mark.parametrize("driver", ["inline", "thread"])
+def test_a_device_that_its_configuration_cannot_open_ends_the_run_with_one_line(
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str,
+) -> None:
+    def refuse(self: SyntheticSensor) -> None:
+        raise InputError("port is 7: give 1 to 4")
+
+    monkeypatch.setattr(SyntheticSensor, "open", refuse)
+    arguments = ["run", str(config), "--seconds", "60", "--no-live", "--state-dir", str(tmp_path / "state")]
+    assert (
+        invoke([*arguments, "--set", "sensors.two.enabled=false", "--set", f"sensors.one.driver={driver}"])
+        == 2
+    )
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sage:")]
+    assert lines == ["sage: one: port is 7: give 1 to 4"]
 
 
 LAUNCH = """

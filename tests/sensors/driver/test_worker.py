@@ -85,7 +85,7 @@ def test_a_source_that_hangs_is_quarantined_by_the_clock_and_comes_back(
     rig.driver.poll(rig.clock.now_ns())
     statistics = rig.driver.statistics()
     assert statistics.status == "quarantined"
-    assert "has not come back" in statistics.last_error
+    assert "has not returned" in statistics.last_error
     while rig.driver.read_next() is not None:
         pass
     rig.clock.advance(600_000_000)

@@ -1,27 +1,31 @@
-"""The loop's side of an isolated sensor: starts its process, takes its records, and outlives whatever becomes
-of it.
+"""The loop's side of an isolated sensor: starts its process, takes its records, and survives its end.
 
-Invariant: `poll` never waits. A process that crashed, hangs or was killed is one fault of its own source;
-what it had published before can still be read, and what it held is taken back.
+Invariant: `poll` waits at most OUTPUT_SECS, once, after the process has ended. A process that crashed, hangs
+or was killed is one fault of its own source; what it published before can still be read, and the memory that
+it held is taken back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from sage.errors import InputError
 from sage.mailbox.record import KIND_SUMMARY, SUMMARY
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
-from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, Counts, StatusBlock
+from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, StatusBlock
 from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
 
@@ -33,14 +37,21 @@ if TYPE_CHECKING:
 START_SECS = 30.0
 #: Records that one poll takes over, so that a source behind its time cannot stop a tick.
 MAX_PER_POLL = 64
+#: Of a process's stderr: what is kept, how many lines an error has, and how long to wait for the rest of it
+#: once the process has ended.
+MAX_OUTPUT_BYTES = 4096
+MAX_LINES = 3
+MAX_LINE = 200
+OUTPUT_SECS = 0.1
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
     """What an isolated source needs besides what every source has.  target: its class, "module:Class".
 
-    context: the run's, as it is when a life begins.  records, focus: its own shared mailboxes, made and
-    closed by whoever builds the run.
+    context: the run's, when a process starts.  records, focus: its own shared mailboxes, made and closed by
+    the builder of the run.
     """
 
     target: str
@@ -66,14 +77,14 @@ class Isolation:
         )
 
     def engine(self, ledger: Ledger, outlet: Outlet, *, hang_ns: int) -> ProcessEngine:
-        """For one life of the device."""
+        """For one process of the device."""
         return ProcessEngine(
             self, ledger=ledger, peripheral=outlet.peripheral, producer=outlet.producer, hang_ns=hang_ns
         )
 
 
 class SensorProcess:
-    """The process, from its start to its end."""
+    """The process, from its start to its end. What it writes to stderr is read, and its last bytes are kept."""
 
     def __init__(self, plan: IsolationPlan) -> None:
         options = ["-P"] if sys.version_info >= (3, 11) else []
@@ -81,12 +92,15 @@ class SensorProcess:
             [sys.executable, *options, "-m", "sage.sensors.driver.isolation.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(plan.to_json().encode())
-        self._process.stdin.close()
+        assert self._process.stderr is not None
+        self._output = OutputTail(self._process.stderr)
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; `poll` says how
+            self._process.stdin.write(plan.to_json().encode())
+            self._process.stdin.close()
 
     @property
     def pid(self) -> int:
@@ -109,24 +123,56 @@ class SensorProcess:
         self._process.kill()
 
     def describe_end(self) -> str:
+        """How it ended, and the last lines of its stderr."""
         code = self._process.returncode
         if code is not None and code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process ended with status {code}"
+            return self.with_output(f"its process was ended by {signal.Signals(-code).name}")
+        return self.with_output(f"its process ended with status {code}")
+
+    def with_output(self, message: str) -> str:
+        """`message`, followed by the last lines of its stderr if there are any."""
+        if not self.is_alive:
+            self._output.join(OUTPUT_SECS)
+        lines = self._output.last_lines()
+        return f"{message}; stderr: {lines}" if lines else message
+
+
+class OutputTail:
+    """Reads a stream to its end on a thread of its own, so that its writer never blocks; keeps the last bytes."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._tail = b""
+        self._thread = threading.Thread(target=self._read, name="sensor-stderr", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_secs: float) -> None:
+        """Wait for the stream's end: the writer has ended."""
+        self._thread.join(timeout_secs)
+
+    def last_lines(self) -> str:
+        """Up to MAX_LINES lines that are not blank, joined to one, without colours and control characters."""
+        text = _COLOURS.sub("", self._tail.decode("utf-8", "replace"))
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        printable = ["".join(c for c in line if c.isprintable())[-MAX_LINE:] for line in lines]
+        return " | ".join([line for line in printable if line][-MAX_LINES:])
+
+    def _read(self) -> None:
+        with self._stream:
+            while chunk := os.read(self._stream.fileno(), MAX_OUTPUT_BYTES):
+                self._tail = (self._tail + chunk)[-MAX_OUTPUT_BYTES:]
 
 
 class ProcessEngine:
-    """One life of an isolated device, as the driver sees it."""
+    """One process of an isolated device, as its driver sees it."""
 
     def __init__(
         self, isolation: Isolation, *, ledger: Ledger, peripheral: AnyPeripheral, producer: int, hang_ns: int
     ) -> None:
-        self._isolation, self._ledger, self._peripheral, self._producer = (
-            isolation,
-            ledger,
-            peripheral,
-            producer,
-        )
+        self._isolation = isolation
+        self._ledger = ledger
+        self._peripheral = peripheral
+        self._producer = producer
         self._hang_ns = hang_ns
         self._subscription: SharedSubscription | None = None
         self._status: StatusBlock | None = None
@@ -159,16 +205,19 @@ class ProcessEngine:
         status, process = self._status, self._process
         assert status is not None
         assert process is not None
-        # looked at first: what it told before either is taken below
-        has_ended, state = not process.is_alive, status.state
+        # Read first: what it wrote before either is taken below.
+        has_ended = not process.is_alive
+        state = status.state
         status.trust = self._ledger.trust
         num_taken = self._take_records()
         self._take_counts(status.counts)
+        if state == REFUSED:
+            raise InputError(status.error)
         if state == FAILED:
-            raise SensorError(status.error)
+            raise SensorError(process.with_output(status.error))
         if state == EXHAUSTED:
             if num_taken < MAX_PER_POLL:
-                raise SourceExhausted("the recording is at its end")
+                raise SourceExhausted("end of the recording")
             return
         if has_ended:
             raise SensorError(process.describe_end())
@@ -187,7 +236,7 @@ class ProcessEngine:
         return process if process is not None and process.is_alive else None
 
     def _take_records(self) -> int:
-        """Hand its records on to everybody, and count its readings."""
+        """Pass its records on to the run's mailbox, and count its readings."""
         assert self._subscription is not None
         batch = self._subscription.try_pop_many(MAX_PER_POLL)
         ledger = self._ledger
@@ -212,13 +261,15 @@ class ProcessEngine:
 
     def _raise_if_hung(self, status: StatusBlock, process: SensorProcess, now_ns: int) -> None:
         num_calls = status.num_calls
-        if self._seen_ns is None or num_calls != self._seen_calls:  # it asks its device many times a second
-            self._seen_calls, self._seen_ns = num_calls, now_ns
+        if self._seen_ns is None or num_calls != self._seen_calls:  # it calls its device many times a second
+            self._seen_calls = num_calls
+            self._seen_ns = now_ns
             return
         limit_ns = self._hang_ns if self.is_open else OPEN_FACTOR * self._hang_ns + round(START_SECS * 1e9)
         if now_ns - self._seen_ns > limit_ns:
             process.abandon()
-            raise SensorHung(f"a call has not come back for {(now_ns - self._seen_ns) / 1e9:.1f} s")
+            waited_secs = (now_ns - self._seen_ns) / 1e9
+            raise SensorHung(process.with_output(f"a call has not returned for {waited_secs:.1f} s"))
 
 
 def _reading(record: object, now_ns: int) -> Reading:

@@ -1,6 +1,6 @@
-"""What a sensor's process and the loop tell each other beside readings: a few words of shared memory.
+"""The words of shared memory that a sensor's process and the loop exchange beside readings.
 
-Invariant: each word has one writer; a word is written whole, so the other side never waits and never sees
+Invariant: each word has one writer and is written whole, so that the other side never waits and never reads
 half of one.
 """
 
@@ -14,7 +14,7 @@ from sage.mailbox.shared.memory.segment import HEADER_BYTES, Layout, Segment
 
 #: Of the segment: mailboxes have small numbers.
 KIND = 16
-STARTING, OPEN, EXHAUSTED, FAILED = range(4)
+STARTING, OPEN, EXHAUSTED, FAILED, REFUSED = range(5)
 
 #: Behind the table of participants, of which it has none.
 _FIRST = OWN_OFFSET // 8
@@ -30,7 +30,7 @@ _MAX_ERROR_BYTES = HEADER_BYTES - _ERROR_OFFSET
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Of one life of the process, as its ledger has them."""
+    """Of one process, as its ledger has them."""
 
     dropped: int = 0
     late: int = 0
@@ -43,7 +43,8 @@ class StatusBlock:
     """Either end of it. The loop creates and unlinks; the process attaches."""
 
     def __init__(self, segment: Segment) -> None:
-        self._segment, self._words = segment, segment.words
+        self._segment = segment
+        self._words = segment.words
 
     @classmethod
     def create(cls, name: str) -> StatusBlock:
@@ -94,7 +95,7 @@ class StatusBlock:
 
     @property
     def trust(self) -> float:
-        """What the loop thinks of the source."""
+        """The loop's trust in the source, 0..1."""
         value: float = struct.unpack("<d", struct.pack("<q", self._words[_TRUST]))[0]
         return value
 
@@ -107,12 +108,15 @@ class StatusBlock:
         length = self._words[_ERROR_LENGTH]
         return bytes(self._segment.memory[_ERROR_OFFSET : _ERROR_OFFSET + length]).decode("utf-8", "replace")
 
-    def fail(self, message: str) -> None:
-        """The text first, then its length, then the state: who sees FAILED sees all of it."""
+    def fail(self, message: str, *, is_refused: bool = False) -> None:
+        """The text first, then its length, then the state: a reader of FAILED reads all of it.
+
+        is_refused: the configuration is wrong, not the device.
+        """
         text = message.encode()[:_MAX_ERROR_BYTES]
         self._segment.memory[_ERROR_OFFSET : _ERROR_OFFSET + len(text)] = text
         self._words[_ERROR_LENGTH] = len(text)
-        self.state = FAILED
+        self.state = REFUSED if is_refused else FAILED
 
     def close(self) -> None:
         self._segment.close()

@@ -1,9 +1,9 @@
 """The process of one isolated sensor: `python -m sage.sensors.driver.isolation.worker`, a plan on its
 standard input.
 
-Invariant: it ends when it is told to, when its device ends or fails, or when the loop is gone; and it never
-prints. The device is read on a thread as it would be in the loop's own process; this one watches, and reports
-to the status block.
+Invariant: it ends when the loop stops it or has ended, or when its device ends or fails. The device is read
+on a thread as it would be in the loop's own process; the main thread watches it, and reports to the status
+block. What the device's code writes to stderr goes to the loop.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import os
 import signal
 import sys
 
+from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.shared import SharedFocus, SharedPeripheral
 from sage.mailbox.shared.memory.identity import is_alive
-from sage.sensors.contract import Sensor, SensorContext, SensorError
+from sage.sensors.contract import Sensor, SensorContext
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
 from sage.sensors.driver.isolation.status import EXHAUSTED, OPEN, Counts, StatusBlock
@@ -30,10 +31,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class IsolatedSensor:
-    """One life of a device. `watch` returns when it is over."""
+    """One device, from open to close. `watch` returns when it has ended."""
 
     def __init__(self, plan: IsolationPlan, status: StatusBlock) -> None:
-        self._plan, self._status = plan, status
+        self._plan = plan
+        self._status = status
         self._clock = RealClock()
         kind = plan.resolve()
         self._config = kind.Config.model_validate(plan.config)
@@ -63,7 +65,7 @@ class IsolatedSensor:
         worker.stop()
         worker.join(LAST_READ_SECS)
         if worker.error is not None:
-            status.fail(_described(worker.error))
+            status.fail(_described(worker.error), is_refused=worker.is_refused)
             return
         self._report()
         if worker.is_exhausted:
@@ -95,7 +97,7 @@ class IsolatedSensor:
 
 
 def _described(error: BaseException) -> str:
-    return str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
 
 
 def main() -> None:
@@ -109,8 +111,8 @@ def main() -> None:
         sensor = IsolatedSensor(plan, status)
         sensor.watch()
         sensor.close()
-    except Exception as error:  # the top of a process: told to the loop, which counts and shows it
-        status.fail(_described(error))
+    except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
+        status.fail(_described(error), is_refused=isinstance(error, (InputError, DataError)))
     # A thread stuck in a device must not hold up the end.
     os._exit(0)
 

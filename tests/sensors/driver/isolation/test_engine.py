@@ -184,9 +184,9 @@ def test_a_hung_process_is_ended(rig: Callable[..., IsolatedRig]) -> None:
     source = rig(shape=(4,), rate_hz=100, hang_secs=0.3)
     source.until_readings(1)
     first = source.pid
-    os.kill(first, signal.SIGSTOP)  # it says nothing any more: as hung as can be
+    os.kill(first, signal.SIGSTOP)  # a stopped process hangs
     source.until(lambda: source.driver.statistics().num_faults == 1)
-    assert "not come back" in source.driver.statistics().last_error
+    assert "not returned" in source.driver.statistics().last_error
     source.until(lambda: source.driver.statistics().num_restarts == 1)
 
 
