@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.layers import truncated_normal_
 from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
+from sage.hrm_core.observation.fields import TickFields
 
 #: Standardised features are cut here: one spiking channel must not saturate attention for all the others.
 FEATURE_LIMIT = 8.0
@@ -28,24 +29,8 @@ Q_HALT_BIAS = -5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One tick of B rows, in units of the training statistics.
-
-    values: last readings, 0 where never seen.  deltas: last reading minus the one before.  skip: the linear
-    skip's predicted change, which prediction corrects.  cross: a linear estimate of each source's reading
-    from the OTHERS', 0 where there is none.  present: the source has a usable reading and is not masked.
-    fresh: it is new this tick.
-    age_secs: of the reading.  weight: trust, 1 = full.
-    """
-
-    values: Tensor  # (B, C)
-    deltas: Tensor  # (B, C)
-    skip: Tensor  # (B, C)
-    cross: Tensor  # (B, C)
-    present: Tensor  # (B, N) bool
-    fresh: Tensor  # (B, N) bool
-    age_secs: Tensor  # (B, N)
-    weight: Tensor  # (B, N)
+class Observation(TickFields[Tensor]):
+    """One tick of B rows, in units of the training statistics: fields (B, C) and (B, N)."""
 
 
 class ObservationModel(Recurrence):

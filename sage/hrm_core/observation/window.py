@@ -16,25 +16,18 @@ from torch import Tensor
 
 from sage.errors import InputError
 from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.observation.fields import TickFields
 from sage.hrm_core.observation.model import Observation, ObservationModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObservationWindow:
-    """T + 1 ticks of B rows, fields as in Observation, and the carry before the first tick.
+class ObservationWindow(TickFields[Tensor]):
+    """T + 1 ticks of B rows, fields (B, T + 1, C) and (B, T + 1, N), and the carry before the first tick.
 
-    action: what was really done at a tick, in -1..1, NaN where nothing was.  reward: what came with a tick's
-    readings, answering the action of the tick before; NaN where there is none.
+    action: as done at a tick, in -1..1, NaN where there was none.  reward: with a tick's readings, for the
+    action of the tick before; NaN where there is none.
     """
 
-    values: Tensor  # (B, T + 1, C)
-    deltas: Tensor  # (B, T + 1, C)
-    skip: Tensor  # (B, T + 1, C)
-    cross: Tensor  # (B, T + 1, C)
-    present: Tensor  # (B, T + 1, N) bool
-    fresh: Tensor  # (B, T + 1, N) bool
-    age_secs: Tensor  # (B, T + 1, N)
-    weight: Tensor  # (B, T + 1, N)
     action: Tensor  # (B, T + 1, A)
     reward: Tensor  # (B, T + 1)
     z_H: Tensor  # (B, S, D)
@@ -47,16 +40,9 @@ class ObservationWindow:
 
     def rows(self, first: int, last: int, present: Tensor) -> Observation:
         """Ticks first..last-1 as rows, tick by tick; `present` (B, T + 1, N) in place of the window's own."""
-        return Observation(
-            values=by_tick(self.values, first, last).flatten(0, 1),
-            deltas=by_tick(self.deltas, first, last).flatten(0, 1),
-            skip=by_tick(self.skip, first, last).flatten(0, 1),
-            cross=by_tick(self.cross, first, last).flatten(0, 1),
-            present=by_tick(present, first, last).flatten(0, 1),
-            fresh=by_tick(self.fresh, first, last).flatten(0, 1),
-            age_secs=by_tick(self.age_secs, first, last).flatten(0, 1),
-            weight=by_tick(self.weight, first, last).flatten(0, 1),
-        )
+        ticks = self.by_name() | {"present": present}
+        rows = {name: by_tick(field, first, last).flatten(0, 1) for name, field in ticks.items()}
+        return Observation(**rows)
 
 
 def by_tick(x: Tensor, first: int, last: int) -> Tensor:

@@ -14,45 +14,26 @@ import torch
 from torch import Tensor
 
 from sage.errors import InputError
+from sage.hrm_core.observation.fields import BOOL_FIELDS, TICK_FIELDS, TickFields, field_sizes
 from sage.memory.windows.window import Window, WindowShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """What the reasoner was given in one tick, and what came of it.
+class Frame(TickFields[np.ndarray]):
+    """One tick of the loop: the percept's fields (C,) and (N,), and what was done.
 
-    values, deltas, skip, cross: (C,) float32, standardised.  present, fresh: (N,) bool.  age_secs, weight:
-    (N,) float32.
-    action: (A,) float32, as done.  tick: consecutive; a missing number is a hole.
+    action: (A,) float32, as done.  reward: NaN where there is none.  time_ns: since the run's start.
+    tick: consecutive; a missing number is a gap.
     """
 
-    values: np.ndarray
-    deltas: np.ndarray
-    skip: np.ndarray
-    cross: np.ndarray
-    present: np.ndarray
-    fresh: np.ndarray
-    age_secs: np.ndarray
-    weight: np.ndarray
     action: np.ndarray
     reward: float
     time_ns: int
     tick: int
 
 
-#: What a row holds, in this order.
-PACKED_FIELDS = (
-    "values",
-    "deltas",
-    "skip",
-    "cross",
-    "present",
-    "fresh",
-    "age_secs",
-    "weight",
-    "action",
-    "reward",
-)
+#: The content of a row, in this order.
+PACKED_FIELDS = (*TICK_FIELDS, "action", "reward")
 
 
 class TransitionRing:
@@ -87,7 +68,7 @@ class TransitionRing:
             carry_shape=carry_shape,
             length=1,
         )
-        sizes = (*[num_channels] * 4, *[num_sources] * 4, num_actions, 1)
+        sizes = (*field_sizes(num_channels, num_sources).values(), num_actions, 1)
         ends = np.cumsum(sizes)
         self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
         self._rows = torch.zeros(
@@ -201,19 +182,11 @@ class TransitionRing:
         slots = (starts[:, None] + np.arange(length + 1)) % self.capacity  # (B, T+1)
         device = self._rows.device
         rows = self._rows[torch.from_numpy(slots).to(device)]  # (B, T+1, W)
-        lived = {field: rows[..., columns] for field, columns in zip(PACKED_FIELDS, self._columns)}
+        fields = {field: rows[..., columns] for field, columns in zip(PACKED_FIELDS, self._columns)}
+        flags = {field: fields[field] > 0.5 for field in BOOL_FIELDS}
         carries = torch.from_numpy(slots[:, 0] // self.carry_every).to(device)
         return Window(
-            values=lived["values"],
-            deltas=lived["deltas"],
-            skip=lived["skip"],
-            cross=lived["cross"],
-            present=lived["present"] > 0.5,
-            fresh=lived["fresh"] > 0.5,
-            age_secs=lived["age_secs"],
-            weight=lived["weight"],
-            action=lived["action"],
-            reward=lived["reward"][..., 0],
+            **fields | flags | {"reward": fields["reward"][..., 0]},
             z_H=self._z_H[carries],
             z_L=self._z_L[carries],
             start_tick=torch.from_numpy(self._ticks[slots[:, 0]]),

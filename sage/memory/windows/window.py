@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sage.errors import InputError
-from sage.hrm_core.observation.loss import ObservationWindow
+from sage.hrm_core.observation.fields import BOOL_FIELDS, field_sizes
+from sage.hrm_core.observation.window import ObservationWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +147,12 @@ class WindowSlots:
 def _layout(shape: WindowShape, carry_dtype: torch.dtype) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
     """Field, size of one window, dtype."""
     ticks = shape.length + 1
-    per_channel, per_source = (ticks, shape.num_channels), (ticks, shape.num_sources)
+    fields = [
+        (name, (ticks, size), torch.bool if name in BOOL_FIELDS else torch.float32)
+        for name, size in field_sizes(shape.num_channels, shape.num_sources).items()
+    ]
     return [
-        ("values", per_channel, torch.float32),
-        ("deltas", per_channel, torch.float32),
-        ("skip", per_channel, torch.float32),
-        ("cross", per_channel, torch.float32),
-        ("present", per_source, torch.bool),
-        ("fresh", per_source, torch.bool),
-        ("age_secs", per_source, torch.float32),
-        ("weight", per_source, torch.float32),
+        *fields,
         ("action", (ticks, shape.num_actions), torch.float32),
         ("reward", (ticks,), torch.float32),
         ("z_H", shape.carry_shape, carry_dtype),

@@ -131,14 +131,7 @@ class MemoryWriter:
         self.is_calm = scores.is_warm and not scores.is_open
         self.transitions.append(
             Frame(
-                values=percept.values,
-                deltas=percept.deltas,
-                skip=percept.skip,
-                cross=percept.cross,
-                present=percept.present,
-                fresh=percept.fresh,
-                age_secs=percept.age_secs,
-                weight=percept.weight,
+                **percept.by_name(),
                 action=action,
                 reward=reward,
                 time_ns=time_ns,

@@ -18,6 +18,7 @@ import torch
 from sage.hrm_core.checkpoint.weights_file import CheckpointError, load_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.recurrence import Carry, Output
+from sage.hrm_core.observation.fields import BOOL_FIELDS, TICK_FIELDS, TickFields, field_sizes
 from sage.hrm_core.observation.model import Observation, ObservationModel
 from sage.memory.windows.window import Window
 from sage.runtime.channels.layout import Layout
@@ -27,19 +28,8 @@ HALT_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Percept:
-    """What the model sees of one tick: (C,) standardised values, deltas, skip, cross; (N,) present, fresh,
-    age_secs, weight.
-    """
-
-    values: np.ndarray
-    deltas: np.ndarray
-    skip: np.ndarray
-    cross: np.ndarray
-    present: np.ndarray
-    fresh: np.ndarray
-    age_secs: np.ndarray
-    weight: np.ndarray
+class Percept(TickFields[np.ndarray]):
+    """The model's input of one tick: fields (C,) and (N,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +134,9 @@ class Reasoner:
             return
         carry = self._initial
         for tick in range(window.num_ticks + 1):
-            seen = {name: getattr(window, name)[:, tick] for name in Observation.__dataclass_fields__}
+            observation = window.rows(tick, tick + 1, window.present)
             for _ in range(num_segments):
-                carry, _ = self.model(carry, Observation(**seen))
+                carry, _ = self.model(carry, observation)
         self.carry = carry
 
     def adopt(self, model: ObservationModel) -> None:
@@ -158,32 +148,11 @@ class Reasoner:
     def _upload(self, percept: Percept, audited: int) -> Observation:
         channels, sources = self._layout.num_channels, self._layout.num_sources
         host = self._rows.numpy()
-        parts = (
-            percept.values,
-            percept.deltas,
-            percept.skip,
-            percept.cross,
-            percept.present,
-            percept.fresh,
-            percept.age_secs,
-            percept.weight,
-        )
-        host[:] = np.concatenate(parts)
+        host[:] = np.concatenate(list(percept.by_name().values()))
         host[1, 4 * channels + audited] = 0.0
         rows = self._rows.to(self.device, non_blocking=True)
-        values, deltas, skip, cross, present, fresh, age_secs, weight = rows.split(
-            [channels] * 4 + [sources] * 4, dim=1
-        )
-        return Observation(
-            values=values,
-            deltas=deltas,
-            skip=skip,
-            cross=cross,
-            present=present > 0,
-            fresh=fresh > 0,
-            age_secs=age_secs,
-            weight=weight,
-        )
+        fields = dict(zip(TICK_FIELDS, rows.split(list(field_sizes(channels, sources).values()), dim=1)))
+        return Observation(**fields | {name: fields[name] > 0 for name in BOOL_FIELDS})
 
     def _read(self, output: Output, carry: Carry, num_segments: int, started_ns: int) -> Readout:
         num_sources, channels = self._layout.num_sources, self._layout.num_channels
