@@ -18,8 +18,9 @@ from _hrm_mixer import PlainMixer
 from _hrm_rounds import Timing, take_turns
 
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.published import load_published, shipped_folders
+from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.solver import Solver
+from sage.hrm_core.solving.task_card import shipped_folders
 
 NUM_SEGMENTS = 16
 BATCH_SIZE = 64

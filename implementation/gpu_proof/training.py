@@ -76,7 +76,8 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
 
     from sage.app.models.training.building import build_model, build_task
     from sage.app.models.training.recipe import find_recipe
-    from sage.hrm_core.solving.published import TaskCard, save_published
+    from sage.hrm_core.solving.published import save_published
+    from sage.hrm_core.solving.task_card import TaskCard
     from sage.hrm_core.training.trainer import Trainer
 
     recipe = find_recipe(job.recipe, None, job.overrides)

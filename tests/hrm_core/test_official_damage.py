@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.official import read_official
 from sage.hrm_core.checkpoint.source import build_official, to_official
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage.hrm_core.solving.inference import HRMInference
-from sage.hrm_core.solving.published import read_card, shipped_folders
+from sage.hrm_core.solving.task_card import read_card, shipped_folders
 from sage.hrm_core.tasks.catalogue import make_task
 
 MOST_BYTES = 1_000_000

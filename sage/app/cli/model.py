@@ -1,26 +1,40 @@
-"""`sage model`: which models there are, and what one is made of."""
+"""`sage model`: the models, and the structure of one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sage.app.cli.options import JsonOption, command_group
 
-app = command_group("List models, and draw one.")
+app = command_group("List models, or show the structure of one.")
 
 
 @app.command("list")
-def list_models() -> None:
-    """List the presets, and the trained models that are shipped."""
+def list_models(json_output: JsonOption = False) -> None:
+    """List the shipped models and the presets."""
     from sage.hrm_core.config.presets import preset_names
-    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
 
-    typer.echo("\n".join(["presets:", *(f"  {name}" for name in preset_names()), "trained:"]))
-    for name, folder in shipped_folders().items():
-        card = read_card(folder)
-        typer.echo(f"  {name}  {card.task if card else ''}")
+    cards = {name: read_card(folder) for name, folder in shipped_folders().items()}
+    shipped = [
+        {"name": name, "task": card.task, "options": dict(card.options)}
+        for name, card in cards.items()
+        if card
+    ]
+    if json_output:
+        import json
+
+        typer.echo(json.dumps({"models": shipped, "presets": list(preset_names())}))
+        return
+    lines = [f"  {model['name']}  {_task(model)}" for model in shipped]
+    typer.echo("\n".join(["shipped models:", *lines, "presets:", *(f"  {name}" for name in preset_names())]))
+
+
+def _task(model: dict[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in model["options"].items())
+    return f"{model['task']} ({options})" if options else str(model["task"])
 
 
 @app.command("show")
@@ -28,12 +42,12 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A preset, a shipped name, a folder, a file or a hub repository."
+            metavar="MODEL", help="A preset, a shipped model, a folder, a file or a hub repository."
         ),
     ],
     json_output: JsonOption = False,
 ) -> None:
-    """Draw a model's modules, their tensors and their share of the parameters."""
+    """Print a model's modules, their tensors and their share of the parameters."""
     from sage.app.models.catalogue import draw_model, open_model, plain_model
 
     model, trained = open_model(name)

@@ -34,8 +34,9 @@ def solve_maze(is_quick: bool) -> str:
     """A maze that the shipped model was not trained on."""
     import numpy as np
 
-    from sage.hrm_core.solving.published import load_published, read_card, shipped_folders
+    from sage.hrm_core.solving.published import load_published
     from sage.hrm_core.solving.solver import Solver
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
 
     folders = [
         path
@@ -121,7 +122,7 @@ def write_text(is_quick: bool) -> str:
 def _has_model(task: str, num_cells: int) -> bool:
     import json
 
-    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
 
     for folder in shipped_folders().values():
         card = read_card(folder)

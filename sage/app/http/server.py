@@ -130,8 +130,8 @@ def load_models(options: ServeOptions) -> ServedModels:
     from sage.app.http.models import ServedModels
     from sage.app.terminal.errors import user_errors
     from sage.hrm_core.solving.inference import HRMInference
-    from sage.hrm_core.solving.published import shipped_folders
     from sage.hrm_core.solving.settings import SolveSettings
+    from sage.hrm_core.solving.task_card import shipped_folders
 
     settings = SolveSettings(halt="verifier", max_segments=64)
     with user_errors("serve"):

@@ -149,7 +149,7 @@ def solve_puzzles(
 
 def check_task(task: str) -> None:
     """UserError where the name is not a task's; a model's name is reported as one."""
-    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
     from sage.hrm_core.tasks.catalogue import targets
 
     if task in targets():
@@ -163,7 +163,7 @@ def check_task(task: str) -> None:
 
 def shipped_model(task: str, puzzle: str) -> Path:
     """The folder of the shipped model of that task with as many cells as the puzzle. InputError names the sizes."""
-    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
 
     folders = [
         folder

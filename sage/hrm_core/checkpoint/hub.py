@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 
 #: What is fetched: our form, the published form. Nothing else of a repository is.
 _WANTED = ["model.safetensors", "config.json", "task.json", "checkpoint", "all_config.yaml"]

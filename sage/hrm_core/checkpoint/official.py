@@ -24,7 +24,7 @@ import yaml
 from torch import Tensor
 
 from sage.errors import InputError
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, Positions, TokenFront
 
 CONFIG_NAME = "all_config.yaml"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch, push
 from sage.hrm_core.checkpoint.official import OfficialCheckpoint, read_official, without_puzzles
-from sage.hrm_core.checkpoint.weights_file import CheckpointError, load_model, save_model
+from sage.hrm_core.checkpoint.weights_file import load_model, save_model
 from sage.hrm_core.model.hrm import HRM
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"

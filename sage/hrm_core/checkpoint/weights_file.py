@@ -14,16 +14,12 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from sage.durable import write_file
-from sage.errors import DataError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.observation.model import ObservationModel
 
 FORMAT = "sage-model-1"
-
-
-class CheckpointError(DataError):
-    """A file that holds no model of ours, in one line."""
 
 
 def build_model(config: ModelConfig) -> HRM | ObservationModel:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.export.onnx_file import CARD_KEY, CONFIG_KEY, INPUTS, OUTPUTS, START_KEY
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
-from sage.hrm_core.solving.published import TaskCard
+from sage.hrm_core.solving.task_card import TaskCard
 
 
 class OnnxModel:

@@ -8,36 +8,26 @@ passed on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage.errors import InputError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch
 from sage.hrm_core.checkpoint.source import load_pretrained, save_pretrained
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.solving.task_card import TASK_NAME, TaskCard, read_card, shipped_folders
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
 
-TASK_NAME = "task.json"
 #: (symbols, cells) of the published files, which do not name their task.
 _TASK_OF_SHAPE: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {
     (11, 81): ("sudoku", {"size": 9}),
     (6, 900): ("maze", {"size": 30}),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCard:
-    """What task.json says: the task by its name in the catalogue, its options, and what training reached."""
-
-    task: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    trained: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +40,6 @@ class Published:
     model: SegmentModel
     task: Task | None
     card: TaskCard | None
-
-
-def shipped_folders() -> dict[str, Path]:
-    """Name -> folder of the models that come with the package."""
-    root = Path(__file__).resolve().parent.parent / "weights"
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{TASK_NAME}"))}
 
 
 def locate(source: str | Path) -> Path:
@@ -107,24 +91,6 @@ def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
     save_pretrained(model, folder)
     plain = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
     (Path(folder) / TASK_NAME).write_text(json.dumps(plain, indent=2) + "\n")
-
-
-def read_card(path: Path) -> TaskCard | None:
-    """task.json in the folder, or beside the file."""
-    path = (path if path.is_dir() else path.parent) / TASK_NAME
-    if not path.is_file():
-        return None
-    try:
-        plain = json.loads(path.read_text())
-        return TaskCard(
-            task=str(plain["task"]),
-            options=dict(plain.get("options", {})),
-            trained=dict(plain.get("trained", {})),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f'{path}: not a task card: {error}: it reads {{"task": NAME, "options": {{...}}}}'
-        ) from error
 
 
 def check_fit(model: SegmentModel, task: Task) -> None:

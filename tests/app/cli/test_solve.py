@@ -12,8 +12,9 @@ import torch
 from sage.app.cli.main import invoke
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving import published
-from sage.hrm_core.solving.published import TaskCard, save_published
+from sage.hrm_core.solving import task_card
+from sage.hrm_core.solving.published import save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 PUZZLE = ".4..1.42.23....."
 
@@ -82,7 +83,7 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
         TaskCard(task="sudoku", options={"size": 6}),
     )
     monkeypatch.setattr(
-        published, "shipped_folders", lambda: {"sudoku6": tmp_path / "six", "sudoku4": Path(model)}
+        task_card, "shipped_folders", lambda: {"sudoku6": tmp_path / "six", "sudoku4": Path(model)}
     )
     invoke(["solve", "sudoku", PUZZLE, "--json", "--segments", "1"])
     assert json.loads(capsys.readouterr().out)["model"] == "untrained"

@@ -23,7 +23,8 @@ from sage.app.http.solve_request import SolveLimits
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.inference import HRMInference
-from sage.hrm_core.solving.published import TaskCard, load_published, save_published
+from sage.hrm_core.solving.published import load_published, save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 TOKEN = "a-token-for-the-tests-alone"
 HEADERS = {"host": "127.0.0.1:8765", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}

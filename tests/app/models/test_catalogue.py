@@ -13,7 +13,8 @@ import torch
 from sage.app.cli.main import invoke
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.published import TaskCard, load_published, save_published
+from sage.hrm_core.solving.published import load_published, save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 
 @pytest.fixture

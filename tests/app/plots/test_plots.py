@@ -19,7 +19,8 @@ from sage.app.models.plots.training import draw_halting, draw_training, read_met
 from sage.app.terminal.errors import UserError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.published import TaskCard, save_published
+from sage.hrm_core.solving.published import save_published
+from sage.hrm_core.solving.task_card import TaskCard
 from sage.hrm_core.solving.trajectory import record_trajectory
 from sage.hrm_core.tasks.catalogue import make_task
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.official import read_official, strip_prefixes, without_puzzles
 from sage.hrm_core.checkpoint.source import build_official
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 

@@ -10,8 +10,9 @@ import huggingface_hub
 import pytest
 import torch
 
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.source import to_official
-from sage.hrm_core.checkpoint.weights_file import CheckpointError, save_model
+from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.observation.model import ObservationModel

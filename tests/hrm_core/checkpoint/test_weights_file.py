@@ -9,7 +9,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError, load_model, save_model
+from sage.hrm_core.checkpoint.errors import CheckpointError
+from sage.hrm_core.checkpoint.weights_file import load_model, save_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.observation.model import ObservationModel

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.export.check import compare_segment
 from sage.hrm_core.export.int8 import quantize_int8
@@ -21,8 +21,9 @@ from sage.hrm_core.export.onnx_file import export_onnx
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.solving.onnx_model import OnnxModel
-from sage.hrm_core.solving.published import TaskCard, load_published
+from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.solver import Solver
+from sage.hrm_core.solving.task_card import TaskCard
 
 CARD = TaskCard(task="sudoku", options={"size": 4}, trained={"exact": 0.5})
 PUZZLES = np.random.default_rng(0).integers(1, 6, (12, 16), dtype=np.int32)

@@ -12,7 +12,8 @@ import pytest
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.adapter import HRMAdapter
 from sage.hrm_core.solving.inference import HRMInference
-from sage.hrm_core.solving.published import TaskCard, load_published, save_published
+from sage.hrm_core.solving.published import load_published, save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 PUZZLE, OTHER = ".4..1.42.23.....", ".1.2...342......"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving import published
-from sage.hrm_core.solving.published import TaskCard, load_published, save_published
+from sage.hrm_core.solving.published import load_published, save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 CARD = TaskCard(task="sudoku", options={"size": 4}, trained={"exact": 0.0, "cpu_seconds": 0})
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint.weights_file import CheckpointError
+from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.observation.model import ObservationModel
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import ModelSection

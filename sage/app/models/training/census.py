@@ -60,7 +60,7 @@ class Census:
 
 def take_census(request: EvalRequest) -> Census:
     """The shipped models and those named in `request.sources`, each on its own task or tasks."""
-    from sage.hrm_core.solving.published import shipped_folders
+    from sage.hrm_core.solving.task_card import shipped_folders
 
     if request.data is not None or request.task is not None or request.options:
         raise UserError("--all: judges each model on its own task: leave --task, --option and --data out")

@@ -69,7 +69,7 @@ def sources_of(source: str, state_dir: Path | None) -> tuple[str, ...]:
     """What was typed; of a task's name, the shipped models of it and the newest run in the state
     directory.
     """
-    from sage.hrm_core.solving.published import read_card, shipped_folders
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
     from sage.hrm_core.tasks.catalogue import targets
 
     shipped = shipped_folders()

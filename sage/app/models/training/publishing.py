@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 from sage.app.models.training.recipe import Recipe
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.published import TaskCard, save_published
+from sage.hrm_core.solving.published import save_published
+from sage.hrm_core.solving.task_card import TaskCard
 from sage.hrm_core.training.best_model import Which, kept_model
 
 FOLDERS: dict[Which, str] = {"best": "model", "last": "model-last"}
