@@ -16,10 +16,11 @@ from sage.app.terminal.errors import UserError, nearest
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.histogram import Percentiles
 from sage.mailbox.hub import HubStatistics
-from sage.mailbox.shared import peek_focus_statistics, peek_statistics
 from sage.mailbox.shared.focus.layout import KIND as POOL
+from sage.mailbox.shared.focus.statistics import peek_statistics as peek_focus_statistics
 from sage.mailbox.shared.memory.census import Found, find_segments
 from sage.mailbox.shared.ring.layout import KIND as RING
+from sage.mailbox.shared.ring.statistics import peek_statistics
 from sage.sensors.driver.isolation.status import KIND as SENSOR
 
 _KIND_NAMES = {RING: "peripheral", POOL: "focus", SENSOR: "sensor"}

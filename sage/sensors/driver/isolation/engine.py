@@ -31,7 +31,9 @@ from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
 
 if TYPE_CHECKING:
     from sage.mailbox.kinds import AnyPeripheral
-    from sage.mailbox.shared import SharedFocus, SharedPeripheral, SharedSubscription
+    from sage.mailbox.shared.focus.mailbox import SharedFocus
+    from sage.mailbox.shared.ring.mapping import SharedPeripheral
+    from sage.mailbox.shared.ring.subscription import SharedSubscription
 
 #: Starting an interpreter and importing a driver's libraries comes on top of opening the device.
 START_SECS = 30.0

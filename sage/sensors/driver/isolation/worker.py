@@ -15,8 +15,9 @@ import sys
 
 from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
-from sage.mailbox.shared import SharedFocus, SharedPeripheral
+from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import is_alive
+from sage.mailbox.shared.ring.mapping import SharedPeripheral
 from sage.sensors.contract import Sensor, SensorContext
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
