@@ -44,7 +44,7 @@ def header_html(data: ReportData) -> str:
         (_from_to(total), "skill, first third to last third"),
         (figures.number(_last(data, "coherence")), "coherence at the end"),
         (f"{figures.number(data.tick_hz, 1)} Hz", ticks),
-        (str(len(data.night_secs)), _outcomes(data)),
+        (str(len(data.sleeps)), _outcomes(data)),
     ]
     cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
     summary = text(verdict(total)) if total else ""
@@ -274,4 +274,4 @@ def _last(data: ReportData, plot_id: str) -> float:
 def _outcomes(data: ReportData) -> str:
     outcomes = Counter(report.outcome.value.replace("_", " ") for report in data.sleeps)
     counted = ", ".join(f"{num} {outcome}" for outcome, num in outcomes.items())
-    return ("sleep" if len(data.night_secs) == 1 else "sleeps") + (f": {counted}" if counted else "")
+    return ("sleep" if len(data.sleeps) == 1 else "sleeps") + (f": {counted}" if counted else "")

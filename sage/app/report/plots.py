@@ -6,6 +6,7 @@ same colour in every plot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from sage.app.store.metrics_store import Series
 INK = -1
 _MIN_AVERAGED = 3
 _NARROWEST_WINDOW = 20
-#: An axis is clipped above _CLIP_FACTOR times the 99th percentile when the largest value exceeds that.
+#: An axis ends at _CLIP_FACTOR times this quantile of its values when the largest value exceeds that.
+_CLIP_QUANTILE = 0.95
 _CLIP_FACTOR = 2.0
 
 
@@ -63,11 +65,11 @@ def clipped(plot: Plot) -> Plot:
     """
     if plot.is_log:
         return plot
-    values = np.concatenate([np.array([]), *(line.values for line in plot.lines)])
+    values = np.concatenate([np.array([]), *(line.values for line in plot.lines if not line.is_muted)])
     values = values[np.isfinite(values)]
     high = plot.high
     if high is None and len(values):
-        limit = _CLIP_FACTOR * float(np.quantile(values, 0.99))
+        limit = _CLIP_FACTOR * float(np.quantile(values, _CLIP_QUANTILE))
         high = float(f"{limit:.2g}") if 0 < limit < values.max() else None
     notes = []
     if high is not None and (values > high).any():
@@ -211,7 +213,7 @@ def _coherence(series: Series) -> tuple[Plot, ...]:
             section="Coherence",
             title="Coherence",
             lines=parts,
-            low=0.0,
+            low=_lowest(parts),
             high=1.0,
             note=(
                 "Square root of agreement times correctness, and both parts, from 0 to 1. The dashed line is"
@@ -222,15 +224,26 @@ def _coherence(series: Series) -> tuple[Plot, ...]:
             id="xerr",
             section="Coherence",
             title="Error across sources",
-            lines=(_line(series, "xerr", "xerr"),),
+            lines=(_line(series, "error across sources", "xerr"),),
             low=0.0,
-            note="Error of predicting each source from the others alone. Lower is more coherent.",
+            baseline=1.0,
+            note="Squared error of predicting each source from the others, over its expected variance. 1 is as"
+            " expected.",
         ),
     )
 
 
+def _lowest(lines: Sequence[Line]) -> float:
+    """0, or below where agreement is below 0: to one tenth."""
+    values = np.concatenate([np.zeros(1), *(line.values for line in lines)])
+    return float(np.floor(10 * values[np.isfinite(values)].min()) / 10)
+
+
 def _learning(series: Series) -> tuple[Plot, ...]:
-    memory = (_line(series, "kept", "num_kept"), _line(series, "recent transitions", "num_transitions", 7))
+    memory = (
+        _line(series, "stored experiences", "num_kept"),
+        _line(series, "recent transitions", "num_transitions", 7),
+    )
     return (
         Plot(
             id="memory",

@@ -51,7 +51,7 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
 
 def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
     memory = figures.memory
-    states = ", ".join(f"{state} {percent(num / figures.num_ticks)}" for state, num in figures.ticks_in_state)
+    states = ", ".join(f"{state} {_share(num, figures.num_ticks)}" for state, num in figures.ticks_in_state)
     events = ", ".join(f"{count(num)} {kind}" for kind, num in figures.num_events)
     ticks = f"{count(figures.num_ticks)} ticks at {number(figures.tick_hz)} Hz"
     facts = [
@@ -72,6 +72,11 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         missing = "; ".join(f"{name} ({_without(name, reason)})" for name, reason in figures.missing)
         facts.insert(1, ("missing", f"optional sensors that are not available: {missing}"))
     return facts
+
+
+def _share(part: int, whole: int) -> str:
+    """In percent; something that rounds to nothing is below 1%."""
+    return "<1%" if 0 < part < 0.005 * whole else percent(part / whole)
 
 
 def _tick_fact(figures: SessionFigures) -> str:
@@ -137,8 +142,8 @@ def _table(*headings: str) -> Table:
 
 def _skill_table(figures: SessionFigures) -> Table:
     has_slept = any(report.outcome in NIGHTS for report in figures.sleeps)
-    sleep = ("before sleep", "after sleep") if has_slept else ()
-    table = _table("skill", "scored", "overall", "first ⅓", "last ⅓", *sleep, "HRM adds")
+    sleep = ("before\nsleep", "after\nsleep") if has_slept else ()
+    table = _table("\nskill", "\nscored", "\noverall", "first\n⅓", "last\n⅓", *sleep, "HRM\nadds")
     for source in figures.sources:
         table.add_row(Text(source.name), *_skill_cells(source.skill, has_slept))
     if len(figures.sources) > 1:
