@@ -1,4 +1,30 @@
-"""What outlives a tick: salience, transitions, replay, recall and their snapshots.
+"""Floor 2: what is kept between ticks. Salience, H-memory, replay, recall, and their snapshots.
 
-Invariant: every store has a size fixed when it is made, and two runs with one seed keep the same things.
+Invariant: every store has a fixed capacity, and two runs with one seed keep the same things. The public names
+load on first use: importing this package loads no torch.
 """
+
+from typing import TYPE_CHECKING
+
+from sage.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from sage.memory.salience import Salience
+    from sage.memory.sensor import MemorySensor
+    from sage.memory.stores.hmemory import Experience, HMemory
+    from sage.memory.stores.recall import RecallStore
+    from sage.memory.stores.replay import ReplayStore
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Experience": "sage.memory.stores.hmemory",
+        "HMemory": "sage.memory.stores.hmemory",
+        "MemorySensor": "sage.memory.sensor",
+        "RecallStore": "sage.memory.stores.recall",
+        "ReplayStore": "sage.memory.stores.replay",
+        "Salience": "sage.memory.salience",
+    },
+)
+
+__all__ = ["Experience", "HMemory", "MemorySensor", "RecallStore", "ReplayStore", "Salience"]

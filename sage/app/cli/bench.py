@@ -43,10 +43,10 @@ def bench(
 
 def find_benchmarks() -> dict[str, Path]:
     """Name -> file. They stay in the checkout: a wheel has none, and says so."""
-    import sage
+    from sage.about import PACKAGE_DIR
     from sage.app.terminal.errors import UserError
 
-    folder = Path(sage.__file__).resolve().parent.parent / "implementation" / "bench"
+    folder = PACKAGE_DIR.parent / "implementation" / "bench"
     if not folder.is_dir():
         raise UserError(
             "bench: there are no benchmarks in an installed package: run it from a checkout with"

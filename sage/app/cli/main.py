@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import sage
+from sage.about import DESCRIPTION, __version__
 from sage.app.cli import (
     bench,
     config,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="sage",
-    help=f"{sage.__doc__.splitlines()[0]}",
+    help=DESCRIPTION,
     # Rich help would double the start-up time of `sage --help` and break its bar of 0.3 s.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -85,7 +85,7 @@ _UsageError: type[Exception] = next(
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"sage {sage.__version__}")
+        typer.echo(f"sage {__version__}")
         raise typer.Exit
 
 

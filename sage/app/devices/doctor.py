@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import sage
+from sage.about import PACKAGE_DIR, __version__
 from sage.app.config.state_dir import default_state_dir, open_state_dir
 from sage.app.terminal.errors import UserError
 
@@ -84,7 +84,7 @@ def _examine_python() -> tuple[Finding, ...]:
     is_good = (3, 10) <= sys.version_info[:2] <= (3, 13)
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return (
-        Finding(topic="sage", found=sage.__version__, why=str(Path(sage.__file__).parent)),
+        Finding(topic="sage", found=__version__, why=str(PACKAGE_DIR)),
         Finding(
             topic="python", found=platform.python_version(), why="3.10 to 3.13 are tested", is_good=is_good
         ),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from sage import __version__
+from sage.about import __version__
 from sage.app.config.sage_config import SageConfig, config_hash, effective
 from sage.app.config.state_dir import STORE_NAME, open_state_dir
 from sage.app.live.view import LiveView

@@ -128,7 +128,7 @@ def test_bench_runs_the_named_file_with_its_arguments(
 def test_bench_outside_a_checkout_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sage, "__file__", "/nowhere/site-packages/sage/__init__.py")
+    monkeypatch.setattr("sage.about.PACKAGE_DIR", Path("/nowhere/site-packages/sage"))
     assert invoke(["bench", "loop"]) == 2
     assert "run it from a checkout" in capsys.readouterr().err
 
