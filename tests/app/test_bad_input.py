@@ -283,7 +283,9 @@ TABLE = [
         ("sensor video", "up to 4096 numbers"),
     ),
     Wrong(
-        "a new sensor of a taken name", "sensors new host --into {folder}", ("there is a kind of that name",)
+        "a new sensor of a taken name",
+        "sensors new host --into {folder}",
+        ("the kind exists (built in): choose another name",),
     ),
     Wrong("a new sensor without a name", "sensors new 9lives --into {folder}", ("give lower-case letters",)),
 ]

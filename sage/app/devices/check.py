@@ -1,45 +1,69 @@
-"""The conformance kit on a kind, for a person: what `sage sensors check` prints.
+"""`sage sensors check`: the conformance kit on one kind of sensor or effector.
 
-Invariant: the sensor is the one a run would build, from the same configuration; only its clock differs.
+Invariant: the device is the one that a run builds from the same configuration; only its clock may differ.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import sys
 from typing import TYPE_CHECKING, Any
 
-from sage.app.devices.kinds import configure_kind
+from sage.app.config.registry import plugins
+from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
-from sage.sensors.contract import Sensor, SensorContext, SensorUnavailable
+from sage.sensors.contract import SensorContext, SensorUnavailable
+from sage.sensors.driver.worker import close_quietly
 from sage.sensors.testing.conformance import CheckResult, check_sensor
+from sage.sensors.testing.effector_conformance import check_effector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def check_kind(kind: str, overrides: Sequence[str]) -> int:
-    """Print one line for each check; 0 if all hold, else 1. UserError when the device or file is not
-    there.
-    """
-    sensor_class, config = configure_kind(kind, overrides)
-    try:
-        tried: Sensor = sensor_class(config, _context(RealClock()))
-        is_bounded = tried.spec.is_bounded
-        tried.open()
-        tried.close()
-    except SensorUnavailable as error:
-        raise UserError(f"sensor {kind}: {error}") from error
-    # A sensor that never waits for the world is checked on a clock that is moved by hand, in no time.
-    clock: Clock = ManualClock() if is_bounded else RealClock()
+def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
+    """Print one line for each check; 0 if all hold, else 1. UserError when the device or a file is missing."""
+    is_effector = kind in plugins("effectors") and kind not in plugins("sensors")
+    results = _check_effector(kind, overrides) if is_effector else _check_sensor(kind, overrides)
+    is_good = all(result.is_ok for result in results)
+    if json_output:
+        checks = [dataclasses.asdict(result) for result in results]
+        sys.stdout.write(json.dumps({"kind": kind, "is_ok": is_good, "checks": checks}) + "\n")
+    else:
+        _render(results)
+    return 0 if is_good else 1
+
+
+def _check_sensor(kind: str, overrides: Sequence[str]) -> tuple[CheckResult, ...]:
+    """A bounded sensor is checked on a manual clock, which takes no time; any other on the real one."""
+    sensor_class, config = configure_kind("sensors", kind, overrides)
+    tried = construct(sensor_class, config, _context(RealClock()))
+    _open_once(tried, f"sensor {kind}")
+    clock: Clock = ManualClock() if tried.spec.is_bounded else RealClock()
     context = _context(clock)
+    return check_sensor(lambda: construct(sensor_class, config, context), clock=clock)
 
-    def make() -> Sensor:
-        sensor: Sensor = sensor_class(config, context)
-        return sensor
 
-    results = check_sensor(make, clock=clock)
-    _render(results)
-    return 0 if all(result.is_ok for result in results) else 1
+def _check_effector(kind: str, overrides: Sequence[str]) -> tuple[CheckResult, ...]:
+    effector_class, config = configure_kind("effectors", kind, overrides)
+    clock = RealClock()
+    context = _context(clock)
+    _open_once(construct(effector_class, config, context), f"effector {kind}")
+    return check_effector(lambda: construct(effector_class, config, context), clock=clock)
+
+
+def _open_once(device: Any, name: str) -> None:
+    """So that a missing device is one line, and not ten failed checks."""
+    try:
+        device.open()
+    except SensorUnavailable as error:
+        raise UserError(f"{name}: {error}") from error
+    except Exception:  # around a plug-in: the checks show it
+        return
+    finally:
+        close_quietly(device)
 
 
 def _context(clock: Clock) -> SensorContext:

@@ -1,5 +1,4 @@
-"""Kinds of sensors as a person meets them: a name, where it comes from, what it senses; and one built from
-`--set` keys.
+"""Kinds of sensors and effectors: their descriptions, and a device of one kind from `--set` keys.
 
 Invariant: a kind that cannot be imported is listed with the reason, never left out.
 """
@@ -15,18 +14,22 @@ from pydantic import ValidationError
 
 from sage.app.config.errors import explain
 from sage.app.config.overrides import apply_overrides
-from sage.app.config.registry import Plugin, plugins, resolve
+from sage.app.config.registry import Group, Plugin, plugins, resolve
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.terminal.errors import UserError
+from sage.errors import SageError
+from sage.sensors.config import EffectorConfig, SensorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sage.sensors.contract import SensorContext
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindDescription:
-    """about: what it senses, or why it cannot be imported.  keys: of its configuration, less those every
-    sensor has.
+    """about: what it senses, or why it cannot be imported.  keys: those of its configuration that other kinds
+    lack.
     """
 
     kind: str
@@ -42,8 +45,6 @@ def describe_kinds() -> tuple[KindDescription, ...]:
 
 
 def _describe(plugin: Plugin) -> KindDescription:
-    from sage.sensors.config import SensorConfig
-
     try:
         sensor = resolve("sensors", plugin.kind)
     except UserError as error:
@@ -53,7 +54,7 @@ def _describe(plugin: Plugin) -> KindDescription:
 
 
 def _about(sensor: type) -> str:
-    """The first sentence of its module: what it senses. The class's own says how it is read."""
+    """The first sentence of its module's docstring."""
     text = " ".join((inspect.getdoc(sys.modules[sensor.__module__]) or inspect.getdoc(sensor) or "").split())
     return text.split(". ")[0].rstrip(".")
 
@@ -71,14 +72,26 @@ def render_kinds(kinds: Sequence[KindDescription]) -> None:
     Console().print(table)
 
 
-def configure_kind(kind: str, overrides: Sequence[str]) -> tuple[Any, Any]:
-    """(class, its validated config) from `--set key=value`, as in a file's entry but without the sensor's
-    name before it.
-    """
-    sensor = resolve("sensors", kind)
-    document = YamlDocument(data={"kind": kind}, source=f"sensor {kind}")
+def configure_kind(group: Group, kind: str, overrides: Sequence[str]) -> tuple[Any, Any]:
+    """(class, its validated config) from `--set key=value`; the keys are those of an entry in a file."""
+    device = resolve(group, kind)
+    document = YamlDocument(data={"kind": kind}, source=f"{group.removesuffix('s')} {kind}")
     apply_overrides(document, overrides)
     try:
-        return sensor, sensor.Config.model_validate(document.data)
+        return device, device.Config.model_validate(document.data)
     except ValidationError as error:
-        raise UserError(explain(error, sensor.Config, document)) from None
+        raise UserError(explain(error, device.Config, document)) from None
+
+
+def construct(device_class: Any, config: Any, context: SensorContext) -> Any:
+    """The device. UserError for whatever its constructor raises."""
+    name = f"{'effector' if isinstance(config, EffectorConfig) else 'sensor'} {config.kind}"
+    try:
+        return device_class(config, context)
+    except SageError as error:
+        raise UserError(f"{name}: {error}") from error
+    except Exception as error:  # around a plug-in
+        raise UserError(
+            f"{name}: {device_class.__name__} cannot be made: {type(error).__name__}: {error}: correct"
+            " the plug-in"
+        ) from error

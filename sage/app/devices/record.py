@@ -1,7 +1,6 @@
-"""A sensor, recorded to a table: what `sage sensors record` does.
+"""`sage sensors record`: the readings of one sensor, written to a table.
 
-Invariant: the file replays through the kind `table` with the values and, to the nanosecond's rounding, the
-times it had.
+Invariant: the kind `table` replays the file with the same values and, rounded to nanoseconds, the same times.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sage.app.devices.kinds import configure_kind
+from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, RealClock
-from sage.sensors.contract import SensorContext, SensorUnavailable, SourceExhausted
+from sage.sensors.contract import SensorContext, SensorError, SourceExhausted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A table is for numbers side by side; a picture belongs in a video file.
+#: More channels, as of a picture, belong in a video file.
 MAX_CHANNELS = 4096
 
 
@@ -34,23 +33,23 @@ class Recording:
 def record_kind(
     kind: str, overrides: Sequence[str], *, seconds: float, out: Path, clock: Clock | None = None
 ) -> Recording:
-    """Open the sensor, keep what it says for `seconds` (or until it ends), write `out`.
+    """Read the sensor for `seconds`, or to the recording's end, and write `out`.
 
     The file holds `<name>` (N, 1 + C) float64, time in seconds first, and `<name>__cols`, the columns' names.
     """
     if out.suffix != ".npz":
         raise UserError(f"--out {out}: give a name that ends in .npz")
-    sensor_class, config = configure_kind(kind, overrides)
+    sensor_class, config = configure_kind("sensors", kind, overrides)
     clock = clock or RealClock()
+    sensor = construct(sensor_class, config, SensorContext(clock=clock, epoch_ns=clock.now_ns()))
+    columns = _columns(sensor.spec)
     try:
-        sensor = sensor_class(config, SensorContext(clock=clock, epoch_ns=clock.now_ns()))
-        columns = _columns(sensor.spec)
         sensor.open()
         try:
             rows = _read_rows(sensor, clock, round(seconds * 1e9))
         finally:
             sensor.close()
-    except SensorUnavailable as error:
+    except SensorError as error:
         raise UserError(f"sensor {kind}: {error}") from error
     if not rows:
         raise UserError(
@@ -63,7 +62,7 @@ def record_kind(
         np.savez_compressed(out, **arrays)
     except OSError as error:
         raise UserError(
-            f"--out {out}: {(error.strerror or str(error)).lower()}: give a place that can be written to"
+            f"--out {out}: {(error.strerror or str(error)).lower()}: give a file that can be written"
         ) from error
     return Recording(name=sensor.spec.name, num_readings=len(rows), num_channels=len(columns) - 1)
 

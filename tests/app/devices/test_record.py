@@ -31,7 +31,9 @@ def test_a_recording_replays_through_the_kind_table(tmp_path: Path) -> None:
     out = tmp_path / "imu.npz"
     record_kind("synthetic", SOURCE, seconds=2.0, out=out, clock=ManualClock())
     clock = ManualClock()
-    table, config = configure_kind("table", [f"path={out}", "key=imu", "time=time", "time_zero_secs=0"])
+    table, config = configure_kind(
+        "sensors", "table", [f"path={out}", "key=imu", "time=time", "time_zero_secs=0"]
+    )
     sensor = table(config, SensorContext(clock=clock, epoch_ns=0))
     sensor.open()
     clock.advance(round(1e9))
