@@ -34,7 +34,7 @@ def _publish(box: FocusMailbox, value: float, *, stream: Any, is_slow: bool = Fa
         if is_slow:
             torch.cuda._sleep(SLOW_CYCLES)
         loan.tensor.fill_(value)
-        address: int = loan.slot.address
+        address: int = loan.tensor.data_ptr()
         loan.publish(stamp_ns=0, sequence=0)
     return address
 

@@ -15,7 +15,7 @@ import hashlib
 import marshal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ring_protocol import check_final, successors
@@ -102,6 +102,12 @@ FULL = (
     Instance(scripts=((2, 1), (1, 1)), max_kills=1, successor=(1,)),
 )
 SMALL = Instance(scripts=((1, 1), (1,)), num_cells=1, num_lane_slots=1, max_kills=1, successor=())
+#: Lossless, with a subscriber from the start, and with one that joins at some time.
+LOSSLESS = (
+    Instance(scripts=((1, 1), (1,)), max_kills=1, successor=(), capacity=1),
+    Instance(scripts=((2, 1), (1,)), num_lane_slots=4, max_kills=0, capacity=2),
+)
+JOINING = Instance(scripts=((1, 1), (1, 1)), max_kills=0, capacity=1, joins_late=True)
 SMALLEST_BREAKING = {
     "load index, write, increment": Instance(scripts=((1,), (1,)), max_kills=0),
     "link before payload": Instance(scripts=((1,), (1,)), max_kills=0),
@@ -111,26 +117,22 @@ SMALLEST_BREAKING = {
     "no lap in the order word": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
     "generation used again": Instance(scripts=((1,), (1,)), max_kills=1, successor=(1,)),
     "loss counted in order words": Instance(scripts=((2, 1), (1, 1)), max_kills=0),
+    "room checked with an older tail": Instance(scripts=((1,), (1,)), max_kills=0, capacity=1),
+    "floor of an earlier subscriber list": replace(JOINING, scripts=((1, 1, 1),)),
+    "cursor moved before the copy": Instance(scripts=((1, 1, 1),), max_kills=0, capacity=1),
+    "joined behind the links of the meantime": replace(JOINING, scripts=((1, 1), (1,))),
 }
 
 
 def breaking(variant: str) -> Instance:
     """The smallest instance tried that shows what is wrong with `variant`."""
-    base = SMALLEST_BREAKING[variant]
-    return Instance(
-        num_cells=base.num_cells,
-        num_lane_slots=base.num_lane_slots,
-        scripts=base.scripts,
-        max_kills=base.max_kills,
-        successor=base.successor,
-        variant=variant,
-    )
+    return replace(SMALLEST_BREAKING[variant], variant=variant)
 
 
 def main() -> int:
     write = sys.stdout.write
     is_sound = True
-    for instance in (SMALL, *FULL):
+    for instance in (SMALL, *FULL, *LOSSLESS, JOINING):
         result = explore(instance)
         is_sound &= result.violation is None
         write(

@@ -7,6 +7,11 @@ it helps the tail forward and starts over; else it stores the sequence into its 
 from what it read to (ticket, producer, first record, count). That swap is the push. The reader follows the
 cells, copies each record from its lane and looks at the lane slot's generation again afterwards.
 
+A lossless ring adds one rule: after the tail is read, and before the swap that stands on it, the producer
+checks that the batch fits between the slowest cursor and the capacity. It keeps that cursor (the floor) until
+somebody joins, because cursors only advance. Without room it waits for the reader and starts over. A reader
+joins in three steps: it reads the tail, makes its cursor visible, and reads the tail again to begin there.
+
 Invariant: a step is one atomic load, store or compare-and-swap; whatever may not happen raises Violation.
 """
 
@@ -16,6 +21,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ring_state import (
+    ADVANCE,
+    BEGIN,
     BUMP,
     CLAIM,
     COPY_0,
@@ -23,15 +30,19 @@ from ring_state import (
     COPY_SEQUENCE,
     DEAD,
     DONE,
+    GO_LIVE,
     HELP,
+    JOIN,
     LAPPED,
     LINK,
     POLL,
     READ_CELL,
     READ_TAIL,
     RECHECK,
+    ROOM,
     SEQUENCE,
     SETTLE,
+    WAIT,
     WRITE_0,
     WRITE_1,
     Instance,
@@ -51,7 +62,7 @@ def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
             if instance.successor:
                 yield f"a successor takes lane {index}", _succeed(instance, state, index)
             continue
-        if producer.step == DONE:
+        if producer.step == DONE or (producer.step == WAIT and not _fits(instance, state, index, producer)):
             continue
         yield f"producer {index} step {producer.step}", _advance(instance, state, index, producer)
         if state.num_kills < instance.max_kills:
@@ -70,6 +81,8 @@ def check_final(instance: Instance, state: State) -> None:
     if any(producer.step not in (DONE, DEAD) for producer in state.producers):
         raise Violation("a living producer cannot finish")
     total = sum(count for _, _, count, _ in state.links)
+    if state.reader.step == JOIN:
+        raise Violation("the reader never joined")
     if state.reader.delivered + state.reader.lost != total:
         raise Violation(
             f"delivered {state.reader.delivered} + lost {state.reader.lost} is not the {total} linked"
@@ -108,6 +121,10 @@ def _advance(instance: Instance, state: State, index: int, p: Producer) -> State
         return _with(state, index, p._replace(step=READ_CELL, tail=state.tail))
     if p.step == READ_CELL:
         return _read_cell(instance, state, index, p)
+    if p.step == ROOM:
+        return _check_room(instance, state, index, p)
+    if p.step == WAIT:
+        return _with(state, index, p._replace(step=CLAIM, index=0, cell=None, has_room=False))
     if p.step == SEQUENCE:
         count = instance.script(index, p)[p.batch]
         state = _write_lane(instance, state, index, p.number + p.index, sequence=p.tail[1] + p.index)
@@ -143,10 +160,29 @@ def _code(number: int, incarnation: int) -> int:
 def _read_cell(instance: Instance, state: State, index: int, p: Producer) -> State:
     cell = state.cells[p.tail[0] % instance.num_cells]
     if instance.variant == "load index, write, increment" or cell is None or cell.ticket < p.tail[0]:
-        return _with(state, index, p._replace(step=SEQUENCE, cell=cell))
+        is_checked = p.has_room and instance.variant == "room checked with an older tail"
+        step = ROOM if instance.capacity and not is_checked else SEQUENCE
+        return _with(state, index, p._replace(step=step, cell=cell))
     if cell.ticket > p.tail[0] or instance.variant == "no help":
         return _with(state, index, p._replace(step=READ_TAIL, cell=None))
     return _with(state, index, p._replace(step=HELP, cell=cell))
+
+
+def _check_room(instance: Instance, state: State, index: int, p: Producer) -> State:
+    """Lossless: the batch must fit behind the slowest cursor, judged with the tail that the swap stands on."""
+    count = instance.script(index, p)[p.batch]
+    is_current = p.num_joined == state.num_joined or instance.variant == "floor of an earlier subscriber list"
+    fits = p.floor < 0 or p.tail[1] + count - p.floor <= instance.capacity
+    if not (is_current and fits):
+        p = p._replace(floor=state.cursor, num_joined=state.num_joined)
+        fits = p.floor < 0 or p.tail[1] + count - p.floor <= instance.capacity
+    return _with(state, index, p._replace(step=SEQUENCE if fits else WAIT, has_room=fits))
+
+
+def _fits(instance: Instance, state: State, index: int, p: Producer) -> bool:
+    """A waiting producer's look: only the reader's progress ends the wait."""
+    total = sum(count for _, _, count, _ in state.links)
+    return total + instance.script(index, p)[p.batch] - state.cursor <= instance.capacity
 
 
 def _link(instance: Instance, state: State, index: int, p: Producer) -> State:
@@ -160,6 +196,12 @@ def _link(instance: Instance, state: State, index: int, p: Producer) -> State:
         raise Violation(f"ticket {ticket} is taken twice: a record pushed to nobody")
     if sequence != sum(num for _, _, num, _ in state.links):
         raise Violation(f"ticket {ticket} carries sequence {sequence}: not the number of records before it")
+    if (
+        state.cursor >= 0
+        and state.reader.step != BEGIN
+        and sequence + count - state.cursor > instance.capacity
+    ):
+        raise Violation("a lossless ring holds more records than its capacity")
     cells = list(state.cells)
     word = cells[place] = Word(ticket, index, p.number, count)
     state = state._replace(cells=tuple(cells), links=(*state.links, (index, p.number, count, p.incarnation)))
@@ -195,14 +237,22 @@ def _next_batch(instance: Instance, state: State, index: int, p: Producer) -> St
     number, batch = p.number + script[p.batch], p.batch + 1
     first = READ_TAIL if instance.variant == "link before payload" else CLAIM
     step = first if batch < len(script) else DONE
-    return _with(state, index, Producer(step, number, batch, 0, (0, 0), None, p.incarnation))
+    following = Producer(step, number, batch, 0, (0, 0), None, p.incarnation, p.floor, p.num_joined)
+    return _with(state, index, following)
 
 
 def _read(instance: Instance, state: State, r: Reader) -> State | None:
     """One step of the reader; None when there is nothing for it to do."""
     if r.step == POLL:
         return _poll(instance, state, r)
+    if r.step in (JOIN, GO_LIVE, BEGIN):
+        return _join(instance, state, r)
+    if r.step == ADVANCE:
+        ended = r._replace(step=POLL if r.word is None or r.index == 0 else COPY_0)
+        return state._replace(cursor=r.delivered + r.lost, reader=ended)
     if r.step == LAPPED:
+        if instance.capacity:
+            raise Violation("a lossless ring has overtaken the reader")
         ticket = max(r.ticket + 1, state.tail[0] - instance.num_cells)
         lost = r.lost + (ticket - r.ticket if instance.variant == "loss counted in order words" else 0)
         return state._replace(reader=r._replace(step=POLL, ticket=ticket, lost=lost, is_short=True))
@@ -220,9 +270,25 @@ def _read(instance: Instance, state: State, r: Reader) -> State | None:
         return state._replace(reader=r._replace(step=RECHECK, copy_sequence=slot.sequence))
     if instance.variant == "no second look" or _is_generation(slot, r):
         return _deliver(instance, state, r)
+    if instance.capacity:
+        raise Violation("a lossless ring has overwritten a record that the reader had yet to read")
     if slot.number <= r.word.first + r.index:
         raise Violation("a record is skipped that nobody has overwritten")
     return _skip(instance, state, r)
+
+
+def _join(instance: Instance, state: State, r: Reader) -> State:
+    """Begin at the end of the order. The tail may lag behind its last link."""
+    if r.step == GO_LIVE:
+        is_done = instance.variant == "joined behind the links of the meantime"
+        step = POLL if is_done else BEGIN
+        return state._replace(cursor=r.base, num_joined=state.num_joined + 1, reader=r._replace(step=step))
+    ticket, total = state.tail
+    cell = state.cells[ticket % instance.num_cells]
+    if cell is not None and cell.ticket == ticket:
+        ticket, total = ticket + 1, total + cell.count
+    joined = r._replace(step=GO_LIVE if r.step == JOIN else POLL, ticket=ticket, lost=total, base=total)
+    return state._replace(reader=joined, cursor=state.cursor if r.step == JOIN else total)
 
 
 def _is_generation(slot: LaneSlot, r: Reader) -> bool:
@@ -237,6 +303,8 @@ def _poll(instance: Instance, state: State, r: Reader) -> State | None:
         return state._replace(reader=r._replace(step=SETTLE)) if r.is_short else None
     if cell.ticket > r.ticket:
         return state._replace(reader=r._replace(step=LAPPED))
+    if instance.variant == "cursor moved before the copy":
+        state = state._replace(cursor=r.delivered + r.lost + cell.count)
     return state._replace(reader=r._replace(step=COPY_0, word=cell, index=0))
 
 
@@ -265,20 +333,24 @@ def _deliver(instance: Instance, state: State, r: Reader) -> State:
     lost = r.lost if instance.variant == "loss counted in order words" else r.copy_sequence - r.delivered
     if r.delivered + lost != true_sequence or lost < r.lost:
         raise Violation(f"delivered {r.delivered} + lost {lost} before record {true_sequence}")
-    return _next_record(state, r._replace(delivered=r.delivered + 1, lost=lost, is_short=False))
+    if instance.capacity and lost != r.base:
+        raise Violation(f"{lost - r.base} records lost in a lossless ring")
+    return _next_record(instance, state, r._replace(delivered=r.delivered + 1, lost=lost, is_short=False))
 
 
 def _skip(instance: Instance, state: State, r: Reader) -> State:
     lost = r.lost + (1 if instance.variant == "loss counted in order words" else 0)
     return _next_record(
-        state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words")
+        instance, state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words")
     )
 
 
-def _next_record(state: State, r: Reader) -> State:
+def _next_record(instance: Instance, state: State, r: Reader) -> State:
     assert r.word is not None
     r = r._replace(copy_0=-1, copy_1=-1, copy_sequence=-1)
     if r.index + 1 < r.word.count:
-        return state._replace(reader=r._replace(step=COPY_0, index=r.index + 1))
+        step = ADVANCE if instance.capacity else COPY_0
+        return state._replace(reader=r._replace(step=step, index=r.index + 1))
     # the word is kept until the next: settling may need its count
-    return state._replace(reader=r._replace(step=POLL, ticket=r.ticket + 1, index=0))
+    step = ADVANCE if instance.capacity else POLL
+    return state._replace(reader=r._replace(step=step, ticket=r.ticket + 1, index=0))

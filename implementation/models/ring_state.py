@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 # Producer steps.
-CLAIM, WRITE_0, WRITE_1, READ_TAIL, READ_CELL, SEQUENCE, LINK, HELP, BUMP, DONE, DEAD = range(11)
+CLAIM, WRITE_0, WRITE_1, READ_TAIL, READ_CELL, SEQUENCE, LINK, HELP, BUMP, DONE, DEAD, ROOM, WAIT = range(13)
 # Reader steps.
-POLL, LAPPED, COPY_0, COPY_1, COPY_SEQUENCE, RECHECK, SETTLE = range(7)
+POLL, LAPPED, COPY_0, COPY_1, COPY_SEQUENCE, RECHECK, SETTLE, JOIN, GO_LIVE, BEGIN, ADVANCE = range(11)
 
 VARIANTS = {
     "load index, write, increment": "the tail is loaded, the cell stored, the tail stored: no swap",
@@ -24,6 +24,12 @@ VARIANTS = {
     "no lap in the order word": "the swap compares producer, lane slot and count alone",
     "generation used again": "a successor starts at its predecessor's record, whatever became of it",
     "loss counted in order words": "a skipped order word counts as one record, though it may link several",
+    "room checked with an older tail": "a producer that finds a new tail does not check for room again",
+    "floor of an earlier subscriber list": "a producer uses its cached floor after a subscriber has joined",
+    "cursor moved before the copy": "the reader advances its cursor before it has copied the record",
+    "joined behind the links of the meantime": (
+        "a new cursor begins at the tail that was read before producers could see the cursor"
+    ),
 }
 
 
@@ -53,6 +59,9 @@ class Producer(NamedTuple):
     tail: tuple[int, int]  # as read
     cell: Word | None  # as read
     incarnation: int
+    floor: int = -1  # lossless: the cursor as last read, -1 for none
+    num_joined: int = -1  # lossless: the number of joins that `floor` accounts for, -1 for none yet
+    has_room: bool = False  # lossless: only the variant that checks once reads it
 
 
 class Reader(NamedTuple):
@@ -66,6 +75,7 @@ class Reader(NamedTuple):
     copy_0: int
     copy_1: int
     copy_sequence: int
+    base: int = 0  # sequence at which the reader joined
 
 
 class State(NamedTuple):
@@ -78,12 +88,15 @@ class State(NamedTuple):
         tuple[int, int, int, int], ...
     ]  # what really happened: (producer, first, count, incarnation) by ticket
     num_kills: int
+    cursor: int = -1  # lossless: the sequence that the reader has published, -1 before it joins
+    num_joined: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """scripts: for each producer the sizes of its batches.  successor: the batches of whoever takes a dead
-    one's lane.
+    """scripts: for each producer the sizes of its batches.  successor: the batches of the process that takes
+    over a dead one's lane.  capacity: records that a lossless ring holds; 0 for a lossy ring.  joins_late:
+    the reader subscribes at some time during the run, not before it.
     """
 
     num_cells: int = 2
@@ -92,6 +105,8 @@ class Instance:
     max_kills: int = 1
     successor: tuple[int, ...] = (1,)
     variant: str = ""
+    capacity: int = 0
+    joins_late: bool = False
 
     def initial(self) -> State:
         empty = LaneSlot(-1, -1, -1, -1)
@@ -101,9 +116,10 @@ class Instance:
             tail=(0, 0),
             lanes=((empty,) * self.num_lane_slots,) * len(self.scripts),
             producers=tuple(Producer(first, 0, 0, 0, (0, 0), None, 0) for _ in self.scripts),
-            reader=Reader(POLL, 0, 0, 0, False, None, 0, -1, -1, -1),
+            reader=Reader(JOIN if self.joins_late else POLL, 0, 0, 0, False, None, 0, -1, -1, -1),
             links=(),
             num_kills=0,
+            cursor=0 if self.capacity and not self.joins_late else -1,
         )
 
     def script(self, index: int, producer: Producer) -> tuple[int, ...]:

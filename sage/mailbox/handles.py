@@ -1,53 +1,122 @@
 """The two handles of a focus message: a Loan to write and publish, a Lease to read and release.
 
-Invariant: a handle raises LeaseExpired after its end; whoever took an array from it before keeps valid
-memory, which holds the slot.
+A handle keeps what identifies its slot and calls its store for everything else. Invariant: a handle raises
+LeaseExpired after its end; an array taken from it before stays valid and holds the slot.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from sage.mailbox.errors import LeaseExpired
-from sage.mailbox.local.slot import FocusMeta, Slot
+from sage.mailbox.meta import FocusMeta
 
-if TYPE_CHECKING:
-    from sage.mailbox.local.exchange import Exchange
+
+class Store(Protocol):
+    """Memory and bookkeeping of one focus mailbox, as its handles see them."""
+
+    @property
+    def epoch(self) -> int:
+        """Handles of another epoch are not this process's (0 where a fork changes nothing)."""
+        ...
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether every access must be ordered anew on a stream; then handles keep no view."""
+        ...
+
+    def index_of(self, place: Any) -> int:
+        """The slot's number."""
+        ...
+
+
+class LoanStore(Store, Protocol):
+    """What a Loan calls."""
+
+    def view_loan(self, loan: Loan) -> Any: ...
+
+    def tensor_of_loan(self, loan: Loan) -> Any: ...
+
+    def publish(
+        self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
+    ) -> bool: ...
+
+    def discard(self, loan: Loan) -> None: ...
+
+
+class DLPackStore(Protocol):
+    """What DLPack's protocol needs of a Lease."""
+
+    def dlpack(self, lease: Lease, stream: int | None, options: dict[str, Any]) -> Any: ...
+
+    def dlpack_device(self, lease: Lease) -> tuple[int, int]: ...
+
+
+class LeaseStore(Store, DLPackStore, Protocol):
+    """What a Lease calls."""
+
+    def view_lease(self, lease: Lease) -> Any: ...
+
+    def tensor_of_lease(self, lease: Lease) -> Any: ...
+
+    def meta(self, lease: Lease) -> FocusMeta: ...
+
+    def claim(self, lease: Lease) -> Any: ...
+
+    def release(self, lease: Lease) -> None: ...
 
 
 class Loan:
     """A slot to write into. End it with publish or discard; leaving `with` without publishing discards."""
 
-    __slots__ = ("__weakref__", "_array", "_exchange", "generation", "is_ended", "producer", "slot")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_store",
+        "epoch",
+        "form",
+        "generation",
+        "is_ended",
+        "place",
+        "producer",
+    )
 
-    def __init__(self, exchange: Exchange, slot: Slot) -> None:
-        self._exchange: Final = exchange
-        self.slot: Final = slot
-        self.generation: Final = slot.generation
-        self.producer: Final = slot.producer
+    def __init__(self, store: LoanStore, place: Any, form: Any, generation: int, producer: int) -> None:
+        """place, form: how the store finds the slot and describes its tensor; only the store reads them."""
+        self._store = store
+        self.place = place
+        self.form = form
+        self.generation = generation
+        self.producer = producer
+        self.epoch = store.epoch
         self.is_ended = False
         self._array: Any = None
 
     @property
+    def index(self) -> int:
+        return self._store.index_of(self.place)
+
+    @property
     def word(self) -> int:
-        """Slot and generation as a record's header has them: one 64-bit word."""
-        return self.slot.word
+        """Slot and generation in one 64-bit word, as a record's header contains them."""
+        return self._store.index_of(self.place) | self.generation << 32
 
     @property
     def array(self) -> Any:
-        """The tensor's memory, writable until publish: numpy's, or CuPy's on a device. It holds what the slot
-        held before.
+        """The tensor's memory, writable until publish: a numpy array, or a CuPy array on a device.
+
+        Its initial content is undefined.
         """
-        if self._array is None or self.is_ended or self._exchange.is_ordered:
-            self._array = self._exchange.view_loan(self)
+        if self._array is None or self.is_ended or self._store.is_ordered:
+            self._array = self._store.view_loan(self)
         return self._array
 
     @property
     def tensor(self) -> Any:
         """The same memory as a torch tensor. torch cannot make it read-only: do not write after publish."""
-        return self._exchange.tensor_of_loan(self)
+        return self._store.tensor_of_loan(self)
 
     def publish(
         self,
@@ -58,115 +127,135 @@ class Loan:
         quality: float = 1.0,
         ttl_ns: int | None = None,
     ) -> bool:
-        """Hand the tensor over. False when the slot was taken back in the meantime (counted as stale).
+        """Publish the tensor. False if the slot was taken back before (counted as stale).
 
-        ttl_ns: not delivered later than this after now; None takes the mailbox's default.
+        ttl_ns: the message expires this long after now; None uses the mailbox's default.
         """
-        return self._exchange.publish(self, stamp_ns, sequence, trust, quality, ttl_ns)
+        return self._store.publish(self, stamp_ns, sequence, trust, quality, ttl_ns)
 
     def discard(self) -> None:
-        """Give the slot back without a message."""
-        self._exchange.discard(self)
+        """Return the slot without a message."""
+        self._store.discard(self)
 
     def __enter__(self) -> Loan:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if not self.is_ended:
-            self._exchange.discard(self)
+        if not self.is_ended and self.epoch == self._store.epoch:
+            self._store.discard(self)
 
     def end(self) -> None:
-        """The array handed out becomes read-only; slices of it that the writer kept do not, and hold the
-        slot.
+        """Called by the store. The array becomes read-only; slices that the writer took stay writable and
+        hold the slot.
         """
         self.is_ended = True
         if isinstance(self._array, np.ndarray):  # a device array has no such flag
             self._array.flags.writeable = False
         self._array = None
 
+    def raise_ended(self, name: str) -> NoReturn:
+        raise LeaseExpired(
+            f"{name}: slot {self.index}: this loan was published or discarded: request a new one"
+        )
+
 
 class Lease:
-    """A borrowed tensor. End it with release, best by `with`."""
+    """A received tensor. End it with release, best by `with`."""
 
-    __slots__ = ("__weakref__", "_array", "_exchange", "_meta", "generation", "is_ended", "slot")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_meta",
+        "_store",
+        "epoch",
+        "form",
+        "generation",
+        "is_ended",
+        "place",
+        "received_ns",
+    )
 
-    def __init__(self, exchange: Exchange, slot: Slot) -> None:
-        self._exchange: Final = exchange
-        self.slot: Final = slot
-        self.generation: Final = slot.generation
+    def __init__(self, store: LeaseStore, place: Any, form: Any, generation: int, received_ns: int) -> None:
+        """place, form: how the store finds the slot and describes its tensor; only the store reads them."""
+        self._store = store
+        self.place = place
+        self.form = form
+        self.generation = generation
+        self.received_ns = received_ns
+        self.epoch = store.epoch
         self.is_ended = False
         self._array: Any = None
         self._meta: FocusMeta | None = None
 
     @property
+    def index(self) -> int:
+        return self._store.index_of(self.place)
+
+    @property
     def array(self) -> Any:
-        """The tensor in place: numpy's and read-only, or CuPy's on a device, to be read only."""
-        if self._array is None or self.is_ended or self._exchange.is_ordered:
-            self._array = self._exchange.view_lease(self)
+        """The tensor in place: a read-only numpy array, or a CuPy array on a device (do not write to it)."""
+        if self._array is None or self.is_ended or self._store.is_ordered:
+            self._array = self._store.view_lease(self)
         return self._array
 
     @property
     def tensor(self) -> Any:
-        """The same memory as a torch tensor, to be read only (checked at release in debug mode)."""
-        return self._exchange.tensor_of_lease(self)
+        """The same memory as a torch tensor; do not write to it.
+
+        In one process debug mode checks that at release. Between processes a write raises SIGSEGV in the
+        writing process only.
+        """
+        return self._store.tensor_of_lease(self)
 
     @property
     def meta(self) -> FocusMeta:
-        """What travelled with it. Asked for during the lease it may be kept and asked for afterwards."""
+        """The message's metadata. Read once during the lease, it stays available after release."""
         if self._meta is None:
-            self.raise_if_ended()
-            self._meta = self.slot.meta()
+            self._meta = self._store.meta(self)
         return self._meta
 
-    @property
-    def stamp_ns(self) -> int:
-        """As in `meta`, and cheaper; during the lease only."""
-        return self.slot.stamp_ns
-
-    @property
-    def quality(self) -> float:
-        """As in `meta`, and cheaper; during the lease only."""
-        return self.slot.quality
-
     def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
-        """For `from_dlpack` of any library. On a device `stream`, the taker's, comes after the writer's work.
+        """For any library's `from_dlpack`. On a device `stream`, the consumer's, waits for the writer's work.
 
-        The taker goes on using `stream` for what it reads before the release. numpy's capsules need DLPack
-        1.0 here, because a leased host array is read-only.
+        The consumer must use `stream` for all reads before the release. numpy needs DLPack 1.0 here, because
+        a leased host array is read-only.
         """
-        return self._exchange.dlpack(self, stream, options)
+        return self._store.dlpack(self, stream, options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        device: tuple[int, int] = self._exchange.dlpack_device(self)
-        return device
+        return self._store.dlpack_device(self)
 
     def claim(self) -> Any:
-        """A writable array: in place if nobody else looks at this memory, else a private copy (counted).
+        """A writable array: in place if nothing else uses this memory, otherwise a private copy (counted).
 
-        In place it is valid until release. Arrays taken from this lease before count as somebody else.
+        In place it is valid until release. Arrays taken from this lease before count as another user.
         """
-        return self._exchange.claim(self)
+        return self._store.claim(self)
 
     def release(self) -> None:
-        """Give it back. The slot is used again once the last view taken from it has gone.
+        """Return the slot. It is reused once the last view taken from it is gone.
 
         Raises LeaseExpired the second time. In debug mode raises MailboxError if the tensor was written to.
         """
-        self._exchange.release(self)
+        self._store.release(self)
 
     def __enter__(self) -> Lease:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if not self.is_ended:
-            self._exchange.release(self)
+        if not self.is_ended and self.epoch == self._store.epoch:
+            self._store.release(self)
 
-    def drop_array(self) -> None:
-        """Forget the handle's own view, so that only other people's hold the slot."""
+    def end(self) -> None:
+        """Called by the store. Drops the handle's own view, so that only views of others hold the slot."""
+        self.is_ended = True
         self._array = None
 
-    def raise_if_ended(self) -> None:
-        if self.is_ended:
-            raise LeaseExpired(
-                f"slot {self.slot.index}: this lease was released; receive again, or copy before releasing"
-            )
+    def drop_array(self) -> None:
+        """Called by the store before a claim."""
+        self._array = None
+
+    def raise_ended(self) -> NoReturn:
+        raise LeaseExpired(
+            f"slot {self.index}: this lease was released: receive again, or copy before releasing"
+        )

@@ -1,7 +1,6 @@
-"""The mailboxes of a run by name: who asks first makes one, who asks again gets the same.
+"""The mailboxes of a run by name: the first request creates one, later requests return the same one.
 
-Invariant: one name is one mailbox with one layout; asking for another layout is an error, never a second
-mailbox.
+Invariant: one name is one mailbox with one set of options; a request with other options is an error.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import Focus, Peripheral
 from sage.mailbox.errors import MailboxClosed
 from sage.mailbox.local.focus import FocusMailbox
 from sage.mailbox.local.peripheral import PeripheralMailbox
@@ -24,93 +24,93 @@ from sage.mailbox.shared.ring.mapping import SharedPeripheral
 from sage.mailbox.statistics import FocusStatistics, PeripheralStatistics
 from sage.mailbox.trace import MessageTrace
 
-AnyMailbox: TypeAlias = PeripheralMailbox | FocusMailbox | SharedPeripheral | SharedFocus
-_Mailbox = TypeVar("_Mailbox", PeripheralMailbox, FocusMailbox, SharedPeripheral, SharedFocus)
+_Mailbox = TypeVar("_Mailbox", bound=Peripheral | Focus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubStatistics:
-    """Every mailbox's counts, each consistent in itself, in order of name.  taken_ns: on the hub's clock."""
+    """Counts of every mailbox, in order of name; each mailbox's are consistent.
+
+    taken_ns: on the hub's clock.
+    """
 
     taken_ns: int
     peripheral: tuple[PeripheralStatistics, ...]
     focus: tuple[FocusStatistics, ...]
 
 
-class Hub:
-    """Creates or gets; closes all it made. Options that are left out when getting match anything.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One mailbox, and the options it was created with."""
 
-    namespace: what the names of its shared mailboxes begin with in /dev/shm, unique to this hub where it is
-    left out.
+    mailbox: Peripheral | Focus
+    options: dict[str, Any]
+
+
+class Hub:
+    """Creates mailboxes, returns existing ones, closes all of them.
+
+    A request may leave options out; those it gives must match the existing mailbox.
+    namespace: prefix of the shared mailboxes' names in /dev/shm; the default is unique to this hub.
     """
 
     def __init__(self, clock: Clock, *, namespace: str | None = None) -> None:
         self._clock = clock
         self._namespace = namespace or f"{os.getpid()}-{os.urandom(3).hex()}"
         self._lock = threading.Lock()
-        self._mailboxes: dict[str, AnyMailbox] = {}
-        self._options: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._peripherals: dict[str, Peripheral] = {}
+        self._focuses: dict[str, Focus] = {}
+        self._closing = ExitStack()  # closes all of them, even if one cannot be closed
         self._is_closed = False
 
     def peripheral(self, name: str, **options: Any) -> PeripheralMailbox:
-        """The peripheral mailbox `name`; options as PeripheralMailbox takes them."""
-        return self._create_or_get(
-            name, "PeripheralMailbox", options, partial(PeripheralMailbox, name, clock=self._clock)
-        )
+        """The peripheral mailbox `name`; options as for PeripheralMailbox."""
+        make = partial(PeripheralMailbox, name, clock=self._clock)
+        return self._create_or_get(name, PeripheralMailbox, options, make, self._peripherals)
 
     def focus(self, name: str, **options: Any) -> FocusMailbox:
-        """The focus mailbox `name`; options as FocusMailbox takes them."""
-        return self._create_or_get(
-            name, "FocusMailbox", options, partial(FocusMailbox, name, clock=self._clock)
-        )
+        """The focus mailbox `name`; options as for FocusMailbox."""
+        make = partial(FocusMailbox, name, clock=self._clock)
+        return self._create_or_get(name, FocusMailbox, options, make, self._focuses)
 
     def shared_peripheral(self, name: str, **options: Any) -> SharedPeripheral:
-        """A peripheral mailbox that other processes attach to, by its own `name`, which begins with the
-        namespace.
-        """
+        """A peripheral mailbox that other processes attach to by its attribute `name` (with the namespace)."""
         make = partial(SharedPeripheral.create, f"{self._namespace}.{name}", clock=self._clock)
-        return self._create_or_get(name, "SharedPeripheral", options, make)
+        return self._create_or_get(name, SharedPeripheral, options, make, self._peripherals)
 
     def shared_focus(self, name: str, **options: Any) -> SharedFocus:
-        """A focus mailbox that other processes attach to, by its own `name`, which begins with the
-        namespace.
-        """
+        """A focus mailbox that other processes attach to by its attribute `name` (with the namespace)."""
         make = partial(SharedFocus.create, f"{self._namespace}.{name}", clock=self._clock)
-        return self._create_or_get(name, "SharedFocus", options, make)
+        return self._create_or_get(name, SharedFocus, options, make, self._focuses)
 
     @property
     def names(self) -> tuple[str, ...]:
         with self._lock:
-            return tuple(sorted(self._mailboxes))
+            return tuple(sorted(self._entries))
 
     def snapshot(self) -> HubStatistics:
         with self._lock:
-            mailboxes = [self._mailboxes[name] for name in sorted(self._mailboxes)]
+            peripherals = [self._peripherals[name] for name in sorted(self._peripherals)]
+            focuses = [self._focuses[name] for name in sorted(self._focuses)]
         return HubStatistics(
             taken_ns=self._clock.now_ns(),
-            peripheral=tuple(
-                m.statistics() for m in mailboxes if isinstance(m, (PeripheralMailbox, SharedPeripheral))
-            ),
-            focus=tuple(m.statistics() for m in mailboxes if isinstance(m, (FocusMailbox, SharedFocus))),
+            peripheral=tuple(mailbox.statistics() for mailbox in peripherals),
+            focus=tuple(mailbox.statistics() for mailbox in focuses),
         )
 
     def keep_trace(self, trace: MessageTrace | None) -> None:
-        """Of the messages of every focus mailbox there is now; None ends it."""
+        """Trace the messages of every focus mailbox that exists now; None stops it."""
         with self._lock:
-            boxes = [box for box in self._mailboxes.values() if isinstance(box, (FocusMailbox, SharedFocus))]
-        for box in boxes:
-            box.keep_trace(trace)
+            focuses = list(self._focuses.values())
+        for mailbox in focuses:
+            mailbox.keep_trace(trace)
 
     def close(self) -> None:
-        """Close every mailbox. Safe to call twice. What one of them raises is raised when all were asked."""
+        """Close every mailbox. Safe to call twice. An error of one is raised after all were closed."""
         with self._lock:
             self._is_closed = True
-            mailboxes = list(self._mailboxes.values())
-        with ExitStack() as stack:  # one that cannot be closed keeps no other open, and no name in /dev/shm
-            for mailbox in mailboxes:
-                if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
-                    stack.callback(mailbox.unlink)
-                stack.callback(mailbox.close)
+        self._closing.close()
 
     def __enter__(self) -> Hub:
         return self
@@ -119,30 +119,45 @@ class Hub:
         self.close()
 
     def _create_or_get(
-        self, name: str, kind: str, options: dict[str, Any], make: Callable[..., _Mailbox]
+        self,
+        name: str,
+        kind: type[_Mailbox],
+        options: dict[str, Any],
+        make: Callable[..., _Mailbox],
+        mailboxes: dict[str, Any],
     ) -> _Mailbox:
         if not name:
             raise InputError("name is empty: give each mailbox a name of its own")
         with self._lock:
             if self._is_closed:
                 raise MailboxClosed(f"{name}: the hub was closed")
-            known = self._mailboxes.get(name)
-            if known is None:
+            entry = self._entries.get(name)
+            if entry is None:
                 mailbox = make(**options)
-                self._mailboxes[name], self._options[name] = mailbox, options
+                self._entries[name] = _Entry(mailbox=mailbox, options=options)
+                mailboxes[name] = mailbox
+                self._close_later(mailbox)
                 return mailbox
-            if type(known).__name__ != kind:
+            if not isinstance(entry.mailbox, kind):
                 raise InputError(
-                    f"{name}: exists as a {type(known).__name__}, asked for as a {kind}: use another name"
+                    f"{name}: exists as a {type(entry.mailbox).__name__}, requested as a {kind.__name__}:"
+                    " use another name"
                 )
-            self._raise_unless_agreed(name, known, options)
-            return cast(_Mailbox, known)
+            _raise_unless_equal(name, entry, options)
+            return cast(_Mailbox, entry.mailbox)
 
-    def _raise_unless_agreed(self, name: str, known: AnyMailbox, options: dict[str, Any]) -> None:
-        """Options as given at creation; those that were left out then, as the mailbox has them."""
-        for option, asked in options.items():
-            has = self._options[name].get(option, getattr(known, option, None))
-            if asked != has:
-                raise InputError(
-                    f"{name}: exists with {option}={has!r}, asked for {asked!r}: agree, or use another name"
-                )
+    def _close_later(self, mailbox: Peripheral | Focus) -> None:
+        if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
+            self._closing.callback(mailbox.unlink)  # also if close fails: no name stays in /dev/shm
+        self._closing.callback(mailbox.close)
+
+
+def _raise_unless_equal(name: str, entry: _Entry, options: dict[str, Any]) -> None:
+    """Compare with the options at creation; those left out then, with the mailbox's attributes."""
+    for option, requested in options.items():
+        found = entry.options.get(option, getattr(entry.mailbox, option, None))
+        if requested != found:
+            raise InputError(
+                f"{name}: exists with {option}={found!r}, requested with {requested!r}: use the same value,"
+                " or another name"
+            )

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from sage.mailbox.clock import Clock
-from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.mailbox.contract import Peripheral
 from sage.memory.stores.recall import RecallStore
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
@@ -31,7 +31,7 @@ class LoopInputs:
 
     clock: Clock
     drivers: Sequence[SensorDriver]
-    records: PeripheralMailbox
+    records: Peripheral
     recall: RecallStore
     directory: Path
     device: torch.device

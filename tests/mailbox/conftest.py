@@ -25,7 +25,7 @@ from sage.mailbox import (
 )
 from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
 from sage.mailbox.shared import SharedFocus, SharedPeripheral
-from sage.mailbox.shared.ring.engine import why_plain
+from sage.mailbox.shared.memory.engine_choice import why_plain
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "host": HostBackend,

@@ -31,8 +31,8 @@ mailbox.close()
 
 def hand_over(is_quick: bool) -> str:
     """A process of its own writes frames into memory that this one reads where they lie."""
-    from sage.mailbox import RealClock
-    from sage.mailbox.shared import SharedFocus
+    from sage.mailbox.clock import RealClock
+    from sage.mailbox.shared.focus.mailbox import SharedFocus
 
     num_frames, clock = 5 if is_quick else 50, RealClock()
     name, num_bytes = f"sage-demo-{os.getpid()}", FRAME[0] * FRAME[1] * FRAME[2]
@@ -42,7 +42,7 @@ def hand_over(is_quick: bool) -> str:
         try:
             for sequence in range(num_frames):
                 with mailbox.receive(timeout_secs=30.0) as lease:
-                    ages.append(clock.now_ns() - lease.stamp_ns)
+                    ages.append(clock.now_ns() - lease.meta.stamp_ns)
                     num_right += bool((lease.array[::97, ::89] == sequence).all())
             sender.wait(timeout=30.0)
         finally:

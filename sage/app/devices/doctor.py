@@ -147,7 +147,7 @@ def _examine_mailboxes() -> Finding:
     """How boxes shared by processes are worked: compiled code is tried on two threads before it is
     trusted.
     """
-    from sage.mailbox.shared.ring.engine import describe_engine
+    from sage.mailbox.shared.memory.engine_choice import describe_engine
 
     engine, _, why = describe_engine().partition(": ")
     return Finding(

@@ -17,9 +17,9 @@ from sage.app.config.registry import resolve
 from sage.app.config.sage_config import DeviceEntry, SageConfig
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock
+from sage.mailbox.contract import Peripheral
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.hub import Hub
-from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.prediction.predictor import ScoredListener
@@ -170,7 +170,7 @@ def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
 
 
 def _build_drivers(
-    entries: Sequence[DeviceEntry], world: SensorWorld, hub: Hub, records: PeripheralMailbox, is_manual: bool
+    entries: Sequence[DeviceEntry], world: SensorWorld, hub: Hub, records: Peripheral, is_manual: bool
 ) -> tuple[list[SensorDriver], list[tuple[str, str]]]:
     drivers: list[SensorDriver] = []
     missing: list[tuple[str, str]] = []

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from sage.mailbox.contract import Batch
 from sage.mailbox.cuda.ring import DeviceRing
-from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.record import HEADER_BYTES, record_dtype
 
 

@@ -38,12 +38,8 @@ class SlotGraphs:
 
     def replay(self, handle: Loan | Lease) -> None:
         """Queue the work on the current stream, after what the mailbox makes that stream wait for."""
-        tensor = (
-            handle.tensor
-        )  # tells the mailbox which stream works on the slot, whether captured now or replayed
-        spec = handle.slot.spec
-        assert spec is not None
-        key = (handle.slot.address, spec.shape, spec.dtype)
+        tensor = handle.tensor  # orders this stream after earlier work on the slot, captured or replayed
+        key = (tensor.data_ptr(), tuple(tensor.shape), str(tensor.dtype))
         graph = self._graphs.get(key)
         if graph is None:
             graph = self._graphs[key] = self._capture(tensor)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sage.errors import InputError
-from sage.mailbox.local.peripheral import Batch
+from sage.mailbox.contract import Batch
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
 NUM_CURSORS = 16

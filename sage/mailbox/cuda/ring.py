@@ -14,9 +14,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from sage.errors import InputError
+from sage.mailbox.contract import Batch
 from sage.mailbox.cuda.driver import Driver
 from sage.mailbox.cuda.views import DeviceBuffer
-from sage.mailbox.local.peripheral import Batch, Mode
+from sage.mailbox.options import Mode
 from sage.mailbox.record import RECORD_BYTES, record_dtype
 
 RING_BYTES, LAUNCH_BYTES, RESULT_BYTES = 256, 40, 24

@@ -14,8 +14,8 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.mailbox.cuda.driver import LEGACY_STREAM, Allocation, Copies, CudaError
+from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.local.backend import Surface
-from sage.mailbox.local.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.local.slot import HostMemory
 from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
 

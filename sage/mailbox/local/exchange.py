@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.handles import Lease, Loan
 from sage.mailbox.histogram import LatencyHistogram
 from sage.mailbox.local.backend import ProgramOrder
-from sage.mailbox.local.slot import BORROWED, LOANED, PUBLISHED, RELEASING, Slot
+from sage.mailbox.local.slot import Slot
 from sage.mailbox.local.slot_allocator import SlotAllocator
 from sage.mailbox.local.waiting import Waiters
+from sage.mailbox.meta import BORROWED, LOANED, PUBLISHED, RELEASING, FocusMeta
+from sage.mailbox.options import check_weights
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.mailbox.trace import MessageLife, MessageTrace
@@ -35,45 +36,55 @@ class Exchange:
     ) -> None:
         self.lots = lots
         self.lock = threading.Lock()
-        self.arrivals, self.room = Waiters(self.lock), Waiters(self.lock)
+        self.arrivals = Waiters(self.lock)
+        self.room = Waiters(self.lock)
+        self.epoch = 0
         self.is_closed = False
         self.trace: MessageTrace | None = None
         self.bytes_copied = 0
-        self._name, self._ttl_ns, self._debug = name, ttl_ns, debug
+        self._name = name
+        self._ttl_ns = ttl_ns
+        self._debug = debug
         self._now_ns = clock.now_ns
-        self._queue, self._pool, self._ledger = lots.queue, lots.pool, lots.ledger
+        self._queue = lots.queue
+        self._pool = lots.pool
+        self._ledger = lots.ledger
         self._order = lots.pool.order
-        #: each view is told to the order anew: it may be asked for on another stream
+        #: Each access may be on another stream, so that each one is ordered anew.
         self.is_ordered = not isinstance(self._order, ProgramOrder)
-        self._num_published = self._popped = self._high_water = self._bytes_referenced = 0
-        self._push_to_pop, self._borrow = LatencyHistogram(), LatencyHistogram()
+        self._num_published = 0
+        self._popped = 0
+        self._high_water = 0
+        self._bytes_referenced = 0
+        self._push_to_pop = LatencyHistogram()
+        self._borrow = LatencyHistogram()
 
     def view_loan(self, loan: Loan) -> Any:
         with self.lock:
             self._raise_unless_loaned(loan)
-            self._order.writing(loan.slot.index, "array")
-            return self._pool.array(loan.slot)
+            self._order.writing(loan.place.index, "array")
+            return self._pool.array(loan.place)
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         with self.lock:
             self._raise_unless_loaned(loan)
-            self._order.writing(loan.slot.index, "tensor")
-            return self._pool.tensor(loan.slot)
+            self._order.writing(loan.place.index, "tensor")
+            return self._pool.tensor(loan.place)
 
     def copy_in(self, loan: Loan, source: Any) -> None:
         """Copy what `accept` gave into the loan; counted."""
         with self.lock:
             self._raise_unless_loaned(loan)
-            self._order.writing(loan.slot.index, self._pool.surface_of(source))
-            self._pool.copy_into(loan.slot, source)
+            self._order.writing(loan.place.index, self._pool.surface_of(source))
+            self._pool.copy_into(loan.place, source)
             self.bytes_copied += source.nbytes
 
     def publish(
         self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
     ) -> bool:
-        self.raise_unless_shares(trust, quality)
+        check_weights(self._name, trust, quality)
         with self.lock:
-            slot = loan.slot
+            slot: Slot = loan.place
             self._raise_if_ended(loan)
             loan.end()
             if slot.generation != loan.generation or slot.state != LOANED:
@@ -89,59 +100,67 @@ class Exchange:
         with self.lock:
             self._raise_if_ended(loan)
             loan.end()
-            if loan.slot.generation == loan.generation and loan.slot.state == LOANED:
-                self.lots.retire(loan.slot)
+            if loan.place.generation == loan.generation and loan.place.state == LOANED:
+                self.lots.retire(loan.place)
                 self.wake_writers()
 
     def view_lease(self, lease: Lease) -> Any:
         with self.lock:
-            lease.raise_if_ended()
-            self._order.reading(lease.slot.index, "array")
-            return self._pool.array(lease.slot, is_read_only=True)
+            self._raise_if_released(lease)
+            self._order.reading(lease.place.index, "array")
+            return self._pool.array(lease.place, is_read_only=True)
 
     def tensor_of_lease(self, lease: Lease) -> Any:
         with self.lock:
-            lease.raise_if_ended()
-            self._order.reading(lease.slot.index, "tensor")
-            return self._pool.tensor(lease.slot)
+            self._raise_if_released(lease)
+            self._order.reading(lease.place.index, "tensor")
+            return self._pool.tensor(lease.place)
 
     def dlpack(self, lease: Lease, stream: int | None, options: dict[str, Any]) -> Any:
         with self.lock:
-            lease.raise_if_ended()
-            self._order.reading(lease.slot.index, "tensor", stream)
-            return self._pool.dlpack(lease.slot, options)
+            self._raise_if_released(lease)
+            self._order.reading(lease.place.index, "tensor", stream)
+            return self._pool.dlpack(lease.place, options)
 
-    def dlpack_device(self, lease: Lease) -> Any:
+    def dlpack_device(self, lease: Lease) -> tuple[int, int]:
         with self.lock:
-            lease.raise_if_ended()
+            self._raise_if_released(lease)
             return self._pool.dlpack_device()
+
+    def index_of(self, place: Slot) -> int:
+        return place.index
+
+    def meta(self, lease: Lease) -> FocusMeta:
+        with self.lock:
+            self._raise_if_released(lease)
+            slot: Slot = lease.place
+            return slot.meta()
 
     def claim(self, lease: Lease) -> Any:
         with self.lock:
-            lease.raise_if_ended()
+            self._raise_if_released(lease)
             lease.drop_array()
-            self._order.reading(lease.slot.index, "array")
-            is_shared = lease.slot.is_viewed()
-            array = self._pool.array(lease.slot)
+            self._order.reading(lease.place.index, "array")
+            is_shared = lease.place.is_viewed()
+            array = self._pool.array(lease.place)
             if not is_shared:
-                lease.slot.checksum = None  # the holder may write now
+                lease.place.checksum = None  # the holder may write now
                 return array
             self.bytes_copied += array.nbytes
             return array.copy()
 
     def release(self, lease: Lease) -> None:
         with self.lock:
-            lease.raise_if_ended()
-            lease.is_ended = True
-            lease.drop_array()
-            slot = lease.slot
+            self._raise_if_released(lease)
+            lease.end()
+            slot: Slot = lease.place
             is_written = slot.checksum is not None and self._pool.checksum(slot) != slot.checksum
             holder = slot.describe() if is_written else ""
             slot.fence = self._order.retired(slot.index, is_holder=True)
             released_ns = self._now_ns()
-            self._borrow.add(released_ns - slot.received_ns)
+            self._borrow.add(released_ns - lease.received_ns)
             if self.trace is not None:
-                self.trace.add(life_of(self._name, slot, released_ns))
+                self.trace.add(life_of(self._name, slot, lease.received_ns, released_ns))
             self.lots.retire(slot)
             self.wake_writers()
         if is_written:
@@ -154,7 +173,7 @@ class Exchange:
     def lend(self, slot: Slot, spec: TensorSpec, producer: int) -> Loan:
         slot.state, slot.spec, slot.producer, slot.thread = LOANED, spec, producer, threading.get_ident()
         self._ledger[producer].held += 1
-        loan = Loan(self, slot)
+        loan = Loan(self, slot, spec, slot.generation, producer)
         slot.handle = weakref.ref(loan)
         return loan
 
@@ -240,11 +259,11 @@ class Exchange:
     def borrowed(self, slot: Slot) -> Lease:
         assert slot.spec is not None
         slot.state, slot.thread = BORROWED, threading.get_ident()
-        slot.received_ns = now_ns = self._now_ns()
+        now_ns = self._now_ns()
         self._push_to_pop.add(now_ns - slot.pushed_ns)
         self._popped += 1
         self._bytes_referenced += slot.spec.num_bytes
-        lease = Lease(self, slot)
+        lease = Lease(self, slot, slot.spec, slot.generation, now_ns)
         slot.handle = weakref.ref(lease)
         return lease
 
@@ -252,32 +271,27 @@ class Exchange:
         if self.room.is_watched:
             self.room.notify()
 
-    def raise_unless_shares(self, trust: float, quality: float) -> None:
-        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            raise InputError(
-                f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
-            )
-
     def raise_if_closed(self) -> None:
         if self.is_closed:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
+    def _raise_if_released(self, lease: Lease) -> None:
+        if lease.is_ended:
+            lease.raise_ended()
+
     def _raise_if_ended(self, loan: Loan) -> None:
         if loan.is_ended:
-            raise LeaseExpired(
-                f"{self._name}: slot {loan.slot.index}: this loan was published or discarded; ask for a"
-                " new one"
-            )
+            loan.raise_ended(self._name)
 
     def _raise_unless_loaned(self, loan: Loan) -> None:
         self._raise_if_ended(loan)
-        if loan.slot.generation != loan.generation or loan.slot.state != LOANED:
+        if loan.place.generation != loan.generation or loan.place.state != LOANED:
             raise LeaseExpired(
-                f"{self._name}: slot {loan.slot.index}: this loan was taken back; ask for a new one"
+                f"{self._name}: slot {loan.index}: this loan was taken back: request a new one"
             )
 
 
-def life_of(mailbox: str, slot: Slot, released_ns: int) -> MessageLife:
+def life_of(mailbox: str, slot: Slot, received_ns: int, released_ns: int) -> MessageLife:
     """Of the message that `slot` holds, as its lease ends."""
     return MessageLife(
         mailbox=mailbox,
@@ -288,6 +302,6 @@ def life_of(mailbox: str, slot: Slot, released_ns: int) -> MessageLife:
         num_bytes=0 if slot.spec is None else slot.spec.num_bytes,
         captured_ns=slot.stamp_ns,
         published_ns=slot.pushed_ns,
-        received_ns=slot.received_ns,
+        received_ns=received_ns,
         released_ns=released_ns,
     )

@@ -12,9 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from sage.mailbox.local.slot import Slot
-
-#: A message without any trust still moves once in this many rounds.
-ROUNDS_WITHOUT_TRUST = 16
+from sage.mailbox.options import ROUNDS_WITHOUT_TRUST
 
 
 class FairQueue:

@@ -12,13 +12,16 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import RecordSink
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
 from sage.mailbox.handles import Lease, Loan
 from sage.mailbox.local.backend import Backend, HostBackend
 from sage.mailbox.local.exchange import Exchange
-from sage.mailbox.local.peripheral import PeripheralMailbox
-from sage.mailbox.local.slot import LOANED, Slot
-from sage.mailbox.local.slot_allocator import Policy, SlotAllocator
+from sage.mailbox.local.slot import Slot
+from sage.mailbox.local.slot_allocator import SlotAllocator
+from sage.mailbox.meta import LOANED
+from sage.mailbox.options import Policy, check_pool, check_record_bytes, check_weights
+from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.mailbox.trace import MessageTrace
@@ -48,19 +51,26 @@ class FocusMailbox:
         policy: Policy = "drop_oldest",
         quota: int | None = None,
         ttl_ns: int | None = None,
-        demoted: PeripheralMailbox | None = None,
+        demoted: RecordSink | None = None,
         debug: bool = False,
         backend: Backend | None = None,
     ) -> None:
-        if ttl_ns is not None and ttl_ns <= 0:
-            raise InputError(f"{name}: ttl_ns is {ttl_ns}: give a time above 0, or None")
+        check_pool(name, slots=slots, policy=policy, quota=quota, ttl_ns=ttl_ns)
+        if demoted is not None:
+            check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
         backend = backend or HostBackend()
         self._lots = SlotAllocator(
             name=name, clock=clock, num_slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes,
             policy=policy, quota=quota, demoted=demoted, backend=backend,
         )  # fmt: skip
-        self.name, self.policy, self.slots, self.slot_bytes = name, policy, slots, self._lots.slot_bytes
-        self.quota, self.ttl_ns, self.debug, self.backend = quota, ttl_ns, debug, backend.name
+        self.name = name
+        self.policy = policy
+        self.slots = slots
+        self.slot_bytes = self._lots.slot_bytes
+        self.quota = quota
+        self.ttl_ns = ttl_ns
+        self.debug = debug
+        self.backend = backend.name
         self._exchange = Exchange(name=name, clock=clock, lots=self._lots, ttl_ns=ttl_ns, debug=debug)
         self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
 
@@ -152,7 +162,7 @@ class FocusMailbox:
 
         The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
         """
-        self._exchange.raise_unless_shares(trust, quality)
+        check_weights(self.name, trust, quality)
         spec = self._spec(array.shape, dtype)
         with self._exchange.lock:
             self._exchange.raise_if_closed()

@@ -8,36 +8,22 @@ layout, tickets and generations are those that several processes will share.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Literal
+import time
 
 import numpy as np
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxClosed
 from sage.mailbox.histogram import LatencyHistogram
 from sage.mailbox.local.backend import Backend, HostBackend
 from sage.mailbox.local.cursor import Cursor
 from sage.mailbox.local.ring import Ring
 from sage.mailbox.local.waiting import Waiters
+from sage.mailbox.options import Mode, Start, check_mode
 from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.statistics import PeripheralStatistics
-
-Mode = Literal["lossy", "lossless"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What one pop gave.  records: (n,) of the ring's dtype, the caller's own copy, with tickets
-    first_ticket .. first_ticket + n - 1.  lost: records overwritten between the last pop and these."""
-
-    records: np.ndarray
-    lost: int
-    first_ticket: int
-
-    def __len__(self) -> int:
-        return len(self.records)
 
 
 class PeripheralMailbox:
@@ -59,10 +45,12 @@ class PeripheralMailbox:
         backend: Backend | None = None,
         first_ticket: int = 0,
     ) -> None:
-        if mode not in ("lossy", "lossless"):
-            raise InputError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+        check_mode(name, mode)
         backend = backend or HostBackend()
-        self.name, self.mode, self.capacity, self.record_bytes = name, mode, capacity, record_bytes
+        self.name = name
+        self.mode = mode
+        self.capacity = capacity
+        self.record_bytes = record_bytes
         self.backend = backend.name
         self._ring = Ring(
             capacity=capacity, record_bytes=record_bytes, backend=backend, first_ticket=first_ticket
@@ -75,7 +63,11 @@ class PeripheralMailbox:
         self._num_subscribed = 0
         self._floor = first_ticket  # no cursor is below it; refreshed only when a lossless ring looks full
         self._is_closed = False
-        self._refused = self._popped = self._lost = self._high_water = self._bytes_copied = 0
+        self._refused = 0
+        self._popped = 0
+        self._lost = 0
+        self._high_water = 0
+        self._bytes_copied = 0
         self._latency = LatencyHistogram()
 
     @property
@@ -99,26 +91,25 @@ class PeripheralMailbox:
             self._notify_readers()
         return True
 
-    def push_many(self, records: np.ndarray) -> int:
-        """Append `records` (n,) under consecutive tickets; how many were taken: all, or what a lossless ring
-        had room for.
+    def push_many(self, records: np.ndarray, *, timeout_secs: float = 0.0) -> int:
+        """Append `records` (n,) in order; returns how many were appended.
+
+        That is n, unless a lossless ring stayed full for `timeout_secs`: then the first ones, and the rest
+        counts as refused. Records pushed by others may come between those before and after a wait. Raises
+        MailboxClosed after close; a close during the wait returns what was appended before it, if anything.
         """
         copies = self._ring.checked_many(records)
         with self._lock:
-            num_taken = len(copies)
-            if self.mode == "lossless" or self._is_closed:
-                self._has_room(0.0)
-                num_taken = min(num_taken, self.capacity - (self._ring.tail - self._refresh_floor()))
-            self._refused += len(copies) - num_taken
-            if num_taken:
-                self._ring.write_many(copies[:num_taken], self._now_ns())
-                self._bytes_copied += num_taken * self.record_bytes
-                self._notify_readers()
+            self._raise_if_closed()
+            if self.mode == "lossy":
+                num_taken = len(copies)
+                self._append(copies)
+            else:
+                num_taken = self._append_as_room_comes(copies, timeout_secs)
+                self._refused += len(copies) - num_taken
         return num_taken
 
-    def subscribe(
-        self, *, start: Literal["latest", "oldest"] | int = "latest", group: str | None = None
-    ) -> Subscription:
+    def subscribe(self, *, start: Start = "latest", group: str | None = None) -> Subscription:
         """A cursor of one's own, or with `group` one that its members share (each record goes to one of
         them).
 
@@ -174,6 +165,26 @@ class PeripheralMailbox:
 
     # From here on the lock is held.
 
+    def _append(self, copies: np.ndarray) -> None:
+        if len(copies):
+            self._ring.write_many(copies, self._now_ns())
+            self._bytes_copied += len(copies) * self.record_bytes
+            self._notify_readers()
+
+    def _append_as_room_comes(self, copies: np.ndarray, timeout_secs: float) -> int:
+        end_secs = time.monotonic() + timeout_secs
+        num_taken = 0
+        while num_taken < len(copies):
+            self._room.wait_for(self._is_room_or_closed, end_secs - time.monotonic())
+            if self._is_closed and not num_taken:
+                self._raise_if_closed()
+            room = self.capacity - (self._ring.tail - self._refresh_floor())
+            if self._is_closed or room <= 0:
+                break
+            self._append(copies[num_taken : num_taken + room])
+            num_taken = min(num_taken + room, len(copies))
+        return num_taken
+
     def _has_room(self, timeout_secs: float) -> bool:
         has_room = self._ring.tail - self._floor < self.capacity or self._room.wait_for(
             self._is_room_or_closed, timeout_secs
@@ -192,7 +203,7 @@ class PeripheralMailbox:
         if self._is_closed:
             raise MailboxClosed(f"{self.name}: the mailbox was closed")
 
-    def _start_ticket(self, start: str | int) -> int:
+    def _start_ticket(self, start: Start) -> int:
         if start == "latest":
             return self._ring.tail
         if start == "oldest":
@@ -246,7 +257,8 @@ class Subscription:
     """The right to receive. Use it from one thread, or share a group from several."""
 
     def __init__(self, mailbox: PeripheralMailbox, cursor: Cursor) -> None:
-        self._mailbox, self._cursor = mailbox, cursor
+        self._mailbox = mailbox
+        self._cursor = cursor
         self._is_closed = False
 
     def pop_many(

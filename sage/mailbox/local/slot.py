@@ -1,6 +1,5 @@
-"""One piece of a focus pool: its state, its generation, and whether anybody still looks at its memory.
+"""One slot of a focus pool: its state, its generation, and whether views of its memory exist.
 
-FREE -> LOANED -> PUBLISHED -> BORROWED -> RELEASING -> FREE with the next generation.
 Invariant: a slot becomes FREE only when no view of it is left and its consumer's fence has passed.
 """
 
@@ -10,11 +9,11 @@ import ctypes
 import threading
 import weakref
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sage.mailbox.intake import as_array, has_numpy_values, numpy_dtype
 from sage.mailbox.local.backend import (
     ALIGNMENT_BYTES,
     Backend,
@@ -25,25 +24,8 @@ from sage.mailbox.local.backend import (
     ProgramOrder,
     Surface,
 )
-from sage.mailbox.local.intake import as_array, has_numpy_values, numpy_dtype
+from sage.mailbox.meta import BORROWED, FREE, LOANED, RELEASING, STATE_NAMES, FocusMeta
 from sage.mailbox.tensor_spec import TensorSpec
-
-FREE, LOANED, PUBLISHED, BORROWED, RELEASING = range(5)
-STATE_NAMES = ("free", "loaned", "published", "borrowed", "releasing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FocusMeta:
-    """What travels beside a tensor.  deadline_ns: on the mailbox's clock, None without a TTL."""
-
-    sequence: int
-    stamp_ns: int
-    producer: int
-    trust: float
-    quality: float
-    generation: int
-    slot: int
-    deadline_ns: int | None
 
 
 class Slot:
@@ -68,7 +50,6 @@ class Slot:
         "producer",
         "pushed_ns",
         "quality",
-        "received_ns",
         "sequence",
         "spec",
         "stamp_ns",
@@ -79,12 +60,18 @@ class Slot:
     )
 
     def __init__(self, index: int, address: int) -> None:
-        self.index, self.address = index, address
-        self.state, self.generation = FREE, 1
-        self.producer = self.thread = self.order = self.sequence = self.stamp_ns = self.pushed_ns = (
-            self.received_ns
-        ) = 0
-        self.trust = self.quality = 1.0
+        self.index = index
+        self.address = address
+        self.state = FREE
+        self.generation = 1
+        self.producer = 0
+        self.thread = 0
+        self.order = 0
+        self.sequence = 0
+        self.stamp_ns = 0
+        self.pushed_ns = 0
+        self.trust = 1.0
+        self.quality = 1.0
         self.deadline_ns: int | None = None
         self.checksum: int | None = None
         self.is_leaked = False

@@ -6,21 +6,17 @@ Not locked: the mailbox calls it with its lock held.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from sage.errors import InputError
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import RecordSink
 from sage.mailbox.local.backend import Backend
 from sage.mailbox.local.fair_queue import FairQueue
 from sage.mailbox.local.ledger import Ledger
-from sage.mailbox.local.peripheral import PeripheralMailbox
-from sage.mailbox.local.slot import FREE, PUBLISHED, RELEASING, Slot, make_pool
-from sage.mailbox.record import DEMOTED, RECORD, RECORD_BYTES, summarize
-
-Policy = Literal["drop_oldest", "drop_newest", "block", "error", "drop_least_trusted"]
-POLICIES = ("drop_oldest", "drop_newest", "block", "error", "drop_least_trusted")
+from sage.mailbox.local.slot import Slot, make_pool
+from sage.mailbox.meta import FREE, PUBLISHED, RELEASING
+from sage.mailbox.options import Policy, bytes_per_slot
+from sage.mailbox.record import DEMOTED, RECORD, summarize
 
 
 class SlotAllocator:
@@ -36,25 +32,19 @@ class SlotAllocator:
         pool_bytes: int | None,
         policy: Policy,
         quota: int | None,
-        demoted: PeripheralMailbox | None,
+        demoted: RecordSink | None,
         backend: Backend,
     ) -> None:
-        if num_slots < 1:
-            raise InputError(f"{name}: slots is {num_slots}: give 1 or more")
-        if policy not in POLICIES:
-            raise InputError(f"{name}: policy is {policy!r}: give one of {', '.join(POLICIES)}")
-        if quota is not None and not 1 <= quota <= num_slots:
-            raise InputError(f"{name}: quota is {quota}: give 1 to {num_slots} (slots), or None")
-        if demoted is not None and demoted.record_bytes != RECORD_BYTES:
-            raise InputError(
-                f"{name}: demoted has records of {demoted.record_bytes} bytes: summaries need {RECORD_BYTES}"
-            )
-        self.slot_bytes = _slot_bytes(name, num_slots, slot_bytes, pool_bytes)
+        self.slot_bytes = bytes_per_slot(name, num_slots, slot_bytes, pool_bytes)
         self.pool = make_pool(num_slots=num_slots, slot_bytes=self.slot_bytes, backend=backend)
         self.free = self.pool.slots[::-1]
-        self.queue, self.ledger = FairQueue(), Ledger()
-        self.leaks_total = self.orphans = 0
-        self._name, self._policy, self._demoted = name, policy, demoted
+        self.queue = FairQueue()
+        self.ledger = Ledger()
+        self.leaks_total = 0
+        self.orphans = 0
+        self._name = name
+        self._policy = policy
+        self._demoted = demoted
         self._quota = num_slots + 1 if quota is None else quota  # without one, only the pool is a limit
         self._now_ns = clock.now_ns
         self._refusal = "newest"
@@ -203,19 +193,3 @@ class SlotAllocator:
             flags=DEMOTED,
         )
         self._demoted.push(record)
-
-
-def _slot_bytes(name: str, num_slots: int, slot_bytes: int | None, pool_bytes: int | None) -> int:
-    if slot_bytes is None:
-        if pool_bytes is None or pool_bytes < num_slots:
-            raise InputError(
-                f"{name}: give slot_bytes, or a pool_bytes of at least one byte for each of {num_slots} slots"
-            )
-        return pool_bytes // num_slots
-    if slot_bytes < 0:
-        raise InputError(f"{name}: slot_bytes is {slot_bytes}: give 0 or more")
-    if pool_bytes is not None and num_slots * slot_bytes > pool_bytes:
-        raise InputError(
-            f"{name}: {num_slots} slots of {slot_bytes} bytes do not fit pool_bytes {pool_bytes}"
-        )
-    return slot_bytes

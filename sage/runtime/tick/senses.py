@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sage.mailbox.kinds import AnyLease
-from sage.mailbox.local.peripheral import PeripheralMailbox
+from sage.mailbox.contract import Lease, Peripheral
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 
@@ -33,7 +32,7 @@ class Gathered:
     confidence: np.ndarray
     summary: np.ndarray
     statistics: list[DriverStatistics]
-    leases: dict[int, AnyLease] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
 
     def release(self) -> None:
         """Give every borrowed tensor back; safe to call twice."""
@@ -45,7 +44,7 @@ class Gathered:
 class Senses:
     """The drivers of a run and their end of the mailboxes. Producer i of the ring is driver i."""
 
-    def __init__(self, drivers: Sequence[SensorDriver], records: PeripheralMailbox) -> None:
+    def __init__(self, drivers: Sequence[SensorDriver], records: Peripheral) -> None:
         self.drivers = tuple(drivers)
         self._subscription = records.subscribe(start="latest")
         num = len(self.drivers)
@@ -78,8 +77,9 @@ class Senses:
             lease = driver.read_freshest()
             if lease is not None:
                 leases[index] = lease
-                self._captured_ns[index] = lease.stamp_ns
-                self._quality[index] = lease.quality
+                meta = lease.meta
+                self._captured_ns[index] = meta.stamp_ns
+                self._quality[index] = meta.quality
         self._read_records()
         fresh = np.zeros(num, dtype=bool)
         fresh[list(leases)] = True

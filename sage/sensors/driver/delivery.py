@@ -21,15 +21,15 @@ from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec
 from sage.sensors.driver.ledger import Ledger, Verdict
 
 if TYPE_CHECKING:
-    from sage.mailbox.kinds import AnyFocus, AnyLoan, AnyPeripheral
+    from sage.mailbox.contract import FocusSender, Loan, Peripheral
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
     """Where one source's readings go. producer: its number in records and quotas."""
 
-    peripheral: AnyPeripheral
-    focus: AnyFocus
+    peripheral: Peripheral
+    focus: FocusSender
     producer: int
 
 
@@ -47,7 +47,7 @@ class Delivery:
         self._ledger = ledger
         self._outlet = outlet
         self._clock = clock
-        self._loan: AnyLoan | None = None
+        self._loan: Loan | None = None
         self._scratch = (
             np.zeros(self._shape, dtype=self._dtype) if spec.tensor.num_bytes <= SMALL_BYTES else None
         )
@@ -102,7 +102,7 @@ class Delivery:
             self._loan = self._borrow()
         return np.empty(self._shape, dtype=self._dtype) if self._loan is None else self._loan.array
 
-    def _borrow(self) -> AnyLoan | None:
+    def _borrow(self) -> Loan | None:
         outlet = self._outlet
         return outlet.focus.try_loan(
             self._shape, self._spec.tensor.dtype, producer=outlet.producer, trust=self._ledger.trust

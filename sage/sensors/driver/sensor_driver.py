@@ -26,8 +26,7 @@ from sage.sensors.driver.supervision import Backoff, Ending, Engine, InlineEngin
 from sage.sensors.driver.worker import SensorWorker
 
 if TYPE_CHECKING:
-    from sage.mailbox.kinds import AnyFocus, AnyLease
-    from sage.mailbox.local.peripheral import PeripheralMailbox
+    from sage.mailbox.contract import Focus, Lease, Peripheral
     from sage.sensors.driver.isolation.engine import Isolation
 
 Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
@@ -81,8 +80,8 @@ class SensorDriver:
         make: Callable[[], Sensor],
         *,
         config: SensorConfig,
-        peripheral: PeripheralMailbox,
-        focus: AnyFocus,
+        peripheral: Peripheral,
+        focus: Focus,
         clock: Clock,
         producer: int,
         mode: DriverMode | None = None,
@@ -162,7 +161,7 @@ class SensorDriver:
         self._num_reported += num_new
         return num_new
 
-    def read_block(self, timeout_secs: float) -> AnyLease:
+    def read_block(self, timeout_secs: float) -> Lease:
         """The next reading in order, waiting for it; MailboxEmpty when none came in time.
 
         An inline source is polled meanwhile and the clock waited on; one on a thread is waited for in real
@@ -182,13 +181,13 @@ class SensorDriver:
             self._clock.wait_until(min(deadline_ns, now_ns + self._spec.period_ns))
             now_ns = self._clock.now_ns()
 
-    def read_next(self) -> AnyLease | None:
+    def read_next(self) -> Lease | None:
         """The oldest reading delivered and not taken yet, None when there is none. Never waits, never
         polls.
         """
         return self._focus.try_receive(newest=False)
 
-    def read_freshest(self, max_age_ns: int | None = None) -> AnyLease | None:
+    def read_freshest(self, max_age_ns: int | None = None) -> Lease | None:
         """The newest reading delivered; older ones are skipped. None when there is none, or it is older than
         `max_age_ns`.
 
@@ -198,7 +197,7 @@ class SensorDriver:
         if lease is None:
             return None
         limit_ns = self._max_age_ns if max_age_ns is None else max_age_ns
-        if self._clock.now_ns() - lease.stamp_ns <= limit_ns:
+        if self._clock.now_ns() - lease.meta.stamp_ns <= limit_ns:
             return lease
         lease.release()
         return None

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import Lease
 from sage.mailbox.errors import MailboxEmpty
-from sage.mailbox.kinds import AnyLease
 from sage.mailbox.local.focus import FocusMailbox
 from sage.mailbox.local.peripheral import PeripheralMailbox
 from sage.sensors.config import SensorConfig
@@ -62,16 +62,14 @@ def _read_in_three_ways(driver: SensorDriver, clock: Clock) -> str | None:
     return None
 
 
-def _blocking(driver: SensorDriver) -> AnyLease | None:
+def _blocking(driver: SensorDriver) -> Lease | None:
     try:
         return driver.read_block(PAUSE_SECS)
     except MailboxEmpty:
         return None
 
 
-def _try_until_it_comes(
-    read: Callable[[], AnyLease | None], driver: SensorDriver, clock: Clock
-) -> AnyLease | None:
+def _try_until_it_comes(read: Callable[[], Lease | None], driver: SensorDriver, clock: Clock) -> Lease | None:
     pause = threading.Event()  # never set: a thread needs real time, whatever the clock says
     for _ in range(MAX_TRIES if driver.is_inline else MAX_THREAD_TRIES):
         driver.poll(clock.now_ns())

@@ -56,5 +56,5 @@ def test_two_hubs_do_not_meet(hub):
 
 def test_a_name_is_one_kind_of_mailbox(hub):
     hub.focus("camera", slot_bytes=64)
-    with pytest.raises(ValueError, match="exists as a FocusMailbox, asked for as a SharedFocus"):
+    with pytest.raises(ValueError, match="exists as a FocusMailbox, requested as a SharedFocus"):
         hub.shared_focus("camera", slot_bytes=64)

@@ -9,21 +9,44 @@ receiver).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sage.mailbox.errors import MailboxError
-from sage.mailbox.local.slot import LOANED
+from sage.mailbox.meta import LOANED
 from sage.mailbox.shared.focus import layout as layout
+from sage.mailbox.shared.focus import rules as rules
 from sage.mailbox.shared.focus.ending import take_back
 from sage.mailbox.shared.focus.queue import oldest
-from sage.mailbox.shared.focus.rules import BUSY
-from sage.mailbox.shared.focus_engine import Rule, compiled_steps, plain_steps
 from sage.mailbox.shared.memory.doorbell import Doorbell
+from sage.mailbox.shared.memory.engine_choice import EngineName, choose
 from sage.mailbox.shared.memory.participants import LOCK_TIMEOUT_SECS, Participants
 from sage.mailbox.shared.memory.segment import IS_CLOSED, Segment
-from sage.mailbox.shared.ring.engine import EngineName, choose
+from sage.mailbox.shared.memory.words import copy_bytes
+
+Rule = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FocusSteps:
+    """As the rules of their names, with the lock and the ringing; BUSY when another keeps the lock
+    (`Control.wait_for_lock`).
+
+    lend, take: answer with place and generation (PLACE, PLACE_BITS).  lend: takes the address of the spec's
+    words as well.
+    wait: (doorbell's flag, counter, seen, timeout_ns): 1 as soon as the counter moved or all is closed, else
+    0.
+    """
+
+    lend: Rule
+    publish: Rule
+    take: Rule
+    release: Rule
+    wait: Rule
+
 
 _FIRST_BIT, _LAST_BIT = 1, -(1 << 63)  # a mask is a signed word
 
@@ -130,7 +153,7 @@ class Control:
     ) -> int:
         while (
             answer := self.steps.release(place, generation, self.bit, viewed, now_ns, received_ns, is_orphan)
-        ) == BUSY:
+        ) == rules.BUSY:
             self.wait_for_lock()
         return answer
 
@@ -175,3 +198,45 @@ class Control:
                 f"{self.segment.name}: another process has stopped inside an operation: continue it"
                 " (SIGCONT), or end it"
             )
+
+
+def compiled_steps(base: int) -> FocusSteps:
+    """base: address of the segment."""
+    from sage.mailbox.shared.focus import compiled as compiled
+
+    return FocusSteps(
+        lend=partial(compiled.LEND, base),
+        publish=partial(compiled.PUBLISH, base),
+        take=partial(compiled.TAKE, base),
+        release=partial(compiled.RELEASE, base),
+        wait=partial(compiled.WAIT, base),
+    )
+
+
+def plain_steps(control: Control) -> FocusSteps:
+    base = control.segment.address
+
+    def tagged(at: int) -> int:
+        return at if at < 0 else control.words[at + layout.STATE] >> 16 << rules.PLACE_BITS | at
+
+    def lend(*arguments: Any) -> int:
+        at = control.run(rules.lend, control.reals, *arguments[:-1])
+        if at >= 0:
+            copy_bytes(base + 8 * (at + layout.SPEC), arguments[-1], 8 * layout.SPEC_WORDS)
+        return tagged(at)
+
+    def wait(flag: int, counter: int, seen: int, timeout_ns: int) -> int:
+        words, bell = control.words, control.arrivals if flag == layout.ARRIVALS_FLAG else control.room
+
+        def has_moved() -> bool:
+            return bool(words[counter] != seen or words[IS_CLOSED])
+
+        return int(bell.wait_for(has_moved, timeout_ns * 1e-9))
+
+    return FocusSteps(
+        lend=lend,
+        publish=lambda *arguments: control.run(rules.publish, control.reals, *arguments),
+        take=lambda *arguments: tagged(control.run(rules.take, control.reals, *arguments)),
+        release=lambda *arguments: control.run(rules.release, control.reals, *arguments),
+        wait=wait,
+    )

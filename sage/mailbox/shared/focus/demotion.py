@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sage.mailbox.local.intake import has_numpy_values, numpy_dtype
+from sage.mailbox.handles import Lease
+from sage.mailbox.intake import has_numpy_values, numpy_dtype
 from sage.mailbox.record import DEMOTED, RECORD, summarize
 from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control
 from sage.mailbox.shared.focus.pool import SharedPool
 from sage.mailbox.shared.focus.statistics import describe
-from sage.mailbox.shared.lease import Lease
 
 
 def summary_of(control: Control, pool: SharedPool, place: int) -> np.ndarray:
@@ -45,6 +45,6 @@ def summary_of(control: Control, pool: SharedPool, place: int) -> np.ndarray:
 def describe_if_written(control: Control, pool: SharedPool, lease: Lease) -> str:
     """Who has the slot, if its bytes are not those that were published; else ""."""
     checksum = control.words[lease.place + layout.CHECKSUM]
-    if checksum in (layout.NO_CHECKSUM, pool.checksum(lease.index, lease.spec.num_bytes)):
+    if checksum in (layout.NO_CHECKSUM, pool.checksum(lease.index, lease.form.spec.num_bytes)):
         return ""
     return describe(control.words, lease.index)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sage.mailbox.local.slot import BORROWED as IS_BORROWED
-from sage.mailbox.local.slot import FREE, LOANED, PUBLISHED, RELEASING
+from sage.mailbox.meta import BORROWED as IS_BORROWED
+from sage.mailbox.meta import FREE, LOANED, PUBLISHED, RELEASING
 from sage.mailbox.shared.focus.layout import (
     ACCOUNT,
     BORROWED,

@@ -13,23 +13,22 @@ from weakref import ref
 
 import numpy as np
 
-from sage.errors import InputError
 from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.contract import RecordSink
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
-from sage.mailbox.local.slot import FocusMeta
+from sage.mailbox.handles import Lease, Loan
+from sage.mailbox.meta import FocusMeta
+from sage.mailbox.options import check_weights
 from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control, bit_of
 from sage.mailbox.shared.focus.demotion import describe_if_written, summary_of
 from sage.mailbox.shared.focus.ending import close_all, reclaim, stop_listening
-from sage.mailbox.shared.focus.forms import Form, Forms
 from sage.mailbox.shared.focus.holdings import FORKS, Holdings
-from sage.mailbox.shared.focus.layout import index_of
-from sage.mailbox.shared.focus.options import Recorder
+from sage.mailbox.shared.focus.layout import Form, Forms, index_of
 from sage.mailbox.shared.focus.pool import SharedPool
 from sage.mailbox.shared.focus.rules import BUSY, CLOSED, DEMOTE, PLACE, PLACE_BITS, STALE, discard, refuse
-from sage.mailbox.shared.focus.watch import DeathWatch
-from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.memory.feeder import Feeder
+from sage.mailbox.shared.memory.participants import DeathWatch
 from sage.mailbox.shared.memory.segment import IS_CLOSED
 
 #: Who waits for a slot, or was refused one, asks this often whether somebody has died. Each look costs some
@@ -40,26 +39,39 @@ REAP_SECS = 0.005
 class SharedExchange:
     """Of one handle on the mailbox. Handles of messages call it; so does the mailbox."""
 
-    def __init__(self, control: Control, *, name: str, clock: Clock, demoted: Recorder | None) -> None:
+    def __init__(self, control: Control, *, name: str, clock: Clock, demoted: RecordSink | None) -> None:
         words = control.words
-        self.control, self.pool, self.num_forks = control, SharedPool(control.segment), FORKS.count
+        self.control = control
+        self.pool = SharedPool(control.segment)
+        self._joined = FORKS.count  # the value of it when this process joined
         self.holdings = Holdings(control, self.pool)
-        self.is_closed = self._has_left = False
-        self._name, self._demoted, self._demotes = name, demoted, int(demoted is not None)
+        self.is_ordered = False
+        self.is_closed = False
+        self._has_left = False
+        self._name = name
+        self._demoted = demoted
+        self._demotes = int(demoted is not None)
         self._now_ns = (
             time.monotonic_ns if type(clock) is RealClock else clock.now_ns
         )  # the same, a frame less
-        self._steps, self.forms = control.steps, Forms(name, words[layout.SLOT_BYTES])
+        self._steps = control.steps
+        self.forms = Forms(name, words[layout.SLOT_BYTES])
         self._specs = {
             place: control.view_of(place, layout.SPEC, layout.SPEC_WORDS) for place in control.places()
         }
-        self._is_debug, self._ttl_ns = words[layout.DEBUG], words[layout.TTL_NS]
-        self._looked_secs, self._watch = 0.0, DeathWatch(control.participants, control.segment)
+        self._is_debug = words[layout.DEBUG]
+        self._ttl_ns = words[layout.TTL_NS]
+        self._looked_secs = 0.0
+        self._watch = DeathWatch(control.participants, control.segment)
         control.join()
 
-    def is_own(self, handle: Loan | Lease) -> bool:
-        """Not made before this process was forked."""
-        return handle.num_forks == FORKS.count
+    @property
+    def epoch(self) -> int:
+        """Differs in a forked child, whose parent owns all handles made before the fork."""
+        return FORKS.count
+
+    def index_of(self, place: int) -> int:
+        return index_of(place)
 
     @property
     def has_ended(self) -> bool:
@@ -68,8 +80,8 @@ class SharedExchange:
 
     def enter(self) -> None:
         """Before each operation: a forked child takes part under an entry of its own."""
-        if self.num_forks != FORKS.count and not self.is_closed:
-            self.num_forks = FORKS.count
+        if self._joined != FORKS.count and not self.is_closed:
+            self._joined = FORKS.count
             self.holdings.forget()
             self._watch.close()
             self.control.join()
@@ -78,7 +90,7 @@ class SharedExchange:
 
     def lend(self, form: Form, producer: int, trust: float) -> Loan | int:
         """A loan, or the reason against it, which is not counted yet."""
-        if self.is_closed or self.num_forks != FORKS.count:
+        if self.is_closed or self._joined != FORKS.count:
             self.enter()
         answer = self._lend(form, producer, trust, may_drop=0)
         if answer < 0:
@@ -90,12 +102,12 @@ class SharedExchange:
             self._raise_if_closed(answer)
             return answer
         place, generation = answer & PLACE, answer >> PLACE_BITS
-        loan = Loan(self, form, place, generation, producer)
+        loan = Loan(self, place, form, generation, producer)
         self.holdings.open[place] = (ref(loan), generation, None)
         return loan
 
     def take(self, *, newest: bool) -> Lease | None:
-        if self.is_closed or self.num_forks != FORKS.count:
+        if self.is_closed or self._joined != FORKS.count:
             self.enter()
         control, holdings, now_ns = self.control, self.holdings, self._now_ns()
         unseen = holdings.let_go() if holdings.kept else -1
@@ -110,50 +122,54 @@ class SharedExchange:
             return None
         place, generation = answer & PLACE, answer >> PLACE_BITS
         words = self._specs[place].tobytes()
-        lease = Lease(self, self.forms.found.get(words) or self.forms.find(words), place, generation, now_ns)
+        form = self.forms.by_words.get(words) or self.forms.find(words)
+        lease = Lease(self, place, form, generation, now_ns)
         holdings.open[place] = (ref(lease), generation, now_ns)
         return lease
 
     def meta(self, lease: Lease) -> FocusMeta:
-        if lease.is_ended or lease.num_forks != FORKS.count:
+        if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
         return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), lease.index)
 
-    def view_loan(self, loan: Loan, form: Form) -> np.ndarray:
+    def view_loan(self, loan: Loan) -> np.ndarray:
         self._raise_unless_loaned(loan)
-        return self.pool.array(index_of(loan.place), form.shape, form.dtype)
+        return self.pool.array(index_of(loan.place), loan.form.shape, loan.form.dtype)
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         self._raise_unless_loaned(loan)
-        return self.pool.tensor(loan.index, loan.spec, is_read_only=False)
+        return self.pool.tensor(loan.index, loan.form.spec, is_read_only=False)
 
-    def view_lease(self, lease: Lease, form: Form) -> np.ndarray:
-        if lease.is_ended or lease.num_forks != FORKS.count:
+    def view_lease(self, lease: Lease) -> np.ndarray:
+        if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
-        return self.pool.read_only_array(index_of(lease.place), form.shape, form.dtype)
+        return self.pool.read_only_array(index_of(lease.place), lease.form.shape, lease.form.dtype)
 
     def tensor_of_lease(self, lease: Lease) -> Any:
-        if lease.is_ended or lease.num_forks != FORKS.count:
+        if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
-        return self.pool.tensor(lease.index, lease.spec, is_read_only=True)
+        return self.pool.tensor(lease.index, lease.form.spec, is_read_only=True)
+
+    def dlpack(self, lease: Lease, stream: int | None, options: dict[str, Any]) -> Any:
+        return self.view_lease(lease).__dlpack__(**options)
+
+    def dlpack_device(self, lease: Lease) -> tuple[int, int]:
+        return self.view_lease(lease).__dlpack_device__()
 
     def publish(
         self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
     ) -> bool:
-        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            self.raise_unless_shares(trust, quality)
+        check_weights(self._name, trust, quality)
         if self.is_closed:
             self.discard(loan)
             self._raise_if_closed(CLOSED)
-        if loan.is_ended or loan.num_forks != FORKS.count:
+        if loan.is_ended or loan.epoch != FORKS.count:
             self._raise_ended(loan)
-        viewed, now_ns, ttl_ns = (
-            self.holdings.end(loan),
-            self._now_ns(),
-            self._ttl_ns if ttl_ns is None else ttl_ns,
-        )
+        viewed = self.holdings.end(loan)
+        now_ns = self._now_ns()
+        ttl_ns = self._ttl_ns if ttl_ns is None else ttl_ns
         checksum = (
-            self.pool.checksum(loan.index, loan.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
+            self.pool.checksum(loan.index, loan.form.spec.num_bytes) if self._is_debug else layout.NO_CHECKSUM
         )
         while (
             answer := self._steps.publish(
@@ -179,16 +195,17 @@ class SharedExchange:
         return answer >= 0
 
     def discard(self, loan: Loan) -> None:
-        if loan.is_ended or loan.num_forks != FORKS.count:
+        if loan.is_ended or loan.epoch != FORKS.count:
             self._raise_ended(loan)
         viewed = self.holdings.end(loan)
         answer = self.control.run(discard, loan.place, loan.generation, self.control.me, viewed)
         self._has_ended(loan.place, viewed, answer)
 
-    def claim(self, lease: Lease, form: Form) -> np.ndarray:
-        if lease.is_ended or lease.num_forks != FORKS.count:
+    def claim(self, lease: Lease) -> np.ndarray:
+        if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
         lease.drop_array()
+        form: Form = lease.form
         index = lease.index
         if not self.pool.is_viewed(index) and self.control.claim(lease.place):
             return self.pool.array(index, form.shape, form.dtype)
@@ -196,7 +213,7 @@ class SharedExchange:
         return self.pool.read_only_array(index, form.shape, form.dtype).copy()
 
     def release(self, lease: Lease) -> None:
-        if lease.is_ended or lease.num_forks != FORKS.count:
+        if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
         if self.holdings.trace is not None:
             self.holdings.note(lease, self._now_ns())
@@ -236,7 +253,7 @@ class SharedExchange:
     def close(self, *, for_all: bool) -> None:
         control, is_mine = (
             self.control,
-            self.num_forks == FORKS.count,
+            self._joined == FORKS.count,
         )  # a child that never used it has no part in it
         if for_all and not self._has_left:
             control.run(close_all)
@@ -260,12 +277,6 @@ class SharedExchange:
             return False
         self._looked_secs = time.monotonic()
         return self._watch.has_dead() and self.control.reap() > 0
-
-    def raise_unless_shares(self, trust: float, quality: float) -> None:
-        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
-            raise InputError(
-                f"{self._name}: trust is {trust}, quality is {quality}: give numbers from 0 to 1"
-            )
 
     def _lend(self, form: Form, producer: int, trust: float, may_drop: int) -> int:
         control, holdings, now_ns = self.control, self.holdings, self._now_ns()
@@ -330,16 +341,18 @@ class SharedExchange:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
     def _raise_ended(self, handle: Loan | Lease) -> NoReturn:
-        if not self.is_own(handle):
+        if handle.epoch != FORKS.count:
             raise LeaseExpired(
-                f"{self._name}: this loan or lease was made before this process was forked: ask for a new one"
+                f"{self._name}: this loan or lease was made before this process was forked: request a new one"
             )
-        handle.raise_ended(self._name)
+        if isinstance(handle, Loan):
+            handle.raise_ended(self._name)
+        handle.raise_ended()
 
     def _raise_unless_loaned(self, loan: Loan) -> None:
-        if loan.is_ended or loan.num_forks != FORKS.count:
+        if loan.is_ended or loan.epoch != FORKS.count:
             self._raise_ended(loan)
         if not self.control.is_loaned(loan.place, loan.generation):
             raise LeaseExpired(
-                f"{self._name}: slot {loan.index}: this loan was taken back; ask for a new one"
+                f"{self._name}: slot {loan.index}: this loan was taken back: request a new one"
             )

@@ -11,15 +11,15 @@ import threading
 import weakref
 from typing import Any
 
+from sage.mailbox.handles import Lease, Loan
+from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control
 from sage.mailbox.shared.focus.ending import unview
 from sage.mailbox.shared.focus.layout import index_of
 from sage.mailbox.shared.focus.pool import SharedPool
 from sage.mailbox.shared.focus.rules import abandon
-from sage.mailbox.shared.focus_trace import life_of
-from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.memory.feeder import Feeder
-from sage.mailbox.trace import MessageTrace
+from sage.mailbox.trace import MessageLife, MessageTrace
 
 
 class _Forks:
@@ -111,3 +111,19 @@ class Holdings:
             control.run(abandon, place, generation, control.me, viewed)
         else:
             control.release(place, generation, viewed, received_ns, received_ns, is_orphan=1)
+
+
+def life_of(control: Control, lease: Lease, released_ns: int) -> MessageLife:
+    meta = lease.meta
+    return MessageLife(
+        mailbox=control.segment.name,
+        slot=lease.index,
+        generation=lease.generation,
+        producer=meta.producer,
+        sequence=meta.sequence,
+        num_bytes=lease.form.spec.num_bytes,
+        captured_ns=meta.stamp_ns,
+        published_ns=control.words[lease.place + layout.PUSHED_NS],
+        received_ns=lease.received_ns,
+        released_ns=released_ns,
+    )

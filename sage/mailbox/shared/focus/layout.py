@@ -8,13 +8,20 @@ it is: each operation commits by that one store, so that an owner who dies insid
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
+import numpy as np
+
+from sage.errors import InputError
 from sage.mailbox.errors import MailboxError
-from sage.mailbox.local.slot import FocusMeta
+from sage.mailbox.intake import numpy_dtype
+from sage.mailbox.meta import FocusMeta
+from sage.mailbox.options import POLICIES, Policy, bytes_per_slot, check_pool
 from sage.mailbox.shared.memory.doorbell import Doorbell
 from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET, OWN_OFFSET
-from sage.mailbox.shared.memory.segment import HEADER_BYTES, OPTIONS
+from sage.mailbox.shared.memory.segment import HEADER_BYTES, OPTIONS, Layout
 from sage.mailbox.tensor_spec import ITEM_BYTES, MAX_DIMS, TensorSpec
 
 #: What `Segment` calls this class of mailbox.
@@ -29,7 +36,9 @@ OPTION_NAMES = ("slots", "slot_bytes", "stride_bytes", "policy", "quota", "ttl_n
 SLOTS, SLOT_BYTES, STRIDE_BYTES, POLICY, QUOTA, TTL_NS, DEBUG, RECEIVERS = range(
     OPTIONS, OPTIONS + len(OPTION_NAMES)
 )
-RECEIVERS_NAMES = ("one", "each")
+#: "one": each message is for one participant; "each": for every one that listens.
+Receivers = Literal["one", "each"]
+RECEIVERS_NAMES = get_args(Receivers)
 ONE, EACH = range(2)
 
 # The header's own words. ORDER: messages published so far. TURN: turns given so far. FREED: slots freed so
@@ -102,6 +111,8 @@ _DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 _SPEC_STRUCT = struct.Struct(f"<{SPEC_WORDS}q")
 _META_STRUCT = struct.Struct("<q24xq16xqqddq")  # state, producer, stamp, sequence, trust, quality, deadline
 META_WORDS = DEADLINE_NS + 1
+_BYTES_DATA = bytes.__basicsize__ - 1  # where an object of bytes keeps them
+_MANY = 256
 
 
 def place_of(index: int) -> int:
@@ -147,4 +158,90 @@ def spec_from(data: bytes, slot_bytes: int) -> TensorSpec:
             return spec
     raise MailboxError(
         "a slot's description makes no sense: some process wrote over this mailbox; unlink it, make it anew"
+    )
+
+
+def focus_layout_for(
+    name: str,
+    *,
+    slots: int,
+    slot_bytes: int | None,
+    pool_bytes: int | None,
+    policy: Policy,
+    quota: int | None,
+    ttl_ns: int | None,
+    debug: bool,
+    receivers: Receivers,
+) -> Layout:
+    """The segment of a new pool. Raises InputError for an invalid option."""
+    if slots > MAX_SLOTS:
+        raise InputError(f"{name}: slots is {slots}: give 1 to {MAX_SLOTS}")
+    check_pool(name, slots=slots, policy=policy, quota=quota, ttl_ns=ttl_ns)
+    if receivers not in RECEIVERS_NAMES:
+        raise InputError(f"{name}: receivers is {receivers!r}: give one of {', '.join(RECEIVERS_NAMES)}")
+    slot_bytes = bytes_per_slot(name, slots, slot_bytes, pool_bytes)
+    stride_bytes = -(-max(slot_bytes, 1) // PAGE_BYTES) * PAGE_BYTES
+    options = {
+        "slots": slots,
+        "slot_bytes": slot_bytes,
+        "stride_bytes": stride_bytes,
+        "policy": POLICIES.index(policy),
+        "quota": slots + 1 if quota is None else quota,  # without one, only the pool is a limit
+        "ttl_ns": ttl_ns or 0,
+        "debug": int(debug),
+        "receivers": RECEIVERS_NAMES.index(receivers),
+    }
+    assert tuple(options) == OPTION_NAMES
+    return Layout(kind=KIND, num_bytes=CONTROL_BYTES + slots * stride_bytes, options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """words: of the table, as bytes that lie at `words_at` for as long as this lives."""
+
+    spec: TensorSpec
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    words: bytes
+    words_at: int
+
+
+class Forms:
+    """Those that one handle has met lately."""
+
+    def __init__(self, name: str, slot_bytes: int) -> None:
+        self._name = name
+        self._slot_bytes = slot_bytes
+        self.by_spec: dict[tuple[tuple[int, ...], str], Form] = {}
+        self.by_words: dict[bytes, Form] = {}
+
+    def ask(self, shape: tuple[int, ...], dtype: str) -> Form:
+        """InputError for a tensor that no slot can hold."""
+        spec = TensorSpec(shape=tuple(shape), dtype=dtype)
+        if spec.num_bytes > self._slot_bytes:
+            raise InputError(
+                f"{self._name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has"
+                f" {self._slot_bytes}: raise slot_bytes"
+            )
+        if len(self.by_spec) >= _MANY:
+            self.by_spec.clear()
+        form = self.by_spec[spec.shape, dtype] = _form_of(spec)
+        return form
+
+    def find(self, words: bytes) -> Form:
+        """MailboxError for words that make no sense."""
+        if len(self.by_words) >= _MANY:
+            self.by_words.clear()
+        form = self.by_words[words] = _form_of(spec_from(words, self._slot_bytes))
+        return form
+
+
+def _form_of(spec: TensorSpec) -> Form:
+    words = spec_bytes(spec)
+    return Form(
+        spec=spec,
+        shape=spec.shape,
+        dtype=numpy_dtype(spec.dtype),
+        words=words,
+        words_at=id(words) + _BYTES_DATA,
     )

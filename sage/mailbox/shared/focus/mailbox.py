@@ -8,6 +8,7 @@ it is a MailboxError to others.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -15,24 +16,25 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
+from sage.mailbox.contract import RecordSink
 from sage.mailbox.errors import MailboxEmpty, MailboxFull
-from sage.mailbox.local.intake import as_array
-from sage.mailbox.local.slot_allocator import POLICIES, Policy
+from sage.mailbox.handles import Lease, Loan
+from sage.mailbox.intake import as_array
+from sage.mailbox.options import POLICIES, Policy, check_record_bytes, check_weights
+from sage.mailbox.record import RECORD_BYTES
 from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control
 from sage.mailbox.shared.focus.exchange import REAP_SECS, SharedExchange
-from sage.mailbox.shared.focus.forms import Form
-from sage.mailbox.shared.focus.options import Receivers, Recorder, focus_layout_for, raise_unless_summaries
+from sage.mailbox.shared.focus.layout import Form, Receivers, focus_layout_for
 from sage.mailbox.shared.focus.statistics import explain, statistics_of
-from sage.mailbox.shared.focus.waiting import Waiting, spin
-from sage.mailbox.shared.lease import Lease, Loan
 from sage.mailbox.shared.memory.doorbell import POLL_SECS
+from sage.mailbox.shared.memory.engine_choice import EngineName
 from sage.mailbox.shared.memory.participants import Participants
 from sage.mailbox.shared.memory.segment import Segment
-from sage.mailbox.shared.ring.engine import EngineName
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.trace import MessageTrace
 
+_LONGEST_SECS = 1e9  # also for float("inf")
 _MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
 
 
@@ -52,7 +54,7 @@ class SharedFocus:
         segment: Segment,
         *,
         clock: Clock,
-        demoted: Recorder | None = None,
+        demoted: RecordSink | None = None,
         engine: EngineName | None = None,
     ) -> None:
         """For `create` and `attach`."""
@@ -80,7 +82,7 @@ class SharedFocus:
         policy: Policy = "drop_oldest",
         quota: int | None = None,
         ttl_ns: int | None = None,
-        demoted: Recorder | None = None,
+        demoted: RecordSink | None = None,
         debug: bool = False,
         receivers: Receivers = "one",
         engine: EngineName | None = None,
@@ -105,7 +107,8 @@ class SharedFocus:
             debug=debug,
             receivers=receivers,
         )
-        raise_unless_summaries(name, demoted)
+        if demoted is not None:
+            check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
         segment = Segment.create(name, plan, prepare=_prepare)
         try:
             return cls(segment, clock=clock, demoted=demoted, engine=engine)
@@ -115,12 +118,13 @@ class SharedFocus:
 
     @classmethod
     def attach(
-        cls, name: str, *, clock: Clock, demoted: Recorder | None = None, engine: EngineName | None = None
+        cls, name: str, *, clock: Clock, demoted: RecordSink | None = None, engine: EngineName | None = None
     ) -> SharedFocus:
         """Take part in one that exists. MailboxError when there is none, or it is another user's or of
         another version.
         """
-        raise_unless_summaries(name, demoted)
+        if demoted is not None:
+            check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
         return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
 
     def try_loan(
@@ -149,7 +153,7 @@ class SharedFocus:
         """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names
         the holders.
         """
-        form = self._forms.asked.get((shape, dtype)) if type(shape) is tuple else None
+        form = self._forms.by_spec.get((shape, dtype)) if type(shape) is tuple else None
         num_freed = self._words[layout.FREED]
         found = self._exchange.lend(
             form or self._forms.ask(shape, dtype), self._checked(producer), float(trust)
@@ -204,7 +208,7 @@ class SharedFocus:
 
         The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
         """
-        self._exchange.raise_unless_shares(trust, quality)
+        check_weights(self.name, trust, quality)
         loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
         if loan is None:
             return None
@@ -322,4 +326,39 @@ class SharedFocus:
         return int(producer)
 
     def _form(self, shape: tuple[int, ...], dtype: str) -> Form:
-        return self._forms.asked.get((tuple(shape), dtype)) or self._forms.ask(shape, dtype)
+        return self._forms.by_spec.get((tuple(shape), dtype)) or self._forms.ask(shape, dtype)
+
+
+class Waiting:
+    """One wait, from now on, on a doorbell that rings when the word `counter` moves.
+
+    slice_secs: how often to try all the same, after a look for the dead and for views that died here.
+    """
+
+    def __init__(
+        self, exchange: SharedExchange, flag: int, counter: int, slice_secs: float, timeout_secs: float
+    ) -> None:
+        self._exchange, self._flag, self._counter = exchange, flag, counter
+        self._step, self._slice_ns = exchange.control.steps.wait, int(slice_secs * 1e9)
+        self._end_ns = time.monotonic_ns() + int(min(timeout_secs, _LONGEST_SECS) * 1e9)
+        self._is_over = timeout_secs <= 0.0
+
+    def until_moved(self, seen: int) -> bool:
+        """True when it is time for a try: the counter is not `seen` any more, or a while has passed. False
+        when the time is over, and the last try was made after that."""
+        if self._is_over:
+            return False
+        left_ns = self._end_ns - time.monotonic_ns()
+        if left_ns <= 0 or not self._step(self._flag, self._counter, seen, min(left_ns, self._slice_ns)):
+            self._is_over = time.monotonic_ns() >= self._end_ns  # else a slice has passed, or a signal came
+            self._exchange.holdings.sweep()
+            self._exchange.reap_if_dead()
+        return True
+
+
+def spin(exchange: SharedExchange, counter: int, seen: int, spin_secs: float) -> None:
+    """Until the counter moves, one load a look, which disturbs nobody."""
+    words = exchange.control.words
+    start_secs = time.perf_counter()
+    while words[counter] == seen and time.perf_counter() - start_secs < spin_secs and not exchange.has_ended:
+        pass

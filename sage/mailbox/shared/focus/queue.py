@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sage.mailbox.local.fair_queue import ROUNDS_WITHOUT_TRUST
-from sage.mailbox.local.slot import FREE, PUBLISHED
+from sage.mailbox.meta import FREE, PUBLISHED
+from sage.mailbox.options import ROUNDS_WITHOUT_TRUST
 from sage.mailbox.shared.focus.layout import (
     ACCOUNT,
     ACCOUNT_TURN,

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sage.mailbox.local.slot import BORROWED as IS_BORROWED
-from sage.mailbox.local.slot import LOANED, PUBLISHED, RELEASING
+from sage.mailbox.meta import BORROWED as IS_BORROWED
+from sage.mailbox.meta import LOANED, PUBLISHED, RELEASING
 from sage.mailbox.shared.focus.ending import (
     EXPIRED,
     LEAST_TRUSTED,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from sage.mailbox.histogram import LatencyHistogram, Percentiles
-from sage.mailbox.local.slot import BORROWED, FREE, LOANED, RELEASING, STATE_NAMES
-from sage.mailbox.local.slot_allocator import POLICIES
+from sage.mailbox.meta import BORROWED, FREE, LOANED, RELEASING, STATE_NAMES
+from sage.mailbox.options import POLICIES
 from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.queue import depth
 from sage.mailbox.shared.memory.identity import pid_of

@@ -12,25 +12,25 @@ import struct
 import time
 import weakref
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed, MailboxError
-from sage.mailbox.local.peripheral import Mode
+from sage.mailbox.options import Mode, Start
 from sage.mailbox.record import HEADER_BYTES, RECORD_BYTES, record_dtype
+from sage.mailbox.shared.memory.engine_choice import EngineName, choose
 from sage.mailbox.shared.memory.participants import Participants
 from sage.mailbox.shared.memory.segment import IS_CLOSED, NameTaken, NoSuchMailbox, Segment
-from sage.mailbox.shared.ring.engine import EngineName, choose, make_engine
+from sage.mailbox.shared.ring.engine import make_engine
 from sage.mailbox.shared.ring.layout import FIRST, KIND, LENGTH_OFFSET, OPTION_NAMES, REFUSED
 from sage.mailbox.shared.ring.membership import Membership
 from sage.mailbox.shared.ring.pop import LATEST, OLDEST
 from sage.mailbox.shared.ring.push import BAD_LENGTH, CLOSED
 from sage.mailbox.shared.ring.segment import create_ring, engine_of, ring_options
 from sage.mailbox.shared.ring.statistics import read_statistics
-from sage.mailbox.shared.ring.subscription import SharedSubscription, address_of
+from sage.mailbox.shared.ring.subscription import RingEnd, SharedSubscription, address_of
 from sage.mailbox.statistics import PeripheralStatistics
 
 _BYTES_DATA = bytes.__basicsize__ - 1  # where an object of bytes keeps them
@@ -46,20 +46,21 @@ class SharedPeripheral:
     def __init__(self, segment: Segment, participants: Participants, clock: Clock) -> None:
         """Use `create`, `attach` or `open`."""
         options = segment.options(OPTION_NAMES)
-        self.name, self.capacity, self.record_bytes = (
-            segment.name,
-            options["capacity"],
-            options["record_bytes"],
-        )
+        self.name = segment.name
+        self.capacity = options["capacity"]
+        self.record_bytes = options["record_bytes"]
         self.mode: Mode = "lossless" if options["is_lossless"] else "lossy"
-        self.backend, self.engine = "shared", engine_of(segment)
+        self.backend = "shared"
+        self.engine = engine_of(segment)
         self.dtype = record_dtype(self.record_bytes)
-        self._segment, self._now_ns = segment, clock.now_ns
+        self._segment = segment
+        self._now_ns = clock.now_ns
         self._engine = make_engine(self.engine, participants.lock, segment.name)
         self._membership = Membership(segment, participants)
         self._control_address = self._membership.control_address
         self._subscriptions: list[SharedSubscription] = []
-        self._is_closed, self._ends_for_all = False, segment.is_creator
+        self._is_closed = False
+        self._ends_for_all = segment.is_creator
         self._push_step = self._first_push
         _handles.add(self)
 
@@ -162,12 +163,22 @@ class SharedPeripheral:
             return True
         if code < 0:
             self._raise_push(code, lambda index: _U32.unpack_from(data, LENGTH_OFFSET)[0])
-        return self._push_later(data, timeout_secs)
+        num_pushed = self._push_later(
+            id(data) + _BYTES_DATA,
+            1,
+            timeout_secs,
+            length_of=lambda index: _U32.unpack_from(data, LENGTH_OFFSET)[0],
+        )
+        self._refuse(1 - num_pushed)
+        return num_pushed == 1
 
-    def push_many(self, records: np.ndarray) -> int:
-        """Append `records` (n,); how many were taken: all, or what a lossless ring had room for.
+    def push_many(self, records: np.ndarray, *, timeout_secs: float = 0.0) -> int:
+        """Append `records` (n,) in order; returns how many were appended.
 
-        Up to min(64, capacity) at a time stand together in the order; others' may come between those.
+        That is n, unless a lossless ring stayed full for `timeout_secs`: then the first ones, and the rest
+        counts as refused. Up to min(64, capacity) records at a time are consecutive; records pushed by others
+        may come between those groups. Raises MailboxClosed after close; a close during the wait returns what
+        was appended before it, if anything.
         """
         if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
             raise InputError(
@@ -185,12 +196,17 @@ class SharedPeripheral:
             self._membership.arrivals.ring()
         num_taken = code >> 1
         if num_taken != len(records):
+            num_taken += self._push_later(
+                address + num_taken * self.record_bytes,
+                len(records) - num_taken,
+                timeout_secs,
+                length_of=lambda index: records["length"][num_taken + index],
+                can_end=num_taken > 0,
+            )
             self._refuse(len(records) - num_taken)
         return num_taken
 
-    def subscribe(
-        self, *, start: Literal["latest", "oldest"] | int = "latest", group: str | None = None
-    ) -> SharedSubscription:
+    def subscribe(self, *, start: Start = "latest", group: str | None = None) -> SharedSubscription:
         """A cursor of one's own, or with `group` one that its members in all processes share (each record
         goes to one).
 
@@ -199,7 +215,16 @@ class SharedPeripheral:
         """
         self._raise_if_closed()
         block = self._membership.enter(group, self._start(start), self._engine)
-        subscription = SharedSubscription(self, block)
+        end = RingEnd(
+            name=self.name,
+            dtype=self.dtype,
+            address=self._segment.address,
+            engine=self._engine,
+            membership=self._membership,
+            now_ns=self._now_ns,
+            owner=self,
+        )
+        subscription = SharedSubscription(end, block)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -252,30 +277,46 @@ class SharedPeripheral:
         self._push_step = self._engine.push
         return self._push_step(*arguments)
 
-    def _push_later(self, data: bytes, timeout_secs: float) -> bool:
-        """A lossless ring was full: wait for room, which another writer may take first."""
+    def _push_later(
+        self,
+        address: int,
+        num_records: int,
+        timeout_secs: float,
+        *,
+        length_of: Callable[[int], int],
+        can_end: bool = False,
+    ) -> int:
+        """A lossless ring was full: append as room becomes free, which another writer may take first.
+
+        can_end: after a close return the number appended instead of raising MailboxClosed.
+        """
         end_secs = time.monotonic() + timeout_secs
-        while self._membership.wait_for_room(self._engine, self._is_over, end_secs - time.monotonic()):
-            code = self._push_step(self._control_address, id(data) + _BYTES_DATA, 1, self._now_ns())
+        num_pushed = 0
+        while num_pushed < num_records and self._membership.wait_for_room(
+            self._engine, self.is_over, end_secs - time.monotonic()
+        ):
+            source = address + num_pushed * self.record_bytes
+            code = self._push_step(self._control_address, source, num_records - num_pushed, self._now_ns())
+            if code == CLOSED and (can_end or num_pushed):
+                break
             if code < 0:
-                self._raise_push(code, lambda index: 0)
+                self._raise_push(code, length_of, num_pushed)
             if code & 1:
                 self._membership.arrivals.ring()
-            if code >> 1:
-                return True
-        self._refuse(1)
-        return False
+            num_pushed += code >> 1
+        return num_pushed
 
     def _refuse(self, num_records: int) -> None:
-        self._engine.add(self._segment.address + REFUSED, num_records)
+        if num_records:
+            self._engine.add(self._segment.address + REFUSED, num_records)
 
-    def _raise_push(self, code: int, length_of: Callable[[int], int]) -> None:
+    def _raise_push(self, code: int, length_of: Callable[[int], int], first: int = 0) -> None:
         if code == CLOSED:
             raise MailboxClosed(f"{self.name}: the mailbox was closed")
-        length, room = length_of(BAD_LENGTH - code), self.record_bytes - HEADER_BYTES
+        length, room = length_of(first + BAD_LENGTH - code), self.record_bytes - HEADER_BYTES
         raise InputError(f"length is {length}: a record of {self.record_bytes} bytes has room for {room}")
 
-    def _start(self, start: str | int) -> int:
+    def _start(self, start: Start) -> int:
         if start in ("latest", "oldest"):
             return LATEST if start == "latest" else OLDEST
         first, end = self._segment.words[FIRST // 8], self._engine.end_sequence(self._control_address)
@@ -285,14 +326,14 @@ class SharedPeripheral:
             f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket from {first} to {end}'
         )
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         return self._is_closed or bool(self._segment.words[IS_CLOSED])
 
     def _raise_if_closed(self) -> None:
-        if self._is_over():
+        if self.is_over():
             raise MailboxClosed(f"{self.name}: the mailbox was closed")
 
-    def _leave(self, subscription: SharedSubscription) -> None:
+    def leave(self, subscription: SharedSubscription) -> None:
         self._subscriptions.remove(subscription)
         self._membership.quit(subscription.block)
         self._leave_if_idle()

@@ -219,23 +219,31 @@ def end_sequence(control: int) -> int:
 
 
 def enter(control: int, block: int, start: int) -> int:
-    """Make a prepared block a live cursor at `start` (a sequence, LATEST or OLDEST); where it begins.
+    """Make a prepared block a live cursor at `start` (a sequence, LATEST or OLDEST); returns where it begins.
 
-    One link that was judged before may slip in behind: for OLDEST in a lossless ring it may count as lost.
+    One link that was checked for room before the cursor was visible may follow: it can overwrite the first
+    records of OLDEST in a lossless ring, which then count as lost.
     """
+    begin = _place_cursor(control, block, start)
+    store_release(block + STATE, LIVE)
+    add(load_relaxed(control + C_BASE) + NUM_JOINED, 1)
+    fence_full()  # a writer that reads the tail from here on checks for room with this cursor
+    if start in (LATEST, OLDEST):  # links since the first look were checked without it: begin after them
+        begin = _place_cursor(control, block, start)
+    return begin
+
+
+def _place_cursor(control: int, block: int, start: int) -> int:
     tail = settled_tail(control)
     end = sequence_of(control, tail)
     oldest = max(
         end - load_relaxed(control + C_CAPACITY), load_relaxed(load_relaxed(control + C_BASE) + FIRST)
     )
     begin = end if start == LATEST else oldest if start == OLDEST else start
-    store_relaxed(block + SEQUENCE, begin)
     store_relaxed(block + TICKET, next_ticket(tail))
-    store_release(block + STATE, LIVE)
-    add(load_relaxed(control + C_BASE) + NUM_JOINED, 1)
-    fence_full()  # whoever moves the tail from here on judges room with this cursor
+    store_release(block + SEQUENCE, begin)
     return begin
 
 
 #: Called by the above; numba is told.
-STEPS = (_take, _copy, _locate, last_sequence, _count, lag)
+STEPS = (_take, _copy, _locate, last_sequence, _count, lag, _place_cursor)

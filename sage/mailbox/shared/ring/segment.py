@@ -6,11 +6,11 @@ Invariant: whoever attaches finds a ring that is whole and empty, never one in t
 from __future__ import annotations
 
 from sage.errors import InputError
-from sage.mailbox.local.peripheral import Mode
+from sage.mailbox.options import Mode, check_mode
 from sage.mailbox.record import record_dtype
+from sage.mailbox.shared.memory.engine_choice import EngineName
 from sage.mailbox.shared.memory.participants import Participants
 from sage.mailbox.shared.memory.segment import Layout, Segment
-from sage.mailbox.shared.ring.engine import EngineName
 from sage.mailbox.shared.ring.layout import FIRST, HINT, KIND, MAX_CAPACITY, OPTION_NAMES, TAIL, RingLayout
 from sage.mailbox.shared.ring.order_words import first_tail
 
@@ -19,8 +19,7 @@ def ring_options(
     name: str, *, capacity: int, record_bytes: int, mode: Mode, first_ticket: int, engine: EngineName
 ) -> dict[str, int]:
     """The numbers that the header keeps, by OPTION_NAMES. InputError for one that cannot be."""
-    if mode not in ("lossy", "lossless"):
-        raise InputError(f'{name}: mode is {mode!r}: give "lossy" or "lossless"')
+    check_mode(name, mode)
     if not 1 <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
         raise InputError(f"capacity is {capacity}: give a power of two, at most {MAX_CAPACITY}")
     if not 0 <= first_ticket < 1 << 62:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sage.errors import InputError
+from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxClosed, MailboxError
-from sage.mailbox.local.peripheral import Batch
 from sage.mailbox.shared.memory.feeder import Feeder
+from sage.mailbox.shared.ring.engine import Engine
 from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST
-
-if TYPE_CHECKING:
-    from sage.mailbox.shared.ring.mapping import SharedPeripheral
+from sage.mailbox.shared.ring.membership import Membership
 
 #: Where a numpy array's object keeps the address of its data; asking numpy for it costs more than the pop.
 _ARRAY_DATA = ctypes.sizeof(ctypes.c_void_p) * 2
@@ -30,21 +31,53 @@ _CHUNK = 16  # records of one array that pops of a few share
 NO_END = 1 << 63
 
 
+class Owner(Protocol):
+    """The mailbox handle that a subscription belongs to."""
+
+    def is_over(self) -> bool:
+        """Closed here or by the ring's creator."""
+        ...
+
+    def leave(self, subscription: SharedSubscription) -> None:
+        """Called when the subscription is closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingEnd:
+    """What a subscription needs of its mailbox handle."""
+
+    name: str
+    dtype: np.dtype
+    address: int
+    engine: Engine
+    membership: Membership
+    now_ns: Callable[[], int]
+    owner: Owner
+
+
 class SharedSubscription:
     """As `Subscription`, with a spin: `pop_many` looks without sleeping for spin_secs first."""
 
-    def __init__(self, mailbox: SharedPeripheral, block: int) -> None:
+    def __init__(self, end: RingEnd, block: int) -> None:
         """block: offset of the cursor in the segment."""
-        self._mailbox, self.block = mailbox, block
-        self._engine, self._control = mailbox._engine, mailbox._membership.control_address
-        self._block_address = mailbox._segment.address + block
+        self._ring = end
+        self._engine = end.engine
+        self._membership = end.membership
+        self._control = end.membership.control_address
+        self.block = block
+        self._block_address = end.address + block
         self._result = (ctypes.c_int64 * NUM_RESULT_WORDS)()
         self._result_address = ctypes.addressof(self._result)
-        self._now_ns, self._record_bytes = mailbox._now_ns, mailbox.record_bytes
+        self._now_ns = end.now_ns
+        self._record_bytes = end.dtype.itemsize
         self._feeder: Feeder | None = None
         self._step = self._engine.pop
-        self._chunk, self._chunk_address, self._num_used = np.empty(0, dtype=mailbox.dtype), 0, 0
-        self._is_closed = self._is_foreign = False
+        self._chunk = np.empty(0, dtype=end.dtype)
+        self._chunk_address = 0
+        self._num_used = 0
+        self._is_closed = False
+        self._is_foreign = False
         self._is_restricted = False  # any of: closed, foreign, an end set
         self._end = NO_END
 
@@ -70,7 +103,7 @@ class SharedSubscription:
         while True:
             remaining_secs = end_secs - time.monotonic()
             if not self._spin(spin_end_secs):
-                self._mailbox._membership.arrivals.wait_for(self._is_ready, remaining_secs)
+                self._membership.arrivals.wait_for(self._is_ready, remaining_secs)
             batch = self._pop(max_records, out)
             if len(batch.records) or not self._has_to_wait(remaining_secs):
                 return batch  # else another member of the group was faster
@@ -87,7 +120,7 @@ class SharedSubscription:
         """
         self._raise_if_unusable()
         if self._feeder is None:
-            self._feeder = Feeder(self._mailbox._membership.arrivals, self._is_ready, self._mailbox.name)
+            self._feeder = Feeder(self._membership.arrivals, self._is_ready, self._ring.name)
         return self._feeder.descriptor
 
     def close(self) -> None:
@@ -97,7 +130,7 @@ class SharedSubscription:
             if self._feeder is not None and not self._is_foreign:
                 self._feeder.close()
             if not self._is_foreign:
-                self._mailbox._leave(self)
+                self._ring.owner.leave(self)
 
     def end_at(self, sequence: int) -> None:
         """The mailbox is closed at this end: what came after that is not for it."""
@@ -129,7 +162,7 @@ class SharedSubscription:
             self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
         )
         if code & 1:
-            self._mailbox._membership.departures.ring()
+            self._membership.departures.ring()
         num_records = code >> 1
         if num_records == 0 and self._feeder is not None:
             self._feeder.rearm()
@@ -147,12 +180,12 @@ class SharedSubscription:
         """
         if max_records > len(self._chunk) - self._num_used:
             num_records = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
-            self._chunk = np.empty(max(num_records, _CHUNK), dtype=self._mailbox.dtype)
+            self._chunk = np.empty(max(num_records, _CHUNK), dtype=self._ring.dtype)
             self._chunk_address, self._num_used = address_of(self._chunk), 0
         return self._num_used
 
     def _checked(self, out: np.ndarray, max_records: int) -> np.ndarray:
-        dtype = self._mailbox.dtype
+        dtype = self._ring.dtype
         if out.dtype != dtype or out.ndim != 1 or len(out) < max_records or not out.flags.c_contiguous:
             raise InputError(
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
@@ -165,19 +198,19 @@ class SharedSubscription:
         self._raise_if_unusable()
         num_left = self._end - self._expected()
         if num_left <= 0:
-            raise MailboxClosed(f"{self._mailbox.name}: the mailbox was closed")
+            raise MailboxClosed(f"{self._ring.name}: the mailbox was closed")
         return min(max_records, num_left)
 
     def _expected(self) -> int:
-        return self._mailbox._membership.expected(self.block)
+        return self._membership.expected(self.block)
 
     def _lag(self) -> int:
         return self._engine.lag(self._control, self._block_address)
 
     def _has_to_wait(self, timeout_secs: float) -> bool:
         """Nothing was there. MailboxClosed when nothing can come."""
-        if self._mailbox._is_over():
-            raise MailboxClosed(f"{self._mailbox.name}: the mailbox was closed")
+        if self._ring.owner.is_over():
+            raise MailboxClosed(f"{self._ring.name}: the mailbox was closed")
         return timeout_secs > 0.0
 
     def _spin(self, end_secs: float) -> bool:
@@ -187,15 +220,15 @@ class SharedSubscription:
         return False
 
     def _is_ready(self) -> bool:
-        return self._lag() > 0 or self._is_closed or self._mailbox._is_over()
+        return self._lag() > 0 or self._is_closed or self._ring.owner.is_over()
 
     def _raise_if_unusable(self) -> None:
         if self._is_foreign:
             raise MailboxError(
-                f"{self._mailbox.name}: this subscription was made before the fork: subscribe in this process"
+                f"{self._ring.name}: this subscription was made before the fork: subscribe in this process"
             )
         if self._is_closed:
-            raise MailboxClosed(f"{self._mailbox.name}: this subscription was closed")
+            raise MailboxClosed(f"{self._ring.name}: this subscription was closed")
 
 
 def _batch(records: np.ndarray, lost: int, first_ticket: int) -> Batch:

@@ -30,7 +30,7 @@ from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
 
 if TYPE_CHECKING:
-    from sage.mailbox.kinds import AnyPeripheral
+    from sage.mailbox.contract import Peripheral
     from sage.mailbox.shared.focus.mailbox import SharedFocus
     from sage.mailbox.shared.ring.mapping import SharedPeripheral
     from sage.mailbox.shared.ring.subscription import SharedSubscription
@@ -169,7 +169,7 @@ class ProcessEngine:
     """One process of an isolated device, as its driver sees it."""
 
     def __init__(
-        self, isolation: Isolation, *, ledger: Ledger, peripheral: AnyPeripheral, producer: int, hang_ns: int
+        self, isolation: Isolation, *, ledger: Ledger, peripheral: Peripheral, producer: int, hang_ns: int
     ) -> None:
         self._isolation = isolation
         self._ledger = ledger

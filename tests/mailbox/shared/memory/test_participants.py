@@ -9,10 +9,9 @@ import threading
 import pytest
 
 from sage.mailbox import MailboxError
-from sage.mailbox.shared.focus.watch import DeathWatch
 from sage.mailbox.shared.memory import census
 from sage.mailbox.shared.memory.identity import my_identity
-from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS, Participants
+from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS, DeathWatch, Participants
 from sage.mailbox.shared.memory.segment import FOLDER, HEADER_BYTES, PREFIX, Layout, Segment
 
 LAYOUT = Layout(kind=7, num_bytes=2 * HEADER_BYTES, options={})

@@ -1,30 +1,22 @@
-"""How steps are taken: chosen once, said aloud, never mixed on one ring; and what the compiler makes of the
-orders.
-"""
+"""The compiled steps of a ring contain the memory orders that the source states."""
 
-import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from sage.mailbox import MailboxError, RealClock
-from sage.mailbox.shared import SharedPeripheral, describe_engine
-from sage.mailbox.shared.ring import engine as engines
+from sage.mailbox.shared.memory.engine_choice import why_plain
 
-needs_numba = pytest.mark.skipif(
-    bool(engines.why_plain()), reason="numba is not installed: pip install 'sage-runtime[fast]'"
-)
 CODE = r"""
 import re
 import llvmlite.binding as llvm
 import numba
-from sage.mailbox.shared import engine, ring_pop, ring_push
+from sage.mailbox.shared.ring import engine, pop, push
 engine.compiled_engine()
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
-for step in (ring_push.push, ring_pop.pop):
+for step in (push.push, pop.pop):
     compiled = numba.njit(error_model="numpy", no_cpython_wrapper=True)(step)
     compiled.compile((numba.int64,) * step.__code__.co_argcount)
     (text,) = compiled.inspect_llvm().values()
@@ -37,55 +29,8 @@ for step in (ring_push.push, ring_pop.pop):
 """
 
 
-def test_a_forced_engine_is_what_the_ring_has_and_others_must_follow():
-    ring = SharedPeripheral.create(f"test.{os.getpid()}.engine", clock=RealClock(), engine="plain")
-    assert ring.engine == "plain"
-    with pytest.raises(MailboxError, match="exists with engine plain, asked for numba"):
-        SharedPeripheral.attach(ring.name, clock=RealClock(), engine="numba")
-    assert SharedPeripheral.attach(ring.name, clock=RealClock()).engine == "plain"
-    ring.unlink()
-    ring.close()
-    with pytest.raises(ValueError, match="engine is 'fast'"):
-        engines.choose("fast")
-
-
-def test_without_a_compiler_rings_are_plain_and_the_reason_is_told(monkeypatch):
-    monkeypatch.setattr(engines, "has_compiler", lambda: False)
-    engines.why_plain.cache_clear()
-    try:
-        assert "pip install" in describe_engine()
-        assert engines.choose(None) == "plain"
-        with pytest.raises(MailboxError, match="not installed"):
-            engines.choose("numba")
-    finally:
-        engines.why_plain.cache_clear()
-
-
-def test_an_engine_that_counts_wrongly_is_not_used(monkeypatch):
-    monkeypatch.setattr(engines, "has_compiler", lambda: True)
-    monkeypatch.setattr(engines, "_two_threads_count", lambda: False)
-    engines.why_plain.cache_clear()
-    try:
-        assert "counted wrongly" in engines.why_plain()
-        assert engines.choose(None) == "plain"
-    finally:
-        engines.why_plain.cache_clear()
-
-
-@needs_numba
-def test_two_threads_without_the_interpreters_lock_count_right():
-    assert engines._two_threads_count()
-
-
-def test_importing_the_package_loads_neither_torch_nor_numba():
-    code = (
-        "import sys, sage.mailbox.shared; sys.exit(bool({'torch', 'numba', 'llvmlite'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd="/").returncode == 0
-
-
-@needs_numba
-def test_on_aarch64_the_orders_are_in_the_code():
+@pytest.mark.skipif(bool(why_plain()), reason="numba is not installed: pip install 'sage-runtime[fast]'")
+def test_aarch64_code_contains_the_memory_orders():
     found = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True, cwd="/"
     ).stdout

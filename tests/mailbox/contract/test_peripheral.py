@@ -73,10 +73,49 @@ def test_a_full_lossless_ring_refuses_and_says_so(make_ring, records):
     assert (list(got["sequence"]), lost) == ([3, 4, 5, 6, 7, 8], 0)
 
 
+def test_push_many_waits_for_room_up_to_its_timeout(make_ring, records):
+    ring = make_ring(mode="lossless")
+    reader = ring.subscribe()
+    assert ring.push_many(records(0, 11), timeout_secs=0.01) == 8
+    assert ring.statistics().refused == 3
+    results = []
+    writer = threading.Thread(
+        target=lambda: results.append(ring.push_many(records(8, 21), timeout_secs=30.0))
+    )
+    writer.start()
+    numbers = []
+    while len(numbers) < 29:
+        numbers += list(reader.pop_many(5, timeout_secs=30.0).records["sequence"])
+    writer.join(30.0)
+    assert results == [21]
+    assert numbers == list(range(29))
+    assert ring.statistics().refused == 3
+
+
+def test_a_close_ends_a_waiting_push_many_which_returns_what_was_appended(make_ring, records):
+    ring = make_ring(mode="lossless")
+    reader = ring.subscribe()
+    results = []
+    writer = threading.Thread(
+        target=lambda: results.append(ring.push_many(records(0, 11), timeout_secs=30.0))
+    )
+    writer.start()
+    while ring.statistics().pushed < 8:
+        assert writer.is_alive()
+    ring.close()
+    writer.join(30.0)
+    assert results == [8]
+    assert ring.statistics().refused == 3
+    with pytest.raises(MailboxClosed):
+        ring.push_many(records(8, 1), timeout_secs=30.0)
+    reader.close()
+
+
 def test_a_lossless_ring_without_subscribers_never_blocks(make_ring, records):
     ring = make_ring(mode="lossless")
     assert ring.push_many(records(0, 8)) == 8
     assert ring.push(records(8, 1))
+    assert ring.push_many(records(9, 30)) == 30
 
 
 def test_a_leaver_unblocks_the_writer(make_ring, records):

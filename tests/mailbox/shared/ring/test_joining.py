@@ -6,7 +6,7 @@ import pytest
 
 from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedPeripheral
-from sage.mailbox.shared.ring.engine import why_plain
+from sage.mailbox.shared.memory.engine_choice import why_plain
 
 
 @pytest.fixture(params=["plain"] if why_plain() else ["numba", "plain"])

@@ -18,9 +18,9 @@ import pytest
 
 from sage.mailbox import MailboxClosed, MailboxError, RealClock
 from sage.mailbox.shared import SharedPeripheral, peek_statistics
+from sage.mailbox.shared.memory.engine_choice import why_plain
 from sage.mailbox.shared.memory.participants import TABLE_OFFSET
 from sage.mailbox.shared.memory.segment import FOLDER, PREFIX
-from sage.mailbox.shared.ring.engine import why_plain
 
 WORKER = Path(__file__).with_name("ring_worker.py")
 ENGINES = ["plain"] if why_plain() else ["numba", "plain"]

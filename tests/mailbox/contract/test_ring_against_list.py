@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from sage.mailbox import RECORD, ManualClock, PeripheralMailbox
 from sage.mailbox.shared import SharedPeripheral
-from sage.mailbox.shared.ring.engine import why_plain
+from sage.mailbox.shared.memory.engine_choice import why_plain
 
 CAPACITY = 4
 _numbers = itertools.count()
