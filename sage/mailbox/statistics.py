@@ -52,6 +52,7 @@ class DropCounts:
     quota: a loan refused because its producer held its share.  expired: older than its TTL.
     superseded: passed over by receive(newest=True).  stale: published after its slot was taken back.
     closed: never received before the mailbox closed.
+    no_receiver: published with receivers="each" while no process listened.
     """
 
     oldest: int = 0
@@ -62,6 +63,7 @@ class DropCounts:
     superseded: int = 0
     stale: int = 0
     closed: int = 0
+    no_receiver: int = 0
 
     @property
     def total(self) -> int:
@@ -84,7 +86,7 @@ class FocusStatistics:
 
     depth: messages waiting, high_water: its greatest.  leaks: slots held by views after their release, now;
     leaks_total: how often that happened.  orphans: loans and leases dropped without an end, or reclaimed.
-    popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed).
+    popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed + no_receiver).
     """
 
     name: str

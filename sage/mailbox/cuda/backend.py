@@ -50,7 +50,9 @@ class CudaBackend:
                 f"device is {device}, the driver given is of device {self._driver.facts.index}: give one of"
                 " the two"
             )
-        self.device, self.placement, self.stream = device, placement, stream
+        self.device = device
+        self.placement = placement
+        self.stream = stream
         self.name = f"cuda:{device}" if placement == "device" else f"cuda:{device} {placement}"
         self._events: EventPool | None = None
 

@@ -174,7 +174,8 @@ class HostPushes:
     """A DeviceRing as `RecordRing`: records are copied to the device, then pushed from there."""
 
     def __init__(self, ring: DeviceRing) -> None:
-        self.ring, self._producer = ring, ring.producer()
+        self.ring = ring
+        self._producer = ring.producer()
 
     def push_many(self, records: np.ndarray) -> int:
         if not len(records):

@@ -82,7 +82,8 @@ class FakeDriver:
         self._streams: dict[int, FakeStream] = {LEGACY_STREAM: FakeStream()}
         self._current = [LEGACY_STREAM]
         self._events: dict[int, _Event] = {}
-        self._has_peers, self._segments = has_peers, segments
+        self._has_peers = has_peers
+        self._segments = segments
 
     # Streams, as a test drives them.
 
@@ -244,15 +245,15 @@ class FakeMemory:
     """A pool in a fake device: seen as on the host, copied into by queued work alone."""
 
     def __init__(self, driver: FakeDriver, allocation: Allocation, stream: int | None) -> None:
-        self._driver, self._stream = driver, stream
+        self._driver = driver
+        self._stream = stream
         self._host = HostMemory(host_view(replace(allocation, host_address=allocation.address)))
-        self.address, self.dlpack_device = allocation.address, self._host.dlpack_device
-        self.buffer, self.array, self.tensor, self.accept = (
-            self._host.buffer,
-            self._host.array,
-            self._host.tensor,
-            self._host.accept,
-        )
+        self.address = allocation.address
+        self.dlpack_device = self._host.dlpack_device
+        self.buffer = self._host.buffer
+        self.array = self._host.array
+        self.tensor = self._host.tensor
+        self.accept = self._host.accept
 
     def surface_of(self, source: Any) -> Surface:
         return "tensor"

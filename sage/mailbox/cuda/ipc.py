@@ -154,11 +154,14 @@ class Watchdog:
     """
 
     def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
-        self._driver, self._on_orphan = driver, on_orphan
+        self._driver = driver
+        self._on_orphan = on_orphan
         self._memory = driver.allocate_mapped(4 * NUM_GATES)
         self._words: np.ndarray = host_view(self._memory).view(np.uint32)  # (NUM_GATES,)
-        self._values, self._free = [0] * NUM_GATES, list(range(NUM_GATES))
-        self._lock, self._wake = threading.Lock(), threading.Event()
+        self._values = [0] * NUM_GATES
+        self._free = list(range(NUM_GATES))
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
         self._gates: list[_Gate] = []
         self._is_closed = False
         self._error: Exception | None = None

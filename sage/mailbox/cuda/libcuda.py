@@ -91,7 +91,8 @@ class Library:
             ) from error
         for function, arguments in _SIGNATURES.items():
             found = getattr(self._library, function)
-            found.argtypes, found.restype = arguments, c_int
+            found.argtypes = arguments
+            found.restype = c_int
             setattr(self, function, found)
         self.check("cuInit", 0)
 

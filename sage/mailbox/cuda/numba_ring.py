@@ -40,13 +40,16 @@ class NumbaRing:
             raise InputError(f"capacity is {capacity}: give a power of two")
         if mode not in ("lossy", "lossless"):
             raise InputError(f'mode is {mode!r}: give "lossy" or "lossless"')
-        self.dtype, self.capacity = record_dtype(record_bytes), capacity
+        self.dtype = record_dtype(record_bytes)
+        self.capacity = capacity
         from numba import cuda
 
         from sage.mailbox.cuda import numba_kernels
 
-        self._cuda, self._kernels = cuda, numba_kernels
-        self._words, self._threads = record_bytes // 8, num_threads
+        self._cuda = cuda
+        self._kernels = numba_kernels
+        self._words = record_bytes // 8
+        self._threads = num_threads
         to_device = self._cuda.to_device
         # reserved, records left out, records refused, is it lossless
         self._control = to_device(np.array([0, 0, 0, mode == "lossless"], dtype=np.uint64))
@@ -98,7 +101,9 @@ class _Reader:
     """One cursor's static buffer."""
 
     def __init__(self, ring: NumbaRing, which: int, max_records: int) -> None:
-        self._ring, self._which, self._max = ring, which, max_records
+        self._ring = ring
+        self._which = which
+        self._max = max_records
         to_device = ring._cuda.to_device
         self._out = to_device(np.zeros((max_records, ring._words), dtype=np.uint64))
         self._statuses = to_device(np.zeros(max_records, dtype=np.uint64))

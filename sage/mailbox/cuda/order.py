@@ -54,7 +54,8 @@ class EventFence:
     """The readers' work, on however many streams. It may grow while views that outlived the release die."""
 
     def __init__(self, driver: Streams, pool: EventPool) -> None:
-        self._driver, self._pool = driver, pool
+        self._driver = driver
+        self._pool = pool
         self._marks: list[Mark] = []
 
     def add(self, marks: Iterable[Mark]) -> None:
@@ -96,7 +97,9 @@ class StreamOrder:
         stream: int | None = None,
         host_surface: Surface | None = None,
     ) -> None:
-        self._driver, self._stream, self._host_surface = driver, stream, host_surface
+        self._driver = driver
+        self._stream = stream
+        self._host_surface = host_surface
         self._events = EventPool(driver, 2 * num_slots + 2)
         self._traces = [_Trace() for _ in range(num_slots)]
 

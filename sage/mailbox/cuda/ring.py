@@ -79,13 +79,12 @@ class DeviceRing:
             raise InputError(f"capacity is {capacity}: give a power of two")
         if mode not in ("lossy", "lossless"):
             raise InputError(f'mode is {mode!r}: give "lossy" or "lossless"')
-        self.dtype, self.capacity, self.record_bytes, self.mode = (
-            record_dtype(record_bytes),
-            capacity,
-            record_bytes,
-            mode,
-        )
-        self.driver, self.launcher = driver, launcher
+        self.dtype = record_dtype(record_bytes)
+        self.capacity = capacity
+        self.record_bytes = record_bytes
+        self.mode = mode
+        self.driver = driver
+        self.launcher = launcher
         num_bytes = -(-(RING_BYTES + 16 * capacity) // 128) * 128 + capacity * record_bytes
         self._memory = driver.allocate_mapped(num_bytes) if is_mapped else driver.allocate(num_bytes)
         self.address = self._memory.address
@@ -183,13 +182,14 @@ class RingReader:
     """
 
     def __init__(self, ring: DeviceRing, which: int, max_records: int) -> None:
-        self._ring, self._which, self.max_records = ring, which, max_records
+        self._ring = ring
+        self._which = which
+        self.max_records = max_records
         driver = ring.driver
-        self._launch, self._result = driver.allocate(LAUNCH_BYTES), driver.allocate(RESULT_BYTES)
-        self._records, self._statuses = (
-            driver.allocate(max_records * ring.record_bytes),
-            driver.allocate(4 * max_records),
-        )
+        self._launch = driver.allocate(LAUNCH_BYTES)
+        self._result = driver.allocate(RESULT_BYTES)
+        self._records = driver.allocate(max_records * ring.record_bytes)
+        self._statuses = driver.allocate(4 * max_records)
         self._is_closed = False
 
     @property

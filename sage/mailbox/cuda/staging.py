@@ -37,7 +37,8 @@ class Staging:
             raise InputError(
                 f"buffer_bytes is {buffer_bytes}, num_buffers is {num_buffers}: give 1 or more of both"
             )
-        self._driver, self.buffer_bytes = driver, buffer_bytes
+        self._driver = driver
+        self.buffer_bytes = buffer_bytes
         self._buffers: queue.SimpleQueue[tuple[Allocation, int]] = queue.SimpleQueue()
         for _ in range(num_buffers):
             self._buffers.put((driver.allocate_mapped(buffer_bytes), driver.create_event()))

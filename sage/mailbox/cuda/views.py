@@ -55,7 +55,9 @@ class DeviceBuffer:
     __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "num_bytes", "owner")
 
     def __init__(self, address: int, num_bytes: int, owner: Any) -> None:
-        self.address, self.num_bytes, self.owner = address, num_bytes, owner
+        self.address = address
+        self.num_bytes = num_bytes
+        self.owner = owner
         self.__cuda_array_interface__ = _interface(address, (num_bytes,), "|u1")
 
 
@@ -80,8 +82,13 @@ class DeviceMemory:
     def __init__(
         self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None
     ) -> None:
-        self._driver, self._allocation, self._device, self._stream = driver, allocation, device, stream
-        self.address, self.dlpack_device, self._name = allocation.address, (2, device), f"cuda:{device}"
+        self._driver = driver
+        self._allocation = allocation
+        self._device = device
+        self._stream = stream
+        self.address = allocation.address
+        self.dlpack_device = (2, device)
+        self._name = f"cuda:{device}"
 
     def buffer(self, address: int, num_bytes: int) -> DeviceBuffer:
         return DeviceBuffer(address, num_bytes, self._allocation.owner)
@@ -155,14 +162,18 @@ class MappedMemory:
     ) -> None:
         assert allocation.host_address is not None
         self._offset = allocation.address - allocation.host_address
-        self._host, self._device = (
-            HostMemory(host_view(allocation)),
-            DeviceMemory(driver, allocation, device, stream),
-        )
-        self.address, self.dlpack_device = self._host.address, self._device.dlpack_device
-        self.accept, self.surface_of, self.fill = self._host.accept, self._host.surface_of, self._host.fill
-        self.buffer, self.array, self.copy_into = self._host.buffer, self._host.array, self._host.copy_into
-        self._driver, self._current = driver, self._device.current
+        self._host = HostMemory(host_view(allocation))
+        self._device = DeviceMemory(driver, allocation, device, stream)
+        self.address = self._host.address
+        self.dlpack_device = self._device.dlpack_device
+        self.accept = self._host.accept
+        self.surface_of = self._host.surface_of
+        self.fill = self._host.fill
+        self.buffer = self._host.buffer
+        self.array = self._host.array
+        self.copy_into = self._host.copy_into
+        self._driver = driver
+        self._current = self._device.current
 
     def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
         # owned by the slot's own buffer: that has no view any more when this one has none

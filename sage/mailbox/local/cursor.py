@@ -15,8 +15,13 @@ class Cursor:
     __slots__ = ("group", "lost", "name", "num_members", "popped", "ticket", "waiters")
 
     def __init__(self, name: str, group: str | None, ticket: int, waiters: Waiters) -> None:
-        self.name, self.group, self.ticket, self.waiters = name, group, ticket, waiters
-        self.num_members = self.popped = self.lost = 0
+        self.name = name
+        self.group = group
+        self.ticket = ticket
+        self.waiters = waiters
+        self.num_members = 0
+        self.popped = 0
+        self.lost = 0
 
     def advance(self, num_records: int, lost: int) -> None:
         self.ticket += num_records + lost

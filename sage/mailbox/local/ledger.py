@@ -19,7 +19,8 @@ class Account:
 
     def __init__(self, producer: int) -> None:
         self.producer = producer
-        self.pushed = self.held = 0
+        self.pushed = 0
+        self.held = 0
         self.drops = dict.fromkeys(REASONS, 0)
 
     def statistics(self) -> ProducerStatistics:

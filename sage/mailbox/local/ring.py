@@ -29,7 +29,8 @@ class Ring:
         if first_ticket < 0:
             raise InputError(f"first_ticket is {first_ticket}: give 0 or more")
         self.dtype = record_dtype(record_bytes)
-        self.capacity, self.record_bytes = capacity, record_bytes
+        self.capacity = capacity
+        self.record_bytes = record_bytes
         self.first_ticket = self.tail = first_ticket
         self._payload_bytes = record_bytes - HEADER_BYTES
         self._records = backend.allocate(capacity * record_bytes).view(self.dtype)  # (capacity,)

@@ -126,7 +126,8 @@ class HostMemory:
     dlpack_device = (HOST_DEVICE, 0)
 
     def __init__(self, memory: np.ndarray) -> None:
-        self._memory, self._bytes = memory, memory.data
+        self._memory = memory
+        self._bytes = memory.data
         self.address = memory.ctypes.data
         self._types: dict[int, Any] = {}
 
@@ -178,7 +179,8 @@ class SlotPool:
 
     def __init__(self, *, num_slots: int, stride: int, memory: PoolMemory, order: Order) -> None:
         self.order = order
-        self._memory, self._stride = memory, stride
+        self._memory = memory
+        self._stride = stride
         self.slots = [Slot(index, memory.address + index * stride) for index in range(num_slots)]
 
     def view(self, slot: Slot) -> Any:

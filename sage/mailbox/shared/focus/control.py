@@ -62,13 +62,15 @@ class Control:
 
     def __init__(self, segment: Segment, engine: EngineName | None) -> None:
         self.engine = choose(engine)
-        self.segment, self.words = segment, segment.words
+        self.segment = segment
+        self.words = segment.words
         self._bytes = memoryview(segment.memory)
         self.reals = self._bytes.cast("d")
         self.participants = Participants(segment)
         self.arrivals = Doorbell(self.words, layout.ARRIVALS_FLAG, segment.address + layout.ARRIVALS_FLAG * 8)
         self.room = Doorbell(self.words, layout.ROOM_FLAG, segment.address + layout.ROOM_FLAG * 8)
-        self.me, self.bit = -1, 0
+        self.me = -1
+        self.bit = 0
         self.steps = compiled_steps(segment.address) if self.engine == "numba" else plain_steps(self)
 
     def join(self) -> None:

@@ -35,7 +35,10 @@ from sage.mailbox.shared.focus.layout import (
 from sage.mailbox.shared.focus.queue import end_of_table, is_published
 from sage.mailbox.shared.memory.segment import IS_CLOSED
 
-OLDEST, NEWEST, LEAST_TRUSTED, OVER_SHARE, EXPIRED, SUPERSEDED, STALE_PUBLISH, AT_CLOSING = range(8)
+#: Drop reasons, in the order of the fields of DropCounts.
+OLDEST, NEWEST, LEAST_TRUSTED, OVER_SHARE, EXPIRED, SUPERSEDED, STALE_PUBLISH, AT_CLOSING, NO_RECEIVER = (
+    range(9)
+)
 NOBODY = 0xFF
 
 

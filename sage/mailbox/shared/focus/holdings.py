@@ -42,7 +42,8 @@ class Holdings:
     """By the slots' places in the table."""
 
     def __init__(self, control: Control, pool: SharedPool) -> None:
-        self._control, self._pool = control, pool
+        self._control = control
+        self._pool = pool
         self.trace: MessageTrace | None = None
         self.forget()
 

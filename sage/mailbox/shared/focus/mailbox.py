@@ -58,14 +58,20 @@ class SharedFocus:
         engine: EngineName | None = None,
     ) -> None:
         """For `create` and `attach`."""
-        self._segment, self._words, self._control = segment, segment.words, Control(segment, engine)
-        self._file, self._creator_pid = os.fstat(segment.fd), os.getpid() if segment.is_creator else 0
+        self._segment = segment
+        self._words = segment.words
+        self._control = Control(segment, engine)
+        self._file = os.fstat(segment.fd)
+        self._creator_pid = os.getpid() if segment.is_creator else 0
         options = segment.options(layout.OPTION_NAMES)
-        self.name, self.engine = segment.name, self._control.engine
-        self.slots, self.slot_bytes = options["slots"], options["slot_bytes"]
+        self.name = segment.name
+        self.engine = self._control.engine
+        self.slots = options["slots"]
+        self.slot_bytes = options["slot_bytes"]
         self.policy = POLICIES[options["policy"]]
         self.quota = options["quota"] if options["quota"] <= self.slots else None
-        self.ttl_ns, self.debug = options["ttl_ns"] or None, bool(options["debug"])
+        self.ttl_ns = options["ttl_ns"] or None
+        self.debug = bool(options["debug"])
         self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
         self._exchange = SharedExchange(self._control, name=self.name, clock=clock, demoted=demoted)
         self._forms = self._exchange.forms
@@ -338,8 +344,11 @@ class Waiting:
     def __init__(
         self, exchange: SharedExchange, flag: int, counter: int, slice_secs: float, timeout_secs: float
     ) -> None:
-        self._exchange, self._flag, self._counter = exchange, flag, counter
-        self._step, self._slice_ns = exchange.control.steps.wait, int(slice_secs * 1e9)
+        self._exchange = exchange
+        self._flag = flag
+        self._counter = counter
+        self._step = exchange.control.steps.wait
+        self._slice_ns = int(slice_secs * 1e9)
         self._end_ns = time.monotonic_ns() + int(min(timeout_secs, _LONGEST_SECS) * 1e9)
         self._is_over = timeout_secs <= 0.0
 

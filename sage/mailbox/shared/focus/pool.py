@@ -30,7 +30,8 @@ class SharedPool:
         # the same file a second time, by its descriptor: the name may be gone by now
         read_only = Segment(segment.name, os.dup(segment.fd), is_creator=False, is_read_only=True)
         self._mappings = (segment, read_only)
-        self._num_slots, self._stride_bytes = segment.words[SLOTS], segment.words[STRIDE_BYTES]
+        self._num_slots = segment.words[SLOTS]
+        self._stride_bytes = segment.words[STRIDE_BYTES]
         # a class of its own, because only an instance of a subclass can keep the mapping alive
         self._memory_type: Any = type("SlotMemory", (ctypes.c_uint8 * self._stride_bytes,), {})
         self.forget()
@@ -38,7 +39,8 @@ class SharedPool:
     def forget(self) -> None:
         """After a fork what was taken is the parent's: here it keeps the memory mapped, and holds no slot."""
         writable, read_only = (self._slots_of(mapping) for mapping in self._mappings)
-        self._writable, self._read_only = writable, read_only
+        self._writable = writable
+        self._read_only = read_only
         #: What numpy makes arrays of: it takes being read-only from the view, and refers to the memory behind
         #: it.
         self._readers = [memoryview(memory).toreadonly() for memory in read_only]

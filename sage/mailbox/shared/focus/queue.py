@@ -39,7 +39,7 @@ from sage.mailbox.shared.focus.layout import (
     TURN,
 )
 
-NUM_REASONS = 8
+NUM_REASONS = 9
 _LEAST_QUANTUM = 1.0 / ROUNDS_WITHOUT_TRUST
 
 

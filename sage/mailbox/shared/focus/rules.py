@@ -20,6 +20,7 @@ from sage.mailbox.shared.focus.ending import (
     EXPIRED,
     LEAST_TRUSTED,
     NEWEST,
+    NO_RECEIVER,
     NOBODY,
     OLDEST,
     OVER_SHARE,
@@ -207,7 +208,7 @@ def publish(
     words[at + ORDER_OF] = words[ORDER]
     if words[RECEIVERS] == EACH:
         if words[LISTENERS] == 0:
-            retire(words, at)
+            drop(words, at, NO_RECEIVER)
             return at
         words[at + PENDING] = words[LISTENERS]
     queue_up(words, reals, words[at + ACCOUNT])

@@ -48,7 +48,9 @@ class Doorbell:
         """words: the segment's int64 view, the doorbell at words[index] and words[index + 1], which lie at
         `address`.
         """
-        self._words, self._index, self._futex_address = words, index, address + 8
+        self._words = words
+        self._index = index
+        self._futex_address = address + 8
         self._counts = words.cast("B").cast("I")
 
     @property

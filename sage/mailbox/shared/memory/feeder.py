@@ -28,7 +28,8 @@ class Feeder:
         self.descriptor: int = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # not in close(): an event loop that watches it must still see the end, and take it off its list
         weakref.finalize(self, os.close, self.descriptor)
-        self._bell, self._is_ready = bell, is_ready
+        self._bell = bell
+        self._is_ready = is_ready
         self._is_closed = False
         self._is_armed = threading.Event()
         self._is_armed.set()

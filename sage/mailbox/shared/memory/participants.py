@@ -34,7 +34,8 @@ class Participants:
     """The table of one segment. Coming, going and reaping are rare: they take the lock."""
 
     def __init__(self, segment: Segment) -> None:
-        self._segment, self._first = segment, TABLE_OFFSET // 8
+        self._segment = segment
+        self._first = TABLE_OFFSET // 8
         self.lock = RobustMutex(segment.address + MUTEX_OFFSET)
         if segment.is_creator and not segment.words[_HAS_LOCK]:
             self.lock.initialise()
@@ -101,7 +102,8 @@ class DeathWatch:
     """Descriptors are opened when participants come and closed when they have gone."""
 
     def __init__(self, participants: Participants, segment: Segment) -> None:
-        self._participants, self._memory = participants, segment.memory
+        self._participants = participants
+        self._memory = segment.memory
         self._table = b""  # as it was when all in it were watched
         self._watched: dict[int, int] = {}  # identity: descriptor
         self._poll = select.poll()

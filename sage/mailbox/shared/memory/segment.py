@@ -26,7 +26,7 @@ PREFIX = "sage."
 HEADER_BYTES = 4096
 MAX_OPTIONS = 24
 #: Raised with any change of what stands where, in the header or behind it.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 #: To look at a header, whatever mailbox it is.
 ANY_KIND = -1
 _MAGIC = int.from_bytes(b"SAGEmail", "little")
@@ -63,8 +63,11 @@ class Segment:
     """The mapping. `words` is an int64 view of everything; `address` is where it lies in this process."""
 
     def __init__(self, name: str, fd: int, *, is_creator: bool, is_read_only: bool = False) -> None:
-        self.name, self.path, self.is_creator = name, path_of(name), is_creator
-        self.fd, self.is_read_only = fd, is_read_only
+        self.name = name
+        self.path = path_of(name)
+        self.is_creator = is_creator
+        self.fd = fd
+        self.is_read_only = is_read_only
         access = mmap.PROT_READ if is_read_only else mmap.PROT_READ | mmap.PROT_WRITE
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, access)
         self.words = memoryview(self.memory).cast("q")

@@ -41,7 +41,9 @@ class CursorTable:
     """
 
     def __init__(self, segment: Segment, layout: RingLayout) -> None:
-        self._segment, self._words, self._first = segment, segment.words, layout.blocks
+        self._segment = segment
+        self._words = segment.words
+        self._first = layout.blocks
 
     def blocks(self) -> Iterator[int]:
         """Those that ever were in use."""

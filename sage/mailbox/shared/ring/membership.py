@@ -29,7 +29,8 @@ class Membership:
     def __init__(self, segment: Segment, participants: Participants) -> None:
         """Takes an entry of the table; what the dead left is taken back first."""
         options = segment.options(OPTION_NAMES)
-        self._segment, self._participants = segment, participants
+        self._segment = segment
+        self._participants = participants
         self._layout = RingLayout(capacity=options["capacity"], record_bytes=options["record_bytes"])
         self._table = CursorTable(segment, self._layout)
         self.arrivals = Doorbell(segment.words, ARRIVALS // 8, segment.address + ARRIVALS)

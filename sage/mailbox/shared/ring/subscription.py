@@ -126,7 +126,8 @@ class SharedSubscription:
     def close(self) -> None:
         """Leave. What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
         if not self._is_closed:
-            self._is_closed = self._is_restricted = True
+            self._is_closed = True
+            self._is_restricted = True
             if self._feeder is not None and not self._is_foreign:
                 self._feeder.close()
             if not self._is_foreign:

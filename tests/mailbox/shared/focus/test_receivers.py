@@ -1,8 +1,12 @@
 """Shared focus pools whose messages go to each participant that listens."""
 
+from dataclasses import fields
+
 import pytest
 
-from sage.mailbox import MailboxFull
+from sage.mailbox import DropCounts, MailboxFull
+from sage.mailbox.shared.focus.ending import NO_RECEIVER
+from sage.mailbox.shared.focus.queue import NUM_REASONS
 
 
 @pytest.fixture
@@ -42,6 +46,25 @@ def test_who_came_after_the_message_does_not_get_it(make_each, make_peer, put):
     assert peer.ask("box.try_receive()") is None
     assert _sequences(box) == [1]
     assert box.statistics().free == 4
+
+
+def test_a_message_that_nobody_listens_for_is_dropped_and_counted(make_each, put):
+    box = make_each()
+    put(box, 0, producer=4)
+    found = box.statistics()
+    assert (found.pushed, found.depth, found.free) == (1, 0, 4)
+    assert (found.drops.no_receiver, found.drops.total) == (1, 1)
+    assert {each.producer: each.drops.no_receiver for each in found.producers} == {4: 1}
+    box.listen()
+    put(box, 1, producer=4)
+    assert _sequences(box) == [1]
+    found = box.statistics()
+    assert found.popped == found.pushed - found.depth - found.drops.total
+
+
+def test_the_table_has_a_count_for_each_drop_reason():
+    assert len(fields(DropCounts)) == NUM_REASONS
+    assert fields(DropCounts)[NO_RECEIVER].name == "no_receiver"
 
 
 def test_a_slot_is_free_only_when_all_its_readers_have_released(make_each, make_peer, put):
