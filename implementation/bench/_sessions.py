@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.config.entry import DeviceEntry
+from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import build_run
 from sage.mailbox.clock import ManualClock
 from sage.runtime.config import (

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from _sessions import Reports
 
-from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.config.entry import DeviceEntry
+from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import Run, build_run
 from sage.mailbox import RealClock
 from sage.runtime.config import (

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sage.app.config.names import shipped_recipes
 from sage.app.config.yaml_file import parse_yaml
 from sage.app.models.training.building import build_model
-from sage.app.models.training.recipe import Recipe, find_recipe, parse_recipe, recipes
+from sage.app.models.training.recipe import Recipe, find_recipe, parse_recipe
 from sage.app.terminal.errors import UserError
 from sage.hrm_core.tasks.catalogue import make_task
 
@@ -78,7 +79,7 @@ def test_published_models_are_as_published(
     assert (recipe.preset, recipe.model, recipe.front.get("positions")) == (preset, model, positions)
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", shipped_recipes())
 def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
     recipe = _recipe(name)
     assert recipe.about

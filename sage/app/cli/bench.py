@@ -7,26 +7,25 @@ from typing import Annotated
 
 import typer
 
-#: Everything after the name belongs to the benchmark.
+#: Everything after the name is passed to the benchmark.
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-#: Modules in implementation/bench that are no benchmark themselves.
+#: Modules in implementation/bench that are not benchmarks.
 _NOT_BENCHMARKS = {"__init__", "harness"}
 
 
 def bench(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which one; without a name they are listed.")
+        str | None, typer.Argument(metavar="NAME", help="A benchmark; without a name they are listed.")
     ] = None,
 ) -> int:
-    """Run a benchmark beside its peers. A table, and one JSON document as the last line; what follows NAME is
-    its own.
+    """Run a benchmark beside its peers: a table, then one JSON document as the last line.
+
+    Arguments after NAME are passed to the benchmark.
     """
-    if name in (None, "--help"):
-        typer.echo("Usage: sage bench NAME [--quick] [--save] [arguments of the benchmark]\n")
     benchmarks = find_benchmarks()
-    if name in (None, "--help"):
-        typer.echo("\n".join(["Benchmarks:", *(f"  {each}" for each in benchmarks)]))
+    if name in (None, "--help", "--json"):
+        typer.echo(_listed(benchmarks, is_json=name == "--json"))
         return 0
     if name not in benchmarks:
         from sage.app.terminal.errors import UserError, nearest
@@ -36,24 +35,43 @@ def bench(
     import subprocess
     import sys
 
-    # A script's own folder is its sys.path[0], so that a benchmark finds the harness, and never the
-    # checkout's root.
+    # The script's own folder becomes sys.path[0]: a benchmark imports the harness, never the checkout's root.
     return subprocess.run([sys.executable, str(benchmarks[name]), *context.args], check=False).returncode
 
 
 def find_benchmarks() -> dict[str, Path]:
-    """Name -> file. They stay in the checkout: a wheel has none, and says so."""
+    """Name -> file. UserError in an installed package, which has none."""
     from sage.about import PACKAGE_DIR
     from sage.app.terminal.errors import UserError
 
     folder = PACKAGE_DIR.parent / "implementation" / "bench"
     if not folder.is_dir():
         raise UserError(
-            "bench: there are no benchmarks in an installed package: run it from a checkout with"
-            " ./scripts/run made"
+            "bench: an installed package has no benchmarks: run it from a checkout of the repository"
         )
     return {
         path.stem: path
         for path in sorted(folder.glob("*.py"))
         if path.stem not in _NOT_BENCHMARKS and path.stem[0] != "_"
     }
+
+
+def describe_benchmark(path: Path) -> str:
+    """The first sentence of the file's docstring, without its own name."""
+    import ast
+
+    lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    sentence = " ".join(lines.split()).partition(". ")[0].rstrip(".")
+    return sentence.removeprefix(f"`sage bench {path.stem}`").lstrip(": ")
+
+
+def _listed(benchmarks: dict[str, Path], *, is_json: bool) -> str:
+    about = {name: describe_benchmark(path) for name, path in benchmarks.items()}
+    if is_json:
+        import json
+
+        return json.dumps([{"name": name, "about": text} for name, text in about.items()])
+    width = max(map(len, about), default=0)
+    rows = [f"  {name:<{width}}  {text}" for name, text in about.items()]
+    usage = "Usage: sage bench NAME [--quick] [--save] [arguments of the benchmark]"
+    return "\n".join([usage, "", "Benchmarks:", *rows])

@@ -83,8 +83,8 @@ _UsageError: type[Exception] = next(
 )
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
+def _show_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"sage {__version__}")
         raise typer.Exit
 

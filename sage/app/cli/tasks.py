@@ -21,12 +21,14 @@ def tasks(
     """List the tasks and their options, as recipes name them: `task: {name: sudoku, size: 4}`."""
     import json
 
+    from sage.app.config.names import check_name
     from sage.app.config.registry import plugins
     from sage.app.terminal.errors import UserError, nearest
     from sage.hrm_core.tasks.catalogue import task_kind
 
     origins = {kind: plugin.origin for kind, plugin in plugins("tasks").items()}
     if name is not None and name not in origins:
+        check_name("task", name)
         raise UserError(f"tasks {name}: no such task: {nearest(name, origins)}")
     try:
         kinds = [task_kind(each) for each in ([name] if name else origins)]

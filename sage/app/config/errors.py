@@ -1,6 +1,4 @@
-"""What a person reads when a configuration is wrong: place, key path, what was given, the remedy, on one
-line.
-"""
+"""Errors of a configuration in one line: place, key path, value, remedy."""
 
 from __future__ import annotations
 
@@ -28,15 +26,15 @@ def explain(
 ) -> str:
     """The first fault of a validation, and how many more there are.
 
-    prefix: where `model` stands in the document.  known: keys beside the model's own, for the nearest name.
+    prefix: path of `model` in the document.  known: keys beside the model's own, for the nearest name.
     """
     faults = error.errors(include_url=False)
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     path = (*prefix, *first["loc"])
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    told = f"{key_path(path, document)}{_fault(first, model, known, key_path(path[:-1], document))}"
-    # What is wrong with the whole has no key of its own.
-    return f"{document.where(path)}: {told.removeprefix(': ')}{more}"
+    text = f"{key_path(path, document)}{_fault(first, model, known, key_path(path[:-1], document))}"
+    # A fault of the whole document has no key.
+    return f"{document.where(path)}: {text.removeprefix(': ')}{more}"
 
 
 def key_path(path: KeyPath, document: YamlDocument) -> str:
@@ -70,7 +68,7 @@ def _fault(fault: ErrorDetails, model: type[BaseModel], known: Iterable[str], pa
 
 
 def _remedy(message: str) -> str:
-    """Pydantic says what an input should be; a person is told what to give."""
+    """Pydantic's "Input should be a valid integer" as "give a valid integer"."""
     wanted = message.removeprefix("Input should be ")
     if wanted == message:
         return message[0].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""`--set a.b=c`: one value of the configuration, replaced before it is validated.
+"""`--set a.b=c`: replaces one value of the configuration before it is validated.
 
 Invariant: an override changes exactly one key. Items of a list are named by their `name` (or kind), or by
 position.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def apply_overrides(document: YamlDocument, overrides: Sequence[str]) -> None:
-    """Change the document's data in place, and remember which keys came from the command line."""
+    """Change the document's data in place, and record which keys came from the command line."""
     for text in overrides:
         keys, equals, value = text.partition("=")
         if not equals or not all(keys.split(".")):
@@ -32,9 +32,7 @@ def apply_overrides(document: YamlDocument, overrides: Sequence[str]) -> None:
 
 
 def _assign(data: dict[str, Any], keys: list[str], value: Any) -> KeyPath:
-    """Walk to the last key, making mappings on the way, and set it. Returns the path with positions for
-    names.
-    """
+    """Walk to the last key, create missing mappings, and set it. Returns the path, with positions in lists."""
     target: Any = data
     path: list[str | int] = []
     for depth, key in enumerate(keys):

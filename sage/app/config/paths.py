@@ -1,6 +1,6 @@
-"""Whether the files and devices that a configuration names are there, before anything is started.
+"""Check that the files and devices of a configuration exist, before a run starts.
 
-Invariant: only enabled entries are looked at, and nothing is opened for longer than a check needs.
+Invariant: only enabled entries are checked, and no device is opened.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from sage.app.terminal.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sage.app.config.sage_config import DeviceEntry
+    from sage.app.config.entry import DeviceEntry
     from sage.app.config.yaml_file import KeyPath, YamlDocument
 
 
-#: Keys of a sensor that name something of this machine. A device may also be a name of its driver's
-#: ("default").
+#: Keys of a sensor with a path. A device may also be a driver's name ("default"), which is not checked.
 _KEYS = ("path", "device")
 
 
 def check_paths(sensors: Iterable[DeviceEntry], document: YamlDocument) -> None:
-    """UserError for the first enabled sensor whose file or device is not there or cannot be read."""
+    """UserError for the first enabled sensor whose file or device is missing or cannot be read."""
     for index, entry in enumerate(sensors):
         if not entry.enabled:
             continue
@@ -38,11 +37,7 @@ def _check(given: Path, path: KeyPath, name: str, document: YamlDocument) -> Non
     fault = _fault(given)
     if fault:
         variables = document.variables.get(path, ())
-        remedy = (
-            f"set {variables[0]} to the folder that holds it"
-            if variables
-            else "correct it, or set enabled: false"
-        )
+        remedy = f"set {variables[0]} to its folder" if variables else "correct it, or set enabled: false"
         raise UserError(f"{document.where(path)}: sensors.{name}.{path[-1]}: {given}: {fault}: {remedy}")
 
 

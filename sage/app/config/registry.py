@@ -1,7 +1,6 @@
-"""Which plug-ins there are: a name for each kind, and the class behind it, imported when it is asked for.
+"""The plug-ins: the name of each kind, and its class, imported on first use.
 
-Invariant: looking a name up imports nothing but that kind's own module. Built-in names win over an entry
-point's.
+Invariant: looking up a name imports only that kind's module. Built-in names take precedence over entry points.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sage.app.terminal.errors import UserError, nearest
 
 Group = Literal["sensors", "effectors", "instruments", "tasks"]
 
-#: Tasks are not among them: their catalogue is its own, on a lower floor.
+#: Tasks have a catalogue of their own: sage.hrm_core.tasks.catalogue.
 _BUILT_IN: dict[Group, dict[str, str]] = {
     "sensors": {
         "audio": "sage.sensors.devices.audio:AudioSensor",
@@ -61,14 +60,14 @@ def plugins(group: Group) -> dict[str, Plugin]:
 
 
 def _built_in_tasks(installed: dict[str, str]) -> dict[str, str]:
-    """What the catalogue knows beyond the entry points, which it lists too."""
+    """The tasks of the catalogue that are not entry points."""
     from sage.hrm_core.tasks.catalogue import targets
 
     return {kind: target for kind, target in targets().items() if installed.get(kind) != target}
 
 
 def resolve(group: Group, kind: str) -> Any:
-    """The class of a kind; UserError naming the nearest kind, or what its import lacks."""
+    """The class of a kind; UserError with the nearest kind, or with the reason why its import fails."""
     known = plugins(group)
     if kind not in known:
         raise UserError(f"{kind}: unknown kind of {group.removesuffix('s')}: {nearest(kind, known)}")

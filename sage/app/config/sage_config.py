@@ -1,8 +1,7 @@
 """The whole configuration: one frozen, strict object, from a YAML file and `--set` overrides.
 
-Invariant: a SageConfig is complete and valid, plug-ins' own settings included. Whatever is wrong is a
-UserError that names the place, the key path and the remedy. Relative paths in it are relative to the current
-directory. Imports no torch.
+Invariant: a SageConfig is complete and valid, plug-ins' own settings included; every error is a UserError with the
+place, the key path and the remedy. Relative paths are relative to the current directory. Imports no torch.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer
+from pydantic import Field, ValidationError
 
+from sage.app.config.entry import DeviceEntry
 from sage.app.config.errors import explain, key_path
+from sage.app.config.names import check_name, shipped_configs
 from sage.app.config.overrides import apply_overrides
 from sage.app.config.paths import check_paths
 from sage.app.config.registry import Group, resolve
@@ -28,49 +29,19 @@ from sage.runtime.config import RuntimeConfig, Section
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHIPPED_DIR = Path(__file__).parent.parent / "configs"
-#: Keys of an entry that are ours, not its kind's.
+#: Keys of every entry, whatever its kind.
 _SWITCHES = ("enabled", "optional")
 
 
-class DeviceEntry(BaseModel):
-    """One sensor or effector of a run.
-
-    config: its kind's own `Config`, validated.  enabled: whether a run builds it.  optional: on a machine
-    that lacks it (SensorUnavailable when it is made) a run says so and goes on without it; a fault otherwise.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    enabled: bool = True
-    optional: bool = False
-    config: Any
-
-    @property
-    def kind(self) -> str:
-        return str(self.config.kind)
-
-    @property
-    def name(self) -> str:
-        return str(self.config.name)
-
-    @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        """As it stands in a file: the kind's keys beside `enabled`."""
-        settings = self.config.model_dump(mode="json")
-        names = {"kind": settings.pop("kind"), "name": settings.pop("name")}
-        return {**names, "enabled": self.enabled, "optional": self.optional, **settings}
-
-
 class StoreConfig(Section):
-    """How long and how much of what was lived is kept."""
+    """Limits of the metrics store: the age of a session in days, and the size of the file in bytes."""
 
     keep_days: float = Field(30.0, gt=0)
     max_bytes: int = Field(2 << 30, ge=1 << 20)
 
 
 class SageConfig(RuntimeConfig):
-    """A run: the loop's own settings at the top level, and what it senses, acts on and keeps.
+    """A run: the loop's settings at the top level, its sensors, its effectors and its store.
 
     state_dir: None is the platform's state directory for this user.
     """
@@ -83,7 +54,7 @@ class SageConfig(RuntimeConfig):
 
     @property
     def state_path(self) -> Path:
-        """Where this run keeps what it keeps; absolute, not created yet."""
+        """The state directory: an absolute path; this property does not create it."""
         if self.state_dir is not None:
             return self.state_dir.expanduser().absolute()
         return default_state_dir()
@@ -120,18 +91,13 @@ def find_config(path: str | Path) -> Path:
     stem = given.name.removesuffix(".yaml")
     if stem in shipped and given.parent in (Path(), Path("configs")):
         return shipped[stem]
-    raise UserError(f"{path}: no such file: give a path, or a shipped one: {', '.join(shipped)}")
-
-
-def shipped_configs() -> dict[str, Path]:
-    """Configurations that come with the package, by name."""
-    return {path.stem: path for path in sorted(SHIPPED_DIR.glob("*.yaml"))}
+    check_name("configuration", str(path))
+    raise UserError(f"{path}: no such file: give a path, or a shipped configuration: {', '.join(shipped)}")
 
 
 def build_config(document: YamlDocument) -> SageConfig:
-    """Validate: plug-ins' settings by their kinds, the rest by SageConfig. Only the first fault is told, and
-    their number.
-    """
+    """Validate: plug-ins' settings by their kinds, the rest by SageConfig. The UserError has the first fault and
+    the number of the others."""
     data = dict(document.data)
     for group in ("sensors", "effectors"):
         data[group] = _build_entries(group, data.get(group), document)
@@ -147,9 +113,7 @@ def effective(config: SageConfig) -> str:
 
 
 def config_hash(config: SageConfig) -> str:
-    """blake2b-64 of the effective configuration. Where a run is kept (state_dir) does not change what it
-    is.
-    """
+    """blake2b-64 of the effective configuration. state_dir is left out: it does not change the run."""
     plain = config.model_dump(mode="json", exclude={"state_dir"})
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
@@ -165,8 +129,8 @@ def _build_entries(group: Group, items: Any, document: YamlDocument) -> tuple[De
     for index, entry in enumerate(entries):
         if entry.name in seen:
             raise UserError(
-                f"{document.where((group, index))}: {group}.{index}.name: {entry.name} is taken: give each a"
-                " name of its own"
+                f"{document.where((group, index))}: {group}.{index}.name: {entry.name} is used twice: give each a"
+                " different name"
             )
         seen.add(entry.name)
     return entries
@@ -176,7 +140,7 @@ def _build_entry(group: Group, index: int, item: Any, document: YamlDocument) ->
     path = (group, index)
     if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
         raise UserError(
-            f"{document.where(path)}: {key_path(path, document)}: no kind: give kind: and the kind's own keys"
+            f"{document.where(path)}: {key_path(path, document)}: kind is missing: give kind: and the kind's own keys"
         )
     switches = {key: item[key] for key in _SWITCHES if key in item}
     for key, value in switches.items():

@@ -1,6 +1,6 @@
-"""The one folder that holds all that a run keeps.
+"""The state directory: metrics, weights, snapshots, the HTTP token.
 
-Invariant: what `open_state_dir` returns exists and can be written to.
+Invariant: the folder that `open_state_dir` returns exists and is writable.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ STORE_NAME = "store.sqlite"
 
 
 def default_state_dir() -> Path:
-    """The platform's place for what a user's programs keep, e.g. ~/.local/state/sage."""
+    """The platform's state directory of this user, e.g. ~/.local/state/sage."""
     from platformdirs import user_state_dir
 
     return Path(user_state_dir("sage"))
 
 
 def open_state_dir(path: Path) -> Path:
-    """Make the folder where it is missing (mode 0700) and prove that it takes a file; UserError otherwise."""
+    """Create the folder if missing (mode 0700) and check that it is writable; UserError otherwise."""
     remedy = "give another with --state-dir, or state_dir in the configuration"
     if path.exists() and not path.is_dir():
         raise UserError(f"state_dir: {path}: not a directory: {remedy}")

@@ -1,7 +1,6 @@
-"""YAML as people mean it: duplicate keys refused, `7e-5` a number, `${VAR:-default}` expanded, line numbers
-kept.
+"""YAML files: `7e-5` is a number, `${VAR:-default}` is expanded, a duplicate key is an error.
 
-Invariant: only plain data comes out (safe loading), and every fault is a UserError that names file and line.
+Invariant: the result is plain data (safe loading); every error is a UserError with file and line.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sage.app.terminal.errors import UserError
+from sage.errors import DataError
+from sage.user_file import read_user_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,10 @@ _FLOAT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YamlDocument:
-    """One mapping, with where it came from.
+    """One mapping, with its source.
 
-    source: the file, for messages.  places: key path -> `file:line`.  variables: key path -> names expanded
-    in its text.
+    source: the file, for messages.  places: key path -> `file:line`.  variables: key path -> names of the
+    variables expanded in its text.
     """
 
     data: dict[str, Any]
@@ -42,7 +43,7 @@ class YamlDocument:
     variables: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """The place of the nearest enclosing key, the file alone where none is known."""
+        """The place of the nearest enclosing key; the file alone where no place is recorded."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
@@ -50,13 +51,13 @@ class YamlDocument:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's numbers and without aliases, which can make a small file endless."""
+    """SafeLoader with YAML 1.2's numbers and without aliases, which can expand a small file without limit."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
-                None, None, "an alias (*), which is not read here; write the value out", mark
+                None, None, "aliases (*) are not supported; write the value out", mark
             )
         return super().compose_node(parent, index)
 
@@ -69,18 +70,16 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 
 
 def read_yaml(path: Path, environ: Mapping[str, str] = os.environ) -> YamlDocument:
-    """The mapping in `path`; UserError if it cannot be read, is no YAML, or is no mapping."""
+    """The mapping in `path`; UserError if it cannot be read, is not YAML, or is not a mapping."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_user_text(path)
     except IsADirectoryError:
         raise UserError(f"{path}: is a directory: give a YAML file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}): give a YAML file"
-        ) from None
+    except DataError as error:
+        raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(
-            f"{path}: {(error.strerror or str(error)).lower()}: give a file that can be read"
+            f"{path}: {(error.strerror or str(error)).lower()}: give a readable YAML file"
         ) from None
     return parse_yaml(text, str(path), environ)
 
@@ -105,9 +104,7 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str] = os.environ) 
 
 
 def parse_value(text: str) -> Any:
-    """A value of `--set`: read as YAML, so that 0.5, true, null, [a, b] and text mean what they mean in the
-    file.
-    """
+    """A value of `--set`, read as YAML: 0.5, true, null, [a, b] and text mean the same as in the file."""
     loader = _Loader(text)
     try:
         return loader.get_single_data()
@@ -118,7 +115,7 @@ def parse_value(text: str) -> Any:
 
 
 def _note_lines(node: yaml.Node, path: KeyPath, document: YamlDocument) -> None:
-    """Record where each key stands, and refuse one that stands twice in a mapping."""
+    """Record the line of each key; UserError for a key that is twice in a mapping."""
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             document.places[(*path, index)] = f"{document.source}:{_line(item)}"
@@ -141,7 +138,7 @@ def _note_lines(node: yaml.Node, path: KeyPath, document: YamlDocument) -> None:
 
 
 def _expand(value: Any, path: KeyPath, document: YamlDocument, environ: Mapping[str, str]) -> Any:
-    """Expand `${VAR}` and `${VAR:-default}` in every text; other values as they are, keys as text."""
+    """Expand `${VAR}` and `${VAR:-default}` in every text value; keys become text."""
     if isinstance(value, dict):
         return {str(key): _expand(item, (*path, str(key)), document, environ) for key, item in value.items()}
     if isinstance(value, list):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage.app.config.names import check_model
 from sage.app.terminal.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def serve(options: ServeOptions) -> None:
     from sage.app.terminal.logs import log_to_stderr
 
     log_to_stderr()
+    for name in options.checkpoints:
+        check_model(name)
     hosts = allowed_hosts(options)
     folder = open_state_dir(options.state_dir or default_state_dir())
     token = open_token(folder)

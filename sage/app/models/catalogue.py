@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage.app.config.names import check_model
 from sage.app.terminal.errors import UserError, user_errors
 from sage.app.terminal.figures import count, number, percent
 from sage.app.terminal.logs import only_warnings
@@ -37,6 +38,7 @@ class ModulePart:
 
 def open_model(name: str) -> tuple[HRM, Mapping[str, Any]]:
     """A preset's model, or a checkpoint's with what its training said. UserError where it is neither."""
+    check_model(name, or_preset=True)
     from sage.hrm_core.config.presets import preset_names
     from sage.hrm_core.model.hrm import HRM
 
@@ -114,6 +116,7 @@ def export_model(
     """Write and check the file. What was found, one line each, and whether the file says what the model
     says.
     """
+    check_model(checkpoint)
     with only_warnings(), user_errors(f"export {checkpoint}"):
         from sage.hrm_core.export.check import check_export
         from sage.hrm_core.export.int8 import quantize_int8
@@ -170,6 +173,7 @@ def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
     """Upload a model's folder, its task with it; private unless told otherwise. The repository's address."""
     import tempfile
 
+    check_model(checkpoint)
     with only_warnings(), user_errors(f"hub push {checkpoint}"):
         from sage.hrm_core.checkpoint.hub import push
         from sage.hrm_core.checkpoint.source import save_pretrained

@@ -14,6 +14,7 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage.app.config.names import check_model, check_name
 from sage.app.terminal.errors import UserError, nearest, user_errors
 from sage.app.terminal.figures import number
 from sage.app.terminal.logs import only_warnings
@@ -126,6 +127,8 @@ def solve_puzzles(
 ) -> Iterator[Solved | Refused]:
     """The answers one by one, in order. UserError where no puzzle can be solved, or the only one is wrong."""
     check_task(task)
+    if checkpoint is not None:
+        check_model(checkpoint)
     loaded: dict[str | Path, HRMInference] = {}
 
     def load(source: str | Path) -> HRMInference:
@@ -158,6 +161,7 @@ def check_task(task: str) -> None:
     card = None if folder is None else read_card(folder)
     if card is not None:
         raise UserError(f"{task} is a model, not a task: give {card.task}, with --checkpoint {task}")
+    check_name("task", task)
     raise UserError(f"task {task!r}: unknown: {nearest(task, targets())}")
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import structlog
 import torch
 
+from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
-from sage.app.config.sage_config import DeviceEntry, SageConfig
+from sage.app.config.sage_config import SageConfig
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.contract import Peripheral

@@ -130,7 +130,7 @@ def test_bench_outside_a_checkout_says_so(
 ) -> None:
     monkeypatch.setattr("sage.about.PACKAGE_DIR", Path("/nowhere/site-packages/sage"))
     assert invoke(["bench", "loop"]) == 2
-    assert "run it from a checkout" in capsys.readouterr().err
+    assert "run it from a checkout of the repository" in capsys.readouterr().err
 
 
 def test_the_version_of_the_metadata_is_the_packages() -> None:

@@ -16,14 +16,13 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from sage.app.config.errors import key_path
+from sage.app.config.names import check_name, shipped_recipes
 from sage.app.config.overrides import apply_overrides
-from sage.app.config.sage_config import SHIPPED_DIR
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.terminal.errors import UserError, nearest
 from sage.hrm_core.config.fronts import TokenFront
 from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
 
-RECIPES_DIR = SHIPPED_DIR / "train"
 #: What learns small puzzles on a CPU in minutes; a recipe says otherwise.
 CPU_TRAINING = TrainConfig(
     steps=1000,
@@ -68,11 +67,6 @@ class Recipe:
         return len(self.tasks) > 1
 
 
-def recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name."""
-    return {path.stem: path for path in sorted(RECIPES_DIR.glob("*.yaml"))}
-
-
 def find_recipe(task: str | None, config: str | None, overrides: Sequence[str] = ()) -> Recipe:
     """The file, of the task where one is named; or the shipped recipe of that name; or a task of the
     catalogue by itself, trained as CPUs like it."""
@@ -87,12 +81,13 @@ def find_recipe(task: str | None, config: str | None, overrides: Sequence[str] =
             )
         return recipe
     assert task is not None
-    if task in recipes():
-        return find_recipe(task, str(recipes()[task]), overrides)
+    if task in shipped_recipes():
+        return find_recipe(task, str(shipped_recipes()[task]), overrides)
     from sage.hrm_core.tasks.catalogue import targets
 
     if task not in targets():
-        raise UserError(f"{task}: no such task or recipe: {nearest(task, {*targets(), *recipes()})}")
+        check_name("recipe", task)
+        raise UserError(f"{task}: no such task or recipe: {nearest(task, {*targets(), *shipped_recipes()})}")
     document = YamlDocument(data={"task": {"name": task}}, source="--set")
     apply_overrides(document, overrides)
     return parse_recipe(document)
@@ -214,6 +209,11 @@ def _find_file(config: str) -> Path:
     given = Path(config).expanduser()
     if given.exists():
         return given
-    if given.name.removesuffix(".yaml") in recipes() and given.parent in (Path(), Path("configs/train")):
-        return recipes()[given.name.removesuffix(".yaml")]
-    raise UserError(f"{config}: no such file: give a path, or a shipped recipe: {', '.join(recipes())}")
+    if given.name.removesuffix(".yaml") in shipped_recipes() and given.parent in (
+        Path(),
+        Path("configs/train"),
+    ):
+        return shipped_recipes()[given.name.removesuffix(".yaml")]
+    raise UserError(
+        f"{config}: no such file: give a path, or a shipped recipe: {', '.join(shipped_recipes())}"
+    )

@@ -9,7 +9,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from sage.app.models.training.recipe import Recipe, recipes
+from sage.app.config.names import shipped_recipes
+from sage.app.models.training.recipe import Recipe
 from sage.app.terminal.figures import count, number, percent
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def list_recipes() -> str:
     from sage.app.config.yaml_file import read_yaml
     from sage.hrm_core.tasks.catalogue import targets, task_kind
 
-    about = {name: str(read_yaml(path).data.get("about", "")) for name, path in recipes().items()}
+    about = {name: str(read_yaml(path).data.get("about", "")) for name, path in shipped_recipes().items()}
     kinds = {name: task_kind(name).about for name in targets()}
     width = max(map(len, (*about, *kinds, "")))
     lines = ["Usage: sage train TASK [options]; see sage train --help", "", "Recipes:"]

@@ -89,10 +89,10 @@ TABLE = [
     Wrong(
         "an item without a kind",
         "config check {config}",
-        ("{config}:1", "sensors.x", "no kind"),
+        ("{config}:1", "sensors.x", "kind is missing"),
         "sensors: [{name: x}]\n",
     ),
-    Wrong("an item that is a word", "config check {config}", ("no kind",), "sensors: [host]\n"),
+    Wrong("an item that is a word", "config check {config}", ("kind is missing",), "sensors: [host]\n"),
     Wrong(
         "unknown kind",
         "config check {config}",
@@ -108,7 +108,7 @@ TABLE = [
     Wrong(
         "two of one name",
         "config check {config}",
-        ("sensors.1.name: host is taken",),
+        ("sensors.1.name: host is used twice",),
         "sensors: [{kind: host}, {kind: host}]\n",
     ),
     Wrong(
@@ -192,7 +192,7 @@ TABLE = [
     ),
     Wrong("a list at the top", "run {config}", ("{config}:1: a list at the top",), "- 1\n"),
     Wrong("a word at the top", "run {config}", ("{config}:1: a single value at the top",), "hello\n"),
-    Wrong("not text", "run {binary}", ("{binary}: not UTF-8 text",)),
+    Wrong("not text", "run {binary}", ("{binary}: not UTF-8 at byte 0",)),
     Wrong(
         "--set without a value",
         "run default --set tick.rate_hz",
