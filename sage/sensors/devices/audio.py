@@ -1,7 +1,6 @@
-"""Sound: a file, a microphone, or a generated tone, in chunks of float32 in -1..1.
+"""Sound from a file, a microphone or a generator, in chunks of float32 in -1..1.
 
-Invariant: chunks follow each other without gap or overlap, and a chunk's captured_ns is that of its last
-sample.
+Invariant: chunks follow each other without gap or overlap; a chunk's captured_ns is that of its last sample.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MAX_JUMP_SECS = 0.05
 
 
 class AudioConfig(MediaConfig):
-    """chunk_secs: of one reading.  rate_hz: samples a second, resampled to this.  mono: one channel (n,),
+    """chunk_secs: length of one reading.  rate_hz: samples a second, after resampling.  mono: one channel (n,),
     else (n, 2).
     """
 
@@ -34,8 +33,8 @@ class AudioConfig(MediaConfig):
 
 
 class AudioSensor:
-    """One chunk a read. Bounded for files and generators; a microphone is waited for, in a thread of its
-    driver's.
+    """One chunk a read. Bounded for files and generators; a read of a microphone waits, on its driver's
+    thread.
     """
 
     Config = AudioConfig
@@ -65,7 +64,7 @@ class AudioSensor:
 
     @property
     def is_recording(self) -> bool:
-        """A microphone is on now."""
+        """A microphone is on."""
         return self._source.is_recording
 
     def open(self) -> None:
@@ -102,11 +101,9 @@ class AudioSensor:
         return chunk[0], self._clock.now_ns()
 
     def _chunks(self, from_secs: float) -> Iterator[tuple[np.ndarray, float]]:
-        """(chunk, seconds at its end). The first begins at `from_secs`; an incomplete last one is not
-        told.
-        """
+        """(chunk, seconds at its end). The first begins at `from_secs`; an incomplete last one is left out."""
         rate_hz, num_samples = self._config.rate_hz, self._num_samples
-        held = self._nothing()  # (n,) or (n, 2): samples not told yet
+        held = self._nothing()  # (n,) or (n, 2): samples that are in no chunk yet
         start_secs = math.nan  # of held
         for samples, secs in self._resampled(from_secs):
             if not abs(start_secs + len(held) / rate_hz - secs) <= MAX_JUMP_SECS and not self._source.is_live:

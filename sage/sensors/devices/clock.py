@@ -1,7 +1,6 @@
-"""Time itself as a source: the phases of chosen periods, so that a model can learn what belongs to an hour or
-a day.
+"""The time as a sensor: the phases of chosen periods, from which a model can learn daily and hourly patterns.
 
-Invariant: a reading is a pure function of its captured_ns, which lies on a grid from the run's epoch.
+Invariant: a reading is a pure function of its captured_ns, which is a multiple of the period from the epoch.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpe
 
 
 class ClockConfig(SensorConfig):
-    """cycles_secs: the periods whose phases are told.  period_secs: time between readings.
+    """cycles_secs: the periods of the phases.  period_secs: time between readings.
 
-    offset_secs: what time it was when the run began, e.g. seconds since midnight; 0 makes phases relative to
-    the run.
+    offset_secs: the time at the run's start, for example seconds since midnight; with 0 the phases are relative
+    to the run.
     """
 
     kind: Literal["clock"] = "clock"
@@ -71,9 +70,7 @@ class ClockSensor:
         self._is_open = True
 
     def read_into(self, out: np.ndarray) -> Reading | None:
-        """The newest grid point not told yet. Grid points that passed unread are no loss: time can be
-        computed.
-        """
+        """The newest grid point, once. Grid points that were not read are not counted as lost."""
         if not self._is_open:
             raise SensorError(f"{self._spec.name}: read while closed: call open() first")
         now_ns = self._clock.now_ns()

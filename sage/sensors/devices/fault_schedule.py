@@ -1,6 +1,6 @@
-"""Which fault a synthetic source shows when, as its config says: a cable that is pulled on schedule.
+"""The faults of a synthetic source on schedule, for example a cable that is pulled.
 
-Invariant: at any time at most one fault is active, the first of those listed that cover it.
+Invariant: at most one fault is active at a time, the first in the list that covers it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FaultConfig(BaseModel):
 
 
 class FaultSchedule:
-    """Looks up the fault of a time."""
+    """Finds the fault at a time."""
 
     def __init__(self, faults: Sequence[FaultConfig]) -> None:
         self._faults = tuple(

@@ -1,7 +1,7 @@
-"""Pictures and sound from files, devices and generators, through PyAV: what video and audio share.
+"""What the video and the audio sensor share: files, devices and generators, through PyAV.
 
-Invariant: frames of a file or a generator carry its own time, counted from the container's start, so that the
-streams of one file stay together. A device that watches people opens only with consent, and says when it
+Invariant: frames of a file or a generator have its own time, counted from the container's start, so that the
+streams of one file stay in step. A device that records people opens only with consent, and logs when it
 records.
 """
 
@@ -27,10 +27,10 @@ class MediaConfig(SensorConfig):
     """One of path (a file), device (with device_format, FFmpeg's name for its kind) or lavfi (a generator's
     description).
 
-    consent: must be true for a device: cameras and microphones watch people.
+    consent: must be true for a device: cameras and microphones record people.
     start_secs, stop_secs: the part of a file or generator that is played.  time_zero_secs: its time at the
-    run's epoch, start_secs when left out; what comes before is not told.  loop: play a file again, a lap
-    being from time_zero_secs to stop_secs, or to the end of the whole file.
+    run's start, start_secs when left out; earlier frames are left out.  loop: play a file again; a lap is from
+    time_zero_secs to stop_secs, or to the end of the file.
     """
 
     path: Path | None = None
@@ -49,10 +49,10 @@ class MediaConfig(SensorConfig):
             raise InputError("give one of path, device or lavfi")
         if self.device is not None and not self.consent:
             raise InputError(
-                f"device {self.device!r} watches people: set `consent: true` if they agree, or leave it out"
+                f"device {self.device!r} records people: set `consent: true` if they agree, or remove it"
             )
         if self.loop and self.path is None:
-            raise InputError("loop is true: only a file (path) can be played again")
+            raise InputError("loop is true: only a file (path) can be looped")
         if self.stop_secs is not None and self.stop_secs <= self.zero_secs:
             raise InputError(
                 f"stop_secs is {self.stop_secs}: give more than {self.zero_secs}, where playing starts"
@@ -98,11 +98,11 @@ class MediaSource:
 
     @property
     def is_recording(self) -> bool:
-        """A device that watches people is open now."""
+        """A device that records people is open."""
         return self.is_live and self._container is not None
 
     def facts(self) -> StreamFacts:
-        """Opens and closes the container; not for devices, which stay off until they are opened."""
+        """Opens and closes the container. Not for devices, which stay off until `open`."""
         self.open({})
         try:
             stream = self._stream()
@@ -131,11 +131,11 @@ class MediaSource:
             raise SensorUnavailable(f"{self._config.name}: {self._location!r}: {error}") from error
 
     def open(self, options: dict[str, str]) -> None:
-        """options: for the device's driver, as FFmpeg names them."""
+        """options: of the device's driver, by FFmpeg's names."""
         av = _import_av(self._config.name)
         if self._config.path is not None and not Path(self._location).is_file():
             raise SensorUnavailable(
-                f"{self._location}: no such file: check `path`, which counts from where the command is given"
+                f"{self._location}: no such file: check `path`; a relative one is relative to the current directory"
             )
         timeout = (OPEN_TIMEOUT_SECS, self._config.hang_secs)
         try:
@@ -147,7 +147,7 @@ class MediaSource:
                 f"{self._config.name}: cannot open {self._location!r}: {error}: {self._remedy()}"
             ) from error
         if self.is_recording:
-            self._say("recording starts")
+            self._log("recording starts")
 
     def frames(self, from_secs: float) -> Iterator[tuple[Any, float]]:
         """(frame, its seconds since the container's start), from the last one at or before `from_secs` that
@@ -163,38 +163,38 @@ class MediaSource:
                 if self.is_live or frame.pts is not None:
                     yield frame, 0.0 if self.is_live else float(frame.pts * frame.time_base) - zero_secs
         except (OSError, ValueError, av.FFmpegError) as error:
-            raise SensorError(f"{self._config.name}: {self._location!r} broke off: {error}") from error
+            raise SensorError(f"{self._config.name}: {self._location!r} failed: {error}") from error
 
     def close(self) -> None:
         if self._container is None:
             return
         if self.is_recording:
-            self._say("recording ends")
+            self._log("recording ends")
         self._container.close()
         self._container = None
 
     def _stream(self) -> Any:
         streams = self._container.streams.video if self._kind == "video" else self._container.streams.audio
         if not streams:
-            raise InputError(f"it has no {self._kind} stream")
+            raise InputError(f"no {self._kind} stream")
         return streams[0]
 
-    def _say(self, event: str) -> None:
-        import structlog  # a third of this module's import time, for what only devices do
+    def _log(self, event: str) -> None:
+        import structlog  # a third of this module's import time, used by devices only
 
         log = structlog.get_logger("sage.sensors")
         log.warning(event, source=self._config.name, device=self._location, kind=self._kind)
 
     def _remedy(self) -> str:
         if self.is_live:
-            return "is it plugged in, and may this user read it?"
+            return "check that it is plugged in and that this user may read it"
         return "check `lavfi`" if self._config.lavfi is not None else "give a file that FFmpeg can decode"
 
 
 class Playback:
-    """Puts what a recording holds on the run's clock, lap after lap.
+    """Plays the items of a recording on the run's clock, lap after lap.
 
-    items(from_secs): what it holds from there on, each with its time in seconds, in order.
+    items(from_secs): the items from there on, each with its time in seconds, in order.
     """
 
     def __init__(
@@ -218,16 +218,16 @@ class Playback:
         self._lap = 0
 
     def start(self, now_ns: int) -> None:
-        """From what comes next on the clock: a recording opened again goes on where the world is by now."""
+        """Start at the item that is due next on the clock, also when opened again."""
         elapsed_ns = max(0, now_ns - self._epoch_ns)
         self._lap = elapsed_ns // self._lap_ns if self._is_looped else 0
         within_secs = (elapsed_ns - self._lap * self._lap_ns) * 1e-9
         self._play(max(self._first_secs, self._zero_secs + within_secs))
 
     def next_due(self, now_ns: int) -> tuple[Any, int] | None:
-        """(item, its captured_ns) once that has come; None before; SourceExhausted at the end."""
+        """(item, its captured_ns) when it is due; None before; SourceExhausted at the end."""
         if self._playing is None:
-            raise SourceExhausted("the recording is at its end")
+            raise SourceExhausted("end of the recording")
         if now_ns < self._due_ns:
             return None
         if self._item is None:
@@ -267,6 +267,6 @@ def _import_av(name: str) -> Any:
         import av
     except ImportError as error:
         raise SensorUnavailable(
-            f"{name}: pictures and sound need the package av: pip install 'sage-runtime[sensors]'"
+            f"{name}: video and audio need the package av: pip install 'sage-runtime[sensors]'"
         ) from error
     return av

@@ -1,6 +1,6 @@
 """How a picture is turned for display: the display matrix that phones write into their videos.
 
-Invariant: what `upright` returns is the picture as players show it.
+Invariant: `upright` returns the picture as players show it.
 """
 
 from __future__ import annotations

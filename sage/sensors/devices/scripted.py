@@ -1,6 +1,6 @@
-"""A sensor that says what it is told to say, for tests of whatever reads sensors.
+"""A sensor that returns the entries of a script, for tests of code that reads sensors.
 
-Invariant: it has no time and no will of its own: one entry of the script for each read, then nothing more.
+Invariant: each read takes one entry of the script, and None after the last; it uses no clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sage.sensors.contract import Reading, SensorSpec
 class ScriptedSensor:
     """script: a Reading to return, None for nothing new, or an exception to raise. The tensor is all ones.
 
-    num_opened, num_closed: how often each was asked for.
+    num_opened, num_closed: calls of open and close.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class ScriptedSensor:
         self.num_opened += 1
 
     def read_into(self, out: np.ndarray) -> Reading | None:
-        said = next(self._script, None)
-        if isinstance(said, Exception):
-            raise said
+        entry = next(self._script, None)
+        if isinstance(entry, Exception):
+            raise entry
         out[:] = 1.0
-        return said
+        return entry
 
     def close(self) -> None:
         self.num_closed += 1
 
 
 def reading_at(sequence: int, captured_ns: int) -> Reading:
-    """A reading that was received when it was captured."""
+    """A Reading that was received at its capture time."""
     return Reading(captured_ns=captured_ns, received_ns=captured_ns, sequence=sequence)

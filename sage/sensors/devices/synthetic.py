@@ -1,7 +1,7 @@
-"""A made-up world with known structure and faults on schedule, for tests and the loop benchmark.
+"""A generated signal with known structure and faults on schedule, for tests and the loop benchmark.
 
-Invariant: a reading's values are a pure function of (config, captured time since the epoch), except while a
-fault holds it. Sources with one `latent_seed` observe one hidden state, so one can be predicted from another.
+Invariant: a reading's values are a pure function of (config, captured time since the epoch), except during a
+fault. Sources with one `latent_seed` observe one hidden state, so one can be predicted from another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sage.sensors.contract import (
 )
 from sage.sensors.devices.fault_schedule import FaultConfig, FaultSchedule
 
-#: Noise is drawn once, this many elements at most, and reused in turn, so that a reading needs no history.
+#: Noise is drawn once, this many elements at most, and reused in turn, so that a reading depends on no other.
 MAX_NOISE_ELEMENTS = 1 << 20
 MAX_NOISE_ROWS = 4096
 
@@ -35,10 +35,10 @@ class SyntheticConfig(SensorConfig):
     """shape, dtype: of a reading; uint8 maps -4..4 to 0..255.  rate_hz: readings a second, on a grid from the
     epoch.
 
-    seed: how this source sees the hidden state, and its noise.  latent_seed, latent_size: the hidden state, a
-    sum of
-    `latent_size` sinusoids of 0.05 to 2 Hz.  lag_secs: how long ago the state was that it sees.
-    noise_std: of the noise in it, also what it claims.  num_readings: then it is exhausted; None never.
+    seed: of this source's view of the hidden state, and of its noise.  latent_seed, latent_size: of the hidden
+    state, a sum of `latent_size` sinusoids of 0.05 to 2 Hz.  lag_secs: delay between the state and the reading.
+    noise_std: of the noise, and claimed by the readings.  num_readings: after which it is exhausted; None:
+    never.
     """
 
     kind: Literal["synthetic"] = "synthetic"
@@ -56,12 +56,12 @@ class SyntheticConfig(SensorConfig):
     @model_validator(mode="after")
     def _nan_needs_floats(self) -> SyntheticConfig:
         if self.dtype == "uint8" and any(fault.fault == "nan" for fault in self.faults):
-            raise InputError("faults has a nan, which uint8 cannot hold: give dtype float32")
+            raise InputError("faults has a nan, which uint8 cannot represent: set dtype float32")
         return self
 
 
 class HiddenState:
-    """What a source sees: a linear view of sinusoids, and a table of noise. No state of its own."""
+    """The signal: a linear view of sinusoids, plus a table of noise. Stateless."""
 
     def __init__(self, config: SyntheticConfig) -> None:
         size = math.prod(config.shape)
@@ -84,7 +84,7 @@ class HiddenState:
         return values
 
     def extra_noise(self, elapsed_ns: int) -> np.ndarray:
-        """(size,) float32, standard normal, other than what `observe` put in."""
+        """(size,) float32, standard normal, independent of the noise in `observe`."""
         row: np.ndarray = self._noise[
             (elapsed_ns // self._period_ns + len(self._noise) // 2) % len(self._noise)
         ]
@@ -92,7 +92,7 @@ class HiddenState:
 
 
 class SyntheticSensor:
-    """Delivers each reading of its grid in turn, however late it is asked. Bounded unless a hang is on its
+    """Returns every reading of its grid in order, also when it is read late. Bounded unless a hang is on its
     schedule.
     """
 
@@ -128,7 +128,7 @@ class SyntheticSensor:
         elapsed_ns = max(0, self._clock.now_ns() - self._epoch_ns)
         fault = self._schedule.at(elapsed_ns)
         if fault is not None and fault.fault == "raise":
-            raise SensorUnavailable(f"{self._spec.name}: its schedule has it unplugged")
+            raise SensorUnavailable(f"{self._spec.name}: unplugged by its schedule")
         self._next_ns = -(-elapsed_ns // self._period_ns) * self._period_ns
         self._sequence = 0
         self._last = None
@@ -143,7 +143,7 @@ class SyntheticSensor:
         if now_ns - self._epoch_ns < at_ns:
             return None
         if self._stop_ns is not None and at_ns >= self._stop_ns:
-            raise SourceExhausted(f"{self._spec.name}: all {self._config.num_readings} readings told")
+            raise SourceExhausted(f"{self._spec.name}: end after {self._config.num_readings} readings")
         fault = self._schedule.at(at_ns)
         num_parts = fault.size if fault is not None and fault.fault == "flood" else 1.0
         self._next_ns = self._after(at_ns, num_parts)
@@ -164,7 +164,7 @@ class SyntheticSensor:
         self._closed.set()
 
     def _after(self, at_ns: int, num_parts: float) -> int:
-        """The next time to tell: a grid point, or in a flood `num_parts` between two of them."""
+        """The next reading's time: a grid point, or during a flood one of `num_parts` between two of them."""
         grid_ns = (at_ns // self._period_ns + 1) * self._period_ns
         return min(grid_ns, at_ns + max(1, int(self._period_ns / num_parts)))
 
@@ -177,7 +177,7 @@ class SyntheticSensor:
         if fault is None or fault.fault == "flood":
             self._put(out, self._state.observe(at_ns))
         elif fault.fault == "raise":
-            raise SensorError(f"{self._spec.name}: its schedule has it unplugged")
+            raise SensorError(f"{self._spec.name}: unplugged by its schedule")
         elif fault.fault == "hang":
             self._closed.wait()
             raise SensorError(f"{self._spec.name}: hung until it was closed")
@@ -187,7 +187,7 @@ class SyntheticSensor:
             self._put(out, self._wrong(at_ns, fault))
 
     def _wrong(self, at_ns: int, fault: FaultConfig) -> np.ndarray:
-        """(size,): a reading that looks like a reading."""
+        """(size,): finite values that are wrong, or NaN."""
         values = self._state.observe(round(fault.at_secs * 1e9) if fault.fault == "frozen" else at_ns)
         if fault.fault == "bias":
             values += fault.size

@@ -1,6 +1,6 @@
-"""Pictures: a file, a camera, or a generated test picture, as (H, W, 3) uint8, RGB.
+"""Video frames from a file, a camera or a generator, as (H, W, 3) uint8, RGB, turned as players show them.
 
-Invariant: a frame of a file or generator comes when its time comes on the run's clock, decoded the same each
+Invariant: a frame of a file or generator is read when it is due on the run's clock, with the same pixels each
 time.
 """
 
@@ -16,15 +16,14 @@ from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
 from sage.sensors.devices.media import MediaConfig, MediaSource, Playback, StreamFacts
 
-#: Asked of a camera where the config does not say.
+#: Requested of a camera where the config has none.
 CAMERA = StreamFacts(width=640, height=480, rate_hz=30.0, duration_secs=float("inf"))
 
 
 class VideoConfig(MediaConfig):
-    """width, height: frames are scaled to this; the source's own size when left out (a camera's is asked
-    for).
+    """width, height: frames are scaled to this; the file's own size, or 640 x 480 of a camera, when left out.
 
-    rate_hz: at most so many frames a second are told, chosen evenly; the source's own rate when left out.
+    rate_hz: at most so many frames a second, chosen evenly; the source's own rate when left out.
     """
 
     kind: Literal["video"] = "video"
@@ -35,9 +34,7 @@ class VideoConfig(MediaConfig):
 
 
 class VideoSensor:
-    """One frame a read. Bounded for files and generators; a camera is waited for, in a thread of its
-    driver's.
-    """
+    """One frame a read. Bounded for files and generators; a read of a camera waits, on its driver's thread."""
 
     Config = VideoConfig
 
@@ -70,7 +67,7 @@ class VideoSensor:
 
     @property
     def is_recording(self) -> bool:
-        """A camera is on now."""
+        """A camera is on."""
         return self._source.is_recording
 
     def open(self) -> None:
@@ -106,9 +103,7 @@ class VideoSensor:
         self._source.close()
 
     def _next_live(self) -> tuple[Any, int]:
-        """Waits for the camera. Stamped on receipt: a driver's own stamps are on a clock that only some
-        devices share.
-        """
+        """Waits for the camera. Stamped on receipt: only some devices stamp with the host's clock."""
         assert self._live is not None
         frame = next(self._live, None)
         if frame is None:
@@ -116,9 +111,7 @@ class VideoSensor:
         return frame[0], self._clock.now_ns()
 
     def _thinned(self, from_secs: float) -> Iterator[tuple[Any, float]]:
-        """Frames at most `rate_hz`, on a grid from the first, so that 30 Hz thinned to 20 is 20 and not
-        15.
-        """
+        """At most `rate_hz` frames a second, on a grid from the first: 30 Hz thinned to 20 is 20, not 15."""
         gap_secs = 0.0 if self._config.rate_hz is None else 1.0 / self._config.rate_hz
         next_secs = from_secs - 1e-3 * gap_secs
         for frame, secs in self._source.frames(from_secs):

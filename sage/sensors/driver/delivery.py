@@ -1,11 +1,11 @@
 """From a device's read to the mailboxes: lend memory, read, judge, summarise, publish.
 
 Invariant: what is published is finite, of the spec's shape and newer than what was published before; one
-Delivery holds at most one loan, and nothing leaves it once it is abandoned.
+Delivery holds at most one loan, and publishes nothing once it is abandoned.
 
-A large tensor is read straight into a loan, which waits for it between reads: give its mailbox three slots or
-more. A small one is read into the Delivery's own memory and copied when there is a reading: a few hundred
-nanoseconds, and no slot is held, nor a waiting message evicted for one, by a source that has nothing to say.
+A large tensor is read directly into a loan, which is held between reads: give its mailbox three slots or
+more. A small one is read into the Delivery's own memory and copied when there is a reading: that takes a few
+hundred nanoseconds, and a source without a new reading holds no slot and evicts no message.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Delivery:
         self._is_abandoned = False
 
     def deliver_next(self, sensor: Sensor) -> Verdict | None:
-        """Read once. None when the device had nothing new. SensorError whatever the device did wrong."""
+        """Read once. None when there is no new reading. SensorError for any fault of the device."""
         array = self._scratch if self._scratch is not None else self._lent()
         reading = self._read(sensor, array)
         if reading is None:
@@ -71,12 +71,12 @@ class Delivery:
         return verdict
 
     def abandon(self) -> None:
-        """Its thread hangs: whatever comes out of it later is not to be published."""
+        """Its thread hangs: publish nothing that it returns later."""
         with self._ledger.lock:
             self._is_abandoned = True
 
     def discard(self) -> None:
-        """Give the loan back. By the thread that used it, at its end."""
+        """Return the loan. Called by the thread that used it, at its end."""
         if self._loan is not None:
             self._loan.discard()
             self._loan = None
@@ -95,7 +95,7 @@ class Delivery:
         return reading
 
     def _lent(self) -> np.ndarray:
-        """Memory for a large reading. No slot free: the device is read all the same, or it would fall
+        """Memory for a large reading. With no slot free the device is still read, so that it does not fall
         behind.
         """
         if self._loan is None:
@@ -109,10 +109,10 @@ class Delivery:
         )
 
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
-        """A reading that holds NaN or infinity is the device's fault, and goes nowhere."""
+        """A reading with NaN or infinity is a fault of the device, and is not published."""
         flags = self._summarize(array, reading, sequence)
         if not self._is_finite(array, flags):
-            raise SensorError(f"{self._spec.name}: reading {reading.sequence} holds NaN or infinity")
+            raise SensorError(f"{self._spec.name}: reading {reading.sequence} has NaN or infinity")
         ledger, record = self._ledger, self._record
         word = (
             self._copied(array, reading, sequence)
@@ -130,7 +130,7 @@ class Delivery:
         )
 
     def _copied(self, array: np.ndarray, reading: Reading, sequence: int) -> int | None:
-        """Where a small reading went; None when no slot was free."""
+        """The word of a small reading's slot; None when no slot was free."""
         outlet, trust = self._outlet, self._ledger.trust
         return outlet.focus.post(
             array,
@@ -143,7 +143,7 @@ class Delivery:
         )
 
     def _handed_over(self, reading: Reading, sequence: int) -> int | None:
-        """Where a large reading is; None when it never had a slot. One whose slot was taken back is counted
+        """The word of a large reading's slot; None when it had none. A reading whose slot was taken back counts
         as dropped.
         """
         loan, self._loan = self._loan, None
@@ -157,7 +157,7 @@ class Delivery:
         return word
 
     def _summarize(self, array: np.ndarray, reading: Reading, sequence: int) -> int:
-        """Its flags. Before the tensor is published: then it is no longer ours to look at."""
+        """Its flags. Called before the tensor is published, which gives its memory away."""
         return summarize(
             self._record,
             array,
@@ -171,7 +171,7 @@ class Delivery:
         )
 
     def _is_finite(self, array: np.ndarray, flags: int) -> bool:
-        """The summary has looked at the whole of a small reading, and at places in a large one."""
+        """The summary covers all of a small reading, and a sample of a large one."""
         if self._dtype.kind != "f":
             return True
         if flags & NOT_FINITE:

@@ -1,7 +1,7 @@
-"""What has become of each reading of one source: which are passed on, and a count of every one that was not.
+"""The judgement of each reading of one source: deliver it, or count why it is not delivered.
 
-Invariant: sequences that are passed on only grow, over every reopening of the device; a reading is counted
-once.
+Invariant: the sequences of delivered readings only grow, also when the device is opened again; a reading is
+counted once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_AHEAD_NS = 50_000_000
 
 
 class Verdict(Enum):
-    """pass: deliver it.  repeat: the reading told before, or an older one.  flood: one too many."""
+    """PASS: deliver it.  REPEAT: the last reading again, or an older one.  FLOOD: above the rate limit."""
 
     PASS = "pass"
     REPEAT = "repeat"
@@ -28,10 +28,9 @@ class Verdict(Enum):
 
 
 class Ledger:
-    """Counts of one source. `lock` is held by whoever judges and publishes, so that one reading is decided at
-    a time.
+    """Counts of one source. Hold `lock` to judge and publish, so that readings are judged one at a time.
 
-    after_sequence: the last one passed on by whoever judged before.
+    after_sequence: the last sequence that was delivered before this ledger was made.
     """
 
     def __init__(self, spec: SensorSpec, *, max_age_ns: int, stale_ns: int, after_sequence: int = -1) -> None:
@@ -43,7 +42,7 @@ class Ledger:
         self.num_reordered = 0
         self.num_flooded = 0
         self.last: Reading | None = None
-        #: What the loop thinks of the source, written into records for whoever drops the least trusted first.
+        #: The loop's trust in the source, 0..1, written into records: the least trusted are dropped first.
         self.trust = 1.0
         self._name = spec.name
         self._max_age_ns = max_age_ns
@@ -58,17 +57,17 @@ class Ledger:
 
     @property
     def seen_sequence(self) -> int:
-        """The last one judged, -1 before the first."""
+        """The last sequence that was judged, -1 before the first."""
         return self._seen_sequence
 
     def begin_device(self) -> None:
-        """A fresh instance of the device begins to read: it may count from 0 again."""
+        """A new instance of the device begins to read: it may count from 0 again."""
         self._shift = None
         self._repeating_since_ns = None
 
     def judge(self, reading: Reading, now_ns: int) -> Verdict:
-        """Decide and count. SensorError when what it says cannot be true, or nothing new came for
-        `stale_ns`.
+        """Judge and count. SensorError for a reading that cannot be true, or after `stale_ns` without a new
+        one.
         """
         if not (0.0 <= reading.quality <= 1.0 and 0.0 <= reading.confidence <= 1.0):
             raise SensorError(
@@ -77,7 +76,10 @@ class Ledger:
             )
         if reading.captured_ns > now_ns + MAX_AHEAD_NS:
             ahead_secs = (reading.captured_ns - now_ns) / 1e9
-            raise SensorError(f"{self._name}: stamped {ahead_secs:.3f} s ahead of the clock")
+            raise SensorError(
+                f"{self._name}: captured_ns is {ahead_secs:.3f} s ahead of the clock: stamp with"
+                " the context's clock"
+            )
         sequence = self.shifted(reading)
         seen_ns = self._seen_captured_ns
         if sequence <= self._seen_sequence or (seen_ns is not None and reading.captured_ns < seen_ns):
@@ -98,7 +100,7 @@ class Ledger:
         return Verdict.PASS
 
     def shifted(self, reading: Reading) -> int:
-        """The device's count, moved past all that earlier instances told."""
+        """The device's sequence, shifted past those of earlier instances."""
         if self._shift is None:
             self._shift = (
                 0 if reading.sequence > self._seen_sequence else self._seen_sequence + 1 - reading.sequence
@@ -111,7 +113,7 @@ class Ledger:
         self.last = reading
 
     def take_over(self, reading: Reading) -> None:
-        """A reading that another process has judged and published."""
+        """Count a reading that another process has judged and published."""
         self._seen_sequence = max(self._seen_sequence, reading.sequence)
         self._seen_captured_ns = reading.captured_ns
         self.count_passed(reading)

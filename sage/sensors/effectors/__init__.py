@@ -1,1 +1,1 @@
-"""Effectors: devices that act. They return what they did, which need not be what they were asked."""
+"""Effectors: devices that act. They return what they did, which may be less than was requested."""

@@ -1,6 +1,6 @@
-"""What every sensor must do, as checks that a plug-in's author runs too (`sage sensors check KIND`).
+"""The sensor contract as checks, for this package and for plug-ins (`sage sensors check KIND`).
 
-Invariant: `check_sensor` never raises and never hangs: a check that fails, raises or does not come back is a
+Invariant: `check_sensor` never raises and never hangs: a check that fails, raises or does not return is a
 result.
 """
 
@@ -22,13 +22,12 @@ from sage.sensors.testing.conformance_driver import check_three_ways_to_read
 
 MakeSensor = Callable[[], Sensor]
 
-#: Bytes that memory is filled with before a read, in turn, to see what the sensor leaves unwritten in every
-#: reading.
+#: Bytes that fill the memory before a read, in turn: elements that a sensor never writes keep them.
 _SENTINELS = (0xA5, 0x5A, 0x3C, 0xC3)
 
 
 class CheckFailed(SageError):
-    """What the sensor does is not what the contract says; the message says which."""
+    """The device breaks its contract. The message has which part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What a check works with. timeout_secs: of real time, for one check."""
+    """What a check uses. timeout_secs: of real time, for one check."""
 
     make: MakeSensor
     clock: Clock
@@ -53,10 +52,9 @@ class Bench:
 def check_sensor(
     make: MakeSensor, *, clock: Clock, num_readings: int = 4, timeout_secs: float = 20.0
 ) -> tuple[CheckResult, ...]:
-    """Run all checks on sensors that `make` makes, each on fresh ones.
+    """Run all checks, each on new sensors from `make`.
 
-    clock: the one in the SensorContext that `make` gives them; a ManualClock is moved on as needed, a
-    RealClock waited on.
+    clock: the one in the sensors' SensorContext; a ManualClock is advanced as needed.
     """
     bench = Bench(make=make, clock=clock, num_readings=num_readings, timeout_secs=timeout_secs)
     return tuple(
@@ -72,7 +70,7 @@ def spec_is_known_before_open(bench: Bench) -> str:
         spec.tensor.device == "cpu",
         f"tensor.device is {spec.tensor.device}: a sensor writes into host memory",
     )
-    require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: a reading must hold something")
+    require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: give at least one element")
     np.dtype(spec.tensor.dtype)
     require(
         len(spec.observes) == 2 and all(spec.observes), f"observes is {spec.observes}: give (quantity, unit)"
@@ -107,7 +105,7 @@ def config_is_a_sensor_config(bench: Bench) -> str:
 
 
 def readings_are_whole(bench: Bench) -> str:
-    """Every element written, finite, shape and dtype as they were lent."""
+    """Every element is written and finite; shape and dtype do not change."""
     sensor = bench.make()
     tensor = sensor.spec.tensor
     num_seen = 0
@@ -117,14 +115,14 @@ def readings_are_whole(bench: Bench) -> str:
         for out, _ in _readings(sensor, bench):
             require(
                 out.shape == tensor.shape and out.dtype == np.dtype(tensor.dtype),
-                "read_into reshaped the memory it was lent",
+                "read_into changed the shape or dtype of `out`",
             )
-            require(out.dtype.kind != "f" or bool(np.isfinite(out).all()), "a reading holds NaN or infinity")
+            require(out.dtype.kind != "f" or bool(np.isfinite(out).all()), "a reading has NaN or infinity")
             is_untouched &= (_as_bytes(out) == _SENTINELS[num_seen % len(_SENTINELS)]).all(axis=-1)
             num_seen += 1
     finally:
         sensor.close()
-    # In one reading alone a value may happen to have the sentinel's bytes.
+    # In a single reading a value may have the sentinel's bytes by chance.
     require(num_seen == 1 or not is_untouched.any(), f"{int(is_untouched.sum())} elements are never written")
     return f"{num_seen} readings"
 
@@ -158,9 +156,7 @@ def stamps_and_counts_only_grow(bench: Bench) -> str:
 
 
 def a_bounded_read_returns(bench: Bench) -> str:
-    """Also when nothing is due: the clock stands still meanwhile. (This check's own time limit is the
-    judge.)
-    """
+    """Also when nothing is due: the clock does not move. Fails by this check's own time limit."""
     sensor = bench.make()
     if not sensor.spec.is_bounded:
         return "not bounded: its driver gives it a thread"
@@ -253,10 +249,10 @@ def run_check(name: str, check: Callable[[], str], *, timeout_secs: float) -> Ch
 
 
 def _readings(sensor: Sensor, bench: Bench) -> Iterator[tuple[np.ndarray, Reading]]:
-    """(memory, Reading) of up to `num_readings`, at least one; moves the clock on while there is nothing."""
+    """(memory, Reading) of up to `num_readings`, at least one; advances the clock until there is one."""
     spec = sensor.spec
     num_seen = 0
-    # A source that tells nothing for so many periods is taken for dead.
+    # A source without a reading for so many periods fails the check.
     for _ in range(50 * bench.num_readings):
         out = np.zeros(spec.tensor.shape, dtype=spec.tensor.dtype)
         _as_bytes(out)[...] = _SENTINELS[num_seen % len(_SENTINELS)]
@@ -288,6 +284,6 @@ def _raises_sensor_error(sensor: Sensor, out: np.ndarray) -> bool:
 
 
 def require(is_met: bool, failure: str) -> None:
-    """Raise CheckFailed unless the contract is kept."""
+    """CheckFailed with `failure` unless `is_met`."""
     if not is_met:
         raise CheckFailed(failure)

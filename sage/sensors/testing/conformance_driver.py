@@ -1,6 +1,6 @@
-"""The part of the conformance kit that goes through a driver and mailboxes, as the loop does.
+"""The part of the conformance kit that reads through a driver and mailboxes, as the loop does.
 
-Invariant: mailboxes and driver are its own and closed at the end.
+Invariant: the mailboxes and the driver are made here and closed at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor
 from sage.sensors.driver.sensor_driver import SensorDriver
 
-#: How often a read is tried before the source is taken for dead; on a thread, with a pause of real time each.
+#: How often a read is tried before the check fails; on a thread, with a pause of real time between tries.
 MAX_TRIES = 100
 MAX_THREAD_TRIES = 2000
 PAUSE_SECS = 0.005
@@ -51,7 +51,7 @@ def _read_in_three_ways(driver: SensorDriver, clock: Clock) -> str | None:
         statistics = driver.statistics()
         if lease is None:
             if statistics.status == "exhausted" and last >= 0:
-                return None  # a recording of a reading or two has told all it has
+                return None  # the recording has only a reading or two
             return f"{name}: no reading: {statistics.status}, last error: {statistics.last_error or 'none'}"
         with lease:
             if lease.array.shape != tensor.shape or lease.array.dtype.name != tensor.dtype:
@@ -70,7 +70,7 @@ def _blocking(driver: SensorDriver) -> Lease | None:
 
 
 def _try_until_it_comes(read: Callable[[], Lease | None], driver: SensorDriver, clock: Clock) -> Lease | None:
-    pause = threading.Event()  # never set: a thread needs real time, whatever the clock says
+    pause = threading.Event()  # never set: a thread needs real time, also with a manual clock
     for _ in range(MAX_TRIES if driver.is_inline else MAX_THREAD_TRIES):
         driver.poll(clock.now_ns())
         lease = read()

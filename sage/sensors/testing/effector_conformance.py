@@ -1,4 +1,4 @@
-"""What every effector must do, as checks that a plug-in's author runs too (`sage sensors check KIND`).
+"""The effector contract as checks, for this package and for plug-ins (`sage sensors check KIND`).
 
 Invariant: `check_effector` never raises and never hangs: a check that fails, raises or does not return is a
 result. The actions are small ones around the middle of each range; the device moves while it is checked.
@@ -25,7 +25,7 @@ SMALL = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectorBench:
-    """What a check works with. make: a fresh effector at each call.  clock: of the context that it has."""
+    """What a check uses. make: makes a new effector.  clock: the one in its context."""
 
     make: Callable[[], Effector]
     clock: Clock

@@ -1,7 +1,6 @@
-"""A small installable package for a sensor of one's own, to start from: it runs, and passes the conformance
-kit.
+"""The template of an installable package with one sensor. It runs, and passes the conformance kit.
 
-Invariant: nothing that is there is overwritten; the directory is new or empty.
+Invariant: no file is overwritten; the directory is new or empty.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ Then, in a SAGE config:
       - kind: {name}
         name: my_{name}
 
-`sage_sensor_{name}.py` holds the whole of it. As written it senses a triangle wave; put your device in `open`,
-`read_into` and `close`. If a read waits for the device, set `is_bounded=False`: SAGE then gives the sensor a thread.
+`sage_sensor_{name}.py` is the whole sensor. It generates a triangle wave; put your device in `open`, `read_into` and
+`close`. If a read waits for the device, set `is_bounded=False`: SAGE then reads the sensor on a thread of its own.
 """
 
 _MODULE = '''\
-"""The sensor kind "{name}". Replace the wave in `read_into` by what your device says.
+"""The sensor kind "{name}". Replace the wave in `read_into` by what your device measures.
 
 Invariant: a reading is captured on a grid of `period_secs` from the run's epoch.
 """
@@ -64,9 +63,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.config import SensorConfig
-from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
+from sage.sensors import Reading, SensorConfig, SensorContext, SensorError, SensorSpec, TensorSpec
 
 
 class {class_name}Config(SensorConfig):
@@ -104,12 +101,12 @@ class {class_name}Sensor:
         return self._spec
 
     def open(self) -> None:
-        """Take the device; raise SensorUnavailable with a remedy when it is not there."""
+        """Take the device; raise SensorUnavailable with a remedy when it is missing."""
         self._next_step = max(0, (self._clock.now_ns() - self._epoch_ns) // self._period_ns)
         self._is_open = True
 
     def read_into(self, out: np.ndarray) -> Reading | None:
-        """Write into all of `out`; None when nothing is new."""
+        """Write all of `out`; None when there is no new reading."""
         if not self._is_open:
             raise SensorError(f"{{self._spec.name}}: read while closed: call open() first")
         now_ns = self._clock.now_ns()
@@ -124,7 +121,7 @@ class {class_name}Sensor:
         return Reading(captured_ns=captured_ns, received_ns=now_ns, sequence=step, noise_std=0.0)
 
     def close(self) -> None:
-        """Give the device back; called twice it does nothing more."""
+        """Give the device back; safe to call twice."""
         self._is_open = False
 '''
 
@@ -132,9 +129,9 @@ _TEST = """\
 import pytest
 from sage_sensor_{name} import {class_name}Config, {class_name}Sensor
 
-from sage.mailbox.clock import ManualClock
+from sage.mailbox import ManualClock
+from sage.sensors import SensorContext
 from sage.sensors.conformance import CheckResult, check_sensor
-from sage.sensors.contract import SensorContext
 
 CLOCK = ManualClock()
 CONTEXT = SensorContext(clock=CLOCK, epoch_ns=0)
@@ -157,14 +154,14 @@ _FILES = {
 def write_package(name: str, directory: Path) -> tuple[Path, ...]:
     """Write the package for kind `name` (lower case, as a Python name) into `directory`; the files written.
 
-    Raises InputError for a name that cannot be a kind, FileExistsError for a directory that holds something.
+    Raises InputError for a name that cannot be a kind, FileExistsError for a directory that is not empty.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InputError(
             f"name is {name!r}: give lower-case letters, digits and _, a letter first, e.g. 'wind_speed'"
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise FileExistsError(f"{directory} holds something already: give a new or empty directory")
+        raise FileExistsError(f"{directory} is not empty: give a new or empty directory")
     words = {
         "name": name,
         "dashed": name.replace("_", "-").strip("-"),

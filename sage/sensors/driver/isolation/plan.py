@@ -1,6 +1,6 @@
-"""What the process of an isolated sensor is told: which class, how configured, where its readings go.
+"""What an isolated sensor's process starts from: its class, its configuration, and where its readings go.
 
-Invariant: a plan is text, so that the process starts from nothing but it; it holds no secrets and no code.
+Invariant: a plan is text and all that the process needs; it has no secrets and no code.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sage.sensors.contract import SensorError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolationPlan:
     """target: the sensor's class, "module:Class".  config: as its pydantic Config reads it.  records, focus,
-    status: names of shared mailboxes.  after_sequence: the last one that the loop has seen.  parent: identity
-    of the loop's process."""
+    status: names of shared mailboxes.  after_sequence: the last sequence that the loop has read.  parent:
+    identity of the loop's process."""
 
     target: str
     config: dict[str, Any]
@@ -48,7 +48,7 @@ class IsolationPlan:
 
 
 def target_of(kind: type) -> str:
-    """Where another process finds the class. SensorError when it cannot."""
+    """The name under which another process imports the class. SensorError when it cannot."""
     target = f"{kind.__module__}:{kind.__qualname__}"
     if kind.__module__ == "__main__" or "<" in kind.__qualname__:
         raise SensorError(
