@@ -1,4 +1,5 @@
-"""The command `sage`: the names of its subcommands, and the one place where an error becomes a line on stderr.
+"""The command `sage`: the names of its subcommands, and the one place where an error becomes a line on
+stderr.
 
 Invariant: importing this module, and `sage --help`, load no torch, numpy or pydantic: a command loads what it
 needs when it runs. Exit codes: 0, 1 (failed), 2 (wrong input, a file or a device: one line with the remedy),
@@ -111,15 +112,17 @@ def main() -> None:
 def set_threads() -> None:
     """Set the thread settings that torch reads once, when it is imported, unless they are set already.
 
-    One thread: a tick's matrices are small, and waking a thread pool costs more than the product. PASSIVE: idle
-    threads sleep instead of spinning, which leaves the cores to the sensors.
+    One thread: a tick's matrices are small, and waking a thread pool costs more than the product. PASSIVE:
+    idle threads sleep instead of spinning, which leaves the cores to the sensors.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. A defect in SAGE raises: its traceback is shown, exit code 1."""
+    """Run one command line and return its exit code. A defect in SAGE raises: its traceback is shown, exit
+    code 1.
+    """
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="sage", standalone_mode=False)

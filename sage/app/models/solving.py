@@ -1,7 +1,7 @@
 """Puzzles that a user gives, the models that solve them, and the answers as text.
 
-Invariant: an error in a puzzle, a model or a setting is one UserError, raised before torch is imported where the
-names, the file or the size are enough to find it.
+Invariant: an error in a puzzle, a model or a setting is one UserError, raised before torch is imported where
+the names, the file or the size are enough to find it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Refused:
 
 
 def read_puzzle(given: str) -> str:
-    """The text itself, a file's, or stdin's for "-". UserError where it is the name of a file that is missing."""
+    """The text itself, a file's, or stdin's for "-". UserError where it is the name of a file that is
+    missing.
+    """
     if given == "-":
         return _read_stdin()
     if "\n" in given or len(given) > _LONGEST_NAME or "\0" in given:
@@ -166,7 +168,9 @@ def check_task(task: str) -> None:
 
 
 def shipped_model(task: str, puzzle: str) -> Path:
-    """The folder of the shipped model of that task with as many cells as the puzzle. InputError names the sizes."""
+    """The folder of the shipped model of that task with as many cells as the puzzle. InputError names the
+    sizes.
+    """
     from sage.hrm_core.solving.task_card import read_card, shipped_folders
 
     folders = [

@@ -1,7 +1,7 @@
-"""`sage report`: a session as one HTML file that needs nothing else, for a browser without a network.
+"""`sage report`: a session as one self-contained HTML file that needs no network.
 
-Invariant: whatever a session holds (names, messages, config) is text on the page, never markup: it is escaped
-where it is written, and the page's own policy allows no script but the two written here.
+Invariant: everything from a session (names, messages, configuration) is text on the page, never markup: it is
+escaped where it is written, and the page's policy allows no script but its own two.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 
@@ -21,25 +22,47 @@ from sage.app.report.data import ReportData, collect
 from sage.app.report.html import footer_html, header_html, main_html, text
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
+from sage.app.terminal.skill import ALL_PHYSICAL, verdict
+from sage.runtime.report import to_plain
 
 
 def write_report(state_dir: Path, session: str | None = None, out: Path | None = None) -> Path:
     """Write the page of `session` (the latest when None) and return its path.
 
-    out: by default `report-<session>.html` beside the store.  Raises UserError: no store, no such session, no
-    room.
+    out: by default `report-<session>.html` beside the store.  Raises UserError.
     """
-    with MetricsStore(Path(state_dir) / STORE_NAME, must_exist=True) as store:
-        data = collect(store, store.session(session))
-    path = Path(out) if out is not None else Path(state_dir) / f"report-{data.session.id}.html"
+    data = load_report(Path(state_dir), session)
+    return write_page(data, out or Path(state_dir) / f"report-{data.session.id}.html")
+
+
+def load_report(state_dir: Path, session: str | None = None) -> ReportData:
+    """The data of `session`, the latest when None. Raises UserError without a store or such a session."""
+    with MetricsStore(state_dir / STORE_NAME, must_exist=True) as store:
+        return collect(store, store.session(session))
+
+
+def write_page(data: ReportData, path: Path) -> Path:
+    """Raises UserError where `path` cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render(data), encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"{path}: cannot write the report ({error.strerror}): give another place with --out"
+            f"{path}: cannot write the report ({error.strerror}): give another path with --out"
         ) from error
     return path
+
+
+def report_as_dict(data: ReportData) -> dict[str, Any]:
+    """The figures of the page's tables, for `--json`: null where undefined."""
+    total = data.skills.get(ALL_PHYSICAL)
+    return {
+        "session": data.session.id,
+        "num_ticks": data.session.num_ticks,
+        "verdict": verdict(total) if total else None,
+        "skills": {name: to_plain(skill) for name, skill in data.skills.items()},
+        "sleeps": to_plain(data.sleeps),
+    }
 
 
 def render(data: ReportData) -> str:
@@ -65,7 +88,7 @@ def render(data: ReportData) -> str:
 
 
 def _embedded(data: ReportData) -> str:
-    """JSON that cannot end the element it stands in."""
+    """JSON without characters that could end its script element."""
     plain = {
         "times": [round(secs, 3) for secs in data.times_secs.tolist()],
         "sleeps": data.night_secs,
@@ -102,7 +125,7 @@ def _embedded(data: ReportData) -> str:
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:
-    """Four digits that count: what a plot can show, at half the bytes. null is a gap."""
+    """Four significant digits, which a plot can show, at half the bytes. null is a gap."""
     return [float(f"{value:.4g}") if math.isfinite(value) else None for value in values.tolist()]
 
 

@@ -28,7 +28,7 @@ class Trajectory:
     each call.
 
     attention: (C, S, S) of the first puzzle in the first segment, averaged over heads and layers; a row sums
-    to 1. None where the model mixes without attention. attention_calls: "L" or "H" for each of them.
+    to 1. None where the model mixes without attention. calls: "L" or "H", the calls of one segment in order.
     """
 
     answers: np.ndarray
@@ -36,7 +36,7 @@ class Trajectory:
     z_H: np.ndarray
     z_L: np.ndarray
     attention: np.ndarray | None
-    attention_calls: tuple[str, ...]
+    calls: tuple[str, ...]
 
     @property
     def num_segments(self) -> int:
@@ -71,7 +71,7 @@ def record_trajectory(model: HRM, inputs: np.ndarray, *, num_segments: int = 8) 
         z_H=np.stack(states["H"]),
         z_L=np.stack(states["L"]),
         attention=np.stack(np.array_split(np.stack(first), len(calls))).mean(1) if first else None,
-        attention_calls=calls,
+        calls=calls,
     )
 
 

@@ -67,8 +67,8 @@ class DriverStatistics:
 
 
 class SensorDriver:
-    """Drives the sensor that `make` makes, and makes again at each restart. What `make` raises the first time is
-    raised here.
+    """Drives the sensor that `make` makes, and makes again at each restart. What `make` raises the first time
+    is raised here.
 
     mode: as SensorConfig.driver, which it overrides.  max_per_poll: readings that one inline poll delivers at
     most.
@@ -141,8 +141,8 @@ class SensorDriver:
     def poll(self, now_ns: int) -> int:
         """Deliver what is due and restart what failed; returns the readings delivered since the last poll.
 
-        A device's fault is not raised. InputError when a device on a thread or in a process of its own did not
-        open the first time because of its configuration.
+        A device's fault is not raised. InputError when a device on a thread or in a process of its own did
+        not open the first time because of its configuration.
         """
         if self._status == "quarantined":
             if now_ns >= self._retry_ns:

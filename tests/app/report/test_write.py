@@ -9,10 +9,12 @@ import math
 import re
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sage.app.cli.main import invoke
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.data import bands, collect
 from sage.app.report.plots import Line, Plot, clipped, rolling_mean, rolling_skill
@@ -336,3 +338,13 @@ def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):
         write_report(tmp_path, "gone")
     with pytest.raises(UserError, match="cannot write the report"):
         write_report(tmp_path, out=tmp_path / STORE_NAME / "page.html")
+
+
+def test_json_has_the_path_the_verdict_and_the_skills(tmp_path, capsys):
+    lived(tmp_path, SyntheticSession(num_ticks=50))
+    assert invoke(["report", "--state-dir", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (tmp_path / f"report-{found['session']}.html") == Path(found["path"])
+    assert found["verdict"].startswith("The squared prediction error")
+    assert found["skills"]["imu"]["num_scored"] > 0
+    assert found["skills"]["imu"]["after_sleep"] is not None

@@ -54,7 +54,7 @@ def test_attention_is_kept_where_there_is_any(build_solver_model: Build, puzzles
     found = record_trajectory(build_solver_model(**FORMS[2]), puzzles[:2], num_segments=2)
     assert found.attention is not None
     assert found.attention.shape == (3, 16, 16)
-    assert found.attention_calls == ("L", "L", "H")
+    assert found.calls == ("L", "L", "H")
     np.testing.assert_allclose(found.attention.sum(-1), 1, atol=1e-5)
     assert record_trajectory(build_solver_model(), puzzles[:2], num_segments=1).attention is None
 

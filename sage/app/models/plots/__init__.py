@@ -1,3 +1,1 @@
-"""Pictures of models at work: puzzles and answers, thinking, training. Needs the extra `viz`; imports it when
-it draws.
-"""
+"""Plots of models: architecture, puzzles and answers, states, training. Needs the extra `viz`."""

@@ -1,6 +1,6 @@
-"""An empty figure in our colours, and how it becomes a file.
+"""New figures in the package's colours, and saving them.
 
-Invariant: no global state: no pyplot, no backend chosen, nothing left open; the same data give the same file.
+Invariant: no global state (no pyplot, no backend); equal data give equal files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STYLE = {
 
 
 def new_figure(rows: int, cols: int, *, width: float, height: float) -> tuple[Any, Any]:
-    """(figure, axes (rows, cols)), inches. UserError without matplotlib."""
+    """(figure, axes (rows, cols)); width and height in inches. Raises UserError without matplotlib."""
     try:
         matplotlib: Any = importlib.import_module("matplotlib")
         figures: Any = importlib.import_module("matplotlib.figure")
@@ -52,10 +52,12 @@ def set_legend(axis: Any) -> None:
 
 
 def save_figure(figure: Any, path: Path) -> Path:
-    """By its ending. UserError where the ending is none of ours, or the place takes no file."""
+    """Write `figure` in the format of the suffix. Raises UserError for another suffix or a path that cannot
+    be written.
+    """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: give a file that ends in {', '.join(FORMATS)}")
-    # Without a date, and with ids that do not change, a picture is the same file each time.
+    # Without a date and with constant ids, equal figures give equal files.
     metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[
         path.suffix
     ]

@@ -1,6 +1,6 @@
-"""Puzzles as people draw them: what was given, what was answered, what was right.
+"""Puzzles as grids: the puzzle, the answer, the target.
 
-Invariant: a wrong cell is red in every picture, and right and wrong are told by more than a colour.
+Invariant: a wrong cell is red in every picture, and marked by a shape as well as by its colour.
 Shapes: L cells of a grid (rows, cols); T segments.
 """
 
@@ -23,8 +23,9 @@ _WALL, _OPEN, _START, _GOAL, _PATH = range(1, 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One grid. cells (L,); changed (L,) bool: lately; is_answer: cells beyond the puzzle's.
-    is_judged: is it told how many of them are wrong?"""
+    """One grid. cells: (L,).  changed: (L,) bool, cells to tint.  is_answer: has cells beyond the puzzle's.
+    is_judged: the title counts its wrong cells.
+    """
 
     title: str
     cells: np.ndarray
@@ -38,24 +39,26 @@ def draw_answer(task: Task, puzzle: np.ndarray, answer: np.ndarray, target: np.n
     panels = [Panel(title="puzzle", cells=puzzle, is_answer=False), Panel(title="answer", cells=answer)]
     if target is not None:
         panels.append(Panel(title="target", cells=target, is_judged=False))
-    return _draw_panels(task, puzzle, panels, target)
+    return draw_panels(task, puzzle, panels, target)
 
 
 def draw_forming(
     task: Task, puzzle: np.ndarray, answers: np.ndarray, confidence: np.ndarray, target: np.ndarray | None
 ) -> Any:
-    """The answer after each segment, answers (T, L), confidence (T,); marked where it changed, under the Q
-    head's confidence. At most eight of them."""
+    """The answer after each segment, with its changed cells tinted and the Q head's confidence in the title;
+    at most eight of them. answers: (T, L).  confidence: (T,).
+    """
     shown = np.unique(np.linspace(0, len(answers) - 1, min(len(answers), _MAX_PANELS)).round().astype(int))
     panels, before = [], puzzle
     for segment in shown:
         title = f"after {segment + 1} (q {confidence[segment]:.2f})"
         panels.append(Panel(title=title, cells=answers[segment], changed=answers[segment] != before))
         before = answers[segment]
-    return _draw_panels(task, puzzle, panels, target)
+    return draw_panels(task, puzzle, panels, target)
 
 
-def _draw_panels(task: Task, puzzle: np.ndarray, panels: list[Panel], target: np.ndarray | None) -> Any:
+def draw_panels(task: Task, puzzle: np.ndarray, panels: list[Panel], target: np.ndarray | None) -> Any:
+    """Panels in one row, or in two from five on. puzzle, target: (L,)."""
     grid = task.spec.grid
     if grid is None:
         raise InputError(f"task {task.spec.name} has no grid to draw")
@@ -85,7 +88,7 @@ def _draw_panels(task: Task, puzzle: np.ndarray, panels: list[Panel], target: np
 def _wrong_cells(
     task: Task, puzzle: np.ndarray, panel: Panel, target: np.ndarray | None
 ) -> np.ndarray | None:
-    """(L,) bool by the target; without one, known only for an answer that the rules accept."""
+    """(L,) bool by the target. Without one, None unless the rules accept the answer."""
     if target is not None:
         wrong: np.ndarray = (panel.cells != target) & (target != IGNORED)
         return wrong
@@ -94,9 +97,7 @@ def _wrong_cells(
 
 
 def _draw_symbols(axis: Any, task: Task, puzzle: np.ndarray, panel: Panel, wrong: np.ndarray | None) -> None:
-    """Symbols in cells: given ones heavy, ours blue, wrong ones red and struck through, changed ones on a
-    tint.
-    """
+    """Symbols in cells: given ones bold, answered ones blue, wrong ones red and struck through."""
     assert task.spec.grid is not None
     num_rows, num_cols = task.spec.grid
     given, symbols = puzzle != _blank_of(task), symbols_of(task, panel.cells)
@@ -117,7 +118,7 @@ def _draw_symbols(axis: Any, task: Task, puzzle: np.ndarray, panel: Panel, wrong
 
 
 def _draw_lines(axis: Any, num_rows: int, num_cols: int, box: Any) -> None:
-    """Thin lines between cells, heavy ones between boxes where there are any."""
+    """Thin lines between cells, thick ones between boxes."""
     row_step, col_step = (num_rows, num_cols) if box is None else (box.rows, box.cols)
     for row in range(num_rows + 1):
         axis.axhline(
@@ -134,7 +135,7 @@ def _draw_lines(axis: Any, num_rows: int, num_cols: int, box: Any) -> None:
 
 
 def _draw_maze(axis: Any, task: Task, puzzle: np.ndarray, panel: Panel, wrong: np.ndarray | None) -> None:
-    """Walls, and over them the path: dots for cells answered as path, crosses where that is wrong."""
+    """Walls, and the path over them: dots for cells answered as path, crosses for wrong cells."""
     assert task.spec.grid is not None
     colours = np.array([[int(each[at : at + 2], 16) for at in (1, 3, 5)] for each in _MAZE_COLOURS]) / 255
     axis.imshow(colours[np.clip(puzzle, 0, _PATH)].reshape(*task.spec.grid, 3), interpolation="nearest")
@@ -156,5 +157,5 @@ def symbols_of(task: Task, cells: np.ndarray) -> str:
 
 
 def _blank_of(task: Task) -> int:
-    """Sudoku's blank is 1; elsewhere every cell counts as given."""
+    """The blank of a sudoku is 1; other tasks have none."""
     return 1 if hasattr(task, "box") else -1

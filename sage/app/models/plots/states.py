@@ -1,6 +1,6 @@
-"""How a model thinks: where its two states go, how many dimensions they use, who looks at whom.
+"""The states of a model over its calls, the dimensions that they use, and its attention.
 
-Invariant: what is drawn was computed from the states alone; nothing is smoothed.
+Invariant: everything is computed from the recorded states; nothing is smoothed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def draw_states(trajectory: Trajectory) -> Any:
 
 
 def draw_attention(trajectory: Trajectory, grid: tuple[int, int] | None, cell: int) -> Any:
-    """From one cell (0 to L - 1): where it looks in each call of the first segment, on the grid. None without
+    """Attention from one cell (0 to L - 1) to all cells, in each call of the first segment. None without
     attention.
     """
     if trajectory.attention is None:
@@ -52,13 +52,13 @@ def draw_attention(trajectory: Trajectory, grid: tuple[int, int] | None, cell: i
         raise InputError(f"cell is {cell}: give 0 to {num_cells - 1}")
     rows, cols = grid or (1, num_cells)
     offset = trajectory.attention.shape[-1] - num_cells  # puzzle tokens stand before the cells
-    looks = trajectory.attention[:_MAX_MAPS, offset + cell, offset:].reshape(-1, rows, cols)
-    figure, axes = new_figure(1, len(looks), width=2.1 * len(looks) + 0.6, height=2.1 * rows / cols + 0.7)
+    weights = trajectory.attention[:_MAX_MAPS, offset + cell, offset:].reshape(-1, rows, cols)
+    figure, axes = new_figure(1, len(weights), width=2.1 * len(weights) + 0.6, height=2.1 * rows / cols + 0.7)
     shown = None
     for index, axis in enumerate(axes[0]):
-        shown = axis.imshow(looks[index], cmap="Blues", vmin=0, vmax=float(looks.max()))
+        shown = axis.imshow(weights[index], cmap="Blues", vmin=0, vmax=float(weights.max()))
         axis.scatter([cell % cols], [cell // cols], marker="s", s=60, facecolors="none", edgecolors=ORANGE)
-        set_title(axis, f"call {index + 1}, {trajectory.attention_calls[index]}")
+        set_title(axis, f"call {index + 1}, {trajectory.calls[index]}")
         axis.set_xticks([])
         axis.set_yticks([])
     figure.colorbar(shown, ax=list(axes[0]), shrink=0.8, label="weight")

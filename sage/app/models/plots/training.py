@@ -1,6 +1,6 @@
-"""How a run went: losses, accuracies, segments a row; and when a trained model halts.
+"""Plots of a training run (losses, accuracies, segments) and of the halting of a trained model.
 
-Invariant: a figure that a line lacks, or that was not finite, is a gap, not a zero.
+Invariant: a value that is missing or not finite is a gap, not a zero.
 """
 
 from __future__ import annotations
@@ -14,40 +14,41 @@ import numpy as np
 
 from sage.app.models.plots.figure import BLUE, RED, RULE, TONES, new_figure, set_legend, set_title
 from sage.app.terminal.errors import UserError
+from sage.errors import InputError
 
 #: Title -> the figures drawn in it, by the names they are logged under.
 _PLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("train/lm_loss", "train/q_halt_loss", "train/q_continue_loss")),
     ("exact accuracy", ("train/exact_accuracy", "eval/exact_accuracy", "eval/exact_accuracy_halting")),
     (
-        "accuracy of a cell, and of the decision to halt",
+        "accuracy per cell, and of the decision to halt",
         ("train/accuracy", "eval/accuracy", "train/q_halt_accuracy"),
     ),
-    ("segments a row", ("train/steps", "eval/steps")),
+    ("segments per puzzle", ("train/steps", "eval/steps")),
 )
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl that are whole; a run that goes on may just be writing the last. UserError
-    where none is.
+    """The complete lines of metrics.jsonl; the last may be incomplete while a run writes it. Raises UserError
+    when there is none.
     """
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            said = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(said, dict) and "step" in said:
-            found.append(said)
+        if isinstance(record, dict) and "step" in record:
+            found.append(record)
     if not found:
-        raise UserError(f"{path}: no figures in it yet: wait for the first steps")
+        raise UserError(f"{path}: no metrics yet: wait for the first steps")
     return found
 
 
 def series(metrics: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of one figure where it was told."""
-    told = [(line["step"], line[name]) for line in metrics if isinstance(line.get(name), (int, float))]
-    return np.array([step for step, _ in told]), np.array([value for _, value in told], dtype=float)
+    """(steps, values) of the lines that have `name`."""
+    found = [(line["step"], line[name]) for line in metrics if isinstance(line.get(name), (int, float))]
+    return np.array([step for step, _ in found]), np.array([value for _, value in found], dtype=float)
 
 
 def draw_training(metrics: Sequence[dict[str, Any]]) -> Any:
@@ -68,8 +69,33 @@ def draw_training(metrics: Sequence[dict[str, Any]]) -> Any:
     return figure
 
 
+def draw_epochs(metrics: Sequence[dict[str, Any]]) -> Any:
+    """Loss, accuracy and segments per puzzle over epochs, as far as the lines have them."""
+    panels = [
+        (title, name)
+        for title, name in (
+            ("training loss", "total_loss"),
+            ("exact accuracy, held out", "eval_accuracy"),
+            ("segments per puzzle", "avg_steps"),
+        )
+        if any(name in line for line in metrics)
+    ]
+    if not panels or any("epoch" not in line for line in metrics):
+        raise InputError("metrics: each needs `epoch` and one of `total_loss`, `eval_accuracy`, `avg_steps`")
+    figure, axes = new_figure(1, len(panels), width=3.6 * len(panels), height=3.2)
+    for axis, tone, (title, name) in zip(axes[0], TONES, panels):
+        found = [(line["epoch"], line[name]) for line in metrics if name in line]
+        axis.plot(*zip(*found), "o-", color=tone, markersize=4)
+        set_title(axis, title)
+        axis.set_xlabel("epoch")
+        axis.grid(color=RULE, linewidth=0.4)
+    return figure
+
+
 def draw_halting(num_segments: np.ndarray, is_verified: np.ndarray, max_segments: int) -> Any:
-    """How many puzzles took how many segments, right ones below, wrong ones hatched above; both (N,)."""
+    """Histogram of segments per puzzle, right answers below, wrong ones hatched above. Both arguments:
+    (N,).
+    """
     figure, axes = new_figure(1, 1, width=6.4, height=3.4)
     axis, places = axes[0, 0], np.arange(1, max_segments + 1)
     right, wrong = (

@@ -1,6 +1,6 @@
-"""`sage plot`: every picture that a run or a model can give.
+"""`sage plot`: every plot of a run or a model.
 
-Invariant: what cannot be drawn is said by name and reason, beside what was.
+Invariant: a plot that cannot be drawn is listed with its reason.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sage.errors import InputError
 
 if TYPE_CHECKING:
     from sage.hrm_core.model.hrm import HRM
+    from sage.hrm_core.solving.inference import HRMInference
     from sage.hrm_core.tasks.contract import Task
 
 _NUM_STATE_PUZZLES = 16
@@ -25,8 +26,8 @@ _NUM_STATE_PUZZLES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlotOptions:
-    """puzzle: as text; None takes the first held-out one.  num_held_out: for the histogram.  cell: whose
-    attention.
+    """puzzle: as text, None for the first held-out one.  num_held_out: puzzles of the halting histogram.
+    cell: the cell whose attention is drawn.
     """
 
     out: Path
@@ -39,7 +40,7 @@ class PlotOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """paths: pictures, in order.  left_out: one line for each that could not be drawn."""
+    """paths: the files, in order.  left_out: one line for each plot that was not drawn."""
 
     paths: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -62,7 +63,7 @@ def write_plots(source: str, options: PlotOptions) -> Written:
         if not metrics.is_file() or (Path(source) / "model" / "config.json").is_file():
             figures.update(_draw_model(source, options, left_out))
         else:
-            left_out.append("answers, states, halting: this run has written no model yet")
+            left_out.append("architecture, answers, states, halting: this run has not written a model yet")
     paths = [
         save_figure(figure, options.out / f"{name}.{options.format}") for name, figure in figures.items()
     ]
@@ -70,32 +71,44 @@ def write_plots(source: str, options: PlotOptions) -> Written:
 
 
 def _draw_model(source: str, options: PlotOptions, left_out: list[str]) -> dict[str, Any]:
-    from sage.app.models.plots.puzzles import draw_answer, draw_forming
-    from sage.app.models.plots.states import draw_attention, draw_states
+    from sage.app.models.plots.architecture import draw_architecture
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.inference import HRMInference
-    from sage.hrm_core.solving.trajectory import record_trajectory
 
     inference = HRMInference(source)
-    model, task = inference.model, inference.task
-    if task is None or not isinstance(model, HRM):
-        raise InputError(
-            "an exported file, or a model whose task is not told: give a checkpoint with its task.json"
-        )
+    model = inference.model
+    if not isinstance(model, HRM):
+        raise InputError("an exported file has no states to draw: give the checkpoint that it was made from")
+    figures = {"architecture": draw_architecture(model)}
+    if inference.task is None:
+        left_out.append("flow, answer, forming, states, attention, halting: this model has no task.json")
+    else:
+        figures |= _draw_thinking(model, inference, inference.task, options, left_out)
+    return figures
+
+
+def _draw_thinking(
+    model: HRM, inference: HRMInference, task: Task, options: PlotOptions, left_out: list[str]
+) -> dict[str, Any]:
+    from sage.app.models.plots.architecture import draw_flow
+    from sage.app.models.plots.puzzles import draw_answer, draw_forming
+    from sage.app.models.plots.states import draw_attention, draw_states
+    from sage.hrm_core.solving.trajectory import record_trajectory
+
     inputs, target = _choose_puzzles(inference, task, options)
-    thought = record_trajectory(model, inputs, num_segments=options.segments)
-    figures: dict[str, Any] = {}
+    trajectory = record_trajectory(model, inputs, num_segments=options.segments)
+    figures = {"flow": draw_flow(trajectory)}
     if task.spec.grid is None:
         left_out.append(f"answer, forming: task {task.spec.name} has no grid")
     else:
-        figures["answer"] = draw_answer(task, inputs[0], thought.answers[-1, 0], target)
+        figures["answer"] = draw_answer(task, inputs[0], trajectory.answers[-1, 0], target)
         figures["forming"] = draw_forming(
-            task, inputs[0], thought.answers[:, 0], thought.confidence[:, 0], target
+            task, inputs[0], trajectory.answers[:, 0], trajectory.confidence[:, 0], target
         )
-    figures["states"] = draw_states(thought)
-    attention = draw_attention(thought, task.spec.grid, options.cell)
+    figures["states"] = draw_states(trajectory)
+    attention = draw_attention(trajectory, task.spec.grid, options.cell)
     if attention is None:
-        left_out.append(f"attention: this model mixes cells by {model.config.mixer}")
+        left_out.append(f"attention: this model has no attention (mixer: {model.config.mixer})")
     else:
         figures["attention"] = attention
     figures["halting"] = _draw_halting(model, task, options)
@@ -113,8 +126,12 @@ def _draw_halting(model: HRM, task: Task, options: PlotOptions) -> Any:
     return draw_halting(found.num_segments, found.is_verified, options.segments)
 
 
-def _choose_puzzles(inference: Any, task: Task, options: PlotOptions) -> tuple[np.ndarray, np.ndarray | None]:
-    """(N, L): the one that is looked at first, and company for the states; its target where it is known."""
+def _choose_puzzles(
+    inference: HRMInference, task: Task, options: PlotOptions
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inputs (N, L), the chosen puzzle first and others for the states; and the target (L,) when it is
+    known.
+    """
     held_out = task.held_out(_NUM_STATE_PUZZLES)
     if options.puzzle is None:
         return held_out.inputs, held_out.labels[0]

@@ -86,7 +86,9 @@ class Isolation:
 
 
 class SensorProcess:
-    """The process, from its start to its end. What it writes to stderr is read, and its last bytes are kept."""
+    """The process, from its start to its end. What it writes to stderr is read, and its last bytes are
+    kept.
+    """
 
     def __init__(self, plan: IsolationPlan) -> None:
         options = ["-P"] if sys.version_info >= (3, 11) else []
@@ -140,7 +142,9 @@ class SensorProcess:
 
 
 class OutputTail:
-    """Reads a stream to its end on a thread of its own, so that its writer never blocks; keeps the last bytes."""
+    """Reads a stream to its end on a thread of its own, so that its writer never blocks; keeps the last
+    bytes.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -99,7 +99,7 @@ def test_a_gap_in_the_figures_stays_a_gap(tmp_path: Path) -> None:
     assert (steps.tolist(), values.tolist()) == ([1, 3], [2.0, 1.0])
     draw_training(metrics)
     path.write_text("")
-    with pytest.raises(UserError, match="no figures in it yet"):
+    with pytest.raises(UserError, match="no metrics yet"):
         read_metrics(path)
 
 
@@ -128,7 +128,7 @@ def test_plot_draws_a_run_and_says_what_it_leaves_out(
     run.mkdir()
     (run / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/lm_loss": 2.0}) + "\n")
     assert invoke(["plot", str(run), "--out", str(out)]) == 0
-    assert "left out: answers, states, halting" in capsys.readouterr().out
+    assert "not plotted: architecture, answers, states, halting" in capsys.readouterr().out
     model = HRM(ModelConfig.preset("tiny", front=FRONT), generator=torch.Generator().manual_seed(0))
     save_published(run / "model", model, TaskCard(task="sudoku", options={"size": 4}))
     assert (
@@ -137,13 +137,23 @@ def test_plot_draws_a_run_and_says_what_it_leaves_out(
         )
         == 0
     )
-    said = capsys.readouterr().out
-    assert "left out: attention: this model mixes cells by mlp" in said
+    printed = capsys.readouterr().out
+    assert "not plotted: attention: this model has no attention (mixer: mlp)" in printed
     names = {path.stem for path in out.glob("*.svg")}
-    assert names == {"training", "answer", "forming", "states", "halting"}
+    assert names == {"training", "architecture", "flow", "answer", "forming", "states", "halting"}
 
 
 def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["plot", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
     assert invoke(["plot", str(tmp_path), "--format", "gif"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_json_lists_the_files_and_what_is_not_plotted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/lm_loss": 2.0}) + "\n")
+    assert invoke(["plot", str(tmp_path), "--out", str(tmp_path), "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["paths"] == [str(tmp_path / "training.png")]
+    assert len(written["left_out"]) == 1
