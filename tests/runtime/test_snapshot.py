@@ -1,6 +1,4 @@
-"""What outlives a run comes back whole, or is set aside and said: never half, never onto other sensors, never
-NaN.
-"""
+"""A snapshot is loaded completely or renamed to .damaged: never in part, never onto other sensors, never NaN."""
 
 from __future__ import annotations
 
@@ -275,3 +273,30 @@ def test_a_captured_snapshot_does_not_move_with_the_loop(lived: Loop, young: Loo
     write_snapshot(tmp_path, captured)
     load_snapshot(tmp_path, young)
     assert_equal(learned(young), before)
+
+
+WRITTEN_EARLIER = Path(__file__).parent / "snapshots"
+
+
+def test_a_snapshot_that_an_earlier_version_wrote_is_loaded(start, settings, tmp_path: Path):
+    """60 ticks of two sources by the version before this package layout: mind/KEY/{mind.json, ...}, format 2."""
+    home = tmp_path / "mind"
+    shutil.copytree(WRITTEN_EARLIER, home)
+    loop = start(
+        settings(
+            sensors=[
+                {"kind": "synthetic", "name": f"s{index}", "shape": [2], "rate_hz": 20, "seed": index}
+                for index in range(2)
+            ],
+            model={"hidden_size": 8, "num_heads": 1, "H_cycles": 1, "L_cycles": 1},
+            practice={"every_ticks": 2, "batch_size": 2, "window_ticks": 4, "burn_in_ticks": 1},
+            memory={"num_experiences": 8, "num_recall": 8, "num_transitions": 64},
+        )
+    ).loop
+    assert load_snapshot(home, loop) == "continued from tick 60, weights version 2"
+    assert loop.trust.trust == pytest.approx([0.8095466, 0.8095466])
+    assert len(loop.memory_writer.memory.replay) > 0
+    loop.run(num_ticks=4)
+    assert sorted(path.name for path in (home / snapshot_key(loop)).iterdir()) == sorted(
+        [snapshot_module.ABOUT, snapshot_module.MEMORY, snapshot_module.MODEL, snapshot_module.STATE]
+    )
