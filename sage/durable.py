@@ -31,7 +31,7 @@ class DamagedFile(DataError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """arrays: by name.  scalars: what JSON can hold."""
+    """arrays: by name.  scalars: JSON values."""
 
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, Any]
@@ -142,17 +142,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_checked(path: Path, contents: Contents, *, schema: str) -> int:
-    """Write a safetensors file with schema, scalars and a checksum in its header; returns its size in bytes.
+def write_checked(path: Path, contents: Contents, *, schema: str) -> None:
+    """Write a safetensors file with schema, scalars and a checksum in its header.
 
     schema: kind and version of the contents, e.g. "memory/1".  OSError as write_file.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in contents.arrays.items()}
     scalars = json.dumps(contents.scalars, sort_keys=True)
     metadata = {"schema": schema, "scalars": scalars, "checksum": _checksum(schema, scalars, arrays)}
-    data = save(arrays, metadata)
-    write_file(path, data)
-    return len(data)
+    write_file(path, save(arrays, metadata))
 
 
 def read_checked(path: Path, *, schema: str) -> Contents:

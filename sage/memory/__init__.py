@@ -1,6 +1,6 @@
-"""Floor 2: what is kept between ticks. Salience, H-memory, replay, recall, and their snapshots.
+"""Floor 2: salience, recent ticks (L-memory), long-term stores (H-memory) and their snapshots.
 
-Invariant: every store has a fixed capacity, and two runs with one seed keep the same things. The public names
+Invariant: every store has a fixed capacity, and two runs with one seed store the same. The public names
 load on first use: importing this package loads no torch.
 """
 

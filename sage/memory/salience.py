@@ -1,7 +1,6 @@
-"""SNARC appraisal: what of this tick is worth keeping, per source and in one scalar.
+"""SNARC salience: how much a tick is worth remembering, per source and as one number.
 
-Invariant: a rank compares a value with the values before it, never with itself; what is undefined is NaN and
-weighs nothing.
+Invariant: a rank compares a value with earlier values only; an undefined score is NaN and has no weight.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.errors import InputError
-from sage.memory.stores.state import StoreState
 
 SCORES = ("surprise", "novelty", "arousal", "reward", "conflict")
-#: Values remembered per source and score, and gates remembered for the threshold. Ranks are counted in bytes,
-#: eight at a time, which holds up to 8 * 127 values.
+#: Past values per source and score, and past gates for the threshold. Ranks are counted in bytes, eight at a
+#: time, which is exact up to 8 * 127 values.
 WINDOW = 256
-#: A rank among fewer values than this is NaN; a threshold among fewer gates opens nothing.
+#: A rank among fewer values than this is NaN; the gate stays closed with fewer past gates.
 MIN_VALUES = 32
-#: Slope of the sigmoid: ranks all 0 give a salience of 0.12, all 1 give 0.88.
+#: Slope of the sigmoid: a salience of 0.12 where all ranks are 0, 0.88 where all are 1.
 STEEPNESS = 4.0
 
 
@@ -29,9 +27,8 @@ class SalienceScores:
 
     surprise, novelty, arousal, reward, conflict: ranks among the source's own last 256 values.
     salience: sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is defined.
-    is_open: the gate exceeds the quantile that lets the target share of ticks through; always False before
-    `is_warm`.
-    is_warm: 32 gates have been seen, so the threshold means something.
+    is_open: the gate is above the quantile of past gates that `write_rate` sets; False before `is_warm`.
+    is_warm: there are 32 past gates.
     """
 
     surprise: np.ndarray
@@ -48,8 +45,8 @@ class SalienceScores:
 class Salience:
     """Running-quantile ranks of five scores for `num_sources` sources, and the write gate over them.
 
-    write_rate: share of ticks that should open the gate.  weights: of the five scores in the order of SCORES,
-    equal when None.  InputError for a rate outside 0..1, or weights that are not five numbers of 0 or more.
+    write_rate: share of ticks that open the gate, 0..1.  weights: of the five scores in the order of SCORES,
+    equal when None.  InputError for another rate, or weights that are not five numbers of 0 or more.
     """
 
     def __init__(
@@ -77,18 +74,18 @@ class Salience:
         conflict: np.ndarray,
         valid: np.ndarray,
     ) -> SalienceScores:
-        """Rank this tick's raw values, then remember them. Raw values (N,), any monotone unit, NaN where
-        unknown.
+        """Rank this tick's raw values among the past ones, then store them.
 
-        reward_error: prediction error of the reward, (N,) or one for all; its sign is ignored here.
-        valid: (N,) bool; a source that is not valid is neither ranked nor remembered.
+        Raw values are (N,), in any monotone unit, NaN where unknown.  reward_error: prediction error of the
+        reward, (N,) or one number; its sign is ignored.  valid: (N,) bool; other sources are neither ranked
+        nor stored.
         """
         values = np.empty((self._num_sources, len(SCORES)), np.float32)  # (N, 5)
         for column, score in enumerate((surprise, novelty, arousal, np.abs(reward_error), conflict)):
             values[:, column] = score
         values[np.logical_not(valid)] = np.nan
         ranks = self._ranks(values)
-        self._remember(values.reshape(-1))
+        self._store(values.reshape(-1))
         salience = self._weigh(ranks)
         gate = float(np.fmax.reduce(salience, initial=np.nan))
         is_open, is_warm = self._judge(gate)
@@ -106,23 +103,19 @@ class Salience:
         )
 
     def _ranks(self, values: np.ndarray) -> np.ndarray:
-        """Share of the past below each value, ties counted half, so that a constant stream sits at 0.5. (N,
-        5) -> (N, 5)
-        """
+        """Share of past values below each value, ties counted half: 0.5 for a constant. (N, 5) -> (N, 5)"""
         current = values[..., None]
         twice_below = (self._past < current).view(np.uint8)  # (N, 5, W)
         twice_below += (self._past <= current).view(np.uint8)
-        # Eight byte counters in a word, each at most 2 W / 8 = 64: 4x quicker than a sum of bytes.
+        # Eight byte counters in a word, each at most 2 W / 8 = 64: 4 times faster than a sum of bytes.
         lanes = np.add.reduce(twice_below.view(np.uint64), axis=-1, keepdims=True)  # (N, 5, 1)
         counts = np.add.reduce(lanes.view(np.uint8), axis=-1, dtype=np.uint16)
         ranks: np.ndarray = counts * self._scale
         ranks[np.isnan(values)] = np.nan
         return ranks
 
-    def _remember(self, values: np.ndarray) -> None:
-        """Write each defined value into its own cell's ring: a slow source keeps as many values as a fast
-        one. (N * 5,)
-        """
+    def _store(self, values: np.ndarray) -> None:
+        """Write each defined value to the ring of its source and score. (N * 5,)"""
         cells = np.flatnonzero(values == values)  # NaN is not equal to itself
         num_past = self._num_past[cells]
         self._past.reshape(-1)[self._cell_starts[cells] + num_past % WINDOW] = values[cells]
@@ -131,7 +124,7 @@ class Salience:
             self._scale = self._count_scale()
 
     def _count_scale(self) -> np.ndarray:
-        """What turns twice a count into a rank: 1 / (2 n), NaN while n is too small. (N, 5)"""
+        """Factor from twice a count to a rank: 1 / (2 n), NaN while n is too small. (N, 5)"""
         num_past = np.minimum(self._num_past, WINDOW).reshape(self._num_sources, len(SCORES))
         scale: np.ndarray = np.where(num_past < MIN_VALUES, np.nan, 0.5 / np.maximum(num_past, 1)).astype(
             np.float32
@@ -143,15 +136,11 @@ class Salience:
         total = ((ranks == ranks) * self._weights).sum(axis=1)  # not `@`: BLAS may set floating-point flags
         total[total == 0.0] = np.nan
         mean = np.fmax(ranks, np.float32(0.0)) @ self._weights / total
-        salience: np.ndarray = 0.5 + 0.5 * np.tanh(
-            0.5 * STEEPNESS * (mean - 0.5)
-        )  # the sigmoid, in one call less
+        salience: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * STEEPNESS * (mean - 0.5))  # the sigmoid
         return salience
 
     def _judge(self, gate: float) -> tuple[bool, bool]:
-        """Open when fewer than `write_rate` of the past gates are at or above this one: ties never open
-        it.
-        """
+        """Open when fewer than `write_rate` of the past gates are at or above this one; NaN never opens."""
         num_past = min(self._num_gates, WINDOW)
         is_warm = num_past >= MIN_VALUES
         if np.isnan(gate):
@@ -160,20 +149,6 @@ class Salience:
         self._gates[self._num_gates % WINDOW] = gate
         self._num_gates += 1
         return is_warm and num_at_or_above < self._write_rate * num_past, is_warm
-
-    def state(self) -> StoreState:
-        return StoreState(
-            geometry={"num_sources": self._num_sources, "window": WINDOW},
-            scalars={"num_gates": self._num_gates},
-            arrays={"past": self._past, "num_past": self._num_past, "gates": self._gates},
-        )
-
-    def restore(self, state: StoreState) -> None:
-        self._past[:] = state.arrays["past"]
-        self._num_past[:] = state.arrays["num_past"]
-        self._gates[:] = state.arrays["gates"]
-        self._num_gates = int(state.scalars["num_gates"])
-        self._scale = self._count_scale()
 
 
 def _normalised(weights: tuple[float, ...] | None) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Memory as a source: the newest answer of the run's H-memory, delivered like any other reading.
+"""Memory as a sensor: its readings are the answers of the run's H-memory.
 
-Invariant: one answer is one reading, stamped with the time of its query; no answer, no reading.
+Invariant: one answer is one reading, stamped with the time of its query.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from sage.memory.stores.recall import Recalled
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
 
-#: Width of a reading where neither the config nor a memory says it.
+#: Size of a reading where neither the config nor a memory defines it.
 DEFAULT_SIZE = 16
 
 
 @runtime_checkable
 class Recalls(Protocol):
-    """What a run gives its sensors as `context.memory`: a RecallStore, or what stands for one."""
+    """The type of `context.memory`: a RecallStore, or a substitute in tests."""
 
     @property
     def value_dim(self) -> int: ...
 
     @property
     def last_recalled(self) -> Recalled | None:
-        """The answer to the newest query; its `sequence` tells it from the one before."""
+        """The answer to the newest query; None before the first."""
         ...
 
 
 class MemoryConfig(SensorConfig):
-    """size: numbers in a reading, the memory's own width where it is left out.  period_secs: time between
+    """size: numbers in a reading; default: the size of the memory's values.  period_secs: time between
     queries.
 
-    lineage: the sources that what is remembered was made from, so that fusion does not count them twice.
+    lineage: the sources that the memories come from, so that fusion does not count them twice.
     """
 
     kind: Literal["memory"] = "memory"
@@ -46,17 +46,15 @@ class MemoryConfig(SensorConfig):
     lineage: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _lives_with_the_loop(self) -> MemoryConfig:
+    def _check_isolate(self) -> MemoryConfig:
         if self.isolate:
-            raise InputError(
-                "isolate is true, but what is remembered lives in the loop's own process: leave it out"
-            )
+            raise InputError("isolate is true, but the memory is in the loop's process: remove `isolate`")
         return self
 
 
 class MemorySensor:
-    """Reads the newest answer. confidence: how well it matched, times the trust it was written with.
-    Bounded.
+    """Reads the newest answer; never waits. confidence: the best match's cosine times the trust stored with
+    it.
     """
 
     Config = MemoryConfig
@@ -68,8 +66,8 @@ class MemorySensor:
         own_size = self._memory.value_dim if self._memory else config.size or DEFAULT_SIZE
         if config.size not in (None, own_size):
             raise InputError(
-                f"{config.name}: size is {config.size}, the run's memory recalls {own_size} numbers: leave"
-                " size out"
+                f"{config.name}: size is {config.size}, the run's memory returns {own_size} numbers: remove"
+                " `size`"
             )
         self._is_open = False
         self._last_sequence = 0
@@ -90,15 +88,13 @@ class MemorySensor:
 
     def open(self) -> None:
         if self._memory is None:
-            raise SensorUnavailable(
-                f"{self._spec.name}: this run has no memory to recall from: switch the sensor off"
-            )
+            raise SensorUnavailable(f"{self._spec.name}: this run has no memory: disable the sensor")
         self._is_open = True
 
     def read_into(self, out: np.ndarray) -> Reading | None:
-        """The newest answer that was not read yet; None while there is none, or it found nothing."""
+        """The newest answer, once; None without a new one or when it has no match."""
         if not self._is_open or self._memory is None:
-            raise SensorError(f"{self._spec.name}: read while closed: call open() first")
+            raise SensorError(f"{self._spec.name}: read before open: call open() first")
         recalled = self._memory.last_recalled
         if recalled is None or recalled.sequence == self._last_sequence:
             return None

@@ -114,8 +114,8 @@ def test_it_does_what_every_sensor_must(clock: ManualClock, memory: RecallStore)
     assert [f"{result.name}: {result.detail}" for result in results if not result.is_ok] == []
 
 
-def test_reading_while_closed_is_an_error(sensor: MemorySensor) -> None:
+def test_reading_before_open_raises(sensor: MemorySensor) -> None:
     sensor.close()
     sensor.close()
-    with pytest.raises(SensorError, match="closed"):
+    with pytest.raises(SensorError, match="before open"):
         sensor.read_into(np.zeros(2, np.float32))

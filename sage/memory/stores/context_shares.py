@@ -1,7 +1,6 @@
-"""How contexts share the slots of a full store, so that a rare situation is not flooded out by a common one.
+"""How contexts share the slots of a full store: a frequent context does not replace a rare one.
 
-Invariant: a context that offered enough holds at least its equal share of the slots, whatever the others
-offer.
+Invariant: a context with enough offers holds at least its equal share of the slots.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ import numpy as np
 
 
 class ContextShares:
-    """Which context each of `capacity` slots belongs to, and how many each context holds. Slots fill from the
+    """The context of each of `capacity` slots, and how many slots each context has. Slots fill from the
     first.
     """
 
     def __init__(self, capacity: int) -> None:
         self._contexts = np.zeros(capacity, np.int64)
-        self._counts: dict[int, int] = {}  # only contexts that hold a slot: bounded by the capacity
+        self._counts: dict[int, int] = {}  # only contexts with a slot: at most `capacity`
         self._num_used = 0
 
     def __len__(self) -> int:
@@ -29,7 +28,7 @@ class ContextShares:
         return self._contexts[: self._num_used]
 
     def move(self, slot: int, context: int) -> None:
-        """`slot`, in use or the next free one, belongs to `context` from now on."""
+        """Assign `slot`, in use or the next free one, to `context`."""
         if slot == self._num_used:
             self._num_used += 1
         else:
@@ -41,11 +40,11 @@ class ContextShares:
         self._counts[context] = self._counts.get(context, 0) + 1
 
     def rivals(self, context: int) -> tuple[np.ndarray, bool]:
-        """In a full store: the slots that one more of `context` may take, (capacity,) bool, and whether one
-        must yield.
+        """In a full store: the slots that an item of `context` may replace, (capacity,) bool, and whether it
+        must.
 
-        Below its equal share it takes from the context that holds most, without a contest. At or above it, it
-        contends with its own. With more contexts than slots a newcomer contends with all.
+        Below its equal share, a context replaces an item of the largest context, always. At its share or
+        above it competes with its own items. With more contexts than slots, a new context competes with all.
         """
         num_own = self._counts.get(context, 0)
         share = len(self._contexts) // (len(self._counts) + (num_own == 0))
@@ -55,7 +54,7 @@ class ContextShares:
         return (self._contexts == context if num_own else np.ones(len(self._contexts), bool)), False
 
     def load(self, contexts: np.ndarray) -> None:
-        """Take over the contexts of the slots in use."""
+        """Restore the contexts of the slots in use."""
         self._num_used = len(contexts)
         self._contexts[: len(contexts)] = contexts
         labels, counts = np.unique(contexts, return_counts=True)

@@ -1,7 +1,7 @@
-"""What sleep is examined on and never trains on: whole blocks of time, chosen by a keyed hash.
+"""The experiences that examine a night and are never trained on: blocks of time, chosen by a keyed hash.
 
-Invariant: which block is examined depends on the seed and the time alone, so waking, sleeping and a resumed
-run agree.
+Invariant: whether a block is examined depends on the seed and the time alone, so that the loop, the sleep
+process and a resumed run agree.
 """
 
 from __future__ import annotations
@@ -20,34 +20,25 @@ Role = Literal["replay", "examined", "embargoed"]
 
 
 class BlockSchedule:
-    """Time cut into blocks; in each run of round(1 / fraction) blocks exactly one is examined, its neighbours
-    embargoed.
+    """Blocks of time; of each round(1 / fraction) blocks exactly one is examined, its neighbours embargoed.
 
-    block_secs: at least as long as a window lasts, or `role_of_span` finds little of either kind.
+    fraction: 0 to 0.5.  block_secs: not shorter than a window, or most windows are embargoed.
     """
 
     def __init__(self, *, fraction: float, block_secs: float, seed: int) -> None:
         if not 0.0 < fraction < 0.5:
-            raise InputError(f"fraction is {fraction}: give a share of blocks above 0 and below 0.5")
+            raise InputError(f"fraction is {fraction}: give a fraction of blocks above 0 and below 0.5")
         if block_secs <= 0:
             raise InputError(f"block_secs is {block_secs}: give a time above 0")
         self._run_length = round(1 / fraction)
         self._block_ns = round(block_secs * 1e9)
         self._key = seed.to_bytes(8, "big", signed=True)
 
-    def is_examined(self, time_ns: int) -> bool:
-        return self._is_examined_block(time_ns // self._block_ns)
-
-    def role(self, time_ns: int) -> Role:
-        """What an experience at this instant is for."""
-        return self.role_of_span(time_ns, time_ns)
-
     def role_of_span(self, start_ns: int, end_ns: int) -> Role:
-        """What an experience that lasted from start to end is for; examined and replayed spans never share an
-        instant.
+        """The use of an experience from start to end; examined and replayed spans never overlap.
 
         Examined: starts in an examined block and ends in it or the next. Replay: starts in a replay block and
-        touches no examined one.
+        touches no examined block or its neighbours. Embargoed: neither.
         """
         first, last = start_ns // self._block_ns, end_ns // self._block_ns
         if self._is_examined_block(first):
@@ -64,11 +55,10 @@ class BlockSchedule:
 
 
 class ExaminationStore:
-    """Held-out windows: up to half the capacity since the last sleep (new), the rest from all nights before
-    (old).
+    """Held-out windows: up to half the capacity since the last sleep (new), the rest from before it (old).
 
-    Both halves are plain reservoirs: a window keeps one random key for life, and the largest keys stay. So
-    merging the new into the old at `mark_slept` leaves an even sample of all that was ever examined.
+    Both halves are reservoirs: each window has one random key, and the largest keys stay. Merging the new
+    half into the old at `mark_slept` therefore leaves a uniform sample of all examined windows.
     """
 
     def __init__(
@@ -81,7 +71,7 @@ class ExaminationStore:
         carry_dtype: torch.dtype = torch.float32,
     ) -> None:
         if capacity < 2:
-            raise InputError(f"capacity is {capacity}: give room for a new and an old window, 2 or more")
+            raise InputError(f"capacity is {capacity}: give 2 or more, for a new and an old window")
         self.schedule = schedule
         self.num_seen = 0
         self._slots = WindowSlots(capacity, shape, carry_dtype=carry_dtype)
@@ -94,10 +84,6 @@ class ExaminationStore:
     def capacity(self) -> int:
         return self._slots.capacity
 
-    @property
-    def num_bytes(self) -> int:
-        return self._slots.num_bytes
-
     def __len__(self) -> int:
         return int(np.count_nonzero(self._is_used()))
 
@@ -106,9 +92,7 @@ class ExaminationStore:
         return int(np.count_nonzero(self._is_new))
 
     def consider(self, window: Window, time_ns: int) -> bool:
-        """Offer one examined experience (B = 1); True when it was kept, copied. The caller asked `schedule`
-        for its role.
-        """
+        """Offer one experience (B = 1) whose role is "examined"; True when the store copied it."""
         self.num_seen += 1
         key = self._generator.random()
         slot = self._new_slot(key)
@@ -119,15 +103,15 @@ class ExaminationStore:
         return True
 
     def new(self) -> Window | None:
-        """What was examined since the last sleep, oldest first, copied; None when nothing was."""
+        """The windows since the last sleep, oldest first, copied; None without one."""
         return self._gather(self._is_new)
 
     def old(self) -> Window | None:
-        """What was examined before the last sleep, oldest first, copied; None when nothing was."""
+        """The windows from before the last sleep, oldest first, copied; None without one."""
         return self._gather(self._is_used() & ~self._is_new)
 
     def mark_slept(self) -> None:
-        """A sleep ended: what was new is old, and the old half keeps its largest keys."""
+        """Call after a sleep: the new windows become old, and the old half keeps its largest keys."""
         self._is_new[:] = False
         num_over = len(self) - (self.capacity - self.capacity // 2)
         if num_over > 0:
@@ -136,7 +120,7 @@ class ExaminationStore:
 
     def _new_slot(self, key: float) -> int | None:
         if self.num_new < self.capacity // 2:
-            return int(np.argmin(self._keys))  # a free one: the old hold at most the other half
+            return int(np.argmin(self._keys))  # a free slot: the old half has the others at most
         smallest = int(np.where(self._is_new, self._keys, np.inf).argmin())
         return smallest if key > self._keys[smallest] else None
 
@@ -153,12 +137,12 @@ class ExaminationStore:
 
     @property
     def times_ns(self) -> np.ndarray:
-        """Time of each window held."""
+        """Time of each window, in ns since the run's start."""
         times_ns: np.ndarray = self._times_ns[self._is_used()]
         return times_ns
 
     def shift_times(self, by_ns: int) -> None:
-        """Move the past on the time axis, when a new run counts from its own start."""
+        """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
 
     def state(self) -> StoreState:

@@ -1,7 +1,7 @@
-"""H-memory for retrieval: what a situation like this one was followed by, found by exact search.
+"""H-memory for retrieval: what followed similar situations, found by exact search.
 
-Invariant: memory is allocated once; an entry leaves only for one that is worth more, or by merging with its
-like.
+Invariant: memory is allocated once; an entry is replaced only by one that is worth more, or merged with a
+similar one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
 from sage.memory.stores.state import StoreState
 
-#: Inverse temperature of the softmax read: a match 0.05 better in cosine weighs e times as much.
+#: Inverse temperature of the softmax read: a match with 0.05 more cosine has e times the weight.
 SHARPNESS = 20.0
-#: An entry this old is worth half of an equally salient new one. Hyperbolic, as forgetting is: old but
-#: salient survives.
+#: An entry of this age is worth half of an equally salient new one; hyperbolic, so that old salient ones
+#: stay.
 HALF_LIFE_SECS = 86_400.0
 
 
@@ -27,9 +27,8 @@ class Recalled:
 
     value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
     similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the
-    trust its matches were written with.  age_ns: of the best match, -1 without one.  num_hits: matches that
-    were read.
-    queried_ns: when, since the run's epoch.  sequence: the store's count of queries.
+    trust of its matches.  age_ns: of the best match, -1 without one.  num_hits: matches read.  queried_ns:
+    time of the query since the run's start.  sequence: number of the query, from 1.
     """
 
     value: np.ndarray
@@ -40,16 +39,11 @@ class Recalled:
     queried_ns: int
     sequence: int
 
-    @property
-    def novelty(self) -> float:
-        """1 - the best match, 0..1; 1 when nothing is remembered."""
-        return 1.0 - min(max(self.similarity, 0.0), 1.0) if self.num_hits else 1.0
-
 
 class RecallStore:
     """At most `capacity` entries (key, value, salience, trust, time, hits, context).
 
-    merge_similarity: a key this close (cosine) to an entry of its own context is merged into it.
+    merge_similarity: a key with a higher cosine to an entry of its own context is merged into it.
     InputError for sizes under 1.
     """
 
@@ -84,20 +78,11 @@ class RecallStore:
 
     @property
     def last_recalled(self) -> Recalled | None:
-        """The answer to the newest query, for a sensor that recalls; None before the first."""
+        """The answer to the newest query, for a memory sensor; None before the first."""
         return self._last_recalled
 
     def __len__(self) -> int:
         return len(self._shares)
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays().values())
-
-    @property
-    def num_hits(self) -> int:
-        """Times an entry now here was read."""
-        return int(self._hits[: len(self)].sum())
 
     @property
     def contexts(self) -> np.ndarray:
@@ -107,18 +92,18 @@ class RecallStore:
     def write(
         self, key: np.ndarray, value: np.ndarray, *, salience: float, trust: float, time_ns: int, context: int
     ) -> bool:
-        """Keep (key (key_dim,), value (value_dim,)), by merging it where its like is known; False when it was
-        not kept.
+        """Store key (key_dim,) and value (value_dim,), or merge them into a similar entry; False when
+        rejected.
 
-        salience, trust: 0..1.  time_ns: now, since the run's epoch.  A key or value that is not finite, or a
-        key of length 0, is not kept.
+        salience, trust: 0..1.  time_ns: now, since the run's start.  A key or value that is not finite, or a
+        key of length 0, is rejected.
         """
         unit = _unit(key)
         if unit is None or not np.isfinite(value).all():
             return False
-        twin = self._twin_of(unit, context)
-        if twin is not None:
-            self._merge(twin, unit, value, salience, trust, time_ns)
+        similar = self._similar_entry(unit, context)
+        if similar is not None:
+            self._merge(similar, unit, value, salience, trust, time_ns)
             return True
         slot = self._slot_for(salience, time_ns, context)
         if slot is None:
@@ -134,25 +119,14 @@ class RecallStore:
         return True
 
     def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
-        """Softmax read of the k best matches to query (key_dim,); reading counts as a hit of each.
+        """Softmax read of the k best matches to query (key_dim,); counts as a hit of each.
 
-        An empty store, or a query without direction, gives an explicit empty: num_hits 0.
+        With an empty store, or a query of length 0, num_hits is 0.
         """
         self.num_queries += 1
         unit = _unit(query) if len(self) else None
         self._last_recalled = self._nothing(time_ns) if unit is None else self._read(unit, time_ns, k)
         return self._last_recalled
-
-    def novelty(self, query: np.ndarray) -> float:
-        """1 - best match, 0..1; 1 when nothing is remembered, NaN for a query without direction. Counts no
-        hit.
-        """
-        unit = _unit(query)
-        if unit is None:
-            return float("nan")
-        if len(self) == 0:
-            return 1.0
-        return 1.0 - min(max(float((self._keys[: len(self)] @ unit).max()), 0.0), 1.0)
 
     def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
         similarities = self._keys[: len(self)] @ unit  # (n,)
@@ -189,17 +163,17 @@ class RecallStore:
             return np.arange(len(self))
         return np.argpartition(similarities, len(self) - k)[len(self) - k :]
 
-    def _twin_of(self, unit: np.ndarray, context: int) -> int | None:
+    def _similar_entry(self, unit: np.ndarray, context: int) -> int | None:
         if len(self) == 0:
             return None
         similarities = np.where(self.contexts == context, self._keys[: len(self)] @ unit, -1.0)
-        twin = int(similarities.argmax())
-        return twin if similarities[twin] > self._merge_similarity else None
+        similar = int(similarities.argmax())
+        return similar if similarities[similar] > self._merge_similarity else None
 
     def _merge(
         self, slot: int, unit: np.ndarray, value: np.ndarray, salience: float, trust: float, time_ns: int
     ) -> None:
-        """Running means of key, value and trust over what was merged; the higher salience; the newer time."""
+        """Running means of key, value and trust over the merged entries; the higher salience; the newer time."""
         self._num_merged[slot] += 1
         step = 1.0 / float(self._num_merged[slot])
         mean_key = self._keys[slot] + step * (unit - self._keys[slot])
@@ -210,9 +184,7 @@ class RecallStore:
         self._times_ns[slot] = max(int(self._times_ns[slot]), time_ns)
 
     def _slot_for(self, salience: float, time_ns: int, context: int) -> int | None:
-        """A free slot; else that of the least worth, salience / (1 + age / half-life), among the rivals of
-        this context.
-        """
+        """A free slot, else the one of least worth, salience / (1 + age / half-life), that may be replaced."""
         if len(self) < self.capacity:
             return len(self)
         is_rival, must_yield = self._shares.rivals(context)
@@ -223,11 +195,11 @@ class RecallStore:
 
     @property
     def times_ns(self) -> np.ndarray:
-        """Time of each entry, a view."""
+        """Time of each entry, in ns since the run's start, a view."""
         return self._times_ns[: len(self)]
 
     def shift_times(self, by_ns: int) -> None:
-        """Move the past on the time axis, when a new run counts from its own start."""
+        """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -258,7 +230,7 @@ class RecallStore:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:
-    """The vector at length 1, float32; None when it has no direction (zero, or not finite)."""
+    """The vector scaled to length 1, float32; None when it is zero or not finite."""
     given = np.asarray(vector, np.float32)
     length = float(np.sqrt(given @ given))
     return given / np.float32(length) if 0.0 < length < np.inf else None

@@ -1,7 +1,7 @@
-"""What sleep trains on: experiences kept at random, by weight and balanced over contexts.
+"""The experiences that sleep trains on: a random sample, weighted and balanced over contexts.
 
-Invariant: a surprising experience is likelier to be kept, never certain to be: keeping the most surprising
-outright fills the store with noise (COGNITION measured 0.183 against 0.905 accuracy at 15% wrong labels).
+Invariant: a surprising experience has a higher probability to stay, never certainty: a store of the most
+surprising ones fills with noise (COGNITION.md: accuracy 0.183 instead of 0.905 at 15% wrong labels).
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ import math
 import numpy as np
 import torch
 
-from sage.errors import InputError
 from sage.memory.stores.reservoir import WeightedReservoir
 from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape, WindowSlots
 
-#: Weight of an experience that surprised nobody: it is still kept now and then.
+#: Weight of an experience without surprise.
 FLOOR_WEIGHT = 0.05
 
 
 def replay_weight(surprise: float, trust: float) -> float:
-    """w = surprise x trust + 0.05, both 0..1: trust says whether the surprise can be learned away. NaN counts
-    as 0.
-    """
+    """surprise x trust + 0.05, both 0..1: only a trusted source's surprise can be learned. NaN counts as 0."""
     product = surprise * trust
     return FLOOR_WEIGHT + (min(max(product, 0.0), 1.0) if math.isfinite(product) else 0.0)
 
@@ -51,21 +48,17 @@ class ReplayStore:
         return self._reservoir.num_seen
 
     @property
-    def num_bytes(self) -> int:
-        return self._slots.num_bytes
-
-    @property
     def contexts(self) -> np.ndarray:
-        """Context of each kept experience, a view."""
+        """Context of each experience in the store, a view."""
         return self._reservoir.contexts
 
     @property
     def times_ns(self) -> np.ndarray:
-        """Time of each kept experience, a view."""
+        """Time of each experience in the store, in ns since the run's start, a view."""
         return self._times_ns[: len(self)]
 
     def consider(self, window: Window, weight: float, context: int, time_ns: int) -> bool:
-        """Offer one experience (B = 1); True when it was kept, copied. InputError unless weight > 0."""
+        """Offer one experience (B = 1); True when the store copied it. InputError unless weight > 0."""
         slot = self._reservoir.offer(weight, context)
         if slot is None:
             return False
@@ -74,26 +67,12 @@ class ReplayStore:
         self._times_ns[slot] = time_ns
         return True
 
-    def sample(self, num: int, generator: torch.Generator) -> Window:
-        """`num` experiences, as many from each context as can be, drawn with replacement within it (B = num).
-
-        The weights decided what is here; they are not applied a second time. InputError when the store is
-        empty.
-        """
-        if len(self) == 0:
-            raise InputError("the replay store is empty: consider experiences before sampling")
-        by_context = [np.flatnonzero(self.contexts == label) for label in np.unique(self.contexts)]
-        order = torch.randperm(len(by_context), generator=generator).numpy()
-        uniform = torch.rand(num, generator=generator, dtype=torch.float64).numpy()
-        turns = (by_context[order[i % len(order)]] for i in range(num))
-        return self._slots.gather(np.array([slots[int(u * len(slots))] for slots, u in zip(turns, uniform)]))
-
     def all(self) -> Window | None:
-        """Every kept experience (B = len(self)), copied; None when there is none."""
+        """All experiences (B = len(self)), copied; None when the store is empty."""
         return self._slots.gather(np.arange(len(self))) if len(self) else None
 
     def shift_times(self, by_ns: int) -> None:
-        """Move the past on the time axis, when a new run counts from its own start."""
+        """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
 
     def state(self) -> StoreState:

@@ -1,7 +1,7 @@
-"""Which of a stream to keep: a weighted random reservoir, shared fairly between contexts.
+"""A weighted random reservoir over a stream, shared between contexts.
 
-Invariant: within one context the kept are those with the largest keys ever offered while its share did not
-grow (Efraimidis and Spirakis 2006, A-Res), so an item is kept in proportion to its weight.
+Invariant: within a context, while its share does not grow, the items with the largest keys stay (Efraimidis
+and Spirakis 2006, A-Res), so an item stays with a probability in proportion to its weight.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sage.memory.stores.state import StoreState
 
 
 class WeightedReservoir:
-    """Keys and contexts of `capacity` slots; what is in the slots is the owner's.
+    """Keys and contexts of `capacity` slots; the caller stores the items.
 
-    When full, a context competes for slots as ContextShares says; the smallest key of the rivals goes first.
+    When full, ContextShares decides which slots an item may replace; the smallest key among them is replaced.
     """
 
     def __init__(self, capacity: int, seed: int) -> None:
@@ -29,7 +29,7 @@ class WeightedReservoir:
         self._generator = np.random.default_rng(seed)
 
     def __len__(self) -> int:
-        """Slots in use; they are the first ones."""
+        """Slots in use, which are the first ones."""
         return len(self._shares)
 
     @property
@@ -38,13 +38,11 @@ class WeightedReservoir:
         return self._shares.contexts
 
     def offer(self, weight: float, context: int) -> int | None:
-        """The slot to write the offered item into, or None when it is not kept. InputError unless weight >
-        0.
-        """
+        """The slot to write the offered item to, None when it is rejected. InputError unless weight > 0."""
         if not 0.0 < weight < np.inf:
             raise InputError(f"weight is {weight}: give a finite number above 0")
         self.num_seen += 1
-        # log(u) / w orders as u^(1/w) does, and does not underflow.
+        # log(u) / w has the order of u^(1/w) and does not underflow.
         key = -self._generator.standard_exponential() / weight
         slot = self._slot_for(key, context)
         if slot is not None:

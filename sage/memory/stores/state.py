@@ -1,7 +1,6 @@
-"""What a store hands to a snapshot and takes back: its geometry, its scalars, its arrays.
+"""The state of a store in a snapshot: geometry, scalars, arrays.
 
-Invariant: a state belongs to a store of equal geometry; restoring it anywhere else is refused before anything
-changes.
+Invariant: a state is restored only to a store of equal geometry.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreState:
-    """geometry: sizes fixed at construction.  scalars: ready for JSON.  arrays: only the slots in use, so
-    bytes are bounded.
-    """
+    """geometry: sizes fixed at construction.  scalars: JSON values.  arrays: the slots in use."""
 
     geometry: Mapping[str, int | float | str]
     scalars: Mapping[str, Any]
@@ -25,14 +22,12 @@ class StoreState:
 
 
 class Snapshotted(Protocol):
-    """A store that can be written down and read back."""
+    """A store with a state."""
 
     def state(self) -> StoreState:
-        """Everything needed to go on as if nothing had happened. Arrays may be views: write them before the
-        next change.
-        """
+        """Everything that the store needs to continue identically. Arrays may be views."""
         ...
 
     def restore(self, state: StoreState) -> None:
-        """Take `state` over. The caller has compared the geometry."""
+        """Replace the content by `state`. The caller has compared the geometry."""
         ...

@@ -1,12 +1,11 @@
-"""L-memory: a ring of recent ticks on the reasoner's device, from which practice draws windows.
+"""L-memory: a ring of recent ticks on the reasoner's device, from which practice samples windows.
 
-Invariant: a window never spans a break (a carry reset, a weight swap, a missing tick), and starts where a
-carry is stored.
+Invariant: a window never spans a break (a carry reset, new weights, a missing tick), and starts at a tick
+whose carry is stored.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +36,10 @@ PACKED_FIELDS = (*TICK_FIELDS, "action", "reward")
 
 
 class TransitionRing:
-    """The last `capacity` frames, packed one to a float32 row; a carry (z_H, z_L) with each `carry_every`-th.
+    """The last `capacity` frames, one float32 row each; every `carry_every`-th has a carry (z_H, z_L).
 
-    capacity: rounded up to a multiple of carry_every.  carry_shape: (S, D).  device: where rows and carries
-    live; a row reaches it as one copy.
+    capacity: rounded up to a multiple of carry_every.  carry_shape: (S, D).  device: of rows and carries; a
+    row is transferred in one copy.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class TransitionRing:
     ) -> None:
         if carry_every < 1 or capacity < carry_every:
             raise InputError(
-                f"capacity is {capacity}, carry_every {carry_every}: give a carry_every of 1 or more and room"
-                " for it"
+                f"capacity is {capacity}, carry_every {carry_every}: give a carry_every of 1 or more and at"
+                " least that capacity"
             )
         self.capacity = -(-capacity // carry_every) * carry_every
         self.carry_every = carry_every
@@ -74,7 +73,7 @@ class TransitionRing:
         self._rows = torch.zeros(
             self.capacity, int(ends[-1]), dtype=torch.float32, device=device
         )  # (capacity, W)
-        # On the CPU a frame is written straight into its row; elsewhere into this one row, then copied.
+        # On the CPU a frame is written directly to its row; elsewhere to this one row, then copied.
         self._is_on_cpu = self._rows.device.type == "cpu"
         self._host_rows = self._rows.numpy() if self._is_on_cpu else np.zeros((1, int(ends[-1])), np.float32)
         carry_size = (self.capacity // carry_every, *carry_shape)
@@ -82,23 +81,18 @@ class TransitionRing:
         self._z_L = torch.zeros(carry_size, dtype=torch.float32, device=device)
         self._ticks = np.zeros(self.capacity, np.int64)
         self._times_ns = np.zeros(self.capacity, np.int64)
-        self._runs = np.zeros(self.capacity, np.int64)  # which unbroken run a slot belongs to
+        self._runs = np.zeros(self.capacity, np.int64)  # the unbroken run that a slot belongs to
         self._run = 0
         self._num_seen = 0
 
     def __len__(self) -> int:
-        """Frames held."""
+        """Frames in the ring."""
         return min(self._num_seen, self.capacity)
 
-    def window_shape(self, length: int) -> WindowShape:
-        """Sizes of this ring's windows, for the stores that keep them."""
-        return dataclasses.replace(self._shape, length=length)
-
     def append(self, frame: Frame, z_H: Tensor, z_L: Tensor) -> None:
-        """Keep one tick. z_H, z_L: (S, D) or (1, S, D), the carry as it was before this frame was reasoned
-        on.
+        """Append one tick. z_H, z_L: (S, D) or (1, S, D), the carry before the reasoner saw this frame.
 
-        A tick that does not follow the last one marks a break by itself.
+        A tick number that does not follow the last one is a break.
         """
         slot = self._num_seen % self.capacity
         if self._num_seen and frame.tick != self._ticks[slot - 1] + 1:
@@ -113,13 +107,11 @@ class TransitionRing:
         self._num_seen += 1
 
     def mark_break(self) -> None:
-        """No window spans from before this call to after it: call at a carry reset, a weight swap, a hole."""
+        """No window spans this call: for a carry reset, new weights, or a gap."""
         self._run += 1
 
     def sample(self, num: int, length: int, generator: torch.Generator) -> Window | None:
-        """`num` windows of `length` transitions, drawn evenly and with replacement; None when there is none
-        so long.
-        """
+        """`num` windows of `length` transitions, drawn uniformly with replacement; None without one."""
         starts = self._starts(length)
         if starts.size == 0:
             return None
@@ -127,10 +119,9 @@ class TransitionRing:
         return self._gather(starts[drawn], length)
 
     def latest(self, length: int) -> Window | None:
-        """The newest window of exactly `length` transitions (B = 1); None while the unbroken run is too
-        short.
+        """The newest window of `length` transitions (B = 1); None while the unbroken run is too short.
 
-        It ends up to carry_every - 1 ticks before the newest frame, since it starts where a carry is.
+        It ends up to carry_every - 1 ticks before the newest frame, because it starts at a carry.
         """
         starts = self._starts(length)
         newest = self._num_seen - 1
@@ -143,10 +134,9 @@ class TransitionRing:
         return self._gather(starts[-1:], length)
 
     def latest_to_now(self, min_length: int) -> Window | None:
-        """The window that ends at the newest frame, `min_length` to min_length + carry_every - 1 transitions
-        long (B = 1).
+        """The window that ends at the newest frame (B = 1); None while the unbroken run is too short.
 
-        For burn-in after a swap of weights; None while the unbroken run is too short.
+        It has min_length to min_length + carry_every - 1 transitions. For burn-in with new weights.
         """
         newest = self._num_seen - 1
         start = (newest - min_length) // self.carry_every * self.carry_every
@@ -158,15 +148,13 @@ class TransitionRing:
         return bool(self._runs[start % self.capacity] == self._run)
 
     def _starts(self, length: int) -> np.ndarray:
-        """Counts (since the first frame) at which a whole window of `length` transitions starts, oldest
-        first.
-        """
+        """Frame numbers, from 0 at the first frame ever, where a window of `length` can start; oldest first."""
         if length < 1:
             raise InputError(f"length is {length}: give 1 transition or more")
         oldest = max(self._num_seen - self.capacity, 0)
         first = -(-oldest // self.carry_every) * self.carry_every
         starts = np.arange(first, self._num_seen - length, self.carry_every)
-        # Runs are numbered upwards, so equal ends mean no break between.
+        # Runs are numbered in order, so equal numbers at both ends mean no break between.
         is_whole = self._runs[starts % self.capacity] == self._runs[(starts + length) % self.capacity]
         whole: np.ndarray = starts[is_whole]
         return whole

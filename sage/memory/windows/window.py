@@ -1,6 +1,6 @@
-"""A stretch of lived ticks as tensors, its sizes, and preallocated slots that hold many.
+"""A window: consecutive ticks as tensors, its sizes, and preallocated slots for many windows.
 
-Invariant: what a window slot holds is a copy, on the CPU, of sizes fixed at construction.
+Invariant: a slot contains a copy, on the CPU, of sizes fixed at construction.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ class WindowShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window(ObservationWindow):
-    """B stretches of T + 1 consecutive ticks as the loss takes them, and when each began.
+    """B windows of T + 1 consecutive ticks, and the start of each.
 
-    start_tick, start_time_ns: (B,) int64.
+    start_tick, start_time_ns: (B,) int64, the time since the run's start.
     """
 
     start_tick: Tensor
     start_time_ns: Tensor
 
     def __len__(self) -> int:
-        """B, how many stretches."""
+        """B, the number of windows."""
         return int(self.reward.shape[0])
 
     def __getitem__(self, rows: Tensor | slice) -> Window:
-        """Some of the stretches; a slice shares memory."""
+        """Some of the windows; a slice shares memory."""
         return Window(**{name: getattr(self, name)[rows] for name in WINDOW_FIELDS})
 
     def replace(self, **changed: Tensor) -> Window:
@@ -63,23 +63,23 @@ WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window))
 
 
 def concatenate(parts: Sequence[Window]) -> Window | None:
-    """The stretches of all parts in order, copied; None when there is no part."""
+    """The windows of all parts in order, copied; None without a part."""
     if not parts:
         return None
     return Window(**{name: torch.cat([getattr(part, name) for part in parts]) for name in WINDOW_FIELDS})
 
 
 def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same on the CPU: what lies on a device comes in one copy."""
+    """The tensors on the CPU; those on a device are transferred in one copy."""
     return {**tensors, **in_one_copy({name: tensor for name, tensor in tensors.items() if not tensor.is_cpu})}
 
 
 def in_one_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """To the CPU, as bytes behind each other."""
+    """Copy tensors to the CPU as one byte tensor."""
     if not tensors:
         return {}
     packed = torch.cat([tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in tensors.values()])
-    host = packed.cpu()  # sync: a kept experience leaves the device, on the few ticks that open the gate
+    host = packed.cpu()  # sync: only on ticks that store a window
     parts = host.split([tensor.nbytes for tensor in tensors.values()])
     return {
         name: part.clone().view(tensor.dtype).view(tensor.shape)
@@ -106,19 +106,15 @@ class WindowSlots:
             for name, size, dtype in _layout(shape, carry_dtype)
         }
 
-    @property
-    def num_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self._tensors.values())
-
     def put(self, slot: int, window: Window) -> None:
         """Copy a single window (B = 1) into `slot`. InputError when its sizes differ from the slots'."""
         if len(window) != 1:
-            raise InputError(f"window holds {len(window)} stretches: give one at a time")
+            raise InputError(f"there are {len(window)} windows: give one")
         given = {name: getattr(window, name)[0] for name in self._tensors}
         for name, tensor in self._tensors.items():
             if given[name].shape != tensor.shape[1:]:
                 raise InputError(
-                    f"window.{name} has shape {tuple(given[name].shape)}, this store keeps"
+                    f"window.{name} has shape {tuple(given[name].shape)}, this store has"
                     f" {tuple(tensor.shape[1:])}"
                 )
         for name, tensor in on_host(given).items():
@@ -131,7 +127,7 @@ class WindowSlots:
         return Window(**{**gathered, "z_H": gathered["z_H"].float(), "z_L": gathered["z_L"].float()})
 
     def geometry(self) -> dict[str, int | float | str]:
-        """What must be equal for two sets of slots to hold the same windows."""
+        """The sizes that are equal for slots of the same windows."""
         return {"capacity": self.capacity, "shape": str(self.shape), "carry_dtype": str(self.carry_dtype)}
 
     def arrays(self, num_used: int) -> dict[str, np.ndarray]:
@@ -139,7 +135,7 @@ class WindowSlots:
         return {f"window.{name}": tensor[:num_used].numpy() for name, tensor in self._tensors.items()}
 
     def load(self, arrays: Mapping[str, np.ndarray], num_used: int) -> None:
-        """Take back what `arrays` gave."""
+        """Restore what `arrays` returned."""
         for name, tensor in self._tensors.items():
             tensor[:num_used].copy_(torch.from_numpy(arrays[f"window.{name}"]))
 

@@ -1,6 +1,6 @@
-"""Windows on disk: how a night's replay and examination reach the process that sleeps.
+"""Windows in a file: how replay and examination reach the sleep process.
 
-Invariant: what is read is bit for bit what was written, or an error names the file.
+Invariant: reading returns exactly what was written, or raises with the file's name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCHEMA = "windows/1"
 
 
 def save_windows(path: Path, windows: Window, extra: Mapping[str, np.ndarray] | None = None) -> None:
-    """Write windows, and arrays that go with them. OSError when the disk refuses."""
+    """Write windows and `extra` arrays. OSError when the disk is full."""
     tensors = {
         f"window.{name}": getattr(windows, name).detach().cpu().numpy() for name in WINDOW_FIELDS
     }  # sync: to disk
@@ -27,13 +27,11 @@ def save_windows(path: Path, windows: Window, extra: Mapping[str, np.ndarray] | 
 
 
 def load_windows(path: Path) -> tuple[Window, dict[str, np.ndarray]]:
-    """Windows and the extra arrays. FileNotFoundError, or InputError naming a file that is damaged or of
-    another kind.
-    """
+    """Windows and the extra arrays. FileNotFoundError, DamagedFile, or InputError for another kind of file."""
     arrays = read_checked(path, schema=SCHEMA).arrays
     missing = [name for name in WINDOW_FIELDS if f"window.{name}" not in arrays]
     if missing:
-        raise DamagedFile(f"{path} lacks {', '.join(missing)}: write it anew with save_windows")
+        raise DamagedFile(f"{path} has no {', '.join(missing)}: write it again with save_windows")
     windows = Window(**{name: torch.from_numpy(arrays[f"window.{name}"]) for name in WINDOW_FIELDS})
     return windows, {
         name.removeprefix("extra."): array for name, array in arrays.items() if name.startswith("extra.")

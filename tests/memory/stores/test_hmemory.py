@@ -1,4 +1,4 @@
-"""One life, three stores: each experience has one role, and all of it may be recalled."""
+"""Three stores: each experience has one role, and all of them can be recalled."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ def experience(window: Window | None, time_ns: int, **changed: float) -> Experie
 
 
 def test_each_experience_has_one_role_and_all_can_be_recalled(memory: HMemory, live: Live) -> None:
-    said = {
+    results = {
         block: memory.remember(experience(live(block, start_ns=block * BLOCK_NS), block * BLOCK_NS + 1))
         for block in range(40)
     }
     replayed = set(marks_of(memory.replay.all()))
     examined = set(marks_of(memory.examination.new()))
-    assert replayed == {block for block, remembered in said.items() if remembered.role == "replay"}
-    assert examined == {block for block, remembered in said.items() if remembered.role == "examined"}
+    assert replayed == {block for block, remembered in results.items() if remembered.role == "replay"}
+    assert examined == {block for block, remembered in results.items() if remembered.role == "examined"}
     assert not replayed & examined
-    assert all(remembered.is_recallable for remembered in said.values())
-    statistics = memory.statistics()
-    assert statistics.num_replay + statistics.num_examined_new + statistics.num_embargoed == 40
-    assert (statistics.num_recall, statistics.num_examined_old) == (40, 0)
+    assert all(remembered.is_recallable for remembered in results.values())
+    assert {remembered.role for remembered in results.values()} == {"replay", "examined", "embargoed"}
+    assert len(memory.recall_store) == 40
 
 
 def test_no_replayed_block_touches_an_examined_one(memory: HMemory, live: Live) -> None:
@@ -58,26 +57,20 @@ def test_no_replayed_block_touches_an_examined_one(memory: HMemory, live: Live) 
 
 def test_an_experience_without_a_window_is_only_recalled(memory: HMemory) -> None:
     assert memory.remember(experience(None, 7)) == Remembered(role=None, is_kept=False, is_recallable=True)
-    assert memory.statistics().num_seen == 0
+    assert memory.replay.num_seen + memory.examination.num_seen == 0
     assert memory.recall(experience(None, 7).key, time_ns=9).age_ns == 2
 
 
-def test_unknown_salience_and_trust_count_as_none(memory: HMemory) -> None:
+def test_unknown_salience_and_trust_count_as_0(memory: HMemory) -> None:
     memory.remember(experience(None, 7, salience=float("nan"), trust=float("nan")))
     assert memory.recall(experience(None, 7).key, time_ns=9).confidence == 0.0
 
 
-def test_a_sleep_makes_what_was_new_old(memory: HMemory, live: Live) -> None:
+def test_after_a_sleep_the_new_windows_are_old(memory: HMemory, live: Live) -> None:
     for block in range(40):
         memory.remember(experience(live(block, start_ns=block * BLOCK_NS), block * BLOCK_NS))
-    num_new = memory.statistics().num_examined_new
+    new = marks_of(memory.examination.new())
     memory.mark_slept()
-    assert num_new > 0
-    assert (memory.statistics().num_examined_new, memory.statistics().num_examined_old) == (0, num_new)
-
-
-def test_novelty_falls_once_a_situation_was_lived(memory: HMemory) -> None:
-    lived = experience(None, 7)
-    assert memory.novelty(lived.key) == 1.0
-    memory.remember(lived)
-    assert memory.novelty(lived.key) == pytest.approx(0.0, abs=1e-5)
+    assert new
+    assert memory.examination.new() is None
+    assert marks_of(memory.examination.old()) == new
