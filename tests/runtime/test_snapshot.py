@@ -1,4 +1,4 @@
-"""A snapshot is loaded completely or renamed to .damaged: never in part, never onto other sensors, never NaN."""
+"""A snapshot is loaded completely or renamed to .damaged, never onto other sensors, never with NaN."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ WRITTEN_EARLIER = Path(__file__).parent / "snapshots"
 
 
 def test_a_snapshot_that_an_earlier_version_wrote_is_loaded(start, settings, tmp_path: Path):
-    """60 ticks of two sources by the version before this package layout: mind/KEY/{mind.json, ...}, format 2."""
+    """60 ticks of two sources by version 0.1.0 before this package layout: mind/KEY/mind.json, format 2."""
     home = tmp_path / "mind"
     shutil.copytree(WRITTEN_EARLIER, home)
     loop = start(

@@ -90,7 +90,7 @@ class HMemory:
         return {"replay": self.replay, "examination": self.examination, "recall": self.recall_store}
 
     def remember(self, experience: Experience) -> Remembered:
-        """Offer one experience to the stores that it may enter; each copies it or rejects it by its own rule."""
+        """Offer one experience to the stores that it may enter; each copies or rejects it by its own rule."""
         salience, trust = (np.nan_to_num(x) for x in (experience.salience, experience.trust))
         is_recallable = self.recall_store.write(
             experience.key,

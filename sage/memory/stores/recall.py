@@ -173,7 +173,7 @@ class RecallStore:
     def _merge(
         self, slot: int, unit: np.ndarray, value: np.ndarray, salience: float, trust: float, time_ns: int
     ) -> None:
-        """Running means of key, value and trust over the merged entries; the higher salience; the newer time."""
+        """Running means of key, value and trust; the higher salience; the newer time."""
         self._num_merged[slot] += 1
         step = 1.0 / float(self._num_merged[slot])
         mean_key = self._keys[slot] + step * (unit - self._keys[slot])
@@ -184,7 +184,7 @@ class RecallStore:
         self._times_ns[slot] = max(int(self._times_ns[slot]), time_ns)
 
     def _slot_for(self, salience: float, time_ns: int, context: int) -> int | None:
-        """A free slot, else the one of least worth, salience / (1 + age / half-life), that may be replaced."""
+        """A free slot, else a replaceable one of least worth, salience / (1 + age / half-life)."""
         if len(self) < self.capacity:
             return len(self)
         is_rival, must_yield = self._shares.rivals(context)

@@ -20,7 +20,7 @@ FLOOR_WEIGHT = 0.05
 
 
 def replay_weight(surprise: float, trust: float) -> float:
-    """surprise x trust + 0.05, both 0..1: only a trusted source's surprise can be learned. NaN counts as 0."""
+    """surprise x trust + 0.05, both 0..1: only trusted surprise can be learned. NaN counts as 0."""
     product = surprise * trust
     return FLOOR_WEIGHT + (min(max(product, 0.0), 1.0) if math.isfinite(product) else 0.0)
 

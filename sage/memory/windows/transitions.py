@@ -148,7 +148,7 @@ class TransitionRing:
         return bool(self._runs[start % self.capacity] == self._run)
 
     def _starts(self, length: int) -> np.ndarray:
-        """Frame numbers, from 0 at the first frame ever, where a window of `length` can start; oldest first."""
+        """Frame numbers, from 0 at the first frame, where a window of `length` can start; oldest first."""
         if length < 1:
             raise InputError(f"length is {length}: give 1 transition or more")
         oldest = max(self._num_seen - self.capacity, 0)

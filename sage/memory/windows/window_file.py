@@ -27,7 +27,7 @@ def save_windows(path: Path, windows: Window, extra: Mapping[str, np.ndarray] | 
 
 
 def load_windows(path: Path) -> tuple[Window, dict[str, np.ndarray]]:
-    """Windows and the extra arrays. FileNotFoundError, DamagedFile, or InputError for another kind of file."""
+    """Windows and the extra arrays. FileNotFoundError, DamagedFile, or InputError for another schema."""
     arrays = read_checked(path, schema=SCHEMA).arrays
     missing = [name for name in WINDOW_FIELDS if f"window.{name}" not in arrays]
     if missing:
