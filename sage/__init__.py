@@ -12,6 +12,7 @@ from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.app.config.sage_config import SageConfig, load_config
+    from sage.app.models.plots.visualizer import HRMVisualizer
     from sage.app.session.build import Run, build_run
     from sage.errors import DataError, InputError, SageError
     from sage.hrm_core.config.model import ModelConfig
@@ -33,6 +34,7 @@ __getattr__, __dir__ = lazy_face(
         "Effector": "sage.sensors.contract",
         "HRMAdapter": "sage.hrm_core.solving.adapter",
         "HRMInference": "sage.hrm_core.solving.inference",
+        "HRMVisualizer": "sage.app.models.plots.visualizer",
         "InputError": "sage.errors",
         "Instrument": "sage.runtime.report",
         "Loop": "sage.runtime.loop",
@@ -58,6 +60,7 @@ __all__ = [
     "Effector",
     "HRMAdapter",
     "HRMInference",
+    "HRMVisualizer",
     "InputError",
     "Instrument",
     "Loop",

@@ -12,10 +12,10 @@ from sage.app.cli.options import JsonOption
 SourceArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Folder of a training run, or a model as in `sage solve`.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder. Default: ./plots")]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder. Default: ./plots.")]
 PuzzleOption = Annotated[
     str | None,
-    typer.Option("--puzzle", metavar="PUZZLE", help="Puzzle or file to plot. Default: a held-out puzzle"),
+    typer.Option("--puzzle", metavar="PUZZLE", help="Puzzle or file to plot. Default: a held-out puzzle."),
 ]
 
 

@@ -11,11 +11,11 @@ from sage.app.cli.options import JsonOption, StateDirOption
 
 SessionArgument = Annotated[
     str | None,
-    typer.Argument(metavar="SESSION", help="Session id, or its start. Default: the latest session"),
+    typer.Argument(metavar="SESSION", help="Session id, or its start. Default: the latest session."),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Output file. Default: STATE_DIR/report-SESSION.html"),
+    typer.Option("--out", metavar="FILE", help="Output file. Default: STATE_DIR/report-SESSION.html."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`sage run`: the loop, live, until it is told to stop or its recordings end."""
+"""`sage run`: run the loop until a limit, a signal or the end of its recordings."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, StateDir
 def run(
     config: ConfigArgument = "default",
     seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop after this much time on the run's clock.")
+        float | None, typer.Option(min=0.0, help="Stop after this many seconds of the session's clock.")
     ] = None,
     ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Replay as fast as it computes, on a clock that only ticks move.")
+        bool,
+        typer.Option(
+            "--fast", help="Replay recordings as fast as possible, on a simulated clock (deterministic)."
+        ),
     ] = False,
     overrides: SetOption = None,
     state_dir: StateDirOption = None,
     no_live: Annotated[
-        bool, typer.Option("--no-live", help="No live view; the summary at the end stays.")
+        bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
     ] = False,
     trace: Annotated[
         Path | None,
-        typer.Option("--trace", metavar="FILE", help="Write the lives of messages as a Chrome trace."),
+        typer.Option(
+            "--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."
+        ),
     ] = None,
     json_output: JsonOption = False,
 ) -> int:
-    """Sense, reason, remember and sleep: run the loop."""
+    """Run the loop: sense, reason, remember and sleep."""
     from sage.app.config.sage_config import load_config
     from sage.app.config.state_dir import open_state_dir
 

@@ -1,4 +1,4 @@
-"""`sage sleep`: one night on a snapshot, the same code that the loop spawns."""
+"""`sage sleep`: one night on a snapshot; the loop runs this command in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import typer
 
 def sleep(
     snapshot: Annotated[
-        Path, typer.Argument(metavar="SNAPSHOT_DIR", help="A folder that a run wrote for sleep.")
+        Path, typer.Argument(metavar="SNAPSHOT_DIR", help="Folder that `sage run` wrote for sleep.")
     ],
 ) -> None:
-    """Consolidate a snapshot. Train on replay, examine on held-out experience, write the candidate and its
+    """Train a snapshot on replayed experiences, examine it on held-out ones, write the candidate and a
     report.
     """
     from sage.app.terminal.errors import UserError
 
     if not snapshot.is_dir():
-        raise UserError(f"{snapshot}: no such folder: give the snapshot that a run wrote")
+        raise UserError(f"{snapshot}: no such folder: give STATE_DIR/sleep/NIGHT of a run")
 
     import json
 
@@ -30,8 +30,10 @@ def sleep(
         report = main(snapshot)
     except FileNotFoundError as error:
         raise UserError(
-            f"{snapshot}: {error.filename or error} is missing: give the snapshot that a run wrote"
+            f"{snapshot}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
         ) from error
     except ValueError as error:
-        raise UserError(f"{snapshot}: no snapshot ({error}): give the one that a run wrote") from error
+        raise UserError(
+            f"{snapshot}: not a snapshot ({error}): give STATE_DIR/sleep/NIGHT of a run"
+        ) from error
     typer.echo(json.dumps(to_plain(report)))

@@ -1,7 +1,7 @@
-"""The live view's drawing: from what is known and the size of a screen to lines of text.
+"""Drawing of the live view: from its state and the size of the screen to lines of text.
 
-Invariant: a pure function; never wider or taller than the screen. What a narrow or low screen cannot hold
-is left out by importance, and rows left out are counted.
+Invariant: a pure function; never wider or taller than the screen. On a small screen the least important
+columns and rows are left out, and the rows are counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LABEL_WIDTH = 11
 class _Column:
     heading: str
     width: int
-    #: The screen width from which it is shown: what tells least goes first.
+    #: Shown from this screen width on.
     from_width: int
 
 
@@ -48,12 +48,12 @@ _COLUMNS = (
 
 
 def draw(state: LiveState, size: ConsoleDimensions) -> Text:
-    """The whole screen, without a line more than it has."""
+    """The whole screen, at most `size.height` lines."""
     width = max(20, size.width - 1)
     if state.report is None:
         return Text("waiting for the first tick …", "dim")
     top = [_heading(state, width), Text()]
-    middle = _mind(state, width)
+    middle = _figures(state, width)
     notices = [_fit(Text(notice, "yellow"), width) for notice in state.notices]
     room = max(0, size.height - len(top) - len(middle) - len(notices) - 2)
     sources = _sources(state, width, room)
@@ -79,9 +79,9 @@ def status_line(state: LiveState) -> str:
         f"{len(state.sources)} sources" + (f", {out} quarantined" if out else ""),
         f"coherence {figures.number(facts.coherence.coherence)}",
         f"skill {skills}",
-        f"memory {facts.memory.num_kept:,}/{facts.memory.capacity:,}",
-        f"practice {facts.learning.num_practice_steps:,}",
-        f"sleeps {state.num_sleeps}",
+        f"{facts.memory.num_kept:,} experiences stored",
+        f"{facts.learning.num_practice_steps:,} practice steps",
+        f"{state.num_sleeps} sleeps",
         *state.notices,
     ]
     return "; ".join(parts)
@@ -106,7 +106,7 @@ def _heading(state: LiveState, width: int) -> Text:
 
 
 def _sources(state: LiveState, width: int, room: int) -> list[Text]:
-    """A heading and a row for each source; the reason of a fault under its row where there is room."""
+    """A heading and one row per source, with the reason of a fault below its row."""
     columns = [column for column in _COLUMNS if width >= column.from_width]
     name_width = max(6, width - sum(column.width + 2 for column in columns))
     name_width = min(name_width, max([6, *(len(name) for name in state.sources)]))
@@ -159,9 +159,9 @@ def _source_row(memory: SourceMemory, state: LiveState, columns: list[_Column], 
     return row
 
 
-def _mind(state: LiveState, width: int) -> list[Text]:
-    """Surprise, coherence, memory, practice, sleep: a label, figures, and a minute's sparkline where there is
-    room.
+def _figures(state: LiveState, width: int) -> list[Text]:
+    """Surprise, coherence, memory, practice and sleep: a label, figures and a sparkline of the last
+    minute.
     """
     assert state.report is not None
     facts = state.report.facts
@@ -183,20 +183,20 @@ def _mind(state: LiveState, width: int) -> list[Text]:
         ),
         _row(
             "",
-            f"agreement {figures.number(coherence.agreement)} (chance"
-            f" {figures.number(coherence.agreement_null)})  correctness"
-            f" {figures.number(coherence.correctness)}  xerr {figures.number(coherence.xerr)}",
+            f"0 to 1: agreement {figures.number(coherence.agreement)} (chance"
+            f" {figures.number(coherence.agreement_null)}), correctness"
+            f" {figures.number(coherence.correctness)}",
             "dim",
         ),
         _row(
             "memory",
-            f"{memory.num_kept:,} of {memory.capacity:,} kept, {memory.num_seen:,} seen"
-            f"  salience {figures.number(memory.salience)}",
+            f"{memory.num_kept:,} experiences stored of {memory.num_seen:,} seen (capacity"
+            f" {memory.capacity:,})",
         ),
         _row(
             "practice",
-            f"{learning.num_practice_steps:,} steps  loss {figures.number(learning.loss, 3)}"
-            f"  gate {figures.number(learning.gate)}",
+            f"{learning.num_practice_steps:,} training steps, {figures.percent(learning.gate)} of the"
+            " recurrent correction in use",
         ),
         _sleep_row(state),
         *_mailbox_row(state),
@@ -205,7 +205,7 @@ def _mind(state: LiveState, width: int) -> list[Text]:
 
 
 def _mailbox_row(state: LiveState) -> list[Text]:
-    """What passed through the mailboxes. Bytes copied at 0 are the proof that nothing was."""
+    """Messages and bytes of the mailboxes."""
     if state.mailboxes is None:
         return []
     rings, pools = state.mailboxes.peripheral, state.mailboxes.focus
@@ -225,17 +225,17 @@ def _sleep_row(state: LiveState) -> Text:
     assert state.report is not None
     sleep, is_asleep = state.sleep, state.report.facts.state is State.DREAM
     if sleep is None:
-        return _row("sleep", "a night is under way" if is_asleep else "none yet", "dim")
-    row = _row("sleep", "a night is under way; the last " if is_asleep else "")
+        return _row("sleep", "in progress" if is_asleep else "none yet", "dim")
+    row = _row("sleep", "in progress; the last: " if is_asleep else "")
     row.append(sleep.outcome.value.replace("_", " "), _OUTCOME_STYLES.get(sleep.outcome, "yellow"))
     if math.isfinite(sleep.gain):
-        row.append(f"  gain {figures.signed_percent(sleep.gain)}")
+        row.append(f", error reduction {figures.signed_percent(sleep.gain)}")
         row.append(
             f" ({figures.signed_percent(sleep.gain_low)} to {figures.signed_percent(sleep.gain_high)})", "dim"
         )
     else:
-        row.append(f"  {sleep.reason}")
-    row.append(f"  tick {sleep.tick:,}, {state.num_sleeps} in all", "dim")
+        row.append(f": {sleep.reason}")
+    row.append(f"  at tick {sleep.tick:,}, {state.num_sleeps} in all", "dim")
     return row
 
 
@@ -259,7 +259,7 @@ def _spark_row(label: str, value: str, sparks: str, style: str) -> Text:
 
 
 def _fit(text: Text, width: int) -> Text:
-    """One line of at most `width` cells: what a plug-in says may hold line breaks and control characters."""
+    """One line of at most `width` cells, without line breaks and control characters."""
     clean = text if text.plain.isprintable() else Text(_printable(text.plain), text.style)
     clean.truncate(width, overflow="ellipsis")
     return clean

@@ -1,6 +1,6 @@
-"""What the live view knows: the last report, and a short memory of rates, skill, surprise and coherence.
+"""The state of the live view: the last report, and recent rates, skill, surprise and coherence.
 
-Invariant: bounded, and about recent time; the whole session is the summary's and the store's business.
+Invariant: bounded, and of recent time only; the whole session is in the summary and the store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SMOOTHING = 0.1
 
 
 class RateMeter:
-    """Events a second over the last five, on the run's own clock."""
+    """Events per second over the last 5 s of the session's clock."""
 
     def __init__(self) -> None:
         self._times_ns: deque[int] = deque(maxlen=4096)
@@ -39,12 +39,13 @@ class RateMeter:
 
 
 class SparkSeries:
-    """Means over half a second each, the last minute of them."""
+    """Means over 0.5 s each, of the last minute."""
 
     def __init__(self) -> None:
         self._points: deque[float] = deque(maxlen=_NUM_SPARKS)
         self._span = -1
-        self._sum, self._num = 0.0, 0
+        self._sum = 0.0
+        self._num = 0
 
     def add(self, time_ns: int, value: float) -> None:
         span = time_ns // _SPARK_NS
@@ -57,7 +58,7 @@ class SparkSeries:
             self._num += 1
 
     def values(self) -> list[float]:
-        """Oldest first, the point in the making last."""
+        """Oldest first; the last point is still incomplete."""
         return [*self._points, self._mean()]
 
     def _mean(self) -> float:
@@ -84,7 +85,7 @@ class SourceMemory:
 
 @dataclass(slots=True)
 class LiveState:
-    """Fed by `take`, read by the screen. skill: over about the last 200 scored readings of a source."""
+    """Updated by `take`, drawn by the screen. skill: over about the last 200 scored readings of a source."""
 
     title: str = ""
     report: TickReport | None = None
@@ -101,12 +102,12 @@ class LiveState:
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_NUM_EVENTS))
     notices: tuple[str, ...] = ()
     mailboxes: HubStatistics | None = None
-    #: The run's clock against the real one, since the drawing before this: 1 unless a replay runs fast.
+    #: Session time per real time since the previous drawing: 1 unless a replay runs fast.
     speed: float = NAN
     _drawn_at: tuple[int, int] | None = None
 
     def measure_speed(self, real_ns: int) -> None:
-        """Called at each drawing with the real clock's time."""
+        """Call at each drawing with the time of the real clock."""
         if self.report is None:
             return
         run_ns = self.report.facts.time_ns

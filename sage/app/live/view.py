@@ -1,7 +1,7 @@
-"""The session as it happens, in a terminal. An Instrument that only keeps the report; another thread draws.
+"""The live view in a terminal: an Instrument that queues reports; another thread draws them.
 
-Invariant: the loop pays for one append a tick. What the drawing thread cannot keep up with it skips, and a
-drawing that fails stops the view, never the loop.
+Invariant: one append per tick on the loop's thread. Reports beyond the queue's size are skipped, and an error
+in drawing stops the view, never the loop.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _INBOX = 1024
 
 
 class LiveView:
-    """Used with `with`: draws from entry to exit, on a terminal the whole screen, elsewhere one line every
+    """A context manager that draws from entry to exit: the whole screen of a terminal, elsewhere one line
+    every
     `line_secs`.
 
-    title: at the right of the heading, e.g. the session's id.  is_enabled: False for a view that draws
-    nothing.
-    real_clock: tells how fast a replay runs; the run itself may be on another clock.
-    notices: asked at each drawing for what a person should know, e.g. that the store drops reports.
+    title: at the right of the heading, e.g. the session's id.  is_enabled: False draws nothing.
+    real_clock: measures the speed of a replay, which has a clock of its own.
+    notices: called at each drawing; returns problems to show, e.g. reports that the store dropped.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class LiveView:
         self._fault: BaseException | None = None
 
     def watch(self, snapshot: Callable[[], HubStatistics] | None) -> None:
-        """Show these mailboxes, asked for at each drawing; None when they are about to go."""
+        """Show mailbox statistics; `snapshot` is called at each drawing. None shows none."""
         self._snapshot = snapshot
 
     def on_tick(self, report: TickReport) -> None:
-        self._keep(report)
+        self._queue(report)
 
     def on_sleep(self, report: SleepReport) -> None:
-        self._keep(report)
+        self._queue(report)
 
     def on_event(self, event: Event) -> None:
-        self._keep(event)
+        self._queue(event)
 
-    def _keep(self, item: TickReport | SleepReport | Event) -> None:
+    def _queue(self, item: TickReport | SleepReport | Event) -> None:
         if self._is_enabled:
             self._inbox.append(item)
 
@@ -87,19 +87,19 @@ class LiveView:
         self.close()
 
     def close(self) -> None:
-        """Stop drawing and give the terminal back; safe to call twice. Raises what the drawing thread failed
-        with.
+        """Stop drawing and restore the terminal. Idempotent. Raises RuntimeError from an error of the drawing
+        thread.
         """
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
         fault, self._fault = self._fault, None
         if fault is not None:
-            raise RuntimeError("the live view failed while drawing; the session went on") from fault
+            raise RuntimeError("the live view failed while drawing; the session was not affected") from fault
 
     def take_in(self) -> LiveState:
-        """What arrived since the last call, added to what the view knows."""
-        while self._inbox:  # only this thread takes out
+        """Add the reports since the last call to the state, and return it."""
+        while self._inbox:  # only this thread removes items
             self._state.take(self._inbox.popleft())
         self._state.notices = self._notices()
         snapshot = self._snapshot

@@ -227,8 +227,8 @@ def _coherence(series: Series) -> tuple[Plot, ...]:
             lines=(_line(series, "error across sources", "xerr"),),
             low=0.0,
             baseline=1.0,
-            note="Squared error of predicting each source from the others, over its expected variance. 1 is as"
-            " expected.",
+            note="Squared error of predicting each source from the others, over its expected variance. 1 is"
+            " as expected.",
         ),
     )
 

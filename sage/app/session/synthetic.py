@@ -1,8 +1,6 @@
-"""A made-up session, the same for the same seed: for testing instruments and pages without a machine to
-sense.
+"""A synthetic session, deterministic by seed, for tests of instruments and pages.
 
-Invariant: everything here is invented, and says so in its name; no command of `sage` shows it as a
-measurement.
+Invariant: every value is synthetic; no command of `sage` shows one as a measurement.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ class SyntheticSession:
         self._rng = np.random.default_rng(self.seed)
 
     def play(self, *instruments: Instrument) -> None:
-        """Hand the whole session to each instrument, as the loop would."""
+        """Send the whole session to each instrument, as the loop does."""
         for item in self.items():
             for instrument in instruments:
                 match item:
@@ -73,23 +71,23 @@ class SyntheticSession:
                 yield self._sleep(tick, nights[tick])
 
     def _tick(self, tick: int) -> TickReport:
-        life = tick / self.num_ticks
+        progress = tick / self.num_ticks
         model_ns = int(6e6 * math.exp(0.1 * self._rng.standard_normal()))
         overhead_ns = int(8e5 * math.exp(0.2 * self._rng.standard_normal())) + (
             60_000_000 if tick % 211 == 210 else 0
         )
         sources = tuple(self._source(index, name, tick) for index, name in enumerate(self.sources))
-        agreement = 0.55 + 0.25 * life + 0.04 * math.sin(tick / 37)
-        correctness = max(0.0, 0.7 * life + 0.03 * self._rng.standard_normal()) if tick > 40 else NAN
+        agreement = 0.55 + 0.25 * progress + 0.04 * math.sin(tick / 37)
+        correctness = max(0.0, 0.7 * progress + 0.03 * self._rng.standard_normal()) if tick > 40 else NAN
         facts = TickFacts(
             tick=tick,
             time_ns=self.start_ns + int(tick * 1e9 / self.tick_hz),
-            state=self._state(life),
+            state=self._state(progress),
             num_segments=2 + int(self._rng.integers(3)),
             value=0.2 * math.sin(tick / 50),
             sources=sources,
             coherence=CoherenceFacts(
-                xerr=0.9 - 0.5 * life + 0.02 * self._rng.standard_normal(),
+                xerr=0.9 - 0.5 * progress + 0.02 * self._rng.standard_normal(),
                 agreement=agreement,
                 agreement_null=0.31 + 0.01 * math.sin(tick / 90),
                 correctness=correctness,
@@ -106,9 +104,9 @@ class SyntheticSession:
             ),
             learning=LearningFacts(
                 num_practice_steps=tick // 2,
-                loss=NAN if tick < 2 else math.exp(-2 * life) + 0.05 * self._rng.random(),
-                gate=min(1.0, 1.4 * life),
-                weights_version=(life > 0.4) + 0,
+                loss=NAN if tick < 2 else math.exp(-2 * progress) + 0.05 * self._rng.random(),
+                gate=min(1.0, 1.4 * progress),
+                weights_version=(progress > 0.4) + 0,
                 num_carry_resets=0,
             ),
             actions=(
@@ -131,19 +129,19 @@ class SyntheticSession:
         return TickReport(facts=facts, timing=timing)
 
     def _source(self, index: int, name: str, tick: int) -> SourceFacts:
-        life = tick / self.num_ticks
+        progress = tick / self.num_ticks
         is_out = self._is_out(index, tick)
         is_fresh = not is_out and tick % (index + 1) == 0
         persistence = (1 + 0.3 * math.sin(tick / 61 + index)) * self._rng.chisquare(6) / 6
-        ratio = 1.05 - (0.55 - 0.15 * index) * min(1.0, 1.6 * life) + 0.05 * self._rng.standard_normal()
-        trust = 0.05 if is_out else 0.5 + 0.4 * min(1.0, 2 * life) - 0.1 * index
+        ratio = 1.05 - (0.55 - 0.15 * index) * min(1.0, 1.6 * progress) + 0.05 * self._rng.standard_normal()
+        trust = 0.05 if is_out else 0.5 + 0.4 * min(1.0, 2 * progress) - 0.1 * index
         period_ns = int((index + 1) * 1e9 / self.tick_hz)
         return SourceFacts(
             name=name,
             status="quarantined" if is_out else "running",
             sequence=tick // (index + 1),
             age_ns=int(0.4 * period_ns)
-            + (int((life - 0.4) * self.num_ticks * 1e9 / self.tick_hz) if is_out else 0),
+            + (int((progress - 0.4) * self.num_ticks * 1e9 / self.tick_hz) if is_out else 0),
             is_fresh=is_fresh,
             is_attended=is_fresh and tick % 3 != 2,
             trust=trust,
@@ -156,19 +154,19 @@ class SyntheticSession:
             persistence_error=persistence if is_fresh and tick else NAN,
             skip_error=0.5 * (1 + ratio) * persistence if is_fresh and tick else NAN,
             num_dropped=tick // 50 * index,
-            num_faults=3 if index == 1 and life > 0.4 else 0,
+            num_faults=3 if index == 1 and progress > 0.4 else 0,
             reason="read_into raised OSError: no such device" if is_out else "",
         )
 
     def _is_out(self, index: int, tick: int) -> bool:
         return index == 1 and 0.4 < tick / self.num_ticks < 0.6
 
-    def _state(self, life: float) -> State:
+    def _state(self, progress: float) -> State:
         return (
             State.DREAM
-            if 0.4 < life < 0.44 or 0.75 < life < 0.79
+            if 0.4 < progress < 0.44 or 0.75 < progress < 0.79
             else State.REST
-            if 0.3 < life < 0.4
+            if 0.3 < progress < 0.4
             else State.WAKE
         )
 

@@ -1,6 +1,6 @@
-"""A session as files for other tools: one row a tick, a column for each figure of each source.
+"""Export of a session: one row per tick, one column per figure and source.
 
-Invariant: streams in chunks, so a week's session needs no more memory than an hour's.
+Invariant: written in chunks, so memory does not grow with the length of the session.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ _TYPES = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string"}
 
 
 def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tuple[Path, ...]:
-    """Write `out` (.parquet, .csv, .jsonl). The first two get companions `<stem>.sleeps` and
-    `<stem>.events`.
+    """Write `out`, and for .parquet and .csv also `<stem>.sleeps` and `<stem>.events` beside it. Returns the
+    files.
+
+    Raises UserError for another suffix or a path that cannot be written.
     """
     if out.suffix not in (".parquet", ".csv", ".jsonl"):
         raise UserError(
@@ -47,7 +49,7 @@ def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tu
         return (out, sleeps, events)
     except OSError as error:
         raise UserError(
-            f"{out}: cannot write ({error.strerror}): choose another place, or free space"
+            f"{out}: cannot write ({error.strerror}): give another path, or free disk space"
         ) from error
 
 
@@ -74,7 +76,7 @@ def _plain_rows(reports: Iterable[SleepReport | Event]) -> Iterator[list[Any]]:
 
 
 def _wide_rows(store: MetricsStore, session: SessionRecord) -> Iterator[list[list[Any]]]:
-    """Chunks of rows in the order of `_tick_columns`; None where a source had no row."""
+    """Chunks of rows in the order of `_tick_columns`; None where a source has no row."""
     connection = connect(store.path, is_reader=True)
     try:
         (key,) = connection.execute("SELECT key FROM sessions WHERE id = ?", (session.id,)).fetchone()
@@ -127,7 +129,7 @@ def _write_parquet(out: Path, columns: dict[str, str], chunks: Iterable[Sequence
 
 
 def _write_jsonl(store: MetricsStore, session: SessionRecord, out: Path) -> None:
-    """One object a line, its `type` first: session, then ticks, then sleeps and events. NaN is null."""
+    """One object per line, `type` first: session, ticks, sleeps, events. NaN is null."""
     with out.open("w", encoding="utf-8") as file:
 
         def write(kind: str, values: dict[str, Any]) -> None:
@@ -151,7 +153,7 @@ def to_plain_dict(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nested(row: dict[str, Any], sources: Sequence[str]) -> dict[str, Any]:
-    """A wide row with its sources' columns under `sources`, those without a row left out."""
+    """A wide row with the columns of its sources under `sources`; sources without a row are left out."""
     nested: dict[str, Any] = {
         name: value for name, value in row.items() if name == "tick" or name in _TICK_NAMES
     }

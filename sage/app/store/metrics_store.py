@@ -1,8 +1,7 @@
-"""The metrics store: every tick, sleep and event of every session, in one SQLite file that others may read
-meanwhile.
+"""The metrics store: every tick, sleep and event of every session, in one SQLite file.
 
-Invariant: it is a record for people and never the runtime's state; losing it loses no behaviour. One process
-writes (WAL, synchronous=NORMAL: a killed process loses at most the batch in flight), any number read.
+Invariant: a record, never the state of the runtime: deleting it changes no behaviour. One process writes
+(WAL, synchronous=NORMAL: a killed process loses at most the current batch), any number of processes read.
 """
 
 from __future__ import annotations
@@ -58,7 +57,9 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInspection:
-    """What lies in the file. num_rows: ticks as stored, after thinning; num_ticks: those they stand for."""
+    """Sizes of a store. num_rows: stored rows of ticks, after thinning.  num_ticks: the ticks that they
+    cover.
+    """
 
     path: str
     num_bytes: int
@@ -71,10 +72,9 @@ class StoreInspection:
 
 
 class MetricsStore:
-    """Opened with `with`; whoever opens it closes it. Raises UserError for a file that is missing, foreign or
-    newer.
+    """A context manager. Raises UserError for a file that is missing, not a store, or of a newer version.
 
-    wall_ns: wall time, to name and date sessions for people; nothing is judged by it.
+    wall_ns: wall clock for the names and dates of sessions.
     """
 
     def __init__(
@@ -90,12 +90,13 @@ class MetricsStore:
         self.path = Path(path)
         self._retention = retention or Retention()
         self._wall_ns = wall_ns
-        self._capacity, self._flush_secs = capacity, flush_secs
+        self._capacity = capacity
+        self._flush_secs = flush_secs
         self._writers: dict[str, StoreWriter] = {}
         if must_exist and not self.path.exists():
             raise UserError(
-                f"{self.path}: no session is stored here yet: start one with `sage run`, or give its"
-                " state_dir"
+                f"{self.path}: no session is stored here: start one with `sage run`, or give another"
+                " state directory"
             )
         create_if_missing(self.path)
         connect(self.path).close()
@@ -107,7 +108,7 @@ class MetricsStore:
         self.close()
 
     def close(self) -> None:
-        """Write what is queued and end the sessions begun here; safe to call twice."""
+        """Write what is queued and end the sessions begun here. Idempotent."""
         while self._writers:
             self._writers.popitem()[1].close()
 
@@ -151,7 +152,7 @@ class MetricsStore:
         return session
 
     def instrument(self, session: str) -> StoreWriter:
-        """The Instrument that writes this session; ends when the store closes."""
+        """The Instrument that writes this session until the store closes."""
         if session not in self._writers:
             with self._connected() as connection:
                 key = _session_row(connection, self.path, session)["key"]
@@ -174,22 +175,21 @@ class MetricsStore:
             return tuple(_session_record(connection, row) for row in rows)
 
     def session(self, session: str | None = None) -> SessionRecord:
-        """One session by its id, the latest when None. UserError when there is none."""
+        """One session by its id or a unique start of it, the latest when None. Raises UserError."""
         with self._connected() as connection:
             return _session_record(connection, _session_row(connection, self.path, session))
 
     def series(self, session: str, names: Sequence[str], max_points: int = 1500) -> Series:
-        """Columns over time, averaged down to `max_points` or fewer on one time axis, NaN where there is
-        nothing.
+        """Columns over time, averaged down to at most `max_points` on one time axis; NaN without a value.
 
-        names: a column of a tick ("coherence", "total_ns") or of a source ("imu.trust"); see store_schema.
+        names: columns of a tick ("coherence", "total_ns") or of a source ("imu.trust"); see store/schema.py.
         """
         with self._connected() as connection:
             key = _session_row(connection, self.path, session)["key"]
             return read_series(connection, key, names, max_points)
 
     def tick(self, session: str, tick: int) -> TickReport | None:
-        """The report as it was, or None when it is not stored, or only within an average."""
+        """The report of a tick, or None when it is not stored or part of an average."""
         with self._connected() as connection:
             key = _session_row(connection, self.path, session)["key"]
             row = connection.execute(
@@ -235,7 +235,7 @@ class MetricsStore:
             return tuple(restore_event(row) for row in rows)[::-1]
 
     def first_difference(self, session: str, other: str) -> int | None:
-        """The first stored tick whose facts differ between two runs; None when all that both hold agree."""
+        """The first tick whose facts differ between two sessions; None when all common ticks are equal."""
         with self._connected() as connection:
             keys = [_session_row(connection, self.path, name)["key"] for name in (session, other)]
             query = (
@@ -260,7 +260,7 @@ class MetricsStore:
 
     @contextmanager
     def _connected(self, *, is_reader: bool = True) -> Iterator[sqlite3.Connection]:
-        """A connection for one question. SQLite's own errors become one line that names the file."""
+        """A connection for one query. Raises UserError, naming the file, for SQLite's errors."""
         connection = connect(self.path, is_reader=is_reader)
         try:
             yield connection
@@ -291,20 +291,19 @@ def _session_row(connection: sqlite3.Connection, path: Path, session: str | None
         found: sqlite3.Row = row
         return found
     if session is None:
-        raise UserError(f"{path}: no session is stored here yet: start one with `sage run`")
+        raise UserError(f"{path}: no session is stored here: start one with `sage run`")
     return _session_by_prefix(connection, path, session)
 
 
 def _session_by_prefix(connection: sqlite3.Connection, path: Path, start: str) -> sqlite3.Row:
-    """Whoever types an id may stop where it is unique."""
+    """The session whose id starts with `start`. Raises UserError unless there is exactly one."""
     rows = connection.execute("SELECT * FROM sessions ORDER BY started_ns DESC").fetchall()
     matches: list[sqlite3.Row] = [row for row in rows if start and row["id"].startswith(start)]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise UserError(
-            f"session {start!r} could be any of {', '.join(row['id'] for row in matches[:5])}: give more"
-            " of it"
+            f"session {start!r} matches {', '.join(row['id'] for row in matches[:5])}: give more letters"
         )
     latest = ", ".join(row["id"] for row in rows[:5]) or "none"
     raise UserError(f"session {start!r} is not in {path}: the latest are {latest}")

@@ -1,6 +1,4 @@
-"""A TickReport as rows, and back again. Invariant: the facts that come back have the digest of those that
-went in.
-"""
+"""TickReports to rows and back. Invariant: the digest of a report's facts is the same after a round trip."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ _event_values = attrgetter(*_EVENT_FIELDS)
 
 
 def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tuple[Any, ...]:
-    """In the order of TICK_COLUMNS behind (session, tick). SQLite keeps NaN as NULL."""
+    """In the order of TICK_COLUMNS after (session, tick). SQLite stores NaN as NULL."""
     facts, timing, coherence = report.facts, report.timing, report.facts.coherence
     memory, learning = facts.memory, facts.learning
     return (
@@ -85,7 +83,7 @@ def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tup
 
 
 def source_row(session: int, source: int, tick: int, facts: SourceFacts) -> tuple[Any, ...]:
-    """In the order of SOURCE_COLUMNS behind (session, source, tick)."""
+    """In the order of SOURCE_COLUMNS after (session, source, tick)."""
     fresh, attended, *others = _source_values(facts)
     is_scored = math.isfinite(facts.error) and math.isfinite(facts.persistence_error)
     return (session, source, tick, 1, fresh, attended, is_scored, *others)
@@ -98,7 +96,7 @@ def sleep_row(session: int, end_tick: int, report: SleepReport) -> tuple[Any, ..
 
 
 def event_row(session: int, event: Event) -> tuple[Any, ...]:
-    """The fingerprint lets an event that arrives twice, in its tick's facts and by itself, be one row."""
+    """The fingerprint makes an event that arrives twice (alone and in its tick's facts) one row."""
     data = json.dumps(to_plain(event.data), default=str)
     key = "\0".join((event.kind, event.source, event.message, data)).encode()
     fingerprint = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
@@ -106,7 +104,7 @@ def event_row(session: int, event: Event) -> tuple[Any, ...]:
 
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
-    """The report of a whole row (num_ticks 1). sources: in the order of the original facts."""
+    """The report of a row of one tick. sources: in the order of the original facts."""
     stages, actions, events, _ = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],

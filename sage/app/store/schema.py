@@ -1,7 +1,7 @@
-"""The metrics store's tables, declared once: what a column is, and what becomes of it when rows are averaged.
+"""The tables of the metrics store: each column with its type and its rule for averaging rows.
 
 Invariant: a file of another program, or of a newer SAGE, is refused before anything is written to it.
-A row stands for `num_ticks` ticks: 1 when it is whole, more once age has thinned it.
+A row covers `num_ticks` ticks: 1, or more once it is averaged because of its age.
 """
 
 from __future__ import annotations

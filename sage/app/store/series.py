@@ -1,6 +1,6 @@
-"""Columns of a session over time, averaged down in SQL to as many points as a plot can show.
+"""Columns of a session over time, averaged in SQL down to the resolution of a plot.
 
-Invariant: every series of one answer has the same time axis; NaN is "nothing stored here", never a guess.
+Invariant: all series of one result have the same time axis; NaN marks points without a stored value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Series:
     """time_ns: (N,) int64, the run's clock at the last tick of each point.  values: by name, (N,) float64 or
     object (text).
 
-    ticks: (N,) int64, that last tick.  num_ticks: (N,) int64, how many ticks each point stands for.
+    ticks: (N,) int64, that last tick.  num_ticks: (N,) int64, the number of ticks of each point.
     """
 
     time_ns: np.ndarray
@@ -37,7 +37,9 @@ class Series:
 def read_series(
     connection: sqlite3.Connection, session: int, names: Sequence[str], max_points: int
 ) -> Series:
-    """See MetricsStore.series. A point is one stored tick while they fit, else a span of equal length."""
+    """See MetricsStore.series. A point is one stored tick, or a span of equal length when there are too
+    many.
+    """
     if max_points < 2:
         raise UserError(f"max_points is {max_points}: give 2 or more")
     tick_columns, source_columns = _sort_out(connection, session, names)
@@ -66,9 +68,7 @@ def read_series(
 def _sort_out(
     connection: sqlite3.Connection, session: int, names: Sequence[str]
 ) -> tuple[list[Column], dict[tuple[str, int], list[Column]]]:
-    """Names into columns of a tick, and columns of each (source, its key). Sources may have dots in their
-    names.
-    """
+    """Split names into columns of a tick and columns by (source, its key). Names of sources may have dots."""
     rows = connection.execute("SELECT name, source FROM source_names WHERE session = ?", (session,))
     keys: dict[str, int] = {row["name"]: row["source"] for row in rows}
     ticks: list[Column] = []
@@ -89,7 +89,7 @@ def _sort_out(
 
 
 def _plan(connection: sqlite3.Connection, session: int, max_points: int) -> dict[str, int]:
-    """How time is cut: `width` ns a span; 1 where every stored tick can be a point of its own."""
+    """The spans of time: `width` in ns; 1 when each stored tick is a point."""
     query = "SELECT COUNT(*), MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ?"
     num_rows, first_ns, last_ns = connection.execute(query, (session,)).fetchone()
     width = 1 if num_rows <= max_points else (last_ns - first_ns) // max_points + 1

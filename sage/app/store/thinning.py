@@ -1,7 +1,7 @@
-"""How the metrics store stays bounded: old ticks become averages, older ones go, in steps of milliseconds.
+"""Bounding the metrics store: old ticks are averaged, older ones deleted, in steps of milliseconds.
 
-Invariant: one step touches a bounded number of rows and commits, so the writer is never long away from its
-queue. Age is judged on the session's own clock; a session that has ended ages on by the wall clock.
+Invariant: one step changes a bounded number of rows and commits, so that it never blocks the writer for long.
+Age is measured by the session's clock, and by the wall clock after its end.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _VACUUM_PAGES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What is kept. levels: (age_secs, every_secs), rows older than age are averaged to one every so often.
+    """Limits of the store. levels: (age_secs, every_secs): rows older than age_secs are averaged to one row
+    per every_secs.
 
-    keep_days: rows older than this go.  max_bytes: beyond it the oldest rows go first.
-    max_events: of each session, the newest are kept.
+    keep_days: older rows are deleted.  max_bytes: above it the oldest rows are deleted.
+    max_events: per session; the oldest above it are deleted.
     """
 
     levels: tuple[tuple[float, float], ...] = ((3600.0, 1.0), (86_400.0, 10.0))
@@ -46,7 +47,7 @@ class Retention:
 
 
 class Thinner:
-    """Works through a store one small step at a time, on the writer's connection."""
+    """Thins a store in small steps, on the writer's connection."""
 
     def __init__(self, retention: Retention, wall_ns: Callable[[], int]) -> None:
         self._retention = retention
@@ -55,7 +56,7 @@ class Thinner:
         self._keep_ns = round(retention.keep_days * 86_400 * SECOND_NS)
 
     def step(self, connection: sqlite3.Connection, active: int | None) -> bool:
-        """Do one piece of work and commit; False when a whole round found nothing left to do."""
+        """Do one step and commit. Returns False when a whole round had nothing to do."""
         for _ in self._pending:
             return True
         self._pending = self._round(connection, active)
@@ -64,7 +65,7 @@ class Thinner:
         return False
 
     def restart(self) -> None:
-        """Forget the round under way: its connection is gone."""
+        """Abandon the current round: its connection is closed."""
         self._pending = iter(())
 
     def _round(self, connection: sqlite3.Connection, active: int | None) -> Iterator[None]:
@@ -72,7 +73,7 @@ class Thinner:
         for session, started_ns, ended_ns in connection.execute(query).fetchall():
             span = "SELECT MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ?"
             first_ns, last_ns = connection.execute(span, (session,)).fetchone()
-            if ended_ns is None:  # it runs, or was killed: then it ended about when its last tick was stored
+            if ended_ns is None:  # running or killed: its end is about its last stored tick
                 ended_ns = started_ns + (last_ns - first_ns if last_ns is not None else 0)
             since_end_ns = 0 if session == active else max(0, self._wall_ns() - ended_ns)
             if last_ns is not None:
@@ -130,7 +131,7 @@ class Thinner:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of pages that hold something; the file itself shrinks after them."""
+    """Bytes of used pages; the file shrinks later."""
     pages = _scalar(connection, "PRAGMA page_count") - _scalar(connection, "PRAGMA freelist_count")
     return int(pages * _scalar(connection, "PRAGMA page_size"))
 
@@ -138,7 +139,9 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 def _next_window(
     connection: sqlite3.Connection, session: int, level: int, every_ns: int, until_ns: int
 ) -> int | None:
-    """Where the next rows to average begin, on a bucket's edge; None when there are none before until_ns."""
+    """Start of the next rows to average, at the edge of a bucket; None when there are none before
+    until_ns.
+    """
     done_ns = _scalar(
         connection, "SELECT until_ns FROM thinning WHERE session = ? AND level = ?", session, level
     )
@@ -155,7 +158,7 @@ def _average(
 ) -> None:
     """Fold the ticks of each bucket in [start_ns, end_ns) into its last one, in one transaction.
 
-    `ticks t` gives each source row its bucket and the tick that will stand for it.
+    `spans` has the first and the last tick of each bucket; the last is the tick of the averaged row.
     """
     window = {"session": session, "start": start_ns, "end": end_ns, "every": every_ns}
     span = "session = :session AND time_ns >= :start AND time_ns < :end"

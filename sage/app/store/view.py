@@ -1,6 +1,6 @@
-"""The store of past sessions, opened to be looked at, and its list for a person.
+"""Opening the store of past sessions for reading, and the list of its sessions as text.
 
-Invariant: looking creates nothing; a state directory without a store is the person's mistake, and said.
+Invariant: reading creates nothing; a state directory without a store raises UserError.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sage.app.store.metrics_store import SessionRecord, StoreInspection
 
 
-def open_kept(state_dir: Path | None) -> MetricsStore:
-    """The store in a state directory (the platform's by default); UserError when there is none."""
+def open_store(state_dir: Path | None) -> MetricsStore:
+    """The store in a state directory (the default one when None). Raises UserError when there is none."""
     return MetricsStore((state_dir or default_state_dir()) / STORE_NAME, must_exist=True)
 
 
@@ -28,7 +28,7 @@ def render_sessions(sessions: Sequence[SessionRecord], inspection: StoreInspecti
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("session", "started (UTC)", "secs", "ticks", "lost", "sources"):
+    for heading in ("session", "started (UTC)", "seconds", "ticks", "lost", "sources"):
         table.add_column(heading, no_wrap=True)
     for session in sessions:
         started = datetime.fromtimestamp(session.started_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M")

@@ -1,7 +1,8 @@
-"""The one thread that writes the metrics store. The loop hands over a report and goes on.
+"""The thread that writes the metrics store.
 
-Invariant: `put` never waits. What does not fit the bounded queue is counted, and the count is shown and
-stored. A full disk or a locked file keeps the batch and tries again; the loop does not notice.
+Invariant: `put` never waits. Reports that do not fit the bounded queue are counted, and the count is shown
+and stored. On a full disk or a locked file the batch stays queued and is written again; the loop is not
+affected.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ _INSERT_EVENT = (
 )
 _MAX_BATCH = 1024
 _MAX_RETRY_SECS = 5.0
-#: Room that ticks may not take: a sleep or an event is rarer and worth more.
+#: Queue space reserved for sleeps and events, which are rare.
 _RESERVE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatistics:
-    """num_dropped: reports that found the queue full.  num_unstorable: reports no row could be made of.
-    num_failed_writes: batches that had to be tried again.  problem: why the last try failed, "" when all is
-    well.
+    """num_dropped: reports dropped because the queue was full.  num_unstorable: reports that fit no row.
+    num_failed_writes: batches that were written again.  problem: why the last write failed, "" when it did
+    not.
     """
 
     num_written: int
@@ -49,7 +50,7 @@ class StoreStatistics:
 
 
 class StoreWriter:
-    """Takes items from the loop's thread, writes them in batches from its own. An Instrument."""
+    """An Instrument: queues reports on the loop's thread, writes them in batches on its own."""
 
     def __init__(
         self,
@@ -103,13 +104,13 @@ class StoreWriter:
             self._num_dropped += 1
             return
         self._queue.put(item)
-        if num_queued == self._capacity // 2:  # do not let a burst wait for the next flush
+        if num_queued == self._capacity // 2:  # a burst is written before the next flush
             self._wake.set()
 
     def flush(self, timeout_secs: float = 5.0) -> bool:
-        """Wait until what was put before is on its way to disk; False when that did not succeed in time."""
+        """Wait until everything queued before is written. Returns False after `timeout_secs`."""
         with self._idle:
-            # The round under way may have drained the queue already: the one after it is sure to see all.
+            # The current round may have drained the queue already; the next one covers everything queued.
             target = self._num_flushes + 2
             self._wake.set()
             return self._idle.wait_for(
@@ -117,7 +118,7 @@ class StoreWriter:
             )
 
     def close(self, timeout_secs: float = 5.0) -> None:
-        """Write what is queued, mark the session ended, stop. Gives up after `timeout_secs` on a store that
+        """Write what is queued, set the end of the session, stop. Returns after `timeout_secs` when writing
         fails.
         """
         self._is_closing = True
@@ -131,17 +132,17 @@ class StoreWriter:
         )  # fmt: skip
 
     def notices(self) -> tuple[str, ...]:
-        """What a person should know now, for the live view; empty when all is well."""
+        """Problems to show in the live view; empty without any."""
         statistics = self.statistics()
         lost = statistics.num_dropped + statistics.num_unstorable
-        said = (
-            f"store: {lost:,} reports lost" if lost else "",
+        notices = (
+            f"store: {lost:,} reports not stored" if lost else "",
             f"store: {statistics.problem}" if statistics.problem else "",
         )
-        return tuple(notice for notice in said if notice)
+        return tuple(notice for notice in notices if notice)
 
     def _run(self) -> None:
-        """The worker: what goes wrong in it is kept for `statistics` and never reaches the loop."""
+        """The worker. Its errors are in `statistics` and never reach the loop."""
         batch: list[Item] = []
         retry_secs = self._flush_secs
         while True:
@@ -152,7 +153,7 @@ class StoreWriter:
                 batch.append(self._queue.get_nowait())
             try:
                 self._write(batch, is_last and self._queue.empty())
-            except Exception as error:  # the top of a worker: counted, shown, tried again
+            except Exception as error:  # the top of a worker: counted, shown, retried
                 self._num_failed_writes += 1
                 self._problem = str(error) or type(error).__name__
                 self._disconnect()
@@ -192,7 +193,7 @@ class StoreWriter:
             self._thin(self._connection)
 
     def _disconnect(self) -> None:
-        """A connection that failed is not trusted again: the next try opens its own."""
+        """Close the connection; the next write opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -205,12 +206,12 @@ class StoreWriter:
         return rows
 
     def _thin(self, connection: sqlite3.Connection) -> None:
-        """A step or more of housekeeping, as long as nothing waits to be written."""
+        """Thin old rows, one step at a time, while the queue is empty."""
         while self._thinner.step(connection, self._session) and self._queue.empty() and not self._is_closing:
             pass
 
     def _note_drops(self, connection: sqlite3.Connection, tick: int) -> None:
-        """Drops become part of the record itself, so that a gap in a plot explains itself."""
+        """Store drops as an event, so that a gap in a plot has its reason beside it."""
         num_new = self._num_dropped - self._num_reported_drops
         if num_new == 0:
             return
@@ -232,9 +233,7 @@ class StoreWriter:
 
 
 class _Rows:
-    """A batch as rows. An item no row can be made of is counted and left out: one bad number must not stop
-    the rest.
-    """
+    """A batch as rows. An item that fits no row is counted and left out; the others are written."""
 
     def __init__(self, session: int, source_ids: dict[str, int], last_tick: int) -> None:
         self._session = session

@@ -242,13 +242,11 @@ TABLE = [
     Wrong("an unknown benchmark", "bench lop", ("bench lop: no such benchmark",)),
     Wrong("a snapshot that is not there", "sleep {folder}/none", ("{folder}/none: no such folder",)),
     Wrong("a folder that is no snapshot", "sleep {folder}", ("{folder}", "job.json is missing")),
-    Wrong(
-        "no store yet", "store inspect --state-dir {folder}", ("{folder}", "no session is stored here yet")
-    ),
+    Wrong("no store yet", "store inspect --state-dir {folder}", ("{folder}", "no session is stored here")),
     Wrong(
         "no store to export",
         "store export x.csv --state-dir {folder}",
-        ("{folder}", "no session is stored here yet"),
+        ("{folder}", "no session is stored here"),
     ),
     Wrong("no session to report", "report --state-dir {folder}", ("{folder}", "sage run")),
     Wrong(

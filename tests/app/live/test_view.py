@@ -1,6 +1,4 @@
-"""The live view: every size of screen, one append a tick for the loop, a plain line where there is no
-terminal.
-"""
+"""The live view: screens of every size, and plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ def crowded() -> LiveState:
 
 
 class WatchedOutput(io.StringIO):
-    """Says when something was written, so that a test need not sleep."""
+    """Sets `written` at the first text, so that a test does not sleep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,14 +74,14 @@ def test_at_80_columns_every_source_has_its_figures():
         "drops",
         "faults",
         "chance",
-        "gate",
+        "recurrent correction",
         "rolled back",
     ):
         assert expected in screen
     assert "+0." in screen
 
 
-def test_a_quarantined_source_says_why():
+def test_a_quarantined_source_has_its_reason_below():
     screen = draw(state_after(600, upto=300), ConsoleDimensions(80, 24)).plain
     assert "quarantined: read_into raised OSError" in screen
 
@@ -93,7 +91,7 @@ def test_sources_that_do_not_fit_are_counted():
     assert "more" in draw(state, ConsoleDimensions(80, 24)).plain
 
 
-def test_what_a_plugin_says_is_one_line_of_plain_text():
+def test_text_of_a_plugin_is_one_line_without_control_characters():
     state = state_after(10)
     source = state.sources["imu"]
     source.facts = replace(source.facts, reason="first\nsecond\x1b[31m [bold]third", status="quarantined")
@@ -102,7 +100,7 @@ def test_what_a_plugin_says_is_one_line_of_plain_text():
     assert "\x1b" not in screen.plain
 
 
-def test_before_the_first_tick_it_says_so():
+def test_before_the_first_tick_the_view_is_waiting():
     assert "waiting" in draw(LiveState(), ConsoleDimensions(80, 24)).plain
     assert "waiting" in status_line(LiveState())
 
@@ -127,7 +125,7 @@ def test_a_fast_replay_shows_how_fast():
     assert "10× real time" in draw(state, ConsoleDimensions(120, 24)).plain  # noqa: RUF001  a multiplication sign is meant
 
 
-def test_what_the_view_keeps_is_bounded():
+def test_the_state_of_the_view_is_bounded():
     state = state_after(1500, tick_hz=2.0)
     assert len(state.surprise.values()) <= 121
     assert len(state.events) <= 50
@@ -143,7 +141,7 @@ def test_without_a_terminal_a_plain_line_is_printed():
     assert len(text.splitlines()[0]) > 0
 
 
-def test_on_a_terminal_the_screen_is_taken_and_given_back():
+def test_the_terminal_is_restored():
     output, view = watched_view(force_terminal=True, width=80, height=24)
     with view:
         SyntheticSession(num_ticks=50).play(view)
@@ -185,11 +183,11 @@ def test_notices_are_shown():
     assert "disk is full" in status_line(state)
 
 
-def test_a_night_under_way_is_said_whether_or_not_there_was_one_before():
+def test_a_sleep_in_progress_is_shown_with_and_without_an_earlier_one():
     young, old = state_after(300, upto=9), state_after(600)
     assert young.sleep is None
     assert old.sleep is not None
-    for state, expected in ((young, "a night is under way"), (old, "a night is under way; the last ")):
+    for state, expected in ((young, "in progress"), (old, "in progress; the last: ")):
         assert state.report is not None
         state.report = replace(state.report, facts=replace(state.report.facts, state=State.DREAM))
         assert expected in draw(state, ConsoleDimensions(100, 30)).plain

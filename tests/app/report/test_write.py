@@ -1,4 +1,4 @@
-"""The HTML report: self-contained, bounded, and what a session says is text on it, never markup."""
+"""The HTML report: self-contained, bounded, and with everything from a session as text, never markup."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Page(HTMLParser):
         return json.loads(self.scripts[0])
 
 
-def lived(state_dir, feed: SyntheticSession, *events: Event, **facts) -> str:
+def stored(state_dir, feed: SyntheticSession, *events: Event, **facts) -> str:
     with MetricsStore(state_dir / STORE_NAME, capacity=100_000, flush_secs=0.01) as store:
         session = store.begin_session(**facts)
         writer = store.instrument(session)
@@ -72,7 +72,7 @@ def lived(state_dir, feed: SyntheticSession, *events: Event, **facts) -> str:
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path):
-    session = lived(tmp_path, SyntheticSession(num_ticks=200))
+    session = stored(tmp_path, SyntheticSession(num_ticks=200))
     path = write_report(tmp_path)
     assert path == tmp_path / f"report-{session}.html"
     page = Page(path.read_text())
@@ -89,7 +89,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
 
 
 def test_the_policy_allows_the_two_scripts_of_the_page_and_no_other(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=20))
+    stored(tmp_path, SyntheticSession(num_ticks=20))
     page = Page(write_report(tmp_path).read_text())
     (policy,) = [
         a["content"]
@@ -104,7 +104,7 @@ def test_the_policy_allows_the_two_scripts_of_the_page_and_no_other(tmp_path):
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
-def test_what_a_session_says_is_text_never_markup(tmp_path):
+def test_everything_from_a_session_is_text_never_markup(tmp_path):
     feed = SyntheticSession(num_ticks=50, sources=(ATTACK, "imu"))
     facts = {
         "config": ATTACK,
@@ -113,7 +113,7 @@ def test_what_a_session_says_is_text_never_markup(tmp_path):
         "hardware": {ATTACK: ATTACK},
         "name": ATTACK,
     }
-    lived(
+    stored(
         tmp_path,
         feed,
         Event(kind=ATTACK, tick=3, source=ATTACK, message=ATTACK, data=((ATTACK, ATTACK),)),
@@ -127,7 +127,7 @@ def test_what_a_session_says_is_text_never_markup(tmp_path):
 
 
 def test_every_plot_is_on_the_page_with_its_lines(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=300))
+    stored(tmp_path, SyntheticSession(num_ticks=300))
     page = Page(write_report(tmp_path).read_text())
     wanted = {
         "skill",
@@ -160,7 +160,7 @@ def test_every_plot_is_on_the_page_with_its_lines(tmp_path):
 
 
 def test_plots_can_be_reached_by_keyboard_and_are_named(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=20))
+    stored(tmp_path, SyntheticSession(num_ticks=20))
     page = Page(write_report(tmp_path).read_text())
     areas = [attributes for tag, attributes in page.tags if attributes.get("class") == "plot"]
     assert len(areas) == 11
@@ -168,7 +168,7 @@ def test_plots_can_be_reached_by_keyboard_and_are_named(tmp_path):
 
 
 def test_a_session_longer_than_the_page_is_averaged_down(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=1700, sources=("a", "b", "c", "d")))
+    stored(tmp_path, SyntheticSession(num_ticks=1700, sources=("a", "b", "c", "d")))
     path = write_report(tmp_path)
     page = Page(path.read_text())
     assert 240 <= len(page.data["times"]) <= 1500
@@ -177,7 +177,7 @@ def test_a_session_longer_than_the_page_is_averaged_down(tmp_path):
 
 @pytest.mark.parametrize("num_ticks", [7, 100, 600, 1801])
 def test_the_skill_of_the_report_equals_that_of_the_summary(tmp_path, num_ticks):
-    session = lived(tmp_path, SyntheticSession(num_ticks=num_ticks), temporal=("imu",))
+    session = stored(tmp_path, SyntheticSession(num_ticks=num_ticks), temporal=("imu",))
     summary = SessionSummary(temporal=("imu",))
     SyntheticSession(num_ticks=num_ticks).play(summary)
     with MetricsStore(tmp_path / STORE_NAME) as store:
@@ -222,7 +222,7 @@ def test_a_night_ends_before_the_first_tick_of_the_new_weights(tmp_path):
 
 
 def test_every_cell_of_the_skill_table_names_its_column_for_narrow_screens(tmp_path):
-    lived(tmp_path, SyntheticSession(num_ticks=100))
+    stored(tmp_path, SyntheticSession(num_ticks=100))
     page = Page(write_report(tmp_path).read_text())
     labels = [attributes["data-label"] for tag, attributes in page.tags if "data-label" in attributes]
     assert labels[:7] == [
@@ -254,7 +254,7 @@ def test_outliers_are_clipped_and_counted_in_the_note():
 
 @pytest.mark.parametrize("num_ticks", [0, 1, 2])
 def test_a_session_of_almost_nothing_is_a_page_too(tmp_path, num_ticks):
-    lived(tmp_path, SyntheticSession(num_ticks=num_ticks, sources=("imu",)))
+    stored(tmp_path, SyntheticSession(num_ticks=num_ticks, sources=("imu",)))
     page = Page(write_report(tmp_path).read_text())
     assert len(page.data["times"]) == num_ticks
     assert "nan" not in page.words.lower()
@@ -333,7 +333,7 @@ def test_equal_neighbours_are_one_band():
 def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):
     with pytest.raises(UserError, match="sage run"):
         write_report(tmp_path)
-    lived(tmp_path, SyntheticSession(num_ticks=2))
+    stored(tmp_path, SyntheticSession(num_ticks=2))
     with pytest.raises(UserError, match="the latest are"):
         write_report(tmp_path, "gone")
     with pytest.raises(UserError, match="cannot write the report"):
@@ -341,7 +341,7 @@ def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):
 
 
 def test_json_has_the_path_the_verdict_and_the_skills(tmp_path, capsys):
-    lived(tmp_path, SyntheticSession(num_ticks=50))
+    stored(tmp_path, SyntheticSession(num_ticks=50))
     assert invoke(["report", "--state-dir", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (tmp_path / f"report-{found['session']}.html") == Path(found["path"])

@@ -1,5 +1,5 @@
-"""The metrics store: nothing of a report is lost, the loop never waits, the file stays bounded, others read
-along.
+"""The metrics store: complete reports, no waiting on the loop's thread, a bounded file, concurrent
+readers.
 """
 
 from __future__ import annotations
@@ -363,7 +363,7 @@ def test_the_start_of_an_id_is_enough_where_it_is_unique(store):
     store.begin_session(name="2026-11-22-quiet-otter")
     store.begin_session(name="2026-11-23-warm-wren")
     assert store.session("2026-11-22").id == "2026-11-22-quiet-otter"
-    with pytest.raises(UserError, match=r"could be any of 2026-11-2.*give more"):
+    with pytest.raises(UserError, match=r"matches 2026-11-2.*give more"):
         store.session("2026-11")
 
 

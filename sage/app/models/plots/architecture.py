@@ -60,8 +60,8 @@ def draw_architecture(model: HRM) -> Any:
     outputs = [_output_line(config)]
     _box(axis, (78, 32), (20, 16), VIOLET, "answer head", outputs, counts.get("answer", 0))
     q_values = "halt, continue" if config.has_q_continue else "halt"
-    _box(axis, (78, 4), (20, 16), VIOLET, "Q head", [q_values, f"read from {config.q_source.replace('_', ' ')}"],
-         counts.get("halt", 0))  # fmt: skip
+    values = [q_values, f"read from {config.q_source.replace('_', ' ')}"]
+    _box(axis, (78, 4), (20, 16), VIOLET, "Q head", values, counts.get("halt", 0))
     _arrow(axis, (22, 23), (37, 14), "embedding")
     _arrow(axis, (46, 20), (46, 32), f"z_L, after {config.L_cycles} L calls", side="left")
     _arrow(axis, (55, 32), (55, 20), "z_H", side="right")

@@ -1,4 +1,4 @@
-"""Pictures are drawn from what was computed, are the same each time, and say what they leave out."""
+"""Plots show computed values, are deterministic, and list what is left out."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def test_a_maze_shows_the_path_and_what_is_wrong_with_it() -> None:
 @pytest.mark.parametrize("mixer", ["mlp", "attention"])
 def test_states_and_attention_are_drawn_where_there_are_any(mixer: str, tmp_path: Path) -> None:
     model = HRM(ModelConfig.preset("tiny", front=FRONT, mixer=mixer))
-    thought = record_trajectory(model, np.tile(cells(PUZZLE), (3, 1)), num_segments=2)
-    assert save_figure(draw_states(thought), tmp_path / "states.png").stat().st_size > 10_000
-    figure = draw_attention(thought, (4, 4), 5)
+    trajectory = record_trajectory(model, np.tile(cells(PUZZLE), (3, 1)), num_segments=2)
+    assert save_figure(draw_states(trajectory), tmp_path / "states.png").stat().st_size > 10_000
+    figure = draw_attention(trajectory, (4, 4), 5)
     assert (figure is None) == (mixer == "mlp")
     if figure is not None:
         assert [axis.get_title(loc="left") for axis in figure.axes[:3]] == [
@@ -83,7 +83,7 @@ def test_states_and_attention_are_drawn_where_there_are_any(mixer: str, tmp_path
             "call 3, H",
         ]
         with pytest.raises(ValueError, match="cell is 16: give 0 to 15"):
-            draw_attention(thought, (4, 4), 16)
+            draw_attention(trajectory, (4, 4), 16)
 
 
 def test_a_gap_in_the_figures_stays_a_gap(tmp_path: Path) -> None:
