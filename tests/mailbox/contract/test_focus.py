@@ -140,6 +140,7 @@ def test_touching_a_released_lease_raises(make_focus, publish):
         lambda lease: torch.from_dlpack(lease.tensor),
         lambda lease: lease.tensor.numpy()[::2],
         lambda lease: np.from_dlpack(lease.tensor),
+        lambda lease: np.from_dlpack(lease),
     ],
 )
 def test_whatever_was_taken_from_a_lease_holds_the_slot(make_focus, publish, keep):
@@ -172,7 +173,7 @@ def test_a_slot_with_a_writers_view_is_not_reused_either(make_focus):
 def test_debug_mode_names_who_wrote_to_a_leased_tensor(make_focus, publish):
     box = make_focus(debug=True)
     if isinstance(box, SharedFocus):
-        pytest.skip("the memory forbids it: tests/mailbox/shared/test_focus_memory.py")
+        pytest.skip("the memory forbids it: tests/mailbox/shared/focus/test_memory.py")
     publish(box, 1, producer=7)
     lease = _only(box)
     lease.tensor[0] = 99.0
