@@ -1,7 +1,7 @@
 """Time, injected. One clock stamps readings, judges deadlines and paces the loop.
 
-`now_ns` is monotonic and never wall time, so that a stepped system clock moves nothing; a session
-stores one pair (monotonic, wall) to translate for people.
+`now_ns` is monotonic, not wall time, so that a step of the system clock has no effect; a session stores one
+pair (monotonic, wall) to convert stamps for display.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from sage.errors import InputError
 
 @runtime_checkable
 class Clock(Protocol):
-    """What every floor takes instead of calling `time`: nanoseconds, monotonic."""
+    """A monotonic clock in nanoseconds, used instead of the module `time`."""
 
     def now_ns(self) -> int:
         """Nanoseconds since an arbitrary origin; never decreases."""
         ...
 
     def wait_until(self, deadline_ns: int) -> None:
-        """Return once `now_ns() >= deadline_ns`; at once if that is already so."""
+        """Return once `now_ns() >= deadline_ns`; immediately if that is already the case."""
         ...
 
 
@@ -38,9 +38,9 @@ class RealClock:
 
 
 class ManualClock:
-    """A clock that moves only when told: tests, replays with `--fast`, equal digests.
+    """A simulated clock (deterministic), for tests and for replays with `--fast`.
 
-    Waiting for a deadline jumps to it, so a loop on this clock runs as fast as it computes.
+    `wait_until` jumps to the deadline, so a loop on this clock runs as fast as it computes.
     """
 
     def __init__(self, start_ns: int = 0) -> None:
@@ -52,7 +52,7 @@ class ManualClock:
     def advance(self, duration_ns: int) -> None:
         """Move forward by `duration_ns` (>= 0; InputError otherwise)."""
         if duration_ns < 0:
-            raise InputError(f"duration_ns is {duration_ns}: a clock never goes back, give 0 or more")
+            raise InputError(f"duration_ns is {duration_ns}: give 0 or more, a clock cannot go back")
         self._now_ns += duration_ns
 
     def wait_until(self, deadline_ns: int) -> None:

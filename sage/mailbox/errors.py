@@ -1,11 +1,11 @@
-"""Whose fault it was, as a tree.
+"""The errors of mailboxes.
 
 MailboxError
-  MailboxFull     no slot or no room within the timeout; try later, or choose a dropping policy
+  MailboxFull     no free slot or no room within the timeout; try later, or choose a dropping policy
   MailboxEmpty    nothing to receive within the timeout
-  MailboxClosed   this end, or the whole mailbox, was closed
-  PeerDied        the other end's process is gone
-  LeaseExpired    a loan, lease or view was used after its end: a bug of the caller
+  MailboxClosed   this handle, or the whole mailbox, is closed
+  PeerDied        the process at the other end has ended
+  LeaseExpired    a loan or lease was used after its end: a bug in the calling code
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sage.errors import SageError
 
 
 class MailboxError(SageError):
-    """Any fault of a mailbox."""
+    """Base class of the errors of mailboxes."""
 
 
 class MailboxFull(MailboxError):
-    """No slot or no room within the timeout."""
+    """No free slot or no room within the timeout."""
 
 
 class MailboxEmpty(MailboxError):
@@ -26,12 +26,12 @@ class MailboxEmpty(MailboxError):
 
 
 class MailboxClosed(MailboxError):
-    """This end, or the whole mailbox, was closed."""
+    """This handle, or the whole mailbox, is closed."""
 
 
 class PeerDied(MailboxError):
-    """The process at the other end is gone."""
+    """The process at the other end has ended."""
 
 
 class LeaseExpired(MailboxError):
-    """A loan, lease or view was used after its end."""
+    """A loan or lease was used after its end."""

@@ -1,6 +1,7 @@
-"""A hub's counts as Prometheus reads them (text format 0.0.4).
+"""A hub's statistics in Prometheus' text format (version 0.0.4).
 
-Invariant: one family, one type, one help line; counters only grow while a mailbox lives; labels are escaped.
+Invariant: each family has one type and one help line; counters only grow while a mailbox exists; label values
+are escaped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class _Family:
 
 
 def prometheus_text(snapshot: HubStatistics) -> str:
-    """The whole exposition, a line feed at its end. Times are in seconds, as the format asks."""
+    """The complete text, ending with a line feed. Times are in seconds."""
     families = [
         *_shared_families(snapshot),
         *_ring_families(snapshot.peripheral),
@@ -55,7 +56,7 @@ def _shared_families(snapshot: HubStatistics) -> list[_Family]:
     copied = _Family(
         "sage_mailbox_copied_bytes_total", "counter", "Bytes copied by the mailbox itself: 0 is zero copy."
     )
-    depth = _Family("sage_mailbox_depth", "gauge", "Messages waiting (of the slowest reader).")
+    depth = _Family("sage_mailbox_depth", "gauge", "Messages waiting (for the slowest reader).")
     high = _Family("sage_mailbox_high_water", "gauge", "The greatest depth so far.")
     wait = _Family("sage_mailbox_push_to_pop_seconds", "gauge", "Time from push to pop, by quantile.")
     boxes: tuple[PeripheralStatistics | FocusStatistics, ...] = (*snapshot.peripheral, *snapshot.focus)
@@ -75,8 +76,8 @@ def _shared_families(snapshot: HubStatistics) -> list[_Family]:
 
 def _ring_families(rings: Iterable[PeripheralStatistics]) -> list[_Family]:
     refused = _Family("sage_mailbox_refused_total", "counter", "Pushes that a full lossless ring refused.")
-    lost = _Family("sage_mailbox_lost_total", "counter", "Records overwritten before a subscriber saw them.")
-    lag = _Family("sage_mailbox_lag", "gauge", "Records a subscriber has yet to see.")
+    lost = _Family("sage_mailbox_lost_total", "counter", "Records overwritten before a subscriber read them.")
+    lag = _Family("sage_mailbox_lag", "gauge", "Records that a subscriber has not read yet.")
     for ring in rings:
         refused.add(ring.refused, mailbox=ring.name)
         for cursor in ring.subscriptions:
@@ -86,15 +87,15 @@ def _ring_families(rings: Iterable[PeripheralStatistics]) -> list[_Family]:
 
 
 def _pool_families(pools: Iterable[FocusStatistics]) -> list[_Family]:
-    referenced = _Family("sage_mailbox_referenced_bytes_total", "counter", "Bytes handed over by reference.")
-    slots = _Family("sage_mailbox_slots", "gauge", "Slots of the pool, and those of them that are free.")
+    referenced = _Family("sage_mailbox_referenced_bytes_total", "counter", "Bytes received by reference.")
+    slots = _Family("sage_mailbox_slots", "gauge", "Slots of the pool: all, and free.")
     dropped = _Family(
         "sage_mailbox_dropped_total", "counter", "Messages dropped and loans refused, by reason and producer."
     )
-    held = _Family("sage_mailbox_held_slots", "gauge", "Slots that a producer's loans and messages occupy.")
+    held = _Family("sage_mailbox_held_slots", "gauge", "Slots in use by a producer's loans and messages.")
     leaks = _Family("sage_mailbox_leaks_total", "counter", "Releases after which a view still held the slot.")
     orphans = _Family(
-        "sage_mailbox_orphans_total", "counter", "Loans and leases whose owner never ended them."
+        "sage_mailbox_orphans_total", "counter", "Loans and leases that their owner did not end."
     )
     borrow = _Family("sage_mailbox_borrow_seconds", "gauge", "Time from receive to release, by quantile.")
     for pool in pools:

@@ -1,6 +1,6 @@
-"""Durations in fixed buckets, four to a doubling: percentiles for ever in constant memory.
+"""A histogram of durations with fixed buckets, four per doubling: percentiles in constant memory.
 
-Invariant: adding is two integer operations and allocates nothing.
+Invariant: adding takes two integer operations and allocates nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentiles:
-    """Upper edges of the buckets (at most 25% above the true value); 0 when count is 0."""
+    """Upper edges of buckets (at most 25% above the true value); 0 if count is 0."""
 
     count: int = 0
     p50_ns: int = 0
@@ -20,7 +20,7 @@ class Percentiles:
 
 
 class LatencyHistogram:
-    """Not locked: its owner adds under the lock that it holds anyway."""
+    """Not thread-safe: the owner adds under its own lock."""
 
     __slots__ = ("_counts",)
 
@@ -35,7 +35,7 @@ class LatencyHistogram:
         self._counts[(octave << 2) + (duration_ns >> octave)] += 1  # duration >> octave is 4..7
 
     def merge(self, counts: Sequence[int]) -> None:
-        """Add another histogram's 256 buckets."""
+        """Add the 256 buckets of another histogram."""
         self._counts = [mine + theirs for mine, theirs in zip(self._counts, counts)]
 
     def percentiles(self) -> Percentiles:

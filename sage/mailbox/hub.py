@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
@@ -39,6 +39,15 @@ class HubStatistics:
     focus: tuple[FocusStatistics, ...]
 
 
+@runtime_checkable
+class Unlinkable(Protocol):
+    """A mailbox with a name that other processes attach to."""
+
+    def unlink(self) -> None:
+        """Remove the name. The memory goes with its last user."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
     """One mailbox, and the options it was created with."""
@@ -61,7 +70,6 @@ class Hub:
         self._entries: dict[str, _Entry] = {}
         self._peripherals: dict[str, Peripheral] = {}
         self._focuses: dict[str, Focus] = {}
-        self._closing = ExitStack()  # closes all of them, even if one cannot be closed
         self._is_closed = False
 
     def peripheral(self, name: str, **options: Any) -> PeripheralMailbox:
@@ -110,7 +118,12 @@ class Hub:
         """Close every mailbox. Safe to call twice. An error of one is raised after all were closed."""
         with self._lock:
             self._is_closed = True
-        self._closing.close()
+            mailboxes = [entry.mailbox for entry in self._entries.values()]
+        with ExitStack() as stack:  # closes all of them, even if one cannot be closed
+            for mailbox in mailboxes:
+                if isinstance(mailbox, Unlinkable):
+                    stack.callback(mailbox.unlink)  # also if close fails: no name stays in /dev/shm
+                stack.callback(mailbox.close)
 
     def __enter__(self) -> Hub:
         return self
@@ -136,7 +149,6 @@ class Hub:
                 mailbox = make(**options)
                 self._entries[name] = _Entry(mailbox=mailbox, options=options)
                 mailboxes[name] = mailbox
-                self._close_later(mailbox)
                 return mailbox
             if not isinstance(entry.mailbox, kind):
                 raise InputError(
@@ -145,11 +157,6 @@ class Hub:
                 )
             _raise_unless_equal(name, entry, options)
             return cast(_Mailbox, entry.mailbox)
-
-    def _close_later(self, mailbox: Peripheral | Focus) -> None:
-        if isinstance(mailbox, (SharedPeripheral, SharedFocus)):
-            self._closing.callback(mailbox.unlink)  # also if close fails: no name stays in /dev/shm
-        self._closing.callback(mailbox.close)
 
 
 def _raise_unless_equal(name: str, entry: _Entry, options: dict[str, Any]) -> None:

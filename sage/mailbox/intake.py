@@ -1,6 +1,6 @@
-"""A tensor from outside, checked at the edge, as an array whose bytes can be copied.
+"""Conversion of a user's tensor to an array whose bytes can be copied.
 
-Invariant: imports no torch; whoever gives a torch tensor has imported it already.
+Invariant: does not import torch; a caller with a torch tensor has imported it already.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ import numpy as np
 from sage.errors import InputError
 from sage.mailbox.tensor_spec import ITEM_BYTES
 
-#: numpy has no type for these: arrays carry their bits, `tensor` the real dtype.
+#: numpy has no type for these: arrays contain their bits, `tensor` has the real dtype.
 _BITS = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 
 
 @cache
 def numpy_dtype(name: str) -> np.dtype:
-    """The numpy dtype that carries elements of `name`."""
+    """The numpy dtype that stores elements of dtype `name`."""
     return np.dtype(_BITS.get(name, name))
 
 
 def has_numpy_values(dtype: str) -> bool:
-    """False where a numpy view shows bits, not values (bfloat16 and the float8 kinds)."""
+    """False for dtypes whose numpy array contains bits, not values (bfloat16 and float8)."""
     return dtype not in _BITS
 
 
 def as_array(tensor: Any) -> tuple[np.ndarray, str]:
     """(array, dtype name) of an array or a torch tensor; bfloat16 and float8 as arrays of their bits.
 
-    InputError for other types, unknown dtypes, negative strides, and tensors without numbers in a row (meta,
-    sparse).
+    Raises InputError for other types, unknown dtypes, negative strides, and for meta and sparse tensors.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(tensor, torch.Tensor):
@@ -56,7 +55,7 @@ def _from_torch(torch: Any, tensor: Any) -> tuple[np.ndarray, str]:
         raise InputError(f"dtype is {dtype}: give one of {', '.join(sorted(ITEM_BYTES))}")
     if tensor.device.type == "meta":
         raise InputError(
-            "the tensor is on meta, which holds no numbers: send it from the device that computes them"
+            "the tensor is on the meta device, which has no data: move it to a device with data first"
         )
     if tensor.layout is not torch.strided:
         raise InputError(f"the tensor's layout is {tensor.layout}: send tensor.to_dense()")

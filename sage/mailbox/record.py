@@ -1,7 +1,6 @@
-"""What a peripheral record is, byte by byte, and how one is filled.
+"""The layout of a peripheral record, and functions that fill one.
 
-Invariant: a record says how many of its payload bytes count (`length`); the rest are zero once it was pushed.
-All fields are little-endian; the layout is the same in every process and on every device.
+Invariant: `length` is the number of payload bytes in use; push sets the rest to zero. All fields are little-endian; the layout is the same in every process and on every device.
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ RECORD_SIZES = (128, 256)
 KIND_SUMMARY = 1
 KIND_FIRST_MESSAGE = 16
 
-NOT_FINITE = 1  # some of the values looked at were NaN or infinite; the statistics are of the others
-EMPTY = 2  # no finite value to look at: the statistics are NaN, the projection zero
+NOT_FINITE = 1  # some sampled values are NaN or infinite; the statistics are of the others
+EMPTY = 2  # no finite value: the statistics are NaN, the projection zero
 SUBSAMPLED = 4  # a large tensor: statistics and projection are of MAX_SAMPLE of its elements
-SATURATED = 8  # a component of the projection left float16's range and was clipped
-DEMOTED = 16  # the tensor itself was dropped by its focus mailbox; this summary is what remains
+SATURATED = 8  # a component of the projection exceeded float16's range and was clipped
+DEMOTED = 16  # the focus mailbox dropped the tensor; only this summary exists
 
 PROJECTION_SIZE = 32
 MAX_SAMPLE = 256
 
 _HEADER_FIELDS = [
-    ("sequence", "<u8", 0),  # the producer's own count
+    ("sequence", "<u8", 0),  # counted by the producer
     ("producer", "<u4", 8),
     ("kind", "<u4", 12),
     ("stamp_ns", "<i8", 16),
-    ("length", "<u4", 24),  # payload bytes that count
+    ("length", "<u4", 24),  # payload bytes in use
     ("generation", "<u4", 28),  # of the ring's slot, stamped by push
-    ("focus_slot", "<u4", 32),  # where the tensor is, if anywhere: slot and
-    ("focus_generation", "<u4", 36),  # generation are one 64-bit word
+    ("focus_slot", "<u4", 32),  # of the tensor, 0 for none: slot and
+    ("focus_generation", "<u4", 36),  # generation form one 64-bit word
     ("trust", "<f4", 40),
     ("quality", "<f4", 44),
     (
         "reserved",
         ("u1", (16,)),
         48,
-    ),  # zero; a field of its own because numpy leaves what has no name out of copies
+    ),  # zero; a named field, because numpy does not copy unnamed bytes
 ]
 _SUMMARY_FIELDS = [
     ("mean", "<f4", 64),
@@ -74,7 +73,7 @@ def _layout(fields: list[tuple[str, Any, int]], record_bytes: int) -> np.dtype:
 
 @cache
 def record_dtype(record_bytes: int = RECORD_BYTES) -> np.dtype:
-    """The structured dtype of a record: header fields and `payload` (bytes). InputError for other sizes."""
+    """The structured dtype of a record: header fields and `payload` (bytes). Raises InputError for other sizes."""
     if record_bytes not in RECORD_SIZES:
         raise InputError(f"record_bytes is {record_bytes}: give one of {RECORD_SIZES}")
     payload = ("payload", ("u1", (record_bytes - HEADER_BYTES,)), HEADER_BYTES)
@@ -101,10 +100,10 @@ def summarize(
     generation: int = 0,
     flags: int = 0,
 ) -> int:
-    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values; its
-    flags.
+    """Fill `out_record` (one 256-byte record: shape () or (1,)) with the summary of `array`'s values; returns
+    its flags.
 
-    Above MAX_SAMPLE elements it looks at that many, the same ones each time for one size. The projection is
+    Above MAX_SAMPLE elements it samples that many, the same ones for each size. The projection is
     linear with a fixed sign matrix, scaled so that its norm is about the root mean square of the values:
     distances between projections are distances between readings, in the reading's unit.
     """
@@ -139,7 +138,7 @@ def summarize(
 
 
 def point_to(out_record: np.ndarray, word: int) -> None:
-    """Say in `out_record` (shape () or (1,)) where the tensor is: slot and generation as one 64-bit
+    """Write the tensor's place into `out_record` (shape () or (1,)): slot and generation in one 64-bit
     `word`.
     """
     _FOCUS_WORD.pack_into(out_record.data, _FOCUS_OFFSET, word)
@@ -156,8 +155,8 @@ def pack_message(
     trust: float = 1.0,
     quality: float = 1.0,
 ) -> None:
-    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. InputError if it has no room or kind is
-    below 16.
+    """Fill `out_record` (shape () or (1,)) with a msgpack `message`. Raises InputError if it does not fit or
+    kind is below 16.
     """
     if kind < KIND_FIRST_MESSAGE:
         raise InputError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
@@ -173,7 +172,7 @@ def pack_message(
 
 
 def unpack_message(record: np.ndarray | np.void) -> Any:
-    """The message of one record of kind 16 or above; exactly its `length` bytes are read."""
+    """The message in a record of kind 16 or above; reads exactly `length` bytes."""
     kind, length = int(record["kind"]), int(record["length"])
     if kind < KIND_FIRST_MESSAGE:
         raise InputError(f"kind is {kind}: messages have kinds from {KIND_FIRST_MESSAGE}")
@@ -186,7 +185,7 @@ def _sample(array: np.ndarray) -> np.ndarray:
         return array.astype(np.float64).ravel()
     if array.flags.c_contiguous:
         return array.take(_sample_index(array.size)).astype(np.float64)
-    # take would copy the whole of a strided array first
+    # take would first copy the whole strided array
     return array.flat[_sample_index(array.size)].astype(np.float64)
 
 
@@ -194,7 +193,7 @@ def _sample(array: np.ndarray) -> np.ndarray:
 def _sample_index(size: int) -> np.ndarray:
     """One index in each of MAX_SAMPLE equal strides, moved within it by the golden ratio.
 
-    A plain stride that divides a frame's row would look at one column and one colour only.
+    A plain stride that divides a frame's row would sample one column and one colour only.
     """
     k = np.arange(MAX_SAMPLE)
     index = ((k + (k * 0.6180339887498949) % 1.0) * (size / MAX_SAMPLE)).astype(np.int64)
@@ -203,7 +202,7 @@ def _sample_index(size: int) -> np.ndarray:
 
 @lru_cache(maxsize=MAX_SAMPLE + 1)
 def _projection(length: int) -> tuple[np.ndarray, np.ndarray]:
-    """((length, 32) signs / sqrt(32 length), (length,) of 1 / length). From a hash: equal on every machine
+    """((length, 32) signs / sqrt(32 length), (length,) of 1 / length), from a hash: the same on every machine
     and version.
     """
     bits = np.frombuffer(
@@ -214,7 +213,7 @@ def _projection(length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _NOTHING = (math.nan, math.nan, math.nan, math.nan, bytes(2 * PROJECTION_SIZE), EMPTY)
-_LARGEST = 1e35  # values beyond it count as not finite: their sums would leave float32
+_LARGEST = 1e35  # larger values count as not finite: their sums would exceed float32
 _FLOAT16_MAX = 65504.0
 
 
@@ -233,14 +232,14 @@ def _describe(sample: np.ndarray) -> tuple[float, float, float, float, bytes, in
         return _describe_finite_part(sample)
     projected = sample.dot(matrix)  # (32,)
     flags = 0
-    # no component is above sqrt(square_sum / 32) (Cauchy-Schwarz): look only where it can matter
+    # no component is above sqrt(square_sum / 32) (Cauchy-Schwarz): check only if one can exceed the range
     if square_sum > PROJECTION_SIZE * _FLOAT16_MAX**2 and np.abs(projected).max() > _FLOAT16_MAX:
         projected, flags = np.clip(projected, -_FLOAT16_MAX, _FLOAT16_MAX), SATURATED
     return mean, math.sqrt(variance), *_range(sample), projected.astype(np.float16).tobytes(), flags
 
 
 def _describe_finite_part(sample: np.ndarray) -> tuple[float, float, float, float, bytes, int]:
-    """Statistics of the finite values alone; the others count as 0 in the projection."""
+    """Statistics of the finite values; the others count as 0 in the projection."""
     is_finite = np.abs(sample) < _LARGEST / MAX_SAMPLE  # False for NaN
     if not is_finite.any():
         return (*_NOTHING[:5], EMPTY | NOT_FINITE)
@@ -250,7 +249,7 @@ def _describe_finite_part(sample: np.ndarray) -> tuple[float, float, float, floa
 
 
 def _range(sample: np.ndarray) -> tuple[float, float]:
-    if sample.size <= 48:  # below about 50 values two passes over a list beat two numpy reductions
+    if sample.size <= 48:  # up to about 50 values two passes over a list are faster than two numpy reductions
         values = sample.tolist()
         return min(values), max(values)
     return float(np.minimum.reduce(sample)), float(np.maximum.reduce(sample))

@@ -1,6 +1,6 @@
-"""What a mailbox counted, as frozen snapshots.
+"""Statistics of mailboxes, as frozen snapshots.
 
-Invariant: a snapshot is consistent (taken under the mailbox's lock) and never changes afterwards.
+Invariant: a snapshot is consistent (taken under the mailbox's lock) and never changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sage.mailbox.histogram import Percentiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionStatistics:
-    """One cursor: a subscriber's own, or a group's.  lag: records it has yet to see.  lost: exact, so far."""
+    """One cursor, of a subscriber or a group.  lag: records not read yet.  lost: exact."""
 
     name: str
     num_members: int
@@ -23,9 +23,10 @@ class SubscriptionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeripheralStatistics:
-    """refused: pushes that a lossless ring had no room for.  push_to_pop: of the oldest record of each pop.
+    """Counts of a peripheral mailbox.
 
-    depth: lag of the slowest cursor, high_water: its greatest at a push; both at most capacity.
+    refused: records that a lossless ring had no room for.  push_to_pop: of the oldest record of each pop.
+    depth: lag of the slowest cursor.  high_water: the maximum of depth; both at most capacity.
     """
 
     name: str
@@ -45,13 +46,12 @@ class PeripheralStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropCounts:
-    """Messages that nobody received and loans that were not given, by reason.
+    """Messages that were not received and loans that were refused, by reason.
 
-    oldest, least_trusted: dropped by policy for a newer one.  newest: a loan refused because no slot was
-    free.
-    quota: a loan refused because its producer held its share.  expired: older than its TTL.
-    superseded: passed over by receive(newest=True).  stale: published after its slot was taken back.
-    closed: never received before the mailbox closed.
+    oldest, least_trusted: dropped by policy for a newer message.  newest: loan refused, no free slot.
+    quota: loan refused, the producer used its quota.  expired: older than its TTL.
+    superseded: skipped by receive(newest=True).  stale: published after its slot was taken back.
+    closed: not received before the mailbox closed.
     no_receiver: published with receivers="each" while no process listened.
     """
 
@@ -72,7 +72,7 @@ class DropCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProducerStatistics:
-    """held: slots that this producer's loans and messages occupy now."""
+    """Counts of one producer.  held: slots in use by its loans and messages now."""
 
     producer: int
     pushed: int
@@ -82,10 +82,12 @@ class ProducerStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocusStatistics:
-    """bytes_copied stays 0 while every tensor is loaned, published and leased; bytes_referenced counts those.
+    """Counts of a focus mailbox.
 
-    depth: messages waiting, high_water: its greatest.  leaks: slots held by views after their release, now;
-    leaks_total: how often that happened.  orphans: loans and leases dropped without an end, or reclaimed.
+    bytes_copied: by `send` and `claim`; 0 if every tensor is loaned, published and leased.
+    bytes_referenced: of all received tensors.  depth: messages waiting.  high_water: the maximum of depth.
+    leaks: slots held by views after their release, now; leaks_total: how often that happened.
+    orphans: loans and leases dropped without an end, or taken back.
     popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed + no_receiver).
     """
 

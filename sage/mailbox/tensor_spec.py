@@ -1,6 +1,6 @@
-"""What a tensor is before there is one: shape, dtype name, device name. Imports no torch.
+"""Description of a tensor: shape, dtype name, device name. Does not import torch.
 
-Invariant: `num_bytes` is known from the spec alone, so pools are sized before a device is opened.
+Invariant: `num_bytes` follows from the spec, so a pool can be sized before a device is opened.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from sage.errors import InputError
 
-#: Bytes of one element, by dtype name. bfloat16 and the float8 kinds have no numpy type: they travel as
-#: bytes.
+#: Bytes per element, by dtype name. bfloat16 and the float8 types have no numpy type and are sent as bytes.
 ITEM_BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8,
@@ -22,7 +21,7 @@ MAX_DIMS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """Shape, dtype and device of a tensor that need not exist yet.
+    """Shape, dtype and device of a tensor, which need not exist.
 
     shape: up to 8 dims, each >= 0.  dtype: a key of ITEM_BYTES.  device: "cpu", "cuda" or "cuda:N".
     Raises InputError naming the field.

@@ -1,7 +1,6 @@
-"""The lives of messages, for a person to look at: captured, published, received, released, as a Chrome trace.
+"""A Chrome/Perfetto trace of focus messages: captured, published, received, released.
 
-Invariant: bounded memory; while no trace is kept a mailbox pays one test of a reference a message.
-Open the file in Perfetto or chrome://tracing.
+Invariant: memory is bounded; without a trace a mailbox only tests one reference per message.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ from sage.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageLife:
-    """One focus message from its capture to its release, times on the mailbox's clock.  captured_ns: its
-    stamp.
-    """
+class TracedMessage:
+    """One focus message from capture to release; times are on the mailbox's clock.  captured_ns: its stamp."""
 
     mailbox: str
     slot: int
@@ -35,49 +32,51 @@ class MessageLife:
 
 
 class MessageTrace:
-    """Keeps the last `capacity` lives. Given to mailboxes by `keep_trace`; adding is safe from any thread."""
+    """The last `capacity` messages. Pass it to a mailbox's `keep_trace`. Adding is thread-safe."""
 
     def __init__(self, capacity: int = 65_536) -> None:
         if capacity < 1:
             raise InputError(f"capacity is {capacity}: give 1 or more")
-        self._lives: deque[MessageLife] = deque(maxlen=capacity)
+        self._messages: deque[TracedMessage] = deque(maxlen=capacity)
 
-    def add(self, life: MessageLife) -> None:
-        self._lives.append(life)
+    def add(self, message: TracedMessage) -> None:
+        self._messages.append(message)
 
-    def lives(self) -> tuple[MessageLife, ...]:
+    def messages(self) -> tuple[TracedMessage, ...]:
         """Oldest first."""
-        return tuple(self._lives)
+        return tuple(self._messages)
 
     def __len__(self) -> int:
-        return len(self._lives)
+        return len(self._messages)
 
     def to_chrome(self) -> dict[str, Any]:
-        """The Trace Event Format: a process for each mailbox, a row for each slot, three spans a message."""
-        lives = self.lives()
-        numbers = {name: index + 1 for index, name in enumerate(sorted({life.mailbox for life in lives}))}
+        """In the Trace Event Format: a process per mailbox, a row per slot, three spans per message."""
+        messages = self.messages()
+        numbers = {
+            name: index + 1 for index, name in enumerate(sorted({message.mailbox for message in messages}))
+        }
         events = [_named("process_name", number, 0, name) for name, number in numbers.items()]
-        rows = sorted({(numbers[life.mailbox], life.slot) for life in lives})
+        rows = sorted({(numbers[message.mailbox], message.slot) for message in messages})
         events += [_named("thread_name", number, slot, f"slot {slot}") for number, slot in rows]
-        for life in lives:
-            events += _spans(life, numbers[life.mailbox])
+        for message in messages:
+            events += _spans(message, numbers[message.mailbox])
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
     def write(self, path: Path) -> None:
-        """OSError when it cannot be written."""
+        """Raises OSError if the file cannot be written."""
         path.write_text(json.dumps(self.to_chrome(), separators=(",", ":")))
 
 
-def _spans(life: MessageLife, number: int) -> Iterator[dict[str, Any]]:
+def _spans(message: TracedMessage, number: int) -> Iterator[dict[str, Any]]:
     about = {
-        "sequence": life.sequence,
-        "producer": life.producer,
-        "generation": life.generation,
-        "bytes": life.num_bytes,
+        "sequence": message.sequence,
+        "producer": message.producer,
+        "generation": message.generation,
+        "bytes": message.num_bytes,
     }
-    edges = (life.captured_ns, life.published_ns, life.received_ns, life.released_ns)
+    edges = (message.captured_ns, message.published_ns, message.received_ns, message.released_ns)
     for name, start_ns, end_ns in zip(("write", "wait", "read"), edges, edges[1:]):
-        if end_ns >= start_ns:  # a recording's stamps may lie after its publishing
+        if end_ns >= start_ns:  # stamps of a recording may be later than its publication
             yield {
                 "name": name,
                 "cat": "mailbox",
@@ -85,7 +84,7 @@ def _spans(life: MessageLife, number: int) -> Iterator[dict[str, Any]]:
                 "ts": start_ns / 1e3,
                 "dur": (end_ns - start_ns) / 1e3,
                 "pid": number,
-                "tid": life.slot,
+                "tid": message.slot,
                 "args": about,
             }
 

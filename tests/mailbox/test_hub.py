@@ -24,10 +24,10 @@ def test_one_name_is_one_mailbox(hub):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda hub: hub.peripheral("summaries", capacity=32), "capacity=16, asked for 32"),
-        (lambda hub: hub.focus("camera", slot_bytes=128), "slot_bytes=64, asked for 128"),
-        (lambda hub: hub.focus("camera", policy="block"), "policy='drop_oldest', asked for 'block'"),
-        (lambda hub: hub.focus("summaries"), "exists as a PeripheralMailbox, asked for as a FocusMailbox"),
+        (lambda hub: hub.peripheral("summaries", capacity=32), "capacity=16, requested with 32"),
+        (lambda hub: hub.focus("camera", slot_bytes=128), "slot_bytes=64, requested with 128"),
+        (lambda hub: hub.focus("camera", policy="block"), "policy='drop_oldest', requested with 'block'"),
+        (lambda hub: hub.focus("summaries"), "exists as a PeripheralMailbox, requested as a FocusMailbox"),
         (lambda hub: hub.focus("new"), "give slot_bytes"),
         (lambda hub: hub.focus(""), "name is empty"),
     ],

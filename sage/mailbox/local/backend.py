@@ -1,8 +1,8 @@
-"""Where a mailbox's bytes live: the seam between its logic and its memory.
+"""The memory of a mailbox: the interface between its logic and where its bytes are.
 
-A backend is an allocator and a fence; one whose memory is not the processor's own also says how a pool is
-looked at and who waits for whom. Invariant: memory it gave out stays valid for as long as anything refers to
-the array it returned, closed mailbox or not.
+A backend is an allocator and a fence. A device's backend also defines how pool memory is viewed and how work
+on it is ordered. Invariant: allocated memory stays valid while anything refers to the returned array, even
+after the mailbox is closed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ Surface = Literal["array", "tensor"]
 
 
 class Fence(Protocol):
-    """The end of a consumer's work on a slot, which may come after its release (a stream that still
-    reads).
-    """
+    """The end of a consumer's work on a slot, which may be later than its release (a stream still reads)."""
 
     def is_passed(self) -> bool:
-        """True once the memory may be written again. Never blocks."""
+        """Whether the memory may be written again. Never blocks."""
         ...
 
 
 class Backend(Protocol):
-    """Allocator and fence; the state machine, the queues and the rules are the same on all of them."""
+    """Allocator and fence. State machine, queues and rules are the same for all backends."""
 
     @property
     def name(self) -> str: ...
@@ -38,20 +36,18 @@ class Backend(Protocol):
         ...
 
     def fence(self) -> Fence | None:
-        """Marks what the calling consumer has queued so far; None when nothing can be outstanding."""
+        """Marks the work queued by the calling consumer so far; None if no work can be outstanding."""
         ...
 
 
 class Memory(Protocol):
-    """One pool's memory, as its slots are looked at: as an array of the memory's own library, or as a torch
-    tensor.
-    """
+    """The memory of one pool; slots are viewed as arrays of the memory's library or as torch tensors."""
 
     @property
     def address(self) -> int: ...
 
     def buffer(self, address: int, num_bytes: int) -> Any:
-        """A weakly referable object over these bytes that every array and tensor made from it keeps alive."""
+        """A weakly referable object over these bytes; every array and tensor made from it keeps it alive."""
         ...
 
     def array(self, buffer: Any, spec: TensorSpec, *, is_read_only: bool) -> Any: ...
@@ -60,61 +56,54 @@ class Memory(Protocol):
 
     @property
     def dlpack_device(self) -> tuple[int, int]:
-        """DLPack's device type and number: (1, 0) for the host, (2, n) for CUDA, (3, n) for its pinned
-        memory.
-        """
+        """DLPack's device type and number: (1, 0) host, (2, n) CUDA, (3, n) CUDA's pinned host memory."""
         ...
 
 
 class Transfer(Protocol):
-    """How bytes get into a pool's memory and, for checks alone, out of it."""
+    """Copies into a pool's memory and, for checks only, out of it."""
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """(what `copy_into` takes, with shape and nbytes; dtype name). InputError for what cannot travel."""
+        """(source for `copy_into` with shape and nbytes, dtype name). Raises InputError for unsupported input."""
         ...
 
     def surface_of(self, source: Any) -> Surface:
-        """Whose stream `copy_into` and `fill` queue on for this source."""
+        """The view whose current stream `copy_into` and `fill` use for this source."""
         ...
 
     def copy_into(self, buffer: Any, spec: TensorSpec, source: Any) -> None: ...
 
     def fill(self, address: int, array: np.ndarray) -> None:
-        """The bytes of a small host array, without a view that would have to be watched."""
+        """Copy the bytes of a small host array without making a tracked view."""
         ...
 
     def read(self, address: int, num_bytes: int) -> memoryview:
-        """The bytes as they will be when the current stream gets here. Waits for it: debug mode and summaries
-        only.
-        """
+        """The bytes after all work queued on the current stream. Waits for it: debug mode and summaries only."""
         ...
 
 
 class Order(Protocol):
-    """Who waits for whom, by slot index, where work is queued and done later. Called under the mailbox's
-    lock.
-    """
+    """Ordering of queued work, by slot index. Called with the mailbox's lock held."""
 
     def writing(self, index: int, surface: Surface) -> None:
-        """The caller is given the slot to write: after all that earlier generations left queued."""
+        """Before the caller writes the slot: order it after all work of earlier generations."""
         ...
 
     def written(self, index: int) -> None:
-        """Publish: readers come after what the writer has queued so far."""
+        """At publish: readers are ordered after the writer's work queued so far."""
         ...
 
     def reading(self, index: int, surface: Surface, stream: int | None = None) -> None:
-        """The caller is given the slot to read: after the writer's work. stream: the DLPack number of the one
-        it reads on.
+        """Before the caller reads the slot: order it after the writer's work. stream: DLPack's number of the
+        stream that reads.
         """
         ...
 
     def retired(self, index: int, *, is_holder: bool) -> Fence | None:
-        """The end of what readers queued; None where nobody read: then the next writer comes after the last
-        one's work.
+        """The end of the readers' queued work; None if there was no reader, then the next writer is ordered
+        after the last writer's work.
 
-        is_holder: the reader itself releases; otherwise somebody finds that a slot was dropped, or its last
-        view gone.
+        is_holder: called by the reader at release; otherwise for a dropped slot, or after its last view ended.
         """
         ...
 
@@ -125,7 +114,7 @@ class Order(Protocol):
 
 @runtime_checkable
 class DeviceBackend(Protocol):
-    """A backend whose focus pools lie elsewhere than its records."""
+    """A backend whose focus pools are in other memory than its records."""
 
     def memory(self, num_bytes: int) -> PoolMemory: ...
 
@@ -133,13 +122,11 @@ class DeviceBackend(Protocol):
 
 
 class PoolMemory(Memory, Transfer, Protocol):
-    """Both sides of a pool's memory."""
+    """Views of a pool's memory, and copies into it."""
 
 
 class HostBackend:
-    """This process's own memory. Work on it is done when the call returns, so there is never a fence to wait
-    for.
-    """
+    """This process's own memory. Work on it is complete when a call returns, so that fences are None."""
 
     name = "host"
 
@@ -153,9 +140,7 @@ class HostBackend:
 
 
 class ProgramOrder:
-    """Work is done when its call returns: nobody waits for anybody, and the backend's own fence is all there
-    is.
-    """
+    """Ordering for memory where work is complete when its call returns: only the backend's fence applies."""
 
     def __init__(self, backend: Backend) -> None:
         self._fence = backend.fence

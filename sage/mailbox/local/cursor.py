@@ -1,6 +1,6 @@
-"""How far one subscriber, or one group, has come in a ring.
+"""The position of one subscriber, or one group, in a ring.
 
-Invariant: ticket == start + popped + lost, so nothing is skipped without being counted.
+Invariant: ticket == start + popped + lost: nothing is skipped without being counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from sage.mailbox.statistics import SubscriptionStatistics
 
 
 class Cursor:
-    """ticket: the next to be read.  group: the name its members share it by, or None."""
+    """ticket: of the next record to read.  group: the name that its members share, or None."""
 
     __slots__ = ("group", "lost", "name", "num_members", "popped", "ticket", "waiters")
 

@@ -1,6 +1,6 @@
-"""What happens to a slot between its loan and its release: publish, queue, borrow, view, claim, retire.
+"""The store of a focus mailbox in one process: loan, publish, queue, receive, view, claim, release.
 
-Invariant: every change of a slot's state is made here or in the allotment, under one lock, and is counted.
+Invariant: every change of a slot's state is made here or in SlotAllocator, under one lock, and is counted.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ from sage.mailbox.meta import BORROWED, LOANED, PUBLISHED, RELEASING, FocusMeta
 from sage.mailbox.options import check_weights
 from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.mailbox.trace import MessageLife, MessageTrace
+from sage.mailbox.trace import MessageTrace, TracedMessage
 
 
 class Exchange:
-    """One focus mailbox's slots in motion. Handles call it; so does the mailbox, with `lock` held where it
-    says so.
-    """
+    """Called by the mailbox and, as their store, by its handles."""
 
     def __init__(
-        self, *, name: str, clock: Clock, lots: SlotAllocator, ttl_ns: int | None, debug: bool
+        self, *, name: str, clock: Clock, allocator: SlotAllocator, ttl_ns: int | None, debug: bool
     ) -> None:
-        self.lots = lots
+        self.allocator = allocator
         self.lock = threading.Lock()
         self.arrivals = Waiters(self.lock)
         self.room = Waiters(self.lock)
@@ -46,10 +44,10 @@ class Exchange:
         self._ttl_ns = ttl_ns
         self._debug = debug
         self._now_ns = clock.now_ns
-        self._queue = lots.queue
-        self._pool = lots.pool
-        self._ledger = lots.ledger
-        self._order = lots.pool.order
+        self._queue = allocator.queue
+        self._pool = allocator.pool
+        self._ledger = allocator.ledger
+        self._order = allocator.pool.order
         #: Each access may be on another stream, so that each one is ordered anew.
         self.is_ordered = not isinstance(self._order, ProgramOrder)
         self._num_published = 0
@@ -72,7 +70,7 @@ class Exchange:
             return self._pool.tensor(loan.place)
 
     def copy_in(self, loan: Loan, source: Any) -> None:
-        """Copy what `accept` gave into the loan; counted."""
+        """Copy the source that `accept` returned into the loan; counted."""
         with self.lock:
             self._raise_unless_loaned(loan)
             self._order.writing(loan.place.index, self._pool.surface_of(source))
@@ -91,7 +89,7 @@ class Exchange:
                 self._ledger[loan.producer].drops["stale"] += 1
                 return False
             if self.is_closed:
-                self.lots.retire(slot)
+                self.allocator.retire(slot)
                 self.raise_if_closed()
             self._enqueue(slot, stamp_ns, sequence, trust, quality, ttl_ns)
             return True
@@ -101,7 +99,7 @@ class Exchange:
             self._raise_if_ended(loan)
             loan.end()
             if loan.place.generation == loan.generation and loan.place.state == LOANED:
-                self.lots.retire(loan.place)
+                self.allocator.retire(loan.place)
                 self.wake_writers()
 
     def view_lease(self, lease: Lease) -> Any:
@@ -144,7 +142,7 @@ class Exchange:
             is_shared = lease.place.is_viewed()
             array = self._pool.array(lease.place)
             if not is_shared:
-                lease.place.checksum = None  # the holder may write now
+                lease.place.checksum = None  # the holder may write from here on
                 return array
             self.bytes_copied += array.nbytes
             return array.copy()
@@ -160,15 +158,15 @@ class Exchange:
             released_ns = self._now_ns()
             self._borrow.add(released_ns - lease.received_ns)
             if self.trace is not None:
-                self.trace.add(life_of(self._name, slot, lease.received_ns, released_ns))
-            self.lots.retire(slot)
+                self.trace.add(traced(self._name, slot, lease.received_ns, released_ns))
+            self.allocator.retire(slot)
             self.wake_writers()
         if is_written:
             raise MailboxError(
                 f"{self._name}: a leased tensor was written to ({holder}): claim() it, or copy it first"
             )
 
-    # From here on the lock is held.
+    # The methods below are called with the lock held.
 
     def lend(self, slot: Slot, spec: TensorSpec, producer: int) -> Loan:
         slot.state, slot.spec, slot.producer, slot.thread = LOANED, spec, producer, threading.get_ident()
@@ -188,7 +186,7 @@ class Exchange:
         trust: float,
         quality: float,
     ) -> None:
-        """Write a small array into a slot that was just acquired, and publish it."""
+        """Write a small array into a newly acquired slot and publish it."""
         slot.spec, slot.producer, slot.thread = spec, producer, threading.get_ident()
         self._ledger[producer].held += 1
         self._order.writing(slot.index, self._pool.surface_of(array))
@@ -196,14 +194,14 @@ class Exchange:
         self._enqueue(slot, stamp_ns, sequence, trust, quality, None)
 
     def statistics(self, *, policy: str) -> FocusStatistics:
-        self.lots.sweep()
+        self.allocator.sweep()
         slots = self._pool.slots
         return FocusStatistics(
             name=self._name,
             policy=policy,
             slots=len(slots),
-            slot_bytes=self.lots.slot_bytes,
-            free=len(self.lots.free),
+            slot_bytes=self.allocator.slot_bytes,
+            free=len(self.allocator.free),
             pushed=self._ledger.pushed(),
             popped=self._popped,
             bytes_copied=self.bytes_copied,
@@ -211,11 +209,11 @@ class Exchange:
             depth=self._queue.depth,
             high_water=self._high_water,
             leaks=sum(s.state == RELEASING and s.is_viewed() for s in slots),
-            leaks_total=self.lots.leaks_total,
-            orphans=self.lots.orphans,
+            leaks_total=self.allocator.leaks_total,
+            orphans=self.allocator.orphans,
             drops=self._ledger.drops(),
             producers=tuple(account.statistics() for account in self._ledger.values()),
-            holders=self.lots.holders(),
+            holders=self.allocator.holders(),
             push_to_pop=self._push_to_pop.percentiles(),
             borrow=self._borrow.percentiles(),
         )
@@ -241,17 +239,17 @@ class Exchange:
             self.arrivals.notify()
 
     def next(self, newest: bool) -> Slot | None:
-        """The next message that has not expired, off the queue."""
+        """Remove the next message that has not expired from the queue."""
         now_ns = self._now_ns()
         if newest and self._queue.depth > 1:
-            self.lots.drop_expired()
+            self.allocator.drop_expired()
             freshest = self._queue.freshest()
             for older in [slot for slot in self._queue if slot is not freshest]:
-                self.lots.drop(older, "superseded")
+                self.allocator.drop(older, "superseded")
         while (slot := self._queue.pop()) is not None:
             if slot.deadline_ns is None or now_ns < slot.deadline_ns:
                 return slot
-            self.lots.count_drop(slot, "expired")
+            self.allocator.count_drop(slot, "expired")
         if self.arrivals.is_watched:
             self.arrivals.rearm()
         return None
@@ -291,9 +289,9 @@ class Exchange:
             )
 
 
-def life_of(mailbox: str, slot: Slot, received_ns: int, released_ns: int) -> MessageLife:
-    """Of the message that `slot` holds, as its lease ends."""
-    return MessageLife(
+def traced(mailbox: str, slot: Slot, received_ns: int, released_ns: int) -> TracedMessage:
+    """The message in `slot`, when its lease ends."""
+    return TracedMessage(
         mailbox=mailbox,
         slot=slot.index,
         generation=slot.generation,

@@ -1,9 +1,8 @@
-"""The messages of a focus mailbox that wait for a receiver: first in, first out by producer, fair between
-them.
+"""The waiting messages of a focus mailbox: first in, first out by producer, fair between producers.
 
-Deficit round robin (Shreedhar & Varghese 1995) with one message as the unit and the head's trust as the
-quantum: trust is a weight, never an absolute priority. Invariant: a producer is in `_turns` exactly while it
-has messages.
+Deficit round robin (Shreedhar & Varghese 1995) with one message as the unit and the first message's trust as
+the quantum: trust is a weight, not an absolute priority. Invariant: a producer is in `_turns` exactly while
+it has messages.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sage.mailbox.options import ROUNDS_WITHOUT_TRUST
 
 
 class FairQueue:
-    """Not locked: its mailbox holds the lock."""
+    """Not thread-safe: called with the mailbox's lock held."""
 
     __slots__ = ("_deficits", "_queues", "_turns", "depth")
 
@@ -27,7 +26,7 @@ class FairQueue:
         self.depth = 0
 
     def __iter__(self) -> Iterator[Slot]:
-        """All messages, in no promised order."""
+        """All messages, in unspecified order."""
         return (slot for queue in self._queues.values() for slot in queue)
 
     def append(self, slot: Slot) -> None:
@@ -41,7 +40,7 @@ class FairQueue:
         self.depth += 1
 
     def pop(self) -> Slot | None:
-        """The message whose turn it is, or None."""
+        """Remove and return the next message, or None."""
         if not self.depth:
             return None
         turns, deficits = self._turns, self._deficits
@@ -64,7 +63,7 @@ class FairQueue:
         self._has_left(slot.producer)
 
     def oldest(self, producer: int | None = None) -> Slot | None:
-        """The first published, of all or of one producer; None when there is none."""
+        """The first published message, of all or of one producer; None if there is none."""
         if producer is not None:
             queue = self._queues.get(producer)
             return queue[0] if queue else None
@@ -72,12 +71,12 @@ class FairQueue:
         return min(heads, key=lambda slot: slot.order, default=None)
 
     def least_trusted(self, producer: int | None = None) -> Slot | None:
-        """The least trusted, the older of equals; of all or of one producer."""
+        """The message with the lowest trust, the older of equals; of all or of one producer."""
         slots = self if producer is None else self._queues.get(producer, ())
         return min(slots, key=lambda slot: (slot.trust, slot.order), default=None)
 
     def freshest(self) -> Slot | None:
-        """The latest stamp, the later published of equals: one that came late does not hide a fresher one."""
+        """The message with the latest stamp, the later published of equals."""
         return max(self, key=lambda slot: (slot.stamp_ns, slot.order), default=None)
 
     def _has_left(self, producer: int) -> None:

@@ -1,7 +1,7 @@
-"""Few large tensors handed over by reference: what deserves attention.
+"""The focus mailbox of one process: few large tensors, passed by reference.
 
-Invariant: one writer until publish, one receiver after it, and no slot is written again while anybody can
-still see it. Bytes are copied only by `send` and by a `claim` that had to, and both count them.
+Invariant: one writer until publish, one receiver after it, and no slot is reused while a view of it exists.
+Only `send` and a `claim` that finds other users copy bytes, and both count them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from sage.mailbox.trace import MessageTrace
 
 
 class FocusMailbox:
-    """A pool of slots. Give slot_bytes, or pool_bytes to share among the slots; with both, pool_bytes is a
+    """A pool of slots. Give slot_bytes, or pool_bytes to divide among the slots; with both, pool_bytes is a
     limit.
 
-    policy, when no slot is free: "drop_oldest" or "drop_least_trusted" of the messages that wait,
-    "drop_newest" (refuse the loan), "block" (`loan` waits), "error" (`loan` raises at once). What is loaned
-    or leased is never taken.
-    quota: slots one producer may hold, 1 or more; past it the policy looks at its own messages alone.
-    ttl_ns: default age after which a message is not delivered.  demoted: gets a summary of each least trusted
-    dropped.
-    debug: a checksum at publish is compared at release.
+    policy: what happens when no slot is free. "drop_oldest" and "drop_least_trusted" drop a waiting message,
+    "drop_newest" refuses the loan, "block" lets `loan` wait, "error" lets `loan` raise at once. Loaned and
+    leased slots are never taken.
+    quota: maximum slots of one producer; above it the policy applies to its own messages only.
+    ttl_ns: default age after which a message is not delivered.
+    demoted: receives a summary record of each message dropped as least trusted.
+    debug: compare a checksum of publish at release.
     """
 
     def __init__(
@@ -59,35 +59,37 @@ class FocusMailbox:
         if demoted is not None:
             check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
         backend = backend or HostBackend()
-        self._lots = SlotAllocator(
+        self._allocator = SlotAllocator(
             name=name, clock=clock, num_slots=slots, slot_bytes=slot_bytes, pool_bytes=pool_bytes,
             policy=policy, quota=quota, demoted=demoted, backend=backend,
         )  # fmt: skip
         self.name = name
         self.policy = policy
         self.slots = slots
-        self.slot_bytes = self._lots.slot_bytes
+        self.slot_bytes = self._allocator.slot_bytes
         self.quota = quota
         self.ttl_ns = ttl_ns
         self.debug = debug
         self.backend = backend.name
-        self._exchange = Exchange(name=name, clock=clock, lots=self._lots, ttl_ns=ttl_ns, debug=debug)
+        self._exchange = Exchange(
+            name=name, clock=clock, allocator=self._allocator, ttl_ns=ttl_ns, debug=debug
+        )
         self._specs: dict[tuple[tuple[int, ...], str], TensorSpec] = {}
 
     def try_loan(
         self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
     ) -> Loan | None:
-        """A slot to write a tensor into, or None (counted by reason). InputError for a tensor that no slot
-        can hold.
+        """A slot to write a tensor into, or None (counted by reason).
 
-        trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
+        trust: what "drop_least_trusted" compares for this newcomer; publish sets the message's own. Raises
+        InputError for a tensor that fits no slot.
         """
         spec = self._spec(shape, dtype)
         with self._exchange.lock:
             self._exchange.raise_if_closed()
-            slot = self._lots.acquire(producer, trust)
+            slot = self._allocator.acquire(producer, trust)
             if slot is None:
-                self._lots.count_refusal(producer)
+                self._allocator.count_refusal(producer)
                 return None
             return self._exchange.lend(slot, spec, producer)
 
@@ -100,8 +102,9 @@ class FocusMailbox:
         trust: float = 1.0,
         timeout_secs: float = 1.0,
     ) -> Loan:
-        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names
-        the holders.
+        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest".
+
+        Raises MailboxFull with the holders of all slots.
         """
         spec = self._spec(shape, dtype)
         if self.policy in ("error", "drop_newest"):
@@ -110,15 +113,15 @@ class FocusMailbox:
 
         def has_slot() -> bool:
             nonlocal slot
-            slot = None if self._exchange.is_closed else self._lots.acquire(producer, trust)
+            slot = None if self._exchange.is_closed else self._allocator.acquire(producer, trust)
             return slot is not None or self._exchange.is_closed
 
         with self._exchange.lock:
             self._exchange.room.wait_for(has_slot, timeout_secs)
             self._exchange.raise_if_closed()
             if slot is None:
-                self._lots.count_refusal(producer)
-                raise MailboxFull(self._lots.explain(producer))
+                self._allocator.count_refusal(producer)
+                raise MailboxFull(self._allocator.explain(producer))
             return self._exchange.lend(slot, spec, producer)
 
     def send(
@@ -132,11 +135,11 @@ class FocusMailbox:
         quality: float = 1.0,
         ttl_ns: int | None = None,
     ) -> bool:
-        """Copy an array or a torch tensor into a slot and publish it; False (counted) when there is no slot.
+        """Copy an array or a torch tensor into a slot and publish it; False (counted) without a free slot.
 
-        The copy is counted in bytes_copied: write into a loan instead where the writer can.
+        The copy is counted in bytes_copied; write into a loan to avoid it.
         """
-        source, dtype = self._lots.pool.accept(tensor)
+        source, dtype = self._allocator.pool.accept(tensor)
         loan = self.try_loan(source.shape, dtype, producer=producer, trust=trust)
         if loan is None:
             return False
@@ -157,26 +160,26 @@ class FocusMailbox:
         trust: float = 1.0,
         quality: float = 1.0,
     ) -> int | None:
-        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has, under one lock; the
-        slot's `word`, or None.
+        """Loan, write and publish a small array of a `dtype` that numpy has, under one lock.
 
-        The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
+        Returns the slot's word for a record's header, or None (counted) without a free slot. Not counted in
+        bytes_copied, because it is the producer's own write, as into a loan.
         """
         check_weights(self.name, trust, quality)
         spec = self._spec(array.shape, dtype)
         with self._exchange.lock:
             self._exchange.raise_if_closed()
-            slot = self._lots.acquire(producer, trust)
+            slot = self._allocator.acquire(producer, trust)
             if slot is None:
-                self._lots.count_refusal(producer)
+                self._allocator.count_refusal(producer)
                 return None
             self._exchange.post(slot, spec, array, producer, stamp_ns, sequence, trust, quality)
             return slot.word
 
     def try_receive(self, *, newest: bool = False) -> Lease | None:
-        """The message whose turn it is (first in, first out by producer), or None.
+        """The next message (first in, first out by producer, fair between producers), or None.
 
-        newest: the one with the latest stamp; all others are dropped and counted as superseded.
+        newest: the message with the latest stamp; all others are dropped and counted as superseded.
         """
         with self._exchange.lock:
             self._exchange.raise_if_closed()
@@ -184,7 +187,7 @@ class FocusMailbox:
             return None if slot is None else self._exchange.borrowed(slot)
 
     def receive(self, *, timeout_secs: float, newest: bool = False) -> Lease:
-        """`try_receive` that waits. MailboxEmpty when the time is over."""
+        """`try_receive` that waits. Raises MailboxEmpty after timeout_secs."""
         slot: Slot | None = None
 
         def has_message() -> bool:
@@ -200,25 +203,25 @@ class FocusMailbox:
             return self._exchange.borrowed(slot)
 
     def reclaim(self, producer: int) -> int:
-        """Take back the loans of a producer that is known to be gone; how many. Counted as orphans.
+        """Take back the open loans of a producer that is gone; returns how many (counted as orphans).
 
-        Its publish will fail as stale should it come back; memory that it still views is not used again until
-        then.
+        A later publish of such a loan returns False (stale). Memory that it still views is not reused before
+        the last view ends.
         """
         with self._exchange.lock:
-            open_loans = [s for s in self._lots.pool.slots if s.state == LOANED and s.producer == producer]
+            open_loans = [
+                s for s in self._allocator.pool.slots if s.state == LOANED and s.producer == producer
+            ]
             for slot in open_loans:
-                self._lots.orphan(slot)
+                self._allocator.orphan(slot)
             self._exchange.wake_writers()
             return len(open_loans)
 
     def fileno(self) -> int:
-        """For an event loop's `add_reader`: readable when there may be a message, or the mailbox was
-        closed.
-        """
+        """A descriptor for an event loop's `add_reader`: readable when a receive may return or raise."""
         with self._exchange.lock:
             descriptor = self._exchange.arrivals.fileno()
-            if self._lots.queue.depth or self._exchange.is_closed:
+            if self._allocator.queue.depth or self._exchange.is_closed:
                 self._exchange.arrivals.notify()
             return descriptor
 
@@ -227,18 +230,19 @@ class FocusMailbox:
             return self._exchange.statistics(policy=self.policy)
 
     def keep_trace(self, trace: MessageTrace | None) -> None:
-        """Add the life of each message that is released from now on; None ends it."""
+        """Add each message that is released from now on to `trace`; None stops it."""
         with self._exchange.lock:
             self._exchange.trace = trace
 
     def close(self) -> None:
-        """Drop what waits (counted) and wake everybody with MailboxClosed. Leases and views stay valid. Twice
-        is safe.
+        """Drop waiting messages (counted) and raise MailboxClosed in every waiter. Safe to call twice.
+
+        Open leases and views stay valid.
         """
         with self._exchange.lock:
             self._exchange.is_closed = True
-            for slot in list(self._lots.queue):
-                self._lots.drop(slot, "closed")
+            for slot in list(self._allocator.queue):
+                self._allocator.drop(slot, "closed")
             self._exchange.arrivals.notify()
             self._exchange.room.notify()
 
@@ -249,7 +253,7 @@ class FocusMailbox:
         self.close()
 
     def _spec(self, shape: tuple[int, ...], dtype: str) -> TensorSpec:
-        """Checked once for each shape and dtype seen. Called without the lock: a dict store is atomic."""
+        """Checked once per shape and dtype. Called without the lock: storing into a dict is atomic."""
         key = (shape if type(shape) is tuple else tuple(shape), dtype)
         spec = self._specs.get(key)
         if spec is None:

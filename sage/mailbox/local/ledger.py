@@ -1,6 +1,6 @@
-"""What each producer did in a focus mailbox: messages, slots held, drops by reason.
+"""Counts of each producer of a focus mailbox: messages, slots in use, drops by reason.
 
-Invariant: `held` is the number of slots that are not free and carry this producer's work.
+Invariant: `held` is the number of this producer's slots that are not free.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ REASONS = tuple(field.name for field in fields(DropCounts))
 
 
 class Account:
-    """One producer's counts. Not locked: its mailbox holds the lock."""
+    """Counts of one producer. Not thread-safe: used with the mailbox's lock held."""
 
     __slots__ = ("drops", "held", "producer", "pushed")
 
@@ -30,7 +30,7 @@ class Account:
 
 
 class Ledger(dict[int, Account]):
-    """Accounts by producer, opened on first use."""
+    """Accounts by producer, created on first use."""
 
     def __missing__(self, producer: int) -> Account:
         account = self[producer] = Account(producer)

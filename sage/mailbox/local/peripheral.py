@@ -1,8 +1,8 @@
-"""Many small records to everybody: what is happening.
+"""The peripheral mailbox of one process: many small records, broadcast to every subscriber.
 
-Invariant: each cursor sees every record in ticket order, or is told the exact number that it lost; nothing
-torn, nothing twice. Inside one process the interpreter lock and one lock for each ring carry this; record
-layout, tickets and generations are those that several processes will share.
+Invariant: each cursor receives every record in ticket order, or the exact number lost; no record is torn or
+repeated. One lock per ring ensures this; record layout, tickets and generations are those of the ring between
+processes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sage.mailbox.statistics import PeripheralStatistics
 
 
 class PeripheralMailbox:
-    """A broadcast ring. "lossy": a push overwrites the oldest; "lossless": it is refused while a cursor is a
-    lap behind.
+    """A broadcast ring. mode "lossy": a full ring overwrites its oldest record; "lossless": a push waits, or is
+    refused, while a cursor is `capacity` records behind.
 
-    A lossless ring without subscribers refuses nothing. The last `capacity` records are history for late
-    joiners.
+    A lossless ring without subscribers refuses nothing. The last `capacity` records are history for new
+    subscribers.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PeripheralMailbox:
         self._room = Waiters(self._lock)
         self._cursors: list[Cursor] = []
         self._num_subscribed = 0
-        self._floor = first_ticket  # no cursor is below it; refreshed only when a lossless ring looks full
+        self._floor = first_ticket  # no cursor is below it; refreshed only if a lossless ring seems full
         self._is_closed = False
         self._refused = 0
         self._popped = 0
@@ -72,14 +72,14 @@ class PeripheralMailbox:
 
     @property
     def address(self) -> int:
-        """Where the records lie."""
+        """Address of the first record."""
         return self._ring.address
 
     def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
-        """Append one record; False when a lossless ring stayed full for `timeout_secs`. MailboxClosed after
-        close.
+        """Append one record; False if a lossless ring stayed full for `timeout_secs`.
 
-        record: shape () or (1,) of the ring's dtype, or its bytes. Payload past its `length` is zeroed.
+        record: shape () or (1,) of the ring's dtype, or its bytes; payload past its `length` is zeroed.
+        Raises MailboxClosed after close.
         """
         data = self._ring.checked(record)
         with self._lock:
@@ -110,11 +110,10 @@ class PeripheralMailbox:
         return num_taken
 
     def subscribe(self, *, start: Start = "latest", group: str | None = None) -> Subscription:
-        """A cursor of one's own, or with `group` one that its members share (each record goes to one of
-        them).
+        """A cursor of its own, or with `group` one cursor that all members share (a work queue).
 
-        start: "latest" sees what is pushed from now on, "oldest" the history too, a ticket resumes there
-        (what is gone by then counts as lost). It counts for the first member of a group.
+        start: "latest" reads records pushed from now on, "oldest" the history too, a ticket continues there
+        (records that are overwritten by then count as lost). Only a group's first member sets it.
         """
         with self._lock:
             self._raise_if_closed()
@@ -132,7 +131,7 @@ class PeripheralMailbox:
         with self._lock:
             tail = self._ring.tail
             for cursor in self._cursors:
-                self._see_lag(tail - cursor.ticket)
+                self._note_lag(tail - cursor.ticket)
             return PeripheralStatistics(
                 name=self.name,
                 mode=self.mode,
@@ -150,7 +149,7 @@ class PeripheralMailbox:
             )
 
     def close(self) -> None:
-        """No more pushes. Subscribers get what is left, then MailboxClosed. Safe to call twice."""
+        """No more pushes. Subscribers receive what is left, then MailboxClosed. Safe to call twice."""
         with self._lock:
             self._is_closed = True
             self._room.notify()
@@ -163,7 +162,7 @@ class PeripheralMailbox:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    # From here on the lock is held.
+    # The methods below are called with the lock held.
 
     def _append(self, copies: np.ndarray) -> None:
         if len(copies):
@@ -220,8 +219,8 @@ class PeripheralMailbox:
             if cursor.waiters.is_watched:
                 cursor.waiters.notify()
 
-    def _see_lag(self, lag: int) -> None:
-        # a cursor's lag is greatest just before a pop, so looking there (and in statistics) finds the maximum
+    def _note_lag(self, lag: int) -> None:
+        # a cursor's lag is largest just before a pop: called there and in statistics
         self._high_water = max(self._high_water, min(lag, self.capacity))
 
     def _take(self, cursor: Cursor, max_records: int, out: np.ndarray | None) -> Batch:
@@ -229,7 +228,7 @@ class PeripheralMailbox:
         lag = ring.tail - cursor.ticket
         lost = lag - self.capacity if lag > self.capacity else 0
         if lag > self._high_water:
-            self._see_lag(lag)
+            self._note_lag(lag)
         first = cursor.ticket + lost
         num_records = min(lag - lost, max_records)
         records = ring.read(first, num_records, out)
@@ -249,12 +248,12 @@ class PeripheralMailbox:
         cursor.num_members -= 1
         if not cursor.num_members:
             self._cursors.remove(cursor)
-        self._room.notify()  # a writer may have waited for just this one
+        self._room.notify()  # a writer may wait for this cursor
         cursor.waiters.notify()
 
 
 class Subscription:
-    """The right to receive. Use it from one thread, or share a group from several."""
+    """The receiving end. Use it from one thread; several threads each subscribe to one group."""
 
     def __init__(self, mailbox: PeripheralMailbox, cursor: Cursor) -> None:
         self._mailbox = mailbox
@@ -264,10 +263,10 @@ class Subscription:
     def pop_many(
         self, max_records: int, *, timeout_secs: float = 0.0, out: np.ndarray | None = None
     ) -> Batch:
-        """Up to `max_records` records, as soon as there is one; none when the time is over.
+        """Up to `max_records` records, as soon as there is one; an empty batch after `timeout_secs`.
 
-        out: (n,) of the ring's dtype, contiguous, at least max_records long: batch.records is then a view of
-        it. Raises MailboxClosed when this subscription was closed, or the mailbox was and nothing is left.
+        out: (n,) of the ring's dtype, contiguous, n >= max_records; then batch.records is a view of it.
+        Raises MailboxClosed if this subscription is closed, or if the mailbox is closed and nothing is left.
         """
         self._check(max_records, out)
         mailbox = self._mailbox
@@ -282,9 +281,7 @@ class Subscription:
         return self.pop_many(max_records, timeout_secs=0.0, out=out)
 
     def fileno(self) -> int:
-        """For an event loop's `add_reader`: readable when there may be something to pop, or the mailbox was
-        closed.
-        """
+        """A descriptor for an event loop's `add_reader`: readable when a pop may return records or raise."""
         with self._mailbox._lock:
             descriptor = self._cursor.waiters.fileno()
             if self._is_ready():
@@ -292,7 +289,7 @@ class Subscription:
         return descriptor
 
     def close(self) -> None:
-        """Leave. What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
+        """Unsubscribe. Unread records no longer block a lossless writer. Safe to call twice."""
         with self._mailbox._lock:
             if not self._is_closed:
                 self._is_closed = True

@@ -1,8 +1,7 @@
-"""The storage of a peripheral mailbox: a power of two of slots, written at the tail, read anywhere in the
-last lap.
+"""The storage of a peripheral mailbox: slots that are written at the tail and read anywhere in the last lap.
 
-Invariant: slot `ticket % capacity` holds the record of `ticket`, whole, for oldest <= ticket < tail.
-No locks and no subscribers here: the mailbox has those.
+Invariant: slot `ticket % capacity` contains the whole record of `ticket`, for oldest <= ticket < tail.
+Locks and subscribers are the mailbox's.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _GENERATION_OFFSET = 28
 
 
 class Ring:
-    """capacity: 2^k slots of record_bytes each, 128-byte aligned.  first_ticket: where counting starts."""
+    """capacity: 2^k slots of record_bytes each, 128-byte aligned.  first_ticket: of the first record."""
 
     def __init__(self, *, capacity: int, record_bytes: int, backend: Backend, first_ticket: int) -> None:
         if capacity < 1 or capacity & (capacity - 1):
@@ -50,9 +49,7 @@ class Ring:
         return self._records.ctypes.data
 
     def checked(self, record: np.ndarray | np.void | bytes) -> bytes:
-        """The record's bytes with everything past its length zeroed. InputError if its layout is not the
-        ring's.
-        """
+        """The record's bytes, zero past its length. Raises InputError if its layout is not the ring's."""
         data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
         if len(data) != self.record_bytes:
             raise InputError(
@@ -60,7 +57,7 @@ class Ring:
                 f"make it with record_dtype({self.record_bytes}), or use push_many for several"
             )
         (length,) = _U32.unpack_from(data, _LENGTH_OFFSET)
-        if length < self._payload_bytes:  # no bytes of an earlier message in the tail of a shorter one
+        if length < self._payload_bytes:  # no bytes of an earlier, longer message
             return data[: HEADER_BYTES + length].ljust(self.record_bytes, b"\0")
         if length > self._payload_bytes:
             raise InputError(
@@ -80,13 +77,13 @@ class Ring:
         self.tail = ticket + 1
 
     def checked_many(self, records: np.ndarray) -> np.ndarray:
-        """A copy of `records` (n,), zero past each length. InputError if their layout is not the ring's."""
+        """A copy of `records` (n,), zero past each length. Raises InputError if their layout is not the ring's."""
         if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
             raise InputError(
                 f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
                 f"give an array (n,) of record_dtype({self.record_bytes})"
             )
-        # through plain bytes: copying a structured array goes field by field
+        # as plain bytes, because numpy copies a structured array field by field
         rows = (
             np.frombuffer(bytearray(records.tobytes()), dtype=np.uint8)
             if len(records)
@@ -108,13 +105,13 @@ class Ring:
         return copies
 
     def write_many(self, records: np.ndarray, now_ns: int) -> None:
-        """Store checked records under the next tickets; of more than a capacity only the last lap stays."""
+        """Store checked records under the next tickets; of more than `capacity` only the last lap is stored."""
         first = max(0, len(records) - self.capacity)
-        kept = records[first:]
+        stored = records[first:]
         ticket = self.tail + first
-        kept["generation"] = ((np.arange(ticket, ticket + len(kept)) >> self._shift) + 1) & 0xFFFFFFFF
-        source = kept.view(np.uint8).data
-        for start, stop, offset in self._spans(ticket, len(kept)):
+        stored["generation"] = ((np.arange(ticket, ticket + len(stored)) >> self._shift) + 1) & 0xFFFFFFFF
+        source = stored.view(np.uint8).data
+        for start, stop, offset in self._spans(ticket, len(stored)):
             self._bytes[start * self.record_bytes : stop * self.record_bytes] = source[
                 offset * self.record_bytes : (offset + stop - start) * self.record_bytes
             ]
@@ -122,7 +119,7 @@ class Ring:
         self.tail += len(records)
 
     def read(self, ticket: int, num_records: int, out: np.ndarray | None = None) -> np.ndarray:
-        """A copy of the records from `ticket` on, all of the last lap: a new array, or the first rows of
+        """A copy of the records from `ticket` on, all in the last lap: a new array, or the first rows of
         `out`.
         """
         size = self.record_bytes
@@ -141,7 +138,7 @@ class Ring:
         return self._push_ns_view[ticket & self._mask]
 
     def _spans(self, ticket: int, num_records: int) -> list[tuple[int, int, int]]:
-        """(start, stop, offset in the batch): one span, or two across the end of the ring."""
+        """(start, stop, offset in the batch): one span, or two if they cross the end of the ring."""
         start = ticket & self._mask
         room = self.capacity - start
         if num_records <= room:

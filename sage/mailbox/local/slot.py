@@ -1,6 +1,6 @@
 """One slot of a focus pool: its state, its generation, and whether views of its memory exist.
 
-Invariant: a slot becomes FREE only when no view of it is left and its consumer's fence has passed.
+Invariant: a slot becomes FREE only when no view of it exists and its consumer's fence has passed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from sage.mailbox.tensor_spec import TensorSpec
 
 
 class Slot:
-    """Fields are of the current generation, written under the mailbox's lock.
+    """Fields of the current generation, written with the mailbox's lock held.
 
-    handle: the Loan or Lease that has it now, weakly.  view: the memory that arrays and tensors of this
-    generation share, weakly, None before one was asked for.  order: of publication.  thread: who loaned or
-    received it.
-    is_leaked: somebody still looked when it was retired, and may queue work until the last view dies.
+    handle: weak reference to its open Loan or Lease.  view: weak reference to the buffer that all arrays and
+    tensors of this generation share, None before the first.  order: of publication.  thread: that loaned or
+    received it.  is_leaked: views existed when it was retired, and may queue work until they end.
     """
 
     __slots__ = (
@@ -82,18 +81,18 @@ class Slot:
 
     @property
     def word(self) -> int:
-        """Slot and generation as a record's header has them: one 64-bit word."""
+        """Slot and generation in one 64-bit word, as a record's header contains them."""
         return self.index | self.generation << 32
 
     def is_viewed(self) -> bool:
         return self.view is not None and self.view() is not None
 
     def is_abandoned(self) -> bool:
-        """Its loan or lease was dropped without an end."""
+        """Whether its loan or lease was dropped without an end."""
         return self.state in (LOANED, BORROWED) and self.handle is not None and self.handle() is None
 
     def is_idle(self) -> bool:
-        """Nobody can read or write its memory any more."""
+        """Whether no view and no queued work uses its memory."""
         return not self.is_viewed() and (self.fence is None or self.fence.is_passed())
 
     def meta(self) -> FocusMeta:
@@ -109,7 +108,7 @@ class Slot:
         )
 
     def describe(self) -> str:
-        """Who has it, for an error message."""
+        """State and holder, for an error message."""
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         thread = names.get(self.thread, "an ended thread")
         who = f" in {thread}" if self.state in (LOANED, BORROWED, RELEASING) else ""
@@ -121,7 +120,7 @@ HOST_DEVICE = 1  # DLPack's kDLCPU
 
 
 class HostMemory:
-    """A pool in this process's own memory, looked at through numpy and torch."""
+    """A pool in this process's own memory, viewed through numpy and torch."""
 
     dlpack_device = (HOST_DEVICE, 0)
 
@@ -142,7 +141,7 @@ class HostMemory:
         return array
 
     def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
-        import torch  # a sensor process that only writes arrays never pays for it
+        import torch  # here, because a process that only writes arrays does not need it
 
         dtype = getattr(torch, spec.dtype)
         if spec.num_elements == 0:
@@ -167,7 +166,7 @@ class HostMemory:
         return self._bytes[start : start + num_bytes]
 
     def _type(self, num_bytes: int) -> Any:
-        """An ndarray subclass would not do: numpy lets slices skip it and keep only its base alive."""
+        """Not an ndarray subclass: a numpy slice refers to the base only, not to the subclass instance."""
         kind = self._types.get(num_bytes)
         if kind is None:
             kind = self._types[num_bytes] = type("SlotView", (ctypes.c_uint8 * num_bytes,), {})
@@ -175,7 +174,7 @@ class HostMemory:
 
 
 class SlotPool:
-    """The memory of all slots, and views into it that know when the last of them has gone."""
+    """The memory of all slots, with a weak reference to the views of each."""
 
     def __init__(self, *, num_slots: int, stride: int, memory: PoolMemory, order: Order) -> None:
         self.order = order
@@ -184,10 +183,10 @@ class SlotPool:
         self.slots = [Slot(index, memory.address + index * stride) for index in range(num_slots)]
 
     def view(self, slot: Slot) -> Any:
-        """A buffer over the slot. Every array, slice, tensor or DLPack child made from it keeps it alive.
+        """A buffer over the slot. Every array, slice, tensor or DLPack capsule made from it keeps it alive.
 
-        Nothing runs when it dies: the mailbox asks the weak reference. So there is no code in the garbage
-        collector, and none in a forked child.
+        It has no finalizer: the mailbox checks the weak reference. So no code runs in the garbage collector or
+        in a forked child.
         """
         view = slot.view() if slot.view is not None else None
         if view is None:
@@ -196,11 +195,11 @@ class SlotPool:
         return view
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """(source for `copy_into`, dtype name) of a tensor from outside; InputError when it cannot travel."""
+        """(source for `copy_into`, dtype name) of a user's tensor. Raises InputError if it is unsupported."""
         return self._memory.accept(tensor)
 
     def surface_of(self, source: Any) -> Surface:
-        """Whose stream a copy from `source` is queued on."""
+        """The view whose current stream a copy from `source` uses."""
         return self._memory.surface_of(source)
 
     def copy_into(self, slot: Slot, source: Any) -> None:
@@ -208,13 +207,11 @@ class SlotPool:
         self._memory.copy_into(self.view(slot), slot.spec, source)
 
     def fill(self, slot: Slot, array: np.ndarray) -> None:
-        """Copy the bytes of a small array in, without a view that would have to be watched."""
+        """Copy the bytes of a small array in without making a tracked view."""
         self._memory.fill(slot.address, array)
 
     def array(self, slot: Slot, *, is_read_only: bool = False) -> Any:
-        """The slot's tensor as an array on its memory: numpy's on the host, the device library's on a
-        device.
-        """
+        """The slot's tensor as an array on its memory: of numpy on the host, of CuPy on a device."""
         assert slot.spec is not None
         return self._memory.array(self.view(slot), slot.spec, is_read_only=is_read_only)
 
@@ -224,8 +221,8 @@ class SlotPool:
         return self._memory.tensor(self.view(slot), slot.spec)
 
     def dlpack(self, slot: Slot, options: dict[str, Any]) -> Any:
-        """A capsule over the slot. What it is made from does not wait: the order has, for the stream that
-        reads.
+        """A DLPack capsule over the slot. It is made without a wait, because `Order.reading` has ordered the
+        stream that reads.
         """
         if self.dlpack_device()[0] == HOST_DEVICE:
             return self.array(slot, is_read_only=True).__dlpack__(**options)
@@ -235,7 +232,7 @@ class SlotPool:
         return self._memory.dlpack_device
 
     def values(self, slot: Slot) -> np.ndarray:
-        """A host copy of its values; empty for a dtype that numpy has not."""
+        """A host copy of its values; empty for a dtype that numpy does not have."""
         assert slot.spec is not None
         if not has_numpy_values(slot.spec.dtype):
             return np.empty(0)
@@ -247,7 +244,7 @@ class SlotPool:
 
 
 def make_pool(*, num_slots: int, slot_bytes: int, backend: Backend) -> SlotPool:
-    """A pool where `backend` keeps tensors: its device memory, or what it allocates on the host."""
+    """A pool in the backend's device memory or, for a host backend, in memory that it allocates."""
     stride = -(-max(slot_bytes, 1) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     if isinstance(backend, DeviceBackend):
         return SlotPool(

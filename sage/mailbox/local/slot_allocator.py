@@ -1,7 +1,7 @@
-"""Who gets a slot of a focus pool, and what must go for it: policies, quotas, expiry, orphans.
+"""Allocation of the slots of a focus pool: policies, quotas, expiry, orphans.
 
-Invariant: only messages that wait are ever dropped; a loan of the living and a lease are never taken.
-Not locked: the mailbox calls it with its lock held.
+Invariant: only waiting messages are dropped; open loans and leases are never taken.
+Not thread-safe: called with the mailbox's lock held.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sage.mailbox.record import DEMOTED, RECORD, summarize
 
 
 class SlotAllocator:
-    """The pool with its free list, the waiting messages and each producer's account."""
+    """The pool with its free list, its waiting messages and the producers' accounts."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class SlotAllocator:
         self._name = name
         self._policy = policy
         self._demoted = demoted
-        self._quota = num_slots + 1 if quota is None else quota  # without one, only the pool is a limit
+        self._quota = num_slots + 1 if quota is None else quota  # without a quota only the pool is a limit
         self._now_ns = clock.now_ns
         self._refusal = "newest"
 
     def acquire(self, producer: int, trust: float) -> Slot | None:
-        """A free slot for `producer`, made free by the policy if need be; None leaves a reason for
+        """A free slot for `producer`, made free by the policy if necessary; None sets the reason for
         `count_refusal`.
         """
         account = self.ledger[producer]
@@ -72,12 +72,12 @@ class SlotAllocator:
         self.ledger[producer].drops[self._refusal] += 1
 
     def drop(self, slot: Slot, reason: str) -> None:
-        """Take a waiting message off the queue and let its slot go."""
+        """Remove a waiting message from the queue and free its slot."""
         self.queue.remove(slot)
         self.count_drop(slot, reason)
 
     def count_drop(self, slot: Slot, reason: str) -> None:
-        """Let go of a message that is off the queue already."""
+        """Free the slot of a message that is not in the queue."""
         self.ledger[slot.producer].drops[reason] += 1
         self.retire(slot)
 
@@ -87,7 +87,7 @@ class SlotAllocator:
             self.drop(slot, "expired")
 
     def retire(self, slot: Slot) -> None:
-        """The slot's message is over: free now, or releasing until nobody can see its memory."""
+        """End the slot's message: free it now, or set it RELEASING until no view of it exists."""
         slot.handle = None
         if slot.fence is None:
             slot.fence = self.pool.order.retired(slot.index, is_holder=False)
@@ -99,12 +99,12 @@ class SlotAllocator:
             slot.is_leaked = True
 
     def orphan(self, slot: Slot) -> None:
-        """Its holder went away without an end."""
+        """Retire a slot whose holder did not end its handle."""
         self.orphans += 1
         self.retire(slot)
 
     def sweep(self) -> None:
-        """Find what nobody reports: handles dropped without an end, views that died, fences that passed."""
+        """Check for events without a callback: dropped handles, ended views, passed fences."""
         for slot in self.pool.slots:
             if slot.is_abandoned():
                 self.orphan(slot)
@@ -115,7 +115,7 @@ class SlotAllocator:
         return tuple(slot.describe() for slot in self.pool.slots if slot.state != FREE)
 
     def explain(self, producer: int) -> str:
-        """Why there is no slot, who holds them, what to do: one line."""
+        """One line for MailboxFull: the reason, the remedy, the holders."""
         held = self.ledger[producer].held
         if held >= self._quota:
             return (
@@ -131,11 +131,9 @@ class SlotAllocator:
         return "; ".join(self.holders())
 
     def _settle(self, slot: Slot) -> None:
-        """Free it if nobody can see it any more."""
+        """Free it if no view of it exists."""
         if slot.is_leaked and not slot.is_viewed():
-            slot.is_leaked = (
-                False  # a view that outlived the release may have had work queued on it until it died
-            )
+            slot.is_leaked = False  # work may have been queued on a view until it ended
             late = self.pool.order.retired(slot.index, is_holder=False)
             slot.fence = slot.fence if late is None else late
         if slot.is_idle():
@@ -144,14 +142,14 @@ class SlotAllocator:
     def _free(self, slot: Slot) -> None:
         self.ledger[slot.producer].held -= 1
         slot.state = FREE
-        slot.generation = (slot.generation + 1) & 0xFFFFFFFF  # a record's header has 32 bits for it
+        slot.generation = (slot.generation + 1) & 0xFFFFFFFF  # 32 bits in a record's header
         slot.view = slot.fence = slot.checksum = None
         slot.is_leaked = False
         self.pool.order.freed(slot.index)
         self.free.append(slot)
 
     def _evict(self, producer: int | None, trust: float) -> bool:
-        """Drop one waiting message (of `producer`, or of anybody) as the policy says; False if it may not."""
+        """Drop one waiting message (of `producer`, or of all) by the policy; False if it drops none."""
         self._refusal = ""
         if self._policy == "drop_oldest":
             slot = self.queue.oldest(producer)
@@ -166,7 +164,7 @@ class SlotAllocator:
         slot = self.queue.least_trusted(producer)
         if slot is None:
             return False
-        if slot.trust > trust:  # the newcomer is the least trusted of all: it is the one to go
+        if slot.trust > trust:  # the newcomer has the lowest trust: it is refused
             self._refusal = "least_trusted"
             return False
         self._demote(slot)
@@ -174,7 +172,7 @@ class SlotAllocator:
         return True
 
     def _demote(self, slot: Slot) -> None:
-        """Leave a summary record in the tensor's place."""
+        """Push a summary record of the dropped tensor."""
         if self._demoted is None:
             return
         assert slot.state == PUBLISHED

@@ -1,7 +1,7 @@
-"""Waiting for a mailbox: block with a timeout, or a file descriptor for an event loop.
+"""Waiting on a condition of a mailbox: a blocking call with a timeout, or a descriptor for an event loop.
 
-Invariant: nobody waits without an end, and a signal costs one integer test while nobody waits.
-Timeouts are real seconds (they are about threads), whatever clock stamps the messages.
+Invariant: every wait has a timeout; a notification without a waiter costs one test.
+Timeouts are in real seconds, independent of the clock that stamps messages.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 from sage.mailbox.errors import MailboxError
 
-#: 20 wake-ups a second while blocked: well under 1% of a core.
+#: 20 checks a second while blocked: well under 1% of a core.
 POLL_SECS = 0.05
 
 
 class Waiters:
-    """Threads, and at most one event loop, that wait for one condition of a mailbox. Used under its lock."""
+    """Threads, and at most one event loop, that wait for one condition. Used with the mailbox's lock held."""
 
     __slots__ = ("__weakref__", "_condition", "_eventfd", "_num_waiting", "is_watched")
 
@@ -30,9 +30,10 @@ class Waiters:
         self.is_watched = False
 
     def wait_for(self, predicate: Callable[[], bool], timeout_secs: float) -> bool:
-        """Lock held. True as soon as `predicate()` holds; its last value when the time is over.
+        """True as soon as `predicate()` is true; False after timeout_secs.
 
-        It asks again every POLL_SECS at the latest: the end of a view or of a stream's work calls nobody.
+        It is evaluated at least every POLL_SECS, because the end of a view or of a stream's work gives no
+        notification.
         """
         if predicate():
             return True
@@ -41,7 +42,7 @@ class Waiters:
         self.is_watched = True
         try:
             while (remaining_secs := end_secs - time.monotonic()) > 0.0:
-                # the lock, and with it the interpreter, is let go only in here; Ctrl-C gets through
+                # only this call releases the lock and the interpreter; Ctrl-C interrupts it
                 self._condition.wait(min(remaining_secs, POLL_SECS))
                 if predicate():
                     return True
@@ -51,30 +52,27 @@ class Waiters:
             self.is_watched = self._num_waiting > 0 or self._eventfd >= 0
 
     def notify(self) -> None:
-        """Lock held. Also at closing: predicates look at the closed flag.
-
-        Callers test `is_watched` first, which keeps the unwatched path cheap.
-        """
+        """Wake all waiters; also called at close. Callers test `is_watched` first, which is cheap."""
         if self._num_waiting:
             self._condition.notify_all()
         if self._eventfd >= 0:
             os.eventfd_write(self._eventfd, 1)
 
     def fileno(self) -> int:
-        """Lock held. A descriptor that is readable once `notify` was called; made on the first call."""
+        """A descriptor that is readable after `notify`; created on the first call."""
         if self._eventfd < 0:
             if not hasattr(os, "eventfd"):
                 raise MailboxError(
                     "no eventfd on this system: use the timeouts of receive and pop_many in a thread"
                 )
             self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            # not in close(): an event loop that watches it must still see the end, and take it off its list
+            # not in close(): an event loop must first see the end and remove the descriptor
             weakref.finalize(self, os.close, self._eventfd)
             self.is_watched = True
         return self._eventfd
 
     def rearm(self) -> None:
-        """Lock held, nothing left to take: the descriptor is not readable until the next notify."""
+        """Nothing is left to read: the descriptor is not readable until the next notify."""
         if self._eventfd >= 0:
             try:
                 os.eventfd_read(self._eventfd)

@@ -86,7 +86,7 @@ def test_an_error_has_the_calls_name_and_the_drivers_words(stub):
 def test_a_focus_message_goes_through_the_drivers_events(backend, stub):
     library = ctypes.CDLL(stub)
     box = FocusMailbox("real", clock=ManualClock(), slots=1, slot_bytes=64, backend=backend)
-    order = box._lots.pool.order
+    order = box._allocator.pool.order
     order.writing(0, "tensor")  # as a kernel's writer: the stub shows no tensors
     order.written(0)
     order.reading(0, "tensor")

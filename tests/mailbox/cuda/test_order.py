@@ -61,7 +61,7 @@ def test_push_and_pop_neither_copy_nor_wait_nor_allocate(driver, make_box):
 
 def test_events_are_made_beforehand_and_used_again(driver, make_box):
     box, writer, reader = make_box(slots=2), driver.create_stream(), driver.create_stream()
-    order = box._lots.pool.order
+    order = box._allocator.pool.order
     made = order.num_events
     for value in range(50):
         _publish(driver, box, writer, value)

@@ -76,7 +76,7 @@ def test_releasing_twice_and_reading_after_release(make_box, put, said):
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [
-        (torch.empty(4, device="meta"), "on meta, which holds no numbers: send it from the device"),
+        (torch.empty(4, device="meta"), "on the meta device, which has no data: move it to a device"),
         (torch.eye(2).to_sparse(), "layout is torch.sparse_coo: send tensor.to_dense()"),
         (torch.zeros(4, dtype=torch.complex64), "dtype is complex64: give one of bfloat16"),
         (np.zeros(4, "c8"), "dtype is complex64: give one of bfloat16"),

@@ -19,7 +19,7 @@ from sage.mailbox.shared.focus.layout import index_of
 from sage.mailbox.shared.focus.pool import SharedPool
 from sage.mailbox.shared.focus.rules import abandon
 from sage.mailbox.shared.memory.feeder import Feeder
-from sage.mailbox.trace import MessageLife, MessageTrace
+from sage.mailbox.trace import MessageTrace, TracedMessage
 
 
 class _Forks:
@@ -64,7 +64,7 @@ class Holdings:
     def note(self, lease: Lease, released_ns: int) -> None:
         """Add the life of its message, which ends, to the trace."""
         if self.trace is not None:
-            self.trace.add(life_of(self._control, lease, released_ns))
+            self.trace.add(traced(self._control, lease, released_ns))
 
     def end(self, handle: Loan | Lease) -> int:
         """The handle is over. Our bit if something taken from it is still alive, else 0."""
@@ -114,9 +114,9 @@ class Holdings:
             control.release(place, generation, viewed, received_ns, received_ns, is_orphan=1)
 
 
-def life_of(control: Control, lease: Lease, released_ns: int) -> MessageLife:
+def traced(control: Control, lease: Lease, released_ns: int) -> TracedMessage:
     meta = lease.meta
-    return MessageLife(
+    return TracedMessage(
         mailbox=control.segment.name,
         slot=lease.index,
         generation=lease.generation,
