@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.catalogue import TaskKind
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, row_keys, without_ids
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
 

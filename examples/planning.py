@@ -17,9 +17,10 @@ import numpy as np
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.hanoi import DONE, MOVE, NAMES, PEG, HanoiConfig, HanoiTask, plan
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
 

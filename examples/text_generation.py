@@ -14,10 +14,11 @@ import time
 import torch
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
 from sage.hrm_core.text.generation import Sampling, generate
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
 PROMPTS = {"brackets": ("([{|", "[](([|", "(()[(|"), "text": ("The ", "It is ")}

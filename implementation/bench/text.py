@@ -25,12 +25,13 @@ import torch.nn.functional as F
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.losses import IGNORED
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Examples, Task
 from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
 from sage.hrm_core.text.decoding import text_logits
 from sage.hrm_core.text.generation import generate
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.trainer import Trainer
 
 EXACT_BAR, BUDGET_SECS, SEGMENTS = 0.99, 140.0, 2

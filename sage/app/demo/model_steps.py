@@ -82,10 +82,11 @@ def train_sudoku(is_quick: bool) -> str:
 def write_text(is_quick: bool) -> str:
     """Brackets: HRM and its plain twin after the same steps, and what the cache saves."""
     from sage.hrm_core.config.model import ModelConfig, TokenFront
+    from sage.hrm_core.optim.config import OptimizerConfig
     from sage.hrm_core.tasks.catalogue import make_task
     from sage.hrm_core.text.baseline_comparison import BaselineComparison, train_plain
     from sage.hrm_core.text.generation import generate
-    from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+    from sage.hrm_core.training.config import TrainConfig
     from sage.hrm_core.training.trainer import Trainer
 
     task = make_task("brackets", depth=4, length=6, pairs=2)

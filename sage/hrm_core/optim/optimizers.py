@@ -15,11 +15,11 @@ from torch.optim.optimizer import Optimizer
 from sage.errors import InputError
 from sage.hrm_core.model.hrm import PuzzleEmbedding
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.optim.muon import Muon
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.optim.schedule import Schedule
 from sage.hrm_core.optim.sign_sgd import SparseSignSGD
-from sage.hrm_core.training.config import OptimizerConfig
 
 
 class Optimizers:

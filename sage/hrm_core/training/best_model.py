@@ -48,13 +48,13 @@ def kept_model(checkpoints: Path, which: Which) -> BestModel | None:
         raise ResumeError(f"{error}: take another checkpoint") from error
     weights = _part(tensors, "model") | _part(tensors, "ema")
     plain = state["plain"]
-    standing = plain["standing"]
+    state_at_step = plain["standing"]
     return BestModel(
         step=state["step"],
         weights=weights,
         evaluation=plain["evaluation"],
-        cpu_secs=standing["cpu_secs"],
-        wall_secs=standing["wall_secs"],
+        cpu_secs=state_at_step["cpu_secs"],
+        wall_secs=state_at_step["wall_secs"],
     )
 
 

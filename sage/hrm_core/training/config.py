@@ -9,51 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sage.errors import InputError
+from sage.hrm_core.optim.config import MatmulKind, OptimizerConfig, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
 LossKind = Literal["stablemax", "softmax"]
-MatmulKind = Literal["highest", "high", "medium"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig:
-    """kind: "muon" moves the nets' matrices at `lr`, and AdamW at `rest_lr` (`lr` where None) all the rest.
-
-    betas, weight_decay: of the kind, and of AdamW beside Muon, which rest_weight_decay gives one of its own.
-    puzzle_lr, puzzle_weight_decay: of the puzzle table.
-    warmup_steps, min_lr_ratio: linear up, then a cosine down to that share; 1.0 is a constant rate.
-    """
-
-    kind: OptimizerKind = "adam_atan2"
-    lr: float = 1e-4
-    rest_lr: float | None = None
-    rest_weight_decay: float | None = None
-    betas: tuple[float, float] = (0.9, 0.95)
-    momentum: float = 0.95
-    weight_decay: float = 0.1
-    puzzle_lr: float = 1e-2
-    puzzle_weight_decay: float = 0.1
-    warmup_steps: int = 2000
-    min_lr_ratio: float = 1.0
-
-    def __post_init__(self) -> None:
-        kinds = get_args(OptimizerKind)
-        _need(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
-        for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
-            _need(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
-        for name in ("rest_lr", "rest_weight_decay"):
-            value = getattr(self, name)
-            _need(value is None or value >= 0, f"optimizer.{name}", value, "give 0 or more")
-        for name in ("momentum", "min_lr_ratio"):
-            _need(
-                0 <= getattr(self, name) <= 1,
-                f"optimizer.{name}",
-                getattr(self, name),
-                "give a number from 0 to 1",
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,44 +73,44 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "eval_examples", "stop_window", "max_bad_steps"):
-            _need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
         for name in ("eval_every", "save_every", "ema_begin_step", "q_weight", "seed"):
-            _need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
         for name in ("steps", "epochs", "examples_per_epoch", "clip_norm", "max_cpu_secs", "stop_at_q_loss"):
             value = getattr(self, name)
-            _need(value is None or value > 0, name, value, "give a number above 0")
+            require(value is None or value > 0, name, value, "give a number above 0")
         for name in ("label_smoothing", "ema_decay"):
-            _need(
+            require(
                 getattr(self, name) is None or 0 <= getattr(self, name) < 1,
                 name,
                 getattr(self, name),
                 "give 0 to below 1",
             )
-        _need(
+        require(
             self.stop_at_exact is None or 0 < self.stop_at_exact <= 1,
             "stop_at_exact",
             self.stop_at_exact,
             "give a share",
         )
         few = self.first_segments
-        _need(few is None or few >= 1, "first_segments", few, "give 1 or more")
-        _need(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")
-        _need(
+        require(few is None or few >= 1, "first_segments", few, "give 1 or more")
+        require(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")
+        require(
             self.loader_timeout_secs > 0,
             "loader_timeout_secs",
             self.loader_timeout_secs,
             "give a number above 0",
         )
         for name, kind in (("cross_entropy", LossKind), ("matmul", MatmulKind)):
-            _need(
+            require(
                 getattr(self, name) in get_args(kind),
                 name,
                 getattr(self, name),
                 f"give one of {', '.join(get_args(kind))}",
             )
         is_valid = len(self.eval_segments) > 0 and all(each >= 1 for each in self.eval_segments)
-        _need(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
-        _need(
+        require(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
+        require(
             self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both"
         )
 
@@ -179,8 +140,3 @@ class TrainConfig:
             "optimizer": OptimizerConfig(**optimizer),
         }
         return cls(**rest)
-
-
-def _need(is_met: bool, name: str, value: object, remedy: str) -> None:
-    if not is_met:
-        raise InputError(f"{name} is {value!r}: {remedy}")

@@ -1,6 +1,7 @@
-"""Ctrl-C and a polite kill, heard between steps instead of in the middle of one.
+"""SIGINT and SIGTERM end a run between two steps, never inside one.
 
-Invariant: the handlers that were there are back when the `with` ends; a second signal is no longer held back.
+Invariant: the previous handlers are restored when the `with` ends, and after the first signal, so that a second one
+has its usual effect. The command line turns SIGHUP into SIGTERM (sage.app.terminal.signals).
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """`is_asked` once a signal came. Outside the main thread it hears nothing, as Python has it."""
+    """`is_requested` is True once a signal has arrived. Outside the main thread Python delivers none."""
 
     def __init__(self) -> None:
-        self.is_asked = False
+        self.is_requested = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._hear) for each in _SIGNALS}
+            self._before = {each: signal.signal(each, self._request) for each in _SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         self._restore()
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.is_asked = True
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.is_requested = True
         self._restore()
 
     def _restore(self) -> None:

@@ -20,11 +20,12 @@ from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.layers import cast_once
+from sage.hrm_core.optim.config import MatmulKind
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.optimizers import Optimizers
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
-from sage.hrm_core.training.config import MatmulKind, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
 from sage.hrm_core.training.objective import NUM_MEANS, READOUT, SegmentLoss, segment_loss
 from sage.hrm_core.training.stream import RowStream

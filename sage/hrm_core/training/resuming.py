@@ -1,13 +1,14 @@
-"""A run as a checkpoint, and back: weights, moments, average, rows under way, generators, position in the
-data.
+"""A run as a checkpoint, and back: weights, moments, average, unfinished rows, generators, position in the data.
 
-Invariant: whatever moves the next step is in here; what a config may change between two parts of a run is
-named here.
+Invariant: everything that the next step depends on is in the checkpoint; `restore` compares what must stay the
+same before it changes anything.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import torch
 
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.optim.ranks import Ranks
-from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint
+from sage.hrm_core.tasks.contract import TaskSpec
+from sage.hrm_core.training.checkpoints import Checkpoint, read_checkpoint, read_state
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.learner import Learner
@@ -25,9 +27,9 @@ from sage.hrm_core.training.stream import RowStream
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.report import EvalReport
-    from sage.hrm_core.training.trainer import Trainer, TrainerState
+    from sage.hrm_core.training.trainer_state import TrainerState
 
-#: A run that changed any of these would not be the same run.
+#: Settings that a resumed run must not change.
 _FIXED = ("batch_size", "seed")
 
 
@@ -35,13 +37,14 @@ def snapshot(
     learner: Learner,
     stop_rule: StopRule,
     stream: RowStream,
-    standing: TrainerState,
-    trainer: Trainer,
+    state: TrainerState,
+    config: TrainConfig,
+    spec: TaskSpec,
     report: EvalReport | None,
 ) -> Checkpoint:
-    """Everything that `restore` needs, and the evaluation of this very step, where there was one."""
+    """Everything that `restore` needs, and the evaluation of this step, if there was one."""
     tensors, learner_plain = learner.state()
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002  whoever uses the global generator resumes too
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002  tasks and plug-ins may use the global generator
     assert isinstance(numpy_state, dict)
     shared = {
         **tensors,
@@ -53,54 +56,68 @@ def snapshot(
         "learner": learner_plain,
         "stop_rule": stop_rule.state(),
         "stream": stream.state(),
-        "standing": dataclasses.asdict(standing),
+        "standing": dataclasses.asdict(state),
         "numpy": numpy_state,
         "model": learner.model.config.to_plain(),
-        "train": dataclasses.asdict(trainer.config),
-        "task": dataclasses.asdict(trainer.task.spec),
+        "train": dataclasses.asdict(config),
+        "task": dataclasses.asdict(spec),
         "evaluation": None if report is None else report.to_plain(),
     }
-    return Checkpoint(step=standing.step, shared=shared, rows=learner.lane_tensors(), plain=plain)
+    return Checkpoint(step=state.step, shared=shared, rows=learner.lane_tensors(), plain=plain)
 
 
 def restore(
-    path: Path, learner: Learner, stop_rule: StopRule, config: TrainConfig, ranks: Ranks
+    path: Path,
+    learner: Learner,
+    stop_rule: StopRule,
+    config: TrainConfig,
+    spec: TaskSpec,
+    ranks: Ranks,
 ) -> dict[str, Any]:
-    """Put the checkpoint's state into the parts of a run, and return its plain part. ResumeError if it is
-    another run's.
-    """
+    """Load the checkpoint into the parts of a run, and return its plain part. ResumeError if it is of another run."""
     checkpoint = read_checkpoint(path, ranks)
     plain = dict(checkpoint.plain)
-    try:
-        theirs = ModelConfig.from_plain(
-            plain["model"]
-        )  # settings that are younger than the checkpoint are at their defaults
-    except ValueError as error:
-        raise ResumeError(
-            f"{path}: its model cannot be built here ({error}): resume with the version that made it"
-        ) from error
-    ours = learner.model.config
-    for name in (field.name for field in dataclasses.fields(ModelConfig)):
-        if getattr(ours, name) != getattr(theirs, name):
-            raise ResumeError(
-                f"{path}: model.{name} is {getattr(theirs, name)!r} there and {getattr(ours, name)!r} here:"
-                " resume the same model"
-            )
-    saved = TrainConfig.from_plain(plain["train"])
-    for name in _FIXED:
-        if getattr(saved, name) != getattr(config, name):
-            raise ResumeError(
-                f"{path}: {name} is {getattr(saved, name)!r} there and {getattr(config, name)!r} here: resume"
-                " with the same"
-            )
+    _compare(path, plain, learner.model.config, config, spec)
     shared = dict(checkpoint.shared)
-    torch.set_rng_state(shared.pop("rng.torch"))
-    key = shared.pop("rng.numpy").numpy().astype(np.uint32)
-    np.random.set_state({**plain["numpy"], "state": {"key": key, **plain["numpy"]["state"]}})  # noqa: NPY002
+    torch_state, numpy_key = shared.pop("rng.torch"), shared.pop("rng.numpy")
     try:
         learner.load_state(shared, plain["learner"])
     except (ValueError, RuntimeError, KeyError) as error:
         raise ResumeError(f"{path}: does not fit this run: {' '.join(str(error).split())[:200]}") from error
     learner.load_lanes(checkpoint.rows)
     stop_rule.load_state(plain["stop_rule"])
+    torch.set_rng_state(torch_state)
+    key = numpy_key.numpy().astype(np.uint32)
+    np.random.set_state({**plain["numpy"], "state": {"key": key, **plain["numpy"]["state"]}})  # noqa: NPY002
     return plain
+
+
+def check_resumable(path: Path, model: ModelConfig, config: TrainConfig, spec: TaskSpec) -> None:
+    """ResumeError unless a run of this model, config and task can resume from the checkpoint in `path`."""
+    _compare(path, read_state(path)["plain"], model, config, spec)
+
+
+def _compare(
+    path: Path, plain: Mapping[str, Any], ours: ModelConfig, config: TrainConfig, spec: TaskSpec
+) -> None:
+    try:  # settings that are newer than the checkpoint have their defaults
+        theirs = ModelConfig.from_plain(plain["model"])
+    except ValueError as error:
+        raise ResumeError(
+            f"{path}: its model cannot be built here ({error}): resume with the version that wrote it"
+        ) from error
+    for name in (field.name for field in dataclasses.fields(ModelConfig)):
+        _need_equal(path, f"model.{name}", getattr(theirs, name), getattr(ours, name))
+    for name in _FIXED:
+        _need_equal(path, name, plain["train"][name], getattr(config, name))
+    here = json.loads(json.dumps(dataclasses.asdict(spec)))
+    for name, value in plain["task"].items():
+        if name in here:
+            _need_equal(path, f"task.{name}", value, here[name])
+
+
+def _need_equal(path: Path, name: str, saved: object, ours: object) -> None:
+    if saved != ours:
+        raise ResumeError(
+            f"{path}: {name} is {saved!r} in the checkpoint and {ours!r} here: resume with the same value"
+        )

@@ -1,14 +1,14 @@
-"""The training loop: evaluate, save, stop?, step, tell.
+"""The training loop: stop?, evaluate, save, step, report.
 
-Invariant: a run that was cut off anywhere and resumed ends with the very bits of one that was not.
+Invariant: a run that is interrupted anywhere and resumed ends with the same weights, bit for bit, as one that is
+not.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,15 +28,16 @@ from sage.hrm_core.training.learner import Learner
 from sage.hrm_core.training.resuming import restore, snapshot
 from sage.hrm_core.training.stopping import StopRule
 from sage.hrm_core.training.stream import RowStream
+from sage.hrm_core.training.trainer_state import TrainerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """step: steps done.  reason: why it ended.  is_interrupted: by a signal, so that it can be resumed.
+    """step: steps done.  reason: why the run ended.  is_interrupted: by a signal, so that it can be resumed.
 
     report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
-    cpu_secs: of the steps, all threads; wall_secs: of the steps, on a GPU its own meter; both over all
-    resumes.
+    cpu_secs: CPU time of the steps, all threads.  wall_secs: wall-clock time of the steps.  Both over all resumes.
+    num_bad_steps: steps skipped because the loss or the gradient was not finite.
     """
 
     step: int
@@ -50,22 +51,23 @@ class TrainResult:
     num_bad_steps: int
 
 
-@dataclass(slots=True, kw_only=True)
-class TrainerState:
-    """Where a run stands: what a checkpoint keeps of it beside the learner and the stream."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """The parts of one call of `Trainer.train`. is_stopped: whether a signal or the caller ends the run."""
 
-    step: int = 0
-    cpu_secs: float = 0.0
-    wall_secs: float = 0.0
-    best_score: float = -math.inf
-    best_step: int = 0
+    num_steps: int
+    learner: Learner
+    stop_rule: StopRule
+    state: TrainerState
+    stream: RowStream
+    is_stopped: Callable[[], bool]
 
 
 class Trainer:
-    """Trains `model` on `task`. folder: where checkpoints go; without one nothing is written and nothing can
-    be resumed.
+    """Trains `model` on `task`. folder: for checkpoints; without one nothing is written and nothing can be resumed.
 
-    Under torch.distributed every rank makes one and calls `train` alike; rank 0 writes and tells.
+    stop: a callable that returns True when the run should end after the current step, besides SIGINT and SIGTERM.
+    Under torch.distributed every rank makes a Trainer and calls `train`; only rank 0 writes and runs callbacks.
     """
 
     def __init__(
@@ -76,11 +78,15 @@ class Trainer:
         *,
         folder: Path | str | None = None,
         callbacks: Sequence[Callback] = (),
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.model, self.task, self.config = model, task, config or TrainConfig()
+        self.model = model
+        self.task = task
+        self.config = config or TrainConfig()
+        self._stop = stop
         self._ranks = Ranks.current()
         self._folder = None if folder is None else CheckpointFolder(Path(folder), ranks=self._ranks)
-        self._audience = CallbackList(callbacks if self._ranks.index == 0 else ())
+        self._callbacks = CallbackList(callbacks if self._ranks.index == 0 else ())
 
     def train(
         self,
@@ -90,24 +96,22 @@ class Trainer:
         batch_size: int | None = None,
         resume: Path | str | bool = False,
     ) -> TrainResult:
-        """Train to the end of the config's length, or of the one given here; the model then holds what was
-        evaluated.
+        """Train for the config's length, or for the length given here; the model then has the evaluated weights.
 
-        resume: a checkpoint or a run's folder; True is the last of this one, or a fresh start where there is
-        none.
+        resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or a fresh start if there is
+        none. TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
         """
-        if steps is not None or epochs is not None:
-            self.config = replace(self.config, steps=steps, epochs=epochs)
-        if batch_size is not None:
-            self.config = replace(self.config, batch_size=batch_size)
+        self._set_length(steps, epochs, batch_size)
         config = self.config
         num_steps = config.num_steps(getattr(self.task, "examples_per_epoch", None))
         learner = Learner(self.model, self.task.spec, config, num_steps=num_steps, ranks=self._ranks)
-        stop_rule, standing, stream_state = StopRule(config), TrainerState(), None
+        stop_rule = StopRule(config)
+        state = TrainerState()
+        stream_state = None
         checkpoint = self._find(resume)
         if checkpoint is not None:
-            plain = restore(checkpoint, learner, stop_rule, config, self._ranks)
-            standing = TrainerState(**plain["standing"])
+            plain = restore(checkpoint, learner, stop_rule, config, self.task.spec, self._ranks)
+            state = TrainerState(**plain["standing"])
             stream_state = plain["stream"]
         if config.compile:
             compile_blocks(self.model)
@@ -119,99 +123,108 @@ class Trainer:
             state=stream_state,
         )
         with stream, Interruption() as interruption:
-            return self._loop(num_steps, learner, stop_rule, standing, stream, interruption)
+            run = _Run(
+                num_steps=num_steps,
+                learner=learner,
+                stop_rule=stop_rule,
+                state=state,
+                stream=stream,
+                is_stopped=lambda: interruption.is_requested or self._stop(),
+            )
+            return self._loop(run)
 
-    def _loop(
-        self,
-        num_steps: int,
-        learner: Learner,
-        stop_rule: StopRule,
-        standing: TrainerState,
-        stream: RowStream,
-        interruption: Interruption,
-    ) -> TrainResult:
-        config, start, report = self.config, standing.step, None
+    def _set_length(self, steps: int | None, epochs: float | None, batch_size: int | None) -> None:
+        if steps is not None or epochs is not None:
+            self.config = replace(self.config, steps=steps, epochs=epochs)
+        if batch_size is not None:
+            self.config = replace(self.config, batch_size=batch_size)
+
+    def _loop(self, run: _Run) -> TrainResult:
+        state = run.state
+        start = state.step
+        report = None
         while True:
-            reason = self._stop_reason(num_steps, stop_rule, standing, interruption)
-            is_new = standing.step > start  # a resumed run did this step's work before it was saved
-
-            is_best, evaluated = False, None
-            if is_new and _is_due(
-                standing.step, config.eval_every, is_end=reason is not None and not interruption.is_asked
-            ):
-                report = evaluated = self._evaluate(learner)
-                is_best = report.score >= standing.best_score  # of equals the later: it was trained longer
-                if is_best:
-                    standing.best_score, standing.best_step = report.score, standing.step
-                self._audience.on_evaluation(standing.step, report)
-
-            if (
-                self._folder
-                and is_new
-                and (is_best or _is_due(standing.step, config.save_every, is_end=reason is not None))
-            ):
-                path = self._folder.save(
-                    snapshot(learner, stop_rule, stream, standing, self, evaluated), is_best=is_best
-                )
-                self._audience.on_save(standing.step, path, is_best)
-
+            is_stopped = run.is_stopped()
+            reason = self._stop_reason(run, is_stopped)
+            if state.step > start:  # a resumed run evaluated and saved its first step before it ended
+                report = self._finish_step(run, reason, is_stopped) or report
             if reason is not None:
                 break
-
-            started, started_cpu = time.perf_counter(), _cpu_secs()
-            facts = learner.step(
-                standing.step + 1, stream
-            )  # ends with the step's one readout: what the device did is in it
-            standing.cpu_secs += _cpu_secs() - started_cpu
-            standing.wall_secs += time.perf_counter() - started
-            standing.step += 1
-
-            try:
-                stop_rule.note(facts)
-            except TrainingDiverged as error:
-                raise TrainingDiverged(f"{error}{self._last_good()}") from None
-            self._audience.on_step(
-                Progress(
-                    facts=facts,
-                    num_steps=num_steps,
-                    cpu_secs=standing.cpu_secs,
-                    num_bad_steps=stop_rule.num_bad,
-                )
-            )
-        if learner.ema is not None:
-            learner.ema.keep()
+            self._step(run)
+        if run.learner.ema is not None:
+            run.learner.ema.keep()
         return TrainResult(
-            step=standing.step,
+            step=state.step,
             reason=reason,
-            is_interrupted=interruption.is_asked and standing.step < num_steps,
+            is_interrupted=is_stopped and state.step < run.num_steps,
             report=report,
-            best_score=standing.best_score,
-            best_step=standing.best_step,
-            cpu_secs=standing.cpu_secs,
-            wall_secs=standing.wall_secs,
-            num_bad_steps=stop_rule.num_bad,
+            best_score=state.best_score,
+            best_step=state.best_step,
+            cpu_secs=state.cpu_secs,
+            wall_secs=state.wall_secs,
+            num_bad_steps=run.stop_rule.num_bad,
         )
 
-    def _stop_reason(
-        self, num_steps: int, stop_rule: StopRule, standing: TrainerState, interruption: Interruption
-    ) -> str | None:
-        """None, or why this is the end; what only one rank knows is made known to all."""
-        if standing.step >= num_steps:
+    def _finish_step(self, run: _Run, reason: str | None, is_stopped: bool) -> EvalReport | None:
+        """Evaluate and save where the step is due for it; the evaluation, if there was one."""
+        state = run.state
+        is_end = reason is not None
+        report, is_best = None, False
+        if _is_due(state.step, self.config.eval_every, is_end=is_end and not is_stopped):
+            report = self._evaluate(run.learner)
+            is_best = report.score >= state.best_score  # of equal scores the later, trained longer
+            if is_best:
+                state.best_score = report.score
+                state.best_step = state.step
+            self._callbacks.on_evaluation(state.step, report)
+        if self._folder and (is_best or _is_due(state.step, self.config.save_every, is_end=is_end)):
+            checkpoint = snapshot(
+                run.learner, run.stop_rule, run.stream, state, self.config, self.task.spec, report
+            )
+            path = self._folder.save(checkpoint, is_best=is_best)
+            self._callbacks.on_save(state.step, path, is_best)
+        return report
+
+    def _step(self, run: _Run) -> None:
+        state = run.state
+        started, started_cpu = time.perf_counter(), _cpu_secs()
+        facts = run.learner.step(
+            state.step + 1, run.stream
+        )  # ends with a sync: the time includes the device's
+        state.cpu_secs += _cpu_secs() - started_cpu
+        state.wall_secs += time.perf_counter() - started
+        state.step += 1
+        try:
+            run.stop_rule.note(facts)
+        except TrainingDiverged as error:
+            raise TrainingDiverged(f"{error}{self._last_good()}") from None
+        progress = Progress(
+            facts=facts,
+            num_steps=run.num_steps,
+            cpu_secs=state.cpu_secs,
+            num_bad_steps=run.stop_rule.num_bad,
+        )
+        self._callbacks.on_step(progress)
+
+    def _stop_reason(self, run: _Run, is_stopped: bool) -> str | None:
+        """Why the run ends here, or None. A reason of one rank ends all ranks."""
+        state = run.state
+        if state.step >= run.num_steps:
             return "all steps done"
-        reason = stop_rule.reason()
+        reason = run.stop_rule.reason()
         if reason is not None:
             return reason
         limit = self.config.max_cpu_secs
-        if limit is not None and standing.cpu_secs >= limit:
-            reason = f"{standing.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
-        if interruption.is_asked:
+        if limit is not None and state.cpu_secs >= limit:
+            reason = f"{state.cpu_secs:.0f} CPU seconds of training: max_cpu_secs is {limit:g}"
+        if is_stopped:
             reason = "interrupted"
         if self._ranks.any(reason is not None):
             return reason or "another process was stopped"
         return None
 
     def _evaluate(self, learner: Learner) -> EvalReport:
-        """The averaged weights, where there are any, on held-out puzzles."""
+        """Evaluate the averaged weights, if there are any, on held-out puzzles."""
         averaged: AbstractContextManager[None] = (
             nullcontext() if learner.ema is None else learner.ema.applied()
         )
@@ -228,7 +241,7 @@ class Trainer:
         if isinstance(resume, bool):
             if resume and self._folder is None:
                 raise ResumeError(
-                    "resume is True and the trainer has no folder: give it one, or the checkpoint itself"
+                    "resume is True and the trainer has no folder: give it a folder, or pass the checkpoint's path"
                 )
             return self._folder.find() if resume and self._folder else None
         return resolve_checkpoint(Path(resume))
@@ -239,7 +252,7 @@ class Trainer:
 
 
 def _cpu_secs() -> float:
-    """All threads of this process, and the children it has waited for (compilers)."""
+    """CPU time of all threads of this process and of child processes that have ended (compilers)."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 

@@ -12,9 +12,10 @@ from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.optim import adam_atan2
 from sage.hrm_core.optim.adam_atan2 import AdamATan2
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.muon import Muon, orthogonalise
-from sage.hrm_core.optim.optimizers import OptimizerConfig, Optimizers
+from sage.hrm_core.optim.optimizers import Optimizers
 from sage.hrm_core.optim.schedule import Schedule
 from sage.hrm_core.optim.sign_sgd import SparseSignSGD
 

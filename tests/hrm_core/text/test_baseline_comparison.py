@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain, save_plain, train_plain
 from sage.hrm_core.text.generation import generate
 from sage.hrm_core.text.gpt import PlainGPT
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 
 MakeConfig = Callable[..., ModelConfig]
 LEARNING = OptimizerConfig(kind="muon", lr=1e-2, weight_decay=0.1, warmup_steps=5, min_lr_ratio=0.05)

@@ -8,7 +8,8 @@ import pytest
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.optim.config import OptimizerConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.mirror_task import MirrorTask
 
 

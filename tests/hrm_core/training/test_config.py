@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.optim.config import OptimizerConfig
+from sage.hrm_core.training.config import TrainConfig
 
 
 def test_a_config_survives_json() -> None:

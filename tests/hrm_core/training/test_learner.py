@@ -12,8 +12,9 @@ import torch
 
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.optim.config import MatmulKind
 from sage.hrm_core.training.callbacks import Progress
-from sage.hrm_core.training.config import MatmulKind, TrainConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.learner import matmul_precision
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer

@@ -25,7 +25,8 @@ import torch.distributed as dist
 from sage.hrm_core.checkpoint import save_model
 from sage.hrm_core.config import ModelConfig, TokenFront
 from sage.hrm_core.hrm import HRM
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.optim.config import OptimizerConfig
+from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer
 

@@ -112,7 +112,7 @@ def test_a_model_with_boxes_goes_on_and_so_does_a_checkpoint_of_before_a_setting
         resume=True, steps=3
     )
     assert result.step == 3
-    with pytest.raises(ResumeError, match=r"model.box is \(1, 2\) there and None here"):
+    with pytest.raises(ResumeError, match=r"model.box is \(1, 2\) in the checkpoint and None here"):
         Trainer(small_model(task, mixer="lines"), task, quick_config, folder=tmp_path).train(resume=True)
 
 
@@ -276,7 +276,10 @@ def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"batch_size": 16}, "batch_size is 8 there and 16 here"), ({"seed": 9}, "seed is 0 there and 9 here")],
+    [
+        ({"batch_size": 16}, "batch_size is 8 in the checkpoint and 16 here"),
+        ({"seed": 9}, "seed is 0 in the checkpoint and 9 here"),
+    ],
 )
 def test_another_run_cannot_go_on_from_a_checkpoint(
     mirror: MirrorTask,
@@ -290,7 +293,7 @@ def test_another_run_cannot_go_on_from_a_checkpoint(
     other = dataclasses.replace(quick_config, **change)  # type: ignore[arg-type]
     with pytest.raises(ResumeError, match=told):
         Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
-    with pytest.raises(ResumeError, match=r"model.H_cycles is 1 there and 2 here"):
+    with pytest.raises(ResumeError, match=r"model.H_cycles is 1 in the checkpoint and 2 here"):
         Trainer(small_model(mirror, H_cycles=2), mirror, quick_config).train(resume=tmp_path)
     with pytest.raises(ResumeError, match="holds no checkpoint"):
         Trainer(small_model(mirror), mirror, quick_config).train(resume=tmp_path.parent)

@@ -21,7 +21,8 @@ from sage.app.config.overrides import apply_overrides
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.terminal.errors import UserError, nearest
 from sage.hrm_core.config.fronts import TokenFront
-from sage.hrm_core.training.config import OptimizerConfig, TrainConfig
+from sage.hrm_core.optim.config import OptimizerConfig
+from sage.hrm_core.training.config import TrainConfig
 
 #: What learns small puzzles on a CPU in minutes; a recipe says otherwise.
 CPU_TRAINING = TrainConfig(

@@ -1,0 +1,58 @@
+"""How weights are updated: one frozen config, checked when it is made. Imports no torch.
+
+Invariant: a value that is out of range is an InputError that names the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sage.errors import InputError
+
+OptimizerKind = Literal["adam_atan2", "muon", "adamw"]
+MatmulKind = Literal["highest", "high", "medium"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """kind: "muon" updates the nets' matrices with Muon at `lr`, all other weights with AdamW at `rest_lr` (None: `lr`).
+
+    betas, weight_decay: of this kind; beside Muon also of AdamW, unless rest_weight_decay is set.
+    puzzle_lr, puzzle_weight_decay: of the puzzle table.
+    warmup_steps, min_lr_ratio: linear warm-up, then cosine decay to `min_lr_ratio * lr`; 1.0 is a constant rate.
+    """
+
+    kind: OptimizerKind = "adam_atan2"
+    lr: float = 1e-4
+    rest_lr: float | None = None
+    rest_weight_decay: float | None = None
+    betas: tuple[float, float] = (0.9, 0.95)
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    puzzle_lr: float = 1e-2
+    puzzle_weight_decay: float = 0.1
+    warmup_steps: int = 2000
+    min_lr_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        kinds = get_args(OptimizerKind)
+        require(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
+        for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
+            require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
+        for name in ("rest_lr", "rest_weight_decay"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, f"optimizer.{name}", value, "give 0 or more")
+        for name in ("momentum", "min_lr_ratio"):
+            require(
+                0 <= getattr(self, name) <= 1,
+                f"optimizer.{name}",
+                getattr(self, name),
+                "give a number from 0 to 1",
+            )
+
+
+def require(is_met: bool, name: str, value: object, remedy: str) -> None:
+    """InputError `NAME is VALUE: REMEDY` unless `is_met`."""
+    if not is_met:
+        raise InputError(f"{name} is {value!r}: {remedy}")
