@@ -1,4 +1,4 @@
-"""`sage config`: what a configuration really says, and whether it is right."""
+"""`sage config`: the effective values of a configuration, and a check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = command_group("Show or check a configuration.")
 def show(
     config: ConfigArgument = "default", overrides: SetOption = None, json_output: JsonOption = False
 ) -> None:
-    """Print the effective configuration, defaults included, and its hash."""
+    """Print the effective configuration, including defaults, and its hash."""
     from sage.app.config.sage_config import config_hash, effective, load_config
 
     loaded = load_config(config, overrides or ())
@@ -26,12 +26,25 @@ def show(
 
 
 @app.command("check")
-def check(config: ConfigArgument = "default", overrides: SetOption = None) -> None:
-    """Check keys and values, and look for the files and devices it names."""
+def check(
+    config: ConfigArgument = "default", overrides: SetOption = None, json_output: JsonOption = False
+) -> None:
+    """Check keys, values, and that the files and devices exist."""
     from sage.app.config.sage_config import config_hash, load_config
 
     loaded = load_config(config, overrides or (), with_files=True)
-    sensors = f"{len(loaded.enabled_sensors)} of {len(loaded.sensors)} sensors on"
+    if json_output:
+        import json
+
+        counts = {
+            "sensors": len(loaded.sensors),
+            "enabled_sensors": len(loaded.enabled_sensors),
+            "effectors": len(loaded.effectors),
+            "enabled_effectors": len(loaded.enabled_effectors),
+        }
+        typer.echo(json.dumps({"config": config, **counts, "hash": config_hash(loaded)}))
+        return
+    sensors = f"{len(loaded.enabled_sensors)} of {len(loaded.sensors)} sensors enabled"
     typer.echo(
-        f"{config}: good: {sensors}, {len(loaded.enabled_effectors)} effectors, hash {config_hash(loaded)}"
+        f"{config}: valid: {sensors}, {len(loaded.enabled_effectors)} effectors, hash {config_hash(loaded)}"
     )

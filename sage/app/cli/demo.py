@@ -1,4 +1,4 @@
-"""`sage demo`: a tour of every capability in under two minutes."""
+"""`sage demo`: every capability in under two minutes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from sage.app.cli.options import JsonOption
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Each step in its shortest form.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The shortest form of each step.")] = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Solve, train, write, hand frames between processes, run the loop and sleep; each step says what it did
-    and cost. Exit 1 if one failed."""
+    """Solve, train, write text, share frames between processes, run the loop and sleep.
+
+    Each step prints its result and its cost. Exit code 1 if a step failed.
+    """
     import json
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""`sage doctor`: what this machine offers and what SAGE chooses on it, with the reason."""
+"""`sage doctor`: the hardware and software of this machine, and what SAGE chooses for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sage.app.cli.options import JsonOption, StateDirOption
 
 
 def doctor(state_dir: StateDirOption = None, json_output: JsonOption = False) -> int:
-    """Say what was found, what was chosen and why. Exit 1 if something a run needs is missing."""
+    """Print what is installed, what SAGE chooses, and why. Exit code 1 if something a run needs is missing."""
     from sage.app.devices.doctor import examine, render
 
     findings = examine(state_dir)

@@ -1,4 +1,4 @@
-"""`sage mailbox`: the shared mailboxes of this machine, from outside."""
+"""`sage mailbox`: the mailboxes between processes on this machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 from sage.app.cli.options import JsonOption, command_group
 
-app = command_group("Look at the mailboxes between processes, and clean up after those that died.")
+app = command_group("Show the mailboxes between processes, and remove those of dead processes.")
 
 
 @app.command("ls")
 def ls(json_output: JsonOption = False) -> None:
-    """List them: kind, memory, who takes part, and which nobody needs any more."""
+    """List the mailboxes: kind, memory, participants, and whether all of them are dead."""
     import dataclasses
     import json
 
@@ -29,13 +29,13 @@ def ls(json_output: JsonOption = False) -> None:
 
 @app.command("stat")
 def stat(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One mailbox; all of them without a name.")
-    ] = None,
-    prometheus: Annotated[bool, typer.Option("--prometheus", help="Print Prometheus' text format.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A mailbox. Default: all.")] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print in the text format of Prometheus.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Show their counts and latencies, without taking part in them."""
+    """Show counts and latencies. Reading them does not change the mailboxes."""
     from sage.app.devices.mailboxes import read_snapshot, render_snapshot
 
     snapshot = read_snapshot(name)
@@ -54,13 +54,19 @@ def stat(
 
 @app.command("clean")
 def clean(
-    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
-    """Remove those whose creator and participants are all dead. A living process's is never touched."""
+    """Remove the mailboxes whose creator and participants are all dead."""
     from sage.app.terminal import figures
     from sage.mailbox.shared.memory.census import find_segments, remove_abandoned
 
     gone = tuple(found for found in find_segments() if found.is_abandoned) if is_dry else remove_abandoned()
+    if json_output:
+        import json
+
+        typer.echo(json.dumps([{"name": found.name, "bytes": found.resident_bytes} for found in gone]))
+        return
     for found in gone:
         typer.echo(f"{found.name}  {figures.num_bytes(found.resident_bytes)}")
     typer.echo(f"{len(gone)} {'would be ' if is_dry else ''}removed")

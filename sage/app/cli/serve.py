@@ -1,4 +1,4 @@
-"""`sage serve`: trained models behind HTTP."""
+"""`sage serve`: trained models over HTTP."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import StateDirOption
+from sage.app.cli.options import DeviceOption, StateDirOption
 
 CheckpointsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--checkpoint",
         metavar="MODEL",
-        help="A shipped name, a folder, a file or a hub repository. Repeatable.",
+        help="A shipped model, a folder, a file or a hub repository. Repeatable. Default: all shipped models.",
     ),
 ]
 HostOption = Annotated[
-    str, typer.Option("--host", help="The address to listen on; others than this machine's own need care.")
+    str,
+    typer.Option("--host", help="Address to listen on. Anything but 127.0.0.1 exposes the API without TLS."),
 ]
-PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+PortOption = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: a free port.")
+]
 AllowOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-host", metavar="NAME", help="A name under which others ask for it. Repeatable."),
+    typer.Option("--allow-host", metavar="NAME", help="Further name allowed in the Host header. Repeatable."),
 ]
 
 
@@ -31,12 +34,13 @@ def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8765,
     allow_host: AllowOption = None,
-    device: Annotated[str, typer.Option("--device", help="Where the models run, e.g. cuda.")] = "cpu",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Puzzles under way at a time.")] = 64,
+    device: DeviceOption = "cpu",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Puzzles solved at a time.")] = 64,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Serve /v1/solve, /v1/models and /healthz. Who asks bears the token in the state directory's
-    http.token.
+    """Serve /v1/solve, /v1/models and /healthz over HTTP.
+
+    Clients must send the bearer token stored in STATE_DIR/http.token.
     """
     from sage.app.http.server import ServeOptions
     from sage.app.http.server import serve as serve_until_interrupted

@@ -1,8 +1,8 @@
-"""Who may ask, from where, and how much: before any route sees a request.
+"""Access control in front of the routes: Host, Origin, bearer token, size of the body.
 
-Invariant: what is not allowed is refused before its body is read; a page of another site gets nothing,
-whatever name it gave our address (Host against DNS rebinding, Origin against scripts, the token against
-everyone else).
+Invariant: a request without access is refused before its body is read. Host stops DNS rebinding, Origin stops pages
+of other sites, the token stops other users. Starlette's TrustedHostMiddleware is not used: it answers in plain text
+with 400, and reads IPv6 addresses in recent versions only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sage.app.http.replies import Refusal, refuse
 from sage.errors import InputError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-#: Sent with every reply, unless a route has said otherwise.
+#: Sent with every reply, unless a route sets them.
 _HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -31,8 +31,8 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """token: who bears it may ask.  hosts: names under which we are asked for, lower case, no port.
-    open_paths: served without a token.  max_body_bytes, body_timeout_secs: of a request's body."""
+    """token: the bearer token that clients send.  hosts: allowed names in Host, lower case, no port.  open_paths:
+    served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body."""
 
     token: str
     hosts: frozenset[str] = LOOPBACK
@@ -42,20 +42,20 @@ class Access:
 
     def __post_init__(self) -> None:
         if len(self.token) < 16:
-            raise InputError("token has fewer than 16 characters: give one that cannot be guessed")
+            raise InputError(f"token has {len(self.token)} characters: give 16 or more, at random")
         if not self.hosts:
-            raise InputError("hosts is empty: name at least one, or nobody can ask")
+            raise InputError("hosts is empty: give at least one name")
 
 
 class Guard:
-    """ASGI, outside of everything else."""
+    """ASGI middleware, the outermost."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
+            await send({"type": "websocket.close", "code": 1008})  # no route uses websockets
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -64,23 +64,26 @@ class Guard:
         try:
             self.check(Headers(scope=scope), scope["path"])
             await self._app(scope, body.receive, _with_headers(send))
-        except Refusal as refusal:  # the body's too: it is read before a reply begins
+        except Refusal as refusal:  # also the body's: it is read before a reply begins
             await refuse(refusal)(scope, receive, _with_headers(send))
 
     def check(self, headers: Mapping[str, str], path: str) -> None:
-        """Refusal, in this order: Host, Origin, token, size."""
+        """Raise a Refusal; checked in this order: Host, Origin, token, size."""
         access = self._access
         if host_name(headers.get("host", "")) not in access.hosts:
             raise Refusal(
-                HTTPStatus.MISDIRECTED_REQUEST, "Host: not a name of this server: see sage serve --allow-host"
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "Host: not a name of this server: add it with sage serve --allow-host",
             )
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin):
-            raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites are not served")
-        if path not in access.open_paths and not self._bears_token(headers.get("authorization", "")):
+            raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites have no access")
+        if path not in access.open_paths and not self._has_token(headers.get("authorization", "")):
             challenge = {"www-authenticate": 'Bearer realm="sage"'}
             raise Refusal(
-                HTTPStatus.UNAUTHORIZED, "Authorization: send 'Bearer TOKEN', see sage serve", challenge
+                HTTPStatus.UNAUTHORIZED,
+                "Authorization: send 'Bearer TOKEN'; the token is in STATE_DIR/http.token",
+                challenge,
             )
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
@@ -92,14 +95,14 @@ class Guard:
         scheme, separator, host = origin.partition("://")
         return bool(separator) and scheme in ("http", "https") and host_name(host) in self._access.hosts
 
-    def _bears_token(self, authorization: str) -> bool:
+    def _has_token(self, authorization: str) -> bool:
         scheme, _, token = authorization.partition(" ")
         is_same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._access.token.encode())
         return is_same and scheme.lower() == "bearer"
 
 
 class _Body:
-    """A request's body under its limits; what comes after it (the caller hangs up) passes unhurried."""
+    """A request's body within its limits; messages after it (a disconnect) have no limit of time."""
 
     def __init__(self, receive: Receive, access: Access) -> None:
         self._receive, self._access, self._num_bytes, self._is_whole = receive, access, 0, False
@@ -115,7 +118,9 @@ class _Body:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline_secs - now))
         except asyncio.TimeoutError:
             raise Refusal(
-                HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", {"connection": "close"}
+                HTTPStatus.REQUEST_TIMEOUT,
+                "the body did not arrive in time: send it at once",
+                {"connection": "close"},
             ) from None
         self._num_bytes += len(message.get("body", b""))
         if self._num_bytes > self._access.max_body_bytes:

@@ -1,6 +1,6 @@
-"""The models that are served: each with its own thread, which mixes everybody's puzzles into one batch.
+"""The served models: each has its own thread, which solves the puzzles of all requests in one batch.
 
-Invariant: a promise that nobody waits for any more leaves the batch.
+Invariant: a cancelled request's puzzles leave the batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sage.hrm_core.solving.settings import SolveSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """A model, and the thread that answers with it."""
+    """A model and the thread that runs it."""
 
     inference: HRMInference
     service: SolvingService
@@ -44,47 +44,45 @@ class ServedModel:
         }
 
     async def solve(self, puzzles: tuple[str, ...], settings: SolveSettings) -> list[Answer]:
-        """Refusal 422 where a puzzle is wrong, 503 where too many wait. Cancelled, it takes its puzzles
-        back.
-        """
+        """Refusal 422 where a puzzle is wrong, 503 where too many wait. A cancelled call removes its puzzles."""
         try:
             cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
         except ValueError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-        promises: list[asyncio.Future[Any]] = []
+        futures: list[asyncio.Future[Any]] = []
         try:
-            promises += [asyncio.wrap_future(self.service.submit(row, settings)) for row in cells]
-            solutions = await asyncio.gather(*promises)
+            futures += [asyncio.wrap_future(self.service.submit(row, settings)) for row in cells]
+            solutions = await asyncio.gather(*futures)
         except (ServiceFull, ServiceClosed) as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": "1"}) from error
-        except ValueError as error:  # the settings ask for what this model has not: a verifier
+        except ValueError as error:  # settings that this model does not support: a verifier
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         finally:
-            for promise in promises:
-                promise.cancel()
+            for future in futures:
+                future.cancel()
         return [self.inference.answer(row, solution) for row, solution in zip(cells, solutions)]
 
 
 class ServedModels:
-    """By name; the order given is the order listed."""
+    """Served models by name, in the order given."""
 
     def __init__(self, inferences: Iterable[HRMInference], *, max_waiting: int = 4096) -> None:
         self._models: dict[str, ServedModel] = {}
         for inference in inferences:
             if inference.name in self._models:
-                raise InputError(f"two models are called {inference.name}: rename a folder")
+                raise InputError(f"two models have the name {inference.name}: rename a folder")
             service = SolvingService(
                 inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting
             )
             self._models[inference.name] = ServedModel(inference=inference, service=service)
         if not self._models:
-            raise InputError("there is no model to serve: give one with --checkpoint")
+            raise InputError("no model to serve: give one with --checkpoint")
 
     def __iter__(self) -> Any:
         return iter(self._models.values())
 
     def pick(self, name: str | None) -> ServedModel:
-        """By name; the only one where none is given. Refusal 422 otherwise."""
+        """The model of that name; without a name the only model. Refusal 422 otherwise."""
         if name is None and len(self._models) == 1:
             return next(iter(self._models.values()))
         if name is None:
@@ -99,7 +97,7 @@ class ServedModels:
         return self._models[name]
 
     def stopped(self) -> list[str]:
-        """Names of models whose thread has ended."""
+        """Names of models without a running thread."""
         return [name for name, model in self._models.items() if not model.service.is_running]
 
     def close(self) -> None:

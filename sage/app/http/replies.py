@@ -1,7 +1,6 @@
-"""What goes back: JSON, and faults as {"error": {"code", "message"}}.
+"""Replies: JSON, and errors as {"error": {"code", "message"}}.
 
-Invariant: a fault of ours tells the caller nothing of our insides; a fault of theirs is one line with the
-remedy.
+Invariant: a client's error is one line with the remedy; a defect of the server shows no internals.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sage.errors import SageError
 
 
 class Refusal(SageError):
-    """A request that cannot be served, and what to tell whoever sent it."""
+    """A request that is refused: the status and the message of the reply."""
 
     def __init__(self, status: HTTPStatus, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -37,14 +36,14 @@ def refuse(refusal: Refusal) -> Response:
 
 
 async def refuse_raised(request: Request, error: Exception) -> Response:
-    """For Starlette: a Refusal, its own HTTPException (404, 405), or a fault of ours."""
+    """Starlette's handler of a Refusal, an HTTPException (404, 405), or any other exception (500)."""
     if isinstance(error, Refusal):
         return refuse(error)
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     if status is HTTPStatus.NOT_FOUND:
-        message = f"{request.url.path}: no such place: there are /v1/solve, /v1/models and /healthz"
+        message = f"{request.url.path}: not found: use /v1/solve, /v1/models or /healthz"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"{request.method} {request.url.path}: not with this method"
+        message = f"{request.method} {request.url.path}: method not allowed: POST /v1/solve, GET the others"
     else:
-        message = "a fault of the server: its log says more"
+        message = "internal error: see the server's log"
     return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

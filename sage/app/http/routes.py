@@ -1,6 +1,6 @@
 """The routes, behind the guard: /v1/solve, /v1/models, /healthz.
 
-Invariant: a request ends by its timeout, and a caller who hangs up stops costing.
+Invariant: a request ends at its timeout; the work of a client that disconnects is cancelled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sage.hrm_core.solving.inference import Answer
 
 
 def create_app(models: ServedModels, access: Access, limits: SolveLimits | None = None) -> ASGIApp:
-    """The whole application. It closes `models` when the server shuts down."""
+    """The ASGI application. It closes `models` when the server shuts down."""
     routes = _Routes(models, limits or SolveLimits())
 
     @asynccontextmanager
@@ -56,7 +56,7 @@ class _Routes:
         stopped = self._models.stopped()
         if stopped:
             raise Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: start the server again"
+                HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: restart the server"
             )
         return reply({"status": "ok"})
 
@@ -67,34 +67,36 @@ class _Routes:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: send application/json")
         body = await request.body()
-        asked = read_request(body, next(iter(self._models)).inference.settings, self._limits)
-        model = self._models.pick(asked.model)
-        answers = await _unless_gone(request, model.solve(asked.puzzles, asked.settings), asked.timeout_secs)
+        wanted = read_request(body, next(iter(self._models)).inference.settings, self._limits)
+        model = self._models.pick(wanted.model)
+        answers = await _unless_gone(
+            request, model.solve(wanted.puzzles, wanted.settings), wanted.timeout_secs
+        )
         about = {"model": model.inference.name, "task": model.describe()["task"]}
-        if asked.is_single:
+        if wanted.is_single:
             return reply({**about, **answers[0].to_plain()})
         return reply({**about, "results": [answer.to_plain() for answer in answers]})
 
 
 async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list[Answer]:
-    """The work's result. Refusal 504 after the timeout; cancelled, with nobody left to tell, when the caller
-    hangs up.
-    """
+    """The work's result. Refusal 504 after the timeout, 400 where the client disconnects; the work is cancelled."""
     working = asyncio.ensure_future(work)
-    hanging_up = asyncio.ensure_future(_disconnected(request))
+    disconnecting = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({working, hanging_up}, timeout=timeout_secs, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {working, disconnecting}, timeout=timeout_secs, return_when=asyncio.FIRST_COMPLETED
+        )
         if working.done():
             answers: list[Answer] = await working
             return answers
-        if hanging_up.done():
-            raise Refusal(HTTPStatus.BAD_REQUEST, "the caller hung up")
+        if disconnecting.done():
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the client disconnected")
         message = f"not done within {timeout_secs:g} s: send fewer puzzles, segments or tries"
         raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message)
     finally:
-        for task in (working, hanging_up):
+        for task in (working, disconnecting):
             task.cancel()
-        await asyncio.gather(working, hanging_up, return_exceptions=True)
+        await asyncio.gather(working, disconnecting, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:

@@ -1,6 +1,6 @@
-"""`sage serve`: the application on a socket, until it is interrupted.
+"""`sage serve`: the application on a socket, until a signal ends it.
 
-Invariant: the socket is bound before any model is loaded, so that a port in use is one line at once.
+Invariant: the socket is bound before any model is loaded, so that a port in use is reported at once.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """checkpoints: as `sage solve --checkpoint` takes them; none: all that are shipped.  allowed_hosts: names
-    beside the loopback's and the address itself.  port 0: whichever is free."""
+    """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host beside
+    the loopback's and `host` itself.  port 0: a free port."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -38,7 +38,7 @@ class ServeOptions:
 
 
 def serve(options: ServeOptions) -> None:
-    """Until SIGINT or SIGTERM. UserError where it cannot start."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. UserError where it cannot start."""
     import typer
 
     _need_web()
@@ -61,17 +61,15 @@ def serve(options: ServeOptions) -> None:
         typer.echo(f"sage: http://{shown}:{address[1]}  token: {folder / TOKEN_NAME}", err=True)
         if not ipaddress.ip_address(address[0]).is_loopback:
             typer.echo(
-                "sage: without TLS whoever sees this network's packets sees the token: put a TLS proxy"
-                " before it",
+                "sage: this address is not 127.0.0.1: the token and the puzzles are sent without TLS: use a"
+                " TLS proxy",
                 err=True,
             )
         build_server(app).run(sockets=[listening])
 
 
 def build_server(app: object) -> uvicorn.Server:
-    """uvicorn with bounds: on headers, on callers at a time, on idle connections, on the time a stop may
-    take.
-    """
+    """uvicorn with limits on headers, concurrent requests, idle connections and the time of a stop."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -93,7 +91,7 @@ def build_server(app: object) -> uvicorn.Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. UserError where the address is not ours, or in use."""
+    """A listening socket. UserError where the address is in use or not this machine's."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -116,20 +114,20 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def allowed_hosts(options: ServeOptions) -> frozenset[str]:
-    """The names a request may ask for. UserError for "every address" without a name to be asked for."""
+    """The names allowed in Host. UserError for "every address" without --allow-host."""
     from sage.app.http.guard import LOOPBACK, host_name
 
     named = {host_name(name) for name in options.allowed_hosts}
     if options.host in _ANY and not named:
         raise UserError(
-            f"serve: --host {options.host}: name this machine as others call it: --allow-host NAME"
+            f"serve: --host {options.host}: give the name that clients use for this machine with --allow-host NAME"
         )
     own = set() if options.host in _ANY else {options.host.lower()}
     return frozenset(LOOPBACK | named | own)
 
 
 def load_models(options: ServeOptions) -> ServedModels:
-    """All of them, before the first request. UserError names the one that cannot be loaded."""
+    """Load all models before the first request. UserError names the one that cannot be loaded."""
     from sage.app.http.models import ServedModels
     from sage.app.terminal.errors import user_errors
     from sage.hrm_core.solving.inference import HRMInference

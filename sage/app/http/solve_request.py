@@ -1,7 +1,6 @@
-"""What a body of /v1/solve may say.
+"""The body of a request to /v1/solve.
 
-Invariant: a SolveRequest that exists is within the server's limits; every mistake is a Refusal that names the
-key.
+Invariant: a SolveRequest is within the server's limits; every error is a Refusal with the key.
 """
 
 from __future__ import annotations
@@ -33,9 +32,7 @@ class SolveLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveRequest:
-    """model: its name, None for the only one, or the one whose puzzles these are.  is_single: `puzzle`, not
-    `puzzles`.
-    """
+    """model: its name; None: the only model.  is_single: the body has `puzzle`, not `puzzles`."""
 
     model: str | None
     puzzles: tuple[str, ...]
@@ -45,30 +42,30 @@ class SolveRequest:
 
 
 def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> SolveRequest:
-    """Refusal 400 where it is no JSON object, 422 where it says what cannot be done."""
-    said = _read_object(body)
-    for key in said:
+    """Refusal 400 where the body is not a JSON object, 422 where a value is wrong."""
+    fields = _read_object(body)
+    for key in fields:
         if key not in _OWN_KEYS and key not in SETTING_NAMES:
             _refuse(f"{key[:64]}: no such key: {nearest(key, (*_OWN_KEYS, *SETTING_NAMES))}")
     try:
-        settings = usual.changed(**{key: value for key, value in said.items() if key in SETTING_NAMES})
+        settings = usual.changed(**{key: value for key, value in fields.items() if key in SETTING_NAMES})
     except ValueError as error:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:300]) from error
-    puzzles = _read_puzzles(said, limits)
+    puzzles = _read_puzzles(fields, limits)
     num_row_segments = len(puzzles) * settings.tries * settings.max_segments
     if num_row_segments > limits.num_row_segments:
         _refuse(
             f"puzzles x tries x max_segments is {num_row_segments}: give {limits.num_row_segments} or less"
         )
-    model = said.get("model")
+    model = fields.get("model")
     if model is not None and not isinstance(model, str):
         _refuse("model: not text: give a name that /v1/models lists")
     return SolveRequest(
         model=model,
         puzzles=puzzles,
-        is_single="puzzle" in said,
+        is_single="puzzle" in fields,
         settings=settings,
-        timeout_secs=_read_timeout(said, limits),
+        timeout_secs=_read_timeout(fields, limits),
     )
 
 
@@ -77,28 +74,28 @@ def _read_object(body: bytes) -> dict[str, Any]:
         raise InputError(f"{name} is not JSON")
 
     try:
-        said = json.loads(body, parse_constant=refuse_constant)
+        fields = json.loads(body, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         message = f"the body is not JSON: {str(error)[:120]}"
         raise Refusal(HTTPStatus.BAD_REQUEST, message) from error
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise Refusal(HTTPStatus.BAD_REQUEST, 'the body is not an object: send {"puzzle": "..."}')
-    return said
+    return fields
 
 
-def _read_puzzles(said: dict[str, Any], limits: SolveLimits) -> tuple[str, ...]:
-    if ("puzzle" in said) == ("puzzles" in said):
+def _read_puzzles(fields: dict[str, Any], limits: SolveLimits) -> tuple[str, ...]:
+    if ("puzzle" in fields) == ("puzzles" in fields):
         _refuse("give `puzzle` (one text) or `puzzles` (a list of texts), one of the two")
-    puzzles = [said["puzzle"]] if "puzzle" in said else said["puzzles"]
+    puzzles = [fields["puzzle"]] if "puzzle" in fields else fields["puzzles"]
     if not isinstance(puzzles, list) or not puzzles or not all(isinstance(puzzle, str) for puzzle in puzzles):
-        _refuse("puzzle: not text" if "puzzle" in said else "puzzles: not a list of texts, or an empty one")
+        _refuse("puzzle: not text" if "puzzle" in fields else "puzzles: not a list of texts, or an empty one")
     if len(puzzles) > limits.num_puzzles:
         _refuse(f"puzzles: {len(puzzles)} of them: send {limits.num_puzzles} or fewer at a time")
     return tuple(puzzles)
 
 
-def _read_timeout(said: dict[str, Any], limits: SolveLimits) -> float:
-    timeout = said.get("timeout_secs", limits.timeout_secs)
+def _read_timeout(fields: dict[str, Any], limits: SolveLimits) -> float:
+    timeout = fields.get("timeout_secs", limits.timeout_secs)
     is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and math.isfinite(timeout)
     if not is_number or not 0 < timeout <= limits.timeout_secs:
         _refuse(f"timeout_secs: give a number above 0, to {limits.timeout_secs:g}")

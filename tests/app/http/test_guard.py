@@ -1,4 +1,4 @@
-"""Who is let in: every refusal is JSON with a status of its own, and happens before the body is read."""
+"""Access: every refusal is JSON with a status of its own, and is sent before the body is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sage.app.http.guard import Access, host_name
 
 TOKEN = "a-token-for-the-tests-alone"
 GOOD = {"host": "127.0.0.1:8765", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-#: A body that never comes: whoever waits for it hangs, and the test with it.
+#: A body that never arrives: a server that waits for it hangs, and the test with it.
 NEVER: list[bytes | None] = [None]
 
 
@@ -45,7 +45,7 @@ def without(name: str) -> dict[str, str]:
         ",".join(f"{k}={v[:24]}" for k, v in value.items()) if isinstance(value, dict) else str(value)
     ),
 )
-def test_what_is_not_allowed_is_refused_before_its_body(
+def test_a_request_without_access_is_refused_before_its_body(
     headers: dict[str, str], status: int, caller: Any
 ) -> None:
     found = caller.ask("POST", "/v1/solve", headers=headers, parts=NEVER)
@@ -55,14 +55,22 @@ def test_what_is_not_allowed_is_refused_before_its_body(
     assert TOKEN.encode() not in found.body
 
 
+@pytest.mark.parametrize("length", range(len(TOKEN)))
+def test_a_token_that_shares_only_its_beginning_is_refused(length: int, caller: Any) -> None:
+    for token in (TOKEN[:length], TOKEN[:length].ljust(len(TOKEN), "~"), TOKEN[:length] + TOKEN):
+        if token != TOKEN:
+            headers = {**GOOD, "authorization": f"Bearer {token}"}
+            assert caller.ask("GET", "/v1/models", headers=headers).status == 401
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:1", "[::1]:8765", "localhost."])
 @pytest.mark.parametrize("origin", [None, "http://127.0.0.1:8765", "http://[::1]:1", "https://localhost"])
-def test_our_own_names_are_let_in(host: str, origin: str | None, caller: Any) -> None:
+def test_the_servers_own_names_have_access(host: str, origin: str | None, caller: Any) -> None:
     headers = {**GOOD, "host": host, **({"origin": origin} if origin else {})}
     assert caller.ask("GET", "/v1/models", headers=headers).status == 200
 
 
-def test_a_missing_token_is_told_how_to_bring_one(caller: Any) -> None:
+def test_a_missing_token_is_answered_with_the_scheme(caller: Any) -> None:
     found = caller.ask("GET", "/v1/models", headers=without("authorization"))
     assert found.headers["www-authenticate"].startswith("Bearer")
 
@@ -72,7 +80,7 @@ def test_health_needs_no_token_but_the_right_name(caller: Any) -> None:
     assert caller.ask("GET", "/healthz", headers={"host": "evil.example"}).status == 421
 
 
-def test_a_place_that_is_not_there_tells_strangers_nothing(caller: Any) -> None:
+def test_an_unknown_path_is_reported_only_with_a_token(caller: Any) -> None:
     assert caller.ask("GET", "/v1/nothing", headers={"host": "localhost"}).status == 401
     assert caller.ask("GET", "/v1/nothing").status == 404
     assert caller.ask("GET", "/v1/solve").status == 405
@@ -83,12 +91,12 @@ def test_a_body_that_grows_past_the_limit_is_cut_off(build_caller: Callable[...,
     assert caller.ask("POST", "/v1/solve", parts=[b"x" * 600, b"x" * 600, None]).status == 413
 
 
-def test_a_body_that_does_not_come_times_out(build_caller: Callable[..., Any]) -> None:
+def test_a_body_that_does_not_arrive_times_out(build_caller: Callable[..., Any]) -> None:
     caller = build_caller(body_timeout_secs=0.01)
     assert caller.ask("POST", "/v1/solve", parts=[b"{", None]).status == 408
 
 
-def test_every_reply_forbids_what_a_browser_might_do_with_it(caller: Any) -> None:
+def test_every_reply_has_the_headers_that_restrict_a_browser(caller: Any) -> None:
     for headers in (GOOD, {"host": "evil.example"}):
         found = caller.ask("GET", "/v1/models", headers=headers)
         assert found.headers["x-content-type-options"] == "nosniff"
@@ -112,7 +120,7 @@ def test_a_host_is_its_name_alone(host: str, name: str) -> None:
     assert host_name(host) == name
 
 
-def test_a_guard_without_a_lock_is_not_built() -> None:
+def test_access_without_a_token_or_a_host_is_refused() -> None:
     with pytest.raises(ValueError, match="token"):
         Access(token="short")
     with pytest.raises(ValueError, match="hosts"):

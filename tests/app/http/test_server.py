@@ -70,7 +70,12 @@ def test_a_real_server_answers_many_callers_at_once(caller: Any) -> None:
             thread.join()
 
 
-def test_serve_tells_where_and_stops_when_told(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_serve_prints_its_address_and_ends_on_a_signal(
+    number: signal.Signals, exit_code: int, checkpoint: Path, tmp_path: Path
+) -> None:
     command = [
         sys.executable,
         "-m",
@@ -94,8 +99,8 @@ def test_serve_tells_where_and_stops_when_told(checkpoint: Path, tmp_path: Path)
         assert token not in said
         status, models = ask(port, token, "GET", "/v1/models")
         assert (status, models["models"][0]["name"]) == (200, "small")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        process.send_signal(number)
+        assert process.wait(timeout=60) == exit_code
     finally:
         process.kill()
         process.stderr.close()

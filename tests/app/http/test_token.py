@@ -28,20 +28,20 @@ def test_one_of_your_own_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
-def test_one_that_others_may_have_read_is_refused(mode: int, tmp_path: Path) -> None:
+def test_a_token_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> None:
     path = tmp_path / TOKEN_NAME
     path.write_text("correct-horse-battery\n")
     path.chmod(mode)
-    with pytest.raises(UserError, match="others may have read it: remove it"):
+    with pytest.raises(UserError, match="other users can read it: remove it"):
         open_token(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["short", "has a control \x07 character", "naïve-but-long-enough"])
-def test_one_that_is_no_token_is_refused(content: str, tmp_path: Path) -> None:
+def test_a_file_without_a_token_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / TOKEN_NAME
     path.write_text(content, encoding="utf-8")
     path.chmod(0o600)
-    with pytest.raises(UserError, match="holds no token"):
+    with pytest.raises(UserError, match="no token of 16 characters"):
         open_token(tmp_path)
 
 
