@@ -147,8 +147,12 @@ class EffectorSpec:
     channels: tuple[str, ...] = ()
     unit: str = "1"
     timeout_secs: float = 0.05
+    _low: np.ndarray = field(init=False, repr=False, compare=False)
+    _high: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_low", np.array(self.low, dtype=np.float64))
+        object.__setattr__(self, "_high", np.array(self.high, dtype=np.float64))
         if not (self.name and self.effect and self.target):
             raise InputError(f"{self.name or 'effector'}: name, effect or target is empty: give all three")
         if not self.tensor.shape or self.tensor.dtype not in ACTION_DTYPES or self.tensor.device != "cpu":
@@ -172,21 +176,21 @@ class EffectorSpec:
         return self.tensor.num_elements
 
     def scaled(self, normalized: np.ndarray) -> np.ndarray:
-        """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`."""
-        center, half = self._center_and_half()
+        """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`. A range of -1..1 changes no bit."""
+        center, half = (self._low + self._high) / 2, (self._high - self._low) / 2
         values: np.ndarray = normalized.astype(np.float64).reshape(self.tensor.shape) * half + center
         return self.limited(values)
 
     def normalized(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `scaled`: (size,) float32 in -1..1."""
-        center, half = self._center_and_half()
+        center, half = (self._low + self._high) / 2, (self._high - self._low) / 2
         parts: np.ndarray = (values.astype(np.float64) - center) / half
         flat: np.ndarray = np.clip(parts, -1.0, 1.0).astype(np.float32).reshape(-1)
         return flat
 
     def limited(self, values: np.ndarray) -> np.ndarray:
         """`values` within each channel's range, as spec.tensor's dtype; integers are rounded."""
-        within: np.ndarray = np.clip(values, self.low, self.high)
+        within: np.ndarray = np.minimum(np.maximum(values, self._low), self._high)
         dtype = np.dtype(self.tensor.dtype)
         if dtype.kind in "iu":
             within = np.round(within)
@@ -199,11 +203,6 @@ class EffectorSpec:
                 f"{self.name}: values are {values.shape} {values.dtype.name}: give {self.tensor.shape}"
                 f" {self.tensor.dtype}"
             )
-
-    def _center_and_half(self) -> tuple[np.ndarray, np.ndarray]:
-        """(C,) each; a range of -1..1 leaves every bit of a value as it is."""
-        low, high = np.array(self.low), np.array(self.high)
-        return (low + high) / 2, (high - low) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

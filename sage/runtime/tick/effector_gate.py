@@ -6,6 +6,7 @@ is aborted once, when it is first held. No call blocks the loop for longer than 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -14,7 +15,7 @@ import numpy as np
 from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.report import ActionFacts, State
 from sage.runtime.tick.policy import Decision, Policy
-from sage.sensors.contract import Effector, SensorError
+from sage.sensors.contract import Action, Effector, SensorError
 from sage.sensors.driver.effector_driver import EffectorDriver
 
 _NOT_FINITE = Decision(is_allowed=False, reason="the model's action is not finite")
@@ -32,7 +33,9 @@ class EffectorGate:
             EffectorDriver(effector, clock=clock, is_inline=is_inline) for effector in effectors
         )
         self._policy = policy
-        self.size = sum(driver.spec.size for driver in self._drivers)
+        ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
+        self._parts = tuple(slice(start, stop) for start, stop in itertools.pairwise(ends))
+        self.size = ends[-1]
 
     @property
     def num_faults(self) -> int:
@@ -62,57 +65,52 @@ class EffectorGate:
 
         All effectors act at the same time; each has until its own time limit.
         """
-        parts = np.split(values, np.cumsum([driver.spec.size for driver in self._drivers])[:-1])
-        decisions = []
-        for driver, part in zip(self._drivers, parts):
-            decision = self._policy.decide(driver.spec, state, trust)
-            if decision.is_allowed and not np.isfinite(part).all():
-                decision = _NOT_FINITE
-            decisions.append(decision)
-            if decision.is_allowed:
-                driver.begin(driver.spec.scaled(part), now_ns)
-            else:
-                driver.hold()
-        outcomes = [
-            self._finish(driver, part, decision)
-            for driver, part, decision in zip(self._drivers, parts, decisions)
+        begun = [
+            self._begin(driver, values[part], state, trust, now_ns)
+            for driver, part in zip(self._drivers, self._parts)
         ]
-        done = [np.zeros(0, dtype=np.float32), *(own for own, _ in outcomes)]
-        return np.concatenate(done), tuple(fact for _, fact in outcomes)
+        done = np.zeros(self.size, dtype=np.float32)
+        facts = []
+        for driver, part, (requested, decision) in zip(self._drivers, self._parts, begun):
+            action, fact = _finish(driver, requested, decision)
+            if action is not None:
+                done[part] = driver.spec.normalized(action.values)
+            facts.append(fact)
+        return done, tuple(facts)
 
-    def _finish(
-        self, driver: EffectorDriver, part: np.ndarray, decision: Decision
-    ) -> tuple[np.ndarray, ActionFacts]:
-        """One effector's part of what was done, in -1..1, and its facts, in its own unit."""
-        spec = driver.spec
-        held = np.zeros(spec.size, dtype=np.float32)
-        if not decision.is_allowed:
-            return held, _facts(driver, part, "deny", decision.reason)
+    def _begin(
+        self, driver: EffectorDriver, part: np.ndarray, state: State, trust: float, now_ns: int
+    ) -> tuple[np.ndarray, Decision]:
+        """The values for one effector, in its own unit, and the decision. part: (size,) in -1..1."""
+        is_finite = bool(np.isfinite(part).all())
+        requested = driver.spec.scaled(part) if is_finite else part
+        decision = self._policy.decide(driver.spec, state, trust)
+        if decision.is_allowed and not is_finite:
+            decision = _NOT_FINITE
+        if decision.is_allowed:
+            driver.begin(requested, now_ns)
+        else:
+            driver.hold()
+        return requested, decision
+
+
+def _finish(
+    driver: EffectorDriver, requested: np.ndarray, decision: Decision
+) -> tuple[Action | None, ActionFacts]:
+    """What one effector did, None when it was held, and its facts in its own unit."""
+    action = None
+    verdict, reason = ("allow" if decision.is_allowed else "deny"), decision.reason
+    if decision.is_allowed:
         try:
             action = driver.finish()
         except SensorError as error:  # counted by the driver, shown in the facts; the loop continues
-            return held, _facts(driver, part, "fault", str(error))
-        facts = ActionFacts(
-            effector=spec.name,
-            asked=tuple(spec.scaled(part).reshape(-1).tolist()),
-            done=tuple(action.values.reshape(-1).tolist()),
-            decision="allow",
-            reason=decision.reason,
-            is_held=action.is_held,
-        )
-        return spec.normalized(action.values), facts
-
-
-def _facts(driver: EffectorDriver, part: np.ndarray, decision: str, reason: str) -> ActionFacts:
-    """Of an effector that did nothing."""
-    spec = driver.spec
-    is_finite = bool(np.isfinite(part).all())
-    asked = spec.scaled(part).reshape(-1) if is_finite else part
-    return ActionFacts(
-        effector=spec.name,
-        asked=tuple(asked.tolist()),
-        done=(),
-        decision=decision,
+            verdict, reason = "fault", str(error)
+    facts = ActionFacts(
+        effector=driver.spec.name,
+        asked=tuple(requested.reshape(-1).tolist()),
+        done=() if action is None else tuple(action.values.reshape(-1).tolist()),
+        decision=verdict,
         reason=reason,
-        is_held=True,
+        is_held=action is None or action.is_held,
     )
+    return action, facts
