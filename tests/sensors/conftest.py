@@ -51,7 +51,7 @@ class Rig:
 
     def tick(self, secs: float) -> list[int]:
         """Poll for so long, every 50 ms; the sequences that were delivered."""
-        told = []
+        delivered = []
         stop_ns = self.clock.now_ns() + round(secs * 1e9)
         while self.clock.now_ns() < stop_ns:
             self.clock.advance(TICK_NS)
@@ -59,8 +59,8 @@ class Rig:
             while (lease := self.driver.read_next()) is not None:
                 with lease:
                     assert np.isfinite(lease.array).all()
-                    told.append(lease.meta.sequence)
-        return told
+                    delivered.append(lease.meta.sequence)
+        return delivered
 
     def summaries(self) -> np.ndarray:
         return self.records.pop_many(4096).records.view(SUMMARY)
@@ -91,18 +91,18 @@ def read_until() -> ReadUntil:
     """Reads an open sensor from now until so many seconds later, in steps of 10 ms, or to its end."""
 
     def read(sensor: Sensor, clock: ManualClock, duration_secs: float) -> list[tuple[Reading, np.ndarray]]:
-        told: list[tuple[Reading, np.ndarray]] = []
+        delivered: list[tuple[Reading, np.ndarray]] = []
         out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
         stop_ns = clock.now_ns() + round(duration_secs * 1e9)
         while True:
             try:
                 reading = sensor.read_into(out)
             except SourceExhausted:
-                return told
+                return delivered
             if reading is not None:
-                told.append((reading, out.copy()))
+                delivered.append((reading, out.copy()))
             elif clock.now_ns() >= stop_ns:
-                return told
+                return delivered
             else:
                 clock.advance(10_000_000)
 

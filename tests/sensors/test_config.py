@@ -25,7 +25,7 @@ def test_a_sensor_without_a_name_is_called_after_its_kind() -> None:
         ({"backoff_secs": 5, "max_backoff_secs": 1}, "max_backoff_secs"),
     ],
 )
-def test_what_is_wrong_in_a_config_is_named(given: dict[str, object], where: str) -> None:
+def test_an_error_in_a_config_has_its_key(given: dict[str, object], where: str) -> None:
     with pytest.raises(ValidationError, match=where):
         ClockConfig.model_validate(given)
 

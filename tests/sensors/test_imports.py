@@ -1,4 +1,4 @@
-"""What the floor as a whole promises."""
+"""No module of sage.sensors imports torch or a device's package."""
 
 import subprocess
 import sys

@@ -55,8 +55,8 @@ def replay(
             if lease is not None:
                 lease.release()
         clock.advance(TICK_NS)
-    told = records.pop_many(1 << 14).records.view(SUMMARY)
-    return {driver.spec.name: driver.statistics() for driver in drivers}, told
+    delivered = records.pop_many(1 << 14).records.view(SUMMARY)
+    return {driver.spec.name: driver.statistics() for driver in drivers}, delivered
 
 
 def assert_nothing_was_lost(statistics: DriverStatistics) -> None:
@@ -75,12 +75,12 @@ def test_a_flight_replays_whole(recordings: Path) -> None:
         "attitude": (TableSensor, {**FLIGHT, "key": "vehicle_attitude_0"}),
         "position": (TableSensor, {**FLIGHT, "key": "vehicle_local_position_0"}),
     }
-    counts, told = replay(flight, recordings)
+    counts, delivered = replay(flight, recordings)
     for statistics in counts.values():
         assert_nothing_was_lost(statistics)
     assert counts["imu"].num_readings > 2200
     assert counts["position"].num_readings > 90
-    assert len(told) == sum(statistics.num_readings for statistics in counts.values())
+    assert len(delivered) == sum(statistics.num_readings for statistics in counts.values())
 
 
 def test_a_walk_keeps_its_streams_together(recordings: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_walk_keeps_its_streams_together(recordings: Path) -> None:
     }
     walk["eye"] = (VideoSensor, {**clip, "width": 32, "height": 24, "rate_hz": 10})
     walk["ear"] = (AudioSensor, clip)
-    counts, told = replay(walk, recordings)
+    counts, delivered = replay(walk, recordings)
     for statistics in counts.values():
         assert_nothing_was_lost(statistics)
     # The recording lasts 10.5 s: every stream ends there, on the one clock.
@@ -104,10 +104,10 @@ def test_a_walk_keeps_its_streams_together(recordings: Path) -> None:
     assert counts["eye"].num_readings == 105
     assert counts["ear"].num_readings == 105
     for producer in range(len(walk)):
-        assert (np.diff(told["stamp_ns"][told["producer"] == producer]) >= 0).all()
+        assert (np.diff(delivered["stamp_ns"][delivered["producer"] == producer]) >= 0).all()
 
 
-def test_two_replays_tell_the_same_records(recordings: Path) -> None:
+def test_two_replays_give_the_same_records(recordings: Path) -> None:
     imu = {"imu": (TableSensor, {"path": "xio/sensor_data.csv", "time": "Time (s)", "stop_secs": 5.0})}
     (_, one), (_, two) = replay(imu, recordings), replay(imu, recordings)
     assert len(one) > 490

@@ -1,4 +1,4 @@
-"""What `sage doctor` looks at: each finding says what was found, what is chosen, and why.
+"""`sage doctor`: findings about this machine, each with what is chosen, and why.
 
 Invariant: nothing is guessed from names; a GPU counts only if a real kernel runs on it. Nothing is changed.
 """
@@ -29,7 +29,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
     "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
-    "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes seen from CuPy and Numba kernels"),
+    "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes in CuPy and Numba kernels"),
     "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),
     "wandb": (("wandb",), "training logged to Weights & Biases"),
     "web": (("starlette", "uvicorn"), "the page and the HTTP API"),
@@ -45,7 +45,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line. is_good: False where a run will fail for it.  why: the reason, or the remedy."""
+    """One line. is_good: False where a run will fail.  why: the reason, or the remedy."""
 
     topic: str
     found: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
-    """Everything, in the order a person asks."""
+    """All findings: Python, torch, threads, mailboxes, places, sensors, extras."""
     return (
         *_examine_python(),
         *_examine_torch(),
@@ -108,7 +108,7 @@ def _examine_torch() -> tuple[Finding, ...]:
 
 
 def _examine_attention(device: str) -> Finding:
-    """What the published models' heads (64 wide, bf16) would run on here."""
+    """The attention kernel for the published models' heads (64 wide, bf16) on this machine."""
     import torch
 
     from sage.hrm_core.model.attention import choose_attention
@@ -118,9 +118,7 @@ def _examine_attention(device: str) -> Finding:
 
 
 def _choose_device() -> tuple[str, str]:
-    """What a run would choose. It runs a kernel: `is_available()` is also true for wheels that lack the GPU's
-    code.
-    """
+    """What a run chooses. It runs a kernel: `is_available()` is also true for wheels that lack the GPU's code."""
     import torch
 
     from sage.app.session.build import choose_device
@@ -129,9 +127,9 @@ def _choose_device() -> tuple[str, str]:
         return f"cuda ({torch.cuda.get_device_name()})", "a kernel ran on it"
     return (
         "cpu",
-        "the GPU is seen, but kernels do not run on it"
+        "CUDA device found, but a test kernel failed"
         if torch.cuda.is_available()
-        else "torch sees no CUDA device",
+        else "torch finds no CUDA device",
     )
 
 
@@ -139,34 +137,32 @@ def _examine_threads() -> tuple[Finding, ...]:
     names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     found = ", ".join(f"{name}={os.environ.get(name, 'not set')}" for name in names)
     return (
-        Finding(topic="threads", found=found, why="set before torch is loaded; export them to change them"),
+        Finding(topic="threads", found=found, why="read when torch is loaded; set them in the environment"),
     )
 
 
 def _examine_mailboxes() -> Finding:
-    """How boxes shared by processes are worked: compiled code is tried on two threads before it is
-    trusted.
-    """
+    """The engine of mailboxes shared by processes: compiled code is used after a test with two threads."""
     from sage.mailbox.shared.memory.engine_choice import describe_engine
 
     engine, _, why = describe_engine().partition(": ")
     return Finding(
         topic="shared mailboxes",
         found=engine,
-        why=why or "numba compiles the atomics, and two threads agreed",
+        why=why or "numba compiles the atomics; a test with two threads passed",
     )
 
 
 def _examine_places(state_dir: Path) -> tuple[Finding, ...]:
     try:
         open_state_dir(state_dir)
-        place = Finding(topic="state dir", found=str(state_dir), why="can be written to")
+        place = Finding(topic="state dir", found=str(state_dir), why="writable")
     except UserError as error:
         place = Finding(topic="state dir", found=str(state_dir), why=str(error), is_good=False)
     places = [place]
     if place.is_good:
         free_bytes = shutil.disk_usage(state_dir).free
-        places.append(_room("disk", free_bytes, _MIN_DISK_BYTES, "free beside the state dir"))
+        places.append(_room("disk", free_bytes, _MIN_DISK_BYTES, "free in the state directory"))
     shm = Path("/dev/shm")
     if shm.is_dir():
         places.append(
@@ -184,7 +180,7 @@ def _room(topic: str, free_bytes: int, least_bytes: int, what: str) -> Finding:
 
 
 def _examine_sensors() -> tuple[Finding, ...]:
-    """Which kinds load. Whether a device answers is for `sage config check` and `sage sensors check`."""
+    """The kinds that can be imported. `sage sensors check` opens the device."""
     from sage.app.devices.kinds import describe_kinds
 
     return tuple(

@@ -1,6 +1,6 @@
-"""Shared mailboxes as a person sees them: who holds which, what passed through, how long it waited.
+"""`sage mailbox`: the mailboxes shared by processes, with their users, traffic and latencies.
 
-Invariant: looking takes no part: no entry, no lock that a mailbox's users wait for.
+Invariant: reading them adds no participant and takes no lock that a mailbox's users wait for.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def render_found(found: Sequence[Found]) -> None:
     if not found:
         _print("no mailboxes between processes on this machine")
         return
-    table = _table("name", "kind", "memory", "of at most", "who", "state")
+    table = _table("name", "kind", "memory", "maximum", "processes", "state")
     for each in found:
         who = " ".join(str(pid) for pid in each.pids) or "-"
         state = each.problem or (
-            "abandoned: `sage mailbox clean`" if each.is_abandoned else f"made by {each.creator}"
+            "abandoned: `sage mailbox clean`" if each.is_abandoned else f"created by {each.creator}"
         )
-        dead = f", {each.num_dead} dead to be reaped" if each.num_dead else ""
+        dead = f", {each.num_dead} ended processes not yet removed" if each.num_dead else ""
         kind = _KIND_NAMES.get(each.kind, "?")
         table.add_row(
             each.name,
@@ -50,7 +50,7 @@ def render_found(found: Sequence[Found]) -> None:
 
 
 def read_snapshot(name: str | None) -> HubStatistics:
-    """UserError for a name that there is not."""
+    """UserError for a name that does not exist."""
     found = {each.name: each for each in find_segments() if not each.problem}
     if name is not None and name not in found:
         raise UserError(f"mailbox {name}: no such mailbox: {nearest(name, found)}")

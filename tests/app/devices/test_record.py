@@ -1,4 +1,4 @@
-"""What is recorded replays as it was."""
+"""A recording replays with the same values and times."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_recording_replays_through_the_kind_table(tmp_path: Path) -> None:
         assert reading.captured_ns == pytest.approx(kept["imu"][0, 0] * 1e9, abs=2)
 
 
-def test_a_sensor_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
+def test_a_sensor_without_a_reading_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no reading in 0 s: record for longer, its period is 0\.05 s"):
         record_kind("synthetic", SOURCE, seconds=0.0, out=tmp_path / "imu.npz", clock=ManualClock())
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ ALLOWED = PolicyConfig(rules=(PolicyRule(decision="allow", effect="move"),))
 
 
 class Arm:
-    """Does half of what is requested. fault: raised instead.  gate: `apply` waits for it.  bad: NaN is done."""
+    """Does half of what is requested. fault: raised instead.  gate: `apply` waits for it."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Arm:
         self.calls.append("close")
 
 
-def test_each_gets_its_slice_and_what_was_done_comes_back():
+def test_each_effector_gets_its_part_and_returns_what_was_done():
     one, two = Arm("one", 2), Arm("two", 1)
     acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     acting.open()
@@ -73,7 +73,7 @@ def test_each_gets_its_slice_and_what_was_done_comes_back():
     assert {fact.decision for fact in facts} == {"allow"}
 
 
-def test_without_a_rule_nothing_is_done_and_it_is_held_once():
+def test_without_a_rule_an_effector_is_held_once():
     arm = Arm()
     acting = EffectorGate([arm], Policy(PolicyConfig()), ManualClock())
     acting.open()
@@ -163,7 +163,7 @@ def test_all_are_held_and_closed_even_when_one_does_not_close():
     assert one.calls == ["open", "abort"]
 
 
-def test_what_was_opened_before_another_failed_is_held_at_the_end():
+def test_an_effector_opened_before_another_failed_is_held_at_the_end():
     one, two = Arm("one"), Arm("two")
 
     def missing() -> None:
@@ -177,7 +177,7 @@ def test_what_was_opened_before_another_failed_is_held_at_the_end():
     assert one.calls == ["open", "abort", "close"]
 
 
-def test_with_no_effector_there_is_nothing_to_do():
+def test_with_no_effector_the_action_is_empty():
     acting = EffectorGate([], Policy(PolicyConfig()), ManualClock())
     done, facts = acting.act(np.zeros(0, np.float32), State.WAKE, 1.0, 0)
     assert done.shape == (0,)

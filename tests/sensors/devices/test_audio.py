@@ -20,18 +20,18 @@ def opened(context: SensorContext, **settings: Any) -> AudioSensor:
     return sensor
 
 
-def joined(told: list[Any]) -> np.ndarray:
-    return np.concatenate([chunk for _, chunk in told])
+def joined(delivered: list[Any]) -> np.ndarray:
+    return np.concatenate([chunk for _, chunk in delivered])
 
 
-def test_chunks_come_when_their_last_sample_has_come(
+def test_a_chunk_is_read_when_its_last_sample_is_due(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     sensor = opened(context, lavfi=TONE, chunk_secs=0.05)
     assert sensor.spec.tensor.shape == (800,)
     assert sensor.spec.is_bounded
-    told = read_until(sensor, clock, 0.2)
-    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [
+    delivered = read_until(sensor, clock, 0.2)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in delivered] == [
         k * 50_000_000 for k in (1, 2, 3, 4)
     ]
     sensor.close()
@@ -50,13 +50,13 @@ def test_it_is_resampled_and_may_have_two_channels(
 ) -> None:
     sensor = opened(context, lavfi=TONE, rate_hz=8000, mono=False)
     assert sensor.spec.tensor.shape == (800, 2)
-    told = read_until(sensor, clock, 0.5)
-    assert len(told) == 5
-    assert 0.05 < np.abs(told[2][1]).max() <= 1.0
+    delivered = read_until(sensor, clock, 0.5)
+    assert len(delivered) == 5
+    assert 0.05 < np.abs(delivered[2][1]).max() <= 1.0
     sensor.close()
 
 
-def test_the_incomplete_last_chunk_is_not_told(
+def test_the_incomplete_last_chunk_is_left_out(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     assert len(read_until(opened(context, lavfi=f"{TONE}:duration=0.35"), clock, 5.0)) == 3
@@ -85,16 +85,14 @@ def test_a_live_source_is_read_without_a_clock_of_its_own(context: SensorContext
     assert not sensor.is_recording
 
 
-def test_real_sound_starts_where_it_is_told_to(
-    context: SensorContext, recordings: Any, read_until: Any
-) -> None:
+def test_real_sound_starts_at_start_secs(context: SensorContext, recordings: Any, read_until: Any) -> None:
     def play(**settings: Any) -> list[Any]:
         at = ManualClock(context.epoch_ns)
         here = SensorContext(clock=at, epoch_ns=context.epoch_ns, base_dir=recordings)
-        told: list[Any] = read_until(
+        delivered: list[Any] = read_until(
             opened(here, path="gopro_max/clip.mp4", rate_hz=48_000, **settings), at, 2.0
         )
-        return told
+        return delivered
 
     whole, part = play(), play(start_secs=1.0, time_zero_secs=0.0)
     assert len(whole) == 20
@@ -118,7 +116,7 @@ def test_channels_at_full_scale_mix_to_full_scale(
     assert np.abs(sound).max() == pytest.approx(0.99, abs=2e-3)
 
 
-def test_what_a_resampling_filter_overshoots_is_clipped(
+def test_overshoot_of_the_resampling_filter_is_clipped(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     square = "aevalsrc='if(lt(mod(t*100,1),0.5),1,-1)':sample_rate=48000"

@@ -18,7 +18,7 @@ def test_phases_turn_with_their_cycles(clock: ManualClock, context: SensorContex
     assert sensor.spec.channels == ("sin_4s", "cos_4s", "sin_8s", "cos_8s")
 
 
-def test_the_offset_says_what_time_it_was_at_the_epoch(context: SensorContext) -> None:
+def test_the_offset_is_the_time_at_the_epoch(context: SensorContext) -> None:
     sensor = ClockSensor(ClockConfig(cycles_secs=(86400.0,), offset_secs=21600.0), context)
     out = np.zeros(2, dtype=np.float32)
     sensor.open()

@@ -19,7 +19,7 @@ def opened(context: SensorContext, **settings: Any) -> HostSensor:
 
 
 def read(sensor: HostSensor, clock: ManualClock, secs: float = 0.1) -> dict[str, float]:
-    """The channels, by name, of the reading that comes after so long."""
+    """The channels, by name, of the reading after `secs`."""
     out = np.full(sensor.spec.tensor.shape, np.nan, dtype=np.float32)
     clock.advance(round(secs * 1e9))
     assert sensor.read_into(out) is not None

@@ -16,11 +16,11 @@ def make(context: SensorContext, **settings: Any) -> SyntheticSensor:
 
 
 def faulty(context: SensorContext, fault: str, size: float = 1.0) -> SyntheticSensor:
-    """The fault is there from 1 to 2 s."""
+    """The fault is active from 1 to 2 s."""
     return make(context, faults=[{"at_secs": 1.0, "for_secs": 1.0, "fault": fault, "size": size}])
 
 
-def test_equal_configs_tell_equal_worlds_however_often_they_are_asked(
+def test_equal_configs_give_equal_readings_at_any_rate_of_reads(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     one = [values for _, values in read_until(make(context), clock, 2.0)]
@@ -35,14 +35,14 @@ def test_equal_configs_tell_equal_worlds_however_often_they_are_asked(
 def test_readings_stand_on_a_grid_from_the_epoch(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
-    told = read_until(make(context), clock, 1.0)
-    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [
+    delivered = read_until(make(context), clock, 1.0)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in delivered] == [
         k * 100_000_000 for k in range(11)
     ]
-    assert [reading.sequence for reading, _ in told] == list(range(11))
+    assert [reading.sequence for reading, _ in delivered] == list(range(11))
 
 
-def test_one_source_can_be_told_from_another_with_the_same_latent(
+def test_a_source_is_predictable_from_another_with_the_same_latent(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     def world(**settings: Any) -> np.ndarray:
@@ -66,9 +66,7 @@ def test_images_are_in_range(context: SensorContext) -> None:
     assert 64 < out.mean() < 192
 
 
-def test_unplugged_it_raises_and_will_not_open_until_the_fault_is_over(
-    clock: ManualClock, context: SensorContext
-) -> None:
+def test_while_unplugged_it_raises_and_does_not_open(clock: ManualClock, context: SensorContext) -> None:
     sensor = faulty(context, "raise")
     out = np.zeros(8, dtype=np.float32)
     clock.advance(1_000_000_000)
@@ -85,14 +83,14 @@ def test_unplugged_it_raises_and_will_not_open_until_the_fault_is_over(
 
 
 class NoticingClock(ManualClock):
-    """Says when somebody asks for the time."""
+    """Sets `was_read` when the time is read."""
 
     def __init__(self, start_ns: int) -> None:
         super().__init__(start_ns)
-        self.asked = threading.Event()
+        self.was_read = threading.Event()
 
     def now_ns(self) -> int:
-        self.asked.set()
+        self.was_read.set()
         return super().now_ns()
 
 
@@ -112,10 +110,10 @@ def test_a_hang_ends_when_the_sensor_is_closed(context: SensorContext) -> None:
         except SensorError as error:
             errors.append(error)
 
-    clock.asked.clear()
+    clock.was_read.clear()
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    assert clock.asked.wait(10)
+    assert clock.was_read.wait(10)
     assert errors == []
     sensor.close()
     thread.join(10)
@@ -128,28 +126,28 @@ def test_another_shape_does_not_fit(clock: ManualClock, context: SensorContext, 
 
 
 def test_stale_is_the_last_reading_again(clock: ManualClock, context: SensorContext, read_until: Any) -> None:
-    told = read_until(faulty(context, "stale"), clock, 2.5)
-    during = [reading for reading, _ in told[10:20]]
+    delivered = read_until(faulty(context, "stale"), clock, 2.5)
+    during = [reading for reading, _ in delivered[10:20]]
     assert {(reading.sequence, reading.captured_ns) for reading in during} == {
         (9, context.epoch_ns + 900_000_000)
     }
-    np.testing.assert_array_equal(told[15][1], told[9][1])
-    assert told[20][0].sequence == 10
+    np.testing.assert_array_equal(delivered[15][1], delivered[9][1])
+    assert delivered[20][0].sequence == 10
 
 
 def test_frozen_values_have_new_stamps(clock: ManualClock, context: SensorContext, read_until: Any) -> None:
-    told = read_until(faulty(context, "frozen"), clock, 2.5)
-    values = np.array([values for _, values in told])
+    delivered = read_until(faulty(context, "frozen"), clock, 2.5)
+    values = np.array([values for _, values in delivered])
     assert np.ptp(values[10:20], axis=0).max() == 0.0
     assert np.ptp(values[20:], axis=0).max() > 0.0
-    assert [reading.sequence for reading, _ in told] == list(range(26))
+    assert [reading.sequence for reading, _ in delivered] == list(range(26))
 
 
 def test_a_flood_is_more_readings_with_stamps_between(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
-    told = read_until(faulty(context, "flood", size=20), clock, 3.0)
-    stamps = np.array([reading.captured_ns for reading, _ in told]) - context.epoch_ns
+    delivered = read_until(faulty(context, "flood", size=20), clock, 3.0)
+    stamps = np.array([reading.captured_ns for reading, _ in delivered]) - context.epoch_ns
     assert ((stamps >= 1e9) & (stamps < 2e9)).sum() == 200
     assert (np.diff(stamps) > 0).all()
 
@@ -158,10 +156,10 @@ def test_a_flood_is_more_readings_with_stamps_between(
 def test_bias_and_noise_change_values_only(
     clock: ManualClock, context: SensorContext, read_until: Any, fault: str, shift: float
 ) -> None:
-    told = read_until(faulty(context, fault, size=3.0), clock, 2.5)
+    delivered = read_until(faulty(context, fault, size=3.0), clock, 2.5)
     plain_clock = ManualClock(context.epoch_ns)
     plain = read_until(make(SensorContext(clock=plain_clock, epoch_ns=context.epoch_ns)), plain_clock, 2.5)
-    extra = np.array([values for _, values in told]) - np.array([values for _, values in plain])
+    extra = np.array([values for _, values in delivered]) - np.array([values for _, values in plain])
     assert np.abs(extra[:10]).max() == 0.0
     assert abs(extra[10:20].mean() - shift) < 1.0
     assert (extra[10:20].std() > 1.0) == (fault == "noise")
@@ -171,6 +169,6 @@ def test_bias_and_noise_change_values_only(
 def test_nan_is_written_where_the_schedule_says(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
-    told = read_until(faulty(context, "nan", size=2), clock, 1.5)
-    assert np.isnan(told[12][1]).tolist() == [True, True] + [False] * 6
-    assert not np.isnan(told[9][1]).any()
+    delivered = read_until(faulty(context, "nan", size=2), clock, 1.5)
+    assert np.isnan(delivered[12][1]).tolist() == [True, True] + [False] * 6
+    assert not np.isnan(delivered[9][1]).any()

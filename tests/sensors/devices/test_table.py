@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_rows_come_when_their_time_comes(clock: ManualClock, context: SensorContext, log: Path) -> None:
+def test_rows_are_read_when_they_are_due(clock: ManualClock, context: SensorContext, log: Path) -> None:
     sensor = opened(context)
     out = np.zeros(2, dtype=np.float32)
     first = sensor.read_into(out)
@@ -37,17 +37,17 @@ def test_rows_come_when_their_time_comes(clock: ManualClock, context: SensorCont
     assert first.captured_ns == context.epoch_ns
     assert sensor.read_into(out) is None
     clock.advance(250_000_000)
-    told = []
+    delivered = []
     while (reading := sensor.read_into(out)) is not None:
-        told.append((reading.captured_ns - context.epoch_ns, reading.sequence, out.tolist()))
-    assert told == [(100_000_000, 1, [3.0, 4.0]), (200_000_000, 2, [5.0, 6.0])]
+        delivered.append((reading.captured_ns - context.epoch_ns, reading.sequence, out.tolist()))
+    assert delivered == [(100_000_000, 1, [3.0, 4.0]), (200_000_000, 2, [5.0, 6.0])]
     clock.advance(250_000_000)
     assert sensor.read_into(out) is not None
     with pytest.raises(SourceExhausted):
         sensor.read_into(out)
 
 
-def test_the_spec_tells_columns_rate_and_unit(context: SensorContext, log: Path) -> None:
+def test_the_spec_has_columns_rate_and_unit(context: SensorContext, log: Path) -> None:
     spec = make(context, observes="speed", unit="m/s", columns=["y"]).spec
     assert spec.channels == ("y",)
     assert spec.period_ns == 100_000_000
@@ -58,39 +58,37 @@ def test_the_spec_tells_columns_rate_and_unit(context: SensorContext, log: Path)
 def test_a_part_can_be_replayed_on_a_clock_shared_with_others(
     clock: ManualClock, context: SensorContext, log: Path, read_until: Any
 ) -> None:
-    told = read_until(opened(context, start_secs=10.1, stop_secs=10.2, time_zero_secs=10.0), clock, 1.0)
-    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [100_000_000, 200_000_000]
-    told = read_until(opened(context, time_zero_secs=9.0), clock, 2.0)
-    assert [values.tolist() for _, values in told] == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    delivered = read_until(opened(context, start_secs=10.1, stop_secs=10.2, time_zero_secs=10.0), clock, 1.0)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in delivered] == [100_000_000, 200_000_000]
+    delivered = read_until(opened(context, time_zero_secs=9.0), clock, 2.0)
+    assert [values.tolist() for _, values in delivered] == [[1, 2], [3, 4], [5, 6], [7, 8]]
 
 
-def test_rows_before_time_zero_are_not_told(
+def test_rows_before_time_zero_are_left_out(
     clock: ManualClock, context: SensorContext, log: Path, read_until: Any
 ) -> None:
-    told = read_until(opened(context, time_zero_secs=10.15), clock, 1.0)
-    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [50_000_000, 150_000_000]
+    delivered = read_until(opened(context, time_zero_secs=10.15), clock, 1.0)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in delivered] == [50_000_000, 150_000_000]
 
 
-def test_a_loop_goes_on_without_a_gap(
-    clock: ManualClock, context: SensorContext, log: Path, read_until: Any
-) -> None:
-    told = read_until(opened(context, loop=True), clock, 1.0)
-    assert [reading.captured_ns - context.epoch_ns for reading, _ in told] == [
+def test_a_loop_has_no_gap(clock: ManualClock, context: SensorContext, log: Path, read_until: Any) -> None:
+    delivered = read_until(opened(context, loop=True), clock, 1.0)
+    assert [reading.captured_ns - context.epoch_ns for reading, _ in delivered] == [
         k * 100_000_000 for k in range(11)
     ]
-    assert [reading.sequence for reading, _ in told] == list(range(11))
-    assert told[4][1].tolist() == [1, 2]
+    assert [reading.sequence for reading, _ in delivered] == list(range(11))
+    assert delivered[4][1].tolist() == [1, 2]
 
 
 def test_a_lap_lasts_until_stop_so_that_streams_stay_together(
     clock: ManualClock, context: SensorContext, log: Path, read_until: Any
 ) -> None:
-    told = read_until(opened(context, loop=True, stop_secs=10.5), clock, 1.0)
-    stamps = [reading.captured_ns - context.epoch_ns for reading, _ in told]
+    delivered = read_until(opened(context, loop=True, stop_secs=10.5), clock, 1.0)
+    stamps = [reading.captured_ns - context.epoch_ns for reading, _ in delivered]
     assert stamps == [part * 100_000_000 for part in (0, 1, 2, 3, 5, 6, 7, 8, 10)]
 
 
-def test_opened_again_it_goes_on_where_the_world_is(
+def test_opened_again_it_continues_at_the_row_that_is_due(
     clock: ManualClock, context: SensorContext, log: Path
 ) -> None:
     sensor = opened(context)
@@ -111,11 +109,11 @@ def test_a_fast_log_is_thinned(
     (tmp_path / "fast.csv").write_text("us,x\n" + rows)
     sensor = opened(context, path="fast.csv", time="us", time_scale=1e-6, max_rate_hz=50)
     assert sensor.spec.period_ns == 20_000_000
-    told = read_until(sensor, clock, 2.0)
-    assert [int(values[0]) for _, values in told] == list(range(0, 1000, 20))
+    delivered = read_until(sensor, clock, 2.0)
+    assert [int(values[0]) for _, values in delivered] == list(range(0, 1000, 20))
 
 
-def test_npz_and_parquet_tell_the_same_as_csv(
+def test_npz_and_parquet_give_the_same_as_csv(
     context: SensorContext, log: Path, tmp_path: Path, read_until: Any
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
@@ -127,14 +125,14 @@ def test_npz_and_parquet_tell_the_same_as_csv(
         pyarrow.table({name: values[:, k] for k, name in enumerate("txy")}), tmp_path / "log.parquet"
     )
 
-    def told(**settings: Any) -> list[tuple[int, list[float]]]:
+    def delivered(**settings: Any) -> list[tuple[int, list[float]]]:
         at = ManualClock(context.epoch_ns)
         here = SensorContext(clock=at, epoch_ns=context.epoch_ns, base_dir=tmp_path)
         readings = read_until(opened(here, **settings), at, 1.0)
         return [(reading.captured_ns, row.tolist()) for reading, row in readings]
 
-    assert told() == told(path="log.npz", key="flight") == told(path="log.parquet")
-    assert len(told()) == 4
+    assert delivered() == delivered(path="log.npz", key="flight") == delivered(path="log.parquet")
+    assert len(delivered()) == 4
 
 
 def test_a_missing_cell_is_an_error_that_names_it_or_is_held_or_dropped(
@@ -172,7 +170,7 @@ def test_a_missing_cell_is_an_error_that_names_it_or_is_held_or_dropped(
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_what_is_wrong_with_a_table_is_one_line(
+def test_an_error_in_a_table_is_one_line(
     context: SensorContext, tmp_path: Path, text: str, settings: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "log.csv").write_text(text)
@@ -182,7 +180,7 @@ def test_what_is_wrong_with_a_table_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_an_npz_without_names_or_with_many_arrays_says_so(context: SensorContext, tmp_path: Path) -> None:
+def test_an_npz_without_names_or_with_many_arrays_is_refused(context: SensorContext, tmp_path: Path) -> None:
     np.savez(tmp_path / "log.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
     with pytest.raises(SensorUnavailable, match="one of a, b"):
         make(context, path="log.npz")
@@ -233,9 +231,9 @@ def test_real_recordings_replay(
     here = SensorContext(clock=clock, epoch_ns=context.epoch_ns, base_dir=recordings)
     sensor = opened(here, path=path, **settings)
     assert 1e9 / sensor.spec.period_ns == pytest.approx(rate_hz, rel=0.01)
-    told = read_until(sensor, clock, 3.0)
-    stamps = np.array([reading.captured_ns for reading, _ in told])
-    assert len(told) > 2.5 * rate_hz
+    delivered = read_until(sensor, clock, 3.0)
+    stamps = np.array([reading.captured_ns for reading, _ in delivered])
+    assert len(delivered) > 2.5 * rate_hz
     assert (np.diff(stamps) >= 0).all()
-    assert told[0][1].shape == (num_columns,)
-    assert np.isfinite([values for _, values in told]).all()
+    assert delivered[0][1].shape == (num_columns,)
+    assert np.isfinite([values for _, values in delivered]).all()

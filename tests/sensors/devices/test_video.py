@@ -23,11 +23,11 @@ def opened(context: SensorContext, **settings: Any) -> VideoSensor:
     return sensor
 
 
-def offsets_ms(context: SensorContext, told: list[Any]) -> list[int]:
-    return [round((reading.captured_ns - context.epoch_ns) / 1e6) for reading, _ in told]
+def offsets_ms(context: SensorContext, delivered: list[Any]) -> list[int]:
+    return [round((reading.captured_ns - context.epoch_ns) / 1e6) for reading, _ in delivered]
 
 
-def test_a_generated_picture_comes_at_its_own_rate(
+def test_a_generated_video_plays_at_its_own_rate(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
     sensor = opened(context, lavfi=TEST_PICTURE)
@@ -35,19 +35,19 @@ def test_a_generated_picture_comes_at_its_own_rate(
     assert sensor.spec.tensor.dtype == "uint8"
     assert sensor.spec.period_ns == 100_000_000
     assert sensor.spec.is_bounded
-    told = read_until(sensor, clock, 0.5)
-    assert offsets_ms(context, told) == [0, 100, 200, 300, 400, 500]
-    assert [reading.sequence for reading, _ in told] == list(range(6))
-    assert told[0][1].std() > 10
-    assert (told[0][1] != told[5][1]).any()
+    delivered = read_until(sensor, clock, 0.5)
+    assert offsets_ms(context, delivered) == [0, 100, 200, 300, 400, 500]
+    assert [reading.sequence for reading, _ in delivered] == list(range(6))
+    assert delivered[0][1].std() > 10
+    assert (delivered[0][1] != delivered[5][1]).any()
     sensor.close()
 
 
 def test_frames_are_scaled_and_thinned(clock: ManualClock, context: SensorContext, read_until: Any) -> None:
     sensor = opened(context, lavfi="testsrc2=size=64x48:rate=30", width=16, height=8, rate_hz=20)
-    told = read_until(sensor, clock, 1.0)
-    assert told[0][1].shape == (8, 16, 3)
-    assert len(told) == 21
+    delivered = read_until(sensor, clock, 1.0)
+    assert delivered[0][1].shape == (8, 16, 3)
+    assert len(delivered) == 21
     sensor.close()
 
 
@@ -63,10 +63,12 @@ def test_the_end_of_a_generator_is_the_end(
 def test_one_time_axis_is_shared_through_time_zero(
     clock: ManualClock, context: SensorContext, read_until: Any
 ) -> None:
-    told = read_until(opened(context, lavfi=TEST_PICTURE, start_secs=0.3, time_zero_secs=0.1), clock, 0.45)
-    assert offsets_ms(context, told) == [200, 300, 400]
-    told = read_until(opened(context, lavfi=TEST_PICTURE, start_secs=0.3, stop_secs=0.5), clock, 1.0)
-    assert offsets_ms(context, told) == []  # all of it lies behind the clock by now
+    delivered = read_until(
+        opened(context, lavfi=TEST_PICTURE, start_secs=0.3, time_zero_secs=0.1), clock, 0.45
+    )
+    assert offsets_ms(context, delivered) == [200, 300, 400]
+    delivered = read_until(opened(context, lavfi=TEST_PICTURE, start_secs=0.3, stop_secs=0.5), clock, 1.0)
+    assert offsets_ms(context, delivered) == []  # all of it lies behind the clock by now
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_one_time_axis_is_shared_through_time_zero(
         ({"path": "a.mp4", "start_secs": 2, "stop_secs": 1}, "stop_secs"),
     ],
 )
-def test_what_is_wrong_in_a_config_is_said(settings: dict[str, Any], message: str) -> None:
+def test_an_error_in_a_config_is_reported(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         VideoConfig.model_validate(settings)
 
@@ -113,7 +115,7 @@ def test_a_camera_that_is_not_there_is_unavailable_and_was_never_on(context: Sen
     assert logs == []
 
 
-def test_a_camera_says_when_it_records_and_when_it_ends(context: SensorContext) -> None:
+def test_a_camera_logs_when_it_records_and_when_it_ends(context: SensorContext) -> None:
     # A generator takes the camera's place behind the same door.
     config = VideoConfig(device=TEST_PICTURE, device_format="lavfi", consent=True, width=32, height=24)
     sensor = VideoSensor(config, context)
@@ -142,7 +144,7 @@ TURNS = {
 COLORS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
 
 
-def write_film(path: Path, matrix: tuple[float, ...]) -> None:
+def write_video(path: Path, matrix: tuple[float, ...]) -> None:
     """Two frames of 64 x 48, red, green, blue and white quarters, with a display matrix."""
     import av
 
@@ -164,11 +166,11 @@ def write_film(path: Path, matrix: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize(("matrix", "expected"), TURNS.values(), ids=TURNS.keys())
-def test_a_film_is_turned_as_players_show_it(
+def test_a_video_is_turned_as_players_show_it(
     context: SensorContext, matrix: tuple[int, ...], expected: str
 ) -> None:
-    write_film(context.base_dir / "film.mp4", matrix)
-    sensor = opened(context, path="film.mp4")
+    write_video(context.base_dir / "video.mp4", matrix)
+    sensor = opened(context, path="video.mp4")
     assert sensor.spec.tensor.shape == ((48, 64, 3) if matrix[0] else (64, 48, 3))
     out = np.zeros(sensor.spec.tensor.shape, dtype=np.uint8)
     while sensor.read_into(out) is None:
@@ -183,9 +185,9 @@ def test_a_film_is_turned_as_players_show_it(
     assert seen == expected
 
 
-def test_the_size_of_a_turned_film_is_that_of_the_turned_picture(context: SensorContext) -> None:
-    write_film(context.base_dir / "film.mp4", (0, 1, -1, 0))
-    sensor = opened(context, path="film.mp4", width=24, height=32)
+def test_the_size_of_a_turned_video_is_that_of_the_turned_frame(context: SensorContext) -> None:
+    write_video(context.base_dir / "video.mp4", (0, 1, -1, 0))
+    sensor = opened(context, path="video.mp4", width=24, height=32)
     assert sensor.spec.tensor.shape == (32, 24, 3)
     out = np.zeros((32, 24, 3), dtype=np.uint8)
     while sensor.read_into(out) is None:
@@ -194,10 +196,10 @@ def test_the_size_of_a_turned_film_is_that_of_the_turned_picture(context: Sensor
     sensor.close()
 
 
-def test_a_film_turned_by_another_angle_is_refused(context: SensorContext) -> None:
-    write_film(context.base_dir / "film.mp4", (0.7, 0.7, -0.7, 0.7))
+def test_a_video_turned_by_another_angle_is_refused(context: SensorContext) -> None:
+    write_video(context.base_dir / "video.mp4", (0.7, 0.7, -0.7, 0.7))
     with pytest.raises(SensorUnavailable, match="no multiple of a quarter turn"):
-        opened(context, path="film.mp4")
+        opened(context, path="video.mp4")
 
 
 def test_reading_a_closed_video_raises(context: SensorContext) -> None:
@@ -206,16 +208,16 @@ def test_reading_a_closed_video_raises(context: SensorContext) -> None:
         sensor.read_into(np.zeros((24, 32, 3), dtype=np.uint8))
 
 
-def test_a_real_film_plays_in_time_and_the_same_each_time(
+def test_a_real_video_plays_in_time_and_the_same_each_time(
     context: SensorContext, recordings: Any, read_until: Any
 ) -> None:
     def play(**settings: Any) -> list[Any]:
         at = ManualClock(context.epoch_ns)
         here = SensorContext(clock=at, epoch_ns=context.epoch_ns, base_dir=recordings)
         sensor = opened(here, path="gopro_max/clip.mp4", width=32, height=24, **settings)
-        told: list[Any] = read_until(sensor, at, 1.5)
+        delivered: list[Any] = read_until(sensor, at, 1.5)
         sensor.close()
-        return told
+        return delivered
 
     one, two = play(), play()
     assert len(one) == 45
@@ -227,7 +229,7 @@ def test_a_real_film_plays_in_time_and_the_same_each_time(
     np.testing.assert_array_equal(part[0][1], one[30][1])
 
 
-def test_a_real_film_loops_on_the_clock(
+def test_a_real_video_loops_on_the_clock(
     context: SensorContext, recordings: Any, clock: ManualClock, read_until: Any
 ) -> None:
     here = SensorContext(clock=clock, epoch_ns=context.epoch_ns, base_dir=recordings)
@@ -241,10 +243,10 @@ def test_a_real_film_loops_on_the_clock(
         stop_secs=1.5,
         loop=True,
     )
-    told = read_until(sensor, clock, 1.2)
-    stamps = offsets_ms(context, told)
+    delivered = read_until(sensor, clock, 1.2)
+    stamps = offsets_ms(context, delivered)
     assert [stamp - 500 for stamp in stamps if 500 <= stamp < 1000] == [
         stamp for stamp in stamps if stamp < 500
     ]
-    assert len(told) == 12
+    assert len(delivered) == 12
     sensor.close()

@@ -1,4 +1,4 @@
-"""What goes out, and what does not, whatever a device writes."""
+"""Which readings are published, and which are not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from sage.sensors.contract import Reading
 from sage.sensors.devices.scripted import ScriptedSensor, reading_at
 
 
-def test_a_reading_goes_to_both_mailboxes(synthetic: Callable[..., Any]) -> None:
+def test_a_reading_is_published_to_both_mailboxes(synthetic: Callable[..., Any]) -> None:
     rig = synthetic()
     assert rig.driver.is_inline
     assert rig.driver.poll(rig.clock.now_ns()) == 1
@@ -76,7 +76,7 @@ def test_frozen_values_are_delivered_for_trust_to_judge(synthetic: Callable[...,
         ("nothing", "return a Reading or None"),
     ],
 )
-def test_whatever_a_plug_in_does_is_its_own_fault(
+def test_any_error_of_a_plug_in_is_its_own_fault(
     new_rig: Callable[..., Any], clock: ManualClock, said: Any, shown: str
 ) -> None:
     rig = new_rig(lambda: ScriptedSensor([said]))
@@ -85,7 +85,7 @@ def test_whatever_a_plug_in_does_is_its_own_fault(
     assert rig.driver.statistics().status == "quarantined"
 
 
-def test_without_a_free_slot_the_summary_still_goes_out(synthetic: Callable[..., Any]) -> None:
+def test_without_a_free_slot_the_summary_is_still_published(synthetic: Callable[..., Any]) -> None:
     rig = synthetic(num_slots=2)
     held = []
     for _ in range(6):

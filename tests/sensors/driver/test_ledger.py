@@ -1,4 +1,4 @@
-"""Readings that were lost, late, repeated, mixed up or too many: counted, never guessed."""
+"""Readings that are lost, late, repeated, reordered or too many are counted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_flood_is_limited_and_counted(synthetic: Callable[..., Any]) -> None:
     assert rig.driver.statistics().num_faults == 0
 
 
-def test_what_a_device_lost_repeated_or_mixed_up_is_counted(
+def test_lost_repeated_and_reordered_readings_are_counted(
     new_rig: Callable[..., Any], clock: ManualClock
 ) -> None:
     now = clock.now_ns()
@@ -45,7 +45,7 @@ def test_what_a_device_lost_repeated_or_mixed_up_is_counted(
     statistics = rig.driver.statistics()
     assert statistics.num_duplicate == 1
     assert statistics.num_reordered == 2
-    assert statistics.num_dropped == 4  # 2, 3, 4 and 6 were never told in time
+    assert statistics.num_dropped == 4  # 2, 3, 4 and 6 were never delivered in time
 
 
 def test_a_late_reading_is_delivered_and_counted(new_rig: Callable[..., Any], clock: ManualClock) -> None:

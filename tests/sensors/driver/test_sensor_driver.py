@@ -1,4 +1,4 @@
-"""Cables pulled: the device is quarantined, counted and shown, and comes back; and three ways to read."""
+"""Faults: the device is quarantined, counted, shown and restarted; and three ways to read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from sage.sensors.devices.scripted import ScriptedSensor
 from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
 
 
-def test_a_source_that_raises_is_quarantined_and_comes_back(synthetic: Callable[..., Any]) -> None:
+def test_a_source_that_raises_is_quarantined_and_restarted(synthetic: Callable[..., Any]) -> None:
     rig = synthetic("raise")
     assert rig.tick(0.95) == list(range(10))
     assert rig.tick(0.5) == []
@@ -25,11 +25,13 @@ def test_a_source_that_raises_is_quarantined_and_comes_back(synthetic: Callable[
     assert statistics.status == "running"
     assert statistics.num_restarts == 1
     assert statistics.num_faults >= 2
-    assert after == list(range(10, 10 + len(after)))  # the device counts from 0 again, what is told goes on
+    assert after == list(
+        range(10, 10 + len(after))
+    )  # the device counts from 0 again, delivered sequences do not
     assert len(after) >= 8
 
 
-def test_pauses_double_until_it_comes_back(new_rig: Callable[..., Any], clock: ManualClock) -> None:
+def test_pauses_double_until_it_is_restarted(new_rig: Callable[..., Any], clock: ManualClock) -> None:
     attempts: list[int] = []
 
     class Absent(ScriptedSensor):
@@ -67,7 +69,7 @@ def test_each_restart_is_a_fresh_instance_and_the_old_one_is_closed(
     assert [(sensor.num_opened, sensor.num_closed) for sensor in made[:-1]] == [(1, 1)] * (len(made) - 1)
 
 
-def test_a_device_that_comes_back_as_something_else_stays_out(
+def test_a_device_with_another_spec_after_a_restart_stays_quarantined(
     new_rig: Callable[..., Any], clock: ManualClock
 ) -> None:
     made = iter([2, 2, 3, 2])
@@ -78,7 +80,7 @@ def test_a_device_that_comes_back_as_something_else_stays_out(
     assert rig.driver.statistics().num_restarts == 1
 
 
-def test_a_wrong_configuration_is_the_callers_to_know(
+def test_a_wrong_configuration_is_raised_to_the_caller(
     new_rig: Callable[..., Any], clock: ManualClock
 ) -> None:
     with pytest.raises(ValueError, match="inline"):

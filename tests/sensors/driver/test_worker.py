@@ -1,4 +1,4 @@
-"""Devices on threads: they may raise and hang, and the loop goes on."""
+"""Devices on threads that raise and hang while the loop continues."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ WAIT_SECS = 20.0
 
 
 class StuckSensor(ScriptedSensor):
-    """Reads block until `released`, whatever is done to it."""
+    """Reads block until `released`, also after close."""
 
     def __init__(self, released: threading.Event, entered: threading.Semaphore) -> None:
         super().__init__([], is_bounded=False)
@@ -44,7 +44,7 @@ def test_a_source_on_a_thread_delivers(synthetic: Callable[..., Any]) -> None:
     assert rig.driver.statistics().status == "closed"
 
 
-def test_what_a_thread_raised_is_kept_and_shown(new_rig: Callable[..., Any], clock: ManualClock) -> None:
+def test_an_error_on_a_thread_is_shown(new_rig: Callable[..., Any], clock: ManualClock) -> None:
     made: list[ScriptedSensor] = []
     closed = threading.Event()
 
@@ -63,7 +63,7 @@ def test_what_a_thread_raised_is_kept_and_shown(new_rig: Callable[..., Any], clo
     assert "ZeroDivisionError: in the driver's own code" in rig.driver.statistics().last_error
 
 
-def test_a_source_that_hangs_is_quarantined_by_the_clock_and_comes_back(
+def test_a_source_that_hangs_is_quarantined_by_the_clock_and_restarted(
     synthetic: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = threading.Event()
@@ -129,7 +129,7 @@ def test_a_device_that_can_not_be_freed_takes_two_threads_and_no_more(
     rig.driver.close()
 
 
-def test_what_comes_out_of_an_abandoned_thread_is_not_published(
+def test_a_reading_of_an_abandoned_thread_is_not_published(
     new_rig: Callable[..., Any], clock: ManualClock
 ) -> None:
     entered, released, ended = threading.Event(), threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Every built-in kind passes the kit; and the kit finds what it is there to find."""
+"""Every built-in kind passes the kit, and the kit finds each kind of defect."""
 
 import math
 import threading

@@ -1,6 +1,4 @@
-"""A sensor in a process of its own: frames without a copy, and whatever becomes of that process costs it
-alone.
-"""
+"""A sensor in a process of its own: frames without a copy, and faults that cost this source only."""
 
 from __future__ import annotations
 
@@ -117,8 +115,8 @@ def _mappings(pid: int | str, name: str) -> list[Mapping]:
 
 
 def _read_from(pid: int, name: str, array: np.ndarray) -> bytes:
-    """The bytes of `array`, which lies in this process's mapping of a mailbox, as the other process has
-    them.
+    """The bytes of `array`, which is in this process's mapping of a mailbox, as the other process
+    reads them.
     """
     address = array.ctypes.data
     here = next(each for each in _mappings("self", name) if each.start <= address < each.stop)
@@ -128,7 +126,7 @@ def _read_from(pid: int, name: str, array: np.ndarray) -> bytes:
         return memory.read(array.nbytes)
 
 
-def test_a_full_hd_frame_lies_in_the_same_pages_on_both_sides(rig: Callable[..., IsolatedRig]) -> None:
+def test_a_full_hd_frame_is_in_the_same_pages_in_both_processes(rig: Callable[..., IsolatedRig]) -> None:
     pytest.importorskip("av", reason="pictures need the package av")
     source = rig(VideoSensor, lavfi="testsrc2=size=1920x1080:rate=10")
     source.until_readings(2)
@@ -152,7 +150,7 @@ def test_a_full_hd_frame_lies_in_the_same_pages_on_both_sides(rig: Callable[...,
     assert statistics.bytes_referenced >= 1080 * 1920 * 3
 
 
-def test_its_records_reach_everybody_in_order(rig: Callable[..., IsolatedRig]) -> None:
+def test_its_records_reach_all_subscribers_in_order(rig: Callable[..., IsolatedRig]) -> None:
     source = rig(shape=(4,), rate_hz=200, noise_std=0.25)
     source.until_readings(20)
     batch = source.summaries.pop_many(4096).records.view(SUMMARY)
@@ -165,7 +163,7 @@ def test_its_records_reach_everybody_in_order(rig: Callable[..., IsolatedRig]) -
     assert last.noise_std == pytest.approx(0.25)
 
 
-def test_a_killed_process_costs_its_source_alone_and_comes_back(rig: Callable[..., IsolatedRig]) -> None:
+def test_a_killed_process_costs_its_own_source_and_is_restarted(rig: Callable[..., IsolatedRig]) -> None:
     source = rig(shape=(64, 64), rate_hz=100)
     source.until_readings(3)
     before = source.driver.statistics()
@@ -190,19 +188,19 @@ def test_a_hung_process_is_ended(rig: Callable[..., IsolatedRig]) -> None:
     source.until(lambda: source.driver.statistics().num_restarts == 1)
 
 
-def test_what_the_device_says_is_the_drivers_error(rig: Callable[..., IsolatedRig]) -> None:
+def test_the_devices_error_is_the_drivers_error(rig: Callable[..., IsolatedRig]) -> None:
     source = rig(shape=(4,), rate_hz=100, faults=({"fault": "raise", "at_secs": 0.0, "for_secs": 60.0},))
     source.until(lambda: source.driver.statistics().num_faults >= 1)
     assert "unplugged" in source.driver.statistics().last_error
 
 
 def test_a_recording_ends(rig: Callable[..., IsolatedRig]) -> None:
-    source = rig(shape=(4,), rate_hz=20, num_readings=200)  # of the time before it opens it tells nothing
+    source = rig(shape=(4,), rate_hz=20, num_readings=200)  # readings before it opens are left out
     source.until(lambda: source.driver.statistics().status == "exhausted")
     statistics = source.driver.statistics()
     assert (
         statistics.num_readings == statistics.sequence + 1 >= 1
-    )  # all that it told has arrived before its end was seen
+    )  # all readings have arrived before the end was seen
     assert statistics.num_faults == 0
 
 
