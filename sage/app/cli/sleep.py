@@ -17,6 +17,7 @@ def sleep(
     report.
     """
     from sage.app.terminal.errors import UserError
+    from sage.errors import SageError
 
     if not snapshot.is_dir():
         raise UserError(f"{snapshot}: no such folder: give STATE_DIR/sleep/NIGHT of a run")
@@ -32,7 +33,7 @@ def sleep(
         raise UserError(
             f"{snapshot}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
         ) from error
-    except ValueError as error:
+    except SageError as error:
         raise UserError(
             f"{snapshot}: not a snapshot ({error}): give STATE_DIR/sleep/NIGHT of a run"
         ) from error

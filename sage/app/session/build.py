@@ -17,6 +17,7 @@ from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
 from sage.app.terminal.errors import UserError
+from sage.errors import SageError
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.contract import Peripheral
 from sage.mailbox.errors import MailboxError
@@ -136,7 +137,7 @@ def build_run(
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
     try:
         return Loop(config, inputs)
-    except ValueError as error:  # sizes that are valid one by one, not together
+    except SageError as error:  # sizes that are valid one by one, not together
         raise UserError(f"{config.name}: {error}") from error
 
 

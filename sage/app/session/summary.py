@@ -61,7 +61,8 @@ class SessionSummary:
         facts, timing = report.facts, report.timing
         if self._last is None:
             self._first_ns = facts.time_ns
-        self._last, self._last_ns = report, facts.time_ns
+        self._last = report
+        self._last_ns = facts.time_ns
         self._num_ticks += 1
         self._num_overruns += timing.is_overrun
         self._total.add(timing.total_ns)

@@ -92,6 +92,8 @@ def _tick_fact(figures: SessionFigures) -> str:
 
 def _coherence_fact(figures: SessionFigures) -> str:
     now, mean = figures.coherence, figures.mean_coherence
+    if math.isnan(mean.coherence):
+        return "not measured: too few readings"
     return (
         f"{number(now.coherence)} at the end, {number(mean.coherence)} on average, of at most 1; agreement"
         f" between sources {number(now.agreement)} ({number(now.agreement_null)} expected by chance),"

@@ -114,7 +114,7 @@ CREATE TABLE thinning (session INTEGER, level INTEGER, until_ns INTEGER NOT NULL
 
 
 def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -> sqlite3.Connection:
-    """A connection in autocommit, whose rows answer by name. Raises UserError where the file cannot be
+    """A connection in autocommit mode with rows by column name. Raises UserError for a file that cannot be
     used.
     """
     mode = "ro" if is_reader else "rw"
