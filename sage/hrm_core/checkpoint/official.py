@@ -1,21 +1,22 @@
 """The published files of HRM and TRM: a torch state dict, and the all_config.yaml beside it.
 
-Invariant: only tensors are unpickled (weights_only); what a file holds is told by its tensors first, by its
-yaml where they are silent, and a file that fits no model of the family is one line that names what is wrong.
-Names (HRM.md's table): inner.{H,L}_init, inner.embed_tokens, inner.{H,L}_level.layers.N.{self_attn or mlp_t,
-mlp}, inner.lm_head, inner.q_head, inner.puzzle_emb, inner.embed_pos; a compiled or wrapped model's prefixes
-are taken off.
+Invariant: only tensors are unpickled (weights_only). Sizes come from the tensors, the rest from the yaml; a
+setting that neither records is assumed only for a published size, and logged. A file of another family raises
+CheckpointError.
+Names: inner.{H,L}_init, inner.embed_tokens, inner.{H,L}_level.layers.N.{self_attn or mlp_t, mlp},
+inner.lm_head, inner.q_head, inner.puzzle_emb, inner.embed_pos, after the prefixes of torch.compile, DDP and
+the loss head.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
+from sage.hrm_core.checkpoint.saved_model import SavedModel
+from sage.hrm_core.checkpoint.weights_file import read_tensors
 from sage.hrm_core.config.model import ModelConfig, Positions, TokenFront
+from sage.user_file import read_user_text
+
+log = logging.getLogger(__name__)
 
 CONFIG_NAME = "all_config.yaml"
 PUZZLES = "inner.puzzle_emb.weights"
@@ -55,56 +61,117 @@ _NEEDED = (
     "inner.q_head.weight",
     f"{_LAYER}mlp.down_proj.weight",
 )
+#: TRM's variants, which are other models.
+_VARIANTS = {
+    "trm_singlez": "one state instead of two",
+    "trm_hier6": "six low-level states",
+    "transformers_baseline": "a transformer without recurrence",
+}
 #: Cells of a puzzle by what the data folder is called, and by the number of symbols.
 _CELLS_BY_TASK = {"sudoku": 81, "maze": 900, "arc": 900}
 _CELLS_BY_VOCAB = {11: 81, 6: 900, 12: 900}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfficialCheckpoint:
-    """state: names as HRM's own state_dict, any dtype.  settings: what the yaml said, empty without one."""
+def read_official(path: Path, *, seq_len: int | None = None) -> SavedModel:
+    """A published weights file and the all_config.yaml beside it. seq_len: cells of a puzzle, if not recorded.
 
-    config: ModelConfig
-    state: Mapping[str, Tensor]
-    settings: Mapping[str, Any]
-
-
-def read_official(path: Path, *, seq_len: int | None = None) -> OfficialCheckpoint:
-    """A weights file, its all_config.yaml beside it or not. seq_len: needed only where nothing tells it.
-
-    CheckpointError: no such file, not a checkpoint, more than weights, or not of this family.
+    CheckpointError: no such file, not a checkpoint, more than weights, another family, or settings missing.
     """
     state = strip_prefixes(read_state(path))
     settings = _read_settings(path.with_name(CONFIG_NAME))
-    missing = [name for name in _NEEDED if name not in state]
-    if missing:
-        found = ", ".join(list(state)[:3]) or "nothing"
-        raise CheckpointError(
-            f"{path}: not an HRM or TRM checkpoint: {missing[0]} is missing (it holds {found}, ...)"
-        )
+    _refuse_other_families(path, state, settings)
     try:
+        assumed = _assumed_settings(state, settings, seq_len)
         config = infer_config(state, settings, seq_len)
     except (ValueError, TypeError, IndexError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return OfficialCheckpoint(config=config, state=state, settings=settings)
+    if assumed:
+        _warn_or_refuse(path, config, assumed)
+    return SavedModel(path=path, config=config, state=state, metadata=settings)
+
+
+def _refuse_other_families(path: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
+    """CheckpointError with the variant's name, or with the first tensor that HRM and TRM have and it lacks."""
+    arch = str((settings.get("arch") or {}).get("name", "")).split("@")[0].rsplit(".", 1)[-1]
+    missing = [name for name in _NEEDED if name not in state]
+    variant = arch if arch in _VARIANTS else _variant_of(state) if missing else ""
+    if variant:
+        raise CheckpointError(
+            f"{path}: a {variant} model ({_VARIANTS[variant]}): SAGE loads HRM and TRM only"
+        )
+    if missing:
+        found = ", ".join(list(state)[:3]) or "nothing"
+        named = f" (all_config.yaml names {arch})" if arch else ""
+        raise CheckpointError(
+            f"{path}: not an HRM or TRM checkpoint{named}: {missing[0]} is missing; found {found}, ..."
+        )
+
+
+def _variant_of(state: Mapping[str, Tensor]) -> str:
+    """The name of TRM's variant by its tensors; empty if they are of none."""
+    if "inner.lm_head.weight" not in state or "inner.q_head.weight" not in state:
+        return ""
+    has_nets = any(name.startswith("inner.L_level.") for name in state)
+    starts = [name for name in state if "init" in name.split(".")[-1].lower()]
+    if not has_nets and not starts:
+        return "transformers_baseline"
+    if has_nets and len(starts) == 1:
+        return "trm_singlez"
+    return "trm_hier6" if has_nets and len(starts) > 2 else ""
+
+
+def _assumed_settings(
+    state: Mapping[str, Tensor], settings: Mapping[str, Any], seq_len: int | None
+) -> dict[str, object]:
+    """Name -> value of each setting that changes the answers and that neither the tensors nor the yaml record."""
+    arch = settings.get("arch") or {}
+    is_mixer = f"{_LAYER}mlp_t.down_proj.weight" in state
+    has_positions = "inner.embed_pos.embedding_weight" in state
+    config = infer_config(state, settings, seq_len)
+    front = config.front
+    assert isinstance(front, TokenFront)
+    values: dict[str, object] = {"H_cycles": config.H_cycles, "L_cycles": config.L_cycles}
+    if not is_mixer:
+        values["num_heads"] = config.num_heads
+        if not has_positions:
+            values["pos_encodings"] = front.positions
+    if config.shares_nets and front.puzzle_emb_ndim:
+        values["puzzle_emb_len"] = front.puzzle_tokens
+    assumed = {name: value for name, value in values.items() if name not in arch}
+    if not (is_mixer or has_positions or seq_len) and _recorded_cells(settings) is None:
+        assumed["seq_len"] = front.seq_len
+    return assumed
+
+
+def _warn_or_refuse(path: Path, config: ModelConfig, assumed: Mapping[str, object]) -> None:
+    """A warning for a published size, whose settings are known; CheckpointError for any other."""
+    layers = 2 if config.shares_nets else 4
+    if (config.hidden_size, config.H_layers, config.L_layers) != (512, layers, layers):
+        raise CheckpointError(
+            f"{path}: {', '.join(assumed)}: not recorded in the weights: put the model's {CONFIG_NAME} beside it"
+        )
+    values = ", ".join(f"{name} {value}" for name, value in assumed.items())
+    log.warning("%s: no %s with these settings; assuming the published values: %s", path, CONFIG_NAME, values)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file, out of a trainer's wrapping where there is one."""
+    """The tensors of a torch or safetensors file; a trainer's wrapping, if any, is removed."""
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file: give a file that torch.save wrote, or a folder that holds one"
         )
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
     try:
-        # Mapped, not read: what nobody asks for (a table of puzzles can be 99% of a file) never comes in.
+        # Mapped, not read: a table of puzzles can be 99% of a file and is then never loaded.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: holds more than weights, or is no checkpoint: not opened, for it could run code"
+            f"{path}: contains more than weights, or is not a checkpoint: not opened, because it could run code"
         ) from error
     except _DAMAGE as error:
         raise CheckpointError(
-            f"{path}: cut off or not a torch file: {' '.join(str(error).split())[:120]}"
+            f"{path}: truncated or not a torch file: {' '.join(str(error).split())[:120]}"
         ) from error
     wrapped = [
         key for key in _WRAPPERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
@@ -115,15 +182,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     )
     if not is_state or not state:
         raise CheckpointError(
-            f"{path}: holds a {type(content).__name__}, not a state dict: give the model's weights alone"
+            f"{path}: contains a {type(content).__name__}, not a state dict: give the model's weights alone"
         )
     return dict(state)
 
 
-def without_puzzles(found: OfficialCheckpoint) -> OfficialCheckpoint:
-    """One row, the mean, in place of the table of puzzles: for puzzles nobody has met, at a hundredth of the
-    memory.
-    """
+def without_puzzles(found: SavedModel) -> SavedModel:
+    """The mean row in place of the table of puzzle embeddings: enough for new puzzles, 1% of the memory."""
     front = found.config.front
     if not isinstance(front, TokenFront) or PUZZLES not in found.state:
         return found
@@ -133,7 +198,7 @@ def without_puzzles(found: OfficialCheckpoint) -> OfficialCheckpoint:
 
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what torch.compile, DDP and the loss head put before them, however often."""
+    """Names without the prefixes of torch.compile, DDP and the loss head, also repeated ones."""
     return {_strip(name): tensor for name, tensor in state.items()}
 
 
@@ -146,12 +211,10 @@ def _strip(name: str) -> str:
 def infer_config(
     state: Mapping[str, Tensor], settings: Mapping[str, Any], seq_len: int | None = None
 ) -> ModelConfig:
-    """Sizes from the tensors, cycles and heads from the yaml's `arch` or, without one, as published."""
+    """Sizes from the tensors; cycles and heads from the yaml's `arch`, or the published values without it."""
     arch = settings.get("arch") or {}
-    size, shares_nets = (
-        state["inner.H_init"].shape[0],
-        not any(name.startswith("inner.H_level.") for name in state),
-    )
+    size = state["inner.H_init"].shape[0]
+    shares_nets = not any(name.startswith("inner.H_level.") for name in state)
     is_mixer = f"{_LAYER}mlp_t.down_proj.weight" in state
     front = _infer_front(state, settings, arch, seq_len)
     expansion, multiple = _infer_inner(state, size, arch)
@@ -184,10 +247,8 @@ def _infer_front(
     num_ids, ndim = (0, 0) if rows is None else rows.shape
     is_trm = not any(name.startswith("inner.H_level.") for name in state)
     puzzle_tokens = (int(arch.get("puzzle_emb_len", 16)) if is_trm and ndim else 0) or math.ceil(ndim / size)
-    has_mixer, has_positions = (
-        f"{_LAYER}mlp_t.down_proj.weight" in state,
-        "inner.embed_pos.embedding_weight" in state,
-    )
+    has_mixer = f"{_LAYER}mlp_t.down_proj.weight" in state
+    has_positions = "inner.embed_pos.embedding_weight" in state
     positions: Positions = (
         "learned" if has_positions else "none" if has_mixer or arch.get("pos_encodings") == "none" else "rope"
     )
@@ -206,22 +267,25 @@ def _infer_front(
 
 
 def _published_cells(settings: Mapping[str, Any], vocab_size: int) -> int:
-    """RoPE has no weights: the length is the task's."""
+    """RoPE has no weights: the length is the task's. InputError if neither the yaml nor vocab_size gives it."""
+    cells = _recorded_cells(settings) or _CELLS_BY_VOCAB.get(vocab_size)
+    if cells is None:
+        raise InputError(
+            f"the number of cells of a puzzle ({vocab_size} symbols) is not in the weights: give seq_len"
+        )
+    return cells
+
+
+def _recorded_cells(settings: Mapping[str, Any]) -> int | None:
+    """By `seq_len`, which save_official writes, or by the name of the training data."""
+    if isinstance(settings.get("seq_len"), int):
+        return int(settings["seq_len"])
     data = str(settings.get("data_path", settings.get("data_paths", ""))).lower()
-    for task, cells in _CELLS_BY_TASK.items():
-        if task in data:
-            return cells
-    if vocab_size in _CELLS_BY_VOCAB:
-        return _CELLS_BY_VOCAB[vocab_size]
-    raise InputError(
-        f"its weights do not tell how many cells a puzzle has ({vocab_size} symbols): give seq_len"
-    )
+    return next((cells for task, cells in _CELLS_BY_TASK.items() if task in data), None)
 
 
 def _infer_inner(state: Mapping[str, Tensor], size: int, arch: Mapping[str, Any]) -> tuple[float, int]:
-    """(expansion, mlp_multiple) that make SwiGLU's inner width what it is; as published: rounded up to
-    256.
-    """
+    """(expansion, mlp_multiple) that give SwiGLU's inner width; published widths are rounded up to 256."""
     inner = state[f"{_LAYER}mlp.down_proj.weight"].shape[1]
     expansion = float(arch.get("expansion", 4.0))
     if math.ceil(round(expansion * size * 2 / 3) / 256) * 256 == inner:
@@ -238,11 +302,55 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        settings = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        settings = yaml.safe_load(read_user_text(path))
+    except (yaml.YAMLError, DataError) as error:
         raise CheckpointError(f"{path}: not YAML: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(settings, Mapping) or not isinstance(settings.get("arch", {}), Mapping):
         raise CheckpointError(
             f"{path}: not a training config: give the all_config.yaml that belongs to the checkpoint"
         )
     return settings
+
+
+def official_settings(config: ModelConfig) -> dict[str, Any]:
+    """The content of all_config.yaml for a model of this family. InputError for a config that has no public form."""
+    front = config.front
+    is_public = (
+        isinstance(front, TokenFront)
+        and front.alike_from is None
+        and config.L_hidden_size in (None, config.hidden_size)
+        and config.gate == "silu"
+        and config.mixer in ("attention", "mlp")
+        and config.mixer_norm == "sequence"
+        and not config.is_causal
+        and config.q_source == "one_token"
+    )
+    if not is_public or not isinstance(front, TokenFront):
+        raise InputError(
+            f"mixer {config.mixer}, gate {config.gate}: the public HRM and TRM code has no such model"
+        )
+    name = (
+        "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1"
+        if config.shares_nets
+        else "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1"
+    )
+    arch: dict[str, Any] = {
+        "name": name,
+        "hidden_size": config.hidden_size,
+        "num_heads": config.num_heads,
+        "expansion": config.expansion,
+        "H_cycles": config.H_cycles,
+        "L_cycles": config.L_cycles,
+        "H_layers": 0 if config.shares_nets else config.H_layers,
+        "L_layers": config.L_layers,
+        "puzzle_emb_ndim": front.puzzle_emb_ndim,
+        "pos_encodings": front.positions,
+        "halt_max_steps": config.halt_max_segments,
+        "halt_exploration_prob": config.halt_exploration,
+        "rms_norm_eps": config.rms_eps,
+        "rope_theta": config.rope_theta,
+    }
+    if config.shares_nets:
+        arch |= {"puzzle_emb_len": front.puzzle_tokens, "mlp_t": config.mixer == "mlp"}
+        arch["no_ACT_continue"] = not config.has_q_continue
+    return {"arch": arch, "seq_len": front.seq_len}

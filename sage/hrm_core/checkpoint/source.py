@@ -1,8 +1,7 @@
-"""A model from whatever holds one, and back: our folder, our file, a published file or folder, a repository
-on the hub.
+"""A model's config and tensors from a path or a repository on the hub, in our form or a published one; and back.
 
-Invariant: what is returned is whole: every weight the config asks for was in the source, and none was left
-over.
+Invariant: what is returned was read from the source; where a published file does not record a setting, the value
+that is assumed is logged.
 """
 
 from __future__ import annotations
@@ -10,101 +9,96 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import torch
+import yaml
 from torch import Tensor
 
+from sage.durable import write_file
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch, push
-from sage.hrm_core.checkpoint.official import OfficialCheckpoint, read_official, without_puzzles
-from sage.hrm_core.checkpoint.weights_file import load_model, save_model
-from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.checkpoint.official import CONFIG_NAME as PUBLISHED_CONFIG
+from sage.hrm_core.checkpoint.official import official_settings, read_official, without_puzzles
+from sage.hrm_core.checkpoint.saved_model import Configured, SavedModel
+from sage.hrm_core.checkpoint.weights_file import is_ours, read_model, save_model
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+#: Weights files of a folder, in the order of preference.
+_NAMES = (WEIGHTS_NAME, "checkpoint", "pytorch_model.bin")
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
-def load_pretrained(
-    source: str | Path,
-    *,
-    device: str = "cpu",
-    seq_len: int | None = None,
-    revision: str | None = None,
-    has_puzzles: bool = True,
-) -> HRM:
-    """The model in eval mode, or CheckpointError.
+def read_pretrained(
+    source: str | Path, *, seq_len: int | None = None, revision: str | None = None, has_puzzles: bool = True
+) -> SavedModel:
+    """The config and tensors of `source`: a file, a folder, or a repository ("owner/name"). Else CheckpointError.
 
-    seq_len: cells of a puzzle, for a published file that does not tell.  has_puzzles: False leaves a
-    published file's table of puzzles behind (99% of some files), but for its mean row.
+    seq_len: cells of a puzzle, for a published file that does not record it.  has_puzzles: False reads the
+    mean row in place of a published file's table of puzzle embeddings (99% of some files).
     """
-    path = _weights_in(fetch(source, revision=revision))
-    if path.suffix != ".safetensors":
-        found = read_official(path, seq_len=seq_len)
-        return build_official(path, found if has_puzzles else without_puzzles(found)).to(device).eval()
-    model, _ = load_model(path, device)
-    if not isinstance(model, HRM):
-        raise CheckpointError(
-            f"{path}: a model of sensors, not of puzzles: load it with"
-            " sage.hrm_core.checkpoint.weights_file.load_model"
-        )
-    return model.eval()
+    path = find_weights(fetch(source, revision=revision))
+    if path.suffix == ".safetensors" and is_ours(path):
+        return read_model(path)
+    found = read_official(path, seq_len=seq_len)
+    return found if has_puzzles else without_puzzles(found)
 
 
-def build_official(path: Path, found: OfficialCheckpoint) -> HRM:
-    """The model of a published file, its weights in fp32. CheckpointError names the first name or shape that
-    does not fit.
-    """
-    model = HRM(found.config)
-    expected = model.state_dict()
-    _refuse(path, "missing", [name for name in expected if name not in found.state])
-    _refuse(path, "not of this model", [name for name in found.state if name not in expected])
-    wrong = [name for name, tensor in expected.items() if tensor.shape != found.state[name].shape]
-    if wrong:
-        shapes = f"{tuple(found.state[wrong[0]].shape)}, not {tuple(expected[wrong[0]].shape)}"
-        raise CheckpointError(f"{path}: {wrong[0]} has shape {shapes}{_more(wrong)}")
-    model.load_state_dict(dict(found.state))
-    return model
-
-
-def save_pretrained(model: HRM, folder: str | Path) -> None:
+def save_pretrained(model: Configured, folder: str | Path) -> None:
     """model.safetensors, which is enough by itself, and config.json for people and the hub."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder / WEIGHTS_NAME, model)
-    (folder / CONFIG_NAME).write_text(json.dumps(model.config.to_plain(), indent=2) + "\n")
+    plain: dict[str, Any] = model.config.to_plain()
+    write_file(folder / CONFIG_NAME, (json.dumps(plain, indent=2) + "\n").encode())
 
 
-def push_pretrained(model: HRM, repository: str, *, is_private: bool = True) -> str:
+def push_pretrained(model: Configured, repository: str, *, is_private: bool = True) -> str:
     """Save and upload; returns the repository's address."""
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder)
         return push(Path(folder), repository, is_private=is_private)
 
 
-def to_official(model: HRM) -> dict[str, Tensor]:
-    """A state dict under the published names: what `torch.save` writes for other people's code."""
+def save_official(model: Configured, folder: str | Path) -> None:
+    """`checkpoint` and `all_config.yaml`, as the public HRM and TRM code reads them. The folder is created."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(to_official(model), folder / "checkpoint")
+    text = yaml.safe_dump(official_settings(model.config), sort_keys=False)
+    write_file(folder / PUBLISHED_CONFIG, text.encode())
+
+
+def to_official(model: Configured) -> dict[str, Tensor]:
+    """A state dict under the published names, on the CPU."""
     return {
         f"model.{name}": tensor.detach().cpu() for name, tensor in model.state_dict().items()
     }  # sync: off the device
 
 
-def _weights_in(path: Path) -> Path:
-    """The weights of a folder: ours, the published `checkpoint`, or a training run's last step_N."""
+def find_weights(path: Path) -> Path:
+    """The weights file of a folder: ours, a published name, the only file with a weights suffix, or the last
+    step_N of a training run. CheckpointError if there is none, or several of which none has a known name."""
     if path.is_file():
         return path
-    for name in (WEIGHTS_NAME, "checkpoint"):
+    for name in _NAMES:
         if (path / name).is_file():
             return path / name
-    steps = [each for each in path.glob("step_*") if each.is_file() and each.name[5:].isdigit()]
-    if not steps:
-        raise CheckpointError(
-            f"{path}: no model in this folder: it needs {WEIGHTS_NAME}, checkpoint, or step_N"
-        )
-    return max(steps, key=lambda each: int(each.name[5:]))
+    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else []
+    steps = [each for each in files if each.stem.startswith("step_") and _is_step(each)]
+    if steps:
+        return max(steps, key=lambda each: int(each.stem[5:]))
+    weights = [each for each in files if each.suffix in _SUFFIXES]
+    if len(weights) == 1:
+        return weights[0]
+    if weights:
+        names = ", ".join(each.name for each in weights[:5])
+        raise CheckpointError(f"{path}: several weights files ({names}): give the path of one")
+    raise CheckpointError(
+        f"{path}: no model in this folder: it needs {', '.join(_NAMES)}, step_N,"
+        f" or one file that ends in {', '.join(_SUFFIXES)}"
+    )
 
 
-def _refuse(path: Path, fault: str, names: list[str]) -> None:
-    if names:
-        raise CheckpointError(f"{path}: {fault}: {names[0]}{_more(names)}")
-
-
-def _more(names: list[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+def _is_step(path: Path) -> bool:
+    return path.stem[5:].isdigit() and path.suffix in ("", *_SUFFIXES)

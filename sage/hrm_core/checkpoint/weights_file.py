@@ -1,4 +1,4 @@
-"""Weights with their config in one file: safetensors, the config as JSON in its header.
+"""Weights and their config in one file: safetensors, with the config as JSON in its header.
 
 Invariant: a file is written complete or not at all (sage.durable), and contains no code.
 """
@@ -15,21 +15,13 @@ from safetensors import SafetensorError, safe_open
 
 from sage.durable import write_file
 from sage.hrm_core.checkpoint.errors import CheckpointError
-from sage.hrm_core.config.model import ModelConfig, ObservationFront
-from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.observation.model import ObservationModel
+from sage.hrm_core.checkpoint.saved_model import Configured, SavedModel
+from sage.hrm_core.config.model import ModelConfig
 
 FORMAT = "sage-model-1"
 
 
-def build_model(config: ModelConfig) -> HRM | ObservationModel:
-    """The model that the config's front end asks for."""
-    return ObservationModel(config) if isinstance(config.front, ObservationFront) else HRM(config)
-
-
-def save_model(
-    path: Path | str, model: HRM | ObservationModel, metadata: Mapping[str, Any] | None = None
-) -> None:
+def save_model(path: Path | str, model: Configured, metadata: Mapping[str, Any] | None = None) -> None:
     """Write weights, config and `metadata` (JSON values); the folder must exist."""
     path = Path(path)
     state = {
@@ -43,27 +35,44 @@ def save_model(
     write_file(path, safetensors.torch.save(state, metadata=header))
 
 
-def load_model(path: Path | str, device: str = "cpu") -> tuple[HRM | ObservationModel, dict[str, Any]]:
-    """The model and its metadata. CheckpointError where the file is none of ours, is damaged or does not fit
-    its config.
-    """
+def read_model(path: Path | str, device: str = "cpu") -> SavedModel:
+    """What save_model wrote. CheckpointError if the file is absent, damaged or of another format."""
     path = Path(path)
+    header = read_header(path)
+    if header.get("format") != FORMAT:
+        found = header.get("format", "a file without a format")
+        raise CheckpointError(f"{path}: not a {FORMAT} file ({found}): give a model that save_model wrote")
+    try:
+        config = ModelConfig.from_plain(json.loads(header["config"]))
+        metadata = json.loads(header["metadata"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header is not a model's: {_one_line(error)}") from error
+    return SavedModel(path=path, config=config, state=read_tensors(path, device), metadata=metadata)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether save_model wrote the safetensors file."""
+    return read_header(path).get("format") == FORMAT
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, empty if it has none. CheckpointError where it cannot be read."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file: give a model that save_model wrote")
     try:
-        with safe_open(path, framework="pt", device=device) as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                found = header.get("format", "a file without a format")
-                raise CheckpointError(
-                    f"{path}: not a {FORMAT} file ({found}): give a model that save_model wrote"
-                )
-            model = build_model(ModelConfig.from_plain(json.loads(header["config"]))).to(device)
-            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  a safetensors handle is no dict
-            return model, json.loads(header["metadata"])
-    except CheckpointError:
-        raise
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as a model: {' '.join(str(error).split())[:200]}"
-        ) from error
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {_one_line(error)}") from error
+
+
+def read_tensors(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """The tensors of a safetensors file by name. CheckpointError where it cannot be read."""
+    try:
+        return dict(safetensors.torch.load_file(path, device=device))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -25,11 +25,8 @@ from sage.durable import write_file
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.solving.onnx_model import CARD_KEY, CONFIG_KEY, INPUTS, OUTPUTS, START_KEY
 from sage.hrm_core.solving.task_card import TaskCard
-
-INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids")
-OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue")
-CONFIG_KEY, START_KEY, CARD_KEY = "sage.config", "sage.start", "sage.task"
 
 
 class _Segment(nn.Module):

@@ -15,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from sage.errors import InputError
+from sage.hrm_core.checkpoint.errors import CheckpointError
+from sage.hrm_core.checkpoint.saved_model import SavedModel
+from sage.hrm_core.checkpoint.source import push_pretrained, read_pretrained, save_pretrained
 from sage.hrm_core.config.keyword_arguments import config_from_words
-from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.attention import AttentionName
 from sage.hrm_core.model.layers import Attention, Linear
 from sage.hrm_core.model.losses import q_continue_target
@@ -184,26 +187,30 @@ class HRM(nn.Module):
         return model
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, **options: Any) -> HRM:
-        """From a folder, a file or a hub repository, ours or published; options and errors as in
-        pretrained.load_pretrained.
-        """
-        from sage.hrm_core.checkpoint.source import load_pretrained
+    def from_pretrained(cls, source: str | Path, *, device: str = "cpu", **options: Any) -> HRM:
+        """The model of a folder, a file or a hub repository, ours or published, in eval mode.
 
-        return load_pretrained(source, **options)
+        options and errors: those of checkpoint.source.read_pretrained.
+        """
+        return cls.from_saved(read_pretrained(source, **options)).to(device).eval()
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel) -> HRM:
+        """CheckpointError if the tensors do not fit the config, or belong to a model of sensors."""
+        if isinstance(saved.config.front, ObservationFront):
+            raise CheckpointError(
+                f"{saved.path}: a model of sensors, not of puzzles: load it with sage.hrm_core.models.load_model"
+            )
+        model = cls(saved.config)
+        saved.load_into(model)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """model.safetensors and config.json into the folder, which is made."""
-        from sage.hrm_core.checkpoint.source import save_pretrained
-
+        """Write model.safetensors and config.json to the folder, which is created."""
         save_pretrained(self, folder)
 
     def push_to_hub(self, repository: str, *, is_private: bool = True) -> str:
-        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth
-        login`).
-        """
-        from sage.hrm_core.checkpoint.source import push_pretrained
-
+        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth login`)."""
         return push_pretrained(self, repository, is_private=is_private)
 
 

@@ -16,10 +16,17 @@ from torch import Tensor
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.config.model import ModelConfig
-from sage.hrm_core.export.onnx_file import CARD_KEY, CONFIG_KEY, INPUTS, OUTPUTS, START_KEY
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.task_card import TaskCard
+
+#: Names of the graph's inputs and outputs. `puzzle_ids` exists only for a model with puzzle embeddings.
+INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids")
+OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue")
+#: Keys of the file's metadata, whose values are JSON.
+CONFIG_KEY = "sage.config"
+START_KEY = "sage.start"
+CARD_KEY = "sage.task"
 
 
 class OnnxModel:

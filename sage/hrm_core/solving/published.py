@@ -15,10 +15,11 @@ from typing import Any
 from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch
-from sage.hrm_core.checkpoint.source import load_pretrained, save_pretrained
+from sage.hrm_core.checkpoint.source import save_pretrained
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.solving.onnx_model import OnnxModel
 from sage.hrm_core.solving.task_card import TASK_NAME, TaskCard, read_card, shipped_folders
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
@@ -66,13 +67,11 @@ def load_published(source: str | Path, *, device: str = "cpu") -> Published:
     else:
         name = path.name if path.is_dir() else path.stem
     if path.suffix == ".onnx":
-        from sage.hrm_core.solving.onnx_model import OnnxModel
-
         exported = OnnxModel(path)
         model: SegmentModel = exported
         card = exported.card
     else:
-        model = load_pretrained(path, device=device)
+        model = HRM.from_pretrained(path, device=device)
         card = read_card(path) or _guess(model)
     task = None if card is None else make_task(card.task, **card.options)
     if task is not None:

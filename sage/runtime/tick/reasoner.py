@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
-from sage.hrm_core.checkpoint.weights_file import load_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront
 from sage.hrm_core.model.recurrence import Carry, Output
+from sage.hrm_core.models import load_model
 from sage.hrm_core.observation.fields import BOOL_FIELDS, TICK_FIELDS, TickFields, field_sizes
 from sage.hrm_core.observation.model import Observation, ObservationModel
 from sage.memory.windows.window import Window

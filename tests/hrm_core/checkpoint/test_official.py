@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.official import read_official, strip_prefixes, without_puzzles
-from sage.hrm_core.checkpoint.source import build_official
+from sage.hrm_core.checkpoint.source import save_official
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 
@@ -70,7 +72,13 @@ def write(folder: Path, state: State, **arch: object) -> Path:
     """A folder as it is published."""
     folder.mkdir(exist_ok=True)
     torch.save(state, folder / "checkpoint")
-    (folder / "all_config.yaml").write_text(yaml.safe_dump({"arch": {"expansion": 4, **arch}, "lr": "7e-5"}))
+    published_arch = {"expansion": 4, "num_heads": 2, "H_cycles": 2, "L_cycles": 2, "pos_encodings": "rope"}
+    settings = {
+        "arch": {**published_arch, "puzzle_emb_len": 16, **arch},
+        "data_path": "data/sudoku",
+        "lr": "7e-5",
+    }
+    (folder / "all_config.yaml").write_text(yaml.safe_dump(settings))
     return folder / "checkpoint"
 
 
@@ -143,6 +151,7 @@ def close(found: torch.Tensor, expected: np.ndarray, tolerance: float = 1e-4) ->
     np.testing.assert_allclose(found.detach().double().numpy(), expected, atol=tolerance, rtol=tolerance)
 
 
+TRM_ARCH = {"num_heads": 8, "H_cycles": 3, "L_cycles": 6}
 FAMILY = [
     pytest.param({}, {"pos_encodings": "rope"}, id="hrm"),
     pytest.param({"has_positions": True}, {"pos_encodings": "learned"}, id="hrm-learned-positions"),
@@ -158,7 +167,7 @@ def test_a_segment_of_a_published_file_is_the_formulas(
     """One call of each net, one segment of one cycle, both heads."""
     state = published(**form)  # type: ignore[arg-type]
     path = write(tmp_path, state, H_cycles=1, L_cycles=1, **arch)
-    model, plain, batch = build_official(path, read_official(path)), Plain(state), draw_batch(11, 81, 3)
+    model, plain, batch = HRM.from_saved(read_official(path)), Plain(state), draw_batch(11, 81, 3)
     front = model.config.front
     assert isinstance(front, TokenFront)
     has_rope = front.positions == "rope"
@@ -182,7 +191,7 @@ def test_a_segment_of_a_published_file_is_the_formulas(
 def test_the_real_27_m_file_gives_its_numbers(tmp_path: Path) -> None:
     state = published(size=512, num_ids=1, num_layers=4)
     path = write(tmp_path, state, H_cycles=2, L_cycles=2, num_heads=8, pos_encodings="rope")
-    model, plain = build_official(path, read_official(path)), Plain(state)
+    model, plain = HRM.from_saved(read_official(path)), Plain(state)
     assert model.config == ModelConfig.preset("hrm-27m")
     assert sum(parameter.numel() for parameter in model.parameters()) == 27_275_266
     h, injection = torch.randn(2, 1, 82, 512, generator=torch.Generator().manual_seed(3))
@@ -195,9 +204,9 @@ def test_the_real_27_m_file_gives_its_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "arch", "preset"),
     [
-        ({"num_layers": 4, "num_ids": 1}, {}, "hrm-27m"),
-        ({"is_trm": True, "num_ids": 1}, {"L_cycles": 6, "H_layers": 0}, "trm-7m"),
-        ({"is_trm": True, "mixes": True, "num_ids": 1}, {"no_ACT_continue": True}, "trm-mlp-5m"),
+        ({"num_layers": 4, "num_ids": 1}, {"num_heads": 8}, "hrm-27m"),
+        ({"is_trm": True, "num_ids": 1}, {**TRM_ARCH, "H_layers": 0}, "trm-7m"),
+        ({"is_trm": True, "mixes": True, "num_ids": 1}, {**TRM_ARCH, "no_ACT_continue": True}, "trm-mlp-5m"),
     ],
 )
 def test_sizes_are_read_from_the_tensors(
@@ -210,19 +219,82 @@ def test_sizes_are_read_from_the_tensors(
 @pytest.mark.parametrize(
     ("vocab", "data", "expected"), [(6, "data/maze-30x30-hard-1k", 900), (12, "data/arc-2-aug-1000", 900)]
 )
-def test_the_length_is_the_tasks(vocab: int, data: str, expected: int, tmp_path: Path) -> None:
-    path = write(tmp_path, published(vocab=vocab, num_cells=1))
-    (tmp_path / "all_config.yaml").write_text(yaml.safe_dump({"arch": {}, "data_path": data}))
+def test_the_length_is_the_tasks(
+    vocab: int, data: str, expected: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, published(size=512, num_layers=4, vocab=vocab, num_cells=1))
+    settings = yaml.safe_load((tmp_path / "all_config.yaml").read_text())
+    (tmp_path / "all_config.yaml").write_text(yaml.safe_dump({**settings, "data_path": data}))
     assert read_official(path).config.front.num_tokens == expected + 1
+    assert not caplog.records
     (tmp_path / "all_config.yaml").unlink()
     assert read_official(path).config.front.num_tokens == expected + 1
+    assert f"seq_len {expected}" in caplog.text
 
 
-def test_a_length_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
+def test_a_length_that_is_not_recorded_raises(tmp_path: Path) -> None:
     path = write(tmp_path, published(vocab=9, num_cells=1))
+    settings = yaml.safe_load((tmp_path / "all_config.yaml").read_text())
+    (tmp_path / "all_config.yaml").write_text(yaml.safe_dump({**settings, "data_path": "data/own"}))
     with pytest.raises(CheckpointError, match="seq_len"):
         read_official(path)
     assert read_official(path, seq_len=16).config.front.num_tokens == 17
+
+
+def test_settings_that_no_file_records_raise_for_an_unpublished_size(tmp_path: Path) -> None:
+    path = write(tmp_path, published(size=128))
+    (tmp_path / "all_config.yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"num_heads.*: put the model's all_config\.yaml beside it"):
+        read_official(path)
+
+
+def test_a_published_size_without_its_yaml_logs_what_is_assumed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, published(size=512, num_layers=4, num_ids=1))
+    (tmp_path / "all_config.yaml").unlink()
+    assert read_official(path).config == ModelConfig.preset("hrm-27m")
+    for assumed in ("H_cycles 2", "L_cycles 2", "num_heads 8", "pos_encodings rope", "seq_len 81"):
+        assert assumed in caplog.text
+
+
+def test_safetensors_give_the_tensors_of_the_torch_file(tmp_path: Path) -> None:
+    path = write(tmp_path, published())
+    expected = HRM.from_pretrained(tmp_path)
+    safetensors.torch.save_file(torch.load(path), tmp_path / "model.safetensors")
+    path.unlink()
+    found = HRM.from_pretrained(tmp_path)
+    assert found.config == expected.config
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("variant", ["trm_singlez", "trm_hier6", "transformers_baseline"])
+def test_a_variant_of_trm_is_refused_by_its_name(variant: str, tmp_path: Path) -> None:
+    path = write(tmp_path, published(is_trm=True), name=f"recursive_reasoning.{variant}@Model_ACTV1")
+    with pytest.raises(CheckpointError, match=f"a {variant} model"):
+        read_official(path)
+
+
+def variant_of_trm(name: str) -> State:
+    """TRM's tensors with the states of another variant."""
+    state = published(is_trm=True, prefix="")
+    if name == "trm_singlez":
+        del state["inner.H_init"]
+    elif name == "trm_hier6":
+        del state["inner.L_init"]
+        state |= {f"inner.L_init{number}": state["inner.H_init"] for number in range(1, 7)}
+    else:
+        moved = {key.replace("inner.L_level.", "inner."): tensor for key, tensor in state.items()}
+        state = {key: tensor for key, tensor in moved.items() if not key.endswith("_init")}
+    return state
+
+
+@pytest.mark.parametrize("variant", ["trm_singlez", "trm_hier6", "transformers_baseline"])
+def test_a_variant_without_its_yaml_is_refused_by_its_name_too(variant: str, tmp_path: Path) -> None:
+    torch.save(variant_of_trm(variant), tmp_path / "checkpoint")
+    with pytest.raises(CheckpointError, match=f"a {variant} model"):
+        read_official(tmp_path / "checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -234,14 +306,14 @@ def test_prefixes_come_off_however_often(prefix: str) -> None:
 
 @pytest.mark.parametrize("wrapper", ["model", "state_dict", "model_state_dict"])
 def test_a_trainers_wrapping_is_opened(wrapper: str, tmp_path: Path) -> None:
-    torch.save({wrapper: published(), "step": 3}, tmp_path / "run.pt")
-    assert read_official(tmp_path / "run.pt").config.front.num_tokens == 82
+    torch.save({wrapper: published(), "step": 3}, write(tmp_path, published()))
+    assert read_official(tmp_path / "checkpoint").config.front.num_tokens == 82
 
 
 def test_an_unknown_puzzle_of_a_published_file_reads_the_mean_row(tmp_path: Path) -> None:
     state = published()
     path = write(tmp_path, state)
-    model = build_official(path, read_official(path)).eval()
+    model = HRM.from_saved(read_official(path)).eval()
     mean = state["_orig_mod.model.inner.puzzle_emb.weights"].mean(0)
     torch.testing.assert_close(model.inner.puzzle_emb(torch.tensor([-1]))[0], mean)
 
@@ -249,22 +321,31 @@ def test_an_unknown_puzzle_of_a_published_file_reads_the_mean_row(tmp_path: Path
 def test_the_table_of_puzzles_can_be_left_behind(tmp_path: Path) -> None:
     state = published(num_ids=40)
     path = write(tmp_path, state)
-    model = build_official(path, without_puzzles(read_official(path))).eval()
+    model = HRM.from_saved(without_puzzles(read_official(path))).eval()
     assert model.inner.puzzle_emb.weights.shape == (1, 128)
     mean = state["_orig_mod.model.inner.puzzle_emb.weights"].mean(0)
     torch.testing.assert_close(model.inner.puzzle_emb(torch.tensor([-1, 0])), mean.expand(2, -1))
 
 
 def test_the_old_form_of_torch_files_loads_too(tmp_path: Path) -> None:
-    torch.save(published(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    assert read_official(tmp_path / "old.pt").config.front.num_tokens == 82
+    path = write(tmp_path, published())
+    torch.save(published(), path, _use_new_zipfile_serialization=False)
+    assert read_official(path).config.front.num_tokens == 82
 
 
-def test_the_model_can_be_written_for_other_peoples_code(tmp_path: Path) -> None:
-    from sage.hrm_core.checkpoint.source import to_official
-
-    model = HRM(ModelConfig.preset("trm-7m", hidden_size=128, num_heads=2))
-    torch.save(to_official(model), tmp_path / "checkpoint")
-    loaded = build_official(tmp_path / "checkpoint", read_official(tmp_path / "checkpoint"))
+@pytest.mark.parametrize(("form", "arch"), FAMILY)
+def test_a_model_in_the_published_form_comes_back_equal(
+    form: dict[str, bool], arch: dict[str, object], tmp_path: Path
+) -> None:
+    path = write(tmp_path, published(**form), **{"num_heads": 4, "L_cycles": 3, **arch})  # type: ignore[arg-type]
+    model = HRM.from_saved(read_official(path))
+    save_official(model, tmp_path / "written")
+    loaded = HRM.from_pretrained(tmp_path / "written")
+    assert loaded.config == model.config
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_a_model_that_the_public_code_lacks_is_not_written_in_its_form(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mixer lines"):
+        save_official(HRM(ModelConfig.preset("sudoku")), tmp_path)

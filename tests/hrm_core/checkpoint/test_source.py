@@ -9,9 +9,10 @@ from typing import Any
 import huggingface_hub
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
-from sage.hrm_core.checkpoint.source import to_official
+from sage.hrm_core.checkpoint.source import save_official, to_official
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.hrm import HRM
@@ -43,16 +44,43 @@ def test_our_folder_comes_back_whole(model: HRM, tmp_path: Path) -> None:
     assert same(HRM.from_pretrained(tmp_path / "model" / "model.safetensors"), model)
 
 
-def test_the_published_forms_are_told_apart(model: HRM, tmp_path: Path) -> None:
-    torch.save(to_official(model), tmp_path / "checkpoint")
-    (tmp_path / "weights").mkdir()
-    torch.save(to_official(model), tmp_path / "weights" / "any.pt")
+def test_both_forms_are_recognised(model: HRM, tmp_path: Path) -> None:
+    save_official(model, tmp_path)
     assert same(HRM.from_pretrained(tmp_path), model)
-    assert same(HRM.from_pretrained(str(tmp_path / "weights" / "any.pt")), model)
+    (tmp_path / "checkpoint").rename(tmp_path / "any.pt")
+    assert same(HRM.from_pretrained(str(tmp_path / "any.pt")), model)
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "weights.pt", "weights.pth", "weights.bin", "step_10", "step_10.pt"]
+)
+def test_a_published_file_is_found_in_its_folder(name: str, model: HRM, tmp_path: Path) -> None:
+    save_official(model, tmp_path)
+    (tmp_path / "checkpoint").rename(tmp_path / name)
+    assert same(HRM.from_pretrained(tmp_path), model)
+
+
+def test_published_safetensors_are_found_under_any_name(model: HRM, tmp_path: Path) -> None:
+    save_official(model, tmp_path)
+    (tmp_path / "checkpoint").unlink()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in to_official(model).items()},
+        tmp_path / "hrm.safetensors",
+    )
+    assert same(HRM.from_pretrained(tmp_path), model)
+
+
+def test_several_unknown_weights_files_are_named(model: HRM, tmp_path: Path) -> None:
+    for name in ("a.pt", "b.bin"):
+        torch.save(to_official(model), tmp_path / name)
+    with pytest.raises(
+        CheckpointError, match=r"several weights files \(a\.pt, b\.bin\): give the path of one"
+    ):
+        HRM.from_pretrained(tmp_path)
 
 
 def test_options_reach_the_published_form(model: HRM, tmp_path: Path) -> None:
-    torch.save(to_official(model), tmp_path / "checkpoint")
+    save_official(model, tmp_path)
     bare = HRM.from_pretrained(tmp_path, has_puzzles=False)
     torch.testing.assert_close(
         bare.inner.puzzle_emb.weights, model.inner.puzzle_emb.weights.mean(0, keepdim=True)
@@ -60,7 +88,8 @@ def test_options_reach_the_published_form(model: HRM, tmp_path: Path) -> None:
 
 
 def test_a_training_run_is_read_at_its_last_step(model: HRM, tmp_path: Path) -> None:
-    torch.save(to_official(HRM(CONFIG)), tmp_path / "step_900")
+    save_official(HRM(CONFIG), tmp_path)
+    (tmp_path / "checkpoint").rename(tmp_path / "step_900")
     torch.save(to_official(model), tmp_path / "step_1000")
     assert same(HRM.from_pretrained(tmp_path), model)
 
@@ -92,7 +121,7 @@ def test_what_is_neither_a_path_nor_a_repository_is_one_line(
 def test_a_repository_is_fetched_and_read(
     model: HRM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.save(to_official(model), tmp_path / "checkpoint")
+    save_official(model, tmp_path)
     asked: list[str] = []
 
     def download(repository: str, **options: Any) -> str:

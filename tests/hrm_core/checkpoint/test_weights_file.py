@@ -10,9 +10,10 @@ import safetensors.torch
 import torch
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
-from sage.hrm_core.checkpoint.weights_file import load_model, save_model
+from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.models import load_model
 from sage.hrm_core.observation.model import ObservationModel
 
 SENSORS = ModelConfig.preset(

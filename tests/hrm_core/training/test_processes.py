@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sage.hrm_core.checkpoint.weights_file import load_model
+from sage.hrm_core.models import load_model
 from sage.hrm_core.training.checkpoints import read_checkpoint, resolve_checkpoint
 
 #: A run of 12 steps that saves every second one.  argv: folder, the step at which it kills itself (0: never),

@@ -7,9 +7,9 @@ import math
 from datetime import datetime
 from pathlib import Path
 
-from sage.hrm_core.checkpoint.weights_file import load_model
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.models import load_model
 from sage.hrm_core.training.tracker import ExperimentTracker, make_run_id
 
 

@@ -10,7 +10,7 @@ import torch
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.official import read_official
-from sage.hrm_core.checkpoint.source import build_official, to_official
+from sage.hrm_core.checkpoint.source import save_official, to_official
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 
@@ -25,6 +25,7 @@ def published() -> State:
 
 
 def write(folder: Path) -> Path:
+    save_official(HRM(CONFIG), folder)
     torch.save(published(), folder / "checkpoint")
     return folder / "checkpoint"
 
@@ -39,10 +40,10 @@ def without(name: str) -> State:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ({"weights": Evil()}, "could run code"),
-        ([1, 2], "holds a list"),
+        ([1, 2], "contains a list"),
         ({1: torch.zeros(2)}, "not a state dict"),
         ({}, "state dict"),
         ({"conv.weight": torch.zeros(2)}, "inner.H_init is missing"),
@@ -55,12 +56,12 @@ def without(name: str) -> State:
         ),
     ],
 )
-def test_a_wrong_file_is_one_line_that_says_what(content: object, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint"
+def test_a_wrong_file_is_one_line_that_says_what(content: object, expected: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
     torch.save(content, path)
     with pytest.raises(CheckpointError) as caught:
-        build_official(path, read_official(path))
-    assert told in str(caught.value)
+        HRM.from_saved(read_official(path))
+    assert expected in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -68,7 +69,7 @@ def test_a_wrong_file_is_one_line_that_says_what(content: object, told: str, tmp
 def test_a_file_that_is_cut_off_or_absent_is_one_line(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match="cut off"):
+    with pytest.raises(CheckpointError, match="truncated"):
         read_official(path)
     with pytest.raises(CheckpointError, match="no such file"):
         read_official(tmp_path / "nothing.pt")
