@@ -183,9 +183,9 @@ def _figures(state: LiveState, width: int) -> list[Text]:
         ),
         _row(
             "",
-            f"0 to 1: agreement {figures.number(coherence.agreement)} (chance"
+            f"agreement {figures.number(coherence.agreement)} (chance"
             f" {figures.number(coherence.agreement_null)}), correctness"
-            f" {figures.number(coherence.correctness)}",
+            f" {figures.number(coherence.correctness)}; expected surprise: 1",
             "dim",
         ),
         _row(

@@ -260,7 +260,7 @@ def test_a_session_of_almost_nothing_is_a_page_too(tmp_path, num_ticks):
     assert "nan" not in page.words.lower()
 
 
-def test_a_huge_surprise_puts_the_axis_on_a_log_scale_and_says_so(tmp_path):
+def test_a_huge_surprise_makes_the_axis_logarithmic_with_a_note(tmp_path):
     with MetricsStore(tmp_path / STORE_NAME, flush_secs=0.01) as store:
         writer = store.instrument(store.begin_session())
         for report in (
@@ -293,7 +293,7 @@ def test_a_rolling_mean_leaves_a_gap_once_too_few_are_left():
     assert np.isnan(mean[10:]).all()
 
 
-def test_a_rolling_mean_is_whole_where_only_every_third_tick_has_a_reading():
+def test_a_rolling_mean_has_no_gap_with_a_reading_every_third_tick():
     values = np.full(60, math.nan)
     values[::3] = 4.0
     assert rolling_mean(values, 20)[20:] == pytest.approx(4.0)

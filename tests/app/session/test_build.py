@@ -23,7 +23,7 @@ def config(**sections: object) -> SageConfig:
 
 
 @pytest.mark.parametrize(
-    ("sections", "said"),
+    ("sections", "expected"),
     [
         ({"sensors": []}, "sensors: none is enabled"),
         ({"sensors": [{"kind": "synthetic", "name": "s", "enabled": False}]}, "sensors: none is enabled"),
@@ -38,14 +38,16 @@ def config(**sections: object) -> SageConfig:
         ),
     ],
 )
-def test_what_does_not_go_together_is_one_line(sections: dict[str, object], said: str, tmp_path: Path):
+def test_sizes_that_do_not_fit_together_are_one_line(
+    sections: dict[str, object], expected: str, tmp_path: Path
+):
     with pytest.raises(UserError) as caught:
         build_run(config(**sections), ManualClock(), directory=tmp_path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_video_is_said_before_anything_runs(tmp_path: Path):
+def test_a_file_that_is_not_a_video_is_refused_before_anything_runs(tmp_path: Path):
     pytest.importorskip("av")
     path = tmp_path / "letter.mp4"
     path.write_text("a letter")
@@ -57,7 +59,7 @@ def test_a_file_that_is_no_video_is_said_before_anything_runs(tmp_path: Path):
         )
 
 
-def test_an_optional_sensor_that_is_not_there_is_left_out_and_told(tmp_path: Path):
+def test_a_missing_optional_sensor_is_listed_as_missing(tmp_path: Path):
     sensors = [
         {"kind": "synthetic", "name": "s"},
         {"kind": "table", "name": "t", "path": str(tmp_path / "gone.csv"), "time": "t", "optional": True},

@@ -44,7 +44,7 @@ sensors:
 
 @pytest.fixture(autouse=True)
 def _own_logs() -> Iterator[None]:
-    """A session sets where log lines go; the next test finds the default again."""
+    """A session redirects log lines; the next test starts with the default."""
     yield
     structlog.reset_defaults()
 
@@ -90,7 +90,7 @@ def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: 
     assert snapshot_outcome(printed.err) == "no snapshot found, starting fresh"
 
 
-def test_a_summary_is_shown_and_the_next_run_goes_on(sage_run, capsys: pytest.CaptureFixture[str]):
+def test_a_summary_is_printed_and_the_next_run_continues(sage_run, capsys: pytest.CaptureFixture[str]):
     assert sage_run("--ticks", "30") == 0
     assert "ended: ticks" in capsys.readouterr().out
     assert sage_run("--ticks", "3") == 0
@@ -108,7 +108,7 @@ def test_a_second_session_in_one_state_dir_is_refused_with_one_line(sage_run, tm
     assert sage_run("--ticks", "3") == 0
 
 
-def test_a_store_that_is_none_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
+def test_a_file_that_is_not_a_store_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "store.sqlite").write_text("this is a letter, not a store\n" * 200)
     assert sage_run("--ticks", "3") == 2
@@ -134,7 +134,7 @@ def test_a_run_that_cannot_start_leaves_no_session(
         assert store.sessions() == ()
 
 
-def test_a_crisis_is_exit_1_and_its_mind_is_not_kept(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+def test_a_crisis_exits_with_1_and_writes_no_snapshot(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     assert sage_run("--ticks", "20") == 0
     tick = Loop.tick
 
@@ -153,7 +153,7 @@ def test_a_crisis_is_exit_1_and_its_mind_is_not_kept(sage_run, capsys, monkeypat
     assert snapshot_outcome(capsys.readouterr().err).startswith("continued from tick 20")
 
 
-def test_a_full_disk_ends_with_a_summary_and_is_said(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_logged_and_the_summary_printed(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -189,8 +189,8 @@ def test_a_live_view_that_fails_costs_no_summary(
     assert "terminal gone" in printed.err
 
 
-def test_what_was_learned_is_kept_while_the_loop_runs(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
-    """As after a kill -9: the last snapshot at the end is never written, the one on the way is there."""
+def test_snapshots_are_written_while_the_loop_runs(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
+    """As after a kill -9: without the snapshot at the end, the periodic one is loaded."""
     monkeypatch.setattr(snapshot_keeper.SnapshotKeeper.__init__, "__kwdefaults__", {"every_secs": 0.1})
     monkeypatch.setattr(
         snapshot_keeper.SnapshotKeeper, "close", lambda self: self._writing and self._writing.join()
@@ -200,7 +200,7 @@ def test_what_was_learned_is_kept_while_the_loop_runs(sage_run, capsys, monkeypa
     assert "continued from tick" in capsys.readouterr().err
 
 
-def test_fast_twice_is_the_same_life(
+def test_two_fast_runs_are_identical(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     monkeypatch.setenv("SAGE_DATA", str(recordings))
@@ -234,7 +234,7 @@ def test_fast_twice_is_the_same_life(
     assert not (tmp_path / "state" / "mind").exists()
 
 
-def test_an_optional_sensor_that_is_not_there_is_said_in_the_session_itself(
+def test_a_missing_optional_sensor_is_in_the_session_as_an_event(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "run.yaml"
@@ -336,13 +336,13 @@ def launch(config: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Po
         process.communicate()
 
 
-def await_line(process: subprocess.Popen[str], said: str) -> list[str]:
-    """Reads stderr up to the line that is `said`; fails when the process ends before."""
+def await_line(process: subprocess.Popen[str], expected: str) -> list[str]:
+    """Reads stderr up to the line `expected`; fails when the process ends before it."""
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if line.strip() == said:
+        if line.strip() == expected:
             return lines
     raise AssertionError("".join(lines))
 
@@ -395,14 +395,14 @@ def test_kill_9_loses_what_came_after_the_last_snapshot_and_nothing_else(
         assert after.num_ticks == 5
 
 
-def test_a_session_elsewhere_is_seen_across_processes(launch, sage_run, capsys):
+def test_a_session_of_another_process_is_refused(launch, sage_run, capsys):
     process = launch()
     await_line(process, "ticked")
     assert sage_run("--ticks", "3") == 2
     assert "another session is running here" in capsys.readouterr().err
 
 
-def test_a_trace_tells_the_lives_of_the_messages(sage_run, tmp_path: Path, capsys):
+def test_a_trace_has_the_write_wait_and_read_of_each_message(sage_run, tmp_path: Path, capsys):
     path = tmp_path / "trace.json"
     assert sage_run("--ticks", "20", "--trace", str(path)) == 0
     events = json.loads(path.read_text())["traceEvents"]
@@ -410,7 +410,7 @@ def test_a_trace_tells_the_lives_of_the_messages(sage_run, tmp_path: Path, capsy
     assert {event["name"] for event in events if event["ph"] == "X"} == {"write", "wait", "read"}
 
 
-def test_a_trace_that_cannot_be_written_is_said_at_once(sage_run, tmp_path: Path, capsys):
+def test_a_trace_that_cannot_be_written_is_refused_at_once(sage_run, tmp_path: Path, capsys):
     assert sage_run("--ticks", "20", "--trace", str(tmp_path / "absent" / "trace.json")) == 2
     assert "--trace" in capsys.readouterr().err
 

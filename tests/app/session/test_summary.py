@@ -67,7 +67,7 @@ def test_without_a_night_there_is_no_before_and_no_after():
     assert np.isnan(summary.figures().skill.after_sleep)
 
 
-def test_a_session_that_ends_in_a_night_says_so():
+def test_a_session_that_ends_during_a_night_is_marked():
     summary = SessionSummary()
     last = reports(3)[-1]
     summary.on_tick(replace(last, facts=replace(last.facts, state=State.DREAM)))

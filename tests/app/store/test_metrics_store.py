@@ -244,7 +244,7 @@ def test_a_full_queue_counts_what_it_drops_and_stores_the_count(tmp_path):
         assert store.session(session).num_ticks + writer.statistics().num_dropped >= 1500
 
 
-def test_a_full_disk_is_said_and_survived(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch):
     max_pages = [30]  # SQLite's own way to have no more room
 
     def connect_with_little_room(path, **options):
@@ -268,7 +268,7 @@ def test_a_full_disk_is_said_and_survived(tmp_path, monkeypatch):
         assert store.session(session).num_ticks == 500
 
 
-def test_a_report_that_no_row_can_hold_is_counted_and_the_rest_is_kept(store):
+def test_a_report_that_fits_no_row_is_counted_and_the_rest_stored(store):
     session = store.begin_session()
     writer = store.instrument(session)
     good = [item for item in SyntheticSession(num_ticks=3).items() if isinstance(item, TickReport)]
@@ -393,7 +393,7 @@ def test_parquet_reads_back_with_its_types(store, tmp_path):
     assert math.isclose(sum(table["imu.num_fresh"].to_pylist()), 20)
 
 
-def test_an_export_to_an_unknown_kind_of_file_says_which_are_known(store, tmp_path):
+def test_an_export_to_an_unknown_format_lists_the_known_ones(store, tmp_path):
     session = record(store, SyntheticSession(num_ticks=2))
     with pytest.raises(UserError, match=r"\.parquet, \.csv or \.jsonl"):
         export_session(store, store.session(session), tmp_path / "run.xlsx")

@@ -121,7 +121,7 @@ def test_the_same_data_give_the_same_file(tmp_path: Path) -> None:
         save_figure(draw_halting(np.array([1, 2]), np.array([True, False]), 2), tmp_path / "a.gif")
 
 
-def test_plot_draws_a_run_and_says_what_it_leaves_out(
+def test_plot_draws_a_run_and_lists_what_is_not_plotted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
