@@ -254,7 +254,9 @@ class FocusReceiver(Protocol):
 
 
 class Focus(FocusSender, FocusReceiver, Ends, Protocol):
-    """A pool of slots: one writer until publish, readers after it, and no slot is reused while it is viewed."""
+    """A pool of slots: one writer until publish, readers after it, and no slot is reused while it is
+    viewed.
+    """
 
     @property
     def name(self) -> str: ...

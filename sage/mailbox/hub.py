@@ -83,7 +83,9 @@ class Hub:
         return self._create_or_get(name, FocusMailbox, options, make, self._focuses)
 
     def shared_peripheral(self, name: str, **options: Any) -> SharedPeripheral:
-        """A peripheral mailbox that other processes attach to by its attribute `name` (with the namespace)."""
+        """A peripheral mailbox that other processes attach to by its attribute `name` (with the
+        namespace).
+        """
         make = partial(SharedPeripheral.create, f"{self._namespace}.{name}", clock=self._clock)
         return self._create_or_get(name, SharedPeripheral, options, make, self._peripherals)
 

@@ -1,6 +1,7 @@
 """The layout of a peripheral record, and functions that fill one.
 
-Invariant: `length` is the number of payload bytes in use; push sets the rest to zero. All fields are little-endian; the layout is the same in every process and on every device.
+Invariant: `length` is the number of payload bytes in use; push sets the rest to zero. All fields are
+little-endian; the layout is the same in every process and on every device.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def _layout(fields: list[tuple[str, Any, int]], record_bytes: int) -> np.dtype:
 
 @cache
 def record_dtype(record_bytes: int = RECORD_BYTES) -> np.dtype:
-    """The structured dtype of a record: header fields and `payload` (bytes). Raises InputError for other sizes."""
+    """The structured dtype of a record: header fields and `payload` (bytes). Raises InputError for other
+    sizes.
+    """
     if record_bytes not in RECORD_SIZES:
         raise InputError(f"record_bytes is {record_bytes}: give one of {RECORD_SIZES}")
     payload = ("payload", ("u1", (record_bytes - HEADER_BYTES,)), HEADER_BYTES)

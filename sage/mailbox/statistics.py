@@ -88,7 +88,8 @@ class FocusStatistics:
     bytes_referenced: of all received tensors.  depth: messages waiting.  high_water: the maximum of depth.
     leaks: slots held by views after their release, now; leaks_total: how often that happened.
     orphans: loans and leases dropped without an end, or taken back.
-    popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed + no_receiver).
+    popped equals pushed - depth - drops.(oldest + least_trusted + expired + superseded + closed +
+    no_receiver).
     """
 
     name: str

@@ -17,7 +17,9 @@ from sage.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedMessage:
-    """One focus message from capture to release; times are on the mailbox's clock.  captured_ns: its stamp."""
+    """One focus message from capture to release; times are on the mailbox's clock.  captured_ns: its
+    stamp.
+    """
 
     mailbox: str
     slot: int

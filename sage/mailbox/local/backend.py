@@ -64,7 +64,9 @@ class Transfer(Protocol):
     """Copies into a pool's memory and, for checks only, out of it."""
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """(source for `copy_into` with shape and nbytes, dtype name). Raises InputError for unsupported input."""
+        """(source for `copy_into` with shape and nbytes, dtype name). Raises InputError for unsupported
+        input.
+        """
         ...
 
     def surface_of(self, source: Any) -> Surface:
@@ -78,7 +80,9 @@ class Transfer(Protocol):
         ...
 
     def read(self, address: int, num_bytes: int) -> memoryview:
-        """The bytes after all work queued on the current stream. Waits for it: debug mode and summaries only."""
+        """The bytes after all work queued on the current stream. Waits for it: debug mode and summaries
+        only.
+        """
         ...
 
 
@@ -103,7 +107,8 @@ class Order(Protocol):
         """The end of the readers' queued work; None if there was no reader, then the next writer is ordered
         after the last writer's work.
 
-        is_holder: called by the reader at release; otherwise for a dropped slot, or after its last view ended.
+        is_holder: called by the reader at release; otherwise for a dropped slot, or after its last view
+        ended.
         """
         ...
 

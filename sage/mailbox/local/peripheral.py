@@ -27,8 +27,8 @@ from sage.mailbox.statistics import PeripheralStatistics
 
 
 class PeripheralMailbox:
-    """A broadcast ring. mode "lossy": a full ring overwrites its oldest record; "lossless": a push waits, or is
-    refused, while a cursor is `capacity` records behind.
+    """A broadcast ring. mode "lossy": a full ring overwrites its oldest record; "lossless": a push waits, or
+    is refused, while a cursor is `capacity` records behind.
 
     A lossless ring without subscribers refuses nothing. The last `capacity` records are history for new
     subscribers.

@@ -77,7 +77,9 @@ class Ring:
         self.tail = ticket + 1
 
     def checked_many(self, records: np.ndarray) -> np.ndarray:
-        """A copy of `records` (n,), zero past each length. Raises InputError if their layout is not the ring's."""
+        """A copy of `records` (n,), zero past each length. Raises InputError if their layout is not the
+        ring's.
+        """
         if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
             raise InputError(
                 f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
@@ -105,7 +107,9 @@ class Ring:
         return copies
 
     def write_many(self, records: np.ndarray, now_ns: int) -> None:
-        """Store checked records under the next tickets; of more than `capacity` only the last lap is stored."""
+        """Store checked records under the next tickets; of more than `capacity` only the last lap is
+        stored.
+        """
         first = max(0, len(records) - self.capacity)
         stored = records[first:]
         ticket = self.tail + first

@@ -185,8 +185,8 @@ class SlotPool:
     def view(self, slot: Slot) -> Any:
         """A buffer over the slot. Every array, slice, tensor or DLPack capsule made from it keeps it alive.
 
-        It has no finalizer: the mailbox checks the weak reference. So no code runs in the garbage collector or
-        in a forked child.
+        It has no finalizer: the mailbox checks the weak reference. So no code runs in the garbage collector
+        or in a forked child.
         """
         view = slot.view() if slot.view is not None else None
         if view is None:

@@ -120,7 +120,7 @@ def test_a_name_that_another_kind_or_layout_has(make_box, ring, said):
     assert "attach to it, or unlink it first" in said(
         MailboxError, lambda: SharedFocus.create(ring.name, clock=clock, slot_bytes=64)
     )
-    assert "exists with capacity 8, asked for 16: agree, or rename" in said(
+    assert "exists with capacity 8, requested 16: use the same value, or another name" in said(
         MailboxError, lambda: SharedPeripheral.open(ring.name, clock=clock, capacity=16)
     )
     assert "give letters, digits" in said(
@@ -143,7 +143,7 @@ def test_no_space_in_dev_shm(said, monkeypatch):
     ):
         message = said(MailboxError, create)
         assert "MiB in /dev/shm" in message
-        assert "are free: take fewer or smaller slots, or `sage mailbox clean`" in message
+        assert "are free: use fewer or smaller slots, or run `sage mailbox clean`" in message
     monkeypatch.undo()
     assert "create it first" in said(
         MailboxError, lambda: SharedFocus.attach(name, clock=RealClock())
@@ -156,7 +156,7 @@ def test_a_dev_shm_that_takes_no_files(said, monkeypatch):
 
     monkeypatch.setattr(segment.os, "open", refuse)
     message = said(MailboxError, lambda: SharedFocus.create("test.nofiles", clock=RealClock(), slot_bytes=64))
-    assert "takes no new files (Read-only file system): mount a tmpfs" in message
+    assert "does not accept new files (Read-only file system): mount a tmpfs" in message
 
 
 @only_root

@@ -1,10 +1,10 @@
-"""Atomic words for numba kernels, by LLVM's own instructions on raw addresses. Import it only where numba is.
+"""Atomic operations for numba kernels: LLVM's instructions on raw addresses. Requires numba.
 
-Invariant: an address is an int64, 8-byte aligned (4-byte for the `32` kinds), and every word is read and
-written only through these where two processes meet; the order stands in the name, and its partner in the
-kernel that uses it. x86-64 makes acquire and release of plain moves, aarch64 of ldar/stlr (ldapr with rcpc):
-a test reads the code. Importing this module teaches numba the plain words of `words`: a kernel that calls
-those gets these.
+Invariant: an address is an int64, 8-byte aligned (4-byte for the `32` functions), and words that processes
+share are read and written only through these functions. The name states the memory order; the kernel that
+uses it states the matching operation. Acquire and release compile to plain moves on x86-64 and to ldar/stlr
+(ldapr with rcpc) on aarch64; a test checks the code. Importing this module registers these functions as the
+compiled versions of those in `words`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ store_relaxed, store_release = _store("monotonic"), _store("release")
 
 @intrinsic
 def swap_if(typingctx: Any, address: Any, expected: Any, desired: Any) -> Any:
-    """Compare and swap, sequentially consistent: the one word found there before (equal to `expected` = it
-    was done).
+    """Compare and swap, sequentially consistent; returns the previous word (equal to `expected` if it was
+    stored).
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -67,7 +67,7 @@ def swap_if(typingctx: Any, address: Any, expected: Any, desired: Any) -> Any:
 
 @intrinsic
 def add(typingctx: Any, address: Any, amount: Any) -> Any:
-    """Fetch and add, relaxed: counters."""
+    """Fetch and add, relaxed; for counters."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "monotonic")
@@ -77,7 +77,7 @@ def add(typingctx: Any, address: Any, amount: Any) -> Any:
 
 @intrinsic
 def add32(typingctx: Any, address: Any, amount: Any) -> Any:
-    """Fetch and add on 32 bits, sequentially consistent: the word of a futex."""
+    """Fetch and add on 32 bits, sequentially consistent; for the word of a futex."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         amount = builder.trunc(arguments[1], _I32)
@@ -103,9 +103,7 @@ fence_acquire, fence_release, fence_full = _fence("acquire"), _fence("release"),
 
 @intrinsic
 def copy_bytes(typingctx: Any, target: Any, source: Any, num_bytes: Any) -> Any:
-    """memcpy. A copy that another process may overwrite meanwhile must be judged afterwards, behind a
-    fence.
-    """
+    """memcpy. If another process can overwrite the source, check the copy afterwards, behind a fence."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, source, num_bytes = arguments
@@ -119,7 +117,7 @@ def copy_bytes(typingctx: Any, target: Any, source: Any, num_bytes: Any) -> Any:
 
 @intrinsic
 def zero_bytes(typingctx: Any, target: Any, num_bytes: Any) -> Any:
-    """memset with zero."""
+    """memset to zero."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         cgutils.memset(builder, _pointer(builder, arguments[0], _I8), arguments[1], 0)
@@ -130,7 +128,7 @@ def zero_bytes(typingctx: Any, target: Any, num_bytes: Any) -> Any:
 
 @intrinsic
 def pause(typingctx: Any) -> Any:
-    """Between two looks at the same word: leaves the core's other thread, and the memory bus, some room."""
+    """Between two reads of one word in a spin loop: yields to the core's other thread and the memory bus."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if platform.machine() == "x86_64":
@@ -146,7 +144,7 @@ def pause(typingctx: Any) -> Any:
 
 @intrinsic
 def load32(typingctx: Any, address: Any) -> Any:
-    """Acquire: the count of a futex."""
+    """Load of 32 bits with acquire; for the word of a futex."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.zext(builder.load_atomic(_pointer(builder, arguments[0], _I32), "acquire", 4), _I64)
@@ -156,8 +154,8 @@ def load32(typingctx: Any, address: Any) -> Any:
 
 @intrinsic
 def futex_wait(typingctx: Any, address: Any, seen: Any, timeout_ns: Any) -> Any:
-    """Sleep while the 32-bit word is `seen`, `timeout_ns` at most. Ends early for a signal, or for
-    nothing.
+    """Sleep while the 32-bit word is `seen`, at most `timeout_ns`. A signal or a spurious wake-up ends it
+    early.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -174,10 +172,10 @@ def futex_wait(typingctx: Any, address: Any, seen: Any, timeout_ns: Any) -> Any:
 
 @intrinsic
 def futex_wake(typingctx: Any, address: Any) -> Any:
-    """Everybody who sleeps on the word. Change it first."""
+    """Wake all waiters on the word. Change it first."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _futex(builder, arguments[0], futex.WAKE, _I64(futex.EVERYBODY), _I64(0))
+        _futex(builder, arguments[0], futex.WAKE, _I64(futex.ALL_WAITERS), _I64(0))
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
@@ -199,12 +197,11 @@ def _pointer_to(kind: Any) -> Any:
     return intrinsic(pointer_to)
 
 
-#: What `numba.carray` makes an array of.
+#: Arguments of `numba.carray`.
 integers_at, reals_at = _pointer_to(types.int64), _pointer_to(types.float64)
 
 
-# Numba asks a factory for what stands for a plain word, with its very parameters. Any: mypy sees the
-# uncompiled ones.
+# overload() needs a factory with the parameters of the plain function. Any: mypy sees uncompiled functions.
 _swap_if: Any = swap_if
 _add: Any = add
 _copy_bytes: Any = copy_bytes

@@ -1,6 +1,6 @@
-"""Which shared mailboxes this machine holds, who takes part, and which nobody needs any more.
+"""The shared mailboxes of this machine, their participants, and which of them are abandoned.
 
-Invariant: looking changes nothing, and only what no living process holds is removed.
+Invariant: reading changes nothing; only segments without a living process are removed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from sage.errors import SageError
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared.memory.identity import is_alive, pid_of
 from sage.mailbox.shared.memory.participants import MAX_PARTICIPANTS, TABLE_OFFSET
@@ -16,10 +17,11 @@ from sage.mailbox.shared.memory.segment import ANY_KIND, CREATOR, FOLDER, KIND, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One file of ours in /dev/shm.  kind: the number of its class.  creator: pid.  pids: of the living that
-    take part.
-    resident_bytes: what it takes of the machine's memory, num_bytes what it may.  problem: why it cannot be
-    read, or ""."""
+    """One mailbox file in /dev/shm.
+
+    kind: number of its class.  creator: pid.  pids: living participants.  resident_bytes: memory in use;
+    num_bytes: its size.  problem: why it cannot be read, or "".
+    """
 
     name: str
     kind: int = 0
@@ -33,19 +35,19 @@ class Found:
 
 
 def find_segments() -> tuple[Found, ...]:
-    """All of them, by name; another user's are named with the reason that they cannot be read."""
+    """All of them, by name; those of other users with the reason that they cannot be read."""
     if not FOLDER.is_dir():
         return ()
     return tuple(_look(path.name[len(PREFIX) :]) for path in sorted(FOLDER.glob(f"{PREFIX}*")))
 
 
 def remove_abandoned() -> tuple[Found, ...]:
-    """Take away the names of those whose creator and participants are all dead; which they were."""
+    """Remove the segments whose creator and participants are all dead; returns them."""
     return tuple(found for found in find_segments() if found.is_abandoned and _remove(found.name))
 
 
 def _remove(name: str) -> bool:
-    """Looked at once more: since the first look the name may have gone, or been given to a new mailbox."""
+    """Checks again: since the first check the name may be gone, or belong to a new mailbox."""
     try:
         segment = Segment.attach(name, kind=ANY_KIND, is_read_only=True)
     except MailboxError:
@@ -62,7 +64,7 @@ def _remove(name: str) -> bool:
 def _look(name: str) -> Found:
     try:
         segment = Segment.attach(name, kind=ANY_KIND, is_read_only=True)
-    except (MailboxError, ValueError) as error:
+    except SageError as error:
         return Found(name=name, problem=str(error))
     try:
         return _describe(segment)

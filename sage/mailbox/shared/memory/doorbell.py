@@ -1,9 +1,9 @@
-"""Waiting for another process: a flag that says somebody sleeps, and the futex word that he sleeps on.
+"""Waiting for another process: a flag for "a waiter sleeps", and the futex word that it sleeps on.
 
-Invariant: nobody sleeps through a ring, and a sleeper that is killed leaves nothing to clean up. The sleeper
-raises the flag, then looks at the condition; the ringer changes the condition, then looks at the flag: with a
-full fence between the two on either side one of them sees the other (Dekker).  A ring lowers the flag, and
-each sleeper raises it again.
+Invariant: no waiter misses a ring, and a waiter that is killed leaves nothing to clean up. The waiter sets
+the flag, then checks the condition; the notifier changes the condition, then checks the flag. With a full
+fence between the two steps on both sides, at least one of them sees the other (Dekker). A ring clears the
+flag, and each waiter sets it again.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from collections.abc import Callable
 
 from sage.mailbox.shared.memory import futex
 
-#: A sleeper looks up this often all the same: 20 times a second costs well under 1% of a core.
+#: A waiter also checks this often without a ring: 20 times a second takes well under 1% of a core.
 POLL_SECS = 0.05
 
 _fence_lock = threading.Lock()
 
 
 def full_fence() -> None:
-    """No load behind it is done before a store in front of it. A lock's read-modify-write is one on x86-64;
-    on aarch64 it may let a store pass, which costs a sleeper POLL_SECS at worst."""
+    """No later load is done before an earlier store. On x86-64 a lock's read-modify-write is a full fence; on
+    aarch64 it may let a store pass, which delays a waiter by at most POLL_SECS.
+    """
     with _fence_lock:
         pass
 
 
 def _renew() -> None:
-    """In a forked child: the lock may have been held by a thread that is not here."""
+    """In a forked child: a thread that does not exist here may have held the lock."""
     global _fence_lock
     _fence_lock = threading.Lock()
 
@@ -38,14 +39,12 @@ os.register_at_fork(after_in_child=_renew)
 
 
 class Doorbell:
-    """Two words at `address`: flag (int64), then the futex's count (int32). One for each condition of a
-    mailbox.
-    """
+    """Two words at `address`: flag (int64) and the futex's count (int32). One per condition of a mailbox."""
 
     WORDS = 2
 
     def __init__(self, words: memoryview, index: int, address: int) -> None:
-        """words: the segment's int64 view, the doorbell at words[index] and words[index + 1], which lie at
+        """words: the segment's int64 view; the doorbell is words[index] and words[index + 1], at
         `address`.
         """
         self._words = words
@@ -55,12 +54,12 @@ class Doorbell:
 
     @property
     def is_watched(self) -> bool:
-        """Somebody sleeps. Kernels test the word itself, behind a full fence."""
+        """Whether a waiter sleeps. Kernels test the word itself, after a full fence."""
         return bool(self._words[self._index])
 
     def ring(self) -> None:
-        """The condition has changed and the flag was seen raised. A lost count by two ringers at once still
-        differs.
+        """Wake all waiters, after the condition changed. If two notifiers increment at once, the count still
+        differs from before.
         """
         self._words[self._index] = 0
         at = (self._index + 1) * 2
@@ -75,11 +74,10 @@ class Doorbell:
         spin_secs: float = 0.0,
         poll_secs: float = POLL_SECS,
     ) -> bool:
-        """True as soon as `condition()` holds; its last value when the time is over.
+        """True as soon as `condition()` is true; False after timeout_secs.
 
-        spin_secs: look without sleeping for so long first, which buys a wake-up of some 50 us with a busy
-        core.
-        poll_secs: look up this often even when nobody rings.
+        spin_secs: check without sleeping for this long first; saves a wake-up of about 50 us, uses a core.
+        poll_secs: check this often even without a ring.
         """
         if condition():
             return True
@@ -98,4 +96,4 @@ class Doorbell:
             futex.wait(self._futex_address, seen, min(remaining_secs, poll_secs))
             if condition():
                 return True
-        return False  # the last look was after the last sleep
+        return False  # the last check was after the last sleep

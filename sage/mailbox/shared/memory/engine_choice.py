@@ -1,6 +1,7 @@
-"""Choice of the engine for shared mailboxes: compiled with LLVM's atomics if numba works, else Python under a lock.
+"""The engine of shared mailboxes: compiled with LLVM's atomics if numba works, else Python under a lock.
 
-Invariant: chosen once per process, by an import and a trial; the reason is logged, and `why_plain` returns it.
+Invariant: chosen once per process, by an import and a trial; `why_plain` logs and returns the reason. All
+participants of one ring use the same engine, because compiled steps do not take the lock.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ EngineName = Literal["numba", "plain"]
 _TRIAL_COUNT = 5_000
 
 
-def choose(asked: EngineName | None) -> EngineName:
-    """ "numba" where it works, else "plain". MailboxError when "numba" is asked for and does not work."""
-    if asked not in (None, "numba", "plain"):
-        raise InputError(f'engine is {asked!r}: give "numba", "plain" or None')
-    if asked == "plain":
+def choose(requested: EngineName | None) -> EngineName:
+    """The requested engine, or for None the best that works. Raises MailboxError if "numba" does not work."""
+    if requested not in (None, "numba", "plain"):
+        raise InputError(f'engine is {requested!r}: give "numba", "plain" or None')
+    if requested == "plain":
         return "plain"
     reason = why_plain()
-    if asked == "numba" and reason:
+    if requested == "numba" and reason:
         raise MailboxError(f"no compiled engine for shared mailboxes: {reason}")
     return "plain" if reason else "numba"
 
 
 def describe_engine() -> str:
-    """One line for people: which engine new shared mailboxes get here, and why."""
+    """One line: the engine of new shared mailboxes, and why."""
     reason = why_plain()
     if reason:
         return f"plain Python under a lock: {reason}"
@@ -47,29 +48,27 @@ def describe_engine() -> str:
 
 @cache
 def why_plain() -> str:
-    """Why steps are not compiled here; "" when they are."""
+    """Why steps are not compiled here; "" if they are."""
     if not has_compiler():
         return "numba is not installed: pip install 'sage-runtime[fast]'"
     try:
         is_right = _two_threads_count()
-    except Exception as error:  # whatever a compiler may say: the other engine is there
+    except Exception as error:  # a compiler may raise anything; the plain engine is the alternative
         reason = f"the compiled engine failed its trial ({type(error).__name__}: {error})"
     else:
-        reason = "" if is_right else "two threads counted wrongly in the compiled engine's trial"
+        reason = "" if is_right else "the compiled engine failed its trial (two threads lost increments)"
     if reason:
         log.warning("shared mailboxes run interpreted", reason=reason)
     return reason
 
 
 def _two_threads_count() -> bool:
-    """Two threads without the interpreter's lock add to one word by swaps: none may be lost."""
+    """Two threads without the GIL increment one word by compare and swap; no increment may be lost."""
     from sage.mailbox.shared.memory import atomics
 
-    assert atomics.swap_if is not None  # importing it teaches numba what the words are
+    assert atomics.swap_if is not None  # importing it registers the compiled words
     count: Any = kernel(_count_by_swaps)
-    count.targetoptions["nogil"] = (
-        True  # kernels keep the interpreter; this one must not, or the threads would take turns
-    )
+    count.targetoptions["nogil"] = True  # without it the threads would run one after the other
     word = ctypes.c_int64(0)
     count(ctypes.addressof(word), 0)
     threads = [threading.Thread(target=count, args=(ctypes.addressof(word), _TRIAL_COUNT)) for _ in range(2)]

@@ -1,7 +1,7 @@
-"""A file descriptor for event loops, fed by a thread of this process that sleeps on a shared doorbell.
+"""A file descriptor for event loops, written by a thread of this process that waits on a shared doorbell.
 
-Invariant: the descriptor is readable while there may be something to take; between two looks of its owner at
-nothing the thread writes once. A forked child has no such thread and must not ask.
+Invariant: the descriptor is readable while a read may succeed; the thread writes once per `rearm`. A forked
+child does not have the thread and must not use the descriptor.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _SLICE_SECS = 3600.0
 
 
 class Feeder:
-    """is_ready: whether there is something to take; asked from the thread, so it must be short and safe to
-    race.
-    """
+    """is_ready: whether a read may succeed; called from the thread, so it must be short and thread-safe."""
 
     def __init__(self, bell: Doorbell, is_ready: Callable[[], bool], name: str) -> None:
         if not hasattr(os, "eventfd"):
-            raise MailboxError("no eventfd here: use the timeouts of pop_many and receive in a thread")
+            raise MailboxError(
+                "this system has no eventfd: use the timeouts of pop_many and receive in a thread"
+            )
         self.descriptor: int = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # not in close(): an event loop that watches it must still see the end, and take it off its list
+        # not in close(): an event loop must first see the end and remove the descriptor
         weakref.finalize(self, os.close, self.descriptor)
         self._bell = bell
         self._is_ready = is_ready
@@ -36,7 +36,7 @@ class Feeder:
         threading.Thread(target=self._run, name=f"{name}-feeder", daemon=True).start()
 
     def rearm(self) -> None:
-        """Its owner found nothing left: not readable until something comes."""
+        """Nothing is left to read: not readable until the next ring."""
         try:
             os.eventfd_read(self.descriptor)
         except BlockingIOError:
@@ -44,7 +44,7 @@ class Feeder:
         self._is_armed.set()
 
     def close(self) -> None:
-        """Readable for the last time; the thread ends."""
+        """Make the descriptor readable and end the thread."""
         self._is_closed = True
         self._is_armed.set()
         os.eventfd_write(self.descriptor, 1)

@@ -1,7 +1,7 @@
-"""Who owns a piece of shared memory: a process, told apart from a later one with the same number.
+"""Identity of a process that owns shared memory, distinct from a later process with the same pid.
 
-Invariant: an identity is one positive 64-bit word (start time, pid), so that it is claimed and given up by
-one swap, and it never means another process.
+Invariant: an identity is one positive 64-bit word (start time, pid), so that it is stored at once and never
+refers to another process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-_PID_BITS = 22  # the kernel's own limit: pid_max is at most 2^22
+_PID_BITS = 22  # the kernel's limit: pid_max is at most 2^22
 _PID_MASK = (1 << _PID_BITS) - 1
 _ENDED = ("Z", "X", "x")
 
@@ -17,7 +17,7 @@ _my_identity = 0
 
 
 def my_identity() -> int:
-    """This process's word: start time in clock ticks since boot, shifted over the pid."""
+    """This process's identity: start time in clock ticks since boot, above the bits of the pid."""
     global _my_identity
     if not _my_identity:
         found = identity_of(os.getpid())
@@ -27,14 +27,14 @@ def my_identity() -> int:
 
 
 def identity_of(pid: int) -> int | None:
-    """The word of a running process; None when there is none (a zombie has ended, too)."""
+    """The identity of a running process; None if there is none (a zombie has ended)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read().decode("ascii", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(")") + 2 :].split()  # the name in brackets may hold anything
-    if fields[0] in _ENDED and int(fields[17]) <= 1:  # a first thread may end before the others, who go on
+    fields = text[text.rindex(")") + 2 :].split()  # the name in brackets may contain any character
+    if fields[0] in _ENDED and int(fields[17]) <= 1:  # the first thread may end before the others
         return None
     return int(fields[19]) << _PID_BITS | pid
 
@@ -44,15 +44,15 @@ def pid_of(identity: int) -> int:
 
 
 def is_alive(identity: int) -> bool:
-    """A stopped process is alive; a killed one is dead from the moment its memory is gone, reaped by its
-    parent or not.
+    """A stopped process is alive. A killed one is dead once its memory is freed, even before its parent reaps
+    it.
     """
     return identity == _my_identity or identity_of(pid_of(identity)) == identity
 
 
 @cache
 def pid_namespace() -> int:
-    """Numbers of processes mean something within one namespace only."""
+    """Pids are unique within one namespace only."""
     return os.stat("/proc/self/ns/pid").st_ino
 
 

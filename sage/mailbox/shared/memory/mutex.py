@@ -1,7 +1,7 @@
-"""A lock in shared memory that its owner's death opens (pthread_mutex, process-shared and robust).
+"""A lock in shared memory that is released when its owner dies (pthread_mutex, process-shared and robust).
 
-Invariant: who gets it knows whether the last owner died inside, and what it protects must then be repaired,
-or be such that every single store leaves it whole. A stopped owner is waited for; a dead one never.
+Invariant: the data under the lock must be valid after every single store, because an owner may die between
+two. The lock of a stopped owner stays locked; that of a dead one does not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sage.mailbox.errors import MailboxError
 BYTES = 64
 _PROCESS_SHARED, _ROBUST = 1, 1
 
-_quick = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter: these never sleep
-_slow = ctypes.CDLL(None, use_errno=True)  # gives it to others: may sleep
+_quick = ctypes.PyDLL(None, use_errno=True)  # keeps the GIL: these calls never sleep
+_slow = ctypes.CDLL(None, use_errno=True)  # releases the GIL: these calls may sleep
 
 
 class _Timespec(ctypes.Structure):
@@ -27,7 +27,7 @@ class _Timespec(ctypes.Structure):
 
 
 class RobustMutex:
-    """At `address`, initialised once by the segment's creator. Not to be taken twice by one thread."""
+    """At `address`, initialised once by the segment's creator. Not reentrant."""
 
     def __init__(self, address: int) -> None:
         self._at = ctypes.c_void_p(address)
@@ -44,19 +44,22 @@ class RobustMutex:
         ):
             code = call(*arguments)
             if code:
-                raise MailboxError(f"no robust locks between processes on this system (error {code})")
+                raise MailboxError(
+                    f"this system has no robust locks between processes (error {code}): use mailboxes"
+                    " inside one process"
+                )
 
     def try_acquire(self) -> bool:
         return self._taken(_quick.pthread_mutex_trylock(self._at))
 
     def acquire(self, timeout_secs: float) -> bool:
-        """False when the time is over: its owner is alive, and stopped or very slow."""
+        """False after timeout_secs: its owner is alive, but stopped or very slow."""
         if self.try_acquire():
             return True
         end_secs = time.monotonic() + timeout_secs
         while (remaining_secs := end_secs - time.monotonic()) > 0.0:
-            # in slices, so that Ctrl-C gets through and a stepped wall clock (which this call measures by)
-            # does no harm
+            # in slices, so that Ctrl-C works and a step of the wall clock, which this call uses, has little
+            # effect
             end = time.time() + min(remaining_secs, 0.05)
             until = _Timespec(int(end), int(end % 1.0 * 1e9))
             if self._taken(_slow.pthread_mutex_timedlock(self._at, ctypes.byref(until))):
@@ -68,8 +71,8 @@ class RobustMutex:
 
     @contextmanager
     def held(self, timeout_secs: float, what: str) -> Iterator[None]:
-        """MailboxError when its owner keeps it longer than timeout_secs."""
-        try:  # around taking it as well: a signal may raise between the lock's answer and the next line
+        """Raises MailboxError if the owner keeps it longer than timeout_secs."""
+        try:  # includes acquire: a signal handler may raise between its return and the next line
             if not self.acquire(timeout_secs):
                 raise MailboxError(
                     f"{what}: another process has stopped inside an operation: continue it (SIGCONT), or"
@@ -77,7 +80,7 @@ class RobustMutex:
                 )
             yield
         finally:
-            self.release()  # refused by the lock itself, and harmless, where it was not taken
+            self.release()  # has no effect if it was not acquired
 
     def _taken(self, code: int) -> bool:
         if code == errno.EOWNERDEAD:
@@ -87,5 +90,5 @@ class RobustMutex:
         if code in (0, errno.EBUSY, errno.ETIMEDOUT, errno.EINTR):
             return code == 0
         raise MailboxError(
-            f"a lock in shared memory is broken (error {code}): unlink this mailbox and make it anew"
+            f"a lock in shared memory is broken (error {code}): unlink this mailbox and create it again"
         )

@@ -1,7 +1,7 @@
-"""Who takes part in a shared mailbox: a table of identities in its header, one lock for coming and going.
+"""The participants of a shared mailbox: a table of identities in its header, changed under one lock.
 
-Invariant: an entry is one word; a dead process's entry is cleared only after what it owned was taken back, by
-whoever notices first, and a living one's never.
+Invariant: an entry is one word. The entry of a dead process is cleared only after its resources are taken
+back, by the first process that notices; that of a living one is cleared only by itself.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sage.mailbox.shared.memory.mutex import BYTES as MUTEX_BYTES
 from sage.mailbox.shared.memory.mutex import RobustMutex
 from sage.mailbox.shared.memory.segment import HEADER_BYTES, Segment
 
-#: Bytes of the header: the lock, up to four doorbells, the table; then the mailbox's own.
+#: Byte offsets in the header: the lock, up to four doorbells, the table; then the mailbox's own words.
 MUTEX_OFFSET = 256
 DOORBELLS_OFFSET = MUTEX_OFFSET + MUTEX_BYTES
 TABLE_OFFSET = 512
 MAX_PARTICIPANTS = 64
 OWN_OFFSET = TABLE_OFFSET + 8 * MAX_PARTICIPANTS
 LOCK_TIMEOUT_SECS = 5.0
-#: The last word of the lock's line, which the lock does not use. Make the first Participants in
-#: Segment.create's `prepare`.
+#: The last word of the lock's cache line, which the lock does not use. Segment.create's `prepare` makes the
+#: first Participants.
 _HAS_LOCK = (MUTEX_OFFSET + MUTEX_BYTES) // 8 - 1
 assert OWN_OFFSET < HEADER_BYTES
 
 
 class Participants:
-    """The table of one segment. Coming, going and reaping are rare: they take the lock."""
+    """The table of one segment. Joining, leaving and reaping are rare and take the lock."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
@@ -42,10 +42,9 @@ class Participants:
             segment.words[_HAS_LOCK] = 1
 
     def join(self, take_back: Callable[[int], None]) -> int:
-        """An entry of one's own, 0..63: of a dead participant if need be. MailboxError when 64 living hold
-        them all.
+        """Take a free entry, 0..63, after taking back those of dead processes. One process may have several.
 
-        One process may hold several: each handle has its own.  take_back: see `reap`.
+        take_back: as for `reap`.  Raises MailboxError if 64 living participants use all entries.
         """
         with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             self._reap(take_back)
@@ -54,23 +53,26 @@ class Participants:
                     self._segment.words[self._first + index] = my_identity()
                     return index
         raise MailboxError(
-            f"{self._segment.name}: {MAX_PARTICIPANTS} participants hold it: close some ({self.describe()})"
+            f"{self._segment.name}: {MAX_PARTICIPANTS} participants use it: close some ({self.describe()})"
         )
 
     def leave(self, index: int, take_back: Callable[[int], None]) -> None:
-        """Give the entry back, after `take_back(index)`."""
+        """Clear the entry, after `take_back(index)`."""
         with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             take_back(index)
             self._segment.words[self._first + index] = 0
 
     def reap(self, take_back: Callable[[int], None]) -> int:
-        """`take_back(index)` for each entry whose process is dead; how many. Runs under the lock, so it must
-        be short, and right when it runs twice (its own process may die in it)."""
+        """Call `take_back(index)` and clear the entry of each dead process; returns how many.
+
+        take_back runs under the lock, so it must be short, and correct when it runs twice (this process may
+        die in it).
+        """
         with self.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             return self._reap(take_back)
 
     def has_dead(self) -> bool:
-        """Without the lock: worth a `reap`?  About 20 us for each other process."""
+        """Whether a `reap` would find something; without the lock, about 20 us per other process."""
         return any(not is_alive(identity) for identity in set(self.identities().values()))
 
     def identities(self) -> dict[int, int]:
@@ -82,7 +84,7 @@ class Participants:
         return self._segment.words[self._first + index]
 
     def describe(self) -> str:
-        """Who takes part, for an error message."""
+        """The participants, for an error message."""
         counts: dict[int, int] = {}
         for identity in self.identities().values():
             counts[pid_of(identity)] = counts.get(pid_of(identity), 0) + 1
@@ -99,19 +101,23 @@ class Participants:
 
 
 class DeathWatch:
-    """Descriptors are opened when participants come and closed when they have gone."""
+    """Detects dead participants cheaply while waiting: pidfds of all of them, one poll.
+
+    A result of True is confirmed by `Participants.reap`. Descriptors are opened when participants join and
+    closed after they leave.
+    """
 
     def __init__(self, participants: Participants, segment: Segment) -> None:
         self._participants = participants
         self._memory = segment.memory
-        self._table = b""  # as it was when all in it were watched
+        self._table = b""  # the table when all its entries were watched
         self._watched: dict[int, int] = {}  # identity: descriptor
         self._poll = select.poll()
-        self._looking = threading.Lock()  # a poll lets the interpreter go, and refuses a second one meanwhile
+        self._looking = threading.Lock()  # poll releases the GIL and cannot run twice at a time
 
     def has_dead(self) -> bool:
-        """A few microseconds, however many take part. False while another thread looks: that one acts on what
-        it sees.
+        """Takes a few microseconds for any number of participants. False while another thread is in this
+        call, because that thread acts on its result.
         """
         if not self._looking.acquire(blocking=False):
             return False
@@ -121,8 +127,8 @@ class DeathWatch:
             self._looking.release()
 
     def close(self) -> None:
-        """Also in a forked child, which has them by inheritance."""
-        self._looking = threading.Lock()  # the parent's may be held by a thread that is not here
+        """Close all descriptors, also in a forked child, which inherits them."""
+        self._looking = threading.Lock()  # a thread that does not exist here may have held the parent's
         self._table = b""
         for identity in tuple(self._watched):
             self._forget(identity)
@@ -137,9 +143,7 @@ class DeathWatch:
         return bool(self._poll.poll(0))
 
     def _follow(self, identities: set[int]) -> bool:
-        """False when somebody cannot be watched: he has gone already, or this kernel has no such
-        descriptors.
-        """
+        """False if a process cannot be watched: it has ended already, or this kernel has no pidfd."""
         for identity in self._watched.keys() - identities:
             self._forget(identity)
         for identity in identities - self._watched.keys():
@@ -149,7 +153,7 @@ class DeathWatch:
                 return False
             self._watched[identity] = descriptor
             self._poll.register(descriptor, select.POLLIN)
-            if not is_alive(identity):  # its number may be somebody else's by now
+            if not is_alive(identity):  # another process may have its pid now
                 return False
         return True
 

@@ -1,8 +1,7 @@
-"""A named piece of memory that several processes of one user map: created whole or not at all, checked when
-attached.
+"""A named segment of memory that several processes of one user map.
 
-Invariant: a name in /dev/shm never stands for a half-made segment, and whoever attaches has the layout its
-creator had. The first 4,096 bytes are the header; the rest belongs to the mailbox.
+Invariant: a name in /dev/shm never refers to an incomplete segment, and a process attaches only to its own
+version of the layout. The first 4,096 bytes are the header; the rest belongs to the mailbox.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ FOLDER = Path("/dev/shm")
 PREFIX = "sage."
 HEADER_BYTES = 4096
 MAX_OPTIONS = 24
-#: Raised with any change of what stands where, in the header or behind it.
+#: Incremented with every change of the layout of the header or of a mailbox.
 LAYOUT_VERSION = 2
-#: To look at a header, whatever mailbox it is.
+#: Attach to any kind of mailbox, to read its header.
 ANY_KIND = -1
 _MAGIC = int.from_bytes(b"SAGEmail", "little")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 # Words of the header (int64 each).
 MAGIC, VERSION, KIND, NUM_BYTES, CREATOR, NAMESPACE, CREATED_NS, IS_CLOSED, OPTIONS = range(9)
-#: Header words from here on are the mailbox's own.
+#: Header words from here on belong to the mailbox.
 FREE_WORDS = 64
 
 _AT_FDCWD, _AT_SYMLINK_FOLLOW = -100, 0x400
@@ -51,8 +50,9 @@ class NoSuchMailbox(MailboxError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """kind: a small number for each class of mailbox.  options: at most MAX_OPTIONS numbers by name, in an
-    order that is part of the layout.  num_bytes: of the whole segment."""
+    """kind: a number for each class of mailbox.  options: at most MAX_OPTIONS numbers by name, in an order
+    that is part of the layout.  num_bytes: of the whole segment.
+    """
 
     kind: int
     num_bytes: int
@@ -60,7 +60,7 @@ class Layout:
 
 
 class Segment:
-    """The mapping. `words` is an int64 view of everything; `address` is where it lies in this process."""
+    """The mapping. `words` is an int64 view of all of it; `address` is its address in this process."""
 
     def __init__(self, name: str, fd: int, *, is_creator: bool, is_read_only: bool = False) -> None:
         self.name = name
@@ -72,7 +72,9 @@ class Segment:
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, access)
         self.words = memoryview(self.memory).cast("q")
         self.address = _address_of(self.memory, is_read_only)
-        self._end = weakref.finalize(self, os.close, fd)  # last: until here the file is the caller's to close
+        self._end = weakref.finalize(
+            self, os.close, fd
+        )  # last: if a line above raises, the caller closes the file
 
     @classmethod
     def create(
@@ -83,12 +85,11 @@ class Segment:
         reserved_bytes: int | None = None,
         prepare: Callable[[Segment], None] | None = None,
     ) -> Segment:
-        """A new segment of mode 0600, zeroed behind its header. MailboxError when the name is taken or space
-        is short.
+        """A new segment with mode 0600, zero after its header. Raises MailboxError if the name is taken or
+        memory is short.
 
-        reserved_bytes: how much of it gets memory at once (all by default); `reserve` gets the rest when it
-        is needed.
-        prepare: fills in the mailbox's own words, before anybody can attach.
+        reserved_bytes: of memory allocated now (default: all); `reserve` allocates the rest when needed.
+        prepare: initialises the mailbox's words before other processes can attach.
         """
         path = path_of(name)
         fd = _open_unnamed()
@@ -102,22 +103,22 @@ class Segment:
         _write_header(segment.words, layout)
         if prepare is not None:
             prepare(segment)
-        # only now does it get a name: nobody can meet a header that is not finished
+        # named last, so that no process finds an incomplete header
         if _linkat(_AT_FDCWD, b"/proc/self/fd/%d" % fd, _AT_FDCWD, os.fsencode(path), _AT_SYMLINK_FOLLOW):
             code = ctypes.get_errno()
             if code == errno.EEXIST:
                 raise NameTaken(f"{name}: a mailbox of this name exists ({path}): {_way_out(path)}")
-            raise MailboxError(f"{name}: cannot make {path}: {os.strerror(code)}")
+            raise MailboxError(f"{name}: cannot create {path}: {os.strerror(code)}")
         return segment
 
     @classmethod
     def attach(
         cls, name: str, *, kind: int, options: Mapping[str, int] | None = None, is_read_only: bool = False
     ) -> Segment:
-        """Map an existing segment. MailboxError when there is none, it is another user's, or its layout is
-        another.
+        """Map an existing segment. Raises MailboxError if it does not exist, belongs to another user, or has
+        another layout.
 
-        options: those the caller relies on; each must be what the creator chose.
+        options: the values that the creator must have chosen.
         """
         fd = _open_existing(name, is_read_only)
         try:
@@ -130,40 +131,41 @@ class Segment:
         return segment
 
     def options(self, names: tuple[str, ...]) -> dict[str, int]:
-        """What the creator chose, by the names of the layout in their order."""
+        """The creator's options; names in the order of the layout."""
         return {name: self.words[OPTIONS + index] for index, name in enumerate(names)}
 
     def reserve(self, start: int, num_bytes: int) -> None:
-        """Get memory for a part: afterwards writing there cannot fail. MailboxError when there is none
+        """Allocate memory for a part, so that writes there cannot fail. Raises MailboxError if none is
         left.
         """
         _reserve(self.fd, self.name, start, num_bytes)
 
     @property
     def is_linked(self) -> bool:
-        """Whether the name still stands for this very segment."""
+        """Whether the name still refers to this segment."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 
     def unlink(self) -> None:
-        """Take the name away; the memory goes with the last mapping. Another segment of that name is left
-        alone.
+        """Remove the name; the memory is freed with the last mapping. Another segment of that name is
+        kept.
         """
         if self.is_linked:
             self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file. The mapping stays for as long as an array on it lives."""
+        """Close the file. The mapping stays while an array on it exists."""
         self._end()
 
 
 def path_of(name: str) -> Path:
-    """InputError for a name that cannot be a file's."""
+    """The file of a mailbox. Raises InputError for an invalid name."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"name is {name!r}: give letters, digits, '.', '_' and '-', at most 100, the first no sign"
+            f"name is {name!r}: give letters, digits, '.', '_' and '-', at most 100, starting with a letter"
+            " or digit"
         )
     return FOLDER / f"{PREFIX}{name}"
 
@@ -171,7 +173,7 @@ def path_of(name: str) -> Path:
 def _way_out(path: Path) -> str:
     try:
         is_mine = path.stat().st_uid == os.geteuid()
-    except OSError:  # it has just gone
+    except OSError:  # removed in the meantime
         is_mine = True
     return (
         "attach to it, or unlink it first" if is_mine else "it belongs to another user: choose another name"
@@ -187,8 +189,8 @@ def _open_unnamed() -> int:
         return os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise MailboxError(
-            f"{FOLDER} takes no new files ({error.strerror}): mount a tmpfs there that this user may write"
-            " to, or use mailboxes inside one process"
+            f"{FOLDER} does not accept new files ({error.strerror}): mount a tmpfs that this user can"
+            " write to, or use mailboxes inside one process"
         ) from None
 
 
@@ -212,7 +214,7 @@ def _check_file(name: str, fd: int) -> None:
         raise MailboxError(f"{name}: this mailbox belongs to another user: choose another name")
     if status.st_size < HEADER_BYTES:
         raise MailboxError(
-            f"{name}: {path_of(name)} is no mailbox ({status.st_size} bytes): remove it, or choose another"
+            f"{name}: {path_of(name)} is not a mailbox ({status.st_size} bytes): remove it, or choose another"
             " name"
         )
 
@@ -233,20 +235,23 @@ def _write_header(words: memoryview, layout: Layout) -> None:
 def _check_header(segment: Segment, kind: int, options: Mapping[str, int]) -> None:
     name, words = segment.name, segment.words
     if words[MAGIC] != _MAGIC or words[NUM_BYTES] != len(segment.memory):
-        raise MailboxError(f"{name}: {segment.path} is no mailbox: remove it, or choose another name")
+        raise MailboxError(f"{name}: {segment.path} is not a mailbox: remove it, or choose another name")
     if words[VERSION] != LAYOUT_VERSION:
         raise MailboxError(
-            f"{name}: made with layout {words[VERSION]}, this is layout {LAYOUT_VERSION}: "
+            f"{name}: created with layout {words[VERSION]}, this is layout {LAYOUT_VERSION}: "
             "run one version of sage on both sides, or unlink it"
         )
     if kind != ANY_KIND and words[KIND] != kind:
         raise MailboxError(f"{name}: is a mailbox of another kind: choose another name")
     if words[NAMESPACE] != pid_namespace():
-        raise MailboxError(f"{name}: made in another container: share the pid namespace as well as {FOLDER}")
-    for index, (option, asked) in enumerate(options.items()):
-        if asked >= 0 and words[OPTIONS + index] != asked:
+        raise MailboxError(
+            f"{name}: created in another container: share the pid namespace as well as {FOLDER}"
+        )
+    for index, (option, requested) in enumerate(options.items()):
+        if requested >= 0 and words[OPTIONS + index] != requested:
             raise MailboxError(
-                f"{name}: exists with {option} {words[OPTIONS + index]}, asked for {asked}: agree, or rename"
+                f"{name}: exists with {option} {words[OPTIONS + index]}, requested {requested}: use the same"
+                " value, or another name"
             )
 
 
@@ -258,7 +263,7 @@ def _set_size(fd: int, name: str, num_bytes: int) -> None:
 
 
 def _reserve(fd: int, name: str, start: int, num_bytes: int) -> None:
-    # without this a full /dev/shm shows as SIGBUS in the middle of a write
+    # otherwise a write raises SIGBUS when /dev/shm is full
     try:
         os.posix_fallocate(fd, start, num_bytes)
     except OSError as error:
@@ -269,19 +274,19 @@ def _no_memory(error: OSError, name: str, num_bytes: int) -> MailboxError:
     wanted = f"{name}: needs {num_bytes / 2**20:.1f} MiB in {FOLDER}"
     if error.errno == errno.EFBIG:
         return MailboxError(
-            f"{wanted}, over this process's limit on the size of files: raise it (ulimit -f), or take less"
+            f"{wanted}, above this process's file size limit: raise it (ulimit -f), or request less"
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         status = os.statvfs(FOLDER)
         free_mib = status.f_bavail * status.f_frsize / 2**20
         return MailboxError(
-            f"{wanted}, {free_mib:.1f} MiB are free: take fewer or smaller slots, or `sage mailbox clean`"
+            f"{wanted}, {free_mib:.1f} MiB are free: use fewer or smaller slots, or run `sage mailbox clean`"
         )
     return MailboxError(f"{wanted}: {error.strerror}")
 
 
 def _address_of(memory: mmap.mmap, is_read_only: bool) -> int:
-    if is_read_only:  # ctypes asks for a writable buffer; numpy does not
+    if is_read_only:  # ctypes needs a writable buffer; numpy does not
         import numpy as np
 
         return int(np.frombuffer(memory, dtype="uint8").ctypes.data)

@@ -1,8 +1,8 @@
-"""Words of shared memory by address, in plain Python: what the protocols are written against.
+"""Operations on words of shared memory by address, in plain Python; the protocols are written with them.
 
-Invariant: each function has a compiled twin of the same name in `atomics`, and a kernel that calls these is
-translated to those. As Python they are right only under one lock for all who use the memory (or in a test
-that steps them).
+Invariant: each function has a compiled version of the same name in `atomics`, which compiled kernels call
+instead. In Python they are correct only under one lock that all users of the memory take (or in a test that
+steps them).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def load_relaxed(address: int) -> int:
 
 
 def load_acquire(address: int) -> int:
-    """Nothing behind it is read or written before it."""
+    """No later load or store is done before it."""
     return _word(address).value
 
 
@@ -26,12 +26,12 @@ def store_relaxed(address: int, value: int) -> None:
 
 
 def store_release(address: int, value: int) -> None:
-    """Everything before it is seen by whoever sees it."""
+    """All earlier stores are visible to a thread that acquires the stored value."""
     _word(address).value = value
 
 
 def swap_if(address: int, expected: int, desired: int) -> int:
-    """Compare and swap: the word found there before (equal to `expected` = it was done)."""
+    """Compare and swap; returns the previous word (equal to `expected` if it was stored)."""
     word = _word(address)
     found = word.value
     if found == expected:
@@ -40,7 +40,7 @@ def swap_if(address: int, expected: int, desired: int) -> int:
 
 
 def add(address: int, amount: int) -> int:
-    """Fetch and add: the word found there before."""
+    """Fetch and add; returns the previous word."""
     word = _word(address)
     found = word.value
     word.value = found + amount
@@ -48,15 +48,15 @@ def add(address: int, amount: int) -> int:
 
 
 def fence_acquire() -> None:
-    """No load before it is done after a load or store behind it."""
+    """No earlier load is done after a later load or store."""
 
 
 def fence_release() -> None:
-    """No load or store before it is done after a store behind it."""
+    """No earlier load or store is done after a later store."""
 
 
 def fence_full() -> None:
-    """No store before it is done after a load behind it either."""
+    """Both of these, and no earlier store is done after a later load."""
 
 
 def copy_bytes(target: int, source: int, num_bytes: int) -> None:
@@ -68,4 +68,4 @@ def zero_bytes(target: int, num_bytes: int) -> None:
 
 
 def pause() -> None:
-    """Between two looks at the same word."""
+    """Called between two reads of one word in a spin loop."""

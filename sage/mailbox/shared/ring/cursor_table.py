@@ -1,7 +1,7 @@
-"""Who reads a shared ring, and how far: the table of cursors in its segment.
+"""The cursors of a shared ring: a table of blocks in its segment.
 
-Invariant: a block becomes a cursor by one store of its state and ends by another, both under the
-participants' lock; a cursor that no living participant has is free, and holds up nobody.
+Invariant: one store of its state starts a cursor and another one ends it, both under the participants' lock.
+A cursor without a living participant is free and blocks no writer.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ from sage.mailbox.shared.ring.layout import (
 
 
 class CursorTable:
-    """Blocks are named by their offset in the segment. All methods but `blocks` are for the holder of the
-    lock.
-    """
+    """A block is identified by its offset in the segment. All methods except `blocks` need the lock."""
 
     def __init__(self, segment: Segment, layout: RingLayout) -> None:
         self._segment = segment
@@ -46,12 +44,12 @@ class CursorTable:
         self._first = layout.blocks
 
     def blocks(self) -> Iterator[int]:
-        """Those that ever were in use."""
+        """Blocks that have been used."""
         for index in range(self._words[NUM_BLOCKS // 8]):
             yield self._first + index * BLOCK_BYTES
 
     def join(self, participant: int, group: str | None, start: int, engine: Engine, control: int) -> int:
-        """One more member of `group`, or a cursor of one's own; its block. start counts for a new one."""
+        """A new member of `group`, or a new cursor; returns its block. start applies to a new cursor."""
         block = self._find(group) if group is not None else None
         if block is None:
             block = self._take_free()
@@ -65,20 +63,20 @@ class CursorTable:
         return block
 
     def leave(self, block: int, participant: int) -> None:
-        """One member less; the last one ends the cursor."""
+        """Remove one member; the last one ends the cursor."""
         at = (block + MEMBERS) // 8 + participant
         self._words[at] -= 1
         self._end_if_left(block)
 
     def take_back(self, participant: int) -> None:
-        """Everything that a dead or leaving participant had. Right when it runs twice."""
+        """Remove a dead or leaving participant from all cursors. Correct when it runs twice."""
         for block in self.blocks():
             if self._words[(block + MEMBERS) // 8 + participant]:
                 self._words[(block + MEMBERS) // 8 + participant] = 0
                 self._end_if_left(block)
 
     def drain(self, block: int, participant: int) -> None:
-        """Its members may read what is left, and hold up nobody: if they are all of `participant`."""
+        """If all members are of `participant`: they may read what is left, and block no writer."""
         if self.num_members(block) == self._words[(block + MEMBERS) // 8 + participant]:
             self._words[(block + STATE) // 8] = DRAINING
 
@@ -86,7 +84,7 @@ class CursorTable:
         return sum(self._members(block))
 
     def owners(self) -> set[int]:
-        """Participants who have a live cursor."""
+        """Participants with a live cursor."""
         live = [block for block in self.blocks() if self._words[(block + STATE) // 8] == LIVE]
         return {index for block in live for index, num in enumerate(self._members(block)) if num}
 
@@ -120,8 +118,8 @@ class CursorTable:
         num = self._words[NUM_BLOCKS // 8]
         if num == MAX_CURSORS:
             raise MailboxError(
-                f"{self._segment.name}: it has {MAX_CURSORS} cursors: close some subscriptions, or share a"
-                " group"
+                f"{self._segment.name}: all {MAX_CURSORS} cursors are in use: close some subscriptions, or share"
+                " a group"
             )
         block = self._first + num * BLOCK_BYTES
         self._segment.reserve(block, BLOCK_BYTES)

@@ -1,9 +1,7 @@
-"""How this process takes its steps on shared words: compiled with LLVM's atomics where numba is, else Python
-under a lock.
+"""The steps of the ring's protocol: compiled with LLVM's atomics, or Python under a lock.
 
-Invariant: chosen once, by import and a trial; the reason is logged and can be asked for. Both run the same
-lines, but never
-on the same ring: a lock keeps nobody out who does not take it.
+Invariant: both engines run the same source, but never on the same ring, because compiled steps do not take
+the lock.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ Step = Callable[..., int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The steps of `ring_push` and `ring_pop`, to be called with addresses."""
+    """The steps of `push` and `pop`; their arguments are addresses."""
 
     name: EngineName
     push: Step
@@ -39,20 +37,18 @@ class Engine:
 
 
 def make_engine(name: EngineName, lock: RobustMutex, what: str) -> Engine:
-    """lock: the segment's, which a plain engine takes for each step.  what: the mailbox's name, for
-    messages.
-    """
+    """lock: of the segment; a plain engine takes it for each step.  what: the mailbox's name, for errors."""
     return compiled_engine() if name == "numba" else _plain_engine(lock, what)
 
 
 @cache
 def compiled_engine() -> Engine:
-    """Translated when first called, then read from disk."""
+    """Compiled on the first call, then read from the cache on disk."""
     from numba.extending import register_jitable
 
     from sage.mailbox.shared.memory import atomics
 
-    assert atomics.swap_if is not None  # importing it teaches numba what the words are
+    assert atomics.swap_if is not None  # importing it registers the compiled words
     for step in (*order_words.STEPS, *ring_push.STEPS, *ring_pop.STEPS):
         register_jitable(step)
     return Engine(
@@ -90,7 +86,7 @@ def _plain_engine(lock: RobustMutex, what: str) -> Engine:
         await_record=locked(ring_pop.await_record),
         end_sequence=locked(ring_pop.end_sequence),
         add=locked(ring_push.count),
-        enter=ring_pop.enter,  # joining holds the lock already
+        enter=ring_pop.enter,  # called with the lock held
     )
 
 

@@ -1,8 +1,7 @@
-"""A producer's own part of a shared ring, and the words that its kernels get.
+"""A producer's lane in a shared ring, and the control words of its kernels.
 
-Invariant: a lane has memory before anybody writes there, and its next owner goes on above every number that
-its slots
-carry, in the slot behind the last record that was linked: nothing of the last lap is overwritten early,
+Invariant: a lane's memory is allocated before the first write. Its next owner continues above every number in
+its slots, in the slot after the last linked record, so that no record of the last lap is overwritten early,
 however often owners die.
 """
 
@@ -42,12 +41,12 @@ from sage.mailbox.shared.ring.layout import (
 )
 from sage.mailbox.shared.ring.order_words import NUMBERS, count_of, lane_of, next_ticket, number_of, ticket_of
 
-#: Bytes of the two doorbells: readers sleep on arrivals, lossless writers on departures.
+#: Byte offsets of the two doorbells: readers sleep on arrivals, lossless writers on departures.
 ARRIVALS, DEPARTURES = DOORBELLS_OFFSET, DOORBELLS_OFFSET + 16
 
 
 def control_words(segment: Segment, layout: RingLayout, *, is_lossless: bool) -> ctypes.Array[ctypes.c_int64]:
-    """What kernels need to know, in this process's own memory. The lane comes with `claim_lane`."""
+    """The kernels' arguments, in this process's own memory. `claim_lane` sets the lane."""
     words = (ctypes.c_int64 * NUM_CONTROL_WORDS)()
     values = {
         C_BASE: segment.address,
@@ -66,7 +65,7 @@ def control_words(segment: Segment, layout: RingLayout, *, is_lossless: bool) ->
         C_LANE: -1,
         C_NUMBER: -1,
         C_FLOOR: 0,
-        C_NUM_JOINED: -1,  # no floor is known yet
+        C_NUM_JOINED: -1,  # no floor has been read yet
         C_READERS_FLAG: segment.address + ARRIVALS,
         C_WRITERS_FLAG: segment.address + DEPARTURES,
     }
@@ -78,9 +77,7 @@ def control_words(segment: Segment, layout: RingLayout, *, is_lossless: bool) ->
 def claim_lane(
     segment: Segment, layout: RingLayout, control: ctypes.Array[ctypes.c_int64], participant: int
 ) -> None:
-    """Make the lane of `participant`, whose entry the caller holds, this handle's. MailboxError when memory
-    is short.
-    """
+    """Use the lane of `participant`, the caller's entry. Raises MailboxError if memory is short."""
     start = layout.lanes + participant * layout.lane_bytes
     segment.reserve(start, layout.lane_bytes)
     rows = np.frombuffer(
@@ -88,7 +85,7 @@ def claim_lane(
     )
     lowest = (
         max(int(rows[ROW_NUMBER // 8 :: ROW_BYTES // 8].max()), layout.num_slots - 1) + 1
-    )  # 0 is no number: empty rows say it
+    )  # 0 is the number of an empty row
     last = _last_linked(segment, layout, participant)
     first_slot = lowest if last is None else last + 1
     control[C_NUMBER // 8] = lowest + ((first_slot - lowest) & (layout.num_slots - 1))
@@ -96,14 +93,12 @@ def claim_lane(
 
 
 def _last_linked(segment: Segment, layout: RingLayout, participant: int) -> int | None:
-    """The number (its low bits) of the lane's last record in the order; None when that is out of everybody's
-    sight.
-    """
+    """The number (low bits) of the lane's last record in the order; None if it is older than all cells."""
     first = layout.cells // 8
     cells: list[int] = segment.words[first : first + layout.num_cells].tolist()
     end = next_ticket(segment.words[TAIL // 8])
-    # how many links ago; cells before tail, so that none is ahead of it. One that was never written points at
-    # an empty row
+    # links since each cell; cells are read before the tail, so that none is ahead of it. A cell that was
+    # never written refers to an empty row
     ages = {(end - ticket_of(cell)) & ((1 << 24) - 1): cell for cell in cells if lane_of(cell) == participant}
     if not ages or min(ages) > layout.num_cells:
         return None

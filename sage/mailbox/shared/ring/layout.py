@@ -1,14 +1,14 @@
-"""What stands where in a ring between processes, in bytes from its start, and the words that each handle
-keeps.
+"""The layout of a ring between processes, in bytes from its start, and the control words of each handle.
 
-Invariant: two words that different processes write often never share 128 bytes; a lane or a cursor that was
-never used takes no memory (the file is sparse).
+Invariant: two words that different processes write often never share 128 bytes; an unused lane or cursor
+takes no memory (the file is sparse).
 
-    header    4,096 bytes: Segment's, Participants', and from OWN_OFFSET on the words below
+    header    4,096 bytes: of Segment, of Participants, and from OWN_OFFSET the words below
     cells     2 x capacity words: the order of all records
-    cursors   64 blocks of 4,096 bytes: where each reader or group is, and what it counted
-    lanes     64: for each participant 2 x capacity rows of meta (number, sequence, pushed_ns), then as many
-    records
+    cursors   64 blocks of 4,096 bytes: position and counts of each reader or group
+    lanes     64, one per participant: 2 x capacity rows of metadata (number, sequence, pushed_ns), then as
+    many
+              records
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ MAX_CAPACITY = 1 << 20
 MAX_CURSORS = 64
 
 # The header's words, as byte offsets.
-# a sequence (64 bits) that is never 2^38 behind the tail: what the tail's 39 bits are completed by
+# a sequence (64 bits), never 2^38 behind the tail: completes the tail's 39 bits
 HINT = OWN_OFFSET
-NUM_JOINED = OWN_OFFSET + 8  # cursors that ever joined: who judges room by an old minimum sees it
-NUM_BLOCKS = (
-    OWN_OFFSET + 16
-)  # cursor blocks that ever were in use: nobody looks at those behind (they have no memory)
+NUM_JOINED = OWN_OFFSET + 8  # cursors that have joined so far: invalidates cached minima
+NUM_BLOCKS = OWN_OFFSET + 16  # cursor blocks used so far; the others have no memory
 NUM_SUBSCRIBED = OWN_OFFSET + 24
-FIRST = OWN_OFFSET + 32  # the sequence that counting started at
+FIRST = OWN_OFFSET + 32  # the sequence of the first record
 TAIL = OWN_OFFSET + 128
 REFUSED = OWN_OFFSET + 256
 
@@ -44,22 +42,22 @@ MAX_BATCH = 1 << COUNT_BITS
 BLOCK_BYTES = 4096
 STATE, IS_GROUP, NAME_BYTES = 0, 8, 16
 SEQUENCE, TICKET = 128, 136
-# counted since the block was first used; the present owner's share is what came after its joining
+# counted since the block's first use; *_BEFORE: the counts when the present owner joined
 POPPED, LOST, HIGH_WATER, POPPED_BEFORE, LOST_BEFORE = 256, 264, 272, 280, 288
 NAME, MAX_NAME_BYTES = 384, 128
-MEMBERS = 512  # one word for each participant: how many of its subscriptions share this cursor
+MEMBERS = 512  # one word per participant: the number of its subscriptions that share this cursor
 HISTOGRAM, NUM_BUCKETS = 2048, 256
-#: States of a block. A draining cursor may be read by those who have it, and holds up nobody.
+#: States of a block. A draining cursor can be read by its members and blocks no writer.
 FREE, LIVE, DRAINING = 0, 1, 2
 
-#: Of a record: the word whose lower half is its length, the upper its generation.
+#: The word of a record whose lower half is its length, the upper half its generation.
 LENGTH_OFFSET, U32 = 24, 0xFFFFFFFF
 
 # A lane's row of meta, as byte offsets.
 ROW_BYTES = 32
 ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
 
-# A handle's own words (its process alone sees them), as byte offsets: what kernels get instead of objects.
+# A handle's control words, in its process's own memory, as byte offsets: the kernels' arguments.
 (
     C_BASE,
     C_CELLS,
@@ -82,14 +80,14 @@ ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
     C_WRITERS_FLAG,
 ) = range(0, 19 * 8, 8)
 NUM_CONTROL_WORDS = 19
-#: What a pop tells besides its count.
+#: Results of a pop besides its count.
 R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS = range(0, 32, 8)
 NUM_RESULT_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingLayout:
-    """The places that follow from capacity and record size."""
+    """Offsets and sizes that follow from capacity and record size."""
 
     capacity: int
     record_bytes: int
@@ -100,12 +98,12 @@ class RingLayout:
 
     @property
     def num_slots(self) -> int:
-        """Of a lane: writing ahead of the link never touches its last `capacity` records."""
+        """Slots of a lane: writing before the link never touches its last `capacity` records."""
         return 2 * self.capacity
 
     @property
     def batch(self) -> int:
-        """Records linked at once, at most."""
+        """Maximum number of records linked at once."""
         return min(MAX_BATCH, self.capacity)
 
     @property

@@ -1,8 +1,8 @@
-"""Many small records to everybody, in every process of this machine.
+"""The peripheral mailbox between processes: many small records, broadcast to every subscriber.
 
-Invariant: each cursor sees every record in one order, or is told the exact number that it lost; nothing torn,
-nothing twice. Nobody waits for a process that is stopped or dead, but a lossless writer for a living reader.
-How: `ring_push`.
+Invariant: each cursor receives every record in one order, or the exact number lost; no record is torn or
+repeated. No process waits for a stopped or dead one, except a lossless writer for a living reader. The
+protocol is described in `push`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from sage.mailbox.shared.ring.statistics import read_statistics
 from sage.mailbox.shared.ring.subscription import RingEnd, SharedSubscription, address_of
 from sage.mailbox.statistics import PeripheralStatistics
 
-_BYTES_DATA = bytes.__basicsize__ - 1  # where an object of bytes keeps them
+_BYTES_DATA = bytes.__basicsize__ - 1  # offset of the data in a bytes object
 _U32 = struct.Struct("<I")
 
 
 class SharedPeripheral:
-    """`PeripheralMailbox` between processes: the same methods and errors.
+    """A `Peripheral` mailbox between processes.
 
-    A handle is one participant. The memory lives until the ring is unlinked and the last process is gone.
+    Each handle is one participant. The memory is freed once the ring is unlinked and the last process ends.
     """
 
     def __init__(self, segment: Segment, participants: Participants, clock: Clock) -> None:
@@ -76,10 +76,9 @@ class SharedPeripheral:
         first_ticket: int = 0,
         engine: EngineName | None = None,
     ) -> SharedPeripheral:
-        """A new ring under `name` in /dev/shm. MailboxError when the name is taken or memory is short.
+        """A new ring `name` in /dev/shm. Raises MailboxError if the name is taken or memory is short.
 
-        first_ticket: where counting starts.  engine: "numba" (compiled) or "plain"; None takes the best there
-        is.
+        first_ticket: of the first record.  engine: "numba" (compiled) or "plain"; None: the best that works.
         """
         options = ring_options(
             name,
@@ -94,8 +93,8 @@ class SharedPeripheral:
 
     @classmethod
     def attach(cls, name: str, *, clock: Clock, engine: EngineName | None = None) -> SharedPeripheral:
-        """Take part in a ring that exists. MailboxError when it does not, or when its creator's engine cannot
-        run here.
+        """Attach to an existing ring. Raises MailboxError if there is none, or its engine does not work
+        here.
         """
         return cls._attach(Segment.attach(name, kind=KIND), clock, engine)
 
@@ -110,13 +109,18 @@ class SharedPeripheral:
         mode: Mode = "lossy",
         engine: EngineName | None = None,
     ) -> SharedPeripheral:
-        """`attach`, or `create` when there is none: equals, none of whom ends it for all. MailboxError for
-        other options.
+        """`attach`, or `create` if there is none. No handle opened this way closes the ring for the others.
+
+        Raises MailboxError if the ring exists with other options.
         """
-        asked = {"capacity": capacity, "record_bytes": record_bytes, "is_lossless": int(mode == "lossless")}
+        requested = {
+            "capacity": capacity,
+            "record_bytes": record_bytes,
+            "is_lossless": int(mode == "lossless"),
+        }
         while True:
             try:
-                return cls._attach(Segment.attach(name, kind=KIND, options=asked), clock, engine)
+                return cls._attach(Segment.attach(name, kind=KIND, options=requested), clock, engine)
             except NoSuchMailbox:
                 pass
             try:
@@ -124,7 +128,7 @@ class SharedPeripheral:
                     name, clock=clock, capacity=capacity, record_bytes=record_bytes, mode=mode, engine=engine
                 )
             except NameTaken:
-                continue  # another was faster
+                continue  # another process created it
             made._ends_for_all = False
             return made
 
@@ -133,21 +137,22 @@ class SharedPeripheral:
         made_for = engine_of(segment)
         if engine not in (None, made_for):
             raise MailboxError(
-                f"{segment.name}: exists with engine {made_for}, asked for {engine}: agree, or rename"
+                f"{segment.name}: exists with engine {made_for}, requested {engine}: use the same engine"
+                f" or another name"
             )
         choose(made_for)
         return cls(segment, Participants(segment), clock)
 
     @property
     def address(self) -> int:
-        """Where the first lane's records lie in this process."""
+        """Address of the first lane's records in this process."""
         return self._membership.lanes_address
 
     def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
-        """Append one record; False when a lossless ring stayed full for `timeout_secs`. MailboxClosed after
-        close.
+        """Append one record; False if a lossless ring stayed full for `timeout_secs`.
 
-        record: shape () or (1,) of the ring's dtype, or its bytes. Payload past its `length` is zeroed.
+        record: shape () or (1,) of the ring's dtype, or its bytes; payload past its `length` is zeroed.
+        Raises MailboxClosed after close.
         """
         data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
         if len(data) != self.record_bytes:
@@ -207,11 +212,11 @@ class SharedPeripheral:
         return num_taken
 
     def subscribe(self, *, start: Start = "latest", group: str | None = None) -> SharedSubscription:
-        """A cursor of one's own, or with `group` one that its members in all processes share (each record
-        goes to one).
+        """A cursor of its own, or with `group` one cursor that its members in all processes share (a work
+        queue).
 
-        start: "latest" sees what is pushed from now on, "oldest" the history too, a ticket resumes there
-        (what is gone by then counts as lost). It counts for the first member of a group.
+        start: "latest" reads records pushed from now on, "oldest" the history too, a ticket continues there
+        (records that are overwritten by then count as lost). Only a group's first member sets it.
         """
         self._raise_if_closed()
         block = self._membership.enter(group, self._start(start), self._engine)
@@ -232,24 +237,23 @@ class SharedPeripheral:
         return read_statistics(self._segment)
 
     def reap(self) -> int:
-        """Take back what dead processes had, their cursors with it; how many handles had died. A stopped one
-        is not dead.
+        """Take back the resources of dead processes, including their cursors; returns how many handles had
+        died. A stopped process is not dead.
         """
         return self._membership.reap()
 
     def close(self) -> None:
-        """The creator's ends the ring for all: no more pushes. Anybody else's, and any after `open`, is
-        `detach`.
+        """In the creator: no more pushes in any process. In others, and after `open`: `detach`.
 
-        Subscribers get what is left, then MailboxClosed. Safe to call twice.
+        Subscribers receive what is left, then MailboxClosed. Safe to call twice.
         """
         if self._ends_for_all and not self._is_closed:
             self._segment.words[IS_CLOSED] = 1
         self.detach()
 
     def detach(self) -> None:
-        """End this end: others go on, and its subscribers, who get what is left, hold up nobody from now
-        on.
+        """Close this handle only. Its subscribers receive what is left and no longer block lossless
+        writers.
         """
         if not self._is_closed:
             self._is_closed = True
@@ -263,7 +267,7 @@ class SharedPeripheral:
         self._membership.departures.ring()
 
     def unlink(self) -> None:
-        """Take the name away. Whoever takes part goes on; the memory goes with the last of them."""
+        """Remove the name. Attached handles stay usable; the memory is freed with the last of them."""
         self._segment.unlink()
 
     def __enter__(self) -> SharedPeripheral:
@@ -286,7 +290,7 @@ class SharedPeripheral:
         length_of: Callable[[int], int],
         can_end: bool = False,
     ) -> int:
-        """A lossless ring was full: append as room becomes free, which another writer may take first.
+        """A lossless ring was full: append as room becomes free (other writers may use it first).
 
         can_end: after a close return the number appended instead of raising MailboxClosed.
         """
@@ -339,12 +343,12 @@ class SharedPeripheral:
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        """The entry is kept while a subscription reads what is left."""
+        """Keep the entry while a subscription reads what is left."""
         if self._is_closed and not self._subscriptions:
             self._membership.leave()
 
     def _after_fork(self) -> None:
-        """In the child: subscriptions stay the parent's; a push or a subscription takes part anew."""
+        """In the child: subscriptions belong to the parent; a push or a subscription joins again."""
         for subscription in self._subscriptions:
             subscription.disown()
         self._subscriptions, self._ends_for_all = [], False
@@ -360,9 +364,9 @@ def _refuse_closed(*arguments: int) -> int:
 _handles: weakref.WeakSet[SharedPeripheral] = weakref.WeakSet()
 
 
-def _take_part_anew() -> None:
+def _join_again_after_fork() -> None:
     for handle in _handles:
         handle._after_fork()
 
 
-os.register_at_fork(after_in_child=_take_part_anew)
+os.register_at_fork(after_in_child=_join_again_after_fork)

@@ -1,7 +1,7 @@
-"""One handle's part in a shared ring: its entry, its lane, its cursors, and how all that is given back.
+"""One handle's resources in a shared ring: its entry, its lane and its cursors.
 
-Invariant: what stands in the segment under an entry belongs to a living process, or is taken back by whoever
-notices that it died. A forked child never gives back what is its parent's.
+Invariant: the resources of an entry belong to a living process, or are taken back by the first process that
+notices its death. A forked child never gives back those of its parent.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from sage.mailbox.shared.ring.engine import Engine
 from sage.mailbox.shared.ring.lane import ARRIVALS, DEPARTURES, claim_lane, control_words
 from sage.mailbox.shared.ring.layout import C_LANE, OPTION_NAMES, SEQUENCE, RingLayout
 
-#: A blocked writer looks this often whether a reader that holds it up has died.
+#: Interval at which a blocked writer checks for dead readers.
 REAP_SECS = 0.005
 NONE = -1
 
 
 class Membership:
     def __init__(self, segment: Segment, participants: Participants) -> None:
-        """Takes an entry of the table; what the dead left is taken back first."""
+        """Join: take back the resources of dead processes, then take an entry."""
         options = segment.options(OPTION_NAMES)
         self._segment = segment
         self._participants = participants
@@ -42,12 +42,14 @@ class Membership:
         self._index = participants.join(self._table.take_back)
 
     def forget(self) -> None:
-        """In a forked child: entry and lane are the parent's. The next use takes others."""
-        self._joining = threading.Lock()  # the parent's may be held by a thread that is not here
+        """In a forked child: entry and lane belong to the parent; the next use takes new ones."""
+        self._joining = threading.Lock()  # a thread that does not exist here may have held the parent's
         self._index = self._control[C_LANE // 8] = NONE
 
     def claim_lane(self) -> None:
-        """Once for each entry, whichever thread comes first. MailboxError when there is no memory for one."""
+        """Claim the entry's lane, once, in the first thread that pushes. Raises MailboxError if memory is
+        short.
+        """
         self._join_again()
         with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             if self._control[C_LANE // 8] != self._index:
@@ -59,49 +61,49 @@ class Membership:
                 self._index = self._participants.join(self._table.take_back)
 
     def enter(self, group: str | None, start: int, engine: Engine) -> int:
-        """A new cursor, or one more member of a group; its block."""
+        """A new cursor, or one more member of a group; returns its block."""
         self._join_again()
         with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             return self._table.join(self._index, group, start, engine, self.control_address)
 
     def quit(self, block: int) -> None:
-        """The end of `enter`."""
+        """Undo `enter`."""
         with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             self._table.leave(block, self._index)
         self.departures.ring()
 
     def drain(self, block: int) -> None:
-        """A cursor of this handle alone holds up nobody from now on."""
+        """A cursor that only this handle uses no longer blocks writers."""
         with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             self._table.drain(block, self._index)
 
     def leave(self) -> None:
-        """Give the entry back. Safe to call twice, and in a forked child."""
+        """Clear the entry. Safe to call twice, and in a forked child."""
         if self._index != NONE:
             self._participants.leave(self._index, self._table.take_back)
             self._index = NONE
             self.departures.ring()
 
     def reap(self) -> int:
-        """Take back what dead processes had; how many entries."""
+        """Take back the resources of dead processes; returns the number of entries."""
         num_dead = self._participants.reap(self._table.take_back)
         if num_dead:
             self.departures.ring()
         return num_dead
 
-    def reap_if_held_up(self) -> None:
-        """`reap`, if a reader that a writer may be waiting for is dead."""
+    def reap_if_blocked(self) -> None:
+        """`reap` if the owner of a live cursor is dead."""
         owners = {self._participants.identity(index) for index in self._table.owners()}
         if not all(is_alive(identity) for identity in owners if identity):
             self.reap()
 
     def expected(self, block: int) -> int:
-        """The sequence that a cursor is at."""
+        """The sequence of the next record of a cursor."""
         return self._segment.words[(block + SEQUENCE) // 8]
 
     def wait_for_room(self, engine: Engine, is_closed: Callable[[], bool], timeout_secs: float) -> bool:
-        """Sleep until a lossless ring takes a record or is closed, or the time is over. A dead reader is
-        found within 5 ms.
+        """Sleep until a lossless ring has room or is closed; False after timeout_secs. Checks for dead
+        readers every 5 ms.
         """
         next_reap_secs = time.monotonic()
 
@@ -110,7 +112,7 @@ class Membership:
             if engine.has_room(self.control_address) or is_closed():
                 return True
             if time.monotonic() >= next_reap_secs:
-                self.reap_if_held_up()
+                self.reap_if_blocked()
                 next_reap_secs = time.monotonic() + REAP_SECS
             return bool(engine.has_room(self.control_address))
 

@@ -1,7 +1,7 @@
-"""What the words of the order say, and where their cells, rows and records lie.
+"""The fields of order words, and the addresses of cells, rows and records.
 
-Invariant: a ticket in a word is one of 2^24, a sequence is whole: the tail's 39 bits are completed by the
-header's hint. Like `protocol`, written against `words`: compiled where numba is.
+Invariant: a ticket in a word has 24 bits, a sequence 64: the header's hint completes the tail's 39 bits.
+Written with `words`, so that numba can compile it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LANE_SHIFT = NUMBER_BITS + COUNT_BITS
 
 
 def cell_word(ticket: int, lane: int, number: int, count: int) -> int:
-    """63 bits: never negative."""
+    """A cell of 63 bits, never negative."""
     return ticket << _TICKET_SHIFT | lane << _LANE_SHIFT | (number & NUMBERS) << COUNT_BITS | (count - 1)
 
 
@@ -46,7 +46,7 @@ def lane_of(cell: int) -> int:
 
 
 def number_of(cell: int) -> int:
-    """Of its first record, 27 bits."""
+    """The number of its first record, 27 bits."""
     return (cell >> COUNT_BITS) & NUMBERS
 
 
@@ -60,28 +60,28 @@ def next_ticket(tail: int) -> int:
 
 
 def moved(tail: int, cell: int) -> int:
-    """The tail once `cell` is counted in."""
+    """The tail after `cell`."""
     return ((next_ticket(tail) + 1) & TICKETS) << RECORDS_BITS | ((tail + count_of(cell)) & RECORDS)
 
 
 def first_tail(num_cells: int, first_sequence: int) -> int:
-    """Tickets start a lap late, so that a cell never written looks like one of the lap before."""
+    """The first ticket is one lap late, so that an unwritten cell looks like one of the lap before."""
     return (num_cells & TICKETS) << RECORDS_BITS | (first_sequence & RECORDS)
 
 
 def settled_tail(control: int) -> int:
-    """The tail, with the link at it counted in if there is one."""
+    """The tail, moved past a cell that is linked at it."""
     tail_at = load_relaxed(control + C_BASE) + TAIL
     tail = load_acquire(tail_at)
     cell = load_acquire(cell_at(control, next_ticket(tail)))
     if ticket_of(cell) != next_ticket(tail):
         return tail
-    swap_if(tail_at, tail, moved(tail, cell))  # fails when another did it: no matter
+    swap_if(tail_at, tail, moved(tail, cell))  # fails if another process moved it, which is as good
     return moved(tail, cell)
 
 
 def sequence_of(control: int, tail: int) -> int:
-    """Records before the tail, all 64 bits of it."""
+    """The number of records before the tail, in 64 bits."""
     hint = load_relaxed(load_relaxed(control + C_BASE) + HINT)
     ahead = (tail - hint) & RECORDS
     return hint + (ahead if ahead < 1 << (RECORDS_BITS - 1) else ahead - (1 << RECORDS_BITS))
@@ -99,13 +99,13 @@ def row_at(control: int, lane: int, number: int) -> int:
 
 
 def record_at(control: int, lane: int, number: int) -> int:
-    """The address of a lane's record itself."""
+    """The address of a lane's record."""
     start = load_relaxed(control + C_LANES) + lane * load_relaxed(control + C_LANE_BYTES)
     slot = number & load_relaxed(control + C_SLOT_MASK)
     return start + load_relaxed(control + C_META_BYTES) + slot * load_relaxed(control + C_RECORD_BYTES)
 
 
-#: Numba is told that kernels may call these.
+#: Functions that kernels call, registered with numba.
 STEPS = (
     cell_word,
     ticket_of,

@@ -1,11 +1,9 @@
-"""How a reader takes from a ring that several processes share. Compiled where numba is; the same lines as
-Python.
+"""The reader's side of a ring between processes; numba can compile it.
 
-It copies records from the lanes along the order cells, looks at their slots' numbers again, and moves its
-cursor by a swap. The sequence in a slot's row is the truth about its place; the cursor's ticket is a hint
-where to look.
-Invariant: what is delivered is whole and in its place, sequences strictly increase, and the gaps between them
-are what is told as lost. Numbers in brackets are the pairs of memory orders listed in `ring_push`.
+A reader follows the order cells, copies records from the lanes, checks their slots' numbers again, and moves
+its cursor by a swap. The sequence in a slot's row defines its place; the cursor's ticket is only a hint.
+Invariant: delivered records are whole and in order, sequences strictly increase, and the gaps between them
+are reported as lost. Numbers in brackets are the pairs of memory orders listed in `push`.
 """
 
 # mypy: no-warn-return-any
@@ -71,8 +69,8 @@ LATEST, OLDEST = -1, -2
 
 
 def pop(control: int, block: int, target: int, max_records: int, now_ns: int, result: int) -> int:
-    """Copy records to `target` and advance the cursor: 2 x how many, plus 1 when a writer sleeps.  result:
-    R_* words.
+    """Copy records to `target` and advance the cursor; returns 2 x the number copied, plus 1 if a writer
+    sleeps.  result: R_* words.
     """
     capacity = load_relaxed(control + C_CAPACITY)
     for _ in range(MAX_TRIES):
@@ -84,7 +82,7 @@ def pop(control: int, block: int, target: int, max_records: int, now_ns: int, re
         start = max(expected, end - capacity)
         num_taken = _take(control, block, tail, start, target, min(max_records, end - start), result)
         if num_taken == 0 or swap_if(block + SEQUENCE, expected, start + num_taken) != expected:  # [3]
-            continue  # overtaken by a writer, or by another member of the group
+            continue  # overwritten, or read by another member of the group
         store_relaxed(block + TICKET, load_relaxed(result + R_TICKET))
         _count(block, num_taken, start - expected, end - start, now_ns - load_relaxed(result + R_PUSHED_NS))
         store_relaxed(result + R_LOST, start - expected)
@@ -97,9 +95,7 @@ def pop(control: int, block: int, target: int, max_records: int, now_ns: int, re
 
 
 def _take(control: int, block: int, tail: int, start: int, target: int, num_records: int, result: int) -> int:
-    """Copy up to `num_records` from sequence `start` on; how many were still whole and in their place
-    afterwards.
-    """
+    """Copy up to `num_records` from sequence `start` on; returns how many were whole and in order."""
     size = load_relaxed(control + C_RECORD_BYTES)
     ticket, num_taken = _locate(control, block, tail, start), 0
     while num_taken < num_records:
@@ -125,7 +121,7 @@ def _take(control: int, block: int, tail: int, start: int, target: int, num_reco
 
 
 def _copy(control: int, lane: int, number: int, num: int, sequence: int, target: int) -> bool:
-    """Copy `num` records of one batch; False when one of them was overwritten meanwhile."""
+    """Copy `num` records of one batch; False if one of them was overwritten during the copy."""
     size, slot_mask = load_relaxed(control + C_RECORD_BYTES), load_relaxed(control + C_SLOT_MASK)
     num_first = min(num, slot_mask + 1 - (number & slot_mask))  # up to the end of the lane
     copy_bytes(target, record_at(control, lane, number), num_first * size)
@@ -148,13 +144,11 @@ def _copy(control: int, lane: int, number: int, num: int, sequence: int, target:
 
 
 def _locate(control: int, block: int, tail: int, start: int) -> int:
-    """The ticket whose batch has the record of sequence `start`, one of the last lap: the cursor's hint, or
-    by search.
-    """
+    """The ticket whose batch contains sequence `start` of the last lap: the cursor's hint, or by search."""
     end_ticket, hint = next_ticket(tail), load_relaxed(block + TICKET)
     num_links = min(
         sequence_of(control, tail) - start, load_relaxed(control + C_CELL_MASK) + 1
-    )  # each links one at least
+    )  # each links at least one
     if 0 < (end_ticket - hint) & TICKETS <= num_links:
         cell = load_acquire(cell_at(control, hint))
         last = last_sequence(control, cell)
@@ -166,7 +160,7 @@ def _locate(control: int, block: int, tail: int, start: int) -> int:
         cell = load_acquire(cell_at(control, middle & TICKETS))
         if (
             ticket_of(cell) != middle & TICKETS or last_sequence(control, cell) < start
-        ):  # another: overwritten, or never linked
+        ):  # another ticket: overwritten, or never linked
             low = middle + 1
         else:
             high = middle
@@ -174,8 +168,8 @@ def _locate(control: int, block: int, tail: int, start: int) -> int:
 
 
 def last_sequence(control: int, cell: int) -> int:
-    """Of the batch in `cell`; -1 when its lane slot has another record by now, which is then one older than a
-    lap.
+    """The last sequence of the batch in `cell`; -1 if its lane slot contains another record now, which means
+    that the batch is older than a lap.
     """
     number = number_of(cell) + count_of(cell) - 1
     row = row_at(control, lane_of(cell), number)
@@ -198,23 +192,23 @@ def _count(block: int, num_taken: int, num_lost: int, depth: int, duration_ns: i
 
 
 def lag(control: int, block: int) -> int:
-    """Records pushed that this cursor has not passed, lost ones with them."""
+    """Records pushed since this cursor's position, including lost ones."""
     expected = load_acquire(block + SEQUENCE)
     return sequence_of(control, settled_tail(control)) - expected
 
 
-def await_record(control: int, block: int, num_looks: int) -> int:
-    """`lag`, looked at up to `num_looks` times until it is not 0: some 10 us a hundred."""
+def await_record(control: int, block: int, num_checks: int) -> int:
+    """`lag`, read up to `num_checks` times until it is not 0; 100 checks take about 10 us."""
     found = lag(control, block)
-    while found == 0 and num_looks > 0:
+    while found == 0 and num_checks > 0:
         pause()
         found = lag(control, block)
-        num_looks -= 1
+        num_checks -= 1
     return found
 
 
 def end_sequence(control: int) -> int:
-    """Records pushed so far, counted from 0."""
+    """The number of records pushed so far."""
     return sequence_of(control, settled_tail(control))
 
 
@@ -245,5 +239,5 @@ def _place_cursor(control: int, block: int, start: int) -> int:
     return begin
 
 
-#: Called by the above; numba is told.
+#: Functions that the steps call, registered with numba.
 STEPS = (_take, _copy, _locate, last_sequence, _count, lag, _place_cursor)

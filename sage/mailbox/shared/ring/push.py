@@ -1,18 +1,19 @@
-"""How a producer adds to a ring that several processes share. Compiled where numba is; the same lines as
-Python.
+"""The producer's side of a ring between processes; numba can compile it.
 
-It writes records into its own lane: first the slots' numbers, then the payload. One swap of an order cell,
-from what was read to (ticket, participant, first number, count), links them: that swap is the push. Who finds
-the tail's cell linked moves the tail (one word: ticket, records so far) for its linker.
-Invariant: nobody waits here for anybody; a process that stops or dies between two lines has pushed all of a
-batch or nothing. `implementation/models` checks it, with the reader's side in `ring_pop`.
+A producer writes records into its own lane: first the slots' numbers, then the payload. One compare-and-swap
+of an order cell, from the value read to (ticket, participant, first number, count), links them; that swap is
+the push. A producer that finds the tail's cell linked already moves the tail (one word: ticket, records so
+far) for the process that linked it.
+Invariant: no step waits for another process; a process that stops or dies between two lines has pushed a
+whole batch or nothing. The model in `implementation/models` checks this together with the reader's side in
+`pop`.
 
-Memory orders, in pairs (left published, right seen):
+Memory orders, in pairs (left: writer, right: reader):
 [1] payload and sequence, swap of the cell | load_acquire of the cell, copy
 [2] number, fence_release, payload | copy, fence_acquire, number: overwritten bytes show as a new number
 [3] copy, swap of the cursor | load_acquire of the cursor in `room`, then its slots are written again
 [4] cell, swap of the tail | load_acquire of the tail, cell
-[5] link, fence_full, flag | flag, fence, link (in `doorbell`): a sleeper is seen, or sees
+[5] link, fence_full, flag | flag, fence, link (in `doorbell`): one of the two sees the other
 Every word is an int64 and never negative; a shift right is masked.
 """
 
@@ -72,14 +73,14 @@ from sage.mailbox.shared.ring.order_words import (
 
 NO_LIMIT = 1 << 62
 HINT_STEP = 1 << 30
-#: What push gives instead of a count: the mailbox is closed; record i says that it is longer than it is
-#: (minus i).
+#: Results of push instead of a count: the mailbox is closed; the length of record i exceeds its payload
+#: (BAD_LENGTH - i).
 CLOSED, BAD_LENGTH = -(1 << 40), -1
 
 
 def push(control: int, source: int, num_records: int, now_ns: int) -> int:
-    """Append records from `source`: 2 x how many were taken, plus 1 when a reader sleeps. CLOSED, BAD_LENGTH:
-    nothing done.
+    """Append records from `source`; returns 2 x the number appended, plus 1 if a reader sleeps. CLOSED and
+    BAD_LENGTH append nothing.
     """
     size = load_relaxed(control + C_RECORD_BYTES)
     if load_relaxed(load_relaxed(control + C_BASE) + 8 * IS_CLOSED):
@@ -104,7 +105,7 @@ def push(control: int, source: int, num_records: int, now_ns: int) -> int:
 
 
 def _write_lane(control: int, source: int, count: int, now_ns: int) -> None:
-    """Records into the next slots of one's own lane, zero past their length. Nobody looks there yet."""
+    """Write records into the next slots of the lane, zero past their length. No reader reads there yet."""
     lane, number = load_relaxed(control + C_LANE), load_relaxed(control + C_NUMBER)
     size = load_relaxed(control + C_RECORD_BYTES)
     for index in range(count):
@@ -114,7 +115,7 @@ def _write_lane(control: int, source: int, count: int, now_ns: int) -> None:
         target, start = record_at(control, lane, number + index), source + index * size
         num_bytes = min(
             HEADER_BYTES + (load_relaxed(start + LENGTH_OFFSET) & U32), size
-        )  # looked at twice: it may change
+        )  # min: the length may have changed since the check
         copy_bytes(target, start, num_bytes)
         if num_bytes < size:
             zero_bytes(target + num_bytes, size - num_bytes)
@@ -122,9 +123,7 @@ def _write_lane(control: int, source: int, count: int, now_ns: int) -> None:
 
 
 def _link(control: int, count: int) -> int:
-    """The push itself, of the records just written: how many, 0 when a lossless ring has no room for the
-    first.
-    """
+    """Push the records just written; returns how many, 0 if a lossless ring has no room for the first."""
     base, lane, number = (
         load_relaxed(control + C_BASE),
         load_relaxed(control + C_LANE),
@@ -135,12 +134,12 @@ def _link(control: int, count: int) -> int:
         ticket = next_ticket(tail)
         place = cell_at(control, ticket)
         cell = load_acquire(place)
-        if ticket_of(cell) == ticket:  # its linker has yet to move the tail, or died: nobody waits for it
+        if ticket_of(cell) == ticket:  # the linking process has not moved the tail yet, or died: do it here
             swap_if(base + TAIL, tail, moved(tail, cell))
             continue
         sequence = sequence_of(control, tail)
         if load_relaxed(control + C_IS_LOSSLESS):
-            # judged with the tail that the swap below stands for; cursors only advance meanwhile
+            # checked with the tail that the swap below depends on; cursors only advance
             count = min(count, room(control, sequence, count))
             if count <= 0:
                 return 0
@@ -149,20 +148,20 @@ def _link(control: int, count: int) -> int:
         word = cell_word(ticket, lane, number, count)
         if swap_if(place, cell, word) == cell:  # [1]
             break
-    swap_if(base + TAIL, tail, moved(tail, word))  # [4]; may fail: somebody helped
+    swap_if(base + TAIL, tail, moved(tail, word))  # [4]; fails if another process moved it
     store_relaxed(control + C_NUMBER, number + count)
     hint = load_relaxed(base + HINT)
     if sequence - hint > HINT_STEP:
-        swap_if(base + HINT, hint, sequence)  # a swap: one who slept over it sets nothing back
+        swap_if(base + HINT, hint, sequence)  # a swap, so that a delayed process does not set it back
     return count
 
 
 def room(control: int, sequence: int, wanted: int) -> int:
-    """Records that a lossless ring takes at `sequence` before the slowest live cursor is a lap behind."""
+    """The number of records that fit at `sequence` before the slowest live cursor is `capacity` behind."""
     base, capacity = load_relaxed(control + C_BASE), load_relaxed(control + C_CAPACITY)
     floor, num_joined = load_relaxed(control + C_FLOOR), load_acquire(base + NUM_JOINED)
     if num_joined == load_relaxed(control + C_NUM_JOINED) and capacity - (sequence - floor) >= wanted:
-        return wanted  # cursors only advance: an old minimum is a safe one until somebody joins
+        return wanted  # cursors only advance: the cached minimum is safe until a cursor joins
     floor = NO_LIMIT
     for index in range(load_acquire(base + NUM_BLOCKS)):
         block = load_relaxed(control + C_BLOCKS) + index * BLOCK_BYTES
@@ -174,14 +173,14 @@ def room(control: int, sequence: int, wanted: int) -> int:
 
 
 def has_room(control: int) -> bool:
-    """A lossless ring would take a record now."""
+    """Whether a lossless ring has room for a record."""
     return room(control, sequence_of(control, settled_tail(control)), 1) > 0
 
 
 def count(address: int, amount: int) -> int:
-    """Of a counter that all processes share; what it was."""
+    """Add to a counter that all processes share; returns its previous value."""
     return add(address, amount)
 
 
-#: Called by the above; numba is told.
+#: Functions that the steps call, registered with numba.
 STEPS = (_write_lane, _link, room)

@@ -1,6 +1,6 @@
-"""The segment of a ring: what its creator chose, and its words before anybody sees them.
+"""The segment of a ring: the creator's options and the initial words.
 
-Invariant: whoever attaches finds a ring that is whole and empty, never one in the making.
+Invariant: a process that attaches finds a complete, empty ring.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sage.mailbox.shared.ring.order_words import first_tail
 def ring_options(
     name: str, *, capacity: int, record_bytes: int, mode: Mode, first_ticket: int, engine: EngineName
 ) -> dict[str, int]:
-    """The numbers that the header keeps, by OPTION_NAMES. InputError for one that cannot be."""
+    """The numbers in the header, by OPTION_NAMES. Raises InputError for an invalid option."""
     check_mode(name, mode)
     if not 1 <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
         raise InputError(f"capacity is {capacity}: give a power of two, at most {MAX_CAPACITY}")
@@ -30,7 +30,7 @@ def ring_options(
 
 
 def create_ring(name: str, options: dict[str, int]) -> Segment:
-    """A new, empty one. Lanes and cursors get their memory when they are used."""
+    """A new, empty ring. Lanes and cursors get memory on first use."""
     layout = RingLayout(capacity=options["capacity"], record_bytes=options["record_bytes"])
 
     def prepare(segment: Segment) -> None:
@@ -43,5 +43,5 @@ def create_ring(name: str, options: dict[str, int]) -> Segment:
 
 
 def engine_of(segment: Segment) -> EngineName:
-    """What all who take part must use."""
+    """The engine of all participants."""
     return "numba" if segment.options(OPTION_NAMES)["is_compiled"] else "plain"

@@ -1,7 +1,7 @@
-"""What a shared ring counted, read from its segment's words by anybody who may map it.
+"""The statistics of a shared ring, read from its segment.
 
-Invariant: reading changes nothing and needs no entry, no lock and no compiler; while others push and pop the
-figures are each right for some moment of the reading, not all for the same.
+Invariant: reading changes nothing and needs no entry, no lock and no compiler. While others push and pop,
+each figure is correct for some moment of the reading, not all for the same moment.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sage.mailbox.statistics import PeripheralStatistics, SubscriptionStatistics
 
 
 def peek_statistics(name: str) -> PeripheralStatistics:
-    """Of a mailbox that another process holds, without taking part in it. MailboxError when there is none."""
+    """Of a ring of other processes, without attaching. Raises MailboxError if there is none of that name."""
     segment = Segment.attach(name, kind=KIND, is_read_only=True)
     try:
         return read_statistics(segment)
@@ -77,7 +77,7 @@ def read_statistics(segment: Segment) -> PeripheralStatistics:
 
 
 def _end_sequence(segment: Segment, layout: RingLayout) -> int:
-    """As `ring_pop.end_sequence`, moving nothing."""
+    """As `pop.end_sequence`, without a store."""
     words = segment.words
     hint, tail = words[HINT // 8], words[TAIL // 8]
     cell = words[layout.cells // 8 + (next_ticket(tail) & (layout.num_cells - 1))]

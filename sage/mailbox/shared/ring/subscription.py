@@ -1,7 +1,7 @@
-"""The right to receive from a shared ring.
+"""The receiving end of a shared ring.
 
-Invariant: a subscription belongs to the process that made it; in a forked child it raises. Used from one
-thread: a group's members each have their own.
+Invariant: a subscription belongs to the process that made it; in a forked child it raises. It is used from
+one thread; each member of a group has its own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sage.mailbox.shared.ring.engine import Engine
 from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST
 from sage.mailbox.shared.ring.membership import Membership
 
-#: Where a numpy array's object keeps the address of its data; asking numpy for it costs more than the pop.
+#: Offset of the data address in a numpy array object; reading it through numpy takes longer than the pop.
 _ARRAY_DATA = ctypes.sizeof(ctypes.c_void_p) * 2
-#: Looks in one compiled call while spinning, some 10 us: the interpreter is kept so long.
-_LOOKS = 100
-_GUESS = 64  # records to make room for without asking how many there are
-_CHUNK = 16  # records of one array that pops of a few share
+#: Checks in one compiled call while spinning, about 10 us; it keeps the GIL.
+_NUM_CHECKS = 100
+_GUESS = 64  # up to this many records are allocated without reading the lag
+_CHUNK = 16  # records of one array, shared by small pops
 NO_END = 1 << 63
 
 
@@ -57,7 +57,7 @@ class RingEnd:
 
 
 class SharedSubscription:
-    """As `Subscription`, with a spin: `pop_many` looks without sleeping for spin_secs first."""
+    """A `Subscription` whose pop_many can spin: it checks without sleeping for spin_secs first."""
 
     def __init__(self, end: RingEnd, block: int) -> None:
         """block: offset of the cursor in the segment."""
@@ -89,11 +89,11 @@ class SharedSubscription:
         spin_secs: float = 0.0,
         out: np.ndarray | None = None,
     ) -> Batch:
-        """Up to `max_records` records, as soon as there is one; none when the time is over.
+        """Up to `max_records` records, as soon as there is one; an empty batch after `timeout_secs`.
 
-        spin_secs: look without sleeping for so long, which saves a wake-up of some 50 us and costs a core.
-        out: (n,) of the ring's dtype, contiguous, at least max_records long: batch.records is then a view of
-        it. Raises MailboxClosed when this subscription was closed, or the mailbox was and nothing is left.
+        spin_secs: check without sleeping for this long first; saves a wake-up of about 50 us, uses a core.
+        out: (n,) of the ring's dtype, contiguous, n >= max_records; then batch.records is a view of it.
+        Raises MailboxClosed if this subscription is closed, or if the mailbox is closed and nothing is left.
         """
         batch = self._pop(max_records, out)
         if len(batch.records) or not self._has_to_wait(timeout_secs):
@@ -106,17 +106,16 @@ class SharedSubscription:
                 self._membership.arrivals.wait_for(self._is_ready, remaining_secs)
             batch = self._pop(max_records, out)
             if len(batch.records) or not self._has_to_wait(remaining_secs):
-                return batch  # else another member of the group was faster
+                return batch  # otherwise another member of the group read it
 
     def try_pop_many(self, max_records: int, *, out: np.ndarray | None = None) -> Batch:
         """`pop_many` that never waits."""
         return self.pop_many(max_records, out=out)
 
     def fileno(self) -> int:
-        """For an event loop's `add_reader`: readable when there may be something to pop, or the mailbox was
-        closed.
+        """A descriptor for an event loop's `add_reader`: readable when a pop may return records or raise.
 
-        A thread of this process waits for it, from the first call until this subscription is closed.
+        A thread of this process writes it, from the first call until this subscription is closed.
         """
         self._raise_if_unusable()
         if self._feeder is None:
@@ -124,7 +123,7 @@ class SharedSubscription:
         return self._feeder.descriptor
 
     def close(self) -> None:
-        """Leave. What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
+        """Unsubscribe. Unread records no longer block a lossless writer. Safe to call twice."""
         if not self._is_closed:
             self._is_closed = True
             self._is_restricted = True
@@ -134,11 +133,11 @@ class SharedSubscription:
                 self._ring.owner.leave(self)
 
     def end_at(self, sequence: int) -> None:
-        """The mailbox is closed at this end: what came after that is not for it."""
+        """This handle of the mailbox is closed: later records are not delivered."""
         self._end, self._is_restricted = sequence, True
 
     def disown(self) -> None:
-        """In a forked child: the cursor is the parent's."""
+        """In a forked child: the cursor belongs to the parent."""
         self._is_foreign = self._is_restricted = True
 
     def __enter__(self) -> SharedSubscription:
@@ -174,10 +173,10 @@ class SharedSubscription:
         )
 
     def _place_for(self, max_records: int) -> int:
-        """Where in the chunk there is room for as many, or for as many as there are now.
+        """A place in the chunk for max_records, or for as many as there are now.
 
-        Each place is given out once, so that what was popped is the caller's own; a structured array costs 1
-        us to make.
+        Each place is used once, so that popped records belong to the caller. The chunk saves creating a
+        structured array (1 us) per pop.
         """
         if max_records > len(self._chunk) - self._num_used:
             num_records = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
@@ -195,7 +194,7 @@ class SharedSubscription:
         return out
 
     def _allowed(self, max_records: int) -> int:
-        """Fewer than asked for once the mailbox is closed: what came after that is not for this end."""
+        """max_records, or fewer if this handle is closed: later records are not delivered."""
         self._raise_if_unusable()
         num_left = self._end - self._expected()
         if num_left <= 0:
@@ -209,14 +208,14 @@ class SharedSubscription:
         return self._engine.lag(self._control, self._block_address)
 
     def _has_to_wait(self, timeout_secs: float) -> bool:
-        """Nothing was there. MailboxClosed when nothing can come."""
+        """Nothing was there: whether to wait. Raises MailboxClosed if no record can follow."""
         if self._ring.owner.is_over():
             raise MailboxClosed(f"{self._ring.name}: the mailbox was closed")
         return timeout_secs > 0.0
 
     def _spin(self, end_secs: float) -> bool:
         while time.monotonic() < end_secs:
-            if self._engine.await_record(self._control, self._block_address, _LOOKS):
+            if self._engine.await_record(self._control, self._block_address, _NUM_CHECKS):
                 return True
         return False
 
@@ -233,7 +232,7 @@ class SharedSubscription:
 
 
 def _batch(records: np.ndarray, lost: int, first_ticket: int) -> Batch:
-    """Past the frozen class's own __init__, which costs as much as the pop."""
+    """Without the frozen class's __init__, which takes as long as the pop."""
     batch = _new_batch(Batch)
     _set_records(batch, records)
     _set_lost(batch, lost)

@@ -119,7 +119,7 @@ def test_entries_of_those_who_leave_are_used_again(make_box, put, loan_all):
     guests = [
         SharedFocus.attach(box.name, clock=RealClock(), engine="plain") for _ in range(MAX_PARTICIPANTS - 1)
     ]
-    with pytest.raises(MailboxError, match=f"64 participants hold it: close some .*pid {os.getpid()} x64"):
+    with pytest.raises(MailboxError, match=f"64 participants use it: close some .*pid {os.getpid()} x64"):
         SharedFocus.attach(box.name, clock=RealClock(), engine="plain")
     lease = guests[-1].try_receive()
     guests[-1].close()

@@ -68,6 +68,6 @@ def test_a_living_participant_keeps_what_its_creator_left(name):
 def test_a_file_that_is_no_mailbox_is_named_and_left(name):
     path = FOLDER / f"{PREFIX}{name}"
     path.write_bytes(b"x" * 5000)
-    assert "is no mailbox" in _found(name).problem
+    assert "is not a mailbox" in _found(name).problem
     remove_abandoned()
     assert path.exists()

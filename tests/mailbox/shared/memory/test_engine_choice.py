@@ -18,7 +18,7 @@ needs_numba = pytest.mark.skipif(
 def test_a_ring_has_the_given_engine_and_refuses_handles_with_another():
     ring = SharedPeripheral.create(f"test.{os.getpid()}.engine", clock=RealClock(), engine="plain")
     assert ring.engine == "plain"
-    with pytest.raises(MailboxError, match="exists with engine plain, asked for numba"):
+    with pytest.raises(MailboxError, match="exists with engine plain, requested numba"):
         SharedPeripheral.attach(ring.name, clock=RealClock(), engine="numba")
     assert SharedPeripheral.attach(ring.name, clock=RealClock()).engine == "plain"
     ring.unlink()
@@ -39,12 +39,12 @@ def test_without_a_compiler_rings_are_plain_and_the_reason_is_returned(monkeypat
         engine_choice.why_plain.cache_clear()
 
 
-def test_an_engine_that_counts_wrongly_is_not_used(monkeypatch):
+def test_an_engine_that_loses_increments_is_not_used(monkeypatch):
     monkeypatch.setattr(engine_choice, "has_compiler", lambda: True)
     monkeypatch.setattr(engine_choice, "_two_threads_count", lambda: False)
     engine_choice.why_plain.cache_clear()
     try:
-        assert "counted wrongly" in engine_choice.why_plain()
+        assert "lost increments" in engine_choice.why_plain()
         assert engine_choice.choose(None) == "plain"
     finally:
         engine_choice.why_plain.cache_clear()

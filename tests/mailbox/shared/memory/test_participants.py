@@ -112,7 +112,7 @@ def test_a_stopped_process_is_not_robbed_until_it_is_dead(members):
 def test_a_full_table_names_who_is_in_it(members):
     for _ in range(MAX_PARTICIPANTS):
         members.join(_nothing)
-    with pytest.raises(MailboxError, match=rf"64 participants hold it: close some \(pid {os.getpid()} x64\)"):
+    with pytest.raises(MailboxError, match=rf"64 participants use it: close some \(pid {os.getpid()} x64\)"):
         members.join(_nothing)
     members.leave(63, _nothing)
     assert members.join(_nothing) == 63

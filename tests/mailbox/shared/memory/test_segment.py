@@ -65,8 +65,8 @@ def test_nobody_meets_a_segment_in_the_making(name):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        (MAGIC, "is no mailbox"),
-        (NUM_BYTES, "is no mailbox"),
+        (MAGIC, "is not a mailbox"),
+        (NUM_BYTES, "is not a mailbox"),
         (VERSION, "layout"),
         (KIND, "kind"),
         (NAMESPACE, "container"),
@@ -81,11 +81,11 @@ def test_a_wrong_header_is_refused_with_a_remedy(name, word, message):
 
 def test_other_options_and_stray_files_are_refused(name):
     Segment.create(name, LAYOUT)
-    with pytest.raises(MailboxError, match="size 5, asked for 6"):
+    with pytest.raises(MailboxError, match="size 5, requested 6"):
         Segment.attach(name, kind=7, options={"size": 6})
     path = FOLDER / f"{PREFIX}{name}"
     path.write_bytes(b"")
-    with pytest.raises(MailboxError, match="is no mailbox"):
+    with pytest.raises(MailboxError, match="is not a mailbox"):
         Segment.attach(name, kind=7)
 
 

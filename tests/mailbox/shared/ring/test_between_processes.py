@@ -394,7 +394,7 @@ def test_equals_open_one_ring(create, records):
     second.push(records(0, 1))
     second.close()
     assert ring.statistics().pushed == 1
-    with pytest.raises(MailboxError, match="exists with capacity 64, asked for 32"):
+    with pytest.raises(MailboxError, match="exists with capacity 64, requested 32"):
         SharedPeripheral.open(ring.name, **{**options, "capacity": 32})
     first = SharedPeripheral.open(f"{ring.name}.equals", **options)
     second = SharedPeripheral.open(f"{ring.name}.equals", **options)
