@@ -43,8 +43,10 @@ def check(
     --set sets the kind's keys, for example --set path=log.csv.
     """
     from sage.app.devices.check import check_kind
+    from sage.app.terminal.logs import only_warnings
 
-    return check_kind(kind, overrides or (), json_output=json_output)
+    with only_warnings():
+        return check_kind(kind, overrides or (), json_output=json_output)
 
 
 @app.command("new")
@@ -85,8 +87,10 @@ def record(
 ) -> None:
     """Record a sensor to a table. The kind `table` replays it (key: the sensor's name, time: time)."""
     from sage.app.devices.record import record_kind
+    from sage.app.terminal.logs import only_warnings
 
-    recording = record_kind(kind, overrides or (), seconds=seconds, out=out)
+    with only_warnings():
+        recording = record_kind(kind, overrides or (), seconds=seconds, out=out)
     typer.echo(
         f"{out}: {recording.num_readings} readings of {recording.name}, {recording.num_channels} channels"
     )

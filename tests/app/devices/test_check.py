@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psutil
 import pytest
+import structlog
 
 from sage.app.cli.main import invoke
 from sage.sensors.contract import SensorError
@@ -26,6 +28,21 @@ def test_a_kind_that_keeps_its_contract(kind: str, capsys: pytest.CaptureFixture
     assert document["is_ok"]
     assert len(document["checks"]) >= 10
     assert set(document["checks"][0]) == {"name", "is_ok", "detail"}
+
+
+def test_log_lines_are_not_in_the_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        structlog.get_logger("sage.sensors").warning("a line of a device")
+        raise NotImplementedError("not on this machine")
+
+    monkeypatch.setattr(psutil, "cpu_freq", fail)
+    code = invoke(["sensors", "check", "host", "--json"])
+    output = capsys.readouterr()
+    assert code == 0
+    assert json.loads(output.out)["is_ok"]
+    assert "a line of a device" in output.err
 
 
 def test_a_sensor_that_breaks_its_contract(
