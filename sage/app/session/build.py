@@ -6,9 +6,10 @@ Invariant: an entry that cannot be built raises UserError before anything is ope
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import torch
@@ -33,6 +34,7 @@ from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
 
 log = structlog.get_logger("sage.app")
+DeviceT = TypeVar("DeviceT")
 NUM_SLOTS = 4
 RING_CAPACITY = 4096
 #: Records of an isolated source between two ticks.
@@ -164,11 +166,34 @@ def _check_sizes(config: SageConfig) -> None:
 
 
 def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
-    try:
+    def make() -> Effector:
         effector: Effector = resolve("effectors", entry.kind)(entry.config, context)
+        return effector
+
+    try:
+        return _made("effectors", entry, make)
     except SensorError as error:
-        raise UserError(f"effectors.{entry.name}: {error}") from error
-    return effector
+        raise UserError(_explain("effectors", entry, error)) from error
+
+
+def _made(group: str, entry: DeviceEntry, make: Callable[[], DeviceT]) -> DeviceT:
+    """The device. SensorError as it is raised; UserError for whatever else its constructor raises."""
+    try:
+        return make()
+    except (SensorError, UserError):
+        raise
+    except SageError as error:
+        raise UserError(_explain(group, entry, error)) from error
+    except Exception as error:  # around a plug-in
+        raise UserError(
+            f"{group}.{entry.name}: {entry.kind} cannot be made: {type(error).__name__}: {error}: correct the"
+            " plug-in, or set enabled: false"
+        ) from error
+
+
+def _explain(group: str, entry: DeviceEntry, error: Exception) -> str:
+    """A device's messages begin with its name, which is in the key already."""
+    return f"{group}.{entry.name}: {str(error).removeprefix(f'{entry.name}: ')}"
 
 
 def _build_drivers(
@@ -184,10 +209,10 @@ def _build_drivers(
             return sensor
 
         try:
-            spec = make().spec
+            spec = _made("sensors", entry, make).spec
         except SensorError as error:
             if not entry.optional:
-                raise UserError(f"sensors.{entry.name}: {error}") from None
+                raise UserError(_explain("sensors", entry, error)) from None
             missing.append((entry.name, str(error)))
             continue
         if is_manual and not spec.is_bounded:

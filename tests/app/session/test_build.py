@@ -12,6 +12,8 @@ from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import ManualClock, RealClock
+from sage.sensors.devices.synthetic import SyntheticSensor
+from sage.sensors.effectors.recording import RecordingEffector
 
 
 def config(**sections: object) -> SageConfig:
@@ -97,4 +99,27 @@ def test_the_default_run_builds_on_a_machine_of_which_no_figure_can_be_read(
     assert missing["network"] == (
         "network: no network interface found (NotImplementedError: not on this machine);"
         " remove 'network' from `read` or set `optional: true`"
+    )
+
+
+@pytest.mark.parametrize("group", ["sensors", "effectors"])
+def test_a_plug_in_whose_constructor_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str
+):
+    def fail(*_: object) -> None:
+        raise NotImplementedError("not on this machine")
+
+    monkeypatch.setattr(SyntheticSensor if group == "sensors" else RecordingEffector, "__init__", fail)
+    entry = {"kind": "synthetic" if group == "sensors" else "recording", "name": "x"}
+    sections = {"sensors": [{"kind": "clock"}], **{group: [entry]}}
+    with pytest.raises(UserError, match=rf"{group}\.x: .* cannot be made: NotImplementedError: not on this"):
+        build_run(config(**sections), ManualClock(), directory=tmp_path)
+
+
+def test_the_name_of_a_device_is_written_once(tmp_path: Path):
+    sensor = {"kind": "host", "name": "heat", "read": ["temperature"], "sysfs_root": str(tmp_path)}
+    with pytest.raises(UserError) as caught:
+        build_run(config(sensors=[sensor]), ManualClock(), directory=tmp_path)
+    assert str(caught.value) == (
+        "sensors.heat: no temperature sensor found; remove 'temperature' from `read` or set `optional: true`"
     )
