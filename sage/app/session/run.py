@@ -41,14 +41,14 @@ EXIT_OK, EXIT_FAILED = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a session ended. num_reports_lost: reports that are not in the store.  mind_problem: why the last
+    """How a session ended. num_reports_lost: reports that are not in the store.  snapshot_problem: why the last
     snapshot was not written, "" when it was.
     """
 
     session: str
     ended_by: str
     num_reports_lost: int
-    mind_problem: str
+    snapshot_problem: str
 
 
 def run_session(
@@ -98,7 +98,7 @@ def run_session(
         session=session,
         ended_by=reason,
         num_reports_lost=_num_lost(writer.statistics()),
-        mind_problem=keeper.problem if keeper is not None else "",
+        snapshot_problem=keeper.problem if keeper is not None else "",
     )
     _show(summary, ending, state_dir, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
@@ -240,8 +240,8 @@ def _closing_lines(ending: Ending, state_dir: Path) -> Iterator[str]:
     yield f"Plots: sage report {ending.session} --state-dir {state_dir}"
     if ending.num_reports_lost:
         yield f"{ending.num_reports_lost:,} reports are not in the store."
-    if ending.mind_problem:
+    if ending.snapshot_problem:
         yield (
-            f"The snapshot of this session was not written ({ending.mind_problem}): the next run continues"
+            f"The snapshot of this session was not written ({ending.snapshot_problem}): the next run continues"
             " from the previous snapshot."
         )

@@ -20,6 +20,15 @@ _SKILL_NOTE = (
     "skill: 1 - error / error of repeating the last reading. 1 is perfect, 0 equals repeating."
     " HRM adds: the share of the linear part's error that the recurrent model removes."
 )
+#: Kinds of events in words; other kinds are printed as they are.
+_EVENTS = {
+    "source": "source status changes",
+    "state": "state changes",
+    "sleep": "sleep starts and ends",
+    "missing": "missing sensors",
+    "fault": "model faults",
+    "store": "store problems",
+}
 _OUTCOME_STYLES = {
     SleepOutcome.ACCEPTED: "green",
     SleepOutcome.ROLLED_BACK: "yellow",
@@ -52,7 +61,7 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
 def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
     memory = figures.memory
     states = ", ".join(f"{state} {_share(num, figures.num_ticks)}" for state, num in figures.ticks_in_state)
-    events = ", ".join(f"{count(num)} {kind}" for kind, num in figures.num_events)
+    events = ", ".join(f"{count(num)} {_EVENTS.get(kind, kind)}" for kind, num in figures.num_events)
     ticks = f"{count(figures.num_ticks)} ticks at {number(figures.tick_hz)} Hz"
     facts = [
         ("session", f"{duration(figures.duration_secs)}; {ticks}; {states or DASH}"),

@@ -218,7 +218,7 @@
     mount(host, {
       height: rows.length * height + 34, legend: { show: false }, cursor: cursor({ points: { show: false } }), series: [{}, { show: true, paths: () => null, points: { show: false } }],
       scales: { x: { time: false }, y: { range: [0, 1] } },
-      axes: [xAxis(), { size: Math.max(46, longest * 7.2 + 12), splits: () => [], grid: { show: false }, ticks: { show: false } }],
+      axes: [xAxis(), { size: Math.max(46, longest * 7.6 + 16), splits: () => [], grid: { show: false }, ticks: { show: false } }],
       hooks: { draw: [paint, (u) => mark(u, { baseline: null })], setScale: [(u, key) => key === "x" && follow(u)] },
     }, [data.times, data.times.map(() => 0)]);
   }

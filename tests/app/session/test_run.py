@@ -86,7 +86,7 @@ def test_json_is_one_document_on_stdout_and_logs_go_to_stderr(sage_run, capsys: 
     assert summary["num_ticks"] == 20
     assert summary["ended_by"] == "ticks"
     assert summary["num_reports_lost"] == 0
-    assert summary["mind_problem"] == ""
+    assert summary["snapshot_problem"] == ""
     assert snapshot_outcome(printed.err) == "no snapshot found, starting fresh"
 
 

@@ -14,7 +14,7 @@ from sage.app.session.summary import LogHistogram, SessionSummary
 from sage.app.session.summary_text import print_summary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.terminal import figures
-from sage.runtime.report import NAN, SleepOutcome, SleepReport, SourceFacts, State, TickReport
+from sage.runtime.report import NAN, Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 
 
 def scored(error: float, persistence: float, skip: float = NAN) -> SourceFacts:
@@ -174,6 +174,13 @@ def test_missing_sensors_are_in_the_text_and_in_the_json():
     summary = SessionSummary(missing=[("gpu", reason)])
     assert "gpu (no GPU found)" in printed(summary)
     assert summary.as_dict()["missing"] == {"gpu": reason}
+
+
+def test_events_are_named_in_words():
+    summary = SessionSummary()
+    for kind in ("source", "source", "quarantine"):
+        summary.on_event(Event(kind=kind, tick=0))
+    assert "2 source status changes, 1 quarantine" in printed(summary)
 
 
 def test_no_figure_without_a_scale_is_in_the_text():
