@@ -13,14 +13,17 @@ import numpy as np
 
 from sage.app.devices.kinds import configure_kind, construct
 from sage.app.terminal.errors import UserError
+from sage.errors import SageError
 from sage.mailbox.clock import Clock, RealClock
-from sage.sensors.contract import SensorContext, SensorError, SourceExhausted
+from sage.sensors.contract import SensorContext, SourceExhausted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: More channels, as of a picture, belong in a video file.
 MAX_CHANNELS = 4096
+#: Between making a sensor and the start of its recording, at least: opening a device takes time.
+OPEN_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +44,15 @@ def record_kind(
         raise UserError(f"--out {out}: give a name that ends in .npz")
     sensor_class, config = configure_kind("sensors", kind, overrides)
     clock = clock or RealClock()
-    sensor = construct(sensor_class, config, SensorContext(clock=clock, epoch_ns=clock.now_ns()))
+    sensor, epoch_ns = _prepare(sensor_class, config, clock)
     columns = _columns(sensor.spec)
     try:
         sensor.open()
         try:
-            rows = _read_rows(sensor, clock, round(seconds * 1e9))
+            rows = _read_rows(sensor, clock, epoch_ns, epoch_ns + round(seconds * 1e9))
         finally:
             sensor.close()
-    except SensorError as error:
+    except (SageError, OSError) as error:
         raise UserError(f"sensor {kind}: {error}") from error
     if not rows:
         raise UserError(
@@ -67,6 +70,15 @@ def record_kind(
     return Recording(name=sensor.spec.name, num_readings=len(rows), num_channels=len(columns) - 1)
 
 
+def _prepare(sensor_class: Any, config: Any, clock: Clock) -> tuple[Any, int]:
+    """The sensor, and its epoch: late enough that it is open by then, so that a recording starts at its first row."""
+    started_ns = clock.now_ns()
+    construct(sensor_class, config, SensorContext(clock=clock, epoch_ns=started_ns))
+    load_ns = clock.now_ns() - started_ns  # how long it takes to read a file
+    epoch_ns = clock.now_ns() + 2 * load_ns + OPEN_NS
+    return construct(sensor_class, config, SensorContext(clock=clock, epoch_ns=epoch_ns)), epoch_ns
+
+
 def _columns(spec: Any) -> list[str]:
     num_channels = spec.tensor.num_elements
     if num_channels > MAX_CHANNELS:
@@ -78,20 +90,19 @@ def _columns(spec: Any) -> list[str]:
     return ["time", *(spec.channels or (f"c{index}" for index in range(num_channels)))]
 
 
-def _read_rows(sensor: Any, clock: Clock, duration_ns: int) -> list[list[float]]:
+def _read_rows(sensor: Any, clock: Clock, epoch_ns: int, stop_ns: int) -> list[list[float]]:
+    """One row for each reading from the epoch on: seconds since the epoch, then its values."""
     spec = sensor.spec
     out = np.empty(spec.tensor.shape, dtype=spec.tensor.dtype)
-    started_ns = clock.now_ns()
     rows: list[list[float]] = []
-    while clock.now_ns() - started_ns < duration_ns:
+    while clock.now_ns() < stop_ns:
         try:
             reading = sensor.read_into(out)
         except SourceExhausted:
             break
         if reading is None:
-            clock.wait_until(
-                min(clock.now_ns() + max(spec.period_ns // 4, 100_000), started_ns + duration_ns)
-            )
-            continue
-        rows.append([(reading.captured_ns - started_ns) * 1e-9, *out.reshape(-1).astype(np.float64).tolist()])
+            clock.wait_until(min(clock.now_ns() + max(spec.period_ns // 4, 100_000), stop_ns))
+        elif reading.captured_ns >= epoch_ns:
+            secs = (reading.captured_ns - epoch_ns) * 1e-9
+            rows.append([secs, *out.reshape(-1).astype(np.float64).tolist()])
     return rows

@@ -19,8 +19,8 @@ SOURCE = ("rate_hz=20", "shape=[3]", "name=imu")
 def test_a_recording_holds_time_and_every_channel(tmp_path: Path) -> None:
     out = tmp_path / "imu.npz"
     recording = record_kind("synthetic", SOURCE, seconds=2.0, out=out, clock=ManualClock())
-    with np.load(out, allow_pickle=False) as kept:
-        table, columns = kept["imu"], kept["imu__cols"].tolist()
+    with np.load(out, allow_pickle=False) as arrays:
+        table, columns = arrays["imu"], arrays["imu__cols"].tolist()
     assert columns == ["time", "c0", "c1", "c2"]
     assert table.shape == (recording.num_readings, 4)
     assert recording.num_readings == 40
@@ -39,9 +39,20 @@ def test_a_recording_replays_through_the_kind_table(tmp_path: Path) -> None:
     clock.advance(round(1e9))
     first = np.empty(3, dtype=np.float32)
     reading = sensor.read_into(first)
-    with np.load(out, allow_pickle=False) as kept:
-        assert np.array_equal(first, kept["imu"][0, 1:].astype(np.float32))
-        assert reading.captured_ns == pytest.approx(kept["imu"][0, 0] * 1e9, abs=2)
+    with np.load(out, allow_pickle=False) as arrays:
+        assert np.array_equal(first, arrays["imu"][0, 1:].astype(np.float32))
+        assert reading.captured_ns == pytest.approx(arrays["imu"][0, 0] * 1e9, abs=2)
+
+
+def test_a_recording_of_a_recording_starts_at_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("t,x\n5,20\n5.001,21\n5.002,22\n")
+    out = tmp_path / "log.npz"
+    settings = [f"path={tmp_path / 'log.csv'}", "time=t", "name=log"]
+    recording = record_kind("table", settings, seconds=10.0, out=out)  # on the real clock
+    assert recording.num_readings == 3
+    with np.load(out) as arrays:
+        assert arrays["log"][:, 1].tolist() == [20.0, 21.0, 22.0]
+        assert arrays["log"][:, 0] == pytest.approx([0.0, 0.001, 0.002])
 
 
 def test_a_sensor_without_a_reading_leaves_no_file(tmp_path: Path) -> None:
