@@ -16,7 +16,8 @@ from sage.hrm_core.datasets.build_sudoku import subsampled
 from sage.hrm_core.datasets.layout import FolderFacts, check, new_folder, write_identifiers, write_ungrouped
 from sage.hrm_core.datasets.source import source_file
 from sage.hrm_core.tasks.contract import Examples
-from sage.hrm_core.tasks.maze.grid import NUM_TURNS, SYMBOLS, solve_mazes, turned, valid_ways
+from sage.hrm_core.tasks.maze.grid import NUM_TURNS, solve_mazes, turned, valid_ways
+from sage.hrm_core.tasks.maze.symbols import SYMBOLS
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
 from sage.hrm_core.tasks.split import without_ids
 

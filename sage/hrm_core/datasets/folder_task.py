@@ -15,7 +15,8 @@ import numpy as np
 from sage.errors import InputError
 from sage.hrm_core.datasets.layout import Side, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
-from sage.hrm_core.tasks.maze.grid import SYMBOLS, valid_ways
+from sage.hrm_core.tasks.maze.grid import valid_ways
+from sage.hrm_core.tasks.maze.symbols import SYMBOLS
 from sage.hrm_core.tasks.split import row_keys
 from sage.hrm_core.tasks.sudoku.grid import are_solutions, box_of_size, has_boxes
 from sage.hrm_core.tasks.sudoku.task import SudokuRules

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from math import ceil, isqrt, sqrt
 from typing import Any
 
+from sage.hrm_core.tasks.maze.symbols import SYMBOLS
 from sage.hrm_core.tasks.written import literal_of, puzzle_column
 
-_SYMBOLS = "# SGo"
 _WRITTEN = str.maketrans(
     {
         "\u2588": "#",
@@ -168,6 +168,6 @@ def _is_whole(line: str) -> bool:
     return (
         len(plain) >= _SMALLEST_LINE
         and isqrt(len(plain)) ** 2 == len(plain)
-        and set(plain) <= set(_SYMBOLS)
+        and set(plain) <= set(SYMBOLS)
         and plain.count("S") == plain.count("G") == 1
     )

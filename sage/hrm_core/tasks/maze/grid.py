@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-SYMBOLS = "# SGo"
-WALL, OPEN, START, GOAL, PATH = range(1, 6)
+from sage.hrm_core.tasks.maze.symbols import OPEN, PATH, WALL
+
 NUM_TURNS = 8
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from sage.hrm_core.tasks.loops import draw, inner, loop
-from sage.hrm_core.tasks.maze.grid import GOAL, OPEN, PATH, START, WALL
+from sage.hrm_core.tasks.maze.symbols import GOAL, OPEN, PATH, START, WALL
 from sage.hrm_core.tasks.split import HELD_OUT_EVERY
 
 

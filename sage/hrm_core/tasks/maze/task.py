@@ -19,12 +19,6 @@ from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.loaded import Loaded
 from sage.hrm_core.tasks.maze.grid import (
-    GOAL,
-    OPEN,
-    PATH,
-    START,
-    SYMBOLS,
-    WALL,
     layout_keys,
     layout_weights,
     random_turns,
@@ -34,6 +28,7 @@ from sage.hrm_core.tasks.maze.grid import (
     with_rim,
     without_rim,
 )
+from sage.hrm_core.tasks.maze.symbols import GOAL, OPEN, PATH, START, SYMBOLS, WALL
 from sage.hrm_core.tasks.maze.text import read
 from sage.hrm_core.tasks.split import Generated, without_ids
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.maze.forms import mazes_in
-from sage.hrm_core.tasks.maze.grid import OPEN, PATH, SYMBOLS, solve_mazes
+from sage.hrm_core.tasks.maze.grid import solve_mazes
+from sage.hrm_core.tasks.maze.symbols import OPEN, PATH, SYMBOLS
 
 
 def read(text: str, size: int) -> np.ndarray:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.hrm_core.tasks.maze.grid import PATH, solve_mazes
+from sage.hrm_core.tasks.maze.grid import solve_mazes
+from sage.hrm_core.tasks.maze.symbols import PATH
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
 from sage.hrm_core.tasks.maze.text import parse
 
