@@ -30,7 +30,7 @@ def demo(
             reports.append(report)
             if not json_output:
                 cost = f"{number(report.wall_secs, 1)} s, {number(report.cpu_secs, 1)} CPU s"
-                typer.echo(f"== {report.name}: {report.outcome} ({cost})\n{report.told}\n")
+                typer.echo(f"== {report.name}: {report.outcome} ({cost})\n{report.result}\n")
     if json_output:
         typer.echo(json.dumps([asdict(report) for report in reports]))
     return int(any(report.outcome == "failed" for report in reports))

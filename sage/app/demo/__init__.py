@@ -1,1 +1,1 @@
-"""`sage demo`: every capability in turn, at work, with what each step did and cost."""
+"""`sage demo`: every capability, one step each, with its result and cost."""

@@ -1,6 +1,6 @@
-"""The tour's steps of the runtime: a frame between processes, and the loop with a night of sleep.
+"""Steps of `sage demo`: frames between processes, and the loop with a night of sleep.
 
-Invariant: each leaves nothing behind: no shared memory, no state.
+Invariant: no shared memory and no state directory is left.
 """
 
 from __future__ import annotations
@@ -15,10 +15,23 @@ from typing import Any
 from sage.app.terminal.figures import number, percent
 
 FRAME = (480, 640, 3)
+#: A small model and short blocks of memory, so that a night has enough to replay and to examine after 30 s.
+_QUICK = (
+    "sleep.first_after_secs=30",
+    "sleep.block_secs=1",
+    "sleep.min_examined=16",
+    "memory.write_rate=1.0",
+    "model.hidden_size=32",
+    "model.num_heads=2",
+    "model.H_cycles=1",
+    "model.L_cycles=1",
+    "budget.segments=1",
+    "practice.every_ticks=8",
+)
 _SENDER = """
 import sys
-from sage.mailbox import RealClock
-from sage.mailbox.shared import SharedFocus
+from sage.mailbox.clock import RealClock
+from sage.mailbox.shared.focus.mailbox import SharedFocus
 clock = RealClock()
 mailbox = SharedFocus.attach(sys.argv[1], clock=clock)
 for sequence in range(int(sys.argv[2])):
@@ -30,7 +43,7 @@ mailbox.close()
 
 
 def hand_over(is_quick: bool) -> str:
-    """A process of its own writes frames into memory that this one reads where they lie."""
+    """A second process writes frames into shared memory, and this one reads them without a copy."""
     from sage.mailbox.clock import RealClock
     from sage.mailbox.shared.focus.mailbox import SharedFocus
 
@@ -51,17 +64,14 @@ def hand_over(is_quick: bool) -> str:
             mailbox.unlink()
     ages.sort()
     return (
-        f"{num_right} of {num_frames} frames of 640 x 480 arrived whole from another process, read in place; "
+        f"{num_right} of {num_frames} frames of 640 x 480 received undamaged from another process, without a copy; "
         f"median age {number(ages[len(ages) // 2] / 1e3, 0)} us"
     )
 
 
 def run_and_sleep(is_quick: bool) -> str:
-    """`sage run` on this machine's own readings, on a manual clock so that it does not wait, with a night in
-    it.
-    """
+    """`sage run --fast` on this machine's own figures, with a night of sleep."""
     with tempfile.TemporaryDirectory() as folder:
-        ticks, first = (120, 3) if is_quick else (900, 25)
         command = [
             sys.executable,
             "-m",
@@ -70,27 +80,32 @@ def run_and_sleep(is_quick: bool) -> str:
             "default",
             "--fast",
             "--ticks",
-            str(ticks),
+            "660" if is_quick else "1300",
             "--json",
             "--no-live",
+            "--state-dir",
+            folder,
+            *(f"--set={change}" for change in (_QUICK if is_quick else ())),
         ]
-        command += ["--set", f"sleep.first_after_secs={first}", "--state-dir", folder]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(
-            f"sage run ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}"
+            f"sage run ended with exit code {done.returncode}: {(done.stderr.strip().splitlines() or ['no output'])[-1]}"
         )
-    return _told(json.loads(done.stdout.strip().splitlines()[-1]))
+    return _described(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _told(summary: dict[str, Any]) -> str:
+def _described(summary: dict[str, Any]) -> str:
     coherence = summary["coherence"]["coherence"]
     skill = summary["skill"]["overall"]
     lines = [
         (
-            f"{summary['num_ticks']} ticks; better than 'nothing changes' by {percent(skill, 1)}; coherence"
-            f" {number(coherence)}"
+            f"{summary['num_ticks']} ticks; prediction error {percent(skill, 1)} below that of 'nothing changes';"
+            f" coherence {number(coherence)}"
         ),
-        *(f"a night: {night['outcome']}" for night in summary["sleeps"]),
+        *(
+            f"a night of sleep: {night['outcome'].replace('_', ' ')}: {night['reason']}"
+            for night in summary["sleeps"]
+        ),
     ]
-    return "\n".join(lines if summary["sleeps"] else [*lines, "no night began"])
+    return "\n".join(lines if summary["sleeps"] else [*lines, "no night of sleep"])

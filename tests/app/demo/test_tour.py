@@ -1,6 +1,4 @@
-"""The tour in its shortest form: every step is told with its cost, and what is not shipped is said to be
-absent.
-"""
+"""`sage demo` in its short form: every step has a result and a cost; weights that are not shipped are absent."""
 
 from __future__ import annotations
 
@@ -15,23 +13,27 @@ from sage.app.demo import tour
 
 
 @pytest.fixture(autouse=True)
-def log_of_nobody() -> Iterator[None]:
-    """A command that quiets the log leaves it configured; the next test must find it as it was."""
+def restore_the_log() -> Iterator[None]:
+    """The command configures the log; the next test starts with the default."""
     yield
     structlog.reset_defaults()
 
 
 @pytest.mark.slow
-def test_each_step_says_what_it_did_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_step_has_a_result_and_a_cost(capsys: pytest.CaptureFixture[str]) -> None:
     code = invoke(["demo", "--quick", "--json"])
     reports = json.loads(capsys.readouterr().out)
     assert [report["name"] for report in reports] == list(tour.STEPS)
     assert {report["outcome"] for report in reports} <= {"done", "absent"}, reports
     assert code == 0
-    assert all(report["told"] and report["wall_secs"] >= 0 for report in reports)
+    results = {report["name"]: report["result"] for report in reports}
+    night = results["run the loop with a night of sleep"]
+    assert "a night of sleep: " in night
+    assert "skipped" not in night
+    assert all(report["result"] and report["wall_secs"] >= 0 for report in reports)
 
 
-def test_a_step_that_fails_is_told_and_the_tour_goes_on(
+def test_the_steps_after_a_failed_step_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def break_down(_is_quick: bool) -> str:
