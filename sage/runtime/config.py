@@ -1,6 +1,6 @@
-"""The loop's settings as frozen, strict pydantic models: an unknown key is an error, every number has a unit.
+"""The loop's settings as frozen pydantic models: an unknown key is an error, every number has a unit.
 
-Imports no torch, so that a configuration is checked before anything heavy is loaded.
+Imports no torch, so that a configuration is checked before torch is loaded.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ class TickConfig(Section):
 
 
 class AttentionConfig(Section):
-    """Who gets full attention: the best `top_k` by trust, quality, recency and salience, and nobody
-    starves.
+    """Which sources get full attention: the best `top_k` by trust, quality, recency and salience.
+
+    Every source gets it within 4 N / top_k + 1 ticks.
     """
 
     top_k: int = Field(16, ge=1)
-    hysteresis: float = Field(0.1, ge=0, description="bonus of the sources attended last tick")
+    hysteresis: float = Field(0.1, ge=0, description="relative bonus of the sources attended last tick")
     age_boost: float = Field(
-        0.25, ge=0, description="bonus for each tick a source waited, relative to the mean score"
+        0.25, ge=0, description="bonus for each tick that a source waits, relative to the mean score"
     )
-    max_age_secs: float = Field(5.0, gt=0, description="older readings weigh nothing")
+    max_age_secs: float = Field(5.0, gt=0, description="older readings have no weight")
 
 
 class BudgetConfig(Section):
-    """What one tick may spend, in counted units, so that it is the same on every machine."""
+    """Limits of one tick, in counted units, so that results are equal on every machine."""
 
     segments: int = Field(2, ge=1, le=64)
     practice_steps: int = Field(1, ge=0, le=64)
 
 
 class ModelSection(Section):
-    """The reasoning model of the loop (HRM.md, In the loop). A token a source, and two of its own."""
+    """The reasoning model of the loop (HRM.md, In the loop): one token for each source, and two more."""
 
     hidden_size: int = Field(64, ge=8)
     num_heads: int = Field(4, ge=1)
@@ -57,8 +58,8 @@ class ModelSection(Section):
 
 
 class TrustConfig(Section):
-    """Reliability of each source: a Beta on outliers and an inverse gamma on scale, both with forgetting
-    (COGNITION.md).
+    """Reliability of each source: a Beta distribution on outliers and an inverse gamma on scale
+    (docs/trust.md).
     """
 
     prior_inlier: float = Field(9.0, gt=0)
@@ -72,7 +73,7 @@ class TrustConfig(Section):
 
 
 class PracticeConfig(Section):
-    """L-level learning while awake: small steps on recent transitions."""
+    """L-level learning between ticks: small steps on recent transitions."""
 
     enabled: bool = True
     every_ticks: int = Field(4, ge=1)
@@ -85,8 +86,8 @@ class PracticeConfig(Section):
 
 
 class SleepConfig(Section):
-    """H-level consolidation: a copy is trained on replay, examined on held-out experience, swapped in only if
-    better.
+    """H-level learning: a copy of the model is trained on replay and replaces it only if it is better on
+    held-out experience.
     """
 
     enabled: bool = True
@@ -108,11 +109,11 @@ class MemoryConfig(Section):
     num_experiences: int = Field(512, ge=8)
     num_recall: int = Field(1024, ge=8)
     num_transitions: int = Field(2048, ge=64)
-    write_rate: float = Field(0.1, gt=0, le=1, description="share of ticks whose salience opens the gate")
+    write_rate: float = Field(0.1, gt=0, le=1, description="share of ticks that open the memory gate")
 
 
 class PolicyRule(Section):
-    """One rule: what it matches, and the decision. Deny goes before allow; what no rule matches is denied."""
+    """One rule: what it matches, and the decision. Deny rules come first; without a matching rule: denied."""
 
     decision: Literal["allow", "deny"]
     effect: str = "*"
@@ -123,13 +124,13 @@ class PolicyRule(Section):
 
 
 class PolicyConfig(Section):
-    """Default deny: an effector acts only where a rule allows it."""
+    """An effector acts only where a rule allows it."""
 
     rules: tuple[PolicyRule, ...] = ()
 
 
 class RuntimeConfig(Section):
-    """Everything `sage.runtime` needs besides the sensors and effectors it is handed."""
+    """The settings of the loop, without sensors and effectors."""
 
     seed: int = Field(0, ge=0)
     tick: TickConfig = TickConfig()
@@ -141,4 +142,4 @@ class RuntimeConfig(Section):
     sleep: SleepConfig = SleepConfig()
     memory: MemoryConfig = MemoryConfig()
     policy: PolicyConfig = PolicyConfig()
-    max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop goes to CRISIS")
+    max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

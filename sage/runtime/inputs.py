@@ -1,6 +1,6 @@
-"""What the loop stands on and did not build: the one type that the app hands over.
+"""The parts that the app builds and passes to the loop.
 
-Invariant: nothing in it names a concrete sensor, effector or plug-in.
+Invariant: no type here is a concrete sensor, effector or plug-in.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from sage.sensors.driver.sensor_driver import SensorDriver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopInputs:
-    """What the loop is handed: it builds none of it and names none of it.
+    """The constructor argument of Loop.
 
-    drivers: one a source, all publishing to `records`.  recall: what a recalling sensor among them reads
-    from.
-    directory: where sleep works.  device: chosen once, by the app.
+    drivers: one for each source, all publishing to `records`.  recall: the store that a memory sensor reads.
+    directory: the working directory of sleep.  device: of the model and L-memory.
     """
 
     clock: Clock

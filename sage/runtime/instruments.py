@@ -1,4 +1,4 @@
-"""Observers of the loop. One that raises is dropped, logged and counted; it never stops the loop."""
+"""Observers of the loop. One that raises is removed, logged and counted; it never stops the loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = structlog.get_logger("sage.runtime")
 
 
 class Instruments:
-    """Hands every report to every observer still in."""
+    """Calls every observer with every report."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         self._instruments = list(instruments)
@@ -22,22 +22,22 @@ class Instruments:
         self._instruments += instruments
 
     def on_tick(self, report: TickReport) -> None:
-        self._tell(lambda instrument: instrument.on_tick(report))
+        self._call_all(lambda instrument: instrument.on_tick(report))
 
     def on_sleep(self, report: SleepReport) -> None:
-        self._tell(lambda instrument: instrument.on_sleep(report))
+        self._call_all(lambda instrument: instrument.on_sleep(report))
 
     def on_event(self, event: Event) -> None:
-        self._tell(lambda instrument: instrument.on_event(event))
+        self._call_all(lambda instrument: instrument.on_event(event))
 
-    def _tell(self, call: Callable[[Instrument], None]) -> None:
+    def _call_all(self, call: Callable[[Instrument], None]) -> None:
         for instrument in tuple(self._instruments):
-            self._tell_one(instrument, call)
+            self._call_one(instrument, call)
 
-    def _tell_one(self, instrument: Instrument, call: Callable[[Instrument], None]) -> None:
+    def _call_one(self, instrument: Instrument, call: Callable[[Instrument], None]) -> None:
         try:
             call(instrument)
-        except Exception as error:  # a plug-in's fault must not become the loop's
+        except Exception as error:  # an observer's error must not stop the loop
             self._instruments.remove(instrument)
             self.num_dropped += 1
-            log.error("instrument dropped", instrument=type(instrument).__name__, error=repr(error))
+            log.error("instrument removed", instrument=type(instrument).__name__, error=repr(error))

@@ -1,4 +1,5 @@
-"""What a tick was, in host scalars: facts that two equal runs share to the bit, and timing that they do not.
+"""Reports of ticks and nights, as host scalars: facts, equal bit for bit in two equal runs, and timing, not
+equal.
 
 Invariant: no tensor, no reference to live state. NaN means undefined; it is null in JSON and one
 canonical value in the digest.
@@ -21,7 +22,7 @@ NAN = math.nan
 
 
 class State(str, Enum):
-    """Metabolic states (operating modes). CRISIS is terminal in this form: effectors held, the loop stops."""
+    """Operating modes. CRISIS is final: effectors are held and the loop stops."""
 
     WAKE = "wake"
     REST = "rest"
@@ -35,7 +36,7 @@ class SourceFacts:
 
     status: "running", "starting", "quarantined", "exhausted", "closed".  sequence: -1 before the first
     reading.
-    age_ns: now - captured_ns of the freshest reading, -1 when there is none.
+    age_ns: now - captured_ns of the newest reading, -1 without one.
     is_fresh: a new reading came this tick.  is_attended: it got full attention.
     num_dropped: readings never seen by the loop.  num_faults: faults of the driver or the plug-in.
     error: squared error per channel of this tick's scored prediction, in units of training variance,
@@ -78,7 +79,11 @@ class CoherenceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFacts:
-    """H-memory (kept experiences) and L-memory (recent transitions)."""
+    """H-memory (experiences in its stores) and L-memory (recent transitions).
+
+    num_kept, capacity: of H-memory.  num_seen: experiences offered ever.  salience: the gate's value.
+    is_kept: an experience was stored this tick.
+    """
 
     num_kept: int = 0
     num_seen: int = 0
@@ -90,7 +95,9 @@ class MemoryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningFacts:
-    """Practice so far, and the model's gate. loss: of the last practice step, NaN before the first."""
+    """Practice so far. loss: of the last practice step, NaN before the first.  gate: mean share of the
+    model's correction that enters predictions, 0..1.
+    """
 
     num_practice_steps: int = 0
     loss: float = NAN
@@ -101,7 +108,7 @@ class LearningFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFacts:
-    """What was asked of one effector, what the policy said, what was really done."""
+    """One effector in one tick: the requested values, the policy's decision, the values applied."""
 
     effector: str
     asked: tuple[float, ...]
@@ -113,7 +120,7 @@ class ActionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened between or in ticks. data: scalars and strings only."""
+    """Something that happened in a tick or between two. data: scalars and strings only."""
 
     kind: str
     tick: int
@@ -124,7 +131,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickFacts:
-    """The whole tick. Two runs on the same replayed input, seed and manual clock give equal digests."""
+    """A tick. Two runs with the same recorded input and seed on a simulated clock have equal digests."""
 
     tick: int
     time_ns: int
@@ -139,15 +146,13 @@ class TickFacts:
     events: tuple[Event, ...]
 
     def digest(self) -> str:
-        """blake2b-128 over canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
+        """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
         return hashlib.blake2b(_canonical(self), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickTiming:
-    """Where the tick's time went, in ns of the process's performance counter. `model` is the network
-    alone.
-    """
+    """Duration of a tick and its stages, in ns of the performance counter. model_ns: the network alone."""
 
     total_ns: int
     stages: tuple[tuple[str, int], ...]
@@ -156,7 +161,7 @@ class TickTiming:
 
     @property
     def overhead_ns(self) -> int:
-        """Everything in the tick that is not the network."""
+        """The tick's time without the network."""
         return self.total_ns - self.model_ns
 
 
@@ -167,9 +172,10 @@ class TickReport:
 
 
 class SleepOutcome(str, Enum):
-    """accepted: swapped in.  rolled_back: examined and not better.  undecided: the interval holds 0; old
-    weights kept.
-    skipped: too few examined.  failed: the process died or gave nothing usable."""
+    """accepted: the candidate replaces the weights.  rolled_back: the candidate is worse, or old experience
+    would be lost.  undecided: the interval contains 0; the old weights stay.  skipped: too little to replay
+    or examine. failed: the process was killed, or its result cannot be read.
+    """
 
     ACCEPTED = "accepted"
     ROLLED_BACK = "rolled_back"
@@ -205,7 +211,7 @@ class SleepReport:
 
 
 class Instrument(Protocol):
-    """An observer of the loop. One that raises is dropped and logged; it never stops the loop."""
+    """An observer of the loop. One that raises is removed and logged; it never stops the loop."""
 
     def on_tick(self, report: TickReport) -> None: ...
 
@@ -215,9 +221,7 @@ class Instrument(Protocol):
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists, enums to their values, NaN and infinities to None: ready for
-    JSON.
-    """
+    """JSON values: dataclasses to dicts, tuples to lists, enums to values, NaN and infinities to None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -239,7 +243,7 @@ def _canonical(value: Any) -> bytes:
 
 
 def _canonical_items(value: Any) -> Any:
-    """Exact types first: a tick holds hundreds of floats, and its digest is taken at every tick."""
+    """Exact types first, for speed: a tick has hundreds of floats."""
     kind: Any = type(value)
     if kind is float:
         return _pack_double(value) if value == value else _NAN_BYTES

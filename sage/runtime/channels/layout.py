@@ -1,7 +1,7 @@
-"""Where each source's channels lie in the loop's flat vectors.
+"""The position of each source's channels in the loop's flat vectors.
 
-N sources, C channels in all; source i owns channels offsets[i]:offsets[i + 1]. Known before anything opens,
-and identical in a snapshot, so that weights are only ever loaded onto the sources they were learned on.
+N sources, C channels in all; source i owns channels offsets[i]:offsets[i + 1]. Known before
+a sensor opens, and part of a snapshot's key, so that weights are only loaded for the same sources.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Layout:
 
     @classmethod
     def of(cls, specs: Sequence[SensorSpec]) -> Layout:
-        """InputError when two sources share a name, or there is none."""
+        """InputError when two sources have the same name, or there is none."""
         names = [spec.name for spec in specs]
         if not names:
-            raise InputError("sensors: none is enabled: give at least one")
+            raise InputError("sensors: none is enabled: enable at least one")
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise InputError(f"sensors: the name {twice[0]!r} is given twice: names must differ")
+            raise InputError(f"sensors: the name {twice[0]!r} is used twice: give each sensor its own name")
         return cls(tuple(specs), tuple(observation_map(spec) for spec in specs))
 
     @property
@@ -61,9 +61,7 @@ class Layout:
 
     @cached_property
     def is_witness(self) -> np.ndarray:
-        """(N,) bool: sources that look at the world themselves. What is derived of others cannot testify for
-        them.
-        """
+        """(N,) bool: physical sources. A source derived from others is no evidence about them."""
         return np.array([spec.modality == "physical" and not spec.lineage for spec in self.specs])
 
     @cached_property

@@ -1,8 +1,8 @@
-"""From a reading's tensor to the few numbers that are predicted: fixed, never learned.
+"""Maps from a reading's tensor to the few numbers that are predicted: fixed, not learned.
 
-A learned space could be made easy to predict; these maps cannot. Vectors of up to MAX_CHANNELS
-elements are taken as they are, images become a grid of mean luminance, long waveforms become band
-levels. Invariant: the size of an observation is known from the spec alone.
+A learned map could make its output easy to predict. Vectors of up to MAX_CHANNELS elements are used as they
+are, images become a grid of mean luminance, long waveforms become band levels. Invariant: the size of an
+observation is known from the spec alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Vector:
 class LuminanceGrid:
     """Mean luminance, 0..255, of each cell of a 6 x 8 grid, from at most 16 x 16 pixels a cell.
 
-    Reading every pixel of a large frame would cost more than the tick; a fixed stride bounds it.
+    A fixed stride limits the time for large frames.
     """
 
     unit = "luminance"
@@ -101,7 +101,7 @@ class BandLevels:
 
 
 class GroupMeans:
-    """Means of 32 equal runs of the flattened reading: for tensors of no known kind."""
+    """Means of 32 equal parts of the flattened reading, for other tensors."""
 
     size = NUM_MEANS
 

@@ -1,11 +1,9 @@
-"""Linear prediction with drifting coefficients, for many channels at once: recursive least squares that
-cannot wind up.
+"""Linear prediction with drifting coefficients, for many channels at once: a Kalman filter without wind-up.
 
-Each coefficient is an Ornstein-Uhlenbeck process around 0, so that the filter is Kalman's: where nothing is
-learned, coefficient and covariance go back to their priors instead of growing, which plain forgetting does
-not.
-Invariant: every covariance is exactly symmetric and never above its prior.
-Shapes: K drifts, P regressors, C channels, channels last and contiguous.
+Each coefficient is an Ornstein-Uhlenbeck process around 0: without information, coefficient and covariance
+return to their priors, where recursive least squares with forgetting would grow without bound. Invariant:
+every covariance is exactly symmetric and never above its prior. Shapes: K drifts, P regressors, C channels,
+channels last and contiguous.
 """
 
 from __future__ import annotations
@@ -48,9 +46,7 @@ class CoefficientFilter:
     def learn(
         self, channels: Index, regressors: np.ndarray, target: np.ndarray, noise_rate: np.ndarray
     ) -> None:
-        """Take in what came: regressors (P, k), target (k,), noise_rate (k,) how fast the noise level
-        follows.
-        """
+        """Learn from regressors (P, k) and target (k,). noise_rate: (k,) rate of the noise level."""
         weights, covariance, noise = (
             self._weights[..., channels],
             self._covariance[..., channels],
@@ -83,7 +79,7 @@ class CoefficientFilter:
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """weights, covariance, noise, keep, leak: what a compiled step works on, in place."""
+        """weights, covariance, noise, keep, leak: the arguments of a compiled step, updated in place."""
         return self._weights, self._covariance, self._noise, self._keep, self._leak
 
     def state(self) -> dict[str, np.ndarray]:

@@ -1,14 +1,13 @@
-"""How much of a proposal to believe: the share of it that has paid so far, and nothing until it has.
+"""How much of a proposed correction to use: 0 without evidence, then a share by its past gain.
 
-The share is the regression of what came (residual r) on what was proposed (h), in raw units, so that the
-evidence weighs as the squared error does. Three things keep it from costing:
-- its confidence: the share is shrunk by 1 - z^2/t^2 (positive-part James-Stein), t its signal over its noise.
-  The noise is that of residuals met before the share had seen them, so that one great reading gives t <= 1,
-  not infinity; and no smaller than if noise and proposal were independent.
-- its reach: the present proposal counts in its own denominator (Vovk, Azoury and Warmuth), so that a proposal
-  far beyond all that was tried is hardly believed, until the last few readings have borne it out.
-- its worth: a gain under `min_gain` of the error is not worth its risk.
-Invariant: 0 <= share <= 1; 0 before `MIN_READINGS` and for a proposal of exactly 0.
+The share is the regression of the residual r on the proposal h, in raw units, so that evidence has the weight
+of the squared error. Three limits keep it from increasing the error: - its confidence: the share is shrunk by
+1 - z^2/t^2 (positive-part James-Stein), t its signal over its noise. The noise is that of residuals before
+the share is updated, so that one large reading gives t <= 1, not infinity; it is no smaller than with noise
+independent of the proposal. - its reach: the current proposal is part of its own denominator (Vovk, Azoury
+and Warmuth), so that a proposal much larger than the earlier ones has a small share until recent readings
+confirm it. - its worth: below a gain of `min_gain` of the error the share is 0. Invariant: 0 <= share <= 1; 0
+before `MIN_READINGS` and for a proposal of exactly 0.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ Index = np.ndarray | slice
 
 
 class OnlineGate:
-    """One gate a channel, each on its own evidence. Float64.
+    """One gate for each channel. Float64.
 
-    forgetting: of the evidence, a reading; 0.9998 remembers about 5,000.  recent_forgetting: of the last few.
-    prior_readings: how many usual readings the long evidence is worth beside the recent.
-    confidence: z above.  min_gain: the share of squared error below which a gain is left alone.
-    is_compiled: None takes what this machine has.
+    forgetting: of the evidence, per reading; 0.9998 is a memory of about 5,000.  recent_forgetting: of the
+    recent evidence.  prior_readings: weight of the long evidence beside the recent, in usual readings.
+     confidence: z above. min_gain: share of squared error below which a gain is not used.  is_compiled: None
+    uses numba where it is installed.
     """
 
     def __init__(
@@ -67,15 +66,15 @@ class OnlineGate:
 
     @property
     def values(self) -> np.ndarray:
-        """(C,) the share believed of a proposal of usual size."""
+        """(C,) the share used of a proposal of usual size."""
         if self._kernel is not None:
             return self.weigh(np.zeros(len(self._channels)))
         believed: np.ndarray = self._share(slice(None), 0.0) * self._confidence(slice(None))
         return believed
 
     def weigh(self, proposal: np.ndarray, channels: Index = slice(None)) -> np.ndarray:
-        """(k,) the share believed of this `proposal` (k,) for `channels`: less than `values` where it goes
-        far.
+        """(k,) the share used of this `proposal` (k,) for `channels`: less than `values` for a large
+        proposal.
         """
         believed: np.ndarray
         if self._kernel is not None:
@@ -87,9 +86,7 @@ class OnlineGate:
         return believed
 
     def update(self, channels: Index, residual: np.ndarray, proposal: np.ndarray) -> None:
-        """Learn from what came: `residual` (k,) was there to explain, `proposal` (k,) was proposed before it
-        came.
-        """
+        """Learn from the `residual` (k,) of a reading and the `proposal` (k,) made before it."""
         if self._kernel is not None:
             own = self._channels[channels]
             self._kernel.update(
@@ -115,7 +112,7 @@ class OnlineGate:
         self._sums[:, channels], self._recent[:, channels] = sums, recent
 
     def _share(self, channels: Index, squared: np.ndarray | float) -> np.ndarray:
-        """(k,) the regression coefficient, recent evidence upon a prior of a few usual readings."""
+        """(k,) the regression coefficient of recent evidence, with a prior of a few usual readings."""
         count, proposed, paid = self._sums[:NOISE, channels]
         recent_proposed, recent_paid = self._recent[:, channels]
         long_share = np.minimum(np.maximum(paid / np.maximum(proposed, TINY), 0.0), 1.0)
@@ -136,7 +133,7 @@ class OnlineGate:
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """sums, recent, rules: what a compiled step works on, in place."""
+        """sums, recent, rules: the arguments of a compiled step, updated in place."""
         return self._sums, self._recent, self._rules
 
     def state(self) -> dict[str, np.ndarray]:
@@ -154,7 +151,7 @@ class OnlineGate:
 
 
 def _kernel(num_channels: int) -> Any:
-    """The compiled module, compiled here (or read from the disk) and not in the first tick."""
+    """The compiled module; compiled now, not in the first tick."""
     from sage.runtime.prediction import gate_kernel
 
     sums, recent, rules, nothing = (
@@ -170,5 +167,5 @@ def _kernel(num_channels: int) -> Any:
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """As the kernel was compiled for: one layout, one type."""
+    """Contiguous float64, as the kernel requires."""
     return np.ascontiguousarray(values, dtype=np.float64)

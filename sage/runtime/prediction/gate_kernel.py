@@ -1,4 +1,4 @@
-"""The gate's arithmetic for one channel after another, compiled. What it means is told in `gate`.
+"""The gate channel by channel, compiled; documented in `gate`.
 
 Invariant: the same as `gate` to rounding. rules: forgetting, recent forgetting, prior readings, z^2,
 min_gain.
@@ -18,7 +18,7 @@ TINY = 1e-300
 
 @kernel
 def share(sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channel: int, squared: float) -> float:
-    """The regression coefficient, recent evidence upon a prior of a few usual readings."""
+    """The regression coefficient of recent evidence, with a prior of a few usual readings."""
     proposed = sums[1, channel]
     long_share = min(max(sums[2, channel] / max(proposed, TINY), 0.0), 1.0)
     usual = rules[2] * proposed / max(sums[0, channel], 1.0)

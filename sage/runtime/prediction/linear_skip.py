@@ -1,9 +1,9 @@
-"""What each channel will change by, from its own last readings: never knowingly worse than "nothing changes".
+"""Linear prediction of each channel's next change from its own last readings.
 
-Experts (nothing changes; autoregression with slow and fast drift; three running means) are mixed by how well
-each did lately, and a gate believes as much of the mixture as has paid (see `gate`).
-Invariant: a reading is scored, then learned from, once; the prediction is finite, and exactly 0 for a channel
-without evidence or that never moved.
+Experts (nothing changes; autoregression with slow and fast drift; three running means) are mixed by their
+recent losses, and a gate weighs the mixture by its past gain (see `gate`). Invariant: a reading is scored,
+then learned from, once; the prediction is finite, and exactly 0 for a channel without evidence or without a
+change.
 """
 
 from __future__ import annotations
@@ -21,21 +21,17 @@ from sage.runtime.prediction.gate import OnlineGate
 DRIFTS = (
     0.0002,
     0.01,
-)  # a share of the coefficients' prior leaks back each reading: memories of 5,000 and 100
-MEAN_RATES = np.array([0.01, 0.1, 0.4])[:, None]  # running means a channel may be drawn to
+)  # share of the coefficients' prior that returns each reading: memories of 5,000 and 100
+MEAN_RATES = np.array([0.01, 0.1, 0.4])[:, None]  # of the running means
 DELTA_PRIOR, LEVEL_PRIOR = 0.1, 0.01  # variances of the coefficients around persistence
 SCALE_FORGETTING = 0.998
-LOSS_FORGETTING, LOSS_WEIGHT, MAX_LOSS = (
-    0.98,
-    0.25,
-    64.0,
-)  # of the mixture; losses in units of the mixture's own
-MAX_DEVIATIONS, MAX_GROWTH = (
-    4.0,
-    2.0,
-)  # a prediction is at most 4 usual deltas, or twice the greatest of the last
-MAX_LEVEL = 64.0  # deltas between a reading and its mean; beyond it says "far", not how far
-MAX_VALUE = 1e60  # readings beyond it count as not finite: their fourth powers would not be
+LOSS_FORGETTING = 0.98
+LOSS_WEIGHT = 0.25
+MAX_LOSS = 64.0  # in units of the mixture's own loss
+MAX_DEVIATIONS = 4.0  # a prediction is at most 4 usual deltas,
+MAX_GROWTH = 2.0  # or twice the largest of the last ones
+MAX_LEVEL = 64.0  # bound of a reading minus its mean, in usual deltas
+MAX_VALUE = 1e60  # larger readings count as not finite: their fourth powers overflow
 MIN_SQUARE = 1e-120
 WARM_READINGS = 16
 STATE_NAMES = (
@@ -60,10 +56,10 @@ Index = np.ndarray | slice
 
 
 class LinearSkip:
-    """Online linear prediction for C channels that deliver when they like. Float64, no loop over channels.
+    """Online linear prediction of C channels, each at its own rate. Float64, vectorised over channels.
 
-    order: readings that the autoregression sees, as order - 1 deltas and the level above the running mean.
-    is_compiled: None takes what this machine has.
+    order: readings in the autoregression, as order - 1 deltas and the level above the running mean.
+     is_compiled: None uses numba where it is installed.
     """
 
     def __init__(self, num_channels: int, *, order: int = 8, is_compiled: bool | None = None) -> None:
@@ -76,27 +72,26 @@ class LinearSkip:
             num_channels, np.array([DELTA_PRIOR] * (order - 1) + [LEVEL_PRIOR]), DRIFTS
         )
         self._gate = OnlineGate(num_channels, is_compiled=is_compiled)
-        self._count, self._last, self._mean = (np.zeros(num_channels) for _ in range(3))
+        self._count = np.zeros(num_channels)
+        self._last = np.zeros(num_channels)
+        self._mean = np.zeros(num_channels)
         self._means = np.zeros((len(MEAN_RATES), num_channels))
         self._deltas = np.zeros((order - 1, num_channels))  # newest first
-        self._energy, self._mass = (
-            np.zeros(num_channels),
-            np.zeros(num_channels),
-        )  # forgetful sums of delta^2 and of 1
+        self._energy = np.zeros(num_channels)  # sum of delta^2, with forgetting
+        self._mass = np.zeros(num_channels)  # sum of 1, with forgetting
         self._regressors = np.zeros((order, num_channels))
         self._experts = np.zeros((num_experts, num_channels))  # in usual deltas; row 0 is persistence
-        self._mixture, self._change = np.zeros(num_channels), np.zeros(num_channels)
+        self._mixture = np.zeros(num_channels)
+        self._change = np.zeros(num_channels)
         self._loss_scale = np.ones(num_channels)  # running loss of the mixture
-        self._scale, self._inverse = (
-            np.zeros(num_channels),
-            np.zeros(num_channels),
-        )  # the usual delta in force, and 1 over it
+        self._scale = np.zeros(num_channels)  # the usual delta
+        self._inverse = np.zeros(num_channels)  # 1 / the usual delta
         self._losses = np.zeros((num_experts, num_channels))
         self._kernel = self._compile() if (has_compiler() if is_compiled is None else is_compiled) else None
 
     def observe(self, channels: np.ndarray, values: np.ndarray) -> None:
-        """A new reading of `channels` (k,) int, each at most once: score, learn, look ahead. Not-finite
-        values are left out.
+        """A new reading of `channels` (k,) int, each at most once: score, learn, predict. Skips values that
+        are not finite.
         """
         values = np.asarray(values, dtype=np.float64)
         is_usable = np.abs(values) <= MAX_VALUE
@@ -111,13 +106,11 @@ class LinearSkip:
         self._start(own, values)
         delta = values - self._last[own]
         self._learn(own, delta)
-        self._remember(own, values, delta)
-        self._look_ahead(own)
+        self._store(own, values, delta)
+        self._predict_next(own)
 
     def _compile(self) -> Callable[[np.ndarray, np.ndarray], None]:
-        """All of `observe` in one call on the same arrays, compiled here (or read from the disk), not in the
-        first tick.
-        """
+        """`observe` as one compiled function on the same arrays; compiled now, not in the first tick."""
         from sage.runtime.prediction import skip_kernel
 
         rules = np.array([float(globals()[name]) for name in skip_kernel.RULES])
@@ -155,7 +148,7 @@ class LinearSkip:
             self._means[:, own] = np.where(is_first, values, self._means[:, own])
 
     def _learn(self, own: Index, delta: np.ndarray) -> None:
-        """Score what stood for this reading, then let the mixture, the gate and the filters learn from it."""
+        """Score the prediction of this reading, then update the mixture, the gate and the filters."""
         target = delta * self._inverse[own]
         mixture, count = self._mixture[own], self._count[own]
         rate = 1.0 / (count + WARM_READINGS)
@@ -169,7 +162,7 @@ class LinearSkip:
         self._gate.update(own, delta, mixture * self._scale[own])
         self._filter.learn(own, self._regressors[:, own], target, rate)
 
-    def _remember(self, own: Index, values: np.ndarray, delta: np.ndarray) -> None:
+    def _store(self, own: Index, values: np.ndarray, delta: np.ndarray) -> None:
         moved = self._count[own] > 0  # the first reading has no delta
         self._count[own] += 1.0
         self._energy[own] = SCALE_FORGETTING * self._energy[own] + delta * delta
@@ -181,7 +174,7 @@ class LinearSkip:
         self._means[:, own] += (values - self._means[:, own]) * np.maximum(share, MEAN_RATES)
         self._last[own] = values
 
-    def _look_ahead(self, own: Index) -> None:
+    def _predict_next(self, own: Index) -> None:
         """Regressors, experts, mixture and change for the reading after this one."""
         scale, inverse = self._usual_delta(own)
         self._scale[own], self._inverse[own] = scale, inverse
@@ -201,16 +194,14 @@ class LinearSkip:
         self._change[own] = proposal * self._gate.weigh(proposal, own)
 
     def _usual_delta(self, own: Index) -> tuple[np.ndarray, np.ndarray]:
-        """(k,) the usual delta and its inverse, both 0 for a channel that never moved or has long been
-        still.
-        """
+        """(k,) the usual delta and its inverse, both 0 for a channel that did not move for long."""
         square = self._energy[own] / np.maximum(self._mass[own], 1.0)
         is_moving = square > MIN_SQUARE
         scale = np.sqrt(np.where(is_moving, square, 0.0))
         return scale, np.where(is_moving, 1.0 / np.where(is_moving, scale, 1.0), 0.0)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything, as arrays by name: what is learned and what was last seen."""
+        """The whole state, as arrays by name."""
         parts = {"filter": self._filter.state(), "gate": self._gate.state()}
         own = {name: getattr(self, f"_{name}").copy() for name in STATE_NAMES}
         return own | {
@@ -237,7 +228,7 @@ def _call(
 
 
 def _as_slice(channels: np.ndarray) -> Index:
-    """Neighbouring channels as a slice, which costs no gather; others as they are."""
+    """Consecutive channels as a slice, which needs no gather; others unchanged."""
     first, last = int(channels[0]), int(channels[-1])
     if last - first + 1 == len(channels) and (channels[1:] > channels[:-1]).all():
         return slice(first, last + 1)

@@ -1,10 +1,9 @@
-"""What comes next of every source: last reading + linear skip + gate x model, scored before it is learned
-from.
+"""Prediction of every source's next reading: last reading + linear skip + gate x model.
 
-The linear skip is the channel's own past and, as far as it has paid, what the other witnesses did last.
-Readings arrive when their sources deliver; a prediction stands from the tick that made it until the next
-reading of its source. Errors are in the reading's own unit over its running variance, never in a learned
-space. Invariant: a reading is predicted, then scored, then learned from, once.
+The linear skip uses the channel's own past and, weighted by past gain, the last changes of other sources. A
+prediction is valid until the next reading of its source. Errors are in the reading's own unit over its
+running variance, not in a learned space. Invariant: a reading is predicted, then scored, then learned from,
+once.
 """
 
 from __future__ import annotations
@@ -20,15 +19,13 @@ from sage.runtime.prediction.linear_skip import LinearSkip
 from sage.runtime.prediction.scale import RunningScale
 from sage.runtime.prediction.wide_skip import WideSkip
 
-CLIP = 10.0  # standardised inputs beyond ten deviations say "far", not how far
-MIN_READINGS = 16  # before a channel's errors are scored: its variance is not known sooner
+CLIP = 10.0  # bound of standardised inputs, in deviations
+MIN_READINGS = 16  # readings before a channel's errors are scored, for its variance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionScored:
-    """One reading met by its standing prediction, raw units, for benchmarks. Arrays are (d,) and the
-    receiver's to keep.
-    """
+    """One reading and its prediction, in raw units, for benchmarks. Arrays are (d,) copies."""
 
     source: str
     captured_ns: int
@@ -45,8 +42,9 @@ ScoredListener = Callable[[PredictionScored], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """(N,) mean squared errors per scored channel in training variance, NaN where nothing was scored;
-    is_repeat (N,).
+    """(N,) mean squared errors per scored channel in training variance, NaN where nothing is scored.
+
+    is_repeat: (N,) bool, the reading equals the one before and is not at an end of its range.
     """
 
     error: np.ndarray
@@ -56,7 +54,7 @@ class Scores:
 
 
 class Predictor:
-    """The flat state of all sources (C channels) and the predictions that stand."""
+    """The flat state of all sources (C channels) and the current predictions."""
 
     def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
         size = layout.num_channels
@@ -71,12 +69,14 @@ class Predictor:
         self._own_skip = np.zeros(size)  # predicted change from the channel's own past
         self.skip = np.zeros(size)  # predicted change by all of the linear part
         self.proposal = np.zeros(size)  # the model's correction, raw units, before the gate
-        self.correction = np.zeros(size)  # the share of it that is believed
+        self.correction = np.zeros(size)  # the part of it that the gate lets through
         self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
         self.num_readings = np.zeros(layout.num_sources, dtype=np.int64)
         self._has_changed = np.zeros(size, dtype=bool)
-        self._low, self._high = np.full(size, np.inf), np.full(size, -np.inf)  # the range seen so far
-        self.frozen_mean, self.frozen_std = np.zeros(size), np.ones(size)
+        self._low = np.full(size, np.inf)  # the range so far
+        self._high = np.full(size, -np.inf)
+        self.frozen_mean = np.zeros(size)
+        self.frozen_std = np.ones(size)
 
     @property
     def prediction(self) -> np.ndarray:
@@ -101,7 +101,7 @@ class Predictor:
         )
         scores = self._score(fresh, channels, known, error, residual, change)
         if self._on_scored is not None:
-            self._tell(fresh, values, captured_ns, self._on_scored)
+            self._report(fresh, values, captured_ns, self._on_scored)
         met = known > 0
         self.gate.update(channels[met], residual[met], self.proposal[channels[met]])
         self.wide.learn(channels[met], (change - self._own_skip[channels])[met], change[met])
@@ -109,32 +109,30 @@ class Predictor:
         self.delta[channels] = np.where(met, change, 0.0)
         self.last[channels] = actual
         self._own_skip[channels] = self.skip_model.predict()[channels]
-        self._look_around()
+        self._update_skip()
         self.captured_ns = np.where(fresh, captured_ns, self.captured_ns)
         self.num_readings += fresh
         return scores
 
-    def _look_around(self) -> None:
-        """The linear part again: what others said since a source last spoke counts for its next reading
-        too.
-        """
+    def _update_skip(self) -> None:
+        """Update the linear part of all channels with the newest readings of the other sources."""
         level = np.where(self._has_changed, (self.last - self.scale.mean) / self.scale.std, 0.0)
         self.wide.look(self.delta, level)
         self.skip = self._own_skip + self.wide.predict()
 
     def propose(self, correction: np.ndarray) -> None:
-        """The model's correction (C,), standardised by the frozen scale, stands until the next one."""
+        """Set the model's correction (C,), standardised by the frozen scale, until the next call."""
         self.proposal = correction * self.frozen_std
         self.correction = self.gate.weigh(self.proposal) * self.proposal
 
     def freeze_scale(self) -> None:
-        """Standardise by what is known now, until the next call: inputs of one epoch are comparable."""
+        """Use the current mean and deviation to standardise until the next call."""
         std = self.scale.std
         self.frozen_mean = self.scale.mean.copy()
         self.frozen_std = np.where(self._has_changed & (std > 0), std, 1.0)
 
     def standardised(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(C,) values, deltas and skip for the model, clipped; 0 where a source never spoke."""
+        """(C,) values, deltas and skip for the model, clipped; 0 before a source's first reading."""
         seen = (self.num_readings > 0)[self.layout.source_of_channel]
         std = self.frozen_std
         values = np.where(seen, (self.last - self.frozen_mean) / std, 0.0)
@@ -157,8 +155,8 @@ class Predictor:
         variance = self.scale.std[channels] ** 2
         is_scored = (known >= MIN_READINGS) & self._has_changed[channels] & (variance > 0)
         table = np.zeros((4, size))
-        kept = channels[is_scored]
-        table[:, kept] = (
+        scored = channels[is_scored]
+        table[:, scored] = (
             np.stack([error**2, residual**2, change**2, variance])[:, is_scored] / variance[is_scored]
         )
         sums = np.add.reduceat(
@@ -175,12 +173,14 @@ class Predictor:
             & (self.last[channels] < self._high[channels])
         )
         is_still = fresh & (self.num_readings > 0) & (self.layout.per_source(moved) == 0)
-        is_repeat = is_still & (self.layout.per_source(off_rail) > 0)  # a full load is not a frozen sensor
+        is_repeat = is_still & (
+            self.layout.per_source(off_rail) > 0
+        )  # a reading at the end of its range may repeat
         return Scores(
             error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat[:num_sources]
         )
 
-    def _tell(
+    def _report(
         self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: ScoredListener
     ) -> None:
         prediction, offsets = self.prediction, self.layout.offsets
@@ -200,7 +200,7 @@ class Predictor:
             )
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a snapshot keeps: what was learned, not what was last seen."""
+        """The learned state, without the last readings."""
         parts = {
             "skip": self.skip_model.state(),
             "wide": self.wide.state(),
@@ -228,6 +228,8 @@ class Predictor:
             target.load_state(
                 {name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)}
             )
-        self.frozen_mean, self.frozen_std = state["frozen_mean"].copy(), state["frozen_std"].copy()
+        self.frozen_mean = state["frozen_mean"].copy()
+        self.frozen_std = state["frozen_std"].copy()
         self._has_changed = state["has_changed"].astype(bool)
-        self._low, self._high = state["low"].copy(), state["high"].copy()
+        self._low = state["low"].copy()
+        self._high = state["high"].copy()

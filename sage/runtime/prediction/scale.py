@@ -1,6 +1,6 @@
-"""What is usual for each channel: mean and deviation of the readings seen so far, and of nothing else.
+"""Mean and standard deviation of each channel's readings so far.
 
-Invariant: only `update` moves it, so whoever scores before it updates is scored by the past alone.
+Invariant: only `update` changes them, so a score before an update uses past readings alone.
 """
 
 from __future__ import annotations

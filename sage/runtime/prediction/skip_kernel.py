@@ -1,12 +1,11 @@
-"""The linear skip's arithmetic for one channel after another, compiled. What it means is told in
-`linear_skip`.
+"""The linear skip channel by channel, compiled; documented in `linear_skip`.
 
 Invariant: the same as `linear_skip` and `coefficient_filter` to rounding. Arrays as there: K drifts, P
 regressors, E experts, channels last.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-# numba takes the types from the call; naming them for twenty arrays would hide the arithmetic.
+# numba takes the types from the call; annotating twenty arrays would hide the arithmetic.
 from __future__ import annotations
 
 import numpy as np
@@ -60,7 +59,7 @@ def observe(
     recent,
     gate_rules,
 ):
-    """One reading each of `channels` (k,): score, learn, look ahead."""
+    """One reading each of `channels` (k,): score, learn, predict."""
     num_regressors = len(regressors)
     spread = np.empty(num_regressors)
     for row, channel in enumerate(channels):
@@ -75,9 +74,9 @@ def observe(
         _score(channel, target, rate, rules, experts, mixture, losses, loss_scale)
         _gate_learn(sums, recent, gate_rules, channel, delta, mixture[channel] * scale[channel])
         _filter(channel, target, rate, regressors, weights, covariance, noise, keep, leak, spread)
-        _remember(channel, value, delta, rules, mean_rates, count, last, mean, means, deltas, energy, mass)
+        _store(channel, value, delta, rules, mean_rates, count, last, mean, means, deltas, energy, mass)
         _usual_delta(channel, rules, energy, mass, scale, inverse)
-        _look_ahead(
+        _predict_next(
             channel, rules, last, mean, means, deltas, inverse, weights, regressors, experts, mixture, losses
         )
         proposal = mixture[channel] * scale[channel]
@@ -132,7 +131,7 @@ def _filter(channel, target, rate, regressors, weights, covariance, noise, keep,
 
 
 @kernel
-def _remember(channel, value, delta, rules, mean_rates, count, last, mean, means, deltas, energy, mass):
+def _store(channel, value, delta, rules, mean_rates, count, last, mean, means, deltas, energy, mass):
     moved = 1.0 if count[channel] > 0 else 0.0  # the first reading has no delta
     count[channel] += 1.0
     energy[channel] = rules[0] * energy[channel] + delta * delta
@@ -155,7 +154,7 @@ def _usual_delta(channel, rules, energy, mass, scale, inverse):
 
 
 @kernel
-def _look_ahead(
+def _predict_next(
     channel, rules, last, mean, means, deltas, inverse, weights, regressors, experts, mixture, losses
 ):
     """Regressors, experts and mixture for the reading after this one."""
@@ -172,13 +171,13 @@ def _look_ahead(
         least = min(least, losses[expert, channel])
     belief, total = np.exp(least - losses[0, channel]), 0.0  # of persistence, whose change is 0
     for expert in range(1, len(experts)):
-        said = 0.0
+        predicted = 0.0
         if expert <= num_drifts:
             for p in range(num_deltas + 1):
-                said += weights[expert - 1, p, channel] * regressors[p, channel]
+                predicted += weights[expert - 1, p, channel] * regressors[p, channel]
         else:
-            said = (means[expert - 1 - num_drifts, channel] - last[channel]) * own
-        experts[expert, channel] = min(max(said, -bound), bound)
+            predicted = (means[expert - 1 - num_drifts, channel] - last[channel]) * own
+        experts[expert, channel] = min(max(predicted, -bound), bound)
         own_belief = np.exp(least - losses[expert, channel])
         total += own_belief * experts[expert, channel]
         belief += own_belief

@@ -1,10 +1,8 @@
-"""What the other channels say of a change that a channel's own past does not: one linear map, learned as it
-goes.
+"""Linear prediction of a channel's change from the other channels, beyond its own past; learned online.
 
-Ridge regression by recursive least squares of what the linear skip left, on the last change and the level of
-every witness. On recordings this is most of what one source can tell of another: it takes hundreds of
-readings to learn where gradient steps on a network take tens of thousands. Invariant: a reading is predicted,
-then learned from, once; what has not paid is not believed (see `gate`).
+Ridge regression, by recursive least squares, of the linear skip's residual on the last change and the level
+of every physical source. It learns from hundreds of readings, where gradient steps on a network need tens of
+thousands. Invariant: a reading is predicted, then learned from, once; a gate weighs the result (see `gate`).
 """
 
 from __future__ import annotations
@@ -14,12 +12,12 @@ import numpy as np
 from sage.errors import InputError
 from sage.runtime.prediction.gate import OnlineGate
 
-PRIOR_READINGS = 500.0  # the ridge: readings that say "nothing to tell", beside those that came
-MAX_DEVIATIONS = 6.0  # features and targets beyond it say "far", not how far
-MAX_FEATURES = 192  # more witnesses' channels than that are mixed down: the cost of a reading is its square
+PRIOR_READINGS = 500.0  # the ridge, in readings
+MAX_DEVIATIONS = 6.0  # bound of features and targets
+MAX_FEATURES = 192  # more features are mixed down: the cost of a reading is quadratic
 MAX_CATCH_UP = 8.0
-DRIFT = 1e-5  # share of the prior's doubt that comes back each reading: a memory of about 7,000
-SCALE_READINGS = 2000.0  # memory of the units
+DRIFT = 1e-5  # share of the prior variance that returns each reading: a memory of about 7,000
+SCALE_READINGS = 2000.0  # memory of the scales
 MIXING_SEED = 20261
 STATE_NAMES = (
     "covariance",
@@ -33,10 +31,10 @@ STATE_NAMES = (
 
 
 class WideSkip:
-    """Corrections for C channels from the channels that testify. Float64, no loop over channels.
+    """Corrections for C channels from those of physical sources. Float64, vectorised over channels.
 
-    is_witness (C,) bool: whose readings are looked at. All channels share one covariance of features; one
-    that speaks more seldom takes steps as much longer, so that each has its own number of readings.
+    is_witness: (C,) bool, the channels used as features. All channels share one covariance of features; the
+    step of a channel with fewer readings is larger in proportion.
     """
 
     def __init__(self, is_witness: np.ndarray, *, prior_readings: float = PRIOR_READINGS) -> None:
@@ -57,9 +55,7 @@ class WideSkip:
         self._num_changes, self._num_targets, self._num_learned = np.zeros(size), np.zeros(size), np.zeros(1)
 
     def learn(self, channels: np.ndarray, residual: np.ndarray, change: np.ndarray) -> None:
-        """`residual` (k,) is what the skip left of the `change` (k,) that came to `channels` (k,); raw
-        units.
-        """
+        """Learn the `residual` (k,) that the skip left of the `change` (k,) of `channels` (k,); raw units."""
         if len(channels) == 0:
             return
         self._gate.update(channels, residual, self._proposal[channels])
@@ -72,7 +68,7 @@ class WideSkip:
         _track(self._residual_square, self._num_targets, channels, residual)
 
     def look(self, deltas: np.ndarray, levels: np.ndarray) -> None:
-        """What stands now: last changes (C,) in raw units, levels (C,) in deviations from their mean."""
+        """Update the features: last changes (C,) in raw units, levels (C,) in deviations from their mean."""
         unit = np.sqrt(self._change_square)
         deltas = np.where(unit > 0, deltas / np.where(unit > 0, unit, 1.0), 0.0)
         seen = np.clip(
@@ -87,7 +83,7 @@ class WideSkip:
         )
 
     def predict(self) -> np.ndarray:
-        """(C,) the correction of the skip that is believed, raw units."""
+        """(C,) the gated correction of the skip, raw units."""
         correction: np.ndarray = self._gate.weigh(self._proposal) * self._proposal
         return correction
 
@@ -120,6 +116,6 @@ class WideSkip:
 
 
 def _track(square: np.ndarray, count: np.ndarray, channels: np.ndarray, values: np.ndarray) -> None:
-    """Running mean square of `values` (k,), of all at first and of the last few thousand later."""
+    """Running mean square of `values` (k,), over all at first, then over the last SCALE_READINGS."""
     count[channels] += 1.0
     square[channels] += (values**2 - square[channels]) / np.minimum(count[channels], SCALE_READINGS)

@@ -1,9 +1,8 @@
-"""H-level consolidation: a copy learns from replay, is examined on what it never saw, and is kept only if
-better.
+"""A night: a copy of the model learns from replay and is kept only if it is better on held-out experience.
 
-One directory is one night: snapshot in (model, replay, examined, job), candidate and report out. The loop
-spawns `sage sleep DIR`, one thread, nice 10; `run_night(DIR)` is that same code. Killed at any step it
-leaves the old weights. Invariant: what is examined is never replayed.
+A night has a directory: model, replay, examined windows and job in; candidate and report out. The loop starts
+`sage sleep DIR`, one thread at nice 10. A night killed at any step leaves the old weights. Invariant: an
+examined window is never replayed.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from sage.runtime.tick.reasoner import load_observation_model
 
 CONFIDENCE = 0.90
 NUM_BOOTSTRAPS = 2000
-MIN_WINDOWS = 4  # an interval over fewer stretches says nothing
+MIN_WINDOWS = 4  # fewer windows give no usable interval
 MAX_OLD_LOSS_RISE = 0.01
-JITTER_STD = 0.02  # augmentation: sensor noise of a fiftieth of a deviation
+JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
 MAX_GRAD_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """What a sleep works on. is_new: (num_examined,) bool, lived since the last sleep."""
+    """The data of a night. is_new: (num_examined,) bool, from after the last sleep."""
 
     model: ObservationModel
     replay: Window
@@ -51,7 +50,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepPlan:
-    """How to train and judge, as stored in job.json."""
+    """Settings of a night, as stored in job.json."""
 
     num_steps: int
     batch_size: int
@@ -81,7 +80,7 @@ class SleepPlan:
 
 
 def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
-    """Snapshot in. job.json is written last: a directory without it is no job."""
+    """Write the inputs of a night; job.json last, so that a directory with it is complete."""
     directory.mkdir(parents=True, exist_ok=True)
     save_model(directory / "model.safetensors", night.model)
     save_windows(directory / "replay.safetensors", night.replay)
@@ -90,7 +89,7 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
 
 
 def run_night(directory: Path) -> SleepReport:
-    """Train and examine a candidate; writes candidate.safetensors when it is accepted, and report.json, last.
+    """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
@@ -114,7 +113,7 @@ def main(directory: Path) -> SleepReport:
 
 
 def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
-    """Train `night.model` in place and judge it against what it was. The caller keeps the original."""
+    """Train `night.model` in place and compare it with its state before. The caller keeps the original."""
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
     reason = why_skip(night, plan)
@@ -157,7 +156,7 @@ def why_skip(night: Night | None, plan: SleepPlan) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an examination came to; names as in SleepReport."""
+    """The result of an examination; names as in SleepReport."""
 
     outcome: SleepOutcome
     reason: str
@@ -171,35 +170,35 @@ class Verdict:
 
 
 def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
-    """Commit only if the gain on new experience is above 0 by paired bootstrap and old experience is not
-    lost.
+    """Accept if the gain on new experience is above 0 by paired bootstrap and the loss on old does not rise.
 
-    before, after: (num_examined,) losses of the same stretches, NaN where nothing fresh came.  is_new: the
-    same, bool.
+    before, after: (num_examined,) losses of the same windows, NaN without a fresh reading.  is_new: bool, of
+    the same windows.
     """
     usable = ~np.isnan(before)
     if not usable.any():
         return Verdict(
-            outcome=SleepOutcome.UNDECIDED, reason="the model that slept had no finite loss to compare with"
+            outcome=SleepOutcome.UNDECIDED,
+            reason="the model before the night has no finite loss to compare with",
         )
     if not np.isfinite(after[usable]).all():
         return Verdict(
             outcome=SleepOutcome.ROLLED_BACK, reason="the candidate is not finite", loss_before=_mean(before)
         )
-    # An interval over a few new stretches says nothing: then old and new are judged as one.
+    # With few new windows, old and new ones are judged together.
     new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_WINDOWS else usable
     old = usable & ~new
     gain, low, high = paired_gain(before[new], after[new], seed)
     interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
     old_before, old_after = _mean(before[old]), _mean(after[old])
     if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
-        outcome, reason = SleepOutcome.ROLLED_BACK, f"old experience would be lost; on new {interval}"
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse on old experience; on new {interval}"
     elif low > 0:
         outcome, reason = SleepOutcome.ACCEPTED, interval
     elif high < 0:
         outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
     else:
-        outcome, reason = SleepOutcome.UNDECIDED, f"not told from 0: {interval}"
+        outcome, reason = SleepOutcome.UNDECIDED, f"not significantly different from 0: {interval}"
     return Verdict(
         outcome=outcome,
         reason=reason,
@@ -214,7 +213,7 @@ def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) 
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Relative gain 1 - after/before and its interval over resampled windows."""
+    """Relative gain 1 - after / before, and the bounds of its interval over resampled windows."""
     generator = np.random.default_rng(seed)
     index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
     sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
@@ -224,7 +223,7 @@ def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float
 
 
 def count_readings(windows: Window, burn_in: int) -> int:
-    """How many readings an examination would score: fresh ones after the burn-in."""
+    """Readings that an examination scores: fresh ones after the burn-in."""
     return int(windows.fresh[:, burn_in + 1 :].sum()) if len(windows) else 0
 
 
@@ -258,19 +257,17 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
 
 
 def _rate_share(step: int, num_steps: int) -> float:
-    """Linear warm-up over a tenth of the night, then cosine to 0: a candidate is judged where it came to
-    rest.
-    """
+    """Linear warm-up over a tenth of the night, then a cosine to 0."""
     num_warmup = max(num_steps // 10, 1)
     return min((step + 1) / num_warmup, 0.5 + 0.5 * math.cos(math.pi * step / num_steps))
 
 
 def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Generator) -> Window:
-    """What the sensors might as well have delivered: the same windows under slight sensor noise.
+    """The same windows with slight sensor noise.
 
-    Dropout of whole sources is drawn in the loss. Noise belongs to a reading: while a source holds one, its
-    noise holds too, and deltas move as the values do, so that a window stays consistent with itself.
-    channel_source: (C,) which source a channel is of.
+    Dropout of whole sources is part of the loss. A reading has one noise value for as long as it is the
+    newest, and deltas change with the values, so that a window stays consistent. channel_source: (C,) the
+    source of each channel.
     """
     noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD  # (B, T+1, C)
     step = torch.zeros_like(noise)
@@ -295,7 +292,7 @@ def read_report(path: Path) -> SleepReport:
     """report.json as a SleepReport; null is NaN again."""
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
-        raise TypeError(f"{path}: no report")
+        raise TypeError(f"{path}: not a report: run the night again")
     fields: dict[str, Any] = {name: NAN if value is None else value for name, value in found.items()}
     fields["outcome"] = SleepOutcome(fields["outcome"])
     return SleepReport(**fields)

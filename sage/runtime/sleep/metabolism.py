@@ -1,7 +1,7 @@
-"""Operating modes: one table of transitions with guards, minimum dwell and priority.
+"""Operating modes: a table of transitions with guards, minimum dwell and priority.
 
-Invariant: every state but CRISIS can be left, every state can be reached, and nothing moves a state but
-this table.
+Invariant: every state can be reached, every state but CRISIS can be left, and only this table changes the
+state.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from sage.runtime.report import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """What the table's guards look at. calm_secs: how long salience has been low."""
+    """Arguments of the guards. calm_secs: how long salience has been low."""
 
     calm_secs: float = 0.0
-    is_sleep_due: bool = False
     is_sleeping: bool = False
     crisis: str = ""
 
@@ -35,7 +34,7 @@ class Transition:
 
 CALM_SECS = 10.0
 AWAKE = (State.WAKE, State.REST)
-#: In order of priority: the first transition that may fire does.
+#: In order of priority: the first transition that can fire does.
 TABLE: tuple[Transition, ...] = (
     Transition(
         sources=(*AWAKE, State.DREAM),
@@ -49,7 +48,7 @@ TABLE: tuple[Transition, ...] = (
         target=State.DREAM,
         guard=lambda v: v.is_sleeping,
         min_dwell_secs=0,
-        reason="sleep began",
+        reason="sleep started",
     ),
     Transition(
         sources=(State.DREAM,),
@@ -76,14 +75,14 @@ TABLE: tuple[Transition, ...] = (
 
 
 class Metabolism:
-    """The current state and since when."""
+    """The current state, and since when."""
 
     def __init__(self, now_ns: int) -> None:
         self.state = State.WAKE
         self._since_ns = now_ns
 
     def step(self, vitals: Vitals, now_ns: int) -> Transition | None:
-        """Fire the first transition that may; returns it, or None when the state stays."""
+        """Fire the first transition that can; returns it, or None when the state stays."""
         dwelt_secs = (now_ns - self._since_ns) * 1e-9
         for transition in TABLE:
             if (
@@ -91,6 +90,7 @@ class Metabolism:
                 and dwelt_secs >= transition.min_dwell_secs
                 and transition.guard(vitals)
             ):
-                self.state, self._since_ns = transition.target, now_ns
+                self.state = transition.target
+                self._since_ns = now_ns
                 return transition
         return None

@@ -1,9 +1,8 @@
-"""L-level learning while awake: one small step at a time on recent transitions, in slices that fit between
-ticks.
+"""L-level learning between ticks: small steps on recent transitions, in slices that fit before the next tick.
 
-Practice trains the L net, the front end and the heads; the H net is left to sleep, so that tactics adapt
-while strategy holds (two training loops). Invariants: a slice begins only if the 99th percentile of its cost
-fits before the deadline; a step that is not finite changes nothing.
+Practice trains the L net, the front end and the heads; only sleep trains the H net. Invariants: a slice
+starts only if the 99th percentile of its cost fits before the deadline; a step that is not finite changes
+nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from sage.runtime.config import PracticeConfig
 STRATEGIC = "H_level."
 MAX_GRAD_NORM = 1.0
 NUM_COSTS = 64
-PATIENCE = 8  # slices deferred in a row before the next lesson is made smaller
+PATIENCE = 8  # slices deferred in a row before the batch size is halved
 
 
 class Practice:
-    """Owns the optimizer of the live model. `num_steps`, `loss`: what was done so far."""
+    """Owns the optimizer of the live model. num_steps: steps so far.  loss: of the last step."""
 
     def __init__(
         self,
@@ -40,15 +39,14 @@ class Practice:
         seed: int,
         clock: Clock,
     ) -> None:
-        self._model, self._ring, self._config, self._num_segments, self._clock = (
-            model,
-            ring,
-            config,
-            num_segments,
-            clock,
-        )
+        self._model = model
+        self._ring = ring
+        self._config = config
+        self._num_segments = num_segments
+        self._clock = clock
         self._generator = torch.Generator().manual_seed(seed)
-        self._unroll_cost, self._finish_cost = Cost(), Cost()
+        self._unroll_cost = Cost()
+        self._finish_cost = Cost()
         self._batch_size = config.batch_size
         self._lesson: Lesson | None = None
         self.num_steps = 0
@@ -57,7 +55,7 @@ class Practice:
         self.restart()
 
     def restart(self) -> None:
-        """Drop the lesson in hand and the optimizer's moments: after a swap of weights they mean nothing."""
+        """Drop the current lesson and the optimizer's moments, which belong to the old weights."""
         self._lesson = None
         self._parameters = [
             weight for name, weight in self._model.named_parameters() if not name.startswith(STRATEGIC)
@@ -70,8 +68,9 @@ class Practice:
         )
 
     def work(self, tick: int, deadline_ns: int, max_steps: int) -> None:
-        """As many slices as fit before `deadline_ns`, up to `max_steps` steps; a lesson begins only on a tick
-        that is due.
+        """Run the slices that fit before `deadline_ns`, up to `max_steps` steps.
+
+        A lesson starts every `every_ticks` ticks.
         """
         if not self._config.enabled:
             return
@@ -114,20 +113,18 @@ class Practice:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRAD_NORM)
-        told_norm, told_loss = torch.stack(
+        host_norm, host_loss = torch.stack(
             (norm, loss.detach())
-        ).tolist()  # sync: a bad step must not be taken
-        if math.isfinite(told_norm) and math.isfinite(told_loss):
+        ).tolist()  # sync: a step that is not finite is not taken
+        if math.isfinite(host_norm) and math.isfinite(host_loss):
             self._optimizer.step()
             self.num_steps += 1
-            self.loss = told_loss
+            self.loss = host_loss
         else:
             self.num_rejected += 1
 
     def _defer(self, cost: Cost) -> None:
-        """Wait for a longer gap. What no usual gap holds is made smaller; and an old measurement does not
-        rule for ever.
-        """
+        """Wait for a longer gap; after PATIENCE gaps halve the batch. Drops the oldest measurement."""
         cost.forget_oldest()
         if cost is self._finish_cost and self._batch_size > 1 and cost.num_deferred >= PATIENCE:
             self._batch_size //= 2
@@ -135,14 +132,14 @@ class Practice:
 
 
 class Cost:
-    """What a slice has cost lately, in ns."""
+    """The recent cost of a slice, in ns."""
 
     def __init__(self) -> None:
         self._recent_ns: deque[int] = deque(maxlen=NUM_COSTS)
         self.num_deferred = 0
 
     def fits(self, remaining_ns: int) -> bool:
-        """Would the 99th percentile fit? True while nothing was measured."""
+        """Whether the 99th percentile fits; True before the first measurement."""
         return not self._recent_ns or float(np.quantile(self._recent_ns, 0.99)) <= remaining_ns
 
     def note(self, cost_ns: int) -> None:

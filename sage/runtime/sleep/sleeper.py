@@ -1,7 +1,6 @@
-"""Sleep beside waking: a spawned process works on a snapshot while the loop ticks on.
+"""Sleep in a process of its own, on a copy of model and memory, while the loop continues.
 
-Invariant: the live weights change only in `collect`, on the loop's thread, between two ticks, and only for
-a candidate that passed its examination.
+Invariant: the live weights are not changed here; `collect` returns a candidate only if it was accepted.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ ERROR_TAIL_CHARS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedNight:
-    """How a night ended. candidate: weights to swap in, None unless accepted."""
+    """The result of a night. candidate: the new weights, None unless accepted."""
 
     report: SleepReport
     candidate: ObservationModel | None
 
 
 class Sleeper:
-    """Decides when to sleep, spawns the night and collects it. One night at a time."""
+    """Decides when a night is due, starts it and collects it. One night at a time."""
 
     def __init__(self, config: SleepConfig, directory: Path, now_ns: int) -> None:
         self._config = config
@@ -52,7 +51,7 @@ class Sleeper:
         return self._config.enabled and not self.is_sleeping and now_ns >= self._next_ns
 
     def begin(self, night: Night, plan: SleepPlan, now_ns: int) -> None:
-        """Spawn the night, or do it now when configured inline (manual clock: equal digests)."""
+        """Start the night's process, or run the night now when `where` is "inline"."""
         self._schedule_next(plan, now_ns)
         if self._config.where == "inline":
             candidate = copy.deepcopy(night.model)
@@ -66,10 +65,8 @@ class Sleeper:
         self._deadline_ns = now_ns + int(self._config.timeout_secs * 1e9)
         try:
             self._spawn(night, plan)
-        except (
-            OSError
-        ) as error:  # no room for the snapshot, no process to be had: the night fails, the loop goes on
-            self._done = self._failed(f"could not begin: {error}")
+        except OSError as error:  # no space or no process: the night fails, the loop continues
+            self._done = self._failed(f"could not start: {error}")
 
     def skip(self, plan: SleepPlan, reason: str, now_ns: int) -> EndedNight:
         """Record a night that does not take place; the next is due sooner than after a night."""
@@ -86,7 +83,7 @@ class Sleeper:
         return EndedNight(report=report, candidate=None)
 
     def collect(self, now_ns: int) -> EndedNight | None:
-        """The night's end, once; None while it lasts or when there is none."""
+        """The ended night, once; None during a night or without one."""
         if self._process is not None:
             status = self._process.poll()
             if status is None and now_ns < self._deadline_ns:
@@ -96,7 +93,7 @@ class Sleeper:
         return done
 
     def abort(self) -> None:
-        """End a running night; its work is dropped, the live weights were never touched."""
+        """Kill a night in progress; the live weights are unchanged."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -109,7 +106,7 @@ class Sleeper:
 
     def _spawn(self, night: Night, plan: SleepPlan) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
-        # A folder of its own: what a killed run left asleep cannot write into this night.
+        # A directory of its own: the sleep process of a killed run cannot write to this night.
         self._directory = self._home / f"{os.getpid()}-{self.num_nights}"
         write_job(self._directory, night, plan)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

@@ -1,6 +1,6 @@
-"""Appraise: how unusual each source's record is, from the records alone, before any tensor is touched.
+"""How unusual each source's record is, from the records alone, before a tensor is read.
 
-Invariant: cost does not depend on the size of a reading.
+Invariant: the cost does not depend on the size of a reading.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Appraisal:
         """(N,) in 0..1: 1 - exp(-d^2 / 2), d the root mean squared deviation of the record in running
         deviations.
 
-        NaN for sources without a fresh record, and until 8 were seen.
+        NaN for sources without a fresh record or with fewer than 8 so far.
         """
         deviation = np.where(fresh[:, None], summary - self._mean, 0.0)
         square = deviation**2

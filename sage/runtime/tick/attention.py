@@ -1,4 +1,4 @@
-"""Who gets full attention this tick: the best K by score, with hysteresis, and nobody starves.
+"""Which sources get full attention this tick: the best K by score, with hysteresis.
 
 Score = trust x quality x recency x (1 + salience) (COGNITION.md, Scheduling). Invariant: a source that
 delivers is attended at least once in 4 N / K + 1 ticks, whatever its score.
@@ -14,7 +14,7 @@ from sage.runtime.config import AttentionConfig
 
 
 class Attention:
-    """Chooses among N sources. Owns how long each has waited and who was attended last."""
+    """Chooses among N sources; stores how long each has waited and which were chosen last."""
 
     def __init__(self, num_sources: int, config: AttentionConfig) -> None:
         self._config = config
@@ -39,9 +39,9 @@ class Attention:
             score * (1 + self._config.hysteresis * self._was_chosen)
             + self._config.age_boost * mean * self._waited
         )
-        rank = np.where(self._waited >= self._max_wait, np.inf, rank)  # overdue: before all others
+        rank = np.where(self._waited >= self._max_wait, np.inf, rank)  # overdue sources come first
         rank[~candidates] = -1.0
-        order = np.lexsort((-self._waited, -rank))  # by rank; of two overdue, who waited longer
+        order = np.lexsort((-self._waited, -rank))  # by rank, then by the time waited
         return order[: self._config.top_k]
 
 

@@ -1,4 +1,4 @@
-"""From the tick's arrays to its facts: the one place where numpy becomes host scalars."""
+"""From the tick's arrays to its facts: numpy becomes host scalars here only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sage.sensors.driver.sensor_driver import DriverStatistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrays:
-    """(N,) each: what the tick knows of its sources."""
+    """One tick's arrays of the sources, (N,) each."""
 
     age_ns: np.ndarray
     fresh: np.ndarray

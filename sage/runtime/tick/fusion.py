@@ -1,7 +1,7 @@
-"""Fuse: chosen readings become observations, judged against themselves (predictor) and against each other
-(cross).
+"""Fusion: chosen readings become observations, compared with their own past and with the other sources.
 
-The model's share of both is gated by what it has shown to be worth. Invariant: judged before learned from.
+Gates weigh the model's corrections by their past gain. Invariant: a reading is scored before it is learned
+from.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ FIRST_FREEZE_TICK = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """One tick's observations. met (N,) bool: attended and fresh.  percept: for the model.  is_new_scale: the
-    standardisation changed, so that windows must not span this tick.  num_invalid: readings that were not
-    finite."""
+    """One tick's observations.
+
+    met: (N,) bool, attended, fresh and finite.  percept: for the model.  estimate: (C,) each channel from the
+    other sources.  is_judged: (N,) bool, the estimate is defined.  is_new_scale: the standardisation changed,
+    so that no window spans this tick.
+    """
 
     met: np.ndarray
     scores: Scores
@@ -37,11 +40,11 @@ class Fused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Who spoke and who is heard in a tick; all (N,).
+    """The sources in one tick; all (N,).
 
-    age_ns: of the freshest reading, -1 before the first.  usable: bool.  novelty: of the record, 0..1.
-    trust: as it was before this tick.  chosen: bool, full attention.  weight: trust x recency x quality, a
-    softmax; sums to 1 or 0.
+    age_ns: of the newest reading, -1 before the first.  usable: bool.  novelty: of the record, 0..1. trust:
+    before this tick.  chosen: bool, full attention.  weight: trust x recency x quality, normalised; the sum
+    is 1 or 0.
     """
 
     age_ns: np.ndarray
@@ -65,9 +68,7 @@ class Fusion:
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
     def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
-        """Observe, score, and judge by the others. noise: (N,) each source's normal mean squared
-        innovation.
-        """
+        """Observe, score and compare. noise: (N,) each source's normal mean squared innovation."""
         met = self._observe(gathered, scene.chosen)
         scores = self.predictor.meet(met, self._values, gathered.captured_ns)
         is_new_scale = self._refreeze(tick)
@@ -96,10 +97,10 @@ class Fusion:
         )
 
     def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
-        """(C,) what the others say of every channel; for the audited source, with the model's gated
-        correction `level`.
+        """(C,) the estimate of every channel from the other sources, with the model's gated correction
+        `level` for the audited source.
 
-        Learns the gate from the audited source's reading where it is new.
+        The gate learns from the audited source's reading where it is new.
         """
         own = np.arange(self.layout.offsets[audited], self.layout.offsets[audited + 1])
         estimate = fused.estimate.copy()
@@ -109,7 +110,7 @@ class Fusion:
         return estimate
 
     def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
-        """What this tick says for or against each source."""
+        """This tick's evidence for or against each source."""
         z, dims = fused.percept.values, self.layout.dims
         square = self.layout.per_source((z - estimate) ** 2) / dims
         return Evidence(
@@ -131,12 +132,12 @@ class Fusion:
         if not is_finite.all():
             is_invalid = self.layout.per_source(~is_finite) > 0
             self.num_invalid += is_invalid
-            self._values[~is_finite] = 0.0  # of a source that was not met: nobody reads it
+            self._values[~is_finite] = 0.0  # the source is not met, so the value is not used
             met &= ~is_invalid
         return met
 
     def _refreeze(self, tick: int) -> bool:
-        """At ticks 16, 32, 64 and so on: often while little is known, hardly ever later."""
+        """Update the standardisation at ticks 16, 32, 64 and so on."""
         if tick < FIRST_FREEZE_TICK or tick & (tick - 1):
             return False
         before = self.predictor.frozen_std.copy()

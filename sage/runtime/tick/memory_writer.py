@@ -1,8 +1,8 @@
-"""Remember: salience decides, memory copies what it keeps.
+"""Write memory: salience decides what is stored, memory copies it.
 
-L-memory gets every tick. H-memory gets the stretch that led up to a salient tick, and the stretches that are
-set apart for examination. What was kept can be recalled by likeness. Invariant: keys are fixed random
-projections of standardised readings, never learned, so that no sleep invalidates them.
+L-memory gets every tick. H-memory gets the window that ends shortly after a salient tick, and windows at
+regular intervals for replay and examination. Recall finds entries by similarity. Invariant: keys are fixed
+random projections of standardised readings, not learned, so that they stay valid after a sleep.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from sage.runtime.report import MemoryFacts
 from sage.runtime.tick.fusion import Fused
 
 KEY_DIM, VALUE_DIM = 32, 16
-LEAD_TICKS = 8  # what is recalled is what came this much later
+LEAD_TICKS = 8  # recall returns the situation this many ticks after the similar one
 CARRY_EVERY = 4
 PROJECTION_SEED = 20260
 
 
 def recall_store(capacity: int) -> RecallStore:
-    """The store that a recalling sensor reads from; it exists before the sensors do."""
+    """The store that a memory sensor reads; it exists before the sensors."""
     return RecallStore(capacity, KEY_DIM, VALUE_DIM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending:
-    """A salient tick, waiting for what comes of it. key: (KEY_DIM,)."""
+    """A salient tick, stored once LEAD_TICKS have passed. key: (KEY_DIM,)."""
 
     tick: int
     key: np.ndarray
@@ -49,7 +49,7 @@ class _Pending:
 
 
 class MemoryWriter:
-    """Owns L-memory, H-memory and the appraisal that stands between them."""
+    """Owns L-memory, H-memory, and the salience that decides between them."""
 
     def __init__(
         self,
@@ -91,14 +91,16 @@ class MemoryWriter:
         self.is_calm = False
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
-        # A reading made of memories must not be the key to further memories.
-        is_lived = np.array([spec.modality == "physical" for spec in layout.specs])[layout.source_of_channel]
+        # A reading from memory is not part of the key of a new memory.
+        is_physical = np.array([spec.modality == "physical" for spec in layout.specs])[
+            layout.source_of_channel
+        ]
         generator = np.random.default_rng(PROJECTION_SEED)
-        self._key = generator.normal(0, 1, (KEY_DIM, layout.num_channels)) * is_lived
+        self._key = generator.normal(0, 1, (KEY_DIM, layout.num_channels)) * is_physical
         self._value = (
             generator.normal(0, 1, (VALUE_DIM, layout.num_channels))
-            * is_lived
-            / max(np.sqrt(is_lived.sum()), 1.0)
+            * is_physical
+            / max(np.sqrt(is_physical.sum()), 1.0)
         )
 
     def remember(
@@ -116,7 +118,7 @@ class MemoryWriter:
         conflict: np.ndarray,
         trust: np.ndarray,
     ) -> MemoryFacts:
-        """One tick: into L-memory always, into H-memory when it is salient or set apart for examination."""
+        """Store one tick: always in L-memory, in H-memory when it is salient or at a regular interval."""
         percept = fused.percept
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
         scores = self._appraisal.appraise(
@@ -160,14 +162,14 @@ class MemoryWriter:
         return self._facts(scores.gate, is_kept)
 
     def _complete(self, tick: int, time_ns: int, now: np.ndarray) -> bool:
-        """What was salient LEAD_TICKS ago is an experience now: what led up to it, and what came of it."""
+        """Store the salient tick of LEAD_TICKS ago as an experience: its window, and the current value."""
         if not self._pending or tick - self._pending[0].tick < LEAD_TICKS:
             return False
         then = self._pending.popleft()
         window = self.transitions.latest(self._length)
         if window is not None and self._role(window, time_ns) != "replay":
-            window = None  # set apart for examination, or too near to it: recalled, never replayed
-        kept = self.memory.remember(
+            window = None  # examined or embargoed: recalled, never replayed
+        remembered = self.memory.remember(
             Experience(
                 window=window,
                 key=then.key,
@@ -179,10 +181,10 @@ class MemoryWriter:
                 time_ns=time_ns,
             )
         )
-        return kept.is_kept
+        return remembered.is_kept
 
     def _offer_regular(self, time_ns: int) -> bool:
-        """Every stretch, salient or not: examined ones must be a fair sample, and replay needs the ordinary
+        """Offer the newest window, salient or not: examination needs a fair sample, replay ordinary ticks
         too.
         """
         window = self.transitions.latest(self._length)

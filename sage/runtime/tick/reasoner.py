@@ -1,8 +1,8 @@
 """The reasoning model in the loop: tokens in, carry across ticks, one readout tensor out.
 
-Row 0 of the batch thinks on everything and keeps its carry; row 1 audits: one source is masked, its carry
-is the initial one, so nothing the source ever said reaches the estimate (HRM.md, In the loop).
-Invariant: one host sync a tick, at the readout.
+Row 0 of the batch has all sources and the carry of the last tick. Row 1 audits: one source is masked and the
+carry is the initial one, so that no reading of the source, old or new, enters its estimate (HRM.md, In the
+loop). Invariant: one host sync a tick, at the readout.
 """
 
 from __future__ import annotations
@@ -35,15 +35,14 @@ class Percept(TickFields[np.ndarray]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
-    """What one tick's thinking gave, on the host. prediction, level: (C,); states: (N, D) of row 0; action:
-    (A,).
+    """The model's output of one tick, on the host. prediction, level: (C,); states: (N, D) of row 0;
+    action_mean: (A,).
     """
 
     prediction: np.ndarray
     level: np.ndarray
     states: np.ndarray
     action_mean: np.ndarray
-    action_std: np.ndarray
     value: float
     num_segments: int
     is_finite: bool
@@ -51,7 +50,7 @@ class Readout:
 
 
 def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> ObservationModel:
-    """A fresh model for these sources, drawn from `seed` alone."""
+    """A new model for these sources, initialised from `seed`."""
     config = ModelConfig(
         front=ObservationFront(source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions),
         hidden_size=section.hidden_size,
@@ -68,10 +67,10 @@ def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: i
 
 
 def load_observation_model(path: Path) -> ObservationModel:
-    """The loop's model from a file. CheckpointError when it holds none of ours, or a model of puzzles."""
+    """The loop's model from a file. CheckpointError when the file has another model or none."""
     model, _ = load_model(path)
     if not isinstance(model, ObservationModel):
-        raise CheckpointError(f"{path}: a model of puzzles, not of sensors: give one that a run kept")
+        raise CheckpointError(f"{path}: a model of puzzles, not of sensors: give one that `sage run` wrote")
     return model
 
 
@@ -84,18 +83,17 @@ class Reasoner:
         self.model = model.to(device).eval()
         self.device = device
         self._layout = layout
-        # Asking whether it halted waits for the device. On a GPU that costs more than the segment it would
-        # save.
+        # Reading q_halt waits for the device. On a GPU that takes longer than the segment it can save.
         self._halts = device.type == "cpu"
         self._carry_ttl_ns = int(section.carry_ttl_secs * 1e9)
         self._last_ns: int | None = None
-        self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # what a tick uploads
+        self._rows = torch.zeros(2, 4 * layout.num_channels + 4 * layout.num_sources)  # a tick's upload
         self._initial = model.initial_carry(1, device)
         self.carry = self._initial
         self.num_resets = 0
 
     def reset(self) -> None:
-        """Forget the train of thought: at start, after a gap, when not finite, on an emergency stop."""
+        """Return to the initial carry: after a gap, and when the readout is not finite."""
         self.carry = self._initial
         self.num_resets += 1
 
@@ -128,9 +126,7 @@ class Reasoner:
 
     @torch.inference_mode()
     def burn_in(self, window: Window | None, num_segments: int = 1) -> None:
-        """Rebuild the carry by living `window` (B = 1) again under the present weights; None leaves it
-        initial.
-        """
+        """Rebuild the carry from `window` (B = 1) with the current weights; None leaves it unchanged."""
         if window is None:
             return
         carry = self._initial
@@ -141,7 +137,7 @@ class Reasoner:
         self.carry = carry
 
     def adopt(self, model: ObservationModel) -> None:
-        """Swap in other weights of the same shape; the carry must be rebuilt by the caller's burn-in."""
+        """Load other weights of the same shape and reset the carry; the caller rebuilds it by `burn_in`."""
         self.model.load_state_dict(model.state_dict())
         self._initial = self.model.initial_carry(1, self.device)
         self.reset()
@@ -166,14 +162,13 @@ class Reasoner:
             parts += [output.action_mean[0], output.action_log_std[0]]
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
         sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
-        prediction, level, state, value, mean, log_std = np.split(flat, sizes)
+        prediction, level, state, value, mean, _ = np.split(flat, sizes)
         is_finite = bool(np.isfinite(flat).all())
         return Readout(
             prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
             level=level.astype(np.float64) if is_finite else np.zeros(channels),
             states=state.reshape(num_sources, -1),
             action_mean=mean if is_finite else np.zeros_like(mean),
-            action_std=np.exp(log_std) if is_finite else np.zeros_like(mean),
             value=float(value[0]) if is_finite else math.nan,
             num_segments=num_segments,
             is_finite=is_finite,
@@ -183,4 +178,4 @@ class Reasoner:
 
 def _has_halted(output: Output) -> bool:
     assert output.q_halt is not None
-    return float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY  # sync: the host decides whether to go on
+    return float(output.q_halt[0].sigmoid()) > HALT_PROBABILITY  # sync: whether another segment runs

@@ -1,6 +1,6 @@
-"""Sense and gather: every due driver delivers, and the freshest lease of each source is taken.
+"""Sense and gather: every due driver is read, and the newest lease of each source is taken.
 
-Borrowed tensors live until `release`, at the end of the tick. Invariant: N sources cost one pop of the
+Borrowed tensors are valid until `release`, at the end of the tick. Invariant: N sources cost one pop of the
 peripheral ring and at most N leases a tick, whatever their rates.
 """
 
@@ -21,9 +21,10 @@ MAX_RECORDS = 1024
 
 @dataclass(slots=True)
 class Gathered:
-    """One tick's harvest. (N,) arrays; leases of sources with a new reading; records of them, or rows of NaN.
+    """One tick's readings: (N,) arrays, and the leases of sources with a new reading.
 
-    captured_ns: of the freshest reading ever, -1 before the first.  summary: (N, F) mean, std and projection.
+    captured_ns: of the newest reading, -1 before the first.  summary: (N, F) mean, std and projection, NaN
+    before the first record.
     """
 
     fresh: np.ndarray
@@ -35,14 +36,14 @@ class Gathered:
     leases: dict[int, Lease] = field(default_factory=dict)
 
     def release(self) -> None:
-        """Give every borrowed tensor back; safe to call twice."""
+        """Release every lease; safe to call twice."""
         for lease in self.leases.values():
             lease.release()
         self.leases.clear()
 
 
 class Senses:
-    """The drivers of a run and their end of the mailboxes. Producer i of the ring is driver i."""
+    """The drivers of a run and the loop's side of their mailboxes. Producer i of the ring is driver i."""
 
     def __init__(self, drivers: Sequence[SensorDriver], records: Peripheral) -> None:
         self.drivers = tuple(drivers)
@@ -52,14 +53,13 @@ class Senses:
         self._quality = np.ones(num)
         self._confidence = np.ones(num)
         self._summary = np.full((num, 2 + 32), np.nan)
-        self.num_records_lost = 0
 
     def start(self) -> None:
         for driver in self.drivers:
             driver.start()
 
     def close(self) -> None:
-        """Close every driver; an error is raised after all were closed."""
+        """Close every driver; an error is raised after all are closed."""
         with ExitStack() as stack:
             stack.callback(self._subscription.close)
             for driver in self.drivers:
@@ -70,7 +70,7 @@ class Senses:
             driver.poll(now_ns)
 
     def gather(self) -> Gathered:
-        """The freshest lease of each source; what it passed over is counted by the mailbox."""
+        """The newest lease of each source; the mailbox counts the skipped ones."""
         num = len(self.drivers)
         leases = {}
         for index, driver in enumerate(self.drivers):
@@ -96,14 +96,13 @@ class Senses:
     def _read_records(self) -> None:
         while True:
             batch = self._subscription.try_pop_many(MAX_RECORDS)
-            self.num_records_lost += batch.lost
             if len(batch):
                 self._take(batch.records.view(SUMMARY))
             if len(batch) < MAX_RECORDS:
                 return
 
     def _take(self, records: np.ndarray) -> None:
-        """Of several records of one producer the newest stays: numpy assigns repeated indices in order."""
+        """Of several records of one producer the last one stays: numpy assigns repeated indices in order."""
         index = records["producer"].astype(np.intp)
         self._summary[index, 0] = records["mean"]
         self._summary[index, 1] = records["std"]

@@ -1,4 +1,4 @@
-"""Where a tick's time went. Performance counter, never facts: two equal runs differ here alone."""
+"""Duration of a tick's stages, by the performance counter; never part of the facts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stopwatch:
         self._stages: list[tuple[str, int]] = []
 
     def lap(self, stage: str) -> None:
-        """What passed since the last lap was `stage`."""
+        """End `stage`, which started at the last lap."""
         now_ns = time.perf_counter_ns()
         self._stages.append((stage, now_ns - self._last_ns))
         self._last_ns = now_ns

@@ -1,3 +1,1 @@
-"""Trust in each source, estimated from how well its readings agree with the prediction and the other
-sources.
-"""
+"""Trust in each source, from how its readings agree with the other sources and its own past."""

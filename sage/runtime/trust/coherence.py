@@ -1,7 +1,7 @@
-"""Coherence, measured: pred.xerr, agreement, correctness and their composite (COGNITION.md, Coherence).
+"""Coherence of the sources: pred.xerr, agreement, correctness and their composite (COGNITION.md, Coherence).
 
-coherence = sqrt(agreement x correctness): agreeing on what is wrong counts nothing. NaN until a window of
-ticks is there. Invariant: nothing here feeds back into the loop.
+coherence = sqrt(agreement above chance x correctness), so that agreement on a wrong prediction counts
+nothing. NaN before the first full window of ticks. Invariant: the loop does not use the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NUM_SHIFTS = 16
 
 
 class CoherenceMeter:
-    """A window of ticks of N sources' states in the shared space (N, D), judged every `every` ticks."""
+    """The last `window` ticks of N sources' states (N, D), measured every `every` ticks."""
 
     def __init__(self, num_sources: int, num_features: int, *, window: int = 64, every: int = 16) -> None:
         self._states = np.zeros((window, num_sources, num_features), dtype=np.float32)
@@ -36,8 +36,10 @@ class CoherenceMeter:
         error: float,
         persistence: float,
     ) -> CoherenceFacts:
-        """states (N, D), present (N,), nis (N,) of fresh readings else NaN, trust (N,); sums of scored
-        errors.
+        """Add one tick; returns the newest measurement.
+
+        states: (N, D).  present: (N,) bool.  nis: (N,) of fresh readings, else NaN.  trust: (N,).  error,
+        persistence: sums of the squared errors of the prediction and of "nothing changes".
         """
         row = self._num_ticks % len(self._states)
         self._states[row], self._present[row], self._nis[row] = states, present, nis
@@ -48,8 +50,8 @@ class CoherenceMeter:
         return self._facts
 
     def _measure(self, trust: np.ndarray) -> CoherenceFacts:
-        is_heard = ~np.isnan(self._nis)
-        xerr = float(self._nis[is_heard].mean()) if is_heard.any() else math.nan
+        is_judged = ~np.isnan(self._nis)
+        xerr = float(self._nis[is_judged].mean()) if is_judged.any() else math.nan
         agreement, null = self._agreement(trust)
         error, persistence = self._errors.sum(axis=0)
         correctness = max(0.0, min(1.0, 1 - error / persistence)) if persistence > 0 else math.nan
@@ -64,27 +66,27 @@ class CoherenceMeter:
         )
 
     def _agreement(self, trust: np.ndarray) -> tuple[float, float]:
-        """Trust-weighted mean pairwise cosine of what moves in the window, and its mean under circular
-        shifts.
+        """Trust-weighted mean pairwise cosine of the centred states, and its chance level: the mean of the
+        same under circular shifts of each source.
         """
         rows = np.arange(self._num_ticks, self._num_ticks + len(self._states)) % len(
             self._states
         )  # oldest first
-        heard = self._present.all(axis=0)
-        if np.count_nonzero(heard) < 2:
+        always = self._present.all(axis=0)
+        if np.count_nonzero(always) < 2:
             return math.nan, math.nan
-        states = self._states[rows][:, heard]  # (W, n, D)
+        states = self._states[rows][:, always]  # (W, n, D)
         moving = states - states.mean(axis=0)
         moving /= np.maximum(np.linalg.norm(moving, axis=-1, keepdims=True), 1e-9)
-        weight = trust[heard] / max(trust[heard].sum(), 1e-12)
+        weight = trust[always] / max(trust[always].sum(), 1e-12)
         observed = _mean_cosine(moving, weight)
-        generator = np.random.default_rng(0)  # the shifts are part of the estimator: the same every time
-        window, num_heard = moving.shape[:2]
+        generator = np.random.default_rng(0)  # fixed: the shifts are part of the estimator
+        window, num_present = moving.shape[:2]
         nulls = []
         for _ in range(NUM_SHIFTS):
-            shifts = generator.integers(window // 8, window - window // 8, num_heard)
+            shifts = generator.integers(window // 8, window - window // 8, num_present)
             index = (np.arange(window)[:, None] + np.cumsum(shifts)[None, :]) % window
-            nulls.append(_mean_cosine(moving[index, np.arange(num_heard)], weight))
+            nulls.append(_mean_cosine(moving[index, np.arange(num_present)], weight))
         return observed, float(np.mean(nulls))
 
 

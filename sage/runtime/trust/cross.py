@@ -1,9 +1,9 @@
-"""What the others say of each source: leave-one-out prediction by a running Gaussian.
+"""Leave-one-out prediction of each source from the others, by a running Gaussian.
 
-With P the precision matrix of all standardised channels z, the mean of block i given all the rest is
-z_i - inv(P_ii) (P z)_i, so one factorisation gives every source's innovation, with the source itself
-left out: a confident liar cannot confirm itself. This is the linear part of the audit; the model's masked
-forward corrects it. Invariant: readings of distrusted sources teach the Gaussian nothing.
+With P the precision matrix of all standardised channels z, the mean of block i given all the rest is z_i -
+inv(P_ii) (P z)_i, so one factorisation gives every source's innovation without its own reading. This is the
+linear part of the audit; the model's masked row corrects it. Invariant: a source of trust 0 does not change
+the Gaussian.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ MAX_DEVIATIONS = 6.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveOneOut:
     """estimate: (C,) each channel from the other sources.  innovation: (C,) reading minus estimate.
-    is_defined: (N,) the Gaussian has seen enough, and somebody else is present."""
+
+    is_defined: (N,) bool, the warm-up is over and another source is present.
+    """
 
     estimate: np.ndarray
     innovation: np.ndarray
@@ -28,11 +30,12 @@ class LeaveOneOut:
 
 
 class CrossPredictor:
-    """Running second moments with forgetting over C channels of N sources, refactored every `every` updates.
+    """Running second moments with forgetting, of C channels of N sources; gains are updated every `every`
+    updates.
 
-    offsets: (N + 1,) channel range of each source.  is_witness: (N,) bool, who may testify and be judged: a
-    source derived from others would confirm them with their own words.  min_shrinkage: share of a channel
-    that nothing explains, at least; more while little was seen.
+    offsets: (N + 1,) channel range of each source.  is_witness: (N,) bool, sources that are used and judged;
+    a source derived from others is neither.  min_shrinkage: least share of a channel's variance that counts
+    as unexplained; more during the first updates.  warmup: updates before an estimate is defined.
     """
 
     def __init__(
@@ -51,18 +54,14 @@ class CrossPredictor:
         self._is_witness = np.ones(num_sources, dtype=bool) if is_witness is None else is_witness
         self._source = np.repeat(np.arange(num_sources), self._sizes)
         self._same_source = self._source[:, None] == self._source[None, :]
-        self._forgetting, self._min_shrinkage, self._every, self._warmup = (
-            forgetting,
-            min_shrinkage,
-            every,
-            warmup,
-        )
+        self._forgetting = forgetting
+        self._min_shrinkage = min_shrinkage
+        self._every = every
+        self._warmup = warmup
         self._sum = np.zeros((size, size))  # weighted sum of z z'
         self._weight = np.zeros(size)  # sum of the weights of each channel
-        self._gain = np.zeros((size, size))  # estimate = gain @ z: zero where a source looks at itself
-        self._reach = np.zeros(
-            size
-        )  # how far a witness is followed: a quantity that hardly ever moved explains no leap
+        self._gain = np.zeros((size, size))  # estimate = gain @ z: zero within a source
+        self._reach = np.zeros(size)  # bound of each reading: a channel that rarely moved explains no jump
         self.num_updates = 0
 
     def update(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
@@ -78,39 +77,38 @@ class CrossPredictor:
             self._refactor()
 
     def judge(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray, noise: np.ndarray) -> LeaveOneOut:
-        """Every source's reading z (C,) against what the others say of it.
+        """Compare every source's reading z (C,) with its estimate from the others.
 
         trust: (N,) 0..1.  present: (N,) bool.  noise: (N,) each source's normal mean squared innovation, 0
-        while unknown. The less a witness is trusted, and the odder its reading looks (Student-t weight,
-        iterated), the more that reading gives way to what the rest say of it; a missing one is imputed
-        altogether. All relative to
-        the best witness: if nobody were heard, everybody would be surprised, and nobody trusted again.
+        while unknown. A reading is replaced by its own estimate, in part where trust is low or the innovation
+        is large (Student-t weight, iterated), completely where the source is missing. Weights are relative to
+        the most trusted source, so that at least one reading has full weight.
         """
         present = present & self._is_witness
         prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
         weight = prior[self._source]
-        told = np.clip(z, -self._reach, self._reach)
-        heard = weight * told
+        bounded = np.clip(z, -self._reach, self._reach)
+        used = weight * bounded
         for _ in range(NUM_ROUNDS):
-            estimate = self._gain @ heard
+            estimate = self._gain @ used
             square = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1]) / self._sizes
             ratio = np.where(noise > 0, square / np.maximum(noise, 1e-12), 0.0)
             belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
             weight = (belief / max(belief.max(), 1e-12))[self._source]
-            heard = weight * told + (1 - weight) * estimate
-        estimate = self._gain @ heard
+            used = weight * bounded + (1 - weight) * estimate
+        estimate = self._gain @ used
         is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
         return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
 
     def rescale(self, ratio: np.ndarray) -> None:
-        """The channels' unit changed by `ratio` (C,), old over new: what was learned stays valid."""
+        """Change the channels' units by `ratio` (C,), old over new."""
         self._sum *= ratio[:, None] * ratio[None, :]
         if self.num_updates:
             self._refactor()
 
     def _refactor(self) -> None:
-        """Gains from a shrunk correlation. Weighted sums are a Gram matrix, so it is positive whatever was
-        missing.
+        """Gains from a shrunk correlation matrix, which is positive definite: weighted sums are a Gram
+        matrix.
         """
         deviation = np.sqrt(np.diagonal(self._sum))
         is_known = deviation > 1e-9
@@ -125,7 +123,7 @@ class CrossPredictor:
         gain = -np.linalg.solve(own, np.where(self._same_source, 0.0, precision))
         scale = deviation / np.sqrt(
             np.maximum(self._weight, 1e-9)
-        )  # of z; a channel that is hardly there explains little
+        )  # of z; a channel that is rarely present explains little
         self._reach = MAX_DEVIATIONS * scale
         self._gain = gain * scale[:, None] * np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), 0.0)[None, :]
 
@@ -133,7 +131,8 @@ class CrossPredictor:
         return {"sum": self._sum, "weight": self._weight, "num_updates": np.array(self.num_updates)}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        self._sum, self._weight = state["sum"].copy(), state["weight"].copy()
+        self._sum = state["sum"].copy()
+        self._weight = state["weight"].copy()
         self.num_updates = int(state["num_updates"])
         if self.num_updates:
             self._refactor()

@@ -30,7 +30,7 @@ def test_the_fingerprint_tells_names_shapes_units_and_order(spec):
 
 
 def test_two_of_one_name_and_none_at_all_are_refused(spec):
-    with pytest.raises(ValueError, match="'a' is given twice"):
+    with pytest.raises(ValueError, match="'a' is used twice"):
         Layout.of([spec("a"), spec("a")])
     with pytest.raises(ValueError, match="none is enabled"):
         Layout.of([])

@@ -112,7 +112,7 @@ def test_a_gain_on_the_new_does_not_pay_for_a_loss_of_the_old():
     is_new = np.arange(20) < 10
     verdict = judge(np.ones(20), np.where(is_new, 0.5, 1.02), is_new, 0)
     assert verdict.outcome is SleepOutcome.ROLLED_BACK
-    assert "old experience would be lost" in verdict.reason
+    assert "worse on old experience" in verdict.reason
     assert (verdict.loss_old_before, verdict.loss_old_after) == pytest.approx((1.0, 1.02))
     assert judge(np.ones(20), np.where(is_new, 0.5, 1.005), is_new, 0).outcome is SleepOutcome.ACCEPTED
 

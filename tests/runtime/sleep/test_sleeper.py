@@ -191,7 +191,7 @@ def test_no_room_for_the_snapshot_fails_the_night(night: Night, tmp_path: Path):
     ended = sleeper.collect(0)
     assert ended is not None
     assert ended.report.outcome is SleepOutcome.FAILED
-    assert "could not begin" in ended.report.reason
+    assert "could not start" in ended.report.reason
 
 
 def test_two_nights_never_share_a_folder(night: Night, tmp_path: Path):
