@@ -52,7 +52,12 @@ class Loop:
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(inputs.drivers, inputs.records)
-        self.effector_gate = EffectorGate(inputs.effectors, Policy(config.policy), inputs.clock)
+        self.effector_gate = EffectorGate(
+            inputs.effectors,
+            Policy(config.policy),
+            inputs.clock,
+            on_fault=lambda name, reason: self._emit("fault", reason, name),
+        )
         self._instruments = Instruments(inputs.instruments)
         self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)

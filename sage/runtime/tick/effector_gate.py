@@ -7,7 +7,7 @@ is aborted once, when it is first held. No call blocks the loop for longer than 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -16,7 +16,7 @@ from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.report import ActionFacts, State
 from sage.runtime.tick.policy import Decision, Policy
 from sage.sensors.contract import Action, Effector, SensorError
-from sage.sensors.driver.effector_driver import EffectorDriver
+from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld
 
 _NOT_FINITE = Decision(is_allowed=False, reason="the model's action is not finite")
 
@@ -25,14 +25,22 @@ class EffectorGate:
     """The effectors of a run behind the policy.
 
     An action vector (A,) has the values of all effectors, one after the other, each in -1..1 of its range.
+    on_fault: called with an effector's name and the reason at each fault, not again during its quarantine.
     """
 
-    def __init__(self, effectors: Sequence[Effector], policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        effectors: Sequence[Effector],
+        policy: Policy,
+        clock: Clock,
+        on_fault: Callable[[str, str], None] = lambda name, reason: None,
+    ) -> None:
         is_inline = isinstance(clock, ManualClock)
         self._drivers = tuple(
             EffectorDriver(effector, clock=clock, is_inline=is_inline) for effector in effectors
         )
         self._policy = policy
+        self._on_fault = on_fault
         ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
         self._parts = tuple(slice(start, stop) for start, stop in itertools.pairwise(ends))
         self.size = ends[-1]
@@ -72,7 +80,7 @@ class EffectorGate:
         done = np.zeros(self.size, dtype=np.float32)
         facts = []
         for driver, part, (requested, decision) in zip(self._drivers, self._parts, begun):
-            action, fact = _finish(driver, requested, decision)
+            action, fact = self._finish(driver, requested, decision)
             if action is not None:
                 done[part] = driver.spec.normalized(action.values)
             facts.append(fact)
@@ -93,24 +101,27 @@ class EffectorGate:
             driver.hold()
         return requested, decision
 
-
-def _finish(
-    driver: EffectorDriver, requested: np.ndarray, decision: Decision
-) -> tuple[Action | None, ActionFacts]:
-    """What one effector did, None when it was held, and its facts in its own unit."""
-    action = None
-    verdict, reason = ("allow" if decision.is_allowed else "deny"), decision.reason
-    if decision.is_allowed:
-        try:
-            action = driver.finish()
-        except SensorError as error:  # counted by the driver, shown in the facts; the loop continues
-            verdict, reason = "fault", str(error)
-    facts = ActionFacts(
-        effector=driver.spec.name,
-        asked=tuple(requested.reshape(-1).tolist()),
-        done=() if action is None else tuple(action.values.reshape(-1).tolist()),
-        decision=verdict,
-        reason=reason,
-        is_held=action is None or action.is_held,
-    )
-    return action, facts
+    def _finish(
+        self, driver: EffectorDriver, requested: np.ndarray, decision: Decision
+    ) -> tuple[Action | None, ActionFacts]:
+        """What one effector did, None when it was held, and its facts in its own unit."""
+        action = None
+        verdict = "allow" if decision.is_allowed else "deny"
+        reason = decision.reason
+        if decision.is_allowed:
+            try:
+                action = driver.finish()
+            except SensorError as error:  # counted by the driver, shown in the facts; the loop continues
+                verdict = "fault"
+                reason = str(error)
+                if not isinstance(error, EffectorHeld):
+                    self._on_fault(driver.spec.name, reason)
+        facts = ActionFacts(
+            effector=driver.spec.name,
+            asked=tuple(requested.reshape(-1).tolist()),
+            done=() if action is None else tuple(action.values.reshape(-1).tolist()),
+            decision=verdict,
+            reason=reason,
+            is_held=action is None or action.is_held,
+        )
+        return action, facts

@@ -1,4 +1,4 @@
-"""What may be done: default deny (COGNITION.md, Policy). Every decision carries its reason."""
+"""Whether an effector may act: denied unless a rule allows it (COGNITION.md, Policy). Every decision has a reason."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Decision:
 
 
 class Policy:
-    """Rules, deny first. Holds no state: the same question has the same answer."""
+    """The rules, deny first. Stateless: equal inputs give equal decisions."""
 
     def __init__(self, config: PolicyConfig) -> None:
         self._deny = tuple(rule for rule in config.rules if rule.decision == "deny")
         self._allow = tuple(rule for rule in config.rules if rule.decision == "allow")
 
     def decide(self, spec: EffectorSpec, state: State, trust: float) -> Decision:
-        """May this effector act now? trust: the weight-averaged trust of the attended sources, 0..1."""
+        """Whether this effector may act. trust: the weighted mean of the attended sources' trust, 0..1."""
         for rule in self._deny:
             if _matches(rule, spec, state):
                 return Decision(
@@ -38,7 +38,7 @@ class Policy:
                     )
                 low_trust = True
         if low_trust:
-            return Decision(is_allowed=False, reason=f"trust {trust:.2f} is under the rule's bound")
+            return Decision(is_allowed=False, reason=f"trust {trust:.2f} is below the rule's min_trust")
         return Decision(
             is_allowed=False, reason=f"no rule allows {spec.effect}/{spec.target} in state {state.value}"
         )

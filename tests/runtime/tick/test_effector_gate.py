@@ -90,7 +90,8 @@ def test_without_a_rule_an_effector_is_held_once():
 def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception):
     broken, well = Arm("broken"), Arm("well")
     clock = ManualClock()
-    acting = EffectorGate([broken, well], Policy(ALLOWED), clock)
+    faults: list[tuple[str, str]] = []
+    acting = EffectorGate([broken, well], Policy(ALLOWED), clock, lambda *each: faults.append(each))
     acting.open()
     broken.fault = fault
     done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
@@ -108,6 +109,9 @@ def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception)
     assert done.tolist() == [0.5] * 4
     assert broken.calls[-2:] == ["open", "apply"]
     assert acting.num_faults == 1
+    ((name, reason),) = faults
+    assert name == "broken"
+    assert str(fault) in reason
 
 
 def test_an_effector_that_hangs_does_not_block_the_others_or_the_loop():
