@@ -52,6 +52,14 @@ def test_thirds_of_a_session_of_unknown_length_are_found_in_bounded_memory():
     assert len(table._cells) <= 48
 
 
+@pytest.mark.parametrize("num_ticks_per_third", [1, 16, 32, 64])
+def test_thirds_are_exact_where_bins_divide_them(num_ticks_per_third):
+    parts = (0.75, 0.5, 0.25)
+    figures = filled([error for error in parts for _ in range(num_ticks_per_third)]).figures(("imu",))
+    assert figures.first_third == pytest.approx(0.25)
+    assert figures.last_third == pytest.approx(0.75)
+
+
 @pytest.mark.parametrize(
     ("num_ticks", "width"), [(0, 1), (1, 1), (48, 1), (49, 2), (96, 2), (97, 4), (10_000, 256)]
 )

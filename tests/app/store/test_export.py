@@ -1,0 +1,45 @@
+"""Exports hold every tick, with types, and refuse unknown formats."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import pytest
+
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store.export import export_session
+from sage.app.terminal.errors import UserError
+
+
+def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
+    session = record(store, SyntheticSession(num_ticks=60))
+    ticks, sleeps, events = export_session(store, store.session(session), tmp_path / "out" / "run.csv")
+    with ticks.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 60
+    assert rows[0]["coherence"] == ""
+    assert float(rows[59]["imu.trust"]) > 0.5
+    assert "accepted" in sleeps.read_text()
+    assert "quarantine" in events.read_text()
+    (lines,) = export_session(store, store.session(), tmp_path / "run.jsonl")
+    parsed = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [line["type"] for line in parsed].count("tick") == 60
+    assert parsed[1]["sources"]["imu"]["status"] == "running"
+    assert parsed[0]["type"] == "session"
+
+
+def test_parquet_reads_back_with_its_types(store, tmp_path, record):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    session = record(store, SyntheticSession(num_ticks=60))
+    table = parquet.read_table(export_session(store, store.session(session), tmp_path / "run.parquet")[0])
+    assert table.num_rows == 60
+    assert str(table.schema.field("imu.trust").type) == "double"
+    assert math.isclose(sum(table["imu.num_fresh"].to_pylist()), 20)
+
+
+def test_an_export_to_an_unknown_format_lists_the_known_ones(store, tmp_path, record):
+    session = record(store, SyntheticSession(num_ticks=2))
+    with pytest.raises(UserError, match=r"\.parquet, \.csv or \.jsonl"):
+        export_session(store, store.session(session), tmp_path / "run.xlsx")

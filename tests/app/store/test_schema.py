@@ -1,0 +1,58 @@
+"""Files that are not a store, of a newer schema, or of schema version 1."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.terminal.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"not a database" * 100), "not a database"),
+        (
+            lambda path: sqlite3.connect(path).execute("CREATE TABLE t (a)").connection.close(),
+            "not a SAGE metrics store",
+        ),
+        (lambda path: path.mkdir(), "metrics store"),
+        (lambda path: None, "sage run"),
+    ],
+)
+def test_a_file_that_is_not_a_store_is_one_line(tmp_path, make, message):
+    path = tmp_path / "metrics.sqlite"
+    make(path)
+    with pytest.raises(UserError, match=message) as raised:
+        MetricsStore(path, must_exist=True)
+    assert str(path) in str(raised.value)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    path = tmp_path / "metrics.sqlite"
+    MetricsStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(UserError, match=r"schema version 99.*upgrade SAGE"):
+        MetricsStore(path)
+
+
+def test_a_store_of_schema_version_1_is_upgraded_and_keeps_its_sessions(tmp_path, record):
+    path = tmp_path / "metrics.sqlite"
+    config = "sensors:\n- {kind: clock, name: time}\n- {kind: synthetic, name: one}\n"
+    with MetricsStore(path, flush_secs=0.01) as store:
+        session = record(store, SyntheticSession(num_ticks=100), config=config)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE sessions DROP COLUMN temporal")
+        connection.execute("ALTER TABLE sleeps DROP COLUMN end_tick")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with MetricsStore(path, must_exist=True) as store:
+        found = store.session(session)
+        assert found.temporal == ("time",)
+        assert found.num_ticks == 100
+        # DREAM follows each sleep of the synthetic session, up to these ticks.
+        assert store.sleep_ends(session) == (43, 78)

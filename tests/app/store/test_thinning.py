@@ -1,0 +1,98 @@
+"""Thinning averages old ticks, deletes older ones and keeps sums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store import schema as store_schema
+from sage.app.store.metrics_store import Retention
+from sage.app.store.thinning import Thinner, used_bytes
+from sage.runtime.report import Event
+
+WALL_NS = 1_795_305_600_000_000_000
+
+
+def thin_all(path: Path, retention: Retention, *, wall_ns: int = WALL_NS, active: int | None = None) -> int:
+    """Every step there is to do; returns their number."""
+    connection = store_schema.connect(path)
+    try:
+        thinner = Thinner(retention, lambda: wall_ns)
+        num_steps = 0
+        while thinner.step(connection, active):
+            num_steps += 1
+        return num_steps
+    finally:
+        connection.close()
+
+
+def test_age_thins_ticks_to_averages_and_keeps_their_sums(store, record):
+    session = record(store, SyntheticSession(num_ticks=2000))  # 100 s
+    before = store.series(
+        session, ["imu.error", "imu.persistence_error", "total_ns", "num_overruns", "imu.num_fresh"], 5000
+    )
+    store.close()
+    assert thin_all(store.path, Retention(levels=((20.0, 1.0), (60.0, 10.0)))) > 1
+    info = store.inspect()
+    assert info.num_ticks == 2000
+    assert info.num_rows == 420 + 44 + 4, "the last 20 s whole, one a second to 60 s, one in ten before"
+    assert info.num_source_rows == 3 * info.num_rows
+    after = store.series(session, list(before.values))
+    for name in ("imu.error", "imu.persistence_error", "num_overruns", "imu.num_fresh"):
+        assert np.nansum(after.values[name]) == pytest.approx(np.nansum(before.values[name])), name
+    assert np.average(after.values["total_ns"], weights=after.num_ticks) == pytest.approx(
+        before.values["total_ns"].mean()
+    )
+    assert store.tick(session, 1999) is not None
+    assert store.tick(session, int(before.num_ticks[:200].sum()) - 1) is None, "an average is not a report"
+    assert store.first_difference(session, session) is None
+
+
+def test_thinning_twice_changes_nothing_more(store, record):
+    record(store, SyntheticSession(num_ticks=1000))
+    store.close()
+    retention = Retention(levels=((10.0, 1.0),))
+    thin_all(store.path, retention)
+    rows = store.inspect().num_rows
+    assert thin_all(store.path, retention) == 0
+    assert store.inspect().num_rows == rows
+
+
+def test_an_ended_session_is_deleted_after_keep_days(store, record):
+    session = record(store, SyntheticSession(num_ticks=100))
+    kept = store.begin_session(name="kept")
+    store.close()
+    day_ns = 86_400_000_000_000
+    thin_all(store.path, Retention(keep_days=30), wall_ns=WALL_NS + 29 * day_ns, active=2)
+    assert store.inspect().num_rows == 1, "five seconds, averaged to ten"
+    thin_all(store.path, Retention(keep_days=30), wall_ns=WALL_NS + 31 * day_ns, active=2)
+    assert [session.id for session in store.sessions()] == [kept]
+    assert session != kept
+
+
+def test_beyond_max_bytes_the_oldest_rows_are_deleted_first(store, record):
+    old = record(store, SyntheticSession(num_ticks=1500))
+    new = record(store, SyntheticSession(num_ticks=1500))
+    store.close()
+    thin_all(store.path, Retention(max_bytes=1 << 20, levels=()), active=2)
+    connection = store_schema.connect(store.path)
+    assert used_bytes(connection) <= 1 << 20
+    assert connection.execute("PRAGMA freelist_count").fetchone()[0] <= 256, "the file shrinks too"
+    connection.close()
+    assert [session.id for session in store.sessions()] == [new]
+    assert 0 < store.session(new).num_ticks < 1500
+    assert old != new
+
+
+def test_a_flood_of_events_is_cut_to_the_newest(store):
+    session = store.begin_session()
+    writer = store.instrument(session)
+    for number in range(500):
+        writer.on_event(Event(kind="flood", tick=number))
+    store.close()
+    thin_all(store.path, Retention(max_events=100), active=1)
+    events = store.events(session)
+    assert (len(events), events[-1].tick) == (100, 499)

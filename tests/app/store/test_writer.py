@@ -1,0 +1,102 @@
+"""The writer never blocks the loop, counts what it drops, and retries on a full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store import schema as store_schema
+from sage.app.store import writer as store_writer
+from sage.app.store.metrics_store import MetricsStore
+from sage.runtime.report import TickReport
+
+
+def test_a_full_queue_counts_what_it_drops_and_stores_the_count(tmp_path):
+    with MetricsStore(tmp_path / "metrics.sqlite", capacity=10, flush_secs=0.01) as store:
+        session = store.begin_session()
+        writer = store.instrument(session)
+        lock = sqlite3.connect(store.path, isolation_level=None)
+        lock.execute(
+            "BEGIN IMMEDIATE"
+        )  # the writer cannot commit: what it holds plus the queue is all there is room for
+        SyntheticSession(num_ticks=1500).play(writer)
+        statistics = writer.statistics()
+        lock.execute("ROLLBACK")
+        lock.close()
+        assert statistics.num_dropped > 0
+        assert writer.flush(timeout_secs=20)
+        assert writer.statistics().problem == ""
+        (event,) = [event for event in store.events(session) if event.kind == "store"]
+        assert str(writer.statistics().num_dropped) in event.message
+        assert store.session(session).num_dropped == writer.statistics().num_dropped
+        assert store.session(session).num_ticks + writer.statistics().num_dropped >= 1500
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch):
+    max_pages = [30]  # SQLite's own way to have no more room
+
+    def connect_with_little_room(path, **options):
+        connection = store_schema.connect(path, **options)
+        connection.execute(f"PRAGMA max_page_count = {max_pages[0]}")
+        return connection
+
+    monkeypatch.setattr(store_writer, "connect", connect_with_little_room)
+    with MetricsStore(tmp_path / "metrics.sqlite", flush_secs=0.01) as store:
+        session = store.begin_session()
+        writer = store.instrument(session)
+        SyntheticSession(num_ticks=500).play(writer)
+        assert not writer.flush(timeout_secs=0.5)
+        assert "full" in writer.statistics().problem
+        assert any("full" in notice for notice in writer.notices())
+        assert writer.statistics().num_failed_writes > 0
+        max_pages[0] = 1 << 30
+        assert writer.flush(timeout_secs=20)
+        assert writer.statistics().problem == ""
+        assert writer.notices() == ()
+        assert store.session(session).num_ticks == 500
+
+
+def test_a_report_that_fits_no_row_is_counted_and_the_rest_stored(store):
+    session = store.begin_session()
+    writer = store.instrument(session)
+    good = [item for item in SyntheticSession(num_ticks=3).items() if isinstance(item, TickReport)]
+    writer.on_tick(good[0])
+    writer.on_tick(replace(good[1], facts=replace(good[1].facts, value=1j)))
+    writer.on_tick(replace(good[1], facts=replace(good[1].facts, time_ns=1 << 70)))
+    writer.on_tick(good[2])
+    assert writer.flush()
+    assert writer.statistics().num_unstorable == 2
+    assert writer.statistics().problem == ""
+    assert store.session(session).num_ticks == 2
+
+
+def test_a_killed_process_loses_at_most_its_last_batch(tmp_path):
+    path = tmp_path / "metrics.sqlite"
+    code = """
+import sys, threading
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.session.synthetic import SyntheticSession
+store = MetricsStore(sys.argv[1], flush_secs=0.01)
+writer = store.instrument(store.begin_session())
+SyntheticSession(num_ticks=400).play(writer)
+assert writer.flush()
+print("flushed", flush=True)
+while True:
+    SyntheticSession(num_ticks=400, seed=1).play(writer)
+"""
+    child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "flushed\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    with MetricsStore(path, must_exist=True) as store:
+        assert store.session().num_ticks == 400
+        assert len(store.sleeps(store.session().id)) >= 2
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
