@@ -5,19 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
 from sage.app.config.state_dir import STORE_NAME
-from sage.app.report.data import bands, collect
-from sage.app.report.plots import Line, Plot, clipped, rolling_mean, rolling_skill
+from sage.app.report.data import collect
 from sage.app.report.write import write_report
 from sage.app.session.summary import SessionSummary
 from sage.app.session.synthetic import SyntheticSession
@@ -192,35 +189,6 @@ def test_the_skill_of_the_report_equals_that_of_the_summary(tmp_path, num_ticks)
     assert figures.skill.overall != pytest.approx(data.skills["imu"].overall)
 
 
-def test_a_night_ends_before_the_first_tick_of_the_new_weights(tmp_path):
-    """The report of a night has the tick of its start; the split of before and after is at its end."""
-    feed = [
-        item
-        for item in SyntheticSession(num_ticks=40, sources=("one",)).items()
-        if isinstance(item, TickReport)
-    ]
-    night = SleepReport(
-        outcome=SleepOutcome.ACCEPTED, reason="", tick=10, num_replayed=9, num_examined=9, num_steps=9
-    )
-    summary = SessionSummary()
-    with MetricsStore(tmp_path / STORE_NAME) as store:
-        writer = store.instrument(store.begin_session())
-        for tick, report in enumerate(feed):
-            (source,) = report.facts.sources
-            source = replace(source, error=1.0 if tick <= 19 else 0.25, persistence_error=1.0)
-            report = replace(report, facts=replace(report.facts, sources=(source,)))
-            for instrument in (writer, summary):
-                instrument.on_tick(report)
-                if tick == 19:
-                    instrument.on_sleep(night)
-        assert writer.flush(20)
-        data = collect(store, store.session())
-    for skill in (data.skills["one"], summary.figures().sources[0].skill):
-        assert skill.before_sleep == pytest.approx(0.0)
-        assert skill.after_sleep == pytest.approx(0.75)
-    assert data.sleep_secs == (float(data.times_secs[19]),)
-
-
 def test_every_cell_of_the_skill_table_names_its_column_for_narrow_screens(tmp_path):
     stored(tmp_path, SyntheticSession(num_ticks=100))
     page = Page(write_report(tmp_path).read_text())
@@ -235,21 +203,6 @@ def test_every_cell_of_the_skill_table_names_its_column_for_narrow_screens(tmp_p
         "HRM adds",
     ]
     assert len(labels) == 4 * 7
-
-
-def test_outliers_are_clipped_and_counted_in_the_note():
-    plot = Plot(
-        id="tick",
-        section="Machine",
-        title="Tick time",
-        note="Note.",
-        lines=(Line(label="tick", values=np.array([1.0] * 90 + [300.0] * 10), tone=0),),
-        low=0.0,
-    )
-    assert clipped(plot).high is None, "outliers of 1% or more are no outliers"
-    few = replace(plot, lines=(replace(plot.lines[0], values=np.array([1.0] * 999 + [300.0])),))
-    assert clipped(few).high == pytest.approx(2.0)
-    assert clipped(few).note == "Note. Clipped points, marked with triangles: 1 above 2 (highest 300)."
 
 
 @pytest.mark.parametrize("num_ticks", [0, 1, 2])
@@ -277,28 +230,6 @@ def test_a_huge_surprise_makes_the_axis_logarithmic_with_a_note(tmp_path):
     assert "Logarithmic axis." in page.words
 
 
-def test_rolling_skill_is_over_the_trailing_window_only():
-    error = np.array([1.0, 1.0, 1.0, 1.0, np.nan, 0.0, 0.0, 0.0, 0.0])
-    skill = rolling_skill(error, np.where(np.isnan(error), np.nan, 1.0), window=4)
-    assert skill[3] == pytest.approx(0.0)
-    assert skill[-1] == pytest.approx(1.0)
-    assert np.isnan(rolling_skill(np.full(4, np.nan), np.full(4, np.nan), 4)).all()
-
-
-def test_a_rolling_mean_leaves_a_gap_once_too_few_are_left():
-    values = np.array([2.0] * 8 + [math.nan] * 6)
-    mean = rolling_mean(values, 5)
-    assert mean[2:10] == pytest.approx(2.0)
-    assert np.isnan(mean[:2]).all()
-    assert np.isnan(mean[10:]).all()
-
-
-def test_a_rolling_mean_has_no_gap_with_a_reading_every_third_tick():
-    values = np.full(60, math.nan)
-    values[::3] = 4.0
-    assert rolling_mean(values, 20)[20:] == pytest.approx(4.0)
-
-
 def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
     skipped = SleepReport(
         outcome=SleepOutcome.SKIPPED,
@@ -320,14 +251,6 @@ def test_a_skipped_sleep_divides_nothing_and_shows_no_empty_losses(tmp_path):
     assert "sleep: 1 skipped" in page.words
     assert "loss on held-out" not in page.words
     assert page.data["sleeps"] == []
-
-
-def test_equal_neighbours_are_one_band():
-    found = bands(np.array([0.0, 1.0, 2.0, 3.0]), ["wake", "wake", None, "dream"], 4.0)
-    assert [(band.start_secs, band.end_secs, band.state) for band in found] == [
-        (0.0, 2.0, "wake"),
-        (3.0, 4.0, "dream"),
-    ]
 
 
 def test_no_store_no_session_and_no_room_are_one_line_each(tmp_path):
