@@ -169,7 +169,9 @@ def _read_cell(instance: Instance, state: State, index: int, p: Producer) -> Sta
 
 
 def _check_room(instance: Instance, state: State, index: int, p: Producer) -> State:
-    """Lossless: the batch must fit behind the slowest cursor, judged with the tail that the swap stands on."""
+    """Lossless: the batch must fit behind the slowest cursor, judged with the tail that the swap stands
+    on.
+    """
     count = instance.script(index, p)[p.batch]
     is_current = p.num_joined == state.num_joined or instance.variant == "floor of an earlier subscriber list"
     fits = p.floor < 0 or p.tail[1] + count - p.floor <= instance.capacity

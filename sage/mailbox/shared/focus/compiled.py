@@ -1,12 +1,12 @@
-"""The frequent steps of a shared pool as one compiled call each: lock, rule, unlock, wake; and the wait.
+"""The frequent steps of a shared pool, each one compiled call: lock, rule, unlock, wake; and the wait.
 Imports numba.
 
-Invariant: between lock and unlock there is no Python, hence no signal, no switch of threads and no garbage
-collector. Only the wait lets the interpreter go, and it holds nothing.
+Invariant: no Python runs between lock and unlock, hence no signal handler, no thread switch and no garbage
+collector. Only the wait releases the GIL, and it holds nothing.
 """
 
 # mypy: disable-error-code="no-any-return"
-# what the two views of the control memory hold is known to numba, not to mypy
+# numba infers the element types of the two views of the control memory; mypy does not
 from __future__ import annotations
 
 import errno
@@ -39,13 +39,13 @@ from sage.mailbox.shared.memory.segment import IS_CLOSED
 from sage.mailbox.shared.memory.words import copy_bytes, fence_full, load_acquire, store_relaxed
 
 _OWNERDEAD = errno.EOWNERDEAD
-_TRIES = 50  # some 5 us: longer than anybody who is not descheduled keeps it
+_TRIES = 50  # about 5 us: longer than a running owner keeps the lock
 
 _trylock: Any = ExternalFunction("pthread_mutex_trylock", numba.int32(numba.int64))
 _consistent: Any = ExternalFunction("pthread_mutex_consistent", numba.int32(numba.int64))
 _unlock: Any = ExternalFunction("pthread_mutex_unlock", numba.int32(numba.int64))
 
-# Any: mypy sees the uncompiled ones
+# Any: mypy sees uncompiled functions
 _add32: Any = atomics.add32
 _load32: Any = atomics.load32
 _futex_wait: Any = atomics.futex_wait
@@ -76,7 +76,7 @@ def _is_locked(base: int) -> bool:
         code = _trylock(lock)
         if code == 0:
             return True
-        if code == _OWNERDEAD:  # every store leaves a valid table: nothing to repair
+        if code == _OWNERDEAD:  # the table is valid after every store: nothing to repair
             _consistent(lock)
             return True
     return False
@@ -84,9 +84,7 @@ def _is_locked(base: int) -> bool:
 
 @register_jitable
 def _leave(base: int, num_published: int, num_freed: int) -> None:
-    """Unlock, then wake whom it concerns. The sleeper raises his flag, then looks; we change, then look at
-    the flag.
-    """
+    """Unlock, then wake waiters. A waiter sets its flag, then checks; this changes, then checks the flag."""
     words = _words(base)
     has_published, has_freed = words[ORDER] != num_published, words[FREED] != num_freed
     _unlock(base + MUTEX_OFFSET)
@@ -108,7 +106,7 @@ def _ring(flag: int) -> None:
 
 @register_jitable
 def _tagged(words: Any, at: int) -> int:
-    """A slot of one's own with its generation; or why there is none."""
+    """Place and generation of a slot; or the reason why there is none."""
     return at if at < 0 else words[at + STATE] >> 16 << PLACE_BITS | at
 
 
@@ -122,14 +120,14 @@ def _lend(
     now_ns: int,
     may_drop: int,
     demotes: int,
-    unseen: int,
+    ended: int,
     spec_at: int,
 ) -> int:
     if not _is_locked(base):
         return BUSY
     words = _words(base)
     num_published, num_freed = words[ORDER], words[FREED]
-    at = lend(words, _reals(base), me, bit, thread, producer, trust, now_ns, may_drop, demotes, unseen)
+    at = lend(words, _reals(base), me, bit, thread, producer, trust, now_ns, may_drop, demotes, ended)
     if at >= 0:
         copy_bytes(base + 8 * (at + SPEC), spec_at, 8 * SPEC_WORDS)
     answer = _tagged(words, at)
@@ -174,12 +172,12 @@ def _publish(
     return answer
 
 
-def _take(base: int, me: int, bit: int, thread: int, now_ns: int, newest: int, unseen: int) -> int:
+def _take(base: int, me: int, bit: int, thread: int, now_ns: int, newest: int, ended: int) -> int:
     if not _is_locked(base):
         return BUSY
     words = _words(base)
     num_published, num_freed = words[ORDER], words[FREED]
-    answer = _tagged(words, take(words, _reals(base), me, bit, thread, now_ns, newest, unseen))
+    answer = _tagged(words, take(words, _reals(base), me, bit, thread, now_ns, newest, ended))
     _leave(base, num_published, num_freed)
     return answer
 
@@ -197,10 +195,10 @@ def _release(
 
 
 def _wait(base: int, flag: int, counter: int, seen: int, timeout_ns: int) -> int:
-    """1 as soon as the word `counter` is not `seen` or the mailbox is closed; 0 when the time is over or a
-    signal came.
+    """1 as soon as the word `counter` is not `seen` or the mailbox is closed; 0 after the timeout or a
+    signal.
 
-    flag: word of the doorbell.  The interpreter is let go for the whole of it.
+    flag: word of the doorbell.  Runs without the GIL.
     """
     bell, counted, closed = base + 8 * flag, base + 8 * counter, base + 8 * IS_CLOSED
     count = _load32(bell + 8)
@@ -211,14 +209,14 @@ def _wait(base: int, flag: int, counter: int, seen: int, timeout_ns: int) -> int
     return int(load_acquire(counted) != seen or load_acquire(closed) != 0)
 
 
-def _translated(step: Any, *, lets_go: bool = False) -> Any:
-    """Now, not at the first call; then read from disk."""
+def _translated(step: Any, *, releases_gil: bool = False) -> Any:
+    """Compile now, not on the first call; later runs read the cache on disk."""
     compiled = kernel(step)
-    compiled.targetoptions["nogil"] = lets_go
+    compiled.targetoptions["nogil"] = releases_gil
     kinds = [kind for name, kind in step.__annotations__.items() if name != "return"]
     compiled.compile(tuple(numba.float64 if kind == "float" else numba.int64 for kind in kinds))
     return compiled
 
 
 LEND, PUBLISH, TAKE, RELEASE = (_translated(step) for step in (_lend, _publish, _take, _release))
-WAIT = _translated(_wait, lets_go=True)
+WAIT = _translated(_wait, releases_gil=True)

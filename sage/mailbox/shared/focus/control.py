@@ -1,10 +1,9 @@
-"""One participant's hands on the control memory of a shared focus pool: every rule under the pool's lock,
-every bell rung.
+"""One participant's access to the control memory of a shared focus pool: rules under the lock, doorbells.
 
-Invariant: the lock is never kept by an exception or a signal, and whoever waits for what an operation brought
-about is
-woken: on aarch64, where a flag may be read too early by a hair, at the sleeper's next look (5 ms, 50 for a
-receiver).
+The frequent rules run as compiled steps if numba works, else as Python under the same lock; both can be used
+on one pool at once, because both take its lock. Invariant: an exception or a signal never leaves the lock
+taken, and an operation wakes the waiters that it concerns (on aarch64 with the plain engine possibly only at
+their next check, after 5 ms, 50 for a receiver).
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ Rule = Callable[..., int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocusSteps:
-    """As the rules of their names, with the lock and the ringing; BUSY when another keeps the lock
-    (`Control.wait_for_lock`).
+    """The rules of the same names, including lock and doorbells. BUSY: another process keeps the lock (call
+    `Control.wait_for_lock`).
 
-    lend, take: answer with place and generation (PLACE, PLACE_BITS).  lend: takes the address of the spec's
-    words as well.
-    wait: (doorbell's flag, counter, seen, timeout_ns): 1 as soon as the counter moved or all is closed, else
-    0.
+    lend, take: return place and generation (PLACE, PLACE_BITS).  lend: its last argument is the address of
+    the spec's words.
+    wait: (doorbell's flag, counter, seen, timeout_ns); 1 as soon as the counter changed or the mailbox is
+    closed, else 0.
     """
 
     lend: Rule
@@ -56,9 +55,7 @@ def bit_of(participant: int) -> int:
 
 
 class Control:
-    """`me` takes part from `join` to `leave`. `steps` are the frequent rules, `run` is the way to the
-    others.
-    """
+    """`me` is the entry between `join` and `leave`. `steps` are the frequent rules; `run` runs the others."""
 
     def __init__(self, segment: Segment, engine: EngineName | None) -> None:
         self.engine = choose(engine)
@@ -78,7 +75,7 @@ class Control:
         self.bit = bit_of(self.me)
 
     def leave(self) -> None:
-        """Nothing is held any more: another process may have the entry."""
+        """Give up the entry; this process must hold nothing."""
         self.participants.leave(self.me, self._take_back)
         self.me, self.bit = -1, 0
         self.ring_if_watched()
@@ -89,7 +86,7 @@ class Control:
         return num_dead
 
     def run(self, rule: Rule, *arguments: Any) -> int:
-        """A rule on the table, under the lock; rings for whom it published or freed something."""
+        """Run a rule on the table under the lock; ring the doorbells if it published or freed a slot."""
         words, lock = self.words, self.participants.lock
         try:
             if not lock.try_acquire():
@@ -98,13 +95,13 @@ class Control:
             found = rule(words, *arguments)
             has_published, has_freed = words[layout.ORDER] != num_published, words[layout.FREED] != num_freed
         finally:
-            lock.release()  # refused by the lock itself, and harmless, where it was not taken
-        # the sleeper raises his flag, then looks: unlocking lies between our change and our look at the flag
+            lock.release()  # has no effect if it was not acquired
+        # a waiter sets its flag, then checks; here the unlock is between the change and the check of the flag
         self._ring(has_published and words[layout.ARRIVALS_FLAG], has_freed and words[layout.ROOM_FLAG])
         return found
 
     def wait_for_lock(self) -> None:
-        """A compiled step found it taken, and kept: by somebody descheduled, or stopped (then
+        """Called when a compiled step returned BUSY: the owner is descheduled, or stopped (then this raises
         MailboxError).
         """
         self._acquire()
@@ -117,14 +114,14 @@ class Control:
             self.room.ring()
 
     def ring_if_watched(self) -> None:
-        """Everybody looks again."""
+        """Wake all waiters, to check again."""
         for bell in (self.arrivals, self.room):
             if bell.is_watched:
                 bell.ring()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The lock, for what is rare."""
+        """Hold the lock, for rare operations."""
         try:
             if not self.participants.lock.try_acquire():
                 self._acquire()
@@ -133,7 +130,7 @@ class Control:
             self.participants.lock.release()
 
     def snapshot(self) -> bytes:
-        """The control memory as of one moment."""
+        """A consistent copy of the control memory."""
         with self.held():
             return bytes(self._bytes[: layout.CONTROL_BYTES])
 
@@ -142,12 +139,12 @@ class Control:
             self.words[layout.COPIED] += num_bytes
 
     def view_of(self, place: int, offset: int, num_words: int) -> memoryview:
-        """Words of a slot, to be read by who has it."""
+        """Words of a slot that this process holds."""
         start = (place + offset) * 8
         return self._bytes[start : start + num_words * 8]
 
     def bytes_at(self, place: int, offset: int, num_words: int) -> bytes:
-        """The same as of now, for `struct`."""
+        """A copy of them, for `struct`."""
         return self.view_of(place, offset, num_words).tobytes()
 
     def release(
@@ -165,12 +162,12 @@ class Control:
         )
 
     def has_message(self) -> bool:
-        """Without the lock: is it worth a try?"""
+        """Whether a take may succeed; without the lock."""
         wanted = self.bit if self.words[layout.RECEIVERS] == layout.EACH else 0
         return bool(self.words[IS_CLOSED]) or oldest(self.words, -1, wanted) >= 0
 
     def claim(self, place: int) -> bool:
-        """Whether nobody else has or sees this slot, or is to get it: from now on its holder may write."""
+        """Whether no other process holds, views or is to receive this slot; then its holder may write."""
         with self.held():
             others = self.words[place + layout.BORROWED] ^ self.bit
             is_alone = not (others or self.words[place + layout.PENDING] or self.words[place + layout.VIEWED])
@@ -179,7 +176,7 @@ class Control:
             return is_alone
 
     def loans_of(self, producer: int) -> list[tuple[int, int]]:
-        """(place, state word) of each."""
+        """(place, state word) of each open loan."""
         return [
             (place, self.words[place])
             for place in self.places()
@@ -187,11 +184,11 @@ class Control:
         ]
 
     def is_loaned(self, place: int, generation: int) -> bool:
-        """To this participant, still."""
+        """Whether the loan of this generation is still open and of this participant."""
         return bool(self.words[place] == generation << 16 | self.me << 8 | LOANED)
 
     def _take_back(self, participant: int) -> None:
-        # called by Participants, which has the lock
+        # called by Participants with the lock held
         take_back(self.words, participant, bit_of(participant))
 
     def _acquire(self) -> None:

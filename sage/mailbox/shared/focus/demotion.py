@@ -1,7 +1,6 @@
-"""What is read from a slot's memory beside its message's own way: the summary of a dropped one, a reader that
-wrote.
+"""Reads of a slot outside a lease: the summary of a dropped message, the check for a reader that wrote.
 
-Invariant: the caller has the slot, so that nobody writes there meanwhile; no view of it is left behind.
+Invariant: the caller holds the slot, so that no process writes to it; no view of it remains.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sage.mailbox.shared.focus.statistics import describe
 
 
 def summary_of(control: Control, pool: SharedPool, place: int) -> np.ndarray:
-    """The record that stands for a tensor whose memory is about to be used again."""
+    """The summary record of a tensor that is dropped."""
     index = layout.index_of(place)
     meta = layout.meta_from(control.bytes_at(place, 0, layout.META_WORDS), index)
     spec = layout.spec_from(
@@ -43,7 +42,7 @@ def summary_of(control: Control, pool: SharedPool, place: int) -> np.ndarray:
 
 
 def describe_if_written(control: Control, pool: SharedPool, lease: Lease) -> str:
-    """Who has the slot, if its bytes are not those that were published; else ""."""
+    """The slot's holders if its bytes differ from those published; else ""."""
     checksum = control.words[lease.place + layout.CHECKSUM]
     if checksum in (layout.NO_CHECKSUM, pool.checksum(lease.index, lease.form.spec.num_bytes)):
         return ""

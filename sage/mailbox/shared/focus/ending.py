@@ -1,13 +1,12 @@
-"""How a slot of a shared pool comes back: dropped, released by the last who had it, given up by the dead.
+"""How a slot of a shared pool is freed: dropped, released by its last holder, or taken back from the dead.
 
-Invariant: a slot is free only when no participant is to get it, has it, or sees its memory. Called with the
-pool's lock held; plain Python that numba can compile. Whoever dies between two stores leaves bits that
-`take_back` clears, and a state
-that it settles: running it twice does no harm.
+Invariant: a slot is free only when no participant is to receive it, holds it, or views its memory. Called
+with the pool's lock held; numba can compile it. If a process dies between two stores, `take_back` clears its
+bits and settles the state; running it twice has no further effect.
 """
 
 # mypy: disable-error-code="no-any-return"
-# what the two views of the control memory hold is known to numba, not to mypy
+# numba infers the element types of the two views of the control memory; mypy does not
 from __future__ import annotations
 
 from typing import Any
@@ -43,7 +42,7 @@ NOBODY = 0xFF
 
 
 def settle(words: Any, at: int) -> None:
-    """The state that follows from the bits of a slot that was published once."""
+    """Set the state that follows from the bits of a published slot."""
     if words[at + BORROWED] != 0:
         return
     if words[at + PENDING] != 0:
@@ -56,10 +55,10 @@ def settle(words: Any, at: int) -> None:
 
 
 def retire(words: Any, at: int) -> None:
-    """Its message is over: free now, or releasing until nobody sees the memory."""
+    """End its message: free it now, or set it RELEASING until no view exists."""
     words[at + PENDING] = 0
     if words[at + BORROWED] != 0:
-        return  # who has it goes on
+        return  # its holders keep it
     if words[at + VIEWED] == 0:
         free(words, at)
     else:
@@ -79,7 +78,7 @@ def drop_expired(words: Any, now_ns: int) -> None:
 
 
 def unview(words: Any, at: int, bit: int) -> int:
-    """The last view that a participant kept is gone."""
+    """The last view of a participant has ended."""
     words[at + VIEWED] &= ~bit
     if words[at + STATE] & 0xFF == RELEASING:
         settle(words, at)
@@ -87,8 +86,9 @@ def unview(words: Any, at: int, bit: int) -> int:
 
 
 def take_back(words: Any, gone: int, bit: int) -> int:
-    """Everything of a participant that left or died: its loans, leases, views, and what it was to get. How
-    many.
+    """Take back everything of a participant that left or died: loans, leases, views, undelivered messages.
+
+    Returns the number of loans and leases.
     """
     num_orphans = 0
     words[LISTENERS] &= ~bit
@@ -106,12 +106,12 @@ def take_back(words: Any, gone: int, bit: int) -> int:
             tidy(words, at)
     words[ORPHANS] += num_orphans
     if words[IS_CLOSED] != 0:
-        close_all(words)  # it may have died in the middle of that
+        close_all(words)  # it may have died inside close_all
     return num_orphans
 
 
 def stop_listening(words: Any, bit: int) -> int:
-    """Nothing is for this participant any longer; what it has, it keeps."""
+    """No further message is for this participant; its leases stay open."""
     words[LISTENERS] &= ~bit
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if words[at + PENDING] & bit != 0:
@@ -121,8 +121,8 @@ def stop_listening(words: Any, bit: int) -> int:
 
 
 def tidy(words: Any, at: int) -> None:
-    """Settle what somebody left between two stores. A message for anybody that waits has no bits, and
-    stays.
+    """Settle a slot after a process may have died between two stores. A waiting message for one receiver
+    has no bits and is kept.
     """
     state = words[at + STATE] & 0xFF
     if state in (IS_BORROWED, RELEASING) or (state == PUBLISHED and words[RECEIVERS] == EACH):
@@ -130,8 +130,9 @@ def tidy(words: Any, at: int) -> None:
 
 
 def reclaim(words: Any, at: int, word: int, viewed: int) -> int:
-    """Take back a loan whose state word was seen, from a living owner; how many. viewed: its bit if it may
-    still look.
+    """Take back a loan of a living owner if its state word is still `word`; returns 1, or 0 if not.
+
+    viewed: the owner's bit if views of it may exist.
     """
     if words[at + STATE] != word:
         return 0
@@ -142,7 +143,7 @@ def reclaim(words: Any, at: int, word: int, viewed: int) -> int:
 
 
 def close_all(words: Any) -> int:
-    """No message waits any longer, none comes."""
+    """Close the mailbox: drop all waiting messages."""
     words[IS_CLOSED] = 1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if is_published(words, at):

@@ -1,7 +1,7 @@
-"""What one process does with the slots of a shared pool: loan, publish, take, view, claim, release.
+"""The store of a shared focus pool in one process: loan, publish, take, view, claim, release.
 
-Invariant: a slot that this process lends, borrows or sees is marked so in the table until it is over here,
-and every answer of the table is counted or raised.
+Invariant: a slot that this process has on loan, on lease or in view is marked so in the table, and every
+refusal of a rule is counted or raised.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ from sage.mailbox.shared.memory.feeder import Feeder
 from sage.mailbox.shared.memory.participants import DeathWatch
 from sage.mailbox.shared.memory.segment import IS_CLOSED
 
-#: Who waits for a slot, or was refused one, asks this often whether somebody has died. Each look costs some
-#: 50 us.
+#: Interval at which a blocked or refused loan checks for dead processes. A check takes about 50 us.
 REAP_SECS = 0.005
 
 
 class SharedExchange:
-    """Of one handle on the mailbox. Handles of messages call it; so does the mailbox."""
+    """Called by one process's SharedFocus and, as their store, by its handles."""
 
     def __init__(self, control: Control, *, name: str, clock: Clock, demoted: RecordSink | None) -> None:
         words = control.words
@@ -53,7 +52,7 @@ class SharedExchange:
         self._demotes = int(demoted is not None)
         self._now_ns = (
             time.monotonic_ns if type(clock) is RealClock else clock.now_ns
-        )  # the same, a frame less
+        )  # the same function, one call less
         self._steps = control.steps
         self.forms = Forms(name, words[layout.SLOT_BYTES])
         self._specs = {
@@ -75,11 +74,11 @@ class SharedExchange:
 
     @property
     def has_ended(self) -> bool:
-        """Closed here, or everywhere."""
+        """Closed in this process, or in all."""
         return self.is_closed or bool(self.control.words[IS_CLOSED])
 
     def enter(self) -> None:
-        """Before each operation: a forked child takes part under an entry of its own."""
+        """Called before each operation: a forked child joins with an entry of its own."""
         if self._joined != FORKS.count and not self.is_closed:
             self._joined = FORKS.count
             self.holdings.forget()
@@ -89,7 +88,7 @@ class SharedExchange:
             raise MailboxClosed(f"{self._name}: the mailbox was closed")
 
     def lend(self, form: Form, producer: int, trust: float) -> Loan | int:
-        """A loan, or the reason against it, which is not counted yet."""
+        """A loan, or the reason for its refusal, which is not counted yet."""
         if self.is_closed or self._joined != FORKS.count:
             self.enter()
         answer = self._lend(form, producer, trust, may_drop=0)
@@ -110,11 +109,11 @@ class SharedExchange:
         if self.is_closed or self._joined != FORKS.count:
             self.enter()
         control, holdings, now_ns = self.control, self.holdings, self._now_ns()
-        unseen = holdings.let_go() if holdings.kept else -1
+        ended = holdings.pop_ended() if holdings.viewed else -1
         while (
-            answer := self._steps.take(control.me, control.bit, get_ident(), now_ns, int(newest), unseen)
+            answer := self._steps.take(control.me, control.bit, get_ident(), now_ns, int(newest), ended)
         ) == BUSY:
-            self._wait_for_lock(unseen)
+            self._wait_for_lock(ended)
         if answer < 0:
             self._raise_if_closed(answer)
             if holdings.feeder is not None:
@@ -122,7 +121,7 @@ class SharedExchange:
             return None
         place, generation = answer & PLACE, answer >> PLACE_BITS
         words = self._specs[place].tobytes()
-        form = self.forms.by_words.get(words) or self.forms.find(words)
+        form = self.forms.by_words.get(words) or self.forms.form_of_words(words)
         lease = Lease(self, place, form, generation, now_ns)
         holdings.open[place] = (ref(lease), generation, now_ns)
         return lease
@@ -254,7 +253,7 @@ class SharedExchange:
         control, is_mine = (
             self.control,
             self._joined == FORKS.count,
-        )  # a child that never used it has no part in it
+        )  # a child that never used it has not joined
         if for_all and not self._has_left:
             control.run(close_all)
         if not self.is_closed and is_mine:
@@ -272,7 +271,7 @@ class SharedExchange:
         self.control.run(refuse, producer, answer)
 
     def reap_if_dead(self) -> bool:
-        """At most every REAP_SECS: asking costs a look at each process."""
+        """Take back the resources of dead processes; checks at most every REAP_SECS."""
         if time.monotonic() - self._looked_secs < REAP_SECS:
             return False
         self._looked_secs = time.monotonic()
@@ -280,7 +279,7 @@ class SharedExchange:
 
     def _lend(self, form: Form, producer: int, trust: float, may_drop: int) -> int:
         control, holdings, now_ns = self.control, self.holdings, self._now_ns()
-        unseen = holdings.let_go() if holdings.kept else -1
+        ended = holdings.pop_ended() if holdings.viewed else -1
         while (
             answer := self._steps.lend(
                 control.me,
@@ -291,27 +290,27 @@ class SharedExchange:
                 now_ns,
                 may_drop,
                 self._demotes,
-                unseen,
+                ended,
                 form.words_at,
             )
         ) <= DEMOTE:
             if answer == BUSY:
-                self._wait_for_lock(unseen)
+                self._wait_for_lock(ended)
             else:
-                unseen = -1
+                ended = -1
                 self._demote(DEMOTE - answer)
         return answer
 
-    def _wait_for_lock(self, unseen: int = -1) -> None:
+    def _wait_for_lock(self, ended: int = -1) -> None:
         try:
             self.control.wait_for_lock()
         except BaseException:
-            if unseen >= 0:
-                self.holdings.keep(unseen)  # the table was not told
+            if ended >= 0:
+                self.holdings.keep(ended)  # the table still has this process's bit
             raise
 
     def _demote(self, place: int) -> None:
-        """Leave a summary record in the tensor's place; only then is its memory used again."""
+        """Push a summary record of the dropped tensor, then let its memory be reused."""
         assert self._demoted is not None
         record = summary_of(self.control, self.pool, place)
         self.holdings.keep(place)
@@ -319,7 +318,7 @@ class SharedExchange:
         self._demoted.push(record)
 
     def _leave_if_over(self) -> None:
-        """After closing, with the last lease and the last view: another process may have our entry."""
+        """After close, once the last lease and the last view have ended: give up the entry."""
         if not self._has_left:
             self.holdings.sweep()
             if self.holdings.is_empty:
@@ -329,9 +328,7 @@ class SharedExchange:
                 self.pool.close()
 
     def _has_ended(self, place: int, viewed: int, answer: int) -> None:
-        if (
-            viewed or answer == STALE
-        ):  # whoever took it back left our bit there, for what we may still look at
+        if viewed or answer == STALE:  # after reclaim the table has this process's bit, for views of it
             self.holdings.keep(place)
         if self.is_closed:
             self._leave_if_over()

@@ -1,7 +1,7 @@
-"""What one process holds of a shared pool: handles that have not ended, and views that outlived theirs.
+"""What one process holds of a shared pool: open handles, and views that outlive their handle.
 
-Invariant: what ends without a word (a dropped handle, a dying view) is found by asking; nothing runs in the
-garbage collector, and nothing in a forked child.
+Invariant: dropped handles and ended views are found by checking; no finalizer runs in the garbage collector
+or in a forked child.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sage.mailbox.trace import MessageTrace, TracedMessage
 
 
 class _Forks:
-    """How often the line of processes that ends in this one was forked since the module was loaded."""
+    """The number of forks between this process and the one that loaded the module."""
 
     count = 0
 
@@ -39,7 +39,7 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Holdings:
-    """By the slots' places in the table."""
+    """By the places of the slots in the table."""
 
     def __init__(self, control: Control, pool: SharedPool) -> None:
         self._control = control
@@ -48,53 +48,51 @@ class Holdings:
         self.forget()
 
     def forget(self) -> None:
-        """After a fork all of it is the parent's."""
+        """After a fork all of it belongs to the parent."""
         self._num_forks = FORKS.count
-        #: Handles that have not ended, weakly, with generation and time of receipt (None for a loan).
+        #: Weak references to open handles, with generation and time of receipt (None for a loan).
         self.open: dict[int, tuple[weakref.ref[Any], int, int | None]] = {}
-        self.kept: set[int] = set()  # our bit stands in the slot's VIEWED, or may
+        self.viewed: set[int] = set()  # slots with this process's bit in VIEWED
         self._sweeping = threading.Lock()
-        self.feeder: Feeder | None = None  # of the descriptor for event loops
+        self.feeder: Feeder | None = None  # writes the descriptor for event loops
         self._pool.forget()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.open or self.kept)
+        return not (self.open or self.viewed)
 
     def note(self, lease: Lease, released_ns: int) -> None:
-        """Add the life of its message, which ends, to the trace."""
+        """Add the message of a lease that ends to the trace."""
         if self.trace is not None:
             self.trace.add(traced(self._control, lease, released_ns))
 
     def end(self, handle: Loan | Lease) -> int:
-        """The handle is over. Our bit if something taken from it is still alive, else 0."""
+        """End the handle; returns this process's bit if a view taken from it exists, else 0."""
         self.open.pop(handle.place, None)
         handle.end()
         return self._control.bit if self._pool.is_viewed(handle.index) else 0
 
     def keep(self, place: int) -> None:
-        """The slot has our bit in VIEWED until a sweep finds that nothing taken from it lives."""
-        self.kept.add(place)
+        """The slot has this process's bit in VIEWED until a sweep finds no view of it."""
+        self.viewed.add(place)
 
-    def let_go(self) -> int:
-        """A slot that was kept and is not seen any more, which the caller must tell the table; -1 when there
-        is none.
-        """
-        for place in tuple(self.kept):
+    def pop_ended(self) -> int:
+        """A kept slot whose views have ended, or -1; the caller must clear its bit in the table."""
+        for place in tuple(self.viewed):
             if not self._pool.is_viewed(index_of(place)):
-                self.kept.discard(place)
+                self.viewed.discard(place)
                 return place
         return -1
 
     def sweep(self) -> None:
         if self.is_empty or self._num_forks != FORKS.count:
-            return  # what died in a forked child is its parent's to tell
+            return  # a forked child's table entries belong to its parent
         if not self._sweeping.acquire(blocking=False):
-            return  # another thread is at it
+            return  # another thread is doing it
         try:
-            for place in tuple(self.kept):
+            for place in tuple(self.viewed):
                 if not self._pool.is_viewed(index_of(place)):
-                    self.kept.discard(place)
+                    self.viewed.discard(place)
                     self._control.run(unview, place, self._control.bit)
             for place, held in tuple(self.open.items()):
                 handle, generation, received_ns = held
@@ -107,7 +105,7 @@ class Holdings:
         control = self._control
         viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
         if viewed:
-            self.kept.add(place)
+            self.viewed.add(place)
         if received_ns is None:
             control.run(abandon, place, generation, control.me, viewed)
         else:

@@ -1,8 +1,8 @@
-"""What stands where in the control memory of a shared focus pool: counters, accounts, histograms, the table
-of slots.
+"""The layout of a shared focus pool: options, counters, accounts, histograms, the slot table, tensor specs.
 
-Invariant: everything is a 64-bit word, zeros are a valid empty pool, and a slot's state word alone says what
-it is: each operation commits by that one store, so that an owner who dies inside leaves nothing to repair.
+Invariant: everything is a 64-bit word, zeros are a valid empty pool, and a slot's state is its state word
+alone: each operation commits with that one store, so that a process that dies inside it leaves nothing to
+repair.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET, OWN_OFFSET
 from sage.mailbox.shared.memory.segment import HEADER_BYTES, OPTIONS, Layout
 from sage.mailbox.tensor_spec import ITEM_BYTES, MAX_DIMS, TensorSpec
 
-#: What `Segment` calls this class of mailbox.
+#: The kind of segment.
 KIND = 2
 MAX_SLOTS = 256
 PAGE_BYTES = 4096
-#: Past every time: no TTL.
+#: Later than every time: no TTL.
 NO_DEADLINE = (1 << 63) - 1
 
-#: The creator's choices, in the header.
+#: The creator's options in the header.
 OPTION_NAMES = ("slots", "slot_bytes", "stride_bytes", "policy", "quota", "ttl_ns", "debug", "receivers")
 SLOTS, SLOT_BYTES, STRIDE_BYTES, POLICY, QUOTA, TTL_NS, DEBUG, RECEIVERS = range(
     OPTIONS, OPTIONS + len(OPTION_NAMES)
@@ -41,21 +41,21 @@ Receivers = Literal["one", "each"]
 RECEIVERS_NAMES = get_args(Receivers)
 ONE, EACH = range(2)
 
-# The header's own words. ORDER: messages published so far. TURN: turns given so far. FREED: slots freed so
-# far. LISTENERS: a bit for each participant that receives (receivers="each"). REST: pushed and drops of
-# accounts given up.
+# The mailbox's words in the header. ORDER: messages published so far. TURN: turns assigned so far. FREED:
+# slots freed so far. LISTENERS: a bit for each participant that listens (receivers="each"). REST: pushed and
+# drops of reused accounts.
 _OWN = OWN_OFFSET // 8
 ORDER, TURN, FREED, POPPED, COPIED, REFERENCED, HIGH_WATER, LEAKS, ORPHANS, LISTENERS = range(_OWN, _OWN + 10)
 REST = _OWN + 16
 
-#: The doorbells' flags: somebody waits for a message, for room.
+#: The doorbells' flags: a process waits for a message, for room.
 ARRIVALS_FLAG, ROOM_FLAG = DOORBELLS_OFFSET // 8, DOORBELLS_OFFSET // 8 + Doorbell.WORDS
 
-# An account of ACCOUNT_WORDS for each producer, more than slots: one that holds none can be given up for a
-# new one.
+# An account of ACCOUNT_WORDS words per producer; there are more accounts than slots, so that one without
+# slots can be reused.
 ACCOUNTS = HEADER_BYTES // 8
 NUM_ACCOUNTS, ACCOUNT_WORDS = 320, 16
-NAME, PUSHED, DROPS = 0, 1, 2  # name: the producer + 1, 0 where unused; then a count for each reason
+NAME, PUSHED, DROPS = 0, 1, 2  # name: the producer + 1, 0 if unused; then a count per drop reason
 ACCOUNT_TURN, DEFICIT = 14, 15
 
 PUSH_TO_POP = ACCOUNTS + NUM_ACCOUNTS * ACCOUNT_WORDS
@@ -63,9 +63,9 @@ BORROW = PUSH_TO_POP + 256
 TABLE = BORROW + 256
 SLOT_WORDS = 32
 
-# A slot's words. STATE: generation << 16 | owner << 8 | state, the owner a participant where there is one.
-# PENDING, BORROWED, VIEWED: a bit for each participant that is to get it, has a lease, sees its memory after
-# its end.
+# A slot's words. STATE: generation << 16 | owner << 8 | state; the owner is a participant.
+# PENDING, BORROWED, VIEWED: a bit for each participant that is to receive it, has a lease, has a view without
+# an open handle.
 (
     STATE,
     PENDING,
@@ -86,7 +86,7 @@ SLOT_WORDS = 32
 ) = range(16)
 SPEC = 16  # bytes, dtype code, dims, up to 8 sizes
 SPEC_WORDS = 3 + MAX_DIMS
-FREED_AT = SPEC + SPEC_WORDS  # FREED when this slot was
+FREED_AT = SPEC + SPEC_WORDS  # the value of FREED when this slot was freed
 NO_CHECKSUM = -1
 
 CONTROL_WORDS = TABLE + MAX_SLOTS * SLOT_WORDS
@@ -111,8 +111,8 @@ _DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 _SPEC_STRUCT = struct.Struct(f"<{SPEC_WORDS}q")
 _META_STRUCT = struct.Struct("<q24xq16xqqddq")  # state, producer, stamp, sequence, trust, quality, deadline
 META_WORDS = DEADLINE_NS + 1
-_BYTES_DATA = bytes.__basicsize__ - 1  # where an object of bytes keeps them
-_MANY = 256
+_BYTES_DATA = bytes.__basicsize__ - 1  # offset of the data in a bytes object
+_MAX_FORMS = 256
 
 
 def place_of(index: int) -> int:
@@ -132,7 +132,7 @@ def spec_bytes(spec: TensorSpec) -> bytes:
 
 
 def meta_from(data: bytes, index: int) -> FocusMeta:
-    """A slot's first META_WORDS words, read."""
+    """The metadata in a slot's first META_WORDS words."""
     state, producer, stamp_ns, sequence, trust, quality, deadline_ns = _META_STRUCT.unpack(data)
     return FocusMeta(
         sequence=sequence,
@@ -148,8 +148,8 @@ def meta_from(data: bytes, index: int) -> FocusMeta:
 
 @lru_cache(maxsize=256)
 def spec_from(data: bytes, slot_bytes: int) -> TensorSpec:
-    """The other way. MailboxError for what cannot lie in a slot: the other side has written over its
-    table.
+    """The inverse of `spec_bytes`. Raises MailboxError for an invalid description: a process has overwritten
+    the table.
     """
     num_bytes, code, num_dims, *sizes = _SPEC_STRUCT.unpack(data)
     if code in _DTYPE_NAMES and 0 <= num_dims <= MAX_DIMS and min(sizes) >= 0:
@@ -157,7 +157,7 @@ def spec_from(data: bytes, slot_bytes: int) -> TensorSpec:
         if spec.num_bytes == num_bytes <= slot_bytes:
             return spec
     raise MailboxError(
-        "a slot's description makes no sense: some process wrote over this mailbox; unlink it, make it anew"
+        "a slot's description is invalid: a process wrote over this mailbox; unlink it and create it again"
     )
 
 
@@ -197,7 +197,9 @@ def focus_layout_for(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """words: of the table, as bytes that lie at `words_at` for as long as this lives."""
+    """A tensor's spec in three forms.  words: as in the table, bytes at address `words_at` while this
+    exists.
+    """
 
     spec: TensorSpec
     shape: tuple[int, ...]
@@ -207,7 +209,7 @@ class Form:
 
 
 class Forms:
-    """Those that one handle has met lately."""
+    """A cache of the forms that one handle has used."""
 
     def __init__(self, name: str, slot_bytes: int) -> None:
         self._name = name
@@ -215,22 +217,22 @@ class Forms:
         self.by_spec: dict[tuple[tuple[int, ...], str], Form] = {}
         self.by_words: dict[bytes, Form] = {}
 
-    def ask(self, shape: tuple[int, ...], dtype: str) -> Form:
-        """InputError for a tensor that no slot can hold."""
+    def form_for(self, shape: tuple[int, ...], dtype: str) -> Form:
+        """Raises InputError for a tensor that fits no slot."""
         spec = TensorSpec(shape=tuple(shape), dtype=dtype)
         if spec.num_bytes > self._slot_bytes:
             raise InputError(
                 f"{self._name}: {dtype} {spec.shape} takes {spec.num_bytes} bytes, a slot has"
                 f" {self._slot_bytes}: raise slot_bytes"
             )
-        if len(self.by_spec) >= _MANY:
+        if len(self.by_spec) >= _MAX_FORMS:
             self.by_spec.clear()
         form = self.by_spec[spec.shape, dtype] = _form_of(spec)
         return form
 
-    def find(self, words: bytes) -> Form:
-        """MailboxError for words that make no sense."""
-        if len(self.by_words) >= _MANY:
+    def form_of_words(self, words: bytes) -> Form:
+        """Raises MailboxError for an invalid description."""
+        if len(self.by_words) >= _MAX_FORMS:
             self.by_words.clear()
         form = self.by_words[words] = _form_of(spec_from(words, self._slot_bytes))
         return form

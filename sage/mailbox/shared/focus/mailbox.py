@@ -1,8 +1,8 @@
-"""A focus mailbox between processes: tensors handed over by reference, in memory that all of them map.
+"""The focus mailbox between processes: large tensors, passed by reference in shared memory.
 
-Invariant: as `sage.mailbox.FocusMailbox`, and: a process that dies costs its own loans and leases only, which
-others take back within REAP_SECS of needing them; one that is stopped loses nothing. Stopped inside the lock,
-it is a MailboxError to others.
+Invariant: as for `sage.mailbox.FocusMailbox`; in addition a process that dies loses only its own loans and
+leases, which others take back within REAP_SECS of needing a slot. A stopped process loses nothing; if it
+stops inside the lock, others raise MailboxError.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.trace import MessageTrace
 
 _LONGEST_SECS = 1e9  # also for float("inf")
-_MAX_PRODUCER = 2**32 - 1  # a record's header has 32 bits for it
+_MAX_PRODUCER = 2**32 - 1  # 32 bits in a record's header
 
 
 def _prepare(segment: Segment) -> None:
-    Participants(segment)  # makes the lock; everything else is zero
+    Participants(segment)  # initialises the lock; everything else is zero
 
 
 class SharedFocus:
-    """One process's handle. `create` it in one process, `attach` in the others; a forked child takes part by
-    itself.
+    """One process's handle. `create` it in one process, `attach` in the others; a forked child joins on first
+    use.
 
-    The creator's `close` ends it for all, anybody else's his own part; `unlink` takes the name away.
+    `close` in the creator closes it for all processes, elsewhere for this process only; `unlink` removes the
+    name.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class SharedFocus:
         demoted: RecordSink | None = None,
         engine: EngineName | None = None,
     ) -> None:
-        """For `create` and `attach`."""
+        """Use `create` or `attach`."""
         self._segment = segment
         self._words = segment.words
         self._control = Control(segment, engine)
@@ -93,11 +94,11 @@ class SharedFocus:
         receivers: Receivers = "one",
         engine: EngineName | None = None,
     ) -> SharedFocus:
-        """A new mailbox; options as FocusMailbox takes them. MailboxError when the name is taken or memory is
+        """A new mailbox; options as for FocusMailbox. Raises MailboxError if the name is taken or memory is
         short.
 
-        clock: its times cross processes: a RealClock, but in tests.  demoted: where this process leaves
-        summaries.
+        clock: processes compare its times: use RealClock, except in tests.  demoted: receives this process's
+        summary records.
         receivers: "one" gets each message, or "each" participant that had asked (receive, listen) before it
         was published.
         engine: "numba" or "plain", None for the best there is.
@@ -126,8 +127,8 @@ class SharedFocus:
     def attach(
         cls, name: str, *, clock: Clock, demoted: RecordSink | None = None, engine: EngineName | None = None
     ) -> SharedFocus:
-        """Take part in one that exists. MailboxError when there is none, or it is another user's or of
-        another version.
+        """Attach to an existing mailbox. Raises MailboxError if there is none, or it is of another user or
+        version.
         """
         if demoted is not None:
             check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
@@ -136,10 +137,10 @@ class SharedFocus:
     def try_loan(
         self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
     ) -> Loan | None:
-        """A slot to write a tensor into, or None (counted by reason). InputError for a tensor that no slot
-        can hold.
+        """A slot to write a tensor into, or None (counted by reason).
 
-        trust: what "drop_least_trusted" weighs this newcomer with; the message's own is given at publish.
+        trust: what "drop_least_trusted" compares for this newcomer; publish sets the message's own. Raises
+        InputError for a tensor that fits no slot.
         """
         found = self._exchange.lend(self._form(shape, dtype), self._checked(producer), float(trust))
         if isinstance(found, Loan):
@@ -156,20 +157,21 @@ class SharedFocus:
         trust: float = 1.0,
         timeout_secs: float = 1.0,
     ) -> Loan:
-        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest". MailboxFull names
-        the holders.
+        """`try_loan` that waits up to timeout_secs, except under "error" and "drop_newest".
+
+        Raises MailboxFull with the holders of all slots.
         """
         form = self._forms.by_spec.get((shape, dtype)) if type(shape) is tuple else None
         num_freed = self._words[layout.FREED]
         found = self._exchange.lend(
-            form or self._forms.ask(shape, dtype), self._checked(producer), float(trust)
+            form or self._forms.form_for(shape, dtype), self._checked(producer), float(trust)
         )
         if type(found) is Loan:
             return found
         if self.policy in ("error", "drop_newest"):
             timeout_secs = 0.0
         return self._wait_for_room(
-            self._forms.ask(shape, dtype), producer, trust, timeout_secs, num_freed, found
+            self._forms.form_for(shape, dtype), producer, trust, timeout_secs, num_freed, found
         )
 
     def send(
@@ -183,9 +185,9 @@ class SharedFocus:
         quality: float = 1.0,
         ttl_ns: int | None = None,
     ) -> bool:
-        """Copy an array or a torch tensor into a slot and publish it; False (counted) when there is no slot.
+        """Copy an array or a torch tensor into a slot and publish it; False (counted) without a free slot.
 
-        The copy is counted in bytes_copied: write into a loan instead where the writer can.
+        The copy is counted in bytes_copied; write into a loan to avoid it.
         """
         array, dtype = as_array(tensor)
         loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
@@ -209,10 +211,10 @@ class SharedFocus:
         trust: float = 1.0,
         quality: float = 1.0,
     ) -> int | None:
-        """Loan, write and publish an array of few bytes, of a `dtype` that numpy has; the slot's word for a
-        record, or None.
+        """Loan, write and publish a small array of a `dtype` that numpy has.
 
-        The write is the producer's own, as into a loan: bytes_copied does not count it. A refusal is counted.
+        Returns the slot's word for a record's header, or None (counted) without a free slot. Not counted in
+        bytes_copied, because it is the producer's own write, as into a loan.
         """
         check_weights(self.name, trust, quality)
         loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
@@ -223,37 +225,37 @@ class SharedFocus:
         return loan.word
 
     def try_receive(self, *, newest: bool = False) -> Lease | None:
-        """The message whose turn it is (first in, first out by producer), or None.
+        """The next message (first in, first out by producer, fair between producers), or None.
 
-        newest: the one with the latest stamp; all others are dropped and counted as superseded. With
-        receivers="each" messages come in the order of publication, and dropping is for this participant
-        alone.
+        newest: the message with the latest stamp; all others are dropped and counted as superseded. With
+        receivers="each" messages come in the order of publication, and are dropped for this participant
+        only.
         """
         return self._exchange.take(newest=newest)
 
     def receive(self, *, timeout_secs: float, newest: bool = False, spin_secs: float = 0.0) -> Lease:
-        """`try_receive` that waits. MailboxEmpty when the time is over.
+        """`try_receive` that waits. Raises MailboxEmpty after timeout_secs.
 
-        spin_secs: look without sleeping for so long first, which saves a wake-up of some 50 us and costs a
-        busy core.
+        spin_secs: check without sleeping for this long first; saves a wake-up of about 50 us, uses a core.
         """
         num_published = self._words[layout.ORDER]
         lease = self._exchange.take(newest=newest)
         return lease or self._wait_for_message(timeout_secs, newest, spin_secs, num_published)
 
     def listen(self) -> None:
-        """With receivers="each": get every message from now on."""
+        """With receivers="each": receive every message from now on."""
         self._exchange.listen()
 
     def reclaim(self, producer: int) -> int:
-        """Take back the loans of a producer that is known to be gone (orphans); how many. Its publish will
-        fail as stale.
+        """Take back the open loans of a producer that is gone; returns how many (counted as orphans).
+
+        A later publish of such a loan returns False (stale).
         """
         return self._exchange.reclaim(producer)
 
     def reap(self) -> int:
-        """Take back at once what dead processes had; how many had died. Whoever needs a slot does it
-        anyway.
+        """Take back the resources of dead processes now; returns how many had died. A process that needs a
+        slot does this automatically.
         """
         self._exchange.enter()
         return self._control.reap()
@@ -263,35 +265,31 @@ class SharedFocus:
         return statistics_of(self._control.snapshot(), self.name)
 
     def fileno(self) -> int:
-        """For an event loop's `add_reader`: readable when there may be a message, or the mailbox was closed.
+        """A descriptor for an event loop's `add_reader`: readable when a receive may return or raise.
 
-        A thread of this process waits for it, from the first call until close.
+        A thread of this process writes it, from the first call until close.
         """
         return self._exchange.fileno()
 
     def close(self) -> None:
-        """The creator's ends it in every process: what waits is dropped (counted). Anybody else's is
-        `detach`.
+        """In the creator: close it in every process and drop waiting messages (counted). In others: `detach`.
 
-        Waiters get MailboxClosed; leases and views stay valid. Safe to call twice.
+        Waiters raise MailboxClosed; open leases and views stay valid. Safe to call twice.
         """
         self._exchange.close(for_all=os.getpid() == self._creator_pid)
 
     def detach(self) -> None:
-        """Take part no longer; the others go on."""
+        """Close this process's handle only."""
         self._exchange.close(for_all=False)
 
-    def keep_trace(
-        self, trace: MessageTrace | None
-    ) -> None:  # of what this process releases from now on; None ends it
+    def keep_trace(self, trace: MessageTrace | None) -> None:
+        """Add each message that this process releases from now on to `trace`; None stops it."""
         self._exchange.holdings.trace = trace
 
     def unlink(self) -> None:
-        """Take the name away: nobody can attach any more, and the memory goes with its last user."""
+        """Remove the name: no process can attach any more; the memory is freed with its last user."""
         with suppress(FileNotFoundError):
-            if os.path.samestat(
-                os.stat(self._segment.path), self._file
-            ):  # another of that name is left alone
+            if os.path.samestat(os.stat(self._segment.path), self._file):  # not another one of that name
                 self._segment.path.unlink()
 
     def __enter__(self) -> SharedFocus:
@@ -332,13 +330,14 @@ class SharedFocus:
         return int(producer)
 
     def _form(self, shape: tuple[int, ...], dtype: str) -> Form:
-        return self._forms.by_spec.get((tuple(shape), dtype)) or self._forms.ask(shape, dtype)
+        return self._forms.by_spec.get((tuple(shape), dtype)) or self._forms.form_for(shape, dtype)
 
 
 class Waiting:
-    """One wait, from now on, on a doorbell that rings when the word `counter` moves.
+    """One wait, starting now, on a doorbell that rings when the word `counter` changes.
 
-    slice_secs: how often to try all the same, after a look for the dead and for views that died here.
+    It holds nothing while it waits. slice_secs: interval at which to return for a try anyway, after checks
+    for dead processes and for views that ended here; neither rings a doorbell, nor does an expired message.
     """
 
     def __init__(
@@ -353,20 +352,23 @@ class Waiting:
         self._is_over = timeout_secs <= 0.0
 
     def until_moved(self, seen: int) -> bool:
-        """True when it is time for a try: the counter is not `seen` any more, or a while has passed. False
-        when the time is over, and the last try was made after that."""
+        """True when the caller must try: the counter is not `seen` any more, or slice_secs have passed. False
+        after the timeout and a last try.
+        """
         if self._is_over:
             return False
         left_ns = self._end_ns - time.monotonic_ns()
         if left_ns <= 0 or not self._step(self._flag, self._counter, seen, min(left_ns, self._slice_ns)):
-            self._is_over = time.monotonic_ns() >= self._end_ns  # else a slice has passed, or a signal came
+            self._is_over = (
+                time.monotonic_ns() >= self._end_ns
+            )  # otherwise slice_secs have passed, or a signal came
             self._exchange.holdings.sweep()
             self._exchange.reap_if_dead()
         return True
 
 
 def spin(exchange: SharedExchange, counter: int, seen: int, spin_secs: float) -> None:
-    """Until the counter moves, one load a look, which disturbs nobody."""
+    """Read the counter until it changes."""
     words = exchange.control.words
     start_secs = time.perf_counter()
     while words[counter] == seen and time.perf_counter() - start_secs < spin_secs and not exchange.has_ended:

@@ -1,9 +1,7 @@
-"""A shared pool's memory as one process sees it: twice, once to write into loans, once read-only for
-everybody else's work.
+"""A shared pool's memory, mapped twice in each process: writable for loans, read-only for leases.
 
-Invariant: an array or tensor of a lease lies on pages that this process cannot write: who tries dies of it
-(SIGSEGV), and nobody else notices. Whether anything taken from a slot lives is known by counting references;
-nothing runs when it dies.
+Invariant: an array or tensor of a lease is on read-only pages: a write raises SIGSEGV in the writing process
+only. Reference counts show whether views of a slot exist; no finalizer runs when they end.
 """
 
 from __future__ import annotations
@@ -22,41 +20,40 @@ from sage.mailbox.tensor_spec import TensorSpec
 
 
 class SharedPool:
-    """Slots by index. All that is taken from a slot hangs on one object for each mapping, whose references
-    are counted.
-    """
+    """Slots by index. All views of a slot refer to one object per mapping, whose references are counted."""
 
     def __init__(self, segment: Segment) -> None:
-        # the same file a second time, by its descriptor: the name may be gone by now
+        # the same file again, by its descriptor, because the name may have been removed
         read_only = Segment(segment.name, os.dup(segment.fd), is_creator=False, is_read_only=True)
         self._mappings = (segment, read_only)
         self._num_slots = segment.words[SLOTS]
         self._stride_bytes = segment.words[STRIDE_BYTES]
-        # a class of its own, because only an instance of a subclass can keep the mapping alive
+        # a subclass, because only its instances can have an attribute that keeps the mapping alive
         self._memory_type: Any = type("SlotMemory", (ctypes.c_uint8 * self._stride_bytes,), {})
         self.forget()
 
     def forget(self) -> None:
-        """After a fork what was taken is the parent's: here it keeps the memory mapped, and holds no slot."""
+        """After a fork existing views belong to the parent: here they keep the memory mapped but hold no
+        slot.
+        """
         writable, read_only = (self._slots_of(mapping) for mapping in self._mappings)
         self._writable = writable
         self._read_only = read_only
-        #: What numpy makes arrays of: it takes being read-only from the view, and refers to the memory behind
-        #: it.
+        #: numpy makes read-only arrays of these views; the arrays refer to the memory behind them.
         self._readers = [memoryview(memory).toreadonly() for memory in read_only]
-        self._num_unseen = (getrefcount(writable[0]), getrefcount(read_only[0]))
+        self._num_unviewed = (getrefcount(writable[0]), getrefcount(read_only[0]))
 
     def array(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Of a loan, or claimed."""
+        """A writable array: of a loan, or claimed."""
         return np.ndarray(shape, dtype, self._writable[index])
 
     def read_only_array(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Of a lease. numpy says so before the memory does."""
+        """A read-only array, of a lease; numpy raises before the memory does."""
         return np.ndarray(shape, dtype, self._readers[index])
 
     def tensor(self, index: int, spec: TensorSpec, *, is_read_only: bool) -> Any:
-        """torch knows no read-only tensors: the memory alone guards one."""
-        import torch  # a sensor process that only writes arrays never pays for it
+        """torch has no read-only tensors: only the mapping protects a lease's."""
+        import torch  # here, because a process that only writes arrays does not need it
 
         dtype = getattr(torch, spec.dtype)
         if spec.num_elements == 0:
@@ -65,15 +62,13 @@ class SharedPool:
         return torch.frombuffer(memory, dtype=dtype, count=spec.num_elements).reshape(spec.shape)
 
     def fill(self, index: int, array: np.ndarray) -> None:
-        """Copy the bytes of a small array into a loaned slot, without a view that would have to be
-        watched.
-        """
+        """Copy the bytes of a small array into a loaned slot without making a tracked view."""
         start = CONTROL_BYTES + index * self._stride_bytes
         self._mappings[0].memory[start : start + array.nbytes] = array.tobytes()
 
     def is_viewed(self, index: int) -> bool:
-        """Something that was taken from this slot here is still alive."""
-        num_writable, num_read_only = self._num_unseen
+        """Whether views of this slot exist in this process."""
+        num_writable, num_read_only = self._num_unviewed
         return (
             getrefcount(self._writable[index]) > num_writable
             or getrefcount(self._read_only[index]) > num_read_only
@@ -85,7 +80,7 @@ class SharedPool:
             return zlib.crc32(memory[start : start + num_bytes])
 
     def close(self) -> None:
-        """The mappings stay for as long as a view of them lives."""
+        """Close the files. The mappings stay while views of them exist."""
         self._mappings[1].close()
 
     def _slots_of(self, mapping: Segment) -> list[Any]:

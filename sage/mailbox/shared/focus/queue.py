@@ -1,13 +1,12 @@
-"""Whose turn it is among the messages that wait in a shared pool, and which must go: scans of its small
-table.
+"""Which waiting message of a shared pool is next, and which one a policy drops: scans of the slot table.
 
-Invariant: as `sage.mailbox.local.fair_queue`: first in, first out by producer, deficit round robin between
-them with trust as the quantum. Called with the pool's lock held; plain Python that numba can compile: words
-are int64, reals float64.
+Invariant: the same order as `sage.mailbox.local.fair_queue`: first in, first out by producer, deficit round
+robin between producers with trust as the quantum. Called with the pool's lock held; numba can compile it:
+words are int64, reals float64.
 """
 
 # mypy: disable-error-code="no-any-return"
-# what the two views of the control memory hold is known to numba, not to mypy
+# numba infers the element types of the two views of the control memory; mypy does not
 from __future__ import annotations
 
 from typing import Any
@@ -48,17 +47,17 @@ def end_of_table(words: Any) -> int:
 
 
 def is_published(words: Any, at: int) -> bool:
-    """Nobody has it yet: it may be dropped."""
+    """Whether it waits and no receiver has it: it may be dropped."""
     return words[at + STATE] & 0xFF == PUBLISHED
 
 
 def is_for(words: Any, at: int, bit: int) -> bool:
-    """It waits: for anybody (bit 0), or for this participant."""
+    """Whether it waits: for any receiver (bit 0), or for this participant."""
     return words[at + PENDING] & bit != 0 if bit != 0 else is_published(words, at)
 
 
 def held_by(words: Any, producer: int) -> int:
-    """Slots that carry this producer's work."""
+    """The number of slots in use by this producer."""
     num_held = 0
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if words[at + PRODUCER] == producer and words[at + STATE] & 0xFF != FREE:
@@ -67,7 +66,7 @@ def held_by(words: Any, producer: int) -> int:
 
 
 def last_freed(words: Any) -> int:
-    """The slot that came free last, which caches still know; -1 when none is free."""
+    """The slot that was freed last (its memory is in caches); -1 if none is free."""
     found = -1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if words[at + STATE] & 0xFF == FREE and (found < 0 or words[at + FREED_AT] > words[found + FREED_AT]):
@@ -76,7 +75,7 @@ def last_freed(words: Any) -> int:
 
 
 def account_of(words: Any, producer: int) -> int:
-    """Where the producer's account stands; opened on first use, in an old one's place when all are taken."""
+    """The place of the producer's account, created on first use; if all are in use, an old one is reused."""
     for at in range(ACCOUNTS, ACCOUNTS + NUM_ACCOUNTS * ACCOUNT_WORDS, ACCOUNT_WORDS):
         if words[at + NAME] == producer + 1:
             return at
@@ -87,7 +86,7 @@ def account_of(words: Any, producer: int) -> int:
 
 
 def _reused_account(words: Any, producer: int) -> int:
-    """There are more accounts than slots: one at least holds none. What it counted goes into REST."""
+    """There are more accounts than slots, so that one holds no slot. Its counts are added to REST."""
     for at in range(ACCOUNTS, ACCOUNTS + NUM_ACCOUNTS * ACCOUNT_WORDS, ACCOUNT_WORDS):
         if held_by(words, words[at + NAME] - 1) == 0:
             for offset in range(PUSHED, DROPS + NUM_REASONS):
@@ -99,7 +98,7 @@ def _reused_account(words: Any, producer: int) -> int:
 
 
 def queue_up(words: Any, reals: Any, account: int) -> None:
-    """A producer's message is about to wait; with none before it, it goes to the end of the round."""
+    """Called before a message waits: a producer without waiting messages joins the end of the round."""
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if words[at + ACCOUNT] == account and is_published(words, at):
             return
@@ -109,7 +108,7 @@ def queue_up(words: Any, reals: Any, account: int) -> None:
 
 
 def next_in_turn(words: Any, reals: Any) -> int:
-    """The message whose turn it is, or -1."""
+    """The next message, or -1."""
     while True:
         first = -1
         has_others = False
@@ -137,8 +136,8 @@ def next_in_turn(words: Any, reals: Any) -> int:
 
 
 def oldest(words: Any, producer: int, bit: int) -> int:
-    """The first published of those that wait (`is_for`): of one producer, or of all (-1). -1 when there is
-    none.
+    """The first published of the waiting messages (`is_for`), of one producer or of all (-1); -1 if there
+    is none.
     """
     found = -1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
@@ -150,7 +149,7 @@ def oldest(words: Any, producer: int, bit: int) -> int:
 
 
 def least_trusted(words: Any, reals: Any, producer: int) -> int:
-    """The least trusted of those that wait, the older of equals."""
+    """The waiting message with the lowest trust, the older of equals."""
     found = -1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if not is_published(words, at) or (producer >= 0 and words[at + PRODUCER] != producer):
@@ -165,7 +164,7 @@ def least_trusted(words: Any, reals: Any, producer: int) -> int:
 
 
 def freshest(words: Any, bit: int) -> int:
-    """The latest stamp of those that wait, the later published of equals."""
+    """The waiting message with the latest stamp, the later published of equals."""
     found = -1
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if not is_for(words, at, bit):
@@ -183,7 +182,7 @@ def freshest(words: Any, bit: int) -> int:
 
 
 def depth(words: Any) -> int:
-    """Messages that somebody has yet to get."""
+    """The number of messages that some receiver has not received yet."""
     num_waiting = 0
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
         if is_published(words, at) or (words[at + PENDING] != 0 and words[at + BORROWED] != 0):

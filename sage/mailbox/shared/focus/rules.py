@@ -1,15 +1,13 @@
-"""What happens to a slot of a shared pool: lend, publish, take, release, drop, reclaim, and what the dead
-leave.
+"""The rules of a shared pool: lend, publish, take, release, demote.
 
-Invariant: only messages that wait are dropped, and a slot is free only when no participant is to get it, has
-it, or sees its memory. Called with the pool's lock held; plain Python that numba can compile. Every store
-before a state word's is
-harmless if its author dies there: `take_back` clears bits of the dead, the rest is of a slot that nobody has
-yet.
+Invariant: only waiting messages are dropped, and a slot is free only when no participant is to receive it,
+holds it, or views its memory. Called with the pool's lock held; numba can compile it. The store of the state
+word commits an operation. If the process dies before it, earlier stores have no effect: `take_back` clears
+bits of dead participants, and the other words belong to a slot without a holder.
 """
 
 # mypy: disable-error-code="no-any-return"
-# what the two views of the control memory hold is known to numba, not to mypy
+# numba infers the element types of the two views of the control memory; mypy does not
 from __future__ import annotations
 
 from typing import Any
@@ -85,12 +83,11 @@ from sage.mailbox.shared.focus.queue import (
 )
 from sage.mailbox.shared.memory.segment import IS_CLOSED
 
-# Answers below 0: why there is no slot or no message; below DEMOTE, minus the slot's place: first keep its
-# summary.
+# Results below 0: the reason why there is no slot or no message; DEMOTE - place: push its summary first.
 NOTHING, CLOSED, NO_SLOT, OVER_QUOTA, TRUSTED_LESS, STALE, DEMOTE = -1, -2, -3, -4, -5, -6, -16
-#: Of a compiled step: somebody has the lock and keeps it; nothing was done.
+#: Result of a compiled step: another process keeps the lock; nothing was done.
 BUSY = -(1 << 62)
-#: Of the answer of a step that gives a slot: its place, and its generation above it.
+#: The result of a step that returns a slot: its place, and above these bits its generation.
 PLACE_BITS = 16
 PLACE = (1 << PLACE_BITS) - 1
 DROP_OLDEST, DROP_LEAST_TRUSTED = 0, 4
@@ -107,14 +104,14 @@ def lend(
     now_ns: int,
     may_drop: int,
     demotes: int,
-    unseen: int,
+    ended: int,
 ) -> int:
-    """A slot for a loan, made free by the policy if it must be and `may_drop`; else why there is none.
+    """A slot for a loan, made free by the policy if necessary and `may_drop`; else the reason for refusal.
 
-    unseen: a slot of which the caller kept a view until now, or -1.
+    ended: a slot whose last view in this process has ended, or -1.
     """
-    if unseen >= 0:
-        unview(words, unseen, bit)
+    if ended >= 0:
+        unview(words, ended, bit)
     if words[IS_CLOSED] != 0:
         return CLOSED
     account = account_of(words, producer)
@@ -146,7 +143,7 @@ def lend(
 
 
 def victim_of(words: Any, reals: Any, producer: int) -> int:
-    """The waiting message that the policy gives up (of one producer, or of all: -1), or -1."""
+    """The waiting message that the policy drops (of one producer, or of all: -1), or -1."""
     if words[POLICY] == DROP_OLDEST:
         return oldest(words, producer, 0)
     if words[POLICY] == DROP_LEAST_TRUSTED:
@@ -155,7 +152,7 @@ def victim_of(words: Any, reals: Any, producer: int) -> int:
 
 
 def demote(words: Any, at: int, me: int, bit: int) -> int:
-    """Drop it, and keep its memory in sight of the caller, who writes its summary and then calls `unview`."""
+    """Drop it and mark it as viewed by the caller, which pushes its summary and then calls `unview`."""
     words[words[at + ACCOUNT] + DROPS + LEAST_TRUSTED] += 1
     if words[at + VIEWED] != 0:
         words[LEAKS] += 1
@@ -166,7 +163,7 @@ def demote(words: Any, at: int, me: int, bit: int) -> int:
 
 
 def refuse(words: Any, producer: int, answer: int) -> int:
-    """Count the loan that `lend` refused, or the stale publish."""
+    """Count a refused loan or a stale publish."""
     reason = NEWEST
     if answer == OVER_QUOTA:
         reason = OVER_SHARE
@@ -193,7 +190,7 @@ def publish(
     now_ns: int,
     checksum: int,
 ) -> int:
-    """viewed: the writer's bit if it keeps a view, else 0."""
+    """End a loan with a message.  viewed: the writer's bit if a view of it exists, else 0."""
     if not is_loaned(words, at, generation, me):
         return STALE
     if words[IS_CLOSED] != 0:
@@ -222,7 +219,7 @@ def is_loaned(words: Any, at: int, generation: int, me: int) -> bool:
 
 
 def give_up(words: Any, at: int, viewed: int) -> None:
-    """A loan ends without a message."""
+    """End a loan without a message."""
     words[at + VIEWED] |= viewed
     retire(words, at)
 
@@ -234,12 +231,10 @@ def discard(words: Any, at: int, generation: int, me: int, viewed: int) -> int:
     return at
 
 
-def take(
-    words: Any, reals: Any, me: int, bit: int, thread: int, now_ns: int, newest: int, unseen: int
-) -> int:
-    """The message whose turn it is, borrowed by `me`.  unseen: as for `lend`."""
-    if unseen >= 0:
-        unview(words, unseen, bit)
+def take(words: Any, reals: Any, me: int, bit: int, thread: int, now_ns: int, newest: int, ended: int) -> int:
+    """The next message, now on lease to `me`.  ended: as for `lend`."""
+    if ended >= 0:
+        unview(words, ended, bit)
     if words[IS_CLOSED] != 0:
         return CLOSED
     wanted = 0
@@ -247,7 +242,7 @@ def take(
         words[LISTENERS] |= bit
         wanted = bit
     if newest != 0:
-        pass_over(words, now_ns, wanted)
+        supersede_older(words, now_ns, wanted)
     at = oldest(words, -1, wanted) if wanted != 0 else next_in_turn(words, reals)
     while at >= 0 and words[at + DEADLINE_NS] <= now_ns:
         drop(words, at, EXPIRED)
@@ -264,13 +259,13 @@ def take(
     return at
 
 
-def pass_over(words: Any, now_ns: int, wanted: int) -> None:
-    """Drop all that wait but the freshest, as superseded."""
+def supersede_older(words: Any, now_ns: int, wanted: int) -> None:
+    """Drop all waiting messages except the freshest, as superseded."""
     drop_expired(words, now_ns)
-    kept = freshest(words, wanted)
+    newest = freshest(words, wanted)
     for at in range(TABLE, end_of_table(words), SLOT_WORDS):
-        if at != kept and is_for(words, at, wanted):
-            if words[at + PENDING] != wanted:  # others are yet to get it
+        if at != newest and is_for(words, at, wanted):
+            if words[at + PENDING] != wanted:  # other receivers have not received it yet
                 words[words[at + ACCOUNT] + DROPS + SUPERSEDED] += 1
                 words[at + PENDING] &= ~wanted
             else:
@@ -288,7 +283,7 @@ def release(
     received_ns: int,
     is_orphan: int,
 ) -> int:
-    """A lease ends. viewed: its holder's bit if it keeps a view, else 0."""
+    """End a lease.  viewed: its holder's bit if a view of it exists, else 0."""
     if words[at + STATE] >> 16 != generation or words[at + BORROWED] & bit == 0:
         return STALE
     if is_orphan != 0:
@@ -302,7 +297,7 @@ def release(
 
 
 def abandon(words: Any, at: int, generation: int, me: int, viewed: int) -> int:
-    """A loan was dropped without an end."""
+    """End a loan that was dropped without an end."""
     if not is_loaned(words, at, generation, me):
         return STALE
     words[ORPHANS] += 1
@@ -311,7 +306,7 @@ def abandon(words: Any, at: int, generation: int, me: int, viewed: int) -> int:
 
 
 def count_duration(words: Any, histogram: int, duration_ns: int) -> None:
-    """The buckets of `LatencyHistogram`, four to a doubling."""
+    """Add to the buckets of `LatencyHistogram`, four per doubling."""
     octave = 0
     duration_ns = max(duration_ns, 0)
     while duration_ns >> octave >= 8:

@@ -1,7 +1,7 @@
-"""A shared pool's counts and holders, from a copy of its control memory: by those who take part, and by mere
-observers.
+"""The statistics and holders of a shared pool, from a copy of its control memory.
 
-Invariant: a snapshot is of one moment (taken under the pool's lock), and reading it changes nothing.
+Invariant: a snapshot is consistent (taken under the pool's lock), and reading it changes nothing. Attaching
+is not needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REASONS = tuple(field.name for field in fields(DropCounts))
 
 
 def peek_statistics(name: str) -> FocusStatistics:
-    """Of a mailbox that one takes no part in. MailboxError when there is none of that name."""
+    """Of a pool of other processes, without attaching. Raises MailboxError if there is none of that name."""
     segment = Segment.attach(name, kind=layout.KIND)
     try:
         with RobustMutex(segment.address + MUTEX_OFFSET).held(LOCK_TIMEOUT_SECS, name):
@@ -76,7 +76,7 @@ def statistics_of(data: bytes, name: str) -> FocusStatistics:
 
 
 def describe(words: Sequence[int], index: int) -> str:
-    """Who has a slot, for an error message. words: the control memory, or a copy of it."""
+    """State and holders of a slot, for an error message.  words: the control memory, or a copy of it."""
     at = layout.place_of(index)
     state = words[at] & 0xFF
     why = " (views of it are alive)" if state == RELEASING else ""
@@ -88,7 +88,7 @@ def describe(words: Sequence[int], index: int) -> str:
 
 
 def explain(data: bytes, name: str, producer: int) -> str:
-    """Why there is no slot for a producer, who holds them, what to do: one line."""
+    """One line for MailboxFull: the reason, the remedy, the holders."""
     words = memoryview(data).cast("q")
     held = [i for i in range(words[layout.SLOTS]) if words[layout.place_of(i)] & 0xFF != FREE]
     who = "; ".join(describe(words, index) for index in held)
@@ -99,7 +99,7 @@ def explain(data: bytes, name: str, producer: int) -> str:
 
 
 def _holders(words: Sequence[int], at: int, state: int) -> list[str]:
-    """The processes that have a slot or see its memory; the thread too, where it is one of ours."""
+    """The processes that hold or view a slot, and the thread if it is in this process."""
     if state == LOANED:
         participants = [words[at] >> 8 & 0xFF]
     elif state in (BORROWED, RELEASING):
