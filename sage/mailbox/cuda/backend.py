@@ -1,7 +1,7 @@
-"""Mailboxes on a CUDA device: tensors in device memory, records in pinned host memory that kernels see too.
+"""The CUDA backend: tensors in device memory, records in pinned host memory that kernels can access.
 
-Control stays in host memory, in the same code as on the host; a push queues an event and returns.
-Invariant: nothing on the way from `loan` to `release` blocks the host, copies a tensor or allocates.
+Control stays in host memory and uses the same code as on the host; a push queues an event and returns.
+Invariant: no call from `loan` to `release` blocks the host, copies a tensor or allocates.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ PLACEMENTS = ("device", "mapped", "pinned")
 
 
 class CudaBackend:
-    """One device's mailboxes.
+    """Memory of one CUDA device for mailboxes.
 
-    placement: "device", the card's own memory; "mapped", pinned host memory, where `.array` is numpy's and
-    `.tensor` on the device at the same address (a host reader waits for a kernel that writes); "pinned",
-    arrays and tensors on the host, to be
-    copied from asynchronously: a slot is used again only when the copies that its reader queued are over.
-    stream: the driver's handle of the one stream that all work is queued on; None for whatever is current in
-    torch (for
-    `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the machine's own.  CudaError names
-    what is absent.
+    placement: "device", device memory; "mapped", pinned host memory, `.array` is a numpy array and `.tensor`
+    a device tensor at the same address (a host reader waits for the kernel that writes); "pinned", arrays and
+    tensors on the host, for asynchronous copies: a slot is reused once its reader's queued copies are done.
+    stream: the driver's handle of the one stream that all work is queued on; None: the current stream of
+    torch (for `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the installed one.
+    Raises CudaError with what is missing.
     """
 
     def __init__(
@@ -65,11 +63,11 @@ class CudaBackend:
         return self._driver.facts
 
     def allocate(self, num_bytes: int) -> np.ndarray:
-        """Records: pinned host memory, zeroed. Kernels find it at the same address (unified addressing)."""
+        """Pinned host memory for records, zeroed; kernels use the same address (unified addressing)."""
         return host_view(self._driver.allocate_mapped(num_bytes))
 
     def fence(self) -> Fence | None:
-        """What the current streams of this thread have queued so far; None where they are idle."""
+        """Marks the work queued on this thread's current streams so far; None if they are idle."""
         current = (self._driver.current_stream("tensor"), self._driver.current_stream("array"))
         streams = sorted(set(current)) if self.stream is None else [self.stream]
         busy = [stream for stream in streams if not self._driver.is_idle(stream)]
@@ -97,8 +95,8 @@ class CudaBackend:
         return StreamOrder(self._driver, num_slots=num_slots, stream=self.stream, host_surface=host_surface)
 
     def read_by(self, reader: CudaBackend) -> None:
-        """Let kernels on `reader`'s device read this one's pools directly. CudaError where the two are not
-        connected.
+        """Let kernels on `reader`'s device read this device's pools directly. Raises CudaError if the two are
+        not connected.
         """
         if reader.device != self.device and not reader.driver.enable_peer(self.device):
             raise CudaError(
@@ -108,14 +106,14 @@ class CudaBackend:
 
 
 def open_driver(device: int = 0) -> Driver:
-    """The machine's own driver for `device`. CudaError says what is absent."""
+    """The installed driver for `device`. Raises CudaError with what is missing."""
     from sage.mailbox.cuda.libcuda import LibcudaDriver
 
     return LibcudaDriver(device)
 
 
 def why_no_cuda(device: int = 0) -> str | None:
-    """None where `CudaBackend(device)` would open; else the reason, in one line."""
+    """None if `CudaBackend(device)` works; else the reason, in one line."""
     try:
         open_driver(device)
     except CudaError as error:

@@ -1,9 +1,7 @@
-"""What every ring of records on a device must do, whichever kernels carry it: CUDA C, Numba's twin, or
-another.
+"""Conformance checks for record rings on a device, for all kernels (CUDA C, Numba, others).
 
-`RING_CHECKS` are functions of a maker of rings; each raises AssertionError. Invariant: they ask for nothing
-beyond
-`RecordRing`, and know nothing of how it is made.
+Each of `RING_CHECKS` takes a function that makes a ring, and raises AssertionError. Invariant: the checks use
+only `RecordRing`.
 """
 
 from __future__ import annotations
@@ -19,14 +17,14 @@ from sage.mailbox.record import HEADER_BYTES, record_dtype
 
 
 class RecordRing(Protocol):
-    """A ring as the checks drive it: pushes from the host, one batch at a time."""
+    """A ring as the checks use it: pushes from the host, one batch at a time."""
 
     def push_many(self, records: np.ndarray) -> int:
-        """How many of (n,) records were taken."""
+        """Append (n,) records; returns how many were appended."""
         ...
 
     def subscribe(self, *, start: str | int, max_records: int) -> Callable[[], Batch]:
-        """A cursor, as the function that pops a batch from it."""
+        """A function that pops a batch from a new cursor."""
         ...
 
 
@@ -37,7 +35,7 @@ class MakeRing(Protocol):
 
 
 def make_records(first: int, num: int, *, record_bytes: int = 256) -> np.ndarray:
-    """Every payload byte follows from the record's number, so that a torn record shows."""
+    """Records whose payload bytes all follow from their number, so that a torn record is detected."""
     records = np.zeros(num, dtype=record_dtype(record_bytes))
     numbers = np.arange(first, first + num)
     room = record_bytes - HEADER_BYTES
@@ -120,7 +118,7 @@ def check_late_joiners_have_the_last_lap_as_history(make: MakeRing) -> None:
 
 def check_lossless_takes_what_has_room(make: MakeRing) -> None:
     ring = make(capacity=8, mode="lossless")
-    assert ring.push_many(make_records(0, 3)) == 3  # nobody subscribed yet
+    assert ring.push_many(make_records(0, 3)) == 3  # no subscriber yet
     pop = ring.subscribe(start="latest", max_records=4)
     assert ring.push_many(make_records(3, 20)) == 8
     assert ring.push_many(make_records(0, 1)) == 0
@@ -166,7 +164,7 @@ def pop_first(ring: RecordRing, start: str | int) -> int:
 def _same(got: np.ndarray, sent: np.ndarray) -> None:
     assert len(got) == len(sent), f"{len(got)} records instead of {len(sent)}"
     for name in sent.dtype.names or ():
-        if name != "generation":  # the ring's own
+        if name != "generation":  # stamped by the ring
             assert np.array_equal(got[name], sent[name]), f"{name} differs"
 
 

@@ -1,9 +1,7 @@
-"""The few CUDA calls that mailboxes are made of, as small protocols: the real driver and the fake are two of
-each.
+"""The CUDA calls that mailboxes use, as small Protocols, which the real driver and the fake one implement.
 
-Invariant: nothing here blocks except `Copies.synchronize`, and only debug mode, staging and reads of results
-call that. Streams and events are the driver's own handles (CUstream, CUevent) as integers: torch's and CuPy's
-are the same ones.
+Invariant: only `Copies.synchronize` blocks, and only debug mode, staging and reads of results call it.
+Streams and events are the driver's handles (CUstream, CUevent) as integers, the same as in torch and CuPy.
 """
 
 from __future__ import annotations
@@ -18,13 +16,13 @@ LEGACY_STREAM = 0
 
 
 class CudaError(MailboxError):
-    """The CUDA driver refused, or is absent."""
+    """A CUDA call failed, or there is no driver."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """Memory that stays while `owner` does.  address: as kernels see it.  host_address: as this process sees
-    it, or None.
+    """Memory that exists while `owner` does.  address: for kernels.  host_address: for this process, or
+    None.
     """
 
     address: int
@@ -35,8 +33,8 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFacts:
-    """What decides between paths. is_integrated: shares the processor's memory (Tegra): no memory IPC
-    there.
+    """Attributes of a device.  is_integrated: it shares the processor's memory (Tegra) and has no memory
+    IPC.
     """
 
     index: int
@@ -48,16 +46,18 @@ class DeviceFacts:
 
 
 class Streams(Protocol):
-    """Work that is queued, and marks in it."""
+    """Ordering of queued work with events."""
 
     def create_event(self, *, is_shared: bool = False) -> int:
-        """Without timing, so that a record is cheap.  is_shared: can be exported to another process."""
+        """An event without timing, which is cheap to record.  is_shared: it can be exported to another
+        process.
+        """
         ...
 
     def record(self, event: int, stream: int) -> None: ...
 
     def wait(self, stream: int, event: int) -> None:
-        """What is queued on `stream` from now on comes after the event's latest record. The host does not
+        """Order work queued on `stream` from now on after the event's latest record. The host does not
         wait.
         """
         ...
@@ -68,10 +68,10 @@ class Streams(Protocol):
 
 
 class Gates(Protocol):
-    """A word that a stream waits for and the host can always set: nobody's death can hold the stream."""
+    """Waits for a word that the host can always set, so that no dead process blocks the stream."""
 
     def wait_value(self, stream: int, address: int, value: int) -> None:
-        """`stream` goes on once the u32 at `address` is at least `value` (cyclic compare)."""
+        """`stream` waits until the u32 at `address` is at least `value` (cyclic comparison)."""
         ...
 
 
@@ -82,19 +82,19 @@ class Allocator(Protocol):
     def facts(self) -> DeviceFacts: ...
 
     def allocate(self, num_bytes: int) -> Allocation:
-        """Device memory, from the driver itself: no caching allocator ever moves or splits it."""
+        """Device memory of the driver, not of a caching allocator, which could move or split it."""
         ...
 
     def allocate_mapped(self, num_bytes: int) -> Allocation:
-        """Pinned host memory that kernels see too."""
+        """Pinned host memory that kernels can access."""
         ...
 
     def register(self, address: int, num_bytes: int, owner: Any) -> Allocation:
-        """Host memory that exists already, made visible to kernels; the caller keeps it, `owner` with it."""
+        """Make existing host memory accessible to kernels. The caller must keep it while `owner` exists."""
         ...
 
     def enable_peer(self, peer: int) -> bool:
-        """Let this device read and write `peer`'s memory directly; False where the hardware cannot."""
+        """Let this device access `peer`'s memory directly; False if the hardware cannot."""
         ...
 
 
@@ -104,19 +104,19 @@ class Copies(Protocol):
     def copy(self, target: int, source: int, num_bytes: int, stream: int) -> None: ...
 
     def synchronize(self, stream: int) -> None:
-        """Block the host until `stream` is done."""
+        """Block the host until `stream` is idle."""
         ...
 
     def is_idle(self, stream: int) -> bool:
-        """True when nothing is queued on it. Never blocks."""
+        """Whether no work is queued on it. Never blocks."""
         ...
 
 
 class Sharing(Protocol):
-    """Handles that another process can open."""
+    """Memory and events that another process can open."""
 
     def is_shareable(self, address: int) -> bool:
-        """False for memory made of virtual segments (torch's expandable_segments), which have no such
+        """False for memory made of virtual segments (torch's expandable_segments), which has no IPC
         handle.
         """
         ...
@@ -124,7 +124,7 @@ class Sharing(Protocol):
     def export_memory(self, address: int) -> bytes: ...
 
     def open_memory(self, handle: bytes) -> Allocation:
-        """Unmapped when the allocation's owner is let go."""
+        """Map another process's memory; it is unmapped when the allocation's owner is freed."""
         ...
 
     def export_event(self, event: int) -> bytes: ...
@@ -133,16 +133,16 @@ class Sharing(Protocol):
 
 
 class Surfaces(Protocol):
-    """How Python sees device memory, and where it is queueing work just now."""
+    """Views of device memory, and the current streams."""
 
     def current_stream(self, surface: Surface) -> int:
-        """The stream that whoever asks for this surface queues on: torch's current, or CuPy's."""
+        """The current stream for this kind of view: of torch (tensor) or CuPy (array)."""
         ...
 
     def pool(self, allocation: Allocation, stream: int | None = None) -> PoolMemory:
-        """stream: where its own copies are queued; None for whatever is current."""
+        """stream: for its own copies; None: the current one."""
         ...
 
 
 class Driver(Streams, Gates, Allocator, Copies, Sharing, Surfaces, Protocol):
-    """All of it."""
+    """Everything that a backend needs of a driver."""

@@ -1,9 +1,8 @@
-"""A CUDA driver without a GPU: device memory is host memory, streams are queues that a test holds and lets
-go.
+"""A CUDA driver without a GPU: device memory is host memory, streams are queues that a test can hold.
 
-It keeps what makes real streams hard: work runs when its stream gets to it and not when it is queued; a wait
-is for the record that was queued at the time; an event recorded again is not done until then. Invariant: an
-operation runs only when all before it on its stream have run and every record it waits for has.
+It has the semantics of real streams: queued work runs later than the call; a wait is for the event's record
+queued at that time; an event that is recorded again is not done until the new record is. Invariant: an
+operation runs only after all earlier ones on its stream and every record that it waits for.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sage.mailbox.tensor_spec import TensorSpec
 
 @dataclass(slots=True)
 class FakeStream:
-    """clock: operations that have run.  queue: (may it run yet, what it does)."""
+    """clock: number of operations that have run.  queue: (condition, operation)."""
 
     queue: deque[tuple[Callable[[], bool], Callable[[], None]]] = field(default_factory=deque)
     clock: int = 0
@@ -43,7 +42,7 @@ class _Event:
 
 @dataclass(slots=True)
 class FakeCounts:
-    """What the mailbox asked of the driver: the proofs of no copy, no sync and no allocation."""
+    """Counts of the mailbox's driver calls; tests use them to show no copy, no sync and no allocation."""
 
     copies: int = 0
     synchronizations: int = 0
@@ -54,9 +53,7 @@ class FakeCounts:
 
 
 class FakeDriver:
-    """Streams run at once unless held. `launch` is a kernel; `on` makes a stream current, as torch and CuPy
-    do.
-    """
+    """Streams run immediately unless held. `launch` queues a kernel; `on` makes a stream current."""
 
     _handles = itertools.count(1 << 32)
     _exported: dict[bytes, Any] = {}  # shared by all fakes, as handles are by all processes of a machine  # noqa: RUF012
@@ -85,7 +82,7 @@ class FakeDriver:
         self._has_peers = has_peers
         self._segments = segments
 
-    # Streams, as a test drives them.
+    # Called by tests.
 
     def create_stream(self) -> int:
         handle = next(self._handles)
@@ -101,15 +98,15 @@ class FakeDriver:
             self._current.pop()
 
     def hold(self, stream: int) -> None:
-        """Nothing queued on it runs: a slow kernel is in front."""
+        """Run nothing queued on it until `resume`, as behind a slow kernel."""
         self._streams[stream].is_held = True
 
-    def let_go(self, stream: int) -> None:
+    def resume(self, stream: int) -> None:
         self._streams[stream].is_held = False
         self._run()
 
     def step(self, stream: int) -> bool:
-        """Run one operation of a held stream; False when there is none, or it waits for another stream."""
+        """Run one operation of a held stream; False if there is none, or it waits for another stream."""
         has_run = self._run_one(self._streams[stream])
         self._run()
         return has_run
@@ -128,7 +125,7 @@ class FakeDriver:
         finally:
             self._streams[stream].is_capturing = False
 
-    # What the mailbox calls.
+    # Called by the mailbox.
 
     def create_event(self, *, is_shared: bool = False) -> int:
         handle = next(self._handles)
@@ -215,7 +212,7 @@ class FakeDriver:
         return FakeMemory(self, allocation, stream)
 
     def run(self) -> None:
-        """Go on where another driver's event, or a host's word, was waited for."""
+        """Run operations that waited for another driver's event or for a word set by the host."""
         self._run()
 
     def _export(self, value: Any) -> bytes:
@@ -242,7 +239,7 @@ class FakeDriver:
 
 
 class FakeMemory:
-    """A pool in a fake device: seen as on the host, copied into by queued work alone."""
+    """A pool of a fake device: viewed as on the host; copies into it are queued."""
 
     def __init__(self, driver: FakeDriver, allocation: Allocation, stream: int | None) -> None:
         self._driver = driver
@@ -259,7 +256,7 @@ class FakeMemory:
         return "tensor"
 
     def copy_into(self, buffer: Any, spec: TensorSpec, source: np.ndarray) -> None:
-        staged = source.copy()  # the driver takes pageable memory before it returns
+        staged = source.copy()  # the driver reads pageable memory before it returns
         address, num_bytes = ctypes.addressof(buffer), ctypes.sizeof(buffer)
         self._launch(lambda: self._host.copy_into(self._host.buffer(address, num_bytes), spec, staged))
 

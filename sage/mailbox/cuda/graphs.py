@@ -1,10 +1,9 @@
 """CUDA graphs on leased memory: one captured graph for each slot, replayed between loan and publish.
 
-A graph has addresses in it, and a mailbox hands out a different slot each time; but a slot's address never
-changes. While one is captured other threads may ask whether events have passed, so capture in thread-local
-mode where there are
-any: torch.cuda.graph(..., capture_error_mode="thread_local").
-Invariant: all bookkeeping (loan, publish, receive, release) is the host's and stays outside the graph.
+A graph contains addresses, and a mailbox returns a different slot each time; but a slot's address never
+changes. During a capture other threads may query events, so capture in thread-local mode if there are any:
+torch.cuda.graph(..., capture_error_mode="thread_local").
+Invariant: loan, publish, receive and release run on the host, outside the graph.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from sage.mailbox.handles import Lease, Loan
 
 
 class Replayable(Protocol):
-    """What torch.cuda.CUDAGraph is, and any other captured graph with a replay."""
+    """A captured graph: torch.cuda.CUDAGraph, or any other with `replay`."""
 
     def replay(self) -> object: ...
 
 
 class SlotGraphs:
-    """capture: given the slot's tensor, captures the work on it and returns the graph. It must not keep the
+    """capture: takes the slot's tensor, captures the work on it and returns the graph. It must not keep the
     tensor.
 
-    At most one graph for each slot is ever captured; `num_captured` says how many there are.
+    At most one graph is captured per slot and spec; `num_captured` is their number.
     """
 
     def __init__(self, capture: Callable[[Any], Replayable]) -> None:
@@ -37,7 +36,7 @@ class SlotGraphs:
         return len(self._graphs)
 
     def replay(self, handle: Loan | Lease) -> None:
-        """Queue the work on the current stream, after what the mailbox makes that stream wait for."""
+        """Queue the work on the current stream, ordered after earlier work on the slot."""
         tensor = handle.tensor  # orders this stream after earlier work on the slot, captured or replayed
         key = (tensor.data_ptr(), tuple(tensor.shape), str(tensor.dtype))
         graph = self._graphs.get(key)

@@ -1,11 +1,9 @@
-"""One pool of device memory in several processes, and streams that wait across them without trusting anybody
-to live.
+"""A pool of device memory in several processes, and streams that wait for work of other processes.
 
 A discrete GPU shares a whole allocation by its IPC handle; an integrated one (Tegra) has no such handles, so
-the pool is a file in /dev/shm that each process registers. Invariant: a process opens a pool once, and a
-stream of ours never waits for
-another process itself: it waits for a word of our own (a gate), which the watchdog sets when the other's
-event has passed or its owner is proved dead.
+the pool is a file in /dev/shm that each process registers. Invariant: a process opens a pool once, and its
+streams never wait for another process directly: they wait for a word of this process (a gate), which the
+watchdog sets when the other's event has passed or its process is dead.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ SHM = Path("/dev/shm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A process, told from a later one of the same number by when it started."""
+    """A process, distinct from a later one with the same pid by its start time."""
 
     pid: int
     start_ticks: int
@@ -49,10 +47,9 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTicket:
-    """What another process needs to open a pool: plain values, to be sent by whatever means.
+    """What another process needs to open a pool: plain values, which can be sent by any means.
 
-    kind: "ipc", memory is a handle; "registered", memory is a path.  events: a handle for each slot, on
-    either.
+    kind: "ipc": memory is a handle; "registered": memory is a path.  events: a handle per slot, for both.
     """
 
     kind: Literal["ipc", "registered"]
@@ -63,7 +60,7 @@ class PoolTicket:
 
 
 class SharedPool:
-    """The owner's side: the memory, and one event a slot that says how far its writing has come."""
+    """The owner's side: the memory, and one event per slot that marks the end of its writing."""
 
     def __init__(self, driver: Driver, *, num_bytes: int, num_slots: int, folder: Path = SHM) -> None:
         if num_bytes < 1 or num_slots < 1:
@@ -84,20 +81,20 @@ class SharedPool:
         )  # fmt: skip
 
     def written(self, slot: int, stream: int) -> None:
-        """Mark what `stream` has queued so far as the writing of `slot`. Call it before the message is told
-        of.
+        """Mark the work queued on `stream` so far as the writing of `slot`. Call it before publishing the
+        message.
         """
         self._driver.record(self._events[slot], stream)
 
     def close(self) -> None:
-        """No new process can open a registered pool; those that have keep their mapping."""
+        """No other process can open a registered pool any more; existing mappings stay."""
         if self.ticket.kind == "registered":
             self._unlink()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedPool:
-    """Another process's pool, as seen here."""
+    """A pool of another process, opened in this one."""
 
     ticket: PoolTicket
     allocation: Allocation
@@ -105,15 +102,15 @@ class OpenedPool:
 
 
 class PoolCache:
-    """Pools of other processes, each opened once."""
+    """Pools of other processes; each is opened once."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._pools: dict[bytes, OpenedPool] = {}
 
     def open(self, ticket: PoolTicket) -> OpenedPool:
-        """PeerDied is the caller's to judge; CudaError where the handle is of no use here, with the
-        reason.
+        """Open a pool, or return the open one. Raises CudaError with the reason if the handle cannot be used
+        here; the caller checks whether the owner is alive.
         """
         pool = self._pools.get(ticket.memory)
         if pool is None:
@@ -128,7 +125,7 @@ class PoolCache:
         return pool
 
     def forget(self, ticket: PoolTicket) -> None:
-        """Its owner is gone: the mapping ends with the last view into it."""
+        """Drop a pool whose owner has ended; the mapping ends with its last view."""
         self._pools.pop(ticket.memory, None)
 
     def _open(self, ticket: PoolTicket) -> Allocation:
@@ -146,11 +143,10 @@ class _Gate:
 
 
 class Watchdog:
-    """Opens gates: as the other process's event passes, or as its owner turns out to be dead.
+    """Opens gates when the other process's event has passed, or its process is dead.
 
-    Each wait has a word to itself until it is over, then the next one takes the word with a higher value.
-    on_orphan: told of each slot whose writer died before its writing was done; its content is not to be
-    believed.
+    Each wait has its own word until it ends; the next one uses the word with a higher value.
+    on_orphan: called with each slot whose writer died before its writing was done; its content is invalid.
     """
 
     def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
@@ -168,21 +164,21 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
-        """What is queued on `stream` from now on comes after the slot's writing. The host goes on at once.
+        """Order work queued on `stream` from now on after the slot's writing. Returns immediately.
 
-        CudaError when nobody is left to open a gate: after close, or because the watchdog's thread ended by
-        an error.
+        Raises CudaError if no gate can be opened any more: after close, or after an error in the watchdog's
+        thread.
         """
         with self._lock:
             if self._is_closed:
                 raise CudaError(
-                    "the watchdog was closed: nothing would ever let this stream go on"
+                    "the watchdog is closed: this stream would wait forever; create a new one"
                 ) from self._error
             if self._driver.is_done(pool.events[slot]):
                 return
             if not self._free:
                 raise CudaError(
-                    f"{NUM_GATES} streams wait for other processes already: receive fewer messages at once"
+                    f"{NUM_GATES} streams wait for other processes already: receive fewer messages at a time"
                 )
             word = self._free.pop()
             self._values[word] = value = (self._values[word] + 1) & 0xFFFFFFFF
@@ -191,7 +187,7 @@ class Watchdog:
         self._wake.set()
 
     def poll(self) -> int:
-        """Open what can be opened; how many gates are still shut."""
+        """Open the gates that can be opened; returns how many are still closed."""
         orphans: list[_Gate] = []
         with self._lock:
             for gate in self._gates[:]:
@@ -206,12 +202,12 @@ class Watchdog:
         return num_shut
 
     def start(self) -> None:
-        """Poll in a thread of our own while gates are shut."""
+        """Start a thread that polls while gates are closed."""
         self._thread = threading.Thread(target=self._watch, name="cuda-watchdog", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Open all gates, so that no stream is left waiting. Safe to call twice."""
+        """Open all gates, so that no stream waits any more. Safe to call twice."""
         self._is_closed = True
         self._wake.set()
         if self._thread is not None:
@@ -219,7 +215,7 @@ class Watchdog:
         self._end()
 
     def _end(self) -> None:
-        """All gates open, and none is made any more."""
+        """Open all gates; no new one is made."""
         with self._lock:
             self._is_closed = True
             for gate in self._gates[:]:
@@ -228,7 +224,7 @@ class Watchdog:
     def _is_written(self, gate: _Gate) -> bool:
         try:
             return self._driver.is_done(gate.pool.events[gate.slot])
-        except CudaError:  # the event may have gone with its owner
+        except CudaError:  # the event may be gone with its process
             if gate.pool.ticket.owner.is_alive():
                 raise
             return False
@@ -242,19 +238,17 @@ class Watchdog:
         while not self._is_closed:
             self._wake.wait()
             self._wake.clear()
-            pause = threading.Event()  # never set: a pause that holds nothing
+            pause = threading.Event()  # never set: a sleep that holds nothing
             try:
                 while not self._is_closed and self.poll():
                     pause.wait(POLL_SECS)
-            except (
-                Exception
-            ) as error:  # the top of a worker: kept for the next `wait`, and no stream is left waiting
+            except Exception as error:  # top of the thread: raised by the next `wait`; all gates are opened
                 self._error = error
                 self._end()
 
 
 def export(driver: Driver, address: int) -> bytes:
-    """The IPC handle of the allocation at `address`; CudaError where it has none, with the reason."""
+    """The IPC handle of the allocation at `address`. Raises CudaError with the reason if it has none."""
     if not driver.is_shareable(address):
         raise CudaError(
             "this memory has no IPC handle: it is made of expandable segments"
@@ -265,7 +259,7 @@ def export(driver: Driver, address: int) -> bytes:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Field 22 of /proc/<pid>/stat; None when there is no such process, or only its remains."""
+    """Field 22 of /proc/<pid>/stat; None if the process does not exist or has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -288,7 +282,8 @@ def _register(driver: Driver, path: Path, num_bytes: int) -> Allocation:
             mapping = mmap.mmap(file.fileno(), num_bytes)
     except OSError as error:
         raise CudaError(
-            f"the pool {path} cannot be opened: {error.strerror}; its owner has closed it, or is another user"
+            f"the pool {path} cannot be opened: {error.strerror}; its owner has closed it, or"
+            " belongs to another user"
         ) from error
     return driver.register(ctypes.addressof(ctypes.c_char.from_buffer(mapping)), num_bytes, mapping)
 

@@ -1,7 +1,6 @@
-"""The ring's CUDA C source and how it is compiled: by CuPy where it runs, by NVRTC alone where it is only
-checked.
+"""The ring's CUDA C source and its compilation: by CuPy to run it, by NVRTC to check it.
 
-Invariant: one source; a ring in mapped memory differs from one in device memory by a single definition.
+Invariant: one source; a ring in mapped memory differs from one in device memory by one definition.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ SYSTEM_SCOPE = "-DRING_SYSTEM_SCOPE"
 
 @cache
 def source() -> str:
-    """`orders.cu` and `ring.cu`: kernels, and `ring_push_record` for a user's own (put this before the
-    kernel's text).
+    """`orders.cu` and `ring.cu`: the kernels, and `ring_push_record` for a user's kernel, whose source comes
+    after this.
     """
     return "".join(Path(__file__).with_name(name).read_text() for name in ("orders.cu", "ring.cu"))
 
@@ -57,7 +56,7 @@ def _nvrtc() -> Any:
     try:
         return importlib.import_module("cuda.bindings.nvrtc")
     except ImportError as error:
-        raise CudaError("no NVRTC here: pip install cuda-bindings nvidia-cuda-nvrtc") from error
+        raise CudaError("NVRTC is not installed: pip install cuda-bindings nvidia-cuda-nvrtc") from error
 
 
 def _check(nvrtc: Any, result: Any) -> None:

@@ -1,6 +1,4 @@
-"""The ring's kernels on a real device, compiled by CuPy (RawModule, NVRTC) on first use and kept by CuPy's
-own cache.
-"""
+"""The ring's kernels on a real device, compiled by CuPy (RawModule, NVRTC) on first use; CuPy caches them."""
 
 from __future__ import annotations
 
@@ -13,14 +11,15 @@ from sage.mailbox.cuda.kernels import KERNELS, SYSTEM_SCOPE, source
 
 
 class CupyLauncher:
-    """is_mapped: for a ring in mapped host memory, whose other side may be the processor."""
+    """is_mapped: for a ring in mapped host memory, which the processor can access too."""
 
     def __init__(self, device: int = 0, *, is_mapped: bool = False) -> None:
         try:
             import cupy
         except ImportError as error:
             raise CudaError(
-                "no CuPy to compile kernels with: install cupy-cuda13x (cupy-cuda12x for CUDA 12)"
+                "CuPy, which compiles the kernels, is not installed: install cupy-cuda13x"
+                " (cupy-cuda12x for CUDA 12)"
             ) from error
         self._cuda = cupy.cuda
         options = ("--std=c++17", *((SYSTEM_SCOPE,) if is_mapped else ()))
@@ -40,13 +39,13 @@ class CupyLauncher:
             self._kernels[kernel]((num_blocks,), (num_threads,), arguments)
 
     def _borrowed(self, handle: int) -> Any:
-        """CuPy's object for somebody's stream: CuPy 14 asks by protocol, earlier ones by number."""
+        """CuPy's object for an existing stream: by protocol in CuPy 14, by number in earlier versions."""
         from_external = getattr(self._cuda.Stream, "from_external", None)
         return self._cuda.ExternalStream(handle) if from_external is None else from_external(_Handle(handle))
 
 
 class _Handle:
-    """A stream by the CUDA stream protocol."""
+    """A stream that implements the CUDA stream protocol."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle

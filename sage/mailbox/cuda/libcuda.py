@@ -1,9 +1,8 @@
-"""The real CUDA driver, called in libcuda by ctypes: wherever there is a GPU there is this library, and
-nothing else is needed.
+"""The real CUDA driver: libcuda called through ctypes. It comes with the NVIDIA driver; nothing else is
+needed.
 
-It works in the device's primary context, the one that torch, CuPy and Numba use, so handles and addresses are
-common.
-Invariant: every call is checked; an error names the call and the driver's own words for it.
+It uses the device's primary context, as torch, CuPy and Numba do, so that handles and addresses are shared.
+Invariant: every call is checked; an error has the name of the call and the driver's message.
 """
 
 from __future__ import annotations
@@ -80,14 +79,16 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 
 class Library:
-    """libcuda's functions with their types. CudaError when there is none, or the driver does not start."""
+    """libcuda's functions with their types. Raises CudaError if there is none, or it cannot be
+    initialised.
+    """
 
     def __init__(self, name: str = LIBRARY) -> None:
         try:
             self._library = ctypes.CDLL(name)
         except OSError as error:
             raise CudaError(
-                f"no NVIDIA driver on this machine ({name} is not there): install one, or use the host"
+                f"no NVIDIA driver on this machine ({name} not found): install one, or use the host"
             ) from error
         for function, arguments in _SIGNATURES.items():
             found = getattr(self._library, function)
@@ -97,7 +98,7 @@ class Library:
         self.check("cuInit", 0)
 
     def check(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
-        """Call; the result if it is 0 or allowed, else CudaError."""
+        """Call the function; returns the result if it is 0 or allowed, else raises CudaError."""
         result: int = getattr(self, function)(*arguments)
         if result and result not in allowed:
             words = c_char_p()
@@ -106,7 +107,7 @@ class Library:
         return result
 
     def integer(self, function: str, *arguments: Any) -> int:
-        """A call whose first argument takes one int."""
+        """The int that a call writes to its first argument."""
         value = c_int()
         self.check(function, byref(value), *arguments)
         return value.value
@@ -171,7 +172,7 @@ class LibcudaDriver:
         self._call("cuMemsetD8_v2", address, 0, num_bytes)
         self._call(
             "cuStreamSynchronize", LEGACY_STREAM
-        )  # sync: other streams do not come after the legacy one
+        )  # sync: other streams are not ordered after the legacy one
         return Allocation(
             address=address.value, num_bytes=num_bytes, owner=self._owner("cuMemFree_v2", address.value)
         )
@@ -254,9 +255,7 @@ class LibcudaDriver:
         return memory(self, allocation, self.facts.index, stream)
 
     def _call(self, function: str, *arguments: Any, allowed: tuple[int, ...] = ()) -> int:
-        """In the primary context, and the thread's own again afterwards: torch's current device is that
-        context.
-        """
+        """Call in the primary context, then restore the thread's context, which is torch's current device."""
         current = c_void_p()
         self._cuda.check("cuCtxGetCurrent", byref(current))
         if current.value == self._context.value:
@@ -277,18 +276,18 @@ class LibcudaDriver:
 
     def _owner(self, end: str, address: int) -> _Owner:
         owner = _Owner()
-        # not at exit: the driver takes everything back then, and may be gone already
-        weakref.finalize(owner, _let_go, self._cuda, self._context, end, address, os.getpid()).atexit = False
+        # not at exit: the driver frees everything then, and may be unloaded already
+        weakref.finalize(owner, _free, self._cuda, self._context, end, address, os.getpid()).atexit = False
         return owner
 
 
 class _Owner:
-    """Its end is the end of an allocation."""
+    """An allocation is freed with this object."""
 
     memory: Any = None
 
 
-def _let_go(cuda: Any, context: Any, end: str, address: int, process: int) -> None:
+def _free(cuda: Any, context: Any, end: str, address: int, process: int) -> None:
     if os.getpid() == process:  # a forked child has no context
         cuda.cuCtxPushCurrent_v2(context)
         getattr(cuda, end)(address)

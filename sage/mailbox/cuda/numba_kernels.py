@@ -1,8 +1,6 @@
-"""The device functions and kernels of the Numba twin. Importing this loads Numba: `NumbaRing` does it when it
-is made.
+"""Device functions and kernels of `NumbaRing`, which imports this module (and Numba) when it is made.
 
-Invariant: steps are those of ring.cu (W1..W4, R1..R4); where the two differ, ring.cu is right. Arrays are
-uint64.
+Invariant: the steps are those of ring.cu (W1..W4, R1..R4), which is the reference. Arrays are uint64.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ NOT_SUBSCRIBED = np.uint64((1 << 64) - 1)
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
 def _opens(launch: Any) -> Any:
-    """The first block to come opens the launch; the others wait for it, which runs already."""
+    """The first block opens the launch; the others wait for it, which is already running."""
     if cuda.atomic.cas(launch, PHASE, IDLE, OPENING) == IDLE:
         return True
     while cuda.atomic.add(launch, PHASE, ZERO) != OPEN:
@@ -55,7 +53,7 @@ def _is_last_block(launch: Any, flag: Any) -> Any:
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
 def _reserve(control: Any, cursors: Any, capacity: Any, num: Any) -> Any:
-    """(first ticket, how many): the caller's own."""
+    """Reserve tickets for the caller: (first ticket, number)."""
     if control[IS_LOSSLESS] == ZERO:
         return cuda.atomic.add(control, RESERVED, num), num
     tail = cuda.atomic.add(control, RESERVED, ZERO)
@@ -81,7 +79,7 @@ def _put(control: Any, states: Any, voids: Any, records: Any, ticket: Any, words
     at = np.int64(ticket % np.uint64(states.shape[0]))
     seen = cuda.atomic.add(states, at, ZERO)
     is_mine = False
-    while not is_mine and seen < TWO * ticket + ONE:  # else a later lap is here already
+    while not is_mine and seen < TWO * ticket + ONE:  # otherwise a later lap has written here
         if seen & ONE:
             cuda.threadfence()
             cuda.atomic.max(voids, at, ticket + ONE)
@@ -179,7 +177,7 @@ def pop(
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
 def _finish_pop(cursors: Any, launch: Any, which: Any, statuses: Any, count: Any) -> Any:
     start = 0
-    for index in range(count):  # everything up to the last record that was lapped is lost
+    for index in range(count):  # everything up to the last overwritten record is lost
         if statuses[index] == LAPPED:
             start = index + 1
     while start < count and statuses[start] == VOID:

@@ -1,11 +1,9 @@
-"""The ring's twin in Numba-CUDA: the same protocol as ring.cu, a thread a record, for where there is no CuPy
-and no NVRTC.
+"""The ring in Numba-CUDA, without CuPy and NVRTC: the same protocol as ring.cu, one thread per record.
 
-Numba's atomics are relaxed, so each order of ring.cu is a relaxed atomic beside a `threadfence` here: an
-acquire is an atomic read and then the fence, a release the fence and then the atomic write. It runs in
-Numba's simulator too, where
-blocks come one after another: that shows the logic, not the orders. Invariant: nothing but `opens` ever
-waits.
+Numba's atomics are relaxed, so each memory order of ring.cu is a relaxed atomic with a `threadfence`: an
+acquire is an atomic read, then the fence; a release is the fence, then the atomic write. It also runs in
+Numba's simulator, where blocks run one after another: that tests the logic, not the orders. Invariant: only
+`opens` waits.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ NOT_SUBSCRIBED = np.uint64((1 << 64) - 1)
 
 
 class NumbaRing:
-    """A ring on Numba's current device, pushed from the host or from device arrays of (n, record_bytes / 8)
+    """A ring on Numba's current device, for records on the host or in device arrays (n, record_bytes / 8) of
     uint64.
     """
 
@@ -51,7 +49,7 @@ class NumbaRing:
         self._words = record_bytes // 8
         self._threads = num_threads
         to_device = self._cuda.to_device
-        # reserved, records left out, records refused, is it lossless
+        # reserved, records skipped, records refused, is_lossless
         self._control = to_device(np.array([0, 0, 0, mode == "lossless"], dtype=np.uint64))
         self._states, self._voids = (to_device(np.zeros(capacity, dtype=np.uint64)) for _ in range(2))
         self._records = to_device(np.zeros((capacity, self._words), dtype=np.uint64))
@@ -60,23 +58,25 @@ class NumbaRing:
         self._num_cursors = 0
 
     def push_many(self, records: np.ndarray) -> int:
-        """(n,) host records, in order; how many were taken: all, or what a lossless ring had room for."""
+        """Append (n,) host records in order; returns how many: all, or those that a lossless ring had room
+        for.
+        """
         if not len(records):
             return 0
         words = np.ascontiguousarray(records).view(np.uint64).reshape(len(records), self._words)
         self.push_device(self._cuda.to_device(words))
-        return int(self._launch.copy_to_host()[3])  # sync: the caller asked how many
+        return int(self._launch.copy_to_host()[3])  # sync: the return value
 
     def push_device(self, words: Any) -> None:
-        """One launch on the current stream; nothing is read back."""
+        """Queue one launch on the current stream; nothing is read back."""
         self._kernels.push[self.num_blocks(len(words)), self._threads](
             self._control, self._states, self._voids, self._records, self._cursors, self._launch, words
         )
 
     def subscribe(self, *, start: str | int, max_records: int) -> Callable[[], Batch]:
-        """A cursor, as the function that pops a batch from it."""
+        """A function that pops a batch from a new cursor."""
         if self._num_cursors == NUM_CURSORS:
-            raise InputError(f"{NUM_CURSORS} subscribers are the most this ring can count")
+            raise InputError(f"{NUM_CURSORS} subscribers are the maximum of this ring: close one")
         tail = int(self._control.copy_to_host()[0])  # sync: once, at subscription
         oldest = max(0, tail - self.capacity)
         ticket = (
@@ -98,7 +98,7 @@ class NumbaRing:
 
 
 class _Reader:
-    """One cursor's static buffer."""
+    """One cursor with its static buffer."""
 
     def __init__(self, ring: NumbaRing, which: int, max_records: int) -> None:
         self._ring = ring
@@ -124,7 +124,7 @@ class _Reader:
         )
         _, _, first, _, lost, start, end = (
             int(word) for word in self._launch.copy_to_host()
-        )  # sync: asked for
+        )  # sync: the return value
         words = self._out.copy_to_host()[start:end]
         records = np.ascontiguousarray(words).reshape(-1).view(ring.dtype)
         return Batch(records=records, lost=lost + start, first_ticket=first + start)

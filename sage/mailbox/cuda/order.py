@@ -1,9 +1,8 @@
-"""Who waits for whom on a device: events recorded where work was queued, waited for where work is queued
-next.
+"""Ordering of work on a device: events are recorded after queued work, and later work waits for them.
 
-A writer's events let readers in; readers' events are the fence of the slot; the work of a writer whom nobody
-read lets the next writer in. Invariant: an event goes back to its pool only after its last wait was queued or
-it has passed.
+Readers wait for the writer's events; the readers' events are the fence of the slot; without a reader the next
+writer waits for the last writer's events. Invariant: an event returns to its pool only after its last wait
+was queued or it has passed.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from dataclasses import dataclass, field
 from sage.mailbox.cuda.driver import LEGACY_STREAM, CudaError, Driver, Streams
 from sage.mailbox.local.backend import Fence, Surface
 
-#: Not a stream: whoever holds this view works on the processor.
+#: Not a stream: work on this view runs on the processor.
 HOST = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A point in a stream: everything that was queued there before the event."""
+    """A point in a stream, after all work queued before the event."""
 
     event: int
     stream: int
 
 
 class EventPool:
-    """Events made beforehand and used again. Grows when more are outstanding than ever before; `num_made`
-    says how far.
+    """Preallocated, reused events. The pool grows if more are in use than ever before; `num_made` is its
+    size.
     """
 
     def __init__(self, driver: Streams, num_events: int) -> None:
@@ -51,7 +50,7 @@ class EventPool:
 
 
 class EventFence:
-    """The readers' work, on however many streams. It may grow while views that outlived the release die."""
+    """The readers' work on any number of streams. It can grow while views outlive their release."""
 
     def __init__(self, driver: Streams, pool: EventPool) -> None:
         self._driver = driver
@@ -70,7 +69,7 @@ class EventFence:
 
 @dataclass(slots=True)
 class _Trace:
-    """One slot's generation.  before: what the first writer comes after.  ready: what readers come after."""
+    """One generation of a slot.  before: the first writer waits for these.  ready: readers wait for these."""
 
     before: list[Mark] = field(default_factory=list)
     ready: list[Mark] = field(default_factory=list)
@@ -84,9 +83,9 @@ class StreamOrder:
     """The order of a pool whose work is queued on streams. Called under the mailbox's lock; never blocks the
     host.
 
-    stream: the one that all work is on, or None for whatever is current, in the library whose view was asked
-    for, at each view, at publish and at release.  host_surface: the view that the host itself reads and
-    writes, if any: it waits where a stream would.
+    stream: of all work, or None: the current one of the view's library, at each view, at publish and at
+    release.  host_surface: the view that the host reads and writes, if any; the host waits instead of a
+    stream.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ class StreamOrder:
             trace.ready, trace.before = (
                 trace.before,
                 [],
-            )  # nobody touched the memory: what was outstanding still is
+            )  # the memory was not used: earlier work is still outstanding
         trace.writers.clear()
         trace.surfaces.clear()
 
@@ -133,7 +132,7 @@ class StreamOrder:
             trace.readers, trace.ready, self._current(surface) if stream is None else _handle_of(stream)
         )
         if stream is not None:
-            return  # whoever names a stream is not asked for the current one again
+            return  # with a given stream the current one is not used
         trace.surfaces.add(surface)
 
     def retired(self, index: int, *, is_holder: bool) -> Fence | None:
@@ -167,7 +166,7 @@ class StreamOrder:
         stream = self._driver.current_stream(surface) if self._stream is None else self._stream
         if self._driver.is_capturing(stream):
             raise CudaError(
-                "a mailbox was called inside a graph capture: capture the work on a tensor alone, and loan,"
+                "a mailbox was called inside a graph capture: capture only the work on the tensor, and loan,"
                 " publish, receive and release around each replay (see SlotGraphs)"
             )
         return stream
@@ -175,22 +174,22 @@ class StreamOrder:
     def _mark(self, streams: list[int]) -> list[Mark]:
         return [
             self._events.mark(stream) for stream in streams if stream != HOST
-        ]  # the host's work is done when it returns
+        ]  # the host's work is complete when its call returns
 
     def _join(self, streams: list[int], marks: list[Mark], stream: int) -> None:
-        """Once for each stream and generation: it waits for what was marked on the others."""
+        """Once per stream and generation: the stream waits for the marks of the others."""
         if stream in streams:
             return
         for mark in marks:
             if stream == HOST:
                 self._driver.synchronize(mark.stream)  # sync: the host reads what a kernel wrote
-            elif mark.stream != stream:  # within a stream the queue itself is the order
+            elif mark.stream != stream:  # work on one stream is ordered already
                 self._driver.wait(stream, mark.event)
         streams.append(stream)
 
 
 def _handle_of(dlpack_stream: int) -> int:
-    """DLPack's numbers for CUDA: 1 is the legacy stream, -1 asks for no order (given all the same), others
+    """DLPack's stream numbers for CUDA: 1 is the legacy stream, -1 requests no order (ordered anyway), others
     are handles.
     """
     return LEGACY_STREAM if dlpack_stream in (-1, 0, 1) else dlpack_stream

@@ -1,14 +1,14 @@
 // Loads, stores and exchanges with their memory order, as PTX has them; ring.cu is written in these.
-// (Where the ring is run on the processor, as its tests do, these are the C++ standard's atomics instead.)
+// (On the processor, as in the tests, the C++ standard's atomics are used instead.)
 
 #ifndef RING_ON_HOST
 #ifdef RING_SYSTEM_SCOPE
-#define SCOPE "sys"  // a ring in mapped host memory: the processor, too, is on the other side
+#define SCOPE "sys"  // a ring in mapped host memory: the processor accesses it too
 #else
 #define SCOPE "gpu"
 #endif
-// Exchanges stay at the GPU's scope: only its threads make them, and over PCIe a system-scoped one in host memory is not
-// allowed where the machine has no native host atomics. The fences and releases beside them carry them to the processor.
+// Exchanges have the GPU's scope: only its threads make them, and over PCIe a system-scoped one in host memory is not
+// allowed if the machine has no native host atomics. The fences and releases next to them order them for the processor.
 #define SHARED(type, name) __shared__ type name
 
 typedef unsigned long long u64;

@@ -1,14 +1,14 @@
 // A broadcast ring of fixed-size records in device memory: written and read by batch kernels, or by a device function
-// inside a user's own kernel. Nobody waits for anybody: a writer that meets an unfinished record of an earlier lap leaves
-// its own out (a void), a reader takes the whole records in front and is told the exact number it lost.
+// in a user's kernel. No thread waits for another: a writer that finds an incomplete record of an earlier lap skips its
+// own record (a void), a reader gets the complete records before it and the exact number lost.
 //
-// Each slot has a state word that only grows: 2t+1 while ticket t is being written, 2t+2 once it is whole.
+// Each slot has a state word that only grows: 2t+1 while ticket t is being written, 2t+2 once it is complete.
 //   writer  W1 state: acquire-CAS to 2t+1   W2 fence   W3 payload, relaxed   W4 state: release-store of 2t+2
 //   reader  R1 state: acquire-load          R2 payload, relaxed   R3 fence   R4 state again
 // W4 with R1: a reader that sees 2t+2 sees the payload of t. W2 with R3: one that read any byte of a later writer's W3
-// sees that writer's W1 at R4, and gives the record up as lapped. So nothing torn is delivered.
+// sees that writer's W1 at R4, and counts the record as lapped. So no torn record is delivered.
 //
-// A group of record_bytes / 16 lanes carries one record, 16 bytes a lane.
+// A group of record_bytes / 16 lanes copies one record, 16 bytes per lane.
 
 #define NUM_CURSORS 16
 #define NOT_SUBSCRIBED (~0ull)
@@ -19,7 +19,7 @@ enum Phase { IDLE = 0, OPENING = 1, OPEN = 2 };
 struct Ring {
     u64 reserved;      // the next ticket
     u64 capacity;      // a power of two
-    u64 num_voids;     // records left out because an earlier lap was still being written
+    u64 num_voids;     // records skipped because an earlier lap was incomplete
     u64 num_refused;   // of a lossless ring without room
     u32 record_bytes;  // 128 or 256
     u32 is_lossless;
@@ -29,12 +29,12 @@ struct Ring {
 };
 static_assert(sizeof(Ring) == 256, "the layout that Python writes");
 
-// What the blocks of one launch agree on; one for each producer and subscription, launched in stream order.
+// State shared by the blocks of one launch; one per producer and subscription, launched in stream order.
 struct Launch {
     u32 phase, num_done;
     u64 first, lost;
     u32 count, skipped;
-    u32 num_not_whole, unused;  // of a pop: 0 nearly always, and then nobody looks at the statuses
+    u32 num_not_whole, unused;  // of a pop: usually 0, then the statuses are not read
 };
 static_assert(sizeof(Launch) == 40, "the layout that Python reads");
 
@@ -74,7 +74,7 @@ __device__ __forceinline__ u32 group_from(Group g, u32 value, u32 lane) {
 }
 #endif
 
-// Tickets [first, first + the result) are the caller's.
+// Reserves tickets [first, first + the result) for the caller.
 __device__ u32 ring_reserve(Ring* ring, u32 num, u64* first) {
     if (!ring->is_lossless) {
         *first = add_relaxed(&ring->reserved, num);
@@ -85,7 +85,7 @@ __device__ u32 ring_reserve(Ring* ring, u32 num, u64* first) {
         u64 floor = tail;
         bool is_read = false;
         for (int i = 0; i < NUM_CURSORS; ++i) {
-            u64 cursor = load_acquire(&ring->cursors[i]);  // with the release at the end of a pop: it has read what is before
+            u64 cursor = load_acquire(&ring->cursors[i]);  // pairs with the release at the end of a pop: earlier records are read
             if (cursor == NOT_SUBSCRIBED) continue;
             is_read = true;
             if (cursor < floor) floor = cursor;
@@ -102,14 +102,14 @@ __device__ u32 ring_reserve(Ring* ring, u32 num, u64* first) {
     }
 }
 
-// All lanes of a group, one record; false if it was left out. Payload past `length` is zeroed, the lap stamped.
+// All lanes of a group write one record; false if it was skipped. Zeroes the payload past `length`, stamps the lap.
 __device__ bool ring_put(Ring* ring, u64 ticket, Group g, uint4 word) {
     u64 at = ticket & (ring->capacity - 1);
     u64* state = states_of(ring) + at;
     u32 is_mine = 0;
     if (g.lane == 0) {
         u64 seen = load_relaxed(state);
-        while (seen < 2 * ticket + 1) {  // else a later lap is here already, and this record is lost to all
+        while (seen < 2 * ticket + 1) {  // otherwise a later lap has written here, and this record is lost
             if (seen & 1) {
                 max_release(voids_of(ring) + at, ticket + 1);
                 add_relaxed(&ring->num_voids, 1);
@@ -139,7 +139,7 @@ __device__ bool ring_put(Ring* ring, u64 ticket, Group g, uint4 word) {
     return true;
 }
 
-// For users' kernels: the lanes of a group push one record, 16 bytes each. False: refused, or left out.
+// For users' kernels: the lanes of a group push one record, 16 bytes each. False: refused or skipped.
 __device__ bool ring_push_record(Ring* ring, Group g, uint4 word) {
     u64 first = 0;
     u32 taken = g.lane == 0 ? ring_reserve(ring, 1, &first) : 0;
@@ -166,14 +166,14 @@ __device__ u32 ring_get(Ring* ring, u64 ticket, Group g, uint4* out) {
     return group_share(g, status);
 }
 
-// The first block to come opens the launch, the others wait for it: it runs already, so they wait for nobody's turn.
+// The first block opens the launch, the others wait for it; it is already running, so the wait ends.
 __device__ bool opens(Launch* launch) {
     if (swap_acquire(&launch->phase, IDLE, OPENING) == IDLE) return true;
     while (load_acquire(&launch->phase) != OPEN) back_off();
     return false;
 }
 
-// True in every thread of the block that ends last; it sees what all the others wrote.
+// True in every thread of the last block, which sees the stores of all others.
 __device__ bool is_last_block(Launch* launch, u32* flag) {
     __syncthreads();
     if (threadIdx.x == 0) *flag = add_both(&launch->num_done, 1) == gridDim.x - 1;
@@ -187,7 +187,7 @@ __device__ void close_launch(Launch* launch) {
     store_release(&launch->phase, IDLE);
 }
 
-// records (num, record_bytes). launch->count: how many were taken, in order, under consecutive tickets.
+// records (num, record_bytes). launch->count: the number appended, in order, with consecutive tickets.
 extern "C" __global__ void ring_push(Ring* ring, Launch* launch, const uint4* records, u32 num) {
     SHARED(u32, flag);
     if (threadIdx.x == 0 && opens(launch)) {
@@ -203,7 +203,7 @@ extern "C" __global__ void ring_push(Ring* ring, Launch* launch, const uint4* re
     if (is_last_block(launch, &flag) && threadIdx.x == 0) close_launch(launch);
 }
 
-// As a user's kernel would: every group pushes its record for itself, in no promised order.
+// As in a user's kernel: every group pushes its own record, in unspecified order.
 extern "C" __global__ void ring_push_each(Ring* ring, const uint4* records, u32 num, u32* num_taken) {
     Group g = group_of(ring);
     u32 width = ring->record_bytes / 16;
@@ -211,14 +211,14 @@ extern "C" __global__ void ring_push_each(Ring* ring, const uint4* records, u32 
         if (ring_push_record(ring, g, records[(u64)i * width + g.lane]) && g.lane == 0) add_both(num_taken, 1);
 }
 
-// Cursor `which` sees records from `ticket` on, clamped to what there is: 0 is the oldest, NOT_SUBSCRIBED - 1 the latest.
+// Cursor `which` reads records from `ticket` on, clamped to the existing ones: 0 is the oldest, NOT_SUBSCRIBED - 1 the latest.
 extern "C" __global__ void ring_subscribe(Ring* ring, u32 which, u64 ticket) {
     u64 tail = load_relaxed(&ring->reserved), oldest = tail > ring->capacity ? tail - ring->capacity : 0;
     if (ticket != NOT_SUBSCRIBED) ticket = ticket < oldest ? oldest : ticket > tail ? tail : ticket;
     store_release(&ring->cursors[which], ticket);
 }
 
-// Up to max records into out (max, record_bytes); statuses (max,). What is valid is in `result`, on the device.
+// Up to max records into out (max, record_bytes); statuses (max,). `result`, on the device, has the valid range.
 extern "C" __global__ void ring_pop(Ring* ring, Launch* launch, u32 which, uint4* out, u32* statuses, Result* result, u32 max) {
     SHARED(u32, flag);
     SHARED(u32, start);
@@ -244,13 +244,13 @@ extern "C" __global__ void ring_pop(Ring* ring, Launch* launch, u32 which, uint4
     if (threadIdx.x == 0) { start = 0; end = count; }
     __syncthreads();
     bool is_whole = load_relaxed(&launch->num_not_whole) == 0;
-    for (u32 i = threadIdx.x; i < count && !is_whole; i += blockDim.x)  // everything up to the last record that was lapped is lost
+    for (u32 i = threadIdx.x; i < count && !is_whole; i += blockDim.x)  // everything up to the last overwritten record is lost
         if (load_relaxed(&statuses[i]) == LAPPED) atomicMax(&start, i + 1);
     __syncthreads();
     if (threadIdx.x == 0 && !is_whole)
         while (start < count && load_relaxed(&statuses[start]) == VOID) ++start;
     __syncthreads();
-    for (u32 i = start + threadIdx.x; i < count && !is_whole; i += blockDim.x)  // a record not yet whole, or a void, ends the batch
+    for (u32 i = start + threadIdx.x; i < count && !is_whole; i += blockDim.x)  // an incomplete record or a void ends the batch
         if (load_relaxed(&statuses[i]) != WHOLE) atomicMin(&end, i);
     __syncthreads();
     if (threadIdx.x != 0) return;
@@ -258,6 +258,6 @@ extern "C" __global__ void ring_pop(Ring* ring, Launch* launch, u32 which, uint4
     result->lost = launch->lost + start;
     result->offset = start;
     result->count = end - start;
-    store_release(&ring->cursors[which], launch->first + end);  // only now may a lossless writer come round again
+    store_release(&ring->cursors[which], launch->first + end);  // from here on a lossless writer may overwrite them
     close_launch(launch);
 }

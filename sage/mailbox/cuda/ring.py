@@ -1,10 +1,9 @@
-"""Records in device memory: written by kernels, read by one kernel into a static buffer, counted on the
-device.
+"""The record ring in device memory: written by kernels, read by one kernel into a static buffer.
 
-`push_many` and `pop_many` queue one launch each and read nothing back, so both can be captured in a graph;
-`take` and
-`num_taken` are the host's look at the outcome, and wait. Invariant: delivered + lost is what was pushed
-before.
+`push_many` and `pop_many` queue one launch each and read nothing back, so that both can be captured in a
+graph;
+`take` and `num_taken` copy the result to the host, and wait. Invariant: delivered + lost is the number of
+records pushed before.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _RESULT = np.dtype([("first_ticket", "<u8"), ("lost", "<u8"), ("offset", "<u4"),
 
 
 class Launcher(Protocol):
-    """Whatever can run the ring's kernels; `arguments` are numpy scalars of the parameters' own widths."""
+    """Runs the ring's kernels; `arguments` are numpy scalars of the parameters' widths."""
 
     def launch(
         self, kernel: str, num_blocks: int, num_threads: int, stream: int, arguments: tuple[np.generic, ...]
@@ -61,8 +60,8 @@ class Launcher(Protocol):
 
 
 class DeviceRing:
-    """capacity: 2^k records of record_bytes each.  mode: as a PeripheralMailbox's; a lossless push takes what
-    has room.
+    """capacity: 2^k records of record_bytes each.  mode: as for PeripheralMailbox; a lossless push appends
+    what fits.
     """
 
     def __init__(
@@ -100,31 +99,29 @@ class DeviceRing:
 
     @property
     def memory(self) -> DeviceBuffer:
-        """The ring itself, for a user's kernel to push into (`ring_push_record`, in CUDA C or Triton)."""
+        """The ring's memory, for a user's kernel that pushes (`ring_push_record` in CUDA C or Triton)."""
         return DeviceBuffer(self.address, self._memory.num_bytes, self._memory.owner)
 
     def producer(self) -> RingProducer:
-        """The right to push, from one stream at a time. Any number of them may push at once."""
+        """A producer, for one stream at a time. Several producers can push at once."""
         return RingProducer(self)
 
     def subscribe(
         self, *, max_records: int, start: Literal["latest", "oldest"] | int = "latest", stream: int = 0
     ) -> RingReader:
-        """A cursor of one's own, with a static buffer for max_records. InputError when all 16 are taken."""
+        """A new cursor with a static buffer for max_records. Raises InputError if all 16 are in use."""
         if max_records < 1:
             raise InputError(f"max_records is {max_records}: give 1 or more")
         if not self._free_cursors:
-            raise InputError(f"{NUM_CURSORS} subscribers are the most this ring can count: close one")
+            raise InputError(f"{NUM_CURSORS} subscribers are the maximum of this ring: close one")
         ticket = {"latest": _LATEST, "oldest": _OLDEST}.get(start, start) if isinstance(start, str) else start
         which = self._free_cursors.pop()
         self._set_cursor(which, int(ticket), stream)
-        self.driver.synchronize(stream)  # sync: once, so that it may be read on any stream
+        self.driver.synchronize(stream)  # sync: once, so that any stream can read it
         return RingReader(self, which, max_records)
 
     def num_voids(self) -> int:
-        """Records left out because a whole lap earlier one was still being written. Waits for the legacy
-        stream.
-        """
+        """Records skipped because the record a lap earlier was not complete. Waits for the legacy stream."""
         return int(_read(self.driver, self.address, _RING, 0)["num_voids"])
 
     def num_refused(self) -> int:
@@ -133,7 +130,7 @@ class DeviceRing:
 
     def leave(self, which: int, stream: int) -> None:
         self._set_cursor(which, NOT_SUBSCRIBED, stream)
-        self.driver.synchronize(stream)  # sync: once, so that its place may be given to another
+        self.driver.synchronize(stream)  # sync: once, so that its cursor can be reused
         self._free_cursors.append(which)
 
     def num_blocks(self, num_records: int) -> int:
@@ -145,7 +142,7 @@ class DeviceRing:
 
 
 class RingProducer:
-    """Bulk pushes of records that are in device memory already."""
+    """Bulk pushes of records in device memory."""
 
     def __init__(self, ring: DeviceRing) -> None:
         self._ring = ring
@@ -172,7 +169,7 @@ class RingProducer:
         ring.launcher.launch("ring_push", ring.num_blocks(num_records), THREADS, stream, arguments)
 
     def num_taken(self, *, stream: int = 0) -> int:
-        """Of the last push: all, or what a lossless ring had room for. Waits for the stream."""
+        """Number of records appended by the last push: all, or those that fit. Waits for the stream."""
         return int(_read(self._ring.driver, self._launch.address, _LAUNCH, stream)["count"])
 
 
@@ -205,7 +202,7 @@ class RingReader:
         return DeviceBuffer(self._result.address, RESULT_BYTES, self._result.owner)
 
     def pop_many(self, *, stream: int = 0) -> None:
-        """Queue one launch that takes up to max_records into the buffer."""
+        """Queue one launch that pops up to max_records into the buffer."""
         if self._is_closed:
             raise InputError("this reader was closed: subscribe again")
         ring = self._ring
@@ -221,7 +218,7 @@ class RingReader:
         ring.launcher.launch("ring_pop", ring.num_blocks(self.max_records), THREADS, stream, arguments)
 
     def take(self, *, stream: int = 0) -> Batch:
-        """`pop_many`, and its outcome on the host: a copy, two waits."""
+        """`pop_many`, then copy the result to the host: one copy, two waits."""
         self.pop_many(stream=stream)
         driver, size = self._ring.driver, self._ring.record_bytes
         result = _read(driver, self._result.address, _RESULT, stream)
@@ -229,11 +226,11 @@ class RingReader:
         records = np.empty(count, dtype=self._ring.dtype)
         if count:
             driver.copy(records.ctypes.data, self._records.address + offset * size, count * size, stream)
-            driver.synchronize(stream)  # sync: the caller asked for the records on the host
+            driver.synchronize(stream)  # sync: the records are returned on the host
         return Batch(records=records, lost=int(result["lost"]), first_ticket=int(result["first_ticket"]))
 
     def close(self, *, stream: int = 0) -> None:
-        """What this cursor had not seen no longer holds up a lossless writer. Safe to call twice."""
+        """Unsubscribe. Unread records no longer block a lossless writer. Safe to call twice."""
         if not self._is_closed:
             self._is_closed = True
             self._ring.leave(self._which, stream)
@@ -247,6 +244,6 @@ def _write(driver: Driver, address: int, value: np.ndarray) -> None:
 def _read(driver: Driver, address: int, dtype: np.dtype, stream: int) -> np.void:
     out = np.zeros(1, dtype=dtype)
     driver.copy(out.ctypes.data, address, dtype.itemsize, stream)
-    driver.synchronize(stream)  # sync: the caller asked for a number
+    driver.synchronize(stream)  # sync: the return value
     first: np.void = out[0]
     return first

@@ -1,7 +1,7 @@
-"""Device memory to disk and back, through pinned memory, without holding up the stream it came from.
+"""Copies of device memory to disk and back, through pinned memory, without blocking the stream.
 
-Invariant: a file appears under its name whole, or not at all; the caller's stream only ever has a copy queued
-on it.
+Invariant: a file appears under its name complete, or not at all; only one copy is queued on the caller's
+stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Job:
 
 
 class Staging:
-    """num_buffers saves may be under way; one more waits for a buffer on the host, in `save`."""
+    """num_buffers saves can run at a time; in one more `save` the host waits for a buffer."""
 
     def __init__(self, driver: Driver, *, buffer_bytes: int, num_buffers: int = 2) -> None:
         if buffer_bytes < 1 or num_buffers < 1:
@@ -48,7 +48,7 @@ class Staging:
         self._thread.start()
 
     def save(self, address: int, num_bytes: int, path: Path, *, stream: int) -> Future[Path]:
-        """Queue a copy on `stream` and return; the future has the path once the file is on the disk."""
+        """Queue a copy on `stream` and return a future of the path of the written file."""
         self._check(num_bytes)
         buffer, event = self._buffers.get()
         assert buffer.host_address is not None
@@ -59,7 +59,7 @@ class Staging:
         return saved
 
     def load(self, path: Path, address: int, *, stream: int) -> int:
-        """Read a file and queue its copy to the device; its size. The file is read when this returns, the
+        """Read a file and queue its copy to the device; returns its size. On return the file is read and the
         copy is queued.
         """
         num_bytes = path.stat().st_size
@@ -70,8 +70,7 @@ class Staging:
                 num_read = file.readinto(memoryview(host_view(buffer)[:num_bytes].data))
             if num_read != num_bytes:
                 raise CudaError(
-                    f"{path}: {num_read} of {num_bytes} bytes could be read: it changed meanwhile, load it"
-                    " again"
+                    f"{path}: {num_read} of {num_bytes} bytes could be read: it has changed, load it again"
                 )
             assert buffer.host_address is not None
             self._driver.copy(address, buffer.host_address, num_bytes, stream)
@@ -82,7 +81,7 @@ class Staging:
         return num_bytes
 
     def close(self) -> None:
-        """Finish what was begun. Safe to call twice."""
+        """Finish all saves. Safe to call twice."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -108,7 +107,7 @@ class Staging:
                 self._pause.wait(POLL_SECS)
             write_file(job.path, host_view(job.buffer)[: job.num_bytes].data)
             job.saved.set_result(job.path)
-        except Exception as error:  # the saver's caller gets it from the future
+        except Exception as error:  # the future raises it
             job.saved.set_exception(error)
         finally:
             self._buffers.put((job.buffer, job.event))

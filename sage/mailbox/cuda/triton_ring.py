@@ -1,9 +1,8 @@
-"""Pushing records from a user's own Triton kernel. Importing this loads Triton.
+"""Push records from a user's Triton kernel. Importing this loads Triton.
 
-Triton has acquire and release on its atomics and no fence of its own: so each word of the payload is a
-release exchange, which comes after the state word's (W1 before W3 of ring.cu), and costs more than ring.cu's
-16 bytes a lane. For a few records a kernel, not for bulk. Invariant: a ring pushed from here is read by
-ring.cu's pop like any other.
+Triton's atomics have acquire and release, but there is no fence: so each word of the payload is a release
+exchange after the state word's (W1 before W3 of ring.cu), which is slower than ring.cu's 16 bytes per lane.
+Use it for a few records per kernel. Invariant: ring.cu's pop reads these records like any others.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ _STATES = tl.constexpr(32)  # of 8 bytes, from the start of the ring
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def ring_push_record(ring, words, CAPACITY: tl.constexpr, RECORD_WORDS: tl.constexpr):  # type: ignore[no-untyped-def,unused-ignore]
-    """One record by the whole program. 1 if it was written, 0 if it was left out (an earlier lap is still
-    being written).
+    """Push one record with the whole program; 1 if it was written, 0 if it was skipped (the record a lap
+    earlier is not complete).
 
     ring: pointer to int64, a lossy ring's memory.  words: (RECORD_WORDS,) int32, the record; RECORD_WORDS is
     32 or 64.
@@ -52,7 +51,7 @@ def _write(ring, words, ticket, at, CAPACITY: tl.constexpr, RECORD_WORDS: tl.con
     place = tl.arange(0, RECORD_WORDS)
     room = (RECORD_WORDS - HEADER_WORDS) * 4
     length = tl.sum(tl.where(place == 6, words, 0), 0)
-    length = tl.where((length < 0) | (length > room), room, length)  # as unsigned: a negative one is large
+    length = tl.where((length < 0) | (length > room), room, length)  # as unsigned: a negative value is large
     lap = (ticket // CAPACITY + 1).to(tl.int32)
     words = tl.where(place == 6, length, tl.where(place == 7, lap, words))
     num_kept = tl.minimum(tl.maximum(length - (place - HEADER_WORDS) * 4, 0), 4)  # bytes of this word

@@ -1,7 +1,6 @@
-"""How Python sees device memory: torch tensors, CuPy arrays and DLPack over addresses that a pool owns.
+"""Views of device memory: torch tensors, CuPy arrays and DLPack over the addresses of a pool.
 
-Invariant: whatever is made of a buffer keeps it alive, so the pool sees, without being called, when the last
-has gone.
+Invariant: every view made from a buffer keeps it alive, so that the pool can check whether views exist.
 """
 
 from __future__ import annotations
@@ -20,18 +19,19 @@ from sage.mailbox.local.slot import HostMemory
 from sage.mailbox.tensor_spec import ITEM_BYTES, TensorSpec
 
 _WITHOUT_CUPY = (
-    "no CuPy here to show a device array with: use .tensor, or install cupy-cuda13x (cupy-cuda12x for"
-    " CUDA 12)"
+    "CuPy, which device arrays need, is not installed: use .tensor, or install cupy-cuda13x"
+    " (cupy-cuda12x for CUDA 12)"
 )
 
 
 def current_stream(surface: Surface, device: int) -> int:
-    """Where torch (tensor) or CuPy (array) queues work in this thread; the legacy stream where it is not
+    """The current stream of torch (tensor) or CuPy (array) in this thread; the legacy stream if it is not
     loaded.
     """
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if surface == "tensor" and torch is not None and torch.cuda.is_initialized():
-        # torch's public way makes a Stream object: 9 us beside 0.2 on an H100's host, four times a hand-over.
+        # torch's public function makes a Stream object: 9 us instead of 0.2 on an H100's host, four per
+        # hand-off.
         raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
         return int(torch.cuda.current_stream(device).cuda_stream if raw is None else raw(device))
     if surface == "array" and cupy is not None:
@@ -40,7 +40,7 @@ def current_stream(surface: Surface, device: int) -> int:
 
 
 def host_view(allocation: Allocation) -> np.ndarray:
-    """(num_bytes,) uint8 over memory the host sees; whatever is made from it keeps the allocation."""
+    """(num_bytes,) uint8 over memory that the host can access; its views keep the allocation alive."""
     assert allocation.host_address is not None
     block: Any = (ctypes.c_uint8 * allocation.num_bytes).from_address(allocation.host_address)
     block.owner = allocation.owner
@@ -48,9 +48,7 @@ def host_view(allocation: Allocation) -> np.ndarray:
 
 
 class DeviceBuffer:
-    """Bytes on a device, as the CUDA array interface has them; torch and CuPy hold on to it while a view is
-    alive.
-    """
+    """Bytes on a device with the CUDA array interface; views of torch and CuPy keep this object alive."""
 
     __slots__ = ("__cuda_array_interface__", "__weakref__", "address", "num_bytes", "owner")
 
@@ -62,7 +60,7 @@ class DeviceBuffer:
 
 
 class TypedBuffer:
-    """The same bytes with a shape and a type, so that a library makes its view of them in one step."""
+    """The same bytes with a shape and a dtype, so that a library makes its view in one step."""
 
     __slots__ = ("__cuda_array_interface__", "owner")
 
@@ -72,7 +70,7 @@ class TypedBuffer:
 
 
 def _interface(address: int, shape: tuple[int, ...], typestr: str) -> dict[str, Any]:
-    # version 2 has no stream in it: the mailbox's own events order the work
+    # version 2 has no stream: the mailbox's events order the work
     return {"shape": shape, "typestr": typestr, "data": (address, False), "strides": None, "version": 2}
 
 
@@ -94,7 +92,7 @@ class DeviceMemory:
         return DeviceBuffer(address, num_bytes, self._allocation.owner)
 
     def array(self, buffer: DeviceBuffer, spec: TensorSpec, *, is_read_only: bool) -> Any:
-        """A CuPy array. CuPy has none that is read-only; bfloat16 and float8 show as their bits."""
+        """A CuPy array. CuPy has no read-only arrays; those of bfloat16 and float8 contain bits."""
         try:
             import cupy
         except ImportError as error:
@@ -113,18 +111,18 @@ class DeviceMemory:
         return whole[: spec.num_bytes].view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def accept(self, tensor: Any) -> tuple[Any, str]:
-        """A host array or tensor, or a torch tensor or CuPy array of this device. InputError names device and
-        dtype.
+        """A host array or tensor, or a torch tensor or CuPy array of this device. Raises InputError for
+        another device or dtype.
         """
         return accept_on(tensor, self._device)
 
     def surface_of(self, source: Any) -> Surface:
-        """CuPy copies its own arrays, on its own stream; everything else goes by torch's."""
+        """CuPy arrays are copied on CuPy's stream, everything else on torch's."""
         cupy = sys.modules.get("cupy")
         return "array" if cupy is not None and isinstance(source, cupy.ndarray) else "tensor"
 
     def copy_into(self, buffer: DeviceBuffer, spec: TensorSpec, source: Any) -> None:
-        """Queued on the current stream; pageable host memory is taken before this returns."""
+        """Queue the copy on the current stream; pageable host memory is read before this returns."""
         if self.surface_of(source) == "array":
             self.array(buffer, spec, is_read_only=False)[...] = source
         elif isinstance(source, np.ndarray):
@@ -145,9 +143,7 @@ class DeviceMemory:
         out = np.empty(num_bytes, dtype=np.uint8)
         stream = self.current()
         self._driver.copy(out.ctypes.data, address, num_bytes, stream)
-        self._driver.synchronize(
-            stream
-        )  # sync: a checksum or a demoted message's summary is wanted on the host
+        self._driver.synchronize(stream)  # sync: for a checksum or a summary on the host
         return out.data
 
     def current(self) -> int:
@@ -155,7 +151,7 @@ class DeviceMemory:
 
 
 class MappedMemory:
-    """A pool in pinned host memory: arrays are numpy's, tensors are the device's, at the same bytes."""
+    """A pool in pinned host memory: numpy arrays and device tensors of the same bytes."""
 
     def __init__(
         self, driver: Copies, allocation: Allocation, device: int, stream: int | None = None
@@ -176,19 +172,19 @@ class MappedMemory:
         self._current = self._device.current
 
     def tensor(self, buffer: Any, spec: TensorSpec) -> Any:
-        # owned by the slot's own buffer: that has no view any more when this one has none
+        # owned by the slot's buffer, which therefore exists while views of this one do
         shown = DeviceBuffer(ctypes.addressof(buffer) + self._offset, ctypes.sizeof(buffer), buffer)
         return self._device.tensor(shown, spec)
 
     def read(self, address: int, num_bytes: int) -> memoryview:
-        self._driver.synchronize(
-            self._current()
-        )  # sync: a kernel may still be writing what is wanted on the host
+        self._driver.synchronize(self._current())  # sync: a kernel may still write it
         return self._host.read(address, num_bytes)
 
 
 def accept_on(tensor: Any, device: int) -> tuple[Any, str]:
-    """(source, dtype name) of a tensor that may be on `device`; InputError for another device or dtype."""
+    """(source, dtype name) of a tensor on the host or on `device`. Raises InputError for another device or
+    dtype.
+    """
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
         _check(str(tensor.dtype).removeprefix("torch."), str(tensor.device), tensor.device.index, device)

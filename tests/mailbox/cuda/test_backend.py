@@ -69,7 +69,7 @@ def test_a_pinned_slot_waits_for_the_copies_its_reader_queued():
     driver.copy(driver.allocate(16).address, lease.array.ctypes.data, 16, 0)
     lease.release()
     assert box.try_loan((4,)) is None
-    driver.let_go(0)
+    driver.resume(0)
     assert box.try_loan((4,)) is not None
 
 

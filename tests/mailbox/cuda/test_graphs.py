@@ -40,7 +40,7 @@ def test_a_replay_on_a_readers_stream_holds_the_slot(driver, make_box):
     with driver.on(reader), box.try_receive() as lease:
         SlotGraphs(lambda tensor: FakeGraph(driver, tensor.data_ptr())).replay(lease)
     assert box.try_loan((1,)) is None
-    driver.let_go(reader)
+    driver.resume(reader)
     assert box.try_loan((1,)) is not None
 
 

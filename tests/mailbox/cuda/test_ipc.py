@@ -49,7 +49,7 @@ def test_a_reader_in_another_process_comes_after_the_writers_kernel(driver):
     watchdog.wait(opened, 1, stream=0)
     driver.launch(0, lambda: seen.append("read"))
     assert (watchdog.poll(), seen) == (1, [])
-    producer.let_go(stream)
+    producer.resume(stream)
     assert watchdog.poll() == 0
     driver.run()
     assert (seen, orphans) == (["read"], [])
@@ -85,7 +85,7 @@ def test_a_slow_producer_does_not_hold_up_those_who_wait_for_another(driver):
         producer.hold(0)
         pool.written(0, 0)
         watchdog.wait(cache.open(pool.ticket), 0, stream=stream)
-    quick.let_go(0)
+    quick.resume(0)
     assert watchdog.poll() == 1
     driver.run()
     assert (driver.clock(0), driver.clock(other)) == (0, 1)
@@ -148,7 +148,7 @@ def test_staging_saves_what_the_stream_will_have_written_and_loads_it_again(driv
         saved = staging.save(memory.address, 64, tmp_path / "slot.bin", stream=stream)
         assert not saved.done()
         assert list(tmp_path.iterdir()) == []
-        driver.let_go(stream)
+        driver.resume(stream)
         assert saved.result(30.0).read_bytes() == bytes([7]) * 64
         memory.owner.fill(0)
         assert staging.load(tmp_path / "slot.bin", memory.address, stream=stream) == 64

@@ -41,7 +41,7 @@ def test_a_slow_producer_is_not_overtaken_on_another_stream(driver, make_box):
     lease = box.try_receive()
     _read(driver, lease, reader, seen)
     assert seen == []
-    driver.let_go(writer)
+    driver.resume(writer)
     assert seen == [7.0]
 
 
@@ -79,7 +79,7 @@ def test_a_slot_is_not_reused_while_its_readers_stream_still_reads(driver, make_
     with driver.on(reader):
         lease.release()
     assert box.try_loan((4,)) is None  # a poisoned slot would show in `seen`
-    driver.let_go(reader)
+    driver.resume(reader)
     _publish(driver, box, writer, 99)
     assert seen == [1.0]
 
@@ -95,7 +95,7 @@ def test_work_queued_after_the_release_is_covered_while_a_view_lives(driver, mak
     assert box.try_loan((4,)) is None
     del array
     assert box.try_loan((4,)) is None, "the view has gone, and the stream has not come to its work"
-    driver.let_go(reader)
+    driver.resume(reader)
     assert box.try_loan((4,)) is not None
     assert seen == [1.0]
 
@@ -108,7 +108,7 @@ def test_the_writer_after_a_dropped_message_comes_after_its_kernel(driver, make_
     lease = box.try_receive()
     _read(driver, lease, fast, seen)
     assert seen == []
-    driver.let_go(slow)
+    driver.resume(slow)
     assert seen == [2.0]
 
 
@@ -122,7 +122,7 @@ def test_the_writer_after_a_discarded_loan_comes_after_its_kernel(driver, make_b
     _publish(driver, box, fast, 2)
     _read(driver, box.try_receive(), fast, seen)
     assert seen == []
-    driver.let_go(slow)
+    driver.resume(slow)
     assert seen == [2.0]
 
 
@@ -138,7 +138,7 @@ def test_a_message_nobody_looked_at_lets_the_next_writer_in_after_its_own(driver
         loan.publish(stamp_ns=2, sequence=2)
     _read(driver, box.try_receive(), fast, seen)
     assert seen == []
-    driver.let_go(slow)
+    driver.resume(slow)
     assert seen == [2.0]
 
 
@@ -158,9 +158,9 @@ def test_two_readers_streams_both_hold_the_slot(driver, make_box):
         driver.hold(stream)
         _read(driver, lease, stream, seen)
     lease.release()
-    driver.let_go(left)
+    driver.resume(left)
     assert box.try_loan((4,)) is None
-    driver.let_go(right)
+    driver.resume(right)
     assert seen == [1.0, 1.0]
     assert box.try_loan((4,)) is not None
 
@@ -191,7 +191,7 @@ def test_a_sent_host_array_is_one_queued_copy_taken_at_once(driver, make_box):
     with driver.on(stream):
         assert box.send(source, stamp_ns=0, sequence=0)
     source.fill(-1.0)
-    driver.let_go(stream)
+    driver.resume(stream)
     with box.try_receive() as lease:
         assert (lease.array == 5.0).all()
     assert (driver.counts.copies, driver.counts.synchronizations) == (1, 0)
@@ -206,7 +206,7 @@ def test_a_mailbox_of_one_stream_queues_its_own_copies_there_too(driver, make_bo
     with box.try_receive() as lease:
         address = lease.array.ctypes.data
         assert not _floats(address).any()
-        driver.let_go(stream)
+        driver.resume(stream)
         assert (_floats(address) == 5.0).all()
 
 
@@ -221,7 +221,7 @@ def test_a_host_reader_of_mapped_memory_waits_for_the_kernel_that_writes(driver,
     lease = box.try_receive()
     with pytest.raises(CudaError, match="a real host would hang"):
         _ = lease.array
-    driver.let_go(writer)
+    driver.resume(writer)
     assert (lease.array == 3.0).all()
 
 
@@ -234,7 +234,7 @@ def test_a_dlpack_taker_comes_after_the_writer_on_the_stream_it_names(driver, ma
     capsule = lease.__dlpack__(stream=taker, max_version=(1, 0))
     driver.launch(taker, lambda: seen.append(float(_floats(address)[0])))
     assert seen == []
-    driver.let_go(writer)
+    driver.resume(writer)
     assert seen == [6.0]
     lease.release()
     assert box.try_loan((4,)) is None, "the capsule is a view like any other"

@@ -19,13 +19,15 @@ def unwritten(driver):
 def test_after_its_end_no_gate_is_made(driver, unwritten):
     watchdog = Watchdog(driver, on_orphan=lambda ticket, slot: None)
     watchdog.close()
-    with pytest.raises(CudaError, match="nothing would ever let this stream go on"):
+    with pytest.raises(CudaError, match="this stream would wait forever"):
         watchdog.wait(unwritten, 0, stream=0)
     driver.run()
     assert driver.clock(0) == 0
 
 
-def test_an_error_of_its_thread_opens_what_is_shut_and_is_told_to_the_next(driver, unwritten, monkeypatch):
+def test_an_error_in_its_thread_opens_all_gates_and_is_raised_by_the_next_wait(
+    driver, unwritten, monkeypatch
+):
     watchdog = Watchdog(driver, on_orphan=lambda ticket, slot: None)
     watchdog.wait(unwritten, 0, stream=0)
 
@@ -37,7 +39,7 @@ def test_an_error_of_its_thread_opens_what_is_shut_and_is_told_to_the_next(drive
     watchdog._thread.join(30.0)
     driver.run()
     assert driver.clock(0) == 1
-    with pytest.raises(CudaError, match="was closed") as caught:
+    with pytest.raises(CudaError, match="watchdog is closed") as caught:
         watchdog.wait(unwritten, 0, stream=0)
     assert "illegal address" in str(caught.value.__cause__)
     watchdog.close()

@@ -118,8 +118,8 @@ class CursorTable:
         num = self._words[NUM_BLOCKS // 8]
         if num == MAX_CURSORS:
             raise MailboxError(
-                f"{self._segment.name}: all {MAX_CURSORS} cursors are in use: close some subscriptions, or share"
-                " a group"
+                f"{self._segment.name}: all {MAX_CURSORS} cursors are in use: close some subscriptions, or"
+                " share a group"
             )
         block = self._first + num * BLOCK_BYTES
         self._segment.reserve(block, BLOCK_BYTES)
