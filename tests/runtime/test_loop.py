@@ -15,6 +15,8 @@ from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import Run, build_run
 from sage.mailbox.clock import ManualClock, RealClock
 from sage.runtime.report import Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
+from sage.sensors.contract import Action
+from sage.sensors.effectors.recording import RecordingEffector
 
 SECOND = 1_000_000_000
 
@@ -319,3 +321,20 @@ def test_facts_hold_no_tensor(live):
             assert not isinstance(value, np.generic), type(value)
 
     check(recorder.ticks[-1].facts)
+
+
+def test_a_late_effector_is_an_event_and_in_quarantine_while_the_loop_continues(live, monkeypatch):
+    clock = ManualClock()
+    apply = RecordingEffector.apply
+
+    def late(self: RecordingEffector, values: np.ndarray, stamp_ns: int) -> Action:
+        clock.advance(60_000_000)  # its limit is 50 ms
+        return apply(self, values, stamp_ns)
+
+    monkeypatch.setattr(RecordingEffector, "apply", late)
+    _, recorder = live(config(), 20, clock)
+    events = [event for event in recorder.events if event.source == "journal"]
+    assert {event.message for event in events} == {"journal: apply has not returned within 0.05 s"}
+    assert len(events) == 2  # one second: at once, and after the first pause of half a second
+    assert all(report.facts.actions[0].is_held for report in recorder.ticks)
+    assert "in quarantine" in recorder.ticks[1].facts.actions[0].reason

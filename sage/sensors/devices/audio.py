@@ -154,12 +154,12 @@ class _Mixer:
         return samples if self._num_channels == 1 else samples.reshape(-1, 2)
 
     def _pulled(self) -> Iterator[np.ndarray]:
-        import av
+        import av.error
 
         while True:
             try:
                 frame = self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
+            except (av.error.BlockingIOError, av.error.EOFError):
                 return
             yield frame.to_ndarray().reshape(-1)
 
