@@ -24,6 +24,7 @@ def tasks(
     from sage.app.config.names import check_name
     from sage.app.config.registry import plugins
     from sage.app.terminal.errors import UserError, nearest
+    from sage.errors import SageError
     from sage.hrm_core.tasks.catalogue import task_kind
 
     origins = {kind: plugin.origin for kind, plugin in plugins("tasks").items()}
@@ -32,7 +33,7 @@ def tasks(
         raise UserError(f"tasks {name}: no such task: {nearest(name, origins)}")
     try:
         kinds = [task_kind(each) for each in ([name] if name else origins)]
-    except (TypeError, ValueError) as error:
+    except SageError as error:
         raise UserError(f"tasks: {error}") from error
     if json_output:
         typer.echo(json.dumps([_plain(kind, origins[kind.name]) for kind in kinds]))

@@ -47,7 +47,7 @@ class ServedModel:
         """Refusal 422 where a puzzle is wrong, 503 where too many wait. A cancelled call removes its puzzles."""
         try:
             cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
-        except ValueError as error:
+        except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         futures: list[asyncio.Future[Any]] = []
         try:
@@ -55,7 +55,7 @@ class ServedModel:
             solutions = await asyncio.gather(*futures)
         except (ServiceFull, ServiceClosed) as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": "1"}) from error
-        except ValueError as error:  # settings that this model does not support: a verifier
+        except InputError as error:  # settings that this model does not support: a verifier
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         finally:
             for future in futures:

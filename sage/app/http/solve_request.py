@@ -49,7 +49,7 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
             _refuse(f"{key[:64]}: no such key: {nearest(key, (*_OWN_KEYS, *SETTING_NAMES))}")
     try:
         settings = usual.changed(**{key: value for key, value in fields.items() if key in SETTING_NAMES})
-    except ValueError as error:
+    except InputError as error:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:300]) from error
     puzzles = _read_puzzles(fields, limits)
     num_row_segments = len(puzzles) * settings.tries * settings.max_segments
