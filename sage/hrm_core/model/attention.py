@@ -60,10 +60,17 @@ def choose_attention(device_type: str, dtype: torch.dtype, head_dim: int) -> Att
     return AttentionChoice(name="sdpa", reason="; ".join(absent))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def chosen_name(device_type: str, dtype: torch.dtype, head_dim: int) -> str:
-    """The name alone: a constant to the compiler, so that a choice breaks no graph."""
+    """The name of the choice; a constant for torch.compile after `prepare_to_compile`."""
     return choose_attention(device_type, dtype, head_dim).name
+
+
+def prepare_to_compile() -> None:
+    """Call before torch.compile, so that the choice of a kernel causes no graph break.
+
+    Not a decorator: torch.compiler.assume_constant_result imports torch._dynamo, 0.9 s at every cold start.
+    """
+    torch.compiler.assume_constant_result(chosen_name)
 
 
 def attend(

@@ -21,10 +21,14 @@ from sage.hrm_core.model.norms import add_norm, normed_gate
 
 
 def rope_table(num_tokens: int, head_dim: int, theta: float) -> Tensor:
-    """cos and sin of position * theta^(-2i/E), for the rotate-half form: (2, S, E) fp32."""
-    frequency = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)  # (E/2,)
-    angle = torch.arange(num_tokens, dtype=torch.float32)[:, None] * frequency  # (S, E/2)
-    return torch.stack((angle.cos(), angle.sin())).repeat(1, 1, 2)
+    """cos and sin of position * theta^(-2i/E), for the rotate-half form: (2, S, E) fp32.
+
+    The operations are those of the public HRM code, in its order, so that the table is bit-equal to its table.
+    """
+    frequency = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)  # (E/2,)
+    angle = torch.outer(torch.arange(num_tokens, dtype=torch.float32), frequency)  # (S, E/2)
+    angle = torch.cat((angle, angle), dim=-1)
+    return torch.stack((angle.cos(), angle.sin()))
 
 
 def apply_rope(x: Tensor, rope: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""Continuous batching: one segment for every row under way, then rows that are done make place for those that
-wait.
+"""Continuous batching: one segment for every row, then halted rows are replaced by waiting puzzles.
 
-Invariant: a row is computed from its own puzzle, carry and noise alone, so that its neighbours only change
-the speed.
+Invariant: a row is computed from its own puzzle, carry and noise alone. The other rows change its result only by
+the rounding of a matrix product, which depends on the batch's shape.
 Shapes: B rows under way, L cells, S tokens, D hidden.
 """
 

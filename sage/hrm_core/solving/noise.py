@@ -1,7 +1,7 @@
-"""Gaussian noise that has no state: a row's seed and an element's place decide its value.
+"""Stateless Gaussian noise: an element's value is a function of its row's seed and its index.
 
-Invariant: the same seed gives the same row on every call, in every batch; on another device to its cos and
-log. A torch.Generator draws for a whole batch at once, so that a row's noise would hang on its neighbours.
+Invariant: a seed gives the same row in every call and batch, to the rounding of log and cos, which vary between
+devices and processors. (A torch.Generator draws for a whole batch, so a row's noise would depend on the others.)
 """
 
 from __future__ import annotations

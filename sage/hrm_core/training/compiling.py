@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
+from sage.hrm_core.model.attention import prepare_to_compile
 from sage.hrm_core.model.layers import Net
 
 
 def compile_blocks(model: nn.Module) -> None:
     """Each block of the nets is compiled at its first call; a whole segment would take minutes to build."""
+    prepare_to_compile()
     for module in model.modules():
         if isinstance(module, Net):
             for layer in module.layers:

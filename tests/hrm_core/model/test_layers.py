@@ -94,6 +94,16 @@ def test_rope_turns_each_pair_by_its_angle() -> None:
             )
 
 
+@pytest.mark.parametrize(("num_tokens", "head_dim"), [(82, 64), (916, 64), (17, 32)])
+def test_the_rope_table_is_bit_equal_to_the_public_codes(num_tokens: int, head_dim: int) -> None:
+    inv_freq = 1.0 / (10000.0 ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
+    freqs = torch.outer(torch.arange(num_tokens, dtype=torch.float32), inv_freq)
+    emb = torch.cat((freqs, freqs), dim=-1)
+    cos, sin = rope_table(num_tokens, head_dim, 10000.0)
+    assert torch.equal(cos, emb.cos())
+    assert torch.equal(sin, emb.sin())
+
+
 def test_rope_sees_only_relative_positions() -> None:
     table = rope_table(9, 8, 10000.0)
     q, k = draw(8), draw(2, 8)[1]

@@ -66,7 +66,10 @@ def test_without_a_task_there_is_no_text(build_solver_model: Callable[..., HRM],
 def test_an_adapter_takes_text_cells_and_grids_as_they_are(inference: HRMInference) -> None:
     adapter, cells = HRMAdapter(inference), inference.encode(PUZZLE)
     as_text, as_cells, as_grid = adapter.batch_predict([PUZZLE, cells.tolist(), cells.reshape(4, 4)])
-    assert as_text == as_cells == as_grid == adapter.predict(PUZZLE)
+    for other in (as_cells, as_grid, adapter.predict(PUZZLE)):
+        # Rows of a batch differ from each other, and from a batch of one, by the rounding of a product.
+        assert other.pop("confidence") == pytest.approx(as_text["confidence"], abs=1e-4)
+        assert other == {name: value for name, value in as_text.items() if name != "confidence"}
     assert as_text["puzzle"] == PUZZLE
     assert adapter.batch_predict([]) == []
 
