@@ -111,7 +111,9 @@ def train(
     )
     with only_warnings():
         if dry_run:
-            typer.echo(show_dry_run(recipe, run.dry_run(request), is_json=json_output))
+            from sage.app.models.training import dry_run as rehearsal
+
+            typer.echo(show_dry_run(recipe, rehearsal.dry_run(request), is_json=json_output))
             return 0
         trained = run.train(request)
     typer.echo(show_trained(trained, is_json=json_output))

@@ -115,18 +115,17 @@ class TrainConfig:
         )
 
     def num_steps(self, examples_per_epoch: float | None = None) -> int:
-        """Of the whole run; the published trainer counts epochs * examples / batch the same. InputError if it
-        has no length.
+        """Steps of the whole run: `steps`, or epochs * examples / batch_size, as the published trainer counts.
+
+        InputError where the config has no length.
         """
         if self.steps is not None:
             return self.steps
         if self.epochs is None:
-            raise InputError("steps is None: give the run a length, steps or epochs")
+            raise InputError("steps is None: set steps or epochs")
         examples = self.examples_per_epoch or examples_per_epoch
         if examples is None:
-            raise InputError(
-                "examples_per_epoch is None: fresh puzzles have no epochs, give it or give steps instead"
-            )
+            raise InputError("examples_per_epoch is None: set it, or set steps instead of epochs")
         return max(1, int(self.epochs * examples / self.batch_size))
 
     @classmethod

@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM end a run between two steps, never inside one.
+"""SIGINT and SIGTERM end a run between two steps, never while weights are being changed.
 
-Invariant: the previous handlers are restored when the `with` ends, and after the first signal, so that a second one
+Evaluating and waiting for rows change no weights: a signal ends them at once (`raising`). Invariant: the previous handlers are restored when the `with` ends, and after the first signal, so that a second one
 has its usual effect. The command line turns SIGHUP into SIGTERM (sage.app.terminal.signals).
 """
 
@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal arrived inside `Interruption.raising`. A BaseException, as KeyboardInterrupt is."""
 
 
 class Interruption:
@@ -19,6 +25,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.is_requested = False
+        self._is_raising = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -29,9 +36,22 @@ class Interruption:
     def __exit__(self, *_: object) -> None:
         self._restore()
 
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """A signal inside this block, or before it, raises Interrupted."""
+        self._is_raising = True
+        try:
+            if self.is_requested:
+                raise Interrupted
+            yield
+        finally:
+            self._is_raising = False
+
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.is_requested = True
         self._restore()
+        if self._is_raising:
+            raise Interrupted
 
     def _restore(self) -> None:
         for each, handler in self._before.items():

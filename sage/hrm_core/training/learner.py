@@ -53,8 +53,10 @@ class Learner:
     def __init__(
         self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks
     ) -> None:
-        self._check(model, spec)
-        self.model, self._config, self._ranks = model, config, ranks
+        check_fit(model, spec, config, ranks)
+        self.model = model
+        self._config = config
+        self._ranks = ranks
         self._front = model.config.front
         self._is_one_identity = spec.num_puzzle_ids == 0
         self.device = next(model.parameters()).device
@@ -196,13 +198,7 @@ class Learner:
 
     def _empty_lanes(self, seq_len: int) -> list[Lane]:
         num_lanes = self._config.micro_batches
-        num_parts = num_lanes * self._ranks.count
-        if self._config.batch_size % num_parts:
-            raise InputError(
-                f"batch_size is {self._config.batch_size}: give a multiple of {num_parts} "
-                f"({num_lanes} micro_batches on each of {self._ranks.count} processes)"
-            )
-        size = self._config.batch_size // num_parts
+        size = self._config.batch_size // (num_lanes * self._ranks.count)
         return [Lane.empty(self.model, size, seq_len, self.device) for _ in range(num_lanes)]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -242,22 +238,31 @@ class Learner:
         lanes = [{name: parts[index] for name, parts in chunks.items()} for index in range(len(self.lanes))]
         self.lanes = [Lane.of_tensors(each, self.device) for each in lanes]
 
-    @staticmethod
-    def _check(model: HRM, spec: TaskSpec) -> None:
-        front = model.config.front
-        assert isinstance(front, TokenFront)
-        for name in ("vocab_size", "seq_len"):
-            ours, theirs = getattr(front, name), getattr(spec, name)
-            if ours != theirs:
-                raise InputError(
-                    f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's"
-                    " shape"
-                )
-        if front.num_puzzle_ids < spec.num_puzzle_ids and front.num_puzzle_ids:
+
+def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> None:
+    """InputError where the model is not of the task's shape, or the batch cannot be split."""
+    front = model.config.front
+    if not isinstance(front, TokenFront):
+        raise InputError(
+            "the model takes continuous inputs, tasks have symbols: give a model with a TokenFront"
+        )
+    for name in ("vocab_size", "seq_len"):
+        ours, theirs = getattr(front, name), getattr(spec, name)
+        if ours != theirs:
             raise InputError(
-                f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has"
-                f" {spec.num_puzzle_ids}: give as many"
+                f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's shape"
             )
+    if 0 < front.num_puzzle_ids < spec.num_puzzle_ids:
+        raise InputError(
+            f"num_puzzle_ids of the model is {front.num_puzzle_ids}, task {spec.name} has"
+            f" {spec.num_puzzle_ids}: give as many"
+        )
+    num_parts = config.micro_batches * ranks.count
+    if config.batch_size % num_parts:
+        raise InputError(
+            f"batch_size is {config.batch_size}: give a multiple of {num_parts} "
+            f"({config.micro_batches} micro_batches on each of {ranks.count} processes)"
+        )
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Training rows in one order that depends on the seed alone, drawn by a thread ahead of need.
 
-Invariant: the n-th row is the same whoever takes how many at a time, and after a resume; a checkpoint holds
-the generator's state before the block in hand and how many of its rows were taken.
+Invariant: the n-th row is the same however many are taken at a time, and after a resume; a checkpoint holds the
+generator's state before the current block and how many of its rows were taken.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +31,10 @@ class _Block:
 
 
 class RowStream:
-    """`take(n)` gives the next n training rows of a task. Use it in a `with`: its thread ends there."""
+    """`take(n)` returns the next n training rows of a task. Use it in a `with`, which ends its thread.
+
+    waiting: a context manager around each wait for rows; an exception that it raises leaves the position unchanged.
+    """
 
     def __init__(
         self,
@@ -39,8 +44,12 @@ class RowStream:
         seed: int,
         timeout_secs: float = 300.0,
         state: dict[str, Any] | None = None,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._task, self._block_size, self._timeout_secs = task, block_size, timeout_secs
+        self._task = task
+        self._block_size = block_size
+        self._timeout_secs = timeout_secs
+        self._waiting = waiting
         rng = np.random.default_rng(seed)
         num_skipped = 0
         if state is not None:
@@ -61,6 +70,14 @@ class RowStream:
 
     def take(self, num: int) -> Examples:
         """The next `num` rows. LoaderError when the task raised, or hangs."""
+        before = self._block, self._num_taken
+        try:
+            return self._take(num)
+        except BaseException:
+            self._block, self._num_taken = before
+            raise
+
+    def _take(self, num: int) -> Examples:
         parts: list[Examples] = []
         while num > 0 or not parts:
             if self._block is None or self._num_taken == self._block_size:
@@ -78,9 +95,9 @@ class RowStream:
         return {"generator": self._block.state, "num_taken": self._num_taken, "block_size": self._block_size}
 
     def close(self) -> None:
-        """End the thread. One in the middle of a long block, or hung, is a daemon and is left behind."""
+        """End the thread. A thread inside a long block, or hung, is a daemon and does not delay the exit."""
         self._is_closing.set()
-        while not self._blocks.empty():  # make room: it may be waiting to hand one over
+        while not self._blocks.empty():  # make room: the thread may be blocked in put
             self._blocks.get_nowait()
         self._thread.join(timeout=1.0)
 
@@ -92,25 +109,28 @@ class RowStream:
 
     def _next_block(self) -> _Block:
         try:
-            block = self._blocks.get(timeout=self._timeout_secs)
+            with self._waiting():
+                block = self._blocks.get(timeout=self._timeout_secs)
         except queue.Empty:
             raise LoaderError(
-                f"task {self._task.spec.name}: no training rows for {self._timeout_secs:g} s: it hangs, or"
-                " needs a longer loader_timeout_secs"
+                f"task {self._task.spec.name}: no training rows for {self._timeout_secs:g} s: the task"
+                " hangs, or loader_timeout_secs is too short"
             ) from None
         if isinstance(block, BaseException):
-            self._blocks.put(block)  # whoever asks again is told the same
+            self._blocks.put(block)  # every later call raises it too
             raise LoaderError(f"task {self._task.spec.name} failed to draw training rows: {block}") from block
         return block
 
     def _draw(self, rng: np.random.Generator) -> None:
-        """The thread: blocks until closed. What it raises is handed over as a block."""
+        """The thread: draws blocks until closed. What it raises goes into the queue in place of a block."""
         try:
             while not self._is_closing.is_set():
                 state = rng.bit_generator.state
                 rows = self._task.sample(self._block_size, rng)
                 if len(rows) != self._block_size:
-                    raise InputError(f"asked for {self._block_size} rows, it gave {len(rows)}")
+                    raise InputError(
+                        f"{len(rows)} rows instead of {self._block_size}: sample(num, rng) must return num rows"
+                    )
                 self._blocks.put(_Block(rows=rows, state=dict(state)))
         except BaseException as error:  # the top of a worker: raised again on its owner's next call
             self._blocks.put(error)

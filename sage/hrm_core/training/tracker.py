@@ -1,7 +1,6 @@
-"""What a run leaves to read: its figures, its models, and a name that people can say.
+"""A run's readable results: its metrics, its models, and a readable unique name.
 
-Invariant: a line of metrics.jsonl is whole or absent; nan is null. Nothing here needs a service on the
-network.
+Invariant: NaN is null in metrics.jsonl. Nothing here needs the network.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from sage.durable import write_file
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.callbacks import Progress
 
-#: Figures of finished rows are of a few puzzles each: shown every so many steps, the log stays small.
+#: Steps between two lines of training metrics: one step's finished rows are only a few puzzles.
 LOG_EVERY = 10
 _ADJECTIVES = (
     "amber", "bold", "calm", "clear", "deft", "early", "fair", "green", "keen", "late",
@@ -47,46 +47,52 @@ class Sink(Protocol):
 
 
 class ExperimentTracker:
-    """A run's folder: run.json (what it is), metrics.jsonl (a line for each step told), models by name.
+    """A run's folder: run.json (what it is), metrics.jsonl (one line a call), models by name.
 
-    It is a trainer's callback too, and logs by the published trainer's names: train/lm_loss,
-    eval/exact_accuracy, ...
+    project_name: the first part of a new run's name.  folder: default experiments/RUN_ID in the current directory.
+    about: more entries for run.json.  sinks: other places for the metrics.
+    It is also a callback of Trainer, and logs under the published trainer's names: train/lm_loss,
+    eval/exact_accuracy, ... OSError where the folder cannot be written.
     """
 
     def __init__(
         self,
-        folder: Path | str,
+        project_name: str = "hrm",
         *,
-        run_id: str,
+        folder: Path | str | None = None,
+        run_id: str | None = None,
         about: Mapping[str, Any] | None = None,
         sinks: Sequence[Sink] = (),
     ) -> None:
-        self.folder, self.run_id, self._sinks = Path(folder), run_id, tuple(sinks)
+        self.run_id = run_id or make_run_id(project_name)
+        self.folder = Path("experiments") / self.run_id if folder is None else Path(folder)
+        self._sinks = tuple(sinks)
+        self._next_step = 0
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
-        machine = {
+        facts = {
+            "run_id": self.run_id,
             "machine": platform.machine(),
             "python": platform.python_version(),
             "num_cpus": os.cpu_count(),
+            **(about or {}),
         }
-        told = {"run_id": run_id, **machine, **(about or {})}
-        (self.folder / "run.json").write_text(json.dumps(told, indent=2, default=str) + "\n")
+        write_file(self.folder / "run.json", (json.dumps(facts, indent=2, default=str) + "\n").encode())
 
-    def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one line, and tell every sink."""
-        line = {
-            "step": step,
-            **{name: value if math.isfinite(value) else None for name, value in metrics.items()},
-        }
-        self._file.write(json.dumps(line) + "\n")
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append one line, and pass it to every sink. step: default one more than the last, from 0."""
+        step = self._next_step if step is None else step
+        self._next_step = step + 1
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
         self._file.flush()
         for sink in self._sinks:
             sink.log(step, metrics)
 
-    def save_model(self, model: HRM, name: str = "model", metadata: Mapping[str, Any] | None = None) -> Path:
-        """Write NAME.safetensors, weights and config, whole or not at all."""
-        path = self.folder / f"{name}.safetensors"
-        save_model(path, model, {"run_id": self.run_id, **(metadata or {})})
+    def save_model(self, model: HRM, metrics: Mapping[str, Any] | None = None, suffix: str = "") -> Path:
+        """Write model.safetensors (model-SUFFIX.safetensors) with weights, config and `metrics`, whole or not at all."""
+        path = self.folder / f"model{'-' if suffix else ''}{suffix}.safetensors"
+        save_model(path, model, {"run_id": self.run_id, **(metrics or {})})
         return path
 
     def close(self) -> None:
@@ -110,17 +116,14 @@ class ExperimentTracker:
             "train/grad_norm": facts.grad_norm,
             "train/count": facts.num_finished,
         }
-        self.log_metrics(
-            facts.step,
-            {**figures, "train_cpu_seconds": progress.cpu_secs, "bad_steps": progress.num_bad_steps},
-        )
+        figures |= {"train_cpu_seconds": progress.cpu_secs, "bad_steps": progress.num_bad_steps}
+        self.log_metrics(figures, facts.step)
 
     def on_evaluation(self, step: int, report: EvalReport) -> None:
         by_depth = {f"eval/exact_accuracy@{depth.segments}": depth.exact for depth in report.depths}
         baseline = report.best_baseline
-        self.log_metrics(
-            step, {**report.figures(), **by_depth, "eval/baseline_exact_accuracy": baseline.exact}
-        )
+        figures = {**report.figures(), **by_depth, "eval/baseline_exact_accuracy": baseline.exact}
+        self.log_metrics(figures, step)
 
     def on_save(self, step: int, path: Path, is_best: bool) -> None:
-        """Checkpoints are the trainer's own."""
+        """The trainer writes the checkpoints."""

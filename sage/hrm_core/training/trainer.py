@@ -22,10 +22,11 @@ from sage.hrm_core.training.callbacks import Callback, CallbackList, Progress
 from sage.hrm_core.training.checkpoints import CheckpointFolder, resolve_checkpoint
 from sage.hrm_core.training.compiling import compile_blocks, uncompiled
 from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.epoch import examples_per_epoch
 from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
-from sage.hrm_core.training.interruption import Interruption
-from sage.hrm_core.training.learner import Learner
-from sage.hrm_core.training.resuming import restore, snapshot
+from sage.hrm_core.training.interruption import Interrupted, Interruption
+from sage.hrm_core.training.learner import Learner, check_fit
+from sage.hrm_core.training.resuming import check_resumable, restore, snapshot
 from sage.hrm_core.training.stopping import StopRule
 from sage.hrm_core.training.stream import RowStream
 from sage.hrm_core.training.trainer_state import TrainerState
@@ -51,9 +52,13 @@ class TrainResult:
     num_bad_steps: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Run:
-    """The parts of one call of `Trainer.train`. is_stopped: whether a signal or the caller ends the run."""
+    """The parts of one call of `Trainer.train`.
+
+    is_stopped: whether a signal or the caller ends the run.  raising: a block that a signal ends with Interrupted.
+    is_cut: whether one was ended so.  saved_step: of the last checkpoint.
+    """
 
     num_steps: int
     learner: Learner
@@ -61,6 +66,9 @@ class _Run:
     state: TrainerState
     stream: RowStream
     is_stopped: Callable[[], bool]
+    raising: Callable[[], AbstractContextManager[None]]
+    saved_step: int
+    is_cut: bool = False
 
 
 class Trainer:
@@ -103,26 +111,32 @@ class Trainer:
         """
         self._set_length(steps, epochs, batch_size)
         config = self.config
-        num_steps = config.num_steps(getattr(self.task, "examples_per_epoch", None))
+        num_steps = config.num_steps(examples_per_epoch(self.task))
         learner = Learner(self.model, self.task.spec, config, num_steps=num_steps, ranks=self._ranks)
         stop_rule = StopRule(config)
         state = TrainerState()
         stream_state = None
+        is_evaluated = True
         checkpoint = self._find(resume)
         if checkpoint is not None:
             plain = restore(checkpoint, learner, stop_rule, config, self.task.spec, self._ranks)
             state = TrainerState(**plain["standing"])
             stream_state = plain["stream"]
+            is_evaluated = plain["evaluation"] is not None
         if config.compile:
             compile_blocks(self.model)
+        interruption = Interruption()
+        # several processes evaluate and draw rows together: one that stopped there would leave the others waiting
+        raising = interruption.raising if self._ranks.count == 1 else nullcontext
         stream = RowStream(
             self.task,
             block_size=config.batch_size,
             seed=config.seed,
             timeout_secs=config.loader_timeout_secs,
             state=stream_state,
+            waiting=raising,
         )
-        with stream, Interruption() as interruption:
+        with stream, interruption:
             run = _Run(
                 num_steps=num_steps,
                 learner=learner,
@@ -130,8 +144,18 @@ class Trainer:
                 state=state,
                 stream=stream,
                 is_stopped=lambda: interruption.is_requested or self._stop(),
+                raising=raising,
+                saved_step=state.step,
             )
-            return self._loop(run)
+            return self._loop(run, is_evaluated=is_evaluated)
+
+    def check(self, resume: Path | str | bool = False) -> None:
+        """Raise what `train` would raise before its first step for this config and checkpoint; change nothing."""
+        self.config.num_steps(examples_per_epoch(self.task))
+        check_fit(self.model, self.task.spec, self.config, self._ranks)
+        checkpoint = self._find(resume)
+        if checkpoint is not None:
+            check_resumable(checkpoint, self.model.config, self.config, self.task.spec)
 
     def _set_length(self, steps: int | None, epochs: float | None, batch_size: int | None) -> None:
         if steps is not None or epochs is not None:
@@ -139,24 +163,26 @@ class Trainer:
         if batch_size is not None:
             self.config = replace(self.config, batch_size=batch_size)
 
-    def _loop(self, run: _Run) -> TrainResult:
+    def _loop(self, run: _Run, *, is_evaluated: bool) -> TrainResult:
         state = run.state
-        start = state.step
         report = None
+        # a resumed run evaluated and saved its first step before it ended, unless the evaluation was cut
+        is_due = _is_due(state.step, self.config.eval_every, is_end=state.step >= run.num_steps)
+        is_new = state.step > 0 and is_due and not is_evaluated
         while True:
             is_stopped = run.is_stopped()
             reason = self._stop_reason(run, is_stopped)
-            if state.step > start:  # a resumed run evaluated and saved its first step before it ended
+            if is_new or (run.is_cut and state.step != run.saved_step):
                 report = self._finish_step(run, reason, is_stopped) or report
             if reason is not None:
                 break
-            self._step(run)
+            is_new = not run.is_cut and self._step(run)
         if run.learner.ema is not None:
             run.learner.ema.keep()
         return TrainResult(
             step=state.step,
-            reason=reason,
-            is_interrupted=is_stopped and state.step < run.num_steps,
+            reason="interrupted" if run.is_cut else reason,
+            is_interrupted=run.is_cut or (is_stopped and state.step < run.num_steps),
             report=report,
             best_score=state.best_score,
             best_step=state.best_step,
@@ -171,26 +197,34 @@ class Trainer:
         is_end = reason is not None
         report, is_best = None, False
         if _is_due(state.step, self.config.eval_every, is_end=is_end and not is_stopped):
-            report = self._evaluate(run.learner)
+            report = self._evaluate(run)
+        if report is not None:
             is_best = report.score >= state.best_score  # of equal scores the later, trained longer
             if is_best:
                 state.best_score = report.score
                 state.best_step = state.step
             self._callbacks.on_evaluation(state.step, report)
+        is_end = is_end or run.is_cut
         if self._folder and (is_best or _is_due(state.step, self.config.save_every, is_end=is_end)):
             checkpoint = snapshot(
                 run.learner, run.stop_rule, run.stream, state, self.config, self.task.spec, report
             )
             path = self._folder.save(checkpoint, is_best=is_best)
+            run.saved_step = state.step
             self._callbacks.on_save(state.step, path, is_best)
         return report
 
-    def _step(self, run: _Run) -> None:
+    def _step(self, run: _Run) -> bool:
+        """One step; False where a signal ended it while it waited for rows, before it changed anything."""
         state = run.state
         started, started_cpu = time.perf_counter(), _cpu_secs()
-        facts = run.learner.step(
-            state.step + 1, run.stream
-        )  # ends with a sync: the time includes the device's
+        try:
+            facts = run.learner.step(
+                state.step + 1, run.stream
+            )  # ends with a sync, so device time is included
+        except Interrupted:
+            run.is_cut = True
+            return False
         state.cpu_secs += _cpu_secs() - started_cpu
         state.wall_secs += time.perf_counter() - started
         state.step += 1
@@ -205,6 +239,7 @@ class Trainer:
             num_bad_steps=run.stop_rule.num_bad,
         )
         self._callbacks.on_step(progress)
+        return True
 
     def _stop_reason(self, run: _Run, is_stopped: bool) -> str | None:
         """Why the run ends here, or None. A reason of one rank ends all ranks."""
@@ -223,19 +258,22 @@ class Trainer:
             return reason or "another process was stopped"
         return None
 
-    def _evaluate(self, learner: Learner) -> EvalReport:
-        """Evaluate the averaged weights, if there are any, on held-out puzzles."""
-        averaged: AbstractContextManager[None] = (
-            nullcontext() if learner.ema is None else learner.ema.applied()
-        )
-        with averaged, uncompiled():
-            return evaluate(
-                self.model,
-                self.task,
-                num=self.config.eval_examples,
-                segments=self.config.eval_segments,
-                ranks=self._ranks,
-            )
+    def _evaluate(self, run: _Run) -> EvalReport | None:
+        """Evaluate the averaged weights, if there are any, on held-out puzzles; None where a signal ended it."""
+        ema = run.learner.ema
+        averaged: AbstractContextManager[None] = nullcontext() if ema is None else ema.applied()
+        try:
+            with averaged, uncompiled(), run.raising():
+                return evaluate(
+                    self.model,
+                    self.task,
+                    num=self.config.eval_examples,
+                    segments=self.config.eval_segments,
+                    ranks=self._ranks,
+                )
+        except Interrupted:
+            run.is_cut = True
+            return None
 
     def _find(self, resume: Path | str | bool) -> Path | None:
         if isinstance(resume, bool):
@@ -257,5 +295,5 @@ def _cpu_secs() -> float:
     return time.process_time() + times.children_user + times.children_system
 
 
-def _is_due(step: int, every: int, *, is_end: bool) -> bool:
+def _is_due(step: int, every: int, *, is_end: bool = False) -> bool:
     return is_end or (every > 0 and step % every == 0)

@@ -41,5 +41,5 @@ def test_a_wrong_setting_names_its_field(change: dict[str, object], told: str) -
 
 
 def test_a_run_without_a_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="give the run a length"):
+    with pytest.raises(ValueError, match="set steps or epochs"):
         TrainConfig().num_steps()

@@ -7,6 +7,8 @@ import math
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.models import load_model
@@ -29,8 +31,8 @@ def test_figures_are_lines_and_nan_is_null(tmp_path: Path) -> None:
         def close(self) -> None:
             told.append("closed")
 
-    with ExperimentTracker(tmp_path / "run", run_id="a", sinks=[Sink()]) as tracker:
-        tracker.log_metrics(1, {"train/lm_loss": 0.5, "train/steps": math.nan})
+    with ExperimentTracker(folder=tmp_path / "run", run_id="a", sinks=[Sink()]) as tracker:
+        tracker.log_metrics({"train/lm_loss": 0.5, "train/steps": math.nan}, step=1)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[0]) == {"step": 1, "train/lm_loss": 0.5, "train/steps": None}
     assert told[-1] == "closed"
@@ -39,6 +41,23 @@ def test_figures_are_lines_and_nan_is_null(tmp_path: Path) -> None:
 
 def test_a_saved_model_can_be_loaded(tmp_path: Path) -> None:
     model = HRM(ModelConfig.preset("tiny", front=TokenFront(vocab_size=4, seq_len=6, positions="learned")))
-    with ExperimentTracker(tmp_path, run_id="quiet-heron") as tracker:
-        path = tracker.save_model(model, "best", {"exact": 0.5})
+    with ExperimentTracker(folder=tmp_path, run_id="quiet-heron") as tracker:
+        path = tracker.save_model(model, {"exact": 0.5}, suffix="best")
+        assert tracker.save_model(model).name == "model.safetensors"
+    assert path == tmp_path / "model-best.safetensors"
     assert load_model(path)[1] == {"run_id": "quiet-heron", "exact": 0.5}
+
+
+def test_a_project_name_is_enough_and_steps_count_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ExperimentTracker(project_name="my-hrm-research") as tracker:
+        tracker.log_metrics({"accuracy": 0.85, "loss": 0.23})
+        tracker.log_metrics({"accuracy": 0.9}, step=7)
+        tracker.log_metrics({"accuracy": 0.95})
+    assert tracker.folder.parent == Path("experiments")
+    assert tracker.folder.name.startswith("my-hrm-research-")
+    lines = (tracker.folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 7, 8]
+    assert json.loads((tracker.folder / "run.json").read_text())["run_id"] == tracker.run_id

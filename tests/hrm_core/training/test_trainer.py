@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import torch
 from sage.hrm_core.evaluation.report import EvalReport
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import Ranks
+from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.training import resuming
 from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.epoch import GENERATED_EPOCH
 from sage.hrm_core.training.errors import ResumeError, TrainingDiverged
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer
@@ -250,8 +253,142 @@ def test_epochs_are_counted_as_the_published_trainer_counts_them(
 ) -> None:
     config = dataclasses.replace(quick_config, steps=None, examples_per_epoch=20)
     assert Trainer(small_model(mirror), mirror, config).train(epochs=3, batch_size=8).step == 7
-    with pytest.raises(ValueError, match="fresh puzzles have no epochs"):
-        Trainer(small_model(mirror), mirror, quick_config).train(epochs=2)
+
+
+def test_an_epoch_of_generated_puzzles_is_a_stated_number(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    assert GENERATED_EPOCH == 1000
+    assert Trainer(small_model(mirror), mirror, quick_config).train(epochs=0.05, batch_size=10).step == 5
+
+
+class GlobalDraws:
+    """Draws from torch's and numpy's global generators after every step, as a plug-in may."""
+
+    def __init__(self) -> None:
+        self.draws: list[tuple[float, float]] = []
+
+    def on_step(self, progress: Progress) -> None:
+        self.draws.append((torch.rand(1).item(), float(np.random.rand())))  # noqa: NPY002
+
+    def on_evaluation(self, step: int, report: EvalReport) -> None: ...
+    def on_save(self, step: int, path: Path, is_best: bool) -> None: ...
+
+
+def test_a_resumed_run_restores_the_global_generators_of_torch_and_numpy(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path
+) -> None:
+    def run(steps: int, callback: GlobalDraws, *, resume: bool) -> None:
+        trainer = Trainer(
+            small_model(mirror), mirror, quick_config, folder=tmp_path / "run", callbacks=[callback]
+        )
+        trainer.train(steps=steps, resume=resume)
+
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    draws = GlobalDraws()
+    run(3, draws, resume=False)
+    expected = torch.rand(1).item(), float(np.random.rand())  # noqa: NPY002  what a fourth step would draw
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    resumed = GlobalDraws()
+    run(4, resumed, resume=True)
+    assert resumed.draws == [expected]
+    assert expected not in draws.draws
+
+
+def test_a_refused_resume_leaves_the_global_generator_unchanged(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path).train(steps=2)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    with pytest.raises(ResumeError):
+        Trainer(small_model(mirror), mirror, dataclasses.replace(quick_config, seed=1)).train(resume=tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class SignallingTask(MirrorTask):
+    """Sends SIGTERM while a chosen block is drawn, then waits: only a signal ends the wait for its rows."""
+
+    def __init__(self, at_block: int) -> None:
+        super().__init__()
+        self.at_block = at_block
+        self.released = threading.Event()
+        self._num_blocks = 0
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        self._num_blocks += 1
+        if self._num_blocks == self.at_block:
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.released.wait(60)
+        return super().sample(num, rng)
+
+
+def test_a_signal_ends_the_wait_for_rows_and_the_run_resumes_to_the_same_bits(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, tmp_path: Path
+) -> None:
+    whole = small_model(mirror, halt_max_segments=1)
+    Trainer(whole, mirror, quick_config).train()
+    task = SignallingTask(at_block=6)  # every step takes a block, at most four are drawn ahead
+    result = Trainer(small_model(mirror, halt_max_segments=1), task, quick_config, folder=tmp_path).train()
+    task.released.set()
+    assert result.is_interrupted
+    assert 0 < result.step < 12
+    resumed = small_model(mirror, halt_max_segments=1)
+    assert Trainer(resumed, mirror, quick_config, folder=tmp_path).train(resume=True).step == 12
+    assert _equal(_weights(resumed), _weights(whole))
+
+
+@pytest.mark.parametrize("at_step", [4, 12])
+def test_a_signal_ends_an_evaluation_and_the_resumed_run_repeats_it(
+    mirror: MirrorTask,
+    small_model: Build,
+    quick_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_step: int,
+) -> None:
+    config = dataclasses.replace(quick_config, eval_every=4)
+    whole, straight = small_model(mirror), Diary()
+    expected = Trainer(whole, mirror, config, callbacks=[straight]).train()
+    held_out = mirror.held_out
+    evaluated: list[int] = []
+
+    def interrupted(num: int) -> Examples:
+        evaluated.append(num)
+        if len(evaluated) == at_step // 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return held_out(num)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "held_out", interrupted)
+        first = Diary()
+        result = Trainer(small_model(mirror), mirror, config, folder=tmp_path, callbacks=[first]).train()
+    assert result.is_interrupted
+    assert result.step == at_step
+    assert at_step not in first.evaluations
+    second, resumed = Diary(), small_model(mirror)
+    result = Trainer(resumed, mirror, config, folder=tmp_path, callbacks=[second]).train(resume=True)
+    assert first.evaluations + second.evaluations == straight.evaluations
+    assert (result.best_step, result.best_score) == (expected.best_step, expected.best_score)
+    assert _equal(_weights(resumed), _weights(whole))
+
+
+def test_a_run_ends_when_its_caller_stops_it(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    stop = threading.Event()
+    trainer = Trainer(
+        small_model(mirror),
+        mirror,
+        quick_config,
+        callbacks=[Diary(at_step=3, act=stop.set)],
+        stop=stop.is_set,
+    )
+    result = trainer.train()
+    assert result.is_interrupted
+    assert result.step == 3
 
 
 def test_bf16_trains_every_weight_that_fp32_trains(

@@ -38,19 +38,3 @@ def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path |
     except ValueError as error:
         raise UserError(f"--data {error}") from error
     raise UserError(f"--data {path}: a file: {task} takes {forms}")
-
-
-def examples_per_epoch(task: Task) -> float | None:
-    """Groups times their mean number of examples, as the published trainer counts; None where puzzles are
-    fresh.
-    """
-    from sage.hrm_core.tasks.arc.task import ArcTask
-
-    if isinstance(task, ArcTask):
-        trained = sum(len(puzzle.demonstrations) + len(puzzle.tests) for puzzle in task.training)
-        return float(trained + sum(len(puzzle.demonstrations) for puzzle in task.evaluation))
-    train = getattr(task, "train", None)
-    metadata = getattr(train, "metadata", None)
-    if metadata is not None:
-        return float(metadata.total_groups * metadata.mean_puzzle_examples)
-    return None if train is None else float(len(train))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sage.app.config.names import shipped_recipes
 from sage.app.models.training.recipe import Recipe
-from sage.app.terminal.figures import count, number, percent
+from sage.app.terminal.figures import count, duration, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sage.app.models.training.dry_run import DryRun
     from sage.app.models.training.evaluating import Evaluated
     from sage.app.models.training.run import Trained
     from sage.hrm_core.evaluation.arc import ArcScore
@@ -37,26 +38,22 @@ def list_recipes() -> str:
     return "\n".join(lines)
 
 
-def show_dry_run(recipe: Recipe, found: dict[str, Any], *, is_json: bool) -> str:
+def show_dry_run(recipe: Recipe, found: DryRun, *, is_json: bool) -> str:
     if is_json:
-        return json.dumps({"recipe": recipe.name, **found})
+        plain = {**dataclasses.asdict(found), "total_cpu_secs": found.total_cpu_secs}
+        return json.dumps({"recipe": recipe.name, **plain})
+    held_out = (
+        "differ from the training rows" if found.held_out_differ else "none, or equal to the training rows"
+    )
     lines = [
         f"{recipe.name}: {recipe.about}" if recipe.about else recipe.name,
-        f"task        {found['task']}: {found['cells']} cells, {found['symbols']} symbols",
-        (
-            f"labels      {percent(found['valid_labels'], 1)} of the training rows looked at are valid by the"
-            " task's rules"
-        ),
-        (
-            "held out   "
-            f" {'other rows than the training ones' if found['held_out_differ'] else 'none, or the training rows'}"
-        ),
-        f"model       {recipe.preset}, {count(found['parameters'])} parameters",
-        f"length      {count(found['steps'])} steps of {recipe.train.batch_size} rows",
-        (
-            f"one step    {number(found['step_cpu_secs'], 2)} CPU s, all about"
-            f" {number(found['total_cpu_secs'] / 60, 1)} CPU min"
-        ),
+        f"task        {found.task}: {found.cells} cells, {found.symbols} symbols",
+        f"labels      {percent(found.valid_labels, 1)} of the training rows checked are valid by the task's rules",
+        f"held out    {held_out}",
+        f"model       {recipe.preset}, {count(found.parameters)} parameters",
+        f"length      {count(found.steps)} steps of {recipe.train.batch_size} rows",
+        f"one step    about {duration(found.step_cpu_secs)} of CPU time, estimated from steps of up to {found.rows} rows",
+        f"all steps   about {duration(found.total_cpu_secs)} of CPU time",
     ]
     return "\n".join(lines)
 
@@ -77,16 +74,11 @@ def show_trained(trained: Trained, *, is_json: bool) -> str:
         return json.dumps(plain)
     lines = [] if result.report is None else [show_report(result.report), ""]
     bad = f", {result.num_bad_steps} steps not finite" if result.num_bad_steps else ""
-    lines.append(
-        f"{result.reason}: {count(result.step)} steps, {number(result.cpu_secs, 1)} CPU s of training{bad}"
-    )
+    lines.append(f"{result.reason}: {count(result.step)} steps, {duration(result.cpu_secs)} of CPU time{bad}")
     if result.is_interrupted:
-        lines.append(f"go on:  sage train ... --out {trained.folder} --resume")
+        lines.append(f"resume: sage train ... --out {trained.folder} --resume")
     else:
-        lines.append(
-            f"model:  {trained.folder / 'model'}  the best by the task's own rules, of step"
-            f" {count(result.best_step)}"
-        )
+        lines.append(f"model:  {trained.folder / 'model'}  best score, at step {count(result.best_step)}")
         lines.append(f"last:   {trained.folder / 'model-last'}")
     return "\n".join(lines)
 

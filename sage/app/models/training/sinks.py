@@ -1,6 +1,6 @@
-"""Other places that take a run's figures: Weights & Biases, TensorBoard. Only where they are asked for.
+"""Other places for a run's metrics: Weights & Biases, TensorBoard. Off by default.
 
-Invariant: a run never waits for them to be installed: one that is missing is told before the first step.
+Invariant: a missing package is a UserError before anything is written.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class _WandbSink:
             wandb: Any = import_module("wandb")
         except ImportError:
             raise UserError("--wandb: wandb is not installed: pip install 'sage-runtime[wandb]'") from None
+        folder.mkdir(parents=True, exist_ok=True)
         self._run: Any = wandb.init(
             project=project, name=folder.name, id=folder.name, dir=str(folder), resume="allow"
         )
@@ -52,7 +53,6 @@ class _TensorBoardSink:
 def open_sinks(folder: Path, *, wandb_project: str | None, tensorboard: bool) -> list[Sink]:
     sinks: list[Sink] = []
     if wandb_project is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         sinks.append(_WandbSink(wandb_project, folder))
     if tensorboard:
         sinks.append(_TensorBoardSink(folder))

@@ -1,0 +1,261 @@
+"""`sage train`: its output, its files, and its errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from sage.app.cli.main import invoke
+from sage.app.terminal.signals import install_signal_handlers
+from sage.hrm_core.tasks.contract import Examples
+from sage.hrm_core.training.checkpoints import CheckpointFolder
+from sage.hrm_core.training.learner import Learner, StepFacts
+from sage.hrm_core.training.stream import RowStream
+
+TINY = (
+    "--preset", "tiny", "--steps", "3", "--batch-size", "4", "--set", "train.eval_examples=8",
+    "--set", "train.eval_segments=[1, 2]", "--quiet",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    folder = tmp_path / "run"
+    assert invoke(["train", "patterns", *TINY, "--out", str(folder), "--json"]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def test_without_a_task_recipes_and_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["train"]) == 0
+    printed = capsys.readouterr().out
+    assert "sudoku_1k " in printed
+    assert "patterns" in printed
+
+
+def test_a_run_leaves_a_model_figures_and_what_it_was(run_folder: Path) -> None:
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    names = {name for line in lines for name in line}
+    assert {
+        "train/lm_loss",
+        "train/q_halt_accuracy",
+        "train/steps",
+        "eval/exact_accuracy",
+        "train_cpu_seconds",
+    } <= names
+    card = json.loads((run_folder / "model" / "task.json").read_text())
+    assert card["task"] == "patterns"
+    assert card["trained"]["steps"] == 3
+    assert json.loads((run_folder / "recipe.json").read_text())["train"]["batch_size"] == 4
+    assert json.loads((run_folder / "run.json").read_text())["run_id"] == "run"
+
+
+def test_a_run_goes_on_where_it_stopped(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    longer = ["5" if each == "3" else each for each in TINY]
+    assert invoke(["train", "patterns", *longer, "--out", str(run_folder), "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 5
+
+
+def test_a_trained_model_is_evaluated_beside_its_baselines(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["eval", str(run_folder), "--num", "16", "--segments", "1,2", "--failures", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "baseline: copy the input" in printed
+    assert "input sensitivity" in printed
+    assert "puzzle 0" in printed
+
+
+def test_several_models_give_a_mean_and_a_spread(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(run_folder / "model")
+    assert invoke(["eval", model, model, "--num", "8", "--segments", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["models"]) == 2
+    assert found["exact_std"] == 0
+
+
+def test_a_dry_run_takes_a_step_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["train", "patterns", *TINY, "--dry-run", "--json", "--out", str(tmp_path / "run")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["valid_labels"] == 1.0
+    assert found["held_out_differ"]
+    assert found["steps"] == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mixture_trains_as_one(tmp_path: Path) -> None:
+    recipe = tmp_path / "both.yaml"
+    recipe.write_text(
+        "tasks: [{name: patterns}, {name: patterns, terms: 5, hidden: 1}]\nvocabulary: offset\n"
+    )
+    for run, named in (("run", ["both"]), ("again", [])):  # a file alone says what to train
+        assert invoke(["train", *named, "--config", str(recipe), *TINY, "--out", str(tmp_path / run)]) == 0
+        assert (tmp_path / run / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["sudokuu"], "no such task or recipe: did you mean sudoku?"),
+        (["patterns", "--resume"], "give its folder with --out DIR"),
+        (["patterns", "--preset", "huge"], "preset is 'huge'"),
+        (["patterns", "--lr", "-1"], "optimizer.lr is -1.0"),
+        (["patterns", "--data", "nowhere"], "--data nowhere: no such file or folder"),
+        (["patterns", "--set", "task.termz=3"], "option 'termz': unknown: did you mean 'terms'?"),
+        (["patterns", "--device", "cuda:77", "--steps", "1"], "--device cuda:77"),
+        (["sudoku_1k"], "this recipe trains on files: give --data DIR"),
+        (["sudoku4", "--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_2(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert invoke(["train", *arguments, "--state-dir", str(tmp_path), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_folder_with_a_run_is_not_written_over(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["train", "patterns", *TINY, "--out", str(run_folder)]) == 2
+    assert "contains a run: continue it with --resume" in capsys.readouterr().err
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["brackets"], "in the checkpoint and"),
+        (["patterns", "--set", "task.hidden=2"], "tasks is"),
+        (["patterns", "--batch-size", "8"], "batch_size is 4 in the checkpoint and 8 here"),
+        (["patterns", "--seed", "3"], "seed is 0 in the checkpoint and 3 here"),
+        (["patterns", "--set", "train.micro_batches=3"], "batch_size is 4: give a multiple of 3"),
+    ],
+)
+def test_a_refused_resume_changes_no_file(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    before = _files(run_folder)
+    name, *options = arguments
+    assert invoke(["train", name, *TINY, *options, "--out", str(run_folder), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert _files(run_folder) == before
+
+
+@pytest.mark.parametrize("arguments", [["--set", "train.micro_batches=3"], ["--wandb"], ["--tensorboard"]])
+def test_a_refused_run_leaves_no_folder(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    for module in ("wandb", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if not installed
+    assert invoke(["train", "patterns", *TINY, *arguments, "--out", str(tmp_path / "run")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["train", "patterns", *TINY, "--out", "/proc/run"]) == 2
+    error = capsys.readouterr().err
+    assert "--out /proc/run: cannot write there" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_disk_that_fills_up_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(CheckpointFolder, "save", fail)
+    assert invoke(["train", "patterns", *TINY, "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.splitlines() == ["sage: cannot write the output: no space left on device"]
+
+
+def test_a_run_that_diverges_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--lr", "1e30", "--set", "train.max_bad_steps=1", "--set", "train.optimizer.warmup_steps=0"]
+    assert invoke(["train", "patterns", *TINY, *options, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "lower the learning rate" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_file_without_puzzles_is_one_line_and_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "empty.csv"
+    table.write_text("source,question,answer,rating\n")
+    out = tmp_path / "run"
+    assert invoke(["train", "sudoku", *TINY, "--data", str(table), "--out", str(out)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_a_dry_run_of_a_large_batch_takes_small_steps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    take = RowStream.take
+
+    def counted(stream: RowStream, num: int) -> Examples:
+        sizes.append(num)
+        return take(stream, num)
+
+    monkeypatch.setattr(RowStream, "take", counted)
+    tiny = ["4096" if each == "4" else each for each in TINY]
+    assert invoke(["train", "patterns", *tiny, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert max(sizes) == 8
+    assert "3 steps of 4096 rows" in printed
+    assert "all steps   about" in printed
+
+
+def test_epochs_of_generated_puzzles_have_a_stated_size(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [each for each in TINY if each not in ("--steps", "3")]
+    assert invoke(["train", "patterns", *options, "--epochs", "2", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 500
+
+
+def test_a_hangup_leaves_a_checkpoint_that_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGTERM)}
+    step = Learner.step
+
+    def hang_up(learner: Learner, number: int, stream: RowStream) -> StepFacts:
+        if number == 2:
+            signal.raise_signal(signal.SIGHUP)
+        return step(learner, number, stream)
+
+    out = ["--out", str(tmp_path / "run")]
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        install_signal_handlers()
+        with monkeypatch.context() as patch:
+            patch.setattr(Learner, "step", hang_up)
+            assert invoke(["train", "patterns", *TINY, *out]) == 130
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert "interrupted: 2 steps" in capsys.readouterr().out
+    assert invoke(["train", "patterns", *TINY, *out, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 3
