@@ -136,6 +136,16 @@ class RowStream:
             self._blocks.put(error)
 
 
+def check_rows(task: Task, seed: int) -> None:
+    """LoaderError where `task` cannot draw a training row."""
+    try:
+        num = len(task.sample(1, np.random.default_rng(seed)))
+    except Exception as error:  # a task may be a plug-in
+        raise LoaderError(f"task {task.spec.name} failed to draw training rows: {error}") from error
+    if num != 1:
+        raise LoaderError(f"task {task.spec.name}: {num} rows instead of 1: it has no training rows")
+
+
 def _joined(parts: list[Examples]) -> Examples:
     return Examples(
         inputs=np.concatenate([part.inputs for part in parts]),

@@ -28,7 +28,7 @@ from sage.hrm_core.training.interruption import Interrupted, Interruption
 from sage.hrm_core.training.learner import Learner, check_fit
 from sage.hrm_core.training.resuming import check_resumable, restore, snapshot
 from sage.hrm_core.training.stopping import StopRule
-from sage.hrm_core.training.stream import RowStream
+from sage.hrm_core.training.stream import RowStream, check_rows
 from sage.hrm_core.training.trainer_state import TrainerState
 
 
@@ -150,12 +150,16 @@ class Trainer:
             return self._loop(run, is_evaluated=is_evaluated)
 
     def check(self, resume: Path | str | bool = False) -> None:
-        """Raise what `train` would raise before its first step for this config and checkpoint; change nothing."""
+        """Raise what `train` would raise before its first step for this config and checkpoint; change nothing.
+
+        LoaderError where the task cannot draw a training row.
+        """
         self.config.num_steps(examples_per_epoch(self.task))
         check_fit(self.model, self.task.spec, self.config, self._ranks)
         checkpoint = self._find(resume)
         if checkpoint is not None:
             check_resumable(checkpoint, self.model.config, self.config, self.task.spec)
+        check_rows(self.task, self.config.seed)
 
     def _set_length(self, steps: int | None, epochs: float | None, batch_size: int | None) -> None:
         if steps is not None or epochs is not None:
