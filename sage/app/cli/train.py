@@ -1,39 +1,65 @@
-"""`sage train`: a model of puzzles, from a recipe."""
+"""`sage train`: train a model by a recipe."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sage.app.cli.options import JsonOption, SetOption, StateDirOption
 
+if TYPE_CHECKING:
+    from sage.app.models.training.run import TrainRequest
+
 TaskArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="TASK",
-        help=(
-            "A task (sudoku, maze, ...) or a recipe (sudoku4); without one, and without --config, both are"
-            " listed."
-        ),
+        help="A task (sudoku, maze, ...) or a recipe (sudoku4). Default: list both, unless --config.",
     ),
 ]
 ConfigOption = Annotated[
-    str | None, typer.Option("--config", metavar="FILE", help="A recipe: a YAML file or a shipped one.")
+    str | None, typer.Option("--config", metavar="FILE", help="Recipe: a YAML file or a shipped recipe.")
 ]
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", help="The model: small, medium, sudoku, hrm-27m, trm-mlp-5m, ...")
+    str | None, typer.Option("--preset", help="Model preset: small, medium, sudoku, hrm-27m, trm-mlp-5m, ...")
 ]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="Train on files instead of fresh puzzles.")
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Train on these files, not on generated puzzles."),
 ]
 EvalDataOption = Annotated[
     Path | None, typer.Option("--eval-data", metavar="PATH", help="Evaluate on this file.")
 ]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Optimizer steps.")]
+EpochsOption = Annotated[
+    float | None,
+    typer.Option("--epochs", help="Epochs, in place of --steps. An epoch of generated puzzles has 1000."),
+]
+BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", help="Batch size over all processes.")]
+LrOption = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The run's folder. Default: a new one.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check data and model, estimate the cost from small steps, write nothing."
+    ),
+]
 CpuOption = Annotated[
     float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+WandbOption = Annotated[bool, typer.Option("--wandb", help="Also log to Weights & Biases.")]
+ProjectOption = Annotated[str, typer.Option("--project", help="W&B project, with --wandb.")]
+TensorBoardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Also log to TensorBoard, in the run's folder.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 def train(
@@ -42,62 +68,49 @@ def train(
     preset: PresetOption = None,
     data: DataOption = None,
     eval_data: EvalDataOption = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimizer steps.")] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="Instead of steps, where the data have a size.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Puzzles under way, over all processes.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the weights, the data and the exploration.")
-    ] = None,
+    steps: StepsOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    seed: SeedOption = None,
     overrides: SetOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; else a new one.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check data and model, take one step, write nothing.")
-    ] = False,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     cpu_seconds: CpuOption = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    wandb: Annotated[bool, typer.Option("--wandb", help="Log to Weights & Biases too.")] = False,
-    project: Annotated[str, typer.Option("--project", help="With --wandb: its project.")] = "sage",
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Log to TensorBoard too, in the run's folder.")
-    ] = False,
+    device: DeviceOption = "auto",
+    wandb: WandbOption = False,
+    project: ProjectOption = "sage",
+    tensorboard: TensorBoardOption = False,
     state_dir: StateDirOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on the screen.")] = False,
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Train a model. Ctrl-C leaves a checkpoint, and --resume goes on from it to the same bits. Exit 130 if
+    """Train a model. Ctrl-C saves a checkpoint; --resume continues from it, bit-identical. Exit 130 if
     interrupted.
     """
-    from sage.app.models.training.showing import list_recipes, show_dry_run, show_trained
-
     if task is None and config is None:
+        from sage.app.models.training.showing import list_recipes
+
         typer.echo(list_recipes())
         return 0
 
     from sage.app.models.training.recipe import find_recipe
 
-    typed = _as_overrides(
+    settings = _as_overrides(
         preset=preset,
+        lr=lr,
         steps=steps,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        lr=lr,
         max_cpu_secs=cpu_seconds,
     )
-    recipe = find_recipe(task, config, [*typed, *(overrides or ())])
+    recipe = find_recipe(task, config, [*settings, *(overrides or ())])
 
-    from sage.app.models.training import run
-    from sage.app.terminal.logs import only_warnings
+    from sage.app.models.training.run import TrainRequest
 
-    request = run.TrainRequest(
+    request = TrainRequest(
         recipe=recipe,
         data=data,
         eval_data=eval_data,
@@ -109,27 +122,38 @@ def train(
         tensorboard=tensorboard,
         shows_progress=not quiet,
     )
-    with only_warnings():
-        if dry_run:
-            from sage.app.models.training import dry_run as rehearsal
+    return (_dry_run if dry_run else _train)(request, is_json=json_output)
 
-            typer.echo(show_dry_run(recipe, rehearsal.dry_run(request), is_json=json_output))
-            return 0
-        trained = run.train(request)
-    typer.echo(show_trained(trained, is_json=json_output))
+
+def _dry_run(request: TrainRequest, *, is_json: bool) -> int:
+    from sage.app.models.training.dry_run import dry_run
+    from sage.app.models.training.showing import show_dry_run
+    from sage.app.terminal.logs import only_warnings
+
+    with only_warnings():
+        typer.echo(show_dry_run(request.recipe, dry_run(request), is_json=is_json))
+    return 0
+
+
+def _train(request: TrainRequest, *, is_json: bool) -> int:
+    from sage.app.models.training.run import train as run_training
+    from sage.app.models.training.showing import show_trained
+    from sage.app.terminal.logs import only_warnings
+
+    with only_warnings():
+        trained = run_training(request)
+    typer.echo(show_trained(trained, is_json=is_json))
     return 130 if trained.result.is_interrupted else 0
 
 
 def _as_overrides(*, preset: str | None, lr: float | None, **training: float | None) -> list[str]:
-    """Options as `--set` takes them. A length in steps takes the place of one in epochs, and the other way
-    round.
-    """
-    typed = {
+    """The options in the form of `--set`. --steps replaces the recipe's epochs, and --epochs its steps."""
+    options = {
         "preset": preset,
         "train.optimizer.lr": lr,
         **{f"train.{key}": value for key, value in training.items()},
     }
-    changes = [f"{key}={value}" for key, value in typed.items() if value is not None]
+    changes = [f"{key}={value}" for key, value in options.items() if value is not None]
     if (training["steps"] is None) != (training["epochs"] is None):
         changes.append(f"train.{'steps' if training['steps'] is None else 'epochs'}=null")
     return changes
