@@ -1,10 +1,10 @@
-"""Exhaustive check of the protocol of `ring_protocol.py`: every interleaving of two producers and one reader.
+"""Exhaustive check of the protocol in `ring_protocol.py`: every interleaving of two producers and one reader.
 
-A producer may die at any step, its lane taken over by a successor; a stopped one is one that takes no step
-for as long as it likes. Memory is sequentially consistent here: what the hardware may reorder is not judged.
-Invariant checked at every state: what is delivered is whole, in its place in the one order, once; delivered +
-lost is exactly the number of records before it; nothing is skipped that was not overwritten; no producer ever
-waits.
+A producer can die at any step, and a successor takes over its lane; a stopped producer takes no step. Memory
+is sequentially consistent: reordering by hardware is not modelled. Invariant, checked at every state: each
+delivered record is whole, in order, and delivered once; delivered + lost is exactly the number of records
+before it; no record is skipped that was not overwritten; no producer waits. In a lossless ring no record is
+lost or overwritten before it is read, and a producer waits only for the reader.
 
     python implementation/models/ring.py            # the protocol, then every broken variant
 """
@@ -24,8 +24,8 @@ from ring_state import VARIANTS, Instance, State, Violation
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """num_states: distinct states reached.  num_final: those with nothing left to do.  violation: None when
-    all holds.
+    """num_states: distinct states.  num_final: states without a next step.  violation: None if none was
+    found.
     """
 
     num_states: int
@@ -37,9 +37,7 @@ class Outcome:
 
 
 def explore(instance: Instance) -> Outcome:
-    """Depth first over all states. A state met again on its own path is somebody waiting: also a
-    violation.
-    """
+    """Depth first over all states. A state that repeats on its own path is a wait, also a violation."""
     start_secs = time.perf_counter()
     initial = instance.initial()
     on_path = {_key(initial)}
@@ -75,7 +73,7 @@ def explore(instance: Instance) -> Outcome:
         num_transitions += 1
         key = _key(state)
         if key in on_path:
-            return outcome("somebody waits: a process can repeat itself while nothing changes", str(label))
+            return outcome("a process waits: it can repeat its steps while nothing changes", str(label))
         if key not in known:
             known.add(key)
             on_path.add(key)
@@ -94,8 +92,8 @@ def _plain(value: Any) -> Any:
     return tuple([_plain(item) for item in value]) if isinstance(value, tuple) else value
 
 
-#: Two laps of two cells with batches; then with a kill anywhere and a successor. The rest are the smallest
-#: that break.
+#: Two laps of two cells with batches; then with a kill at any step and a successor. The others are the
+#: smallest instances that show a broken variant.
 FULL = (
     Instance(scripts=((2, 1), (1, 1)), max_kills=0, successor=()),
     Instance(scripts=((2, 1), (1, 1)), max_kills=2, successor=()),
@@ -120,12 +118,12 @@ SMALLEST_BREAKING = {
     "room checked with an older tail": Instance(scripts=((1,), (1,)), max_kills=0, capacity=1),
     "floor of an earlier subscriber list": replace(JOINING, scripts=((1, 1, 1),)),
     "cursor moved before the copy": Instance(scripts=((1, 1, 1),), max_kills=0, capacity=1),
-    "joined behind the links of the meantime": replace(JOINING, scripts=((1, 1), (1,))),
+    "began at the tail read before the join": replace(JOINING, scripts=((1, 1), (1,))),
 }
 
 
 def breaking(variant: str) -> Instance:
-    """The smallest instance tried that shows what is wrong with `variant`."""
+    """The smallest known instance that shows the fault of `variant`."""
     return replace(SMALLEST_BREAKING[variant], variant=variant)
 
 
@@ -139,12 +137,12 @@ def main() -> int:
             f"{instance}\n  {result.num_states} states, {result.num_transitions} transitions,"
             f" {result.num_final} final, "
         )
-        write(f"{result.wall_secs:.1f} s: {result.violation or 'every invariant holds'}\n")
+        write(f"{result.wall_secs:.1f} s: {result.violation or 'no violation'}\n")
     for variant, meaning in VARIANTS.items():
         result = explore(breaking(variant))
         is_sound &= result.violation is not None
         write(
-            f"broken on purpose: {variant} ({meaning})\n  {result.num_states} states:"
+            f"broken variant: {variant} ({meaning})\n  {result.num_states} states:"
             f" {result.violation or 'NOT FOUND'}\n"
         )
     return 0 if is_sound else 1

@@ -1,18 +1,17 @@
-"""The protocol by which several processes will share a peripheral ring, as states and single steps of one
-process.
+"""The protocol of a peripheral ring between processes, as states and single steps of one process.
 
 A producer fills records in its own lane: it gives the lane slot its new generation, then writes the payload.
 It then reads the tail, one word (ticket, records so far); if the order cell of that ticket is linked already
-it helps the tail forward and starts over; else it stores the sequence into its records and swaps the cell
-from what it read to (ticket, producer, first record, count). That swap is the push. The reader follows the
-cells, copies each record from its lane and looks at the lane slot's generation again afterwards.
+it moves the tail and starts over; else it stores the sequence into its records and swaps the cell from the
+value read to (ticket, producer, first record, count). That swap is the push. The reader follows the cells,
+copies each record from its lane and checks the lane slot's generation again afterwards.
 
 A lossless ring adds one rule: after the tail is read, and before the swap that stands on it, the producer
 checks that the batch fits between the slowest cursor and the capacity. It keeps that cursor (the floor) until
-somebody joins, because cursors only advance. Without room it waits for the reader and starts over. A reader
+a reader joins, because cursors only advance. Without room it waits for the reader and starts over. A reader
 joins in three steps: it reads the tail, makes its cursor visible, and reads the tail again to begin there.
 
-Invariant: a step is one atomic load, store or compare-and-swap; whatever may not happen raises Violation.
+Invariant: a step is one atomic load, store or compare-and-swap; a state that must not occur raises Violation.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ from ring_state import (
 
 
 def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
-    """Every state one step of one process away."""
+    """Every state that one step of one process reaches."""
     for index, producer in enumerate(state.producers):
         if producer.step == DEAD:
             if instance.successor:
@@ -77,7 +76,7 @@ def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
 
 
 def check_final(instance: Instance, state: State) -> None:
-    """Nobody can move: the living must be done, and every record linked delivered or counted as lost."""
+    """No process has a next step: the living must be done, and every linked record delivered or lost."""
     if any(producer.step not in (DONE, DEAD) for producer in state.producers):
         raise Violation("a living producer cannot finish")
     total = sum(count for _, _, count, _ in state.links)
@@ -104,7 +103,7 @@ def _write_lane(instance: Instance, state: State, index: int, record: int, /, **
 
 
 def _succeed(instance: Instance, state: State, index: int) -> State:
-    """Take a dead producer's lane: begin above every generation that its slots carry, finished or not."""
+    """Take a dead producer's lane: begin above every generation in its slots, complete or not."""
     dead = state.producers[index]
     number = max(slot.number for slot in state.lanes[index]) + 1
     if instance.variant == "generation used again":
@@ -182,22 +181,22 @@ def _check_room(instance: Instance, state: State, index: int, p: Producer) -> St
 
 
 def _fits(instance: Instance, state: State, index: int, p: Producer) -> bool:
-    """A waiting producer's look: only the reader's progress ends the wait."""
+    """Whether a waiting producer's batch fits: only the reader's progress ends the wait."""
     total = sum(count for _, _, count, _ in state.links)
     return total + instance.script(index, p)[p.batch] - state.cursor <= instance.capacity
 
 
 def _link(instance: Instance, state: State, index: int, p: Producer) -> State:
-    """The one step by which a batch is pushed."""
+    """The step that pushes a batch."""
     ticket, sequence = p.tail
     count = instance.script(index, p)[p.batch]
     place = ticket % instance.num_cells
     if not _is_as_read(instance, state.cells[place], p.cell):
         return _with(state, index, p._replace(step=READ_TAIL, cell=None))
     if ticket != len(state.links):
-        raise Violation(f"ticket {ticket} is taken twice: a record pushed to nobody")
+        raise Violation(f"ticket {ticket} is linked twice: the first record is lost")
     if sequence != sum(num for _, _, num, _ in state.links):
-        raise Violation(f"ticket {ticket} carries sequence {sequence}: not the number of records before it")
+        raise Violation(f"ticket {ticket} has sequence {sequence}: not the number of records before it")
     if (
         state.cursor >= 0
         and state.reader.step != BEGIN
@@ -221,8 +220,8 @@ def _is_as_read(instance: Instance, now: Word | None, read: Word | None) -> bool
 
 
 def _move_tail(instance: Instance, state: State, index: int, p: Producer) -> State:
-    """HELP somebody else's link, or BUMP after one's own: the same swap, which fails if another was
-    faster.
+    """HELP with another producer's link, or BUMP after its own: the same swap, which fails if the tail
+    moved.
     """
     assert p.cell is not None
     if state.tail == p.tail or instance.variant == "load index, write, increment":
@@ -244,7 +243,7 @@ def _next_batch(instance: Instance, state: State, index: int, p: Producer) -> St
 
 
 def _read(instance: Instance, state: State, r: Reader) -> State | None:
-    """One step of the reader; None when there is nothing for it to do."""
+    """One step of the reader; None if there is none."""
     if r.step == POLL:
         return _poll(instance, state, r)
     if r.step in (JOIN, GO_LIVE, BEGIN):
@@ -275,14 +274,14 @@ def _read(instance: Instance, state: State, r: Reader) -> State | None:
     if instance.capacity:
         raise Violation("a lossless ring has overwritten a record that the reader had yet to read")
     if slot.number <= r.word.first + r.index:
-        raise Violation("a record is skipped that nobody has overwritten")
+        raise Violation("a record is skipped that was not overwritten")
     return _skip(instance, state, r)
 
 
 def _join(instance: Instance, state: State, r: Reader) -> State:
     """Begin at the end of the order. The tail may lag behind its last link."""
     if r.step == GO_LIVE:
-        is_done = instance.variant == "joined behind the links of the meantime"
+        is_done = instance.variant == "began at the tail read before the join"
         step = POLL if is_done else BEGIN
         return state._replace(cursor=r.base, num_joined=state.num_joined + 1, reader=r._replace(step=step))
     ticket, total = state.tail
@@ -311,7 +310,7 @@ def _poll(instance: Instance, state: State, r: Reader) -> State | None:
 
 
 def _settle(state: State, r: Reader) -> State:
-    """Caught up after a loss: the tail says how many records there were. Its linker may have died before
+    """At the end after a loss: the tail has the number of records. The last producer may have died before
     moving it.
     """
     ticket, total = state.tail
@@ -353,6 +352,6 @@ def _next_record(instance: Instance, state: State, r: Reader) -> State:
     if r.index + 1 < r.word.count:
         step = ADVANCE if instance.capacity else COPY_0
         return state._replace(reader=r._replace(step=step, index=r.index + 1))
-    # the word is kept until the next: settling may need its count
+    # the word stays until the next one: settling may need its count
     step = ADVANCE if instance.capacity else POLL
     return state._replace(reader=r._replace(step=step, ticket=r.ticket + 1, index=0))

@@ -1,4 +1,4 @@
-"""What there is in the model of the ring: shared words, each process's own, and what really happened.
+"""The states of the ring's model: shared words, each process's own words, and the history of links.
 
 Invariant: a state is a tree of tuples and integers, so that equal states are equal bytes.
 """
@@ -19,27 +19,27 @@ VARIANTS = {
     "generation after payload": (
         "the lane slot gets its new generation once the payload is written, not before"
     ),
-    "no second look": "the reader looks at the generation before it copies, not after",
-    "no help": "who finds the cell linked waits for the linker to move the tail",
+    "no second look": "the reader checks the generation before it copies, not after",
+    "no help": "a producer that finds the cell linked waits for the other to move the tail",
     "no lap in the order word": "the swap compares producer, lane slot and count alone",
-    "generation used again": "a successor starts at its predecessor's record, whatever became of it",
-    "loss counted in order words": "a skipped order word counts as one record, though it may link several",
+    "generation used again": "a successor starts at its predecessor's record, even if it was linked",
+    "loss counted in order words": "a skipped order word counts as one record, although it can link several",
     "room checked with an older tail": "a producer that finds a new tail does not check for room again",
     "floor of an earlier subscriber list": "a producer uses its cached floor after a subscriber has joined",
     "cursor moved before the copy": "the reader advances its cursor before it has copied the record",
-    "joined behind the links of the meantime": (
+    "began at the tail read before the join": (
         "a new cursor begins at the tail that was read before producers could see the cursor"
     ),
 }
 
 
 class Violation(Exception):
-    """An invariant does not hold. The message says which, the trail how it came about."""
+    """An invariant does not hold; the message states which."""
 
 
 class LaneSlot(NamedTuple):
     number: int  # of the record among its producer's: the generation
-    word_0: int  # the payload is two words, each a (number, incarnation) code, so that a torn one shows
+    word_0: int  # the payload is two words, each a (number, incarnation) code, to detect a torn one
     word_1: int
     sequence: int
 
@@ -86,7 +86,7 @@ class State(NamedTuple):
     reader: Reader
     links: tuple[
         tuple[int, int, int, int], ...
-    ]  # what really happened: (producer, first, count, incarnation) by ticket
+    ]  # the history: (producer, first, count, incarnation) by ticket
     num_kills: int
     cursor: int = -1  # lossless: the sequence that the reader has published, -1 before it joins
     num_joined: int = 0

@@ -32,7 +32,7 @@ def test_every_count_has_its_family_and_labels():
     assert r'sage_mailbox_slots{mailbox="a \"camera\"",state="free"} 4' in text
 
 
-def test_the_format_is_what_a_scraper_expects():
+def test_the_text_has_the_format_of_a_scrape():
     with _hub() as hub:
         lines = prometheus_text(hub.snapshot()).splitlines()
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
@@ -42,6 +42,6 @@ def test_the_format_is_what_a_scraper_expects():
     assert {line.split("{")[0] for line in samples} == set(families)
 
 
-def test_an_empty_hub_says_nothing():
+def test_an_empty_hub_gives_an_empty_text():
     with Hub(ManualClock()) as hub:
         assert prometheus_text(hub.snapshot()) == ""

@@ -32,7 +32,7 @@ def test_one_name_is_one_mailbox(hub):
         (lambda hub: hub.focus(""), "name is empty"),
     ],
 )
-def test_another_layout_under_a_known_name_is_an_error(hub, ask, message):
+def test_other_options_for_an_existing_name_are_an_error(hub, ask, message):
     hub.peripheral("summaries", capacity=16)
     hub.focus("camera", slot_bytes=64)
     with pytest.raises(ValueError, match=message):

@@ -6,7 +6,7 @@ from sage.mailbox import Hub, MailboxClosed, MailboxError, ManualClock
 from sage.mailbox.shared.memory.segment import path_of
 
 
-def test_one_that_cannot_be_closed_keeps_no_other_open(monkeypatch):
+def test_an_error_of_one_mailbox_does_not_prevent_the_close_of_others(monkeypatch):
     hub = Hub(ManualClock())
     first, stuck, last = (
         hub.shared_focus(name, slot_bytes=64, engine="plain") for name in ("first", "stuck", "last")

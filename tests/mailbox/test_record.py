@@ -45,7 +45,7 @@ def test_copies_of_records_are_whole(record_bytes):
     assert records[1].copy().tobytes() == bits[record_bytes:].tobytes()
 
 
-def test_a_summary_says_what_the_tensor_holds():
+def test_a_summary_describes_the_tensor():
     values = np.array([1.0, 2.0, 3.0, 6.0], dtype=np.float32)
     summary = _summary(values, trust=0.5, confidence=0.25, noise_std=0.1, slot=2, generation=9)
     assert (summary["producer"], summary["sequence"], summary["stamp_ns"], summary["kind"]) == (
@@ -59,7 +59,7 @@ def test_a_summary_says_what_the_tensor_holds():
     assert (summary["focus_slot"], summary["focus_generation"], summary["flags"]) == (2, 9, 0)
 
 
-def test_the_projection_is_linear_and_keeps_distances():
+def test_the_projection_is_linear_and_preserves_distances():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 128))
     projected = [_summary(x)["projection"].astype(float) for x in (a, b, a + b)]
@@ -93,7 +93,7 @@ def test_the_sample_of_a_frame_is_of_all_its_columns_and_colours():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
-def test_what_is_not_finite_is_flagged_and_left_out(bad: float):
+def test_values_that_are_not_finite_are_flagged_and_excluded(bad: float):
     summary = _summary(np.array([1.0, bad, 3.0]))
     assert summary["flags"] == NOT_FINITE
     assert (summary["mean"], summary["min"], summary["max"]) == (2.0, 1.0, 3.0)

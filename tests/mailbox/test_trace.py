@@ -27,7 +27,7 @@ def test_three_spans_a_message_on_the_row_of_its_slot(tmp_path):
     assert spans == [("write", 1.0, 2.0), ("wait", 3.0, 7.0), ("read", 10.0, 5.0)]
 
 
-def test_only_the_last_messages_are_kept():
+def test_only_the_last_messages_are_stored():
     trace = MessageTrace(capacity=2)
     for sequence in range(5):
         trace.add(_message(sequence))

@@ -77,7 +77,7 @@ def test_strided_arrays_are_copied_in_and_negative_strides_refused(make_focus):
         (np.zeros(2_000), "16000 bytes"),
     ],
 )
-def test_what_cannot_travel_is_refused_at_the_edge(make_focus, tensor, message):
+def test_an_unsupported_tensor_is_refused(make_focus, tensor, message):
     with pytest.raises(ValueError, match=message):
         make_focus().send(tensor, stamp_ns=0, sequence=0)
 
@@ -143,7 +143,7 @@ def test_touching_a_released_lease_raises(make_focus, publish):
         lambda lease: np.from_dlpack(lease),
     ],
 )
-def test_whatever_was_taken_from_a_lease_holds_the_slot(make_focus, publish, keep):
+def test_every_view_taken_from_a_lease_holds_the_slot(make_focus, publish, keep):
     box = make_focus(slots=1)
     publish(box, 3)
     lease = _only(box)
@@ -184,7 +184,7 @@ def test_debug_mode_names_who_wrote_to_a_leased_tensor(make_focus, publish):
     _only(box).release()
 
 
-def test_debug_mode_finds_a_writer_that_goes_on_after_publish(make_focus):
+def test_debug_mode_finds_a_write_after_publish(make_focus):
     box = make_focus(debug=True)
     loan = box.try_loan((4,), producer=7)
     window = loan.array[1:]
@@ -215,7 +215,7 @@ def test_claim_is_in_place_when_alone_and_a_counted_copy_when_not(make_focus, pu
     assert box.statistics().bytes_copied == 16
 
 
-def test_a_stalled_writer_that_wakes_fails_and_corrupts_nothing(make_focus, publish, take):
+def test_a_stalled_writer_that_continues_fails_and_corrupts_nothing(make_focus, publish, take):
     box = make_focus(slots=2)
     stalled, other = box.try_loan((4,), producer=3), box.try_loan((4,), producer=4)
     array = stalled.array
@@ -276,7 +276,7 @@ def test_generations_grow_with_each_use(make_focus, publish):
     assert generations == [1, 2, 3]
 
 
-def test_newest_takes_the_freshest_stamp_and_counts_the_others(make_focus, publish):
+def test_newest_returns_the_latest_stamp_and_counts_the_others(make_focus, publish):
     box = make_focus()
     for stamp_ns, sequence in ((10, 0), (30, 1), (20, 2)):
         publish(box, sequence, stamp_ns=stamp_ns)
@@ -302,7 +302,7 @@ def test_an_expired_tensor_is_not_delivered_and_a_borrowed_one_not_revoked(make_
     assert box.statistics().drops.expired == 1
 
 
-def test_timeouts_name_what_is_missing(make_focus):
+def test_a_timeout_raises_with_the_reason(make_focus):
     box = make_focus(slots=1, policy="block")
     with pytest.raises(MailboxEmpty, match="nothing was published"):
         box.receive(timeout_secs=0.01)
@@ -312,7 +312,7 @@ def test_timeouts_name_what_is_missing(make_focus):
     loan.discard()
 
 
-def test_closing_wakes_everybody_and_leaves_leases_alone(make_focus, publish):
+def test_closing_wakes_all_waiters_and_leaves_leases_valid(make_focus, publish):
     box = make_focus(slots=2)
     publish(box, 1)
     publish(box, 2)

@@ -77,7 +77,7 @@ def _check_idle(wait):
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self").exists(), reason="counts sleeps as Linux tells them")
-def test_who_waits_for_a_tensor_sleeps(make_focus):
+def test_a_waiting_receive_sleeps(make_focus):
     box = make_focus()
 
     def wait():
@@ -88,6 +88,6 @@ def test_who_waits_for_a_tensor_sleeps(make_focus):
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self").exists(), reason="counts sleeps as Linux tells them")
-def test_who_waits_for_a_record_sleeps(make_ring):
+def test_a_waiting_pop_sleeps(make_ring):
     reader = make_ring().subscribe()
     _check_idle(lambda: reader.pop_many(1, timeout_secs=WAIT_SECS))

@@ -37,7 +37,7 @@ def test_bulk_and_single_pushes_are_the_same(make_ring, records, record_bytes):
     assert readers[0].pop_many(9).records.tobytes() == readers[1].pop_many(9).records.tobytes()
 
 
-def test_a_lossy_ring_counts_exactly_what_a_slow_reader_lost(make_ring, records):
+def test_a_lossy_ring_counts_the_losses_of_a_slow_reader_exactly(make_ring, records):
     ring = make_ring()
     slow, fast = ring.subscribe(), ring.subscribe()
     seen = []
@@ -50,7 +50,7 @@ def test_a_lossy_ring_counts_exactly_what_a_slow_reader_lost(make_ring, records)
     assert [s.lost for s in ring.statistics().subscriptions] == [13, 0]
 
 
-def test_a_bulk_push_larger_than_the_ring_counts_what_it_overran(make_ring, records):
+def test_a_bulk_push_larger_than_the_ring_counts_overwritten_records(make_ring, records):
     ring = make_ring()
     reader = ring.subscribe()
     ring.push_many(records(0, 3))
@@ -60,7 +60,7 @@ def test_a_bulk_push_larger_than_the_ring_counts_what_it_overran(make_ring, reco
     np.testing.assert_array_equal(got["payload"], records(25, 8)["payload"])
 
 
-def test_a_full_lossless_ring_refuses_and_says_so(make_ring, records):
+def test_a_full_lossless_ring_refuses_and_counts_it(make_ring, records):
     ring = make_ring(mode="lossless")
     reader = ring.subscribe()
     assert ring.push_many(records(0, 11)) == 8
@@ -152,7 +152,7 @@ def test_pop_into_a_given_array_wraps_round_the_end(make_ring, records):
         reader.pop_many(9, out=out)
 
 
-def test_what_was_popped_is_never_rewritten(make_ring, records):
+def test_a_popped_batch_is_never_rewritten(make_ring, records):
     ring = make_ring()
     reader = ring.subscribe()
     ring.push_many(records(0, 8))
@@ -287,7 +287,7 @@ def test_many_to_many_loses_nothing_and_has_one_order(make_ring, records):
         np.testing.assert_array_equal(mine["payload"], records(0, num_each, producer=producer)["payload"])
 
 
-def test_closing_lets_readers_finish_then_tells_them(make_ring, records):
+def test_after_a_close_readers_get_what_is_left_then_an_error(make_ring, records):
     ring = make_ring()
     reader = ring.subscribe()
     ring.push_many(records(0, 2))

@@ -5,7 +5,7 @@ from sage.mailbox import RECORD, SUMMARY, MailboxFull
 from sage.mailbox.record import DEMOTED
 
 
-def test_drop_oldest_keeps_the_latest(make_focus, publish, take):
+def test_drop_oldest_delivers_the_latest(make_focus, publish, take):
     box = make_focus(slots=3, policy="drop_oldest")
     assert all(publish(box, value) for value in range(5))
     assert take(box) == [2, 3, 4]
@@ -56,7 +56,7 @@ def test_bits_without_numpy_values_are_demoted_without_statistics(make_focus, ma
     assert np.isnan(summary["mean"])
 
 
-def test_what_is_leased_or_loaned_is_never_taken(make_focus, publish):
+def test_leased_and_loaned_slots_are_never_taken(make_focus, publish):
     box = make_focus(slots=2, policy="drop_oldest")
     publish(box, 1)
     lease, loan = box.try_receive(), box.try_loan((4,))
@@ -112,7 +112,7 @@ def test_equal_trust_gives_equal_shares(make_focus, publish):
     assert all(abs(count - 40) <= 4 for count in counts.values())
 
 
-def test_trust_is_a_weight_and_nobody_starves(make_focus, publish):
+def test_trust_is_a_weight_and_no_producer_starves(make_focus, publish):
     counts = _shares(make_focus(slots=8), publish, {1: 1.0, 2: 0.5, 3: 0.0}, 250)
     assert counts[2] == pytest.approx(counts[1] / 2, rel=0.1)
     assert counts[3] == pytest.approx(counts[1] / 16, rel=0.2)

@@ -47,7 +47,7 @@ def test_a_waiting_reader_is_woken_by_a_push(make_ring, records):
     assert got == [1]
 
 
-def test_a_blocked_loan_in_the_same_process_goes_on_at_release(make_focus, publish):
+def test_a_blocked_loan_in_the_same_process_returns_after_a_release(make_focus, publish):
     box = make_focus(slots=1, policy="block")
     publish(box, 1)
     lease, got = box.try_receive(), []
@@ -58,7 +58,7 @@ def test_a_blocked_loan_in_the_same_process_goes_on_at_release(make_focus, publi
     assert len(got) == 1
 
 
-def test_a_blocked_loan_goes_on_when_the_last_view_dies(make_focus, publish):
+def test_a_blocked_loan_returns_when_the_last_view_ends(make_focus, publish):
     box = make_focus(slots=1, policy="block")
     publish(box, 1)
     lease, got = box.try_receive(), []

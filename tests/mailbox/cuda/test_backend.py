@@ -30,7 +30,7 @@ def test_without_a_gpu_the_reason_is_one_line_and_opening_raises_it():
         CudaBackend()
 
 
-def test_what_is_wrong_with_the_choice_is_said_at_once():
+def test_invalid_pool_options_raise_at_construction():
     with pytest.raises(ValueError, match="device, mapped, pinned"):
         CudaBackend(placement="unified", driver=FakeDriver())
     with pytest.raises(ValueError, match="driver given is of device 1"):

@@ -24,7 +24,7 @@ def prove(repository, tmp_path):
 
 
 @pytest.mark.skipif(why_no_cuda() is None, reason="this machine has a GPU: run scripts/gpu_proof itself")
-def test_without_a_gpu_it_says_what_it_needs_and_leaves_nothing(prove, tmp_path):
+def test_without_a_gpu_it_names_the_requirement_and_leaves_no_files(prove, tmp_path):
     done = prove()
     assert done.returncode == 3
     (line,) = done.stdout.splitlines()

@@ -63,7 +63,7 @@ def test_a_writing_that_is_done_costs_no_gate(driver):
     assert (watchdog.poll(), driver.clock(0)) == (0, 0)
 
 
-def test_a_dead_producer_holds_up_no_stream_and_is_told(driver, dead):
+def test_a_dead_producer_blocks_no_stream_and_is_reported(driver, dead):
     producer = FakeDriver()
     pool, stream, seen = SharedPool(producer, num_bytes=256, num_slots=2), producer.create_stream(), []
     producer.hold(stream)
@@ -77,7 +77,7 @@ def test_a_dead_producer_holds_up_no_stream_and_is_told(driver, dead):
     assert (seen, orphans) == (["went on"], [0])
 
 
-def test_a_slow_producer_does_not_hold_up_those_who_wait_for_another(driver):
+def test_a_slow_producer_does_not_delay_readers_of_another(driver):
     slow, quick, other = FakeDriver(), FakeDriver(), driver.create_stream()
     pools = [SharedPool(producer, num_bytes=64, num_slots=1) for producer in (slow, quick)]
     (watchdog, _), cache = _watched(driver), PoolCache(driver)
@@ -140,7 +140,7 @@ def test_a_number_used_again_is_not_the_process_that_had_it():
     assert not dataclasses.replace(mine, start_ticks=mine.start_ticks - 1).is_alive()
 
 
-def test_staging_saves_what_the_stream_will_have_written_and_loads_it_again(driver, tmp_path):
+def test_staging_saves_and_loads_the_result_of_queued_work(driver, tmp_path):
     memory, stream = driver.allocate(64), driver.create_stream()
     with Staging(driver, buffer_bytes=64, num_buffers=1) as staging:
         driver.hold(stream)
@@ -157,6 +157,6 @@ def test_staging_saves_what_the_stream_will_have_written_and_loads_it_again(driv
         staging.save(memory.address, 65, tmp_path / "large.bin", stream=stream)
 
 
-def test_a_save_that_fails_tells_its_caller(driver, tmp_path):
+def test_a_save_that_fails_raises_from_its_future(driver, tmp_path):
     with Staging(driver, buffer_bytes=8) as staging, pytest.raises(FileNotFoundError):
         staging.save(driver.allocate(8).address, 8, tmp_path / "nowhere" / "slot.bin", stream=0).result(30.0)

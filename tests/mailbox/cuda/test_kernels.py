@@ -70,7 +70,7 @@ def test_the_machine_code_of_an_orin_and_of_an_h100_is_made(arch):
     assert kernels.compile_source(kernels.source(), arch=arch).startswith(b"\x7fELF")
 
 
-def test_a_users_kernel_may_push(compiled):
+def test_a_users_kernel_can_push(compiled):
     mine = """
     extern "C" __global__ void mine(Ring* ring, const float* values) {
         Group g = group_of(ring);

@@ -61,7 +61,7 @@ def test_the_stub_agrees_with_nvidias_header(pytestconfig, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_machine_without_the_driver_is_told_so():
+def test_a_machine_without_the_driver_raises_an_error_that_names_it():
     with pytest.raises(CudaError, match="no NVIDIA driver on this machine"):
         Library("libno_such_driver.so.1")
 

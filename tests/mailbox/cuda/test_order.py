@@ -84,7 +84,7 @@ def test_a_slot_is_not_reused_while_its_readers_stream_still_reads(driver, make_
     assert seen == [1.0]
 
 
-def test_work_queued_after_the_release_is_covered_while_a_view_lives(driver, make_box):
+def test_work_queued_after_the_release_is_ordered_while_a_view_exists(driver, make_box):
     box, reader, seen = make_box(), driver.create_stream(), []
     _publish(driver, box, 0, 1)
     with driver.on(reader), box.try_receive() as lease:
@@ -126,7 +126,7 @@ def test_the_writer_after_a_discarded_loan_comes_after_its_kernel(driver, make_b
     assert seen == [2.0]
 
 
-def test_a_message_nobody_looked_at_lets_the_next_writer_in_after_its_own(driver, make_box):
+def test_the_next_writer_waits_for_the_writer_of_an_unread_message(driver, make_box):
     box, slow, fast, seen = make_box(), driver.create_stream(), driver.create_stream(), []
     driver.hold(slow)
     _publish(driver, box, slow, 1)

@@ -119,7 +119,7 @@ def test_a_writer_stuck_a_lap_ago_costs_its_slot_and_no_wait(make_ring):
     assert ring.ring.num_voids() == 1
 
 
-def test_what_is_wrong_is_said_at_once(make_ring):
+def test_invalid_options_raise_at_construction(make_ring):
     with pytest.raises(ValueError, match="power of two"):
         make_ring(capacity=12)
     with pytest.raises(ValueError, match="lossless"):

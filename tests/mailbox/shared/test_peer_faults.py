@@ -268,7 +268,7 @@ def test_the_check_finds_the_rewriting_double():
     ],
     ids=["numpy", "memoryview", "torch"],
 )
-def test_a_view_kept_after_its_release_holds_its_slot_and_is_counted(make_box, make_peer, keep):
+def test_a_view_that_outlives_its_lease_holds_its_slot_and_is_counted(make_box, make_peer, keep):
     box = make_box(slots=3)
     peer = make_peer(box)
 
@@ -286,7 +286,7 @@ def test_a_view_kept_after_its_release_holds_its_slot_and_is_counted(make_box, m
     assert box.statistics().free == 3
 
 
-def test_records_kept_after_a_pop_stay_as_they_were(make_ring, records):
+def test_popped_records_do_not_change_later(make_ring, records):
     ring = make_ring(capacity=8)
     reader = ring.subscribe()
     ring.push_many(records(0, 3))

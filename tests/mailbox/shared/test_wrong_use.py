@@ -92,7 +92,7 @@ def test_a_tensor_of_the_wrong_kind(make_box, said, tensor, message):
     assert box.statistics().free == box.slots
 
 
-def test_a_tensor_that_is_a_negative_view_is_sent_as_what_it_shows(make_box):
+def test_a_tensor_with_the_negative_bit_is_sent_with_its_values(make_box):
     box = make_box()
     assert box.send(torch.ones(4, dtype=torch.complex64).conj().imag, stamp_ns=0, sequence=0)
     with box.receive(timeout_secs=30.0) as lease:
@@ -150,7 +150,7 @@ def test_no_space_in_dev_shm(said, monkeypatch):
     )  # nothing was left
 
 
-def test_a_dev_shm_that_takes_no_files(said, monkeypatch):
+def test_a_dev_shm_that_accepts_no_files(said, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 

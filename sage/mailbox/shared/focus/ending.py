@@ -38,7 +38,7 @@ from sage.mailbox.shared.memory.segment import IS_CLOSED
 OLDEST, NEWEST, LEAST_TRUSTED, OVER_SHARE, EXPIRED, SUPERSEDED, STALE_PUBLISH, AT_CLOSING, NO_RECEIVER = (
     range(9)
 )
-NOBODY = 0xFF
+NO_OWNER = 0xFF
 
 
 def settle(words: Any, at: int) -> None:
@@ -46,7 +46,7 @@ def settle(words: Any, at: int) -> None:
     if words[at + BORROWED] != 0:
         return
     if words[at + PENDING] != 0:
-        set_state(words, at, PUBLISHED, NOBODY)
+        set_state(words, at, PUBLISHED, NO_OWNER)
     elif words[at + STATE] & 0xFF == RELEASING:
         if words[at + VIEWED] == 0:
             free(words, at)
@@ -63,7 +63,7 @@ def retire(words: Any, at: int) -> None:
         free(words, at)
     else:
         words[LEAKS] += 1
-        set_state(words, at, RELEASING, NOBODY)
+        set_state(words, at, RELEASING, NO_OWNER)
 
 
 def drop(words: Any, at: int, reason: int) -> None:
@@ -156,7 +156,7 @@ def close_all(words: Any) -> int:
 def free(words: Any, at: int) -> None:
     words[FREED] += 1
     words[at + FREED_AT] = words[FREED]
-    set_state(words, at, FREE, NOBODY)
+    set_state(words, at, FREE, NO_OWNER)
 
 
 def set_state(words: Any, at: int, state: int, owner: int) -> None:

@@ -99,7 +99,7 @@ class SharedFocus:
 
         clock: processes compare its times: use RealClock, except in tests.  demoted: receives this process's
         summary records.
-        receivers: "one" gets each message, or "each" participant that had asked (receive, listen) before it
+        receivers: "one" gets each message, or "each" participant that had called receive or listen before it
         was published.
         engine: "numba" or "plain", None for the best there is.
         """

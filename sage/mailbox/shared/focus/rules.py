@@ -18,8 +18,8 @@ from sage.mailbox.shared.focus.ending import (
     EXPIRED,
     LEAST_TRUSTED,
     NEWEST,
+    NO_OWNER,
     NO_RECEIVER,
-    NOBODY,
     OLDEST,
     OVER_SHARE,
     STALE_PUBLISH,
@@ -209,7 +209,7 @@ def publish(
             return at
         words[at + PENDING] = words[LISTENERS]
     queue_up(words, reals, words[at + ACCOUNT])
-    set_state(words, at, PUBLISHED, NOBODY)
+    set_state(words, at, PUBLISHED, NO_OWNER)
     words[HIGH_WATER] = max(words[HIGH_WATER], depth(words))
     return at
 

@@ -1,7 +1,7 @@
 """The participants of a shared mailbox: a table of identities in its header, changed under one lock.
 
 Invariant: an entry is one word. The entry of a dead process is cleared only after its resources are taken
-back, by the first process that notices; that of a living one is cleared only by itself.
+back, by the first process that notices; that of a living one only by that process.
 """
 
 from __future__ import annotations

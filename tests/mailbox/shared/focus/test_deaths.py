@@ -42,7 +42,7 @@ def test_a_killed_readers_leases_come_back_and_are_not_delivered_again(make_box,
     assert box.statistics().orphans == 4  # two of the dead, and two that this line dropped
 
 
-def test_who_waits_for_a_slot_of_a_process_that_is_killed_gets_it(make_box, make_peer):
+def test_a_blocked_loan_gets_the_slot_of_a_killed_process(make_box, make_peer):
     box, got = make_box(slots=1), []
     peer = make_peer(box)
     peer.tell("loan = box.loan((4,))")
@@ -93,7 +93,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("receivers", ["one", "each"])
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(
+def test_a_death_at_any_store_inside_the_lock_leaves_a_usable_pool(
     operation, receivers, put, loan_all, in_fork
 ):
     status, last = -signal.SIGKILL, 0
@@ -127,7 +127,7 @@ def test_whoever_dies_at_any_store_inside_the_lock_leaves_a_pool_that_works(
     assert last > 3
 
 
-def test_when_everybody_is_killed_the_next_one_finds_a_whole_pool(make_box, make_peer, put, loan_all):
+def test_a_pool_whose_processes_were_all_killed_is_usable(make_box, make_peer, put, loan_all):
     box = make_box()
     peers = [make_peer(box) for _ in range(3)]
     peers[0].tell(PUBLISH.format(1, 1))

@@ -24,7 +24,7 @@ def _write_by_torch(lease):
 
 
 @pytest.mark.parametrize("write", [_write_by_numpy, _write_by_torch])
-def test_who_writes_to_a_lease_dies_alone(make_box, put, in_fork, write):
+def test_a_write_to_a_lease_kills_the_writing_process_only(make_box, put, in_fork, write):
     box = make_box(receivers="each")
     box.listen()
 
@@ -41,7 +41,7 @@ def test_who_writes_to_a_lease_dies_alone(make_box, put, in_fork, write):
     assert box.statistics().free == box.slots
 
 
-def test_a_claim_is_in_place_only_where_nobody_else_has_the_tensor(make_box, make_peer, put):
+def test_a_claim_is_in_place_only_without_other_users_of_the_tensor(make_box, make_peer, put):
     box = make_box(receivers="each")
     box.listen()
     peer = make_peer(box)

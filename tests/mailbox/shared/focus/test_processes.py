@@ -17,7 +17,7 @@ from sage.mailbox.shared.memory.segment import VERSION
 PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
 
 
-def test_a_reader_sees_what_the_writer_writes_meanwhile(make_box, make_peer):
+def test_a_reader_in_another_process_sees_the_same_memory(make_box, make_peer):
     box = make_box(slot_bytes=4_000_000)
     peer = make_peer(box)
     peer.tell("loan = box.loan((1_000_000,)); window = loan.array[-1:]; loan.publish(stamp_ns=1, sequence=2)")
@@ -93,7 +93,7 @@ def test_two_processes_that_always_have_something_get_equal_shares(make_box, mak
     assert counts == [pytest.approx(50, abs=5)] * 2
 
 
-def test_who_is_full_names_the_process_that_holds(make_box, make_peer, put):
+def test_a_full_pool_raises_with_the_process_that_holds_the_slots(make_box, make_peer, put):
     box = make_box(slots=2)
     for value in range(2):
         put(box, value, producer=7)
@@ -103,14 +103,14 @@ def test_who_is_full_names_the_process_that_holds(make_box, make_peer, put):
         box.loan((4,), timeout_secs=0.05)
 
 
-def test_what_has_expired_is_not_delivered_to_anybody(make_box, make_peer):
+def test_an_expired_message_is_not_delivered(make_box, make_peer):
     box = make_box(ttl_ns=10**12)
     make_peer(box).tell("box.loan((4,)).publish(stamp_ns=0, sequence=0, ttl_ns=1)")
     assert box.try_receive() is None
     assert box.statistics().drops.expired == 1
 
 
-def test_entries_of_those_who_leave_are_used_again(make_box, put, loan_all):
+def test_entries_are_reused_after_a_participant_leaves(make_box, put, loan_all):
     box = make_box()
     put(box, 1)
     for _ in range(MAX_PARTICIPANTS + 5):
@@ -140,7 +140,7 @@ def test_more_producers_than_accounts_are_counted_all_the_same(make_box, put):
     assert len(found.producers) == layout.NUM_ACCOUNTS
 
 
-def test_an_observer_reads_the_counts_and_takes_no_part(make_box, put):
+def test_an_observer_reads_the_counts_without_joining(make_box, put):
     box = make_box()
     put(box, 1)
     before = box._control.participants.identities()
@@ -170,7 +170,7 @@ def test_closing_ones_own_part_leaves_the_others_alone(make_box, make_peer):
         assert lease.meta.sequence == 1
 
 
-def test_a_forked_child_takes_part_by_itself_and_has_no_handles_of_its_parent(make_box, put, in_fork):
+def test_a_forked_child_joins_on_first_use_and_cannot_use_its_parents_handles(make_box, put, in_fork):
     box = make_box()
     put(box, 1)
     loan, lease = box.loan((4,)), box.receive(timeout_secs=30.0)

@@ -37,7 +37,7 @@ def test_each_listener_gets_each_message_in_order(make_each, make_peer, put):
     assert (found.pushed, found.popped, found.depth) == (3, 6, 0)
 
 
-def test_who_came_after_the_message_does_not_get_it(make_each, make_peer, put):
+def test_a_later_listener_does_not_receive_earlier_messages(make_each, make_peer, put):
     box = make_each()
     put(box, 0)  # nobody listens: gone
     assert box.try_receive() is None  # from here on, it listens
@@ -48,7 +48,7 @@ def test_who_came_after_the_message_does_not_get_it(make_each, make_peer, put):
     assert box.statistics().free == 4
 
 
-def test_a_message_that_nobody_listens_for_is_dropped_and_counted(make_each, put):
+def test_a_message_without_a_listener_is_dropped_and_counted(make_each, put):
     box = make_each()
     put(box, 0, producer=4)
     found = box.statistics()
@@ -82,7 +82,7 @@ def test_a_slot_is_free_only_when_all_its_readers_have_released(make_each, make_
     assert box.try_loan((4,)) is not None
 
 
-def test_what_the_dead_had_yet_to_get_holds_nobody_up(make_each, make_peer, put):
+def test_messages_for_a_dead_receiver_hold_no_slot(make_each, make_peer, put):
     box = make_each(slots=1)
     box.listen()
     peer = make_peer(box)
@@ -94,7 +94,7 @@ def test_what_the_dead_had_yet_to_get_holds_nobody_up(make_each, make_peer, put)
     assert _sequences(box) == [2]
 
 
-def test_a_listener_that_lags_loses_the_oldest_and_only_those_that_nobody_reads(make_each, make_peer, put):
+def test_a_slow_listener_loses_the_oldest_messages_that_no_one_has_on_lease(make_each, make_peer, put):
     box = make_each(slots=2, policy="drop_oldest")
     box.listen()
     peer = make_peer(box)
@@ -122,7 +122,7 @@ def test_passing_over_is_for_oneself_alone(make_each, make_peer, put):
     assert peer.ask("[box.try_receive().meta.sequence for _ in range(3)]") == [0, 1, 2]
 
 
-def test_who_stops_listening_is_not_waited_for(make_each, make_peer, put):
+def test_a_participant_that_stopped_listening_holds_no_slot(make_each, make_peer, put):
     box = make_each(slots=1)
     peer = make_peer(box)
     peer.tell("box.listen()")

@@ -44,14 +44,14 @@ def test_a_living_creators_mailbox_is_shown_and_left_alone(name):
     assert segment.is_linked
 
 
-def test_what_the_dead_left_is_removed(name):
+def test_segments_of_dead_processes_are_removed(name):
     _made_by_another_process(name)
     assert _found(name).is_abandoned
     assert name in {each.name for each in remove_abandoned()}
     assert _found(name) is None
 
 
-def test_a_living_participant_keeps_what_its_creator_left(name):
+def test_a_segment_with_a_living_participant_is_not_abandoned(name):
     from sage.mailbox.shared.memory.participants import Participants
 
     _made_by_another_process(name)

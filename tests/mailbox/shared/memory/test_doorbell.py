@@ -89,7 +89,7 @@ def test_every_sleeper_of_every_process_is_woken_by_one_ring(shared):
         assert not thread.is_alive()
 
 
-def test_nobody_sleeps_through_a_ring_at_any_moment_of_going_to_sleep(shared, monkeypatch):
+def test_a_ring_at_any_step_of_a_wait_wakes_the_waiter(shared, monkeypatch):
     """With an hour between looks, one that was missed would hang."""
     for moment in range(3):  # after the first look, after the second (the flag is up), before the sleep
         shared.words[CONDITION], steps = 0, iter(range(99))
@@ -140,13 +140,13 @@ def test_a_sleeper_that_is_killed_leaves_nothing_to_clean_up(shared):
     assert _status(survivor) == 0
 
 
-def test_a_ring_to_nobody_is_cheap_and_harmless(shared):
+def test_a_ring_without_waiters_changes_nothing(shared):
     shared.bell.ring()
     assert not shared.bell.is_watched
     assert not shared.bell.wait_for(shared.is_open, 0.01)
 
 
-def test_what_nobody_rings_for_is_seen_at_the_next_look(shared):
+def test_a_change_without_a_ring_is_seen_at_the_next_check(shared):
     looks = []
 
     def look():

@@ -15,7 +15,7 @@ def _child():
     return child
 
 
-def test_an_identity_tells_a_process_from_a_later_one_with_its_number():
+def test_an_identity_distinguishes_a_process_from_a_later_one_with_its_pid():
     assert pid_of(my_identity()) == os.getpid()
     assert is_alive(my_identity())
     assert not is_alive(my_identity() + (1 << 22))
@@ -34,7 +34,7 @@ def test_a_killed_process_is_dead_before_its_parent_asks_and_a_stopped_one_is_no
     assert identity_of(child) is None
 
 
-def test_a_forked_child_is_somebody_else():
+def test_a_forked_child_has_another_identity():
     mine = my_identity()
     reading, writing = os.pipe()
     child = os.fork()

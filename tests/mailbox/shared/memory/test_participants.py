@@ -51,7 +51,7 @@ def _joined_and_killed(members, in_fork):
     return members._segment.words[DIARY]
 
 
-def test_one_process_may_hold_several_entries(members):
+def test_one_process_can_have_several_entries(members):
     assert [members.join(_nothing) for _ in range(3)] == [0, 1, 2]
     members.leave(1, _nothing)
     assert members.join(_nothing) == 1
@@ -59,7 +59,7 @@ def test_one_process_may_hold_several_entries(members):
     assert members.describe() == f"pid {os.getpid()} x3"
 
 
-def test_what_the_dead_held_is_taken_back_before_their_entry_is_given_away(members, in_fork):
+def test_resources_of_the_dead_are_taken_back_before_their_entry_is_reused(members, in_fork):
     mine = members.join(_nothing)
     _joined_and_killed(members, in_fork)
     assert members.has_dead()
@@ -74,7 +74,7 @@ def test_what_the_dead_held_is_taken_back_before_their_entry_is_given_away(membe
     assert members.reap(take_back) == 0
 
 
-def test_who_dies_while_taking_back_leaves_the_rest_to_the_next(members, in_fork):
+def test_a_process_that_dies_during_take_back_leaves_the_rest_to_the_next(members, in_fork):
     for _ in range(3):
         _joined_and_killed(members, in_fork)
     started = [members.identity(index) for index in range(3)]
@@ -109,7 +109,7 @@ def test_a_stopped_process_is_not_robbed_until_it_is_dead(members):
     assert members.reap(_nothing) == 1
 
 
-def test_a_full_table_names_who_is_in_it(members):
+def test_a_full_table_raises_with_its_participants(members):
     for _ in range(MAX_PARTICIPANTS):
         members.join(_nothing)
     with pytest.raises(MailboxError, match=rf"64 participants use it: close some \(pid {os.getpid()} x64\)"):
@@ -138,7 +138,7 @@ def test_an_interrupt_while_the_lock_is_being_taken_does_not_keep_it(members, mo
     assert got == [True]
 
 
-def test_two_threads_may_ask_for_the_dead_at_once(members, segment, in_fork):
+def test_two_threads_can_check_for_dead_processes_at_once(members, segment, in_fork):
     watch = DeathWatch(members, segment)
     assert not watch.has_dead()
     answers = []
@@ -157,7 +157,7 @@ def test_two_threads_may_ask_for_the_dead_at_once(members, segment, in_fork):
     assert answers == [False]
 
 
-def test_a_name_given_to_a_new_mailbox_meanwhile_is_not_removed(name, in_fork, monkeypatch):
+def test_a_name_that_was_given_to_a_new_mailbox_is_not_removed(name, in_fork, monkeypatch):
     assert in_fork(lambda: Segment.create(name, LAYOUT) and None) == 0
     look, made = census._look, []
 
@@ -173,7 +173,7 @@ def test_a_name_given_to_a_new_mailbox_meanwhile_is_not_removed(name, in_fork, m
     assert made[0].is_linked
 
 
-def test_a_name_that_goes_meanwhile_is_nobodys_trouble(name, in_fork, monkeypatch):
+def test_a_name_that_is_removed_during_the_listing_is_ignored(name, in_fork, monkeypatch):
     assert in_fork(lambda: Segment.create(name, LAYOUT) and None) == 0
     look = census._look
 

@@ -31,7 +31,7 @@ def name():
     (FOLDER / f"{PREFIX}{name}").unlink(missing_ok=True)
 
 
-def test_what_one_writes_the_other_reads(name):
+def test_one_process_reads_the_stores_of_another(name):
     made = Segment.create(name, LAYOUT)
     found = Segment.attach(name, kind=7, options={"size": 5})
     made.words[600] = 42
@@ -52,7 +52,7 @@ def test_a_name_is_taken_once_and_free_again_after_unlink(name):
         Segment.create("../passwd", LAYOUT)
 
 
-def test_nobody_meets_a_segment_in_the_making(name):
+def test_no_process_attaches_to_an_incomplete_segment(name):
     def prepare(made):
         with pytest.raises(MailboxError, match="no such mailbox"):
             Segment.attach(name, kind=7)
@@ -89,7 +89,7 @@ def test_other_options_and_stray_files_are_refused(name):
         Segment.attach(name, kind=7)
 
 
-def test_a_full_memory_is_one_clear_line_and_the_ring_goes_on(name, monkeypatch, records):
+def test_a_full_memory_raises_one_line_and_the_ring_stays_usable(name, monkeypatch, records):
     reserve = os.posix_fallocate
 
     def full(fd, start, num_bytes):

@@ -151,7 +151,7 @@ def test_a_million_records_many_to_many():
         ring.unlink()
 
 
-def test_a_lossy_ring_counts_exactly_what_each_reader_lost(create):
+def test_a_lossy_ring_counts_the_losses_of_each_reader_exactly(create):
     ring = create(capacity=16)
     num_each = 10_000 if ring.engine == "numba" else 400
     readers = [Process(ring, {}, num=2 * num_each, max_records=size) for size in (3, 64)]
@@ -190,7 +190,7 @@ def test_a_late_joiner_in_another_process_gets_the_history(create, records):
         SharedPeripheral.attach(ring.name, clock=RealClock()).subscribe()
 
 
-def test_a_killed_reader_holds_up_nobody(create, records):
+def test_a_killed_reader_blocks_no_writer(create, records):
     ring = create(mode="lossless", capacity=8)
     reader = Process(ring, {}).ready()
     assert ring.push_many(records(0, 9)) == 8
@@ -258,7 +258,7 @@ def test_a_blocked_reader_sleeps_and_wakes(create, records):
     assert len(reader.pop_many(1, timeout_secs=30.0)) == 1
 
 
-def test_a_spinning_reader_finds_what_comes(create, records):
+def test_a_spinning_reader_returns_new_records(create, records):
     ring = create()
     reader = ring.subscribe()
     assert len(reader.pop_many(1, timeout_secs=0.02, spin_secs=1.0)) == 0
@@ -266,7 +266,7 @@ def test_a_spinning_reader_finds_what_comes(create, records):
     assert len(reader.pop_many(1, timeout_secs=30.0, spin_secs=30.0)) == 1
 
 
-def test_other_threads_run_while_one_waits_and_a_busy_one_stops_nobody(create, records):
+def test_other_threads_run_during_a_wait_and_a_busy_one_blocks_no_delivery(create, records):
     ring = create(mode="lossless", capacity=8)
     stop, laps = threading.Event(), itertools.count()
 
@@ -287,7 +287,7 @@ def test_other_threads_run_while_one_waits_and_a_busy_one_stops_nobody(create, r
     assert next(laps) > 0
 
 
-def test_an_event_loop_is_told(create, records):
+def test_an_event_loop_is_notified(create, records):
     ring = create()
     reader = ring.subscribe()
 
@@ -331,7 +331,7 @@ except KeyboardInterrupt:
     assert child.returncode == 7
 
 
-def test_a_forked_child_takes_part_on_its_own(create, records):
+def test_a_forked_child_joins_as_a_participant_of_its_own(create, records):
     ring = create()
     reader = ring.subscribe()
     ring.push(records(0, 1))
@@ -353,7 +353,7 @@ def test_a_forked_child_takes_part_on_its_own(create, records):
     assert list(reader.pop_many(9).records["sequence"]) == [2]
 
 
-def test_a_child_that_closes_without_using_it_takes_nothing_from_its_parent(create, records):
+def test_a_close_in_an_unused_child_changes_nothing_in_the_parent(create, records):
     ring = create(mode="lossless", capacity=2)
     reader = ring.subscribe()
     assert in_fork(ring.close) == 0
@@ -404,7 +404,7 @@ def test_equals_open_one_ring(create, records):
     second.close()
 
 
-def test_what_another_process_counted_is_readable_by_name(create):
+def test_the_counts_of_another_process_are_readable_by_name(create):
     ring = create(mode="lossless")
     reader = Process(ring, {}, num=20).go()
     Process(ring, producer=1, num=20).go().result()

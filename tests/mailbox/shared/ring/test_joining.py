@@ -21,7 +21,7 @@ def ring(request):
 @pytest.mark.parametrize(
     ("start", "first", "lost"), [("oldest", 24, 0), (30, 30, 0), (3, 24, 21), ("latest", None, 0)]
 )
-def test_a_late_joiner_gets_the_history_that_is_left_and_is_told_the_rest(
+def test_a_late_subscriber_gets_the_remaining_history_and_the_number_lost(
     ring, records, in_fork, start, first, lost
 ):
     ring.push_many(records(0, 40))

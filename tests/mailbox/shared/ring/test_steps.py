@@ -230,7 +230,7 @@ def test_any_schedule_delivers_whole_records_in_one_order_and_counts_the_rest(st
     explore(step_by, range(60))
 
 
-def test_a_writer_may_die_at_any_step(step_by):
+def test_a_writer_can_die_at_any_step(step_by):
     explore(step_by, range(80), kill_at=lambda seed: seed * 2)
 
 
@@ -312,7 +312,7 @@ def push_and_die(ring, step_by, num_steps):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_process_killed_at_any_access_leaves_a_ring_that_goes_on(step_by):
+def test_a_process_killed_at_any_access_leaves_a_usable_ring(step_by):
     num_steps, has_ended = 0, False
     while not has_ended:
         ring = SharedPeripheral.create(
