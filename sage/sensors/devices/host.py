@@ -6,6 +6,7 @@ Invariant: the channels are those that could be read when the sensor was made, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,9 @@ class HostSensor:
     def __init__(self, config: HostConfig, context: SensorContext) -> None:
         self._clock = context.clock
         self._period_ns = round(config.period_secs * 1e9)
-        self._probes, self._left_out = find_probes(config.read, config.sysfs_root, name=config.name)
+        found = find_probes(config.read, config.sysfs_root, name=config.name)
+        self._probes = found.probes
+        self._left_out = found.failures
         self._failing: set[str] = set()
         self._is_open = False
         self._last_ns = 0
@@ -138,10 +141,16 @@ class HostSensor:
         return structlog.get_logger("sage.sensors").bind(source=self._spec.name)
 
 
-def find_probes(
-    read: tuple[Subject, ...] | None, sysfs: Path, *, name: str
-) -> tuple[list[TolerantProbe], tuple[str, ...]]:
-    """The probes whose first read succeeds, in the order of SUBJECTS, and why reading the others failed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundProbes:
+    """failures: one line for each figure whose first read failed."""
+
+    probes: tuple[TolerantProbe, ...]
+    failures: tuple[str, ...]
+
+
+def find_probes(read: tuple[Subject, ...] | None, sysfs: Path, *, name: str) -> FoundProbes:
+    """The probes whose first read succeeds, in the order of SUBJECTS.
 
     Raises SensorUnavailable for a subject in `read` of which no figure can be read, or when there is none at
     all.
@@ -172,7 +181,7 @@ def find_probes(
         reasons += [f"{subject}: {failure}" for failure in failures]
     if not found:
         raise SensorUnavailable(f"{name}: no figure of this machine can be read; set `optional: true`")
-    return found, tuple(reasons)
+    return FoundProbes(probes=tuple(found), failures=tuple(reasons))
 
 
 def _working(find: Callable[[], Sequence[Probe]]) -> tuple[list[TolerantProbe], list[str]]:

@@ -85,12 +85,15 @@ class MediaSource:
         self._config = config
         self._kind = kind
         self._container: Any = None
+        self._format: str | None = None
         if config.path is not None:
-            self._location, self._format = str(context.base_dir / config.path), None
+            self._location = str(context.base_dir / config.path)
         elif config.lavfi is not None:
-            self._location, self._format = config.lavfi, "lavfi"
+            self._location = config.lavfi
+            self._format = "lavfi"
         else:
-            self._location, self._format = str(config.device), config.device_format
+            self._location = str(config.device)
+            self._format = config.device_format
 
     @property
     def is_live(self) -> bool:
