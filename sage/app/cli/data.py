@@ -21,9 +21,9 @@ app = command_group("Build and check data sets to train on.")
 _BUILDERS = {
     "sudoku": ("sage.hrm_core.datasets.build_sudoku:build_sudoku", ("min_difficulty",)),
     "maze": ("sage.hrm_core.datasets.build_maze:build_maze", ()),
-    "arc": ("sage.hrm_core.datasets.build_arc:build_arc", ("more",)),
+    "arc": ("sage.hrm_core.datasets.build_arc:build_arc", ("more", "names")),
 }
-_FLAGS = {"min_difficulty": "--min-difficulty", "more": "--more"}
+_FLAGS = {"min_difficulty": "--min-difficulty", "more": "--more", "names": "--names"}
 
 SourceOption = Annotated[
     str | None,
@@ -65,6 +65,12 @@ def build(
         int | None, typer.Option("--min-difficulty", metavar="N", help="Sudoku: the least rating.")
     ] = None,
     more: MoreOption = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--names", metavar="STYLE", help="ARC: name forms as HRM (hrm, the default) or TRM (trm)."
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Build a data set from published puzzles. `sage train ... --data DIR` trains on it."""
@@ -73,7 +79,7 @@ def build(
     if kind not in _BUILDERS:
         raise UserError(f"data build {kind}: no such kind: {nearest(kind, _BUILDERS)}")
     target, own = _BUILDERS[kind]
-    extras = {"min_difficulty": min_difficulty, "more": tuple(more) if more else None}
+    extras = {"min_difficulty": min_difficulty, "more": tuple(more) if more else None, "names": names}
     for name, value in extras.items():
         if value is not None and name not in own:
             raise UserError(f"data build {kind}: {_FLAGS[name]}: {kind} has no such option: leave it out")

@@ -6,6 +6,7 @@ tests alone, in the same forms under the same identities. Forms of a puzzle diff
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,12 @@ from sage.hrm_core.tasks.arc.grid import (
     random_augmentation,
     room,
 )
-from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair, load_arc, without_leaks
+from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair, load_arc, to_json, without_leaks
 
 #: Draws a wanted form may cost before a puzzle with few colours is left with fewer forms.
 DRAWS_A_FORM = 5
+#: What stands between the parts of a form's name, by builder.
+_MARKS = {"hrm": "_", "trm": "|||"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +60,16 @@ def build_arc(
     num_aug: int = 1000,
     seed: int = 0,
     more: tuple[str, ...] = (),
+    names: str = "hrm",
 ) -> FolderFacts:
-    """source: arc1, arc2 or a folder with training and evaluation. more: further training folders
-    (ConceptARC's corpus).
-    subsample_size: so many of the training puzzles."""
+    """source: arc1, arc2, or a folder with training and evaluation puzzles, Kaggle's two-file form included.
+    more: further training folders (ConceptARC's corpus).  subsample_size: number of training puzzles drawn.
+    names: how forms are named, "hrm" (NAME_t3_0123456789) or "trm" (NAME|||t3|||0123456789); each trainer's
+    own evaluation reads its own names, SAGE reads both.
+    """
+    if names not in _MARKS:
+        raise InputError(f"names is {names!r}: give one of {', '.join(_MARKS)}")
+    mark = _MARKS[names]
     if num_aug < 0 or (subsample_size is not None and subsample_size < 1):
         raise InputError(
             f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
@@ -87,11 +96,15 @@ def build_arc(
             _Group(puzzle=puzzle, pairs=puzzle.demonstrations, forms=forms, is_moved=False)
         )
         groups["test"].append(_Group(puzzle=puzzle, pairs=puzzle.tests, forms=forms, is_moved=False))
-    names = [form.name(group.puzzle.name) for group in groups["train"] for form in group.forms]
-    numbers = {name: number for number, name in enumerate(names, start=1)}
+    identifiers = [
+        form.name(group.puzzle.name, mark=mark) for group in groups["train"] for form in group.forms
+    ]
+    numbers = {name: number for number, name in enumerate(identifiers, start=1)}
     for side, mine in groups.items():
-        _write(out / side, mine, numbers, rng)
-    write_identifiers(out, names)
+        _write(out / side, mine, numbers, rng, mark)
+    write_identifiers(out, identifiers)
+    # TRM's evaluation reads the evaluation puzzles from here.
+    (out / "test_puzzles.json").write_text(json.dumps({each.name: to_json(each) for each in evaluation}))
     return check(out)
 
 
@@ -118,7 +131,9 @@ def _look(puzzle: ArcPuzzle, form: Augmentation) -> int:
     return hash(tuple((grid.shape, grid.astype(np.uint8).tobytes()) for grid in grids))
 
 
-def _write(folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.random.Generator) -> None:
+def _write(
+    folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.random.Generator, mark: str
+) -> None:
     """Straight to the disk: a thousand forms of a thousand puzzles are several gigabytes."""
     folder.mkdir(parents=True)
     num_examples = sum(len(group.pairs) * len(group.forms) for group in groups)
@@ -133,7 +148,7 @@ def _write(folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.
             for left, right in _boards(group, form, rng):
                 inputs[at], labels[at] = left, right
                 at += 1
-            identifiers.append(numbers[form.name(group.puzzle.name)])
+            identifiers.append(numbers[form.name(group.puzzle.name, mark=mark)])
             puzzle_indices.append(at)
         group_indices.append(len(identifiers))
     inputs.flush()
@@ -149,6 +164,7 @@ def _write(folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.
         vocab_size=COLOUR + NUM_COLOURS,
         num_puzzle_identifiers=len(numbers) + 1,
         total_groups=len(groups),
+        total_puzzles=len(identifiers),
         mean_puzzle_examples=num_examples / max(len(identifiers), 1),
     )
     write_description(folder, metadata)

@@ -1,8 +1,9 @@
-"""The layout: train/ and test/, each with dataset.json and five arrays; identifiers.json beside them.
+"""The published layout: train/ and test/, each with dataset.json and five arrays for each of its sets;
+identifiers.json beside them. HRM's and TRM's builders write it; TRM's adds `total_puzzles`.
 
 inputs, labels (E, L) uint8; puzzle p has the examples puzzle_indices[p]..[p + 1] and the identity
 puzzle_identifiers[p]; group g has the puzzles group_indices[g]..[g + 1], one puzzle in all its forms.
-Identifier 0 is nobody's.
+Identifier 0 is for puzzles without an identity. Several sets are read one after the other, as one.
 Invariant: a Side that exists is consistent; what is not is a InputError that names the folder and the array.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sage.errors import InputError
+from sage.user_file import read_user_text
 
 SIDES = ("train", "test")
 SET_NAME = "all"
@@ -31,6 +33,7 @@ class Metadata:
     num_puzzle_identifiers: int
     total_groups: int
     mean_puzzle_examples: float
+    total_puzzles: int | None = None
     pad_id: int = 0
     ignore_label_id: int | None = 0
     blank_identifier_id: int = 0
@@ -62,24 +65,65 @@ class Side:
 
 
 def read_side(folder: Path) -> Side:
-    """Read and check one of train/ and test/."""
+    """Read and check one of train/ and test/, every set of it."""
     metadata = _read_metadata(folder / "dataset.json")
-    name = metadata.sets[0]
-    arrays = {}
-    for array in ARRAYS:
-        file = folder / f"{name}__{array}.npy"
-        try:
-            arrays[array] = np.load(file, mmap_mode="r" if array in ("inputs", "labels") else None)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
-    side = Side(metadata=metadata, **arrays)
-    _check(side, folder)
+    if not metadata.sets:
+        raise InputError(f"{folder / 'dataset.json'}: sets is empty: name at least one set")
+    parts = []
+    for name in metadata.sets:
+        part = Side(metadata=metadata, **{array: _read_array(folder, name, array) for array in ARRAYS})
+        _check(part, folder)
+        parts.append(part)
+    side = parts[0] if len(parts) == 1 else _joined(parts)
+    _check_counts(side, folder)
     return side
+
+
+def _read_array(folder: Path, name: str, array: str) -> np.ndarray:
+    file = folder / f"{name}__{array}.npy"
+    try:
+        found: np.ndarray = np.load(file, mmap_mode="r" if array in ("inputs", "labels") else None)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
+    return found
+
+
+def _joined(parts: list[Side]) -> Side:
+    """Several sets as one; their indices continue where the set before ends."""
+    examples = np.cumsum([0, *(part.num_examples for part in parts)])
+    puzzles = np.cumsum([0, *(part.num_puzzles for part in parts)])
+
+    def indices(name: str, starts: np.ndarray) -> np.ndarray:
+        shifted = [getattr(part, name)[:-1] + start for part, start in zip(parts, starts)]
+        return np.concatenate([*shifted, starts[-1:]])
+
+    return Side(
+        metadata=parts[0].metadata,
+        inputs=np.concatenate([part.inputs for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        puzzle_identifiers=np.concatenate([part.puzzle_identifiers for part in parts]),
+        puzzle_indices=indices("puzzle_indices", examples),
+        group_indices=indices("group_indices", puzzles),
+    )
+
+
+def _check_counts(side: Side, folder: Path) -> None:
+    """The counts of dataset.json against the arrays, all sets together."""
+    metadata = side.metadata
+    for name, stated, found in (
+        ("total_groups", metadata.total_groups, side.num_groups),
+        ("total_puzzles", metadata.total_puzzles, side.num_puzzles),
+    ):
+        if stated is not None and stated != found:
+            raise InputError(
+                f"{folder / 'dataset.json'}: {name} is {stated}, the arrays have {found}: build the data set"
+                " again"
+            )
 
 
 def _read_metadata(file: Path) -> Metadata:
     try:
-        fields = json.loads(file.read_text())
+        fields = json.loads(read_user_text(file))
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -171,11 +215,11 @@ def read_identifiers(folder: Path) -> list[str]:
     """The name of each identifier."""
     file = folder / "identifiers.json"
     try:
-        names = json.loads(file.read_text())
+        names = json.loads(read_user_text(file))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
     if not isinstance(names, list):
-        raise TypeError(
+        raise InputError(
             f"{file}: a {type(names).__name__}: a list of names is wanted: build the data set again"
         )
     return [str(name) for name in names]
@@ -191,7 +235,7 @@ def new_folder(out: Path) -> Path:
 
 
 def write_identifiers(out: Path, names: list[str]) -> None:
-    """Nobody's first, then `names`."""
+    """The name of identifier 0 first, then `names`."""
     (out / "identifiers.json").write_text(json.dumps([BLANK_NAME, *names]))
 
 
@@ -202,7 +246,7 @@ def write_description(folder: Path, metadata: Metadata) -> None:
 def write_ungrouped(
     folder: Path, inputs: np.ndarray, labels: np.ndarray, *, vocab_size: int, forms: int
 ) -> None:
-    """Puzzles of one example and no identity, `forms` after each other being one group."""
+    """Puzzles of one example and no identity; each `forms` consecutive puzzles are one group."""
     num_examples, seq_len = inputs.shape
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {
@@ -219,6 +263,7 @@ def write_ungrouped(
         vocab_size=vocab_size,
         num_puzzle_identifiers=1,
         total_groups=num_examples // forms,
+        total_puzzles=num_examples,
         mean_puzzle_examples=1.0,
     )
     write_description(folder, metadata)

@@ -23,7 +23,10 @@ from sage.hrm_core.tasks.arc.task import ArcTask
 from sage.hrm_core.tasks.arc.voting import Vote, best_attempts, score
 from sage.hrm_core.tasks.contract import Examples, Task
 
-_FORM_NAME = re.compile(rf"^(?P<puzzle>.+)_t(?P<turn>[0-7])_(?P<colours>0[1-9]{{{NUM_COLOURS - 1}}})$")
+#: A form's name as HRM's builder writes it (NAME_t3_0123456789) and as TRM's does (NAME|||t3|||0123456789).
+_FORM_NAME = re.compile(
+    rf"^(?P<puzzle>.+?)(?P<mark>_|\|\|\|)t(?P<turn>[0-7])(?P=mark)(?P<colours>0[1-9]{{{NUM_COLOURS - 1}}})$"
+)
 
 Attempts = Mapping[tuple[str, int], Sequence[np.ndarray]]
 

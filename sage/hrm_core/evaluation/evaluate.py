@@ -186,10 +186,13 @@ def _depth(segments: int, marks: Marks) -> DepthScore:
 def _halting(task: Task, examples: Examples, trace: Trace) -> HaltScore:
     index, num_segments = trace.halted()
     rows = np.arange(len(examples))
-    marks = mark(task, examples, trace.answers[index, rows])
+    marks, last = (
+        mark(task, examples, answers) for answers in (trace.answers[index, rows], trace.answers[-1])
+    )
     return HaltScore(
         exact=marks.exact,
         valid=marks.valid,
         mean_segments=float(num_segments.mean()),
         q_accuracy=float(((trace.q_halt[index, rows] >= 0) == marks.is_exact).mean()),
+        last_q_accuracy=float(((trace.q_halt[-1] >= 0) == last.is_exact).mean()),
     )

@@ -35,16 +35,20 @@ class DepthScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltScore:
-    """When each puzzle stops at the first segment after which its Q head wants to and is sure (solving's
-    MIN_CONFIDENCE); where it never is, the answer that the head trusted most counts, and all segments.
+    """Each puzzle stops at the first segment after which its Q head halts with enough confidence (solving's
+    MIN_CONFIDENCE); where no segment has it, the answer of the most confident segment and all segments count.
 
-    q_accuracy: how often that wish was right.  mean_segments: what it cost.
+    q_accuracy: share of puzzles whose halt decision agrees with the answer being exact.  mean_segments: mean
+    number of segments taken.  last_q_accuracy: the published trainer's `q_halt_accuracy`, the share of puzzles
+    with (q_halt >= 0) == exact after the last segment; its evaluation never halts earlier (HRM,
+    models/losses.py, ACTLossHead).
     """
 
     exact: float
     valid: float
     mean_segments: float
     q_accuracy: float
+    last_q_accuracy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,15 +123,19 @@ class EvalReport:
         return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
 
     def figures(self) -> dict[str, float]:
-        """By the published trainer's names, for a log."""
+        """For a log. `eval/exact_accuracy`, `accuracy`, `q_halt_accuracy` and `steps` are computed as the
+        published trainer computes them: after the last segment. `eval/halting_*` are of early halting.
+        """
         depth = self.depths[-1]
         return {
             "eval/exact_accuracy": depth.exact,
             "eval/accuracy": depth.cell,
             "eval/valid": depth.valid,
-            "eval/q_halt_accuracy": self.halting.q_accuracy,
-            "eval/steps": self.halting.mean_segments,
-            "eval/exact_accuracy_halting": self.halting.exact,
+            "eval/q_halt_accuracy": self.halting.last_q_accuracy,
+            "eval/steps": float(depth.segments),
+            "eval/halting_exact_accuracy": self.halting.exact,
+            "eval/halting_q_accuracy": self.halting.q_accuracy,
+            "eval/halting_steps": self.halting.mean_segments,
             "eval/ece": self.calibration.ece,
             "eval/input_sensitivity": self.input_sensitivity,
         }

@@ -175,3 +175,45 @@ def test_without_a_connection_one_line_says_what_to_do(
     with pytest.raises(ValueError, match="download it elsewhere and give its folder") as caught:
         build_sudoku("owner/name", out=tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def _with_a_second_set(side: Path, sets: list[str]) -> None:
+    """The side's arrays once more as a set of its own, named in dataset.json with its counts."""
+    for array in ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"):
+        np.save(side / f"extra__{array}.npy", np.load(side / f"all__{array}.npy"))
+    description = json.loads((side / "dataset.json").read_text())
+    counts = {key: len(sets) * description[key] for key in ("total_groups", "total_puzzles")}
+    (side / "dataset.json").write_text(json.dumps({**description, **counts, "sets": sets}))
+
+
+def test_every_set_of_a_side_is_read(built: Path) -> None:
+    _with_a_second_set(built / "train", ["all", "extra"])
+    facts = check(built)
+    assert (facts.num_groups["train"], facts.num_puzzles["train"], facts.num_examples["train"]) == (
+        12,
+        48,
+        48,
+    )
+    side = read_side(built / "train")
+    np.testing.assert_array_equal(side.inputs[:24], side.inputs[24:])
+    assert side.puzzle_indices.tolist() == list(range(49))
+    assert side.group_indices.tolist() == list(range(0, 49, 4))
+
+
+@pytest.mark.parametrize("name", ["total_groups", "total_puzzles"])
+def test_counts_that_the_arrays_do_not_have_are_refused(name: str, built: Path) -> None:
+    file = built / "train" / "dataset.json"
+    description = json.loads(file.read_text())
+    file.write_text(json.dumps({**description, name: description[name] + 1}))
+    with pytest.raises(
+        ValueError, match=rf"dataset\.json: {name} is {description[name] + 1}, the arrays have"
+    ):
+        check(built)
+
+
+def test_a_description_without_trms_count_is_read(built: Path) -> None:
+    file = built / "train" / "dataset.json"
+    description = json.loads(file.read_text())
+    assert description.pop("total_puzzles") == 24
+    file.write_text(json.dumps(description), encoding="utf-8-sig")
+    assert check(built).num_puzzles["train"] == 24

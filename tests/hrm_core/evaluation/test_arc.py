@@ -14,9 +14,9 @@ from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.evaluation.arc import ballot_of, vote_arc
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
+from sage.hrm_core.tasks.arc.grid import Augmentation, board, grid_of
 from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
-from sage.hrm_core.tasks.arc.voting import load_submission, score, write_submission
+from sage.hrm_core.tasks.arc.voting import Vote, best_attempts, load_submission, score, write_submission
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
 from sage.hrm_core.training.mirror_task import MirrorTask
 
@@ -103,3 +103,25 @@ def test_more_forms_than_were_trained_are_refused(task: ArcTask) -> None:
 def test_what_has_no_forms_is_not_voted_over(other: MirrorTask | PatternsTask) -> None:
     with pytest.raises(ValueError, match="has no forms to vote over"):
         ballot_of(other, 2)
+
+
+@pytest.mark.parametrize("names", ["hrm", "trm"])
+def test_both_builders_names_of_forms_are_read(names: str, mirrors: Path, tmp_path: Path) -> None:
+    build_arc(str(mirrors), out=tmp_path / "built", num_aug=2, names=names)
+    identifiers = json.loads((tmp_path / "built" / "identifiers.json").read_text())
+    assert sum(("|||" in name) == (names == "trm") for name in identifiers if name != "evaluation0") > 4
+    ballot = ballot_of(FolderTask(FolderConfig(path=str(tmp_path / "built"))), 3)
+    assert [puzzle.name for puzzle in ballot.puzzles] == ["evaluation0", "evaluation1"]
+    for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms):
+        pair = next(puzzle for puzzle in ballot.puzzles if puzzle.name == name).tests[test]
+        np.testing.assert_array_equal(form.undone(grid_of(cells)), pair.input)
+
+
+def test_a_tie_is_broken_by_the_mean_of_sigmoid_q() -> None:
+    """By mean logit the first answer would win: (9 - 5) / 2 > 1; by mean sigmoid the second: 0.5033 < 0.7311."""
+    board_of = {name: board(np.full((1, 1), colour, np.int32)) for name, colour in (("a", 1), ("b", 2))}
+    votes = [
+        Vote(puzzle="p", test=0, augmentation=Augmentation(), cells=board_of[name], q=q)
+        for name, q in (("a", 9.0), ("a", -5.0), ("b", 1.0), ("b", 1.0))
+    ]
+    assert [int(grid[0, 0]) for grid in best_attempts(votes)["p", 0]] == [2, 1]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.evaluation import evaluate as evaluation
 from sage.hrm_core.evaluation.evaluate import Trace, evaluate, run_segments
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.training.mirror_task import MirrorTask
@@ -58,3 +59,22 @@ def test_a_task_without_held_out_puzzles_is_refused(model: HRM) -> None:
 
     with pytest.raises(ValueError, match="no held-out puzzles"):
         evaluate(model, Empty())
+
+
+def test_figures_with_published_names_are_of_the_last_segment(
+    model: HRM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upstream's evaluation takes every segment, then compares q_halt >= 0 with the answer being exact."""
+    task = MirrorTask()
+    examples = task.held_out(4)
+    right, wrong = examples.labels, np.where(examples.labels == 1, 2, 1).astype(np.int32)
+    answers = np.stack([right, np.where(np.array([[1], [1], [0], [0]]) == 1, right, wrong)])  # (T, N, L)
+    q_halt = np.array([[9.0, 9.0, 9.0, 9.0], [1.0, -1.0, 1.0, -1.0]], np.float32)
+    trace = Trace(answers=answers, q_halt=q_halt, wants_halt=q_halt > 0)
+    monkeypatch.setattr(evaluation, "run_segments", lambda *_, **__: trace)
+    figures = evaluate(model, task, num=4, segments=(1, 2)).figures()
+    assert figures["eval/exact_accuracy"] == 0.5
+    assert figures["eval/q_halt_accuracy"] == 0.5  # rows 0 and 3
+    assert figures["eval/steps"] == 2.0
+    assert figures["eval/halting_exact_accuracy"] == figures["eval/halting_q_accuracy"] == 1.0
+    assert figures["eval/halting_steps"] == 1.0

@@ -19,12 +19,12 @@ from sage.errors import InputError
 #: Title -> the figures drawn in it, by the names they are logged under.
 _PLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("train/lm_loss", "train/q_halt_loss", "train/q_continue_loss")),
-    ("exact accuracy", ("train/exact_accuracy", "eval/exact_accuracy", "eval/exact_accuracy_halting")),
+    ("exact accuracy", ("train/exact_accuracy", "eval/exact_accuracy", "eval/halting_exact_accuracy")),
     (
         "accuracy per cell, and of the decision to halt",
         ("train/accuracy", "eval/accuracy", "train/q_halt_accuracy"),
     ),
-    ("segments per puzzle", ("train/steps", "eval/steps")),
+    ("segments per puzzle", ("train/steps", "eval/halting_steps")),
 )
 
 

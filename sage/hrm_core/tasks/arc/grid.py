@@ -25,10 +25,12 @@ class Augmentation:
     turn: int = 0
     colours: tuple[int, ...] = tuple(range(NUM_COLOURS))
 
-    def name(self, puzzle: str) -> str:
-        """As published: the puzzle, the turn, the colours."""
+    def name(self, puzzle: str, *, mark: str = "_") -> str:
+        """The form's name as the published builders write it: the puzzle, the turn, the colours, with `mark`
+        between them ("_" in HRM's, "|||" in TRM's). The puzzle's own name for the identity.
+        """
         is_same = self == Augmentation()
-        return puzzle if is_same else f"{puzzle}_t{self.turn}_{''.join(map(str, self.colours))}"
+        return puzzle if is_same else f"{puzzle}{mark}t{self.turn}{mark}{''.join(map(str, self.colours))}"
 
     def applied(self, grid: np.ndarray) -> np.ndarray:
         found: np.ndarray = np.array(self.colours, np.int32)[turned(grid, self.turn)]

