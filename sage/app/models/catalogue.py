@@ -1,6 +1,6 @@
-"""What a model is made of, told to people: `sage model show`, `sage export`, `sage hub`.
+"""A model's structure as text, its export, and its transfer from and to the hub.
 
-Invariant: figures are counted on the model that is built, never on what its name promises.
+Invariant: figures are counted on the model itself.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ _MAX_CHECKED_DIFFERENCE = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulePart:
-    """A module of the tree: name, depth from 0, kind, its own and its parts' parameters, shapes of its own
-    tensors.
-    """
+    """A module: name, depth from 0, kind, number of parameters with those of its parts, shapes of its own tensors."""
 
     name: str
     depth: int
@@ -37,7 +35,7 @@ class ModulePart:
 
 
 def open_model(name: str) -> tuple[HRM, Mapping[str, Any]]:
-    """A preset's model, or a checkpoint's with what its training said. UserError where it is neither."""
+    """A preset's model, or a checkpoint's with its card's `trained`. UserError where the name is neither."""
     check_model(name, or_preset=True)
     from sage.hrm_core.config.presets import preset_names
     from sage.hrm_core.model.hrm import HRM
@@ -52,7 +50,7 @@ def open_model(name: str) -> tuple[HRM, Mapping[str, Any]]:
 
 
 def model_parts(model: HRM) -> list[ModulePart]:
-    """The tree, top down; the layers of a net are listed once each."""
+    """The modules, top down."""
     parts = []
     for name, module in model.named_modules():
         own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -69,7 +67,7 @@ def model_parts(model: HRM) -> list[ModulePart]:
 
 
 def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
-    """Modules indented by depth, their tensors, their share of the parameters; then how a segment runs."""
+    """Modules indented by depth, with tensors and share of the parameters; then the structure of a segment."""
     parts = model_parts(model)
     total = max(1, parts[0].num_parameters)
     rows = [
@@ -78,7 +76,7 @@ def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
             part.kind,
             count(part.num_parameters),
             percent(part.num_parameters / total, 1),
-            _said(part),
+            _shapes(part),
         )
         for part in parts
     ]
@@ -91,7 +89,7 @@ def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
 
 
 def plain_model(model: HRM, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """For JSON."""
+    """The same as plain data, for JSON."""
     parts = [
         {
             "name": part.name,
@@ -113,9 +111,7 @@ def plain_model(model: HRM, trained: Mapping[str, Any]) -> dict[str, Any]:
 def export_model(
     checkpoint: str, out: Path, *, is_int8: bool, num_puzzles: int, num_segments: int
 ) -> tuple[str, bool]:
-    """Write and check the file. What was found, one line each, and whether the file says what the model
-    says.
-    """
+    """Write and check the file. Returns the result as lines, and whether the file's outputs equal the model's."""
     check_model(checkpoint)
     with only_warnings(), user_errors(f"export {checkpoint}"):
         from sage.hrm_core.export.check import check_export
@@ -124,7 +120,7 @@ def export_model(
         from sage.hrm_core.solving.onnx_model import OnnxModel
 
         if not out.parent.is_dir() or out.suffix != ".onnx":
-            raise InputError(f"{out}: give a file that ends in .onnx, in a folder that is there")
+            raise InputError(f"{out}: give a file name that ends in .onnx, in an existing folder")
         published, model = _load(checkpoint)
         export_onnx(model, out, card=published.card)
         if is_int8:
@@ -136,7 +132,7 @@ def export_model(
         if published.task is None or not num_puzzles:
             return (
                 "\n".join(
-                    [*lines, "not checked: the checkpoint names no task" if num_puzzles else "not checked"]
+                    [*lines, "not checked: the checkpoint has no task" if num_puzzles else "not checked"]
                 ),
                 True,
             )
@@ -153,7 +149,7 @@ def export_model(
 
 
 def pull_model(repository: str, out: Path) -> str:
-    """Fetch a repository's model and keep it as a folder of ours. One line on what it is."""
+    """Download a repository's model into a folder. Returns one line with its size and task."""
     with only_warnings(), user_errors(f"hub pull {repository}"):
         from sage.hrm_core.checkpoint.source import save_pretrained
         from sage.hrm_core.solving.published import num_parameters, save_published
@@ -170,7 +166,7 @@ def pull_model(repository: str, out: Path) -> str:
 
 
 def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
-    """Upload a model's folder, its task with it; private unless told otherwise. The repository's address."""
+    """Upload a model's folder with its task, private by default. Returns the repository's address."""
     import tempfile
 
     check_model(checkpoint)
@@ -189,27 +185,27 @@ def push_model(checkpoint: str, repository: str, *, is_public: bool) -> str:
 
 
 def _load(name: str) -> tuple[Published, HRM]:
-    """A checkpoint that torch knows. InputError for an exported file."""
+    """A checkpoint with torch weights. InputError for an exported file."""
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import load_published
 
     published = load_published(name)
     if isinstance(published.model, HRM):
         return published, published.model
-    raise InputError("an exported file is no checkpoint: give the one it came from")
+    raise InputError("an exported .onnx file has no torch weights: give the checkpoint that was exported")
 
 
-def _said(part: ModulePart) -> str:
+def _shapes(part: ModulePart) -> str:
     return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in part.shapes.items())
 
 
 def _how_it_runs(model: HRM) -> list[str]:
     config = model.config
-    nets = "one net plays H and L" if config.shares_nets else "H and L are two nets"
+    nets = "H and L share one net" if config.shares_nets else "H and L are two nets"
     halting = "halt > continue" if config.has_q_continue else "halt > 0"
     return [
         (
-            f"{nets}; a segment: {config.H_cycles} x ({config.L_cycles} of L, 1 of H); mixer {config.mixer},"
+            f"{nets}; a segment: {config.H_cycles} x ({config.L_cycles} updates of L, 1 of H); mixer {config.mixer},"
             f" gate {config.gate}"
         ),
         (
@@ -220,19 +216,19 @@ def _how_it_runs(model: HRM) -> list[str]:
 
 
 def _how_it_was_trained(trained: Mapping[str, Any]) -> list[str]:
-    """What its card says, and of its evaluation the depths: the whole of it is in --json."""
+    """The card's plain values and the accuracy by depth; --json has all of it."""
     lines = [f"{key}: {value}" for key, value in trained.items() if not isinstance(value, (dict, list))]
     try:
         depths = [f"{percent(each['exact'], 1)} at {each['segments']}" for each in trained["eval"]["depths"]]
         lines.append(
             f"of {count(trained['eval']['num'])} held-out puzzles, exact by segments: {', '.join(depths)}"
         )
-    except (KeyError, TypeError):  # somebody else's card has its own form
+    except (KeyError, TypeError):  # a card of another form
         pass
     return lines
 
 
 def need_repository(repository: str) -> None:
-    """UserError unless it reads owner/name."""
+    """UserError unless it has the form OWNER/NAME."""
     if repository.count("/") != 1 or repository.startswith("/") or repository.endswith("/"):
         raise UserError(f"hub: {repository!r}: not a repository: give OWNER/NAME")

@@ -1,0 +1,90 @@
+"""The text of a puzzle: typed, from a file or from standard input; and the shipped model that fits it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sage.app.models.solving import read_puzzle, shipped_model, split_puzzles
+from sage.app.terminal.errors import UserError
+from sage.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "typed", [".4..1.42.23.....", "[[1, 2], [3, 4]]", "53..7....\n6..195...", "x" * 5000, "..."]
+)
+def test_a_typed_puzzle_is_the_text_itself(typed: str) -> None:
+    assert read_puzzle(typed) == typed
+
+
+@pytest.mark.parametrize(
+    "name", ["puzzle.sdk", "a.csv", "./puzzle", "folder/puzzle", "~/puzzle", "/puzzle.txt"]
+)
+def test_the_name_of_a_missing_file_is_not_a_puzzle(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}: no such file"):
+        read_puzzle(name)
+
+
+def test_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("puzzle").write_bytes(b"\xef\xbb\xbf1234")
+    assert read_puzzle("puzzle") == "1234"
+    with pytest.raises(UserError, match=r"\./: a folder"):
+        read_puzzle("./")
+
+
+def test_standard_input_may_start_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf12\n"), encoding="ascii"))
+    assert read_puzzle("-") == "12\n"
+
+
+def test_a_task_without_forms_takes_the_text_as_it_is() -> None:
+    assert split_puzzles("sat", "p cnf 1 1\n1 0\n") == ["p cnf 1 1\n1 0\n"]
+
+
+@pytest.mark.parametrize(
+    ("task", "puzzle", "model"),
+    [
+        ("sudoku", "." * 16, "sudoku4"),
+        ("sudoku", "." * 81, "sudoku9"),
+        ("maze", "\n".join([" " * 10] * 10), "maze10"),
+        ("maze", "\n".join(["#" * 12, *(["#" + " " * 10 + "#"] * 10), "#" * 12]), "maze10"),
+    ],
+)
+def test_the_shipped_model_of_the_puzzles_size_is_found(task: str, puzzle: str, model: str) -> None:
+    assert shipped_model(task, puzzle).name == model
+
+
+@pytest.mark.parametrize(
+    ("task", "puzzle", "error"),
+    [
+        ("sudoku", "." * 256, "no shipped model has 16x16 cells: shipped sizes are 4x4, 6x6, 9x9"),
+        ("sudoku", "." * 80, r"the puzzle has 80 cells: give 16 \(4x4\) or 36 \(6x6\) or 81 \(9x9\)"),
+        ("maze", "\n".join([" " * 30] * 30), "no shipped model has 30x30 cells: shipped sizes are 10x10"),
+        (
+            "maze",
+            "\n".join([" " * 12] * 10),
+            "the puzzle has 10 lines of up to 12 cells: give a square of 10x10",
+        ),
+        ("hanoi", "", "no model of this task is shipped"),
+    ],
+)
+def test_another_size_is_an_error_with_the_shipped_sizes(task: str, puzzle: str, error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        shipped_model(task, puzzle)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["model list", "tasks", "solve sudoko 1", "solve sudoku 1", "solve sudoku x.sdk", "model show smal"],
+)
+def test_lists_and_name_errors_load_no_torch(command: str) -> None:
+    code = (
+        "import sys; from sage.app.cli.main import invoke;"
+        f"invoke({command.split()!r}); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
