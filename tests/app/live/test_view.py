@@ -1,36 +1,15 @@
-"""The live view: screens of every size, and plain lines without a terminal."""
+"""The live view: a screen on a terminal, plain lines elsewhere, errors raised at the end."""
 
 from __future__ import annotations
 
 import io
 import threading
-from dataclasses import replace
 
-import numpy as np
 import pytest
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console
 
-from sage.app.live.screen import draw, status_line
-from sage.app.live.state import LiveState
 from sage.app.live.view import LiveView
 from sage.app.session.synthetic import SyntheticSession
-from sage.mailbox import Hub
-from sage.mailbox.clock import ManualClock
-from sage.runtime.report import State, TickReport
-
-
-def state_after(num_ticks: int, upto: int | None = None, **options) -> LiveState:
-    state = LiveState(title="2026-11-22-quiet-otter")
-    for item in SyntheticSession(num_ticks=num_ticks, **options).items():
-        state.take(item)
-        if isinstance(item, TickReport) and item.facts.tick == upto:
-            break
-    return state
-
-
-@pytest.fixture(scope="module")
-def crowded() -> LiveState:
-    return state_after(300, sources=tuple(f"source.with.a.long.name.{number}" for number in range(20)))
 
 
 class WatchedOutput(io.StringIO):
@@ -51,84 +30,6 @@ def watched_view(**options) -> tuple[WatchedOutput, LiveView]:
     output = WatchedOutput()
     console = Console(file=output, **options)
     return output, LiveView(console=console, refresh_hz=50, line_secs=0.01)
-
-
-@pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 100, 120, 250])
-@pytest.mark.parametrize("height", [3, 8, 14, 24, 40, 100])
-def test_the_screen_is_never_overrun(width, height, crowded):
-    state = crowded
-    lines = draw(state, ConsoleDimensions(width, height)).split("\n")
-    assert len(lines) <= height
-    assert max(line.cell_len for line in lines) <= max(20, width)
-
-
-def test_at_80_columns_every_source_has_its_figures():
-    screen = draw(state_after(600), ConsoleDimensions(80, 24)).plain
-    for expected in (
-        "WAKE",
-        "20.0 Hz",
-        "camera.front",
-        "trust",
-        "surprise",
-        "skill",
-        "drops",
-        "faults",
-        "chance",
-        "recurrent correction",
-        "rolled back",
-    ):
-        assert expected in screen
-    assert "+0." in screen
-
-
-def test_a_quarantined_source_has_its_reason_below():
-    screen = draw(state_after(600, upto=300), ConsoleDimensions(80, 24)).plain
-    assert "quarantined: read_into raised OSError" in screen
-
-
-def test_sources_that_do_not_fit_are_counted():
-    state = state_after(100, sources=tuple(f"s{number}" for number in range(30)))
-    assert "more" in draw(state, ConsoleDimensions(80, 24)).plain
-
-
-def test_text_of_a_plugin_is_one_line_without_control_characters():
-    state = state_after(10)
-    source = state.sources["imu"]
-    source.facts = replace(source.facts, reason="first\nsecond\x1b[31m [bold]third", status="quarantined")
-    screen = draw(state, ConsoleDimensions(120, 40))
-    assert "first second [31m [bold]third" in screen.plain
-    assert "\x1b" not in screen.plain
-
-
-def test_before_the_first_tick_the_view_is_waiting():
-    assert "waiting" in draw(LiveState(), ConsoleDimensions(80, 24)).plain
-    assert "waiting" in status_line(LiveState())
-
-
-def test_rates_are_of_the_last_seconds():
-    state = state_after(400)
-    assert state.report is not None
-    now_ns = state.report.facts.time_ns
-    assert state.ticks.hz(now_ns) == pytest.approx(20.0)
-    assert state.sources["imu"].rate.hz(now_ns) == pytest.approx(20 / 3, rel=0.02)
-
-
-def test_a_fast_replay_shows_how_fast():
-    state = LiveState()
-    clock = ManualClock()
-    for report in (item for item in SyntheticSession(num_ticks=41).items() if isinstance(item, TickReport)):
-        state.take(report)
-        if report.facts.tick % 20 == 0:  # a second of the run in a tenth of real time
-            state.measure_speed(clock.now_ns())
-            clock.advance(100_000_000)
-    assert state.speed == pytest.approx(10.0)
-    assert "10× real time" in draw(state, ConsoleDimensions(120, 24)).plain  # noqa: RUF001  a multiplication sign is meant
-
-
-def test_the_state_of_the_view_is_bounded():
-    state = state_after(1500, tick_hz=2.0)
-    assert len(state.surprise.values()) <= 121
-    assert len(state.events) <= 50
 
 
 def test_without_a_terminal_a_plain_line_is_printed():
@@ -174,34 +75,3 @@ def test_a_view_that_is_not_enabled_draws_nothing():
     with LiveView(is_enabled=False, console=Console(file=output, force_terminal=True)) as view:
         SyntheticSession(num_ticks=20).play(view)
     assert output.getvalue() == ""
-
-
-def test_notices_are_shown():
-    state = state_after(20)
-    state.notices = ("store: disk is full, 12 reports dropped",)
-    assert "disk is full" in draw(state, ConsoleDimensions(80, 24)).plain
-    assert "disk is full" in status_line(state)
-
-
-def test_a_sleep_in_progress_is_shown_with_and_without_an_earlier_one():
-    young, old = state_after(300, upto=9), state_after(600)
-    assert young.sleep is None
-    assert old.sleep is not None
-    for state, expected in ((young, "in progress"), (old, "in progress; the last: ")):
-        assert state.report is not None
-        state.report = replace(state.report, facts=replace(state.report.facts, state=State.DREAM))
-        assert expected in draw(state, ConsoleDimensions(100, 30)).plain
-
-
-def test_the_screen_shows_what_went_through_the_mailboxes():
-    state = state_after(30)
-    with Hub(ManualClock()) as hub:
-        box = hub.focus("camera", slot_bytes=1 << 20)
-        with box.loan((1 << 18,)) as loan:
-            loan.publish(stamp_ns=0, sequence=0)
-        box.send(np.zeros(4), stamp_ns=1, sequence=1)
-        lease = box.receive(timeout_secs=0.0)
-        state.mailboxes = hub.snapshot()
-        lease.release()
-    screen = draw(state, ConsoleDimensions(100, 30)).plain
-    assert "mailboxes  1  2 messages  1.0 MiB by reference, 32 B copied  0 dropped" in screen
