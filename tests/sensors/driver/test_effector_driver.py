@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +27,7 @@ class Device(RecordingEffector):
     """Notes its calls; `gates` has an event for each call that must wait for it, `faults` what to raise."""
 
     def __init__(self, clock: ManualClock) -> None:
-        super().__init__(RecordingConfig(timeout_secs=0.01), SensorContext(clock=clock, epoch_ns=0))
+        super().__init__(RecordingConfig(timeout_secs=60.0), SensorContext(clock=clock, epoch_ns=0))
         self.calls: list[str] = []
         self.threads: set[int] = set()
         self.gates: dict[str, threading.Event] = {}
@@ -72,6 +73,11 @@ def act(driver: EffectorDriver, clock: ManualClock) -> Action:
     return driver.finish()
 
 
+def set_limit(driver: EffectorDriver, device: Device, secs: float) -> None:
+    """Short where a call is stuck; long where it must return, on a machine under load too."""
+    device._spec = driver.spec = dataclasses.replace(driver.spec, timeout_secs=secs)
+
+
 def driven(device: Device, clock: ManualClock, *, is_inline: bool = False) -> EffectorDriver:
     driver = EffectorDriver(device, clock=clock, is_inline=is_inline)
     driver.open()
@@ -97,6 +103,7 @@ def test_with_a_manual_clock_calls_are_inline(device: Device, clock: ManualClock
 
 def test_a_late_apply_is_aborted_and_its_result_is_dropped(device: Device, clock: ManualClock) -> None:
     driver = driven(device, clock)
+    set_limit(driver, device, 0.01)
     device.gates["apply"] = threading.Event()
     with pytest.raises(EffectorTimeout, match=r"apply has not returned within 0\.01 s"):
         act(driver, clock)
@@ -109,6 +116,7 @@ def test_a_late_apply_is_aborted_and_its_result_is_dropped(device: Device, clock
     assert device.calls.count("apply") == 1
     device.gates.pop("apply").set()
     wait_until(lambda: driver._stuck is not None and driver._stuck.has_ended)
+    set_limit(driver, device, 60.0)
     assert act(driver, clock).values.tolist() == [0.5]
     assert driver.num_faults == 1
     driver.close()
@@ -118,6 +126,7 @@ def test_a_late_apply_is_judged_by_the_clock_where_calls_are_inline(
     device: Device, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = driven(device, clock, is_inline=True)
+    set_limit(driver, device, 0.01)
     apply = Device.apply
 
     def slow(self: Device, values: np.ndarray, stamp_ns: int) -> Action:
@@ -153,6 +162,7 @@ def test_a_fault_is_a_quarantine_that_doubles(device: Device, clock: ManualClock
 def test_an_effector_that_opens_slowly_is_held_meanwhile(device: Device, clock: ManualClock) -> None:
     driver = driven(device, clock)
     driver.hold()
+    set_limit(driver, device, 0.01)
     device.gates["open"] = threading.Event()
     for _ in range(2):
         with pytest.raises(EffectorHeld, match="opening"):
@@ -170,8 +180,10 @@ def test_an_effector_held_while_it_opens_is_aborted_once_open(device: Device, cl
     driver = driven(device, clock)
     driver.hold()
     gate = device.gates["open"] = threading.Event()
+    set_limit(driver, device, 0.01)
     with pytest.raises(EffectorHeld):
         act(driver, clock)
+    set_limit(driver, device, 60.0)
     driver.hold()
     assert device.calls == ["open", "abort", "open"]
     gate.set()
@@ -201,6 +213,7 @@ def test_a_failing_open_at_the_start_is_raised(device: Device, clock: ManualCloc
 
 def test_a_stuck_effector_is_closed_beside_its_call(device: Device, clock: ManualClock) -> None:
     driver = driven(device, clock)
+    set_limit(driver, device, 0.01)
     device.gates["apply"] = threading.Event()
     with pytest.raises(EffectorTimeout):
         act(driver, clock)

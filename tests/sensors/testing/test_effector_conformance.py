@@ -95,7 +95,7 @@ def test_an_effector_that_hangs_is_a_result() -> None:
     release.set()
     failed: dict[str, CheckResult] = {result.name: result for result in results if not result.is_ok}
     assert "hangs" in failed["an_action_within_range_is_done"].detail
-    assert "apply has not returned within" in failed["it_acts_within_its_time_limit"].detail
+    assert "it_acts_within_its_time_limit" in failed
 
 
 def test_it_runs_on_a_manual_clock() -> None:
