@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sage.errors import InputError
 from sage.hrm_core.solving.adapter import HRMAdapter
 from sage.hrm_core.solving.inference import Answer, HRMInference
 
@@ -69,13 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"sudoku_app: {error}", file=sys.stderr)
         return 2
-    for verdict in verdicts:
+    num_solved = 0
+    for board, verdict in zip(boards, verdicts):
+        if isinstance(verdict, InputError):
+            print(f"{board.title}: {verdict}")
+            continue
+        num_solved += bool(verdict.solved)
         print(
             f"{verdict.title}: {'solved' if verdict.solved else 'no answer'} after {verdict.num_segments}"
             " segments"
         )
         print("\n".join(verdict.solved or ()))
-    return 0 if all(verdict.solved for verdict in verdicts) else 1
+    return 0 if num_solved == len(boards) else 1
 
 
 if __name__ == "__main__":

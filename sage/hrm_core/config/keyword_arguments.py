@@ -1,6 +1,6 @@
-"""Other libraries' words for a reasoning model, put into ours. Nothing else in the code knows them.
+"""The keyword arguments of earlier HRM packages, converted to a ModelConfig.
 
-Invariant: a word that is not understood is a InputError that names the ones that are; none is dropped.
+Invariant: an unknown keyword raises InputError with the known ones; none is ignored.
 """
 
 from __future__ import annotations
@@ -11,60 +11,59 @@ from sage.errors import InputError
 from sage.hrm_core.config.fronts import ContinuousFront, TokenFront
 from sage.hrm_core.config.model import ModelConfig
 
-_CONTROLLER_WORDS = ("controller_dim", "worker_dim", "num_layers", "num_cycles", "vocab_size", "seq_len")
-_SEQUENCE_WORDS = ("input_dim", "h_dim", "l_dim", "output_dim", "seq_len", "num_layers", "num_cycles")
+_CONTROLLER_NAMES = ("controller_dim", "worker_dim", "num_layers", "num_cycles", "vocab_size", "seq_len")
+_SEQUENCE_NAMES = ("input_dim", "h_dim", "l_dim", "output_dim", "seq_len", "num_layers", "num_cycles")
 #: Heads of this size where the widths allow it, else halves of it.
 _HEAD_SIZE = 64
 
 
-def config_from_words(**words: Any) -> ModelConfig:
-    """`controller_dim=512, worker_dim=256, num_layers=4, num_cycles=6`: puzzles, sudoku unless vocab_size and
-    seq_len say otherwise. `input_dim=1, h_dim=64, l_dim=32, output_dim=10`: (B, S, input_dim) in, (B, S,
-    output_dim) out.
+def config_from_keywords(**keywords: Any) -> ModelConfig:
+    """`controller_dim=512, worker_dim=256, num_layers=4, num_cycles=6`: puzzles of vocab_size symbols (11) and seq_len
+    cells (81). `input_dim=1, h_dim=64, l_dim=32, output_dim=10`: (B, S, input_dim) in, (B, S, output_dim) out;
+    h_dim is 64, l_dim h_dim and output_dim input_dim if not given.
 
     num_layers: of each net.  num_cycles: H cycles of a segment, each of two L steps.
     """
-    if "controller_dim" in words:
-        _check(words, _CONTROLLER_WORDS)
+    if "controller_dim" in keywords:
+        _check(keywords, _CONTROLLER_NAMES)
         front: TokenFront | ContinuousFront = TokenFront(
-            vocab_size=words.get("vocab_size", 11), seq_len=words.get("seq_len", 81)
+            vocab_size=keywords.get("vocab_size", 11), seq_len=keywords.get("seq_len", 81)
         )
-        H_size, L_size = words["controller_dim"], words.get("worker_dim", words["controller_dim"])
-    elif "input_dim" in words:
-        _check(words, _SEQUENCE_WORDS)
-        missing = [word for word in ("h_dim", "output_dim") if word not in words]
-        if missing:
-            raise InputError(f"{', '.join(missing)}: missing beside input_dim, give whole numbers")
-        sizes = {"seq_len": words["seq_len"]} if "seq_len" in words else {}
-        front = ContinuousFront(input_dim=words["input_dim"], output_dim=words["output_dim"], **sizes)
-        H_size, L_size = words["h_dim"], words.get("l_dim", words["h_dim"])
+        H_size, L_size = keywords["controller_dim"], keywords.get("worker_dim", keywords["controller_dim"])
+    elif "input_dim" in keywords:
+        _check(keywords, _SEQUENCE_NAMES)
+        sizes = {"seq_len": keywords["seq_len"]} if "seq_len" in keywords else {}
+        front = ContinuousFront(
+            input_dim=keywords["input_dim"],
+            output_dim=keywords.get("output_dim", keywords["input_dim"]),
+            **sizes,
+        )
+        H_size = keywords.get("h_dim", _HEAD_SIZE)
+        L_size = keywords.get("l_dim", H_size)
     else:
-        given = ", ".join(words) or "nothing"
-        raise InputError(
-            f"a model of {given}: give a ModelConfig, or controller_dim=..., or input_dim=..., h_dim=...,"
-            " output_dim=..."
-        )
-    num_layers = words.get("num_layers", 2)
+        given = ", ".join(keywords) or "nothing"
+        raise InputError(f"a model of {given}: give a ModelConfig, or controller_dim=..., or input_dim=...")
+    num_layers = keywords.get("num_layers", 2)
     return ModelConfig(
         front=front,
         hidden_size=H_size,
         num_heads=_num_heads(H_size, L_size),
         H_layers=num_layers,
         L_layers=num_layers,
-        H_cycles=words.get("num_cycles", 2),
+        H_cycles=keywords.get("num_cycles", 2),
         L_cycles=2,
         L_hidden_size=L_size if L_size != H_size else None,
         mlp_multiple=64,
     )
 
 
-def _check(words: dict[str, Any], known: tuple[str, ...]) -> None:
-    unknown = [word for word in words if word not in known]
+def _check(keywords: dict[str, Any], known: tuple[str, ...]) -> None:
+    unknown = [name for name in keywords if name not in known]
     if unknown:
-        raise InputError(
-            f"{', '.join(unknown)}: not understood here, give {', '.join(known)} or a ModelConfig"
-        )
-    wrong = [f"{word}={value!r}" for word, value in words.items() if not isinstance(value, int) or value < 1]
+        raise InputError(f"{', '.join(unknown)}: unknown keyword: give {', '.join(known)} or a ModelConfig")
+    wrong = [
+        f"{name}={value!r}" for name, value in keywords.items() if not isinstance(value, int) or value < 1
+    ]
     if wrong:
         raise InputError(f"{', '.join(wrong)}: give whole numbers of 1 or more")
 

@@ -1,15 +1,16 @@
-"""Adaptive computation time (ACT) around a reasoner: who starts afresh, who goes on, who may halt.
+"""Adaptive computation time (ACT) around a reasoner: which rows restart, continue and halt.
 
-Invariant: a call is one segment for every row; nothing is kept on the module between calls.
-Shapes: B rows.
+Invariant: recurrent state is passed in and returned; the module stores none between calls.
+Shapes: B rows, S cells or vectors, F input features.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.saved_model import SavedModel
 from sage.hrm_core.checkpoint.source import push_pretrained, read_pretrained, save_pretrained
-from sage.hrm_core.config.keyword_arguments import config_from_words
-from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage.hrm_core.config.keyword_arguments import config_from_keywords
+from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.attention import AttentionName, prepare_to_compile
 from sage.hrm_core.model.layers import Attention, Linear
 from sage.hrm_core.model.losses import q_continue_target
@@ -37,7 +38,7 @@ __all__ = ["HRM", "ACTState", "PuzzleEmbedding", "TokenBatch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ACTState:
-    """Rows under way: carry, the puzzle each row works on, segments done (B,), and whether it halted (B,)."""
+    """carry; the puzzle of each row; segments done (B,) int32; whether the row halted (B,) bool."""
 
     carry: Carry
     batch: TokenBatch
@@ -46,11 +47,15 @@ class ACTState:
 
 
 class HRM(nn.Module):
-    """A SequenceReasoner under ACT: each call is one segment for every row.
+    """A SequenceReasoner under ACT.
 
-    Halted rows start afresh on the incoming batch; the others go on with the puzzle they have and ignore it.
-    Instead of a config it takes the words of convenience.py: `HRM(input_dim=1, h_dim=64, l_dim=32,
-    output_dim=10)`.
+    `model(state, batch)` is one segment for every row: halted rows restart on the incoming batch; the others
+    continue with their own puzzle and ignore it. `model(x)` with one tensor runs a whole computation and returns
+    one tensor (see `forward`).
+    Instead of a config it takes the keywords of config.keyword_arguments: `HRM(input_dim=1, h_dim=64, l_dim=32,
+    output_dim=10)`, or `HRM(controller_dim=512, worker_dim=256)`. The latter has a lazy input: integers are
+    symbols; the first float input (B, S, F) makes it a model of sequences with a projection of F features, as
+    torch.nn.LazyLinear does. Run one input before building an optimizer.
     """
 
     def __init__(
@@ -65,7 +70,8 @@ class HRM(nn.Module):
             raise InputError(
                 f"{', '.join(words)}: given beside a config, use dataclasses.replace on the config instead"
             )
-        self.config = config_from_words(**words) if config is None else config
+        self.config = config_from_keywords(**words) if config is None else config
+        self._is_input_lazy = "controller_dim" in words
         self.inner = SequenceReasoner(self.config)
         self.inner.init_weights(generator or torch.Generator().manual_seed(0))
 
@@ -91,6 +97,10 @@ class HRM(nn.Module):
             is_halted=torch.ones(num_rows, dtype=torch.bool, device=device),
         )
 
+    @overload
+    def forward(self, state: Tensor, batch: None = None, *, max_segments: int | None = None) -> Tensor: ...
+
+    @overload
     def forward(
         self,
         state: ACTState,
@@ -99,13 +109,27 @@ class HRM(nn.Module):
         halts_early: bool | None = None,
         max_segments: int | None = None,
         generator: torch.Generator | None = None,
-    ) -> tuple[ACTState, Output]:
-        """One segment. halts_early: by the Q head, before max_segments (halt_max_segments); unset it means
-        `self.training`.
+    ) -> tuple[ACTState, Output]: ...
 
-        In training, exploration draws from `generator` (CPU): a row then halts no sooner than a drawn
-        segment.
+    def forward(
+        self,
+        state: ACTState | Tensor,
+        batch: TokenBatch | None = None,
+        *,
+        halts_early: bool | None = None,
+        max_segments: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor | tuple[ACTState, Output]:
+        """One segment of `state`; or, for one tensor in its place, the output of `forward_hrm`: (B, S, output_dim).
+
+        halts_early: whether the Q head may halt a row before max_segments (halt_max_segments); None means
+        `self.training`. In training, exploration draws from `generator` (CPU): a row then halts no sooner than
+        a drawn segment.
         """
+        if isinstance(state, Tensor):
+            return self.forward_hrm(state, max_segments=max_segments)["output"]
+        if batch is None:
+            raise InputError("batch is missing: give model(state, batch), or model(x) with one tensor")
         if self.training and self.config.halt_exploration > 0 and generator is None:
             raise InputError(
                 "generator is None: exploration draws in training, give a torch.Generator or"
@@ -121,6 +145,58 @@ class HRM(nn.Module):
         if self.training and generator is not None:
             is_halted = is_halted & (num_segments >= self._least_segments(num_segments, limit, generator))
         return ACTState(carry=carry, batch=batch, num_segments=num_segments, is_halted=is_halted), output
+
+    def forward_hrm(self, x: Tensor, *, max_segments: int | None = None) -> dict[str, Tensor]:
+        """Segments from a fresh carry until every row has halted, at most max_segments (halt_max_segments).
+
+        x: integers (B, S), or floats (B, S, F).  Returns output (B, S, output_dim), each row's from the segment
+        in which it halted; steps (B,) int32, segments done; halted (B,) bool, whether the Q head ended the row
+        before the limit. Each segment is differentiated as in training: through config.gradient, not through
+        the carry it starts from.
+        """
+        if x.is_floating_point():
+            self._accept_features(x)
+        num_rows = x.shape[0]
+        batch = TokenBatch(inputs=x, labels=x, puzzle_ids=torch.full((num_rows,), -1, device=x.device))
+        carry = self.initial_carry(num_rows, x.device, num_tokens=self.inner.front.num_tokens_of(x.shape[1]))
+        limit = self._segment_limit(max_segments)
+        halted = torch.zeros(num_rows, dtype=torch.bool, device=x.device)
+        steps = torch.zeros(num_rows, dtype=torch.int32, device=x.device)
+        result: Tensor | None = None
+        for segment in range(1, limit + 1):
+            carry, output = self.segment(carry, batch)
+            assert output.logits is not None
+            result = (
+                output.logits if result is None else torch.where(halted[:, None, None], result, output.logits)
+            )
+            steps = steps + ~halted
+            if segment < limit:
+                halted = halted | self.wants_halt(output)
+                if bool(halted.all()):  # sync: whether any row needs another segment
+                    break
+        assert result is not None
+        return {"output": result, "steps": steps, "halted": halted}
+
+    def _accept_features(self, x: Tensor) -> None:
+        """InputError unless x (B, S, F) fits; a lazy input is replaced by a projection of F features."""
+        if self._is_input_lazy and x.dim() == 3:
+            front = self.config.front
+            assert isinstance(front, TokenFront)
+            continuous = ContinuousFront(
+                input_dim=x.shape[-1],
+                output_dim=front.vocab_size,
+                seq_len=max(front.seq_len, x.shape[1], 1024),
+            )
+            self.config = dataclasses.replace(self.config, front=continuous)
+            self.inner.replace_front(self.config, torch.Generator().manual_seed(0))
+            self._is_input_lazy = False
+        front = self.config.front
+        if not isinstance(front, ContinuousFront):
+            raise InputError(f"x is {x.dtype}: this model takes integers (rows, cells)")
+        if x.dim() != 3 or x.shape[-1] != front.input_dim:
+            raise InputError(
+                f"x has shape {tuple(x.shape)}: this model takes (rows, steps, {front.input_dim})"
+            )
 
     def wants_halt(self, output: Output) -> Tensor:
         """(B,) bool: HRM's rule halt > continue, or TRM's halt > 0."""
@@ -151,14 +227,13 @@ class HRM(nn.Module):
         return (explores * least).to(num_segments.device)
 
     def use_attention(self, backend: AttentionName | None) -> None:
-        """Attention by this backend from now on; None: the machine's choice."""
+        """Use this attention backend; None selects one for the device."""
         for module in self.modules():
             if isinstance(module, Attention):
                 module.backend = backend
 
     def compile_blocks(self, **options: Any) -> None:
-        """Compile each block where it stands: one graph serves every call of every cycle; weights keep their
-        names.
+        """Compile each block in place: one graph for every call of every cycle; parameters keep their names.
 
         options: torch.compile's. HRM 27 M on two cores: 85 to 63 ms a segment, for 15 to 19 s once.
         """
@@ -170,12 +245,10 @@ class HRM(nn.Module):
     def to_inference(
         self, dtype: torch.dtype = torch.bfloat16, *, is_compiled: bool = False, is_in_place: bool = False
     ) -> HRM:
-        """For answering alone: weights cast once, no gradients. Q head, RoPE and puzzle rows stay fp32.
+        """A copy for inference: weights cast once, no gradients. Q head, RoPE and puzzle rows stay fp32.
 
-        is_in_place: this model is given up for it, so that at no time the weights are held twice; else it is
-        a copy.
-        On a CPU the matrices lie transposed in memory, shapes as ever: bf16 products at batch 1 take 0.8x the
-        time.
+        is_in_place: convert this model instead of a copy, so that the weights are never in memory twice.
+        On a CPU, bf16 matrices are stored transposed (shapes unchanged): products at batch 1 take 0.8x the time.
         """
         model = self if is_in_place else copy.deepcopy(self, _casts(self, dtype))
         model.eval().requires_grad_(False)
@@ -216,14 +289,12 @@ class HRM(nn.Module):
 
 
 def _cast_modules(model: HRM) -> list[nn.Module]:
-    """Those that compute in the dtype of inference."""
+    """The modules whose weights are cast for inference."""
     return [module for module in model.modules() if isinstance(module, (Linear, Embedding, InputProjection))]
 
 
 def _casts(model: HRM, dtype: torch.dtype) -> dict[int, nn.Parameter]:
-    """What copy.deepcopy takes for copied already: the weights as they will be, so that none is copied at its
-    full width.
-    """
+    """A memo for copy.deepcopy: id of a weight -> its cast, so that no weight is copied at full width."""
     weights = (
         weight for module in _cast_modules(model) for weight in module.parameters() if weight.dtype != dtype
     )
@@ -231,9 +302,7 @@ def _casts(model: HRM, dtype: torch.dtype) -> dict[int, nn.Parameter]:
 
 
 def _laid_out(weight: Tensor, *, is_matrix: bool) -> Tensor:
-    """Transposed in memory where that is quicker: half-width matrices on a CPU, which it repacks for every
-    product.
-    """
+    """Transposed in memory for bf16 matrices on a CPU, which are otherwise repacked for every product."""
     if is_matrix and weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
         return weight.t().contiguous().t()
     return weight

@@ -1,8 +1,7 @@
 """One segment behind puzzles or continuous sequences: embed, refine, read.
 
-Invariant: parameters and buffers bear the names of the published checkpoints, and their numbers match to the
-unit.
-Shapes: B rows, L cells, P puzzle tokens, S = P + L (L for each symbol that is alike), D hidden, V symbols (or
+Invariant: parameters and buffers have the names and counts of the published checkpoints.
+Shapes: B rows, L cells, P puzzle tokens, S = P + L (L per interchangeable symbol), D hidden, V symbols (or
 output_dim).
 """
 
@@ -58,16 +57,21 @@ class InputProjection(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_size, in_size))  # (D, F)
         self.bias = nn.Parameter(torch.empty(out_size))  # (D,)
 
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        truncated_normal_(self.weight, self.weight.numel() ** -0.5, generator)
+        self.bias.zero_()
+
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
 class PuzzleEmbedding(nn.Module):
-    """One fp32 row a puzzle. Not a parameter: it has its own rule (sign-SGD on touched rows) and can outweigh
-    the model.
+    """One fp32 row a puzzle. Not a parameter: it has its own optimizer (sign-SGD on touched rows) and can be larger
+    than the model.
 
-    A trainer calls `weights.requires_grad_()` and finds a sparse gradient there, equal ids summed by
-    `coalesce`. An id of -1 reads the mean row, kept fresh by `eval()` and by loading.
+    After `weights.requires_grad_()` its gradient is sparse; `coalesce` sums equal ids. An id of -1 reads the mean
+    row, which `eval()` and loading update.
     """
 
     weights: Tensor
@@ -140,6 +144,23 @@ class SequenceReasoner(Recurrence):
         self.register_buffer("rope", table, persistent=False)
 
     @torch.no_grad()
+    def replace_front(self, config: ModelConfig, generator: torch.Generator) -> None:
+        """Read vectors (ContinuousFront) in place of symbols: a fresh projection; nets and heads are unchanged."""
+        front = config.front
+        if not isinstance(front, ContinuousFront) or front.output_dim != self.lm_head.weight.shape[0]:
+            raise InputError(f"front is {front}: give a ContinuousFront with the outputs of this model")
+        weight = self.lm_head.weight
+        del self.embed_tokens
+        self.config = config
+        self.front = front
+        self.embed_inputs = InputProjection(front.input_dim, config.hidden_size)
+        self.embed_inputs.init_weights(generator)
+        self.embed_inputs.to(weight.device, weight.dtype)
+        if config.has_rope:
+            table = rope_table(front.num_tokens, config.head_dim, config.rope_theta)  # (2, S, E)
+            self.rope = table.to(weight.device)
+
+    @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
         """
         nets, H_init, L_init    as in Recurrence.init_recurrence; lm_head too: std 1/sqrt(D)
@@ -153,15 +174,14 @@ class SequenceReasoner(Recurrence):
             if isinstance(module, Embedding):
                 truncated_normal_(module.embedding_weight, self.config.hidden_size**-0.5, generator)
             elif isinstance(module, InputProjection):
-                truncated_normal_(module.weight, module.weight.numel() ** -0.5, generator)
-                module.bias.zero_()
+                module.init_weights(generator)
             elif isinstance(module, PuzzleEmbedding):
                 module.weights.zero_()
         self.q_head.weight.zero_()
         self.q_head.bias.fill_(-5.0)
 
     def forward(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
-        """The carry comes back detached: deep supervision never reaches through a segment."""
+        """The returned carry is detached: a gradient never crosses a segment boundary."""
         x_BSD = self.embed(batch)
         rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
         carry = self.refine(carry, x_BSD, rope)
@@ -176,9 +196,7 @@ class SequenceReasoner(Recurrence):
         return q_B2
 
     def _read_logits(self, z_BSD: Tensor) -> Tensor:
-        """(B, L, V). Of symbols that are alike each is read from its own token, the others from the mean of
-        the cell's.
-        """
+        """(B, L, V). An interchangeable symbol is read from its own token, the others from the mean of the cell's."""
         out: Tensor = self.lm_head(z_BSD)
         front = self.front
         if isinstance(front, TokenFront) and front.alike_from is not None:
@@ -187,9 +205,7 @@ class SequenceReasoner(Recurrence):
         return out
 
     def embed(self, batch: TokenBatch) -> Tensor:
-        """(B, S, D): puzzle tokens, then cells, of variance 1; learned positions halve the variance of each
-        summand.
-        """
+        """(B, S, D): puzzle tokens, then cells, of variance 1; with learned positions each summand has half of it."""
         self._check_length(batch.inputs.shape[1])
         front = self.front
         x_BSD: Tensor
@@ -221,9 +237,9 @@ class SequenceReasoner(Recurrence):
 
 
 def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
-    """Rows of embed_tokens: (B, L, 1) the cells; or, where symbols are alike, (B, L, alike): a token is told
-    its cell's symbol if that has a name, else whether it is the token's own. What is no symbol stays what it
-    is, and has no row."""
+    """Rows of embed_tokens: (B, L, 1), the cells; or, with interchangeable symbols, (B, L, alike): the cell's symbol
+    if it is not interchangeable, else whether it is the token's own. A value that is no symbol stays unchanged and
+    has no row."""
     cells, first = inputs_BL.unsqueeze(-1), front.alike_from
     if first is None:
         return cells
@@ -234,7 +250,7 @@ def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
 
 
 def _num_outputs(front: TokenFront | ContinuousFront) -> int:
-    """Rows of lm_head: symbols that are alike share one."""
+    """Rows of lm_head: interchangeable symbols share one."""
     if isinstance(front, ContinuousFront):
         return front.output_dim
     return front.vocab_size if front.alike_from is None else front.alike_from + 1

@@ -1,6 +1,6 @@
-"""Between an application's own objects and a solver: prepare, solve, process.
+"""An application's own objects in and out of a solver: prepare, solve, process.
 
-Invariant: an input that `prepare_input` refuses reaches no model.
+Invariant: an input that `prepare_input` refuses is not solved.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sage.hrm_core.solving.solutions import Solution
 
 
 class HRMAdapter:
-    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)` as it stands takes text or cells and gives a
-    plain dict.
+    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)`: without functions it takes text or cells and returns the
+    Answer's plain dict.
 
     prepare: from the application's object to the puzzle as text, or to cells (L,).
     process: from (the application's object, the Answer) to what the application wants.
@@ -30,10 +30,12 @@ class HRMAdapter:
         prepare: Callable[[Any], str | np.ndarray] | None = None,
         process: Callable[[Any, Answer], Any] | None = None,
     ) -> None:
-        self.inference, self._prepare, self._process = inference, prepare, process
+        self.inference = inference
+        self._prepare = prepare
+        self._process = process
 
     def prepare_input(self, item: Any) -> np.ndarray:
-        """(L,) int32. InputError for what is no puzzle."""
+        """(L,) int32. InputError if `item` is not a puzzle."""
         prepared = item if self._prepare is None else self._prepare(item)
         if isinstance(prepared, str):
             return self.inference.encode(prepared)
@@ -46,19 +48,31 @@ class HRMAdapter:
         return cells.astype(np.int32).reshape(-1)
 
     def process_output(self, item: Any, cells: np.ndarray, solution: Solution) -> Any:
-        """The Answer's plain dict, or what `process` makes of it."""
+        """The Answer's plain dict, or the result of `process`."""
         answer = self.inference.answer(cells, solution)
         return answer.to_plain() if self._process is None else self._process(item, answer)
 
     def predict(self, item: Any, **changes: Any) -> Any:
-        """One item; `changes` are fields of SolveSettings."""
-        return self.batch_predict([item], **changes)[0]
+        """The result for one item; `changes` are fields of SolveSettings. InputError if it is not a puzzle."""
+        result = self.batch_predict([item], **changes)[0]
+        if isinstance(result, InputError):
+            raise result
+        return result
 
     def batch_predict(self, items: Iterable[Any], **changes: Any) -> list[Any]:
-        """All of them in one batch, in their order."""
+        """One batch, in the order of `items`. An item that is not a puzzle has its InputError in its place."""
         items = list(items)
-        cells = np.array([self.prepare_input(item) for item in items], np.int32).reshape(
-            len(items), self.inference.num_cells
-        )
-        found = self.inference.solve_cells(cells, **changes)
-        return [self.process_output(item, cells[row], found[row]) for row, item in enumerate(items)]
+        prepared = [self._prepared_or_error(item) for item in items]
+        cells = [each for each in prepared if not isinstance(each, InputError)]
+        rows = np.array(cells, np.int32).reshape(len(cells), self.inference.num_cells)
+        found = zip(rows, self.inference.solve_cells(rows, **changes))
+        return [
+            each if isinstance(each, InputError) else self.process_output(item, *next(found))
+            for item, each in zip(items, prepared)
+        ]
+
+    def _prepared_or_error(self, item: Any) -> np.ndarray | InputError:
+        try:
+            return self.prepare_input(item)
+        except InputError as error:
+            return error

@@ -1,7 +1,7 @@
-"""A trained model by its name or its place, ready to answer: `HRMInference("sudoku9").solve_one(puzzle)`.
+"""Inference with a trained model, by name or path: `HRMInference("sudoku9").solve_one(puzzle)`.
 
-Invariant: nothing is kept between calls, so that threads may share one; a puzzle that is wrong raises before
-any is solved.
+Invariant: no state between calls, so threads may share an instance. `solve` raises for a wrong puzzle before it
+solves any; `batch_predict` returns the error in the puzzle's place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.solving.published import Published, check_fit, load_published
+from sage.hrm_core.solving.fit import check_fit
+from sage.hrm_core.solving.published import Published, load_published
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solution, Solutions
 from sage.hrm_core.solving.solver import Solver
@@ -27,9 +28,7 @@ from sage.hrm_core.tasks.contract import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """puzzle, answer: as the task writes them; answer None: the solver abstained.  solution: its cells and
-    its cost.
-    """
+    """puzzle, answer: in the task's text form; answer is None if the solver abstained.  solution: cells and cost."""
 
     puzzle: str
     answer: str | None
@@ -52,11 +51,11 @@ class Answer:
 
 
 class HRMInference:
-    """checkpoint: a shipped name, a folder, a file, a hub repository, or what load_published gave.
+    """checkpoint: a shipped name, a folder, a file, a hub repository, or a Published.
 
-    task: only where the checkpoint does not name its own.  dtype: cast once, e.g. torch.bfloat16; None leaves
-    the weights, and an ONNX file keeps its own.
-    settings: what `solve` uses where a call does not say otherwise.
+    task: needed if the checkpoint names none; InputError if its size is not the model's.  dtype: weights are cast
+    to it once, e.g. torch.bfloat16; None keeps theirs (an ONNX file always does).
+    settings: the defaults of `solve`.
     """
 
     def __init__(
@@ -73,12 +72,15 @@ class HRMInference:
             checkpoint if isinstance(checkpoint, Published) else load_published(checkpoint, device=device)
         )
         if task is not None:
-            check_fit(published.model, task)
-        self.name, self.card = published.name, published.card
+            check_fit(published.model, task.spec)
+        self.name = published.name
+        self.card = published.card
         self.model = published.model
         if dtype is not None and isinstance(self.model, HRM):
             self.model = self.model.to_inference(dtype)
-        self.task, self.settings, self.batch_size = task or published.task, settings, batch_size
+        self.task = task or published.task
+        self.settings = settings
+        self.batch_size = batch_size
         self._solver = Solver(self.model, self.task)
 
     @property
@@ -88,18 +90,18 @@ class HRMInference:
         return front.seq_len
 
     def encode(self, puzzle: str) -> np.ndarray:
-        """(L,) int32. InputError that says what is wrong with the puzzle."""
+        """(L,) int32. InputError for a wrong puzzle."""
         cells: np.ndarray = self._text_form("encode")(puzzle)
         return cells
 
     def encode_all(self, puzzles: Sequence[str]) -> np.ndarray:
-        """(N, L) int32. Of several, the InputError names the one that is wrong, counted from 1."""
+        """(N, L) int32. The InputError of one of several puzzles has its number, from 1."""
         cells = np.zeros((len(puzzles), self.num_cells), np.int32)
         index = 0
         try:
             for index, puzzle in enumerate(puzzles):
                 cells[index] = self.encode(puzzle)
-        except ValueError as error:
+        except InputError as error:
             raise InputError(
                 f"puzzle {index + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)
             ) from error
@@ -109,7 +111,7 @@ class HRMInference:
         return str(self._text_form("decode")(cells))
 
     def render(self, cells: np.ndarray) -> str:
-        """As people draw it, several lines."""
+        """A drawing of several lines."""
         return str(self._text_form("render")(cells))
 
     def solve_cells(
@@ -121,16 +123,30 @@ class HRMInference:
         )
 
     def solve(self, puzzles: Sequence[str], **changes: Any) -> list[Answer]:
-        """One answer for each puzzle as people type it. InputError names the one that is wrong."""
+        """One answer for each puzzle in text form. InputError has the number of the wrong one."""
         cells = self.encode_all(puzzles)
         found = self.solve_cells(cells, **changes)
         return [self.answer(cells[index], found[index]) for index in range(len(puzzles))]
+
+    def batch_predict(self, puzzles: Sequence[str], **changes: Any) -> list[Answer | InputError]:
+        """In the order of `puzzles`: an Answer, or the InputError of a puzzle that is wrong. One batch for the rest."""
+        encoded = [self._encoded_or_error(puzzle) for puzzle in puzzles]
+        cells = [each for each in encoded if not isinstance(each, InputError)]
+        rows = np.array(cells, np.int32).reshape(len(cells), self.num_cells)
+        found = zip(rows, self.solve_cells(rows, **changes))
+        return [each if isinstance(each, InputError) else self.answer(*next(found)) for each in encoded]
+
+    def _encoded_or_error(self, puzzle: str) -> np.ndarray | InputError:
+        try:
+            return self.encode(puzzle)
+        except InputError as error:
+            return error
 
     def solve_one(self, puzzle: str, **changes: Any) -> Answer:
         return self.solve([puzzle], **changes)[0]
 
     def answer(self, cells: np.ndarray, solution: Solution) -> Answer:
-        """A solution in the task's words."""
+        """A solution in the task's text form."""
         text = None if solution.is_abstained else self.decode(solution.cells)
         return Answer(puzzle=self.decode(cells), answer=text, solution=solution)
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch
 from sage.hrm_core.checkpoint.source import save_pretrained
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.solving.fit import check_fit
 from sage.hrm_core.solving.onnx_model import OnnxModel
 from sage.hrm_core.solving.task_card import TASK_NAME, TaskCard, read_card, shipped_folders
 from sage.hrm_core.tasks.catalogue import make_task
@@ -75,7 +75,7 @@ def load_published(source: str | Path, *, device: str = "cpu") -> Published:
         card = read_card(path) or _guess(model)
     task = None if card is None else make_task(card.task, **card.options)
     if task is not None:
-        check_fit(model, task)
+        check_fit(model, task.spec)
     return Published(name=name, model=model, task=task, card=card)
 
 
@@ -86,21 +86,10 @@ def num_parameters(model: SegmentModel) -> int | None:
 
 def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
     """Write the folder that `load_published` reads."""
-    check_fit(model, make_task(card.task, **card.options))
+    check_fit(model, make_task(card.task, **card.options).spec)
     save_pretrained(model, folder)
     plain = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
     (Path(folder) / TASK_NAME).write_text(json.dumps(plain, indent=2) + "\n")
-
-
-def check_fit(model: SegmentModel, task: Task) -> None:
-    """InputError where the task speaks other symbols, or more or fewer cells, than the model."""
-    front, spec = model.config.front, task.spec
-    num_cells, num_symbols = (front.seq_len, front.vocab_size) if isinstance(front, TokenFront) else (0, 0)
-    if (num_cells, num_symbols) != (spec.seq_len, spec.vocab_size):
-        raise InputError(
-            f"task {spec.name} has {spec.seq_len} cells of {spec.vocab_size} symbols, "
-            f"the model {num_cells} of {num_symbols}: give the task it was trained on"
-        )
 
 
 def _guess(model: SegmentModel) -> TaskCard | None:

@@ -1,4 +1,4 @@
-"""Solve many puzzles at once, and give the answers back in their order.
+"""Solve many puzzles in one batch; results are in the order of the puzzles.
 
 Invariant: results equal those of solving row by row, to the rounding of a matrix product.
 Shapes: N puzzles, L cells.
@@ -12,15 +12,24 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
+from sage.hrm_core.solving.fit import check_fit
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solutions
+from sage.hrm_core.tasks.contract import TaskSpec
 
 
 class Solver:
-    """`Solver(model, task).solve(inputs)`. Without a task nothing is verified: the Q head halts and picks."""
+    """`Solver(model, task).solve(inputs)`. Without a task nothing is verified: the Q head halts and selects.
+
+    InputError if the task has other symbols, or another number of cells, than the model.
+    """
 
     def __init__(self, model: SegmentModel, task: Verifier | None = None) -> None:
-        self.model, self.task = model, task
+        spec = getattr(task, "spec", None)  # a Verifier alone has none
+        if isinstance(spec, TaskSpec):
+            check_fit(model, spec)
+        self.model = model
+        self.task = task
 
     def solve(
         self,

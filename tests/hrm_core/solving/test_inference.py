@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.adapter import HRMAdapter
-from sage.hrm_core.solving.inference import HRMInference
-from sage.hrm_core.solving.published import load_published, save_published
+from sage.hrm_core.solving.inference import Answer, HRMInference
+from sage.hrm_core.solving.published import Published, load_published, save_published
+from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.solving.task_card import TaskCard
+from sage.hrm_core.tasks.catalogue import make_task
 
 PUZZLE, OTHER = ".4..1.42.23.....", ".1.2...342......"
 
@@ -91,3 +94,25 @@ def test_an_adapter_speaks_the_applications_words(inference: HRMInference) -> No
 def test_what_is_no_puzzle_reaches_no_model(item: object, inference: HRMInference) -> None:
     with pytest.raises(ValueError, match="give text, or 16 whole numbers"):
         HRMAdapter(inference).predict(item)
+
+
+def test_a_wrong_puzzle_of_a_batch_has_its_error_in_its_place(inference: HRMInference) -> None:
+    found = inference.batch_predict([PUZZLE, "..", OTHER])
+    assert isinstance(found[1], InputError)
+    assert "2 cells" in str(found[1])
+    assert [each.puzzle for each in (found[0], found[2]) if isinstance(each, Answer)] == [PUZZLE, OTHER]
+    assert all(isinstance(each, InputError) for each in inference.batch_predict(["..", ""]))
+
+
+def test_a_wrong_item_of_an_adapter_has_its_error_in_its_place(inference: HRMInference) -> None:
+    found = HRMAdapter(inference).batch_predict([[1, 2], PUZZLE])
+    assert isinstance(found[0], InputError)
+    assert found[1]["puzzle"] == PUZZLE
+
+
+def test_a_task_of_another_size_is_refused(inference: HRMInference) -> None:
+    task = make_task("sudoku", size=6)
+    with pytest.raises(InputError, match="36 cells of 8 symbols, the model 16 of 6"):
+        HRMInference(Published(name="m", model=inference.model, task=None, card=None), task=task)
+    with pytest.raises(InputError, match="36 cells of 8 symbols, the model 16 of 6"):
+        Solver(inference.model, task)

@@ -47,7 +47,8 @@ class Wanted:
 
 def pairs_of(source: str, wanted: Wanted) -> list[Judged]:
     """A model with its task; of a mixture's, one for each part."""
-    from sage.hrm_core.solving.published import check_fit, load_published
+    from sage.hrm_core.solving.fit import check_fit
+    from sage.hrm_core.solving.published import load_published
     from sage.hrm_core.training.mixture import MixtureTask
 
     found = []
@@ -60,7 +61,7 @@ def pairs_of(source: str, wanted: Wanted) -> list[Judged]:
                 for part, each in _parts(task, wanted.task)
             ]
         else:
-            check_fit(published.model, task)
+            check_fit(published.model, task.spec)
             found.append(Judged(label=name, published=published, task=task))
     return found
 
