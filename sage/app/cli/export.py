@@ -1,4 +1,4 @@
-"""`sage export`: a model as one ONNX file, checked against torch."""
+"""`sage export`: a model as one ONNX file, compared with torch."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ from typing import Annotated
 
 import typer
 
+from sage.app.cli.options import JsonOption, ModelArgument
+
 
 def export(
-    checkpoint: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A shipped name, a folder, a file or a hub repository.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="Where to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Matrices in int8.")] = False,
+    checkpoint: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="Output file.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Store matrices as int8.")] = False,
     check: Annotated[
-        int, typer.Option("--check", min=0, help="Held-out puzzles to compare on; 0: none.")
+        int, typer.Option("--check", min=0, help="Held-out puzzles to compare with torch; 0: none.")
     ] = 100,
-    segments: Annotated[int, typer.Option("--segments", min=1, help="Segments of each of them.")] = 16,
+    segments: Annotated[int, typer.Option("--segments", min=1, help="Reasoning segments per puzzle.")] = 16,
+    json_output: JsonOption = False,
 ) -> int:
-    """Write one segment as an ONNX graph that `sage solve --checkpoint FILE.onnx` takes. Exit 1 if it differs
-    from torch.
+    """Write one segment as an ONNX graph for `sage solve --checkpoint FILE.onnx`.
+
+    Exit code 1 if its outputs differ from torch's.
     """
     from sage.app.models.catalogue import export_model
 
-    said, is_equal = export_model(checkpoint, out, is_int8=int8, num_puzzles=check, num_segments=segments)
-    typer.echo(said)
-    return 0 if is_equal else 1
+    written = export_model(checkpoint, out, is_int8=int8, num_puzzles=check, num_segments=segments)
+    if json_output:
+        import json
+
+        typer.echo(json.dumps(written.to_plain()))
+    else:
+        typer.echo(written.describe())
+    return 0 if written.is_equal else 1

@@ -6,7 +6,7 @@ Invariant: figures are counted on the model itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from sage.app.terminal.logs import only_warnings
 from sage.errors import InputError
 
 if TYPE_CHECKING:
+    from sage.hrm_core.export.check import ExportCheck
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import Published
 
@@ -108,10 +109,53 @@ def plain_model(model: HRM, trained: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def export_model(
-    checkpoint: str, out: Path, *, is_int8: bool, num_puzzles: int, num_segments: int
-) -> tuple[str, bool]:
-    """Write and check the file. Returns the result as lines, and whether the file's outputs equal the model's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A written file.  check: its comparison with torch; None where it was not checked.  note: the reason."""
+
+    path: Path
+    num_bytes: int
+    precision: str
+    check: ExportCheck | None
+    note: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """False where a logit of the fp32 file differs from torch by more than rounding."""
+        if self.check is None or self.precision == "int8":
+            return True
+        return self.check.max_difference < _MAX_CHECKED_DIFFERENCE
+
+    def to_plain(self) -> dict[str, Any]:
+        check = None if self.check is None else asdict(self.check)
+        return {
+            "path": str(self.path),
+            "bytes": self.num_bytes,
+            "precision": self.precision,
+            "check": check,
+            "is_equal": self.is_equal,
+        }
+
+    def describe(self) -> str:
+        head = f"{self.path}: {count(self.num_bytes)} bytes, {self.precision}, one segment for any number of rows"
+        found = self.check
+        if found is None:
+            return f"{head}\n{self.note}"
+        return "\n".join(
+            [
+                head,
+                f"one segment differs from torch by at most {found.max_difference:.1e} in a logit",
+                (
+                    f"{found.num_puzzles} held-out puzzles, {found.num_segments} segments: exact"
+                    f" {percent(found.exact, 1)} in torch, {percent(found.exported_exact, 1)} exported;"
+                    f" {percent(found.agreement, 2)} of the cells equal"
+                ),
+            ]
+        )
+
+
+def export_model(checkpoint: str, out: Path, *, is_int8: bool, num_puzzles: int, num_segments: int) -> Export:
+    """Write the file, and compare it with torch on held-out puzzles."""
     check_model(checkpoint)
     with only_warnings(), user_errors(f"export {checkpoint}"):
         from sage.hrm_core.export.check import check_export
@@ -125,27 +169,15 @@ def export_model(
         export_onnx(model, out, card=published.card)
         if is_int8:
             quantize_int8(out, out)
-        lines = [
-            f"{out}: {count(out.stat().st_size)} bytes, {'int8' if is_int8 else 'fp32'}, one segment for any"
-            " number of rows"
-        ]
-        if published.task is None or not num_puzzles:
-            return (
-                "\n".join(
-                    [*lines, "not checked: the checkpoint has no task" if num_puzzles else "not checked"]
-                ),
-                True,
+        found, note = None, "not checked"
+        if published.task is None:
+            note = "not checked: the checkpoint has no task"
+        elif num_puzzles:
+            found = check_export(
+                model, OnnxModel(out), published.task, num_puzzles=num_puzzles, num_segments=num_segments
             )
-        found = check_export(
-            model, OnnxModel(out), published.task, num_puzzles=num_puzzles, num_segments=num_segments
-        )
-    lines.append(f"one segment differs from torch by at most {found.max_difference:.1e} in a logit")
-    lines.append(
-        f"{found.num_puzzles} held-out puzzles, {found.num_segments} segments: exact"
-        f" {percent(found.exact, 1)} in torch, {percent(found.exported_exact, 1)} exported;"
-        f" {percent(found.agreement, 2)} of the cells alike"
-    )
-    return "\n".join(lines), is_int8 or found.max_difference < _MAX_CHECKED_DIFFERENCE
+    precision = "int8" if is_int8 else "fp32"
+    return Export(path=out, num_bytes=out.stat().st_size, precision=precision, check=found, note=note)
 
 
 def pull_model(repository: str, out: Path) -> str:

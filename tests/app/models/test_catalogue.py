@@ -78,13 +78,17 @@ def test_an_export_is_checked_against_torch(
     said = capsys.readouterr().out
     assert "one segment differs from torch by at most" in said
     assert "4 held-out puzzles, 2 segments: exact" in said
+    arguments = ["export", str(folder), "--out", str(out), "--check", "4", "--segments", "2", "--json"]
+    assert invoke(arguments) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert (written["check"]["num_puzzles"], written["is_equal"]) == (4, True)
     assert (
         invoke(["solve", "sudoku", ".4..1.42.23.....", "--checkpoint", str(out), "--segments", "1", "--json"])
         == 1
     )
     assert json.loads(capsys.readouterr().out)["model"] == "mine"
     assert invoke(["export", str(out), "--out", str(tmp_path / "again.onnx")]) == 2
-    assert "give the one it came from" in capsys.readouterr().err
+    assert "give the checkpoint that was exported" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["mine.bin", "no/such/folder/mine.onnx"])
