@@ -1,6 +1,6 @@
 """The loop's side of an isolated sensor: starts its process, takes its records, and survives its end.
 
-Invariant: `poll` waits at most OUTPUT_SECS, once, after the process has ended. A process that crashed, hangs
+Invariant: `poll` waits at most OUTPUT_SECS, once, for the last output of a process that fails. A process that crashed, hangs
 or was killed is one fault of its own source; what it published before can still be read, and the memory that
 it held is taken back.
 """
@@ -40,11 +40,11 @@ START_SECS = 30.0
 #: Records that one poll takes over, so that a source behind its time cannot stop a tick.
 MAX_PER_POLL = 64
 #: Of a process's stderr: what is kept, how many lines an error has, and how long to wait for the rest of it
-#: once the process has ended.
+#: when the process is ending: its end closes the stream, so that the wait is short.
 MAX_OUTPUT_BYTES = 4096
 MAX_LINES = 3
 MAX_LINE = 200
-OUTPUT_SECS = 0.1
+OUTPUT_SECS = 0.5
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -134,9 +134,8 @@ class SensorProcess:
         return self.with_output(f"its process ended with status {code}")
 
     def with_output(self, message: str) -> str:
-        """`message`, followed by the last lines of its stderr if there are any."""
-        if not self.is_alive:
-            self._output.join(OUTPUT_SECS)
+        """`message`, followed by the last lines of its stderr if there are any. For a process that is ending."""
+        self._output.join(OUTPUT_SECS)
         lines = self._output.last_lines()
         return f"{message}; stderr: {lines}" if lines else message
 
