@@ -12,7 +12,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,11 +73,7 @@ def run_session(
         stack.enter_context(_locked(state_dir))
         retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
-        run = build_run(config, clock, directory=state_dir / SLEEP_NAME)
-        stack.enter_context(_stopped_by_signals(run))
-        stack.callback(_close, run)
-        if trace_path is not None:
-            stack.enter_context(_traced(run, trace_path))
+        run = stack.enter_context(_built(config, clock, state_dir, trace_path))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
@@ -94,14 +90,23 @@ def run_session(
             stack.callback(keeper.close)
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
-    ending = Ending(
-        session=session,
-        ended_by=reason,
-        num_reports_lost=_num_lost(writer.statistics()),
-        snapshot_problem=keeper.problem if keeper is not None else "",
-    )
+    problem = keeper.problem if keeper is not None else ""
+    num_lost = _num_lost(writer.statistics())
+    ending = Ending(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
     _show(summary, ending, state_dir, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
+
+
+@contextmanager
+def _built(config: SageConfig, clock: Clock, state_dir: Path, trace_path: Path | None) -> Iterator[Run]:
+    """The run, stopped by signals until exit, then closed."""
+    run = build_run(config, clock, directory=state_dir / SLEEP_NAME)
+    with _stopped_by_signals(run):
+        try:
+            with _traced(run, trace_path) if trace_path is not None else nullcontext():
+                yield run
+        finally:
+            _close(run)
 
 
 def _load_snapshot(run: Run, state_dir: Path, clock: Clock) -> SnapshotKeeper:
