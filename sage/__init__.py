@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sage.hrm_core.solving.adapter import HRMAdapter
     from sage.hrm_core.solving.inference import Answer, HRMInference
     from sage.hrm_core.training.config import TrainConfig
+    from sage.hrm_core.training.hrm_trainer import HRMTrainer
+    from sage.hrm_core.training.puzzle_dataset import EnhancedDatasetLoader, PuzzleDataset, SudokuDataset
+    from sage.hrm_core.training.tracker import ExperimentTracker
     from sage.hrm_core.training.trainer import Trainer
     from sage.runtime.loop import Loop
     from sage.runtime.report import Instrument, TickReport
@@ -35,6 +38,11 @@ __getattr__, __dir__ = lazy_face(
         "HRMAdapter": "sage.hrm_core.solving.adapter",
         "HRMInference": "sage.hrm_core.solving.inference",
         "HRMVisualizer": "sage.app.models.plots.visualizer",
+        "EnhancedDatasetLoader": "sage.hrm_core.training.puzzle_dataset",
+        "ExperimentTracker": "sage.hrm_core.training.tracker",
+        "HRMTrainer": "sage.hrm_core.training.hrm_trainer",
+        "PuzzleDataset": "sage.hrm_core.training.puzzle_dataset",
+        "SudokuDataset": "sage.hrm_core.training.puzzle_dataset",
         "InputError": "sage.errors",
         "Instrument": "sage.runtime.report",
         "Loop": "sage.runtime.loop",
@@ -58,19 +66,24 @@ __all__ = [
     "Answer",
     "DataError",
     "Effector",
+    "EnhancedDatasetLoader",
+    "ExperimentTracker",
     "HRMAdapter",
     "HRMInference",
+    "HRMTrainer",
     "HRMVisualizer",
     "InputError",
     "Instrument",
     "Loop",
     "ModelConfig",
+    "PuzzleDataset",
     "Reading",
     "Run",
     "SageConfig",
     "SageError",
     "Sensor",
     "SensorSpec",
+    "SudokuDataset",
     "TickReport",
     "TrainConfig",
     "Trainer",
