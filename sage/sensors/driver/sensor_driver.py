@@ -164,8 +164,7 @@ class SensorDriver:
     def read_block(self, timeout_secs: float) -> Lease:
         """The next reading in order, waiting for it; MailboxEmpty when none came in time.
 
-        An inline source is polled meanwhile and the clock waited on; one on a thread is waited for in real
-        time.
+        Polls an inline source and waits on the clock; waits for a source on a thread in real time.
         """
         if not self.is_inline:
             return self._focus.receive(timeout_secs=timeout_secs, newest=False)

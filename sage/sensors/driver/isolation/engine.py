@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: Starting an interpreter and importing a driver's libraries comes on top of opening the device.
 START_SECS = 30.0
-#: Records that one poll takes over, so that a source behind its time cannot stop a tick.
+#: Records that one poll takes over, so that a source that is late cannot block a tick.
 MAX_PER_POLL = 64
 #: Of a process's stderr: what is kept, how many lines an error has, and how long to wait for the rest of it
 #: when the process is ending: its end closes the stream, so that the wait is short.
