@@ -1,4 +1,4 @@
-"""What a run keeps for the next one: weights, predictor, leave-one-out Gaussian, trust and H-memory.
+"""Snapshots between runs: weights, predictor, leave-one-out Gaussian, trust and H-memory.
 
 One folder for each set of sensors and each model, replaced as a whole (sage.durable). Invariants: a snapshot
 is loaded completely or not at all, only onto the same sources and sizes; weights that are not finite are

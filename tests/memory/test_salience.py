@@ -75,7 +75,7 @@ def test_ranks_are_counted_among_the_values_before_and_never_among_themselves() 
                     past[score][source].append(now)
 
 
-def test_an_undefined_score_weighs_nothing() -> None:
+def test_an_undefined_score_has_no_weight() -> None:
     generator = np.random.default_rng(4)
     with_gaps, without = Salience(1), Salience(1, weights=(1, 1, 0, 1, 1))
     for _ in range(100):
@@ -101,7 +101,7 @@ def test_a_source_that_is_not_valid_is_neither_ranked_nor_remembered() -> None:
             assert np.isnan(both.salience[0])
 
 
-def test_warm_up_says_so_and_opens_nothing() -> None:
+def test_the_gate_stays_closed_during_warm_up() -> None:
     generator = np.random.default_rng(6)
     salience = Salience(1, write_rate=1.0)
     scores = [appraise(salience, generator.random((5, 1))) for _ in range(4 * MIN_VALUES)]
@@ -143,12 +143,12 @@ def test_the_sign_of_a_reward_error_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("write_rate", [0.0, -0.1, 1.5, float("nan")])
-def test_a_write_rate_that_is_no_share_is_refused(write_rate: float) -> None:
+def test_an_invalid_write_rate_raises(write_rate: float) -> None:
     with pytest.raises(ValueError, match="write_rate"):
         Salience(1, write_rate=write_rate)
 
 
 @pytest.mark.parametrize("weights", [(1, 1), (0, 0, 0, 0, 0), (1, 1, 1, 1, -1)])
-def test_weights_that_are_not_five_shares_are_refused(weights: tuple[float, ...]) -> None:
+def test_invalid_weights_raise(weights: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="weights"):
         Salience(1, weights=weights)

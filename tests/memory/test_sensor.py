@@ -82,7 +82,7 @@ def test_an_answer_that_found_nothing_is_no_reading(clock: ManualClock) -> None:
     assert out.tolist() == [-1.0, -1.0]
 
 
-def test_a_run_without_memory_says_so_when_it_opens(clock: ManualClock) -> None:
+def test_open_raises_in_a_run_without_memory(clock: ManualClock) -> None:
     sensor = MemorySensor(MemoryConfig(), SensorContext(clock=clock, epoch_ns=0))
     assert sensor.spec.tensor.shape == (DEFAULT_SIZE,)
     with pytest.raises(SensorUnavailable, match="no memory"):
@@ -108,7 +108,7 @@ class AskedAtEachRead:
         return self._store.recall(np.ones(3), time_ns=self._clock.now_ns() - EPOCH_NS)
 
 
-def test_it_does_what_every_sensor_must(clock: ManualClock, memory: RecallStore) -> None:
+def test_it_passes_the_conformance_suite(clock: ManualClock, memory: RecallStore) -> None:
     context = SensorContext(clock=clock, epoch_ns=EPOCH_NS, memory=AskedAtEachRead(memory, clock))
     results = check_sensor(lambda: MemorySensor(MemoryConfig(), context), clock=clock)
     assert [f"{result.name}: {result.detail}" for result in results if not result.is_ok] == []

@@ -23,7 +23,7 @@ SECOND = 1_000_000_000
 
 @dataclass
 class Recorder:
-    """Keeps everything it is told."""
+    """Keeps everything it is given."""
 
     ticks: list[TickReport] = field(default_factory=list)
     sleeps: list[SleepReport] = field(default_factory=list)
@@ -105,7 +105,7 @@ def test_two_runs_on_equal_input_have_equal_digests(live):
     assert len(set(first.digests())) == 120
 
 
-def test_another_seed_is_another_life(live):
+def test_another_seed_gives_another_digest(live):
     practice = {"every_ticks": 8, "batch_size": 2}
     _, first = live(config(practice=practice), 60)
     _, second = live(config(practice=practice, seed=1), 60)
@@ -134,7 +134,7 @@ def test_prediction_beats_persistence_on_a_smooth_world(live):
     assert sum(s.error for s in sources) < 0.8 * sum(s.persistence_error for s in sources)
 
 
-def test_every_lease_is_back_after_a_tick(live):
+def test_every_lease_is_released_after_a_tick(live):
     run, _ = live(config(), 50)
     for mailbox in run.hub.snapshot().focus:
         assert mailbox.holders == ()
@@ -186,7 +186,7 @@ def test_a_night_is_examined_and_reported_with_numbers(live):
     assert run.loop.between_ticks.weights_version == (report.outcome is SleepOutcome.ACCEPTED)
 
 
-def test_an_instrument_that_raises_is_dropped_and_the_loop_goes_on(tmp_path: Path):
+def test_an_instrument_that_raises_is_removed_and_the_loop_continues(tmp_path: Path):
     class Broken(Recorder):
         def on_tick(self, report: TickReport) -> None:
             raise RuntimeError("no display")
@@ -222,7 +222,7 @@ def fault(kind: str, size: float = 1.0) -> tuple[dict[str, object], ...]:
 
 
 @pytest.mark.parametrize("kind", ["raise", "nan", "shape"])
-def test_a_source_that_fails_is_quarantined_counted_shown_and_comes_back(live, kind: str):
+def test_a_source_that_fails_is_quarantined_and_recovers(live, kind: str):
     _, recorder = live(config(faults=fault(kind)), 400)
     failing = during(recorder, 11, 14.5)
     assert "quarantined" in {source.status for source in failing}  # between two attempts to open it again
@@ -240,7 +240,7 @@ def test_a_source_that_fails_is_quarantined_counted_shown_and_comes_back(live, k
     assert all(source.is_fresh for source in during(recorder, 11, 14.5, "s1"))
 
 
-def test_a_stale_source_is_counted_weighs_nothing_and_comes_back(live):
+def test_a_stale_source_is_counted_has_no_weight_and_recovers(live):
     _, recorder = live(config(faults=fault("stale"), attention={"max_age_secs": 1.0}), 400)
     stale = during(recorder, 13, 14.9)
     assert not any(source.is_fresh for source in stale)
@@ -267,7 +267,7 @@ def test_a_source_the_others_contradict_is_distrusted_and_trusted_again(live, ki
     assert during(recorder, 33, 35)[-1].trust > 0.6
 
 
-def test_a_flood_is_limited_counted_and_over_when_it_is_over(live):
+def test_a_flood_is_limited_and_counted_while_it_lasts(live):
     run, recorder = live(config(faults=fault("flood", 200.0)), 400)
     assert sum(source.is_fresh for source in during(recorder, 11, 14)) > 0
     statistics = run.loop.senses.drivers[0].statistics()
@@ -306,7 +306,7 @@ def test_the_run_ends_when_every_recording_is_over(live):
     assert recorder.source("s")[-1].status == "exhausted"
 
 
-def test_facts_hold_no_tensor(live):
+def test_facts_contain_no_tensor(live):
     _, recorder = live(config(), 30)
 
     def check(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Facts, their digest and their plain form: one NaN, every field told, nothing of timing."""
+"""Facts, their digest and their plain form: one NaN, every field given, nothing of timing."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def young(start, settings) -> Loop:
     return start(settings()).loop
 
 
-def test_all_that_was_learned_comes_back(kept: Kept, young: Loop):
+def test_the_learned_state_is_restored(kept: Kept, young: Loop):
     assert load_snapshot(kept.home, young) == "continued from tick 120, weights version 3"
     assert young.between_ticks.weights_version == 3
     assert_equal(learned(young), kept.arrays)
@@ -124,7 +124,7 @@ def test_two_loops_of_one_snapshot_continue_alike_and_unlike_a_fresh_one(kept: K
     assert lives[0].found != lives[2].found
 
 
-def test_what_was_lived_before_lies_before_the_run(kept: Kept, young: Loop):
+def test_times_of_an_earlier_run_are_negative(kept: Kept, young: Loop):
     """Times count from a run's own start: a memory of an hour ago must not lie in the future."""
     load_snapshot(kept.home, young)
     memory = young.memory_writer.memory
@@ -137,7 +137,7 @@ def test_what_was_lived_before_lies_before_the_run(kept: Kept, young: Loop):
     assert max(int(found.max()) for found in times) <= 0
 
 
-def test_other_sensors_start_fresh_say_so_and_keep_what_was_kept(kept: Kept, young: Loop, start, settings):
+def test_other_sensors_start_fresh_and_leave_the_snapshot(kept: Kept, young: Loop, start, settings):
     stranger = start(settings(num_sources=3)).loop
     before = learned(stranger)
     assert "no snapshot for these sensors and this model" in load_snapshot(kept.home, stranger)
@@ -154,7 +154,7 @@ def test_other_sizes_have_another_key(young: Loop, start, settings, changed: dic
     assert snapshot_key(start(settings(seed=5)).loop) == snapshot_key(young)
 
 
-def test_nothing_kept_is_a_fresh_start(young: Loop, tmp_path: Path):
+def test_without_a_snapshot_a_run_starts_fresh(young: Loop, tmp_path: Path):
     assert load_snapshot(tmp_path / "none", young) == "no snapshot found, starting fresh"
 
 
@@ -177,9 +177,9 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
         content[position] ^= 1
         path.write_bytes(content)
     before = learned(young)
-    said = load_snapshot(kept.home, young)
-    assert "could not be read" in said
-    assert said.endswith("starting fresh")
+    message = load_snapshot(kept.home, young)
+    assert "could not be read" in message
+    assert message.endswith("starting fresh")
     assert_equal(learned(young), before)
     assert not directory.exists()
     assert (kept.home / f"{directory.name}.damaged").is_dir()
@@ -187,12 +187,12 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"format": 1}', '{"format": 2}'])
-def test_a_snapshot_of_another_form_is_set_aside(kept: Kept, young: Loop, content: str):
+def test_a_snapshot_of_another_format_is_set_aside(kept: Kept, young: Loop, content: str):
     (kept.directory / snapshot_module.ABOUT).write_text(content)
     assert "could not be read" in load_snapshot(kept.home, young)
 
 
-def test_a_state_that_fits_only_in_part_leaves_the_loop_as_it_was(kept: Kept, young: Loop, monkeypatch):
+def test_a_state_that_fits_only_in_part_leaves_the_loop_unchanged(kept: Kept, young: Loop, monkeypatch):
     """Whole files of another version: the last part refuses after the first were loaded."""
     before = learned(young)
 
@@ -220,7 +220,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, num_renames: int) -> None:
 
 @pytest.mark.parametrize("num_renames", [0, 1])
 @pytest.mark.parametrize("num_crashes", [1, 2])
-def test_a_crash_between_the_renames_leaves_a_whole_one(
+def test_a_crash_between_the_renames_leaves_a_complete_one(
     kept, young, start, settings, monkeypatch, num_renames, num_crashes
 ):
     later = start(settings()).loop
@@ -236,15 +236,15 @@ def test_a_crash_between_the_renames_leaves_a_whole_one(
     assert [path.name for path in kept.home.iterdir()] == [kept.key]
 
 
-def test_a_damaged_one_gives_way_to_the_one_before(kept: Kept, young: Loop):
+def test_after_a_damaged_snapshot_the_previous_one_is_loaded(kept: Kept, young: Loop):
     shutil.copytree(kept.directory, kept.home / f"{kept.key}.old")
     (kept.directory / snapshot_module.MODEL).write_bytes(b"")
-    said = load_snapshot(kept.home, young)
-    assert f"renamed to {kept.key}.damaged" in said
-    assert said.endswith("continued from tick 120, weights version 3")
+    message = load_snapshot(kept.home, young)
+    assert f"renamed to {kept.key}.damaged" in message
+    assert message.endswith("continued from tick 120, weights version 3")
 
 
-def test_a_full_disk_leaves_the_one_before_and_no_half(
+def test_a_full_disk_leaves_the_previous_one_and_no_part(
     kept: Kept, young: Loop, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_the_one_before_and_no_half(
     assert load_snapshot(kept.home, young).startswith("continued from tick 120")
 
 
-def test_weights_that_are_not_finite_are_never_kept(kept: Kept, young: Loop, start, settings):
+def test_weights_that_are_not_finite_are_never_saved(kept: Kept, young: Loop, start, settings):
     """A crisis of NaN must not be the next run's beginning."""
     sick = start(settings()).loop
     next(iter(sick.reasoner.model.parameters())).data[0] = torch.nan
@@ -267,7 +267,7 @@ def test_weights_that_are_not_finite_are_never_kept(kept: Kept, young: Loop, sta
     assert load_snapshot(kept.home, young).startswith("continued from tick 120")
 
 
-def test_a_captured_snapshot_does_not_move_with_the_loop(lived: Loop, young: Loop, tmp_path: Path):
+def test_a_captured_snapshot_does_not_change_with_the_loop(lived: Loop, young: Loop, tmp_path: Path):
     captured, before = capture_snapshot(lived), learned(lived)
     lived.run(num_ticks=40)
     write_snapshot(tmp_path, captured)

@@ -1,13 +1,14 @@
 """How much of a proposed correction to use: 0 without evidence, then a share by its past gain.
 
 The share is the regression of the residual r on the proposal h, in raw units, so that evidence has the weight
-of the squared error. Three limits keep it from increasing the error: - its confidence: the share is shrunk by
-1 - z^2/t^2 (positive-part James-Stein), t its signal over its noise. The noise is that of residuals before
-the share is updated, so that one large reading gives t <= 1, not infinity; it is no smaller than with noise
-independent of the proposal. - its reach: the current proposal is part of its own denominator (Vovk, Azoury
-and Warmuth), so that a proposal much larger than the earlier ones has a small share until recent readings
-confirm it. - its worth: below a gain of `min_gain` of the error the share is 0. Invariant: 0 <= share <= 1; 0
-before `MIN_READINGS` and for a proposal of exactly 0.
+of the squared error. Three limits keep it from increasing the error:
+- its confidence: the share is shrunk by 1 - z^2/t^2 (positive-part James-Stein), t its signal over its noise.
+  The noise is that of residuals before the share is updated, so that one large reading gives t <= 1, not
+  infinity; it is no smaller than with noise independent of the proposal.
+- its reach: the current proposal is part of its own denominator (Vovk, Azoury and Warmuth), so that a
+  proposal much larger than the earlier ones has a small share until recent readings confirm it.
+- its worth: below a gain of `min_gain` of the error the share is 0.
+Invariant: 0 <= share <= 1; 0 before `MIN_READINGS` and for a proposal of exactly 0.
 """
 
 from __future__ import annotations
@@ -54,8 +55,11 @@ class OnlineGate:
         for name, value in (("forgetting", forgetting), ("recent_forgetting", recent_forgetting)):
             if not 0 < value < 1:
                 raise InputError(f"{name} is {value}: give a number between 0 and 1")
-        self._forgetting, self._recent_forgetting = forgetting, recent_forgetting
-        self._prior_readings, self._z_squared, self._min_gain = prior_readings, confidence**2, min_gain
+        self._forgetting = forgetting
+        self._recent_forgetting = recent_forgetting
+        self._prior_readings = prior_readings
+        self._z_squared = confidence**2
+        self._min_gain = min_gain
         self._sums = np.zeros((6, num_channels))
         self._recent = np.zeros((2, num_channels))
         self._rules = np.array([forgetting, recent_forgetting, prior_readings, confidence**2, min_gain])
@@ -69,21 +73,21 @@ class OnlineGate:
         """(C,) the share used of a proposal of usual size."""
         if self._kernel is not None:
             return self.weigh(np.zeros(len(self._channels)))
-        believed: np.ndarray = self._share(slice(None), 0.0) * self._confidence(slice(None))
-        return believed
+        used: np.ndarray = self._share(slice(None), 0.0) * self._confidence(slice(None))
+        return used
 
     def weigh(self, proposal: np.ndarray, channels: Index = slice(None)) -> np.ndarray:
         """(k,) the share used of this `proposal` (k,) for `channels`: less than `values` for a large
         proposal.
         """
-        believed: np.ndarray
+        used: np.ndarray
         if self._kernel is not None:
-            believed = self._kernel.weigh(
+            used = self._kernel.weigh(
                 self._sums, self._recent, self._rules, self._channels[channels], _floats(proposal)
             )
         else:
-            believed = self._share(channels, proposal * proposal) * self._confidence(channels)
-        return believed
+            used = self._share(channels, proposal * proposal) * self._confidence(channels)
+        return used
 
     def update(self, channels: Index, residual: np.ndarray, proposal: np.ndarray) -> None:
         """Learn from the `residual` (k,) of a reading and the `proposal` (k,) made before it."""

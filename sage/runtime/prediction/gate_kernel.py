@@ -5,7 +5,7 @@ min_gain.
 """
 
 # mypy: no-warn-return-any
-# what an array holds is known to numba, not to mypy
+# numba knows the element types of arrays, mypy does not
 from __future__ import annotations
 
 import numpy as np
@@ -60,11 +60,11 @@ def learn(
 def weigh(
     sums: np.ndarray, recent: np.ndarray, rules: np.ndarray, channels: np.ndarray, proposal: np.ndarray
 ) -> np.ndarray:
-    believed = np.empty(len(channels))
+    used = np.empty(len(channels))
     for row, channel in enumerate(channels):
         reach = share(sums, recent, rules, channel, proposal[row] * proposal[row])
-        believed[row] = reach * confidence(sums, rules, channel)
-    return believed
+        used[row] = reach * confidence(sums, rules, channel)
+    return used
 
 
 @kernel

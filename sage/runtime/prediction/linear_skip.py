@@ -114,7 +114,7 @@ class LinearSkip:
         from sage.runtime.prediction import skip_kernel
 
         rules = np.array([float(globals()[name]) for name in skip_kernel.RULES])
-        kept = (
+        names = (
             "count",
             "last",
             "mean",
@@ -128,7 +128,7 @@ class LinearSkip:
         )
         arrays = [
             getattr(self, f"_{name}")
-            for name in (*kept, "losses", "loss_scale", "scale", "inverse", "change")
+            for name in (*names, "losses", "loss_scale", "scale", "inverse", "change")
         ]
         kernel = partial(
             _call, skip_kernel.observe, (rules, MEAN_RATES, *arrays, *self._filter.arrays, *self._gate.arrays)

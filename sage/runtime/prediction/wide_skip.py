@@ -38,7 +38,8 @@ class WideSkip:
     """
 
     def __init__(self, is_witness: np.ndarray, *, prior_readings: float = PRIOR_READINGS) -> None:
-        size, self._witnesses = len(is_witness), np.flatnonzero(is_witness)
+        size = len(is_witness)
+        self._witnesses = np.flatnonzero(is_witness)
         num = len(self._witnesses)
         self._mixing: np.ndarray | None = None
         if 2 * num > MAX_FEATURES:
@@ -51,8 +52,11 @@ class WideSkip:
         self._weights = np.zeros((2 * num + 1, size))
         self._features = np.zeros(2 * num + 1)
         self._proposal = np.zeros(size)
-        self._change_square, self._residual_square = np.zeros(size), np.zeros(size)
-        self._num_changes, self._num_targets, self._num_learned = np.zeros(size), np.zeros(size), np.zeros(1)
+        self._change_square = np.zeros(size)
+        self._residual_square = np.zeros(size)
+        self._num_changes = np.zeros(size)
+        self._num_targets = np.zeros(size)
+        self._num_learned = np.zeros(1)
 
     def learn(self, channels: np.ndarray, residual: np.ndarray, change: np.ndarray) -> None:
         """Learn the `residual` (k,) that the skip left of the `change` (k,) of `channels` (k,); raw units."""

@@ -38,7 +38,7 @@ def test_a_newcomer_among_more_contexts_than_slots_contends_with_all() -> None:
     st.lists(st.integers(0, 5), min_size=1, max_size=30),
     st.lists(st.tuples(st.integers(0, 29), st.integers(0, 5))),
 )
-def test_loaded_shares_go_on_as_the_lived_ones(contexts: list[int], moves: list[tuple[int, int]]) -> None:
+def test_loaded_shares_continue_identically(contexts: list[int], moves: list[tuple[int, int]]) -> None:
     lived = filled(contexts)
     for slot, context in moves:
         lived.move(slot % len(contexts), context)

@@ -83,7 +83,7 @@ def test_examined_and_replayed_spans_never_share_an_instant(
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0, -0.1])
-def test_a_fraction_that_leaves_nothing_on_one_side_is_refused(fraction: float) -> None:
+def test_an_invalid_fraction_raises(fraction: float) -> None:
     with pytest.raises(ValueError, match="fraction"):
         BlockSchedule(fraction=fraction, block_secs=5.0, seed=0)
 

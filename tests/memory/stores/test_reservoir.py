@@ -46,7 +46,7 @@ def test_the_first_single_draw_follows_the_weights_exactly() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 16.3  # chi2, 3 degrees of freedom, 0.1%
 
 
-def test_early_and_late_items_are_kept_alike() -> None:
+def test_early_and_late_items_stay_with_equal_probability() -> None:
     ages = np.concatenate(
         [kept_items(WeightedReservoir(32, seed), np.ones(320), np.zeros(320, int)) for seed in range(40)]
     )
@@ -74,19 +74,19 @@ def test_no_context_that_was_seen_often_enough_falls_below_its_share(
         assert (num_kept >= np.minimum(num_seen, share)).all()
 
 
-def test_a_rare_context_survives_a_flood_of_another() -> None:
+def test_a_rare_context_stays_beside_a_frequent_one() -> None:
     reservoir = WeightedReservoir(10, seed=0)
     kept_items(reservoir, np.ones(5000), np.r_[np.ones(5, int), np.zeros(4995, int)])
     assert np.count_nonzero(reservoir.contexts == 1) == 5
 
 
-def test_one_seed_keeps_the_same_items() -> None:
+def test_one_seed_selects_the_same_items() -> None:
     weights, contexts = np.random.default_rng(0).uniform(0.05, 1.0, 300), np.arange(300) % 3
     one, other = (kept_items(WeightedReservoir(20, 9), weights, contexts) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_refused(weight: float) -> None:
+def test_an_invalid_weight_raises(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
         WeightedReservoir(2, 0).offer(weight, 0)

@@ -118,9 +118,7 @@ def test_one_seed_draws_the_same_windows(ring: TransitionRing, tick_into: Append
     assert torch.equal(one.values, other.values)
 
 
-def test_what_was_sampled_is_not_overwritten_by_what_comes_after(
-    ring: TransitionRing, tick_into: Append
-) -> None:
+def test_a_sample_is_not_overwritten_by_later_frames(ring: TransitionRing, tick_into: Append) -> None:
     for tick in range(12):
         tick_into(ring, tick)
     window = ring.latest(4)

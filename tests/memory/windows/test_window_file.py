@@ -15,7 +15,7 @@ from sage.memory.windows.window import WINDOW_FIELDS, Window
 from sage.memory.windows.window_file import SCHEMA, load_windows, save_windows
 
 
-def test_windows_come_back_bit_for_bit(
+def test_windows_are_read_bit_for_bit(
     tmp_path: Path, ring: TransitionRing, tick_into: Callable[[TransitionRing, int], None]
 ) -> None:
     for tick in range(24):
@@ -39,7 +39,7 @@ def test_loaded_windows_may_be_changed_in_place(tmp_path: Path, live: Callable[.
     assert extra == {}
 
 
-def test_a_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_tensor_raises(tmp_path: Path) -> None:
     write_checked(
         tmp_path / "w", Contents(arrays={"window.values": np.zeros((1, 2, 3))}, scalars={}), schema=SCHEMA
     )

@@ -16,12 +16,12 @@ def test_channels_follow_one_another_in_the_order_of_the_sources(spec):
     assert layout.per_source(np.arange(6.0)).tolist() == [1.0, 9.0, 5.0]
 
 
-def test_what_is_derived_from_others_is_no_witness(spec):
+def test_a_derived_source_is_no_witness(spec):
     layout = Layout.of([spec("a"), spec("recall", modality="cognitive"), spec("derived", lineage=("a",))])
     assert layout.is_witness.tolist() == [True, False, False]
 
 
-def test_the_fingerprint_tells_names_shapes_units_and_order(spec):
+def test_the_fingerprint_depends_on_names_shapes_units_and_order(spec):
     layout = Layout.of([spec("a"), spec("b")])
     assert layout.fingerprint == Layout.of([spec("a"), spec("b")]).fingerprint
     others = [[spec("b"), spec("a")], [spec("a"), spec("c")], [spec("a"), spec("b", 3)], [spec("a")]]
@@ -29,7 +29,7 @@ def test_the_fingerprint_tells_names_shapes_units_and_order(spec):
     assert len({Layout.of(other).fingerprint for other in others} | {layout.fingerprint}) == 6
 
 
-def test_two_of_one_name_and_none_at_all_are_refused(spec):
+def test_a_duplicate_name_and_no_sensor_raise(spec):
     with pytest.raises(ValueError, match="'a' is used twice"):
         Layout.of([spec("a"), spec("a")])
     with pytest.raises(ValueError, match="none is enabled"):

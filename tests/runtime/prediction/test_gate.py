@@ -19,13 +19,13 @@ def play(residuals: np.ndarray, proposals: np.ndarray) -> tuple[OnlineGate, np.n
     return gate, through
 
 
-def test_a_new_gate_lets_nothing_through() -> None:
+def test_a_new_gate_is_closed() -> None:
     gate = OnlineGate(3)
     assert np.array_equal(gate.values, np.zeros(3))
     assert np.array_equal(gate.weigh(np.ones(3)), np.zeros(3))
 
 
-def test_a_useless_proposal_costs_under_half_a_percent() -> None:
+def test_a_useless_proposal_adds_less_than_half_a_percent_error() -> None:
     generator = np.random.default_rng(0)
     residuals, proposals = generator.normal(size=(2, 1500, 64))
     _, through = play(residuals, proposals)
@@ -45,13 +45,13 @@ def test_a_right_proposal_is_nearly_all_used() -> None:
     assert (gate.values > 0.9).all()
 
 
-def test_half_of_a_proposal_twice_too_great_is_used() -> None:
+def test_half_of_a_proposal_twice_too_large_is_used() -> None:
     residuals = np.random.default_rng(0).normal(size=(2000, 4))
     gate, _ = play(residuals, 2 * residuals)
     assert gate.values == pytest.approx(np.full(4, 0.5), abs=0.05)
 
 
-def test_one_great_reading_does_not_open_the_gate() -> None:
+def test_one_large_reading_does_not_open_the_gate() -> None:
     residuals = np.random.default_rng(0).normal(size=(MIN_READINGS + 4, 1)) * 1e-3
     proposals = np.random.default_rng(1).normal(size=residuals.shape) * 1e-3
     residuals[-1] = proposals[-1] = 1000.0
@@ -59,7 +59,7 @@ def test_one_great_reading_does_not_open_the_gate() -> None:
     assert gate.values[0] == 0.0
 
 
-def test_a_proposal_far_beyond_what_was_tried_is_hardly_believed() -> None:
+def test_a_proposal_far_larger_than_before_is_hardly_used() -> None:
     residuals = np.random.default_rng(0).normal(size=(1000, 1))
     gate, _ = play(residuals, residuals)
     assert gate.weigh(np.array([1.0]))[0] > 0.9
@@ -76,7 +76,7 @@ def test_a_proposal_that_turns_useless_is_dropped() -> None:
     assert np.mean((residuals[late] - through[late]) ** 2) < 1.05 * np.mean(residuals[late] ** 2)
 
 
-def test_a_unit_changes_nothing() -> None:
+def test_the_unit_has_no_effect() -> None:
     generator = np.random.default_rng(0)
     residuals = generator.normal(size=(400, 4))
     proposals = residuals + generator.normal(size=(400, 4))
@@ -85,7 +85,7 @@ def test_a_unit_changes_nothing() -> None:
     assert tiny.values == pytest.approx(usual.values, rel=1e-9)
 
 
-def test_channels_learn_apart_and_state_comes_back() -> None:
+def test_channels_learn_independently_and_the_state_is_restored() -> None:
     gate, twin = OnlineGate(4), OnlineGate(4)
     for row in np.random.default_rng(0).normal(size=(50, 2)):
         gate.update(np.array([0, 3]), row, row)
@@ -95,12 +95,12 @@ def test_channels_learn_apart_and_state_comes_back() -> None:
     assert np.array_equal(twin.values, gate.values)
 
 
-def test_a_state_of_another_size_is_refused() -> None:
+def test_a_state_of_another_size_raises() -> None:
     with pytest.raises(ValueError, match="as many channels"):
         OnlineGate(4).load_state(OnlineGate(3).state())
 
 
 @pytest.mark.parametrize("field", ["forgetting", "recent_forgetting"])
-def test_a_forgetting_that_is_none_is_refused(field: str) -> None:
+def test_an_invalid_forgetting_raises(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         OnlineGate(1, **{field: 1.0})

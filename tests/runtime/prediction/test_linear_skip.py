@@ -37,7 +37,7 @@ def autoregressive(coefficients: list[float], num_rows: int, num_channels: int, 
     return rows
 
 
-def test_it_says_nothing_changes_until_it_has_evidence() -> None:
+def test_it_predicts_no_change_without_evidence() -> None:
     skip = LinearSkip(4)
     assert not skip.predict().any()
     for row in np.random.default_rng(0).normal(size=(10, 4)):
@@ -51,7 +51,7 @@ def test_a_constant_channel_is_predicted_exactly() -> None:
     assert not forecast(rows)[:, 0].any()
 
 
-def test_a_random_walk_costs_nearly_nothing() -> None:
+def test_a_random_walk_increases_the_error_very_little() -> None:
     rows = np.cumsum(np.random.default_rng(0).normal(size=(1000, 64)), axis=0)
     assert skill(rows, forecast(rows)).mean() > -0.002
 
@@ -61,7 +61,7 @@ def test_a_random_walk_costs_nearly_nothing() -> None:
     [([0.0], 0.5), ([1.5, -0.7], 0.521), ([1.95, -0.96], 0.922)],
     ids=["white noise", "AR(2)", "oscillation"],
 )
-def test_most_of_what_can_be_known_is_known(coefficients: list[float], reachable: float) -> None:
+def test_most_of_the_predictable_part_is_predicted(coefficients: list[float], reachable: float) -> None:
     rows = autoregressive(coefficients, 1500, 16)
     assert skill(rows, forecast(rows), start=500).mean() > 0.85 * reachable  # by the law's own variances
 
@@ -71,21 +71,21 @@ def test_a_change_of_law_is_followed() -> None:
     assert skill(rows, forecast(rows), start=1100).mean() > 0.4
 
 
-def test_a_burst_out_of_rest_costs_nearly_nothing() -> None:
+def test_a_burst_after_rest_increases_the_error_very_little() -> None:
     generator = np.random.default_rng(0)
     rows = np.cumsum(generator.normal(size=(700, 16)) * 1e-3, axis=0)
     rows[400:500] += np.cumsum(generator.normal(size=(100, 16)), axis=0)
     assert skill(rows, forecast(rows)).mean() > -0.01
 
 
-def test_a_unit_changes_nothing() -> None:
+def test_the_unit_has_no_effect() -> None:
     rows = autoregressive([1.5, -0.7], 400, 4)
     usual = forecast(rows)
     assert forecast(rows * 1e-6) == pytest.approx(usual * 1e-6, rel=1e-6, abs=1e-12)
     assert forecast(rows * 1e6) == pytest.approx(usual * 1e6, rel=1e-6, abs=1e-3)
 
 
-def test_sources_that_deliver_apart_learn_as_if_together() -> None:
+def test_separate_and_joint_updates_are_equal() -> None:
     rows = autoregressive([1.5, -0.7], 400, 6)
     together, apart = LinearSkip(6), LinearSkip(6)
     for row in rows:
@@ -95,7 +95,7 @@ def test_sources_that_deliver_apart_learn_as_if_together() -> None:
     assert apart.predict() == pytest.approx(together.predict(), rel=1e-12, abs=1e-12)
 
 
-def test_what_does_not_deliver_stays_as_it_was() -> None:
+def test_a_channel_without_a_reading_does_not_change() -> None:
     skip = LinearSkip(2)
     for row in autoregressive([1.5, -0.7], 300, 2):
         skip.observe(np.arange(2), row)
@@ -104,7 +104,7 @@ def test_what_does_not_deliver_stays_as_it_was() -> None:
     assert skip.predict()[1] == before[1]
 
 
-def test_wild_readings_leave_it_finite() -> None:
+def test_extreme_readings_leave_it_finite() -> None:
     generator = np.random.default_rng(0)
     rows = generator.standard_cauchy(size=(1000, 8)) * 10.0 ** generator.integers(-12, 12, size=(1000, 8))
     rows[::97] = np.nan
@@ -133,7 +133,7 @@ def test_covariances_stay_symmetric_and_below_their_prior() -> None:
     assert eigenvalues.max() <= 0.1 * (1 + 1e-9)
 
 
-def test_a_state_that_comes_back_predicts_the_same() -> None:
+def test_a_loaded_state_predicts_the_same() -> None:
     rows = autoregressive([1.5, -0.7], 400, 4)
     skip, twin = LinearSkip(4), LinearSkip(4)
     forecast(rows[:300], skip)
@@ -141,7 +141,7 @@ def test_a_state_that_comes_back_predicts_the_same() -> None:
     assert np.array_equal(forecast(rows[300:], twin), forecast(rows[300:], skip))
 
 
-def test_a_state_of_another_size_is_refused() -> None:
+def test_a_state_of_another_size_raises() -> None:
     with pytest.raises(ValueError, match="as many channels"):
         LinearSkip(4).load_state(LinearSkip(3).state())
 
@@ -149,7 +149,7 @@ def test_a_state_of_another_size_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "name"), [({"num_channels": 0}, "num_ch"), ({"num_channels": 1, "order": 1}, "order")]
 )
-def test_a_size_that_cannot_be_is_refused(arguments: dict[str, int], name: str) -> None:
+def test_an_impossible_size_raises(arguments: dict[str, int], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         LinearSkip(**arguments)
 

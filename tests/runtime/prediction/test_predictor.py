@@ -31,24 +31,24 @@ def size(layout: Layout) -> int:
 
 
 def test_a_reading_is_predicted_then_scored_then_learned_from(layout: Layout, size: int):
-    """What is told of a reading is the prediction that stood before it came."""
-    told: list[PredictionScored] = []
-    predictor = Predictor(layout, told.append)
+    """What is given of a reading is the prediction that stood before it came."""
+    given: list[PredictionScored] = []
+    predictor = Predictor(layout, given.append)
     for tick, values in enumerate(stream(40, size)):
         stood, last = predictor.prediction.copy(), predictor.last.copy()
         met(predictor, values, tick)
         if tick:
-            parts = told[-2:]
+            parts = given[-2:]
             assert [part.source for part in parts] == ["a", "b"]
             assert np.array_equal(np.concatenate([part.predicted for part in parts]), stood)
             assert np.array_equal(np.concatenate([part.last for part in parts]), last)
             assert np.array_equal(np.concatenate([part.actual for part in parts]), values)
             assert {part.horizon_ns for part in parts} == {TICK_NS}
         assert np.array_equal(predictor.last, values)
-    assert len(told) == 2 * 39, "the first reading of a source was predicted by nobody"
+    assert len(given) == 2 * 39, "the first reading of a source was predicted by nobody"
 
 
-def test_what_another_source_says_scores_and_teaches_this_one_nothing(layout: Layout, size: int):
+def test_a_reading_of_another_source_neither_scores_nor_trains_this_one(layout: Layout, size: int):
     predictor = Predictor(layout)
     values = stream(60, size)
     for tick in range(40):
@@ -93,14 +93,14 @@ def summed(predictor: Predictor, values: np.ndarray, proposal) -> np.ndarray:
     return sums
 
 
-def test_on_a_stream_that_can_be_told_from_its_past_the_skip_has_skill(layout: Layout, size: int):
+def test_the_skip_has_skill_on_a_predictable_stream(layout: Layout, size: int):
     error, skip, persistence = summed(Predictor(layout), stream(600, size), lambda *_: np.zeros(size))
     assert error == skip
     assert 1 - skip / persistence > 0.5
 
 
 @pytest.mark.parametrize("kind", ["noise", "constant", "huge", "contrary"])
-def test_garbage_from_the_model_costs_nothing(layout: Layout, size: int, kind: str):
+def test_useless_model_output_does_not_increase_the_error(layout: Layout, size: int, kind: str):
     generator = np.random.default_rng(1)
     garbage = {
         "noise": lambda *_: generator.normal(0, 1, size),
@@ -112,7 +112,7 @@ def test_garbage_from_the_model_costs_nothing(layout: Layout, size: int, kind: s
     assert error <= 1.01 * skip
 
 
-def test_a_model_that_knows_is_believed(layout: Layout, size: int):
+def test_a_model_that_predicts_well_is_used(layout: Layout, size: int):
     values = stream(600, size)
 
     def knows(tick: int, predictor: Predictor) -> np.ndarray:
@@ -123,7 +123,7 @@ def test_a_model_that_knows_is_believed(layout: Layout, size: int):
     assert error < 0.2 * skip
 
 
-def test_a_source_that_repeats_itself_off_its_rails_is_said_to(layout: Layout, size: int):
+def test_a_source_that_repeats_within_its_range_is_a_repeat(layout: Layout, size: int):
     predictor = Predictor(layout)
     values = stream(40, size)
     for tick in range(40):
@@ -138,7 +138,7 @@ def test_a_source_that_repeats_itself_off_its_rails_is_said_to(layout: Layout, s
     assert not met(predictor, np.where(layout.source_of_channel == 0, top, values[13]), 43).is_repeat.any()
 
 
-def test_what_it_learned_comes_back(layout: Layout, size: int):
+def test_a_loaded_state_predicts_the_same(layout: Layout, size: int):
     one, other = Predictor(layout), Predictor(layout)
     values = stream(200, size)
     for tick in range(150):

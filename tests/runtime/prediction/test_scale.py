@@ -8,7 +8,7 @@ import pytest
 from sage.runtime.prediction.scale import RunningScale
 
 
-def test_it_is_the_mean_and_deviation_of_what_was_seen() -> None:
+def test_it_is_the_mean_and_deviation_of_the_readings() -> None:
     rows = np.random.default_rng(0).normal(5.0, 2.0, size=(100, 3))
     scale = RunningScale(3)
     for row in rows:
@@ -17,7 +17,7 @@ def test_it_is_the_mean_and_deviation_of_what_was_seen() -> None:
     assert scale.std == pytest.approx(rows.std(axis=0))
 
 
-def test_channels_are_told_apart() -> None:
+def test_channels_are_independent() -> None:
     scale = RunningScale(3)
     scale.update(np.array([1]), np.array([4.0]))
     scale.update(np.array([1]), np.array([6.0]))
@@ -33,7 +33,7 @@ def test_a_constant_channel_has_the_floor_and_no_rounding() -> None:
     assert scale.std[0] == 1e-6
 
 
-def test_a_small_movement_on_a_great_level_is_seen() -> None:
+def test_a_small_deviation_on_a_large_mean_is_measured() -> None:
     rows = 33.12677 + 1e-6 * np.random.default_rng(0).normal(size=1000)
     scale = RunningScale(1)
     for value in rows:
@@ -41,13 +41,13 @@ def test_a_small_movement_on_a_great_level_is_seen() -> None:
     assert scale.std[0] == pytest.approx(rows.std(), rel=1e-3)
 
 
-def test_what_is_not_finite_is_left_out() -> None:
+def test_readings_that_are_not_finite_are_skipped() -> None:
     scale = RunningScale(2)
     scale.update(np.arange(2), np.array([np.nan, 3.0]))
     assert scale.count.tolist() == [0, 1]
 
 
-def test_state_comes_back_and_another_size_is_refused() -> None:
+def test_a_state_is_restored_and_another_size_raises() -> None:
     scale, twin = RunningScale(2), RunningScale(2)
     scale.update(np.arange(2), np.array([1.0, 2.0]))
     twin.load_state(scale.state())

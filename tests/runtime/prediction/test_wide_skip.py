@@ -13,14 +13,14 @@ def live(wide: WideSkip, changes: np.ndarray, *, every: np.ndarray | None = None
     steps.
     """
     size = changes.shape[1]
-    deltas, told = np.zeros(size), np.zeros(changes.shape)
+    deltas, given = np.zeros(size), np.zeros(changes.shape)
     for step, change in enumerate(changes):
         fresh = np.flatnonzero(step % (np.ones(size, dtype=int) if every is None else every) == 0)
-        told[step] = wide.predict()
+        given[step] = wide.predict()
         wide.learn(fresh, change[fresh], change[fresh])
         deltas[fresh] = change[fresh]
         wide.look(deltas, np.zeros(size))
-    return told
+    return given
 
 
 def led(num: int = 3000, *, share: float = 0.8) -> np.ndarray:
@@ -32,35 +32,35 @@ def led(num: int = 3000, *, share: float = 0.8) -> np.ndarray:
     return np.stack((noise[1:, 0], follower, noise[1:, 2]), axis=1)
 
 
-def gain(told: np.ndarray, changes: np.ndarray, channel: int) -> float:
+def gain(given: np.ndarray, changes: np.ndarray, channel: int) -> float:
     half = len(changes) // 2
-    return float(1 - ((changes - told)[half:, channel] ** 2).sum() / (changes[half:, channel] ** 2).sum())
+    return float(1 - ((changes - given)[half:, channel] ** 2).sum() / (changes[half:, channel] ** 2).sum())
 
 
-def test_what_a_leader_did_is_said_of_its_follower() -> None:
+def test_the_change_of_a_leader_predicts_its_follower() -> None:
     changes = led()
-    told = live(WideSkip(np.ones(3, dtype=bool)), changes)
-    assert gain(told, changes, 1) > 0.9 * 0.64  # the share of its variance that can be known
+    given = live(WideSkip(np.ones(3, dtype=bool)), changes)
+    assert gain(given, changes, 1) > 0.9 * 0.64  # the share of its variance that can be known
 
 
-def test_channels_that_nothing_tells_of_are_left_alone() -> None:
+def test_an_unpredictable_channel_gets_no_correction() -> None:
     changes = led()
-    told = live(WideSkip(np.ones(3, dtype=bool)), changes)
-    assert gain(told, changes, 0) > -0.005
-    assert gain(told, changes, 2) > -0.005
+    given = live(WideSkip(np.ones(3, dtype=bool)), changes)
+    assert gain(given, changes, 0) > -0.005
+    assert gain(given, changes, 2) > -0.005
 
 
-def test_who_is_no_witness_tells_nothing() -> None:
+def test_a_channel_that_is_no_witness_has_no_effect() -> None:
     changes = led()
-    told = live(WideSkip(np.array([False, True, True])), changes)
-    assert gain(told, changes, 1) < 0.01
+    given = live(WideSkip(np.array([False, True, True])), changes)
+    assert gain(given, changes, 1) < 0.01
 
 
-def test_a_channel_that_speaks_seldom_learns_from_each_of_its_readings() -> None:
+def test_a_channel_with_few_readings_learns_from_each() -> None:
     changes = led(8000)
-    told = live(WideSkip(np.ones(3, dtype=bool)), changes, every=np.array([1, 8, 1]))
+    given = live(WideSkip(np.ones(3, dtype=bool)), changes, every=np.array([1, 8, 1]))
     spoken = np.arange(0, 8000, 8)
-    assert gain(told[spoken], changes[spoken], 1) > 0.5 * 0.64
+    assert gain(given[spoken], changes[spoken], 1) > 0.5 * 0.64
 
 
 def test_many_channels_are_mixed_down() -> None:
@@ -71,13 +71,13 @@ def test_many_channels_are_mixed_down() -> None:
     assert wide.state()["covariance"].shape == (MAX_FEATURES + 1, MAX_FEATURES + 1)
 
 
-def test_nothing_is_said_before_anything_was_learned() -> None:
+def test_the_correction_is_zero_before_learning() -> None:
     wide = WideSkip(np.ones(2, dtype=bool))
     wide.look(np.ones(2), np.ones(2))
     assert not wide.predict().any()
 
 
-def test_a_state_goes_on_where_it_was_kept() -> None:
+def test_a_loaded_state_continues_identically() -> None:
     changes = led(600)
     kept, other = WideSkip(np.ones(3, dtype=bool)), WideSkip(np.ones(3, dtype=bool))
     live(kept, changes)
@@ -88,6 +88,6 @@ def test_a_state_goes_on_where_it_was_kept() -> None:
     np.testing.assert_array_equal(kept.predict(), other.predict())
 
 
-def test_a_state_of_other_sources_is_refused() -> None:
+def test_a_state_of_other_sources_raises() -> None:
     with pytest.raises(ValueError, match="covariance"):
         WideSkip(np.ones(3, dtype=bool)).load_state(WideSkip(np.ones(2, dtype=bool)).state())

@@ -15,7 +15,9 @@ OUTCOMES = [outcome for outcome in SleepOutcome if outcome is not SleepOutcome.A
 
 
 def report(outcome: SleepOutcome) -> SleepReport:
-    return SleepReport(outcome=outcome, reason="as told", tick=1, num_replayed=1, num_examined=1, num_steps=1)
+    return SleepReport(
+        outcome=outcome, reason="as given", tick=1, num_replayed=1, num_examined=1, num_steps=1
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_night_that_is_not_better_changes_nothing(loop, outcome: SleepOutcome)
     assert (loop.reasoner.num_resets, loop.between_ticks.weights_version) == (resets, 0)
 
 
-def test_an_accepted_night_is_swapped_in_and_its_carry_rebuilt(loop):
+def test_accepted_weights_are_loaded_and_the_carry_is_rebuilt(loop):
     candidate = copy.deepcopy(loop.reasoner.model)
     for weight in candidate.parameters():
         weight.data.mul_(1.01)
@@ -54,7 +56,7 @@ def test_an_accepted_night_is_swapped_in_and_its_carry_rebuilt(loop):
     assert loop.memory_writer.transitions.latest(16) is None, "no window spans a swap"
 
 
-def test_while_a_night_lasts_nothing_is_practised(loop, monkeypatch: pytest.MonkeyPatch):
+def test_there_is_no_practice_during_a_night(loop, monkeypatch: pytest.MonkeyPatch):
     sleeper = loop.between_ticks.sleeper
     monkeypatch.setattr(type(sleeper), "is_sleeping", property(lambda self: True))
     before, num_steps = weights(loop), loop.between_ticks.practice.num_steps

@@ -82,7 +82,7 @@ def test_equal_losses_are_undecided():
     assert judge(losses, losses, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
 
 
-def test_half_the_loss_everywhere_is_a_gain_of_a_half_without_doubt():
+def test_half_the_loss_everywhere_is_a_gain_of_a_half():
     before = np.linspace(0.5, 1.5, 20)
     assert paired_gain(before, before / 2, 0) == pytest.approx((0.5, 0.5, 0.5))
     verdict = judge(before, before / 2, np.ones(20, bool), 0)
@@ -108,7 +108,7 @@ def test_worse_is_rolled_back_and_a_toss_up_undecided():
     assert judge(before, toss, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
 
 
-def test_a_gain_on_the_new_does_not_pay_for_a_loss_of_the_old():
+def test_a_gain_on_new_experience_does_not_outweigh_a_loss_on_old():
     is_new = np.arange(20) < 10
     verdict = judge(np.ones(20), np.where(is_new, 0.5, 1.02), is_new, 0)
     assert verdict.outcome is SleepOutcome.ROLLED_BACK
@@ -117,7 +117,7 @@ def test_a_gain_on_the_new_does_not_pay_for_a_loss_of_the_old():
     assert judge(np.ones(20), np.where(is_new, 0.5, 1.005), is_new, 0).outcome is SleepOutcome.ACCEPTED
 
 
-def test_two_new_stretches_do_not_decide_by_themselves():
+def test_two_new_windows_are_judged_with_the_old():
     is_new = np.arange(20) < 2
     assert judge(np.ones(20), np.where(is_new, 0.5, 1.2), is_new, 0).outcome is SleepOutcome.ROLLED_BACK
     alternating = np.where(np.arange(20) % 2, 1.3, 0.7)
@@ -133,7 +133,7 @@ def test_a_candidate_that_is_not_finite_is_rolled_back(poison: float):
     assert "not finite" in verdict.reason
 
 
-def test_stretches_in_which_nothing_came_are_left_out():
+def test_windows_without_a_fresh_reading_are_skipped():
     before, after = np.ones(20), np.full(20, 0.5)
     before[:5] = after[:5] = np.nan
     verdict = judge(before, after, np.ones(20, bool), 0)
@@ -141,7 +141,7 @@ def test_stretches_in_which_nothing_came_are_left_out():
     assert verdict.gain == pytest.approx(0.5)
 
 
-def test_nothing_comparable_keeps_the_old_weights():
+def test_without_a_finite_loss_the_old_weights_stay():
     verdict = judge(np.full(8, np.nan), np.full(8, np.nan), np.ones(8, bool), 0)
     assert verdict.outcome is SleepOutcome.UNDECIDED
 
@@ -207,7 +207,7 @@ def test_a_step_that_is_not_finite_is_not_taken(night: Night):
 
 
 @pytest.mark.parametrize(("num_stretches", "min_examined"), [(2, 1), (16, 10_000)])
-def test_too_little_to_examine_is_skipped_and_says_so(
+def test_too_little_to_examine_is_skipped_with_a_reason(
     night: Night, stretches, num_stretches: int, min_examined: int
 ):
     short = dataclasses.replace(
@@ -246,7 +246,7 @@ def test_augmented_windows_stay_consistent_with_themselves(model, stretches):
     )
 
 
-def test_augmentation_leaves_what_is_replayed_as_it_was(model, stretches):
+def test_augmentation_does_not_change_the_replay(model, stretches):
     window = stretches(4)
     before = window.values.clone()
     augment(window, model.channel_source, torch.Generator().manual_seed(0))
@@ -281,7 +281,7 @@ def test_a_report_is_read_back_as_it_was_written(night: Night, tmp_path: Path):
     assert json.loads((tmp_path / "report.json").read_text())["loss_old_before"] is None
 
 
-def test_a_folder_without_its_job_is_no_job(night: Night, tmp_path: Path):
+def test_a_folder_without_job_json_raises(night: Night, tmp_path: Path):
     write_job(tmp_path, night, PLAN)
     (tmp_path / "job.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"job\.json"):

@@ -85,7 +85,7 @@ def test_steps_on_one_lesson_lower_its_loss(practice: Practice):
     assert practice.loss < 0.9 * first
 
 
-def test_a_lesson_goes_on_over_ticks_in_slices_that_fit(practice: Practice, clock: CostlyClock):
+def test_a_lesson_continues_over_ticks_in_slices_that_fit(practice: Practice, clock: CostlyClock):
     """A slice costs 1 ms and a tick leaves 3.5: the lesson is one step after several ticks, also ones that
     are not due.
     """
@@ -98,7 +98,7 @@ def test_a_lesson_goes_on_over_ticks_in_slices_that_fit(practice: Practice, cloc
     assert num_ticks > 3
 
 
-def test_a_slice_that_does_not_fit_is_not_begun(
+def test_a_slice_that_does_not_fit_does_not_start(
     practice: Practice, clock: CostlyClock, monkeypatch: pytest.MonkeyPatch
 ):
     clock.cost_ns = MILLISECOND
@@ -115,7 +115,7 @@ def test_a_slice_that_does_not_fit_is_not_begun(
     assert practice._lesson is lesson
 
 
-def test_an_old_cost_does_not_rule_for_ever(practice: Practice, clock: CostlyClock):
+def test_old_costs_are_dropped(practice: Practice, clock: CostlyClock):
     """One slow slice, then never a gap so long: after a few deferrals it is tried and measured again."""
     clock.cost_ns = 50 * MILLISECOND
     practice.work(4, clock._now_ns + 60 * MILLISECOND, 1)
@@ -125,9 +125,7 @@ def test_an_old_cost_does_not_rule_for_ever(practice: Practice, clock: CostlyClo
     assert practice.num_steps > 0
 
 
-def test_a_step_that_never_fits_is_made_of_fewer_stretches(
-    practice: Practice, ring: Ring, clock: CostlyClock
-):
+def test_a_step_that_never_fits_gets_a_smaller_batch(practice: Practice, ring: Ring, clock: CostlyClock):
     practice.work(4, 1 << 60, 1)
     assert ring.batches[-1] == 4
     for _ in range(3 * PATIENCE):
@@ -165,13 +163,13 @@ def test_switched_off_it_does_nothing(model, ring: Ring, clock: CostlyClock):
     assert not ring.batches
 
 
-def test_nothing_to_practise_on_yet_waits(practice: Practice, ring: Ring, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_window_practice_waits(practice: Practice, ring: Ring, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ring, "sample", lambda *_: None)
     practice.work(4, 1 << 60, 1)
     assert practice.num_steps == 0
 
 
-def test_after_a_swap_of_weights_the_lesson_in_hand_is_dropped(practice: Practice, clock: CostlyClock):
+def test_new_weights_drop_the_current_lesson(practice: Practice, clock: CostlyClock):
     clock.cost_ns = MILLISECOND
     practice.work(4, clock._now_ns + 2 * MILLISECOND, 1)
     assert practice._lesson is not None

@@ -117,14 +117,14 @@ def left_behind(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return leave
 
 
-def test_what_an_accepted_night_left_is_handed_over(left_behind):
+def test_an_accepted_night_returns_its_candidate(left_behind):
     ended = left_behind(lambda directory: None)
     assert ended.report.outcome is SleepOutcome.ACCEPTED
     assert ended.candidate is not None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_candidate_cut_short_fails_the_night(left_behind, share: float):
+def test_a_truncated_candidate_fails_the_night(left_behind, share: float):
     def cut(directory: Path) -> None:
         path = directory / "candidate.safetensors"
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -136,21 +136,19 @@ def test_a_candidate_cut_short_fails_the_night(left_behind, share: float):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"outcome": "perfect"}'])
-def test_a_report_that_is_none_fails_the_night(left_behind, content: str):
+def test_an_invalid_report_fails_the_night(left_behind, content: str):
     ended = left_behind(lambda directory: (directory / "report.json").write_text(content))
     assert ended.candidate is None
     assert ended.report.outcome is SleepOutcome.FAILED
 
 
 @pytest.mark.parametrize("status", [0, 1, -9])
-def test_a_folder_swept_away_fails_the_night_not_the_loop(left_behind, status: int):
+def test_a_deleted_folder_fails_the_night_not_the_loop(left_behind, status: int):
     ended = left_behind(shutil.rmtree, status)
     assert ended.report.outcome is SleepOutcome.FAILED
 
 
-def test_a_job_that_lost_its_job_file_fails_and_says_what_is_missing(
-    night: Night, tmp_path: Path, monkeypatch
-):
+def test_a_missing_job_file_fails_the_night_with_its_name(night: Night, tmp_path: Path, monkeypatch):
     write = "sage.runtime.sleep.sleeper.write_job"
 
     def without_job(directory: Path, *rest: object) -> None:
@@ -216,7 +214,7 @@ def test_nights_come_when_they_are_due_and_one_at_a_time(night: Night, tmp_path:
     assert sleeper.is_due(110 * SECOND)
 
 
-def test_a_skipped_night_says_why_and_is_tried_again_sooner(tmp_path: Path):
+def test_a_skipped_night_has_a_reason_and_is_due_sooner(tmp_path: Path):
     sleeper = Sleeper(SleepConfig(first_after_secs=10, every_secs=100), tmp_path, 0)
     ended = sleeper.skip(PLAN, "nothing to replay", 10 * SECOND)
     assert not sleeper.is_sleeping

@@ -29,7 +29,7 @@ def test_the_best_are_chosen_first():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(2, 40), st.integers(1, 8), st.integers(0, 2**31))
-def test_nobody_waits_longer_than_four_n_over_k(num: int, top_k: int, seed: int):
+def test_no_source_waits_longer_than_four_n_over_k(num: int, top_k: int, seed: int):
     attention = Attention(num, AttentionConfig(top_k=top_k, age_boost=0.0))
     score = np.random.default_rng(seed).random(num) ** 8
     waited = np.zeros(num)

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def told(start, settings):
+def given(start, settings):
     """A loop after 100 ticks, and what fusing gave in the last."""
     loop = start(settings(num_sources=3, practice={"enabled": False})).loop
     fuse, found = loop.fusion.fuse, []
@@ -21,13 +21,13 @@ def told(start, settings):
     return loop, found
 
 
-def test_the_scale_is_frozen_at_powers_of_two_from_sixteen(told):
-    _, found = told
+def test_the_scale_is_frozen_at_powers_of_two_from_sixteen(given):
+    _, found = given
     assert [tick for tick, fused in enumerate(found, start=1) if fused.is_new_scale] == [16, 32, 64]
 
 
-def test_an_audit_leaves_the_others_estimates_alone(told):
-    loop, found = told
+def test_an_audit_does_not_change_the_other_estimates(given):
+    loop, found = given
     layout, fused = loop.layout, found[-1]
     own = layout.source_of_channel == 1
     estimate = loop.fusion.audit(fused, 1, np.full(layout.num_channels, 100.0))

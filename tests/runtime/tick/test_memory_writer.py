@@ -12,7 +12,7 @@ def spans(window, period_ns: int) -> list[tuple[int, int]]:
     return [(int(start), int(start) + window.num_ticks * period_ns) for start in starts]
 
 
-def test_examined_stretches_are_never_replayed(start, settings):
+def test_examined_windows_are_never_replayed(start, settings):
     """Salient or regular, kept or offered: 40 seconds of life, blocks of one."""
     run = start(
         settings(
@@ -35,7 +35,7 @@ def test_a_night_needs_something_to_replay_and_to_examine(start, settings):
     assert gather_night(run.loop.memory_writer.memory, run.loop.reasoner.model) is None
 
 
-def test_after_a_night_the_new_is_old(start, settings):
+def test_after_a_night_the_new_windows_are_old(start, settings):
     run = start(settings(practice={"enabled": False, "window_ticks": 8}))
     run.loop.run(num_ticks=400)
     memory_writer, model = run.loop.memory_writer, run.loop.reasoner.model

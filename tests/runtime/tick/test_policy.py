@@ -18,7 +18,7 @@ ARM = EffectorSpec(
 )
 
 
-def test_what_no_rule_matches_is_denied():
+def test_without_a_matching_rule_an_effector_is_denied():
     decision = Policy(PolicyConfig()).decide(ARM, State.WAKE, 1.0)
     assert not decision.is_allowed
     assert "no rule allows move/arm" in decision.reason
@@ -30,13 +30,13 @@ def test_a_matching_rule_allows_in_its_states_only():
     assert not policy.decide(ARM, State.DREAM, 1.0).is_allowed
 
 
-def test_deny_goes_before_allow_whatever_the_order():
+def test_deny_comes_before_allow_in_any_order():
     rules = (PolicyRule(decision="allow"), PolicyRule(decision="deny", target="arm", reason="it is broken"))
     decision = Policy(PolicyConfig(rules=rules)).decide(ARM, State.WAKE, 1.0)
     assert not decision.is_allowed
     assert decision.reason == "it is broken"
 
 
-def test_low_trust_is_said_to_be_the_reason():
+def test_low_trust_is_the_reason_in_the_decision():
     policy = Policy(PolicyConfig(rules=(PolicyRule(decision="allow", min_trust=0.5),)))
     assert "trust 0.20" in policy.decide(ARM, State.WAKE, 0.2).reason

@@ -22,11 +22,11 @@ def percept(layout: Layout, seed: int = 0, **changed: np.ndarray) -> Percept:
     generator = np.random.default_rng(seed)
     num_channels, num_sources = layout.num_channels, layout.num_sources
     drawn = {name: generator.normal(0, 1, num_channels) for name in ("values", "deltas", "skip", "cross")}
-    everyone = {"present": np.ones(num_sources, bool), "fresh": np.ones(num_sources, bool)}
+    all_present = {"present": np.ones(num_sources, bool), "fresh": np.ones(num_sources, bool)}
     return Percept(
         **(
             drawn
-            | everyone
+            | all_present
             | {"age_secs": np.full(num_sources, 0.1), "weight": np.ones(num_sources)}
             | changed
         )
@@ -61,9 +61,7 @@ def own_channels(layout: Layout, source: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("audited", [0, 1])
-def test_what_an_audited_source_says_does_not_move_the_estimate_of_it(
-    reasoner, layout, section, audited: int
-):
+def test_an_audited_source_does_not_change_its_own_estimate(reasoner, layout, section, audited: int):
     """Its past is out of it too: the audit's carry is the initial one."""
     own = own_channels(layout, audited)
     one, other = reasoner, twin(reasoner, layout, section)
@@ -81,7 +79,7 @@ def test_what_an_audited_source_says_does_not_move_the_estimate_of_it(
         )
 
 
-def test_what_the_others_say_does_move_it(reasoner, layout, section):
+def test_the_other_sources_change_the_estimate(reasoner, layout, section):
     other = twin(reasoner, layout, section)
     own = own_channels(layout, 0)
     seen = percept(layout)
@@ -90,7 +88,7 @@ def test_what_the_others_say_does_move_it(reasoner, layout, section):
     assert not np.allclose(level, other.think(percept(layout, values=moved), 0, 2, 0).level[own])
 
 
-def test_the_carry_lives_across_ticks_and_is_forgotten_after_a_gap(
+def test_the_carry_continues_across_ticks_and_is_reset_after_a_gap(
     reasoner: Reasoner, layout: Layout, section: ModelSection
 ):
     seen = percept(layout)
@@ -106,7 +104,7 @@ def test_the_carry_lives_across_ticks_and_is_forgotten_after_a_gap(
     assert np.array_equal(again.prediction, first.prediction)
 
 
-def test_a_readout_that_is_not_finite_is_nothing_and_resets_the_carry(reasoner: Reasoner, layout: Layout):
+def test_a_readout_that_is_not_finite_is_zero_and_resets_the_carry(reasoner: Reasoner, layout: Layout):
     first = reasoner.think(percept(layout), 0, 1, 0)
     broken = percept(layout, values=np.full(layout.num_channels, np.nan))
     readout = reasoner.think(broken, 0, 1, 1)
@@ -127,7 +125,7 @@ def test_segments_are_counted_and_bounded(reasoner: Reasoner, layout: Layout):
     assert reasoner.think(percept(layout), 0, 3, 0).num_segments == 1
 
 
-def test_burn_in_leaves_the_carry_that_living_it_would_have(reasoner: Reasoner, stretches):
+def test_burn_in_gives_the_carry_of_thinking_the_same_ticks(reasoner: Reasoner, stretches):
     window = stretches(1)
     seen = {name: getattr(window, name) for name in Percept.__dataclass_fields__}
     for tick in range(window.num_ticks + 1):
@@ -144,7 +142,7 @@ def test_burn_in_leaves_the_carry_that_living_it_would_have(reasoner: Reasoner, 
     assert reasoner.carry is initial
 
 
-def test_other_weights_are_taken_over_with_a_fresh_carry(
+def test_adopted_weights_start_with_the_initial_carry(
     reasoner: Reasoner, layout: Layout, section: ModelSection
 ):
     reasoner.think(percept(layout), 0, 1, 0)
@@ -162,7 +160,7 @@ def test_equal_seeds_are_equal_models(layout: Layout, section: ModelSection):
     assert any(not torch.equal(one[name], third[name]) for name in one)
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path):
+def test_a_file_without_a_model_raises(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="model"):

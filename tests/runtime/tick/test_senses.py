@@ -7,7 +7,7 @@ import numpy as np
 from sage.mailbox.clock import ManualClock
 
 
-def test_only_who_spoke_is_fresh_and_its_record_is_of_its_reading(start, settings):
+def test_only_a_source_with_a_new_reading_is_fresh(start, settings):
     clock = ManualClock()
     senses = start(settings(), clock=clock).loop.senses
     gathered = senses.gather()
@@ -24,7 +24,7 @@ def test_only_who_spoke_is_fresh_and_its_record_is_of_its_reading(start, setting
     gathered.release()
 
 
-def test_of_many_readings_the_freshest_is_taken_and_none_before_it(start, settings):
+def test_of_many_readings_only_the_newest_is_taken(start, settings):
     clock = ManualClock()
     senses = start(settings(), clock=clock).loop.senses
     clock.advance(500_000_000)
@@ -36,7 +36,7 @@ def test_of_many_readings_the_freshest_is_taken_and_none_before_it(start, settin
     gathered.release()
 
 
-def test_leases_of_a_hundred_ticks_all_come_back(start, settings):
+def test_all_leases_of_a_hundred_ticks_are_released(start, settings):
     """Four slots a source: one lease kept back a tick would stop it at the fifth."""
     run = start(settings(practice={"enabled": False}))
     reports = []

@@ -30,14 +30,14 @@ def test_it_is_the_gaussian_conditional_mean():
     assert estimate[own] == pytest.approx(expected, abs=0.25)
 
 
-def test_a_source_says_nothing_of_itself():
+def test_a_source_does_not_change_its_own_estimate():
     cross, _ = fed()
     z = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2])
     changed = z.copy()
     changed[2:4] = 50.0
-    everyone = np.ones(3, dtype=bool)
-    assert cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate[2:4] == pytest.approx(
-        cross.judge(changed, np.ones(3), everyone, UNKNOWN).estimate[2:4], abs=1e-9
+    all_present = np.ones(3, dtype=bool)
+    assert cross.judge(z, np.ones(3), all_present, UNKNOWN).estimate[2:4] == pytest.approx(
+        cross.judge(changed, np.ones(3), all_present, UNKNOWN).estimate[2:4], abs=1e-9
     )
 
 
@@ -46,7 +46,7 @@ def test_alone_nothing_is_defined():
     assert not cross.judge(np.zeros(6), np.ones(3), np.array([True, False, False]), UNKNOWN).is_defined.any()
 
 
-def test_distrusted_readings_teach_nothing():
+def test_readings_of_trust_0_do_not_change_the_gaussian():
     trusting, _ = fed(500)
     before = trusting.state()["sum"].copy()
     trusting.update(np.full(6, 1000.0), np.zeros(3), np.ones(3, dtype=bool))
@@ -55,17 +55,17 @@ def test_distrusted_readings_teach_nothing():
 
 def test_a_change_of_unit_changes_no_judgement():
     cross, _ = fed(800)
-    z, everyone = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2]), np.ones(3, dtype=bool)
+    z, all_present = np.array([0.3, -1.0, 0.8, 0.2, -0.5, 1.2]), np.ones(3, dtype=bool)
     cross._refactor()
-    before = cross.judge(z, np.ones(3), everyone, UNKNOWN).estimate
+    before = cross.judge(z, np.ones(3), all_present, UNKNOWN).estimate
     ratio = np.array([2.0, 0.5, 1.0, 3.0, 1.0, 0.1])
     cross.rescale(ratio)
-    assert cross.judge(z * ratio, np.ones(3), everyone, UNKNOWN).estimate == pytest.approx(
+    assert cross.judge(z * ratio, np.ones(3), all_present, UNKNOWN).estimate == pytest.approx(
         before * ratio, rel=1e-6
     )
 
 
-def test_a_witness_that_hardly_ever_moved_explains_no_leap():
+def test_a_witness_that_rarely_moved_explains_no_jump():
     generator = np.random.default_rng(0)
     cross = CrossPredictor(np.array([0, 1, 2]), min_shrinkage=1e-3)
     both, unknown = np.ones(2, dtype=bool), np.zeros(2)
@@ -75,13 +75,13 @@ def test_a_witness_that_hardly_ever_moved_explains_no_leap():
     assert abs(cross.judge(np.array([0.0, 10.0]), np.ones(2), both, unknown).estimate[0]) < 7
 
 
-def test_what_is_derived_neither_testifies_nor_is_judged():
+def test_a_derived_source_is_neither_used_nor_judged():
     generator = np.random.default_rng(0)
     cross = CrossPredictor(np.array([0, 1, 2, 3]), np.array([True, True, False]))
-    everyone, unknown = np.ones(3, dtype=bool), np.zeros(3)
+    all_present, unknown = np.ones(3, dtype=bool), np.zeros(3)
     for _ in range(500):
-        cross.update(np.full(3, generator.normal()), np.ones(3), everyone)
-    quiet = cross.judge(np.array([1.0, 1.0, 1.0]), np.ones(3), everyone, unknown)
-    loud = cross.judge(np.array([1.0, 1.0, 50.0]), np.ones(3), everyone, unknown)
+        cross.update(np.full(3, generator.normal()), np.ones(3), all_present)
+    quiet = cross.judge(np.array([1.0, 1.0, 1.0]), np.ones(3), all_present, unknown)
+    loud = cross.judge(np.array([1.0, 1.0, 50.0]), np.ones(3), all_present, unknown)
     assert quiet.estimate[:2] == pytest.approx(loud.estimate[:2])
     assert quiet.is_defined.tolist() == [True, True, False]
