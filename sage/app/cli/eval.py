@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sage.app.cli.options import JsonOption, StateDirOption
+from sage.app.cli.options import DeviceOption, JsonOption, StateDirOption
 
 ModelsArgument = Annotated[
     list[str] | None,
@@ -69,7 +69,7 @@ def evaluate(
     failures: Annotated[
         int, typer.Option("--failures", min=0, help="Draw so many puzzles that were not solved.")
     ] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    device: DeviceOption = "auto",
     state_dir: StateDirOption = None,
     json_output: JsonOption = False,
 ) -> int:

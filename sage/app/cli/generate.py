@@ -1,4 +1,4 @@
-"""`sage generate`: a trained model of text goes on where the prompt ends."""
+"""`sage generate`: text from a trained model, after a prompt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sage.app.cli.options import JsonOption
+from sage.app.cli.options import JsonOption, SeedOption
 
 if TYPE_CHECKING:
     from sage.hrm_core.text.baseline_comparison import BaselineComparison
@@ -15,30 +15,38 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A run's folder (sage train text, sage train brackets), a model's, a repository.",
+        help="A model of text: a run's folder (sage train text), a model's folder, a hub repository.",
     ),
 ]
 LengthOption = Annotated[
     int | None,
-    typer.Option("--max-length", metavar="N", help="Tokens, prompt included; else all that the model takes."),
+    typer.Option(
+        "--max-length",
+        metavar="N",
+        help="Maximum tokens, including the prompt. Default: the model's maximum.",
+    ),
 ]
 
 
 def generate(
     model: ModelArgument,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The text to go on from.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The text to continue.")],
     max_length: LengthOption = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="0: the likeliest symbol each time.")
+        float, typer.Option("--temperature", help="Sampling temperature; 0: the most likely token.")
     ] = 0.0,
-    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw among so many.")] = None,
-    stop: Annotated[str, typer.Option("--stop", help="End after this text, e.g. $'\\n'.")] = "",
-    segments: Annotated[int | None, typer.Option("--segments", help="Of thinking for each token.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="By the plain GPT kept beside the model.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn.")] = 0,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", help="Sample from the N most likely tokens.")
+    ] = None,
+    stop: Annotated[str, typer.Option("--stop", help="Stop after this text, e.g. $'\\n'.")] = "",
+    segments: Annotated[int | None, typer.Option("--segments", help="Reasoning segments per token.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Use the plain GPT stored beside the model.")
+    ] = False,
+    seed: SeedOption = 0,
     json_output: JsonOption = False,
 ) -> None:
-    """Write on, byte by byte, after a prompt."""
+    """Generate text after a prompt, byte by byte."""
     import json
 
     from sage.app.terminal.errors import user_errors
@@ -57,19 +65,19 @@ def generate(
         }
         written = write(_load(model), prompt, max_length=max_length, **options)
     if json_output:
-        said = {
+        plain_text = {
             "prompt": prompt,
             "text": written.text,
             "num_new": written.num_new,
             "stopped": written.stopped,
         }
-        typer.echo(json.dumps({**said, "secs": written.secs}))
+        typer.echo(json.dumps({**plain_text, "secs": written.secs}))
         return
     typer.echo(prompt + written.text)
 
 
 def _load(name: str) -> BaselineComparison:
-    """The model with its twin, where one is kept beside it. InputError for what is no model of text."""
+    """The model, with the plain GPT if one is stored beside it. InputError where it is not a model of text."""
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import locate
     from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain

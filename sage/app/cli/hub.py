@@ -1,4 +1,4 @@
-"""`sage hub`: models from and to the Hugging Face hub."""
+"""`sage hub`: download and upload models of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import command_group
+from sage.app.cli.options import ModelArgument, command_group
 
-app = command_group("Models from and to the Hugging Face hub.")
+app = command_group("Download and upload models of the Hugging Face hub.")
 
-RepositoryArgument = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository.")]
+RepositoryArgument = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A hub repository.")]
 
 
 @app.command("pull")
 def pull(
     repository: RepositoryArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="A new folder; NAME here by default.")
+        Path | None, typer.Option("--out", metavar="DIR", help="New folder. Default: ./NAME.")
     ] = None,
 ) -> None:
-    """Fetch a model, ours or a published HRM or TRM, and keep it as a folder that every command takes."""
+    """Download a model (SAGE, published HRM or TRM) into a folder that every command takes."""
     from sage.app.models.catalogue import need_repository, pull_model
 
     need_repository(repository)
@@ -30,10 +30,10 @@ def pull(
 
 @app.command("push")
 def push(
-    checkpoint: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped name, a folder or a file.")],
+    checkpoint: ModelArgument,
     repository: RepositoryArgument,
     public: Annotated[
-        bool, typer.Option("--public", help="For everybody to see; private otherwise.")
+        bool, typer.Option("--public", help="Make the repository public. Default: private.")
     ] = False,
 ) -> None:
     """Upload a model with its task. Needs a token of the hub (`hf auth login`)."""

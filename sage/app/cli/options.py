@@ -33,8 +33,10 @@ CheckpointOption = Annotated[
         help="A shipped model, a folder, a file or a hub repository. Default: the shipped model that fits.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="Device of the model: cpu, cuda, cuda:1, ...")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, ...; auto: CUDA if available.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

@@ -1,4 +1,4 @@
-"""`sage sweep`: a recipe's settings, searched."""
+"""`sage sweep`: a search over a recipe's settings."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption, StateDirOption
+from sage.app.cli.options import DeviceOption, JsonOption, QuietOption, StateDirOption
 
 
 def sweep(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="What to search: recipe, trials, metric, set, search (YAML)."),
+        typer.Argument(metavar="FILE", help="YAML file with recipe, trials, metric, set and search."),
     ],
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="In place of the file's number.")
+        int | None, typer.Option("--trials", min=1, help="Number of trials. Default: the file's.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="The sweep's folder; else one by the file's name."),
+        typer.Option("--out", metavar="DIR", help="Output folder. Default: STATE_DIR/sweeps/FILE."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    device: DeviceOption = "auto",
     state_dir: StateDirOption = None,
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Search a recipe's settings, Bayesian. The same command goes on where it stopped. Exit 1 when every
-    trial failed.
+    """Search a recipe's settings (Bayesian). The same command resumes an interrupted search.
+
+    Exit code 1 if every trial failed, 130 if interrupted.
     """
     from dataclasses import replace
 
@@ -46,7 +48,7 @@ def sweep(
             wanted,
             folder,
             device=device,
-            on_trial=lambda trial: typer.echo(show_trial(trial, wanted.metric), err=True),
+            on_trial=lambda trial: None if quiet else typer.echo(show_trial(trial, wanted.metric), err=True),
         )
     typer.echo(show_swept(swept, is_json=json_output))
     if swept.is_interrupted:

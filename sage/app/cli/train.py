@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption, SetOption, StateDirOption
+from sage.app.cli.options import DeviceOption, JsonOption, QuietOption, SetOption, StateDirOption
 
 if TYPE_CHECKING:
     from sage.app.models.training.run import TrainRequest
@@ -53,13 +53,11 @@ DryRunOption = Annotated[
 CpuOption = Annotated[
     float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 WandbOption = Annotated[bool, typer.Option("--wandb", help="Also log to Weights & Biases.")]
 ProjectOption = Annotated[str, typer.Option("--project", help="W&B project, with --wandb.")]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Also log to TensorBoard, in the run's folder.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 def train(

@@ -129,15 +129,17 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
 def load_models(options: ServeOptions) -> ServedModels:
     """Load all models before the first request. UserError names the one that cannot be loaded."""
     from sage.app.http.models import ServedModels
+    from sage.app.models.training.processes import chosen_device
     from sage.app.terminal.errors import user_errors
     from sage.hrm_core.solving.inference import HRMInference
     from sage.hrm_core.solving.settings import SolveSettings
     from sage.hrm_core.solving.task_card import shipped_folders
 
     settings = SolveSettings(halt="verifier", max_segments=64)
+    device = str(chosen_device(options.device))
     with user_errors("serve"):
         return ServedModels(
-            HRMInference(name, device=options.device, settings=settings, batch_size=options.batch_size)
+            HRMInference(name, device=device, settings=settings, batch_size=options.batch_size)
             for name in options.checkpoints or shipped_folders()
         )
 

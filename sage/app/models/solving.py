@@ -217,6 +217,7 @@ def _no_size(puzzle: str, cells: Sequence[int]) -> str:
 
 def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, Any]) -> HRMInference:
     """A model of that task. UserError for a setting out of range, or a model of another task."""
+    from sage.app.models.training.processes import chosen_device
     from sage.hrm_core.solving.inference import HRMInference
     from sage.hrm_core.solving.published import load_published
     from sage.hrm_core.solving.settings import SolveSettings
@@ -225,7 +226,7 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
         settings = SolveSettings(**options)
     except InputError as error:
         raise UserError(f"solve {task}: {error}") from None
-    published = load_published(source, device=device)
+    published = load_published(source, device=str(chosen_device(device)))
     if published.card is not None and published.card.task != task:
         raise UserError(
             f"solve {task}: {source} is a model of {published.card.task}: give that task, or another --checkpoint"

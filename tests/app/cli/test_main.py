@@ -62,7 +62,7 @@ def test_config_show_prints_what_can_be_read_back(capsys: pytest.CaptureFixture[
     path = tmp_path / "shown.yaml"
     path.write_text(capsys.readouterr().out)
     assert invoke(["config", "check", str(path)]) == 0
-    assert "good: 9 of 11 sensors on" in capsys.readouterr().out
+    assert "valid: 9 of 11 sensors enabled" in capsys.readouterr().out
 
 
 def test_config_show_as_json_holds_the_hash(capsys: pytest.CaptureFixture[str]) -> None:
