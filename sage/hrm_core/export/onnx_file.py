@@ -1,8 +1,7 @@
-"""One segment as an ONNX graph: (z_H, z_L, inputs, puzzle_ids) -> (next_z_H, next_z_L, logits, q_halt,
-q_continue).
+"""One segment as an ONNX graph: (z_H, z_L, inputs[, puzzle_ids]) -> (next_z_H, next_z_L, logits, q_halt,
+q_continue). `puzzle_ids` is an input only of a model with puzzle embeddings.
 
-Invariant: the file needs nothing beside it: weights, the start of a carry, the model's config and its task
-are inside. Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for
+Invariant: the file is complete: weights, the start of a carry, the model's config and its task. Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for
 every token), sage.task.
 Shapes: B rows, L cells, S tokens, D hidden, V symbols.
 """
@@ -35,32 +34,33 @@ class _Segment(nn.Module):
         self.model = model
 
     def forward(
-        self, z_H: Tensor, z_L: Tensor, inputs: Tensor, puzzle_ids: Tensor
+        self, z_H: Tensor, z_L: Tensor, inputs: Tensor, puzzle_ids: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        batch = TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids)
+        # A model without puzzle embeddings reads no ids: whatever stands here is not part of the graph.
+        ids = inputs[:, 0] if puzzle_ids is None else puzzle_ids
+        batch = TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids)
         carry, output = self.model.segment(Carry(z_H=z_H, z_L=z_L), batch)
         return carry.z_H, carry.z_L, output.logits, output.q_halt, output.q_continue
 
 
 def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -> None:
-    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small
-    ones.
-    """
+    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small ones."""
     front = model.config.front
     if not isinstance(front, TokenFront):
         raise TypeError(f"front is a {type(front).__name__}: only a model behind a TokenFront is exported")
     need_onnx()
     plain = model.to_inference(torch.float32).cpu()
-    plain.use_attention("sdpa")  # by name: the choice of a kernel is this machine's affair, not the file's
+    plain.use_attention("sdpa")  # by name: the file must not depend on this machine's choice of a kernel
+    names = INPUTS if front.puzzle_emb_ndim else tuple(name for name in INPUTS if name != "puzzle_ids")
     num_rows = torch.export.Dim("rows", min=1, max=1 << 20)
     with torch.no_grad(), quiet():
         program: Any = torch.onnx.export(
             _Segment(plain).eval(),
             _example(plain, front),
             dynamo=True,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=list(OUTPUTS),
-            dynamic_shapes={name: {0: num_rows} for name in INPUTS},
+            dynamic_shapes={name: {0: num_rows} for name in names},
             verbose=False,
         )
     proto = program.model_proto
@@ -71,9 +71,7 @@ def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -
 
 
 def fold_transposes(proto: Any) -> None:
-    """Weights as the products read them: a Transpose of a constant becomes a constant, or int8 would pass it
-    by.
-    """
+    """Replace each Transpose of a constant by a constant, because int8 quantization skips transposed weights."""
     numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
     graph = proto.graph
     constants = {each.name: each for each in graph.initializer}
@@ -94,14 +92,12 @@ def fold_transposes(proto: Any) -> None:
 
 
 def strip_traces(proto: Any) -> None:
-    """The exporter notes for every node which lines of which files it came from, more than the node
-    itself.
-    """
+    """Remove the source files and lines that the exporter records for every node: they exceed the node in size."""
     graph = proto.graph
     for each in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
         del each.metadata_props[:]
         each.doc_string = ""
-    del graph.value_info[:]  # shapes in between, some of what is gone; a reader infers its own
+    del graph.value_info[:]  # intermediate shapes, some of removed nodes; a reader infers them
 
 
 def save_proto(proto: Any, path: str | Path) -> None:
@@ -110,18 +106,19 @@ def save_proto(proto: Any, path: str | Path) -> None:
 
 
 def _example(model: HRM, front: TokenFront) -> tuple[Tensor, ...]:
-    """Two rows; what they hold does not matter."""
+    """Two rows of the inputs that the graph has; their values do not matter."""
     carry = model.initial_carry(2)
     inputs = torch.zeros(2, front.seq_len, dtype=torch.int32)  # (B, L)
-    return carry.z_H, carry.z_L, inputs, torch.full((2,), -1, dtype=torch.int32)
+    ids = (torch.full((2,), -1, dtype=torch.int32),) if front.puzzle_emb_ndim else ()  # (B,)
+    return carry.z_H, carry.z_L, inputs, *ids
 
 
 def _describe(proto: Any, model: HRM, card: TaskCard | None) -> None:
     start = {"z_H": model.inner.H_init.tolist(), "z_L": model.inner.L_init.tolist()}  # sync: once, at export
-    said: dict[str, Any] = {CONFIG_KEY: model.config.to_plain(), START_KEY: start}
+    metadata: dict[str, Any] = {CONFIG_KEY: model.config.to_plain(), START_KEY: start}
     if card is not None:
-        said[CARD_KEY] = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
-    for key, value in said.items():
+        metadata[CARD_KEY] = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
+    for key, value in metadata.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, json.dumps(value)
 
@@ -136,9 +133,7 @@ def need_onnx() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters warn of torchvision, of their own future and of tools of theirs; none of it is anybody's
-    business here.
-    """
+    """Suppress the exporters' warnings about torchvision and their own future versions."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

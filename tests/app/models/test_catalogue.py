@@ -105,6 +105,7 @@ def test_a_pulled_model_keeps_its_task(
 ) -> None:
     import huggingface_hub
 
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(folder))
     assert invoke(["hub", "pull", "someone/something", "--out", str(tmp_path / "pulled")]) == 0
     assert capsys.readouterr().out.endswith("parameters, sudoku\n")
@@ -146,6 +147,7 @@ def test_offline_is_one_line(
     def refuse(name: str, **_: object) -> str:
         raise OSError("no route to\nthe host")
 
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     assert invoke(["hub", "pull", "someone/something", "--out", str(tmp_path / "pulled")]) == 2
     said = capsys.readouterr().err

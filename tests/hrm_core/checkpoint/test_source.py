@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,20 +130,55 @@ def test_a_repository_is_fetched_and_read(
         assert "checkpoint" in options["allow_patterns"]
         return str(tmp_path)
 
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *args, **options: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert same(HRM.from_pretrained("sapientinc/HRM-checkpoint-sudoku-extreme"), model)
     assert asked == ["sapientinc/HRM-checkpoint-sudoku-extreme"]
 
 
-def test_without_a_network_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object, **options: object) -> str:
-        raise ConnectionError("Max retries\nexceeded")
+def fail_with(error: Exception) -> Callable[..., Any]:
+    def fail(*args: object, **options: object) -> Any:
+        raise error
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    return fail
+
+
+def test_without_a_network_it_is_one_line_after_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[bool] = []
+
+    def lookup(*args: object, local_files_only: bool, **options: object) -> str:
+        requests.append(not local_files_only)
+        raise FileNotFoundError("not cached")
+
+    unreached = ConnectionError("Name or service\nnot known")
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", fail_with(unreached))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lookup)
     with pytest.raises(CheckpointError) as caught:
         HRM.from_pretrained("sapientinc/HRM-checkpoint-ARC-2")
-    assert "sapientinc/HRM-checkpoint-ARC-2" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == (
+        "sapientinc/HRM-checkpoint-ARC-2: not a path, not in the hub's cache, and the hub cannot be reached"
+        " (Name or service not known): check the network, or give a path"
+    )
+    assert requests == [False]  # the cache alone: a download would retry for half a minute
+
+
+def test_without_a_network_the_cache_is_used(
+    model: HRM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_official(model, tmp_path)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", fail_with(ConnectionError("offline")))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **options: str(tmp_path))
+    assert same(HRM.from_pretrained("sapientinc/HRM-checkpoint-ARC-2"), model)
+
+
+def test_a_failed_download_is_complete_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = (
+        "Cannot write the file. " + "The disk is full, and this sentence is long" + ", very long" * 40 + "."
+    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *args, **options: None)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail_with(OSError(long)))
+    with pytest.raises(CheckpointError, match=r"^a/b: download failed: Cannot write the file$"):
+        HRM.from_pretrained("a/b")
 
 
 def test_pushing_uploads_what_save_pretrained_writes(model: HRM, monkeypatch: pytest.MonkeyPatch) -> None:

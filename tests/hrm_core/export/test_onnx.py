@@ -4,6 +4,7 @@ of the size.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,17 @@ def test_one_segment_is_torchs_to_rounding(small: HRM, path: Path) -> None:
     assert compare_segment(small, OnnxModel(path), PUZZLES) < 2e-5
 
 
-def test_the_file_tells_nothing_of_where_it_was_made(path: Path) -> None:
+def test_a_model_without_puzzle_embeddings_has_no_input_for_puzzle_ids(path: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    assert [each.name for each in session.get_inputs()] == ["z_H", "z_L", "inputs"]
+    start = json.loads(session.get_modelmeta().custom_metadata_map["sage.start"])
+    feeds = {name: np.tile(np.float32(start[name]), (12, 16, 1)) for name in ("z_H", "z_L")}
+    assert session.run(["logits"], {**feeds, "inputs": PUZZLES})[0].shape == (12, 16, 6)
+
+
+def test_the_file_contains_no_path_of_the_machine_that_wrote_it(path: Path) -> None:
     content = path.read_bytes()
     assert b".py" not in content
     assert str(Path.home()).encode() not in content
