@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sage.hrm_core.config.model import ModelConfig
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.adapter import HRMAdapter
-    from sage.hrm_core.solving.inference import Answer, HRMInference
+    from sage.hrm_core.solving.inference import Answer, HRMInference, solve
     from sage.hrm_core.training.config import TrainConfig
     from sage.hrm_core.training.hrm_trainer import HRMTrainer
     from sage.hrm_core.training.puzzle_dataset import EnhancedDatasetLoader, PuzzleDataset, SudokuDataset
@@ -58,6 +58,7 @@ __getattr__, __dir__ = lazy_face(
         "Trainer": "sage.hrm_core.training.trainer",
         "build_run": "sage.app.session.build",
         "load_config": "sage.app.config.sage_config",
+        "solve": "sage.hrm_core.solving.inference",
     },
 )
 
@@ -90,4 +91,5 @@ __all__ = [
     "__version__",
     "build_run",
     "load_config",
+    "solve",
 ]

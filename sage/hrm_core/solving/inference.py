@@ -160,3 +160,12 @@ class HRMInference:
             )
             raise InputError(f"{self.name}: {said}: give `task`, or cells to solve_cells")
         return found
+
+
+def solve(puzzle: str, checkpoint: str | Path | Published = "sudoku9", **changes: Any) -> Answer:
+    """One puzzle in text form, by a shipped model's name or a path; `changes` are fields of SolveSettings.
+
+    It loads the model at each call: keep an HRMInference for more than one puzzle. InputError for a wrong puzzle,
+    CheckpointError for a wrong checkpoint.
+    """
+    return HRMInference(checkpoint).solve_one(puzzle, **changes)
