@@ -38,7 +38,9 @@ class _TensorBoardSink:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UserError("--tensorboard: tensorboard is not installed: pip install tensorboard") from None
+            raise UserError(
+                "--tensorboard: tensorboard is not installed: pip install 'sage-runtime[tensorboard]'"
+            ) from None
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:

@@ -1,9 +1,8 @@
-"""Figures for other places: told in their own words, and told of before the first step where they are
-missing.
-"""
+"""W&B and TensorBoard: what they receive, for real and through fakes; a missing package is an error at the start."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -33,7 +32,7 @@ TINY = (
 
 
 class FakeWandb(ModuleType):
-    """Remembers what it was told."""
+    """Records the calls."""
 
     def __init__(self) -> None:
         super().__init__("wandb")
@@ -53,7 +52,7 @@ class FakeWandb(ModuleType):
 
 
 class FakeWriter:
-    """torch.utils.tensorboard's SummaryWriter, as far as it is used."""
+    """The part of SummaryWriter that is used."""
 
     made: list[FakeWriter]
 
@@ -84,7 +83,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[FakeWriter]:
     return FakeWriter.made
 
 
-def test_a_run_is_told_to_wandb_under_its_own_name(wandb: FakeWandb, tmp_path: Path) -> None:
+def test_a_run_is_logged_to_wandb_under_its_name(wandb: FakeWandb, tmp_path: Path) -> None:
     run = tmp_path / "run-7"
     assert invoke(["train", "patterns", *TINY, "--out", str(run), "--wandb", "--project", "puzzles"]) == 0
     assert (wandb.begun["project"], wandb.begun["name"], wandb.begun["resume"]) == (
@@ -101,7 +100,7 @@ def test_a_run_is_told_to_wandb_under_its_own_name(wandb: FakeWandb, tmp_path: P
     assert wandb.is_finished
 
 
-def test_tensorboard_takes_finite_figures_alone(writers: list[FakeWriter], tmp_path: Path) -> None:
+def test_tensorboard_receives_finite_metrics_only(writers: list[FakeWriter], tmp_path: Path) -> None:
     [sink] = open_sinks(tmp_path, wandb_project=None, tensorboard=True)
     sink.log(3, {"train/lm_loss": 0.5, "train/steps": float("nan")})
     sink.close()
@@ -115,7 +114,7 @@ def test_tensorboard_takes_finite_figures_alone(writers: list[FakeWriter], tmp_p
     ("module", "project", "told"),
     [
         ("wandb", "sage", "pip install 'sage-runtime.wandb.'"),
-        ("torch.utils.tensorboard", None, "pip install tensorboard"),
+        ("torch.utils.tensorboard", None, "pip install 'sage-runtime.tensorboard.'"),
     ],
 )
 def test_what_is_not_installed_is_one_line(
@@ -124,3 +123,34 @@ def test_what_is_not_installed_is_one_line(
     monkeypatch.setitem(sys.modules, module, None)  # as if it could not be imported
     with pytest.raises(UserError, match=told):
         open_sinks(tmp_path, wandb_project=project, tensorboard=project is None)
+
+
+def test_tensorboard_reads_what_a_run_wrote(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = tmp_path / "run"
+    assert invoke(["train", "patterns", *TINY, "--out", str(run), "--tensorboard"]) == 0
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    [loss] = events.Scalars("train/lm_loss")
+    assert loss.step == 2
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert loss.value == pytest.approx(
+        next(line["train/lm_loss"] for line in lines if "train/lm_loss" in line)
+    )
+    assert "eval/exact_accuracy" in events.Tags()["scalars"]
+
+
+def test_wandb_offline_writes_the_metrics_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MODE", "offline"), ("SILENT", "true"), ("CONSOLE", "off")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    for name in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / name.lower()))
+    run = tmp_path / "run-7"
+    [sink] = open_sinks(run, wandb_project="puzzles", tensorboard=False)
+    sink.log(3, {"train/lm_loss": 0.5})
+    sink.close()
+    [log] = run.glob("wandb/offline-run-*/run-run-7.wandb")
+    content = log.read_bytes()
+    assert b"train/lm_loss" in content
+    assert b"puzzles" in content
