@@ -1,6 +1,6 @@
-"""How a run tells others what it does. It asks nothing of them, and a failing one is dropped, never the run.
+"""Callbacks of a training run. One that raises is dropped with a warning; the run continues.
 
-Invariant: callbacks are called on the training thread, in the order given, on rank 0 alone.
+Invariant: callbacks are called on the training thread, in the order given, on rank 0 only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = structlog.get_logger("sage.hrm_core")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run stands after a step. cpu_secs: of training steps, all threads, over all resumes."""
+    """The position of a run after a step. cpu_secs: of the steps, all threads, over all resumes."""
 
     facts: StepFacts
     num_steps: int
@@ -35,30 +35,32 @@ class Callback(Protocol):
 
 
 class CallbackList:
-    """All callbacks of a run as one."""
+    """All callbacks of a run, called in order."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self._callbacks = list(callbacks)
 
     def on_step(self, progress: Progress) -> None:
-        self._tell(lambda each: each.on_step(progress))
+        self._call(lambda each: each.on_step(progress))
 
     def on_evaluation(self, step: int, report: EvalReport) -> None:
-        self._tell(lambda each: each.on_evaluation(step, report))
+        self._call(lambda each: each.on_evaluation(step, report))
 
     def on_save(self, step: int, path: Path, is_best: bool) -> None:
-        self._tell(lambda each: each.on_save(step, path, is_best))
+        self._call(lambda each: each.on_save(step, path, is_best))
 
-    def _tell(self, tell: Callable[[Callback], None]) -> None:
-        self._callbacks = [callback for callback in self._callbacks if _is_told(tell, callback)]
+    def _call(self, call: Callable[[Callback], None]) -> None:
+        self._callbacks = [callback for callback in self._callbacks if _has_succeeded(call, callback)]
 
 
-def _is_told(tell: Callable[[Callback], None], callback: Callback) -> bool:
+def _has_succeeded(call: Callable[[Callback], None], callback: Callback) -> bool:
     try:
-        tell(callback)
-    except Exception as error:  # around a plug-in: said once, and left out from now on
+        call(callback)
+    except Exception as error:  # a callback may be a plug-in
         log.warning(
-            "a training callback failed and is dropped", callback=type(callback).__name__, reason=str(error)
+            "training callback failed and is no longer called",
+            callback=type(callback).__name__,
+            reason=str(error),
         )
         return False
     return True

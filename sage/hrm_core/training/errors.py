@@ -1,10 +1,9 @@
-"""What can end a training run, beside its length.
+"""Errors that end a training run.
 
 TrainingError
-    LoaderError        the task raised, or gave no rows in time
-    TrainingDiverged   too many steps in a row were not finite
-    ResumeError        a checkpoint that is missing, torn, or another run's (a InputError: whoever gave it can
-    mend it)
+    LoaderError        the task raised an error, or returned no rows in time
+    TrainingDiverged   too many consecutive steps were not finite
+    ResumeError        a checkpoint is missing, damaged, or of another run (also an InputError)
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from sage.errors import InputError, SageError
 
 
 class TrainingError(SageError, RuntimeError):
-    """A run ended before its time. One line."""
+    """A run ended early. The message is one line."""
 
 
 class LoaderError(TrainingError):
-    """No training rows: the task's fault, raised again from where it happened, or a hang."""
+    """No training rows: the task raised an error, or hangs."""
 
 
 class TrainingDiverged(TrainingError):
-    """Losses or gradients stopped being finite. Names the last good checkpoint."""
+    """Losses or gradients were not finite. The message names the last good checkpoint."""
 
 
 class ResumeError(TrainingError, InputError):
-    """No run can go on from there: which file, what is wrong, what to do."""
+    """A run cannot resume from this checkpoint. The message states the file, the reason and the remedy."""

@@ -1,6 +1,6 @@
 """When a run ends before its last step.
 
-Invariant: judged from the steps' own figures, so that every rank decides alike.
+Invariant: decided from the steps' figures alone, so that every rank decides the same.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from sage.hrm_core.training.learner import StepFacts
 
 
 class StopRule:
-    """Training rows nearly all exact, or a Q head that diverges, over a window of steps; and steps that are
-    not finite.
-    """
+    """Ends a run when training rows are nearly all exact, the Q loss diverges, or steps are not finite."""
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
@@ -27,7 +25,7 @@ class StopRule:
         self.num_bad_in_a_row = 0
 
     def note(self, facts: StepFacts) -> None:
-        """Take a step in. TrainingDiverged when too many in a row were not finite."""
+        """Record a step. TrainingDiverged when too many in a row were not finite."""
         if not facts.is_finite:
             self.num_bad += 1
             self.num_bad_in_a_row += 1
@@ -50,11 +48,11 @@ class StopRule:
         return sum(exact for exact, _ in self._finished) / num if num else math.nan
 
     def reason(self) -> str | None:
-        """Why the run should end now, in a line; None where it should go on."""
+        """Why the run should end now, in one line, or None."""
         limit, q_limit = self._config.stop_at_exact, self._config.stop_at_q_loss
         is_full = len(self._q_losses) == self._config.stop_window
         if limit is not None and is_full and self.train_exact >= limit:
-            return f"{self.train_exact:.1%} of the training rows finished lately are exact"
+            return f"{self.train_exact:.1%} of the recently finished training rows are exact"
         if q_limit is not None and is_full and (mean := sum(self._q_losses) / len(self._q_losses)) > q_limit:
             return (
                 f"the Q loss diverged: {mean:.3g} over {len(self._q_losses)} steps, above stop_at_q_loss"

@@ -41,7 +41,7 @@ def show_swept(swept: Swept, *, is_json: bool) -> str:
     if best is not None:
         lines.append(f"best:  {swept.folder / f'trial-{best.number:04d}'}")
     if swept.is_interrupted:
-        lines.append(f"go on:  the same command, --out {swept.folder}")
+        lines.append(f"resume: the same command, --out {swept.folder}")
     return "\n".join(lines)
 
 

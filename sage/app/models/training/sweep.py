@@ -1,10 +1,9 @@
-"""`sage sweep`: one recipe trained many times, each trial's settings chosen from what the trials before it
-reached.
+"""`sage sweep`: one recipe trained many times; each trial's settings are chosen from the results of earlier trials.
 
 Bayesian (TPE, Bergstra et al. 2011) by optuna. Layout of a sweep:  sweep.json  journal.log  trial-0000/ (a
 run)  ...
-Invariant: what is in the folder is the sweep: it can be stopped anywhere and gone on with, and a trial that
-was cut off goes on from its own checkpoint with its own settings.
+Invariant: the folder is the whole state of the sweep: it can be interrupted anywhere and resumed, and an interrupted
+trial resumes from its own checkpoint with its own settings.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """trials in their order.  is_interrupted: by a signal, so that it can be gone on with."""
+    """trials: in order.  is_interrupted: by a signal; the sweep can be resumed."""
 
     folder: Path
     metric: str
@@ -53,7 +52,7 @@ class Swept:
 def run_sweep(
     sweep: Sweep, folder: Path, *, device: str = "auto", on_trial: Callable[[Trial], None] = lambda _: None
 ) -> Swept:
-    """Train what is missing of `sweep.trials`. UserError where the folder is another sweep's."""
+    """Train the trials that are missing. UserError where the folder belongs to another sweep."""
     optuna = _optuna()
     _claim(sweep, folder)
     storage = optuna.storages.JournalStorage(
@@ -70,7 +69,7 @@ def run_sweep(
     while not is_interrupted and (number := _num_ended(study)) < sweep.trials:
         study.sampler = _sampler(
             optuna, sweep, number
-        )  # by trials told, so that a sweep that was cut off draws the same
+        )  # seeded by the trial's number, so that a resumed sweep draws the same
         trial = _unfinished(study) or study.ask(sweep.distributions())
         settings = dict(trial.params)
         trained, reason = _train(sweep, settings, folder / f"trial-{trial.number:04d}", device)
@@ -80,7 +79,9 @@ def run_sweep(
             state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
             study.tell(trial.number, value, state=state)
             on_trial(Trial(number=trial.number, settings=settings, value=value, reason=reason))
-    return Swept(folder=folder, metric=sweep.metric, trials=_told(study), is_interrupted=is_interrupted)
+    return Swept(
+        folder=folder, metric=sweep.metric, trials=_ended_trials(study), is_interrupted=is_interrupted
+    )
 
 
 def recipe_of(sweep: Sweep, settings: dict[str, Any]) -> Recipe:
@@ -93,9 +94,7 @@ def recipe_of(sweep: Sweep, settings: dict[str, Any]) -> Recipe:
 
 
 def _train(sweep: Sweep, settings: dict[str, Any], folder: Path, device: str) -> tuple[Trained | None, str]:
-    """None and the reason where these settings cannot be trained, or diverge: a trial's fault, not the
-    sweep's.
-    """
+    """The run; None and the reason where these settings are refused or diverge, which fails the trial alone."""
     from sage.app.models.training.run import TrainRequest, train
     from sage.hrm_core.training.errors import TrainingDiverged
 
@@ -115,7 +114,7 @@ def _train(sweep: Sweep, settings: dict[str, Any], folder: Path, device: str) ->
 
 
 def _measure(trained: Trained, metric: str) -> float | None:
-    """Of the best model that the trial kept, at its greatest depth."""
+    """The metric of the trial's best model, at the greatest depth."""
     card = json.loads((trained.folder / "model" / "task.json").read_text())
     report = card["trained"]["eval"]
     return None if report is None else float(report["depths"][-1][metric] or 0.0)
@@ -128,7 +127,7 @@ def _sampler(optuna: Any, sweep: Sweep, number: int) -> Any:
 
 
 def _unfinished(study: Any) -> Any:
-    """The trial that was under way when the sweep was cut off."""
+    """The trial that was running when the sweep was interrupted."""
     running = [trial for trial in study.trials if trial.state.name == "RUNNING"]
     return running[0] if running else None
 
@@ -137,7 +136,7 @@ def _num_ended(study: Any) -> int:
     return sum(trial.state.is_finished() for trial in study.trials)
 
 
-def _told(study: Any) -> tuple[Trial, ...]:
+def _ended_trials(study: Any) -> tuple[Trial, ...]:
     return tuple(
         Trial(number=trial.number, settings=dict(trial.params), value=trial.value)
         for trial in study.trials
@@ -146,17 +145,17 @@ def _told(study: Any) -> tuple[Trial, ...]:
 
 
 def _claim(sweep: Sweep, folder: Path) -> None:
-    """Write down what is swept; the number of trials may grow, the rest stays."""
+    """Write sweep.json. UserError where it has other settings; only the number of trials may change."""
     path, plain = folder / "sweep.json", sweep.to_plain()
     if path.is_file():
         before = json.loads(path.read_text())
         changed = [key for key in plain if key != "trials" and before.get(key) != plain[key]]
         if changed:
             raise UserError(
-                f"--out {folder}: holds another sweep ({changed[0]} differs): give another folder"
+                f"--out {folder}: contains another sweep ({changed[0]} differs): give another folder"
             )
     elif folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--out {folder}: is no sweep's folder and not empty: give another")
+        raise UserError(f"--out {folder}: not empty and not a sweep: give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(plain, indent=2) + "\n")
 

@@ -106,4 +106,4 @@ def test_another_sweeps_folder_is_refused(
     _swept(capsys, str(file), "--trials", "1", "--out", str(tmp_path / "sweep"))
     file.write_text(SWEEP.replace("seed: 3", "seed: 4"))
     assert invoke(["sweep", str(file), "--out", str(tmp_path / "sweep")]) == 2
-    assert "holds another sweep (seed differs)" in capsys.readouterr().err
+    assert "contains another sweep (seed differs)" in capsys.readouterr().err
