@@ -43,7 +43,7 @@ class OneHeadDouble(RacyDouble):
 
 
 class YesDouble(OneHeadDouble):
-    """Push always says true; what did not fit is gone and nobody counts it."""
+    """Push always returns True; records that do not fit are lost and not counted."""
 
     def push(self, record):
         return self.tail - self._head["head"] >= len(self.slots) or super().push(record)

@@ -147,14 +147,14 @@ def test_every_view_taken_from_a_lease_holds_the_slot(make_focus, publish, keep)
     box = make_focus(slots=1)
     publish(box, 3)
     lease = _only(box)
-    kept = keep(lease)
+    view = keep(lease)
     lease.release()
     found = box.statistics()
     assert (found.leaks, found.leaks_total, found.free) == (1, 1, 0)
     assert "views of it are alive" in found.holders[0]
     assert box.try_loan((4,)) is None
-    assert float(np.asarray(kept).reshape(-1)[0]) == 3.0
-    del kept
+    assert float(np.asarray(view).reshape(-1)[0]) == 3.0
+    del view
     assert box.statistics().leaks == 0
     assert box.try_loan((4,)) is not None
 
@@ -357,7 +357,7 @@ class LateFence:
 
 
 class LateBackend:
-    """A backend whose consumers still read after they released, as a stream would."""
+    """A backend whose consumers still read after their release, as a stream does."""
 
     name = "late"
 

@@ -1,4 +1,4 @@
-"""Many mailboxes beside each other: a busy one costs what it costs alone, and who waits on another sleeps."""
+"""Many mailboxes: a busy one costs the same as alone, and a waiter on another one sleeps."""
 
 import sys
 import time

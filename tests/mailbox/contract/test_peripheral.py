@@ -156,9 +156,9 @@ def test_a_popped_batch_is_never_rewritten(make_ring, records):
     ring = make_ring()
     reader = ring.subscribe()
     ring.push_many(records(0, 8))
-    kept = reader.pop_many(8).records
+    popped = reader.pop_many(8).records
     ring.push_many(records(8, 8))
-    np.testing.assert_array_equal(kept["payload"], records(0, 8)["payload"])
+    np.testing.assert_array_equal(popped["payload"], records(0, 8)["payload"])
 
 
 def test_a_group_sees_each_record_once(make_ring, records):

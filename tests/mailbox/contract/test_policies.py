@@ -95,7 +95,7 @@ def test_a_noisy_producer_cannot_take_more_than_its_quota(make_focus, publish, t
 
 
 def _shares(box, publish, trusts, num_rounds):
-    """How many messages of each producer were received while all of them kept a message waiting."""
+    """The number of messages received from each producer while each has a message waiting."""
     counts, sequence = dict.fromkeys(trusts, 0), 0
     for _ in range(num_rounds):
         for producer, trust in trusts.items():

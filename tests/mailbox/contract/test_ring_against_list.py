@@ -24,9 +24,7 @@ def _records(first, num):
 
 
 class RingAgainstList(RuleBasedStateMachine):
-    """`num_pushed` is the list, because a record's number is its place; `places` says where each reader is in
-    it.
-    """
+    """`num_pushed` stands for the list, because a record's number is its place; `places`: each reader's position."""
 
     readers = Bundle("readers")
 

@@ -14,7 +14,7 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def interrupt():
-    """A signal whose handler raises, as Ctrl-C's does, shortly after the call that should be waiting."""
+    """A signal whose handler raises, as for Ctrl-C, shortly after the call that waits."""
 
     def raise_it(*_):
         raise Interrupted

@@ -1,4 +1,4 @@
-"""scripts/gpu_proof where there is no GPU: it says so in one line; its plumbing runs on a fake device."""
+"""scripts/gpu_proof without a GPU: it prints one line; its steps run on a fake device."""
 
 import json
 import os

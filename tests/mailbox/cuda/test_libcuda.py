@@ -1,6 +1,4 @@
-"""The real driver's code against a stub of its library, whose prototypes NVIDIA's own header checks where it
-is at hand.
-"""
+"""The real driver's code against a stub of its library; NVIDIA's header, if installed, checks the prototypes."""
 
 import ctypes
 import gc
@@ -126,11 +124,11 @@ def test_memory_goes_back_with_the_last_view_of_it(backend, stub):
     before = library.stub_allocated()
     array = backend.allocate(100)
     assert not array.any()
-    kept = array[10:20]
+    view = array[10:20]
     del array
     gc.collect()
     assert library.stub_allocated() == before + 1
-    del kept
+    del view
     gc.collect()
     assert library.stub_allocated() == before
 

@@ -1,4 +1,4 @@
-"""Streams that are held stand for slow kernels: nobody overtakes them, and the host waits for none."""
+"""Held streams stand for slow kernels: no work overtakes them, and the host does not wait for them."""
 
 import ctypes
 

@@ -16,7 +16,7 @@ SIZES = {np.uint64: ctypes.c_uint64, np.uint32: ctypes.c_uint32}
 
 
 class HostLauncher:
-    """Two blocks of 32 threads, whatever was asked for: two groups of 16 lanes each."""
+    """Always two blocks of 32 threads: two groups of 16 lanes each."""
 
     def __init__(self, library):
         self.library = library

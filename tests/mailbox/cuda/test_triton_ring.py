@@ -40,9 +40,9 @@ for record_bytes in (128, 256):
     records = memory[384:].view(ring.dtype)
     for ticket in range(3, 11):
         found, room = records[ticket % 8], record_bytes - 64
-        kept = min(int(sent["length"][ticket]), room)
-        assert (found["sequence"], found["length"], found["generation"]) == (ticket, kept, ticket // 8 + 1)
-        assert bytes(found["payload"]) == bytes(sent["payload"][ticket][:kept]) + bytes(room - kept)
+        num_bytes = min(int(sent["length"][ticket]), room)
+        assert (found["sequence"], found["length"], found["generation"]) == (ticket, num_bytes, ticket // 8 + 1)
+        assert bytes(found["payload"]) == bytes(sent["payload"][ticket][:num_bytes]) + bytes(room - num_bytes)
     states[3 % 8] -= 1  # as if ticket 11's slot were still being written, a lap ago
     push[(1,)](torch.from_numpy(memory).view(torch.int64)[: len(memory) // 8], words, 8, record_bytes // 4)
     assert control[2] == 1 and memory[320:384].view(np.uint64)[3] == 12

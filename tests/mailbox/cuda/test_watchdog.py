@@ -1,4 +1,4 @@
-"""The watchdog's own end: no stream is left waiting for a gate that nobody opens."""
+"""The end of the watchdog: no stream waits for a gate that is never opened."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from sage.mailbox.cuda.ipc import PoolCache, SharedPool, Watchdog
 
 @pytest.fixture
 def unwritten(driver):
-    """Another process's pool, whose slot is still being written."""
+    """A pool of another process with a slot that is still being written."""
     producer = FakeDriver()
     pool, stream = SharedPool(producer, num_bytes=256, num_slots=1), producer.create_stream()
     producer.hold(stream)

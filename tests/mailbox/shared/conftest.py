@@ -1,5 +1,4 @@
-"""Processes for the tests of shared focus pools: forked, each with a handle of its own, told what to do line
-by line.
+"""Processes for the tests of shared focus pools: forked, each with its own handle, which run lines of Python.
 
 Invariant: a peer ends with its test, and so does every name in /dev/shm.
 """
@@ -40,8 +39,8 @@ def _serve(pipe: Any, name: str, options: dict[str, Any]) -> None:
 
 
 class Peer:
-    """`tell` it a line of Python, in which `box` is its mailbox; `ask` for a value; `start` and `result` are
-    `ask` in two.
+    """`ask` runs a line of Python in which `box` is its mailbox and returns the value; `tell` is the same for a
+    statement; `start` and `result` are the two halves of `ask`.
     """
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:
@@ -140,7 +139,7 @@ def in_fork() -> Callable[[Callable[[], Any]], int]:
 
 @pytest.fixture
 def loan_all() -> Callable[[SharedFocus], None]:
-    """loan_all(box): every slot serves again, nobody holds any."""
+    """loan_all(box): every slot can be loaned, so that none is held."""
 
     def check(box: SharedFocus) -> None:
         loans = [box.loan((4,), timeout_secs=30.0) for _ in range(box.slots)]

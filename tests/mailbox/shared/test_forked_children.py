@@ -24,17 +24,17 @@ def test_a_view_dropped_in_the_child_still_holds_the_parents_slot(make_box, put,
     box = make_box(slots=1)
     put(box, 1)
     lease = box.receive(timeout_secs=30.0)
-    kept = [lease.array]
+    views = [lease.array]
     lease.release()
 
     def work():
-        kept.clear()
+        views.clear()
         use(box)
 
     assert in_fork(work) == 0
     assert box.try_loan((4,)) is None
-    assert kept[0].tolist() == [1.0] * 4
-    kept.clear()
+    assert views[0].tolist() == [1.0] * 4
+    views.clear()
     assert box.statistics().free == 1
 
 

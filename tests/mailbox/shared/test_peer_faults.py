@@ -1,9 +1,8 @@
-"""Three faults seen in other people's queues, each a check that finds the fault in one that has it and not in
-ours.
+"""Three faults of other queues; each check finds the fault in a queue that has it, and not in ours.
 
-A reader killed while it waits starves the others (multiprocessing.Queue); a send that waits keeps the
-interpreter, so that its own process cannot receive (a double); a view kept after its release is rewritten in
-silence (a double).
+A reader killed while it waits starves the others (multiprocessing.Queue); a send that waits keeps the GIL, so
+that its own process cannot receive (a double); a view that outlives its release is rewritten without an error
+(a double).
 """
 
 import ctypes
@@ -52,18 +51,18 @@ def _is_asleep(pid):
 
 def _killed_while_it_waits(attach):
     """A forked process that gets `attach()`, a call that waits for ever, and is killed asleep in it."""
-    said, child_says = os.pipe()
+    reports, child_reports = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             wait = attach()
-            os.write(child_says, b".")
+            os.write(child_reports, b".")
             wait()
         finally:
             os._exit(99)
-    os.close(child_says)
-    assert os.read(said, 1) == b"."
-    os.close(said)
+    os.close(child_reports)
+    assert os.read(reports, 1) == b"."
+    os.close(reports)
     while not _is_asleep(pid):
         os.sched_yield()
     os.kill(pid, signal.SIGKILL)
@@ -103,7 +102,7 @@ class Pool:
 
 
 class StarvingQueue:
-    """The standard library's: whoever waits in `get` holds a lock, which nobody opens when he dies."""
+    """The standard library's: a process that waits in `get` holds a lock, which stays locked if it dies."""
 
     def __init__(self):
         self._queue = multiprocessing.get_context("fork").Queue()
@@ -142,9 +141,7 @@ def test_a_receiver_killed_in_its_wait_starves_no_pool(make_box, put, loan_all):
 
 
 class GreedyDouble:
-    """One place. A send that finds it taken waits in C and keeps the interpreter, so nobody here can make
-    room.
-    """
+    """One place. A send without room waits in C and keeps the GIL, so that no thread here can make room."""
 
     def __init__(self):
         self._is_taken = threading.Event()
@@ -162,9 +159,7 @@ class GreedyDouble:
 
 
 def check_a_blocked_send_lets_its_own_process_receive(send, take):
-    """send: waits while the place of the last one is taken.  take: frees it, on another thread that begins
-    meanwhile.
-    """
+    """send: waits while the place is in use.  take: frees it, on another thread that starts during the wait."""
     assert send()
     has_begun = threading.Event()
 
@@ -176,19 +171,19 @@ def check_a_blocked_send_lets_its_own_process_receive(send, take):
     receiver.start()
     has_begun.set()  # nothing lets the interpreter go between this line and the send, but its own switch
     try:
-        assert send(), "the send kept its own process from receiving"
+        assert send(), "the send prevented its own process from receiving"
     finally:
         receiver.join(30.0)
 
 
 def test_the_check_finds_the_greedy_double():
     double = GreedyDouble()
-    with WithoutSwitching(), pytest.raises(AssertionError, match="kept its own process"):
+    with WithoutSwitching(), pytest.raises(AssertionError, match="prevented its own process"):
         check_a_blocked_send_lets_its_own_process_receive(double.send, double.take)
 
 
 class WithoutSwitching:
-    """The interpreter goes from thread to thread only where it is let go."""
+    """Threads switch only where the GIL is released."""
 
     def __enter__(self):
         self._before = sys.getswitchinterval()
@@ -232,7 +227,7 @@ class RewritingDouble:
         return memoryview(self._buffers[(self._num - 1) % 2]).toreadonly()
 
 
-class KeptOf:
+class ViewsOf:
     def __init__(self, box, put, keep):
         self._box, self._put, self._keep = box, put, keep
 
@@ -244,19 +239,19 @@ class KeptOf:
             return self._keep(lease)
 
 
-def check_a_kept_view_stays_as_it_was(mailbox):
+def check_a_view_stays_as_it_was(mailbox):
     mailbox.put(1)
-    kept = mailbox.keep()
+    view = mailbox.keep()
     for number in range(2, 9):
         mailbox.put(number)
         assert np.asarray(mailbox.keep()).tolist() == [number] * 4
-    assert np.asarray(kept).tolist() == [1.0] * 4, "rewritten in silence"
-    return kept
+    assert np.asarray(view).tolist() == [1.0] * 4, "rewritten without an error"
+    return view
 
 
 def test_the_check_finds_the_rewriting_double():
-    with pytest.raises(AssertionError, match="rewritten in silence"):
-        check_a_kept_view_stays_as_it_was(RewritingDouble())
+    with pytest.raises(AssertionError, match="rewritten without an error"):
+        check_a_view_stays_as_it_was(RewritingDouble())
 
 
 @pytest.mark.parametrize(
@@ -278,11 +273,11 @@ def test_a_view_that_outlives_its_lease_holds_its_slot_and_is_counted(make_box, 
             f" sequence={number})"
         )
 
-    kept = check_a_kept_view_stays_as_it_was(KeptOf(box, put, keep))
+    view = check_a_view_stays_as_it_was(ViewsOf(box, put, keep))
     found = box.statistics()
     assert (found.leaks, found.free) == (1, 2)
     assert f"pid {os.getpid()}" in found.holders[0]
-    del kept
+    del view
     assert box.statistics().free == 3
 
 
@@ -290,8 +285,8 @@ def test_popped_records_do_not_change_later(make_ring, records):
     ring = make_ring(capacity=8)
     reader = ring.subscribe()
     ring.push_many(records(0, 3))
-    kept = reader.pop_many(3).records
+    view = reader.pop_many(3).records
     for number in range(3, 60):
         ring.push(records(number, 1))
         reader.pop_many(9)
-    np.testing.assert_array_equal(kept["payload"], records(0, 3)["payload"])
+    np.testing.assert_array_equal(view["payload"], records(0, 3)["payload"])

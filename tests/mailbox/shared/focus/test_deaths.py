@@ -15,7 +15,7 @@ PUBLISH = "box.loan((4,), producer={0}).publish(stamp_ns={1}, sequence={1})"
 
 
 @pytest.mark.parametrize(
-    "line", ["kept = [box.loan((4,)) for _ in range(4)]", "kept = box.loan((4,)).array", "pass"]
+    "line", ["held = [box.loan((4,)) for _ in range(4)]", "held = box.loan((4,)).array", "pass"]
 )
 def test_a_killed_writers_loans_come_back(make_box, make_peer, line, loan_all):
     box = make_box()
@@ -54,7 +54,7 @@ def test_a_blocked_loan_gets_the_slot_of_a_killed_process(make_box, make_peer):
 
 
 class Fatal:
-    """The table, whose `last`-th store is the last thing that this process does."""
+    """The table; this process ends at the `last`-th store."""
 
     def __init__(self, words, last):
         self.words, self.left = words, last

@@ -1,6 +1,4 @@
-"""Focus pools that several processes share: who sees what, who gets what, and what a process costs that ends
-badly.
-"""
+"""Focus pools between processes: visibility, delivery, and the effect of a process that ends early."""
 
 import os
 import subprocess

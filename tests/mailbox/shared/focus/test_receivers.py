@@ -1,4 +1,4 @@
-"""Shared focus pools whose messages go to each participant that listens."""
+"""Shared focus pools with receivers="each": every listening participant receives each message."""
 
 from dataclasses import fields
 

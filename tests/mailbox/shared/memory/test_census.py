@@ -1,4 +1,4 @@
-"""What lies in /dev/shm, and what of it nobody needs."""
+"""The mailboxes in /dev/shm, and which of them are abandoned."""
 
 import os
 import subprocess

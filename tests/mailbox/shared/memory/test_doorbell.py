@@ -1,4 +1,4 @@
-"""Waiting for another process: nobody sleeps through a ring, however the sleeper and the ringer end."""
+"""Waiting for another process: no waiter misses a ring, however waiter and notifier end."""
 
 import mmap
 import os

@@ -1,4 +1,4 @@
-"""Who is who: a pid alone is not enough."""
+"""Identities: a pid alone is not unique over time."""
 
 import os
 import signal

@@ -36,7 +36,7 @@ def members(segment):
 
 
 def _nothing(index):
-    """For those who hold nothing."""
+    """For participants without resources."""
 
 
 def _joined_and_killed(members, in_fork):
@@ -144,7 +144,7 @@ def test_two_threads_can_check_for_dead_processes_at_once(members, segment, in_f
     answers = []
 
     class Poll:
-        """Meanwhile another thread asks, which select.poll itself refuses."""
+        """Another thread calls during poll, which select.poll refuses."""
 
         def poll(self, timeout):
             thread = threading.Thread(target=lambda: answers.append(watch.has_dead()))

@@ -1,6 +1,6 @@
-"""A process of its own that pushes to or pops from a shared ring: run by the tests with a JSON of what to do.
+"""A process that pushes to or pops from a shared ring; the tests start it with a JSON job.
 
-It says "ready", begins at a line on its standard input, and ends with a JSON of what it saw. Every byte of a
+It prints "ready", starts at a line on its standard input, and ends with a JSON report. Every byte of a
 record's payload follows from producer and number.
 """
 
@@ -88,19 +88,19 @@ def consume(ring, *, num=None, max_records=64, subscription=None, spin_secs=0.0)
     }
 
 
-def work(job, told, said):
-    """told, said: text files in and out."""
+def work(job, commands, reports):
+    """commands, reports: text files."""
     ring = SharedPeripheral.attach(job["name"], clock=RealClock())
     subscription = ring.subscribe(**job["subscribe"]) if "subscribe" in job else None
-    print("ready", file=said, flush=True)
-    told.readline()
+    print("ready", file=reports, flush=True)
+    commands.readline()
     if subscription is None:
         found = produce(ring, **job["options"])
     else:
         found = consume(ring, subscription=subscription, **job["options"])
         subscription.close()
     ring.close()
-    print(json.dumps(found), file=said, flush=True)
+    print(json.dumps(found), file=reports, flush=True)
 
 
 if __name__ == "__main__":

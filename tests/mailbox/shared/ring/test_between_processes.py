@@ -28,7 +28,7 @@ _numbers = itertools.count()
 
 
 class Process:
-    """A worker: it has attached once `ready`, is off at `go`, and tells what it saw in `result`."""
+    """A worker process: attached once `ready` returns, starts at `go`, reports in `result`."""
 
     def __init__(self, ring, subscribe=None, *, is_apart=False, **options):
         """is_apart: started as a program of its own, which costs a second of imports; else forked."""
@@ -36,7 +36,7 @@ class Process:
             {} if subscribe is None else {"subscribe": subscribe}
         )
         child_in, go = os.pipe()
-        said, child_out = os.pipe()
+        reports, child_out = os.pipe()
         if is_apart:
             command = [sys.executable, str(WORKER), json.dumps(job)]
             self.pid = subprocess.Popen(command, stdin=child_in, stdout=child_out, cwd="/").pid
@@ -46,12 +46,12 @@ class Process:
                 _work_and_exit(job, child_in, child_out)
         os.close(child_in)
         os.close(child_out)
-        self._go, self._said = os.fdopen(go, "w"), os.fdopen(said)
+        self._go, self._reports = os.fdopen(go, "w"), os.fdopen(reports)
         self._is_ready = False
 
     def ready(self):
         if not self._is_ready:
-            assert self._said.readline() == "ready\n"
+            assert self._reports.readline() == "ready\n"
         self._is_ready = True
         return self
 
@@ -62,10 +62,10 @@ class Process:
         return self
 
     def result(self):
-        said = self._said.read()
-        self._said.close()
+        report = self._reports.read()
+        self._reports.close()
         assert os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
-        return json.loads(said)
+        return json.loads(report)
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -73,7 +73,7 @@ class Process:
     def kill(self):
         self.signal(signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        self._said.close()
+        self._reports.close()
 
 
 def _work_and_exit(job, child_in, child_out):

@@ -1,4 +1,4 @@
-"""Who joins a shared ring late, from another process."""
+"""A process that joins a shared ring late."""
 
 import os
 

@@ -12,12 +12,19 @@ from sage.mailbox.shared.ring.layout import LIVE, STATE
 from sage.mailbox.shared.ring.subscription import address_of
 
 
-@pytest.mark.parametrize(("start", "first"), [("latest", 9), ("oldest", 7)])
-def test_records_pushed_while_a_subscriber_joins_a_lossless_ring_do_not_count_as_lost(
-    start, first, records, monkeypatch
-):
+@pytest.fixture
+def ring():
     name = f"test.{os.getpid()}.join"
     ring = SharedPeripheral.create(name, clock=RealClock(), capacity=2, mode="lossless", engine="plain")
+    yield ring
+    ring.unlink()
+    ring.close()
+
+
+@pytest.mark.parametrize(("start", "first"), [("latest", 9), ("oldest", 7)])
+def test_records_pushed_while_a_subscriber_joins_a_lossless_ring_do_not_count_as_lost(
+    ring, start, first, records, monkeypatch
+):
     ring.push(records(0, 1))
     control, sent = ring._control_address, records(1, 8)
 
@@ -33,5 +40,3 @@ def test_records_pushed_while_a_subscriber_joins_a_lossless_ring_do_not_count_as
     assert ring.push(records(9, 1)) == (start == "latest")
     batch = reader.pop_many(9)
     assert (batch.lost, batch.records["sequence"][0]) == (0, first)
-    ring.unlink()
-    ring.close()

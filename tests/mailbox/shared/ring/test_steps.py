@@ -48,7 +48,7 @@ _numbers = itertools.count()
 
 
 class Died(BaseException):
-    """Unwinds a thread whose process is taken for dead. The protocol has nothing that would notice."""
+    """Unwinds a thread that stands for a dead process. The protocol catches no exception."""
 
 
 class Schedule:
@@ -176,7 +176,7 @@ class Ring:
         num = ring_pop.pop(control, block, address_of(out), max_records, 0, address_of(result)) >> 1
         expected = self.got[-1][0] + 1 if self.got else 0
         if num:
-            assert result[R_FIRST // 8] - result[R_LOST // 8] == expected, "lost was told wrongly"
+            assert result[R_FIRST // 8] - result[R_LOST // 8] == expected, "the number lost is wrong"
         self.got += [(int(result[R_FIRST // 8]) + i, out[i].copy()) for i in range(num)]
         return num
 
