@@ -1,7 +1,7 @@
 """`python -m sage`, the same as the command `sage`.
 
-Invariant: Python put the current directory on the path to find this module; it is taken off again, because in
-a checkout it holds signposts (`mailbox`, `memory`, ...) that would stand before the standard library's own.
+Invariant: `python -m` puts the current directory on sys.path; it is removed again in a checkout, whose folders
+(`mailbox`, `memory`, ...) would otherwise shadow the standard library's modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How figures are written for people: few digits, aligned units, a dash where there is no figure.
+"""Formatting of figures: few digits, aligned units, a dash for a missing figure.
 
 Invariant: NaN and None are always the dash, never 0 and never "nan".
 """
@@ -12,7 +12,7 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """`0.42`; a minus only where something is left of it after rounding."""
+    """`0.42`; no minus sign where the rounded value is 0."""
     if value is None or not math.isfinite(value):
         return DASH if value is None or math.isnan(value) else ("∞" if value > 0 else "-∞")
     text = f"{value:.{digits}f}"
@@ -20,7 +20,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """`+0.42`: for what may fall on either side of 0."""
+    """`+0.42`: with the sign of positive values too."""
     text = number(value, digits)
     return f"+{text}" if text[0].isdigit() and float(text) > 0 else text
 
@@ -53,7 +53,7 @@ def millis(value_ns: float | None, digits: int = 1) -> str:
 
 
 def age(value_ns: int) -> str:
-    """How long ago, in one unit: `12 ms`, `3.4 s`, `5 min`. Below 0 there never was anything."""
+    """An age in one unit: `12 ms`, `3.4 s`, `5 min`; a dash below 0."""
     if value_ns < 0:
         return DASH
     if value_ns < 1_000_000_000:

@@ -1,4 +1,4 @@
-"""Puzzles inside the containers that people keep them in: JSON or Python lists, and tables with a column of puzzles.
+"""Puzzles inside JSON or Python lists, and inside CSV tables with a column of puzzles.
 
 Invariant: a text in neither form gives None, never an error; the caller then reads it as lines.
 """

@@ -1,4 +1,4 @@
-"""The forms in which people write mazes, each to n lines of n cells: '#' wall, ' ' open, 'S' start, 'G' goal, 'o' path.
+"""Mazes in common written forms, read into n lines of n cells: '#' wall, ' ' open, 'S' start, 'G' goal, 'o' path.
 
 Read: lines of cells, one line of n * n cells (as published), '.', 0, '_' or a no-break space for open, 1 or a full
 block for a wall, 'E' for the goal, lower case, a space or tab between cells, two characters a cell (as `sage solve`

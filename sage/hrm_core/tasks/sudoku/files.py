@@ -1,4 +1,4 @@
-"""Sudoku from the CSV files people publish: source,question,answer,rating, as in sapientinc/sudoku-extreme.
+"""Sudokus from published CSV files: source,question,answer,rating, as in sapientinc/sudoku-extreme.
 
 Invariant: an answer that does not solve its question is an error that names the line, never a training
 example.

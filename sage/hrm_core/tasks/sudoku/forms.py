@@ -1,11 +1,11 @@
-"""The forms in which people write sudokus, each to one line a puzzle: digits, letters from 10 on, '.' for a blank.
+"""Sudokus in common written forms, read into one line per puzzle: digits, letters from 10 on, '.' for a blank.
 
 Read: one line, lines of cells, spaces, commas, semicolons or tabs between cells, '.', 0, '*', '_', '?', 'x', '-' or
 a space as blanks, drawings in ASCII and box characters, comments after '#', JSON and Python lists, CSV tables with
 a column of puzzles, .sdk, .sdm, .ss, and several puzzles in one text.
 
 Invariant: nothing is dropped except what draws, separates or comments; a text that fits no form is returned as one
-line, so that its reader can say what is wrong with it.
+line, for the reader's error.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def _cell(value: object) -> str:
 
 def _without_comments(lines: list[str]) -> list[str]:
     """Without '#' comments and titles; of an .sdk file with sections only [Puzzle]."""
-    kept, is_inside = [], True
+    puzzle_lines, is_inside = [], True
     for line in lines:
         stripped = line.strip()
         if _SECTION.match(stripped):
             is_inside = stripped[1:-1].strip() == "PUZZLE"
         elif is_inside and not stripped.startswith(("#", ";")) and not _TITLE.match(stripped):
-            kept.append(line.partition("#")[0].rstrip() if "#" in line else line)
-    return kept
+            puzzle_lines.append(line.partition("#")[0].rstrip() if "#" in line else line)
+    return puzzle_lines
 
 
 def _aligned(lines: list[str]) -> list[str]:
