@@ -91,6 +91,7 @@ class Trainer:
         self.model = model
         self.task = task
         self.config = config or TrainConfig()
+        self.is_signalled = False  # whether a signal arrived during the last `train`
         self._stop = stop
         self._ranks = Ranks.current()
         self._folder = None if folder is None else CheckpointFolder(Path(folder), ranks=self._ranks)
@@ -147,7 +148,9 @@ class Trainer:
                 raising=raising,
                 saved_step=state.step,
             )
-            return self._loop(run, is_evaluated=is_evaluated)
+            result = self._loop(run, is_evaluated=is_evaluated)
+            self.is_signalled = interruption.is_requested
+            return result
 
     def check(self, resume: Path | str | bool = False) -> None:
         """Raise what `train` would raise before its first step for this config and checkpoint; change nothing.

@@ -259,3 +259,18 @@ def test_a_hangup_leaves_a_checkpoint_that_resumes(
     assert "interrupted: " in capsys.readouterr().out
     assert invoke(["train", "patterns", *TINY, *out, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 3
+
+
+def test_a_signal_ends_a_dry_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Learner.step
+    numbers = []
+
+    def terminate(learner: Learner, number: int, stream: RowStream) -> StepFacts:
+        numbers.append(number)
+        signal.raise_signal(signal.SIGTERM)
+        return step(learner, number, stream)
+
+    monkeypatch.setattr(Learner, "step", terminate)
+    assert invoke(["train", "patterns", *TINY, "--dry-run"]) == 130
+    assert numbers == [1]
+    assert capsys.readouterr().out == ""

@@ -12,7 +12,6 @@ import numpy as np
 from sage.app.models.training.building import build_model, build_task
 from sage.app.models.training.processes import chosen_device
 from sage.app.models.training.run import TrainRequest, one_line
-from sage.app.terminal.errors import UserError
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import IGNORED, Task
@@ -49,7 +48,7 @@ class DryRun:
 
 
 def dry_run(request: TrainRequest) -> DryRun:
-    """Draw rows, check them, build the model, take two small steps. UserError, and SIGTERM within a step."""
+    """Draw rows, check them, build the model, take two small steps. UserError; a signal ends it within a step."""
     recipe = request.recipe
     with one_line(recipe.name):
         device = chosen_device(request.device)
@@ -107,7 +106,8 @@ def _measure(model: HRM, task: Task, config: TrainConfig, *, rows: int) -> float
     config = replace(
         config, steps=1, epochs=None, batch_size=rows, micro_batches=1, compile=False, eval_every=0
     )
-    result = Trainer(model, task, config, callbacks=[once], stop=lambda: once.is_done).train()
-    if not once.is_done:
-        raise UserError("--dry-run: interrupted")
+    trainer = Trainer(model, task, config, callbacks=[once], stop=lambda: once.is_done)
+    result = trainer.train()
+    if trainer.is_signalled:
+        raise KeyboardInterrupt  # the trainer has handled the signal and ended
     return result.cpu_secs

@@ -34,7 +34,7 @@ GRIDS = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A sudoku file, a file of mazes, a built folder of ARC: as few as will do."""
     from sage.hrm_core.datasets.build_arc import build_arc
-    from sage.hrm_core.tasks.maze.grid import SYMBOLS
+    from sage.hrm_core.tasks.maze.symbols import SYMBOLS
 
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for side, answer in GRIDS.items():
