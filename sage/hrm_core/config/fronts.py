@@ -1,7 +1,6 @@
-"""What a reasoning model stands behind: puzzles, continuous sequences, or the sensors of a loop. Imports no
-torch.
+"""The front end of a reasoning model: puzzles, continuous sequences, or the sensors of a loop. Imports no torch.
 
-Invariant: a front that exists can be built; every mistake is a InputError that names the field.
+Invariant: a front that exists can be built; an invalid one raises InputError with the field's name.
 """
 
 from __future__ import annotations
@@ -19,13 +18,11 @@ class TokenFront:
     """Puzzles: `seq_len` cells of `vocab_size` symbols, behind `puzzle_tokens` positions for the puzzle's own
     embedding.
 
-    Under an attention mixer seq_len is the longest sequence, shorter ones are welcome; the others take
-    exactly seq_len.
+    With mixer attention seq_len is the longest sequence; the other mixers take exactly seq_len.
     positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions);
     learned are added to the cells.
-    alike_from: symbols from this number on are alike, as sudoku's digits are: a cell becomes one token for
-    each of them, and no weight knows which is which, so that what is learned of one is learned of all (after
-    SE-RRM, arXiv 2603.02193).
+    alike_from: symbols >= alike_from are interchangeable, as sudoku's digits are: a cell becomes one token for each
+    of them, and all of them share their weights (after SE-RRM, arXiv 2603.02193).
     """
 
     vocab_size: int
@@ -53,12 +50,12 @@ class TokenFront:
                 not self.puzzle_tokens,
                 "alike_from",
                 self.alike_from,
-                "a puzzle's own tokens know symbols by name: leave one out",
+                "puzzle tokens exclude interchangeable symbols: leave one out",
             )
 
     @property
     def tokens_per_cell(self) -> int:
-        """One, or one for each of the symbols that are alike."""
+        """1, or the number of interchangeable symbols."""
         return 1 if self.alike_from is None else self.vocab_size - self.alike_from
 
     @property

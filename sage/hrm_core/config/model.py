@@ -1,6 +1,6 @@
-"""What a reasoning model is, before there is one. Imports no torch.
+"""The configuration of a reasoning model. Imports no torch.
 
-Invariant: a ModelConfig that exists can be built; every mistake is a InputError that names the field.
+Invariant: a ModelConfig that exists can be built; an invalid one raises InputError with the field's name.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """One reasoning model: the recurrence, its halting, and the front end it stands behind.
+    """One reasoning model: the front end, the recurrence and its halting.
 
     L_hidden_size: L's width where it is not H's; two linear bridges then join the nets. Heads keep H's size.
     expansion, mlp_multiple: SwiGLU's inner size is expansion * size * 2/3, rounded up to the multiple.
-    gate: of a SwiGLU, silu(g) * u, or normed: sigmoid(g) * rms(g * u), which bears a hundred times the
+    gate: of a SwiGLU, silu(g) * u, or normed: sigmoid(g) * rms(g * u), which is stable at a hundred times the
     learning rate.
     mixer, mixer_norm: attention; an MLP over the sequence, normed over the sequence (TRM) or over the
     features; or, on the square grid that the cells form, a 3x3 convolution inside the SwiGLU (as URM's over
     one axis, arXiv 2512.14693), or the means of a cell's lines: its row, its column and its box.
     box: rows and columns of a box, for `lines`; None: the grid has none.
-    is_causal: a token looks only at itself and those before it (text); attention alone can.
-    shares_nets: one network plays H and L (TRM); then H_layers == L_layers.
+    is_causal: a token attends only to itself and earlier tokens (text); mixer attention only.
+    shares_nets: one network is both H and L (TRM); then H_layers == L_layers.
     gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of
     it, or a
     number: that many last L calls and the H calls among them.
@@ -132,33 +132,33 @@ class ModelConfig:
                 self.H_layers == self.L_layers,
                 "H_layers",
                 self.H_layers,
-                "shared nets are one: give L_layers' number",
+                "shared nets have one number of layers: give L_layers",
             )
         is_sensors = isinstance(self.front, ObservationFront)
         need(
             not is_sensors or self.q_source == "one_token",
             "q_source",
             self.q_source,
-            "sensors have a readout of their own",
+            "a model of sensors has its own readout: give one_token",
         )
         if self.is_causal:
             need(
                 self.mixer == "attention",
                 "is_causal",
                 True,
-                "other mixers look both ways: give mixer attention",
+                "only attention can be causal: give mixer attention",
             )
             need(not is_sensors, "is_causal", True, "sources have no order: give False")
 
     def _check_grid(self) -> None:
         has_alike = isinstance(self.front, TokenFront) and self.front.alike_from is not None
-        hint = "the front's symbols are alike (alike_from), which mixer lines alone can have"
+        hint = "the front has interchangeable symbols (alike_from): give mixer lines"
         need(not has_alike or self.mixer == "lines", "mixer", self.mixer, hint)
         need(
             self.box is None or self.mixer == "lines",
             "box",
             self.box,
-            "only mixer lines looks at boxes: leave it out",
+            "only mixer lines uses boxes: leave it out",
         )
         if self.mixer not in ("grid", "lines"):
             return
@@ -194,7 +194,7 @@ class ModelConfig:
                 is_one or not self.shares_nets,
                 "L_hidden_size",
                 self.L_hidden_size,
-                "shared nets are one: leave it out",
+                "shared nets have one width: leave it out",
             )
         if isinstance(self.front, TokenFront):
             room = self.front.puzzle_tokens * self.hidden_size
@@ -229,7 +229,7 @@ class ModelConfig:
 
     @property
     def side(self) -> int:
-        """Of the square grid that the cells form."""
+        """Rows, and columns, of the square grid that the cells form."""
         assert isinstance(self.front, TokenFront)
         return math.isqrt(self.front.seq_len)
 
@@ -240,7 +240,7 @@ class ModelConfig:
 
     @property
     def has_rope(self) -> bool:
-        """Do the heads turn by position? Only attention has heads."""
+        """Whether attention heads are rotated by position."""
         return (
             self.mixer == "attention"
             and not isinstance(self.front, ObservationFront)
@@ -265,9 +265,7 @@ class ModelConfig:
 
     @classmethod
     def preset(cls, name: str, *, front: Front | None = None, **changes: Any) -> ModelConfig:
-        """A model of presets.py by name (hrm-27m, small, ...), with changes; sudoku unless `front` says
-        otherwise.
-        """
+        """A preset by name (hrm-27m, small, ...), with changes; its front is sudoku unless `front` is given."""
         from sage.hrm_core.config.presets import preset_settings
 
         return cls(**{**preset_settings(name, front), **changes})

@@ -1,5 +1,4 @@
-"""Models for machines without torch's Python: one segment as ONNX, in fp32 or int8, and a solver's view of
-such a file.
+"""Models for other runtimes: one segment as ONNX, in fp32 or int8.
 
-Invariant: an exported file is checked against the model it came from before anybody relies on it.
+Invariant: an exported file is compared with its model before it is reported as written.
 """

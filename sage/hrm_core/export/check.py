@@ -1,5 +1,4 @@
-"""Does the exported file say what the model says? One segment against torch, and whole puzzles against the
-task's rules.
+"""An exported file compared with its model: one segment against torch, and whole puzzles by the task's rules.
 
 Invariant: both solve the same held-out puzzles, in the same segments, with no halting: nothing but the file
 differs.

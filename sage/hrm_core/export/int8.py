@@ -16,7 +16,7 @@ from sage.hrm_core.export.onnx_file import need_onnx, quiet, save_proto
 def quantize_int8(source: str | Path, path: str | Path) -> None:
     """Read an fp32 file that export_onnx wrote, write its int8 form: one scale for each output channel.
 
-    What it costs in accuracy hangs on the weights: check_export on trained ones tells.
+    The loss of accuracy depends on the weights: measure it with check_export.
     """
     need_onnx()
     quantization: Any = importlib.import_module("onnxruntime.quantization")
@@ -31,9 +31,11 @@ def quantize_int8(source: str | Path, path: str | Path) -> None:
             op_types_to_quantize=["MatMul", "Gemm"],
         )
         proto = onnx.load(str(partial))
-    kept = {each.key: each.value for each in onnx.load(str(source), load_external_data=False).metadata_props}
+    properties = {
+        each.key: each.value for each in onnx.load(str(source), load_external_data=False).metadata_props
+    }
     written = {each.key for each in proto.metadata_props}
-    for key in kept.keys() - written:
+    for key in properties.keys() - written:
         entry = proto.metadata_props.add()
-        entry.key, entry.value = key, kept[key]
+        entry.key, entry.value = key, properties[key]
     save_proto(proto, path)

@@ -1,4 +1,4 @@
-"""Attention by the best kernel this machine has, chosen once for each device and dtype, with the reason.
+"""Attention by the best available kernel, chosen once for each device and dtype, with the reason.
 
 Invariant: every backend computes softmax(q k^T / sqrt(E)) v; they differ by rounding alone. Nothing here has
 weights.
@@ -28,7 +28,7 @@ _FLASH: tuple[tuple[AttentionName, tuple[int, int]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionChoice:
-    """What attention runs on, and why (one line, for people)."""
+    """The kernel, and why it was chosen (one line)."""
 
     name: AttentionName
     reason: str
@@ -36,11 +36,9 @@ class AttentionChoice:
 
 @functools.cache
 def choose_attention(device_type: str, dtype: torch.dtype, head_dim: int) -> AttentionChoice:
-    """FlashAttention 3, then 2, then torch's scaled_dot_product_attention; `eager` only where it is asked for
-    by name.
-    """
+    """FlashAttention 3, then 2, then torch's scaled_dot_product_attention; `eager` only by name."""
     if device_type != "cuda":
-        return AttentionChoice(name="sdpa", reason=f"device {device_type}: flash-attn runs on CUDA alone")
+        return AttentionChoice(name="sdpa", reason=f"device {device_type}: flash-attn needs CUDA")
     if dtype not in (torch.float16, torch.bfloat16):
         return AttentionChoice(name="sdpa", reason=f"{dtype}: flash-attn takes fp16 and bf16")
     if head_dim % 8 or head_dim > 256:
@@ -93,7 +91,7 @@ def attend(
 
 
 def attention_weights(q: Tensor, k: Tensor, *, is_causal: bool = False) -> Tensor:
-    """(B, A, S, S): who looks at whom; each row sums to 1."""
+    """(B, A, S, S): weight of each key for each query; each row sums to 1."""
     scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if is_causal:
         is_ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
@@ -103,7 +101,7 @@ def attention_weights(q: Tensor, k: Tensor, *, is_causal: bool = False) -> Tenso
 
 
 def _fault(name: str) -> str:
-    """Why the module cannot be used; empty where it can."""
+    """Why the module cannot be used; empty if it can."""
     try:
         _flash(name)
     except (ImportError, OSError, AttributeError) as error:  # OSError: built against another torch

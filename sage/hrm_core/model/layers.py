@@ -70,11 +70,11 @@ class Linear(nn.Module):
 
 @contextmanager
 def cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, each Linear multiplies by one copy of its weight in `dtype`, which gathers the gradients of all
+    """Inside, each Linear multiplies by one copy of its weight in `dtype`, which accumulates the gradients of all
     its calls.
 
-    At the end they are added to the weights', one at a time. Whoever still holds a loss then holds the copies
-    too.
+    At the end they are added to the gradients of the weights, one at a time. A loss that is still referenced keeps
+    the copies in memory.
     """
     linears = [module for module in model.modules() if isinstance(module, Linear)]
     try:
@@ -98,8 +98,8 @@ def _hand_over(linear: Linear) -> None:
 
 
 class Attention(nn.Module):
-    """Every token looks at every token, or under is_causal at those up to itself. One projection makes q, k,
-    v of all heads.
+    """Every token attends to every token, or under is_causal to those up to itself. One projection makes q, k, v of
+    all heads.
 
     backend: None takes the machine's choice (attention.py); on CPU at S 10, E 32 torch's fused kernel takes
     0.5x the time of the eager form.
@@ -179,7 +179,7 @@ class AttentionBlock(nn.Module):
     def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
         self.eps = config.rms_eps
-        self.may_round = config.gate == "normed"  # published models keep torch's bits
+        self.may_round = config.gate == "normed"  # published models need the bits of torch's operations
         self.self_attn = Attention(config, size)
         self.mlp = SwiGLU(config, size)
 
@@ -220,7 +220,7 @@ class MixerBlock(nn.Module):
 
 
 class GridBlock(nn.Module):
-    """h = rms(h + SwiGLU(h)) with a stencil inside: what a cell knows walks to its neighbours, one step a
+    """h = rms(h + SwiGLU(h)) with a 3x3 stencil inside: information moves to neighbouring cells, one step a
     block.
 
     It ties the weights to one square of cells, and shares them among its places.
@@ -239,12 +239,11 @@ class GridBlock(nn.Module):
 
 
 class LinesBlock(nn.Module):
-    """h = rms(h + SwiGLU(h beside what it hears of its lines)): its row, its column, its box, the other
-    symbols of its cell.
+    """h = rms(h + SwiGLU([h, lines])), where lines are the token's row, column and box, and the other symbols of
+    its cell.
 
-    Of a line of n a token hears the sum over sqrt(n): of tokens that know nothing of each other it varies as
-    one of them does. Nothing here knows a place or a symbol, so that what holds anywhere is learned once for
-    all; nor the size of the grid.
+    Each token receives a line's sum / sqrt(n), which keeps unit variance for independent tokens. No weight depends
+    on a place, a symbol or the size of the grid.
     """
 
     def __init__(self, config: ModelConfig, size: int) -> None:
@@ -274,10 +273,10 @@ class LinesBlock(nn.Module):
         x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
         lines = [self._of_line(x, axes) for axes in self.lines]
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            heard = torch.cat(
+            joined = torch.cat(
                 (x, *(line.expand_as(x) for line in lines)), dim=-1
             )  # (B, *grid, D * (1 + lines))
-            gate_up: Tensor = self.mlp.gate_up_proj(heard)
+            gate_up: Tensor = self.mlp.gate_up_proj(joined)
         else:
             gate_up = self._apart(x, lines)
         mixed_BSD: Tensor = self.mlp.down_proj(self.mlp.gate(gate_up)).view(x_BSD.shape)

@@ -1,4 +1,4 @@
-"""RMS norm and the normed gate, each way in one pass over memory, compiled. What they mean is told in
+"""RMS norm and the normed gate, each way in one pass over memory, compiled. Their formulas are in
 `norms`.
 
 Invariant: the same as `norms` to fp32's rounding; every array is float32 and contiguous, (N, F) or (N, 2 F),

@@ -53,7 +53,7 @@ def _is_written_out(*tensors: Tensor) -> bool:
 
 
 def _is_bare(x: Tensor) -> bool:
-    """On a CPU, with nobody to differentiate it."""
+    """Whether x is on a CPU and no gradient is needed."""
     is_learning = torch.is_grad_enabled() and x.requires_grad
     return not is_learning and not torch.compiler.is_compiling() and x.is_cpu
 

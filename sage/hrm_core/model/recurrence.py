@@ -17,7 +17,7 @@ from sage.hrm_core.model.layers import Linear, Net, Stencil, truncated_normal_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carry:
-    """What a row has thought so far: z_H, z_L, each (B, S, D)."""
+    """The recurrent state: z_H, z_L, each (B, S, D)."""
 
     z_H: Tensor
     z_L: Tensor
@@ -46,7 +46,7 @@ class Output:
 
 
 class Recurrence(nn.Module):
-    """The two nets (or one that plays both), their start and their cycles. A front end derives from it.
+    """The two nets (or one that is both), their start and their cycles. A front end derives from it.
 
     The dtype of the start is the dtype of the carry, and so of every activation; weights are cast where they
     are used.
@@ -98,26 +98,22 @@ class Recurrence(nn.Module):
 
     @property
     def nets(self) -> tuple[Net, ...]:
-        """Each once: L, and H where it is another."""
+        """Each net once: L, and H unless it is the same."""
         return (self.L_level,) if self.config.shares_nets else (self.L_level, self.H_level)
 
     def is_strategic(self, parameter_name: str) -> bool:
-        """Does it belong to the slow net? Practice while awake leaves it to sleep. Shared nets have no slow
-        one.
-        """
+        """Whether the parameter belongs to the H net, which is trained only during sleep. Shared nets have none."""
         return parameter_name.startswith("H_level.")
 
     def reset_rows(self, carry: Carry, is_reset: Tensor) -> Carry:
-        """Rows where is_reset (B,) start afresh; the others go on."""
+        """Rows where is_reset (B,) restart at H_init and L_init; the others are unchanged."""
         rows = is_reset[:, None, None]
         return Carry(
             z_H=torch.where(rows, self.H_init, carry.z_H), z_L=torch.where(rows, self.L_init, carry.z_L)
         )
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """From the next carry on, compute in `dtype`; weights keep theirs. The start loses nothing: it is
-        bf16 in value.
-        """
+        """Compute in `dtype` from the next carry on; weights keep theirs. H_init and L_init are exact in bf16."""
         self.H_init, self.L_init = self.H_init.to(dtype), self.L_init.to(dtype)
 
     def refine(self, carry: Carry, x_BSD: Tensor, rope: Tensor | None = None) -> Carry:
@@ -131,8 +127,8 @@ class Recurrence(nn.Module):
         z_H, z_L = carry.z_H, carry.z_L
         for call in range(config.num_calls):  # each L call, and the H call that closes its cycle
             with torch.set_grad_enabled(torch.is_grad_enabled() and call >= first_call):
-                heard = z_H + x_BSD
-                z_L = f_L(z_L, self.H_to_L(heard) if self.has_bridges else heard, rope)
+                injection = z_H + x_BSD
+                z_L = f_L(z_L, self.H_to_L(injection) if self.has_bridges else injection, rope)
                 if (call + 1) % config.L_cycles == 0:
                     z_H = f_H(z_H, self.L_to_H(z_L) if self.has_bridges else z_L, rope)
         return Carry(z_H=z_H, z_L=z_L)

@@ -164,7 +164,7 @@ class Lesson:
 
     def loss(self) -> tuple[Tensor, WindowLoss]:
         """As `window_loss`, once unrolled."""
-        assert self.is_unrolled, "advance() until it says False"
+        assert self.is_unrolled, "advance() until it returns False"
         model, window, burn_in, num_segments, settings = (
             self._model,
             self._window,

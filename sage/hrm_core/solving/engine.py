@@ -2,7 +2,7 @@
 
 Invariant: a row is computed from its own puzzle, carry and noise alone. The other rows change its result only by
 the rounding of a matrix product, which depends on the batch's shape.
-Shapes: B rows under way, L cells, S tokens, D hidden.
+Shapes: B rows in progress, L cells, S tokens, D hidden.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sage.hrm_core.solving.solutions import confidence_of
 
 
 class Verifier(Protocol):
-    """Whoever knows the rules; every Task does."""
+    """Checks answers by the rules of a task; every Task is one."""
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N,) bool for inputs and answers (N, L)."""
@@ -35,7 +35,7 @@ class Verifier(Protocol):
 
 
 class SegmentModel(Protocol):
-    """What is asked of a model: HRM is one, an exported file another."""
+    """The interface of a model that solves puzzles: HRM, or an exported file."""
 
     @property
     def config(self) -> ModelConfig: ...
@@ -53,7 +53,7 @@ class SegmentModel(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """answer (L,) int32, None before the first that matters, and its q: what the try gives if it ends now."""
+    """answer (L,) int32, None before the first, and its q: the result if the try ends now."""
 
     job: Job
     attempt: int
@@ -70,23 +70,19 @@ class _Row:
         return self.num_segments >= self.job.settings.max_segments
 
     def is_sure(self, q: float, wants_halt: bool) -> bool:
-        """Does the Q head end the try here?"""
+        """Whether the Q head ends the try here."""
         settings = self.job.settings
         return settings.halt == "q" and wants_halt and bool(confidence_of(q) >= settings.min_confidence)
 
     def is_asked(self, q: float, is_sure: bool) -> bool:
-        """Does this segment's answer matter? Where the Q head judges: the one it ends with, or trusts more
-        than those before.
-        """
+        """Whether this segment's answer is needed; with halt 'q': the final one, or one of higher q than before."""
         if self.job.settings.halt == "q":
             return is_sure or self.answer is None or q > self.q or math.isnan(self.q)
         return self.job.settings.halt == "verifier" or self.is_at_limit
 
 
 class Engine:
-    """Puzzles go in with `submit`, at any time; `step` computes a segment and gives back the jobs it
-    settled.
-    """
+    """`submit` adds a puzzle at any time; `step` computes one segment and returns the jobs that it settled."""
 
     def __init__(
         self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64
@@ -120,21 +116,18 @@ class Engine:
         return self._front.seq_len
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
-        """cells (L,) integers. InputError where they do not fit the model, or a verifier is asked for and
-        there is none.
-        """
+        """cells (L,) integers. InputError if they do not fit the model, or the settings need a verifier that is absent."""
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
             raise InputError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
         if cells.min() < 0 or cells.max() >= front.vocab_size:
             raise InputError(
-                f"cells range from {cells.min()} to {cells.max()}: this model knows 0 to"
+                f"cells range from {cells.min()} to {cells.max()}: this model takes 0 to"
                 f" {front.vocab_size - 1}"
             )
         if puzzle_id >= front.num_puzzle_ids:
             raise InputError(
-                f"puzzle_id is {puzzle_id}: this model knows {front.num_puzzle_ids}: give -1 for an"
-                " unknown one"
+                f"puzzle_id is {puzzle_id}: this model has {front.num_puzzle_ids}: give -1 for an unknown one"
             )
         if settings.needs_verifier and self._verifier is None:
             raise InputError("there is no verifier: give the task, or halt 'q' without abstains")
@@ -146,7 +139,7 @@ class Engine:
         return job
 
     def withdraw(self, job: Job) -> None:
-        """Nobody waits for it any more: its rows go, and it never settles."""
+        """Remove the job's rows; it never settles."""
         job.live.clear()
         self._waiting = deque(each for each in self._waiting if each is not job)
 
@@ -166,20 +159,20 @@ class Engine:
         return self._end_rows(is_sure)
 
     def _rearrange(self) -> None:
-        """Rows that nobody needs go, waiting tries come. What stays is moved only where something changed."""
-        kept = [index for index, row in enumerate(self._rows) if row.is_needed]
+        """Remove rows that are no longer needed and start waiting tries; tensors are copied only if rows changed."""
+        remaining = [index for index, row in enumerate(self._rows) if row.is_needed]
         fresh: list[_Row] = []
-        while self._waiting and len(kept) + len(fresh) < self._capacity:
+        while self._waiting and len(remaining) + len(fresh) < self._capacity:
             job = self._waiting.popleft()
             if job.has_more:
                 fresh.append(_Row(job=job, attempt=job.start()))
             if job.has_more:
-                self._waiting.append(job)  # its next try, behind everybody's first
-        if len(kept) == len(self._rows) and not fresh:
+                self._waiting.append(job)  # its next try, after the first tries of all
+        if len(remaining) == len(self._rows) and not fresh:
             return
-        self._rows = [self._rows[index] for index in kept] + fresh
+        self._rows = [self._rows[index] for index in remaining] + fresh
         taken, start = (
-            torch.tensor(kept, dtype=torch.int64, device=self._device),
+            torch.tensor(remaining, dtype=torch.int64, device=self._device),
             self._model.initial_carry(len(fresh)),
         )
         self._carry = Carry(
@@ -217,9 +210,7 @@ class Engine:
         return Carry(z_H=z_H, z_L=z_L)
 
     def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> np.ndarray:
-        """Brings to the host the answers that matter, into their rows. (B,) bool: which rows the Q head
-        ends.
-        """
+        """Copy the needed answers to the host, into their rows. Returns (B,) bool: rows that the Q head ends."""
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
         is_sure = np.array(
             [row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)]
@@ -234,7 +225,7 @@ class Engine:
         return is_sure
 
     def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
-        """The rules see what ends, and what only they can end. The jobs that this settled."""
+        """Verify the rows that end, and those that only the verifier can end. Returns the settled jobs."""
         needed = [
             (row, bool(sure) or row.is_at_limit) for row, sure in zip(self._rows, is_sure) if row.is_needed
         ]

@@ -1,4 +1,4 @@
-"""One puzzle on its way: its tries, and which of them counts.
+"""One puzzle in progress: its tries, and the one that gives the answer.
 
 Invariant: tries begin in order, and the answer is that of the first try the verifier accepts, else of the one
 with the
@@ -35,7 +35,7 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """cells: (L,) int32.  seed: of its noise.  live: tries under way.  best: of the tries that have ended."""
+    """cells: (L,) int32.  seed: of its noise.  live: tries in progress.  best: of the tries that have ended."""
 
     serial: int
     cells: np.ndarray
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def has_more(self) -> bool:
-        """Is there a try to begin that could still count?"""
+        """Whether there is a try left that could change the answer."""
         return self.num_started < self.settings.tries and not (self.best and self.best.is_verified)
 
     @property
@@ -62,7 +62,7 @@ class Job:
         return self.num_started - 1
 
     def end(self, attempt: Attempt) -> None:
-        """Take a try's answer; later tries under way are pointless once it is verified."""
+        """Record a try's answer; if it is verified, later tries are dropped."""
         self.live.discard(attempt.number)
         if attempt.beats(self.best):
             self.best = attempt

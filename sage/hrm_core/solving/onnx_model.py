@@ -1,7 +1,6 @@
-"""An ONNX file as a solver sees a model: `Solver(OnnxModel("sudoku9.onnx"), task)` halts, refills and retries
-as ever.
+"""An exported ONNX file in place of a model: `Solver(OnnxModel("sudoku9.onnx"), task)`.
 
-Invariant: config and task are the file's own; no weight of it is known to torch.
+Invariant: config and task come from the file; torch holds none of its weights.
 """
 
 from __future__ import annotations
@@ -50,20 +49,20 @@ class OnnxModel:
         options.log_severity_level = 3
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-            said = self._session.get_modelmeta().custom_metadata_map
-            self.config = ModelConfig.from_plain(json.loads(said[CONFIG_KEY]))
-            start = json.loads(said[START_KEY])
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.config = ModelConfig.from_plain(json.loads(metadata[CONFIG_KEY]))
+            start = json.loads(metadata[START_KEY])
             self._z_H, self._z_L = torch.tensor(start["z_H"]), torch.tensor(start["z_L"])  # (D,)
-            self.card = TaskCard(**json.loads(said[CARD_KEY])) if CARD_KEY in said else None
-            # A model without puzzle embeddings has no use for puzzle_ids, and its graph may lack them.
+            self.card = TaskCard(**json.loads(metadata[CARD_KEY])) if CARD_KEY in metadata else None
+            # The graph of a model without puzzle embeddings has no puzzle_ids.
             self._input_names = {each.name for each in self._session.get_inputs()}
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError(
-                f"{path}: an ONNX file of somebody else: give one that `sage export` wrote"
+                f"{path}: not an ONNX file of SAGE: give one that `sage export` wrote"
             ) from error
         except Exception as error:  # ONNX Runtime's own errors share no base
             raise CheckpointError(
-                f"{path}: not read by ONNX Runtime: {' '.join(str(error).split())[:160]}"
+                f"{path}: ONNX Runtime cannot read it: {' '.join(str(error).split())[:160]}"
             ) from error
 
     def initial_carry(self, batch_size: int) -> Carry:

@@ -1,8 +1,6 @@
-"""A model with its task: a folder of config.json, model.safetensors and task.json, or what else a model comes
-in.
+"""A model with its task: a folder of config.json, model.safetensors and task.json, or another form of a model.
 
-Invariant: a task that is loaded has the model's cells and symbols; what a folder says of its training is only
-passed on.
+Invariant: a loaded task has the model's cells and symbols; the record of its training is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -33,9 +31,7 @@ _TASK_OF_SHAPE: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """model in eval mode.  task, card: None where nothing tells them; then nothing can be verified, or
-    typed.
-    """
+    """model: in eval mode.  task, card: None if unknown; then there is no verifier and no text form."""
 
     name: str
     model: SegmentModel
@@ -44,9 +40,7 @@ class Published:
 
 
 def locate(source: str | Path) -> Path:
-    """The file or folder: a path, a shipped model's name, or a hub repository. CheckpointError where it is
-    none of them.
-    """
+    """The file or folder of a path, a shipped model's name, or a hub repository. CheckpointError if it is none."""
     shipped = shipped_folders()
     if Path(source).expanduser().exists() or str(source) not in shipped:
         try:
@@ -58,9 +52,7 @@ def locate(source: str | Path) -> Path:
 
 
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
-    """The model and, where task.json or the shape tells it, its task. CheckpointError or InputError, in one
-    line.
-    """
+    """The model, and its task by task.json or by the model's shape. CheckpointError or InputError, in one line."""
     path = locate(source)
     if (path / "model" / "config.json").is_file():  # the folder of a training run
         path, name = path / "model", path.name
@@ -80,7 +72,7 @@ def load_published(source: str | Path, *, device: str = "cpu") -> Published:
 
 
 def num_parameters(model: SegmentModel) -> int | None:
-    """Trained ones; None for a file that does not count them."""
+    """Number of trained parameters; None for an ONNX file."""
     return sum(each.numel() for each in model.parameters()) if isinstance(model, HRM) else None
 
 

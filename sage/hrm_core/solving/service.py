@@ -1,6 +1,6 @@
-"""One model for many callers: their puzzles meet in one batch, whoever asked and whenever.
+"""One model for many callers: puzzles of all callers share one batch.
 
-Invariant: every promise ends: with a solution, with the fault that stopped the thread, or cancelled.
+Invariant: every future ends: with a solution, with the error that stopped the thread, or cancelled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.errors import SageError
+from sage.errors import InputError, SageError
 from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.settings import SolveSettings
@@ -23,9 +23,7 @@ from sage.hrm_core.solving.solutions import Solution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatistics:
-    """num_waiting: puzzles nobody has begun or that are under way.  num_segments: of the batch, since the
-    start.
-    """
+    """num_waiting: puzzles not started or in progress.  num_segments: segments of the batch since the start."""
 
     num_waiting: int
     num_solved: int
@@ -33,15 +31,15 @@ class ServiceStatistics:
 
 
 class ServiceFull(SageError, RuntimeError):
-    """As many puzzles wait as may. The caller should come back later."""
+    """The queue is full: submit again later."""
 
 
 class ServiceClosed(SageError, RuntimeError):
-    """The service was closed, or a fault stopped its thread."""
+    """The service was closed, or an error stopped its thread."""
 
 
 class SolvingService:
-    """A thread that owns the model. `submit` never blocks; a promise that is cancelled leaves the batch."""
+    """A thread that owns the model. `submit` never blocks; a cancelled future leaves the batch."""
 
     def __init__(
         self,
@@ -51,43 +49,47 @@ class SolvingService:
         batch_size: int = 64,
         max_waiting: int = 4096,
     ) -> None:
-        self._engine, self._max_waiting = Engine(model, verifier, batch_size=batch_size), max_waiting
+        self._engine = Engine(model, verifier, batch_size=batch_size)
+        self._max_waiting = max_waiting
         self._changed = threading.Condition()
-        self._promises: dict[Job, Future[Solution]] = {}
+        self._futures: dict[Job, Future[Solution]] = {}
         self._arrived: deque[tuple[np.ndarray, SolveSettings, int, Future[Solution]]] = deque()
-        self._is_closed, self._num_solved, self._num_segments = False, 0, 0
+        self._is_closed = False
+        self._num_solved = 0
+        self._num_segments = 0
         self._thread = threading.Thread(target=self._work, name="sage-solving", daemon=True)
         self._thread.start()
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Future[Solution]:
-        """A promise of the solution of cells (L,). It raises InputError where they do not fit. ServiceFull
-        when too many wait.
+        """A future of the solution of cells (L,); its result raises InputError if they do not fit the model.
+
+        ServiceFull if max_waiting puzzles wait, ServiceClosed after `close`.
         """
-        promise: Future[Solution] = Future()
+        future: Future[Solution] = Future()
         with self._changed:
             if self._is_closed:
                 raise ServiceClosed("the solving service is closed: start another")
-            if len(self._arrived) + len(self._promises) >= self._max_waiting:
-                raise ServiceFull(f"{self._max_waiting} puzzles wait already: come back later")
-            self._arrived.append((cells, settings, puzzle_id, promise))
+            if len(self._arrived) + len(self._futures) >= self._max_waiting:
+                raise ServiceFull(f"{self._max_waiting} puzzles are waiting already: submit again later")
+            self._arrived.append((cells, settings, puzzle_id, future))
             self._changed.notify()
-        return promise
+        return future
 
     @property
     def is_running(self) -> bool:
-        """False once it was closed, or a fault stopped it."""
+        """False after `close`, or after an error stopped the thread."""
         with self._changed:
             return not self._is_closed
 
     def statistics(self) -> ServiceStatistics:
         with self._changed:
-            waiting = len(self._arrived) + len(self._promises)
+            waiting = len(self._arrived) + len(self._futures)
             return ServiceStatistics(
                 num_waiting=waiting, num_solved=self._num_solved, num_segments=self._num_segments
             )
 
     def close(self) -> None:
-        """Cancel what waits, and join the thread."""
+        """Cancel the waiting puzzles and join the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -99,53 +101,52 @@ class SolvingService:
             while self._admit():
                 settled = self._engine.step()
                 self._deliver(settled)
-        except Exception as error:  # the top of a worker: whoever waits is told, by the promise
+        except Exception as error:  # the top of a worker: every waiting future raises it
             fault = error
         with self._changed:
             self._is_closed = True
-            left = [*self._promises.values(), *(arrival[-1] for arrival in self._arrived)]
-            self._promises.clear()
+            left = [*self._futures.values(), *(arrival[-1] for arrival in self._arrived)]
+            self._futures.clear()
             self._arrived.clear()
-        for promise in left:
+        for future in left:
             if fault is None:
-                promise.cancel()
-            elif promise.set_running_or_notify_cancel():
-                promise.set_exception(fault)
+                future.cancel()
+            elif future.set_running_or_notify_cancel():
+                future.set_exception(fault)
 
     def _admit(self) -> bool:
-        """Take what has arrived, drop what was cancelled; sleeps while there is nothing to do. False:
-        closed.
-        """
+        """Submit new puzzles, withdraw cancelled ones; blocks while there are none. False if the service is closed."""
         with self._changed:
-            while not (self._arrived or self._promises or self._is_closed):
+            while not (self._arrived or self._futures or self._is_closed):
                 self._changed.wait()
-            arrived, self._arrived = self._arrived, deque()
+            arrived = self._arrived
+            self._arrived = deque()
             if self._is_closed:
                 self._arrived = arrived
                 return False
-            for cells, settings, puzzle_id, promise in arrived:
-                with _told(promise):
-                    self._promises[self._engine.submit(cells, settings, puzzle_id=puzzle_id)] = promise
-            for job in [job for job, promise in self._promises.items() if promise.cancelled()]:
+            for cells, settings, puzzle_id, future in arrived:
+                with _error_to(future):
+                    self._futures[self._engine.submit(cells, settings, puzzle_id=puzzle_id)] = future
+            for job in [job for job, future in self._futures.items() if future.cancelled()]:
                 self._engine.withdraw(job)
-                self._promises.pop(job).set_running_or_notify_cancel()
+                self._futures.pop(job).set_running_or_notify_cancel()
             return True
 
     def _deliver(self, settled: list[Job]) -> None:
         with self._changed:
             self._num_segments += 1
             self._num_solved += len(settled)
-            promises = [(self._promises.pop(job), job) for job in settled]
-        for promise, job in promises:
-            if promise.set_running_or_notify_cancel():
-                promise.set_result(job.solution())
+            futures = [(self._futures.pop(job), job) for job in settled]
+        for future, job in futures:
+            if future.set_running_or_notify_cancel():
+                future.set_result(job.solution())
 
 
 @contextmanager
-def _told(promise: Future[Solution]) -> Iterator[None]:
-    """A puzzle that does not fit is its caller's fault, and nobody else's."""
+def _error_to(future: Future[Solution]) -> Iterator[None]:
+    """An InputError inside becomes the future's exception."""
     try:
         yield
-    except ValueError as error:
-        if promise.set_running_or_notify_cancel():
-            promise.set_exception(error)
+    except InputError as error:
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)

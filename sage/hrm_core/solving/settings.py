@@ -1,6 +1,6 @@
-"""How long to think about a puzzle, how often, and what ends it. Imports no torch.
+"""Segments, tries and halting of solving. Imports no torch.
 
-Invariant: settings that exist can be run; every mistake is a InputError that names the field.
+Invariant: settings that exist can be run; an invalid one raises InputError with the field's name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SolveSettings:
     tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and
     stands for itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
     noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.
-    abstains: no answer rather than one the verifier does not accept."""
+    abstains: no answer instead of one that the verifier refuses."""
 
     max_segments: int = 16
     halt: Halt = "q"
@@ -58,11 +58,11 @@ class SolveSettings:
         return self.halt == "verifier" or self.abstains
 
     def changed(self, **changes: Any) -> SolveSettings:
-        """A copy with some fields changed. InputError on a name that is not one."""
+        """A copy with some fields changed. InputError for an unknown name."""
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
-                raise InputError(f"{name}: no such setting of solving: give one of {', '.join(names)}")
+                raise InputError(f"{name}: unknown setting: give one of {', '.join(names)}")
         return dataclasses.replace(self, **changes)
 
 

@@ -1,4 +1,4 @@
-"""What solving gives back: an answer, and what it cost and is worth. Imports no torch.
+"""Results of solving: the answer, its cost and its confidence. Imports no torch.
 
 Invariant: an abstention carries no answer; an answer that is_verified was accepted by the task's own rules.
 Shapes: N puzzles, L cells.
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def confidence_of(q: np.ndarray | float) -> np.ndarray:
-    """sigmoid(q) in fp64, 0..1: how sure the Q head is that an answer is exact."""
+    """sigmoid(q) in fp64, 0..1: the Q head's probability that an answer is exact."""
     sure: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(np.asarray(q, np.float64), -60.0, 60.0)))
     return sure
 

@@ -1,7 +1,6 @@
-"""What a model thinks on its way: answers after every segment, both states after every call, who attends to
-whom.
+"""Recordings of a model's computation: answers after every segment, both states after every call, attention.
 
-Invariant: looking changes nothing: the answers are those of the model unobserved.
+Invariant: recording does not change the answers.
 Shapes: N puzzles, T segments, C calls of a net (of all segments), L cells, S tokens, D hidden.
 """
 
@@ -108,7 +107,7 @@ def _calls_of_a_segment(model: HRM) -> tuple[str, ...]:
 
 @contextmanager
 def _watched_states(model: HRM) -> Iterator[dict[str, list[np.ndarray]]]:
-    """What each net gives back, call by call. Where one net plays both, its turn tells which it was."""
+    """The output of each net, call by call; where one net is both, the position in the cycle decides."""
     states: dict[str, list[np.ndarray]] = {"L": [], "H": []}
     calls, num_seen = _calls_of_a_segment(model), 0
 

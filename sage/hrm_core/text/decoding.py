@@ -30,7 +30,7 @@ from sage.hrm_core.text.gpt import PlainGPT
 
 
 class Decoder(Protocol):
-    """A text under way."""
+    """A text in progress."""
 
     def extend(self, tokens_Bn: Tensor) -> Tensor:
         """Take in the next tokens (B, n) and tell the logits (B, V) of what follows the last."""
@@ -91,8 +91,10 @@ class CachedHRM:
         lane = 0
         for _ in range(self._num_segments):
             for call in range(config.num_calls):
-                heard = z_H + x_BnD
-                z_L = self._net(f_L, lane, z_L + (inner.H_to_L(heard) if inner.has_bridges else heard), rope)
+                injection = z_H + x_BnD
+                z_L = self._net(
+                    f_L, lane, z_L + (inner.H_to_L(injection) if inner.has_bridges else injection), rope
+                )
                 lane += len(f_L.layers)
                 if (call + 1) % config.L_cycles == 0:
                     z_H = self._net(f_H, lane, z_H + (inner.L_to_H(z_L) if inner.has_bridges else z_L), rope)

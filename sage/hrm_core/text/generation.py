@@ -112,7 +112,7 @@ def generate(
 def make_decoder(
     model: HRM | PlainGPT, *, num_segments: int | None = None, use_cache: bool = True, num_rows: int = 1
 ) -> Decoder:
-    """The text under way of either model."""
+    """The text in progress of either model."""
     if isinstance(model, PlainGPT):
         return CachedGPT(model, num_rows=num_rows) if use_cache else UncachedGPT(model, num_rows=num_rows)
     config = need_text_model(model)

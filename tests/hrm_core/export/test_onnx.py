@@ -141,7 +141,7 @@ def test_what_is_no_export_of_ours_is_one_line(path: Path, tmp_path: Path) -> No
     onnx.save(foreign, str(tmp_path / "foreign.onnx"))
     (tmp_path / "broken.onnx").write_bytes(b"not a graph")
     for name, said in (
-        ("foreign", "somebody else"),
+        ("foreign", "not an ONNX file of SAGE"),
         ("broken", "not read by ONNX Runtime"),
         ("absent", "not read"),
     ):

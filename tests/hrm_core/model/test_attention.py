@@ -10,7 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sage.hrm_core.model.attention import AttentionName, attend, attention_weights, choose_attention
+from sage.hrm_core.model.attention import (
+    AttentionName,
+    attend,
+    attention_weights,
+    choose_attention,
+    prepare_to_compile,
+)
 
 SHAPE = (2, 3, 7, 16)  # B, A, S, E
 
@@ -64,7 +70,7 @@ def test_every_backend_computes_the_same(
 @pytest.mark.parametrize("backend", ["flash_attn_interface", "flash_attn"])
 def test_the_real_kernels_agree_with_torch(backend: AttentionName) -> None:
     if not torch.cuda.is_available():
-        pytest.skip("no CUDA device: flash-attn runs on CUDA alone")
+        pytest.skip("no CUDA device: flash-attn needs CUDA")
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     q, k, v = (x.to("cuda", torch.bfloat16) for x in draw())
     torch.testing.assert_close(
@@ -125,6 +131,7 @@ def test_an_unknown_backend_names_the_known_ones() -> None:
 
 def test_the_choice_breaks_no_compiled_graph() -> None:
     q, k, v = draw()
+    prepare_to_compile()
     compiled = torch.compile(attend, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(q, k, v), attend(q, k, v))
 

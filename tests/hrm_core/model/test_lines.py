@@ -147,9 +147,9 @@ def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
     [
         (
             {"mixer": "mlp", "box": None},
-            "symbols are alike \\(alike_from\\), which mixer lines alone can have",
+            "interchangeable symbols \\(alike_from\\): give mixer lines",
         ),
-        ({"mixer": "mlp", "front": TokenFront(vocab_size=8, seq_len=36)}, "only mixer lines looks at boxes"),
+        ({"mixer": "mlp", "front": TokenFront(vocab_size=8, seq_len=36)}, "only mixer lines uses boxes"),
         ({"box": (4, 3)}, r"box is \(4, 3\): give rows and columns of 6 cells in all"),
         ({"box": (3, 3)}, r"box is \(3, 3\): give rows and columns of 6 cells in all"),
         ({"box": (-2, -3)}, "give rows and columns"),
@@ -164,7 +164,7 @@ def test_it_survives_a_folder(tmp_path: Path, puzzles: Tensor) -> None:
         ),
         (
             {"front": ObservationFront(source_dims=(2,)), "mixer": "attention", "box": None},
-            "sensors have a readout of their own",
+            "a model of sensors has its own readout",
         ),
         ({"q_source": "all"}, "q_source is 'all'"),
     ],

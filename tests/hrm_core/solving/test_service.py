@@ -56,7 +56,7 @@ def test_a_full_service_says_so_and_a_cancelled_puzzle_makes_place(
     service: SolvingService, puzzles: np.ndarray
 ) -> None:
     endless = [service.submit(puzzles[row % 24], ENDLESS) for row in range(30)]
-    with pytest.raises(ServiceFull, match="30 puzzles wait"):
+    with pytest.raises(ServiceFull, match="30 puzzles are waiting"):
         service.submit(puzzles[0], USUAL)
     for promise in endless:
         assert promise.cancel()

@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_refused_in_one_line(build_solver_model: Build, puz
         ({"abstains": True}, "no verifier"),
         ({"puzzle_ids": np.zeros(24, int)}, "puzzle_id is 0"),
         ({"puzzle_ids": np.zeros(3, int)}, "puzzle_ids have shape"),
-        ({"max_segment": 3}, "max_segment: no such setting"),
+        ({"max_segment": 3}, "max_segment: unknown setting"),
         ({"batch_size": 0}, "batch_size"),
     ):
         with pytest.raises(ValueError, match=wrong):
