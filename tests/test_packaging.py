@@ -150,7 +150,7 @@ def test_a_shipped_config_runs_by_its_name_outside_the_checkout(wheel: Path, tmp
     where, stdlib_mailbox = ran.stdout.splitlines()[0].split()
     assert where.startswith(str(tmp_path / "site"))
     assert not stdlib_mailbox.startswith((str(tmp_path), str(PACKAGE.parent)))
-    assert "default: good" in ran.stdout
+    assert "default: valid" in ran.stdout
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def test_a_model_that_stays_not_finite_is_a_crisis_that_holds_effectors(live):
     for parameter in run.loop.reasoner.model.parameters():
         parameter.data.fill_(math.nan)
     reason = run.loop.run(num_ticks=50)
-    assert reason.startswith("crisis: the model was not finite")
+    assert reason.startswith("crisis: the model's output is not finite")
     assert run.loop.between_ticks.state is State.CRISIS
 
 
