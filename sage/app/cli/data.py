@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sage.app.cli.options import JsonOption, command_group
+from sage.app.cli.options import JsonOption, QuietOption, command_group
 
 if TYPE_CHECKING:
     from sage.hrm_core.datasets.layout import FolderFacts
@@ -38,14 +38,18 @@ SourceOption = Annotated[
 ]
 SubsampleOption = Annotated[
     int | None,
-    typer.Option("--subsample-size", metavar="N", help="So many of the training puzzles; else all."),
+    typer.Option(
+        "--subsample-size",
+        metavar="N",
+        help="Number of training puzzles drawn; all by default. Of generated mazes also the test puzzles.",
+    ),
 ]
 AugmentationOption = Annotated[
     int | None,
     typer.Option(
         "--num-aug",
         metavar="N",
-        help="Symmetric forms of each beside itself: 0, for mazes up to 7, for ARC 1000.",
+        help="Augmented forms of each puzzle besides itself. Default: 0; ARC: 1000. Mazes: at most 7.",
     ),
 ]
 MoreOption = Annotated[
@@ -60,7 +64,7 @@ def build(
     source: SourceOption = None,
     subsample_size: SubsampleOption = None,
     num_aug: AugmentationOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sample and the forms.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the sample and the forms.")] = 0,
     min_difficulty: Annotated[
         int | None, typer.Option("--min-difficulty", metavar="N", help="Sudoku: the least rating.")
     ] = None,
@@ -71,6 +75,7 @@ def build(
             "--names", metavar="STYLE", help="ARC: name forms as HRM (hrm, the default) or TRM (trm)."
         ),
     ] = None,
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Build a data set from published puzzles. `sage train ... --data DIR` trains on it."""
@@ -90,9 +95,14 @@ def build(
 
     from sage.app.terminal.errors import user_errors
     from sage.app.terminal.logs import only_warnings
+    from sage.app.terminal.waiting import show_waiting
 
     module, _, function = target.partition(":")
-    with only_warnings(), user_errors(f"data build {kind}"):
+    with (
+        only_warnings(),
+        user_errors(f"data build {kind}"),
+        show_waiting(f"data build {kind}", is_quiet=quiet),
+    ):
         facts = getattr(import_module(module), function)(out=out, seed=seed, **options)
     typer.echo(_told(out, facts, is_json=json_output))
 
@@ -104,7 +114,7 @@ def check(
     ],
     json_output: JsonOption = False,
 ) -> None:
-    """Read a whole data set and say what is in it, or the first thing that is wrong."""
+    """Read a whole data set and print what it holds, or the first thing that is wrong."""
     from sage.app.terminal.errors import user_errors
 
     with user_errors("data check"):
@@ -128,7 +138,7 @@ def _told(folder: Path, facts: FolderFacts, *, is_json: bool) -> str:
         f"{folder}: good",
         (
             f"{facts.seq_len} cells of {facts.vocab_size} symbols; {count(facts.num_identifiers)}"
-            " identifiers, nobody's included"
+            " identifiers, the blank one included"
         ),
     ]
     lines += [

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sage.app.cli.options import DeviceOption, JsonOption, StateDirOption
+from sage.app.cli.options import CheckpointOption, DeviceOption, JsonOption, QuietOption, StateDirOption
 
 ModelsArgument = Annotated[
     list[str] | None,
@@ -21,27 +21,28 @@ ModelsArgument = Annotated[
 ]
 OptionOption = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="KEY=VALUE", help="Of the task, e.g. givens=[17,25]. Repeatable."),
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="An option of the task, e.g. givens=[17,25]. Repeatable."
+    ),
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option(
-        "--task", help="The task, where the model's folder does not tell it; of a mixture, one part."
-    ),
+    typer.Option("--task", help="The task, where the model has no task.json; one part of a mixture."),
 ]
 TriesOption = Annotated[
     int | None,
     typer.Option(
-        "--tries", min=1, help="Also solve with the task's rules as verifier: so many tries, or no answer."
+        "--tries", min=1, help="Also solve with the task's rules as verifier, with this many tries."
     ),
 ]
 FormsOption = Annotated[
-    int | None, typer.Option("--forms", min=1, help="ARC: forms of each test whose answers are voted over.")
+    int | None,
+    typer.Option("--forms", min=1, help="ARC: number of augmented forms of each test to vote over."),
 ]
 SubmissionOption = Annotated[
     Path | None,
     typer.Option(
-        "--submission", metavar="FILE", help="ARC: write two attempts at each test, as its prize takes them."
+        "--submission", metavar="FILE", help="ARC: write two attempts at each test in the ARC Prize's format."
     ),
 ]
 
@@ -49,7 +50,7 @@ SubmissionOption = Annotated[
 def evaluate(
     models: ModelsArgument = None,
     all_models: Annotated[
-        bool, typer.Option("--all", help="Every shipped model and those named, every size, every task.")
+        bool, typer.Option("--all", help="Every shipped model and those given, at every size and task.")
     ] = False,
     task: TaskOption = None,
     options: OptionOption = None,
@@ -57,20 +58,23 @@ def evaluate(
         Path | None, typer.Option("--data", metavar="PATH", help="Evaluate on this file or folder.")
     ] = None,
     segments: Annotated[
-        str, typer.Option("--segments", help="Depths to report, with commas.")
+        str, typer.Option("--segments", help="Numbers of segments to report, separated by commas.")
     ] = "1,2,4,8,16",
-    num: Annotated[int, typer.Option("--num", min=1, help="Puzzles.")] = 1000,
+    num: Annotated[int, typer.Option("--num", min=1, help="Number of puzzles.")] = 1000,
     all_puzzles: Annotated[
         bool, typer.Option("--all-puzzles", help="Every evaluation puzzle of a file, or 10,000 fresh ones.")
     ] = False,
     tries: TriesOption = None,
     forms: FormsOption = None,
     submission: SubmissionOption = None,
-    failures: Annotated[
-        int, typer.Option("--failures", min=0, help="Draw so many puzzles that were not solved.")
-    ] = 0,
+    failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
+    checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the matrix products: float32 or bfloat16.")
+    ] = "float32",
     state_dir: StateDirOption = None,
+    quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """Evaluate models on held-out puzzles. Accuracy by depth, halting, calibration; several models give mean
@@ -81,11 +85,13 @@ def evaluate(
     from sage.app.models.training.evaluating import EvalRequest, evaluate_all, parse_segments
     from sage.app.terminal.errors import UserError
     from sage.app.terminal.logs import only_warnings
+    from sage.app.terminal.waiting import show_waiting
 
+    models = [*(models or ()), *([checkpoint] if checkpoint else ())]
     if not models and not all_models:
-        raise UserError("eval: of what? give a run's folder or a model, or --all: sage eval --help")
+        raise UserError("eval: no model given: give a run's folder, a model or --all")
     request = EvalRequest(
-        sources=tuple(models or ()),
+        sources=tuple(models),
         task=task,
         options=_options(options or ()),
         data=data,
@@ -95,9 +101,10 @@ def evaluate(
         num_forms=forms,
         submission=submission,
         device=device,
+        dtype=dtype,
         state_dir=state_dir,
     )
-    with only_warnings():
+    with only_warnings(), show_waiting("eval", is_quiet=quiet):
         if all_models:
             from sage.app.models.training.census import show_census, take_census
 

@@ -1,12 +1,13 @@
-"""A folder of mazes from published CSV files or an .npz, or made here, in up to eight symmetric forms each.
+"""A folder of mazes from published CSV files, an .npz, or a generator, in up to eight symmetric forms each.
 
-Invariant: form 0 is the maze as published; a turned maze is solved again, for the label is the first of the
-shortest ways.
+Invariant: form 0 is the maze as published. A turned maze is solved again, because the label is the first of the
+shortest paths. Every side is read and checked before anything is written.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,14 @@ from sage.hrm_core.tasks.maze.grid import NUM_TURNS, solve_mazes, turned, valid_
 from sage.hrm_core.tasks.maze.symbols import SYMBOLS
 from sage.hrm_core.tasks.maze.task import LoadedMazes, MazeConfig, MazeTask
 from sage.hrm_core.tasks.split import without_ids
+from sage.user_file import read_user_text
 
 SOURCE = "sapientinc/maze-30x30-hard-1k"
 GENERATED = "generated"
-NUM_GENERATED_TEST = 1000
+#: Mazes on either side of a generated set, unless fewer are asked for.
+NUM_GENERATED = 1000
+#: Mazes made by one compiled call: a signal is handled between two.
+CHUNK = 20
 
 
 def build_maze(
@@ -35,8 +40,9 @@ def build_maze(
     seed: int = 0,
 ) -> FolderFacts:
     """source: a folder with train.csv and test.csv, an .npz, a data set on the hub, or "generated"
-    (Maze-Hard's distribution, subsample_size mazes to train on). num_aug: 0 to 7 turned forms of each
-    training maze."""
+    (Maze-Hard's distribution).  subsample_size: training mazes; of a generated set also the test mazes, at most
+    1,000. Published test sets stay whole.  num_aug: 0 to 7 turned forms of each training maze.
+    """
     if not 0 <= num_aug < NUM_TURNS:
         raise InputError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}, a maze has eight forms")
     if subsample_size is not None and subsample_size < 1:
@@ -56,17 +62,33 @@ def build_maze(
 def _read(source: str | Path, num: int | None, rng: np.random.Generator) -> dict[str, Examples]:
     if source == GENERATED:
         task = MazeTask(MazeConfig())
-        return {"train": task.sample(num or 1000, rng), "test": task.held_out(NUM_GENERATED_TEST)}
+        num = num or NUM_GENERATED
+        return {
+            "train": _joined([task.sample(size, rng) for size in _chunks(num)]),
+            "test": task.held_out(min(num, NUM_GENERATED)),
+        }
     if Path(source).suffix == ".npz":
         loaded = LoadedMazes(Path(source))
         return {"train": loaded.train, "test": loaded.dev}
     return {side: _load_csv(source_file(source, side)) for side in ("train", "test")}
 
 
+def _chunks(num: int) -> list[int]:
+    return [min(CHUNK, num - start) for start in range(0, num, CHUNK)]
+
+
+def _joined(parts: list[Examples]) -> Examples:
+    return Examples(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        puzzle_ids=np.concatenate([part.puzzle_ids for part in parts]),
+    )
+
+
 def _load_csv(file: Path) -> Examples:
     """Columns question and answer, size * size symbols of "# SGo" each."""
-    with file.open(newline="") as lines:
-        rows = [(row.get("question") or "", row.get("answer") or "") for row in csv.DictReader(lines)]
+    lines = io.StringIO(read_user_text(file), newline="")
+    rows = [(row.get("question") or "", row.get("answer") or "") for row in csv.DictReader(lines)]
     length = len(rows[0][0]) if rows else 0
     size = round(length**0.5)
     if not rows or size**2 != length:
@@ -82,7 +104,7 @@ def _load_csv(file: Path) -> Examples:
     wrong = np.flatnonzero(~valid_ways(inputs, labels, size, is_shortest=True))
     if len(wrong):
         raise InputError(
-            f"{file}: line {wrong[0] + 2}: the answer is no shortest way: correct or remove the line"
+            f"{file}: line {wrong[0] + 2}: the answer is not a shortest path: correct or remove the line"
         )
     return without_ids(inputs, labels)
 

@@ -37,11 +37,13 @@ def build_sudoku(
             f"num_aug is {num_aug}, subsample_size is {subsample_size}: give 0 or more forms, 1 puzzle or"
             " more"
         )
-    files = {side: source_file(source, side) for side in ("train", "test")}
-    out = new_folder(out)
     rules, rng = SudokuRules(box_of_size(9)), np.random.default_rng(seed)
-    for side, file in files.items():
-        examples = load_csv(file, rules.box, min_rating=min_difficulty)
+    sides = {
+        side: load_csv(source_file(source, side), rules.box, min_rating=min_difficulty)
+        for side in ("train", "test")
+    }
+    out = new_folder(out)
+    for side, examples in sides.items():
         forms = 1
         if side == "train":
             examples, forms = subsampled(examples, subsample_size, rng), 1 + num_aug

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sage.app.models.training.judging import Judged, Wanted, pairs_of
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, describe_os_error
+from sage.errors import SageError
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.arc import ArcScore
     from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.evaluation.searching import SearchScore
+    from sage.hrm_core.solving.engine import SegmentModel
     from sage.hrm_core.solving.published import Published
     from sage.hrm_core.tasks.contract import Task
 
 #: What "all" means where puzzles are made fresh and never end.
 NUM_FRESH = 10_000
+#: Of the matrix products. bfloat16: the same model as `HRM.to_inference` makes.
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +73,18 @@ class EvalRequest:
     num_forms: int | None = None
     submission: Path | None = None
     device: str = "cpu"
+    dtype: str = "float32"
     state_dir: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"--dtype {self.dtype}: give one of {', '.join(DTYPES)}")
         if self.submission is not None and len(self.sources) > 1:
-            raise UserError(f"--submission {self.submission}: of which model? give one")
+            raise UserError(f"--submission {self.submission}: {len(self.sources)} models are named: give one")
         if self.submission is not None and not self.submission.absolute().parent.is_dir():
             raise UserError(
-                f"--submission {self.submission}: no folder {self.submission.absolute().parent}: make it"
-                " first"
+                f"--submission {self.submission}: no folder {self.submission.absolute().parent}:"
+                " create it first"
             )
 
 
@@ -93,8 +100,10 @@ def evaluate_all(request: EvalRequest) -> list[Evaluated]:
     )
     try:
         return [_evaluate(pair, request) for source in request.sources for pair in pairs_of(source, wanted)]
-    except ValueError as error:
+    except SageError as error:
         raise UserError(f"eval {error}") from error
+    except OSError as error:
+        raise UserError(f"eval: {describe_os_error(error)}") from error
 
 
 def parse_segments(text: str) -> tuple[int, ...]:
@@ -119,23 +128,40 @@ def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
     from sage.hrm_core.evaluation.searching import search
 
     task, num = pair.task, request.num if request.num is not None else num_puzzles(pair.task)
-    report = evaluate(pair.model, task, num=num, segments=request.segments)
+    model = _in_dtype(pair, request.dtype)
+    report = evaluate(model, task, num=num, segments=request.segments)
     searched = None
     if request.tries is not None:
-        searched = search(pair.model, task, num=num, tries=request.tries, max_segments=max(request.segments))
-    arc = _voted(pair, request) if request.num_forms is not None or request.submission is not None else None
+        searched = search(model, task, num=num, tries=request.tries, max_segments=max(request.segments))
+    arc = (
+        _voted(model, task, request)
+        if request.num_forms is not None or request.submission is not None
+        else None
+    )
     return Evaluated(
         name=pair.label, report=report, task=task, published=pair.published, search=searched, arc=arc
     )
 
 
-def _voted(pair: Judged, request: EvalRequest) -> ArcScore:
+def _in_dtype(pair: Judged, dtype: str) -> SegmentModel:
+    import torch
+
+    from sage.hrm_core.model.hrm import HRM
+
+    if dtype == "float32":
+        return pair.model
+    if not isinstance(pair.model, HRM):
+        raise UserError(
+            f"eval {pair.label}: --dtype {dtype}: an exported model has its own: leave --dtype out"
+        )
+    return pair.model.to_inference(getattr(torch, dtype))
+
+
+def _voted(model: SegmentModel, task: Task, request: EvalRequest) -> ArcScore:
     from sage.hrm_core.evaluation.arc import vote_arc
     from sage.hrm_core.tasks.arc.voting import write_submission
 
-    score = vote_arc(
-        pair.model, pair.task, num_forms=request.num_forms or 1, num_segments=max(request.segments)
-    )
+    score = vote_arc(model, task, num_forms=request.num_forms or 1, num_segments=max(request.segments))
     if request.submission is not None:
         write_submission(request.submission, score.attempts, score.puzzles)
     return score

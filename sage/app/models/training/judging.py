@@ -110,8 +110,10 @@ def _task(source: str, published: Published, wanted: Wanted) -> Task:
     card, data = published.card, wanted.data
     is_part = card is not None and card.task == "mixture"
     name = card.task if card is not None and (is_part or wanted.task is None) else wanted.task
+    if name is None and data is not None and data.is_dir() and (data / "test" / "dataset.json").is_file():
+        name = "folder"  # a built data set describes itself
     if name is None:
-        raise UserError(f"{source}: does not tell its task: give --task NAME")
+        raise UserError(f"{source}: has no task.json: give --task NAME")
     options = {**(card.options if card is not None and name == card.task else {}), **wanted.options}
     if data is not None:
         return load_data(name, data, options, data if data.is_file() else None)
