@@ -1,14 +1,13 @@
-"""The Hierarchical Reasoning Model, whole, in plain Python: autograd on scalars, two nets, ACT with
-Q-learning.
+"""The whole Hierarchical Reasoning Model in plain Python: scalar autograd, two nets, ACT with Q-learning.
 
-It learns a^n b^n: after `.aaab` must come `bb.`, so it has to count. It is also the oracle of the real model:
-tests put one set of weights into both and compare outputs and gradients.
+It learns a^n b^n: `.aaab` continues as `bb.`, which requires counting. It is also the reference of the real
+model: tests load the same weights into both and compare outputs and gradients.
 
     python examples/micro_hrm.py [--steps 800] [--seed 0] [--max-n 5]
 
-Invariant: arithmetic on Values builds a graph, the same arithmetic on floats builds none; that is all that
-the paper's one-step gradient needs. Weights bear the names of the published files. Shapes: S tokens, D
-hidden, E of a head.
+Invariant: arithmetic on Values builds a graph, the same arithmetic on floats builds none; the paper's
+one-step gradient needs nothing else. Weights are named as in the published files. Shapes: S tokens, D hidden,
+E a head.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ import argparse
 import json
 import math
 import random
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from operator import mul
@@ -25,10 +26,10 @@ SYMBOLS, EPS, THETA = ".ab", 1e-5, 10000.0
 
 
 class Value:
-    """A number that remembers what it was made of: `slopes` are its derivatives by its `parents`."""
+    """A number with its graph: `slopes` are its derivatives with respect to its `parents`."""
 
     __slots__ = ("data", "grad", "parents", "slopes")
-    tape: list[Value] = []  # noqa: RUF012  every Value in the order of its making, so backward needs no sorting
+    tape: list[Value] = []  # noqa: RUF012  all Values in order of creation: backward needs no sort
 
     def __init__(self, data: float, parents: tuple[Value, ...] = (), slopes: tuple[float, ...] = ()) -> None:
         self.data, self.grad, self.parents, self.slopes = data, 0.0, parents, slopes
@@ -51,7 +52,7 @@ class Value:
 
     @classmethod
     def backward(cls, loss: Value) -> None:
-        """Add d loss / d leaf to every leaf's grad, and forget the graph."""
+        """Add d loss / d leaf to every leaf's grad, then clear the graph."""
         loss.grad = 1.0
         for node in reversed(cls.tape):
             if node.grad:
@@ -76,7 +77,7 @@ def floats(x: Vector) -> list[float]:
 
 
 def function(x: Number, y: float, slope: float) -> Number:
-    """y = f(x), of known slope there."""
+    """y = f(x), with the derivative of f at x."""
     return Value(y, (x,), (slope,)) if isinstance(x, Value) else y
 
 
@@ -98,7 +99,7 @@ def silu(x: Number) -> Number:
 
 
 def cross_entropy(q: Number, target: float) -> Number:
-    """Of a logit with a probability: log(1 + e^q) - target q."""
+    """Binary cross entropy of a logit: log(1 + e^q) - target q."""
     x = plain(q)
     return function(q, max(x, 0.0) + math.log1p(math.exp(-abs(x))) - target * x, sigmoid(x) - target)
 
@@ -108,7 +109,7 @@ def argmax(x: Vector) -> int:
 
 
 def dot(a: Vector, b: Vector) -> Number:
-    """sum a_i b_i as one node, not two for each term. A vector is all Values or all floats."""
+    """sum a_i b_i as one node instead of two a term. A vector has only Values or only floats."""
     x, y = (floats(each) for each in (a, b))
     total, parents, slopes = sum(map(mul, x, y)), [], []
     for vector, own, other in ((a, x, y), (b, y, x)):
@@ -131,8 +132,8 @@ def add(x: Vector, y: Vector) -> Vector:
     return [one + other for one, other in zip(x, y)]
 
 
-def turn(x: Vector, position: int) -> Vector:
-    """RoPE: components i and i + E/2 are one pair, turned by position * theta^(-2i/E)."""
+def rotate(x: Vector, position: int) -> Vector:
+    """RoPE: components i and i + E/2 are one pair, rotated by position * theta^(-2i/E)."""
     half = len(x) // 2
     angles = [position * THETA ** (-i / half) for i in range(half)]
     left = [x[i] * math.cos(angle) + x[i + half] * -math.sin(angle) for i, angle in enumerate(angles)]
@@ -140,12 +141,12 @@ def turn(x: Vector, position: int) -> Vector:
 
 
 def attention(w: Weights, name: str, xs: Matrix, num_heads: int) -> Matrix:
-    """Each token looks at itself and those before it."""
+    """Causal: each token attends to itself and to earlier tokens."""
     size = len(xs[0])
     width, qkv = size // num_heads, [linear(w[f"{name}.qkv_proj.weight"], x) for x in xs]
     mixed: Matrix = [[] for _ in xs]
     for first in range(0, size, width):
-        q, k = ([turn(row[start + first :][:width], s) for s, row in enumerate(qkv)] for start in (0, size))
+        q, k = ([rotate(row[start + first :][:width], s) for s, row in enumerate(qkv)] for start in (0, size))
         for s, out in enumerate(mixed):
             weights = [exp(dot(q[s], each) * width**-0.5) for each in k[: s + 1]]
             share = power(dot(weights, [1.0] * len(weights)), -1.0)
@@ -173,9 +174,7 @@ def net(w: Weights, name: str, h: Matrix, injection: Matrix, num_heads: int) -> 
 
 @dataclass
 class HRM:
-    """Weights and counts; the carry is handed in and out, as floats: no graph reaches from one segment into
-    another.
-    """
+    """Weights and counts. The carry is an argument and a result, as floats: no graph spans two segments."""
 
     weights: Weights
     num_heads: int = 2
@@ -189,8 +188,8 @@ class HRM:
     def segment(
         self, carry: Carry, tokens: list[int], *, has_graph: bool = True
     ) -> tuple[Carry, Matrix, Vector]:
-        """The carry (floats), logits (S, V), [q_halt, q_continue]. Only the last L and the last H call are
-        differentiated.
+        """The carry (floats), logits (S, V), [q_halt, q_continue]. Gradients flow through the last L call and
+        the last H call only.
         """
         frozen: Weights = {name: [[*floats(row)] for row in rows] for name, rows in self.weights.items()}
         w, num_calls, (z_H, z_L) = self.weights if has_graph else frozen, self.H_cycles * self.L_cycles, carry
@@ -216,8 +215,8 @@ def stablemax_loss(logits: Vector, label: int) -> Number:
 
 
 def segment_loss(logits: Matrix, q: Vector, labels: list[int | None], q_target: float) -> tuple[Number, bool]:
-    """Mean cross entropy of the cells that count + 0.5 (BCE(q_halt, all right) + BCE(q_continue, target));
-    all right?
+    """Mean cross entropy of the labelled cells + 0.5 (BCE(q_halt, is_exact) + BCE(q_continue, q_target));
+    is_exact: all labelled cells are correct.
     """
     counted = [(row, label) for row, label in zip(logits, labels) if label is not None]
     is_exact = all(argmax(row) == label for row, label in counted)
@@ -227,7 +226,7 @@ def segment_loss(logits: Matrix, q: Vector, labels: list[int | None], q_target: 
 
 
 def draw_weights(rng: random.Random, *, size: int = 8, inner: int = 16, num_layers: int = 1) -> Weights:
-    """Normal, std 1/sqrt(fan in); the start std 1 and never trained; the Q head 0 with bias -5."""
+    """Normal, std 1/sqrt(fan in). Initial states: std 1, not trained. Q head: weights 0, bias -5."""
 
     def matrix(num_rows: int, num_columns: int, std: float) -> Matrix:
         return [[Value(rng.gauss(0.0, std)) for _ in range(num_columns)] for _ in range(num_rows)]
@@ -249,7 +248,7 @@ def draw_weights(rng: random.Random, *, size: int = 8, inner: int = 16, num_laye
 
 
 class Adam:
-    """AdamATan2: a step of atan2(m, sqrt(v)), which no gradient can blow up."""
+    """AdamATan2: the step is atan2(m, sqrt(v)), bounded for any gradient."""
 
     def __init__(self, weights: Weights) -> None:
         self.leaves = [x for rows in weights.values() for row in rows for x in row if isinstance(x, Value)]
@@ -267,30 +266,28 @@ class Adam:
 
 
 def puzzle(n: int) -> tuple[list[int], list[int | None]]:
-    """`.aaabbb` and what comes next, None where nobody can know: while the a's last."""
+    """`.aaabbb` and the next symbols; None where the next symbol is undetermined (up to the last a)."""
     text = "." + "a" * n + "b" * n
     ids = [SYMBOLS.index(symbol) for symbol in text + "."]
     return ids[:-1], [None if s <= n else ids[s + 1] for s in range(len(text))]
 
 
 def train(model: HRM, *, num_steps: int, max_n: int, rng: random.Random, max_segments: int = 3) -> None:
-    """One optimizer step a segment; a puzzle is left when Q says halt, or after max_segments."""
+    """One optimizer step a segment; a puzzle ends when q_halt > q_continue, or after max_segments."""
     optimizer, is_halted, num_done = Adam(model.weights), True, 0
     for step in range(num_steps):
         if is_halted:
             tokens, labels = puzzle(rng.randint(1, max_n))
             carry, num_done = model.start(len(tokens)), 0
-            least = rng.randint(2, max_segments) if rng.random() < 0.1 else 1  # exploration
+            fewest = rng.randint(2, max_segments) if rng.random() < 0.1 else 1  # exploration
         carry, logits, q = model.segment(carry, tokens)
         num_done += 1
         is_last = num_done >= max_segments
-        after = floats(
-            model.segment(carry, tokens, has_graph=False)[2]
-        )  # Q-learning: what one segment more would say
+        after = floats(model.segment(carry, tokens, has_graph=False)[2])  # Q-learning: Q of one segment more
         loss, is_exact = segment_loss(logits, q, labels, sigmoid(after[0] if is_last else max(after)))
         Value.backward(loss)
         optimizer.step(0.01 * (1.0 - step / num_steps))
-        is_halted = is_last or (plain(q[0]) > plain(q[1]) and num_done >= least)
+        is_halted = is_last or (plain(q[0]) > plain(q[1]) and num_done >= fewest)
         if step % 100 == 0:
             print(
                 f"step {step:5d}  loss {plain(loss):.4f}  n {labels.count(None) - 1}  exact {is_exact}",
@@ -299,7 +296,7 @@ def train(model: HRM, *, num_steps: int, max_n: int, rng: random.Random, max_seg
 
 
 def complete(model: HRM, prompt: str, max_segments: int = 3) -> str:
-    """Greedy text after the prompt, up to the full stop; each symbol takes the segments that Q asks for."""
+    """Greedy text after the prompt, up to the full stop; segments a symbol: until q_halt > q_continue."""
     text = prompt
     while len(text) < 3 * len(prompt) and (text == prompt or not text.endswith(".")):
         tokens = [SYMBOLS.index(symbol) for symbol in text]
@@ -312,11 +309,18 @@ def complete(model: HRM, prompt: str, max_segments: int = 3) -> str:
     return text[len(prompt) :]
 
 
+def stop(number: int, _frame: object) -> None:
+    print(f"micro_hrm: stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="HRM in plain Python learns a^n b^n.")
     for name, default in (("--steps", 800), ("--seed", 0), ("--max-n", 5)):
         parser.add_argument(name, type=int, default=default)
     options = parser.parse_args()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
     rng, began = random.Random(options.seed), time.process_time()
     model = HRM(draw_weights(rng))
     train(model, num_steps=options.steps, max_n=options.max_n, rng=rng)
@@ -324,6 +328,7 @@ def main() -> None:
     for n, answer in answers.items():
         print(f".{'a' * n}b -> {answer}")
     num_right = sum(answer == "b" * (n - 1) + "." for n, answer in answers.items())
+    print(f"{num_right} of {options.max_n} prompts are completed with the right number of b's")
     print(
         json.dumps(
             {"right": num_right, "of": options.max_n, "cpu_secs": round(time.process_time() - began, 2)}

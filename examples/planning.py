@@ -1,11 +1,11 @@
-"""Planning: a model learns the towers of Hanoi, proposes whole plans for states it never saw, and a verifier
-plays them out.
+"""Planning: a model learns the towers of Hanoi and proposes whole plans for held-out states, and a verifier
+checks each plan.
 
     python examples/planning.py
-    python examples/planning.py --steps 20       a first look
+    python examples/planning.py --steps 20       a quick look
 
-A plan is only carried out when every move in it is legal and it reaches the goal; else the planner thinks
-longer, then abstains and says so. The exact planner is there to measure against, never to help.
+A plan is executed only when all its moves are legal and it reaches the goal. Otherwise the model gets more
+segments, up to 16; without a verified plan it abstains. The exact planner is used for measurement only.
 """
 
 from __future__ import annotations
@@ -14,29 +14,35 @@ import argparse
 import json
 
 import numpy as np
+from stopping import Stopped, run_example
 
-from sage.hrm_core.config.model import ModelConfig, TokenFront
-from sage.hrm_core.model.hrm import HRM
+from sage import HRM, ModelConfig, TrainConfig, Trainer
+from sage.hrm_core import Solver, TokenFront
 from sage.hrm_core.optim.config import OptimizerConfig
-from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.hanoi import DONE, MOVE, NAMES, PEG, HanoiConfig, HanoiTask, plan
-from sage.hrm_core.training.config import TrainConfig
-from sage.hrm_core.training.trainer import Trainer
 
 
-def play(task: HanoiTask, puzzle: np.ndarray, answer: np.ndarray) -> list[str]:
-    """Each move of a plan and where the disks then stand, the smallest first."""
-    pegs = [int(cell) - PEG for cell in puzzle[: task.config.disks]]
-    told = []
-    for cell in answer[task.config.disks + 1 :]:
-        if cell == DONE:  # rests come first: a plan ends in the last cell
-            continue
-        name = NAMES[int(cell) - MOVE]
-        pegs[pegs.index("ABC".index(name[0]))] = "ABC".index(
-            name[1]
-        )  # the smallest disk there is the topmost
-        told.append(f"{name}: {''.join('ABC'[peg] for peg in pegs)}")
-    return told
+def describe(task: HanoiTask, puzzle: np.ndarray, answer: np.ndarray) -> list[str]:
+    """The start, each move of the plan with the state after it, and the goal."""
+    pegs = [int(cell) - PEG for cell in puzzle[: task.config.disks]]  # of each disk, the smallest first
+    goal = "ABC"[int(puzzle[task.config.disks]) - PEG]
+    lines = [f"Move all {len(pegs)} disks to {goal} (disk 1 is the smallest)", f"  start: {draw(pegs)}"]
+    moves = [NAMES[int(cell) - MOVE] for cell in answer[task.config.disks + 1 :] if cell != DONE]
+    for number, (source, target) in enumerate(moves, start=1):
+        disk = pegs.index("ABC".index(source))  # the smallest disk of a peg is its top disk
+        pegs[disk] = "ABC".index(target)
+        lines.append(
+            f"  {number}. move disk {disk + 1}, the top disk, from {source} to {target}: {draw(pegs)}"
+        )
+    return [*lines, f"  all disks are on {goal}" if len(set(pegs)) == 1 else "  the goal is not reached"]
+
+
+def draw(pegs: list[int]) -> str:
+    """Each peg with its disks, the bottom disk first."""
+    towers = [[disk + 1 for disk in reversed(range(len(pegs))) if pegs[disk] == peg] for peg in range(3)]
+    return ", ".join(
+        f"{name} has {' '.join(map(str, tower)) or 'no disk'}" for name, tower in zip("ABC", towers)
+    )
 
 
 def main() -> None:
@@ -62,33 +68,36 @@ def main() -> None:
         ),
     )
     result = Trainer(model, task, training).train()
+    if result.is_interrupted:
+        raise Stopped(f"stopped after step {result.step}; no plan was made")
 
     unseen = task.held_out(options.puzzles)
     plans = Solver(model.eval(), task).solve(unseen.inputs, halt="verifier", max_segments=16, abstains=True)
-    carried_out = np.flatnonzero(plans.is_verified)
-    for row in carried_out[:2]:
-        print(task.render(unseen.inputs[row]))
-        print("\n".join(play(task, unseen.inputs[row], plans.answers[row])))
+    executed = np.flatnonzero(plans.is_verified)
+    for row in executed[:2]:
+        print("\n".join([*describe(task, unseen.inputs[row], plans.answers[row]), ""]))
     scores = task.scores(unseen, plans.answers)
     longest = max(
         len(plan([cell - PEG for cell in row[: options.disks]], row[options.disks] - PEG))
         for row in unseen.inputs.tolist()
     )
-    told = {
-        "puzzles": len(unseen),
-        "carried_out": len(carried_out),
-        "abstained": int(plans.is_abstained.sum()),
-    }
-    told |= {
-        "wrong_plans_carried_out": int((scores["reaches_goal"][carried_out] < 1).sum()),
-        "longest_plan": longest,
-    }
+    num_abstained = int(plans.is_abstained.sum())
+    num_wrong = int((scores["reaches_goal"][executed] < 1).sum())
     print(
-        json.dumps(
-            {**told, "mean_segments": float(plans.num_segments.mean()), "train_cpu_secs": result.cpu_secs}
-        )
+        f"{len(executed)} of {len(unseen)} plans were verified and executed, {num_wrong} of"
+        f" them wrong; {num_abstained} abstained; the longest optimal plan has {longest} moves"
     )
+    summary = {
+        "puzzles": len(unseen),
+        "executed": len(executed),
+        "abstained": num_abstained,
+        "wrong_plans_executed": num_wrong,
+        "longest_plan": longest,
+        "mean_segments": float(plans.num_segments.mean()),
+        "train_cpu_secs": result.cpu_secs,
+    }
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":
-    main()
+    run_example(main)

@@ -1,13 +1,13 @@
 """A two-joint planar arm learns to reach by advantage-weighted regression with TD(lambda) values, on one CPU
 thread.
 
-The arm is seen by three sources: its joints, an eye in the hand and one at the shoulder; the reward is the
-progress of a tick. Nothing but `window_loss` teaches it. Prints success and return of uniformly random
-actions, of the untrained model, and after training; the last line is JSON.
+Three sources observe the arm: its joints, a camera in the hand and one at the shoulder. The reward of a tick
+is the distance gained. The only loss is `window_loss`. Prints success and return of uniformly random actions,
+of the untrained model and of the trained model; the last line is JSON.
 
     python examples/reach.py [--iterations 40] [--seed 0]
 
-Invariant: equal seeds give equal results; no clock but the one that measures the run.
+Invariant: equal seeds give equal results; the only clock measures the run time.
 Shapes: B arms, T + 1 ticks of an episode, C = 8 channels of N = 3 sources, A = 2 joints.
 """
 
@@ -20,21 +20,23 @@ import time
 from dataclasses import dataclass, fields
 
 import torch
+from stopping import run_example
 from torch import Tensor
 
-from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage import ModelConfig
+from sage.hrm_core import ObservationFront, ObservationModel
 from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.observation.action import ExplorationSchedule, TanhGaussian
 from sage.hrm_core.observation.loss import LossSettings, ObservationWindow, window_loss
-from sage.hrm_core.observation.model import Observation, ObservationModel
+from sage.hrm_core.observation.model import Observation
 
 LINK = 0.5  # m, each of the two
 MAX_TURN = 0.25  # rad a tick
 SUCCESS_RADIUS = 0.1  # m: a tenth of the arm
 EPISODE_TICKS = 24
-SOURCE_DIMS = (4, 2, 2)  # joints, the eye in the hand, the eye at the shoulder
+SOURCE_DIMS = (4, 2, 2)  # joints, the camera in the hand, the camera at the shoulder
 WINDOW_TICKS = (
-    4  # short: with a discount of 0.5 nothing beyond matters, and each tick of a window costs a call
+    4  # with a discount of 0.5 later rewards have no weight, and each tick of a window costs a call
 )
 REWARD_SCALE = 10.0  # progress of 0.1 m is a reward of 1
 
@@ -95,7 +97,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episodes:
-    """What a batch of arms lived: a window over whole episodes, and how they ended."""
+    """A batch of whole episodes: their window, the share that succeeded, the mean return."""
 
     window: ObservationWindow
     carries: tuple[Carry, ...]  # before each tick
@@ -116,7 +118,7 @@ def build_model(seed: int) -> ObservationModel:
 
 
 @torch.no_grad()
-def live(
+def run_episodes(
     model: ObservationModel,
     num_arms: int,
     generator: torch.Generator,
@@ -161,7 +163,7 @@ def live(
 
 
 def observe(world: Reach, before: Tensor) -> Observation:
-    """Both sources present, fresh and fully trusted; no linear skip, no estimate of one from the other."""
+    """All sources present, fresh and fully trusted; no linear skip, no cross-source estimate."""
     values = world.channels
     yes = torch.ones(values.shape[0], len(SOURCE_DIMS), dtype=torch.bool)
     zero = torch.zeros_like(values)
@@ -172,7 +174,7 @@ def observe(world: Reach, before: Tensor) -> Observation:
 
 
 def cut(episodes: Episodes) -> list[ObservationWindow]:
-    """Windows of WINDOW_TICKS transitions, each with the carry it started from."""
+    """Windows of WINDOW_TICKS transitions, each with its initial carry."""
     window, windows = episodes.window, []
     for first in range(0, EPISODE_TICKS, WINDOW_TICKS):
         part = {
@@ -187,7 +189,7 @@ def cut(episodes: Episodes) -> list[ObservationWindow]:
 
 
 def sample(replay: list[ObservationWindow], num_rows: int, generator: torch.Generator) -> ObservationWindow:
-    """Rows from anywhere in the replay, with replacement."""
+    """Rows drawn uniformly from the replay, with replacement."""
     size = replay[0].values.shape[0]
     picks = torch.randint(len(replay) * size, (num_rows,), generator=generator).tolist()
     return ObservationWindow(
@@ -208,11 +210,11 @@ def train(
     replay_size: int = 24,
     learning_rate: float = 4e-3,
 ) -> None:
-    """Live, cut, keep, learn. `replay_size`: how many batches of windows are kept: four rounds, for
-    regression on much older actions pulls the policy back to where they came from.
+    """Run episodes, cut them into windows, add these to the replay, update; num_iterations times.
 
-    A temperature of 1 in standardised advantages keeps an effective sample of 1/e of a batch; 0.5 keeps
-    1/e^4.
+    replay_size: batches of windows in the replay; 24 are four iterations, because regression on much older
+    actions pulls the policy back to the one that produced them. A temperature of 1 in standardised advantages
+    leaves an effective sample of 1/e of a batch; 0.5 leaves 1/e^4.
     """
     settings = LossSettings(halt=0.0, action=0.3, discount=0.5, trace=0.8, temperature=1.0, limit=10.0)
     schedule = ExplorationSchedule(first=0.8, last=0.3, num_steps=num_iterations)
@@ -223,7 +225,9 @@ def train(
     )
     replay: list[ObservationWindow] = []
     for iteration in range(num_iterations):
-        replay = [*replay, *cut(live(model, num_arms, generator, std=schedule.std(iteration)))][-replay_size:]
+        replay = [*replay, *cut(run_episodes(model, num_arms, generator, std=schedule.std(iteration)))][
+            -replay_size:
+        ]
         for _ in range(num_updates):
             batch = sample(replay, num_arms, generator)
             loss, _ = window_loss(
@@ -243,8 +247,8 @@ def train(
 
 
 def examine(model: ObservationModel, seed: int, *, is_random: bool = False) -> Episodes:
-    """512 arms with targets of their own, without exploration."""
-    return live(model, 512, torch.Generator().manual_seed(seed), std=None, is_random=is_random)
+    """512 arms, each with its own target, without exploration."""
+    return run_episodes(model, 512, torch.Generator().manual_seed(seed), std=None, is_random=is_random)
 
 
 def main() -> None:
@@ -286,4 +290,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_example(main)

@@ -1,9 +1,9 @@
-"""Ask a running `sage serve` to solve puzzles; the standard library is enough.
+"""Send puzzles to a running `sage serve`, with the standard library only.
 
     sage serve &
     python examples/rest_client.py [--url http://127.0.0.1:8765] [--token-file FILE] [--model NAME] PUZZLE ...
 
-Invariant: the token is read from its file and sent in a header, never shown and never part of an address.
+Invariant: the token is read from its file and sent in a header; it is never printed and never part of a URL.
 """
 
 from __future__ import annotations
@@ -18,43 +18,45 @@ from pathlib import Path
 from typing import Any
 
 
-def ask(url: str, token: str, path: str, said: Any = None) -> Any:
-    """The reply's JSON. RuntimeError with the server's own words where it refuses."""
-    body = None if said is None else json.dumps(said).encode()
+def request(url: str, token: str, path: str, document: Any = None) -> Any:
+    """The reply's JSON. POST if there is a document. An error reply is a RuntimeError with its message."""
+    body = None if document is None else json.dumps(document).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{url}{path}", data=body, headers=headers)  # POST where there is a body
+    message = urllib.request.Request(f"{url}{path}", data=body, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=120) as reply:
+        with urllib.request.urlopen(message, timeout=120) as reply:
             return json.load(reply)
     except urllib.error.HTTPError as error:
         raise RuntimeError(json.load(error)["error"]["message"]) from error
     except urllib.error.URLError as error:
-        raise RuntimeError(f"{url}: {error.reason}: start it with `sage serve`") from error
+        raise RuntimeError(f"{url}: {error.reason}; start the server with `sage serve`") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("puzzles", nargs="*", metavar="PUZZLE", help="without any, the models are listed")
+    parser.add_argument(
+        "puzzles", nargs="*", metavar="PUZZLE", help="one line of symbols; none: list the models"
+    )
     parser.add_argument("--url", default="http://127.0.0.1:8765")
     parser.add_argument("--token-file", type=Path, default=Path("~/.local/state/sage/http.token"))
-    parser.add_argument("--model", help="a name that the list shows; not needed where there is one")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--model", help="a name from the list; optional if the server has one model")
+    options = parser.parse_args(arguments)
     try:
-        token = given.token_file.expanduser().read_text().strip()
-        if not given.puzzles:
-            for model in ask(given.url, token, "/v1/models")["models"]:
+        token = options.token_file.expanduser().read_text().strip()
+        if not options.puzzles:
+            for model in request(options.url, token, "/v1/models")["models"]:
                 print(
                     f"{model['name']}: {model['task']}, {model['num_cells']} cells, trained:"
                     f" {model['trained']}"
                 )
             return 0
-        said = {
-            "puzzles": given.puzzles,
+        document = {
+            "puzzles": options.puzzles,
             "tries": 4,
             "abstains": True,
-            **({"model": given.model} if given.model else {}),
+            **({"model": options.model} if options.model else {}),
         }
-        results = ask(given.url, token, "/v1/solve", said)["results"]
+        results = request(options.url, token, "/v1/solve", document)["results"]
     except (RuntimeError, OSError) as error:
         print(f"rest_client: {error}", file=sys.stderr)
         return 1

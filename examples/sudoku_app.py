@@ -1,25 +1,28 @@
-"""A sudoku application in a page: its own board type in, its own verdict out, a trained model in between.
+"""A sudoku application on one page: HRMAdapter converts its board type to the model's input and the answer to
+its verdict type.
 
-    python examples/sudoku_app.py [--checkpoint sudoku9] [--tries 4] "53..7....6..195...." ...
+    python examples/sudoku_app.py
+    python examples/sudoku_app.py [--checkpoint sudoku9] [--tries 4] PUZZLE ...
 
-Invariant: the application never sees a cell or a tensor; a board it cannot trust it does not show.
+Invariant: the application handles no cells and no tensors; it shows a solution only if it is verified.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sage.errors import InputError
-from sage.hrm_core.solving.adapter import HRMAdapter
-from sage.hrm_core.solving.inference import Answer, HRMInference
+from stopping import run_example
+
+from sage import Answer, HRMAdapter, HRMInference, InputError
+
+PUZZLE = ".39.618..1.4..9..686..5.3.1.4....5.262.743...9...264.3...9.21...9..1.65...8.7...."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """What this application works with: rows of text, an underscore for a blank."""
+    """The application's own type: rows of text, an underscore for a blank."""
 
     title: str
     rows: tuple[str, ...]
@@ -27,7 +30,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """solved: rows, or None where the model has no answer that the rules accept."""
+    """solved: rows, or None where the model found no valid solution."""
 
     title: str
     solved: tuple[str, ...] | None
@@ -46,7 +49,7 @@ def process(board: Board, answer: Answer) -> Verdict:
 
 
 def board_of(number: int, puzzle: str) -> Board:
-    """A board from one line of symbols; its size from its length."""
+    """A board from one line of symbols; the length gives the size."""
     size = max(1, round(len(puzzle) ** 0.5))
     rows = tuple(puzzle[at : at + size].replace(".", "_") for at in range(0, len(puzzle), size))
     return Board(title=f"board {number}", rows=rows)
@@ -54,22 +57,21 @@ def board_of(number: int, puzzle: str) -> Board:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("puzzles", nargs="+", metavar="PUZZLE", help="one line of symbols, '.' for a blank")
     parser.add_argument(
-        "--checkpoint", default="sudoku9", help="a shipped name, a folder, a file or a hub repository"
+        "puzzles",
+        nargs="*",
+        metavar="PUZZLE",
+        help="one line of symbols, '.' for a blank; default: a 9x9 sudoku",
     )
     parser.add_argument(
-        "--tries", type=int, default=4, help="tries with noise, for what the first does not solve"
+        "--checkpoint", default="sudoku9", help="a shipped model, a folder, a file or a hub repository"
     )
-    given = parser.parse_args(arguments)
-    try:
-        adapter = HRMAdapter(HRMInference(given.checkpoint), prepare=prepare, process=process)
-        boards = [board_of(number, puzzle) for number, puzzle in enumerate(given.puzzles, start=1)]
-        # The verifier ends a try, and nothing it refuses comes back.
-        verdicts = adapter.batch_predict(boards, halt="verifier", abstains=True, tries=given.tries)
-    except ValueError as error:
-        print(f"sudoku_app: {error}", file=sys.stderr)
-        return 2
+    parser.add_argument("--tries", type=int, default=4, help="attempts a puzzle, with noise after the first")
+    options = parser.parse_args(arguments)
+    adapter = HRMAdapter(HRMInference(options.checkpoint), prepare=prepare, process=process)
+    boards = [board_of(number, puzzle) for number, puzzle in enumerate(options.puzzles or [PUZZLE], start=1)]
+    # The verifier ends a try; an answer that it rejects is not returned.
+    verdicts = adapter.batch_predict(boards, halt="verifier", abstains=True, tries=options.tries)
     num_solved = 0
     for board, verdict in zip(boards, verdicts):
         if isinstance(verdict, InputError):
@@ -85,4 +87,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_example(main)

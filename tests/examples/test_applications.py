@@ -1,11 +1,10 @@
-"""The examples that put a model into an application run as they stand, on an untrained model that solves
-nothing.
-"""
+"""The examples that use a model in an application, on an untrained model and with their defaults."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -24,8 +23,16 @@ PUZZLE, OTHER = ".4..1.42.23.....", ".1.2...342......"
 TOKEN = "a-token-for-the-tests-alone"
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def examples_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
 def example(name: str) -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
+    path = EXAMPLES / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"{name}_example", path)
     assert spec is not None
     assert spec.loader is not None
@@ -44,7 +51,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_the_sudoku_application_shows_no_board_it_cannot_trust(
+def test_the_sudoku_application_shows_verified_boards_only(
     checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = example("sudoku_app").main
@@ -58,7 +65,7 @@ def test_the_sudoku_application_shows_no_board_it_cannot_trust(
     assert second == "board 2: no answer after 16 segments"
 
 
-def test_a_file_of_puzzles_becomes_a_file_of_answers(
+def test_every_line_of_a_puzzle_file_gets_a_document_in_order(
     checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "puzzles.txt").write_text(f"{PUZZLE}\n\nno puzzle\n{OTHER}\n")
@@ -75,10 +82,47 @@ def test_a_file_of_puzzles_becomes_a_file_of_answers(
     assert (first["puzzle"], last["puzzle"]) == (PUZZLE, OTHER)
     assert first["num_segments_spent"] == 32
     assert "cells" in wrong["error"]
-    assert capsys.readouterr().out.startswith("0 of 3 solved, checked by the rules; 64 segments in ")
+    assert capsys.readouterr().out.startswith("0 of 3 puzzles solved and verified; 64 segments in ")
 
 
-def test_the_client_asks_a_real_server(
+def test_without_arguments_the_shipped_puzzles_are_solved_by_the_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert example("batch_processing").main([]) == 0
+    assert capsys.readouterr().out.startswith("3 of 3 puzzles solved and verified; ")
+    documents = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [document["is_verified"] for document in documents] == [True] * 3
+
+
+def test_the_sudoku_application_solves_its_own_puzzle(capsys: pytest.CaptureFixture[str]) -> None:
+    assert example("sudoku_app").main([]) == 0
+    assert "board 1: solved after" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "line"),
+    [
+        ("batch_processing", ["missing.txt"], "batch_processing: missing.txt: No such file or directory\n"),
+        ("sudoku_app", ["--checkpoint", "missing"], "sudoku_app: missing: no such file or folder"),
+    ],
+)
+def test_a_missing_file_is_one_line_and_exit_code_2(
+    name: str, arguments: list[str], line: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_client_lists_models_and_sends_puzzles_to_a_real_server(
     checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("starlette", reason="the extra web is not installed")
