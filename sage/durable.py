@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,19 @@ class Contents:
 def write_file(path: Path, content: Content) -> None:
     """Write `content` to `path`, complete or not at all. The folder must exist.
 
-    OSError when the disk is full or read-only: the previous file, if any, is unchanged, and nothing is left
-    beside it.
+    OSError of `path` when the disk is full or read-only: the previous file, if any, is unchanged, and nothing
+    is left beside it.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write_synced(partial, content)
         partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if error.filename in (None, str(partial)):
+            error.filename, error.filename2 = str(path), None
+        raise
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -97,6 +97,14 @@ def test_a_failed_write_leaves_the_previous_file(path: Path, monkeypatch: pytest
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_the_error_of_a_failed_write_has_the_files_own_path(tmp_path: Path) -> None:
+    absent = tmp_path / "absent" / "file"
+    with pytest.raises(OSError) as caught:
+        write_file(absent, b"x")
+    assert caught.value.filename == str(absent)
+    assert caught.value.filename2 is None
+
+
 def test_write_file_replaces_the_content(tmp_path: Path) -> None:
     for content in (b"one", memoryview(b"two")):
         write_file(tmp_path / "a", content)

@@ -31,8 +31,11 @@ def check(
 ) -> None:
     """Check keys, values, and that the files and devices exist."""
     from sage.app.config.sage_config import config_hash, load_config
+    from sage.app.terminal.errors import UserError
 
     loaded = load_config(config, overrides or (), with_files=True)
+    if not loaded.enabled_sensors:
+        raise UserError(f"{config}: sensors: none is enabled: enable at least one, e.g. {{kind: host}}")
     if json_output:
         import json
 

@@ -86,8 +86,8 @@ def read_yaml(path: Path, environ: Mapping[str, str] = os.environ) -> YamlDocume
 
 def parse_yaml(text: str, source: str, environ: Mapping[str, str] = os.environ) -> YamlDocument:
     """As `read_yaml`, from text. An empty text is an empty mapping."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return YamlDocument(data={}, source=source)
@@ -99,19 +99,17 @@ def parse_yaml(text: str, source: str, environ: Mapping[str, str] = os.environ) 
         return document
     except yaml.YAMLError as error:
         raise UserError(_explain(error, source)) from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise UserError(f"{source}: lists or mappings are nested too deeply: write fewer levels") from None
 
 
 def parse_value(text: str) -> Any:
     """A value of `--set`, read as YAML: 0.5, true, null, [a, b] and text mean the same as in the file."""
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
-    except yaml.YAMLError:
-        raise UserError(f"{text!r}: not a YAML value: quote it, e.g. 'key=\"text\"'") from None
-    finally:
-        loader.dispose()
+        return _Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError):
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        raise UserError(f"{shown!r}: not a YAML value: quote it, e.g. 'key=\"text\"'") from None
 
 
 def _note_lines(node: yaml.Node, path: KeyPath, document: YamlDocument) -> None:
@@ -161,7 +159,7 @@ def _expand(value: Any, path: KeyPath, document: YamlDocument, environ: Mapping[
 
 def _explain(error: yaml.YAMLError, source: str) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     line = f":{mark.line + 1}" if mark is not None else ""
     return f"{source}{line}: not YAML ({problem}): correct that line"
 

@@ -141,7 +141,7 @@ def solve_puzzles(
     for puzzle in puzzles:
         with only_warnings(), user_errors(f"solve {task}"):
             try:
-                inference = load(checkpoint or shipped_model(task, puzzle))
+                inference = load(shipped_model(task, puzzle) if checkpoint is None else checkpoint)
                 answer: Solved | Refused = Solved(
                     task=task, inference=inference, answer=inference.solve_one(puzzle)
                 )

@@ -170,9 +170,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: contains more than weights, or is not a checkpoint: not opened, because it could run code"
         ) from error
     except _DAMAGE as error:
-        raise CheckpointError(
-            f"{path}: truncated or not a torch file: {' '.join(str(error).split())[:120]}"
-        ) from error
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CheckpointError(f"{path}: truncated or not a torch file: {reason}") from error
     wrapped = [
         key for key in _WRAPPERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
     ]
@@ -303,7 +302,7 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         settings = yaml.safe_load(read_user_text(path))
-    except (yaml.YAMLError, DataError) as error:
+    except (yaml.YAMLError, DataError, RecursionError) as error:
         raise CheckpointError(f"{path}: not YAML: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(settings, Mapping) or not isinstance(settings.get("arch", {}), Mapping):
         raise CheckpointError(

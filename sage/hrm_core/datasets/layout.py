@@ -126,7 +126,11 @@ def _read_metadata(file: Path) -> Metadata:
         fields = json.loads(read_user_text(file))
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(
+            f"{file}: {(error.strerror or str(error)).lower()}: give a folder with train/ and test/"
+        ) from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{file}: not a data set's description: {error}: give a folder with train/ and test/"
         ) from error
@@ -216,7 +220,7 @@ def read_identifiers(folder: Path) -> list[str]:
     file = folder / "identifiers.json"
     try:
         names = json.loads(read_user_text(file))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
     if not isinstance(names, list):
         raise InputError(

@@ -43,7 +43,7 @@ def read_card(path: Path) -> TaskCard | None:
             options=dict(plain.get("options", {})),
             trained=dict(plain.get("trained", {})),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f'{path}: not a task card: {error}: write {{"task": NAME, "options": {{...}}}}'
         ) from error

@@ -285,6 +285,34 @@ TABLE = [
         "sensors new host --into {folder}",
         ("the kind exists (built in): choose another name",),
     ),
+    Wrong("an empty configuration", "config check {file}", ("sensors: none is enabled", "{kind: host}")),
+    Wrong("a configuration with a NUL byte", "config check {config}", ("{config}", "not YAML"), "a\0b"),
+    Wrong(
+        "a configuration of 3000 nested lists",
+        "config check {config}",
+        ("{config}", "nested too deeply", "write fewer levels"),
+        "[" * 3000,
+    ),
+    Wrong(
+        "a sweep of 3000 nested lists", "sweep {config} --out {folder}/x", ("nested too deeply",), "[" * 3000
+    ),
+    Wrong(
+        "a NUL byte in --set",
+        "sensors check video --set path=a\0b",
+        ("not a YAML value",),
+    ),
+    Wrong("an empty checkpoint", "model show {file}", ("truncated or not a torch file: EOFError",)),
+    Wrong("an empty CSV of puzzles", "train sudoku --data {file} --out {folder}/x", ("{file}: is empty",)),
+    Wrong(
+        "an empty name of a checkpoint",
+        "solve sudoku .4..1.42.23..... --checkpoint=",
+        ("no model in this folder",),
+    ),
+    Wrong(
+        "a data set that is not there",
+        "data check /nowhere",
+        ("/nowhere/train/dataset.json: no such file or directory: give a folder with train/ and test/",),
+    ),
     Wrong("a new sensor without a name", "sensors new 9lives --into {folder}", ("give lower-case letters",)),
 ]
 

@@ -117,7 +117,7 @@ def _folded(line: str) -> str:
 def _trimmed(lines: list[str]) -> list[str]:
     """Without blank lines before and after, unless the lines have them to be a square."""
     for whole in (lines, lines[:-1]):  # split at a final line break
-        if whole and max(map(len, whole)) == len(whole):
+        if whole and {len(line) for line in whole} == {len(whole)}:
             return whole
     lines = list(lines)
     width = max((len(line.rstrip()) for line in lines), default=0)

@@ -45,9 +45,9 @@ def load_csv(path: Path, box: Box, *, max_rows: int | None = None, min_rating: i
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"question", "answer"} <= set(reader.fieldnames or ()):
-                raise InputError(
-                    f"{path}: its columns are {reader.fieldnames}: give source,question,answer,rating"
-                )
+                named = ", ".join(reader.fieldnames or ())
+                shown = f"its columns are {named[:80]}" if named else "is empty"
+                raise InputError(f"{path}: {shown}: give source,question,answer,rating")
             for row in reader:
                 if min_rating is not None and _rating(row, path, reader.line_num) < min_rating:
                     continue

@@ -55,6 +55,12 @@ def test_an_open_row_at_an_end_is_a_row(rows: list[str]) -> None:
     assert mazes_in("\n".join(row.rstrip() for row in rows) + "\n") == ["\n".join(rows)]
 
 
+@pytest.mark.parametrize("blanks", range(5))
+@pytest.mark.parametrize("breaks", range(5))
+def test_blanks_after_lines_and_blank_lines_after_a_maze_are_no_cells(blanks: int, breaks: int) -> None:
+    assert mazes_in("\n".join(row + " " * blanks for row in ROWS) + "\n" * breaks) == [MAZE]
+
+
 @pytest.mark.parametrize("text", ["", "\n", "[]", "[[]]", "[[1], 2]", "{}", ",", "\t", "S"])
 def test_a_text_without_a_maze_raises_nothing(text: str) -> None:
     assert len(mazes_in(text)) == 1
