@@ -1,4 +1,4 @@
-"""Data sets as folders, in the layout the published recipes use: built here or elsewhere, read the same.
+"""Data sets as folders in the layout of the published recipes: builders, checks, and the task that reads one.
 
-Invariant: importing this package imports no torch; a folder that `check` accepts loads as a task.
+Invariant: importing this package imports no torch.
 """

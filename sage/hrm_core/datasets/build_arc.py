@@ -1,7 +1,8 @@
-"""A folder of ARC: every puzzle a group, each of its augmented forms a puzzle with an identity of its own.
+"""Build a data set of ARC: each puzzle is a group, each of its augmented forms has its own identifier.
 
-Invariant: train/ has training puzzles whole and the demonstrations of evaluation puzzles; test/ has their
-tests alone, in the same forms under the same identities. Forms of a puzzle differ from each other.
+Invariants: train/ has all pairs of training puzzles and the demonstrations of evaluation puzzles; test/ has
+the tests of evaluation puzzles, in the same forms with the same identifiers. The forms of a puzzle are
+distinct. Everything is read and checked before anything is written.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from sage.hrm_core.tasks.arc.grid import (
 )
 from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair, load_arc, to_json, without_leaks
 
-#: Draws a wanted form may cost before a puzzle with few colours is left with fewer forms.
-DRAWS_A_FORM = 5
-#: What stands between the parts of a form's name, by builder.
+#: Random draws for each form; a puzzle with few distinct forms gets fewer than `num_aug`.
+DRAWS_PER_FORM = 5
+#: Separator of the parts of a form's name, by builder.
 _MARKS = {"hrm": "_", "trm": "|||"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """pairs that go into one side, in each of the forms.  is_moved: placed at random on the board, but for
-    one pair.
+    """The pairs of a puzzle that one side has, in each of the forms.  is_moved: all pairs but one are placed
+    at a random position of the board.
     """
 
     puzzle: ArcPuzzle
@@ -62,10 +63,13 @@ def build_arc(
     more: tuple[str, ...] = (),
     names: str = "hrm",
 ) -> FolderFacts:
-    """source: arc1, arc2, or a folder with training and evaluation puzzles, Kaggle's two-file form included.
+    """Write the data set to the new folder `out` and return the facts that `check` reads from it.
+
+    source: arc1, arc2, or a folder with training and evaluation puzzles, Kaggle's two-file form included.
     more: further training folders (ConceptARC's corpus).  subsample_size: number of training puzzles drawn.
-    names: how forms are named, "hrm" (NAME_t3_0123456789) or "trm" (NAME|||t3|||0123456789); each trainer's
-    own evaluation reads its own names, SAGE reads both.
+    names: the format of form names, "hrm" (NAME_t3_0123456789) or "trm" (NAME|||t3|||0123456789). HRM's and
+    TRM's evaluation read their own format only; SAGE reads both. InputError for a wrong option, DataError
+    for a wrong file.
     """
     if names not in _MARKS:
         raise InputError(f"names is {names!r}: give one of {', '.join(_MARKS)}")
@@ -109,10 +113,10 @@ def build_arc(
 
 
 def _forms(puzzle: ArcPuzzle, num_aug: int, rng: np.random.Generator) -> tuple[Augmentation, ...]:
-    """The puzzle as it is, and up to `num_aug` others that look different."""
+    """The identity, and up to `num_aug` random augmentations whose grids differ from each other."""
     forms = [Augmentation()]
     seen = {_look(puzzle, forms[0])}
-    for _ in range(DRAWS_A_FORM * num_aug):
+    for _ in range(DRAWS_PER_FORM * num_aug):
         if len(forms) > num_aug:
             break
         form = random_augmentation(rng)
@@ -134,7 +138,7 @@ def _look(puzzle: ArcPuzzle, form: Augmentation) -> int:
 def _write(
     folder: Path, groups: list[_Group], numbers: dict[str, int], rng: np.random.Generator, mark: str
 ) -> None:
-    """Straight to the disk: a thousand forms of a thousand puzzles are several gigabytes."""
+    """Write one side through memory maps: 1,000 forms of 1,000 puzzles are several gigabytes."""
     folder.mkdir(parents=True)
     num_examples = sum(len(group.pairs) * len(group.forms) for group in groups)
     shape = (num_examples, BOARD**2)
@@ -173,7 +177,7 @@ def _write(
 def _boards(
     group: _Group, form: Augmentation, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of one form on their boards; of a moved group one, drawn, stays in the corner."""
+    """The pairs of one form on their boards; in a moved group one random pair stays in the corner."""
     still = int(rng.integers(0, max(len(group.pairs), 1))) if group.is_moved else -1
     for index, pair in enumerate(group.pairs):
         left, right = form.applied(pair.input), form.applied(pair.output)

@@ -1,7 +1,7 @@
-"""A folder in the published layout as a task, whoever built it.
+"""A folder in the published layout as a task; HRM's, TRM's and our own builders write such folders.
 
 Invariant: a training example is drawn as published: a group, one of its puzzles, one of its examples, each
-evenly.
+uniformly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.hrm_core.datasets.layout import Side, read_side
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.maze.grid import valid_ways
@@ -26,8 +26,8 @@ Rules = Literal["auto", "sudoku", "maze", "labels"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
-    """path: with train/ and test/.  rules: what an answer is judged by; auto: by the shape and the
-    vocabulary; labels: by what the folder says about this very input."""
+    """path: a folder with train/ and test/.  rules: how an answer is verified: sudoku or maze by the rules,
+    labels by the folder's label of the same input, auto chosen from the shape and the vocabulary."""
 
     path: str = ""
     rules: Rules = "auto"
@@ -38,7 +38,7 @@ class FolderConfig:
 
 
 class FolderTask:
-    """Examples as they stand in the folder: their forms were made when it was built."""
+    """The examples of the folder, without further augmentation."""
 
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
@@ -47,9 +47,12 @@ class FolderTask:
             self.test.metadata.seq_len,
             self.test.metadata.vocab_size,
         ):
-            raise InputError(
+            raise DataError(
                 f"{config.path}: train and test differ in length or vocabulary: build the data set again"
             )
+        for name, side in (("train", self.train), ("test", self.test)):
+            if not side.num_examples:
+                raise DataError(f"{config.path}: {name} has no examples: build the data set again")
         self._side_length = round(self.train.metadata.seq_len**0.5)
         self._rules = self._found_rules() if config.rules == "auto" else config.rules
         self._spec = self._made_spec()
@@ -59,7 +62,7 @@ class FolderTask:
         return self._spec
 
     def _made_spec(self) -> TaskSpec:
-        """InputError where it is to be judged as a sudoku of a size that has no boxes."""
+        """InputError where rules is sudoku and the size has no boxes."""
         metadata, side = self.train.metadata, self._side_length
         num_ids = metadata.num_puzzle_identifiers if metadata.num_puzzle_identifiers > 1 else 0
         sudoku = SudokuRules(box_of_size(side)).spec if self._rules == "sudoku" else None
@@ -113,7 +116,7 @@ class FolderTask:
         return self._by_labels(inputs, answers)
 
     def _by_labels(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """Right where the folder has this input with these labels; padding does not count."""
+        """True where the folder has this input with these labels; padding is not compared."""
         wanted, is_right = row_keys(inputs), np.zeros(len(inputs), bool)
         for side in (self.test, self.train):
             for start in range(0, side.num_examples, 4096):

@@ -3,8 +3,9 @@ identifiers.json beside them. HRM's and TRM's builders write it; TRM's adds `tot
 
 inputs, labels (E, L) uint8; puzzle p has the examples puzzle_indices[p]..[p + 1] and the identity
 puzzle_identifiers[p]; group g has the puzzles group_indices[g]..[g + 1], one puzzle in all its forms.
-Identifier 0 is for puzzles without an identity. Several sets are read one after the other, as one.
-Invariant: a Side that exists is consistent; what is not is a InputError that names the folder and the array.
+Identifier 0 is for puzzles without an identifier of their own. Several sets are concatenated in the order of
+dataset.json.
+Invariant: every Side is consistent; an inconsistent folder raises DataError with the folder and the array.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.user_file import read_user_text
 
 SIDES = ("train", "test")
@@ -42,7 +43,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of the two folders. Large arrays are mapped, not read."""
+    """train/ or test/. inputs and labels are memory-mapped."""
 
     metadata: Metadata
     inputs: np.ndarray
@@ -65,10 +66,12 @@ class Side:
 
 
 def read_side(folder: Path) -> Side:
-    """Read and check one of train/ and test/, every set of it."""
+    """Read and check train/ or test/, every set. DataError where the content is wrong."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder: give a data set's folder, with train/ and test/")
     metadata = _read_metadata(folder / "dataset.json")
     if not metadata.sets:
-        raise InputError(f"{folder / 'dataset.json'}: sets is empty: name at least one set")
+        raise DataError(f"{folder / 'dataset.json'}: sets is empty: name at least one set")
     parts = []
     for name in metadata.sets:
         part = Side(metadata=metadata, **{array: _read_array(folder, name, array) for array in ARRAYS})
@@ -84,12 +87,12 @@ def _read_array(folder: Path, name: str, array: str) -> np.ndarray:
     try:
         found: np.ndarray = np.load(file, mmap_mode="r" if array in ("inputs", "labels") else None)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
+        raise DataError(f"{file}: cannot be read: {error}: build the data set again") from error
     return found
 
 
 def _joined(parts: list[Side]) -> Side:
-    """Several sets as one; their indices continue where the set before ends."""
+    """Several sets concatenated; the indices of each set are shifted by the sizes of the sets before it."""
     examples = np.cumsum([0, *(part.num_examples for part in parts)])
     puzzles = np.cumsum([0, *(part.num_puzzles for part in parts)])
 
@@ -108,14 +111,14 @@ def _joined(parts: list[Side]) -> Side:
 
 
 def _check_counts(side: Side, folder: Path) -> None:
-    """The counts of dataset.json against the arrays, all sets together."""
+    """Compare the counts of dataset.json with the arrays of all sets together."""
     metadata = side.metadata
     for name, stated, found in (
         ("total_groups", metadata.total_groups, side.num_groups),
         ("total_puzzles", metadata.total_puzzles, side.num_puzzles),
     ):
         if stated is not None and stated != found:
-            raise InputError(
+            raise DataError(
                 f"{folder / 'dataset.json'}: {name} is {stated}, the arrays have {found}: build the data set"
                 " again"
             )
@@ -127,11 +130,11 @@ def _read_metadata(file: Path) -> Metadata:
         known = {key: fields[key] for key in Metadata.__dataclass_fields__ if key in fields}
         return Metadata(**{**known, "sets": tuple(known.get("sets", (SET_NAME,)))})
     except OSError as error:
-        raise InputError(
+        raise DataError(
             f"{file}: {(error.strerror or str(error)).lower()}: give a folder with train/ and test/"
         ) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
+        raise DataError(
             f"{file}: not a data set's description: {error}: give a folder with train/ and test/"
         ) from error
 
@@ -141,8 +144,8 @@ def _check(side: Side, folder: Path) -> None:
     shape = (len(side.inputs), metadata.seq_len)
     for name, array in (("inputs", side.inputs), ("labels", side.labels)):
         if array.shape != shape:
-            raise InputError(
-                f"{folder}: {name} has the shape {array.shape}: {shape} is wanted: build the data set again"
+            raise DataError(
+                f"{folder}: {name} has the shape {array.shape}: expected {shape}: build the data set again"
             )
     for name, indices, last in (
         ("puzzle_indices", side.puzzle_indices, side.num_examples),
@@ -156,23 +159,24 @@ def _check(side: Side, folder: Path) -> None:
             and bool((np.diff(indices) >= 0).all())
         )
         if not is_right:
-            raise InputError(f"{folder}: {name} does not rise from 0 to {last}: build the data set again")
+            raise DataError(f"{folder}: {name} does not increase from 0 to {last}: build the data set again")
     if len(side.puzzle_indices) != side.num_puzzles + 1:
-        raise InputError(
+        raise DataError(
             f"{folder}: {side.num_puzzles} puzzle_identifiers for {len(side.puzzle_indices) - 1} puzzles:"
             " build it again"
         )
     identifiers = side.puzzle_identifiers
     if len(identifiers) and not 0 <= identifiers.min() <= identifiers.max() < metadata.num_puzzle_identifiers:
-        raise InputError(
-            f"{folder}: puzzle_identifiers go beyond {metadata.num_puzzle_identifiers}: build the data set"
+        raise DataError(
+            f"{folder}: puzzle_identifiers outside 0..{metadata.num_puzzle_identifiers - 1}: build the data"
+            " set"
             " again"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFacts:
-    """What `check` found."""
+    """The result of `check`; the dictionaries have the keys train and test."""
 
     seq_len: int
     vocab_size: int
@@ -183,26 +187,27 @@ class FolderFacts:
 
 
 def check(folder: Path) -> FolderFacts:
-    """Read everything, cells included; InputError at the first thing that is wrong."""
+    """Read everything, cells included. DataError at the first fault."""
     sides = {name: read_side(Path(folder) / name) for name in SIDES}
     metadata = sides["train"].metadata
     for name, side in sides.items():
         found = (side.metadata.seq_len, side.metadata.vocab_size, side.metadata.num_puzzle_identifiers)
         if found != (metadata.seq_len, metadata.vocab_size, metadata.num_puzzle_identifiers):
-            raise InputError(
+            raise DataError(
                 f"{folder}: train and {name} differ in length, vocabulary or identifiers: build the data set"
                 " again"
             )
         for array in (side.inputs, side.labels):
             if len(array) and int(array.max()) >= metadata.vocab_size:
-                raise InputError(
-                    f"{folder}: {name} has cells of {int(array.max())}, its vocabulary ends at"
-                    f" {metadata.vocab_size - 1}"
+                raise DataError(
+                    f"{folder}: {name} has cells of {int(array.max())}, the vocabulary ends at"
+                    f" {metadata.vocab_size - 1}: build the data set again"
                 )
     names = read_identifiers(Path(folder))
     if len(names) != metadata.num_puzzle_identifiers:
-        raise InputError(
-            f"{folder}: identifiers.json names {len(names)} of {metadata.num_puzzle_identifiers}: build the"
+        raise DataError(
+            f"{folder}: identifiers.json has {len(names)} of {metadata.num_puzzle_identifiers} names:"
+            " build the"
             " data set again"
         )
     return FolderFacts(
@@ -221,25 +226,25 @@ def read_identifiers(folder: Path) -> list[str]:
     try:
         names = json.loads(read_user_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read: {error}: build the data set again") from error
+        raise DataError(f"{file}: cannot be read: {error}: build the data set again") from error
     if not isinstance(names, list):
-        raise InputError(
-            f"{file}: a {type(names).__name__}: a list of names is wanted: build the data set again"
+        raise DataError(
+            f"{file}: a {type(names).__name__}: expected a list of names: build the data set again"
         )
     return [str(name) for name in names]
 
 
 def new_folder(out: Path) -> Path:
-    """`out`, made; InputError where something is in it."""
+    """Create `out`. InputError where it exists and is not an empty folder."""
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there and not empty: give a new folder")
+        raise InputError(f"{out}: exists and is not empty: give a new folder")
     out.mkdir(parents=True, exist_ok=True)
     return out
 
 
 def write_identifiers(out: Path, names: list[str]) -> None:
-    """The name of identifier 0 first, then `names`."""
+    """Write identifiers.json: the name of identifier 0, then `names`."""
     (out / "identifiers.json").write_text(json.dumps([BLANK_NAME, *names]))
 
 
@@ -250,7 +255,7 @@ def write_description(folder: Path, metadata: Metadata) -> None:
 def write_ungrouped(
     folder: Path, inputs: np.ndarray, labels: np.ndarray, *, vocab_size: int, forms: int
 ) -> None:
-    """Puzzles of one example and no identity; each `forms` consecutive puzzles are one group."""
+    """Write puzzles of one example each, without identifiers, in groups of `forms` consecutive puzzles."""
     num_examples, seq_len = inputs.shape
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {

@@ -1,7 +1,6 @@
-"""Where published puzzles come from: a folder with train.csv and test.csv, or a data set on the hub.
+"""Locate published puzzles: a folder with train.csv and test.csv, or a data set on the hub.
 
-Invariant: nothing is downloaded but the two files asked for; without a connection the error says what to do,
-in one line.
+Invariant: only the two CSV files are downloaded.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ FILES = {"train": "train.csv", "test": "test.csv"}
 
 
 def source_file(source: str | Path, side: str) -> Path:
-    """The CSV file of one side. A folder that exists wins over a name on the hub."""
+    """The path of one side's CSV file. An existing folder has priority over a name on the hub.
+
+    InputError where there is no such file, or where it cannot be downloaded.
+    """
     name = FILES[side]
     folder = Path(source).expanduser()
     if folder.is_dir():
         if not (folder / name).is_file():
-            raise InputError(f"{folder}: has no {name}: give a folder with train.csv and test.csv")
+            raise InputError(f"{folder}: no file {name}: give a folder with train.csv and test.csv")
         return folder / name
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         raise InputError(
-            f"{source}: no such folder: give one with train.csv and test.csv, or a data set on the hub as"
-            " OWNER/NAME"
+            f"{source}: no such folder: give a folder with train.csv and test.csv, or OWNER/NAME, a data"
+            " set on the hub"
         )
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -1,6 +1,6 @@
-"""ARC as its prize scores it: every test answered in many forms, the answers voted, two attempts.
+"""ARC scored as in the ARC Prize: every test is answered in many forms, votes select two attempts.
 
-Invariant: a vote is counted on the grid with its form undone; a test nobody answered is wrong.
+Invariant: votes are counted after each form is undone; a test without an attempt is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sage.hrm_core.tasks.arc.task import ArcTask
 from sage.hrm_core.tasks.arc.voting import Vote, best_attempts, score
 from sage.hrm_core.tasks.contract import Examples, Task
 
-#: A form's name as HRM's builder writes it (NAME_t3_0123456789) and as TRM's does (NAME|||t3|||0123456789).
+#: A form's name in HRM's format (NAME_t3_0123456789) or TRM's (NAME|||t3|||0123456789).
 _FORM_NAME = re.compile(
     rf"^(?P<puzzle>.+?)(?P<mark>_|\|\|\|)t(?P<turn>[0-7])(?P=mark)(?P<colours>0[1-9]{{{NUM_COLOURS - 1}}})$"
 )
@@ -33,8 +33,8 @@ Attempts = Mapping[tuple[str, int], Sequence[np.ndarray]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """examples: tests in their forms.  forms: (puzzle, test, augmentation) of each.  puzzles: as they are,
-    for the score.
+    """examples: tests in their forms.  forms: (puzzle, test, augmentation) of each example.  puzzles: the
+    unaugmented puzzles, for the score.
     """
 
     examples: Examples
@@ -44,10 +44,9 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArcScore:
-    """Means over puzzles of the share of tests solved: by the best of two attempts (the prize's rule), by the
-    first alone, by the plain form's answer without a vote, and by copying the input (the baseline).
-
-    attempts: (puzzle, test) -> grids, the best first.
+    """Means over puzzles of the share of solved tests.  two_attempts: either attempt is right (ARC Prize).
+    one_attempt: the first is.  unvoted: the answer to the unaugmented form is.  copied: the input is the
+    output (baseline).  attempts: (puzzle, test) -> grids, best first.
     """
 
     num_puzzles: int
@@ -63,8 +62,9 @@ class ArcScore:
 def vote_arc(
     model: SegmentModel, task: Task, *, num_forms: int, num_segments: int = 16, batch_size: int = 64
 ) -> ArcScore:
-    """Answer and vote. num_forms: of each test, the plain one included. InputError where the task is not
-    ARC.
+    """Answer every test in `num_forms` forms, the unaugmented one included, and vote.
+
+    InputError where the task is not ARC.
     """
     ballot = ballot_of(task, num_forms)
     trace = run_segments(model, ballot.examples, num_segments, batch_size=batch_size)
@@ -92,7 +92,7 @@ def vote_arc(
 def ballot_of(task: Task, num_forms: int) -> Ballot:
     """The evaluation tests in their first `num_forms` forms."""
     if num_forms < 1:
-        raise InputError(f"{num_forms} forms: give 1, the plain one, or more")
+        raise InputError(f"{num_forms} forms: give 1 (unaugmented) or more")
     if isinstance(task, ArcTask):
         return _of_puzzles(task, num_forms)
     if isinstance(task, FolderTask) and task.test.metadata.num_puzzle_identifiers > 1:
@@ -119,7 +119,7 @@ def _of_puzzles(task: ArcTask, num_forms: int) -> Ballot:
 
 
 def _of_folder(task: FolderTask, num_forms: int) -> Ballot:
-    """Identities carry the form's name; of each puzzle the examples are its tests, in order."""
+    """Forms are parsed from the identifiers' names; the examples of a puzzle are its tests, in order."""
     side, names = task.test, read_identifiers(Path(task.config.path))
     rows: list[int] = []
     forms: list[tuple[str, int, Augmentation]] = []

@@ -1,7 +1,7 @@
-"""A model on the puzzles of a task it never trained on, segment by segment.
+"""Evaluate a model on held-out puzzles of a task, after each segment.
 
-Invariant: the model leaves as it came (mode and weights); depth is fixed, so that a figure at 16 segments
-used 16.
+Invariant: the mode and the weights of the model are unchanged; depth is fixed: a figure at 16
+segments uses 16.
 Shapes: N puzzles, L cells, T segments.
 """
 
@@ -17,7 +17,7 @@ from torch import nn
 from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.evaluation.report import DepthScore, EvalReport, HaltScore, wilson_interval
-from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade, mark, sensitivity
+from sage.hrm_core.evaluation.scoring import Marks, baselines, calibrate, grade, mark, q_accuracy, sensitivity
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.solving.engine import SegmentModel
@@ -25,13 +25,13 @@ from sage.hrm_core.solving.settings import MIN_CONFIDENCE
 from sage.hrm_core.solving.solutions import confidence_of
 from sage.hrm_core.tasks.contract import Examples, Task
 
-#: Training examples that tell the trivial baseline which symbol is commonest.
+#: Training examples from which the baseline counts labels.
 NUM_SEEN = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """answers (T, N, L) int32; q_halt (T, N), before the sigmoid; wants_halt (T, N) bool: after each of T
+    """answers (T, N, L) int32; q_halt (T, N), logits; wants_halt (T, N) bool: after each of T
     segments.
     """
 
@@ -45,11 +45,12 @@ class Trace:
         return confidence_of(self.q_halt)
 
     def halted(self, min_confidence: float = MIN_CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-        """As `Solver` does it: (N,) index of the first answer after which the Q head wants to halt and is so
-        sure, else of the one it trusted most; and (N,) segments spent, all where it never was."""
-        is_sure = self.wants_halt & (self.confidence >= min_confidence)
-        first, ever = is_sure.argmax(0), is_sure.any(0)
-        return np.where(ever, first, self.q_halt.argmax(0)), np.where(ever, first + 1, len(is_sure))
+        """As in `Solver`: (N,) index of the first segment that halts with at least `min_confidence`, else of
+        the segment with the highest q_halt; and (N,) the number of segments, T where none halts.
+        """
+        is_confident = self.wants_halt & (self.confidence >= min_confidence)
+        first, ever = is_confident.argmax(0), is_confident.any(0)
+        return np.where(ever, first, self.q_halt.argmax(0)), np.where(ever, first + 1, len(is_confident))
 
 
 def evaluate(
@@ -62,14 +63,15 @@ def evaluate(
     seen: Examples | None = None,
     ranks: Ranks = SINGLE,
 ) -> EvalReport:
-    """The first `num` held-out puzzles, judged after each of `segments`. seen: training examples for the
-    baseline, the task's own unless given; where it has none the baseline sees the very answers.
+    """Score the first `num` held-out puzzles after each of `segments`. seen: training examples for the
+    baseline; by default the task's own, and the evaluated puzzles where it has none.
 
-    Several ranks share the puzzles out, and each gets the whole report.
+    Several ranks evaluate a part of the puzzles each; every rank returns the whole report. InputError where
+    the task has no held-out puzzles.
     """
     examples = task.held_out(num)
     if not len(examples):
-        raise InputError(f"task {task.spec.name} has no held-out puzzles: give it some to be evaluated on")
+        raise InputError(f"task {task.spec.name} has no held-out puzzles: give a data set that has some")
     depths = tuple(sorted(set(segments)))
     trace = _run_shared(model, examples, depths[-1], batch_size, ranks)
     if seen is None:
@@ -104,7 +106,7 @@ def _run_shared(
     device = model.initial_carry(1).z_H.device
 
     def gathered(array: np.ndarray) -> np.ndarray:
-        """(T, n, ...) of this rank to (T, N, ...) of all."""
+        """(T, n, ...) of this rank to (T, N, ...) of all ranks."""
         rows = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 1, 0))).to(device)
         return np.moveaxis(ranks.gather_rows(rows).cpu().numpy(), 0, 1)
 
@@ -121,9 +123,7 @@ def _run_shared(
 def run_segments(
     model: SegmentModel, examples: Examples, num_segments: int, *, batch_size: int = 256
 ) -> Trace:
-    """What the model answers after each segment. Puzzles of unknown identity read the puzzle table's mean
-    row.
-    """
+    """The model's answers after each segment. Puzzles without an id use the mean of the puzzle embeddings."""
     is_training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
@@ -153,7 +153,7 @@ def _run_batch(model: SegmentModel, rows: Examples, num_segments: int) -> Trace:
         answers.append(output.logits.argmax(-1).to(torch.int32))
         q_halt.append(output.q_halt.float())
         wants_halt.append(model.wants_halt(output))
-    return Trace(  # sync: once a batch
+    return Trace(  # sync: once per batch
         answers=torch.stack(answers).cpu().numpy(),
         q_halt=torch.stack(q_halt).cpu().numpy(),
         wants_halt=torch.stack(wants_halt).cpu().numpy(),
@@ -171,7 +171,7 @@ def _to_batch(config: ModelConfig, rows: Examples, device: torch.device) -> Toke
 
 
 def _depth(segments: int, marks: Marks) -> DepthScore:
-    low, high = wilson_interval(marks.exact, len(marks.is_exact))
+    low, high = wilson_interval(marks.exact, int(marks.has_labels.sum()))
     return DepthScore(
         segments=segments,
         exact=marks.exact,
@@ -193,6 +193,6 @@ def _halting(task: Task, examples: Examples, trace: Trace) -> HaltScore:
         exact=marks.exact,
         valid=marks.valid,
         mean_segments=float(num_segments.mean()),
-        q_accuracy=float(((trace.q_halt[index, rows] >= 0) == marks.is_exact).mean()),
-        last_q_accuracy=float(((trace.q_halt[-1] >= 0) == last.is_exact).mean()),
+        q_accuracy=q_accuracy(trace.q_halt[index, rows], marks),
+        last_q_accuracy=q_accuracy(trace.q_halt[-1], last),
     )

@@ -1,6 +1,6 @@
-"""What an evaluation found, as frozen numbers. Imports no torch.
+"""The results of an evaluation. Imports no torch.
 
-Invariant: every figure names what it was counted over; shares are 0..1, nan where nothing could be counted.
+Invariant: shares are 0..1, nan where the count is 0.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sage.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthScore:
-    """After `segments` segments.  exact: puzzles whose every scored cell is right.  cell: scored cells, a
-    mean of puzzles.
+    """Scores after `segments` segments.  exact: share of puzzles with every scored cell right.
 
-    unknown_cell: cells that the puzzle did not show.  valid: answers the task's own rules accept.  low, high:
-    95% of `exact`.
+    cell: share of scored cells that are right, averaged over puzzles.  unknown_cell: share of right cells
+    among those whose label differs from the input.  valid: share of answers that satisfy the rules of the
+    task.  low, high: 95% interval of `exact`.
     """
 
     segments: int
@@ -35,12 +35,12 @@ class DepthScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltScore:
-    """Each puzzle stops at the first segment after which its Q head halts with enough confidence (solving's
-    MIN_CONFIDENCE); where no segment has it, the answer of the most confident segment and all segments count.
+    """Scores with early halting: each puzzle stops at the first segment whose Q head halts with at least
+    solving's MIN_CONFIDENCE; otherwise the most confident segment's answer and all segments count.
 
     q_accuracy: share of puzzles whose halt decision agrees with the answer being exact.  mean_segments: mean
-    number of segments taken.  last_q_accuracy: the published trainer's `q_halt_accuracy`, the share of puzzles
-    with (q_halt >= 0) == exact after the last segment; its evaluation never halts earlier (HRM,
+    number of segments taken.  last_q_accuracy: the published trainer's `q_halt_accuracy`, the share of
+    puzzles with (q_halt >= 0) == exact after the last segment; its evaluation never halts earlier (HRM,
     models/losses.py, ACTLossHead).
     """
 
@@ -53,9 +53,7 @@ class HaltScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
-    """Puzzles whose sigmoid(q_halt) lies in low..high: how sure the head was on average, and how often it was
-    right.
-    """
+    """Puzzles with sigmoid(q_halt) in low..high: mean confidence, and share that is exact."""
 
     low: float
     high: float
@@ -74,7 +72,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineScore:
-    """What an answer that knows nothing would reach, on the same puzzles."""
+    """Scores of a trivial answer on the same puzzles."""
 
     name: str
     exact: float
@@ -87,11 +85,10 @@ class BaselineScore:
 class EvalReport:
     """One model on one task.  failures: rows of the evaluated set that are wrong at the last depth.
 
-    graded: means of what the task scores in part, such as the share of clauses satisfied.
+    graded: means of the task's partial scores, such as the share of satisfied clauses.
 
-    input_sensitivity: how much more often the model's answers differ between two puzzles than they would if
-    it ignored
-    them, as a share of how often the right answers differ: 0 for a constant function, 1 for a perfect one.
+    input_sensitivity: share of differing answers between two puzzles over the share of differing labels: 0
+    for a constant function, 1 for a perfect model.
     """
 
     task: str
@@ -106,12 +103,12 @@ class EvalReport:
 
     @property
     def exact(self) -> float:
-        """At the greatest depth: the number a paper prints."""
+        """Share of exact answers at the greatest depth."""
         return self.depths[-1].exact
 
     @property
     def score(self) -> float:
-        """The task's own: answers that its rules accept, at the greatest depth. A puzzle may have several."""
+        """Share of valid answers at the greatest depth; a puzzle may have several valid answers."""
         return self.depths[-1].valid
 
     @property
@@ -119,12 +116,13 @@ class EvalReport:
         return max(self.baselines, key=lambda each: (each.exact, each.cell))
 
     def to_plain(self) -> dict[str, Any]:
-        """Ready for JSON: nan is None."""
+        """A JSON-serialisable dictionary; nan is None."""
         return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
 
     def figures(self) -> dict[str, float]:
-        """For a log. `eval/exact_accuracy`, `accuracy`, `q_halt_accuracy` and `steps` are computed as the
-        published trainer computes them: after the last segment. `eval/halting_*` are of early halting.
+        """Figures by name. `eval/exact_accuracy`, `accuracy`, `q_halt_accuracy` and `steps` are
+        computed as the published trainer computes them: after the last segment, over puzzles with labels.
+        `eval/halting_*` are ours, of early halting.
         """
         depth = self.depths[-1]
         return {
@@ -143,7 +141,7 @@ class EvalReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """One figure over several seeds. std: of the sample, nan for a single seed."""
+    """One figure over several seeds. std: sample standard deviation, nan for a single seed."""
 
     num: int
     mean: float
@@ -154,15 +152,13 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     if not values:
-        raise InputError("no values: give one for each seed")
+        raise InputError("no values: give at least one")
     std = stdev(values) if len(values) > 1 else math.nan
     return Spread(num=len(values), mean=fmean(values), std=std, low=min(values), high=max(values))
 
 
 def wilson_interval(share: float, num: int, z: float = 1.959964) -> tuple[float, float]:
-    """95% interval of a share counted over `num` (Wilson 1927): sensible at 0 and 1, where the usual one is
-    empty.
-    """
+    """95% interval of a share of `num` (Wilson 1927); not empty at 0 and 1."""
     if num == 0:
         return math.nan, math.nan
     centre = (share + z * z / (2 * num)) / (1 + z * z / num)

@@ -1,6 +1,6 @@
-"""Answers against labels and rules: accuracies, baselines, sensitivity, calibration, in numpy alone.
+"""Score answers by labels and rules: accuracies, baselines, sensitivity, calibration. Uses numpy only.
 
-Invariant: nothing here knows a model; a trivial answer is scored by the very code that scores a trained one.
+Invariant: baselines and models are scored by the same functions.
 Shapes: N puzzles, L cells.
 """
 
@@ -18,16 +18,21 @@ NUM_BINS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """is_exact, is_valid (N,) bool; cell, unknown_cell: mean shares."""
+    """is_exact, is_valid, has_labels (N,) bool; cell, unknown_cell: mean shares, 0..1.
+
+    has_labels: puzzles with at least one scored cell; `exact` counts no other, as published (HRM,
+    models/losses.py, valid_metrics).
+    """
 
     is_exact: np.ndarray
     is_valid: np.ndarray
+    has_labels: np.ndarray
     cell: float
     unknown_cell: float
 
     @property
     def exact(self) -> float:
-        return _mean(self.is_exact)
+        return _mean(self.is_exact[self.has_labels])
 
     @property
     def valid(self) -> float:
@@ -35,7 +40,7 @@ class Marks:
 
 
 def mark(task: Task, examples: Examples, answers: np.ndarray) -> Marks:
-    """Judge answers (N, L) by the labels and by the task's own rules."""
+    """Score answers (N, L) by the labels and by the rules of the task."""
     is_scored = examples.labels != IGNORED
     is_right = (answers == examples.labels) & is_scored
     is_unknown = unknown_cells(examples)
@@ -44,42 +49,42 @@ def mark(task: Task, examples: Examples, answers: np.ndarray) -> Marks:
     return Marks(
         is_exact=(is_right.sum(1) == num_scored) & has_labels,
         is_valid=np.asarray(task.verify(examples.inputs, completed(examples, answers)), dtype=bool),
+        has_labels=has_labels,
         cell=_mean(is_right.sum(1)[has_labels] / num_scored[has_labels]),
         unknown_cell=_mean(is_right[is_unknown]),
     )
 
 
 def unknown_cells(examples: Examples) -> np.ndarray:
-    """(N, L) bool: scored cells whose label is not simply what the input shows."""
+    """(N, L) bool: scored cells whose label differs from the input."""
     scored = examples.labels != IGNORED
     unknown: np.ndarray = scored & (examples.labels != examples.inputs)
     return unknown
 
 
 def completed(examples: Examples, answers: np.ndarray) -> np.ndarray:
-    """Answers as the rules judge them: cells that no label scores hold what the input shows."""
+    """Answers for `Task.verify`: cells without a label are copied from the input."""
     whole: np.ndarray = np.where(examples.labels == IGNORED, examples.inputs, answers).astype(np.int32)
     return whole
 
 
 def baselines(task: Task, examples: Examples, seen: Examples) -> tuple[BaselineScore, ...]:
-    """Copy the input; answer each shown symbol with the commonest label below it in `seen` (training)
-    examples; and the task's own, where it has one."""
+    """Scores of trivial answers: the input itself; for each symbol its most frequent label in `seen`
+    (training examples); and the task's own baseline, where it has one.
+    """
     trivial = {
         "copy the input": examples.inputs,
         "commonest label": _commonest(seen, task.spec.vocab_size)[examples.inputs],
     }
     own = getattr(task, "baseline", None)
     if own is not None:
-        told = own(examples.inputs)
-        trivial[told.name] = told.answers
+        baseline = own(examples.inputs)
+        trivial[baseline.name] = baseline.answers
     return tuple(_baseline(name, mark(task, examples, answers)) for name, answers in trivial.items())
 
 
 def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
-    """(V,) the commonest label of cells that show a symbol; the symbol itself where no scored cell shows
-    it.
-    """
+    """(V,) the most frequent label of the cells with each symbol; the symbol itself where none is scored."""
     is_scored = seen.labels != IGNORED
     counts = np.zeros((vocab_size, vocab_size), dtype=np.int64)
     np.add.at(counts, (seen.inputs[is_scored], seen.labels[is_scored]), 1)
@@ -87,8 +92,13 @@ def _commonest(seen: Examples, vocab_size: int) -> np.ndarray:
     return answers
 
 
+def q_accuracy(q_halt: np.ndarray, marks: Marks) -> float:
+    """Share of puzzles with labels for which (q_halt >= 0) == exact; q_halt (N,) logits."""
+    return _mean(((q_halt >= 0) == marks.is_exact)[marks.has_labels])
+
+
 def grade(task: Task, examples: Examples, answers: np.ndarray) -> dict[str, float]:
-    """Means of the task's own partial scores; none where it has none."""
+    """Means of the task's own partial scores; empty where it has none."""
     scores = getattr(task, "scores", None)
     return (
         {} if scores is None else {name: _mean(values) for name, values in scores(examples, answers).items()}
@@ -96,7 +106,9 @@ def grade(task: Task, examples: Examples, answers: np.ndarray) -> dict[str, floa
 
 
 def sensitivity(examples: Examples, answers: np.ndarray) -> float:
-    """Between neighbours, on cells unknown in both: how often answers differ, against how often labels do."""
+    """Share of differing answers over share of differing labels, between neighbouring puzzles, on cells
+    unknown in both. 0 for a constant answer, about 1 for the labels.
+    """
     if len(examples) < 2:
         return float("nan")
     is_unknown = unknown_cells(examples)
@@ -107,7 +119,7 @@ def sensitivity(examples: Examples, answers: np.ndarray) -> float:
 
 
 def calibrate(confidence: np.ndarray, is_exact: np.ndarray) -> Calibration:
-    """Of probabilities (N,) against outcomes (N,)."""
+    """Expected calibration error of probabilities (N,) for outcomes (N,) bool."""
     index = np.clip((confidence * NUM_BINS).astype(int), 0, NUM_BINS - 1)
     bins = []
     for number in range(NUM_BINS):

@@ -1,7 +1,6 @@
-"""A model with a verifier beside it: several tries, an answer or an abstention.
+"""Evaluate a model with a verifier: several tries for each puzzle, a verified answer or an abstention.
 
-Invariant: an answer is counted as solved where the task's rules accept it; without one it is an abstention,
-never a guess.
+Invariant: only answers that satisfy the rules of the task count as solved.
 """
 
 from __future__ import annotations
@@ -18,11 +17,8 @@ from sage.hrm_core.tasks.contract import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchScore:
-    """solved: share of puzzles with an answer that the rules accept, low..high its 95% interval; the rest
-    abstained.
-
-    first_try: solved by the plain try, without noise.  mean_segments: of all tries, also of those that ran
-    beside the one that solved it.
+    """solved: share of puzzles with a verified answer, low..high its 95% interval.  first_try: share solved
+    by the first try, without noise.  mean_segments: segments of all tries together, averaged over puzzles.
     """
 
     num: int
@@ -46,7 +42,7 @@ def search(
     batch_size: int = 64,
     seed: int = 0,
 ) -> SearchScore:
-    """The first `num` held-out puzzles, each with up to `tries` tries of up to `max_segments` segments."""
+    """Solve the first `num` held-out puzzles: up to `tries` tries of up to `max_segments` segments each."""
     examples = task.held_out(num)
     settings = SolveSettings(
         max_segments=max_segments, halt="verifier", tries=tries, seed=seed, abstains=True

@@ -1,8 +1,8 @@
-"""ARC grids as cells, and the ways a puzzle can be turned and recoloured without becoming another one.
+"""ARC grids as cells, and the dihedral transforms and colour permutations that augment a puzzle.
 
 Invariant: `undone(applied(grid))` is the grid. Cells on a 30 x 30 board: 0 pad, 1 end (the row below and the
-column right of the grid), 2..11 colours. Turns are numbered as in the published data sets, whose puzzle names
-carry them.
+column right of the grid), 2..11 colours. Transforms have the numbers that the published data sets write into
+puzzle names.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ _INVERSE_TURN = (0, 3, 2, 1, 4, 5, 6, 7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """turn: 0..7.  colours: what each of the ten becomes; 0, the background, stays."""
+    """turn: number of the dihedral transform, 0..7.  colours: the new colour of each of the ten; 0, the
+    background, maps to itself.
+    """
 
     turn: int = 0
     colours: tuple[int, ...] = tuple(range(NUM_COLOURS))
 
     def name(self, puzzle: str, *, mark: str = "_") -> str:
         """The form's name as the published builders write it: the puzzle, the turn, the colours, with `mark`
-        between them ("_" in HRM's, "|||" in TRM's). The puzzle's own name for the identity.
+        between them ("_" in HRM's, "|||" in TRM's). The identity has the puzzle's name.
         """
         is_same = self == Augmentation()
         return puzzle if is_same else f"{puzzle}{mark}t{self.turn}{mark}{''.join(map(str, self.colours))}"
@@ -46,8 +48,8 @@ def random_augmentation(rng: np.random.Generator) -> Augmentation:
 
 
 def turned(grid: np.ndarray, turn: int) -> np.ndarray:
-    """0 as it is, 1..3 quarter turns left, 4 left-right, 5 upside down, 6 transposed, 7 across the other
-    diagonal.
+    """0 identity, 1..3 quarter turns counterclockwise, 4 left-right flip, 5 up-down flip, 6 transpose, 7
+    anti-transpose.
     """
     if turn < 4:
         return np.rot90(grid, turn)
@@ -67,8 +69,10 @@ def board(grid: np.ndarray, row: int = 0, col: int = 0) -> np.ndarray:
 
 
 def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndarray:
-    """The largest rectangle of colours from the corner on; None: the corner of all that is coloured. (0, 0)
-    where there is no colour."""
+    """The largest rectangle of colours whose top left is `corner`; None: the top left of all coloured cells.
+
+    Shape (0, 0) where there is no such rectangle.
+    """
     coloured = np.asarray(cells).reshape(BOARD, BOARD) >= COLOUR
     if not coloured.any():
         return np.zeros((0, 0), np.int32)
@@ -82,17 +86,17 @@ def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndar
 
 
 def room(*grids: np.ndarray) -> tuple[int, int]:
-    """How many rows and columns a pair can be moved by, on the board."""
+    """Number of rows and columns by which a pair can be moved on the board."""
     return BOARD - max(grid.shape[0] for grid in grids), BOARD - max(grid.shape[1] for grid in grids)
 
 
 def orbit_form(left: np.ndarray, right: np.ndarray) -> bytes:
-    """The same bytes for pairs that an augmentation takes into each other, for other pairs others."""
+    """Bytes that are equal exactly for pairs that an augmentation maps to each other."""
     return min(_spelled(turned(left, turn), turned(right, turn)) for turn in range(NUM_TURNS))
 
 
 def _spelled(left: np.ndarray, right: np.ndarray) -> bytes:
-    """Shapes, then colours by the order they appear in; the background keeps its own."""
+    """Shapes, then colours numbered by first appearance; the background stays 0."""
     flat = np.concatenate([left.reshape(-1), right.reshape(-1)]).astype(np.int64)
     colours, first = np.unique(flat[flat > 0], return_index=True)
     names = np.zeros(NUM_COLOURS, np.uint8)

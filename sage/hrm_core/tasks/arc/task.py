@@ -1,9 +1,9 @@
-"""ARC: puzzles with an identity of their own, many augmented forms of each, answers voted over them.
+"""ARC as a task: each augmented form of each puzzle has its own puzzle id, and answers are voted over forms.
 
-Invariant: training sees both sides of training puzzles and the demonstrations of evaluation puzzles, never
-their tests.
-Puzzle id: 1 + (number of the puzzle) * (num_aug + 1) + (number of the form), form 0 being the puzzle as it
-is; 0 is nobody's.
+Invariant: training uses all pairs of training puzzles and the demonstrations of evaluation puzzles, never the
+tests of evaluation puzzles.
+Puzzle id: 1 + (number of the puzzle) * (num_aug + 1) + (number of the form); form 0 is the puzzle itself and
+id 0 is the blank identifier.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArcConfig:
     """train, evaluate: arc1, arc2 or a folder.  more: further folders to train on, such as ConceptARC's
-    corpus.
-    num_aug: augmented forms of each puzzle.  seed: of the forms."""
+    corpus.  num_aug: augmented forms of each puzzle.  seed: random seed of the forms.
+    """
 
     train: str = "arc1"
     evaluate: str = "arc1"
@@ -49,7 +49,7 @@ class ArcConfig:
 
 
 class ArcTask:
-    """All forms are made when they are asked for; the same seed gives the same ones."""
+    """Forms are computed on demand; equal seeds give equal forms."""
 
     def __init__(self, config: ArcConfig | None = None) -> None:
         self.config = config or ArcConfig()
@@ -74,7 +74,7 @@ class ArcTask:
         )
 
     def sample(self, num: int, rng: np.random.Generator) -> Examples:
-        """A puzzle, one of its forms, one of its pairs, somewhere on the board."""
+        """Random pairs of random forms of random puzzles, at random positions on the board."""
         rows = []
         for _ in range(num):
             number, form = (
@@ -94,11 +94,11 @@ class ArcTask:
         return _examples(rows)
 
     def held_out(self, num: int) -> Examples:
-        """The tests of the evaluation puzzles as they are."""
+        """The tests of the evaluation puzzles, in form 0."""
         return self.forms_of_tests(1, num=num)
 
     def forms_of_tests(self, num_forms: int, *, num: int | None = None) -> Examples:
-        """Every test of the evaluation set in its first `num_forms` forms, test by test: what is voted on."""
+        """Every test of the evaluation set in its first `num_forms` forms, ordered by test, then form."""
         rows = []
         for number, _, pair in self._tests():
             for form in range(num_forms):
@@ -111,7 +111,7 @@ class ArcTask:
     def attempts(
         self, answers: np.ndarray, q: np.ndarray, num_forms: int
     ) -> dict[tuple[str, int], list[np.ndarray]]:
-        """The two best grids of each test, from answers (N, 900) and q (N,) to
+        """The two best grids of each test; answers (N, 900) and q_halt logits q (N,) are in the order of
         `forms_of_tests(num_forms)`.
         """
         sources = [(number, test, form) for number, test, _ in self._tests() for form in range(num_forms)]
@@ -139,9 +139,9 @@ class ArcTask:
         return 1 + number * (self.config.num_aug + 1) + form
 
     def form(self, number: int, form: int) -> Augmentation:
-        """The augmentation of a puzzle's form."""
+        """The augmentation that makes form `form` of puzzle `number`."""
         if not 0 <= form <= self.config.num_aug:
-            raise InputError(f"form {form}: give 0 to {self.config.num_aug}, the puzzle's augmentations")
+            raise InputError(f"form {form}: give 0 to {self.config.num_aug}")
         return _form(self.config.seed, number, form)
 
     def _formed(self, pair: Pair, number: int, form: int) -> Pair:
@@ -149,7 +149,7 @@ class ArcTask:
         return Pair(input=augmentation.applied(pair.input), output=augmentation.applied(pair.output))
 
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
-        """Another place on the board. Turned or recoloured it would be another puzzle, with another id."""
+        """The same pairs at random positions. Other augmentations would change the puzzle id."""
         rows = []
         for inputs, labels, puzzle_id in zip(examples.inputs, examples.labels, examples.puzzle_ids):
             left, right = grid_of(inputs), grid_of(labels)
@@ -166,11 +166,9 @@ class ArcTask:
         )
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """Nobody wrote ARC's rules down: an answer is right if with its input it is a known pair, in whatever
-        form.
-        """
-        told = [(grid_of(left), grid_of(right)) for left, right in zip(inputs, answers)]
-        return np.array([orbit_form(*pair) in self._known for pair in told], bool)
+        """(N,) bool: True where input and answer are a known pair in any form."""
+        pairs = [(grid_of(left), grid_of(right)) for left, right in zip(inputs, answers)]
+        return np.array([orbit_form(*pair) in self._known for pair in pairs], bool)
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         return Baseline(name="copy the input", answers=np.array(inputs, np.int32))
@@ -202,7 +200,7 @@ def _form(seed: int, number: int, form: int) -> Augmentation:
 
 
 def _examples(rows: list[tuple[np.ndarray, np.ndarray, int]]) -> Examples:
-    """Where the label is padding nothing counts, as in the published recipe."""
+    """Cells whose label is padding are ignored, as in the published recipe."""
     shape = (len(rows), BOARD**2)
     inputs = np.array([row[0] for row in rows], np.int32).reshape(shape)
     labels = np.array([row[1] for row in rows], np.int32).reshape(shape)

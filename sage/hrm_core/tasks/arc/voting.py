@@ -1,7 +1,7 @@
-"""ARC answers: many augmented answers become two attempts, attempts become a score and a submission file.
+"""Vote over the answers to augmented ARC tests: two attempts for each test, a score, a submission file.
 
-Invariant: votes are counted on the grids of the original puzzle, each augmentation undone. Answers are ranked
-by their number of votes, ties by the mean of sigmoid(q), as published (HRM, arc_eval.ipynb).
+Invariant: votes are counted on the grids of the original puzzle, after each augmentation is undone. Answers
+are ranked by their number of votes, ties by the mean of sigmoid(q), as published (HRM, arc_eval.ipynb).
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sage.errors import InputError
+from sage.errors import DataError, InputError
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.source import ArcPuzzle
+from sage.user_file import read_user_text
 
 NUM_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One answer (900,) to test `test` of `puzzle`, seen through `augmentation`.  q: the model's
-    q_halt logit.
+    """One answer (900,) to the test number `test` of `puzzle` in the form `augmentation`.  q: the q_halt
+    logit.
     """
 
     puzzle: str
@@ -38,7 +39,7 @@ class Vote:
 def best_attempts(
     votes: Iterable[Vote], num_attempts: int = NUM_ATTEMPTS
 ) -> dict[tuple[str, int], list[np.ndarray]]:
-    """(puzzle, test) -> its grids, the best first. An answer without a grid is no vote."""
+    """(puzzle, test) -> its grids, best first. Answers without a grid are not counted."""
     ballots: dict[tuple[str, int], dict[bytes, list[float]]] = defaultdict(lambda: defaultdict(list))
     grids: dict[bytes, np.ndarray] = {}
     for vote in votes:
@@ -59,15 +60,16 @@ def best_attempts(
 
 
 def _sigmoid(logit: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * logit))
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    exponential = math.exp(logit)
+    return exponential / (1.0 + exponential)
 
 
 def score(attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Sequence[ArcPuzzle]) -> float:
-    """The mean over puzzles of the share of their tests that an attempt gets exactly right; what is missing
-    is wrong.
-    """
+    """Mean over puzzles of the share of tests that an attempt solves exactly; a missing attempt is wrong."""
     if not puzzles:
-        raise InputError("there are no puzzles to score: give an evaluation set")
+        raise InputError("no puzzles to score: give an evaluation set")
     shares = [
         np.mean(
             [
@@ -83,7 +85,7 @@ def score(attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Seq
 def write_submission(
     path: Path, attempts: Mapping[tuple[str, int], Sequence[np.ndarray]], puzzles: Sequence[ArcPuzzle]
 ) -> None:
-    """The competition's file: every test of every puzzle, [[0]] where there is no attempt."""
+    """Write Kaggle's submission file: every test of every puzzle, [[0]] where there is no attempt."""
     none = np.zeros((1, 1), np.int32)
     rows = {}
     for puzzle in puzzles:
@@ -98,15 +100,15 @@ def write_submission(
 
 
 def load_submission(path: Path) -> dict[tuple[str, int], list[np.ndarray]]:
-    """What `write_submission` wrote, or anybody in the same form."""
+    """Read a submission file. DataError where it is not one."""
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(read_user_text(path))
         return {
             (name, test): [np.array(each[f"attempt_{at + 1}"], np.int32) for at in range(NUM_ATTEMPTS)]
             for name, tests in rows.items()
             for test, each in enumerate(tests)
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
+        raise DataError(
             f'{path}: not a submission: {error!r}: give {{"puzzle": [{{"attempt_1", "attempt_2"}}]}}'
         ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.errors import InputError
+from sage.errors import DataError
 from sage.hrm_core.tasks.arc.source import load_arc, to_json
 
 PAIR = {"input": [[1, 2]], "output": [[2, 1]]}
@@ -31,12 +31,12 @@ def test_kaggles_pairs_of_files_are_read_with_their_outputs(tmp_path: Path) -> N
 
 def test_kaggles_form_without_solutions_or_with_too_many_is_one_line(tmp_path: Path) -> None:
     _kaggle(tmp_path, "training", outputs=2)
-    with pytest.raises(InputError, match="one: not one output for each of 1 tests"):
+    with pytest.raises(DataError, match="one: not one output for each of 1 tests"):
         load_arc(str(tmp_path), "training")
     (tmp_path / "arc-agi_training_solutions.json").unlink()
-    with pytest.raises(InputError, match="the tests have no outputs without it"):
+    with pytest.raises(DataError, match="add it, it has the outputs of the tests"):
         load_arc(str(tmp_path), "training")
-    with pytest.raises(InputError, match=r"0 files named \*evaluation_challenges"):
+    with pytest.raises(DataError, match=r"0 files named \*evaluation_challenges"):
         load_arc(str(tmp_path), "evaluation")
 
 
@@ -44,12 +44,12 @@ def test_a_test_without_an_output_is_named(tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     puzzle = {"train": [PAIR], "test": [PAIR, {"input": [[3]]}]}
     (tmp_path / "training" / "a.json").write_text(json.dumps(puzzle))
-    with pytest.raises(InputError, match=r"a\.json: test 2 has no output"):
+    with pytest.raises(DataError, match=r"a\.json: test 2 has no output"):
         load_arc(str(tmp_path), "training")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"train": 1, "test": []}', '{"train": [], "test": [1]}'])
 def test_anything_else_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match=r"a\.json"):
+    with pytest.raises(DataError, match=r"a\.json"):
         load_arc(str(tmp_path), "training")

@@ -1,0 +1,41 @@
+"""A data set folder as a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.errors import DataError
+from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
+from sage.hrm_core.datasets.layout import write_ungrouped
+
+
+def test_a_folder_is_a_task(built: Path) -> None:
+    task = FolderTask(FolderConfig(path=str(built)))
+    examples = task.sample(16, np.random.default_rng(1))
+    assert task.spec.num_puzzle_ids == 0
+    assert task.verify(examples.inputs, examples.labels).all()
+    assert not task.verify(examples.inputs, examples.inputs).any()
+    assert len(task.held_out(100)) == 5
+    assert (task.spec.box, task.spec.alike_from) == ((3, 3), 2)
+
+
+def test_a_folder_of_squares_that_are_not_sudokus_is_verified_by_its_labels(tmp_path: Path) -> None:
+    grids = np.random.default_rng(0).integers(1, 7, (4, 25))
+    for side in ("train", "test"):
+        write_ungrouped(tmp_path / side, grids, grids, vocab_size=7, forms=1)
+    task = FolderTask(FolderConfig(path=str(tmp_path)))
+    assert (task.spec.grid, task.spec.box, task.spec.alike_from) == ((5, 5), None, None)
+    assert task.verify(grids, grids).all()
+    with pytest.raises(ValueError, match="size is 5"):
+        FolderTask(FolderConfig(path=str(tmp_path), rules="sudoku"))
+
+
+def test_a_side_without_examples_is_refused(tmp_path: Path) -> None:
+    for side, num in (("train", 0), ("test", 2)):
+        grids = np.ones((num, 25), np.int64)
+        write_ungrouped(tmp_path / side, grids, grids, vocab_size=7, forms=1)
+    with pytest.raises(DataError, match="train has no examples"):
+        FolderTask(FolderConfig(path=str(tmp_path)))
