@@ -1,7 +1,7 @@
 """`python -m sage`, the same as the command `sage`.
 
-Invariant: `python -m` puts the current directory on sys.path; it is removed again in a checkout, whose folders
-(`mailbox`, `memory`, ...) would otherwise shadow the standard library's modules.
+Invariant: `python -m` puts the current directory on sys.path; it is removed again in a checkout, whose
+folders (`mailbox`, `memory`, ...) would otherwise shadow the standard library's modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Text files that a user wrote, read by one function: a byte order mark or another encoding is handled once."""
+"""Text files that a user wrote, read by one function: a byte order mark or another encoding is handled
+once.
+"""
 
 from __future__ import annotations
 

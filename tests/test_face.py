@@ -1,4 +1,6 @@
-"""The public faces: each exported name loads from where the type checker finds it, and not before first use."""
+"""The public faces: each exported name loads from where the type checker finds it, and not before first
+use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Phrases that must not come back: in docs, help, log messages, errors, docstrings and comments of the package."""
+"""Phrases that must not come back: in docs, help, log messages, errors, docstrings and comments of the
+package.
+"""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from typing import Any
 
 RECORD_BYTES = 256
 SOURCE = r"""
-extern "C" __global__ void fork_push(unsigned char* ring, unsigned int* head, unsigned int* tail, unsigned int capacity,
-                                     const unsigned char* record, int size) {
+extern "C" __global__ void fork_push(unsigned char* ring, unsigned int* head, unsigned int* tail,
+                                     unsigned int capacity, const unsigned char* record, int size) {
     unsigned int at = *tail % capacity;
     for (int i = 0; i < size; ++i) ring[at * size + i] = record[i];
     *tail = *tail + 1;
 }
-extern "C" __global__ void fork_pop(const unsigned char* ring, unsigned int* head, unsigned int* tail, unsigned int capacity,
-                                    unsigned char* out, int size, int* is_found) {
+extern "C" __global__ void fork_pop(const unsigned char* ring, unsigned int* head, unsigned int* tail,
+                                    unsigned int capacity, unsigned char* out, int size, int* is_found) {
     if (*head == *tail) { *is_found = 0; return; }
     unsigned int at = *head % capacity;
     for (int i = 0; i < size; ++i) out[i] = ring[at * size + i];

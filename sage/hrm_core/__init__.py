@@ -1,7 +1,7 @@
 """Reasoning models: HRM and TRM as two settings of one recurrence, for puzzles, sequences and sensors.
 
-The public names load on first use: importing this package imports no torch. Invariant: recurrent state is passed
-in and returned (`carry`), never stored on a module.
+The public names load on first use: importing this package imports no torch. Invariant: recurrent state is
+passed in and returned (`carry`), never stored on a module.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,6 @@
-"""The model of a config or a file, of either kind: puzzles and sequences (HRM) or sensors (ObservationModel)."""
+"""The model of a config or a file, of either kind: puzzles and sequences (HRM) or sensors
+(ObservationModel).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ def build_model(config: ModelConfig) -> HRM | ObservationModel:
 
 
 def load_model(path: Path | str, device: str = "cpu") -> tuple[HRM | ObservationModel, dict[str, Any]]:
-    """The model that save_model wrote, and its metadata. CheckpointError if the file is absent, damaged, of another
-    format, or does not fit its config."""
+    """The model that save_model wrote, and its metadata. CheckpointError if the file is absent, damaged, of
+    another format, or does not fit its config."""
     saved = read_model(path, device)
     model = build_model(saved.config).to(device)
     saved.load_into(model)

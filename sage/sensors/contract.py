@@ -131,7 +131,8 @@ class Sensor(Protocol):
 class EffectorSpec:
     """What an effector takes, known before it opens.
 
-    name: unique in a run.  effect, target: the effect type and what it acts on; the policy's rules match them.
+    name: unique in a run.  effect, target: the effect type and what it acts on; the policy's rules match
+    them.
     tensor: shape and dtype of one action; a chunk of T steps is (T, C).
     low, high: the range of each channel, in the device's unit; the channels are the tensor's last dimension.
     channels: a name for each channel, or empty.  unit: of the values, "1" for none.
@@ -157,8 +158,8 @@ class EffectorSpec:
             raise InputError(f"{self.name or 'effector'}: name, effect or target is empty: give all three")
         if not self.tensor.shape or self.tensor.dtype not in ACTION_DTYPES or self.tensor.device != "cpu":
             raise InputError(
-                f"{self.name}: tensor is {self.tensor}: give a shape of at least one dimension, device 'cpu' and"
-                f" one of {', '.join(ACTION_DTYPES)}"
+                f"{self.name}: tensor is {self.tensor}: give a shape of at least one dimension, device 'cpu'"
+                f" and one of {', '.join(ACTION_DTYPES)}"
             )
         num = self.tensor.shape[-1]
         if not (len(self.low) == len(self.high) == num and len(self.channels) in (0, num)):
@@ -176,7 +177,9 @@ class EffectorSpec:
         return self.tensor.num_elements
 
     def scaled(self, normalized: np.ndarray) -> np.ndarray:
-        """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`. A range of -1..1 changes no bit."""
+        """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`. A range of -1..1 changes
+        no bit.
+        """
         center, half = (self._low + self._high) / 2, (self._high - self._low) / 2
         values: np.ndarray = normalized.astype(np.float64).reshape(self.tensor.shape) * half + center
         return self.limited(values)
@@ -209,7 +212,8 @@ class EffectorSpec:
 class Action:
     """What was done, after limits.
 
-    spec: of the effector that did it.  values: spec.tensor, in the device's unit; where it holds, its position.
+    spec: of the effector that did it.  values: spec.tensor, in the device's unit; where it holds, its
+    position.
     is_held: nothing was done.  is_limited: less was done than was requested.
     InputError for values of another shape or dtype.
     """

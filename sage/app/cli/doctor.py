@@ -8,7 +8,9 @@ from sage.app.cli.options import JsonOption, StateDirOption
 
 
 def doctor(state_dir: StateDirOption = None, json_output: JsonOption = False) -> int:
-    """Print what is installed, what SAGE chooses, and why. Exit code 1 if something a run needs is missing."""
+    """Print what is installed, what SAGE chooses, and why. Exit code 1 if something a run needs is
+    missing.
+    """
     from sage.app.devices.doctor import examine, render
     from sage.app.terminal.logs import only_warnings
 

@@ -77,7 +77,9 @@ def generate(
 
 
 def _load(name: str) -> BaselineComparison:
-    """The model, with the plain GPT if one is stored beside it. InputError where it is not a model of text."""
+    """The model, with the plain GPT if one is stored beside it. InputError where it is not a model of
+    text.
+    """
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.published import locate
     from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain

@@ -1,4 +1,6 @@
-"""Options that several commands share: the same name, the same meaning and the same text; and groups of commands."""
+"""Options that several commands share: the same name, the same meaning and the same text; and groups of
+commands.
+"""
 
 from __future__ import annotations
 

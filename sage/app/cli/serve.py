@@ -13,7 +13,9 @@ CheckpointsOption = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="MODEL",
-        help="A shipped model, a folder, a file or a hub repository. Repeatable. Default: all shipped models.",
+        help=(
+            "A shipped model, a folder, a file or a hub repository. Repeatable. Default: all shipped models."
+        ),
     ),
 ]
 HostOption = Annotated[

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, model_serializer
 class DeviceEntry(BaseModel):
     """One sensor or effector of a run.
 
-    config: the kind's own `Config`, validated.  enabled: the run uses it.  optional: where the device is absent
-    (SensorUnavailable) the run logs this and continues without it; otherwise it is an error.
+    config: the kind's own `Config`, validated.  enabled: the run uses it.  optional: where the device is
+    absent (SensorUnavailable) the run logs this and continues without it; otherwise it is an error.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,6 +1,7 @@
 """Names that commands take: models, presets, tasks, recipes and configurations.
 
-Invariant: a name of another kind is reported as that kind, with the command or option that takes it. Imports no torch.
+Invariant: a name of another kind is reported as that kind, with the command or option that takes it. Imports
+no torch.
 """
 
 from __future__ import annotations

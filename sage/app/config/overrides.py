@@ -32,7 +32,9 @@ def apply_overrides(document: YamlDocument, overrides: Sequence[str]) -> None:
 
 
 def _assign(data: dict[str, Any], keys: list[str], value: Any) -> KeyPath:
-    """Walk to the last key, create missing mappings, and set it. Returns the path, with positions in lists."""
+    """Walk to the last key, create missing mappings, and set it. Returns the path, with positions in
+    lists.
+    """
     target: Any = data
     path: list[str | int] = []
     for depth, key in enumerate(keys):

@@ -1,6 +1,7 @@
 """The plug-ins: the name of each kind, and its class, imported on first use.
 
-Invariant: looking up a name imports only that kind's module. Built-in names take precedence over entry points.
+Invariant: looking up a name imports only that kind's module. Built-in names take precedence over entry
+points.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The whole configuration: one frozen, strict object, from a YAML file and `--set` overrides.
 
-Invariant: a SageConfig is complete and valid, plug-ins' own settings included; every error is a UserError with the
-place, the key path and the remedy. Relative paths are relative to the current directory. Imports no torch.
+Invariant: a SageConfig is complete and valid, plug-ins' own settings included; every error is a UserError
+with the place, the key path and the remedy. Relative paths are relative to the current directory. Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def find_config(path: str | Path) -> Path:
 
 
 def build_config(document: YamlDocument) -> SageConfig:
-    """Validate: plug-ins' settings by their kinds, the rest by SageConfig. The UserError has the first fault and
-    the number of the others."""
+    """Validate: plug-ins' settings by their kinds, the rest by SageConfig. The UserError has the first fault
+    and the number of the others."""
     data = dict(document.data)
     for group in ("sensors", "effectors"):
         data[group] = _build_entries(group, data.get(group), document)
@@ -129,8 +130,8 @@ def _build_entries(group: Group, items: Any, document: YamlDocument) -> tuple[De
     for index, entry in enumerate(entries):
         if entry.name in seen:
             raise UserError(
-                f"{document.where((group, index))}: {group}.{index}.name: {entry.name} is used twice: give each a"
-                " different name"
+                f"{document.where((group, index))}: {group}.{index}.name: {entry.name} is used twice: give"
+                " each a different name"
             )
         seen.add(entry.name)
     return entries
@@ -140,7 +141,8 @@ def _build_entry(group: Group, index: int, item: Any, document: YamlDocument) ->
     path = (group, index)
     if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
         raise UserError(
-            f"{document.where(path)}: {key_path(path, document)}: kind is missing: give kind: and the kind's own keys"
+            f"{document.where(path)}: {key_path(path, document)}: kind is missing: give kind: and the kind's"
+            " own keys"
         )
     switches = {key: item[key] for key in _SWITCHES if key in item}
     for key, value in switches.items():

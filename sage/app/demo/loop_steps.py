@@ -64,8 +64,8 @@ def hand_over(is_quick: bool) -> str:
             mailbox.unlink()
     ages.sort()
     return (
-        f"{num_right} of {num_frames} frames of 640 x 480 received undamaged from another process, without a copy; "
-        f"median age {number(ages[len(ages) // 2] / 1e3, 0)} us"
+        f"{num_right} of {num_frames} frames of 640 x 480 received undamaged from another process, without a"
+        f" copy; median age {number(ages[len(ages) // 2] / 1e3, 0)} us"
     )
 
 
@@ -90,7 +90,8 @@ def run_and_sleep(is_quick: bool) -> str:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(
-            f"sage run ended with exit code {done.returncode}: {(done.stderr.strip().splitlines() or ['no output'])[-1]}"
+            f"sage run ended with exit code {done.returncode}:"
+            f" {(done.stderr.strip().splitlines() or ['no output'])[-1]}"
         )
     return _described(json.loads(done.stdout.strip().splitlines()[-1]))
 
@@ -100,8 +101,8 @@ def _described(summary: dict[str, Any]) -> str:
     skill = summary["skill"]["overall"]
     lines = [
         (
-            f"{summary['num_ticks']} ticks; prediction error {percent(skill, 1)} below that of 'nothing changes';"
-            f" coherence {number(coherence)}"
+            f"{summary['num_ticks']} ticks; prediction error {percent(skill, 1)} below that of 'nothing"
+            f" changes'; coherence {number(coherence)}"
         ),
         *(
             f"a night of sleep: {night['outcome'].replace('_', ' ')}: {night['reason']}"

@@ -114,7 +114,8 @@ def write_text(is_quick: bool) -> str:
     train_plain(comparison.gpt, task, training)
     assert result.report is not None
     lines = [
-        f"{steps} steps: HRM completes {percent(result.report.exact, 1)} of {result.report.num} held-out words"
+        f"{steps} steps: HRM completes {percent(result.report.exact, 1)} of {result.report.num} held-out"
+        " words"
     ]
     for use_hrm in (True, False):
         written = generate(comparison, "([(|", use_hrm=use_hrm, stop="\n")

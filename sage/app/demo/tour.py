@@ -1,7 +1,7 @@
 """The steps of `sage demo`, in order.
 
-Invariant: every figure is measured in this run; a step that fails has its reason as the result, the next steps run,
-and the exit code is 1.
+Invariant: every figure is measured in this run; a step that fails has its reason as the result, the next
+steps run, and the exit code is 1.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
-    """Print one line for each check; 0 if all hold, else 1. UserError when the device or a file is missing."""
+    """Print one line for each check; 0 if all hold, else 1. UserError when the device or a file is
+    missing.
+    """
     is_effector = kind in plugins("effectors") and kind not in plugins("sensors")
     results = _check_effector(kind, overrides) if is_effector else _check_sensor(kind, overrides)
     is_good = all(result.is_ok for result in results)

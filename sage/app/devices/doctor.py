@@ -118,7 +118,9 @@ def _examine_attention(device: str) -> Finding:
 
 
 def _choose_device() -> tuple[str, str]:
-    """What a run chooses. It runs a kernel: `is_available()` is also true for wheels that lack the GPU's code."""
+    """What a run chooses. It runs a kernel: `is_available()` is also true for wheels that lack the GPU's
+    code.
+    """
     import torch
 
     from sage.app.session.build import choose_device

@@ -71,7 +71,9 @@ def record_kind(
 
 
 def _prepare(sensor_class: Any, config: Any, clock: Clock) -> tuple[Any, int]:
-    """The sensor, and its epoch: late enough that it is open by then, so that a recording starts at its first row."""
+    """The sensor, and its epoch: late enough that it is open by then, so that a recording starts at its first
+    row.
+    """
     started_ns = clock.now_ns()
     construct(sensor_class, config, SensorContext(clock=clock, epoch_ns=started_ns))
     load_ns = clock.now_ns() - started_ns  # how long it takes to read a file

@@ -1,8 +1,8 @@
 """Access control in front of the routes: Host, Origin, bearer token, size of the body.
 
-Invariant: a request without access is refused before its body is read. Host stops DNS rebinding, Origin stops pages
-of other sites, the token stops other users. Starlette's TrustedHostMiddleware is not used: it answers in plain text
-with 400, and reads IPv6 addresses in recent versions only.
+Invariant: a request without access is refused before its body is read. Host stops DNS rebinding, Origin stops
+pages of other sites, the token stops other users. Starlette's TrustedHostMiddleware is not used: it answers
+in plain text with 400, and reads IPv6 addresses in recent versions only.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """token: the bearer token that clients send.  hosts: allowed names in Host, lower case, no port.  open_paths:
-    served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body."""
+    """token: the bearer token that clients send.  hosts: allowed names in Host, lower case, no port.
+    open_paths: served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body."""
 
     token: str
     hosts: frozenset[str] = LOOPBACK

@@ -44,7 +44,9 @@ class ServedModel:
         }
 
     async def solve(self, puzzles: tuple[str, ...], settings: SolveSettings) -> list[Answer]:
-        """Refusal 422 where a puzzle is wrong, 503 where too many wait. A cancelled call removes its puzzles."""
+        """Refusal 422 where a puzzle is wrong, 503 where too many wait. A cancelled call removes its
+        puzzles.
+        """
         try:
             cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
         except InputError as error:

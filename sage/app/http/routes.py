@@ -79,7 +79,9 @@ class _Routes:
 
 
 async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list[Answer]:
-    """The work's result. Refusal 504 after the timeout, 400 where the client disconnects; the work is cancelled."""
+    """The work's result. Refusal 504 after the timeout, 400 where the client disconnects; the work is
+    cancelled.
+    """
     working = asyncio.ensure_future(work)
     disconnecting = asyncio.ensure_future(_disconnected(request))
     try:

@@ -25,8 +25,8 @@ _ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host beside
-    the loopback's and `host` itself.  port 0: a free port."""
+    """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host
+    beside the loopback's and `host` itself.  port 0: a free port."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -120,7 +120,8 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
     named = {host_name(name) for name in options.allowed_hosts}
     if options.host in _ANY and not named:
         raise UserError(
-            f"serve: --host {options.host}: give the name that clients use for this machine with --allow-host NAME"
+            f"serve: --host {options.host}: give the name that clients use for this machine with --allow-host"
+            " NAME"
         )
     own = set() if options.host in _ANY else {options.host.lower()}
     return frozenset(LOOPBACK | named | own)

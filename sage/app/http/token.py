@@ -18,8 +18,8 @@ _MIN_LENGTH = 16
 
 
 def open_token(folder: Path) -> str:
-    """The token in `folder`, which exists; without one a new token is written, mode 0600. UserError where the file
-    is not safe to use."""
+    """The token in `folder`, which exists; without one a new token is written, mode 0600. UserError where the
+    file is not safe to use."""
     path = folder / TOKEN_NAME
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

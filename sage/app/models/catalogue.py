@@ -26,7 +26,9 @@ _MAX_CHECKED_DIFFERENCE = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulePart:
-    """A module: name, depth from 0, kind, number of parameters with those of its parts, shapes of its own tensors."""
+    """A module: name, depth from 0, kind, number of parameters with those of its parts, shapes of its own
+    tensors.
+    """
 
     name: str
     depth: int
@@ -68,7 +70,9 @@ def model_parts(model: HRM) -> list[ModulePart]:
 
 
 def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
-    """Modules indented by depth, with tensors and share of the parameters; then the structure of a segment."""
+    """Modules indented by depth, with tensors and share of the parameters; then the structure of a
+    segment.
+    """
     parts = model_parts(model)
     total = max(1, parts[0].num_parameters)
     rows = [
@@ -83,8 +87,14 @@ def draw_model(model: HRM, trained: Mapping[str, Any]) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {size:>{widths[2]}}  {share:>{widths[3]}}  {shapes}".rstrip()
-        for name, kind, size, share, shapes in rows
+        "  ".join(
+            (
+                *(f"{row[at]:<{widths[at]}}" for at in (0, 1)),
+                *(f"{row[at]:>{widths[at]}}" for at in (2, 3)),
+                row[4],
+            )
+        ).rstrip()
+        for row in rows
     ]
     return "\n".join([*lines, "", *_how_it_runs(model), *_how_it_was_trained(trained)])
 
@@ -137,7 +147,10 @@ class Export:
         }
 
     def describe(self) -> str:
-        head = f"{self.path}: {count(self.num_bytes)} bytes, {self.precision}, one segment for any number of rows"
+        head = (
+            f"{self.path}: {count(self.num_bytes)} bytes, {self.precision}, one segment for any number of"
+            " rows"
+        )
         found = self.check
         if found is None:
             return f"{head}\n{self.note}"
@@ -237,8 +250,8 @@ def _how_it_runs(model: HRM) -> list[str]:
     halting = "halt > continue" if config.has_q_continue else "halt > 0"
     return [
         (
-            f"{nets}; a segment: {config.H_cycles} x ({config.L_cycles} updates of L, 1 of H); mixer {config.mixer},"
-            f" gate {config.gate}"
+            f"{nets}; a segment: {config.H_cycles} x ({config.L_cycles} updates of L, 1 of H); mixer"
+            f" {config.mixer}, gate {config.gate}"
         ),
         (
             f"gradient {config.gradient}; halts where {halting}, in training after {config.halt_max_segments}"

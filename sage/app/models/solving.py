@@ -207,7 +207,10 @@ def _no_size(puzzle: str, cells: Sequence[int]) -> str:
     sizes = ", ".join(f"{side}x{side}" for side in sides)
     side = isqrt(num_cells)
     if side * side == num_cells and len(lines) in (1, side) and side > 1:
-        return f"no shipped model has {side}x{side} cells: shipped sizes are {sizes}: give a model with --checkpoint"
+        return (
+            f"no shipped model has {side}x{side} cells: shipped sizes are {sizes}: give a model with"
+            " --checkpoint"
+        )
     if len(lines) > 1:
         width = max(map(len, lines))
         return f"the puzzle has {len(lines)} lines of up to {width} cells: give a square of {sizes}"
@@ -229,7 +232,8 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
     published = load_published(source, device=str(chosen_device(device)))
     if published.card is not None and published.card.task != task:
         raise UserError(
-            f"solve {task}: {source} is a model of {published.card.task}: give that task, or another --checkpoint"
+            f"solve {task}: {source} is a model of {published.card.task}: give that task, or another"
+            " --checkpoint"
         )
     fallback = None if published.task is not None else _task_of_size(task, published)
     return HRMInference(published, task=fallback, settings=settings)
@@ -238,9 +242,11 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
 def show_answers(answers: Sequence[Solved | Refused]) -> str:
     """One JSON document: an object for one puzzle, a list for several."""
     plain = [
-        {"task": each.task, "puzzle": each.puzzle, "error": each.error}
-        if isinstance(each, Refused)
-        else {"task": each.task, "model": each.inference.name, **each.answer.to_plain()}
+        (
+            {"task": each.task, "puzzle": each.puzzle, "error": each.error}
+            if isinstance(each, Refused)
+            else {"task": each.task, "model": each.inference.name, **each.answer.to_plain()}
+        )
         for each in answers
     ]
     return json.dumps(plain[0] if len(plain) == 1 else plain, allow_nan=False)

@@ -41,8 +41,8 @@ EXIT_OK, EXIT_FAILED = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a session ended. num_reports_lost: reports that are not in the store.  snapshot_problem: why the last
-    snapshot was not written, "" when it was.
+    """How a session ended. num_reports_lost: reports that are not in the store.  snapshot_problem: why the
+    last snapshot was not written, "" when it was.
     """
 
     session: str
@@ -247,6 +247,6 @@ def _closing_lines(ending: Ending, state_dir: Path) -> Iterator[str]:
         yield f"{ending.num_reports_lost:,} reports are not in the store."
     if ending.snapshot_problem:
         yield (
-            f"The snapshot of this session was not written ({ending.snapshot_problem}): the next run continues"
-            " from the previous snapshot."
+            f"The snapshot of this session was not written ({ending.snapshot_problem}): the next run"
+            " continues from the previous snapshot."
         )

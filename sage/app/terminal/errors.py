@@ -20,7 +20,9 @@ class UserError(SageError):
 
 
 def nearest(given: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """The remedy for an unknown name: the nearest known name, with `prefix` before it, or a list of all names."""
+    """The remedy for an unknown name: the nearest known name, with `prefix` before it, or a list of all
+    names.
+    """
     names = sorted(known)
     close = get_close_matches(given, names, n=1, cutoff=0.6)
     if close:

@@ -1,4 +1,6 @@
-"""Log lines: to stderr, as JSON where stderr is not a terminal. Invariant: stdout has only a command's output."""
+"""Log lines: to stderr, as JSON where stderr is not a terminal. Invariant: stdout has only a command's
+output.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import structlog
 
 
 def log_to_stderr() -> None:
-    """Call once, before the first line. sys.stderr is looked up for each line, so that it may be redirected."""
+    """Call once, before the first line. sys.stderr is looked up for each line, so that it may be
+    redirected.
+    """
     is_terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[

@@ -1,13 +1,15 @@
 """Signals, handled once for all commands.
 
 SIGINT   Python's own: raises KeyboardInterrupt; exit code 130.
-SIGTERM  raises SystemExit(143), so that `with` and `finally` blocks run; a second SIGTERM ends the process at once.
-SIGHUP   raises SIGTERM in this process, once; later ones are ignored. Ignored throughout where it was ignored at
+SIGTERM  raises SystemExit(143), so that `with` and `finally` blocks run; a second SIGTERM ends the process at
+once.
+SIGHUP   raises SIGTERM in this process, once; later ones are ignored. Ignored throughout where it was ignored
+at
          the start (nohup).
 
-Invariant: a command that finishes its step first (`run`, `train`, `serve`) replaces the handlers of SIGINT and
-SIGTERM alone; SIGHUP then has the same effect as its SIGTERM. A closing terminal sends SIGHUP several times (from
-the kernel and from the shell): the second must not abort what the first one ends in order.
+Invariant: a command that finishes its step first (`run`, `train`, `serve`) replaces the handlers of SIGINT
+and SIGTERM alone; SIGHUP then has the same effect as its SIGTERM. A closing terminal sends SIGHUP several
+times (from the kernel and from the shell): the second must not abort what the first one ends in order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Standard streams, prepared once for all commands.
 
 Invariant: file descriptors 0, 1 and 2 are open, so that no file of ours takes their place and receives what a
-library prints; a character that stdout's encoding lacks is replaced and never raises; a write to stderr, or to a
-terminal that is gone, never raises. A write to a stdout that is a file or a pipe raises OSError.
+library prints; a character that stdout's encoding lacks is replaced and never raises; a write to stderr, or
+to a terminal that is gone, never raises. A write to a stdout that is a file or a pipe raises OSError.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Paths and repositories of the Hugging Face hub that a model is read from or written to.
 
-Invariant: a path that exists is not looked for on the hub; huggingface_hub is imported only for a repository. One
-request without retries finds out whether the hub can be reached.
+Invariant: a path that exists is not looked for on the hub; huggingface_hub is imported only for a repository.
+One request without retries finds out whether the hub can be reached.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _download(name: str, revision: str | None) -> Path:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         wanted = name if revision is None else f"{name} at revision {revision}"
         raise CheckpointError(
-            f"{wanted}: not a path, and the hub has no such repository, or it is private: check the name, or log in"
-            " with `hf auth login`"
+            f"{wanted}: not a path, and the hub has no such repository, or it is private: check the name, or"
+            " log in with `hf auth login`"
         ) from error
     except (
         Exception
@@ -64,8 +64,8 @@ def _download(name: str, revision: str | None) -> Path:
         if unreached is None:
             raise CheckpointError(f"{name}: download failed: {_reason(error)}") from error
         raise CheckpointError(
-            f"{name}: not a path, not in the hub's cache, and the hub cannot be reached ({_reason(unreached)}):"
-            " check the network, or give a path"
+            f"{name}: not a path, not in the hub's cache, and the hub cannot be reached"
+            f" ({_reason(unreached)}): check the network, or give a path"
         ) from unreached
 
 
@@ -83,7 +83,9 @@ def push(folder: Path, repository: str, *, is_private: bool = True) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The error's message in one line: complete sentences, as many as fit into 300 characters, at least one."""
+    """The error's message in one line: complete sentences, as many as fit into 300 characters, at least
+    one.
+    """
     sentences = re.split(r"(?<=[.!?])\s+", " ".join(str(error).split()) or type(error).__name__)
     text = sentences[0]
     for sentence in sentences[1:]:

@@ -73,7 +73,8 @@ _CELLS_BY_VOCAB = {11: 81, 6: 900, 12: 900}
 
 
 def read_official(path: Path, *, seq_len: int | None = None) -> SavedModel:
-    """A published weights file and the all_config.yaml beside it. seq_len: cells of a puzzle, if not recorded.
+    """A published weights file and the all_config.yaml beside it. seq_len: cells of a puzzle, if not
+    recorded.
 
     CheckpointError: no such file, not a checkpoint, more than weights, another family, or settings missing.
     """
@@ -91,7 +92,9 @@ def read_official(path: Path, *, seq_len: int | None = None) -> SavedModel:
 
 
 def _refuse_other_families(path: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
-    """CheckpointError with the variant's name, or with the first tensor that HRM and TRM have and it lacks."""
+    """CheckpointError with the variant's name, or with the first tensor that HRM and TRM have and it
+    lacks.
+    """
     arch = str((settings.get("arch") or {}).get("name", "")).split("@")[0].rsplit(".", 1)[-1]
     missing = [name for name in _NEEDED if name not in state]
     variant = arch if arch in _VARIANTS else _variant_of(state) if missing else ""
@@ -123,7 +126,9 @@ def _variant_of(state: Mapping[str, Tensor]) -> str:
 def _assumed_settings(
     state: Mapping[str, Tensor], settings: Mapping[str, Any], seq_len: int | None
 ) -> dict[str, object]:
-    """Name -> value of each setting that changes the answers and that neither the tensors nor the yaml record."""
+    """Name -> value of each setting that changes the answers and that neither the tensors nor the yaml
+    record.
+    """
     arch = settings.get("arch") or {}
     is_mixer = f"{_LAYER}mlp_t.down_proj.weight" in state
     has_positions = "inner.embed_pos.embedding_weight" in state
@@ -148,7 +153,8 @@ def _warn_or_refuse(path: Path, config: ModelConfig, assumed: Mapping[str, objec
     layers = 2 if config.shares_nets else 4
     if (config.hidden_size, config.H_layers, config.L_layers) != (512, layers, layers):
         raise CheckpointError(
-            f"{path}: {', '.join(assumed)}: not recorded in the weights: put the model's {CONFIG_NAME} beside it"
+            f"{path}: {', '.join(assumed)}: not recorded in the weights: put the model's {CONFIG_NAME}"
+            " beside it"
         )
     values = ", ".join(f"{name} {value}" for name, value in assumed.items())
     log.warning("%s: no %s with these settings; assuming the published values: %s", path, CONFIG_NAME, values)
@@ -167,7 +173,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: contains more than weights, or is not a checkpoint: not opened, because it could run code"
+            f"{path}: contains more than weights, or is not a checkpoint: not opened, because it could run"
+            " code"
         ) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -266,7 +273,9 @@ def _infer_front(
 
 
 def _published_cells(settings: Mapping[str, Any], vocab_size: int) -> int:
-    """RoPE has no weights: the length is the task's. InputError if neither the yaml nor vocab_size gives it."""
+    """RoPE has no weights: the length is the task's. InputError if neither the yaml nor vocab_size gives
+    it.
+    """
     cells = _recorded_cells(settings) or _CELLS_BY_VOCAB.get(vocab_size)
     if cells is None:
         raise InputError(
@@ -312,7 +321,9 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
 
 
 def official_settings(config: ModelConfig) -> dict[str, Any]:
-    """The content of all_config.yaml for a model of this family. InputError for a config that has no public form."""
+    """The content of all_config.yaml for a model of this family. InputError for a config that has no public
+    form.
+    """
     front = config.front
     is_public = (
         isinstance(front, TokenFront)

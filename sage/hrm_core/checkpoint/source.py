@@ -1,7 +1,8 @@
-"""A model's config and tensors from a path or a repository on the hub, in our form or a published one; and back.
+"""A model's config and tensors from a path or a repository on the hub, in our form or a published one; and
+back.
 
-Invariant: what is returned was read from the source; where a published file does not record a setting, the value
-that is assumed is logged.
+Invariant: what is returned was read from the source; where a published file does not record a setting, the
+value that is assumed is logged.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 def read_pretrained(
     source: str | Path, *, seq_len: int | None = None, revision: str | None = None, has_puzzles: bool = True
 ) -> SavedModel:
-    """The config and tensors of `source`: a file, a folder, or a repository ("owner/name"). Else CheckpointError.
+    """The config and tensors of `source`: a file, a folder, or a repository ("owner/name"). Else
+    CheckpointError.
 
     seq_len: cells of a puzzle, for a published file that does not record it.  has_puzzles: False reads the
     mean row in place of a published file's table of puzzle embeddings (99% of some files).
@@ -61,7 +63,9 @@ def push_pretrained(model: Configured, repository: str, *, is_private: bool = Tr
 
 
 def save_official(model: Configured, folder: str | Path) -> None:
-    """`checkpoint` and `all_config.yaml`, as the public HRM and TRM code reads them. The folder is created."""
+    """`checkpoint` and `all_config.yaml`, as the public HRM and TRM code reads them. The folder is
+    created.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(to_official(model), folder / "checkpoint")

@@ -1,4 +1,5 @@
-"""The front end of a reasoning model: puzzles, continuous sequences, or the sensors of a loop. Imports no torch.
+"""The front end of a reasoning model: puzzles, continuous sequences, or the sensors of a loop. Imports no
+torch.
 
 Invariant: a front that exists can be built; an invalid one raises InputError with the field's name.
 """
@@ -21,8 +22,8 @@ class TokenFront:
     With mixer attention seq_len is the longest sequence; the other mixers take exactly seq_len.
     positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions);
     learned are added to the cells.
-    alike_from: symbols >= alike_from are interchangeable, as sudoku's digits are: a cell becomes one token for each
-    of them, and all of them share their weights (after SE-RRM, arXiv 2603.02193).
+    alike_from: symbols >= alike_from are interchangeable, as sudoku's digits are: a cell becomes one token
+    for each of them, and all of them share their weights (after SE-RRM, arXiv 2603.02193).
     """
 
     vocab_size: int

@@ -18,9 +18,9 @@ _HEAD_SIZE = 64
 
 
 def config_from_keywords(**keywords: Any) -> ModelConfig:
-    """`controller_dim=512, worker_dim=256, num_layers=4, num_cycles=6`: puzzles of vocab_size symbols (11) and seq_len
-    cells (81). `input_dim=1, h_dim=64, l_dim=32, output_dim=10`: (B, S, input_dim) in, (B, S, output_dim) out;
-    h_dim is 64, l_dim h_dim and output_dim input_dim if not given.
+    """`controller_dim=512, worker_dim=256, num_layers=4, num_cycles=6`: puzzles of vocab_size symbols (11)
+    and seq_len cells (81). `input_dim=1, h_dim=64, l_dim=32, output_dim=10`: (B, S, input_dim) in, (B, S,
+    output_dim) out; h_dim is 64, l_dim h_dim and output_dim input_dim if not given.
 
     num_layers: of each net.  num_cycles: H cycles of a segment, each of two L steps.
     """

@@ -265,7 +265,9 @@ class ModelConfig:
 
     @classmethod
     def preset(cls, name: str, *, front: Front | None = None, **changes: Any) -> ModelConfig:
-        """A preset by name (hrm-27m, small, ...), with changes; its front is sudoku unless `front` is given."""
+        """A preset by name (hrm-27m, small, ...), with changes; its front is sudoku unless `front` is
+        given.
+        """
         from sage.hrm_core.config.presets import preset_settings
 
         return cls(**{**preset_settings(name, front), **changes})

@@ -53,8 +53,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "medium": {**_CPU, "hidden_size": 112, "num_heads": 4, "H_layers": 3, "L_layers": 3},
     "small": {**_CPU, "hidden_size": 64, "num_heads": 2, "H_layers": 2, "L_layers": 2},
     "tiny": {**_CPU, "hidden_size": 32, "num_heads": 1, "H_layers": 1, "L_layers": 1},
-    # Has the rows, columns and boxes of the grid, and interchangeable digits, built in. Sudoku 9x9 of 36 to 50
-    # givens, one CPU thread: 99.8% solved after 94 s of training, where `small`, which learns the lines,
+    # Has the rows, columns and boxes of the grid, and interchangeable digits, built in. Sudoku 9x9 of 36 to
+    # 50 givens, one CPU thread: 99.8% solved after 94 s of training, where `small`, which learns the lines,
     # has 95% after 241 (implementation/LOG.md).
     "sudoku": {
         **_CPU,

@@ -1,8 +1,8 @@
 """One segment as an ONNX graph: (z_H, z_L, inputs[, puzzle_ids]) -> (next_z_H, next_z_L, logits, q_halt,
 q_continue). `puzzle_ids` is an input only of a model with puzzle embeddings.
 
-Invariant: the file is complete: weights, the start of a carry, the model's config and its task. Any number of rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for
-every token), sage.task.
+Invariant: the file is complete: weights, the start of a carry, the model's config and its task. Any number of
+rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for every token), sage.task.
 Shapes: B rows, L cells, S tokens, D hidden, V symbols.
 """
 
@@ -44,7 +44,9 @@ class _Segment(nn.Module):
 
 
 def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -> None:
-    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small ones."""
+    """Write the file, in fp32. Needs the extra `export`. Minutes for 27 M parameters, seconds for small
+    ones.
+    """
     front = model.config.front
     if not isinstance(front, TokenFront):
         raise TypeError(f"front is a {type(front).__name__}: only a model behind a TokenFront is exported")
@@ -71,7 +73,9 @@ def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -
 
 
 def fold_transposes(proto: Any) -> None:
-    """Replace each Transpose of a constant by a constant, because int8 quantization skips transposed weights."""
+    """Replace each Transpose of a constant by a constant, because int8 quantization skips transposed
+    weights.
+    """
     numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
     graph = proto.graph
     constants = {each.name: each for each in graph.initializer}
@@ -92,7 +96,9 @@ def fold_transposes(proto: Any) -> None:
 
 
 def strip_traces(proto: Any) -> None:
-    """Remove the source files and lines that the exporter records for every node: they exceed the node in size."""
+    """Remove the source files and lines that the exporter records for every node: they exceed the node in
+    size.
+    """
     graph = proto.graph
     for each in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
         del each.metadata_props[:]

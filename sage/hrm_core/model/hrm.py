@@ -50,12 +50,12 @@ class HRM(nn.Module):
     """A SequenceReasoner under ACT.
 
     `model(state, batch)` is one segment for every row: halted rows restart on the incoming batch; the others
-    continue with their own puzzle and ignore it. `model(x)` with one tensor runs a whole computation and returns
-    one tensor (see `forward`).
-    Instead of a config it takes the keywords of config.keyword_arguments: `HRM(input_dim=1, h_dim=64, l_dim=32,
-    output_dim=10)`, or `HRM(controller_dim=512, worker_dim=256)`. The latter has a lazy input: integers are
-    symbols; the first float input (B, S, F) makes it a model of sequences with a projection of F features, as
-    torch.nn.LazyLinear does. Run one input before building an optimizer.
+    continue with their own puzzle and ignore it. `model(x)` with one tensor runs a whole computation and
+    returns one tensor (see `forward`).
+    Instead of a config it takes the keywords of config.keyword_arguments: `HRM(input_dim=1, h_dim=64,
+    l_dim=32, output_dim=10)`, or `HRM(controller_dim=512, worker_dim=256)`. The latter has a lazy input:
+    integers are symbols; the first float input (B, S, F) makes it a model of sequences with a projection of F
+    features, as torch.nn.LazyLinear does. Run one input before building an optimizer.
     """
 
     def __init__(
@@ -120,11 +120,12 @@ class HRM(nn.Module):
         max_segments: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor | tuple[ACTState, Output]:
-        """One segment of `state`; or, for one tensor in its place, the output of `forward_hrm`: (B, S, output_dim).
+        """One segment of `state`; or, for one tensor in its place, the output of `forward_hrm`: (B, S,
+        output_dim).
 
         halts_early: whether the Q head may halt a row before max_segments (halt_max_segments); None means
-        `self.training`. In training, exploration draws from `generator` (CPU): a row then halts no sooner than
-        a drawn segment.
+        `self.training`. In training, exploration draws from `generator` (CPU): a row then halts no sooner
+        than a drawn segment.
         """
         if isinstance(state, Tensor):
             return self.forward_hrm(state, max_segments=max_segments)["output"]
@@ -149,10 +150,10 @@ class HRM(nn.Module):
     def forward_hrm(self, x: Tensor, *, max_segments: int | None = None) -> dict[str, Tensor]:
         """Segments from a fresh carry until every row has halted, at most max_segments (halt_max_segments).
 
-        x: integers (B, S), or floats (B, S, F).  Returns output (B, S, output_dim), each row's from the segment
-        in which it halted; steps (B,) int32, segments done; halted (B,) bool, whether the Q head ended the row
-        before the limit. Each segment is differentiated as in training: through config.gradient, not through
-        the carry it starts from.
+        x: integers (B, S), or floats (B, S, F).  Returns output (B, S, output_dim), each row's from the
+        segment in which it halted; steps (B,) int32, segments done; halted (B,) bool, whether the Q head
+        ended the row before the limit. Each segment is differentiated as in training: through
+        config.gradient, not through the carry it starts from.
         """
         if x.is_floating_point():
             self._accept_features(x)
@@ -248,7 +249,8 @@ class HRM(nn.Module):
         """A copy for inference: weights cast once, no gradients. Q head, RoPE and puzzle rows stay fp32.
 
         is_in_place: convert this model instead of a copy, so that the weights are never in memory twice.
-        On a CPU, bf16 matrices are stored transposed (shapes unchanged): products at batch 1 take 0.8x the time.
+        On a CPU, bf16 matrices are stored transposed (shapes unchanged): products at batch 1 take 0.8x the
+        time.
         """
         model = self if is_in_place else copy.deepcopy(self, _casts(self, dtype))
         model.eval().requires_grad_(False)
@@ -273,7 +275,8 @@ class HRM(nn.Module):
         """CheckpointError if the tensors do not fit the config, or belong to a model of sensors."""
         if isinstance(saved.config.front, ObservationFront):
             raise CheckpointError(
-                f"{saved.path}: a model of sensors, not of puzzles: load it with sage.hrm_core.models.load_model"
+                f"{saved.path}: a model of sensors, not of puzzles: load it with"
+                " sage.hrm_core.models.load_model"
             )
         model = cls(saved.config)
         saved.load_into(model)
@@ -284,7 +287,9 @@ class HRM(nn.Module):
         save_pretrained(self, folder)
 
     def push_to_hub(self, repository: str, *, is_private: bool = True) -> str:
-        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth login`)."""
+        """Upload to the Hugging Face hub; returns the repository's address. Needs a token (`hf auth
+        login`).
+        """
         return push_pretrained(self, repository, is_private=is_private)
 
 

@@ -23,7 +23,8 @@ from sage.hrm_core.model.norms import add_norm, normed_gate
 def rope_table(num_tokens: int, head_dim: int, theta: float) -> Tensor:
     """cos and sin of position * theta^(-2i/E), for the rotate-half form: (2, S, E) fp32.
 
-    The operations are those of the public HRM code, in its order, so that the table is bit-equal to its table.
+    The operations are those of the public HRM code, in its order, so that the table is bit-equal to its
+    table.
     """
     frequency = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)  # (E/2,)
     angle = torch.outer(torch.arange(num_tokens, dtype=torch.float32), frequency)  # (S, E/2)
@@ -70,11 +71,11 @@ class Linear(nn.Module):
 
 @contextmanager
 def cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, each Linear multiplies by one copy of its weight in `dtype`, which accumulates the gradients of all
-    its calls.
+    """Inside, each Linear multiplies by one copy of its weight in `dtype`, which accumulates the gradients of
+    all its calls.
 
-    At the end they are added to the gradients of the weights, one at a time. A loss that is still referenced keeps
-    the copies in memory.
+    At the end they are added to the gradients of the weights, one at a time. A loss that is still referenced
+    keeps the copies in memory.
     """
     linears = [module for module in model.modules() if isinstance(module, Linear)]
     try:
@@ -98,8 +99,8 @@ def _hand_over(linear: Linear) -> None:
 
 
 class Attention(nn.Module):
-    """Every token attends to every token, or under is_causal to those up to itself. One projection makes q, k, v of
-    all heads.
+    """Every token attends to every token, or under is_causal to those up to itself. One projection makes q,
+    k, v of all heads.
 
     backend: None takes the machine's choice (attention.py); on CPU at S 10, E 32 torch's fused kernel takes
     0.5x the time of the eager form.
@@ -239,11 +240,11 @@ class GridBlock(nn.Module):
 
 
 class LinesBlock(nn.Module):
-    """h = rms(h + SwiGLU([h, lines])), where lines are the token's row, column and box, and the other symbols of
-    its cell.
+    """h = rms(h + SwiGLU([h, lines])), where lines are the token's row, column and box, and the other symbols
+    of its cell.
 
-    Each token receives a line's sum / sqrt(n), which keeps unit variance for independent tokens. No weight depends
-    on a place, a symbol or the size of the grid.
+    Each token receives a line's sum / sqrt(n), which keeps unit variance for independent tokens. No weight
+    depends on a place, a symbol or the size of the grid.
     """
 
     def __init__(self, config: ModelConfig, size: int) -> None:

@@ -102,7 +102,9 @@ class Recurrence(nn.Module):
         return (self.L_level,) if self.config.shares_nets else (self.L_level, self.H_level)
 
     def is_strategic(self, parameter_name: str) -> bool:
-        """Whether the parameter belongs to the H net, which is trained only during sleep. Shared nets have none."""
+        """Whether the parameter belongs to the H net, which is trained only during sleep. Shared nets have
+        none.
+        """
         return parameter_name.startswith("H_level.")
 
     def reset_rows(self, carry: Carry, is_reset: Tensor) -> Carry:
@@ -113,7 +115,9 @@ class Recurrence(nn.Module):
         )
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """Compute in `dtype` from the next carry on; weights keep theirs. H_init and L_init are exact in bf16."""
+        """Compute in `dtype` from the next carry on; weights keep theirs. H_init and L_init are exact in
+        bf16.
+        """
         self.H_init, self.L_init = self.H_init.to(dtype), self.L_init.to(dtype)
 
     def refine(self, carry: Carry, x_BSD: Tensor, rope: Tensor | None = None) -> Carry:

@@ -67,11 +67,11 @@ class InputProjection(nn.Module):
 
 
 class PuzzleEmbedding(nn.Module):
-    """One fp32 row a puzzle. Not a parameter: it has its own optimizer (sign-SGD on touched rows) and can be larger
-    than the model.
+    """One fp32 row a puzzle. Not a parameter: it has its own optimizer (sign-SGD on touched rows) and can be
+    larger than the model.
 
-    After `weights.requires_grad_()` its gradient is sparse; `coalesce` sums equal ids. An id of -1 reads the mean
-    row, which `eval()` and loading update.
+    After `weights.requires_grad_()` its gradient is sparse; `coalesce` sums equal ids. An id of -1 reads the
+    mean row, which `eval()` and loading update.
     """
 
     weights: Tensor
@@ -145,7 +145,9 @@ class SequenceReasoner(Recurrence):
 
     @torch.no_grad()
     def replace_front(self, config: ModelConfig, generator: torch.Generator) -> None:
-        """Read vectors (ContinuousFront) in place of symbols: a fresh projection; nets and heads are unchanged."""
+        """Read vectors (ContinuousFront) in place of symbols: a fresh projection; nets and heads are
+        unchanged.
+        """
         front = config.front
         if not isinstance(front, ContinuousFront) or front.output_dim != self.lm_head.weight.shape[0]:
             raise InputError(f"front is {front}: give a ContinuousFront with the outputs of this model")
@@ -196,7 +198,9 @@ class SequenceReasoner(Recurrence):
         return q_B2
 
     def _read_logits(self, z_BSD: Tensor) -> Tensor:
-        """(B, L, V). An interchangeable symbol is read from its own token, the others from the mean of the cell's."""
+        """(B, L, V). An interchangeable symbol is read from its own token, the others from the mean of the
+        cell's.
+        """
         out: Tensor = self.lm_head(z_BSD)
         front = self.front
         if isinstance(front, TokenFront) and front.alike_from is not None:
@@ -205,7 +209,9 @@ class SequenceReasoner(Recurrence):
         return out
 
     def embed(self, batch: TokenBatch) -> Tensor:
-        """(B, S, D): puzzle tokens, then cells, of variance 1; with learned positions each summand has half of it."""
+        """(B, S, D): puzzle tokens, then cells, of variance 1; with learned positions each summand has half
+        of it.
+        """
         self._check_length(batch.inputs.shape[1])
         front = self.front
         x_BSD: Tensor
@@ -237,9 +243,9 @@ class SequenceReasoner(Recurrence):
 
 
 def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
-    """Rows of embed_tokens: (B, L, 1), the cells; or, with interchangeable symbols, (B, L, alike): the cell's symbol
-    if it is not interchangeable, else whether it is the token's own. A value that is no symbol stays unchanged and
-    has no row."""
+    """Rows of embed_tokens: (B, L, 1), the cells; or, with interchangeable symbols, (B, L, alike): the cell's
+    symbol if it is not interchangeable, else whether it is the token's own. A value that is no symbol stays
+    unchanged and has no row."""
     cells, first = inputs_BL.unsqueeze(-1), front.alike_from
     if first is None:
         return cells

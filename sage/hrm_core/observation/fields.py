@@ -1,7 +1,7 @@
 """The eight fields of a tick, defined once for every form in which a tick exists.
 
-A tick is a percept (numpy), a frame and a row of L-memory, an observation (tensors of B rows), and a part of a
-window (tensors of B rows by T + 1 ticks). Invariant: every form has these fields, in this order. C channels
+A tick is a percept (numpy), a frame and a row of L-memory, an observation (tensors of B rows), and a part of
+a window (tensors of B rows by T + 1 ticks). Invariant: every form has these fields, in this order. C channels
 of N sources.
 """
 

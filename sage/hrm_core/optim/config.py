@@ -16,11 +16,13 @@ MatmulKind = Literal["highest", "high", "medium"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """kind: "muon" updates the nets' matrices with Muon at `lr`, all other weights with AdamW at `rest_lr` (None: `lr`).
+    """kind: "muon" updates the nets' matrices with Muon at `lr`, all other weights with AdamW at `rest_lr`
+    (None: `lr`).
 
     betas, weight_decay: of this kind; beside Muon also of AdamW, unless rest_weight_decay is set.
     puzzle_lr, puzzle_weight_decay: of the puzzle table.
-    warmup_steps, min_lr_ratio: linear warm-up, then cosine decay to `min_lr_ratio * lr`; 1.0 is a constant rate.
+    warmup_steps, min_lr_ratio: linear warm-up, then cosine decay to `min_lr_ratio * lr`; 1.0 is a constant
+    rate.
     """
 
     kind: OptimizerKind = "adam_atan2"

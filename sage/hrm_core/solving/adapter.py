@@ -16,8 +16,8 @@ from sage.hrm_core.solving.solutions import Solution
 
 
 class HRMAdapter:
-    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)`: without functions it takes text or cells and returns the
-    Answer's plain dict.
+    """`HRMAdapter(HRMInference("sudoku9")).predict(puzzle)`: without functions it takes text or cells and
+    returns the Answer's plain dict.
 
     prepare: from the application's object to the puzzle as text, or to cells (L,).
     process: from (the application's object, the Answer) to what the application wants.
@@ -53,14 +53,18 @@ class HRMAdapter:
         return answer.to_plain() if self._process is None else self._process(item, answer)
 
     def predict(self, item: Any, **changes: Any) -> Any:
-        """The result for one item; `changes` are fields of SolveSettings. InputError if it is not a puzzle."""
+        """The result for one item; `changes` are fields of SolveSettings. InputError if it is not a
+        puzzle.
+        """
         result = self.batch_predict([item], **changes)[0]
         if isinstance(result, InputError):
             raise result
         return result
 
     def batch_predict(self, items: Iterable[Any], **changes: Any) -> list[Any]:
-        """One batch, in the order of `items`. An item that is not a puzzle has its InputError in its place."""
+        """One batch, in the order of `items`. An item that is not a puzzle has its InputError in its
+        place.
+        """
         items = list(items)
         prepared = [self._prepared_or_error(item) for item in items]
         cells = [each for each in prepared if not isinstance(each, InputError)]

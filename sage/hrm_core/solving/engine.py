@@ -1,7 +1,7 @@
 """Continuous batching: one segment for every row, then halted rows are replaced by waiting puzzles.
 
-Invariant: a row is computed from its own puzzle, carry and noise alone. The other rows change its result only by
-the rounding of a matrix product, which depends on the batch's shape.
+Invariant: a row is computed from its own puzzle, carry and noise alone. The other rows change its result only
+by the rounding of a matrix product, which depends on the batch's shape.
 Shapes: B rows in progress, L cells, S tokens, D hidden.
 """
 
@@ -75,14 +75,18 @@ class _Row:
         return settings.halt == "q" and wants_halt and bool(confidence_of(q) >= settings.min_confidence)
 
     def is_asked(self, q: float, is_sure: bool) -> bool:
-        """Whether this segment's answer is needed; with halt 'q': the final one, or one of higher q than before."""
+        """Whether this segment's answer is needed; with halt 'q': the final one, or one of higher q than
+        before.
+        """
         if self.job.settings.halt == "q":
             return is_sure or self.answer is None or q > self.q or math.isnan(self.q)
         return self.job.settings.halt == "verifier" or self.is_at_limit
 
 
 class Engine:
-    """`submit` adds a puzzle at any time; `step` computes one segment and returns the jobs that it settled."""
+    """`submit` adds a puzzle at any time; `step` computes one segment and returns the jobs that it
+    settled.
+    """
 
     def __init__(
         self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64
@@ -116,7 +120,9 @@ class Engine:
         return self._front.seq_len
 
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
-        """cells (L,) integers. InputError if they do not fit the model, or the settings need a verifier that is absent."""
+        """cells (L,) integers. InputError if they do not fit the model, or the settings need a verifier that
+        is absent.
+        """
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
             raise InputError(f"a puzzle has shape {cells.shape}: this model takes ({front.seq_len},)")
@@ -159,7 +165,9 @@ class Engine:
         return self._end_rows(is_sure)
 
     def _rearrange(self) -> None:
-        """Remove rows that are no longer needed and start waiting tries; tensors are copied only if rows changed."""
+        """Remove rows that are no longer needed and start waiting tries; tensors are copied only if rows
+        changed.
+        """
         remaining = [index for index, row in enumerate(self._rows) if row.is_needed]
         fresh: list[_Row] = []
         while self._waiting and len(remaining) + len(fresh) < self._capacity:
@@ -210,7 +218,9 @@ class Engine:
         return Carry(z_H=z_H, z_L=z_L)
 
     def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> np.ndarray:
-        """Copy the needed answers to the host, into their rows. Returns (B,) bool: rows that the Q head ends."""
+        """Copy the needed answers to the host, into their rows. Returns (B,) bool: rows that the Q head
+        ends.
+        """
         q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
         is_sure = np.array(
             [row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)]

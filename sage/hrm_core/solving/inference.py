@@ -1,7 +1,7 @@
 """Inference with a trained model, by name or path: `HRMInference("sudoku9").solve_one(puzzle)`.
 
-Invariant: no state between calls, so threads may share an instance. `solve` raises for a wrong puzzle before it
-solves any; `batch_predict` returns the error in the puzzle's place.
+Invariant: no state between calls, so threads may share an instance. `solve` raises for a wrong puzzle before
+it solves any; `batch_predict` returns the error in the puzzle's place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from sage.hrm_core.tasks.contract import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """puzzle, answer: in the task's text form; answer is None if the solver abstained.  solution: cells and cost."""
+    """puzzle, answer: in the task's text form; answer is None if the solver abstained.  solution: cells and
+    cost.
+    """
 
     puzzle: str
     answer: str | None
@@ -53,8 +55,8 @@ class Answer:
 class HRMInference:
     """checkpoint: a shipped name, a folder, a file, a hub repository, or a Published.
 
-    task: needed if the checkpoint names none; InputError if its size is not the model's.  dtype: weights are cast
-    to it once, e.g. torch.bfloat16; None keeps theirs (an ONNX file always does).
+    task: needed if the checkpoint names none; InputError if its size is not the model's.  dtype: weights are
+    cast to it once, e.g. torch.bfloat16; None keeps theirs (an ONNX file always does).
     settings: the defaults of `solve`.
     """
 
@@ -129,7 +131,9 @@ class HRMInference:
         return [self.answer(cells[index], found[index]) for index in range(len(puzzles))]
 
     def batch_predict(self, puzzles: Sequence[str], **changes: Any) -> list[Answer | InputError]:
-        """In the order of `puzzles`: an Answer, or the InputError of a puzzle that is wrong. One batch for the rest."""
+        """In the order of `puzzles`: an Answer, or the InputError of a puzzle that is wrong. One batch for
+        the rest.
+        """
         encoded = [self._encoded_or_error(puzzle) for puzzle in puzzles]
         cells = [each for each in encoded if not isinstance(each, InputError)]
         rows = np.array(cells, np.int32).reshape(len(cells), self.num_cells)
@@ -165,7 +169,8 @@ class HRMInference:
 def solve(puzzle: str, checkpoint: str | Path | Published = "sudoku9", **changes: Any) -> Answer:
     """One puzzle in text form, by a shipped model's name or a path; `changes` are fields of SolveSettings.
 
-    It loads the model at each call: keep an HRMInference for more than one puzzle. InputError for a wrong puzzle,
+    It loads the model at each call: keep an HRMInference for more than one puzzle. InputError for a wrong
+    puzzle,
     CheckpointError for a wrong checkpoint.
     """
     return HRMInference(checkpoint).solve_one(puzzle, **changes)

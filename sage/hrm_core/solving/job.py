@@ -35,7 +35,9 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """cells: (L,) int32.  seed: of its noise.  live: tries in progress.  best: of the tries that have ended."""
+    """cells: (L,) int32.  seed: of its noise.  live: tries in progress.  best: of the tries that have
+    ended.
+    """
 
     serial: int
     cells: np.ndarray

@@ -1,7 +1,8 @@
 """Stateless Gaussian noise: an element's value is a function of its row's seed and its index.
 
-Invariant: a seed gives the same row in every call and batch, to the rounding of log and cos, which vary between
-devices and processors. (A torch.Generator draws for a whole batch, so a row's noise would depend on the others.)
+Invariant: a seed gives the same row in every call and batch, to the rounding of log and cos, which vary
+between devices and processors. (A torch.Generator draws for a whole batch, so a row's noise would depend on
+the others.)
 """
 
 from __future__ import annotations

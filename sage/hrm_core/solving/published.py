@@ -1,4 +1,5 @@
-"""A model with its task: a folder of config.json, model.safetensors and task.json, or another form of a model.
+"""A model with its task: a folder of config.json, model.safetensors and task.json, or another form of a
+model.
 
 Invariant: a loaded task has the model's cells and symbols; the record of its training is passed on unchanged.
 """
@@ -40,7 +41,9 @@ class Published:
 
 
 def locate(source: str | Path) -> Path:
-    """The file or folder of a path, a shipped model's name, or a hub repository. CheckpointError if it is none."""
+    """The file or folder of a path, a shipped model's name, or a hub repository. CheckpointError if it is
+    none.
+    """
     shipped = shipped_folders()
     if Path(source).expanduser().exists() or str(source) not in shipped:
         try:
@@ -52,7 +55,9 @@ def locate(source: str | Path) -> Path:
 
 
 def load_published(source: str | Path, *, device: str = "cpu") -> Published:
-    """The model, and its task by task.json or by the model's shape. CheckpointError or InputError, in one line."""
+    """The model, and its task by task.json or by the model's shape. CheckpointError or InputError, in one
+    line.
+    """
     path = locate(source)
     if (path / "model" / "config.json").is_file():  # the folder of a training run
         path, name = path / "model", path.name

@@ -23,7 +23,9 @@ from sage.hrm_core.solving.solutions import Solution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatistics:
-    """num_waiting: puzzles not started or in progress.  num_segments: segments of the batch since the start."""
+    """num_waiting: puzzles not started or in progress.  num_segments: segments of the batch since the
+    start.
+    """
 
     num_waiting: int
     num_solved: int
@@ -115,7 +117,9 @@ class SolvingService:
                 future.set_exception(fault)
 
     def _admit(self) -> bool:
-        """Submit new puzzles, withdraw cancelled ones; blocks while there are none. False if the service is closed."""
+        """Submit new puzzles, withdraw cancelled ones; blocks while there are none. False if the service is
+        closed.
+        """
         with self._changed:
             while not (self._arrived or self._futures or self._is_closed):
                 self._changed.wait()

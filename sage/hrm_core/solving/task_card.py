@@ -1,4 +1,5 @@
-"""task.json: the task of a model, its options, and the results of its training; and the models shipped with one.
+"""task.json: the task of a model, its options, and the results of its training; and the models shipped with
+one.
 
 Invariant: importing this module loads no torch, so that lists and name errors are quick.
 """
@@ -18,7 +19,9 @@ TASK_NAME = "task.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCard:
-    """task: its name in the catalogue.  options: the task's.  trained: what training recorded, passed on as it is."""
+    """task: its name in the catalogue.  options: the task's.  trained: what training recorded, passed on as
+    it is.
+    """
 
     task: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -32,7 +35,9 @@ def shipped_folders() -> dict[str, Path]:
 
 
 def read_card(path: Path) -> TaskCard | None:
-    """task.json in the folder, or beside the file; None without one. CheckpointError where it is not a task card."""
+    """task.json in the folder, or beside the file; None without one. CheckpointError where it is not a task
+    card.
+    """
     path = (path if path.is_dir() else path.parent) / TASK_NAME
     if not path.is_file():
         return None

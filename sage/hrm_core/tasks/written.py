@@ -45,7 +45,9 @@ def literal_of(text: str) -> Any | None:
 
 
 def puzzle_column(lines: Sequence[str], is_puzzle: Callable[[str], bool]) -> list[str] | None:
-    """Column of puzzles of a CSV table, by its header (Kaggle: quizzes,solutions), or the first that holds puzzles."""
+    """Column of puzzles of a CSV table, by its header (Kaggle: quizzes,solutions), or the first that holds
+    puzzles.
+    """
     filled = [line for line in lines if line.strip()]
     if not filled or "," not in filled[0]:
         return None

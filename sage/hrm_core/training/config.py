@@ -115,7 +115,8 @@ class TrainConfig:
         )
 
     def num_steps(self, examples_per_epoch: float | None = None) -> int:
-        """Steps of the whole run: `steps`, or epochs * examples / batch_size, as the published trainer counts.
+        """Steps of the whole run: `steps`, or epochs * examples / batch_size, as the published trainer
+        counts.
 
         InputError where the config has no length.
         """

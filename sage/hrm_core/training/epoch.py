@@ -13,7 +13,9 @@ GENERATED_EPOCH = 1000
 
 
 def examples_per_epoch(task: Task) -> float:
-    """Training examples in one epoch of `task`: its attribute `examples_per_epoch`, or counted from its data."""
+    """Training examples in one epoch of `task`: its attribute `examples_per_epoch`, or counted from its
+    data.
+    """
     own = getattr(task, "examples_per_epoch", None)
     if own is not None:
         return float(own)

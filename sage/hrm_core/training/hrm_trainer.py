@@ -56,9 +56,9 @@ class HRMTrainer:
     def train(self, epochs: float = 1, batch_size: int = 32) -> list[dict[str, float]]:
         """Train; one mapping per epoch, for HRMVisualizer.plot_training_dynamics.
 
-        Keys: epoch (from 1), total_loss, accuracy and exact_accuracy of the training rows, avg_steps (segments of a
-        finished puzzle), and in the last mapping eval_accuracy, the exact accuracy on held-out puzzles.
-        An epoch has as many puzzles as the dataset, or 1000 where they are generated without end.
+        Keys: epoch (from 1), total_loss, accuracy and exact_accuracy of the training rows, avg_steps
+        (segments of a finished puzzle), and in the last mapping eval_accuracy, the exact accuracy on held-out
+        puzzles. An epoch has as many puzzles as the dataset, or 1000 where they are generated without end.
         """
         config = replace(self.config, steps=None, epochs=epochs, batch_size=batch_size)
         history = _History()

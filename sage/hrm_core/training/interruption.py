@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM end a run between two steps, never while weights are being changed.
 
-Evaluating and waiting for rows change no weights: a signal ends them at once (`raising`). Invariant: the previous handlers are restored when the `with` ends, and after the first signal, so that a second one
-has its usual effect. The command line turns SIGHUP into SIGTERM (sage.app.terminal.signals).
+Evaluating and waiting for rows change no weights: a signal ends them at once (`raising`). Invariant: the
+previous handlers are restored when the `with` ends, and after the first signal, so that a second one has its
+usual effect. The command line turns SIGHUP into SIGTERM (sage.app.terminal.signals).
 """
 
 from __future__ import annotations

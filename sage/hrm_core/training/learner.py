@@ -250,7 +250,8 @@ def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> 
         ours, theirs = getattr(front, name), getattr(spec, name)
         if ours != theirs:
             raise InputError(
-                f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's shape"
+                f"{name} of the model is {ours}, of task {spec.name} {theirs}: give a model of the task's"
+                " shape"
             )
     if 0 < front.num_puzzle_ids < spec.num_puzzle_ids:
         raise InputError(

@@ -30,8 +30,8 @@ _TASKS = {"sudoku": "sudoku", "maze": "maze", "pattern": "patterns", "arc": "arc
 class PuzzleDataset(Dataset[dict[str, Tensor]]):
     """The first `num_samples` training examples of `task` that `seed` draws.
 
-    An item has "inputs" (L, 1) float32 and "targets" (L,) int64, -100 where a label does not count: the task's
-    symbols. `examples` has the same as integer arrays.
+    An item has "inputs" (L, 1) float32 and "targets" (L,) int64, -100 where a label does not count: the
+    task's symbols. `examples` has the same as integer arrays.
     """
 
     def __init__(self, task: Task, num_samples: int = 1000, seed: int = 0) -> None:
@@ -50,7 +50,9 @@ class PuzzleDataset(Dataset[dict[str, Tensor]]):
 
 
 class SudokuDataset(PuzzleDataset):
-    """Generated 9x9 sudokus of one difficulty, each with one solution. Symbols: 1 is blank, 2 to 10 are digits."""
+    """Generated 9x9 sudokus of one difficulty, each with one solution. Symbols: 1 is blank, 2 to 10 are
+    digits.
+    """
 
     def __init__(self, num_samples: int = 1000, difficulty: Difficulty = "extreme", seed: int = 0) -> None:
         if difficulty not in _SUDOKU:

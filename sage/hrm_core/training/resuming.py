@@ -1,7 +1,8 @@
-"""A run as a checkpoint, and back: weights, moments, average, unfinished rows, generators, position in the data.
+"""A run as a checkpoint, and back: weights, moments, average, unfinished rows, generators, position in the
+data.
 
-Invariant: everything that the next step depends on is in the checkpoint; `restore` compares what must stay the
-same before it changes anything.
+Invariant: everything that the next step depends on is in the checkpoint; `restore` compares what must stay
+the same before it changes anything.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def restore(
     spec: TaskSpec,
     ranks: Ranks,
 ) -> dict[str, Any]:
-    """Load the checkpoint into the parts of a run, and return its plain part. ResumeError if it is of another run."""
+    """Load the checkpoint into the parts of a run, and return its plain part. ResumeError if it is of another
+    run.
+    """
     checkpoint = read_checkpoint(path, ranks)
     plain = dict(checkpoint.plain)
     _compare(path, plain, learner.model.config, config, spec)

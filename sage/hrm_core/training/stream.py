@@ -1,7 +1,7 @@
 """Training rows in one order that depends on the seed alone, drawn by a thread ahead of need.
 
-Invariant: the n-th row is the same however many are taken at a time, and after a resume; a checkpoint holds the
-generator's state before the current block and how many of its rows were taken.
+Invariant: the n-th row is the same however many are taken at a time, and after a resume; a checkpoint holds
+the generator's state before the current block and how many of its rows were taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class _Block:
 class RowStream:
     """`take(n)` returns the next n training rows of a task. Use it in a `with`, which ends its thread.
 
-    waiting: a context manager around each wait for rows; an exception that it raises leaves the position unchanged.
+    waiting: a context manager around each wait for rows; an exception that it raises leaves the position
+    unchanged.
     """
 
     def __init__(
@@ -129,7 +130,8 @@ class RowStream:
                 rows = self._task.sample(self._block_size, rng)
                 if len(rows) != self._block_size:
                     raise InputError(
-                        f"{len(rows)} rows instead of {self._block_size}: sample(num, rng) must return num rows"
+                        f"{len(rows)} rows instead of {self._block_size}: sample(num, rng) must return num"
+                        " rows"
                     )
                 self._blocks.put(_Block(rows=rows, state=dict(state)))
         except BaseException as error:  # the top of a worker: raised again on its owner's next call

@@ -49,7 +49,8 @@ class Sink(Protocol):
 class ExperimentTracker:
     """A run's folder: run.json (what it is), metrics.jsonl (one line a call), models by name.
 
-    project_name: the first part of a new run's name.  folder: default experiments/RUN_ID in the current directory.
+    project_name: the first part of a new run's name.  folder: default experiments/RUN_ID in the current
+    directory.
     about: more entries for run.json.  sinks: other places for the metrics.
     It is also a callback of Trainer, and logs under the published trainer's names: train/lm_loss,
     eval/exact_accuracy, ... OSError where the folder cannot be written.
@@ -90,7 +91,9 @@ class ExperimentTracker:
             sink.log(step, metrics)
 
     def save_model(self, model: HRM, metrics: Mapping[str, Any] | None = None, suffix: str = "") -> Path:
-        """Write model.safetensors (model-SUFFIX.safetensors) with weights, config and `metrics`, whole or not at all."""
+        """Write model.safetensors (model-SUFFIX.safetensors) with weights, config and `metrics`, whole or not
+        at all.
+        """
         path = self.folder / f"model{'-' if suffix else ''}{suffix}.safetensors"
         save_model(path, model, {"run_id": self.run_id, **(metrics or {})})
         return path

@@ -1,7 +1,7 @@
 """The training loop: stop?, evaluate, save, step, report.
 
-Invariant: a run that is interrupted anywhere and resumed ends with the same weights, bit for bit, as one that is
-not.
+Invariant: a run that is interrupted anywhere and resumed ends with the same weights, bit for bit, as one that
+is not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class TrainResult:
     """step: steps done.  reason: why the run ended.  is_interrupted: by a signal, so that it can be resumed.
 
     report: the last evaluation.  best_score: EvalReport.score, the best of all evaluations, after best_step.
-    cpu_secs: CPU time of the steps, all threads.  wall_secs: wall-clock time of the steps.  Both over all resumes.
+    cpu_secs: CPU time of the steps, all threads.  wall_secs: wall-clock time of the steps.  Both over all
+    resumes.
     num_bad_steps: steps skipped because the loss or the gradient was not finite.
     """
 
@@ -56,7 +57,8 @@ class TrainResult:
 class _Run:
     """The parts of one call of `Trainer.train`.
 
-    is_stopped: whether a signal or the caller ends the run.  raising: a block that a signal ends with Interrupted.
+    is_stopped: whether a signal or the caller ends the run.  raising: a block that a signal ends with
+    Interrupted.
     is_cut: whether one was ended so.  saved_step: of the last checkpoint.
     """
 
@@ -72,10 +74,12 @@ class _Run:
 
 
 class Trainer:
-    """Trains `model` on `task`. folder: for checkpoints; without one nothing is written and nothing can be resumed.
+    """Trains `model` on `task`. folder: for checkpoints; without one nothing is written and nothing can be
+    resumed.
 
-    stop: a callable that returns True when the run should end after the current step, besides SIGINT and SIGTERM.
-    Under torch.distributed every rank makes a Trainer and calls `train`; only rank 0 writes and runs callbacks.
+    stop: a callable that returns True when the run should end after the current step, besides SIGINT and
+    SIGTERM. Under torch.distributed every rank makes a Trainer and calls `train`; only rank 0 writes and runs
+    callbacks.
     """
 
     def __init__(
@@ -105,10 +109,11 @@ class Trainer:
         batch_size: int | None = None,
         resume: Path | str | bool = False,
     ) -> TrainResult:
-        """Train for the config's length, or for the length given here; the model then has the evaluated weights.
+        """Train for the config's length, or for the length given here; the model then has the evaluated
+        weights.
 
-        resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or a fresh start if there is
-        none. TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
+        resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or a fresh start if
+        there is none. TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
         """
         self._set_length(steps, epochs, batch_size)
         config = self.config
@@ -127,7 +132,8 @@ class Trainer:
         if config.compile:
             compile_blocks(self.model)
         interruption = Interruption()
-        # several processes evaluate and draw rows together: one that stopped there would leave the others waiting
+        # several processes evaluate and draw rows together: one that stopped there would leave the others
+        # waiting
         raising = interruption.raising if self._ranks.count == 1 else nullcontext
         stream = RowStream(
             self.task,
@@ -153,7 +159,8 @@ class Trainer:
             return result
 
     def check(self, resume: Path | str | bool = False) -> None:
-        """Raise what `train` would raise before its first step for this config and checkpoint; change nothing.
+        """Raise what `train` would raise before its first step for this config and checkpoint; change
+        nothing.
 
         LoaderError where the task cannot draw a training row.
         """
@@ -266,7 +273,9 @@ class Trainer:
         return None
 
     def _evaluate(self, run: _Run) -> EvalReport | None:
-        """Evaluate the averaged weights, if there are any, on held-out puzzles; None where a signal ended it."""
+        """Evaluate the averaged weights, if there are any, on held-out puzzles; None where a signal ended
+        it.
+        """
         ema = run.learner.ema
         averaged: AbstractContextManager[None] = nullcontext() if ema is None else ema.applied()
         try:
@@ -286,7 +295,8 @@ class Trainer:
         if isinstance(resume, bool):
             if resume and self._folder is None:
                 raise ResumeError(
-                    "resume is True and the trainer has no folder: give it a folder, or pass the checkpoint's path"
+                    "resume is True and the trainer has no folder: give it a folder, or pass the checkpoint's"
+                    " path"
                 )
             return self._folder.find() if resume and self._folder else None
         return resolve_checkpoint(Path(resume))

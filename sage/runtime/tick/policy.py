@@ -1,4 +1,6 @@
-"""Whether an effector may act: denied unless a rule allows it (COGNITION.md, Policy). Every decision has a reason."""
+"""Whether an effector may act: denied unless a rule allows it (COGNITION.md, Policy). Every decision has a
+reason.
+"""
 
 from __future__ import annotations
 

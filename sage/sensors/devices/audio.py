@@ -21,8 +21,8 @@ MAX_JUMP_SECS = 0.05
 
 
 class AudioConfig(MediaConfig):
-    """chunk_secs: length of one reading.  rate_hz: samples a second, after resampling.  mono: one channel (n,),
-    else (n, 2).
+    """chunk_secs: length of one reading.  rate_hz: samples a second, after resampling.  mono: one channel
+    (n,), else (n, 2).
     """
 
     kind: Literal["audio"] = "audio"
@@ -101,7 +101,9 @@ class AudioSensor:
         return chunk[0], self._clock.now_ns()
 
     def _chunks(self, from_secs: float) -> Iterator[tuple[np.ndarray, float]]:
-        """(chunk, seconds at its end). The first begins at `from_secs`; an incomplete last one is left out."""
+        """(chunk, seconds at its end). The first begins at `from_secs`; an incomplete last one is left
+        out.
+        """
         rate_hz, num_samples = self._config.rate_hz, self._num_samples
         held = self._nothing()  # (n,) or (n, 2): samples that are in no chunk yet
         start_secs = math.nan  # of held

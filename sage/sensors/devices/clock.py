@@ -20,8 +20,8 @@ from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpe
 class ClockConfig(SensorConfig):
     """cycles_secs: the periods of the phases.  period_secs: time between readings.
 
-    offset_secs: the time at the run's start, for example seconds since midnight; with 0 the phases are relative
-    to the run.
+    offset_secs: the time at the run's start, for example seconds since midnight; with 0 the phases are
+    relative to the run.
     """
 
     kind: Literal["clock"] = "clock"

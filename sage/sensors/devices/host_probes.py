@@ -34,7 +34,9 @@ FIGURE_ERRORS = (
 
 
 class Probe(Protocol):
-    """A few figures of one subject. names: one for each figure.  prime: read the counts that rates start at."""
+    """A few figures of one subject. names: one for each figure.  prime: read the counts that rates start
+    at.
+    """
 
     names: tuple[str, ...]
 

@@ -29,8 +29,8 @@ class MediaConfig(SensorConfig):
 
     consent: must be true for a device: cameras and microphones record people.
     start_secs, stop_secs: the part of a file or generator that is played.  time_zero_secs: its time at the
-    run's start, start_secs when left out; earlier frames are left out.  loop: play a file again; a lap is from
-    time_zero_secs to stop_secs, or to the end of the file.
+    run's start, start_secs when left out; earlier frames are left out.  loop: play a file again; a lap is
+    from time_zero_secs to stop_secs, or to the end of the file.
     """
 
     path: Path | None = None
@@ -66,7 +66,9 @@ class MediaConfig(SensorConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
-    """width, height: as shown, after `orientation`.  duration_secs: of the container, infinite for a generator."""
+    """width, height: as shown, after `orientation`.  duration_secs: of the container, infinite for a
+    generator.
+    """
 
     width: int
     height: int
@@ -138,7 +140,8 @@ class MediaSource:
         av = _import_av(self._config.name)
         if self._config.path is not None and not Path(self._location).is_file():
             raise SensorUnavailable(
-                f"{self._location}: no such file: check `path`; a relative one is relative to the current directory"
+                f"{self._location}: no such file: check `path`; a relative one is relative to the current"
+                " directory"
             )
         timeout = (OPEN_TIMEOUT_SECS, self._config.hang_secs)
         try:

@@ -35,8 +35,9 @@ class SyntheticConfig(SensorConfig):
     """shape, dtype: of a reading; uint8 maps -4..4 to 0..255.  rate_hz: readings a second, on a grid from the
     epoch.
 
-    seed: of this source's view of the hidden state, and of its noise.  latent_seed, latent_size: of the hidden
-    state, a sum of `latent_size` sinusoids of 0.05 to 2 Hz.  lag_secs: delay between the state and the reading.
+    seed: of this source's view of the hidden state, and of its noise.  latent_seed, latent_size: of the
+    hidden state, a sum of `latent_size` sinusoids of 0.05 to 2 Hz.  lag_secs: delay between the state and the
+    reading.
     noise_std: of the noise, and claimed by the readings.  num_readings: after which it is exhausted; None:
     never.
     """

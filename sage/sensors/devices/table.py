@@ -299,8 +299,8 @@ def _check_order(times_ns: np.ndarray, path: Path) -> None:
 
 
 def _thinned(times_ns: np.ndarray, max_rate_hz: float) -> list[int]:
-    """Places of the rows that stay: each a period after the one before, less a thousandth for stamps that were
-    rounded.
+    """Places of the rows that stay: each a period after the one before, less a thousandth for stamps that
+    were rounded.
     """
     places: list[int] = []
     gap_ns = 0.999e9 / max_rate_hz

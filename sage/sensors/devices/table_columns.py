@@ -65,8 +65,8 @@ class Wanted:
         for name in (self.time, *chosen):
             if counts[name] > 1:
                 raise SensorUnavailable(
-                    f"{self.path}: {counts[name]} columns are named {name!r}: rename them, or choose others in"
-                    " `columns`"
+                    f"{self.path}: {counts[name]} columns are named {name!r}: rename them, or choose others"
+                    " in `columns`"
                 )
         return [names.index(name) for name in (self.time, *chosen)]
 

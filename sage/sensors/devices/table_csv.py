@@ -72,8 +72,8 @@ def _check_widths(body: Sequence[Sequence[str]], width: int, path: Path) -> None
     for number, row in enumerate(body, start=1):
         if len(row) < width or any(cell.strip() for cell in row[width:]):
             raise SensorUnavailable(
-                f"{path}: row {number} has {len(row)} cells, the header {width}: write as many, in quotes where"
-                " a text has the delimiter in it"
+                f"{path}: row {number} has {len(row)} cells, the header {width}: write as many, in quotes"
+                " where a text has the delimiter in it"
             )
 
 
@@ -116,7 +116,8 @@ def _is_decimal_comma(cells: list[list[str]], path: Path, *, delimiter: str, dec
         return False
     if any("." in cell for cell in numbers):
         raise SensorUnavailable(
-            f"{path}: some numbers have a comma ({with_comma[0]}) and some a point: set `decimal` to ',' or '.'"
+            f"{path}: some numbers have a comma ({with_comma[0]}) and some a point: set `decimal` to ','"
+            " or '.'"
         )
     if all(_AMBIGUOUS.fullmatch(cell) for cell in with_comma):
         raise SensorUnavailable(

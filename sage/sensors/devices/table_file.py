@@ -117,8 +117,8 @@ def _from_arrays(arrays: dict[str, np.ndarray], wanted: Wanted) -> Table:
         name, shape = names[place], arrays[names[place]].shape
         if len(shape) != 1 or shape != num_rows:
             raise SensorUnavailable(
-                f"{wanted.path}: {name} has shape {shape}, {wanted.time} {num_rows}: give columns of one length,"
-                " or choose some in `columns`"
+                f"{wanted.path}: {name} has shape {shape}, {wanted.time} {num_rows}: give columns of one"
+                " length, or choose some in `columns`"
             )
     return Table(
         time=_time_array(arrays[names[time]], wanted.path),

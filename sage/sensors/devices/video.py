@@ -34,7 +34,9 @@ class VideoConfig(MediaConfig):
 
 
 class VideoSensor:
-    """One frame a read. Bounded for files and generators; a read of a camera waits, on its driver's thread."""
+    """One frame a read. Bounded for files and generators; a read of a camera waits, on its driver's
+    thread.
+    """
 
     Config = VideoConfig
 

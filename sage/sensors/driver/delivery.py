@@ -143,8 +143,8 @@ class Delivery:
         )
 
     def _handed_over(self, reading: Reading, sequence: int) -> int | None:
-        """The word of a large reading's slot; None when it had none. A reading whose slot was taken back counts
-        as dropped.
+        """The word of a large reading's slot; None when it had none. A reading whose slot was taken back
+        counts as dropped.
         """
         loan, self._loan = self._loan, None
         if loan is None:

@@ -1,4 +1,5 @@
-"""The owner of one effector: calls it on a thread of its own, with a time limit, so that it cannot block the loop.
+"""The owner of one effector: calls it on a thread of its own, with a time limit, so that it cannot block the
+loop.
 
 Invariant: no method waits longer than its time limit. A call that raises or does not return in time is
 one fault: the effector is aborted, and in quarantine until a pause has passed and the call has returned.

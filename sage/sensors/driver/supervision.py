@@ -90,7 +90,9 @@ class InlineEngine:
 
 
 class ThreadEngine:
-    """Watches a worker. A call hangs when two polls that are `hang_ns` apart on the run's clock both see it."""
+    """Watches a worker. A call hangs when two polls that are `hang_ns` apart on the run's clock both see
+    it.
+    """
 
     def __init__(self, worker: SensorWorker, *, hang_ns: int) -> None:
         self._worker = worker

@@ -70,7 +70,9 @@ class SensorWorker:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """It hangs: publish nothing more, and close the device from another thread, which may free it. Once."""
+        """It hangs: publish nothing more, and close the device from another thread, which may free it.
+        Once.
+        """
         if self.is_abandoned:
             return
         self.is_abandoned = True

@@ -46,8 +46,9 @@ Then, in a SAGE config:
       - kind: {name}
         name: my_{name}
 
-`sage_sensor_{name}.py` is the whole sensor. It generates a triangle wave; put your device in `open`, `read_into` and
-`close`. If a read waits for the device, set `is_bounded=False`: SAGE then reads the sensor on a thread of its own.
+`sage_sensor_{name}.py` is the whole sensor. It generates a triangle wave; put your device in `open`,
+`read_into` and `close`. If a read waits for the device, set `is_bounded=False`: SAGE then reads the sensor on
+a thread of its own.
 """
 
 _MODULE = '''\

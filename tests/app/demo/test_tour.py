@@ -1,4 +1,6 @@
-"""`sage demo` in its short form: every step has a result and a cost; weights that are not shipped are absent."""
+"""`sage demo` in its short form: every step has a result and a cost; weights that are not shipped are
+absent.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def test_a_plug_in_whose_constructor_raises_is_one_line(
 
     monkeypatch.setattr(ClockSensor, "__init__", fail)
     assert invoke(["sensors", "check", "clock"]) == 2
-    assert capsys.readouterr().err.strip() == (
-        "sage: sensor clock: ClockSensor cannot be made: NotImplementedError: not on this machine: correct the"
-        " plug-in"
+    assert (
+        capsys.readouterr().err.strip()
+        == "sage: sensor clock: ClockSensor cannot be made: NotImplementedError: not on this machine: correct"
+        " the plug-in"
     )

@@ -22,7 +22,10 @@ def _prepared(code: str) -> list[str]:
 
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
 def test_a_closed_descriptor_is_taken_by_no_file(descriptor: int) -> None:
-    code = "print(sys.stdin.read(), end='')\nprint('x', file=sys.stderr)\nprint('y', end='')\nos._exit(os.open('/', 0))"
+    code = (
+        "print(sys.stdin.read(), end='')\nprint('x', file=sys.stderr)\nprint('y',"
+        " end='')\nos._exit(os.open('/', 0))"
+    )
     closed = subprocess.run(
         ["sh", "-c", f'exec "$@" {descriptor}>&-', "sh", *_prepared(f"sys.stdout.flush()\n{code}")],
         stdin=subprocess.DEVNULL,
@@ -47,7 +50,7 @@ def test_characters_that_stdout_lacks_are_replaced(encoding: str) -> None:
         capture_output=True,
         check=True,
     )
-    assert printed.stdout == ("café ? 0.5\n".encode(encoding, "replace"))
+    assert printed.stdout == "café ? 0.5\n".encode(encoding, "replace")
 
 
 def test_a_write_to_a_full_stderr_does_not_raise() -> None:
@@ -68,7 +71,10 @@ def test_a_full_stdout_is_one_line_and_exit_code_2() -> None:
 def test_writes_to_a_terminal_that_is_gone_do_not_raise() -> None:
     """The process reads from a pipe until the terminal is closed, then prints on both streams."""
     master, terminal = pty.openpty()
-    code = "print('!', flush=True)\nsys.stdin.read()\nprint('a' * 9999)\nprint('b', file=sys.stderr)\nsys.stdout.flush()\nos._exit(7)"
+    code = (
+        "print('!', flush=True)\nsys.stdin.read()\nprint('a' * 9999)\nprint('b',"
+        " file=sys.stderr)\nsys.stdout.flush()\nos._exit(7)"
+    )
     with subprocess.Popen(
         _prepared(code), stdin=subprocess.PIPE, stdout=terminal, stderr=terminal
     ) as command:

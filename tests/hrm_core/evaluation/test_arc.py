@@ -118,7 +118,9 @@ def test_both_builders_names_of_forms_are_read(names: str, mirrors: Path, tmp_pa
 
 
 def test_a_tie_is_broken_by_the_mean_of_sigmoid_q() -> None:
-    """By mean logit the first answer would win: (9 - 5) / 2 > 1; by mean sigmoid the second: 0.5033 < 0.7311."""
+    """By mean logit the first answer would win: (9 - 5) / 2 > 1; by mean sigmoid the second: 0.5033 <
+    0.7311.
+    """
     board_of = {name: board(np.full((1, 1), colour, np.int32)) for name, colour in (("a", 1), ("b", 2))}
     votes = [
         Vote(puzzle="p", test=0, augmentation=Augmentation(), cells=board_of[name], q=q)

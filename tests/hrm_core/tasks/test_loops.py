@@ -13,7 +13,8 @@ if {is_plain}: sys.modules["numba"] = None
 import numpy as np
 from sage.hrm_core.tasks.catalogue import make_task
 digest = hashlib.blake2b()
-small = dict(sudoku=dict(size=4), maze=dict(size=5, difficulty="easy"), sat=dict(variables=4), colouring=dict(vertices=5))
+small = dict(sudoku=dict(size=4), maze=dict(size=5, difficulty="easy"), sat=dict(variables=4),
+    colouring=dict(vertices=5))
 for name, options in small.items():
     examples = make_task(name, **options).sample(3, np.random.default_rng(0))
     digest.update(examples.inputs.tobytes() + examples.labels.tobytes())

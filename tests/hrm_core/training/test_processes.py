@@ -37,9 +37,11 @@ task = MirrorTask()
 front = TokenFront(
     vocab_size=4, seq_len=6, positions="learned", num_puzzle_ids=1, puzzle_emb_ndim=16, puzzle_tokens=1
 )
-model = HRM(ModelConfig.preset("tiny", front=front, hidden_size=16, mlp_multiple=16, halt_max_segments=3, halt_exploration=0.0))
+sizes = dict(hidden_size=16, mlp_multiple=16, halt_max_segments=3, halt_exploration=0.0)
+model = HRM(ModelConfig.preset("tiny", front=front, **sizes))
 config = TrainConfig(
-    steps=12, batch_size=8, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.9, save_every=2, eval_examples=31,
+    steps=12, batch_size=8, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.9, save_every=2,
+    eval_examples=31,
     optimizer=OptimizerConfig(kind="muon", lr=2e-2, rest_lr=2e-2, warmup_steps=3),
 )
 

@@ -24,7 +24,9 @@ def _records(first, num):
 
 
 class RingAgainstList(RuleBasedStateMachine):
-    """`num_pushed` stands for the list, because a record's number is its place; `places`: each reader's position."""
+    """`num_pushed` stands for the list, because a record's number is its place; `places`: each reader's
+    position.
+    """
 
     readers = Bundle("readers")
 

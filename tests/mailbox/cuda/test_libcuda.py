@@ -1,4 +1,6 @@
-"""The real driver's code against a stub of its library; NVIDIA's header, if installed, checks the prototypes."""
+"""The real driver's code against a stub of its library; NVIDIA's header, if installed, checks the
+prototypes.
+"""
 
 import ctypes
 import gc

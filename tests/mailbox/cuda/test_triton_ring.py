@@ -41,7 +41,8 @@ for record_bytes in (128, 256):
     for ticket in range(3, 11):
         found, room = records[ticket % 8], record_bytes - 64
         num_bytes = min(int(sent["length"][ticket]), room)
-        assert (found["sequence"], found["length"], found["generation"]) == (ticket, num_bytes, ticket // 8 + 1)
+        assert (found["sequence"], found["length"], found["generation"]) == (
+            ticket, num_bytes, ticket // 8 + 1)
         assert bytes(found["payload"]) == bytes(sent["payload"][ticket][:num_bytes]) + bytes(room - num_bytes)
     states[3 % 8] -= 1  # as if ticket 11's slot were still being written, a lap ago
     push[(1,)](torch.from_numpy(memory).view(torch.int64)[: len(memory) // 8], words, 8, record_bytes // 4)
@@ -52,7 +53,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from kernel import push
-source = ASTSource(fn=push, signature={"ring": "*i64", "records": "*i32", "CAPACITY": "constexpr", "RECORD_WORDS": "constexpr"},
+source = ASTSource(fn=push, signature={"ring": "*i64", "records": "*i32", "CAPACITY": "constexpr",
+                                         "RECORD_WORDS": "constexpr"},
                    constexprs={"CAPACITY": 8, "RECORD_WORDS": 64})
 ptx = triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
 for instruction in ("acquire.gpu.cas.b64", "gpu.release.exch.b32", "gpu.release.exch.b64", "gpu.release.max"):

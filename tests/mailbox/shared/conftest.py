@@ -39,8 +39,8 @@ def _serve(pipe: Any, name: str, options: dict[str, Any]) -> None:
 
 
 class Peer:
-    """`ask` runs a line of Python in which `box` is its mailbox and returns the value; `tell` is the same for a
-    statement; `start` and `result` are the two halves of `ask`.
+    """`ask` runs a line of Python in which `box` is its mailbox and returns the value; `tell` is the same for
+    a statement; `start` and `result` are the two halves of `ask`.
     """
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:

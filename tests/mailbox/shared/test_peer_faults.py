@@ -159,7 +159,9 @@ class GreedyDouble:
 
 
 def check_a_blocked_send_lets_its_own_process_receive(send, take):
-    """send: waits while the place is in use.  take: frees it, on another thread that starts during the wait."""
+    """send: waits while the place is in use.  take: frees it, on another thread that starts during the
+    wait.
+    """
     assert send()
     has_begun = threading.Event()
 

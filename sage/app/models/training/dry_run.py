@@ -1,4 +1,5 @@
-"""`sage train --dry-run`: data and model are checked, and the cost of the run is estimated from two small steps.
+"""`sage train --dry-run`: data and model are checked, and the cost of the run is estimated from two small
+steps.
 
 Invariant: nothing is written, and at most LARGE_ROWS rows are trained on, whatever the recipe's batch size.
 """
@@ -48,7 +49,9 @@ class DryRun:
 
 
 def dry_run(request: TrainRequest) -> DryRun:
-    """Draw rows, check them, build the model, take two small steps. UserError; a signal ends it within a step."""
+    """Draw rows, check them, build the model, take two small steps. UserError; a signal ends it within a
+    step.
+    """
     recipe = request.recipe
     with one_line(recipe.name):
         device = chosen_device(request.device)

@@ -36,7 +36,9 @@ _PROBE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """The options of `sage train` beside the recipe. out: the run's folder; None: a new one in the state directory."""
+    """The options of `sage train` beside the recipe. out: the run's folder; None: a new one in the state
+    directory.
+    """
 
     recipe: Recipe
     data: Path | None = None

@@ -48,11 +48,17 @@ def show_dry_run(recipe: Recipe, found: DryRun, *, is_json: bool) -> str:
     lines = [
         f"{recipe.name}: {recipe.about}" if recipe.about else recipe.name,
         f"task        {found.task}: {found.cells} cells, {found.symbols} symbols",
-        f"labels      {percent(found.valid_labels, 1)} of the training rows checked are valid by the task's rules",
+        (
+            f"labels      {percent(found.valid_labels, 1)} of the training rows checked are valid by the"
+            " task's rules"
+        ),
         f"held out    {held_out}",
         f"model       {recipe.preset}, {count(found.parameters)} parameters",
         f"length      {count(found.steps)} steps of {recipe.train.batch_size} rows",
-        f"one step    about {duration(found.step_cpu_secs)} of CPU time, estimated from steps of up to {found.rows} rows",
+        (
+            f"one step    about {duration(found.step_cpu_secs)} of CPU time, estimated from steps of up to"
+            f" {found.rows} rows"
+        ),
         f"all steps   about {duration(found.total_cpu_secs)} of CPU time",
     ]
     return "\n".join(lines)

@@ -1,9 +1,10 @@
-"""`sage sweep`: one recipe trained many times; each trial's settings are chosen from the results of earlier trials.
+"""`sage sweep`: one recipe trained many times; each trial's settings are chosen from the results of earlier
+trials.
 
 Bayesian (TPE, Bergstra et al. 2011) by optuna. Layout of a sweep:  sweep.json  journal.log  trial-0000/ (a
 run)  ...
-Invariant: the folder is the whole state of the sweep: it can be interrupted anywhere and resumed, and an interrupted
-trial resumes from its own checkpoint with its own settings.
+Invariant: the folder is the whole state of the sweep: it can be interrupted anywhere and resumed, and an
+interrupted trial resumes from its own checkpoint with its own settings.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def recipe_of(sweep: Sweep, settings: dict[str, Any]) -> Recipe:
 
 
 def _train(sweep: Sweep, settings: dict[str, Any], folder: Path, device: str) -> tuple[Trained | None, str]:
-    """The run; None and the reason where these settings are refused or diverge, which fails the trial alone."""
+    """The run; None and the reason where these settings are refused or diverge, which fails the trial
+    alone.
+    """
     from sage.app.models.training.run import TrainRequest, train
     from sage.hrm_core.training.errors import TrainingDiverged
 

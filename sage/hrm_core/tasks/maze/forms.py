@@ -1,9 +1,10 @@
-"""Mazes in common written forms, read into n lines of n cells: '#' wall, ' ' open, 'S' start, 'G' goal, 'o' path.
+"""Mazes in common written forms, read into n lines of n cells: '#' wall, ' ' open, 'S' start, 'G' goal, 'o'
+path.
 
-Read: lines of cells, one line of n * n cells (as published), '.', 0, '_' or a no-break space for open, 1 or a full
-block for a wall, 'E' for the goal, lower case, a space or tab between cells, two characters a cell (as `sage solve`
-prints), indented lines, blank lines between rows, JSON and Python lists, CSV tables with a column of mazes, and
-several mazes in one text.
+Read: lines of cells, one line of n * n cells (as published), '.', 0, '_' or a no-break space for open, 1 or a
+full block for a wall, 'E' for the goal, lower case, a space or tab between cells, two characters a cell (as
+`sage solve` prints), indented lines, blank lines between rows, JSON and Python lists, CSV tables with a
+column of mazes, and several mazes in one text.
 
 Invariant: cells are never guessed: what fits no square is returned as it is, for the reader's error.
 """

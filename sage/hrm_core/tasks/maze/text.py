@@ -14,8 +14,9 @@ from sage.hrm_core.tasks.maze.symbols import OPEN, PATH, SYMBOLS
 
 
 def read(text: str, size: int) -> np.ndarray:
-    """(size^2,) int32 of one maze in any form that `forms` reads; a marked path is cleared, and a border of walls
-    around a maze of `size` removed. InputError: several mazes, lines, width, symbol, start, goal, no path."""
+    """(size^2,) int32 of one maze in any form that `forms` reads; a marked path is cleared, and a border of
+    walls around a maze of `size` removed. InputError: several mazes, lines, width, symbol, start, goal, no
+    path."""
     cells = parse(text, size)
     maze: np.ndarray = np.where(cells == PATH, OPEN, cells).astype(np.int32)
     if solve_mazes(maze[None], size).lengths[0] < 0:
@@ -39,7 +40,8 @@ def parse(text: str, size: int) -> np.ndarray:
     for index, symbol in enumerate(symbols):
         if symbol not in SYMBOLS:
             raise InputError(
-                f"line {index // size + 1}, cell {index % size + 1} is {symbol!r}: give one of {SYMBOLS!r} or '.'"
+                f"line {index // size + 1}, cell {index % size + 1} is {symbol!r}: give one of {SYMBOLS!r}"
+                " or '.'"
             )
     for name, symbol in (("start", "S"), ("goal", "G")):
         if symbols.count(symbol) != 1:

@@ -1,11 +1,12 @@
-"""Sudokus in common written forms, read into one line per puzzle: digits, letters from 10 on, '.' for a blank.
+"""Sudokus in common written forms, read into one line per puzzle: digits, letters from 10 on, '.' for a
+blank.
 
-Read: one line, lines of cells, spaces, commas, semicolons or tabs between cells, '.', 0, '*', '_', '?', 'x', '-' or
-a space as blanks, drawings in ASCII and box characters, comments after '#', JSON and Python lists, CSV tables with
-a column of puzzles, .sdk, .sdm, .ss, and several puzzles in one text.
+Read: one line, lines of cells, spaces, commas, semicolons or tabs between cells, '.', 0, '*', '_', '?', 'x',
+'-' or a space as blanks, drawings in ASCII and box characters, comments after '#', JSON and Python lists, CSV
+tables with a column of puzzles, .sdk, .sdm, .ss, and several puzzles in one text.
 
-Invariant: nothing is dropped except what draws, separates or comments; a text that fits no form is returned as one
-line, for the reader's error.
+Invariant: nothing is dropped except what draws, separates or comments; a text that fits no form is returned
+as one line, for the reader's error.
 """
 
 from __future__ import annotations

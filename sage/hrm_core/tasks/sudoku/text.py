@@ -1,6 +1,7 @@
 """Sudokus as text: one symbol a cell, '.' for a blank, 1 to 9, then A, B, C.
 
-Invariant: `read` accepts what `write` and `draw` write; its errors are one line with the place and the remedy.
+Invariant: `read` accepts what `write` and `draw` write; its errors are one line with the place and the
+remedy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def read(text: str, box: Box) -> np.ndarray:
     symbols, side = found[0], box.num_digits
     if len(symbols) != box.num_cells:
         raise InputError(
-            f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a blank"
+            f"the puzzle has {len(symbols)} cells: give {box.num_cells}, {side} rows of {side}, '.' for a"
+            " blank"
         )
     known = SYMBOLS[:side]
     for index, symbol in enumerate(symbols):
@@ -44,7 +46,8 @@ def _check(grid: np.ndarray, box: Box) -> None:
     num_givens, fewest = int((grid > 0).sum()), FEWEST_GIVENS.get(box, box.num_digits - 1)
     if num_givens < fewest:
         raise InputError(
-            f"the puzzle has {num_givens} givens: fewer than {fewest} always leave several solutions: give more"
+            f"the puzzle has {num_givens} givens: fewer than {fewest} always leave several solutions: give"
+            " more"
         )
     count = int(solve_grids(grid[None], box).counts[0])
     if count == 0:

@@ -1,8 +1,8 @@
 """The loop's side of an isolated sensor: starts its process, takes its records, and survives its end.
 
-Invariant: `poll` waits at most OUTPUT_SECS, once, for the last output of a process that fails. A process that crashed, hangs
-or was killed is one fault of its own source; what it published before can still be read, and the memory that
-it held is taken back.
+Invariant: `poll` waits at most OUTPUT_SECS, once, for the last output of a process that fails. A process that
+crashed, hangs or was killed is one fault of its own source; what it published before can still be read, and
+the memory that it held is taken back.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ class SensorProcess:
         return self.with_output(f"its process ended with status {code}")
 
     def with_output(self, message: str) -> str:
-        """`message`, followed by the last lines of its stderr if there are any. For a process that is ending."""
+        """`message`, followed by the last lines of its stderr if there are any. For a process that is
+        ending.
+        """
         self._output.join(OUTPUT_SECS)
         lines = self._output.last_lines()
         return f"{message}; stderr: {lines}" if lines else message

@@ -102,7 +102,8 @@ def _described(error: BaseException) -> str:
 
 
 def main() -> None:
-    # Ctrl-C and a closing terminal end the loop, which ends this process; if the loop is killed, the kernel does.
+    # Ctrl-C and a closing terminal end the loop, which ends this process; if the loop is killed, the kernel
+    # does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""W&B and TensorBoard: what they receive, for real and through fakes; a missing package is an error at the start."""
+"""W&B and TensorBoard: what they receive, for real and through fakes; a missing package is an error at the
+start.
+"""
 
 from __future__ import annotations
 
