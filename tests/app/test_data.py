@@ -143,7 +143,7 @@ def test_a_damaged_folder_is_told_by_its_first_fault(
     assert build("sudoku", "--source", sudoku_files, "--out", out) == 0
     np.save(out / "test" / "all__inputs.npy", np.full((1, 81), 12, np.uint8))
     assert invoke(["data", "check", str(out)]) == 2
-    assert "test has cells of 12, its vocabulary ends at 10" in capsys.readouterr().err
+    assert "test has cells of 12, the vocabulary ends at 10" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_folder_that_holds_something_is_not_written_to(
     sudoku_files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert build("sudoku", "--source", sudoku_files, "--out", sudoku_files) == 2
-    assert "is there and not empty: give a new folder" in capsys.readouterr().err
+    assert "exists and is not empty: give a new folder" in capsys.readouterr().err
 
 
 def test_tasks_are_listed_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:

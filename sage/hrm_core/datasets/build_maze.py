@@ -48,7 +48,7 @@ def build_maze(
     option, DataError for a wrong file.
     """
     if not 0 <= num_aug < NUM_TURNS:
-        raise InputError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}: a maze has eight symmetric forms")
+        raise InputError(f"num_aug is {num_aug}: give 0 to {NUM_TURNS - 1}, a maze has eight forms")
     if subsample_size is not None and subsample_size < 1:
         raise InputError(f"subsample_size is {subsample_size}: give 1 or more")
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""ARC scored by votes: on puzzles as they are, and on a built folder with identities of its own."""
+"""ARC scored by votes: on a task, and on a built folder with an identifier for each form."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.evaluation.arc import ballot_of, vote_arc
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.tasks.arc.grid import Augmentation, board, grid_of
+from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
-from sage.hrm_core.tasks.arc.voting import Vote, best_attempts, load_submission, score, write_submission
+from sage.hrm_core.tasks.arc.voting import load_submission, score, write_submission
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
 from sage.hrm_core.training.mirror_task import MirrorTask
 
@@ -54,7 +54,7 @@ def _model(num_ids: int) -> HRM:
     return HRM(ModelConfig.preset("tiny", front=front, **changes), generator=torch.Generator().manual_seed(0))
 
 
-def test_a_ballot_holds_every_test_in_so_many_forms(task: ArcTask) -> None:
+def test_a_ballot_has_every_test_in_each_form(task: ArcTask) -> None:
     ballot = ballot_of(task, 3)
     assert len(ballot.examples) == len(ballot.forms) == 2 * 2 * 3
     for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms):
@@ -80,9 +80,7 @@ def test_a_built_folder_votes_over_its_own_forms(mirrors: Path, tmp_path: Path) 
     assert score(perfect, ballot.puzzles) == 1.0
 
 
-def test_a_model_that_knows_nothing_scores_nothing_and_its_submission_loads(
-    task: ArcTask, tmp_path: Path
-) -> None:
+def test_an_untrained_model_scores_zero_and_its_submission_loads(task: ArcTask, tmp_path: Path) -> None:
     found = vote_arc(_model(task.spec.num_puzzle_ids), task, num_forms=2, num_segments=1)
     assert (found.num_puzzles, found.num_answers) == (2, 8)
     assert found.two_attempts == found.one_attempt == found.unvoted == found.copied == 0.0
@@ -100,7 +98,7 @@ def test_more_forms_than_were_trained_are_refused(task: ArcTask) -> None:
 
 
 @pytest.mark.parametrize("other", [MirrorTask(), PatternsTask(PatternsConfig())])
-def test_what_has_no_forms_is_not_voted_over(other: MirrorTask | PatternsTask) -> None:
+def test_a_task_without_forms_is_refused(other: MirrorTask | PatternsTask) -> None:
     with pytest.raises(ValueError, match="has no forms to vote over"):
         ballot_of(other, 2)
 
@@ -115,15 +113,3 @@ def test_both_builders_names_of_forms_are_read(names: str, mirrors: Path, tmp_pa
     for cells, (name, test, form) in zip(ballot.examples.inputs, ballot.forms):
         pair = next(puzzle for puzzle in ballot.puzzles if puzzle.name == name).tests[test]
         np.testing.assert_array_equal(form.undone(grid_of(cells)), pair.input)
-
-
-def test_a_tie_is_broken_by_the_mean_of_sigmoid_q() -> None:
-    """By mean logit the first answer would win: (9 - 5) / 2 > 1; by mean sigmoid the second: 0.5033 <
-    0.7311.
-    """
-    board_of = {name: board(np.full((1, 1), colour, np.int32)) for name, colour in (("a", 1), ("b", 2))}
-    votes = [
-        Vote(puzzle="p", test=0, augmentation=Augmentation(), cells=board_of[name], q=q)
-        for name, q in (("a", 9.0), ("a", -5.0), ("b", 1.0), ("b", 1.0))
-    ]
-    assert [int(grid[0, 0]) for grid in best_attempts(votes)["p", 0]] == [2, 1]

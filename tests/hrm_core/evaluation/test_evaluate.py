@@ -41,12 +41,12 @@ def test_a_report_is_whole_and_ready_for_json(model: HRM) -> None:
     assert json.loads(json.dumps(report.to_plain(), allow_nan=False))["task"] == "mirror"
 
 
-def test_a_row_halts_at_the_first_sure_wish_or_gives_what_was_trusted_most() -> None:
-    wants = np.array([[False, False, True], [True, False, False], [True, False, True]])  # (T, N)
+def test_a_row_halts_at_the_first_confident_segment_or_uses_the_most_confident_one() -> None:
+    wants_halt = np.array([[False, False, True], [True, False, False], [True, False, True]])  # (T, N)
     trace = Trace(
         answers=np.zeros((3, 3, 1)),
         q_halt=np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [3.0, 0.0, 3.0]]),
-        wants_halt=wants,
+        wants_halt=wants_halt,
     )
     assert [each.tolist() for each in trace.halted(0.0)] == [[1, 0, 0], [2, 3, 1]]
     assert [each.tolist() for each in trace.halted(0.9)] == [[2, 0, 2], [3, 3, 3]]

@@ -26,14 +26,14 @@ def _model(task: MirrorTask) -> HRM:
     return HRM(config, generator=torch.Generator().manual_seed(0))
 
 
-def test_what_the_rules_accept_at_once_costs_one_segment() -> None:
+def test_an_answer_that_is_valid_at_once_takes_one_segment() -> None:
     task = Lenient()
     found = search(_model(task), task, num=12, tries=3, max_segments=4, batch_size=12)
     assert (found.num, found.solved, found.first_try, found.mean_segments) == (12, 1.0, 1.0, 1.0)
     assert found.low < 1.0 <= found.high
 
 
-def test_what_is_never_accepted_costs_every_try_and_is_no_answer() -> None:
+def test_a_puzzle_without_a_valid_answer_takes_every_try_and_abstains() -> None:
     task = MirrorTask()
     found = search(_model(task), task, num=12, tries=3, max_segments=4)
     assert found.solved <= 0.25

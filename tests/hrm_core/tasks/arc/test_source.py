@@ -1,4 +1,4 @@
-"""ARC sources: a folder for each side, Kaggle's pairs of files, and what is refused in one line."""
+"""ARC sources: a folder for each side, Kaggle's pairs of files, and files that are refused in one line."""
 
 from __future__ import annotations
 
@@ -52,4 +52,22 @@ def test_a_test_without_an_output_is_named(tmp_path: Path) -> None:
 def test_anything_else_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json"):
+        load_arc(str(tmp_path), "training")
+
+
+def test_a_folder_of_folders_is_all_for_training_as_in_concept_arc(arc_folder: Path, tmp_path: Path) -> None:
+    for name in ("Above", "Below"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}1.json").write_text(
+            (arc_folder / "training" / "training1.json").read_text()
+        )
+    assert [puzzle.name for puzzle in load_arc(str(tmp_path), "training")] == ["Above1", "Below1"]
+    with pytest.raises(ValueError, match="no JSON files for evaluation"):
+        load_arc(str(tmp_path), "evaluation")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"train": [{"input": [[1]], "output": [[10]]}], "test": []}'])
+def test_a_file_that_is_no_puzzle_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "wrong.json").write_text(text)
+    with pytest.raises(ValueError, match=r"wrong\.json"):
         load_arc(str(tmp_path), "training")
