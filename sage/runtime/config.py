@@ -132,7 +132,7 @@ class PolicyConfig(Section):
 class RuntimeConfig(Section):
     """The settings of the loop, without sensors and effectors."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     tick: TickConfig = TickConfig()
     attention: AttentionConfig = AttentionConfig()
     budget: BudgetConfig = BudgetConfig()

@@ -164,9 +164,10 @@ def test_training_on_what_is_evaluated_is_an_error(
     ("arguments", "told"),
     [
         (["--segments", "1,x"], "give whole numbers with commas"),
-        (["--segments", "0"], "1 or more"),
+        (["--segments", "0"], "each from 1 to 4096"),
+        (["--segments", "99999999999999999999"], "each from 1 to 4096"),
         (["--option", "size"], "give KEY=VALUE"),
-        (["--submission", "/nowhere/at/all.json"], "no folder /nowhere/at: make it first"),
+        (["--submission", "/nowhere/at/all.json"], "no folder /nowhere/at: create it first"),
         (["--all", "--task", "sudoku"], "--all: judges each model on its own task"),
     ],
 )
@@ -190,6 +191,6 @@ def test_a_folder_without_a_model_is_one_line(tmp_path: Path, capsys: pytest.Cap
 
 def test_nothing_to_judge_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["eval"]) == 2
-    assert "give a run's folder or a model, or --all" in capsys.readouterr().err
+    assert "give a run's folder, a model or --all" in capsys.readouterr().err
     assert invoke(["eval", "hanoi", "--state-dir", str(tmp_path)]) == 2
     assert "no model of this task is shipped and none was trained here" in capsys.readouterr().err

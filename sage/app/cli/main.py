@@ -39,7 +39,7 @@ from sage.app.cli import (
     train,
 )
 from sage.app.cli import eval as evaluation
-from sage.app.terminal.errors import describe_os_error
+from sage.app.terminal.errors import describe_os_error, is_out_of_memory
 from sage.app.terminal.signals import install_signal_handlers
 from sage.app.terminal.streams import drop_output, flush_stdout, prepare_streams
 from sage.errors import SageError
@@ -141,6 +141,10 @@ def invoke(arguments: Sequence[str]) -> int:
         if error.filename is None:
             drop_output()
         return _refuse(describe_os_error(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _refuse("not enough memory: give a smaller model, batch or data set")
     if code == _INTERRUPTED:
         typer.echo("sage: interrupted", err=True)
     return code if isinstance(code, int) else 0

@@ -37,6 +37,12 @@ def describe_os_error(error: OSError) -> str:
     return f"{where}: {reason[:1].lower()}{reason[1:]}"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Did Python, NumPy or torch fail to allocate memory? torch raises a RuntimeError."""
+    reason = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason
+
+
 @contextmanager
 def user_errors(what: str) -> Iterator[None]:
     """Raise errors of ours, missing packages and missing devices as one UserError that starts with `what`."""
@@ -49,6 +55,8 @@ def user_errors(what: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{what}: {describe_os_error(error)}") from error
     except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
         if "CUDA" in str(error) or "device" in str(error):
             raise UserError(f"{what}: {str(error).splitlines()[0]}: give --device cpu") from error
         raise

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 from sage.errors import InputError
 
+MAX_COUNT = 2**31 - 1
+
 Positions = Literal["rope", "learned", "none"]
 
 
@@ -36,9 +38,9 @@ class TokenFront:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "seq_len"):
-            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+            need_count(getattr(self, name), name)
         for name in ("num_puzzle_ids", "puzzle_emb_ndim", "puzzle_tokens"):
-            need(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+            need_count(getattr(self, name), name, least=0)
         need_one_of(self.positions, get_args(Positions), "positions")
         has_embedding = self.puzzle_emb_ndim > 0
         hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
@@ -83,7 +85,7 @@ class ContinuousFront:
 
     def __post_init__(self) -> None:
         for name in ("input_dim", "output_dim", "seq_len"):
-            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+            need_count(getattr(self, name), name)
         need_one_of(self.positions, get_args(Positions), "positions")
 
     @property
@@ -134,6 +136,12 @@ def need(is_met: bool, name: str, value: object, remedy: str) -> None:
     """InputError in one line: the field, its value, what to give instead."""
     if not is_met:
         raise InputError(f"{name} is {value!r}: {remedy}")
+
+
+def need_count(value: object, name: str, *, least: int = 1) -> None:
+    """InputError unless `value` is an integer from `least` to the largest size of one dimension."""
+    is_met = isinstance(value, int) and not isinstance(value, bool) and least <= value <= MAX_COUNT
+    need(is_met, name, value, f"give a whole number from {least} to {MAX_COUNT}")
 
 
 def need_one_of(value: object, choices: tuple[object, ...], name: str) -> None:

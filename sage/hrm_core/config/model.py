@@ -19,6 +19,7 @@ from sage.hrm_core.config.fronts import (
     Positions,
     TokenFront,
     need,
+    need_count,
     need_one_of,
 )
 
@@ -108,7 +109,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
-            need(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+            need_count(getattr(self, name), name)
         for name in ("expansion", "rms_eps", "rope_theta"):
             need(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
         need(

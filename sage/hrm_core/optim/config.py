@@ -6,6 +6,7 @@ Invariant: a value that is out of range is an InputError that names the field.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 from sage.errors import InputError
@@ -41,10 +42,12 @@ class OptimizerConfig:
         kinds = get_args(OptimizerKind)
         require(self.kind in kinds, "optimizer.kind", self.kind, f"give one of {', '.join(kinds)}")
         for name in ("lr", "puzzle_lr", "weight_decay", "puzzle_weight_decay", "warmup_steps"):
-            require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
+            value = getattr(self, name)
+            require(0 <= value < inf, f"optimizer.{name}", value, "give a finite number, 0 or more")
         for name in ("rest_lr", "rest_weight_decay"):
             value = getattr(self, name)
-            require(value is None or value >= 0, f"optimizer.{name}", value, "give 0 or more")
+            is_met = value is None or 0 <= value < inf
+            require(is_met, f"optimizer.{name}", value, "give a finite number, 0 or more")
         for name in ("momentum", "min_lr_ratio"):
             require(
                 0 <= getattr(self, name) <= 1,

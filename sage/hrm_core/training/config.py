@@ -73,12 +73,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "eval_examples", "stop_window", "max_bad_steps"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "give 1 or more")
+            value = getattr(self, name)
+            require(1 <= value < 2**31, name, value, f"give a whole number from 1 to {2**31 - 1}")
+        require(self.seed < 2**63, "seed", self.seed, "give 0 to 2^63 - 1")
         for name in ("eval_every", "save_every", "ema_begin_step", "q_weight", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
         for name in ("steps", "epochs", "examples_per_epoch", "clip_norm", "max_cpu_secs", "stop_at_q_loss"):
             value = getattr(self, name)
-            require(value is None or value > 0, name, value, "give a number above 0")
+            require(value is None or 0 < value < 2**63, name, value, "give a number above 0, below 2^63")
         for name in ("label_smoothing", "ema_decay"):
             require(
                 getattr(self, name) is None or 0 <= getattr(self, name) < 1,
@@ -108,8 +110,10 @@ class TrainConfig:
                 getattr(self, name),
                 f"give one of {', '.join(get_args(kind))}",
             )
-        is_valid = len(self.eval_segments) > 0 and all(each >= 1 for each in self.eval_segments)
-        require(is_valid, "eval_segments", self.eval_segments, "give numbers of segments, 1 or more")
+        is_valid = len(self.eval_segments) > 0 and all(1 <= each <= 4096 for each in self.eval_segments)
+        require(
+            is_valid, "eval_segments", self.eval_segments, "give numbers of segments, each from 1 to 4096"
+        )
         require(
             self.steps is None or self.epochs is None, "steps", self.steps, "give steps or epochs, not both"
         )

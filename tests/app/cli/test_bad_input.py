@@ -311,7 +311,27 @@ TABLE = [
     Wrong(
         "a data set that is not there",
         "data check /nowhere",
-        ("/nowhere/train/dataset.json: no such file or directory: give a folder with train/ and test/",),
+        ("/nowhere", "no such f", "train/ and test/"),
+    ),
+    Wrong(
+        "a seed over 64 bits",
+        "config check default --set seed=99999999999999999999",
+        ("seed is 99999999999999999999", "give a value less than 9223372036854775808"),
+    ),
+    Wrong(
+        "a training seed over 64 bits",
+        "train sudoku4 --seed 99999999999999999999 --out {folder}/x",
+        ("seed is 99999999999999999999", "2^63 - 1"),
+    ),
+    Wrong(
+        "a learning rate that is not finite",
+        "train sudoku4 --lr inf --out {folder}/x",
+        ("optimizer.lr is inf", "give a finite number"),
+    ),
+    Wrong(
+        "too many mazes",
+        "data build maze --source generated --subsample-size 99999999999999999999 --out {folder}/x",
+        ("subsample_size is 99999999999999999999", "give 1 to 10,000,000"),
     ),
     Wrong("a new sensor without a name", "sensors new 9lives --into {folder}", ("give lower-case letters",)),
 ]

@@ -101,6 +101,26 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         invoke(["sensors", "list"])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
+    ],
+    ids=["Python", "torch", "CUDA"],
+)
+def test_too_little_memory_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("sage.app.devices.kinds.describe_kinds", fail)
+    assert invoke(["sensors", "list"]) == 2
+    assert capsys.readouterr().err == "sage: not enough memory: give a smaller model, batch or data set\n"
+
+
 def test_a_reader_that_goes_away_is_no_fault() -> None:
     code = "from sage.app.cli.main import main; import sys; sys.argv = ['sage', 'config', 'show']; main()"
     shown = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

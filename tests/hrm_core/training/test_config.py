@@ -28,6 +28,10 @@ def test_steps_are_epochs_of_examples_over_the_batch() -> None:
     ("change", "told"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 10**20}, "batch_size is 1"),
+        ({"steps": 10**20}, "steps is 1"),
+        ({"seed": 2**63}, "seed is 9"),
+        ({"eval_segments": (10**20,)}, "each from 1 to 4096"),
         ({"steps": 1, "epochs": 1.0}, "give steps or epochs, not both"),
         ({"cross_entropy": "hinge"}, "stablemax, softmax"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),

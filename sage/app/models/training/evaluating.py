@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sage.app.models.training.judging import Judged, Wanted, pairs_of
 from sage.app.terminal.errors import UserError, describe_os_error
 from sage.errors import SageError
+from sage.hrm_core.solving.settings import MAX_SEGMENTS
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.arc import ArcScore
@@ -112,8 +113,8 @@ def parse_segments(text: str) -> tuple[int, ...]:
         segments = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"--segments {text}: give whole numbers with commas, e.g. 1,4,16") from None
-    if not segments or min(segments) < 1:
-        raise UserError(f"--segments {text}: give numbers of segments, 1 or more")
+    if min(segments) < 1 or max(segments) > MAX_SEGMENTS:
+        raise UserError(f"--segments {text}: give numbers of segments, each from 1 to {MAX_SEGMENTS}")
     return segments
 
 
