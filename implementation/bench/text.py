@@ -1,11 +1,10 @@
-"""HRM beside a plain GPT of equal parameters, each trained for the same CPU time on the same rows, and how
-fast both write.
+"""HRM and a GPT baseline of the same size, each trained for the same CPU time on the same rows, and how fast
+both generate text.
 
-brackets: what a closed half must be, exact on held-out words, judged at once and as written symbol by symbol.
-text: bits a byte on the last tenth of a file (English by default: the topics of Python's own help).
-The steps of a run are set by a trial, so that its learning rate has come down when its CPU time is over. HRM
-thinks several segments for each symbol and so computes more in answering; the twin's CPU time in training
-buys more steps.
+brackets: share of held-out words whose closing half is exact, in one pass and as generated symbol by symbol.
+text: bits per byte on the last tenth of a file (English by default: the topics of Python's own help).
+A trial sets the number of steps of a run, so that the learning-rate schedule ends with the CPU time. HRM runs
+several segments per symbol and so computes more per answer; the GPT takes more steps in the same CPU time.
 The bar: brackets, HRM, at least 99% exact after at most five CPU minutes.
 """
 
@@ -109,42 +108,46 @@ def config_of(task: Task) -> ModelConfig:
 
 
 def num_parameters(task: Task) -> dict[str, int]:
-    twins = BaselineComparison.make(config_of(task))
-    pair = {"HRM": twins.hrm, "plain GPT": twins.chosen(use_hrm=False)}
+    comparison = BaselineComparison.make(config_of(task))
+    pair = {"HRM": comparison.hrm, "plain GPT": comparison.chosen(use_hrm=False)}
     return {name: sum(each.numel() for each in model.parameters()) for name, model in pair.items()}
 
 
 def run(task: Task, *, use_hrm: bool, seed: int, budget: float, num_judged: int) -> Trained:
-    """Train one of the twins for the budget, after a trial that tells how many steps it buys."""
+    """Train one of the two models for the budget; a trial measures how many steps fit into it."""
     trial = replace(TRAINING, steps=TRIAL_STEPS, seed=seed, max_cpu_secs=None)
     per_step = (
         train(BaselineComparison.make(config_of(task), seed=seed), task, trial, use_hrm=use_hrm)[1]
         / TRIAL_STEPS
     )
     config = replace(trial, steps=max(TRIAL_STEPS, int(budget / per_step)), max_cpu_secs=budget)
-    twins = BaselineComparison.make(config_of(task), seed=seed)
-    steps, cpu_secs = train(twins, task, config, use_hrm=use_hrm)
-    return Trained(steps=steps, cpu_secs=cpu_secs, figures=judge(twins, task, num_judged, use_hrm=use_hrm))
+    comparison = BaselineComparison.make(config_of(task), seed=seed)
+    steps, cpu_secs = train(comparison, task, config, use_hrm=use_hrm)
+    return Trained(
+        steps=steps, cpu_secs=cpu_secs, figures=judge(comparison, task, num_judged, use_hrm=use_hrm)
+    )
 
 
-def train(twins: BaselineComparison, task: Task, config: TrainConfig, *, use_hrm: bool) -> tuple[int, float]:
+def train(
+    comparison: BaselineComparison, task: Task, config: TrainConfig, *, use_hrm: bool
+) -> tuple[int, float]:
     if use_hrm:
-        told = Trainer(twins.hrm, task, replace(config, eval_examples=1, eval_segments=(1,))).train()
-        return told.step, told.cpu_secs
-    plain = train_plain(twins.chosen(use_hrm=False), task, config)  # type: ignore[arg-type]
+        result = Trainer(comparison.hrm, task, replace(config, eval_examples=1, eval_segments=(1,))).train()
+        return result.step, result.cpu_secs
+    plain = train_plain(comparison.chosen(use_hrm=False), task, config)  # type: ignore[arg-type]
     return plain.steps, plain.cpu_secs
 
 
-def judge(twins: BaselineComparison, task: Task, num: int, *, use_hrm: bool) -> dict[str, float]:
+def judge(comparison: BaselineComparison, task: Task, num: int, *, use_hrm: bool) -> dict[str, float]:
     """exact and bits on held-out rows; of brackets also what is written symbol by symbol."""
     rows = task.held_out(num)
-    answers, bits = answered(twins, rows, use_hrm=use_hrm)
+    answers, bits = answered(comparison, rows, use_hrm=use_hrm)
     figures = {"bits": bits, "exact": float(task.verify(rows.inputs, answers).mean())}
     if task.spec.name == "brackets":
         words = [bytes(row[row > 0].astype(np.uint8)).decode() for row in rows.inputs[:200]]
         words = [word for word in words if len(word) < task.spec.seq_len]  # the line's end must still fit
         figures["exact_written"] = float(
-            np.mean([is_written(twins, word, use_hrm=use_hrm) for word in words])
+            np.mean([is_written(comparison, word, use_hrm=use_hrm) for word in words])
         )
     else:
         figures["bytes_right"] = float((answers == rows.labels).mean())
@@ -152,9 +155,9 @@ def judge(twins: BaselineComparison, task: Task, num: int, *, use_hrm: bool) -> 
 
 
 @torch.inference_mode()
-def answered(twins: BaselineComparison, rows: Examples, *, use_hrm: bool) -> tuple[np.ndarray, float]:
+def answered(comparison: BaselineComparison, rows: Examples, *, use_hrm: bool) -> tuple[np.ndarray, float]:
     """(N, L) the likeliest symbols, and the mean bits of those that count."""
-    model, answers, nats, counted = twins.chosen(use_hrm=use_hrm).eval(), [], 0.0, 0
+    model, answers, nats, counted = comparison.chosen(use_hrm=use_hrm).eval(), [], 0.0, 0
     for start in range(0, len(rows), 128):
         part = rows.take(slice(start, start + 128))
         tokens, labels = torch.from_numpy(part.inputs), torch.from_numpy(part.labels).long()
@@ -167,33 +170,31 @@ def answered(twins: BaselineComparison, rows: Examples, *, use_hrm: bool) -> tup
     return np.concatenate(answers), nats / counted / np.log(2)
 
 
-def is_written(twins: BaselineComparison, word: str, *, use_hrm: bool) -> bool:
-    """Is the closed half written as it must be, from the bar on?"""
+def is_written(comparison: BaselineComparison, word: str, *, use_hrm: bool) -> bool:
+    """Whether the model generates the correct closing half after the bar."""
     prompt = word[: word.index("|") + 1]
-    written = generate(twins, prompt, max_length=len(word) + 1, use_hrm=use_hrm, stop="\n")
+    written = generate(comparison, prompt, max_length=len(word) + 1, use_hrm=use_hrm, stop="\n")
     return prompt + written.text == word + "\n"
 
 
 def writing(task: Task) -> dict[str, Any]:
-    """Symbols a CPU second of either twin, with the cache and without, over a text as long as the model
-    takes.
-    """
-    twins, told = BaselineComparison.make(config_of(task), seed=0), {}
+    """Symbols per CPU second of either model, with the cache and without, over a text of maximum length."""
+    comparison, rates_of = BaselineComparison.make(config_of(task), seed=0), {}
     for use_hrm in (True, False):
         rates = []
         for use_cache in (True, False):
             rounds = []
             for _ in range(3):
                 started = time.process_time()
-                written = generate(twins, "The ", use_hrm=use_hrm, use_cache=use_cache)
+                written = generate(comparison, "The ", use_hrm=use_hrm, use_cache=use_cache)
                 rounds.append(written.num_new / (time.process_time() - started))
             rates.append(statistics.median(rounds))
-        told["HRM" if use_hrm else "plain GPT"] = {
+        rates_of["HRM" if use_hrm else "plain GPT"] = {
             "cached": rates[0],
             "uncached": rates[1],
             "ratio": rates[0] / rates[1],
         }
-    return told
+    return rates_of
 
 
 def tables(runs: dict[str, list[Trained]], writes: dict[str, Any]) -> list[harness.TextTable]:

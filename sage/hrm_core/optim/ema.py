@@ -1,6 +1,6 @@
-"""The exponential moving average of a model's weights, and how to look through it.
+"""Exponential moving average of a model's weights.
 
-Invariant: the average starts as the weights themselves; training never sees it.
+Invariant: the average starts equal to the weights; training never reads it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sage.errors import InputError
 
 
 class EMA:
-    """average = decay average + (1 - decay) weight, from the `begin_step`-th update on; before it, the weight
-    itself.
+    """average = decay * average + (1 - decay) * weight from update number `begin_step` on; before it the
+    average equals the weight. decay: 0 to below 1.
     """
 
     def __init__(self, model: nn.Module, decay: float, *, begin_step: int = 0) -> None:
@@ -24,7 +24,9 @@ class EMA:
             raise InputError(f"decay is {decay}: give a number from 0 to below 1")
         self._weights = dict(model.named_parameters())
         self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
-        self._decay, self._begin_step, self.num_updates = decay, begin_step, 0
+        self._decay = decay
+        self._begin_step = begin_step
+        self.num_updates = 0
 
     @torch.no_grad()
     def update(self) -> None:
@@ -34,16 +36,16 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model holds the average inside, its own weights again afterwards, bit for bit."""
-        kept = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        """Context: the model has the averaged weights inside, and its own, bit-identical, afterwards."""
+        weights = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._copy(self._averages)
         try:
             yield
         finally:
-            self._copy(kept)
+            self._copy(weights)
 
-    def keep(self) -> None:
-        """The model holds the average from now on."""
+    def copy_to_weights(self) -> None:
+        """Replace the model's weights by the average."""
         self._copy(self._averages)
 
     def state(self) -> dict[str, Tensor]:

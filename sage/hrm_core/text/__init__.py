@@ -1,4 +1,4 @@
-"""Text: causal models write on, symbol by symbol. HRM and its plain twin, a GPT of the same parts.
+"""Text generation with causal models: HRM, and a GPT baseline of the same size and layers.
 
-Invariant: with and without a cache the same text comes out.
+Invariant: the generated text is the same with and without the cache.
 """

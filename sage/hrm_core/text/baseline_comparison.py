@@ -1,7 +1,7 @@
-"""HRM and its plain twin on one text task: made alike, trained alike, kept in one folder.
+"""HRM and a GPT baseline of the same size on one text task, stored in one folder.
 
-Invariant: both have the same parts and parameters (less the Q head), see the same rows in the same order, are
-moved by the same optimizers; what is made equal beyond that, the steps or the CPU time, the caller says.
+Invariant: both have the same layers and number of parameters (except the Q head), train on the same rows in
+the same order and use the same optimizers. The caller sets the budget: equal steps or equal CPU time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PLAIN_NAME = "plain.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineComparison:
-    """hrm, and gpt where it was trained too."""
+    """hrm, and its GPT baseline; gpt is None if it was not trained."""
 
     hrm: HRM
     gpt: PlainGPT | None = None
@@ -44,14 +44,14 @@ class BaselineComparison:
             return self.hrm
         if self.gpt is None:
             raise InputError(
-                "use_hrm is False and the plain twin was not trained: train it with train_plain, or use HRM"
+                "use_hrm is False and the GPT baseline was not trained: train it with train_plain, or use HRM"
             )
         return self.gpt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainResult:
-    """steps: done.  cpu_secs: of them, all threads.  loss: of the last step."""
+    """steps: number of steps taken.  cpu_secs: their CPU time, all threads.  loss: of the last step."""
 
     steps: int
     cpu_secs: float
@@ -59,8 +59,9 @@ class PlainResult:
 
 
 def train_plain(gpt: PlainGPT, task: Task, config: TrainConfig) -> PlainResult:
-    """Next-symbol training with the rows, loss, optimizers, clipping and average that Trainer gives HRM. It
-    ends after the config's steps or its max_cpu_secs, whichever is first; gpt then holds the average."""
+    """Next-symbol training with the rows, loss, optimizers, clipping and weight average that Trainer uses for
+    HRM. Ends after the config's steps or its max_cpu_secs, whichever comes first; gpt then holds the averaged
+    weights."""
     num_steps = config.num_steps(getattr(task, "examples_per_epoch", None))
     optimizers = Optimizers(gpt, config.optimizer, num_steps=num_steps)
     average = (
@@ -84,21 +85,21 @@ def train_plain(gpt: PlainGPT, task: Task, config: TrainConfig) -> PlainResult:
             optimizers.step(step)
             if average is not None:
                 average.update()
-            loss = float(total.detach())  # sync: told at the end, and on a GPU a step's only one
+            loss = float(total.detach())  # sync: the only one of a step on a GPU
             cpu_secs += time.process_time() - started
     if average is not None:
-        average.keep()
+        average.copy_to_weights()
     gpt.eval()
     return PlainResult(steps=step, cpu_secs=cpu_secs, loss=loss)
 
 
 def save_plain(gpt: PlainGPT, folder: Path) -> None:
-    """Beside HRM's own files, whose config.json is also the twin's."""
+    """Write the GPT's weights into HRM's folder; both models share its config.json."""
     save_file(gpt.state_dict(), folder / PLAIN_NAME)
 
 
 def load_plain(folder: Path, config: ModelConfig) -> PlainGPT | None:
-    """The twin kept in the folder of a model of that config; None where there is none."""
+    """The GPT baseline stored in the folder of an HRM of this config; None if the folder has none."""
     path = folder / PLAIN_NAME
     if not path.is_file():
         return None
@@ -107,6 +108,6 @@ def load_plain(folder: Path, config: ModelConfig) -> PlainGPT | None:
         gpt.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise InputError(
-            f"{path}: not the twin of the model beside it: {str(error).splitlines()[0]}: train it again"
+            f"{path}: its shapes do not match config.json: {str(error).splitlines()[0]}: train it again"
         ) from error
     return gpt.eval()

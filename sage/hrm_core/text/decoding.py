@@ -1,14 +1,14 @@
-"""The next symbol's logits, token after token: HRM and its plain twin behind one face, with a cache or
+"""Logits of the next symbol, token by token: one interface for HRM and the GPT baseline, with a cache or
 without.
 
-What can be cached: under causal attention a position's states after each call of each segment hang on the
-positions up to it alone, since every position starts from the same H_init and L_init. So the keys and values
-of each layer in each call are kept, segments * (H_cycles * L_cycles * L_layers + H_cycles * H_layers) lanes,
-and a new token costs its own calls alone.
-What cannot: halting by the Q head. A position that stopped early has no keys for a later one that thinks
-longer; every position takes the same number of segments, cached or not.
+What can be cached: under causal attention a position's states after each call of each segment depend only on
+the positions up to it, since every position starts from the same H_init and L_init. So the keys and values of
+each layer in each call are cached, segments * (H_cycles * L_cycles * L_layers + H_cycles * H_layers) lanes,
+and a new token costs its own calls only.
+What cannot: halting by the Q head. A position that halted early has no keys for a later position with more
+segments; every position takes the same number of segments, cached or not.
 
-Invariant: the logits with a cache are those without, to the rounding of a matrix product.
+Invariant: the logits with a cache equal those without, up to the rounding of a matrix product.
 Shapes: B rows, n new tokens, P puzzle tokens, V symbols.
 """
 
@@ -30,22 +30,22 @@ from sage.hrm_core.text.gpt import PlainGPT
 
 
 class Decoder(Protocol):
-    """A text in progress."""
+    """Computes the logits of the next symbol of a growing text."""
 
     def extend(self, tokens_Bn: Tensor) -> Tensor:
-        """Take in the next tokens (B, n) and tell the logits (B, V) of what follows the last."""
+        """Append the tokens (B, n); returns the logits (B, V) of the symbol after the last one."""
         ...
 
 
 class CachedHRM:
-    """The first call may bring many tokens; later ones bring one each, or pay one by one for several."""
+    """The first call takes any number of tokens at once; later calls process their tokens one by one."""
 
     def __init__(self, model: HRM, *, num_segments: int, num_rows: int = 1) -> None:
         config = need_text_model(model)
         self._model, self._num_segments = model, num_segments
         lanes = num_segments * (config.num_calls * config.L_layers + config.H_cycles * config.H_layers)
         start = model.inner.H_init
-        # Where the widths of the nets differ, their number of heads does, and each has lanes of its own.
+        # Nets of different widths have different numbers of heads: each width needs its own cache.
         widths = {config.L_size: 0, config.hidden_size: 0}
         self._caches = {
             width: KeyValueCache(
@@ -60,7 +60,7 @@ class CachedHRM:
 
     @property
     def num_bytes(self) -> int:
-        """Of the cache."""
+        """Size of the cache in bytes."""
         return sum(cache.num_bytes for cache in self._caches.values())
 
     @torch.inference_mode()
@@ -74,8 +74,8 @@ class CachedHRM:
     def _extend(self, tokens_Bn: Tensor) -> Tensor:
         inner = self._model.inner
         self._tokens = torch.cat((self._tokens, tokens_Bn.to(self._tokens)), dim=1)
-        x_BSD = inner.embed(_batch(self._tokens))  # a look-up: the new tokens are cut out of it
-        start, end = next(iter(self._caches.values())).num_kept, x_BSD.shape[1]
+        x_BSD = inner.embed(_batch(self._tokens))  # an embedding look-up; sliced to the new tokens below
+        start, end = next(iter(self._caches.values())).num_cached, x_BSD.shape[1]
         z_H = self._refine(x_BSD[:, start:], last_rope(inner.rope, start, end))
         for cache in self._caches.values():
             cache.advance(end - start)
@@ -83,7 +83,7 @@ class CachedHRM:
         return logits
 
     def _refine(self, x_BnD: Tensor, rope: Tensor | None) -> Tensor:
-        """Every segment of `Recurrence.refine` for the new tokens alone; z_H (B, n, D)."""
+        """All segments of `Recurrence.refine` for the new tokens only; z_H (B, n, D)."""
         inner, config = self._model.inner, self._model.config
         f_L = inner.L_level
         f_H = inner.L_level if config.shares_nets else inner.H_level
@@ -112,7 +112,7 @@ class CachedHRM:
 
 
 class UncachedHRM:
-    """Every call thinks the whole text through again. The reference."""
+    """Recomputes the whole text in every call. The reference for CachedHRM."""
 
     def __init__(self, model: HRM, *, num_segments: int, num_rows: int = 1) -> None:
         need_text_model(model)
@@ -125,7 +125,7 @@ class UncachedHRM:
 
 
 class CachedGPT:
-    """The plain twin, with a lane a layer."""
+    """The GPT baseline, with one cache lane per layer."""
 
     def __init__(self, model: PlainGPT, *, num_rows: int = 1) -> None:
         config = model.config
@@ -139,7 +139,7 @@ class CachedGPT:
 
     @torch.inference_mode()
     def extend(self, tokens_Bn: Tensor) -> Tensor:
-        for part in tokens_Bn.split(1, dim=1) if self._cache.num_kept else (tokens_Bn,):
+        for part in tokens_Bn.split(1, dim=1) if self._cache.num_cached else (tokens_Bn,):
             logits = self._model.next_logits(part, self._cache)
         return logits
 
@@ -158,7 +158,7 @@ class UncachedGPT:
 
 @torch.inference_mode()
 def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int = 1) -> Tensor:
-    """(B, L, V) after each symbol, all at once; num_segments: of HRM."""
+    """Logits (B, L, V) after each symbol, in one call; num_segments: used by HRM only."""
     if isinstance(model, PlainGPT):
         logits: Tensor = model(tokens_BL)
         return logits
@@ -173,10 +173,10 @@ def text_logits(model: HRM | PlainGPT, tokens_BL: Tensor, *, num_segments: int =
 
 
 def need_text_model(model: HRM) -> ModelConfig:
-    """Its config; InputError where a token may look ahead: such a model cannot write."""
+    """The model's config. Raises InputError if the model is not causal: it cannot generate text."""
     if not model.config.is_causal or not isinstance(model.config.front, TokenFront):
         raise InputError(
-            "is_causal is False: only a causal model of tokens writes text, train one on text or brackets"
+            "is_causal is False: only a causal model of tokens generates text: train one on text or brackets"
         )
     return model.config
 

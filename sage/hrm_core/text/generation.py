@@ -1,7 +1,7 @@
-"""A text written on: greedily, or drawn.
+"""Text generation: greedy decoding or sampling.
 
-Invariant: what comes out is a function of the model, the prompt, the settings and the seed; the cache changes
-only the time.
+Invariant: the text is a function of the model, the prompt, the settings and the seed; the cache changes only
+the time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from sage.hrm_core.text.decoding import (
 from sage.hrm_core.text.gpt import PlainGPT
 from sage.hrm_core.text.tokenizer import BYTES, Tokenizer
 
-#: Models that were trained with up to 8 segments are read after as many.
+#: Default number of segments per token, where the model's halt_max_segments allows it.
 DEFAULT_SEGMENTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """temperature: 0 takes the likeliest symbol.  top_k: draw among so many; None: among all.  seed: of the
-    draws.
+    """temperature: 0 is greedy decoding.  top_k: sample among the k likeliest symbols; None: among all.
+    seed: random seed of the sampling.
     """
 
     temperature: float = 0.0
@@ -50,7 +50,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """text: what was added to the prompt.  tokens: the whole.  secs: wall time.  stopped: "stop", or
+    """text: the answer, without the prompt.  tokens: prompt and answer.  secs: wall time.  stopped: "stop" or
     "length".
     """
 
@@ -73,17 +73,18 @@ def generate(
     num_segments: int | None = None,
     use_cache: bool = True,
 ) -> Generated:
-    """Write on after `prompt`.
+    """Continue `prompt`.
 
-    max_length: tokens of prompt and answer together, at most (and by default) what the model takes.  use_hrm:
-    of BaselineComparison, HRM or the plain GPT.  stop: end once the answer ends with it.  num_segments: HRM's
-    thinking for each token; by default what its training allowed, at most 8.
+    max_length: maximum number of tokens, prompt included; at most (and by default) the model's seq_len.
+    use_hrm: which model of a BaselineComparison, HRM or the GPT baseline.  stop: end once the answer ends
+    with this text.  num_segments: HRM's segments per token; default: halt_max_segments, at most 8.
+    Raises InputError for settings or a prompt that the model cannot take.
     """
     chosen = model.chosen(use_hrm=use_hrm) if isinstance(model, BaselineComparison) else model
     if not isinstance(model, BaselineComparison) and isinstance(chosen, HRM) != use_hrm:
         raise InputError(
-            f"use_hrm is {use_hrm} and the model is {type(chosen).__name__}: give BaselineComparison, or the"
-            " other one"
+            f"use_hrm is {use_hrm}, but the model is {type(chosen).__name__}: give a BaselineComparison, or"
+            f" set use_hrm={not use_hrm}"
         )
     sampling = sampling or Sampling()
     tokens = _checked_prompt(chosen, prompt, tokenizer)
@@ -92,11 +93,11 @@ def generate(
     decoder = make_decoder(chosen, num_segments=num_segments, use_cache=use_cache)
     generator = torch.Generator().manual_seed(sampling.seed)
     whole, reason, started = list(tokens), "length", time.perf_counter()
-    fresh = tokens
+    new = tokens
     while len(whole) < limit:
-        logits_V = decoder.extend(torch.tensor([fresh], dtype=torch.int32, device=_device(chosen)))[0]
-        fresh = [_drawn(logits_V, sampling, generator)]
-        whole += fresh
+        logits_V = decoder.extend(torch.tensor([new], dtype=torch.int32, device=_device(chosen)))[0]
+        new = [_sample(logits_V, sampling, generator)]
+        whole += new
         if stop and tokenizer.decode(whole[len(tokens) :]).endswith(stop):
             reason = "stop"
             break
@@ -112,7 +113,7 @@ def generate(
 def make_decoder(
     model: HRM | PlainGPT, *, num_segments: int | None = None, use_cache: bool = True, num_rows: int = 1
 ) -> Decoder:
-    """The text in progress of either model."""
+    """A decoder of either model, with an empty text."""
     if isinstance(model, PlainGPT):
         return CachedGPT(model, num_rows=num_rows) if use_cache else UncachedGPT(model, num_rows=num_rows)
     config = need_text_model(model)
@@ -127,12 +128,12 @@ def make_decoder(
 def _checked_prompt(model: HRM | PlainGPT, prompt: str, tokenizer: Tokenizer) -> list[int]:
     tokens = tokenizer.encode(prompt)
     if not tokens:
-        raise InputError("the prompt is empty: give at least one symbol to go on from")
+        raise InputError("the prompt is empty: give at least one symbol")
     vocab_size = _front(model).vocab_size
     if tokenizer.vocab_size > vocab_size or not 0 <= min(tokens) <= max(tokens) < vocab_size:
         raise InputError(
-            f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the one it"
-            " learned with"
+            f"the tokenizer has {tokenizer.vocab_size} symbols, the model {vocab_size}: give the tokenizer"
+            " of its training"
         )
     return tokens
 
@@ -145,12 +146,11 @@ def _check_limit(model: HRM | PlainGPT, num_prompt: int, limit: int) -> None:
         raise InputError(f"the prompt has {num_prompt} tokens, max_length is {limit}: give a shorter prompt")
 
 
-def _drawn(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+def _sample(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     if sampling.temperature == 0:
         return int(logits_V.argmax())  # sync: the next token depends on it
-    scaled = (
-        logits_V.float().cpu() / sampling.temperature
-    )  # sync: drawn on the host, so that a seed is good on any device
+    # sync: sampled on the host, so that a seed gives the same text on every device
+    scaled = logits_V.float().cpu() / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         least = scaled.topk(sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))

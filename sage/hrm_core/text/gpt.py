@@ -1,7 +1,7 @@
-"""HRM's plain twin: a GPT of the same attention, SwiGLU and embeddings, each block passed once, no state, no
-halting.
+"""The GPT baseline of HRM: a GPT with the same attention, SwiGLU and embeddings; each block runs once, with
+no recurrent state and no halting.
 
-Invariant: it has the parameters of the HRM it is the twin of, less the Q head (two rows of D and two
+Invariant: it has as many parameters as the HRM of the same config, less the Q head (two rows of D and two
 numbers).
 Shapes: B rows, L tokens, n new tokens, D hidden, V symbols.
 """
@@ -22,7 +22,7 @@ from sage.hrm_core.text.cache import KeyValueCache, last_rope
 
 
 class PlainBlock(nn.Module):
-    """h = h + Attention(rms(h)); h = h + SwiGLU(rms(h)): pre-norm, as GPTs have it."""
+    """Pre-norm block, as in GPT-2: h = h + Attention(rms(h)); h = h + SwiGLU(rms(h))."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainLevel(nn.Module):
-    """All blocks, those of H behind those of L."""
+    """All blocks: those of L, then those of H."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class PlainLevel(nn.Module):
 
 
 class PlainGPT(nn.Module):
-    """`PlainGPT(config)(tokens)`: (B, L) to (B, L, V). config: of the HRM it is the twin of."""
+    """`PlainGPT(config)(tokens)`: (B, L) to (B, L, V). config: of the HRM that it is compared with."""
 
     rope: Tensor | None
 
@@ -78,7 +78,7 @@ class PlainGPT(nn.Module):
         """
         embeddings              truncated normal, std 1/sqrt(D)
         linear                  std 1/sqrt(fan_in)
-        o_proj, down_proj       the same / sqrt(2 layers), so that the sum of the blocks starts at their size
+        o_proj, down_proj       the same / sqrt(2 layers), so that the residual sum starts at unit scale
         (GPT-2)
         """
         branches = math.sqrt(2 * len(self.one_level.layers))
@@ -98,8 +98,8 @@ class PlainGPT(nn.Module):
         return logits
 
     def next_logits(self, tokens_Bn: Tensor, cache: KeyValueCache) -> Tensor:
-        """Logits (B, V) after the last of the new tokens; the cache takes them in."""
-        start, num_new = cache.num_kept, tokens_Bn.shape[1]
+        """Logits (B, V) after the last of the new tokens, which are added to the cache."""
+        start, num_new = cache.num_cached, tokens_Bn.shape[1]
         x_BnD = self._embed(tokens_Bn, start)
         rope = last_rope(self.rope, start, start + num_new)
         for lane, layer in enumerate(self.one_level.layers):

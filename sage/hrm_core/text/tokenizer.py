@@ -1,4 +1,4 @@
-"""Between text and the symbols of a model. Imports no torch.
+"""Conversion between text and a model's token numbers. Imports no torch.
 
 Invariant: `decode(encode(text))` is the text.
 """
@@ -11,8 +11,8 @@ from typing import Protocol
 
 
 class Tokenizer(Protocol):
-    """Whatever turns text into numbers below `vocab_size` and back; those of other libraries fit with a line
-    around them.
+    """Converts text to token numbers in 0..vocab_size - 1 and back; other libraries' tokenizers need a small
+    wrapper.
     """
 
     @property
@@ -25,9 +25,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByteTokenizer:
-    """UTF-8, byte by byte: as the tasks `text` and `brackets` spell their cells. Broken characters become
-    U+FFFD.
-    """
+    """UTF-8 bytes, as in the tasks `text` and `brackets`. Invalid bytes decode to U+FFFD."""
 
     @property
     def vocab_size(self) -> int:

@@ -192,7 +192,7 @@ class Trainer:
                 break
             is_new = not run.is_cut and self._step(run)
         if run.learner.ema is not None:
-            run.learner.ema.keep()
+            run.learner.ema.copy_to_weights()
         return TrainResult(
             step=state.step,
             reason="interrupted" if run.is_cut else reason,

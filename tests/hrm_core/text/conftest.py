@@ -1,6 +1,4 @@
-"""Small causal models, untrained: what they write is nonsense, and the same nonsense however it is
-computed.
-"""
+"""Small untrained causal models: their text is meaningless but deterministic."""
 
 from __future__ import annotations
 
@@ -23,13 +21,13 @@ def _text_config(**changes: Any) -> ModelConfig:
 
 @pytest.fixture
 def text_config() -> Callable[..., ModelConfig]:
-    """Takes changes to the config; positions and front: of its TokenFront."""
+    """A function of changes to the config; positions and front: fields of its TokenFront."""
     return _text_config
 
 
 @pytest.fixture
-def twins() -> BaselineComparison:
+def comparison() -> BaselineComparison:
     made = BaselineComparison.make(_text_config(), seed=1)
-    with torch.no_grad():  # a larger voice: where all logits are alike, rounding decides
+    with torch.no_grad():  # larger logits: with nearly equal ones, rounding decides
         made.hrm.inner.lm_head.weight.mul_(3.0)
     return made

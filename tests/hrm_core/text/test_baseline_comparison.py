@@ -1,4 +1,4 @@
-"""HRM and its plain twin: as many parameters, the same rows, and both learn."""
+"""HRM and its GPT baseline: equal numbers of parameters, the same rows, and both learn."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def num_parameters(model: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("shares_nets", [True, False])
-def test_the_twin_has_hrms_parameters_less_the_q_head(text_config: MakeConfig, shares_nets: bool) -> None:
-    twins = BaselineComparison.make(text_config(shares_nets=shares_nets))
-    assert twins.gpt is not None
-    assert num_parameters(twins.gpt) == num_parameters(twins.hrm) - (2 * 32 + 2)
+def test_the_baseline_has_as_many_parameters_as_hrm_without_the_q_head(
+    text_config: MakeConfig, shares_nets: bool
+) -> None:
+    comparison = BaselineComparison.make(text_config(shares_nets=shares_nets))
+    assert comparison.gpt is not None
+    assert num_parameters(comparison.gpt) == num_parameters(comparison.hrm) - (2 * 32 + 2)
 
 
-def test_the_twin_looks_only_back(text_config: MakeConfig) -> None:
+def test_the_baseline_is_causal(text_config: MakeConfig) -> None:
     gpt = PlainGPT(text_config()).eval()
     tokens = torch.arange(10)[None]
     changed = tokens.clone()
@@ -41,20 +43,20 @@ def test_the_twin_looks_only_back(text_config: MakeConfig) -> None:
     assert not torch.equal(before[:, 7:], after[:, 7:])
 
 
-def test_the_twin_learns_the_shortest_words_and_writes_them(text_config: MakeConfig) -> None:
-    """a^n b^n up to n 4: one depth is held out, so the training words are asked for."""
+def test_the_baseline_learns_and_writes_the_shortest_words(text_config: MakeConfig) -> None:
+    """a^n b^n up to n = 4: one depth is held out, so the test uses the training words."""
     task = make_task("brackets", grammar="anbn", depth=4)
-    twins = BaselineComparison.make(text_config(), seed=0)
-    assert twins.gpt is not None
+    comparison = BaselineComparison.make(text_config(), seed=0)
+    assert comparison.gpt is not None
     config = TrainConfig(
         steps=60, batch_size=16, cross_entropy="softmax", clip_norm=1.0, ema_decay=0.9, optimizer=LEARNING
     )
-    result = train_plain(twins.gpt, task, config)
+    result = train_plain(comparison.gpt, task, config)
     assert result.steps == 60
     assert result.loss < 0.1
     for n in (1, 2, 3):
-        said = generate(twins, "a" * n + "b", max_length=2 * n + 1, use_hrm=False, stop="\n")
-        assert said.text == "b" * (n - 1) + "\n"
+        written = generate(comparison, "a" * n + "b", max_length=2 * n + 1, use_hrm=False, stop="\n")
+        assert written.text == "b" * (n - 1) + "\n"
 
 
 def test_training_twice_gives_the_same_weights(text_config: MakeConfig) -> None:
@@ -78,7 +80,9 @@ def test_training_ends_with_its_cpu_time(text_config: MakeConfig) -> None:
     )
 
 
-def test_a_twin_is_kept_beside_its_hrm(text_config: MakeConfig, tmp_path: Path) -> None:
+def test_the_baseline_is_saved_and_loaded_from_the_folder_of_its_hrm(
+    text_config: MakeConfig, tmp_path: Path
+) -> None:
     config = text_config()
     gpt = PlainGPT(config, generator=torch.Generator().manual_seed(5))
     assert load_plain(tmp_path, config) is None
@@ -86,11 +90,11 @@ def test_a_twin_is_kept_beside_its_hrm(text_config: MakeConfig, tmp_path: Path) 
     loaded = load_plain(tmp_path, config)
     assert loaded is not None
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in gpt.state_dict().items())
-    with pytest.raises(ValueError, match="not the twin of the model beside it"):
+    with pytest.raises(ValueError, match="its shapes do not match"):
         load_plain(tmp_path, text_config(hidden_size=64))
 
 
-def test_a_twin_is_causal_text_of_one_width(text_config: MakeConfig) -> None:
+def test_the_baseline_needs_a_causal_model_of_one_width(text_config: MakeConfig) -> None:
     with pytest.raises(ValueError, match="is_causal is False"):
         PlainGPT(text_config(is_causal=False))
     with pytest.raises(ValueError, match="L_hidden_size is given"):

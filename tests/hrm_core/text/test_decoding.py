@@ -1,6 +1,4 @@
-"""With a cache the same logits come out as without, token after token; and each token costs its own calls
-alone.
-"""
+"""The logits are the same with and without a cache, token by token; each token costs its own calls only."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ MakeConfig = Callable[..., ModelConfig]
 TOKENS = torch.tensor([[5, 9, 200, 3, 3, 81, 7, 0, 255, 12], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]])
 
 
-def told(decoder: Decoder, parts: tuple[int, ...]) -> Tensor:
+def logits_of(decoder: Decoder, parts: tuple[int, ...]) -> Tensor:
     """Logits after each part."""
     return torch.stack([decoder.extend(part) for part in TOKENS.split(parts, dim=1)])
 
@@ -37,26 +35,26 @@ def told(decoder: Decoder, parts: tuple[int, ...]) -> Tensor:
     ],
     ids=["shared nets", "learned positions", "two nets, more cycles", "two widths", "puzzle tokens"],
 )
-def test_hrm_says_the_same_with_a_cache(text_config: MakeConfig, changes: dict[str, Any]) -> None:
+def test_hrm_returns_the_same_logits_with_a_cache(text_config: MakeConfig, changes: dict[str, Any]) -> None:
     model = HRM(text_config(**changes), generator=torch.Generator().manual_seed(2)).double().eval()
     if model.inner.rope is not None:
         model.inner.rope = model.inner.rope.double()
     parts = (4, 1, 1, 2, 1, 1)
-    cached = told(CachedHRM(model, num_segments=3, num_rows=2), parts)
+    cached = logits_of(CachedHRM(model, num_segments=3, num_rows=2), parts)
     torch.testing.assert_close(
-        cached, told(UncachedHRM(model, num_segments=3, num_rows=2), parts), rtol=1e-9, atol=1e-9
+        cached, logits_of(UncachedHRM(model, num_segments=3, num_rows=2), parts), rtol=1e-9, atol=1e-9
     )
 
 
 @pytest.mark.parametrize("positions", ["rope", "learned"])
-def test_the_plain_twin_says_the_same_with_a_cache(text_config: MakeConfig, positions: str) -> None:
+def test_the_baseline_returns_the_same_logits_with_a_cache(text_config: MakeConfig, positions: str) -> None:
     model = PlainGPT(text_config(positions=positions)).eval()
     parts = (4, 1, 3, 1, 1)
-    cached = told(CachedGPT(model, num_rows=2), parts)
-    torch.testing.assert_close(cached, told(UncachedGPT(model, num_rows=2), parts), rtol=1e-4, atol=1e-4)
+    cached = logits_of(CachedGPT(model, num_rows=2), parts)
+    torch.testing.assert_close(cached, logits_of(UncachedGPT(model, num_rows=2), parts), rtol=1e-4, atol=1e-4)
 
 
-def test_a_new_token_costs_its_own_calls_alone(text_config: MakeConfig) -> None:
+def test_a_new_token_costs_its_own_calls_only(text_config: MakeConfig) -> None:
     """Tokens that pass through the blocks' SwiGLU, counted: 3 segments of 2 L calls and 1 H call, one block
     each.
     """
@@ -73,11 +71,11 @@ def test_a_new_token_costs_its_own_calls_alone(text_config: MakeConfig) -> None:
     assert (len(seen), set(seen)) == (9, {1})
 
 
-def test_the_cache_says_how_large_it_is(text_config: MakeConfig) -> None:
+def test_num_bytes_is_the_size_of_the_cache(text_config: MakeConfig) -> None:
     """9 lanes of keys and values, 24 tokens of 32 numbers in fp32."""
     assert CachedHRM(HRM(text_config()), num_segments=3).num_bytes == 9 * 2 * 24 * 32 * 4
 
 
-def test_a_model_that_looks_ahead_writes_no_text(text_config: MakeConfig) -> None:
+def test_a_model_that_is_not_causal_is_refused(text_config: MakeConfig) -> None:
     with pytest.raises(ValueError, match="is_causal is False"):
         CachedHRM(HRM(text_config(is_causal=False)), num_segments=1)
