@@ -9,7 +9,8 @@ from typing import Any
 
 
 def lazy_face(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package whose `names` map each exported name to its module.
+    """`__getattr__` and `__dir__` of a package whose `names` map each exported name to its module, or to
+    MODULE:NAME where it has another name there.
 
     A name is looked up once: the second use reads the package's own namespace.
     """
@@ -17,7 +18,8 @@ def lazy_face(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], A
     def getattr_(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(names[name]), name)
+        module, _, other = names[name].partition(":")
+        value = getattr(import_module(module), other or name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -15,24 +15,39 @@ import pytest
 import sage
 from sage.lazy import lazy_face
 
-PACKAGES = ("sage", "sage.memory", "sage.runtime")
+PACKAGES = (
+    "sage",
+    "sage.hrm_core",
+    "sage.mailbox",
+    "sage.mailbox.cuda",
+    "sage.mailbox.shared",
+    "sage.memory",
+    "sage.runtime",
+    "sage.sensors",
+)
 
 
-def _typed(package: str) -> dict[str, str]:
-    """Name -> module of the imports that only type checkers run."""
+def _typed(package: str) -> dict[str, tuple[str, str]]:
+    """Exported name -> (module, its name there), of the imports that only type checkers run."""
     module = importlib.import_module(package)
     tree = ast.parse(Path(module.__file__ or "").read_text())
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: node.module or "" for node in imports for alias in node.names}
+    return {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in imports
+        for alias in node.names
+        for node in imports
+        for alias in node.names
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_exported_name_loads_from_where_the_type_checker_finds_it(package: str) -> None:
     face, typed = importlib.import_module(package), _typed(package)
     assert {*face.__all__} - {"__version__"} == {*typed}
-    for name, module in typed.items():
-        assert getattr(face, name) is getattr(importlib.import_module(module), name)
+    for name, (module, other) in typed.items():
+        assert getattr(face, name) is getattr(importlib.import_module(module), other)
         assert name in dir(face)
 
 

@@ -3,8 +3,9 @@
 The package's public names load on first use. Invariant: importing it loads neither torch nor numba.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.mailbox.clock import Clock, ManualClock, RealClock
@@ -35,40 +36,43 @@ if TYPE_CHECKING:
     from sage.mailbox.statistics import DropCounts, FocusStatistics, PeripheralStatistics
     from sage.mailbox.tensor_spec import TensorSpec
 
-_MODULES = {
-    "RECORD": "record",
-    "RECORD_BYTES": "record",
-    "SUMMARY": "record",
-    "Backend": "local.backend",
-    "Batch": "contract",
-    "Clock": "clock",
-    "DropCounts": "statistics",
-    "Fence": "local.backend",
-    "FocusMailbox": "local.focus",
-    "FocusMeta": "meta",
-    "FocusStatistics": "statistics",
-    "HostBackend": "local.backend",
-    "Hub": "hub",
-    "HubStatistics": "hub",
-    "Lease": "handles",
-    "LeaseExpired": "errors",
-    "Loan": "handles",
-    "MailboxClosed": "errors",
-    "MailboxEmpty": "errors",
-    "MailboxError": "errors",
-    "MailboxFull": "errors",
-    "ManualClock": "clock",
-    "PeerDied": "errors",
-    "PeripheralMailbox": "local.peripheral",
-    "PeripheralStatistics": "statistics",
-    "RealClock": "clock",
-    "Subscription": "local.peripheral",
-    "TensorSpec": "tensor_spec",
-    "pack_message": "record",
-    "record_dtype": "record",
-    "summarize": "record",
-    "unpack_message": "record",
-}
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Backend": "sage.mailbox.local.backend",
+        "Batch": "sage.mailbox.contract",
+        "Clock": "sage.mailbox.clock",
+        "DropCounts": "sage.mailbox.statistics",
+        "Fence": "sage.mailbox.local.backend",
+        "FocusMailbox": "sage.mailbox.local.focus",
+        "FocusMeta": "sage.mailbox.meta",
+        "FocusStatistics": "sage.mailbox.statistics",
+        "HostBackend": "sage.mailbox.local.backend",
+        "Hub": "sage.mailbox.hub",
+        "HubStatistics": "sage.mailbox.hub",
+        "Lease": "sage.mailbox.handles",
+        "LeaseExpired": "sage.mailbox.errors",
+        "Loan": "sage.mailbox.handles",
+        "MailboxClosed": "sage.mailbox.errors",
+        "MailboxEmpty": "sage.mailbox.errors",
+        "MailboxError": "sage.mailbox.errors",
+        "MailboxFull": "sage.mailbox.errors",
+        "ManualClock": "sage.mailbox.clock",
+        "PeerDied": "sage.mailbox.errors",
+        "PeripheralMailbox": "sage.mailbox.local.peripheral",
+        "PeripheralStatistics": "sage.mailbox.statistics",
+        "RECORD": "sage.mailbox.record",
+        "RECORD_BYTES": "sage.mailbox.record",
+        "RealClock": "sage.mailbox.clock",
+        "SUMMARY": "sage.mailbox.record",
+        "Subscription": "sage.mailbox.local.peripheral",
+        "TensorSpec": "sage.mailbox.tensor_spec",
+        "pack_message": "sage.mailbox.record",
+        "record_dtype": "sage.mailbox.record",
+        "summarize": "sage.mailbox.record",
+        "unpack_message": "sage.mailbox.record",
+    },
+)
 
 __all__ = [
     "RECORD",
@@ -104,15 +108,3 @@ __all__ = [
     "summarize",
     "unpack_message",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

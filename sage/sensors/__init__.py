@@ -4,10 +4,9 @@ Importing this package imports no torch, and no device's own package; a device i
 Names are imported when they are first used.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.mailbox.tensor_spec import TensorSpec
@@ -27,6 +26,30 @@ if TYPE_CHECKING:
     )
     from sage.sensors.testing.conformance import CheckResult, check_sensor
     from sage.sensors.testing.effector_conformance import check_effector
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Action": "sage.sensors.contract",
+        "CheckResult": "sage.sensors.testing.conformance",
+        "ConnectionPool": "sage.sensors.connections",
+        "Effector": "sage.sensors.contract",
+        "EffectorConfig": "sage.sensors.config",
+        "EffectorSpec": "sage.sensors.contract",
+        "Reading": "sage.sensors.contract",
+        "Sensor": "sage.sensors.contract",
+        "SensorConfig": "sage.sensors.config",
+        "SensorContext": "sage.sensors.contract",
+        "SensorError": "sage.sensors.contract",
+        "SensorSpec": "sage.sensors.contract",
+        "SensorUnavailable": "sage.sensors.contract",
+        "SharedConnection": "sage.sensors.connections",
+        "SourceExhausted": "sage.sensors.contract",
+        "TensorSpec": "sage.mailbox.tensor_spec",
+        "check_effector": "sage.sensors.testing.effector_conformance",
+        "check_sensor": "sage.sensors.testing.conformance",
+    },
+)
 
 __all__ = [
     "Action",
@@ -48,24 +71,3 @@ __all__ = [
     "check_effector",
     "check_sensor",
 ]
-
-_MODULES = {
-    "sage.mailbox.tensor_spec": ("TensorSpec",),
-    "sage.sensors.config": ("EffectorConfig", "SensorConfig"),
-    "sage.sensors.connections": ("ConnectionPool", "SharedConnection"),
-    "sage.sensors.testing.conformance": ("CheckResult", "check_sensor"),
-    "sage.sensors.testing.effector_conformance": ("check_effector",),
-}
-_PLACES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PLACES.get(name, "sage.sensors.contract")), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -4,24 +4,28 @@ The package's public names load on first use. Invariant: importing it needs no G
 nor CuPy nor numba.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.mailbox.cuda.backend import CudaBackend, open_driver, why_no_cuda
     from sage.mailbox.cuda.driver import Allocation, CudaError, DeviceFacts, Driver
     from sage.mailbox.cuda.fake import FakeDriver
 
-_MODULES = {
-    "Allocation": "driver",
-    "CudaBackend": "backend",
-    "CudaError": "driver",
-    "DeviceFacts": "driver",
-    "Driver": "driver",
-    "FakeDriver": "fake",
-    "open_driver": "backend",
-    "why_no_cuda": "backend",
-}
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Allocation": "sage.mailbox.cuda.driver",
+        "CudaBackend": "sage.mailbox.cuda.backend",
+        "CudaError": "sage.mailbox.cuda.driver",
+        "DeviceFacts": "sage.mailbox.cuda.driver",
+        "Driver": "sage.mailbox.cuda.driver",
+        "FakeDriver": "sage.mailbox.cuda.fake",
+        "open_driver": "sage.mailbox.cuda.backend",
+        "why_no_cuda": "sage.mailbox.cuda.backend",
+    },
+)
 
 __all__ = [
     "Allocation",
@@ -33,15 +37,3 @@ __all__ = [
     "open_driver",
     "why_no_cuda",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -3,8 +3,9 @@
 The package's public names load on first use. Invariant: importing it loads neither torch nor numba.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.mailbox.shared.focus.mailbox import SharedFocus
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
     from sage.mailbox.shared.ring.statistics import peek_statistics
     from sage.mailbox.shared.ring.subscription import SharedSubscription
 
-_PLACES = {
-    "SharedFocus": ("focus.mailbox", "SharedFocus"),
-    "SharedPeripheral": ("ring.mapping", "SharedPeripheral"),
-    "SharedSubscription": ("ring.subscription", "SharedSubscription"),
-    "describe_engine": ("memory.engine_choice", "describe_engine"),
-    "peek_focus_statistics": ("focus.statistics", "peek_statistics"),
-    "peek_statistics": ("ring.statistics", "peek_statistics"),
-}
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "SharedFocus": "sage.mailbox.shared.focus.mailbox",
+        "SharedPeripheral": "sage.mailbox.shared.ring.mapping",
+        "SharedSubscription": "sage.mailbox.shared.ring.subscription",
+        "describe_engine": "sage.mailbox.shared.memory.engine_choice",
+        "peek_focus_statistics": "sage.mailbox.shared.focus.statistics:peek_statistics",
+        "peek_statistics": "sage.mailbox.shared.ring.statistics",
+    },
+)
 
 __all__ = [
     "SharedFocus",
@@ -31,16 +35,3 @@ __all__ = [
     "peek_focus_statistics",
     "peek_statistics",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    value = getattr(import_module(f"{__name__}.{module}"), attribute)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
