@@ -1,6 +1,4 @@
-"""How good a model is, and whether to believe it: accuracy by depth, halting, calibration, baselines,
-sensitivity.
+"""Evaluation of models: accuracy by depth, halting, calibration, baselines, sensitivity.
 
-Invariant: an accuracy never stands alone: its interval, a trivial baseline and the input sensitivity stand
-beside it.
+Invariant: every report has the interval of its accuracy, a trivial baseline and the input sensitivity.
 """

@@ -1,4 +1,4 @@
-"""A model is judged segment by segment, and leaves as it came."""
+"""A model is scored after each segment, and is unchanged afterwards."""
 
 from __future__ import annotations
 
