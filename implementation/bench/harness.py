@@ -1,8 +1,7 @@
-"""What every benchmark shares: arguments, calibration, the machine's facts, tables, and the one JSON
-document.
+"""Shared by all benchmarks: arguments, calibration, hardware, bars, tables, the JSON document.
 
 Invariant: the last line printed is one JSON object {"bench", "commit", "hardware", "versions", "results",
-"bars"}; a bar that was missed is a result and ends with 0, a benchmark that cannot run raises.
+"bars"}; a benchmark with a missed bar exits with 0, a benchmark that cannot run raises.
 """
 
 from __future__ import annotations
@@ -16,33 +15,46 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "implementation" / "results"
 PACKAGES = ("sage-runtime", "torch", "numpy")
 CALIBRATION_ROUNDS = 5
+InstructionSet = Literal["none", "AVX2", "AVX512", "AVX512-BF16", "AMX"]
+INSTRUCTION_SETS: tuple[InstructionSet, ...] = get_args(InstructionSet)  # the fastest last
+#: The flags of /proc/cpuinfo that an instruction set needs.
+_FLAGS: dict[InstructionSet, set[str]] = {
+    "AVX2": {"avx2"},
+    "AVX512": {"avx512f"},
+    "AVX512-BF16": {"avx512_bf16"},
+    "AMX": {"amx_tile", "amx_bf16"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """What was promised. value: None where the hardware it names is absent: then the bar is owed, neither met
-    nor missed.
+    """A promised figure.
+
+    value: None where it was not measured or its hardware is absent; the bar is then owed.
+    bar: None where nothing is promised for this instruction set.
+    by_set: the bar of each instruction set, for a bar that depends on it (`bar_by_set`).
     """
 
     name: str
     value: float | None
-    bar: float
+    bar: float | None
     better: Literal["lower", "higher"]
+    by_set: Mapping[InstructionSet, float] | None = None
 
     @property
     def is_met(self) -> bool | None:
-        if self.value is None:
+        if self.value is None or self.bar is None:
             return None
         if not math.isfinite(self.value):
             return False
@@ -51,7 +63,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """A table as strings, printed and kept."""
+    """A table of strings, printed and saved."""
 
     title: str
     columns: tuple[str, ...]
@@ -64,16 +76,16 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--quick", action="store_true", help="end within 50 seconds on two cores, with the same keys"
+        "--quick", action="store_true", help="a short run with the same JSON keys (50 seconds on two cores)"
     )
     parser.add_argument(
-        "--save", action="store_true", help="keep the result in implementation/results, as JSON and as a page"
+        "--save", action="store_true", help="save the result to implementation/results, as JSON and Markdown"
     )
     return parser
 
 
 def calibrate() -> dict[str, float]:
-    """How fast this machine is just now: median CPU time of a 512 x 512 fp32 product and of an eager add, in
+    """The current speed of this machine: median CPU time of a 512 x 512 fp32 product and of an eager add, in
     microseconds.
     """
     import torch
@@ -98,29 +110,84 @@ def _median_cpu_us(work: Callable[[], object], *, calls: int) -> float:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine in words: processor, cores, memory, GPU or None."""
+    """Processor, instruction set, cores, memory, GPU or None."""
     import psutil
     import torch
 
     return {
         "machine": platform.machine(),
         "processor": _processor_name(),
+        "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 
 
+def instruction_set() -> InstructionSet:
+    """The fastest vector instructions that torch uses here: the processor's, at most those that
+    ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA permit.
+    """
+    import torch
+
+    return best_instruction_set(
+        flags=(_cpuinfo("flags") or "").split(),
+        capability=torch.backends.cpu.get_cpu_capability(),  # ATEN_CPU_CAPABILITY is applied
+        onednn_limit=os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
+    )
+
+
+def best_instruction_set(
+    *, flags: Collection[str], capability: str, onednn_limit: str = ""
+) -> InstructionSet:
+    """flags: of the processor.  capability: of ATen ("DEFAULT", "AVX2", "AVX512").  onednn_limit: a value of
+    ONEDNN_MAX_CPU_ISA; empty, ALL and DEFAULT are no limit.
+    """
+    permitted = min(
+        _rank({"AVX2": "AVX2", "AVX512": "AMX"}.get(capability.upper(), "none")),
+        _rank(_onednn_set(onednn_limit.upper())),
+    )
+    usable = [name for name in INSTRUCTION_SETS[1 : permitted + 1] if _FLAGS[name] <= set(flags)]
+    return usable[-1] if usable else "none"
+
+
+def _onednn_set(limit: str) -> str:
+    """The set of a oneDNN name, e.g. AVX2_VNNI, AVX512_CORE, AVX512_CORE_BF16, AVX512_CORE_AMX."""
+    if limit in ("", "ALL", "DEFAULT") or "AMX" in limit:
+        return "AMX"
+    if limit.startswith("AVX10") or limit.endswith(("_BF16", "_FP16")):
+        return "AVX512-BF16"
+    if limit.startswith("AVX512"):
+        return "AVX512"
+    return "AVX2" if limit.startswith("AVX2") else "none"
+
+
+def _rank(name: str) -> int:
+    return INSTRUCTION_SETS.index(name)
+
+
+def bar_by_set(bars: Mapping[InstructionSet, float], current: InstructionSet) -> float | None:
+    """The bar of the fastest set in `bars` that is not faster than `current`; None if all are faster."""
+    usable = [name for name in bars if _rank(name) <= _rank(current)]
+    return bars[max(usable, key=_rank)] if usable else None
+
+
 def _processor_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or "unknown"
+
+
+def _cpuinfo(field: str) -> str | None:
+    """The field of the first processor in /proc/cpuinfo; None without one."""
     try:
-        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        match = None
-    return match.group(1) if match else platform.processor() or "unknown"
+        return None
+    match = re.search(rf"^{field}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def versions(peers: Sequence[str] = ()) -> dict[str, str | None]:
-    """Of Python, of what we stand on, and of the peers; None for a peer that is not installed."""
+    """Of Python, PACKAGES and the peers; None for a peer that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     return found | {package: _version(package) for package in (*PACKAGES, *peers)}
 
@@ -150,21 +217,22 @@ def _git(*arguments: str) -> str:
 def document(
     name: str, results: Mapping[str, Any], bars: Sequence[Bar], *, peers: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Plain values only: what is not finite becomes null."""
-    rows = [
-        {"name": bar.name, "value": bar.value, "bar": bar.bar, "better": bar.better, "met": bar.is_met}
-        for bar in bars
-    ]
+    """Plain values only: a figure that is not finite becomes null."""
     whole = {
         "bench": name,
         "commit": commit(),
         "hardware": hardware(),
         "versions": versions(peers),
         "results": dict(results),
-        "bars": rows,
+        "bars": [_plain_bar(bar) for bar in bars],
     }
     plain: dict[str, Any] = to_json(whole)
     return plain
+
+
+def _plain_bar(bar: Bar) -> dict[str, Any]:
+    plain = {"name": bar.name, "value": bar.value, "bar": bar.bar, "better": bar.better, "met": bar.is_met}
+    return plain if bar.by_set is None else plain | {"by_instruction_set": bar.by_set}
 
 
 def to_json(value: Any) -> Any:
@@ -183,19 +251,28 @@ def to_json(value: Any) -> Any:
 def bars_table(bars: Sequence[Bar]) -> TextTable:
     words = {True: "met", False: "missed", None: "owed"}
     sign = {"lower": "<=", "higher": ">="}
+
+    def wanted(bar: Bar) -> str:
+        here = "no bar here" if bar.bar is None else f"{sign[bar.better]} {bar.bar:g}"
+        if bar.by_set is None:
+            return here
+        return f"{here} ({', '.join(f'{name} {least:g}' for name, least in bar.by_set.items())})"
+
     rows = tuple(
-        (bar.name, number(bar.value), f"{sign[bar.better]} {bar.bar:g}", words[bar.is_met]) for bar in bars
+        (bar.name, number(bar.value), wanted(bar), "-" if bar.bar is None else words[bar.is_met])
+        for bar in bars
     )
-    return TextTable(title="Bars", columns=("bar", "value", "wanted", ""), rows=rows)
+    title = f"Bars (instruction set: {instruction_set()})"
+    return TextTable(title=title, columns=("bar", "value", "wanted", ""), rows=rows)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A signed number for a table; a dash where there is none."""
+    """A signed number for a table; a dash for None."""
     return "-" if value is None or not math.isfinite(value) else f"{value:+.{digits}f}"
 
 
 def finish(whole: Mapping[str, Any], tables: Sequence[TextTable], *, is_saved: bool, notes: str = "") -> None:
-    """Print the tables, keep them where asked, and print the document as the last line."""
+    """Print the tables, save them if `is_saved`, and print the document as the last line."""
     from rich.console import Console
     from rich.table import Table
 
@@ -208,14 +285,14 @@ def finish(whole: Mapping[str, Any], tables: Sequence[TextTable], *, is_saved: b
             shown.add_row(*row)
         console.print(shown)
     if is_saved:
-        console.print(f"kept: {save(whole, tables, notes=notes)}", highlight=False)
+        console.print(f"saved: {save(whole, tables, notes=notes)}", highlight=False)
     print(json.dumps(whole, allow_nan=False), flush=True)
 
 
 def save(
     whole: Mapping[str, Any], tables: Sequence[TextTable], *, notes: str = "", folder: Path = RESULTS
 ) -> Path:
-    """<name>_<hardware>_<date>.json and the page beside it; returns the JSON file's path."""
+    """Write <name>_<hardware>_<date>.json and .md; returns the path of the JSON file."""
     today = datetime.now(timezone.utc).date().isoformat()
     stem = f"{whole['bench']}_{hardware_slug(whole['hardware'])}_{today}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,14 +303,16 @@ def save(
 
 
 def hardware_slug(facts: Mapping[str, Any]) -> str:
-    """A short name for a file: the GPU's where there is one, else machine and cores."""
+    """A short name for a file: the GPU's name if there is one, else machine and cores."""
     words = facts["gpu"] or f"{facts['machine']} {facts['cores']}core"
     return re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-")
 
 
 def page(whole: Mapping[str, Any], tables: Sequence[TextTable], notes: str) -> str:
     facts = whole["hardware"]
-    machine = f"{facts['processor']}, {facts['cores']} cores, GPU: {facts['gpu']}"
+    machine = (
+        f"{facts['processor']} ({facts['instruction_set']}), {facts['cores']} cores, GPU: {facts['gpu']}"
+    )
     lines = [f"# {whole['bench']}", "", f"Commit {whole['commit']}, {machine}."]
     lines += ["", notes.strip()] if notes.strip() else []
     for each in tables:

@@ -1,4 +1,4 @@
-"""The harness: bars, the document, and what is kept."""
+"""The harness: instruction sets, bars, the document, saved results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_document_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == whole
 
 
-def test_what_is_kept_is_named_after_bench_hardware_and_day(tmp_path) -> None:
+def test_a_saved_result_is_named_after_bench_hardware_and_day(tmp_path) -> None:
     whole = harness.document("made", {}, [])
     table = harness.TextTable(title="T", columns=("a", "b"), rows=(("1", "2"),))
     path = harness.save(whole, [table], notes="Why.", folder=tmp_path)
@@ -58,3 +58,65 @@ def test_hardware_is_named_by_its_gpu_or_its_cores() -> None:
         == "nvidia-h100-80gb"
     )
     assert harness.hardware_slug({"gpu": None, "machine": "x86_64", "cores": 2}) == "x86-64-2core"
+
+
+AMX_FLAGS = ["avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "capability", "limit", "expected"),
+    [
+        (AMX_FLAGS, "AVX512", "", "AMX"),
+        (AMX_FLAGS[:3], "AVX512", "", "AVX512-BF16"),
+        (AMX_FLAGS[:2], "AVX512", "", "AVX512"),
+        (AMX_FLAGS[:1], "AVX2", "", "AVX2"),
+        ([], "DEFAULT", "", "none"),
+        (["amx_int8", "avx2"], "AVX2", "", "AVX2"),
+        (AMX_FLAGS, "AVX2", "", "AVX2"),
+        (AMX_FLAGS, "DEFAULT", "", "none"),
+        (AMX_FLAGS, "AVX512", "ALL", "AMX"),
+        (AMX_FLAGS, "AVX512", "AVX512_CORE_AMX", "AMX"),
+        (AMX_FLAGS, "AVX512", "avx512_core_bf16", "AVX512-BF16"),
+        (AMX_FLAGS, "AVX512", "AVX512_CORE_FP16", "AVX512-BF16"),
+        (AMX_FLAGS, "AVX512", "AVX512_CORE_VNNI", "AVX512"),
+        (AMX_FLAGS, "AVX512", "AVX2_VNNI", "AVX2"),
+        (AMX_FLAGS, "AVX512", "SSE41", "none"),
+    ],
+)
+def test_the_instruction_set_is_the_fastest_that_processor_and_limits_permit(
+    flags: list[str], capability: str, limit: str, expected: str
+) -> None:
+    found = harness.best_instruction_set(flags=flags, capability=capability, onednn_limit=limit)
+    assert found == expected
+
+
+def test_the_environment_limits_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "_cpuinfo", lambda field: " ".join(AMX_FLAGS))
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert harness.hardware()["instruction_set"] == "AMX"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert harness.hardware()["instruction_set"] == "AVX2"
+    assert harness.bars_table([]).title == "Bars (instruction set: AVX2)"
+
+
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [("AMX", 2.4), ("AVX512-BF16", 2.0), ("AVX512", None), ("AVX2", None), ("none", None)],
+)
+def test_a_bar_is_that_of_the_fastest_set_the_machine_has(current: str, expected: float | None) -> None:
+    assert harness.bar_by_set({"AMX": 2.4, "AVX512-BF16": 2.0}, current) == expected
+
+
+def test_a_bar_by_instruction_set_is_stated_in_the_table_and_the_document() -> None:
+    bars = {"AMX": 2.4, "AVX512-BF16": 2.0}
+    bar = harness.Bar(name="x", value=2.1, bar=2.0, better="higher", by_set=bars)
+    none = harness.Bar(name="y", value=2.1, bar=None, better="higher", by_set=bars)
+    assert none.is_met is None
+    assert harness.bars_table([bar, none]).rows == (
+        ("x", "+2.100", ">= 2 (AMX 2.4, AVX512-BF16 2)", "met"),
+        ("y", "+2.100", "no bar here (AMX 2.4, AVX512-BF16 2)", "-"),
+    )
+    rows = harness.document("made", {}, [bar, none])["bars"]
+    assert [row["by_instruction_set"] for row in rows] == [bars, bars]
+    assert [row["bar"] for row in rows] == [2.0, None]

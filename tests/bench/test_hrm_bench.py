@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import harness
 import pytest
 import torch
 from _hrm_memory import OURS_BF16, REFERENCE_FP32
@@ -134,34 +135,66 @@ def made(
 
 
 def test_bars_are_met_missed_and_owed() -> None:
-    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=True)] == [True] * 5
-    assert [bar.is_met for bar in make_bars(*made(90.0, exact=0.9), is_measured_here=True)] == [
+    assert [
+        bar.is_met for bar in make_bars(*made(25.0), instruction_set="AVX512-BF16", is_measured_here=True)
+    ] == [True] * 5
+    assert [
+        bar.is_met
+        for bar in make_bars(*made(90.0, exact=0.9), instruction_set="AVX512-BF16", is_measured_here=True)
+    ] == [
         False,
         False,
         True,
         False,
         True,
     ]
-    assert [bar.is_met for bar in make_bars(*made(25.0), is_measured_here=False)] == [
+    assert [
+        bar.is_met for bar in make_bars(*made(25.0), instruction_set="AVX512-BF16", is_measured_here=False)
+    ] == [
         None,
         None,
         None,
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("instruction_set", "expected"),
+    [
+        ("AMX", [2.4, 2.5, 10.0]),
+        ("AVX512-BF16", [2.0, 2.0, 6.0]),
+        ("AVX512", [None, None, 6.0]),
+        ("AVX2", [None, None, 6.0]),
+        ("none", [None, None, 6.0]),
+    ],
+)
+def test_speed_bars_depend_on_the_instruction_set(
+    instruction_set: harness.InstructionSet, expected: list[float | None]
+) -> None:
+    bars = make_bars(*made(25.0), instruction_set=instruction_set, is_measured_here=True)
+    assert [bar.bar for bar in bars[:3]] == expected
 
 
 def test_the_compiled_row_counts_where_it_was_timed() -> None:
     rows, steps, solved, memory = made(50.0)
     rows[0].timings[OURS_COMPILED] = Timing(cpu_ms=[20.0], wall_ms=[20.0])
-    assert make_bars(rows, steps, solved, memory, is_measured_here=True)[0].value == 5.0
+    assert (
+        make_bars(rows, steps, solved, memory, instruction_set="AVX512-BF16", is_measured_here=True)[0].value
+        == 5.0
+    )
     assert len(tables(rows, steps, solved, memory)) == 4
 
 
 def test_a_peak_that_was_left_out_is_owed() -> None:
     rows, steps, solved, _ = made(25.0)
     bars = make_bars(
-        rows, steps, solved, {"segment": {REFERENCE_FP32: 100, OURS_BF16: None}}, is_measured_here=True
+        rows,
+        steps,
+        solved,
+        {"segment": {REFERENCE_FP32: 100, OURS_BF16: None}},
+        instruction_set="AVX512-BF16",
+        is_measured_here=True,
     )
     assert bars[-1].is_met is None
 
