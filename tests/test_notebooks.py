@@ -1,4 +1,4 @@
-"""The notebooks run from their first cell to their last, and are kept without what they printed."""
+"""The notebooks run from the first cell to the last, and are stored without output."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbclient
+import nbformat
 import pytest
 
-NOTEBOOKS = ("arc_voting", "coherence_session", "a_night_of_sleep")
+QUICK = ("arc_voting",)  # seconds; part of the default suite
+SLOW = ("coherence_session", "a_night_of_sleep")
+NOTEBOOKS = QUICK + SLOW
 
 
 def _read(repository: Path, name: str) -> dict[str, Any]:
@@ -17,12 +21,12 @@ def _read(repository: Path, name: str) -> dict[str, Any]:
     return book
 
 
-def test_every_notebook_is_run_here(repository: Path) -> None:
+def test_every_notebook_is_listed(repository: Path) -> None:
     assert {path.stem for path in (repository / "notebooks").glob("*.ipynb")} == set(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_cells_are_python_and_hold_no_output(name: str, repository: Path) -> None:
+def test_cells_are_python_without_output(name: str, repository: Path) -> None:
     for cell in _read(repository, name)["cells"]:
         if cell["cell_type"] == "code":
             ast.parse("".join(cell["source"]))
@@ -30,12 +34,8 @@ def test_cells_are_python_and_hold_no_output(name: str, repository: Path) -> Non
             assert cell["execution_count"] is None
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_notebook_runs_to_its_end(name: str, repository: Path, tmp_path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     book = nbformat.read(repository / "notebooks" / f"{name}.ipynb", as_version=4)
     client = nbclient.NotebookClient(
         book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
