@@ -64,7 +64,8 @@ def _fault(fault: ErrorDetails, model: type[BaseModel], known: Iterable[str], pa
         return ": missing: give it a value"
     if fault["type"] in ("value_error", "assertion_error"):
         return f": {fault['msg'].removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
-    return f" is {_shorten(fault['input'])}: {_remedy(fault['msg'])}"
+    remedy = "give a path, in quotes" if fault["type"] == "path_type" else _remedy(fault["msg"])
+    return f" is {_shorten(fault['input'])}: {remedy}"
 
 
 def _remedy(message: str) -> str:

@@ -120,6 +120,10 @@ def _compare(
 
 
 def _need_equal(path: Path, name: str, saved: object, ours: object) -> None:
+    """ResumeError with the first field that differs, of configs inside a config too."""
+    if dataclasses.is_dataclass(saved) and type(saved) is type(ours):
+        for each in dataclasses.fields(saved):
+            _need_equal(path, f"{name}.{each.name}", getattr(saved, each.name), getattr(ours, each.name))
     if saved != ours:
         raise ResumeError(
             f"{path}: {name} is {saved!r} in the checkpoint and {ours!r} here: resume with the same value"

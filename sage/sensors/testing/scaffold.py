@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shutil
 from pathlib import Path
 
 from sage.errors import InputError
@@ -155,7 +156,8 @@ _FILES = {
 def write_package(name: str, directory: Path) -> tuple[Path, ...]:
     """Write the package for kind `name` (lower case, as a Python name) into `directory`; the files written.
 
-    Raises InputError for a name that cannot be a kind, FileExistsError for a directory that is not empty.
+    Raises InputError for a name that cannot be a kind, FileExistsError for a directory that is not empty. An
+    OSError, e.g. of a full disk, leaves no directory.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InputError(
@@ -169,9 +171,13 @@ def write_package(name: str, directory: Path) -> tuple[Path, ...]:
         "class_name": "".join(part.capitalize() for part in name.split("_")),
     }
     written = []
-    for path, text in _FILES.items():
-        target = directory / path.format(**words)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.format(**words), encoding="utf-8")
-        written.append(target)
+    try:
+        for path, text in _FILES.items():
+            target = directory / path.format(**words)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text.format(**words), encoding="utf-8")
+            written.append(target)
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     return tuple(written)

@@ -333,6 +333,7 @@ TABLE = [
         "data build maze --source generated --subsample-size 99999999999999999999 --out {folder}/x",
         ("subsample_size is 99999999999999999999", "give 1 to 10,000,000"),
     ),
+    Wrong("a number as a path", "sensors check video --set path=12", ("path is 12: give a path, in quotes",)),
     Wrong("a new sensor without a name", "sensors new 9lives --into {folder}", ("give lower-case letters",)),
 ]
 

@@ -432,6 +432,8 @@ def test_another_run_cannot_go_on_from_a_checkpoint(
         Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
     with pytest.raises(ResumeError, match=r"model.H_cycles is 1 in the checkpoint and 2 here"):
         Trainer(small_model(mirror, H_cycles=2), mirror, quick_config).train(resume=tmp_path)
+    with pytest.raises(ResumeError, match=r"model.front.num_puzzle_ids is 0 in the checkpoint and 1 here"):
+        Trainer(small_model(mirror, puzzles=1), mirror, quick_config).train(resume=tmp_path)
     with pytest.raises(ResumeError, match="holds no checkpoint"):
         Trainer(small_model(mirror), mirror, quick_config).train(resume=tmp_path.parent)
 

@@ -1,7 +1,9 @@
+import errno
 import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,20 @@ def test_a_name_that_cannot_be_a_kind_is_refused(name: str, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="lower-case"):
         write_package(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_failed_write_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text = Path.write_text
+
+    def until_the_disk_is_full(path: Path, *args: Any, **kwargs: Any) -> int:
+        if path.name == "README.md":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", until_the_disk_is_full)
+    with pytest.raises(OSError, match="No space"):
+        write_package("wind", tmp_path / "package")
+    assert not (tmp_path / "package").exists()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
