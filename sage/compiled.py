@@ -49,7 +49,7 @@ def kernel(function: Any) -> Any:
     """
     import numba
 
-    if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # whoever set NUMBA_CACHE_DIR decides
+    if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # NUMBA_CACHE_DIR is set: it decides
         return numba.njit(cache=True, error_model="numpy")(function)
     caller = sys._getframe(1).f_globals["__name__"]
     folder = (

@@ -291,7 +291,7 @@ def _halt_loss(
     targets: Targets,
     settings: LossSettings,
 ) -> Tensor:
-    """Look one segment past each tick's last; rows without a new reading say nothing of halting."""
+    """Look one segment past each tick's last; rows without a new reading have no halting target."""
     if settings.halt == 0:
         return torch.zeros_like(targets.residual).sum()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A stretch of what was lived, and how it is unrolled: burn-in, source dropout, ticks laid out as rows.
+"""A window of consecutive ticks, and how it is unrolled: burn-in, source dropout, ticks laid out as rows.
 
 Invariant: the carry is detached between segments, so once an unroll without a graph has found where each
 segment starts, all segments can be differentiated as rows of one batch: the gradient of going tick by tick,

@@ -17,10 +17,11 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """What a model needs to know.  grid: (rows, columns) when the cells form one, else None.  num_puzzle_ids:
-    0 when examples carry no identity of their own.  is_causal: cell i may look only at cells up to i (text).
-    box: rows and columns of the boxes that the grid falls into.  alike_from: symbols from this number on are
-    alike: renamed, a puzzle is as good a one."""
+    """The shape of a task for a model.  grid: (rows, columns) when the cells form one, else None.
+    num_puzzle_ids: 0 when examples carry no identity of their own.  is_causal: cell i may look only at cells
+    up to i (text).
+    box: rows and columns of the boxes that the grid falls into.  alike_from: symbols >= alike_from are
+    interchangeable."""
 
     name: str
     vocab_size: int
@@ -125,6 +126,6 @@ class Baseline:
 
 
 class WithBaseline(Protocol):
-    """A task that knows how well one does without thinking."""
+    """A task with a baseline that needs no learning."""
 
     def baseline(self, inputs: np.ndarray) -> Baseline: ...

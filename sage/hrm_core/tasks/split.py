@@ -1,5 +1,5 @@
-"""Which generated puzzle is for training and which for evaluation: told by the puzzle's own key, in every run
-the same.
+"""Which generated puzzles are for training and which for evaluation: decided by the puzzle's own key, equally
+in every run.
 
 Invariant: `sample` and `held_out` never share a key, whatever the seeds: one puzzle in HELD_OUT_EVERY is held
 out.

@@ -58,7 +58,7 @@ class Call:
     def run(self) -> None:
         try:
             self.result = self._function()
-        except Exception as error:  # around a plug-in: raised by whoever waits for the call
+        except Exception as error:  # around a plug-in: raised again where the call is waited for
             self.error = error
         self._ended_ns = self._clock.now_ns()
         self._has_ended.set()

@@ -1,4 +1,5 @@
-"""Mazes made and solved: breadth-first search on a grid with a rim of walls. What it means is told in `maze`.
+"""Mazes made and solved: breadth-first search on a grid with a rim of walls. See `grid.py` for the meaning of
+cells.
 
 Invariant: cells are 1 wall, 2 open, 3 start, 4 goal, 5 path; a rimmed grid is ((rows + 2) * (cols + 2),), rim
 1.

@@ -1,4 +1,4 @@
-"""Sudoku's search on bit masks, for any box. What it means is told in `sudoku_grid`.
+"""Sudoku's search on bit masks, for any box. See `grid.py` for the geometry.
 
 Invariant: a grid is (n^2,) int64, 0 blank, 1..n digits; bit d of a mask is digit d + 1.
 units (3, n^2): the row, the column and the box of each cell. used (3, n): the digits each unit has.

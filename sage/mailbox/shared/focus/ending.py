@@ -1,4 +1,5 @@
-"""How a slot of a shared pool is freed: dropped, released by its last holder, or taken back from the dead.
+"""How a slot of a shared pool is freed: dropped, released by its last holder, or taken back from a dead
+process.
 
 Invariant: a slot is free only when no participant is to receive it, holds it, or views its memory. Called
 with the pool's lock held; numba can compile it. If a process dies between two stores, `take_back` clears its
