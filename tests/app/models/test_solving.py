@@ -88,3 +88,14 @@ def test_lists_and_name_errors_load_no_torch(command: str) -> None:
         f"invoke({command.split()!r}); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_one_sudoku_is_solved_without_numba_and_without_the_compiler_of_torch() -> None:
+    puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+    code = (
+        "import sys; from sage.app.cli.main import invoke;"
+        f"code = invoke(['solve', 'sudoku', '{puzzle}']);"
+        "print(code, 'torch' in sys.modules, {'numba', 'torch._dynamo'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 True set()"
