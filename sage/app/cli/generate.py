@@ -49,9 +49,11 @@ def generate(
     """Generate text after a prompt, byte by byte."""
     import json
 
+    from sage.app.config.names import check_model
     from sage.app.terminal.errors import user_errors
     from sage.app.terminal.logs import only_warnings
 
+    check_model(model)
     with only_warnings(), user_errors("generate"):
         from sage.hrm_core.text.generation import Sampling
         from sage.hrm_core.text.generation import generate as write

@@ -53,7 +53,6 @@ def test_what_is_wrong_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.
         ([str(folder), "ab", "--temperature", "-1"], "temperature is -1"),
         ([str(folder), "a" * 16], "the prompt has 16 tokens, max_length is 16"),
         ([str(tmp_path / "sudoku"), "ab"], "is_causal is False"),
-        ([str(tmp_path / "nowhere"), "ab"], "nowhere"),
     ]
     for typed, message in wrong:
         assert invoke(["generate", *typed]) == 2

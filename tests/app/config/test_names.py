@@ -56,3 +56,25 @@ def test_the_names_load_no_torch() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[True, True, True, True, True] False\n"
     assert "sudoku9" in names_of("model")
+
+
+@pytest.mark.parametrize(
+    "command", ["eval NAME", "eval sudoku9 NAME", "eval --all NAME", "plot NAME", "generate NAME text"]
+)
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        (
+            "sudoku99",
+            "sage: sudoku99: no such file or folder, and not a shipped model: did you mean sudoku9?",
+        ),
+        ("flight", "sage: flight is a configuration, not a model: use it with `sage run` or `sage config`"),
+    ],
+)
+def test_a_wrong_model_name_is_reported_before_torch_is_imported(command: str, name: str, error: str) -> None:
+    code = (
+        "import sys; from sage.app.cli.main import invoke;"
+        f"code = invoke({command.replace('NAME', name).split()!r}); print(code, 'torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr.strip()) == ("2 False\n", error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sage.app.config.names import check_model
 from sage.app.models.plots.figure import FORMATS, save_figure
 from sage.app.terminal.errors import UserError, user_errors
 from sage.app.terminal.logs import only_warnings
@@ -52,6 +53,7 @@ def write_plots(source: str, options: PlotOptions) -> Written:
         raise UserError(
             f"plot: format {options.format!r}: give one of {', '.join(each[1:] for each in FORMATS)}"
         )
+    check_model(source)
     figures: dict[str, Any] = {}
     left_out: list[str] = []
     with only_warnings(), user_errors(f"plot {source}"):

@@ -12,7 +12,7 @@ from typing import Any
 from sage.app.models.training.data import load_data
 from sage.app.models.training.recipe import Recipe, TaskPart
 from sage.app.terminal.errors import UserError
-from sage.errors import InputError
+from sage.errors import InputError, SageError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.config.presets import preset_settings
 from sage.hrm_core.model.hrm import HRM
@@ -48,7 +48,7 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
         if spec.is_causal:
             settings.setdefault("is_causal", True)
         config = ModelConfig.preset(recipe.preset, front=front, **settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, SageError) as error:
         raise UserError(f"{recipe.name}: the model of preset {recipe.preset}: {error}") from error
     return HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
 
@@ -78,7 +78,7 @@ def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
 def _make(part: TaskPart) -> Task:
     try:
         return make_task(part.name, **part.options)
-    except ValueError as error:
+    except SageError as error:
         raise UserError(str(error)) from error
 
 

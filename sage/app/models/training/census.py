@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sage.app.models.training.evaluating import EvalRequest, Evaluated, evaluate_all
+from sage.app.models.training.judging import check_sources
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.figures import count, number, percent
+from sage.errors import SageError
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.report import BaselineScore
@@ -64,6 +66,7 @@ def take_census(request: EvalRequest) -> Census:
 
     if request.data is not None or request.task is not None or request.options:
         raise UserError("--all: judges each model on its own task: leave --task, --option and --data out")
+    check_sources(request.sources)
     sources = (*shipped_folders(), *request.sources)
     rows = tuple(
         _row(found) for source in sources for found in evaluate_all(replace(request, sources=(source,)))
@@ -147,6 +150,6 @@ def _baselines(learned: set[str], num: int) -> dict[str, BaselineScore | str]:
             puzzles, seen = (task.sample(min(num, MOST), np.random.default_rng(seed)) for seed in (0, 1))
             scores = baselines(task, puzzles, seen)
             found[name] = max(scores, key=lambda each: (each.exact, each.cell))
-        except ValueError as error:
+        except SageError as error:
             found[name] = f"not judged: {error}"
     return found

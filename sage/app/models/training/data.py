@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sage.app.terminal.errors import UserError
+from sage.errors import SageError
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
 
@@ -35,6 +36,6 @@ def load_data(task: str, path: Path, options: dict[str, Any], evaluation: Path |
             )
         if task == "maze":
             return make_task(task, **options, data=str(path))
-    except ValueError as error:
+    except SageError as error:
         raise UserError(f"--data {error}") from error
     raise UserError(f"--data {path}: a file: {task} takes {forms}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sage.app.models.training.judging import Judged, Wanted, pairs_of
+from sage.app.models.training.judging import Judged, Wanted, check_sources, pairs_of
 from sage.app.terminal.errors import UserError, describe_os_error
 from sage.errors import SageError
 from sage.hrm_core.solving.settings import MAX_SEGMENTS
@@ -90,6 +90,7 @@ class EvalRequest:
 
 
 def evaluate_all(request: EvalRequest) -> list[Evaluated]:
+    check_sources(request.sources)
     from sage.app.models.training.processes import chosen_device
 
     wanted = Wanted(
@@ -101,6 +102,8 @@ def evaluate_all(request: EvalRequest) -> list[Evaluated]:
     )
     try:
         return [_evaluate(pair, request) for source in request.sources for pair in pairs_of(source, wanted)]
+    except UserError:
+        raise
     except SageError as error:
         raise UserError(f"eval {error}") from error
     except OSError as error:

@@ -6,11 +6,12 @@ Invariant: a pair fits: the task speaks the model's symbols. Whatever does not i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sage.app.config.names import check_model
 from sage.app.terminal.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ def pairs_of(source: str, wanted: Wanted) -> list[Judged]:
             check_fit(published.model, task.spec)
             found.append(Judged(label=name, published=published, task=task))
     return found
+
+
+def check_sources(sources: Iterable[str]) -> None:
+    """UserError where one is not the name of a model or a task, a path or a hub repository. Imports no torch."""
+    from sage.hrm_core.tasks.catalogue import targets
+
+    for source in sources:
+        if source not in targets():
+            check_model(source)
 
 
 def sources_of(source: str, state_dir: Path | None) -> tuple[str, ...]:

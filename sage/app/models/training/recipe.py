@@ -20,6 +20,7 @@ from sage.app.config.names import check_name, shipped_recipes
 from sage.app.config.overrides import apply_overrides
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.terminal.errors import UserError, nearest
+from sage.errors import SageError
 from sage.hrm_core.config.fronts import TokenFront
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.training.config import TrainConfig
@@ -167,7 +168,7 @@ def _typed(
     values = {key: _checked(value, hints[key], (*path, key), document) for key, value in given.items()}
     try:
         return dataclasses.replace(base, **values)
-    except ValueError as error:
+    except SageError as error:
         raise UserError(f"{document.where(path)}: {'.'.join(path)}: {error}") from None
 
 
