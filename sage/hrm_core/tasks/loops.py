@@ -1,8 +1,8 @@
 """Inner loops of generators and solvers, and the random numbers they use: compiled with numba where it is
 installed, plain Python elsewhere and for the first few rows.
 
-Invariant: integers only, below 2^62 at every step, so that both ways give the same numbers, bit for bit. numba is
-imported at the first compiled call, not before.
+Invariant: integers only, below 2^62 at every step, so that both ways give the same numbers, bit for bit.
+numba is imported at the first compiled call, not before.
 """
 
 # mypy: no-warn-return-any
@@ -23,8 +23,8 @@ _INNER = "_is_inner_loop"
 
 
 class Loop:
-    """A function that is compiled when it is first called, if numba can be imported; `plain` is the same function
-    as Python."""
+    """A function that is compiled when it is first called, if numba can be imported. `plain`: the same
+    function as Python."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         update_wrapper(self, function)

@@ -68,7 +68,8 @@ def pairs_of(source: str, wanted: Wanted) -> list[Judged]:
 
 
 def check_sources(sources: Iterable[str]) -> None:
-    """UserError where one is not the name of a model or a task, a path or a hub repository. Imports no torch."""
+    """UserError where one is not the name of a model or a task, a path or a hub repository. Imports no
+    torch."""
     from sage.hrm_core.tasks.catalogue import targets
 
     for source in sources:

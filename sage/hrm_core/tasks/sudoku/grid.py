@@ -16,7 +16,7 @@ from sage.errors import InputError
 MAX_DIGITS = 25
 #: Search steps after which a puzzle counts as undecided; the hardest 9x9 known take some thousands.
 MAX_STEPS = 2_000_000
-#: Puzzles of a process whose solutions are counted without numba, and the steps after which one is counted with it.
+#: Puzzles of a process whose solutions are counted without numba, and the steps after which numba is used.
 MAX_PLAIN_ROWS = 4
 MAX_PLAIN_STEPS = 200
 
