@@ -1,5 +1,5 @@
-"""What moves weights: AdamATan2, Muon, AdamW, sign-SGD for the puzzle table, their average (EMA) and the
-learning rate.
+"""Optimizers (AdamATan2, Muon, AdamW, sign-SGD for the puzzle table), the average of weights (EMA) and the
+learning-rate schedule.
 
-Invariant: a step is one pass of multi-tensor calls on whatever device the weights are; none of it needs CUDA.
+Invariant: a step is one pass of multi-tensor calls on the weights' device; CUDA is not required.
 """

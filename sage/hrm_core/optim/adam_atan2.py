@@ -1,8 +1,8 @@
-"""AdamATan2: Adam whose ratio goes through atan2, so that it needs no epsilon and no gradient scale (arXiv
-2407.05872).
+"""AdamATan2: Adam with atan2 in place of the division, which needs no epsilon and is invariant to the scale
+of gradients (arXiv 2407.05872).
 
-Invariant: both coefficients are 1, as the published models were trained (other packages take 1.27 for one of
-them).
+Invariant: both coefficients are 1, as in the training of the published models (other packages use 1.27 for
+one).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from sage.errors import InputError
 
-#: Numbers that are moved at once. Their updates stand beside them for a moment: 27 M at once were the peak of
-#: a training step.
-MOST_AT_ONCE = 1 << 22
+#: Maximum number of weights updated at once: their updates are temporary copies, and with 27 M weights at
+#: once they were the peak memory of a training step.
+MAX_AT_ONCE = 1 << 22
 
 
 class AdamATan2(Optimizer):
     """p *= 1 - lr wd;  p -= lr / (1 - b1^t) atan2(m, sqrt(v) / sqrt(1 - b2^t)).
 
-    A group counts its own steps; weights without a gradient in a step keep their moments.
+    Each parameter group has its own step count; weights without a gradient keep their values and moments.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class AdamATan2(Optimizer):
         if not weights:
             return
         group["num_steps"] += 1
-        for some in _in_parts(weights, MOST_AT_ONCE):
-            self._move(some, group)
+        for part in _in_parts(weights, MAX_AT_ONCE):
+            self._update(part, group)
 
-    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             if not self.state[weight]:
@@ -82,12 +82,12 @@ class AdamATan2(Optimizer):
         torch._foreach_add_(weights, updates, alpha=-lr / correction1)
 
 
-def _in_parts(weights: list[Tensor], most: int) -> Iterator[list[Tensor]]:
-    """In their order, as many at a time as have `most` numbers between them, but one at least."""
+def _in_parts(weights: list[Tensor], max_numel: int) -> Iterator[list[Tensor]]:
+    """Consecutive parts of at most `max_numel` elements in total, but of at least one tensor."""
     part: list[Tensor] = []
     num = 0
     for weight in weights:
-        if part and num + weight.numel() > most:
+        if part and num + weight.numel() > max_numel:
             yield part
             part, num = [], 0
         part.append(weight)

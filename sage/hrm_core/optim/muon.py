@@ -1,7 +1,7 @@
-"""Muon: momentum, made orthogonal by Newton-Schulz, for matrices (Jordan et al. 2024; the scale of arXiv
-2502.16982).
+"""Muon: momentum orthogonalised by Newton-Schulz iterations, for matrices (Jordan et al. 2024; update scale
+of arXiv 2502.16982).
 
-Invariant: an update's root mean square is about 0.2, as AdamW's is, so one learning rate serves both.
+Invariant: the root mean square of an update is about 0.2, as AdamW's is, so both can use one learning rate.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from sage.errors import InputError
 
-#: Quintic whose five iterations send every singular value in (0, 1] to about 1.
+#: Coefficients of a quintic; five iterations map every singular value in (0, 1] to about 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
 EPS = 1e-7
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The nearest semi-orthogonal matrix of each of a stack (N, R, C), roughly; computed in `dtype`, returned
-    in it.
+    """Approximately the nearest semi-orthogonal matrix of each of a stack (N, R, C), computed and returned in
+    `dtype`.
 
-    dtype: bf16 on CUDA and fp32 elsewhere unless it is named.
+    dtype: default bf16 on CUDA and fp32 on other devices.
     """
     a, b, c = COEFFICIENTS
     x = matrices.to(dtype or (torch.bfloat16 if matrices.is_cuda else torch.float32))
@@ -43,9 +43,9 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 class Muon(Optimizer):
     """m = lerp(m, g);  p *= 1 - lr wd;  p -= lr 0.2 sqrt(max(R, C)) orthogonalise(lerp(g, m)). For matrices
-    (R, C) alone.
+    (R, C) only.
 
-    Matrices of one shape go through Newton-Schulz as one stack: a dozen small calls instead of a hundred.
+    Matrices of equal shape are orthogonalised as one stack, which takes fewer kernel calls.
     """
 
     def __init__(
@@ -67,9 +67,7 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim != 2:
-                    raise InputError(
-                        f"Muon was given a weight of shape {tuple(weight.shape)}: give it matrices alone"
-                    )
+                    raise InputError(f"Muon: a weight has shape {tuple(weight.shape)}: give matrices only")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -91,7 +89,7 @@ class Muon(Optimizer):
                 self.state[weight] = {"momentum": torch.zeros_like(weight)}
         momenta = [self.state[weight]["momentum"] for weight in weights]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
+        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov momentum
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -1,6 +1,7 @@
-"""Which weight is moved by what: the optimizers of a model as one.
+"""The optimizers of a model as one object.
 
-Invariant: every parameter belongs to exactly one optimizer; the puzzle table, which is none, to its own.
+Invariant: every parameter belongs to exactly one optimizer; the puzzle table, which is not a parameter, has
+its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sage.hrm_core.optim.sign_sgd import SparseSignSGD
 
 
 class Optimizers:
-    """Every optimizer of one model, stepped together at the rate of the schedule."""
+    """All optimizers of one model, stepped together with the scheduled learning rate."""
 
     def __init__(
         self, model: nn.Module, config: OptimizerConfig, *, num_steps: int, ranks: Ranks = SINGLE
@@ -58,7 +59,7 @@ class Optimizers:
             table.zero_grad()
 
     def state(self) -> tuple[dict[str, Tensor], list[Any]]:
-        """Tensors by name, and the plain rest. Tables have no state but their weights."""
+        """Tensors by name, and all other state as JSON values. Tables have no state besides their weights."""
         tensors: dict[str, Tensor] = {}
         plain: list[Any] = []
         for number, optimizer in enumerate(self._dense):
@@ -74,7 +75,7 @@ class Optimizers:
         return tensors, plain
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: list[Any]) -> None:
-        """What `state` gave, of a model and config alike. InputError where it is another's."""
+        """Restore a result of `state` of an equal model and config. Raises InputError if it does not fit."""
         if len(plain) != len(self._dense):
             raise InputError(
                 f"{len(plain)} optimizers in the state, {len(self._dense)} here: resume with the same"

@@ -1,6 +1,7 @@
-"""The processes that train one model together (torch.distributed), as far as training needs to know.
+"""The processes that train one model together (torch.distributed): index, count, and the collectives that
+training uses.
 
-Invariant: one process is the ordinary case and calls nothing of torch.distributed.
+Invariant: a single process makes no call to torch.distributed.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """count processes, of which this is number `index`."""
+    """`count` processes; `index` is the number of this one, from 0."""
 
     index: int = 0
     count: int = 1
 
     @classmethod
     def current(cls) -> Ranks:
-        """As torch.distributed was set up (torchrun), or one process alone."""
+        """The ranks of torch.distributed if it is initialized (torchrun), otherwise a single process."""
         if not (dist.is_available() and dist.is_initialized()):
             return SINGLE
         return cls(index=dist.get_rank(), count=dist.get_world_size())
@@ -40,13 +41,13 @@ class Ranks:
             start += tensor.numel()
 
     def gather_rows(self, rows: Tensor) -> Tensor:
-        """The rows of every rank behind each other, in rank order; each may have a number of its own."""
+        """The rows of all ranks, concatenated in rank order; the number of rows may differ between ranks."""
         if self.count == 1:
             return rows
         size = torch.tensor([len(rows)], device=rows.device)
         sizes = [torch.zeros_like(size) for _ in range(self.count)]
         dist.all_gather(sizes, size)
-        counts = [int(each) for each in sizes]  # sync: how much comes from whom
+        counts = [int(each) for each in sizes]  # sync: number of rows of each rank
         padded = rows.new_zeros((max(counts), *rows.shape[1:]))
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in counts]
@@ -54,13 +55,13 @@ class Ranks:
         return torch.cat([part[:count] for part, count in zip(parts, counts)])
 
     def any(self, is_true: bool) -> bool:
-        """Is it true on any rank?"""
+        """Whether `is_true` is True on any rank."""
         if self.count == 1:
             return is_true
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
         flag = torch.tensor([float(is_true)], device=device)
         dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag.item() > 0)  # sync: a decision that all must share
+        return bool(flag.item() > 0)  # sync: all ranks must decide alike
 
     def barrier(self) -> None:
         if self.count > 1:

@@ -1,6 +1,6 @@
-"""The learning rate of a step: a linear warm-up, then half a cosine down to a floor.
+"""Learning-rate schedule: a linear warm-up, then a cosine decay to a minimum.
 
-Invariant: a pure function of the step's number, so that a resumed run has the same rate.
+Invariant: a pure function of the step number, so that a resumed run has the same rates.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from sage.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """warmup_steps up to 1, then a cosine to `min_ratio` at `num_steps`. A min_ratio of 1 is a constant
-    rate.
+    """The ratio rises to 1 in `warmup_steps` steps, then decays to `min_ratio` at step `num_steps`. A
+    min_ratio of 1 is a constant rate.
     """
 
     num_steps: int
@@ -30,7 +30,7 @@ class Schedule:
             raise InputError(f"min_ratio is {self.min_ratio}: give a share, 0 to 1")
 
     def ratio(self, step: int) -> float:
-        """The factor on every base rate in step 1, 2, ... (HRM's own trainer counts the same)."""
+        """The factor on every base rate in step 1, 2, ... (counted as in HRM's published trainer)."""
         if step < self.warmup_steps:
             return step / self.warmup_steps
         progress = min(1.0, (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps))

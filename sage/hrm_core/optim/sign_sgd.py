@@ -1,7 +1,7 @@
-"""Sign-SGD for a table read by row: only rows of this batch move, all by the same amount.
+"""Sign-SGD for the rows of an embedding table: a step updates the rows of the batch only, each element by lr.
 
-Invariant: gradients of equal rows are summed before the sign is taken, over every rank: replicas of the table
-stay equal.
+Invariant: gradients of a row are summed over the batch and over all ranks before the sign is taken, so
+replicas of the table stay equal.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ class SparseSignSGD:
     """row *= 1 - lr wd;  row -= lr sign(sum of its gradients), for the rows of `table.grad` (sparse, N x
     ndim).
 
-    Rows whose gradient is 0 throughout (those that stand in for unknown puzzles) stay as they are. Has no
-    state.
+    Rows whose gradient is all 0 (placeholders of unknown puzzles) are unchanged. The optimizer has no state.
     """
 
     def __init__(self, table: Tensor, *, lr: float, weight_decay: float, ranks: Ranks = SINGLE) -> None:
@@ -27,7 +26,8 @@ class SparseSignSGD:
                 raise InputError(f"{name} is {value}: give 0 or more")
         self.table = table.requires_grad_()
         self.base_lr = self.lr = lr
-        self._weight_decay, self._ranks = weight_decay, ranks
+        self._weight_decay = weight_decay
+        self._ranks = ranks
 
     @torch.no_grad()
     def step(self) -> None:
@@ -41,7 +41,7 @@ class SparseSignSGD:
         self.table.grad = None
 
     def _touched(self) -> tuple[Tensor, Tensor]:
-        """Ids (K,) once each, and their summed gradients (K, ndim), the same on every rank."""
+        """Unique ids (K,) and their summed gradients (K, ndim), equal on every rank."""
         gradient = self.table.grad
         if gradient is None:
             empty = torch.zeros(0, self.table.shape[1], device=self.table.device)

@@ -1,4 +1,4 @@
-"""Every optimizer against its formula, and all of them as one."""
+"""Each optimizer equals its formula; all of them as one object."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_adam_atan2_is_its_formula() -> None:
         torch.testing.assert_close(weight.detach(), value, rtol=1e-13, atol=1e-14)
 
 
-def test_many_weights_are_moved_in_parts_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_weights_are_updated_in_parts_with_equal_results(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = ((3,), (40,), (2, 2), (5,), (1,))
     together, apart = _weights(*shapes), _weights(*shapes)
     for weights, most in ((together, 1 << 22), (apart, 8)):
-        monkeypatch.setattr(adam_atan2, "MOST_AT_ONCE", most)
+        monkeypatch.setattr(adam_atan2, "MAX_AT_ONCE", most)
         optimizer = AdamATan2(weights, lr=0.1, weight_decay=0.1)
         for seed in range(3):
             _give_gradients(weights, seed)
@@ -78,7 +78,7 @@ def test_many_weights_are_moved_in_parts_and_alike(monkeypatch: pytest.MonkeyPat
         assert torch.equal(one, other)
 
 
-def test_adam_atan2_moves_by_the_learning_rate_whatever_the_gradients_scale() -> None:
+def test_an_update_of_adam_atan2_does_not_depend_on_the_scale_of_gradients() -> None:
     moved = []
     for scale in (1e-12, 1.0, 1e12):
         (weight,) = _weights((4, 4))
@@ -90,7 +90,7 @@ def test_adam_atan2_moves_by_the_learning_rate_whatever_the_gradients_scale() ->
         torch.testing.assert_close(each, torch.full_like(each, 0.01 / 0.1 * math.atan2(0.1, 1.0)))
 
 
-def test_a_weight_without_a_gradient_stays() -> None:
+def test_a_weight_without_a_gradient_is_unchanged() -> None:
     weights = _weights((2, 2), (2, 2))
     _give_gradients(weights[:1], 1)
     before = weights[1].detach().clone()
@@ -99,7 +99,7 @@ def test_a_weight_without_a_gradient_stays() -> None:
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon of its own")
-def test_muon_is_torchs_muon() -> None:
+def test_muon_equals_torch_muon() -> None:
     ours, theirs = (_weights((24, 8), (24, 8), (8, 24), (6, 6), dtype=torch.float32) for _ in range(2))
     mine = Muon(ours, lr=0.02, momentum=0.9, weight_decay=0.1, dtype=torch.bfloat16)
     peer = torch.optim.Muon(
@@ -116,19 +116,19 @@ def test_muon_is_torchs_muon() -> None:
         torch.testing.assert_close(mine_weight.detach(), peer_weight.detach(), rtol=0, atol=4e-3)
 
 
-def test_newton_schulz_makes_all_singular_values_alike() -> None:
+def test_newton_schulz_makes_all_singular_values_nearly_equal() -> None:
     matrices = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalise(matrices))
     assert values.min() > 0.3
     assert values.max() < 1.4
 
 
-def test_muon_refuses_what_is_no_matrix() -> None:
-    with pytest.raises(ValueError, match="matrices alone"):
+def test_muon_refuses_a_weight_that_is_not_a_matrix() -> None:
+    with pytest.raises(ValueError, match="give matrices only"):
         Muon(_weights((3,)))
 
 
-def test_sign_sgd_moves_touched_rows_alone_and_sums_equal_ids() -> None:
+def test_sign_sgd_updates_rows_of_the_batch_only_and_sums_gradients_of_equal_ids() -> None:
     table = torch.arange(12.0).reshape(4, 3).clone()
     optimizer = SparseSignSGD(table, lr=0.1, weight_decay=0.5)
     before = table.detach().clone()
@@ -141,7 +141,7 @@ def test_sign_sgd_moves_touched_rows_alone_and_sums_equal_ids() -> None:
     torch.testing.assert_close(moved[2], before[2] * 0.95 - 0.1 * torch.tensor([-1.0, 1, 0]))
 
 
-def test_unknown_puzzles_touch_no_row() -> None:
+def test_unknown_puzzles_change_no_row() -> None:
     model = _model(num_puzzle_ids=3)
     with torch.no_grad():
         model.inner.puzzle_emb.weights.fill_(0.5)
@@ -160,7 +160,7 @@ def test_unknown_puzzles_touch_no_row() -> None:
     assert not torch.equal(weights[1], torch.full((16,), 0.5))
 
 
-def test_the_average_follows_and_training_never_sees_it() -> None:
+def test_the_average_follows_the_weights_and_training_does_not_read_it() -> None:
     model = nn.Linear(2, 2)
     ema = EMA(model, 0.9)
     first = model.weight.detach().clone()
@@ -173,7 +173,7 @@ def test_the_average_follows_and_training_never_sees_it() -> None:
     assert torch.equal(model.weight.detach(), inside)
 
 
-def test_a_late_average_begins_as_the_weights() -> None:
+def test_an_average_with_a_begin_step_starts_equal_to_the_weights() -> None:
     model = nn.Linear(2, 2)
     ema = EMA(model, 0.9, begin_step=2)
     with torch.no_grad():
@@ -182,7 +182,7 @@ def test_a_late_average_begins_as_the_weights() -> None:
     assert torch.equal(ema.state()["weight"], model.weight)
 
 
-def test_the_schedule_warms_up_and_comes_down_on_a_cosine() -> None:
+def test_the_schedule_is_a_linear_warm_up_and_a_cosine() -> None:
     schedule = Schedule(num_steps=110, warmup_steps=10, min_ratio=0.1)
     assert schedule.ratio(5) == 0.5
     assert schedule.ratio(10) == 1.0
@@ -192,7 +192,7 @@ def test_the_schedule_warms_up_and_comes_down_on_a_cosine() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adam_atan2", "muon", "adamw"])
-def test_every_weight_moves_and_a_restored_state_moves_it_alike(kind: str) -> None:
+def test_every_weight_is_updated_and_a_restored_state_gives_equal_updates(kind: str) -> None:
     config = OptimizerConfig(kind=kind, lr=0.01, warmup_steps=0)  # type: ignore[arg-type]
     one, other = _model(), _model()
     first, second = Optimizers(one, config, num_steps=10), Optimizers(other, config, num_steps=10)
@@ -211,14 +211,14 @@ def test_every_weight_moves_and_a_restored_state_moves_it_alike(kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"lr": -1.0}, "lr is -1"), ({"kind": "sgd"}, "adam_atan2, muon, adamw")]
+    ("change", "message"), [({"lr": -1.0}, "lr is -1"), ({"kind": "sgd"}, "adam_atan2, muon, adamw")]
 )
-def test_a_wrong_setting_is_one_line(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_setting_is_one_line(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         OptimizerConfig(**change)  # type: ignore[arg-type]
 
 
-def test_what_is_not_a_matrix_may_decay_at_a_rate_of_its_own() -> None:
+def test_weights_that_are_not_matrices_can_have_their_own_weight_decay() -> None:
     config = OptimizerConfig(
         kind="muon", lr=1e-2, weight_decay=0.5, rest_lr=1e-3, rest_weight_decay=2.0, warmup_steps=0
     )

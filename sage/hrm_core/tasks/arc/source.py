@@ -189,8 +189,8 @@ def without_leaks(
 def _content(puzzle: ArcPuzzle) -> tuple[bytes, ...]:
     """All grids of the puzzle, independent of their order."""
     pairs = puzzle.demonstrations + puzzle.tests
-    spelled = (
+    parts = (
         bytes([*pair.input.shape, *pair.output.shape]) + pair.input.tobytes() + pair.output.tobytes()
         for pair in pairs
     )
-    return tuple(sorted(spelled))
+    return tuple(sorted(parts))
