@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -95,6 +96,8 @@ def _wide_rows(store: MetricsStore, session: SessionRecord) -> Iterator[list[lis
                     rows[row["tick"]][offset : offset + width] = tuple(row)[3:]
             yield list(rows.values())
             first = ticks[-1]["tick"]
+    except sqlite3.Error as error:
+        raise UserError(f"{store.path}: the metrics store failed ({error}): move the file away") from error
     finally:
         connection.close()
 

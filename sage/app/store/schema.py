@@ -125,7 +125,7 @@ def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = NORMAL")
         _refuse_foreign(connection, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot open the metrics store ({error}): check the file, or move it away"
         ) from error
@@ -150,6 +150,10 @@ def create_if_missing(path: Path) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
+        if "malformed" in str(error) or "not a database" in str(error):
+            raise UserError(
+                f"{path}: damaged ({error}): move it away, or give another state directory"
+            ) from error
         raise UserError(
             f"{path}: cannot create or upgrade the metrics store ({error}): choose a writable state_dir"
         ) from error

@@ -159,6 +159,22 @@ def test_a_refused_resume_changes_no_file(
     assert _files(run_folder) == before
 
 
+@pytest.mark.parametrize("text", ["", "[[", "[1]", '{"recipe": 3}', "{}", "[" * 9000])
+def test_a_damaged_run_file_is_one_line(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = run_folder / "run.json"
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        assert invoke(["train", "patterns", *TINY, "--out", str(run_folder), "--resume"]) == 2
+    finally:
+        path.write_text(before)
+    error = capsys.readouterr().err
+    assert "run.json: cannot be read" in error
+    assert len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize("arguments", [["--set", "train.micro_batches=3"], ["--wandb"], ["--tensorboard"]])
 def test_a_refused_run_leaves_no_folder(
     tmp_path: Path,

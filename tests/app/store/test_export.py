@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sqlite3
 
 import pytest
 
@@ -28,6 +29,21 @@ def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
     assert [line["type"] for line in parsed].count("tick") == 60
     assert parsed[1]["sources"]["imu"]["status"] == "running"
     assert parsed[0]["type"] == "session"
+
+
+def test_a_damaged_page_is_one_line(store, tmp_path, record):
+    session = store.session(record(store, SyntheticSession(num_ticks=20)))
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ticks'").fetchone()
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with store.path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+    with pytest.raises(UserError, match="malformed"):
+        export_session(store, session, tmp_path / "ticks.csv")
 
 
 def test_parquet_reads_back_with_its_types(store, tmp_path, record):

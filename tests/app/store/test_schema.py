@@ -19,6 +19,7 @@ from sage.app.terminal.errors import UserError
             lambda path: sqlite3.connect(path).execute("CREATE TABLE t (a)").connection.close(),
             "not a SAGE metrics store",
         ),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xff" * 84), "damaged|not a database"),
         (lambda path: path.mkdir(), "metrics store"),
         (lambda path: None, "sage run"),
     ],

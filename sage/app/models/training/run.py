@@ -103,17 +103,19 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
 
 def _check_same_tasks(recipe: Recipe, folder: Path) -> None:
     """UserError where the run in `folder` was trained on other tasks, or on tasks with other options."""
+    keys = ("tasks", "vocabulary")
     try:
-        saved = json.loads((folder / "run.json").read_text())["recipe"]
-    except (OSError, ValueError, KeyError) as error:
+        recorded = json.loads((folder / "run.json").read_text())["recipe"]
+        saved = {key: recorded.get(key) for key in keys}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"--resume: {folder / 'run.json'}: cannot be read ({error}): restore it, or start a new run"
         ) from error
     ours = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    for key in ("tasks", "vocabulary"):
-        if saved.get(key) != ours[key]:
+    for key in keys:
+        if saved[key] != ours[key]:
             raise UserError(
-                f"--resume: {folder}: {key} is {json.dumps(saved.get(key))} in the run and"
+                f"--resume: {folder}: {key} is {json.dumps(saved[key])} in the run and"
                 f" {json.dumps(ours[key])} here: resume with the same"
             )
 
