@@ -27,8 +27,8 @@ def peaks() -> dict[str, dict[str, int | None]]:
     """Bytes by work and way. Two processes at a time: one does not see the other."""
     chosen = [(work, way) for work in WORKS for way in WAYS]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        told = dict(zip(chosen, pool.map(lambda each: _peak_apart(*each), chosen)))
-    return {work: {way: told[work, way] for way in WAYS} for work in WORKS}
+        report = dict(zip(chosen, pool.map(lambda each: _peak_apart(*each), chosen)))
+    return {work: {way: report[work, way] for way in WAYS} for work in WORKS}
 
 
 def no_peaks() -> dict[str, dict[str, int | None]]:
@@ -38,8 +38,8 @@ def no_peaks() -> dict[str, dict[str, int | None]]:
 
 def _peak_apart(work: str, way: str) -> int:
     command = [sys.executable, __file__, work, way]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-    return int(json.loads(told)["peak_bytes"])
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    return int(json.loads(report)["peak_bytes"])
 
 
 def measure(work: str, way: str) -> int:

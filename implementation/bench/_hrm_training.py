@@ -1,7 +1,7 @@
 """One training step at batch 8: ours beside the plain reference, whose step is the published one.
 
 Invariant: "the same algorithm" is a segment forward and back, one segment more for the Q-continue target, the
-stablemax loss and AdamATan2; halt-only, which leaves the second forward out, is another algorithm and is told
+stablemax loss and AdamATan2; halt-only, which leaves the second forward out, is another algorithm, listed
 apart.
 """
 

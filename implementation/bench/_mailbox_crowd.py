@@ -150,5 +150,5 @@ class Crowd:
 
     def _reason(self, role: str, pid: int, status: int) -> str:
         path = self._folder / f"failed-{pid}"
-        told = path.read_text() if path.exists() else f"wait status {status}"
-        return f"{role} (pid {pid}) ended by itself:\n{told}"
+        report = path.read_text() if path.exists() else f"wait status {status}"
+        return f"{role} (pid {pid}) ended by itself:\n{report}"

@@ -1,7 +1,7 @@
 """Two hundred kills: at random moments of a stream, and at chosen points of a hand-over.
 
-Invariant: what is torn, delivered twice, lost untold, stuck or left behind fails the run by its name; the
-figures are of runs in which nothing was.
+Invariant: a torn record, one delivered twice or lost without a report, a stuck process or a left-over file
+fails the run by name; the figures are of runs without such a fault.
 """
 
 from __future__ import annotations

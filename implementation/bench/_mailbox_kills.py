@@ -205,17 +205,17 @@ def run(num_each: int, seed: int) -> dict[str, list[Waited]]:
             f"{stage.name}-ring", capacity=RING_CAPACITY, mode="lossless", clock=clock
         )
         try:
-            told: dict[str, list[Waited]] = {scene: [] for scene in SCENES}
+            report: dict[str, list[Waited]] = {scene: [] for scene in SCENES}
             for _ in range(num_each):
                 for scene, parts in SCENES.items():
-                    told[scene].append(_play(stage, scene, parts))
+                    report[scene].append(_play(stage, scene, parts))
         finally:
             stage.crowd.end()
             for each in (box, ring):
                 each.close()
                 each.unlink()
     demand_nothing_left(stage.name)
-    return told
+    return report
 
 
 def _play(stage: Stage, scene: str, parts: Any) -> Waited:
@@ -234,8 +234,8 @@ def kills(num_each: int, seed: int = 0) -> dict[str, list[Waited]]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"kills at chosen points:\n{done.stderr.strip()}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return {scene: [Waited(**each) for each in waits] for scene, waits in told.items()}
+    report = json.loads(done.stdout.splitlines()[-1])
+    return {scene: [Waited(**each) for each in waits] for scene, waits in report.items()}
 
 
 def main() -> None:
@@ -244,8 +244,8 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     arguments = parser.parse_args()
     try:
-        told = run(arguments.num_each, arguments.seed)
-        print(json.dumps({scene: [asdict(each) for each in waits] for scene, waits in told.items()}))
+        report = run(arguments.num_each, arguments.seed)
+        print(json.dumps({scene: [asdict(each) for each in waits] for scene, waits in report.items()}))
     except Wrong as error:
         sys.exit(f"wrong: {error}")
 

@@ -59,8 +59,8 @@ def prove_zero_copy() -> dict[str, Any]:
 def _ask(pipe: Connection) -> tuple[float, float]:
     if not pipe.poll(WAIT_SECS):
         raise TimeoutError("the reader of the proof says nothing")
-    told: tuple[float, float] = pipe.recv()
-    return told
+    report: tuple[float, float] = pipe.recv()
+    return report
 
 
 def _read(pipe: Connection, name: str) -> None:

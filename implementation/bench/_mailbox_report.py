@@ -1,6 +1,6 @@
-"""Bars and tables of the mailbox benchmark, from what the rounds and the kills told.
+"""Bars and tables of the mailbox benchmark, from the rounds and the kills.
 
-Invariant: a bar whose figure was not taken is owed (None), never met.
+Invariant: a bar without a measurement is owed (None), never met.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def make_bars(
         ),
         lower("1 busy topic beside 8 idle ones, over 1 alone", ratio((IDLE, LATENCY), (BLOCK, LATENCY)), 2.0),
         lower(
-            "kill -9: survivors stuck, records torn, twice or lost untold", float(len(faults.problems)), 0.0
+            "kill -9: survivors stuck, records torn, duplicated or lost without a report",
+            float(len(faults.problems)),
+            0.0,
         ),
         lower(
             "kill -9: a dead one's slots and cursors free again, p95 ms", _or_missed(faults.reaped_ms), 10.0
@@ -157,7 +159,7 @@ def _rate(tally: Tally, pair: str, work: str) -> str:
 
 
 def _faults_table(faults: Faults) -> harness.TextTable:
-    told = faults.describe()
+    report = faults.describe()
     rows = [
         (
             f"stream, {each['mode']}",
@@ -165,19 +167,19 @@ def _faults_table(faults: Faults) -> harness.TextTable:
             f"{each['num_pushed']:,} records",
             "",
         )
-        for each in told["streams"]
+        for each in report["streams"]
     ]
     rows += [
         (f"victim {scene}", f"{each['n']} kills", _waited(each, "since_kill"), _waited(each, "since_end"))
-        for scene, each in told["scenes"].items()
+        for scene, each in report["scenes"].items()
     ]
     rows += [("wrong", problem.strip().splitlines()[-1], "", "") for problem in faults.problems]
     return harness.TextTable(
         title="Kills",
-        columns=("", "how many", "survivor goes on after the kill", "after the end"),
+        columns=("", "how many", "survivor continues after the kill", "after the end"),
         rows=tuple(rows),
     )
 
 
-def _waited(told: Mapping[str, float], since: str) -> str:
-    return f"{told[f'{since}_p50_ms']:.1f} ms, most {told[f'{since}_max_ms']:.1f}"
+def _waited(report: Mapping[str, float], since: str) -> str:
+    return f"{report[f'{since}_p50_ms']:.1f} ms, most {report[f'{since}_max_ms']:.1f}"

@@ -119,8 +119,8 @@ class Turn:
         """The median of short bursts: one that another program interrupted does not count."""
         bursts, num, spent_secs = [], self._counts[work], 0.0
         while spent_secs < plan.slice_secs:
-            told = self._pair.both("on_records", f"stream_{what}", f"drain_{what}", num)
-            secs = (told["far"] - told["near"]) * 1e-9
+            report = self._pair.both("on_records", f"stream_{what}", f"drain_{what}", num)
+            secs = (report["far"] - report["near"]) * 1e-9
             bursts.append(num / secs)
             spent_secs += secs
         tally.add_rate(self.name, shown, statistics.median(bursts), num * len(bursts))
@@ -132,15 +132,15 @@ class Turn:
         if not self._can[num_bytes][is_copied]:
             return
         num = self._counts.setdefault(work, 10)  # the first touches memory that was never touched
-        told = self._pair.both("on_tensors", "ping_tensors", "echo_tensors", num, num_bytes, is_copied)[
+        report = self._pair.both("on_tensors", "ping_tensors", "echo_tensors", num, num_bytes, is_copied)[
             "near"
         ]
-        tally.add_times(self.name, work, told["laps"])
+        tally.add_times(self.name, work, report["laps"])
         if is_copied:
-            tally.add_times(self.name, CALL, told["calls"])
-            tally.add_times(self.name, COPYTO, told["copies"])
+            tally.add_times(self.name, CALL, report["calls"])
+            tally.add_times(self.name, COPYTO, report["copies"])
         self._counts[work] = _aim(
-            plan.slice_secs, statistics.median(told["laps"]) * 2e-6, at_least=6, at_most=1000
+            plan.slice_secs, statistics.median(report["laps"]) * 2e-6, at_least=6, at_most=1000
         )
 
 

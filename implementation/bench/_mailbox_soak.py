@@ -1,12 +1,12 @@
-"""Stress of the shared ring: producers and consumers in processes of their own, killed and stopped at random,
-for a million records; every byte of each is a function of (producer, sequence).
+"""Stress of the shared ring: producer and consumer processes, killed and stopped at random, for a million
+records; every byte of each is a function of (producer, sequence).
 
-Invariant: whatever is found wrong ends the run with its reason. Wrong is: a torn or foreign record; one
-delivered twice or out of its producer's order; a loss that was not told, or told and not real; producers that
-no longer get on, or a process that does not end; anything left in /dev/shm.
+Invariant: any error ends the run with its reason. Errors are: a torn or foreign record; one delivered twice
+or out of its producer's order; an unreported loss, or a reported loss that did not happen; producers that no
+longer make progress, or a process that does not end; files left in /dev/shm.
 
-Workers are forked from this process, which has no threads and compiled everything before: a restart costs
-milliseconds. Run it as a script (`soak` does), so that it is such a process.
+Workers are forked from this process, which has no threads and has compiled everything: a restart takes
+milliseconds. `soak` runs this file as a script for that reason.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def soak(plan: SoakPlan) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"soak of {plan}:\n{done.stderr.strip()}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
 
 
 def run(plan: SoakPlan) -> dict[str, Any]:
@@ -68,12 +68,12 @@ def run(plan: SoakPlan) -> dict[str, Any]:
     ring = SharedPeripheral.create(name, capacity=CAPACITY, mode=plan.mode, clock=RealClock())
     try:
         with tempfile.TemporaryDirectory() as folder:
-            told = _Soak(plan, name, Path(folder)).run()
+            report = _Soak(plan, name, Path(folder)).run()
     finally:
         ring.close()
         ring.unlink()
     demand_nothing_left(name)
-    return told
+    return report
 
 
 def demand_nothing_left(name: str) -> None:
@@ -157,11 +157,11 @@ class _Soak:
 
     def _judge(self, took_secs: float) -> dict[str, Any]:
         plan = self._plan
-        told = [
+        report = [
             json.loads((self._folder / f"witness-{index}.json").read_text())
             for index in range(plan.num_witnesses)
         ]
-        total = compare(told, self._board, is_lossless=plan.mode == "lossless")
+        total = compare(report, self._board, is_lossless=plan.mode == "lossless")
         return {
             "mode": plan.mode,
             "secs": took_secs,
@@ -169,8 +169,8 @@ class _Soak:
             "num_producers": self._board.num_incarnations,
             "num_kills": self._num_kills,
             "num_stops": self._num_stops,
-            "delivered": [each["num_delivered"] for each in told],
-            "lost": [each["num_lost"] for each in told],
+            "delivered": [each["num_delivered"] for each in report],
+            "lost": [each["num_lost"] for each in report],
         }
 
     def _produce(self, incarnation: int) -> None:

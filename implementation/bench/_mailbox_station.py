@@ -28,7 +28,7 @@ class PairFailed(RuntimeError):
 
 
 class Station:
-    """One process's side: opens its ends when told and runs workloads on them."""
+    """One process's side: opens its ends on request and runs workloads on them."""
 
     def __init__(self, peer: Peer, role: Role, wiring: Any, stack: ExitStack) -> None:
         self._peer, self._role, self._wiring, self._stack = peer, role, wiring, stack
@@ -57,13 +57,13 @@ class Station:
 
 
 def serve(control: Connection, peer: Peer, role: Role, wiring: Any) -> None:
-    """A station's process: one call after the other until told to end."""
+    """A station's process: executes calls until the end message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _keep_to_own_cores(role)
     with ExitStack() as stack:
         station = Station(peer, role, wiring, stack)
-        while (told := control.recv()) is not None:
-            method, arguments = told
+        while (report := control.recv()) is not None:
+            method, arguments = report
             try:
                 control.send((True, getattr(station, method)(*arguments)))
             except Exception:
@@ -105,11 +105,11 @@ class Pair:
 
     def each(self, method: str, *arguments: Any) -> dict[Role, Any]:
         """Near first, then far: what one creates the other finds."""
-        told = {}
+        report = {}
         for role in self._controls:
             self._tell(role, method, arguments)
-            told[role] = self._answers([role], OPEN_SECS)[role]
-        return told
+            report[role] = self._answers([role], OPEN_SECS)[role]
+        return report
 
     def both(self, method: str, near: str, far: str, *arguments: Any) -> dict[Role, Any]:
         self._tell("far", method, (far, *arguments))
@@ -117,7 +117,7 @@ class Pair:
         return self._answers(["near", "far"])
 
     def tell_end(self) -> None:
-        """Both stations end when they have done what they were told."""
+        """Both stations end after their pending calls."""
         for control in self._controls.values():
             with suppress(OSError):
                 control.send(None)
@@ -142,7 +142,7 @@ class Pair:
     def _answers(self, roles: list[Role], patience_secs: float = WAIT_SECS) -> dict[Role, Any]:
         """One answer of each; the first failure ends the pair."""
         waited = set(roles)
-        told: dict[Role, Any] = {}
+        report: dict[Role, Any] = {}
         while waited:
             ready = wait([self._controls[role] for role in waited], timeout=patience_secs)
             if not ready:
@@ -150,11 +150,11 @@ class Pair:
                     f"{self.name}: {' and '.join(sorted(waited))} said nothing for {patience_secs:g} s"
                 )
             for role in [role for role in roles if role in waited and self._controls[role] in ready]:
-                told[role] = self._hear(role)
+                report[role] = self._receive(role)
                 waited.remove(role)
-        return told
+        return report
 
-    def _hear(self, role: Role) -> Any:
+    def _receive(self, role: Role) -> Any:
         try:
             is_done, value = self._controls[role].recv()
         except (EOFError, OSError) as error:

@@ -1,6 +1,6 @@
 """Records whose every byte is a function of (producer, sequence), and a consumer that checks all it is given.
 
-Invariant: a witness's accounts close: records delivered and records told lost are together all that were
+Invariant: for each witness, records delivered and records reported lost add up to all that were
 pushed.
 """
 
@@ -57,7 +57,7 @@ class Witness:
             return
         if self._next_ticket is not None and first_ticket != self._next_ticket + lost:
             raise Wrong(
-                f"after ticket {self._next_ticket} came {first_ticket}, with {lost} told lost between them"
+                f"ticket {first_ticket} follows {self._next_ticket}, with {lost} reported lost between them"
             )
         self._next_ticket = first_ticket + len(records)
         self._check_bytes(records)
@@ -86,7 +86,7 @@ class Witness:
             )
 
     def _check_order(self, producer: int, sequences: np.ndarray) -> None:
-        """Each later than the one before; what was skipped is counted, it must have been told lost."""
+        """Each later than the one before; skipped records are counted and must be reported lost."""
         known = self._next.get(producer, 0 if self._is_from_start else int(sequences[0]))
         steps = np.diff(sequences, prepend=known - 1)
         if (steps < 1).any():
@@ -97,33 +97,33 @@ class Witness:
         self._next[producer] = int(sequences[-1]) + 1
 
 
-def compare(told: Sequence[dict[str, Any]], board: Board, *, is_lossless: bool) -> int:
+def compare(report: Sequence[dict[str, Any]], board: Board, *, is_lossless: bool) -> int:
     """The number pushed, on which all witnesses agree; Wrong where their accounts do not close."""
-    totals = {each["num_delivered"] + each["num_lost"] for each in told}
+    totals = {each["num_delivered"] + each["num_lost"] for each in report}
     if len(totals) != 1:
         raise Wrong(f"delivered + lost differs between subscribers: {sorted(totals)}")
     total, all_producers = totals.pop(), range(board.num_incarnations)
     least, most = sum(map(board.acknowledged, all_producers)), sum(map(board.intended, all_producers))
     if not least <= total <= most:
         raise Wrong(f"{total} records were in the ring; producers know of {least}, and began {most}")
-    for each in told:
+    for each in report:
         _close_account(each, board, is_lossless=is_lossless)
     return total
 
 
-def _close_account(told: dict[str, Any], board: Board, *, is_lossless: bool) -> None:
-    """What a witness skipped, and what came after the last it saw, is what it was told lost.
+def _close_account(report: dict[str, Any], board: Board, *, is_lossless: bool) -> None:
+    """Records skipped, and those after the last one seen, equal the records reported lost.
 
     Only a killed producer's last batch is uncertain: it may have been linked before the kill, unacknowledged.
     """
-    seen = {int(producer): following for producer, following in told["next"].items()}
-    least = most = told["num_skipped"]
+    seen = {int(producer): following for producer, following in report["next"].items()}
+    least = most = report["num_skipped"]
     for producer in range(board.num_incarnations):
         following, done, begun = seen.get(producer, 0), board.acknowledged(producer), board.intended(producer)
         if following > begun:
             raise Wrong(f"producer {producer}: sequence {following - 1} was delivered and never pushed")
         least, most = least + max(done - following, 0), most + begun - following
-    if not least <= told["num_lost"] <= most:
-        raise Wrong(f"{told['num_lost']} records told lost; {least} to {most} were")
-    if is_lossless and told["num_lost"]:
-        raise Wrong(f"{told['num_lost']} records lost in a lossless ring")
+    if not least <= report["num_lost"] <= most:
+        raise Wrong(f"{report['num_lost']} records reported lost; {least} to {most} were")
+    if is_lossless and report["num_lost"]:
+        raise Wrong(f"{report['num_lost']} records lost in a lossless ring")

@@ -98,24 +98,24 @@ def ping_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool)
     """
     source = np.zeros(num_bytes // 4, np.float32) if is_copied else None
     target = np.ones_like(source) if source is not None else None
-    told: dict[str, list[float]] = {"laps": [], "calls": [], "copies": []}
+    report: dict[str, list[float]] = {"laps": [], "calls": [], "copies": []}
     for nonce in range(1, num + 1):
         hand_over = _handing_over(ends, source, nonce)
         is_copy_timed = source is not None and target is not None and nonce % 2 == 0
         if is_copy_timed:
             started = now_ns()
             np.copyto(target, source)
-            told["copies"].append((now_ns() - started) / 1e3)
+            report["copies"].append((now_ns() - started) / 1e3)
         started = now_ns()
         hand_over()
         called = now_ns()
         answer = ends.take()
         ended = now_ns()
         _demand(answer, -nonce)
-        told["laps"].append((ended - started) / 2e3)
+        report["laps"].append((ended - started) / 2e3)
         if not is_copy_timed:
-            told["calls"].append((called - started) / 1e3)
-    return told
+            report["calls"].append((called - started) / 1e3)
+    return report
 
 
 def echo_tensors(ends: TensorEnds, num: int, num_bytes: int, *, is_copied: bool) -> None:

@@ -86,19 +86,19 @@ def streams(events: Sequence[Scored]) -> list[Stream]:
     by_source: dict[str, list[Scored]] = {}
     for event in events:
         by_source.setdefault(event.source, []).append(event)
-    return [_stream(source, told) for source, told in by_source.items()]
+    return [_stream(source, report) for source, report in by_source.items()]
 
 
-def _stream(source: str, told: Sequence[Scored]) -> Stream:
+def _stream(source: str, report: Sequence[Scored]) -> Stream:
     return Stream(
         source=source,
-        time_secs=np.array([event.captured_ns for event in told]) * 1e-9,
-        horizon_secs=np.array([event.horizon_ns for event in told]) * 1e-9,
-        actual=np.stack([event.actual for event in told]).astype(np.float64),
-        last=np.stack([event.last for event in told]).astype(np.float64),
-        ours=np.stack([event.predicted for event in told]).astype(np.float64),
-        skip=np.stack([event.skip for event in told]).astype(np.float64),
-        scale=np.asarray(told[-1].scale, dtype=np.float64),
+        time_secs=np.array([event.captured_ns for event in report]) * 1e-9,
+        horizon_secs=np.array([event.horizon_ns for event in report]) * 1e-9,
+        actual=np.stack([event.actual for event in report]).astype(np.float64),
+        last=np.stack([event.last for event in report]).astype(np.float64),
+        ours=np.stack([event.predicted for event in report]).astype(np.float64),
+        skip=np.stack([event.skip for event in report]).astype(np.float64),
+        scale=np.asarray(report[-1].scale, dtype=np.float64),
     )
 
 

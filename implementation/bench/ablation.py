@@ -1,8 +1,7 @@
-"""What each part of the model is worth on 4x4 sudoku: taken away one at a time, over seeds, at equal steps.
+"""Ablations on 4x4 sudoku: each part of the model is removed in turn, over seeds, at equal steps.
 
 Exact solutions on held-out puzzles after 1 and after 8 segments, mean and spread over seeds, with the CPU
-seconds of training.
-No bar: a part that turns out to be worth nothing on puzzles this small is a result.
+seconds of training. No bar: a part without effect on puzzles this small is a result.
 """
 
 from __future__ import annotations
@@ -85,9 +84,9 @@ def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--seeds", type=int, help="of each variant")
-    parser.add_argument("--steps", type=int, help="of training")
-    parser.add_argument("--only", metavar="GROUP", help="one group of variants")
+    parser.add_argument("--seeds", type=int, help="number of seeds for each variant")
+    parser.add_argument("--steps", type=int, help="number of training steps")
+    parser.add_argument("--only", metavar="GROUP", help="run one group of variants only")
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else FULL
     scale = dataclasses.replace(
@@ -98,9 +97,9 @@ def main() -> None:
     for variant in VARIANTS:
         if arguments.only not in (None, variant.group):
             continue
-        told = summary([run(variant, scale, seed) for seed in range(scale.seeds)])
-        results.setdefault(variant.group, {})[variant.name] = told
-        rows.append(_row(variant, told))
+        described = summary([run(variant, scale, seed) for seed in range(scale.seeds)])
+        results.setdefault(variant.group, {})[variant.name] = described
+        rows.append(_row(variant, described))
         print("  ".join(rows[-1]), flush=True)
     columns = ("group", "variant", "weights", "exact % at 1", "exact % at 8", "segments at halting", "CPU s")
     table = harness.TextTable(title="4x4 sudoku, held out", columns=columns, rows=tuple(rows))
@@ -112,12 +111,12 @@ def main() -> None:
     harness.finish(whole, [table], is_saved=arguments.save, notes=notes)
 
 
-def _row(variant: Variant, told: dict[str, Any]) -> tuple[str, ...]:
+def _row(variant: Variant, described: dict[str, Any]) -> tuple[str, ...]:
     def shown(name: str) -> str:
-        each = told[name]
+        each = described[name]
         return f"{100 * each['mean']:.1f} ({100 * each['low']:.1f} to {100 * each['high']:.1f})"
 
-    mean = {name: told[name]["mean"] for name in ("parameters", "mean_segments", "cpu_secs")}
+    mean = {name: described[name]["mean"] for name in ("parameters", "mean_segments", "cpu_secs")}
     figures = (f"{mean['parameters']:,.0f}", shown("exact_1"), shown("exact_8"))
     return (variant.group, variant.name, *figures, f"{mean['mean_segments']:.1f}", f"{mean['cpu_secs']:.0f}")
 

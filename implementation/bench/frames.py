@@ -1,11 +1,9 @@
-"""What the size of a camera's frames costs the loop: 6.2 MB against 64 MB, from a process of its own, through
-shared memory.
+"""The loop's cost of large camera frames: 6.2 MB against 64 MB, from another process, through shared memory.
 
-Two loops at once, each with an isolated camera (a generated test picture), an isolated microphone and three
-small inline sources, two of five attended; they take turns in rounds of ticks. The figure is a tick's
-overhead (all but the model) in
-ticks in which the camera was not chosen: the median over rounds of a round's p50. Bytes copied are the pools'
-own count.
+Two loops, each with an isolated camera (a generated test picture), an isolated microphone and three small
+inline sources, two of five attended, alternate in rounds of ticks. The figure is the overhead of a tick (all
+but the model) in ticks in which the camera was not attended: the median over rounds of a round's p50. Bytes
+copied are counted by the pools.
 """
 
 from __future__ import annotations
@@ -96,8 +94,8 @@ class CameraLoop:
         end_secs = time.monotonic() + READY_SECS
         while any(source.sequence < 0 for source in self.tick().facts.sources):
             if time.monotonic() > end_secs:
-                told = [driver.statistics() for driver in self._run.loop.senses.drivers]
-                raise RuntimeError(f"a source delivered nothing in {READY_SECS:g} s: {told}")
+                described = [driver.statistics() for driver in self._run.loop.senses.drivers]
+                raise RuntimeError(f"a source delivered nothing in {READY_SECS:g} s: {described}")
 
     def measure(self, row: Row, num_ticks: int) -> None:
         overheads = []

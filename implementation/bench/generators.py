@@ -1,8 +1,7 @@
-"""How many fresh puzzles a second each generator makes on one core, and what it costs to have them compiled
-the first time.
+"""Puzzles a second of each generator on one core, and the cost of compiling it the first time.
 
-Rates are CPU time, median of five. The bar on mazes is 840 a minute of Maze-Hard's distribution; those on
-sudoku keep a trainer of small models from waiting.
+Rates are in CPU time, median of five. The bar on mazes is 840 a minute from Maze-Hard's distribution; the
+bars on sudoku are the rates at which the training of small models never waits for rows.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Reasoning models on one CUDA card: HRM 27 M beside the published forward written plainly, and steps of the
-sudoku recipe.
+"""Reasoning models on one CUDA card: HRM 27 M beside the published algorithm, and steps of the sudoku recipe.
 
 A segment is timed at batch 1, 16 and 256 with the same weights: the reference in fp32 and in bf16 (every
 weight cast at every use), ours with weights cast once, and with its blocks compiled. A training step is that
-of `sage train sudoku_extreme_h100`, eager and compiled; its arithmetic is counted from the matrices (two
-operations a weight and token forward, four back). Attention is timed by each backend that is there, on HRM 27
-M's shapes (8 heads of 64, 82 tokens). Times are medians by the device's own events, the contenders taking
-turns. Without a card nothing is measured.
+of `sage train sudoku_extreme_h100`, eager and compiled; its operations are counted from the matrices (two a
+weight and token forward, four backward). Attention is timed with each available backend on HRM 27 M's shapes
+(8 heads of 64, 82 tokens). Times are medians from CUDA events, the contenders alternating. Without a card
+nothing is measured.
 """
 
 from __future__ import annotations

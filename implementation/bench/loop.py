@@ -1,13 +1,12 @@
-"""What a tick costs besides its model, for 1, 4, 16 and 64 sources, and whether memory grows over 100,000
-ticks.
+"""The cost of a tick without its model, for 1, 4, 16 and 64 sources, and memory growth over 100,000 ticks.
 
-Overhead is all of a tick but the network's forward (TickTiming.overhead_ns), on the loop's one thread.
+Overhead is the time of a tick minus the network's forward (TickTiming.overhead_ns), on the loop's one thread.
 Sources are synthetic, 3 channels each. "every": each has a new reading every tick, the worst case; "quarter":
-every fourth tick. All sizes take turns in rounds of ticks, so that a busy moment of the machine strikes all
-alike; a figure is the median over the rounds of a round's p50 or p99. Growth is the ratio of p50 overheads
-over the ratio of 4 in sources. Memory is resident bytes after a garbage collection, of a process of its own
-(2 sources, a small model, one segment), at ticks 10,000, 55,000 and 100,000; what three looks 100 ticks apart
-differ by is its noise, and is taken off.
+every fourth tick. The sizes alternate in rounds of ticks, so that other load affects all alike; a figure is
+the median over the rounds of a round's p50 or p99. Growth is the ratio of p50 overheads divided by 4, the
+ratio of the numbers of sources. Memory is the resident size after a garbage collection, of a separate process
+(2 sources, a small model, one segment), at ticks 10,000, 55,000 and 100,000. Its noise, the difference
+between three measurements 100 ticks apart, is subtracted.
 """
 
 from __future__ import annotations
@@ -129,11 +128,11 @@ def soak(ticks: tuple[int, int, int]) -> dict[str, Any]:
 def soak_apart(is_quick: bool) -> dict[str, Any]:
     """`soak` in a fresh process, where nothing else was ever allocated."""
     command = [sys.executable, __file__, "--soak", *(["--quick"] if is_quick else [])]
-    told: dict[str, Any] = json.loads(
+    report: dict[str, Any] = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     )
-    first, _, last = told["resident_bytes"]
-    return told | {"growth_mib": max(last - first - told["noise_bytes"], 0) / MEBIBYTE}
+    first, _, last = report["resident_bytes"]
+    return report | {"growth_mib": max(last - first - report["noise_bytes"], 0) / MEBIBYTE}
 
 
 def make_bars(rows: list[Row], memory: dict[str, Any], *, is_quick: bool) -> list[harness.Bar]:
@@ -152,7 +151,7 @@ def make_bars(rows: list[Row], memory: dict[str, Any], *, is_quick: bool) -> lis
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--soak", action="store_true", help="watch memory alone, and print what it was")
+    parser.add_argument("--soak", action="store_true", help="measure memory only, and print it")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.soak:
@@ -178,15 +177,15 @@ def main() -> None:
 def overhead_table(rows: list[Row]) -> harness.TextTable:
     shown = []
     for row in rows:
-        told = row.describe()
+        report = row.describe()
         ratio = growth(rows, row.rate).get(f"{row.num_sources // 4} to {row.num_sources}")
         shown.append(
             (
                 f"{row.num_sources}, {row.rate}",
-                f"{told['overhead_p50_us']:.0f}",
-                f"{told['overhead_p99_us']:.0f}",
-                f"{told['model_p50_us']:.0f}",
-                f"{told['overhead_over_model']:.2f}",
+                f"{report['overhead_p50_us']:.0f}",
+                f"{report['overhead_p99_us']:.0f}",
+                f"{report['model_p50_us']:.0f}",
+                f"{report['overhead_over_model']:.2f}",
                 "-" if ratio is None else f"{ratio:.2f}",
             )
         )
@@ -203,10 +202,10 @@ def overhead_table(rows: list[Row]) -> harness.TextTable:
 
 def stage_table(rows: list[Row]) -> harness.TextTable:
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
-    told = [(row, row.describe()["stages_mean_us"]) for row in rows]
+    report = [(row, row.describe()["stages_mean_us"]) for row in rows]
     shown = tuple(
         (f"{row.num_sources}, {row.rate}", *(f"{mean.get(stage, 0.0):.0f}" for stage in stages))
-        for row, mean in told
+        for row, mean in report
     )
     return harness.TextTable(
         title="Mean us a tick, without the model", columns=("sources", *stages), rows=shown

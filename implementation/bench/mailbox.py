@@ -1,15 +1,14 @@
 """Mailboxes between two Python processes, beside the peers: records, tensors in place and copied, faults.
 
-All pairs of processes take turns in rounds; each process of a pair keeps to its own half of the cores. A
-latency is half a round trip, with everything that hands over and takes in, view and lease included; a rate is
-from the first send to the last record in the other process. A figure is the median over the rounds of a
-round's p50 or p99; a ratio is the median of the rounds' own ratios. "by 64": our bulk calls, every byte
-checked; peers have no bulk call: the bar takes their best rate of a message a record, and the table shows
-beside it what 64 records packed by us into one message give them, equally checked. "copied in" takes what the
-sender's call costs (loan, copy, publish) over numpy.copyto to private memory in the same rhythm. Zero copy is
-proved by writing to the page after the hand-over and reading it on the other side. Kills: at random moments
-of a stream whose every byte is checked, and at chosen points, where the clock runs from the kill until the
-survivor goes on.
+All pairs of processes alternate in rounds; each process of a pair is pinned to its own half of the cores. A
+latency is half a round trip, including send and receive, view and lease; a rate is from the first send to the
+last record in the other process. A figure is the median over the rounds of a round's p50 or p99; a ratio is
+the median of the rounds' ratios. "by 64": our bulk calls, with every byte checked. Peers have no bulk call:
+the bar takes their best rate of one record a message, and the table also shows 64 records packed by us into
+one message, checked in the same way. "copied in" is the cost of the sender's call (loan, copy, publish) over
+numpy.copyto to private memory at the same rate. Zero copy is shown by a write to the page after the hand-over
+that the other side reads. Kills: at random moments of a stream with every byte checked, and at chosen points,
+where the time is from the kill until the survivor continues.
 """
 
 from __future__ import annotations

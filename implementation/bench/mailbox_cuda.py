@@ -1,11 +1,11 @@
-"""The CUDA mailboxes on one card, beside the pop of the mailbox they replace, reimplemented as it stood.
+"""The CUDA mailboxes on one card, beside a reimplementation of the pop of the mailbox that they replace.
 
-"bulk pop" is the kernel's own time between two events, on a stream kept busy; what the host pays to queue it,
-to see it done and to have the records is in the results. "records/s" counts push and pop together, captured
-in a graph and replayed 10,000 times, every record accounted for at the end. "hand-over" is the host's time
-for publish, receive, view and release from one stream to another, through torch where there is one, else
-CuPy. "over the fork's pop": time for a record until it is on the host, theirs one at a time (it has no other
-way), ours by 4,096. Without a card every bar is owed.
+"bulk pop" is the kernel's time between two events, on a busy stream; the host's costs (queue the kernel, wait
+for it, read the records) are in the results. "records/s" counts push and pop together, captured in a graph
+and replayed 10,000 times, with every record checked at the end. "hand-over" is the host's time for publish,
+receive, view and release from one stream to another, through torch if installed, else CuPy. "over the fork's
+pop": time a record until it is on the host, theirs one by one (its only way), ours by 4,096. Without a card
+every bar is owed.
 """
 
 from __future__ import annotations

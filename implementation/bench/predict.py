@@ -1,10 +1,9 @@
-"""How well the loop knows what comes next, beside persistence, last delta and AR(8) by recursive least
-squares.
+"""Prediction skill of the loop, beside persistence, last delta and AR(8) by recursive least squares.
 
-Prequential: each new reading of a source is predicted, scored, then learned from, once, at its own rate (at
-most 50 Hz), one reading ahead. Errors are in training variance; skill = 1 - MSE / MSE of persistence, with a
-95% block bootstrap. What the model adds to its own linear skip stands apart. The control scores each reading
-with the change that was predicted from another moment's inputs.
+Prequential: each new reading of a source is predicted one reading ahead, scored, then used for learning,
+once, at the source's rate (at most 50 Hz). Errors are in training variance; skill = 1 - MSE / MSE of
+persistence, with a 95% block bootstrap. The gain of the model over its linear skip is shown separately. The
+control scores each reading with the change predicted from the inputs of another moment.
 """
 
 from __future__ import annotations
@@ -24,10 +23,8 @@ SEED = 0
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument(
-        "names", nargs="*", choices=[*DATA_SETS, []], help="data sets; all of them when left out"
-    )
-    parser.add_argument("--host", type=Path, help="another recording by `sage sensors record host`")
+    parser.add_argument("names", nargs="*", choices=[*DATA_SETS, []], help="data sets (default: all)")
+    parser.add_argument("--host", type=Path, help="a recording of `sage sensors record host` to use instead")
     arguments = parser.parse_args()
     calibration = harness.calibrate()
     replays = [

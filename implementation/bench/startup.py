@@ -1,9 +1,8 @@
-"""How long a person waits for `import sage` and `sage --help`, beside what Python and typer alone cost in the
-same run.
+"""Start-up time of `import sage` and `sage --help`, beside Python and typer alone in the same run.
 
-Every round starts one fresh process of each, interleaved, so that a busy moment of the machine strikes all
-alike. The bar, 0.3 s each, is on CPU time (user and system, of the process and its children), median over the
-rounds; wall time stands beside it.
+Every round starts one new process of each, interleaved, so that other load affects all alike. The bar, 0.3 s
+each, is on CPU time (user and system, of the process and its children), median over the rounds; wall time is
+shown beside it.
 """
 
 from __future__ import annotations

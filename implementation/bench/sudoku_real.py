@@ -1,8 +1,7 @@
-"""A model on 9x9 sudokus that people made hard, not on its own generator's: one pass by depth, then tries
-with the rules.
+"""A model on 9x9 sudokus from collections made by people: one pass by depth, then tries with the verifier.
 
 Reads SAGE_DATA/sudoku/{mix,hard}_dev_2k.csv (columns source,question,answer,rating). No bar: these sets are
-harder than what a model of a CPU minute is made for, and this page says how much harder.
+harder than the training distribution of the shipped models.
 """
 
 from __future__ import annotations
@@ -72,8 +71,8 @@ def rows_of(name: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--model", default="sudoku9", help="a shipped name, a run's folder, a file")
-    parser.add_argument("--num", type=int, default=1000, help="puzzles of each set")
+    parser.add_argument("--model", default="sudoku9", help="a shipped model, a run's folder or a file")
+    parser.add_argument("--num", type=int, default=1000, help="number of puzzles from each set")
     arguments = parser.parse_args()
     folder = Path(os.environ.get("SAGE_DATA") or harness.ROOT.parent / "shared" / "data") / "sudoku"
     results: dict[str, Any] = {"model": arguments.model}

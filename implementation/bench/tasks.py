@@ -1,12 +1,12 @@
-"""Small models of the tasks beside sudoku and mazes: one seed, one CPU thread, at most five CPU minutes each.
+"""Small models of tasks other than sudoku and mazes: one seed, one CPU thread, at most five CPU minutes.
 
-A run that --runs holds is read, one that it lacks is made by `sage train RECIPE`. Shares are of held-out
-puzzles whose answer the task's own rules accept, in one pass without a verifier, after as many segments as
-the recipe trains; beside each stand its 95% interval (Wilson) and the best answer that costs no learning.
-"Above the baseline" is the distance from the upper end of the baseline's interval to the lower end of the
-model's. Real instances are read from SAGE_DATA where it has them: SATLIB's uf20-91, whole, and graphs of the
-DIMACS collection, cut into connected pieces of the size that the model takes. The joint model is judged on
-each of its tasks beside a model that learned that task alone.
+A run found in --runs is read; a missing one is trained by `sage train RECIPE`. A share is that of held-out
+puzzles whose answer the task's rules accept, in one pass without a verifier, after as many segments as the
+recipe trains. Shown beside it: its 95% interval (Wilson) and the best baseline without learning. "Above the
+baseline" is the distance from the upper end of the baseline's interval to the lower end of the model's. Real
+instances are read from SAGE_DATA if present: all of SATLIB's uf20-91, and graphs of the DIMACS collection,
+cut into connected pieces of the model's size. The joint model is compared on each of its tasks with a model
+that was trained on that task alone.
 """
 
 from __future__ import annotations
@@ -218,11 +218,11 @@ def _share(judged: Judged) -> str:
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument(
-        "--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default"
+        "--runs", type=Path, help="folder of runs, each RECIPE-SEED (default: a temporary folder)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--found", action="store_true", help="read the runs that are there, and make none")
-    parser.add_argument("--notes", default="", help="a remark to keep with the result")
+    parser.add_argument("--found", action="store_true", help="read existing runs only; train none")
+    parser.add_argument("--notes", default="", help="a remark saved with the result")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as spare:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)

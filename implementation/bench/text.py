@@ -58,9 +58,9 @@ def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--cpu-secs", type=float, default=BUDGET_SECS, help="of training, for each model and seed"
+        "--cpu-secs", type=float, default=BUDGET_SECS, help="CPU seconds of training for each model and seed"
     )
-    parser.add_argument("--file", type=Path, help="any text file, in place of Python's help")
+    parser.add_argument("--file", type=Path, help="train on this text file instead of Python's help")
     arguments = parser.parse_args()
     seeds, budget = (1, 5.0) if arguments.quick else (arguments.seeds, arguments.cpu_secs)
     file = arguments.file or Path(importlib.import_module("pydoc_data.topics").__file__ or "")

@@ -1,11 +1,11 @@
 """Small models trained from scratch on one CPU thread, by `sage train RECIPE --seed N`, against the bars.
 
-A run that --runs holds is read; one that it lacks is made (about forty minutes of CPU for all), or left out
-under --found. Accuracy is on 1,000 held-out puzzles, one pass of 16 segments, no verifier: for a maze the
-answers that are a shortest way, whichever. The bars are on the median of three seeds or more, and owed where
-there are fewer. CPU seconds are those of the training steps, all threads, as `sage train` counts them: making
-puzzles runs beside them and counts, evaluation does not, nor does numba's compiling of the generators, which
-is kept on disk after the first run.
+A run found in --runs is read; a missing one is trained (about forty CPU minutes for all), or omitted with
+--found. Accuracy is on 1,000 held-out puzzles, one pass of 16 segments, no verifier; for a maze every
+shortest path is correct. The bars are on the median of three or more seeds, and owed with fewer. CPU seconds
+are those of the training steps, all threads, as `sage train` reports them: generating puzzles runs in
+parallel and is included; evaluation is not, nor is numba's compilation of the generators, which is cached on
+disk after the first run.
 """
 
 from __future__ import annotations
@@ -157,13 +157,15 @@ def curves_table(found: dict[str, list[Trained]]) -> harness.TextTable:
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument(
-        "--runs", type=Path, help="where runs are, or go: RECIPE-SEED each; a temporary folder by default"
+        "--runs", type=Path, help="folder of runs, each RECIPE-SEED (default: a temporary folder)"
     )
-    parser.add_argument("--seeds", default="0,1,2", help="whole numbers with commas")
+    parser.add_argument("--seeds", default="0,1,2", help="random seeds, separated by commas")
     parser.add_argument(
-        "--recipes", default=",".join(each.recipe for each in PROMISES), help="names with commas"
+        "--recipes",
+        default=",".join(each.recipe for each in PROMISES),
+        help="recipe names, separated by commas",
     )
-    parser.add_argument("--found", action="store_true", help="read the runs that are there, and make none")
+    parser.add_argument("--found", action="store_true", help="read existing runs only; train none")
     arguments = parser.parse_args()
     recipes = QUICK_RECIPES if arguments.quick else arguments.recipes.split(",")
     seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))

@@ -40,9 +40,9 @@ def test_a_memory_that_was_watched_briefly_leaves_its_bar_owed() -> None:
 
 def test_what_is_told_is_plain_json_with_a_row_a_size_and_rate() -> None:
     rows = made_rows({1: 100.0, 4: 300.0, 16: 900.0, 64: 3600.0})
-    told = harness.to_json([row.describe() for row in rows])
-    json.dumps(told, allow_nan=False)
-    assert [(each["num_sources"], each["rate"]) for each in told] == [
+    described = harness.to_json([row.describe() for row in rows])
+    json.dumps(described, allow_nan=False)
+    assert [(each["num_sources"], each["rate"]) for each in described] == [
         (row.num_sources, row.rate) for row in rows
     ]
     assert len(overhead_table(rows).rows) == len(stage_table(rows).rows) == len(rows)
@@ -65,6 +65,6 @@ def test_at_a_quarter_of_the_rate_a_quarter_is_fresh_and_not_all_at_once(tmp_pat
 
 
 def test_the_soak_tells_resident_bytes_at_each_look() -> None:
-    told = soak((201, 202, 203))
-    assert len(told["resident_bytes"]) == 3
-    assert min(told["resident_bytes"]) > 0
+    described = soak((201, 202, 203))
+    assert len(described["resident_bytes"]) == 3
+    assert min(described["resident_bytes"]) > 0

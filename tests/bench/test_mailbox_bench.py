@@ -116,9 +116,9 @@ def test_a_kill_that_broke_something_misses_its_bars() -> None:
 
 def test_what_is_told_is_plain_json_with_the_same_bars_whatever_is_absent() -> None:
     tally, faults = made_tally(), made_faults()
-    told = harness.to_json({"rows": describe(tally), "faults": faults.describe()})
-    json.dumps(told, allow_nan=False)
-    assert {row["pair"] for row in told["rows"]} == {"sage spin", "sage block", "iceoryx2 spin", "Pipe"}
+    report = harness.to_json({"rows": describe(tally), "faults": faults.describe()})
+    json.dumps(report, allow_nan=False)
+    assert {row["pair"] for row in report["rows"]} == {"sage spin", "sage block", "iceoryx2 spin", "Pipe"}
     proof = {"is_same_page": True}
     assert [bar.name for bar in make_bars(tally, proof, faults, {})] == [
         bar.name for bar in make_bars(Tally(), proof, faults, {})
@@ -147,20 +147,20 @@ def test_a_witness_finds_a_record_that_comes_twice_or_late() -> None:
 def test_a_witness_finds_a_gap_that_was_not_told() -> None:
     witness = Witness(is_from_start=True)
     witness.see(make_records(1, 0, 4), lost=0, first_ticket=0)
-    with pytest.raises(Wrong, match="after ticket 4 came 6, with 1 told lost"):
+    with pytest.raises(Wrong, match="ticket 6 follows 4, with 1 reported lost"):
         witness.see(make_records(1, 6, 2), lost=1, first_ticket=6)
 
 
 def told_by(*batches: tuple[int, int, int, int], lost: int = 0) -> dict[str, Any]:
-    """batches: (producer, first sequence, how many, told lost before)."""
+    """batches: (producer, first sequence, how many, reported lost before)."""
     witness, ticket = Witness(is_from_start=True), 0
     for producer, first, num, lost_before in batches:
         ticket += lost_before
         witness.see(make_records(producer, first, num), lost=lost_before, first_ticket=ticket)
         ticket += num
     witness.see(make_records(0, 0, 0), lost=lost, first_ticket=ticket)
-    told: dict[str, Any] = json.loads(json.dumps(witness.tell()))
-    return told
+    report: dict[str, Any] = json.loads(json.dumps(witness.tell()))
+    return report
 
 
 def board_of(path: Path, *pushed: tuple[int, int]) -> Board:

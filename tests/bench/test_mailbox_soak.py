@@ -30,30 +30,31 @@ def test_our_own_pair_does_every_kind_of_work() -> None:
 
 
 def test_both_processes_see_one_physical_page() -> None:
-    told = prove_zero_copy()
-    assert told["is_same_page"]
-    assert told["bytes_copied"] == 0
+    report = prove_zero_copy()
+    assert report["is_same_page"]
+    assert report["bytes_copied"] == 0
 
 
 @pytest.mark.parametrize("mode", ["lossy", "lossless"])
 def test_a_stream_survives_kills_and_stops(mode: str) -> None:
-    told = soak(SoakPlan(mode=mode, num_messages=30_000, num_kills=12, max_secs=60.0, seed=7))
-    assert told["num_pushed"] >= 30_000
-    assert told["num_kills"] >= 12
+    report = soak(SoakPlan(mode=mode, num_messages=30_000, num_kills=12, max_secs=60.0, seed=7))
+    assert report["num_pushed"] >= 30_000
+    assert report["num_kills"] >= 12
     assert all(
-        delivered + lost == told["num_pushed"] for delivered, lost in zip(told["delivered"], told["lost"])
+        delivered + lost == report["num_pushed"]
+        for delivered, lost in zip(report["delivered"], report["lost"])
     )
     if mode == "lossless":
-        assert told["lost"] == [0, 0]
+        assert report["lost"] == [0, 0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["lossy", "lossless"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_million_records_survive_a_hundred_kills(mode: str, seed: int) -> None:
-    told = soak(SoakPlan(mode=mode, num_messages=1_000_000, num_kills=100, seed=seed))
-    assert told["num_pushed"] >= 1_000_000
-    assert told["num_kills"] >= 100
+    report = soak(SoakPlan(mode=mode, num_messages=1_000_000, num_kills=100, seed=seed))
+    assert report["num_pushed"] >= 1_000_000
+    assert report["num_kills"] >= 100
 
 
 def test_what_a_killed_process_held_or_waited_for_stops_nobody() -> None:
@@ -66,10 +67,10 @@ def test_what_a_killed_process_held_or_waited_for_stops_nobody() -> None:
 def test_the_quick_benchmark_ends_with_its_document() -> None:
     command = [sys.executable, str(harness.ROOT / "implementation" / "bench" / "mailbox.py"), "--quick"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=280)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["bench"] == "mailbox"
-    assert told["results"]["failed"] == {}
-    assert told["results"]["faults"]["problems"] == []
-    owed = {bar["name"] for bar in told["bars"] if bar["met"] is None}
-    peers = {"iceoryx2", "torch's"} if "iceoryx2 spin" in told["results"]["absent"] else set()
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["bench"] == "mailbox"
+    assert report["results"]["failed"] == {}
+    assert report["results"]["faults"]["problems"] == []
+    owed = {bar["name"] for bar in report["bars"] if bar["met"] is None}
+    peers = {"iceoryx2", "torch's"} if "iceoryx2 spin" in report["results"]["absent"] else set()
     assert all(name.startswith("CUDA") or peers & set(name.split()) for name in owed)

@@ -54,9 +54,9 @@ def test_a_recording_that_is_absent_leaves_the_bars_over_all_owed() -> None:
 def test_what_is_told_is_plain_json_with_a_row_a_source() -> None:
     replays = [replay_of(name, 0.5) for name in DATA_SETS]
     scores = score_all(replays)
-    told = harness.to_json(
+    report = harness.to_json(
         {"sets": [describe(each, scores[each.name]) for each in replays], "overall": summary(scores)}
     )
-    assert [each["name"] for each in told["sets"]] == list(DATA_SETS)
-    assert all(each["sources"][0]["is_barred"] for each in told["sets"])
-    json.dumps(told, allow_nan=False)
+    assert [each["name"] for each in report["sets"]] == list(DATA_SETS)
+    assert all(each["sources"][0]["is_barred"] for each in report["sets"])
+    json.dumps(report, allow_nan=False)
