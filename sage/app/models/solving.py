@@ -188,7 +188,7 @@ def shipped_model(task: str, puzzle: str) -> Path:
 
 
 def _possible_cells(task: str, puzzle: str) -> list[int]:
-    """Numbers of cells that the text may stand for, the likeliest first."""
+    """Numbers of cells that the text may have, the likeliest first."""
     lines = puzzle.split("\n")
     if task == "sudoku":
         return [len(puzzle)]

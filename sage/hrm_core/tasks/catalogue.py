@@ -1,6 +1,6 @@
 """Every task by name: what it is, its options, and how it is made.
 
-Invariant: looking a task up imports nothing heavy; an unknown name or option is a InputError that names the
+Invariant: looking a task up imports nothing heavy; an unknown name or option is an InputError that names the
 nearest known.
 """
 
@@ -82,7 +82,7 @@ def task_kind(name: str) -> TaskKind:
 
 
 def make_task(name: str, **options: Any) -> Task:
-    """A task with its options; lists stand for tuples, as they come from YAML."""
+    """A task with its options; lists, as YAML has them, become tuples."""
     kind = task_kind(name)
     for key in options:
         if key not in kind.options:

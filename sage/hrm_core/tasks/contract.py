@@ -55,7 +55,7 @@ class Examples:
 
 
 class Task(Protocol):
-    """One kind of problem. Generated or loaded, the rest of the code cannot tell."""
+    """One kind of problem. Generated or loaded, the rest of the code uses both alike."""
 
     @property
     def spec(self) -> TaskSpec: ...
@@ -119,7 +119,7 @@ class Graded(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What costs no learning: an accuracy is shown beside this one's. answers (N, L) int32."""
+    """An untrained baseline, shown beside a model's accuracy. answers (N, L) int32."""
 
     name: str
     answers: np.ndarray

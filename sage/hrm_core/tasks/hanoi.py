@@ -102,10 +102,10 @@ class HanoiTask:
         """optimal: as verified.  legal: no larger disk upon a smaller.  reaches_goal: legal, and all are
         there in the end.
         """
-        told = [
+        rows = [
             self._judge(puzzle.tolist(), answer.tolist()) for puzzle, answer in zip(examples.inputs, answers)
         ]
-        columns = np.array(told, np.float64).reshape(len(told), 3)
+        columns = np.array(rows, np.float64).reshape(len(rows), 3)
         return dict(zip(("optimal", "legal", "reaches_goal"), columns.T))
 
     def _judge(self, puzzle: list[int], answer: list[int]) -> tuple[bool, bool, bool]:
@@ -150,17 +150,19 @@ class HanoiTask:
                 f"moves {moves.strip()!r}: give at most {self.config.num_moves} of {', '.join(NAMES)}, '-'"
                 " for done"
             )
-        told = [DONE if name == "-" else MOVE + NAMES.index(name) for name in names]
-        return np.array([PEG + "ABC".index(peg) for peg in pegs + goal] + self._padded(told, BLANK), np.int32)
+        symbols = [DONE if name == "-" else MOVE + NAMES.index(name) for name in names]
+        return np.array(
+            [PEG + "ABC".index(peg) for peg in pegs + goal] + self._padded(symbols, BLANK), np.int32
+        )
 
     def decode(self, cells: np.ndarray) -> str:
         pegs = "".join(
             "ABC"[cell - PEG] if PEG <= cell < MOVE else "?"
             for cell in cells[: self.config.disks + 1].tolist()
         )
-        told = [cell for cell in cells[self.config.disks + 1 :].tolist() if cell != BLANK]
+        symbols = [cell for cell in cells[self.config.disks + 1 :].tolist() if cell != BLANK]
         moves = " ".join(
-            "-" if cell == DONE else NAMES[cell - MOVE] if cell >= MOVE else "?" for cell in told
+            "-" if cell == DONE else NAMES[cell - MOVE] if cell >= MOVE else "?" for cell in symbols
         )
         return f"{pegs[:-1]} > {pegs[-1]}" + (f": {moves}" if moves else "")
 

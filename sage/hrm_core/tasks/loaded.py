@@ -28,7 +28,7 @@ class Loaded(ABC):
 
     @abstractmethod
     def keys(self, examples: Examples) -> np.ndarray:
-        """(N,) equal for puzzles that must not stand on both sides."""
+        """(N,) equal for puzzles that must not be on both sides."""
 
     @abstractmethod
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples: ...

@@ -1,6 +1,6 @@
 """Number sequences to continue: arithmetic, geometric (up and down) and recursive ones, as decimal digits.
 
-Invariant: the terms shown fix the terms asked for, and these alone are labelled. Cells: 0 pad (unused), 1
+Invariant: the terms shown fix the hidden terms, and these alone are labelled. Cells: 0 pad (unused), 1
 blank, 2..11 the digits, `digits` a term.
 """
 
@@ -134,11 +134,11 @@ class PatternsTask(Generated):
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """Every continuation that some rule allows, the terms shown left as they were."""
-        shown, told = self._numbers(inputs)[:, : -self.config.hidden], self._numbers(answers)
+        shown, answered = self._numbers(inputs)[:, : -self.config.hidden], self._numbers(answers)
         allowed = [_summed(shown, self.config.hidden), _scaled(shown, self.config.hidden)]
-        keeps = (told[:, : -self.config.hidden] == shown).all(axis=1)
+        keeps = (answered[:, : -self.config.hidden] == shown).all(axis=1)
         is_right: np.ndarray = keeps & np.any(
-            [(told[:, -self.config.hidden :] == each).all(axis=1) for each in allowed], axis=0
+            [(answered[:, -self.config.hidden :] == each).all(axis=1) for each in allowed], axis=0
         )
         return is_right
 

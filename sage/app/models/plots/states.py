@@ -51,7 +51,7 @@ def draw_attention(trajectory: Trajectory, grid: tuple[int, int] | None, cell: i
     if not 0 <= cell < num_cells:
         raise InputError(f"cell is {cell}: give 0 to {num_cells - 1}")
     rows, cols = grid or (1, num_cells)
-    offset = trajectory.attention.shape[-1] - num_cells  # puzzle tokens stand before the cells
+    offset = trajectory.attention.shape[-1] - num_cells  # puzzle tokens come before the cells
     weights = trajectory.attention[:_MAX_MAPS, offset + cell, offset:].reshape(-1, rows, cols)
     figure, axes = new_figure(1, len(weights), width=2.1 * len(weights) + 0.6, height=2.1 * rows / cols + 0.7)
     shown = None

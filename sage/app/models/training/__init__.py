@@ -1,1 +1,1 @@
-"""Training and evaluation as people ask for them: recipes, runs in folders, figures on the screen."""
+"""Training and evaluation: recipes, runs in folders, figures on the screen."""

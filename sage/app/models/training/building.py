@@ -69,7 +69,7 @@ def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
         changes |= {
             "puzzle_emb_ndim": width,
             "puzzle_tokens": 1,
-        }  # its identity alone tells such a puzzle's rule
+        }  # only its identity gives such a puzzle's rule
     if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
         changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
     return dataclasses.replace(own, **changes)

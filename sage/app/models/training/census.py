@@ -1,4 +1,4 @@
-"""`sage eval --all`: every size of model on every task, beside what costs no learning.
+"""`sage eval --all`: every size of model on every task, beside the untrained baselines.
 
 Invariant: a size without trained weights is named as such, and a task without a model still shows its
 baselines: nothing is left out silently.
@@ -25,7 +25,7 @@ MOST = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A model on a task.  preset: the size it was built from, where its card tells it."""
+    """A model on a task.  preset: the size it was built from, where its card has it."""
 
     parameters: int | None
     preset: str | None
@@ -54,8 +54,8 @@ class Census:
             for row in self.rows
         ]
         baselines = {
-            name: told if isinstance(told, str) else dataclasses.asdict(told)
-            for name, told in self.unlearned.items()
+            name: score if isinstance(score, str) else dataclasses.asdict(score)
+            for name, score in self.unlearned.items()
         }
         return {"models": rows, "untrained": dict(self.untrained), "baselines": baselines}
 
@@ -99,12 +99,12 @@ def show_census(census: Census) -> str:
         lines.append("no model is shipped and none was named: give runs' folders")
     lines += ["", "sizes without trained weights here (parameters on 9x9 sudoku):"]
     lines += [f"  {name:<12} {count(size):>12}" for name, size in census.untrained.items()]
-    lines += ["", "tasks without a model, and what costs no learning:"]
-    for name, told in census.unlearned.items():
+    lines += ["", "tasks without a model, and their best baseline:"]
+    for name, score in census.unlearned.items():
         words = (
-            told
-            if isinstance(told, str)
-            else f"{told.name}: exact {percent(told.exact, 1)}, cells {percent(told.cell, 1)}"
+            score
+            if isinstance(score, str)
+            else f"{score.name}: exact {percent(score.exact, 1)}, cells {percent(score.cell, 1)}"
         )
         lines.append(f"  {name:<12} {words}")
     return "\n".join(lines)

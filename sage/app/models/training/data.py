@@ -1,6 +1,6 @@
 """`--data`: puzzles from files instead of fresh ones.
 
-Invariant: what a path is, its files tell; a file that is no data of the task is one UserError.
+Invariant: the form is read from the files; a file that is no data of the task raises one UserError.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which model, which task: what was typed, as pairs to be judged.
 
-Invariant: a pair fits: the task speaks the model's symbols. Whatever does not is one UserError or InputError.
+Invariant: a pair fits: the task uses the model's symbols; otherwise a UserError or InputError is raised.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """task: a task's name, or of a mixture a part's; None where the model's folder tells it.  data: puzzles
+    """task: a task's name, or of a mixture a part's; None where the model's folder has it.  data: puzzles
     in a file.
     """
 

@@ -1,6 +1,6 @@
 """A run on the screen: one line that moves, and one that stays for each evaluation.
 
-Invariant: written to stderr; stdout belongs to what was asked for.
+Invariant: written to stderr; stdout has only the command's output.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class ProgressBar:
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[metrics]}"),
         )
         self._progress = Progress(
             *columns, console=console, refresh_per_second=2, disable=not console.is_terminal
         )
         self._console = console
-        self._task = self._progress.add_task("train", total=None, told="")
+        self._task = self._progress.add_task("train", total=None, metrics="")
         self._loss, self._exact = float("nan"), float("nan")
 
     def __enter__(self) -> ProgressBar:
@@ -60,13 +60,13 @@ class ProgressBar:
         self._loss = _smoothed(self._loss, facts.figures["lm_loss"])
         if facts.num_finished:
             self._exact = _smoothed(self._exact, facts.figures["exact_accuracy"])
-        told = (
+        metrics = (
             f"loss {number(self._loss, 3)}  train exact {percent(self._exact)}  CPU"
             f" {number(progress.cpu_secs, 0)} s"
         )
         if progress.num_bad_steps:
-            told += f"  {progress.num_bad_steps} steps not finite"
-        self._progress.update(self._task, completed=facts.step, total=progress.num_steps, told=told)
+            metrics += f"  {progress.num_bad_steps} steps not finite"
+        self._progress.update(self._task, completed=facts.step, total=progress.num_steps, metrics=metrics)
 
     def on_evaluation(self, step: int, report: EvalReport) -> None:
         self._console.print(f"step {step}: {one_line(report)}", highlight=False)

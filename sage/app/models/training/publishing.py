@@ -1,6 +1,6 @@
 """The models that a run leaves: the best and the last, in the form that solve, serve and eval load.
 
-Invariant: a published model's card tells at which step it was kept, and what it scored then. The best was
+Invariant: a published model's card has the step at which it was saved, and its score there. The best was
 chosen by its score on the evaluation set, so that this score flatters it a little; a set that was never
 looked at does not.
 """
@@ -50,7 +50,7 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
 def _card(recipe: Recipe, trained: dict[str, Any], data: Path | None) -> TaskCard:
     if not recipe.is_mixture:
         part = recipe.tasks[0]
-        if part.name == "arc" and data is not None:  # a built folder numbers its puzzles in its own way
+        if part.name == "arc" and data is not None:  # a built folder numbers its puzzles by itself
             return TaskCard(task="folder", options={"path": str(data.absolute())}, trained=trained)
         return TaskCard(task=part.name, options=part.options, trained=trained)
     tasks = [{"name": part.name, "weight": part.weight, **part.options} for part in recipe.tasks]

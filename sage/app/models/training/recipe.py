@@ -1,6 +1,6 @@
 """A training recipe: task, model and how it is trained, from a YAML file and what was typed beside it.
 
-Invariant: a Recipe is complete and valid but for the task's own options, which the task judges. Whatever is
+Invariant: a Recipe is complete and valid but for the task's own options, which the task checks. Whatever is
 wrong is a
 UserError that names the place, the key and the remedy. Imports no torch.
 """
@@ -71,7 +71,7 @@ class Recipe:
 
 def find_recipe(task: str | None, config: str | None, overrides: Sequence[str] = ()) -> Recipe:
     """The file, of the task where one is named; or the shipped recipe of that name; or a task of the
-    catalogue by itself, trained as CPUs like it."""
+    catalogue by itself, trained with CPU_TRAINING."""
     if config is not None:
         document = read_yaml(_find_file(config))
         apply_overrides(document, overrides)

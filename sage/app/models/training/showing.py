@@ -33,8 +33,8 @@ def list_recipes() -> str:
     kinds = {name: task_kind(name).about for name in targets()}
     width = max(map(len, (*about, *kinds, "")))
     lines = ["Usage: sage train TASK [options]; see sage train --help", "", "Recipes:"]
-    lines += [f"  {name:<{width}}  {told}" for name, told in about.items()]
-    lines += ["", "Tasks:", *(f"  {name:<{width}}  {told}" for name, told in kinds.items())]
+    lines += [f"  {name:<{width}}  {line}" for name, line in about.items()]
+    lines += ["", "Tasks:", *(f"  {name:<{width}}  {line}" for name, line in kinds.items())]
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ from sage.app.terminal.figures import percent
 
 
 def show_trial(trial: Trial, metric: str) -> str:
-    told = f"{metric} {percent(trial.value, 1)}" if trial.value is not None else f"failed: {trial.reason}"
-    return f"trial {trial.number}: {told}  {_settings(trial)}"
+    outcome = f"{metric} {percent(trial.value, 1)}" if trial.value is not None else f"failed: {trial.reason}"
+    return f"trial {trial.number}: {outcome}  {_settings(trial)}"
 
 
 def show_swept(swept: Swept, *, is_json: bool) -> str:

@@ -148,7 +148,7 @@ def _path(given: Any) -> Path | None:
 
 
 def _try_out(sweep: Sweep) -> None:
-    """Whatever is wrong with a key is told now, and not by the first trial."""
+    """Raise for a wrong key before the first trial."""
     import json
 
     values = {key: each.choices[0] if each.choices else each.low for key, each in sweep.search.items()}

@@ -215,7 +215,7 @@ def _that_fit(graphs: tuple[Graph, ...], size: int, num_pieces: int) -> tuple[Gr
 
 
 def _pieces(graph: Graph, size: int, num: int, rng: np.random.Generator) -> list[Graph]:
-    """Grown from any vertex by any neighbour of what is there, as often as asked; the vertices keep their
+    """Grown from any vertex by any neighbour of what is there, as often as requested; the vertices keep their
     order.
     """
     neighbours: list[set[int]] = [set() for _ in range(graph.num_vertices)]

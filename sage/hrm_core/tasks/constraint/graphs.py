@@ -1,6 +1,6 @@
 """Graphs as DIMACS colouring files have them.
 
-Invariant: vertices count from 0 here and from 1 in a file; an edge stands once, the smaller end first.
+Invariant: vertices count from 0 here and from 1 in a file; an edge is listed once, the smaller end first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_graphs(path: str | Path) -> tuple[Graph, ...]:
 
 
 def parse_graph(text: str, where: str) -> Graph:
-    """Comments, "p edge VERTICES EDGES" (also "p col"), "e LEFT RIGHT". Edges given both ways stand once."""
+    """Comments, "p edge VERTICES EDGES" (also "p col"), "e LEFT RIGHT". Edges given both ways count once."""
     num_vertices, edges = -1, set()
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()

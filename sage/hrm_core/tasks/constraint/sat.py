@@ -145,7 +145,7 @@ class SatTask(Generated):
     def baseline(self, inputs: np.ndarray) -> Baseline:
         answers = np.array(inputs, np.int32)
         answers[:, : self.num_vars] = np.where(self._signs(inputs).sum(axis=1) > 0, TRUE, FALSE)
-        return Baseline(name="each variable as most of its literals want", answers=answers)
+        return Baseline(name="the majority sign of each variable", answers=answers)
 
     def encode(self, text: str) -> np.ndarray:
         """DIMACS."""
@@ -191,7 +191,7 @@ class SatTask(Generated):
 
 
 def votes_of(clauses: np.ndarray, num_vars: int) -> np.ndarray:
-    """(N, V) how many literals want a variable true, less those that want it false."""
+    """(N, V) how many positive less negative literals of a variable."""
     votes = np.zeros((len(clauses), num_vars + 1), np.int64)
     np.add.at(votes, (np.arange(len(clauses))[:, None, None], np.abs(clauses)), np.sign(clauses))
     return votes[:, 1:]

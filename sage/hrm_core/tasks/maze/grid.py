@@ -49,8 +49,8 @@ def solve_mazes(mazes: np.ndarray, size: int) -> SolvedMazes:
 
 
 def valid_ways(mazes: np.ndarray, answers: np.ndarray, size: int, *, is_shortest: bool) -> np.ndarray:
-    """(N,) bool: the maze stands unchanged, and from S to G the marks are a way, with no mark off it; of the
-    shortest length if so wanted."""
+    """(N,) bool: the maze is unchanged, and from S to G the marks are a way, with no mark off it; of the
+    shortest length if required."""
     if not len(mazes):
         return np.zeros(0, bool)
     is_marked = answers == PATH

@@ -36,7 +36,7 @@ def flood(rimmed: np.ndarray, width: int, start: int, moves: np.ndarray, queue: 
 
 
 @inner
-def forget(moves: np.ndarray, queue: np.ndarray, reached: int) -> None:
+def clear(moves: np.ndarray, queue: np.ndarray, reached: int) -> None:
     """What the last flood left, back to -1."""
     for index in range(reached):
         moves[queue[index]] = -1
@@ -94,7 +94,7 @@ def make(
         if moves[goal] >= rules[2]:
             rimmed[start], rimmed[goal] = START, GOAL
             made += 1
-        forget(moves, queue, reached)
+        clear(moves, queue, reached)
     return made
 
 
@@ -112,7 +112,7 @@ def has_long_way(rimmed: np.ndarray, width: int, fewest: int, moves: np.ndarray,
             is_long = moves[farthest] >= fewest
             if is_long or reached <= fewest or (sweep == 1 and 5 * moves[farthest] < 4 * fewest):
                 break
-            forget(moves, queue, reached)
+            clear(moves, queue, reached)
             flood(rimmed, width, farthest, moves, queue)
         is_long = moves[queue[reached - 1]] >= fewest
     for cell in range(len(rimmed)):
@@ -153,7 +153,7 @@ def make_rare(
                 reached = flood(layout, width, start, moves, queue)
                 counts[start] = num_far(moves, queue, reached, fewest)
                 num_pairs += counts[start]
-                forget(moves, queue, reached)
+                clear(moves, queue, reached)
         for _copy in range((num_pairs + draw(chance, rules[3])) // rules[3]):
             if made < len(mazes):
                 start, pair = 0, draw(chance, num_pairs)
@@ -164,7 +164,7 @@ def make_rare(
                 for cell in range(len(layout)):
                     mazes[made, cell] = layout[cell]
                 mazes[made, start], mazes[made, queue[reached - 1 - pair]] = START, GOAL
-                forget(moves, queue, reached)
+                clear(moves, queue, reached)
                 made += 1
     return made
 
@@ -193,5 +193,5 @@ def trace(mazes: np.ndarray, width: int) -> np.ndarray:
                     cell = other
                     rimmed[cell] = PATH
                     break
-        forget(moves, queue, reached)
+        clear(moves, queue, reached)
     return lengths

@@ -161,7 +161,7 @@ class MazeTask(MazeRules, Generated):
 
         low, high = self.config.density
         odds = (round(low * 65536), round(high * 65536))
-        # Evaluation wants few mazes of one layout, and may take longer to make.
+        # Evaluation needs few mazes of one layout, and may take longer to make.
         crowd = (24 if is_held_out else 3) * self.size**2
         rules = np.array([*odds, self.config.fewest_moves, crowd, int(is_held_out)])
         weights = np.pad(layout_weights(self.size).reshape(self.size, self.size), 1).reshape(-1)

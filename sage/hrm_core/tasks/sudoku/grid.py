@@ -67,7 +67,7 @@ def units_of(box: Box) -> np.ndarray:
 
 
 def are_consistent(grids: np.ndarray, box: Box) -> np.ndarray:
-    """(N,) bool: no digit stands twice in a row, a column or a box."""
+    """(N,) bool: no digit is twice in a row, a column or a box."""
     num_digits, rows = box.num_digits, np.arange(len(grids))[:, None]
     is_right = np.ones(len(grids), bool)
     for unit in units_of(box):
@@ -78,7 +78,7 @@ def are_consistent(grids: np.ndarray, box: Box) -> np.ndarray:
 
 
 def are_solutions(puzzles: np.ndarray, answers: np.ndarray, box: Box) -> np.ndarray:
-    """(N,) bool: full, consistent, and the givens still stand."""
+    """(N,) bool: full, consistent, and the givens are unchanged."""
     is_full = ((answers >= 1) & (answers <= box.num_digits)).all(axis=1)
     keeps = ((puzzles == 0) | (puzzles == answers)).all(axis=1)
     is_right = is_full & keeps

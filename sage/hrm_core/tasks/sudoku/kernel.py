@@ -33,7 +33,7 @@ def copy_into(target: np.ndarray, source: np.ndarray) -> None:
 
 @inner
 def digits_used(grid: np.ndarray, units: np.ndarray, used: np.ndarray) -> bool:
-    """Add to `used`; False if a digit stands twice in a unit."""
+    """Add to `used`; False if a digit is twice in a unit."""
     for cell in range(len(grid)):
         if grid[cell]:
             bit = 1 << (grid[cell] - 1)
@@ -133,7 +133,7 @@ def unplace(grid: np.ndarray, units: np.ndarray, used: np.ndarray, cell: int) ->
 def solve(
     puzzle: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray, solution: np.ndarray
 ) -> int:
-    """How many solutions; the first found stands in `solution`. -1: not decided. effort (2,): solutions to
+    """How many solutions; the first is written to `solution`. -1: not decided. effort (2,): solutions to
     count up to, steps.
     """
     size = len(puzzle)
@@ -187,7 +187,7 @@ def solve_many(
 
 @loop
 def fill_grids(grids: np.ndarray, units: np.ndarray, effort: np.ndarray, chance: np.ndarray) -> None:
-    """Random full grids (N, n^2): the first row drawn, the rest searched in random order, anew where that
+    """Random full grids (N, n^2): the first row drawn, the rest searched in random order, again where that
     takes long.
     """
     num_digits = units[0, -1] + 1
@@ -246,8 +246,8 @@ def dig_many(
 
 @inner
 def line_key(grid: np.ndarray, num_digits: int, per_band: int, strides: np.ndarray, step: np.ndarray) -> int:
-    """The cycle types of the digit permutations from line to line, summed in any order: blind to digits and
-    to places. strides (2,): from a line to the next, from a cell to the next."""
+    """The cycle types of the digit permutations from line to line, in any order: independent of digits and
+    places. strides (2,): from a line to the next, from a cell to the next."""
     key, between, along = 0, strides[0], strides[1]
     for band in range(0, num_digits, per_band):
         for other in range(band, num_digits, per_band):
@@ -280,7 +280,7 @@ def cycle_type(step: np.ndarray, num_digits: int) -> int:
 
 @inner
 def scramble(number: int) -> int:
-    """0..PRIME - 1, far apart for close numbers."""
+    """0..PRIME - 1, a hash."""
     number = (number * 1103515245 + 12345) % PRIME
     number = number * (number ^ 0x2545F491) % PRIME
     return (number * 48271 + 11) % PRIME
@@ -304,7 +304,7 @@ def grid_keys(grids: np.ndarray, box_rows: int, box_cols: int) -> np.ndarray:
 def puzzle_keys(
     puzzles: np.ndarray, solutions: np.ndarray, places: np.ndarray, num_digits: int
 ) -> np.ndarray:
-    """(N,) the least of the numbers that a puzzle's symmetric forms spell, digits named by the first row.
+    """(N,) the least of the numbers that a puzzle's symmetric forms give, digits named by the first row.
     places (G, n^2).
     """
     keys, names = np.zeros(len(puzzles), np.int64), np.zeros(num_digits + 1, np.int64)

@@ -32,7 +32,7 @@ USUAL_GIVENS = {4: (5, 7), 6: (10, 15), 9: (36, 50), 16: (130, 170)}
 MAX_NEARLY_SOLVED_BLANKS = 5
 #: Steps the generator lets one search take before it tries another way.
 MAX_DIG_STEPS = 20_000
-#: Times it digs a grid anew for a puzzle that singles do not get far with; about one in four of 9x9 is one.
+#: Times a grid is dug again for a puzzle that singles do not get far with; about one in four of 9x9 is one.
 MAX_DIGS = 16
 
 
@@ -81,7 +81,7 @@ class SudokuConfig:
 
 
 class SudokuRules:
-    """What holds for every sudoku of one box, wherever its puzzles come from."""
+    """What holds for every sudoku of one box, generated or loaded."""
 
     def __init__(self, box: Box, *, name: str = "sudoku") -> None:
         self.box = box
