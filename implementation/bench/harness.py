@@ -256,7 +256,8 @@ def bars_table(bars: Sequence[Bar]) -> TextTable:
         here = "no bar here" if bar.bar is None else f"{sign[bar.better]} {bar.bar:g}"
         if bar.by_set is None:
             return here
-        return f"{here} ({', '.join(f'{name} {least:g}' for name, least in bar.by_set.items())})"
+        names = {name: "otherwise" if name == "none" else name for name in bar.by_set}
+        return f"{here} ({', '.join(f'{names[name]} {least:g}' for name, least in bar.by_set.items())})"
 
     rows = tuple(
         (bar.name, number(bar.value), wanted(bar), "-" if bar.bar is None else words[bar.is_met])

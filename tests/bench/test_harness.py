@@ -117,6 +117,8 @@ def test_a_bar_by_instruction_set_is_stated_in_the_table_and_the_document() -> N
         ("x", "+2.100", ">= 2 (AMX 2.4, AVX512-BF16 2)", "met"),
         ("y", "+2.100", "no bar here (AMX 2.4, AVX512-BF16 2)", "-"),
     )
+    solve = harness.Bar(name="z", value=None, bar=6.0, better="higher", by_set={"AMX": 10.0, "none": 6.0})
+    assert harness.bars_table([solve]).rows == (("z", "-", ">= 6 (AMX 10, otherwise 6)", "owed"),)
     rows = harness.document("made", {}, [bar, none])["bars"]
     assert [row["by_instruction_set"] for row in rows] == [bars, bars]
     assert [row["bar"] for row in rows] == [2.0, None]
