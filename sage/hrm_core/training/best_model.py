@@ -1,6 +1,6 @@
-"""A model out of a run's checkpoints: the best by the task's own score, or the last.
+"""The best model of a run, by the task's score, or the last, from its checkpoints.
 
-Invariant: its weights are those that were evaluated: the average, where the run kept one.
+Invariant: the weights are those that were evaluated: the average, if the run has one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Which = Literal["best", "last"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestModel:
-    """weights: a state dict, on the CPU.  evaluation: EvalReport.to_plain() at that step, None where there
-    was none.
+    """weights: a state dict, on the CPU.  evaluation: EvalReport.to_plain() of that step, or None.
 
-    cpu_secs, wall_secs: of training up to it.
+    cpu_secs, wall_secs: training time up to that step.
     """
 
     step: int
@@ -34,9 +33,9 @@ class BestModel:
     wall_secs: float
 
 
-def kept_model(checkpoints: Path, which: Which) -> BestModel | None:
-    """What `best` or `last` names in a folder of checkpoints; None before the first. ResumeError where it is
-    torn.
+def load_best_model(checkpoints: Path, which: Which) -> BestModel | None:
+    """The checkpoint that `best` or `last` names; None if there is none yet. Raises ResumeError if it is
+    damaged.
     """
     path = CheckpointFolder(checkpoints).find(which)
     if path is None:

@@ -20,7 +20,9 @@ log = structlog.get_logger("sage.hrm_core")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The position of a run after a step. cpu_secs: of the steps, all threads, over all resumes."""
+    """The position of a run after a step. cpu_secs: CPU time of the steps, all threads, resumed runs
+    included.
+    """
 
     facts: StepFacts
     num_steps: int

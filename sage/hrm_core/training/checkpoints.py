@@ -1,9 +1,9 @@
-"""The checkpoints of a run: one folder each, the newest and the best kept.
+"""The checkpoints of a run, one folder each. The last and the best are kept, others are deleted.
 
 Layout of FOLDER:  step-00001200/{state.json, shared-00000.safetensors, ..., rank0-00000.safetensors, ...}
 last   best
-`last` and `best` are files that hold a folder's name. Invariant: under `step-N` there is a whole checkpoint
-or nothing: it is written under another name, fsynced and renamed; `last` moves only afterwards.
+`last` and `best` are files that contain a folder's name. Invariant: a folder `step-N` is a complete
+checkpoint: it is written under another name, fsynced and renamed; only then `last` is changed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ FORMAT = "sage-training-2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """step: optimizer steps done.  shared: tensors that every rank has alike.  rows: this rank's rows under
-    way.
+    """step: number of optimizer steps.  shared: tensors that are equal on every rank.  rows: this rank's
+    unfinished rows.
 
-    plain: everything else, as JSON holds it.
+    plain: all other state, as JSON values.
     """
 
     step: int
@@ -42,13 +42,17 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """Where a run's checkpoints are. All ranks call `save` together."""
+    """The folder of a run's checkpoints. All ranks call `save` together."""
 
     def __init__(self, path: Path, *, max_shard_bytes: int = MAX_BYTES, ranks: Ranks = SINGLE) -> None:
-        self.path, self._max_bytes, self._ranks = path, max_shard_bytes, ranks
+        self.path = path
+        self._max_bytes = max_shard_bytes
+        self._ranks = ranks
 
     def save(self, checkpoint: Checkpoint, *, is_best: bool = False) -> Path:
-        """Write it whole, move `last` (and `best`) to it, delete those that neither names."""
+        """Write the checkpoint, point `last` (and `best`) to it, delete the checkpoints that neither
+        names.
+        """
         final = self._free_folder(checkpoint.step)
         partial = partial_of(final)
         if self._ranks.index == 0:
@@ -67,13 +71,13 @@ class CheckpointFolder:
         return final
 
     def find(self, name: str = "last") -> Path | None:
-        """The folder that `last` or `best` names; None before the first."""
+        """The folder that `last` or `best` names; None if there is none yet."""
         pointer = self.path / name
         return self.path / pointer.read_text().strip() if pointer.is_file() else None
 
     def _free_folder(self, step: int) -> Path:
-        """`step-N`; with a letter behind it where that step was saved before, and the run went on from an
-        older one.
+        """`step-N`, with a letter appended if that step was saved before the run resumed from an older
+        one.
         """
         for suffix in ("", *ascii_lowercase):
             folder = self.path / f"step-{step:08d}{suffix}"
@@ -97,15 +101,15 @@ class CheckpointFolder:
         write_file(self.path / name, f"{target}\n".encode())
 
     def _prune(self) -> None:
-        kept = {self.find("last"), self.find("best")}
+        named = {self.find("last"), self.find("best")}
         for folder in self.path.glob("step-*"):
-            if folder not in kept:
+            if folder not in named:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve_checkpoint(path: Path, prefer: str = "last") -> Path:
-    """The checkpoint that a person means: its own folder, a folder of checkpoints, or a run's. ResumeError if
-    there is none.
+    """The checkpoint in `path`: a checkpoint, a folder of checkpoints, or a run's folder. Raises ResumeError
+    if there is none.
     """
     for folder in (path, path / "checkpoints"):
         if (folder / "state.json").is_file():
@@ -114,14 +118,15 @@ def resolve_checkpoint(path: Path, prefer: str = "last") -> Path:
             found = CheckpointFolder(folder).find(name)
             if found is not None:
                 return found
-    what = "holds no checkpoint" if path.is_dir() else "no such folder"
+    what = "contains no checkpoint" if path.is_dir() else "no such folder"
     raise ResumeError(f"{path}: {what}: give a run's folder, or one of its checkpoints")
 
 
 def read_checkpoint(path: Path, ranks: Ranks = SINGLE) -> Checkpoint:
-    """The checkpoint in `path`, with the rows of this rank of `ranks.count`, however many wrote it.
+    """The checkpoint in `path`, with this rank's share of the rows; the number of ranks may differ from the
+    number that wrote it.
 
-    ResumeError, one line, when it is missing, torn or another format's.
+    Raises ResumeError, one line, if the checkpoint is missing, damaged or of another format.
     """
     state = read_state(path)
     try:
@@ -131,8 +136,8 @@ def read_checkpoint(path: Path, ranks: Ranks = SINGLE) -> Checkpoint:
             for rank in range(state["num_ranks"])
         ]
     except (ShardError, OSError, ValueError, KeyError) as error:
-        told = str(error) if isinstance(error, ShardError) else f"{path}: torn ({error})"
-        raise ResumeError(f"{told}: resume from an older checkpoint, or start afresh") from error
+        fault = str(error) if isinstance(error, ShardError) else f"{path}: damaged ({error})"
+        raise ResumeError(f"{fault}: resume from an older checkpoint, or start a new run") from error
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     num_rows = len(next(iter(rows.values())))
     if num_rows % ranks.count:
@@ -145,7 +150,7 @@ def read_checkpoint(path: Path, ranks: Ranks = SINGLE) -> Checkpoint:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """`state.json` of a checkpoint: format, step, num_ranks, plain."""
+    """`state.json` of a checkpoint: format, step, num_ranks, shared, plain."""
     try:
         state = json.loads((path / "state.json").read_text())
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """torch.compile for the blocks of a model, one graph for all of them.
 
-Invariant: compiled in place, so that parameters keep their names and checkpoints their keys.
+Invariant: compiled in place, so the names of parameters and the keys of checkpoints are unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sage.hrm_core.model.layers import Net
 
 
 def compile_blocks(model: nn.Module) -> None:
-    """Each block of the nets is compiled at its first call; a whole segment would take minutes to build."""
+    """Compile each block of the nets at its first call; compiling a whole segment would take minutes."""
     prepare_to_compile()
     for module in model.modules():
         if isinstance(module, Net):
@@ -24,8 +24,8 @@ def compile_blocks(model: nn.Module) -> None:
 
 
 def uncompiled() -> AbstractContextManager[None]:
-    """Inside, compiled blocks run as they are written: a batch of another shape is not worth half a minute of
-    building.
+    """Context: compiled blocks run eagerly, so that a batch of another shape does not compile them again
+    (about 30 s).
     """
     stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
     return stance

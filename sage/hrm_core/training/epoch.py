@@ -1,7 +1,7 @@
 """How many training examples an epoch has.
 
 Loaded data: their number of groups times the mean number of examples, as the published trainer counts.
-Generated puzzles have no end: an epoch of them is GENERATED_EPOCH puzzles.
+Generated puzzles are unlimited: an epoch of them has GENERATED_EPOCH puzzles.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class TrainingError(SageError, RuntimeError):
 
 
 class LoaderError(TrainingError):
-    """No training rows: the task raised an error, or hangs."""
+    """No training rows: the task raised an error, or returned none in time."""
 
 
 class TrainingDiverged(TrainingError):

@@ -1,7 +1,7 @@
-"""The rows under way: each works on one puzzle until it halts, then takes the next of the stream.
+"""The rows of a batch: each row has one puzzle until it halts, then takes the next puzzle of the stream.
 
-Invariant: rows are ordered over all ranks and lanes, and halted ones take new puzzles in that order, so that
-one process with a large batch and several with a part each see the same.
+Invariant: rows are ordered over all ranks and lanes, and halted rows take new puzzles in that order, so that
+one process with the whole batch and several processes with a part each train on the same rows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sage.hrm_core.tasks.contract import Examples
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """A micro-batch of B rows.  state: on the device.  rows, is_halted: what it holds, on the host, for
-    refilling.
+    """A micro-batch of B rows.  state: on the device.  rows, is_halted: its puzzles and halt flags on the
+    host, for refilling.
     """
 
     state: ACTState
@@ -34,7 +34,7 @@ class Lane:
         return int(self.is_halted.sum())
 
     def refilled(self, new: Examples) -> Lane:
-        """Halted rows hold `new` ones, in order; the model resets their carry when it meets them."""
+        """Replace halted rows by `new` ones, in order; the model resets their carry in its next call."""
         arrays = {}
         for name in ("inputs", "labels", "puzzle_ids"):
             array = getattr(self.rows, name).copy()
@@ -46,12 +46,12 @@ class Lane:
         return replace(self, state=state, is_halted=is_halted)
 
     def restarted(self) -> Lane:
-        """Every row gives its puzzle up: what it thought was not finite."""
+        """All rows halted, after a step that was not finite: every row takes a new puzzle."""
         state = replace(self.state, is_halted=torch.ones_like(self.state.is_halted))
         return replace(self, state=state, is_halted=np.ones_like(self.is_halted))
 
     def tensors(self) -> dict[str, Tensor]:
-        """For a checkpoint, each with rows in front."""
+        """Tensors for a checkpoint; the first axis is rows."""
         state = self.state
         return {
             "z_H": state.carry.z_H,
@@ -65,20 +65,22 @@ class Lane:
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, Tensor], device: torch.device) -> Lane:
-        there = {name: tensor.to(device) for name, tensor in tensors.items()}
-        batch = TokenBatch(inputs=there["inputs"], labels=there["labels"], puzzle_ids=there["puzzle_ids"])
+        on_device = {name: tensor.to(device) for name, tensor in tensors.items()}
+        batch = TokenBatch(
+            inputs=on_device["inputs"], labels=on_device["labels"], puzzle_ids=on_device["puzzle_ids"]
+        )
         state = ACTState(
-            carry=Carry(z_H=there["z_H"], z_L=there["z_L"]),
+            carry=Carry(z_H=on_device["z_H"], z_L=on_device["z_L"]),
             batch=batch,
-            num_segments=there["num_segments"],
-            is_halted=there["is_halted"],
+            num_segments=on_device["num_segments"],
+            is_halted=on_device["is_halted"],
         )
         rows = {name: tensors[name].cpu().numpy().copy() for name in ("inputs", "labels", "puzzle_ids")}
         return cls(state=state, rows=Examples(**rows), is_halted=tensors["is_halted"].cpu().numpy().copy())
 
     @classmethod
     def empty(cls, model: HRM, num_rows: int, seq_len: int, device: torch.device) -> Lane:
-        """All rows halted: the first step fills them."""
+        """A lane with all rows halted: the first step fills them."""
         rows = Examples(
             inputs=np.zeros((num_rows, seq_len), dtype=np.int32),
             labels=np.zeros((num_rows, seq_len), dtype=np.int32),
@@ -89,8 +91,8 @@ class Lane:
 
 
 def to_batch(rows: Examples, device: torch.device) -> TokenBatch:
-    """The rows as tensors (int32) on the device; a copy on the CPU too, so that nobody else writes into
-    it.
+    """The rows as tensors (int32) on the device. Always a copy, also on the CPU, so the source array may
+    change.
     """
     arrays = [
         torch.from_numpy(np.array(array, dtype=np.int32))

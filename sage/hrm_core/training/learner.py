@@ -1,7 +1,7 @@
-"""One step of deep supervision: a segment for every row under way, then one move of the weights.
+"""One step of deep supervision: a segment for every row of the batch, then one update of the weights.
 
-Invariant: a step's draws are a function of seed, step and rank; a step that is not finite moves nothing, on
-any rank.
+Invariant: random numbers of a step are a function of seed, step and rank; a step that is not finite changes
+no weights, on any rank.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from sage.hrm_core.training.stream import RowStream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """A step as numbers. figures: READOUT's, those of finished rows as means (nan where none finished).
+    """The results of a step. figures: those of READOUT; of finished rows as means (nan if none finished).
 
-    num_finished: rows that finished a puzzle.  is_finite: whether the weights moved.  lr: ratio of the
+    num_finished: rows that finished a puzzle.  is_finite: whether the weights were updated.  lr: ratio of the
     schedule.
     """
 
@@ -48,7 +48,7 @@ class StepFacts:
 
 
 class Learner:
-    """A model, what moves it, and the rows it works on."""
+    """A model, its optimizers, and the rows of its batch."""
 
     def __init__(
         self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks
@@ -61,8 +61,8 @@ class Learner:
         self._is_one_identity = spec.num_puzzle_ids == 0
         self.device = next(model.parameters()).device
         if self.device.type == "cpu" and (config.bf16 or config.matmul != "highest"):
-            # torch's fused kernel sends each of its small tiles to oneDNN then: 170 ms in place of 14 (S 100,
-            # E 16, batch 32). Its way back in bf16 takes 26 ms in place of 4 (S 82, E 64, 8 heads, batch 8).
+            # torch's fused kernel then calls oneDNN for each small tile: 170 ms instead of 14 (S 100, E 16,
+            # batch 32); its backward pass in bf16 takes 26 ms instead of 4 (S 82, E 64, 8 heads, batch 8).
             model.use_attention("eager")
         if config.bf16:
             model.inner.compute_in(torch.bfloat16)
@@ -78,7 +78,7 @@ class Learner:
         self._parameters = list(model.parameters())
 
     def step(self, number: int, stream: RowStream) -> StepFacts:
-        """Step `number` (1, 2, ...): refill, a segment forward and back for each lane, then the
+        """Step `number` (1, 2, ...): refill, a segment forward and backward for each lane, then the
         optimizers.
         """
         self.model.train()
@@ -91,26 +91,29 @@ class Learner:
         with matmul_precision(self._config.matmul):
             for index, lane in enumerate(lanes):
                 with self._cast():
-                    lanes[index], told = self._learn(lane, len(lanes), self._max_segments(number))
-                readout += told / len(lanes)
-        return self._move(number, lanes, readout)
+                    lanes[index], part = self._learn(lane, len(lanes), self._max_segments(number))
+                readout += part / len(lanes)
+        return self._update(number, lanes, readout)
 
     def _cast(self) -> AbstractContextManager[None]:
-        """In bf16 a step's calls share one copy of the weights: HRM 27 M calls each net six times. Not on a
-        GPU, where casting costs next to nothing and the gradients of many calls had better be summed at full
-        width."""
+        """In bf16 all calls of a step share one cast copy of the weights: HRM 27 M calls each net six times.
+        Not on a GPU, where casting is cheap and gradients of many calls are summed more accurately in
+        fp32.
+        """
         shares = self._config.bf16 and self.device.type == "cpu"
         return cast_once(self.model, torch.bfloat16) if shares else nullcontext()
 
     def _refilled(self, stream: RowStream) -> list[Lane]:
-        """Halted rows take the next of the stream; every rank draws for all, and keeps its own."""
+        """Halted rows take the next rows of the stream; every rank draws the rows of all ranks and uses its
+        own.
+        """
         counts = [lane.num_halted for lane in self.lanes]
-        everyones = (
+        all_counts = (
             self._ranks.gather_rows(torch.tensor(counts, device=self.device)).tolist()
             if self._ranks.count > 1
             else counts
         )
-        new = split_rows(stream.take(sum(everyones)), everyones)
+        new = split_rows(stream.take(sum(all_counts)), all_counts)
         first = self._ranks.index * len(counts)
         mine = new[first : first + len(counts)]
         return [
@@ -119,8 +122,8 @@ class Learner:
         ]
 
     def _identified(self, rows: Examples) -> Examples:
-        """A task without identities trains row 0 of a model's puzzle table, as the published sudoku and maze
-        models did.
+        """For a task without puzzle ids, use row 0 of the model's puzzle table, as the published sudoku and
+        maze models do.
         """
         assert isinstance(self._front, TokenFront)
         if self._is_one_identity and self._front.num_puzzle_ids:
@@ -128,12 +131,12 @@ class Learner:
         return rows
 
     def _max_segments(self, number: int) -> int | None:
-        """Of a puzzle at this step; None: the model's own."""
+        """Maximum number of segments per puzzle at this step; None: the model's."""
         return self._config.first_segments if number <= self._num_first_steps else None
 
     def _learn(self, lane: Lane, num_lanes: int, max_segments: int | None) -> tuple[Lane, Tensor]:
-        """A segment forward and back, and the readout. The graph is gone on return, before the gradients grow
-        to full width.
+        """A segment forward and backward; returns the lane and the readout. The graph is freed on return,
+        before the gradients are cast to fp32.
         """
         lane, loss = self._forward(lane, max_segments)
         (loss.total / num_lanes).backward()
@@ -155,45 +158,49 @@ class Learner:
         )
         return replace(lane, state=state), loss
 
-    def _move(self, number: int, lanes: list[Lane], readout: Tensor) -> StepFacts:
+    def _update(self, number: int, lanes: list[Lane], readout: Tensor) -> StepFacts:
         gradients = [weight.grad for weight in self._parameters if weight.grad is not None]
         self._ranks.mean_([*gradients, readout])
         norm = torch.nn.utils.get_total_norm(gradients)
         halted = torch.cat([lane.state.is_halted for lane in lanes])
-        told = (
-            torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()
-        )  # sync: the step's one readout
-        is_finite = bool(np.isfinite(told).all())
+        # sync: the only one of a step
+        values = torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()
+        is_finite = bool(np.isfinite(values).all())
         if is_finite:
-            self._clip(gradients, float(told[len(READOUT)]))
+            self._clip(gradients, float(values[len(READOUT)]))
             lr = self.optimizers.step(number)
             if self.ema is not None:
                 self.ema.update()
             masks = np.split(
-                told[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1]
+                values[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1]
             )
             self.lanes = [lane.advanced(lane.state, mask) for lane, mask in zip(lanes, masks)]
         else:
             lr = self.optimizers.schedule.ratio(number)
             self.lanes = [lane.restarted() for lane in lanes]
-        return self._facts(number, told, is_finite, lr)
+        return self._facts(number, values, is_finite, lr)
 
     def _clip(self, gradients: list[Tensor], norm: float) -> None:
         limit = self._config.clip_norm
         if limit is not None and norm > limit:
             torch._foreach_mul_(gradients, limit / (norm + 1e-6))
 
-    def _facts(self, number: int, told: np.ndarray, is_finite: bool, lr: float) -> StepFacts:
-        values = dict(zip(READOUT, map(float, told)))
-        count = values["count"]  # a mean over lanes and ranks, as the sums are
+    def _facts(self, number: int, values: np.ndarray, is_finite: bool, lr: float) -> StepFacts:
+        figures = dict(zip(READOUT, map(float, values)))
+        count = figures["count"]  # a mean over lanes and ranks, as the sums are
         for name in READOUT[NUM_MEANS + 1 :]:
-            values[name] = values[name] / count if count else math.nan
+            figures[name] = figures[name] / count if count else math.nan
         num_parts = len(self.lanes) * self._ranks.count
         num_finished = round(count * num_parts) if is_finite else 0
-        del values["count"]
-        norm = float(told[len(READOUT)])
+        del figures["count"]
+        norm = float(values[len(READOUT)])
         return StepFacts(
-            step=number, figures=values, num_finished=num_finished, grad_norm=norm, is_finite=is_finite, lr=lr
+            step=number,
+            figures=figures,
+            num_finished=num_finished,
+            grad_norm=norm,
+            is_finite=is_finite,
+            lr=lr,
         )
 
     def _empty_lanes(self, seq_len: int) -> list[Lane]:
@@ -202,7 +209,9 @@ class Learner:
         return [Lane.empty(self.model, size, seq_len, self.device) for _ in range(num_lanes)]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All but the lanes, the same on every rank: tensors by name, and the plain rest."""
+        """All state but the lanes, equal on every rank: tensors by name, and all other state as JSON
+        values.
+        """
         optimizer_tensors, optimizer_plain = self.optimizers.state()
         tensors = {
             **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
@@ -215,7 +224,9 @@ class Learner:
         return tensors, plain
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-        """What `state` gave. InputError or RuntimeError where it is of another model or optimizer."""
+        """Restore a result of `state`. Raises InputError or RuntimeError if it is of another model or
+        optimizer.
+        """
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "ema": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
@@ -223,28 +234,30 @@ class Learner:
         self.model.load_state_dict(parts["model"])
         self.optimizers.load_state(parts["optimizer"], plain["optimizer"])
         if (self.ema is None) != (not parts["ema"]):
-            raise InputError("ema_decay is set in one of the two and not in the other: keep it as it was")
+            raise InputError(
+                "ema_decay is set only in the checkpoint or only here: set it in both or in neither"
+            )
         if self.ema is not None:
             self.ema.load_state(parts["ema"], plain["num_ema_updates"])
 
     def lane_tensors(self) -> dict[str, Tensor]:
-        """This rank's rows under way, lanes behind each other."""
+        """This rank's unfinished rows, lanes concatenated."""
         parts = [lane.tensors() for lane in self.lanes]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def load_lanes(self, tensors: Mapping[str, Tensor]) -> None:
-        """This rank's rows, as `lane_tensors` gave them or as another split of the same batch has them."""
+        """Restore this rank's rows, from `lane_tensors` or from another split of the same batch."""
         chunks = {name: tensor.chunk(len(self.lanes)) for name, tensor in tensors.items()}
         lanes = [{name: parts[index] for name, parts in chunks.items()} for index in range(len(self.lanes))]
         self.lanes = [Lane.of_tensors(each, self.device) for each in lanes]
 
 
 def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> None:
-    """InputError where the model is not of the task's shape, or the batch cannot be split."""
+    """Raise InputError if the model does not fit the task's shape, or the batch cannot be split."""
     front = model.config.front
     if not isinstance(front, TokenFront):
         raise InputError(
-            "the model takes continuous inputs, tasks have symbols: give a model with a TokenFront"
+            "the model takes continuous inputs, but tasks have symbols: give a model with a TokenFront"
         )
     for name in ("vocab_size", "seq_len"):
         ours, theirs = getattr(front, name), getattr(spec, name)
@@ -268,7 +281,7 @@ def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> 
 
 @contextmanager
 def matmul_precision(precision: MatmulKind) -> Iterator[None]:
-    """The process's float32_matmul_precision inside; as it was afterwards."""
+    """Context: sets the process's float32_matmul_precision inside and restores it afterwards."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:

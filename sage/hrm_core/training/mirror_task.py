@@ -1,6 +1,6 @@
-"""The smallest task there is: for trying a trainer out, or a test, where no real one should be in the way.
+"""A minimal task for tests and first trials of a trainer.
 
-Invariant: the answer is the puzzle read backwards, so a model must move every symbol to another place.
+Invariant: the answer is the puzzle in reverse order, so a model must move symbols to other positions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sage.hrm_core.tasks.contract import Examples, TaskSpec
 
 
 class MirrorTask:
-    """Read a row of symbols backwards. Training rows have an even sum, held-out ones an odd one."""
+    """Reverse a row of symbols. Training rows have an even sum, held-out rows an odd sum."""
 
     def __init__(self, *, seq_len: int = 6, num_symbols: int = 4) -> None:
         if num_symbols < 2 or num_symbols % 2:

@@ -1,8 +1,9 @@
-"""Several tasks as one: rows of each, padded to the longest, behind a cell that names the task.
+"""Several tasks as one: rows of each, padded to the longest, after a cell that identifies the task.
 
-Invariant: the first cell tells the task, so that a row can be judged by its own rules; it is never scored.
-Cells: 0 pad, 1..K the task's mark (in the first cell alone), then symbols: the tasks' own ("joined": the same
-number means the same symbol) or each task's in a range of its own ("offset").
+Invariant: the first cell identifies the task, so that each row is judged by its task's rules; it is not
+scored.
+Cells: 0 pad, 1..K the task's mark (in the first cell only), then symbols: shared by all tasks ("joined": the
+same number is the same symbol) or in a range of its own for each task ("offset").
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ PAD = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A task of a mixture. weight: its share of training rows, relative to the others."""
+    """A task of a mixture. weight: its share of training rows, relative to the other weights."""
 
     task: Task
     weight: float = 1.0
 
 
 class MixtureTask:
-    """Trains on rows of every part by weight; evaluates on as many of each."""
+    """Training rows of the parts in proportion to their weights; held-out rows in equal numbers."""
 
     def __init__(
         self, parts: Sequence[Part], *, vocabulary: Vocabulary = "joined", name: str = "mixture"
     ) -> None:
         if len(parts) < 2:
-            raise InputError(f"a mixture of {len(parts)}: give two tasks or more")
+            raise InputError(f"a mixture of {len(parts)} tasks: give two tasks or more")
         if vocabulary not in get_args(Vocabulary):
             raise InputError(f"vocabulary is {vocabulary!r}: give one of {', '.join(get_args(Vocabulary))}")
         if not all(part.weight > 0 for part in parts):
@@ -61,7 +62,7 @@ class MixtureTask:
         )
 
     def held_out(self, num: int) -> Examples:
-        """An equal number of each, one after the other, so that the first rows hold every task."""
+        """An equal number of rows of each task, alternating, so that the first rows contain every task."""
         each = [part.task.held_out(-(-num // len(self.parts))) for part in self.parts]
         order = sorted((row, index) for index, rows in enumerate(each) for row in range(len(rows)))[:num]
         index = np.array([task for _, task in order], dtype=np.int64)
@@ -70,7 +71,7 @@ class MixtureTask:
         )
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """By the rules of each row's own task; an answer in another's symbols is wrong."""
+        """Check each row by its task's rules; an answer with symbols of another task is wrong."""
         is_valid = np.zeros(len(inputs), dtype=bool)
         for index, part in enumerate(self.parts):
             rows = np.flatnonzero(self.task_of(inputs) == index)
@@ -81,16 +82,16 @@ class MixtureTask:
         return is_valid
 
     def task_of(self, inputs: np.ndarray) -> np.ndarray:
-        """(N,) the part that each row belongs to."""
+        """(N,) the index of each row's part."""
         marks: np.ndarray = inputs[:, 0].astype(np.int64) - 1
         return marks
 
     def only(self, index: int) -> OneOfMixture:
-        """One part as the mixture's model sees it: for an accuracy of its own."""
+        """One part in the mixture's form, to evaluate it separately."""
         return OneOfMixture(self, index)
 
     def wrapped(self, rows: Examples, index: int) -> Examples:
-        """A part's own rows as the mixture's."""
+        """Convert rows of part `index` to the mixture's form."""
         shape = (len(rows), self.spec.seq_len)
         inputs, labels = np.full(shape, PAD, np.int32), np.full(shape, IGNORED, np.int32)
         inputs[:, 0] = index + 1
@@ -101,7 +102,7 @@ class MixtureTask:
         return Examples(inputs=inputs, labels=labels, puzzle_ids=np.full(len(rows), -1, np.int32))
 
     def _gathered(self, index: np.ndarray, rows: Sequence[Examples]) -> Examples:
-        """Row i is the next one of task index[i]."""
+        """Rows in the order of `index`: row i is the next row of part index[i]."""
         whole = [self.wrapped(each, task) for task, each in enumerate(rows)]
         order = np.argsort(
             np.argsort(index, kind="stable"), kind="stable"
@@ -113,9 +114,7 @@ class MixtureTask:
         )
 
     def _own(self, cells: np.ndarray, index: int) -> np.ndarray:
-        """(N, L) numbered as the part numbers its symbols; outside its vocabulary where they are not its
-        own.
-        """
+        """(N, L) cells in the part's numbering; symbols of other tasks are outside its vocabulary."""
         own: np.ndarray = (
             cells[:, 1 : 1 + self._specs[index].seq_len].astype(np.int32) - self._first_symbols[index]
         )
@@ -123,7 +122,7 @@ class MixtureTask:
 
 
 class OneOfMixture:
-    """A task that gives one part's rows in the mixture's form."""
+    """A task with one part's rows in the mixture's form."""
 
     def __init__(self, mixture: MixtureTask, index: int) -> None:
         self._mixture, self._index = mixture, index

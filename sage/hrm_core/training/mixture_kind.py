@@ -1,4 +1,6 @@
-"""A mixture as the catalogue makes it, so that its model is loaded and judged like any other."""
+"""The mixture as a kind of task in the catalogue, so that its model can be loaded and evaluated like any
+other.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from sage.hrm_core.training.mixture import MixtureTask, Part, Vocabulary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixtureConfig:
-    """tasks: each with its name, its weight (1 where it is not given) and its own options.
+    """tasks: mappings of name, weight (default 1) and the task's options.
 
-    vocabulary: "joined", the same number means the same symbol, or "offset", each task has its own.
+    vocabulary: "joined" (the same number is the same symbol) or "offset" (each task has its own range).
     """
 
     tasks: tuple[Mapping[str, Any], ...] = ()

@@ -1,8 +1,8 @@
-"""What one segment is trained on, and what is told of it: cross entropy over cells, halting, and the figures
-of a step.
+"""The loss of one segment and its metrics: cross entropy over cells, halting loss, accuracies of finished
+rows.
 
-Invariant: with q_weight 0.5 and no smoothing the total is `losses.act_loss`; figures count finished rows
-alone, losses all.
+Invariant: with q_weight 0.5 and no smoothing the total equals `losses.act_loss`; accuracies count finished
+rows only, losses all rows.
 Shapes: B rows, L cells, V symbols.
 """
 
@@ -18,8 +18,7 @@ from sage.hrm_core.model.losses import IGNORED, log_stablemax
 from sage.hrm_core.model.recurrence import Output
 from sage.hrm_core.training.config import TrainConfig
 
-#: What `SegmentLoss.readout` holds, in order: means over the rows, then sums over finished rows that have
-#: labels.
+#: The entries of `SegmentLoss.readout`: means over all rows, then sums over finished rows that have labels.
 READOUT = (
     "loss",
     "lm_loss",
@@ -36,7 +35,7 @@ NUM_MEANS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentLoss:
-    """total: to be differentiated.  readout (9,): see READOUT, detached."""
+    """total: the differentiable loss.  readout (9,): see READOUT, detached."""
 
     total: Tensor
     readout: Tensor
@@ -51,8 +50,8 @@ def segment_loss(
     is_halted: Tensor,
     q_continue: Tensor | None = None,
 ) -> SegmentLoss:
-    """Of one segment: labels (B, L), num_segments, is_halted (B,); q_continue (B,) the target of HRM's second
-    Q value.
+    """The loss of one segment. labels (B, L); num_segments, is_halted (B,); q_continue (B,): target of HRM's
+    second Q value.
     """
     assert output.logits is not None
     assert output.q_halt is not None
@@ -64,11 +63,11 @@ def segment_loss(
 
     cross_entropy = _cross_entropy(output.logits, labels, is_valid, num_valid, config)
     halt = F.binary_cross_entropy_with_logits(output.q_halt, is_exact.to(output.q_halt.dtype))
-    go_on = torch.zeros_like(halt)
+    continue_loss = torch.zeros_like(halt)
     if q_continue is not None:
         assert output.q_continue is not None
-        go_on = F.binary_cross_entropy_with_logits(output.q_continue, q_continue)
-    total = cross_entropy + config.q_weight * (halt + go_on)
+        continue_loss = F.binary_cross_entropy_with_logits(output.q_continue, q_continue)
+    total = cross_entropy + config.q_weight * (halt + continue_loss)
 
     is_counted = (is_halted & (num_valid > 0)).float()
     figures = (
@@ -79,14 +78,14 @@ def segment_loss(
         num_segments,
     )
     sums = torch.stack([(figure * is_counted).sum() for figure in figures])
-    means = torch.stack((total, cross_entropy, halt, go_on)).detach().float()
+    means = torch.stack((total, cross_entropy, halt, continue_loss)).detach().float()
     return SegmentLoss(total=total, readout=torch.cat((means, sums.float())))
 
 
 def _cross_entropy(
     logits: Tensor, labels: Tensor, is_valid: Tensor, num_valid: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Mean over rows of the mean over a row's valid cells; smoothing spreads its share over all symbols."""
+    """Mean over rows of the mean over a row's valid cells, with label smoothing over all symbols."""
     log_p = (
         log_stablemax(logits)
         if config.cross_entropy == "stablemax"

@@ -54,9 +54,7 @@ def read_shards(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
         except OSError as error:
             raise ShardError(f"{path}: {(error.strerror or str(error)).lower()}") from error
         if len(content) != expected["bytes"] or digest_of(content) != expected["blake2b"]:
-            raise ShardError(
-                f"{path}: {len(content)} bytes of {expected['bytes']}, or altered: torn or damaged"
-            )
+            raise ShardError(f"{path}: {len(content)} bytes of {expected['bytes']}, or altered: damaged")
         try:
             parts = safetensors.torch.load(content)
         except SafetensorError as error:
@@ -72,7 +70,9 @@ def read_shards(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _packed(tensors: Mapping[str, Tensor], max_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """Flat pieces `name@start`, filled into parts of at most max_bytes; a tensor goes on in the next part."""
+    """Flat pieces `name@start`, filled into parts of at most max_bytes; a tensor may continue in the next
+    part.
+    """
     part: dict[str, Tensor] = {}
     room = max_bytes
     for name, tensor in tensors.items():

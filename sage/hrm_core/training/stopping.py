@@ -1,6 +1,6 @@
-"""When a run ends before its last step.
+"""The conditions that end a run before its last step.
 
-Invariant: decided from the steps' figures alone, so that every rank decides the same.
+Invariant: a function of the steps' figures only, so that every rank decides alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StopRule:
         self.num_bad_in_a_row = 0
 
     def note(self, facts: StepFacts) -> None:
-        """Record a step. TrainingDiverged when too many in a row were not finite."""
+        """Record a step. Raises TrainingDiverged if too many in a row were not finite."""
         if not facts.is_finite:
             self.num_bad += 1
             self.num_bad_in_a_row += 1
@@ -48,7 +48,7 @@ class StopRule:
         return sum(exact for exact, _ in self._finished) / num if num else math.nan
 
     def reason(self) -> str | None:
-        """Why the run should end now, in one line, or None."""
+        """The reason to end the run now, in one line, or None."""
         limit, q_limit = self._config.stop_at_exact, self._config.stop_at_q_loss
         is_full = len(self._q_losses) == self._config.stop_window
         if limit is not None and is_full and self.train_exact >= limit:

@@ -1,7 +1,7 @@
-"""Training rows in one order that depends on the seed alone, drawn by a thread ahead of need.
+"""Training rows in an order that depends only on the seed, prefetched by a thread.
 
-Invariant: the n-th row is the same however many are taken at a time, and after a resume; a checkpoint holds
-the generator's state before the current block and how many of its rows were taken.
+Invariant: the n-th row does not depend on the number of rows per call or on a resume; a checkpoint contains
+the generator's state before the current block and the number of its rows already taken.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class RowStream:
             rng.bit_generator.state, num_skipped = state["generator"], int(state["num_taken"])
             if state["block_size"] != block_size:
                 raise InputError(
-                    f"block_size is {block_size}, the saved stream had {state['block_size']}: keep the batch"
-                    " size"
+                    f"block_size is {block_size}, in the checkpoint {state['block_size']}: use the same"
+                    " batch size"
                 )
         self._blocks: queue.Queue[_Block | BaseException] = queue.Queue(_NUM_AHEAD)
         self._is_closing = threading.Event()
@@ -70,7 +70,7 @@ class RowStream:
             self.take(num_skipped)
 
     def take(self, num: int) -> Examples:
-        """The next `num` rows. LoaderError when the task raised, or hangs."""
+        """The next `num` rows. Raises LoaderError if the task raised an error or returned no rows in time."""
         before = self._block, self._num_taken
         try:
             return self._take(num)

@@ -1,4 +1,4 @@
-"""A run's readable results: its metrics, its models, and a readable unique name.
+"""A run's results: metrics, models, and a readable unique name.
 
 Invariant: NaN is null in metrics.jsonl. Nothing here needs the network.
 """

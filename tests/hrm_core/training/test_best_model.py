@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sage.hrm_core.model.hrm import HRM
-from sage.hrm_core.training.best_model import kept_model
+from sage.hrm_core.training.best_model import load_best_model
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.errors import ResumeError
 from sage.hrm_core.training.mirror_task import MirrorTask
@@ -26,7 +26,7 @@ def test_the_last_is_the_average_that_the_run_ended_with(
 ) -> None:
     model = small_model(mirror)
     result = Trainer(model, mirror, quick_config, folder=tmp_path).train()
-    last = kept_model(tmp_path, "last")
+    last = load_best_model(tmp_path, "last")
     assert last is not None
     assert (last.step, last.cpu_secs, last.wall_secs) == (12, result.cpu_secs, result.wall_secs)
     assert result.report is not None
@@ -39,7 +39,7 @@ def test_the_best_is_the_one_that_scored_best_and_of_equals_the_later(
 ) -> None:
     config = dataclasses.replace(quick_config, eval_every=3)
     result = Trainer(small_model(mirror), mirror, config, folder=tmp_path).train()
-    best = kept_model(tmp_path, "best")
+    best = load_best_model(tmp_path, "best")
     assert best is not None
     assert best.step == result.best_step
     assert best.evaluation is not None
@@ -47,7 +47,7 @@ def test_the_best_is_the_one_that_scored_best_and_of_equals_the_later(
 
 
 def test_before_the_first_checkpoint_there_is_none(tmp_path: Path) -> None:
-    assert kept_model(tmp_path, "best") is None
+    assert load_best_model(tmp_path, "best") is None
 
 
 def test_a_torn_checkpoint_is_named(
@@ -56,5 +56,5 @@ def test_a_torn_checkpoint_is_named(
     Trainer(small_model(mirror), mirror, dataclasses.replace(quick_config, steps=1), folder=tmp_path).train()
     [shard] = tmp_path.glob("step-*/shared-00000.safetensors")
     shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(ResumeError, match=r"shared-00000.*torn or damaged: take another checkpoint"):
-        kept_model(tmp_path, "last")
+    with pytest.raises(ResumeError, match=r"shared-00000.*damaged: take another checkpoint"):
+        load_best_model(tmp_path, "last")

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or is not there; a wrong one is one clear line."""
+"""A checkpoint is complete or absent; a damaged one is refused in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _checkpoint(step: int) -> Checkpoint:
     return Checkpoint(step=step, shared=shared, rows=rows, plain={"note": "märz"})
 
 
-def test_what_was_saved_is_what_is_read(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_read_back(tmp_path: Path) -> None:
     saved = _checkpoint(3)
     read = read_checkpoint(CheckpointFolder(tmp_path).save(saved))
     assert (read.step, read.plain) == (3, {"note": "märz"})
@@ -42,7 +42,7 @@ def test_what_was_saved_is_what_is_read(tmp_path: Path) -> None:
         )
 
 
-def test_no_file_is_larger_than_asked_and_a_large_tensor_goes_on_in_the_next(tmp_path: Path) -> None:
+def test_no_file_exceeds_the_limit_and_a_large_tensor_continues_in_the_next(tmp_path: Path) -> None:
     limit = (1 << 16) + 1500
     tensors = {"a": torch.arange(1000.0).reshape(10, 100), "b": torch.arange(7), "c": torch.tensor(1.5)}
     index = write_shards(tmp_path, "x", tensors, max_bytes=limit)
@@ -53,7 +53,7 @@ def test_no_file_is_larger_than_asked_and_a_large_tensor_goes_on_in_the_next(tmp
     assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
 
 
-def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
+def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     for step in (1, 2, 3):
         folder.save(_checkpoint(step), is_best=step == 2)
@@ -68,12 +68,14 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     assert resolve_checkpoint(tmp_path / "step-00000002").name == "step-00000002"
 
 
-def test_a_save_that_was_cut_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_leaves_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = CheckpointFolder(tmp_path)
     folder.save(_checkpoint(1))
 
     def fail(source: Path, target: Path) -> None:
-        raise OSError("no space left on device")
+        raise OSError(28, "no space left on device")  # ENOSPC
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="no space"):
@@ -111,27 +113,29 @@ def _rename(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("damage", "message"),
     [
-        (_cut, "torn or damaged: resume from an older checkpoint"),
-        (_alter, "torn or damaged"),
+        (_cut, "damaged: resume from an older checkpoint"),
+        (_alter, "damaged"),
         (_rename, "format is 'somebody-elses'"),
         (lambda path: next(path.glob("shared-*")).unlink(), "no such file"),
-        (lambda path: (path / "rank0.json").write_text("{"), "torn"),
+        (lambda path: (path / "rank0.json").write_text("{"), "damaged"),
         (lambda path: (path / "state.json").write_text("{"), "cannot be read"),
         (lambda path: (path / "state.json").unlink(), "state.json is missing"),
     ],
 )
-def test_a_torn_or_foreign_checkpoint_is_one_clear_line(tmp_path: Path, harm: object, told: str) -> None:
+def test_a_damaged_checkpoint_or_one_of_another_format_is_one_line(
+    tmp_path: Path, damage: object, message: str
+) -> None:
     path = CheckpointFolder(tmp_path).save(_checkpoint(1))
-    harm(path)  # type: ignore[operator]
-    with pytest.raises(ResumeError, match=told) as caught:
+    damage(path)  # type: ignore[operator]
+    with pytest.raises(ResumeError, match=message) as caught:
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_a_checkpoint_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="holds no checkpoint"):
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="contains no checkpoint"):
         resolve_checkpoint(tmp_path)
     with pytest.raises(ResumeError, match="no such folder"):
         resolve_checkpoint(tmp_path / "nowhere")

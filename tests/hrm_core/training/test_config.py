@@ -25,7 +25,7 @@ def test_steps_are_epochs_of_examples_over_the_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 10**20}, "batch_size is 1"),
@@ -39,8 +39,8 @@ def test_steps_are_epochs_of_examples_over_the_batch() -> None:
         ({"stop_at_exact": 99.5}, "give a share"),
     ],
 )
-def test_a_wrong_setting_names_its_field(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_setting_names_its_field(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TrainConfig(**change)  # type: ignore[arg-type]
 
 

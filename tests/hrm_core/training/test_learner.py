@@ -45,7 +45,7 @@ def test_attention_learns_at_medium_precision_too(
     assert result.num_bad_steps == 0
 
 
-def test_a_precision_that_torch_does_not_know_is_refused() -> None:
+def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="matmul is 'fast': give one of highest, high, medium"):
         TrainConfig(matmul="fast")  # type: ignore[arg-type]
 

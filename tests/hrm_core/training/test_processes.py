@@ -79,8 +79,8 @@ def _start(folder: Path, *, deadly_step: int = 0, rank: int = 0, count: int = 1)
 
 
 def _end(process: subprocess.Popen[str]) -> int:
-    _, told = process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL), told
+    _, message = process.communicate(timeout=120)
+    assert process.returncode in (0, -signal.SIGKILL), message
     return process.returncode
 
 
@@ -90,14 +90,14 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nobody disturbed."""
+    """The folder of a run that was not interrupted."""
     folder = tmp_path_factory.mktemp("straight")
     assert _end(_start(folder)) == 0
     return folder
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_middle_ends_with_the_same_bits(straight: Path, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_is_bit_identical(straight: Path, tmp_path: Path) -> None:
     assert _end(_start(tmp_path, deadly_step=7)) == -signal.SIGKILL
     assert resolve_checkpoint(tmp_path).name == "step-00000006"
     assert _end(_start(tmp_path)) == 0

@@ -1,4 +1,4 @@
-"""Rows come in one order, from a thread that may fail, hang, or be cut off."""
+"""Rows come in a fixed order, from a thread that may fail, hang or be stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.stream import RowStream
 
 
-def test_the_order_of_rows_does_not_depend_on_who_takes_how_many(mirror: MirrorTask) -> None:
+def test_the_order_of_rows_does_not_depend_on_the_number_taken_at_once(mirror: MirrorTask) -> None:
     with RowStream(mirror, block_size=4, seed=1) as one, RowStream(mirror, block_size=4, seed=1) as other:
         together = one.take(11).inputs
         apart = np.concatenate([other.take(num).inputs for num in (1, 3, 0, 2, 5)])
@@ -21,7 +21,7 @@ def test_the_order_of_rows_does_not_depend_on_who_takes_how_many(mirror: MirrorT
 
 
 @pytest.mark.parametrize("num_taken", [0, 3, 4, 9])
-def test_a_restored_stream_goes_on_where_the_other_stopped(mirror: MirrorTask, num_taken: int) -> None:
+def test_a_restored_stream_continues_at_the_saved_position(mirror: MirrorTask, num_taken: int) -> None:
     with RowStream(mirror, block_size=4, seed=1) as stream:
         stream.take(num_taken)
         state = stream.state()
@@ -60,7 +60,7 @@ def test_a_task_that_hangs_ends_in_an_error(mirror: MirrorTask, monkeypatch: pyt
         let_go.set()
 
 
-def test_a_task_that_gives_too_few_rows_is_told_so(
+def test_a_task_that_returns_too_few_rows_is_refused(
     mirror: MirrorTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = mirror.sample

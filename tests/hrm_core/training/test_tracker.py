@@ -1,4 +1,4 @@
-"""A run leaves what can be read."""
+"""The files of a run are readable."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from sage.hrm_core.models import load_model
 from sage.hrm_core.training.tracker import ExperimentTracker, make_run_id
 
 
-def test_a_run_is_called_by_its_task_its_time_and_two_words() -> None:
+def test_a_run_id_has_the_task_the_time_and_two_words() -> None:
     name = make_run_id("sudoku4", datetime(2026, 1, 31, 14, 25, 30))
     assert name.startswith("sudoku4-20260131-142530-")
     assert len(name.split("-")) == 5
 
 
 def test_figures_are_lines_and_nan_is_null(tmp_path: Path) -> None:
-    told = []
+    logged = []
 
     class Sink:
         def log(self, step: int, figures: object) -> None:
-            told.append((step, figures))
+            logged.append((step, figures))
 
         def close(self) -> None:
-            told.append("closed")
+            logged.append("closed")
 
     with ExperimentTracker(folder=tmp_path / "run", run_id="a", sinks=[Sink()]) as tracker:
         tracker.log_metrics({"train/lm_loss": 0.5, "train/steps": math.nan}, step=1)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[0]) == {"step": 1, "train/lm_loss": 0.5, "train/steps": None}
-    assert told[-1] == "closed"
-    assert len(told) == 2
+    assert logged[-1] == "closed"
+    assert len(logged) == 2
 
 
 def test_a_saved_model_can_be_loaded(tmp_path: Path) -> None:

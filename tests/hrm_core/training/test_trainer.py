@@ -1,4 +1,4 @@
-"""A run from end to end: it learns, it can be cut anywhere, and it says what went wrong."""
+"""A run from end to end: it learns, can be interrupted anywhere, and names what failed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Build = Callable[..., HRM]
 
 
 class Diary:
-    """Writes down what it is told; may do something at a step."""
+    """Records its calls; may run a function at a step."""
 
     def __init__(self, at_step: int = -1, act: Callable[[], None] = lambda: None) -> None:
         self.losses: list[float] = []
@@ -72,7 +72,7 @@ def test_a_small_model_learns_to_mirror(
 
 
 @pytest.mark.parametrize("changes", [{}, {"has_q_continue": True}, {"puzzles": 1}])
-def test_a_run_that_was_cut_ends_with_the_same_bits(
+def test_an_interrupted_and_resumed_run_is_bit_identical(
     mirror: MirrorTask,
     small_model: Build,
     quick_config: TrainConfig,
@@ -98,7 +98,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bits(
     assert result.cpu_secs > 0
 
 
-def test_a_model_with_boxes_goes_on_and_so_does_a_checkpoint_of_before_a_setting(
+def test_a_model_with_boxes_resumes_and_so_does_a_checkpoint_older_than_a_setting(
     small_model: Build, quick_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = MirrorTask(seq_len=4)
@@ -236,7 +236,7 @@ def test_a_run_ends_when_its_cpu_time_is_spent(
     assert "CPU seconds" in result.reason
 
 
-def test_a_callback_that_fails_is_dropped_and_the_run_goes_on(
+def test_a_callback_that_fails_is_dropped_and_the_run_continues(
     mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
 ) -> None:
     def fail() -> None:
@@ -412,29 +412,29 @@ def test_a_task_without_identities_trains_the_one_row_of_a_puzzle_table(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"batch_size": 16}, "batch_size is 8 in the checkpoint and 16 here"),
         ({"seed": 9}, "seed is 0 in the checkpoint and 9 here"),
     ],
 )
-def test_another_run_cannot_go_on_from_a_checkpoint(
+def test_a_run_with_other_settings_cannot_resume_from_a_checkpoint(
     mirror: MirrorTask,
     small_model: Build,
     quick_config: TrainConfig,
     tmp_path: Path,
     change: dict[str, int],
-    told: str,
+    message: str,
 ) -> None:
     Trainer(small_model(mirror), mirror, quick_config, folder=tmp_path).train(steps=2)
     other = dataclasses.replace(quick_config, **change)  # type: ignore[arg-type]
-    with pytest.raises(ResumeError, match=told):
+    with pytest.raises(ResumeError, match=message):
         Trainer(small_model(mirror), mirror, other).train(resume=tmp_path)
     with pytest.raises(ResumeError, match=r"model.H_cycles is 1 in the checkpoint and 2 here"):
         Trainer(small_model(mirror, H_cycles=2), mirror, quick_config).train(resume=tmp_path)
     with pytest.raises(ResumeError, match=r"model.front.num_puzzle_ids is 0 in the checkpoint and 1 here"):
         Trainer(small_model(mirror, puzzles=1), mirror, quick_config).train(resume=tmp_path)
-    with pytest.raises(ResumeError, match="holds no checkpoint"):
+    with pytest.raises(ResumeError, match="contains no checkpoint"):
         Trainer(small_model(mirror), mirror, quick_config).train(resume=tmp_path.parent)
 
 

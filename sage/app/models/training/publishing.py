@@ -16,7 +16,7 @@ from sage.app.models.training.recipe import Recipe
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.published import save_published
 from sage.hrm_core.solving.task_card import TaskCard
-from sage.hrm_core.training.best_model import Which, kept_model
+from sage.hrm_core.training.best_model import Which, load_best_model
 
 FOLDERS: dict[Which, str] = {"best": "model", "last": "model-last"}
 
@@ -28,19 +28,20 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
     data: what the run was trained on, where it was a built folder or a file.
     """
     for which in get_args(Which):
-        kept = kept_model(folder / "checkpoints", which) or kept_model(folder / "checkpoints", "last")
-        if kept is None:
+        best = load_best_model(folder / "checkpoints", which)
+        best = best or load_best_model(folder / "checkpoints", "last")
+        if best is None:
             continue
-        model.load_state_dict(dict(kept.weights))
+        model.load_state_dict(dict(best.weights))
         trained = {
             "recipe": recipe.name,
             "preset": recipe.preset,
             "kept": which,
-            "steps": kept.step,
+            "steps": best.step,
             "seed": recipe.train.seed,
-            "train_cpu_seconds": round(kept.cpu_secs, 1),
-            "train_wall_seconds": round(kept.wall_secs, 1),
-            "eval": kept.evaluation,
+            "train_cpu_seconds": round(best.cpu_secs, 1),
+            "train_wall_seconds": round(best.wall_secs, 1),
+            "eval": best.evaluation,
         }
         save_published(folder / FOLDERS[which], model, _card(recipe, trained, data))
     plain = json.dumps(dataclasses.asdict(recipe), indent=2)
