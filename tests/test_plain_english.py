@@ -44,7 +44,7 @@ PHRASES = (
     r"as good a one",
     r"to the same bits",
     r"keeps what it keeps",
-    r"a fresh start",
+    r"a fresh start:",
     r"whose fault",
     r"of one's own",
     r"was lived",

@@ -112,7 +112,7 @@ class Trainer:
         """Train for the config's length, or for the length given here; the model then has the evaluated
         weights.
 
-        resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or a fresh start if
+        resume: a checkpoint or a run's folder; True: this trainer's last checkpoint, or from the start if
         there is none. TrainingDiverged, LoaderError, ResumeError; InputError for a config that does not fit.
         """
         self._set_length(steps, epochs, batch_size)

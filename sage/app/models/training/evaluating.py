@@ -58,7 +58,7 @@ class Evaluated:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRequest:
     """sources: runs, folders, files, shipped names, hub repositories, names of tasks.  task: None where the
-    folder tells it.
+    folder has a task.json.
 
     num: puzzles, None for all.  tries: with the verifier too, so many.  num_forms: ARC, forms to vote over.
     submission: ARC, where the attempts go.

@@ -144,6 +144,8 @@ def test_tensorboard_reads_what_a_run_wrote(tmp_path: Path) -> None:
 
 
 def test_wandb_offline_writes_the_metrics_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
     for name, value in (("MODE", "offline"), ("SILENT", "true"), ("CONSOLE", "off")):
         monkeypatch.setenv(f"WANDB_{name}", value)
     for name in ("CACHE", "CONFIG", "DATA"):
@@ -152,6 +154,7 @@ def test_wandb_offline_writes_the_metrics_of_a_run(tmp_path: Path, monkeypatch: 
     [sink] = open_sinks(run, wandb_project="puzzles", tensorboard=False)
     sink.log(3, {"train/lm_loss": 0.5})
     sink.close()
+    wandb.teardown()  # waits for the process of wandb that writes the file
     [log] = run.glob("wandb/offline-run-*/run-run-7.wandb")
     content = log.read_bytes()
     assert b"train/lm_loss" in content
