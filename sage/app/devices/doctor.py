@@ -80,7 +80,10 @@ def _examine_python() -> tuple[Finding, ...]:
     return (
         Finding(topic="sage", found=__version__, why=str(PACKAGE_DIR)),
         Finding(
-            topic="python", found=platform.python_version(), why="3.10 to 3.13 are tested", is_good=is_good
+            topic="python",
+            found=platform.python_version(),
+            why="3.10 to 3.13 are supported; the tests run on 3.11",
+            is_good=is_good,
         ),
         Finding(topic="machine", found=machine, why="Linux on x86-64 and aarch64 is supported"),
     )
