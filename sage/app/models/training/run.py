@@ -63,11 +63,14 @@ def train(request: TrainRequest) -> Trained:
     from sage.app.models.training.building import build_model, build_task
     from sage.app.models.training.processes import joined_ranks
     from sage.app.models.training.publishing import publish
+    from sage.app.terminal.waiting import show_waiting
 
     with joined_ranks(request.device) as (ranks, device), one_line(request.recipe.name):
         folder = _folder(request, ranks)
-        task = build_task(request.recipe, request.data, request.eval_data)
-        model = build_model(request.recipe, task.spec).to(device)
+        is_quiet = ranks.index > 0 or not request.shows_progress
+        with show_waiting("preparing data and model", is_quiet=is_quiet):
+            task = build_task(request.recipe, request.data, request.eval_data)
+            model = build_model(request.recipe, task.spec).to(device)
         result = _train(request, task, model, folder, ranks)
         if ranks.index == 0 and not result.is_interrupted:
             publish(request.recipe, model, folder, request.data)
@@ -134,7 +137,7 @@ def _folder(request: TrainRequest, ranks: Ranks) -> Path:
         return root / "training" / make_run_id(request.recipe.name)
     has_run = (request.out / "checkpoints" / "last").is_file()
     if request.resume and not has_run:
-        raise UserError(f"--resume: {request.out} holds no checkpoint: omit --resume to start a run there")
+        raise UserError(f"--resume: {request.out} contains no checkpoint: omit --resume to start a run there")
     if has_run and not request.resume:
         raise UserError(
             f"--out {request.out}: contains a run: continue it with --resume, or give another folder"
