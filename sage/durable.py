@@ -50,7 +50,8 @@ def write_file(path: Path, content: Content) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        if error.filename in (None, str(partial)):
+        # Without an errno the message is all there is, and a file name would replace it.
+        if error.errno is not None and error.filename in (None, str(partial)):
             error.filename, error.filename2 = str(path), None
         raise
     except BaseException:

@@ -79,7 +79,7 @@ def test_a_plan_is_described_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--steps", "0"], "own_task: steps is 0: give a number above 0\n"),
+        (["--steps", "0"], "own_task: steps is 0: give a number above 0, below 2^63\n"),
         (["--digits", "1"], "own_task: digits is 1: give 2 to 64\n"),
     ],
 )
