@@ -199,6 +199,18 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
+def test_the_loops_floors_multiply_arrays_with_dot() -> None:
+    """`@` on numpy arrays checks floating-point flags, which BLAS sets at random; `dot` does not check them."""
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if _floor(module) in ("memory", "runtime", "sensors", "mailbox")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+    ]
+    assert not wrong
+
+
 def test_the_runtime_names_no_plugin_and_no_concrete_device() -> None:
     forbidden = ("sage.related_work", "sage.gr00t_integration")
     wrong = [

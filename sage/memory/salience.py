@@ -133,9 +133,9 @@ class Salience:
 
     def _weigh(self, ranks: np.ndarray) -> np.ndarray:
         """Sigmoid of the weighted mean over the defined ranks. (N, 5) -> (N,)"""
-        total = ((ranks == ranks) * self._weights).sum(axis=1)  # not `@`: BLAS may set floating-point flags
+        total = ((ranks == ranks) * self._weights).sum(axis=1)
         total[total == 0.0] = np.nan
-        mean = np.fmax(ranks, np.float32(0.0)) @ self._weights / total
+        mean = np.fmax(ranks, np.float32(0.0)).dot(self._weights) / total
         salience: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * STEEPNESS * (mean - 0.5))  # the sigmoid
         return salience
 

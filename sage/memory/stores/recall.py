@@ -129,13 +129,13 @@ class RecallStore:
         return self._last_recalled
 
     def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
-        similarities = self._keys[: len(self)] @ unit  # (n,)
+        similarities = self._keys[: len(self)].dot(unit)  # (n,)
         best = self._best(similarities, k)  # (k,)
         matches = similarities[best]
         top = int(matches.argmax())
         similarity = float(matches[top])
         weights = np.exp(SHARPNESS * (matches - similarity))
-        read = weights @ self._reads[best] / weights.sum()  # (value_dim + 1,)
+        read = weights.dot(self._reads[best]) / weights.sum()  # (value_dim + 1,)
         self._hits[best] += 1
         return Recalled(
             value=read[:-1],
@@ -166,7 +166,7 @@ class RecallStore:
     def _similar_entry(self, unit: np.ndarray, context: int) -> int | None:
         if len(self) == 0:
             return None
-        similarities = np.where(self.contexts == context, self._keys[: len(self)] @ unit, -1.0)
+        similarities = np.where(self.contexts == context, self._keys[: len(self)].dot(unit), -1.0)
         similar = int(similarities.argmax())
         return similar if similarities[similar] > self._merge_similarity else None
 
@@ -232,5 +232,5 @@ class RecallStore:
 def _unit(vector: np.ndarray) -> np.ndarray | None:
     """The vector scaled to length 1, float32; None when it is zero or not finite."""
     given = np.asarray(vector, np.float32)
-    length = float(np.sqrt(given @ given))
+    length = float(np.sqrt(given.dot(given)))
     return given / np.float32(length) if 0.0 < length < np.inf else None

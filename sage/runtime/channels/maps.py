@@ -73,7 +73,7 @@ class LuminanceGrid:
         (rows, columns), (height, width) = IMAGE_GRID, self._cell
         pixels = reading[:: self._stride[0], :: self._stride[1]][: rows * height, : columns * width]
         cells = pixels.reshape(rows, height, columns, width, -1).mean(axis=(1, 3))  # (rows, columns, colours)
-        grey = cells @ LUMINANCE if cells.shape[-1] == 3 else cells.mean(axis=-1)
+        grey = cells.dot(LUMINANCE) if cells.shape[-1] == 3 else cells.mean(axis=-1)
         flat: np.ndarray = grey.reshape(-1)
         return flat
 

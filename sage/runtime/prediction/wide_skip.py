@@ -79,11 +79,11 @@ class WideSkip:
             np.stack((deltas, levels))[:, self._witnesses], -MAX_DEVIATIONS, MAX_DEVIATIONS
         )  # (2, W)
         if self._mixing is not None:
-            seen = seen @ self._mixing
+            seen = seen.dot(self._mixing)
         self._features = np.append(seen, 1.0)
         bound = MAX_DEVIATIONS * np.sqrt(self._residual_square)
         self._proposal = np.clip(
-            self._features @ self._weights * np.sqrt(self._residual_square), -bound, bound
+            self._features.dot(self._weights) * np.sqrt(self._residual_square), -bound, bound
         )
 
     def predict(self) -> np.ndarray:
@@ -93,13 +93,13 @@ class WideSkip:
 
     def _step(self, channels: np.ndarray, target: np.ndarray) -> None:
         x = self._features
-        direction = self._covariance @ x
-        power = float(x @ direction)
+        direction = self._covariance.dot(x)
+        power = float(x.dot(direction))
         self._num_learned += 1.0
         catch_up = np.clip(
             self._num_learned / np.maximum(self._num_targets[channels], 1.0), 1.0, MAX_CATCH_UP
         )
-        error = target - x @ self._weights[:, channels]
+        error = target - x.dot(self._weights[:, channels])
         self._weights[:, channels] += np.outer(direction, error * catch_up / (1.0 + catch_up * power))
         self._covariance -= np.outer(direction, direction / (1.0 + power))
         self._covariance.flat[:: len(x) + 1] += self._doubt

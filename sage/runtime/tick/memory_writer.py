@@ -142,7 +142,8 @@ class MemoryWriter:
             carry.z_H,
             carry.z_L,
         )
-        key, now = self._key @ percept.values, self._value @ percept.values
+        key = self._key.dot(percept.values)
+        now = self._value.dot(percept.values)
         self.memory.recall(key, time_ns=time_ns)
         is_kept = self._complete(tick, time_ns, now)
         if tick % self._length == 0:

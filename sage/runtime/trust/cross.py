@@ -90,13 +90,13 @@ class CrossPredictor:
         bounded = np.clip(z, -self._reach, self._reach)
         used = weight * bounded
         for _ in range(NUM_ROUNDS):
-            estimate = self._gain @ used
+            estimate = self._gain.dot(used)
             square = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1]) / self._sizes
             ratio = np.where(noise > 0, square / np.maximum(noise, 1e-12), 0.0)
             belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
             weight = (belief / max(belief.max(), 1e-12))[self._source]
             used = weight * bounded + (1 - weight) * estimate
-        estimate = self._gain @ used
+        estimate = self._gain.dot(used)
         is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
         return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
 
