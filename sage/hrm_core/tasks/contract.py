@@ -21,7 +21,9 @@ class TaskSpec:
     num_puzzle_ids: 0 when examples carry no identity of their own.  is_causal: cell i may look only at cells
     up to i (text).
     box: rows and columns of the boxes that the grid falls into.  alike_from: symbols >= alike_from are
-    interchangeable."""
+    interchangeable.  blank: the symbol of a cell that is still to be filled, None where no symbol means that.
+    is_unique: a proper puzzle has exactly one solution.
+    """
 
     name: str
     vocab_size: int
@@ -31,6 +33,8 @@ class TaskSpec:
     is_causal: bool = False
     box: tuple[int, int] | None = None
     alike_from: int | None = None
+    blank: int | None = None
+    is_unique: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,45 @@ class Task(Protocol):
         """(N,) bool: is answers (N, L) a valid solution of inputs (N, L)? Judged by the task's rules, not by
         labels.
         """
+        ...
+
+
+class PartialCheck(Protocol):
+    """A task whose puzzles can be searched: a partial answer can be checked, and given to a model.
+
+    inputs (N, L) int32: puzzles.  partial (N, L) int32: the same puzzles with some choices added. In a task
+    with `TaskSpec.blank` a choice fills a blank cell; in a task of steps (see StepChoices) it appends a step.
+    """
+
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool: False where the choices already break a rule, so that no completion is valid.
+
+        It compares choices with the puzzle and with each other; it derives nothing.
+        """
+        ...
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N, L) int32: the puzzle that remains after the choices, in the form that a model reads."""
+        ...
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: answers to `as_inputs(inputs, partial)`, rewritten as answers to `inputs`."""
+        ...
+
+
+class StepChoices(Protocol):
+    """A searchable task whose partial answer grows step by step: the prefix of a path or of a move list."""
+
+    def next_choices(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(K, 2) int32: (cell, symbol) of each step that may follow; inputs and partial (L,). One puzzle."""
+        ...
+
+
+class SolutionCount(Protocol):
+    """A task that counts solutions by its own rules, without a model."""
+
+    def count_solutions(self, inputs: np.ndarray, *, at_most: int = 2) -> int | None:
+        """Number of solutions of inputs (L,), up to `at_most`; None if a step limit ended the count."""
         ...
 
 
