@@ -200,7 +200,7 @@ def test_imports_are_absolute() -> None:
 
 
 def test_the_loops_floors_multiply_arrays_with_dot() -> None:
-    """`@` on numpy arrays checks floating-point flags, which BLAS sets at random; `dot` does not check them."""
+    """`@` on numpy arrays checks floating-point flags, which BLAS sets at random; `dot` does not."""
     wrong = [
         f"{module}:{node.lineno}"
         for module, path in MODULES.items()
