@@ -18,6 +18,7 @@ from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku import text as sudoku_text
 from sage.hrm_core.tasks.sudoku.grid import (
     Box,
+    are_consistent,
     are_solutions,
     box_of_size,
     orbit_keys,
@@ -92,6 +93,8 @@ class SudokuRules:
             grid=(box.num_digits, box.num_digits),
             box=(box.rows, box.cols),
             alike_from=BLANK + 1,
+            blank=BLANK,
+            is_unique=True,
         )
 
     @property
@@ -100,6 +103,23 @@ class SudokuRules:
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         return are_solutions(inputs.astype(np.int64) - BLANK, answers.astype(np.int64) - BLANK, self.box)
+
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool: the givens are kept, and no digit is twice in a row, a column or a box."""
+        grids = partial.astype(np.int64) - BLANK
+        is_right = ((grids >= 0) & (grids <= self.box.num_digits)).all(axis=1)
+        is_right &= ((inputs == BLANK) | (inputs == partial)).all(axis=1)
+        is_right[is_right] = are_consistent(grids[is_right], self.box)
+        may: np.ndarray = is_right
+        return may
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """The choices become givens."""
+        return partial.astype(np.int32)
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """The givens and the choices are kept; answers fill the rest."""
+        return np.where(partial == BLANK, answers, partial).astype(np.int32)
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         """In the order of the cells, each blank gets the lowest digit that its row, column and box still

@@ -166,3 +166,31 @@ def test_published_puzzles_load_and_are_solved(puzzle_data: Path) -> None:
     solved = solve_grids(some.inputs.astype(np.int64) - 1, task.box)
     assert (solved.counts == 1).all()
     np.testing.assert_array_equal(solved.solutions + 1, some.labels)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_partial_answer_may_go_on_unless_a_choice_breaks_a_rule(size: int) -> None:
+    task = SudokuTask(SudokuConfig(size=size))
+    examples, rng = task.held_out(16), np.random.default_rng(0)
+    puzzles, labels, rows = examples.inputs, examples.labels, np.arange(16)
+    is_chosen = (puzzles == task.spec.blank) & (rng.random(puzzles.shape) < 0.5)
+    partial = np.where(is_chosen, labels, puzzles)
+    assert task.may_extend(puzzles, partial).all()
+    given = np.array([np.flatnonzero(row > 1)[0] for row in puzzles])
+    changed = partial.copy()
+    changed[rows, given] = (changed[rows, given] - 2 + 1) % size + 2
+    assert not task.may_extend(puzzles, changed).any()
+    units = units_of(task.box)
+    peer = np.array(
+        [
+            next(cell for cell in np.flatnonzero(row == 1) if (units[:, cell] == units[:, at]).any())
+            for row, at in zip(puzzles, given)
+        ]
+    )
+    clashing = puzzles.copy()
+    clashing[rows, peer] = puzzles[rows, given]
+    assert not task.may_extend(puzzles, clashing).any()
+    np.testing.assert_array_equal(task.as_inputs(puzzles, partial), partial)
+    whole = task.complete(puzzles, partial, np.full_like(labels, 2))
+    np.testing.assert_array_equal(whole[partial > 1], labels[partial > 1])
+    assert (whole[partial == 1] == 2).all()
