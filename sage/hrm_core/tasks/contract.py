@@ -110,7 +110,24 @@ class StepChoices(Protocol):
     """A searchable task whose partial answer grows step by step: the prefix of a path or of a move list."""
 
     def next_choices(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
-        """(K, 2) int32: (cell, symbol) of each step that may follow; inputs and partial (L,). One puzzle."""
+        """(K, 2) int32: (cell, symbol) of each step that may follow; inputs and partial (L,). One puzzle.
+
+        Writing `symbol` into `cell` of partial appends the step. K is 0 in a dead end and after the last one.
+        """
+        ...
+
+
+class ChoiceScores(Protocol):
+    """A searchable task where an answer to `as_inputs` has other cells or symbols than the choices that it
+    implies: move lists that start again, colours that are numbered again. Without it they are the same.
+    """
+
+    def choice_log_probs(self, inputs: np.ndarray, partial: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+        """(N, L, V): entry (cell, symbol) is the log-probability of choosing that symbol in that cell of
+        partial.
+
+        log_probs (N, L, V): a model's, of its answers to `as_inputs(inputs, partial)`.
+        """
         ...
 
 
