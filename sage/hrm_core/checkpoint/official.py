@@ -334,10 +334,12 @@ def official_settings(config: ModelConfig) -> dict[str, Any]:
         and config.mixer_norm == "sequence"
         and not config.is_causal
         and config.q_source == "one_token"
+        and config.damping == 0
     )
     if not is_public or not isinstance(front, TokenFront):
         raise InputError(
-            f"mixer {config.mixer}, gate {config.gate}: the public HRM and TRM code has no such model"
+            f"mixer {config.mixer}, gate {config.gate}, damping {config.damping:g}: the public HRM and TRM"
+            " code has no such model"
         )
     name = (
         "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1"

@@ -81,6 +81,8 @@ class ModelConfig:
     q_source: where the Q values are read: from one token (the first; the last where none else has seen the
     whole row), or from the mean of all.
     halt_max_segments, halt_exploration: the ACT limits of training.
+    damping: share of the old state that each call of a net keeps, z <- damping z + (1 - damping) f(z), as in
+    EqR (arXiv 2605.21488, 0.05); it belongs to the model because inference repeats it.
     """
 
     front: Front
@@ -104,6 +106,7 @@ class ModelConfig:
     q_source: QSource = "one_token"
     halt_max_segments: int = 16
     halt_exploration: float = 0.1
+    damping: float = 0.0
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
 
@@ -118,6 +121,7 @@ class ModelConfig:
             self.halt_exploration,
             "give a probability, 0 to 1",
         )
+        need(0 <= self.damping < 1, "damping", self.damping, "give a share, 0 to below 1")
         for name, kind in (
             ("mixer", MixerKind),
             ("mixer_norm", MixerNorm),

@@ -24,6 +24,7 @@ from sage.hrm_core.config.model import ContinuousFront, ModelConfig, Observation
 from sage.hrm_core.model.attention import AttentionName, prepare_to_compile
 from sage.hrm_core.model.layers import Attention, Linear
 from sage.hrm_core.model.losses import q_continue_target
+from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.model.sequence import (
     Embedding,
@@ -80,9 +81,11 @@ class HRM(nn.Module):
     ) -> Carry:
         return self.inner.initial_carry(batch_size, device, num_tokens=num_tokens)
 
-    def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+    def segment(
+        self, carry: Carry, batch: TokenBatch, perturbation: Perturbation | None = None
+    ) -> tuple[Carry, Output]:
         """One segment without halting."""
-        carry, output = self.inner(carry, batch)
+        carry, output = self.inner(carry, batch, perturbation)
         return carry, output
 
     def initial_state(self, batch: TokenBatch) -> ACTState:
@@ -109,6 +112,7 @@ class HRM(nn.Module):
         halts_early: bool | None = None,
         max_segments: int | None = None,
         generator: torch.Generator | None = None,
+        perturbation: Perturbation | None = None,
     ) -> tuple[ACTState, Output]: ...
 
     def forward(
@@ -119,13 +123,14 @@ class HRM(nn.Module):
         halts_early: bool | None = None,
         max_segments: int | None = None,
         generator: torch.Generator | None = None,
+        perturbation: Perturbation | None = None,
     ) -> Tensor | tuple[ACTState, Output]:
         """One segment of `state`; or, for one tensor in its place, the output of `forward_hrm`: (B, S,
         output_dim).
 
         halts_early: whether the Q head may halt a row before max_segments (halt_max_segments); None means
         `self.training`. In training, exploration draws from `generator` (CPU): a row then halts no sooner
-        than a drawn segment.
+        than a drawn segment. perturbation: random starts and noise of training.
         """
         if isinstance(state, Tensor):
             return self.forward_hrm(state, max_segments=max_segments)["output"]
@@ -137,7 +142,8 @@ class HRM(nn.Module):
                 " halt_exploration 0"
             )
         batch = batch.where(state.is_halted, state.batch)
-        carry, output = self.segment(self.inner.reset_rows(state.carry, state.is_halted), batch)
+        carry = self.inner.reset_rows(state.carry, state.is_halted, perturbation)
+        carry, output = self.segment(carry, batch, perturbation)
         num_segments = torch.where(state.is_halted, 0, state.num_segments) + 1
         limit = self._segment_limit(max_segments)
         is_halted = num_segments >= limit

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.model.layers import Linear, Net, Stencil, truncated_normal_
+from sage.hrm_core.model.perturbation import Perturbation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +108,15 @@ class Recurrence(nn.Module):
         """
         return parameter_name.startswith("H_level.")
 
-    def reset_rows(self, carry: Carry, is_reset: Tensor) -> Carry:
-        """Rows where is_reset (B,) restart at H_init and L_init; the others are unchanged."""
+    def reset_rows(self, carry: Carry, is_reset: Tensor, perturbation: Perturbation | None = None) -> Carry:
+        """Rows where is_reset (B,) restart at H_init and L_init, or where `perturbation` starts them; the
+        others are unchanged.
+        """
         rows = is_reset[:, None, None]
-        return Carry(
-            z_H=torch.where(rows, self.H_init, carry.z_H), z_L=torch.where(rows, self.L_init, carry.z_L)
-        )
+        H_start, L_start = self.H_init, self.L_init
+        if perturbation is not None and perturbation.start_std:
+            H_start, L_start = perturbation.start(carry.z_H), perturbation.start(carry.z_L)
+        return Carry(z_H=torch.where(rows, H_start, carry.z_H), z_L=torch.where(rows, L_start, carry.z_L))
 
     def compute_in(self, dtype: torch.dtype) -> None:
         """Compute in `dtype` from the next carry on; weights keep theirs. H_init and L_init are exact in
@@ -120,8 +124,15 @@ class Recurrence(nn.Module):
         """
         self.H_init, self.L_init = self.H_init.to(dtype), self.L_init.to(dtype)
 
-    def refine(self, carry: Carry, x_BSD: Tensor, rope: Tensor | None = None) -> Carry:
-        """One segment: H_cycles times (L_cycles of z_L = f_L(z_L, z_H + x), then z_H = f_H(z_H, z_L)).
+    def refine(
+        self,
+        carry: Carry,
+        x_BSD: Tensor,
+        rope: Tensor | None = None,
+        perturbation: Perturbation | None = None,
+    ) -> Carry:
+        """One segment: H_cycles times (L_cycles of z_L = f_L(z_L, z_H + x), then z_H = f_H(z_H, z_L)), each
+        update damped by config.damping.
 
         Only the part that config.gradient names is differentiated; what comes before it runs without a graph.
         """
@@ -132,7 +143,15 @@ class Recurrence(nn.Module):
         for call in range(config.num_calls):  # each L call, and the H call that closes its cycle
             with torch.set_grad_enabled(torch.is_grad_enabled() and call >= first_call):
                 injection = z_H + x_BSD
-                z_L = f_L(z_L, self.H_to_L(injection) if self.has_bridges else injection, rope)
+                next_L = f_L(z_L, self.H_to_L(injection) if self.has_bridges else injection, rope)
+                z_L = self.damped(z_L, next_L, perturbation)
                 if (call + 1) % config.L_cycles == 0:
-                    z_H = f_H(z_H, self.L_to_H(z_L) if self.has_bridges else z_L, rope)
+                    next_H = f_H(z_H, self.L_to_H(z_L) if self.has_bridges else z_L, rope)
+                    z_H = self.damped(z_H, next_H, perturbation)
         return Carry(z_H=z_H, z_L=z_L)
+
+    def damped(self, z_BSD: Tensor, next_BSD: Tensor, perturbation: Perturbation | None = None) -> Tensor:
+        """The state after a call that computed `next` from `z`: damping z + (1 - damping) next, and noise."""
+        if self.config.damping:
+            next_BSD = torch.lerp(next_BSD, z_BSD, self.config.damping)
+        return next_BSD if perturbation is None else perturbation.with_noise(next_BSD)

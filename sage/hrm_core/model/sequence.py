@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sage.errors import InputError
 from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.model.layers import Linear, rope_table, truncated_normal_
+from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
 
 
@@ -182,11 +183,13 @@ class SequenceReasoner(Recurrence):
         self.q_head.weight.zero_()
         self.q_head.bias.fill_(-5.0)
 
-    def forward(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
+    def forward(
+        self, carry: Carry, batch: TokenBatch, perturbation: Perturbation | None = None
+    ) -> tuple[Carry, Output]:
         """The returned carry is detached: a gradient never crosses a segment boundary."""
         x_BSD = self.embed(batch)
         rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
-        carry = self.refine(carry, x_BSD, rope)
+        carry = self.refine(carry, x_BSD, rope, perturbation)
         q_B2 = self._read_q(carry.z_H)
         logits = self._read_logits(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
         return carry.detach(), Output(logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1])

@@ -92,12 +92,16 @@ class CachedHRM:
         for _ in range(self._num_segments):
             for call in range(config.num_calls):
                 injection = z_H + x_BnD
-                z_L = self._net(
+                next_L = self._net(
                     f_L, lane, z_L + (inner.H_to_L(injection) if inner.has_bridges else injection), rope
                 )
+                z_L = inner.damped(z_L, next_L)
                 lane += len(f_L.layers)
                 if (call + 1) % config.L_cycles == 0:
-                    z_H = self._net(f_H, lane, z_H + (inner.L_to_H(z_L) if inner.has_bridges else z_L), rope)
+                    next_H = self._net(
+                        f_H, lane, z_H + (inner.L_to_H(z_L) if inner.has_bridges else z_L), rope
+                    )
+                    z_H = inner.damped(z_H, next_H)
                     lane += len(f_H.layers)
         return z_H
 

@@ -34,6 +34,10 @@ class TrainConfig:
     4, 45 with 2.
     ema_decay: of the average that is evaluated and saved as the model; None: the weights themselves.
     label_smoothing, q_weight, cross_entropy: of the loss.
+    random_start: standard deviation of the normal state that each row starts from in place of H_init and
+    L_init, 0: from those.  state_noise: standard deviation of the noise on z_H and z_L after each call of a
+    net. Both belong to training: inference starts its first pass at H_init and L_init and adds no noise
+    (EqR, arXiv 2605.21488: 1.0 and 0.01, with the model's damping at 0.05 and ema_decay 0.999).
     eval_every, save_every: in steps; 0: only at the end.  eval_examples, eval_segments: what an evaluation
     looks at.
     stop_at_exact: stop once this share of finished training rows is exact.  stop_at_q_loss: stop when the Q
@@ -51,6 +55,8 @@ class TrainConfig:
     cross_entropy: LossKind = "stablemax"
     label_smoothing: float = 0.0
     q_weight: float = 0.5
+    random_start: float = 0.0
+    state_noise: float = 0.0
     clip_norm: float | None = None
     bf16: bool = False
     compile: bool = False
@@ -94,6 +100,9 @@ class TrainConfig:
             self.stop_at_exact,
             "give a share",
         )
+        for name in ("random_start", "state_noise"):
+            value = getattr(self, name)
+            require(0 <= value <= 10, name, value, "give a standard deviation, 0 to 10")
         few = self.first_segments
         require(few is None or few >= 1, "first_segments", few, "give 1 or more")
         require(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")

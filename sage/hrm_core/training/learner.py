@@ -20,6 +20,7 @@ from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model.layers import cast_once
+from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.optim.config import MatmulKind
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.optimizers import Optimizers
@@ -88,10 +89,13 @@ class Learner:
         self.optimizers.zero_grad()
         readout = torch.zeros(len(READOUT), device=self.device)
         lanes = self._refilled(stream)
+        perturbation = self._perturbation()
         with matmul_precision(self._config.matmul):
             for index, lane in enumerate(lanes):
                 with self._cast():
-                    lanes[index], part = self._learn(lane, len(lanes), self._max_segments(number))
+                    lanes[index], part = self._learn(
+                        lane, len(lanes), self._max_segments(number), perturbation
+                    )
                 readout += part / len(lanes)
         return self._update(number, lanes, readout)
 
@@ -134,17 +138,39 @@ class Learner:
         """Maximum number of segments per puzzle at this step; None: the model's."""
         return self._config.first_segments if number <= self._num_first_steps else None
 
-    def _learn(self, lane: Lane, num_lanes: int, max_segments: int | None) -> tuple[Lane, Tensor]:
+    def _perturbation(self) -> Perturbation | None:
+        """Random starts and noise of this step, from a generator on the device that the step's own seeds."""
+        config = self._config
+        if not (config.random_start or config.state_noise):
+            return None
+        seed = int(torch.randint(2**62, (), generator=self._generator))
+        return Perturbation(
+            start_std=config.random_start,
+            noise_std=config.state_noise,
+            generator=torch.Generator(self.device).manual_seed(seed),
+        )
+
+    def _learn(
+        self, lane: Lane, num_lanes: int, max_segments: int | None, perturbation: Perturbation | None
+    ) -> tuple[Lane, Tensor]:
         """A segment forward and backward; returns the lane and the readout. The graph is freed on return,
         before the gradients are cast to fp32.
         """
-        lane, loss = self._forward(lane, max_segments)
+        lane, loss = self._forward(lane, max_segments, perturbation)
         (loss.total / num_lanes).backward()
         return lane, loss.readout
 
-    def _forward(self, lane: Lane, max_segments: int | None) -> tuple[Lane, SegmentLoss]:
+    def _forward(
+        self, lane: Lane, max_segments: int | None, perturbation: Perturbation | None
+    ) -> tuple[Lane, SegmentLoss]:
         batch, model = to_batch(lane.rows, self.device), self.model
-        state, output = model(lane.state, batch, max_segments=max_segments, generator=self._generator)
+        state, output = model(
+            lane.state,
+            batch,
+            max_segments=max_segments,
+            generator=self._generator,
+            perturbation=perturbation,
+        )
         q_continue = (
             model.next_q_continue(state, max_segments=max_segments) if model.config.has_q_continue else None
         )

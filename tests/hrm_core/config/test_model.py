@@ -27,6 +27,7 @@ FRONT = ObservationFront(source_dims=(3, 1))
         ({"mixer": "grid"}, "mixer"),
         ({"gradient": "half"}, "gradient"),
         ({"halt_exploration": 1.5}, "halt_exploration"),
+        ({"damping": 1.0}, "damping"),
         ({"shares_nets": True, "H_layers": 2}, "H_layers"),
         ({"expansion": 0.0}, "expansion"),
         ({"gate": "tanh"}, "gate"),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sage.hrm_core.config.model import GradientKind, ModelConfig, TokenFront
+from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.model.recurrence import Carry, Recurrence
 
 FRONT = TokenFront(vocab_size=7, seq_len=5)
@@ -18,10 +19,11 @@ def build(
     shares_nets: bool = False,
     H_cycles: int = 2,
     L_cycles: int = 3,
+    damping: float = 0.0,
 ) -> Recurrence:
     config = ModelConfig.preset(
         "loop", front=FRONT, hidden_size=16, mlp_multiple=16, gradient=gradient, shares_nets=shares_nets,
-        H_cycles=H_cycles, L_cycles=L_cycles,
+        H_cycles=H_cycles, L_cycles=L_cycles, damping=damping,
     )  # fmt: skip
     recurrence = Recurrence(config)
     recurrence.init_recurrence(torch.Generator().manual_seed(5))
@@ -135,3 +137,48 @@ def test_nets_of_two_widths_are_joined_by_bridges() -> None:
 
 def test_nets_of_one_width_have_no_bridges() -> None:
     assert not any("_to_" in name for name in build().state_dict())
+
+
+def test_a_damped_update_keeps_a_share_of_the_old_state() -> None:
+    model, x = build(damping=0.25, H_cycles=1, L_cycles=2), draw(2, 5, 16)
+    z_H, z_L = draw(2, 5, 16), -draw(2, 5, 16)
+    result = model.refine(Carry(z_H=z_H, z_L=z_L), x)
+    for _ in range(2):
+        z_L = 0.25 * z_L + 0.75 * model.L_level(z_L, z_H + x, None)
+    z_H = 0.25 * z_H + 0.75 * model.H_level(z_H, z_L, None)
+    torch.testing.assert_close(result.z_H, z_H, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.z_L, z_L, atol=1e-5, rtol=1e-5)
+
+
+def perturbation(*, start_std: float = 0.0, noise_std: float = 0.0, seed: int = 3) -> Perturbation:
+    return Perturbation(
+        start_std=start_std, noise_std=noise_std, generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def test_random_starts_differ_by_row_and_token_and_repeat_with_the_generator() -> None:
+    model = build()
+    carry, is_reset = model.initial_carry(64), torch.arange(64) % 2 == 0
+    first, again = (model.reset_rows(carry, is_reset, perturbation(start_std=2.0)) for _ in range(2))
+    assert torch.equal(first.z_H, again.z_H)
+    assert torch.equal(first.z_H[1::2], carry.z_H[1::2])
+    drawn = torch.cat((first.z_H[::2], first.z_L[::2]))
+    assert drawn.std().item() == pytest.approx(2.0, rel=0.05)
+    assert len(drawn.flatten().unique()) > 0.99 * drawn.numel()
+
+
+def test_without_random_starts_a_perturbation_leaves_the_start() -> None:
+    model = build()
+    reset = model.reset_rows(
+        Carry(z_H=draw(2, 5, 16), z_L=draw(2, 5, 16)), torch.ones(2, dtype=torch.bool), perturbation()
+    )
+    assert torch.equal(reset.z_H, model.initial_carry(2).z_H)
+
+
+def test_noise_moves_the_state_by_about_its_size() -> None:
+    model, x, carry = build(H_cycles=1, L_cycles=1), draw(64, 5, 16), build().initial_carry(64)
+    plain, quiet = model.refine(carry, x), model.refine(carry, x, None, perturbation())
+    assert torch.equal(plain.z_L, quiet.z_L)
+    noisy = model.refine(carry, x, None, perturbation(noise_std=0.05))
+    assert (noisy.z_L - plain.z_L).std().item() == pytest.approx(0.05, rel=0.1)
+    assert torch.equal(noisy.z_H, model.refine(carry, x, None, perturbation(noise_std=0.05)).z_H)

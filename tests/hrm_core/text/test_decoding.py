@@ -31,9 +31,17 @@ def logits_of(decoder: Decoder, parts: tuple[int, ...]) -> Tensor:
         {"positions": "learned"},
         {"H_cycles": 2, "L_cycles": 3, "shares_nets": False, "H_layers": 2, "gate": "silu"},
         {"shares_nets": False, "L_hidden_size": 16},
+        {"damping": 0.3},
         {"front": {"puzzle_tokens": 2, "puzzle_emb_ndim": 40, "num_puzzle_ids": 3}},
     ],
-    ids=["shared nets", "learned positions", "two nets, more cycles", "two widths", "puzzle tokens"],
+    ids=[
+        "shared nets",
+        "learned positions",
+        "two nets, more cycles",
+        "two widths",
+        "damping",
+        "puzzle tokens",
+    ],
 )
 def test_hrm_returns_the_same_logits_with_a_cache(text_config: MakeConfig, changes: dict[str, Any]) -> None:
     model = HRM(text_config(**changes), generator=torch.Generator().manual_seed(2)).double().eval()

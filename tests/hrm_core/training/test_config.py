@@ -35,6 +35,8 @@ def test_steps_are_epochs_of_examples_over_the_batch() -> None:
         ({"steps": 1, "epochs": 1.0}, "give steps or epochs, not both"),
         ({"cross_entropy": "hinge"}, "stablemax, softmax"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+        ({"random_start": -1.0}, "random_start is -1.0: give a standard deviation"),
+        ({"state_noise": float("nan")}, "state_noise is nan: give a standard deviation"),
         ({"eval_segments": ()}, "eval_segments"),
         ({"stop_at_exact": 99.5}, "give a share"),
     ],

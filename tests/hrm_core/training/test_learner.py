@@ -15,6 +15,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.config import MatmulKind
 from sage.hrm_core.training.callbacks import Progress
 from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.lanes import to_batch
 from sage.hrm_core.training.learner import matmul_precision
 from sage.hrm_core.training.mirror_task import MirrorTask
 from sage.hrm_core.training.trainer import Trainer
@@ -75,3 +76,36 @@ def test_a_number_of_first_segments_that_is_none_is_refused() -> None:
         TrainConfig(first_segments=0)
     with pytest.raises(ValueError, match=r"first_share is 1\.5: give a share"):
         TrainConfig(first_share=1.5)
+
+
+@pytest.mark.parametrize("setting", [{"random_start": 1.0}, {"state_noise": 0.1}], ids=str)
+def test_random_states_change_what_is_learned_and_repeat_with_the_seed(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig, setting: dict[str, float]
+) -> None:
+    def train(**changes: float) -> list[torch.Tensor]:
+        model = small_model(mirror)
+        config = dataclasses.replace(quick_config, steps=4, eval_examples=8, **changes)
+        Trainer(model, mirror, config).train()
+        return [weight.clone() for weight in model.parameters()]
+
+    plain, one, other = train(), train(**setting), train(**setting)
+    assert all(torch.equal(a, b) for a, b in zip(one, other))
+    assert not all(torch.equal(a, b) for a, b in zip(one, plain))
+
+
+def test_evaluation_does_not_depend_on_the_noise_of_training(
+    mirror: MirrorTask, small_model: Build, quick_config: TrainConfig
+) -> None:
+    model, rows = small_model(mirror).eval(), mirror.held_out(8)
+    batch = to_batch(rows, torch.device("cpu"))
+    before = model(model.initial_state(batch), batch)[1].logits
+    Trainer(
+        model, mirror, dataclasses.replace(quick_config, steps=1, random_start=1.0, state_noise=0.1)
+    ).train()
+    model.eval()
+    one, other = (model(model.initial_state(batch), batch)[1].logits for _ in range(2))
+    assert before is not None
+    assert one is not None
+    assert other is not None
+    assert torch.equal(one, other)
+    assert not torch.equal(one, before)

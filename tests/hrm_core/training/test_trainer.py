@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,14 +72,24 @@ def test_a_small_model_learns_to_mirror(
     assert result.reason == "all steps done"
 
 
-@pytest.mark.parametrize("changes", [{}, {"has_q_continue": True}, {"puzzles": 1}])
+@pytest.mark.parametrize(
+    ("changes", "settings"),
+    [
+        ({}, {}),
+        ({"has_q_continue": True}, {}),
+        ({"puzzles": 1}, {}),
+        ({"damping": 0.05}, {"random_start": 1.0, "state_noise": 0.01}),
+    ],
+)
 def test_an_interrupted_and_resumed_run_is_bit_identical(
     mirror: MirrorTask,
     small_model: Build,
     quick_config: TrainConfig,
     tmp_path: Path,
     changes: dict[str, object],
+    settings: dict[str, Any],
 ) -> None:
+    quick_config = dataclasses.replace(quick_config, **settings)
     whole = small_model(mirror, **changes)
     straight = Diary()
     Trainer(whole, mirror, quick_config, callbacks=[straight]).train()
@@ -175,8 +186,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     model, diary = small_model(mirror), Diary()
     segment, calls = model.segment, iter(range(100))
 
-    def poisoned(carry: object, batch: object) -> object:
-        carry, output = segment(carry, batch)  # type: ignore[arg-type]
+    def poisoned(*given: object) -> object:
+        carry, output = segment(*given)  # type: ignore[arg-type]
         if next(calls) == 3:
             output = dataclasses.replace(output, q_halt=output.q_halt * torch.nan)  # type: ignore[operator]
         return carry, output
