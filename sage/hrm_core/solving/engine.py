@@ -7,8 +7,9 @@ Shapes: B rows in progress, L cells, S tokens, D hidden.
 
 from __future__ import annotations
 
-import math
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,10 +21,11 @@ from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
-from sage.hrm_core.solving.job import Attempt, Job
+from sage.hrm_core.solving.branching import as_searchable
+from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
+from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import confidence_of
 
 
 class Verifier(Protocol):
@@ -51,36 +53,16 @@ class SegmentModel(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class _Row:
-    """answer (L,) int32, None before the first, and its q: the result if the try ends now."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A row of the batch and the puzzle that it is for."""
 
     job: Job
-    attempt: int
-    num_segments: int = 0
-    answer: np.ndarray | None = None
-    q: float = -math.inf
+    row: Row
 
     @property
     def is_needed(self) -> bool:
-        return self.attempt in self.job.live
-
-    @property
-    def is_at_limit(self) -> bool:
-        return self.num_segments >= self.job.settings.max_segments
-
-    def is_sure(self, q: float, wants_halt: bool) -> bool:
-        """Whether the Q head ends the try here."""
-        settings = self.job.settings
-        return settings.halt == "q" and wants_halt and bool(confidence_of(q) >= settings.min_confidence)
-
-    def is_asked(self, q: float, is_sure: bool) -> bool:
-        """Whether this segment's answer is needed; with halt 'q': the final one, or one of higher q than
-        before.
-        """
-        if self.job.settings.halt == "q":
-            return is_sure or self.answer is None or q > self.q or math.isnan(self.q)
-        return self.job.settings.halt == "verifier" or self.is_at_limit
+        return self.job.needs(self.row)
 
 
 class Engine:
@@ -89,7 +71,12 @@ class Engine:
     """
 
     def __init__(
-        self, model: SegmentModel, verifier: Verifier | None = None, *, batch_size: int = 64
+        self,
+        model: SegmentModel,
+        verifier: Verifier | None = None,
+        *,
+        batch_size: int = 64,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not isinstance(model.config.front, TokenFront):
             raise TypeError(
@@ -98,22 +85,20 @@ class Engine:
             )
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: give 1 or more")
-        self._model, self._verifier, self._front, self._capacity = (
-            model,
-            verifier,
-            model.config.front,
-            batch_size,
-        )
+        self._model = model
+        self._verifier = verifier
+        self._front = model.config.front
+        self._capacity = batch_size
+        self._clock = clock
         self._waiting: deque[Job] = deque()
-        self._rows: list[_Row] = []
+        self._places: list[_Place] = []
         self._carry = model.initial_carry(0)
         self._device = self._carry.z_H.device
         self._batch = self._batch_of(())
-        self._num_submitted = 0
 
     @property
     def is_idle(self) -> bool:
-        return not self._rows and not self._waiting
+        return not self._places and not self._waiting
 
     @property
     def num_cells(self) -> int:
@@ -136,49 +121,56 @@ class Engine:
                 f"puzzle_id is {puzzle_id}: this model has {front.num_puzzle_ids}: give -1 for an unknown one"
             )
         if settings.needs_verifier and self._verifier is None:
-            raise InputError("there is no verifier: give the task, or halt 'q' without abstains")
+            raise InputError("there is no verifier: give the task, or halt 'q' without abstains and search")
+        task = as_searchable(self._verifier) if settings.search else None
+        if settings.search and task is None:
+            raise InputError(
+                f"search is {settings.search}: the task has no check of partial answers: give search 0"
+            )
         cells = cells.astype(np.int32)
-        seed = puzzle_seed(cells, puzzle_id, settings.seed)
-        job = Job(serial=self._num_submitted, cells=cells, puzzle_id=puzzle_id, settings=settings, seed=seed)
-        self._num_submitted += 1
+        job = Job(
+            cells,
+            settings,
+            puzzle_id=puzzle_id,
+            seed=puzzle_seed(cells, puzzle_id, settings.seed),
+            task=task,
+            clock=self._clock,
+        )
         self._waiting.append(job)
         return job
 
     def withdraw(self, job: Job) -> None:
         """Remove the job's rows; it never settles."""
-        job.live.clear()
+        job.cancel()
         self._waiting = deque(each for each in self._waiting if each is not job)
 
     @torch.inference_mode()
     def step(self) -> list[Job]:
         """One segment for up to batch_size rows. The jobs it settled, in no promised order."""
         self._rearrange()
-        if not self._rows:
+        if not self._places:
             return []
         self._carry, output = self._model.segment(self._with_noise(self._carry), self._batch)
-        for row in self._rows:
-            row.num_segments += 1
-            row.job.num_segments_spent += 1
-        assert output.logits is not None
-        assert output.q_halt is not None
-        is_sure = self._read(output.logits, output.q_halt, self._model.wants_halt(output))
-        return self._end_rows(is_sure)
+        for place in self._places:
+            place.row.num_segments += 1
+            place.job.num_segments_spent += 1
+        return self._end_rows(self._read(output, self._model.wants_halt(output)))
 
     def _rearrange(self) -> None:
-        """Remove rows that are no longer needed and start waiting tries; tensors are copied only if rows
+        """Remove rows that are no longer needed and start waiting ones; tensors are copied only if rows
         changed.
         """
-        remaining = [index for index, row in enumerate(self._rows) if row.is_needed]
-        fresh: list[_Row] = []
+        remaining = [index for index, place in enumerate(self._places) if place.is_needed]
+        fresh: list[_Place] = []
         while self._waiting and len(remaining) + len(fresh) < self._capacity:
             job = self._waiting.popleft()
             if job.has_more:
-                fresh.append(_Row(job=job, attempt=job.start()))
+                fresh.append(_Place(job=job, row=job.start()))
             if job.has_more:
-                self._waiting.append(job)  # its next try, after the first tries of all
-        if len(remaining) == len(self._rows) and not fresh:
+                self._waiting.append(job)  # its next row, after one row of all others
+        if len(remaining) == len(self._places) and not fresh:
             return
-        self._rows = [self._rows[index] for index in remaining] + fresh
+        self._places = [self._places[index] for index in remaining] + fresh
         taken, start = (
             torch.tensor(remaining, dtype=torch.int64, device=self._device),
             self._model.initial_carry(len(fresh)),
@@ -187,81 +179,108 @@ class Engine:
             z_H=torch.cat((self._carry.z_H[taken], start.z_H)),  # (B, S, D)
             z_L=torch.cat((self._carry.z_L[taken], start.z_L)),
         )
-        self._batch = self._batch_of(self._rows)
+        self._batch = self._batch_of(self._places)
 
-    def _batch_of(self, rows: tuple[()] | list[_Row]) -> TokenBatch:
-        cells = np.array([row.job.cells for row in rows], dtype=np.int32).reshape(
-            len(rows), self._front.seq_len
-        )
+    def _batch_of(self, places: Sequence[_Place]) -> TokenBatch:
+        cells = np.array([place.row.inputs for place in places], dtype=np.int32)
+        cells = cells.reshape(len(places), self._front.seq_len)
         inputs = torch.from_numpy(cells).to(self._device)  # (B, L)
-        ids = torch.tensor(
-            [row.job.puzzle_id for row in rows], dtype=torch.int32, device=self._device
-        )  # (B,)
-        return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids)
+        ids = [place.job.puzzle_id for place in places]
+        puzzle_ids = torch.tensor(ids, dtype=torch.int32, device=self._device)  # (B,)
+        return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids)
 
     def _with_noise(self, carry: Carry) -> Carry:
-        """z + noise_std * normal in the rows of later tries; first tries stay as they are."""
-        noisy = [index for index, row in enumerate(self._rows) if row.attempt]
+        """z + noise_std * normal in the rows with noise; the others stay as they are."""
+        noisy = [
+            (index, place.row) for index, place in enumerate(self._places) if place.row.noise_seed is not None
+        ]
         if not noisy:
             return carry
-        rows = [self._rows[index] for index in noisy]
-        seeds = [derived_seed(row.job.seed, row.attempt, row.num_segments) for row in rows]
-        scale = torch.tensor([row.job.settings.noise_std for row in rows], device=self._device)[:, None]
+        rows = [row for _, row in noisy]
+        seeds = [
+            derived_seed(row.noise_seed, row.number, row.num_segments)
+            for row in rows
+            if row.noise_seed is not None
+        ]
+        scale = torch.tensor([row.settings.noise_std for row in rows], device=self._device)[:, None]
         sizes = carry.z_H[0].numel(), carry.z_L[0].numel()
         drawn = scale * gaussian(
             torch.tensor(seeds, dtype=torch.int64, device=self._device), sum(sizes)
         )  # (K, S D + S D_L)
-        at = torch.tensor(noisy, dtype=torch.int64, device=self._device)
+        at = torch.tensor([index for index, _ in noisy], dtype=torch.int64, device=self._device)
         z_H, z_L = carry.z_H.clone(), carry.z_L.clone()
         z_H[at] += drawn[:, : sizes[0]].view(-1, *z_H.shape[1:]).to(z_H.dtype)
         z_L[at] += drawn[:, sizes[0] :].view(-1, *z_L.shape[1:]).to(z_L.dtype)
         return Carry(z_H=z_H, z_L=z_L)
 
-    def _read(self, logits: Tensor, q_halt: Tensor, wants_halt: Tensor) -> np.ndarray:
-        """Copy the needed answers to the host, into their rows. Returns (B,) bool: rows that the Q head
-        ends.
-        """
-        q, wants = torch.stack((q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which rows halt
-        is_sure = np.array(
-            [row.is_sure(float(each), want > 0) for row, each, want in zip(self._rows, q, wants)]
-        )
-        is_asked = [row.is_asked(float(each), sure) for row, each, sure in zip(self._rows, q, is_sure)]
-        asked = np.flatnonzero(is_asked)
-        if len(asked):
-            rows = torch.from_numpy(asked).to(self._device)
-            answers = logits[rows].argmax(-1).to(torch.int32).cpu().numpy()  # sync: the answers themselves
+    def _read(self, output: Output, wants_halt: Tensor) -> np.ndarray:
+        """Copy what is needed to the host, into the rows. Returns (B,) bool: rows that the Q head ends."""
+        assert output.logits is not None
+        assert output.q_halt is not None
+        q, wants = torch.stack((output.q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which halt
+        rows = [place.row for place in self._places]
+        is_sure = np.array([row.is_sure(float(each), want > 0) for row, each, want in zip(rows, q, wants)])
+        asked = [index for index, row in enumerate(rows) if row.is_asked(float(q[index]), is_sure[index])]
+        if asked:
+            at = torch.tensor(asked, dtype=torch.int64, device=self._device)
+            answers = (
+                output.logits[at].argmax(-1).to(torch.int32).cpu().numpy()
+            )  # sync: the answers themselves
             for index, answer in zip(asked, answers):
-                self._rows[index].answer, self._rows[index].q = answer.copy(), float(q[index])
+                rows[index].answer, rows[index].q = answer.copy(), float(q[index])
+        self._read_last(output, q, is_sure)
         return is_sure
 
-    def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
-        """Verify the rows that end, and those that only the verifier can end. Returns the settled jobs."""
-        needed = [
-            (row, bool(sure) or row.is_at_limit) for row, sure in zip(self._rows, is_sure) if row.is_needed
+    def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray) -> None:
+        """The last output of the rows that a search goes on from."""
+        rows = [place.row for place in self._places]
+        last = [
+            index
+            for index, row in enumerate(rows)
+            if row.reads_output and (row.is_at_limit or is_sure[index])
         ]
-        judged = [(row, ends) for row, ends in needed if ends or row.job.settings.halt == "verifier"]
+        if not last:
+            return
+        assert output.logits is not None
+        at = torch.tensor(last, dtype=torch.int64, device=self._device)
+        log_probs = output.logits[at].float().log_softmax(-1).cpu().numpy()  # sync: what a search ranks by
+        conflict = getattr(output, "conflict", None)
+        conflicts = [None] * len(last) if conflict is None else conflict[at].float().tolist()
+        for index, each, logit in zip(last, log_probs, conflicts):
+            rows[index].reading = Reading(log_probs=each.copy(), conflict=logit)
+            if not rows[index].is_try:
+                rows[index].q = float(q[index])
+
+    def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
+        """Verify the tries that end, and those that only the verifier can end. Returns the settled jobs."""
+        ending = [
+            (place, bool(sure) or place.row.is_at_limit)
+            for place, sure in zip(self._places, is_sure)
+            if place.is_needed
+        ]
+        judged = [(place, ends) for place, ends in ending if ends or place.row.halts_by_rules]
         settled = []
-        for (row, ends), is_verified in zip(judged, self._verified([row for row, _ in judged])):
+        for (place, ends), is_verified in zip(judged, self._verified([place for place, _ in judged])):
             if (
-                not (ends or is_verified) or not row.is_needed
-            ):  # an earlier try of the same job may have settled it just now
+                not (ends or is_verified) or not place.is_needed
+            ):  # an earlier try may have settled it just now
                 continue
-            assert row.answer is not None
-            row.job.end(
-                Attempt(
-                    number=row.attempt,
-                    cells=row.answer,
-                    q=row.q,
-                    is_verified=is_verified,
-                    num_segments=row.num_segments,
-                )
-            )
-            if row.job.is_settled:
-                settled.append(row.job)
+            job, had_more = place.job, place.job.has_more
+            job.end(place.row, is_verified=is_verified)
+            if job.is_settled:
+                settled.append(job)
+            elif job.has_more and not had_more:
+                self._waiting.append(job)
         return settled
 
-    def _verified(self, rows: list[_Row]) -> list[bool]:
-        if self._verifier is None or not rows:
-            return [False] * len(rows)
-        cells, answers = np.array([row.job.cells for row in rows]), np.array([row.answer for row in rows])
-        return [bool(each) for each in self._verifier.verify(cells, answers)]
+    def _verified(self, places: list[_Place]) -> list[bool]:
+        """Whether the rules accept the answers of the tries; the search judges its own."""
+        is_verified = [False] * len(places)
+        tries = [index for index, place in enumerate(places) if place.row.is_try]
+        if self._verifier is None or not tries:
+            return is_verified
+        cells = np.array([places[index].job.cells for index in tries])
+        answers = np.array([places[index].row.answer for index in tries])
+        for index, each in zip(tries, self._verifier.verify(cells, answers)):
+            is_verified[index] = bool(each)
+        return is_verified

@@ -1,86 +1,124 @@
-"""One puzzle in progress: its tries, and the one that gives the answer.
+"""One puzzle in progress: its tries, then its search, and the answer of both.
 
-Invariant: tries begin in order, and the answer is that of the first try the verifier accepts, else of the one
-with the
-highest q, the earlier of equals: which of them ended first never matters.
+Invariant: the search begins when all tries have ended without a verified answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
 
 import numpy as np
 
+from sage.hrm_core.solving.attempt import Attempt
+from sage.hrm_core.solving.branching import Searchable
+from sage.hrm_core.solving.row import Row
+from sage.hrm_core.solving.search import Search
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import Solution, confidence_of
+from sage.hrm_core.solving.solutions import Outcome, Solution, confidence_of
+from sage.hrm_core.solving.tries import Tries
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A try that has ended: cells (L,) int32; q: the halt head's value before the sigmoid."""
-
-    number: int
-    cells: np.ndarray
-    q: float
-    is_verified: bool
-    num_segments: int
-
-    def beats(self, other: Attempt | None) -> bool:
-        if other is None or self.is_verified != other.is_verified:
-            return other is None or self.is_verified
-        if self.is_verified or self.q == other.q:
-            return self.number < other.number
-        return self.q > other.q
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """cells: (L,) int32.  seed: of its noise.  live: tries in progress.  best: of the tries that have
-    ended.
-    """
+    """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  clock: seconds."""
 
-    serial: int
-    cells: np.ndarray
-    puzzle_id: int
-    settings: SolveSettings
-    seed: int
-    num_started: int = 0
-    num_segments_spent: int = 0
-    live: set[int] = field(default_factory=set)
-    best: Attempt | None = None
+    def __init__(
+        self,
+        cells: np.ndarray,
+        settings: SolveSettings,
+        *,
+        puzzle_id: int,
+        seed: int,
+        task: Searchable | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.cells = cells
+        self.settings = settings
+        self.puzzle_id = puzzle_id
+        self.num_segments_spent = 0
+        self._seed = seed
+        self._task = task
+        self._clock = clock
+        self._tries = Tries(cells, settings, seed)
+        self._search: Search | None = None
+        self._is_cancelled = False
+
+    @property
+    def num_tries_started(self) -> int:
+        return self._tries.num_started
 
     @property
     def has_more(self) -> bool:
-        """Whether there is a try left that could change the answer."""
-        return self.num_started < self.settings.tries and not (self.best and self.best.is_verified)
+        """Whether a row could start now."""
+        stage = self._search or self._tries
+        return stage.has_more and not self._is_cancelled
 
     @property
     def is_settled(self) -> bool:
-        return not self.live and not self.has_more
+        return (self._search or self._tries).is_over
 
-    def start(self) -> int:
-        self.live.add(self.num_started)
-        self.num_started += 1
-        return self.num_started - 1
+    def start(self) -> Row:
+        return (self._search or self._tries).start()
 
-    def end(self, attempt: Attempt) -> None:
-        """Record a try's answer; if it is verified, later tries are dropped."""
-        self.live.discard(attempt.number)
-        if attempt.beats(self.best):
-            self.best = attempt
-        if attempt.is_verified:
-            self.live = {number for number in self.live if number < attempt.number}
+    def needs(self, row: Row) -> bool:
+        if self._is_cancelled:
+            return False
+        return self._tries.needs(row) if row.is_try else self._search is not None and self._search.needs(row)
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+
+    def end(self, row: Row, *, is_verified: bool) -> None:
+        """Record a row that has ended. is_verified: of a try's answer."""
+        if not row.is_try:
+            assert self._search is not None
+            self._search.end(row)
+            return
+        self._tries.end(row, is_verified=is_verified)
+        tries = self._tries
+        if not tries.is_over or self._task is None or (tries.best and tries.best.is_verified):
+            return
+        assert tries.first is not None
+        self._search = Search(
+            self._task,
+            self.cells,
+            self.settings,
+            seed=self._seed,
+            first=tries.first,
+            clock=self._clock,
+        )
 
     def solution(self) -> Solution:
-        assert self.best is not None
-        best, is_abstained = self.best, self.settings.abstains and not self.best.is_verified
+        best, searched = self._best(), self._search
+        outcome = self._outcome(best)
+        is_abstained = self.settings.abstains and not best.is_verified
         return Solution(
             cells=np.zeros_like(best.cells) if is_abstained else best.cells,
             is_verified=best.is_verified,
             is_abstained=is_abstained,
-            is_halted_early=best.num_segments < self.settings.max_segments,
+            is_halted_early=best.is_early,
             num_segments=best.num_segments,
             num_segments_spent=self.num_segments_spent,
             attempt=best.number,
             confidence=float(confidence_of(best.q)),
+            outcome=outcome,
+            trace=None if searched is None else searched.trace_of(best),
         )
+
+    def _best(self) -> Attempt:
+        assert self._tries.best is not None
+        best = self._tries.best
+        found = None if self._search is None else self._search.best
+        return found if found is not None and found.beats(best) else best
+
+    def _outcome(self, best: Attempt) -> Outcome:
+        searched = self._search
+        if best.is_verified:
+            return "solved"
+        if not math.isfinite(best.q) or (searched is not None and searched.num_diverged):
+            return "diverged"
+        if searched is not None and searched.is_exhausted:
+            return "no_solution"
+        if self.settings.abstains:
+            return "abstained"
+        return "halted" if best.is_early and searched is None else "budget"

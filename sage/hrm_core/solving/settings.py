@@ -1,4 +1,4 @@
-"""Segments, tries and halting of solving. Imports no torch.
+"""Segments, tries, halting and search of solving. Imports no torch.
 
 Invariant: settings that exist can be run; an invalid one raises InputError with the field's name.
 """
@@ -6,14 +6,22 @@ Invariant: settings that exist can be run; an invalid one raises InputError with
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from sage.errors import InputError
 
 Halt = Literal["q", "verifier", "never"]
+#: Which blank cell a search branches on: the one whose second choice is most probable; whose first and second
+#: choice are closest; with the fewest probable symbols.
+Branching = Literal["second", "margin", "fewest"]
+#: What a search ranks choices by: the model, or random numbers in its place, as a control.
+Scorer = Literal["model", "uniform"]
 MAX_SEGMENTS = 4096
 MAX_TRIES = 4096
+MAX_CALLS = 65_536
+MAX_WIDTH = 1024
 #: Of an answer, before the Q head ends a try. Shipped models, 1,000 unseen puzzles, 16 segments at most,
 #: solved at 0.5, at 0.9 and never halted: sudoku9 76.8, 88.9, 89.9%, after 3.9, 4.6 and 16 segments; sudoku6
 #: 91.1, 98.9, 99.3%, after 1.8, 2.1 and 16.
@@ -29,7 +37,14 @@ class SolveSettings:
     tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and
     stands for itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
     noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.
-    abstains: no answer instead of one that the verifier refuses."""
+    abstains: no answer instead of one that the verifier refuses.
+    search: model calls of the search at most, after tries without a verified answer; 0: no search. A call is
+    one row through its segments; the plain try is the first. Only for a task with a PartialCheck.
+    search_segments: segments of each further call.  search_width: calls of one puzzle that run together.
+    search_seconds: of wall time of one puzzle's search, checked after every `search_width` calls; None: no
+    limit, so that results are reproducible.
+    branching, scorer: see their types.  conflict_weight: of softplus(conflict) in the rank of a node, where
+    the model has a conflict head."""
 
     max_segments: int = 16
     halt: Halt = "q"
@@ -38,12 +53,30 @@ class SolveSettings:
     noise_std: float = 0.3
     seed: int = 0
     abstains: bool = False
+    search: int = 0
+    search_segments: int = 6
+    search_width: int = 4
+    search_seconds: float | None = None
+    branching: Branching = "second"
+    scorer: Scorer = "model"
+    conflict_weight: float = 1.0
 
     def __post_init__(self) -> None:
         _need_count("max_segments", self.max_segments, MAX_SEGMENTS)
         _need_count("tries", self.tries, MAX_TRIES)
-        if self.halt not in get_args(Halt):
-            raise InputError(f"halt is {self.halt!r}: give one of {', '.join(get_args(Halt))}")
+        _need_count("search", self.search, MAX_CALLS, least=0)
+        _need_count("search_segments", self.search_segments, MAX_SEGMENTS)
+        _need_count("search_width", self.search_width, MAX_WIDTH)
+        for name, kind in (("halt", Halt), ("branching", Branching), ("scorer", Scorer)):
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: give one of {', '.join(get_args(kind))}"
+                )
+        secs = self.search_seconds
+        if secs is not None and not (_is_number(secs) and math.isfinite(secs) and secs > 0):
+            raise InputError(f"search_seconds is {secs!r}: give a number of seconds above 0, or none")
+        if not _is_number(self.conflict_weight) or not 0 <= self.conflict_weight <= 1000:
+            raise InputError(f"conflict_weight is {self.conflict_weight!r}: give a number from 0 to 1000")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
             raise InputError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
         if not _is_number(self.noise_std) or not 0 < self.noise_std <= 10:
@@ -55,7 +88,7 @@ class SolveSettings:
 
     @property
     def needs_verifier(self) -> bool:
-        return self.halt == "verifier" or self.abstains
+        return self.halt == "verifier" or self.abstains or self.search > 0
 
     def changed(self, **changes: Any) -> SolveSettings:
         """A copy with some fields changed. InputError for an unknown name."""
@@ -70,9 +103,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _need_count(name: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise InputError(f"{name} is {value!r}: give a whole number from 1 to {most}")
+def _need_count(name: str, value: object, most: int, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}: give a whole number from {least} to {most}")
 
 
 #: One plain try of at most 16 segments, ended by the Q head.

@@ -40,7 +40,7 @@ def test_everybodys_first_try_goes_before_anybodys_second(
     jobs = [engine.submit(puzzle, settings) for puzzle in puzzles[:4]]
     engine.step()
     engine.step()
-    assert [job.num_started for job in jobs] == [1, 1, 1, 1]
+    assert [job.num_tries_started for job in jobs] == [1, 1, 1, 1]
 
 
 def test_a_withdrawn_puzzle_costs_nothing_more(build_solver_model: Build, puzzles: np.ndarray) -> None:

@@ -1,0 +1,186 @@
+"""The second stage of a puzzle: best-first search over the model, from the output of the plain try.
+
+A node is a partial answer. The model reads it; its probabilities complete it, and rank the choices that may
+follow. The node with the highest sum of log probabilities is read next. A call is one row through its
+segments; the plain try is the first.
+
+Invariant: nodes are taken in waves of `search_width`, and a wave counts when all of it has ended: the tree
+does not depend on the other rows of the batch.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.hrm_core.solving.attempt import Attempt
+from sage.hrm_core.solving.branching import Searchable, children_of
+from sage.hrm_core.solving.row import Reading, Row
+from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.solutions import SearchTrace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """partial (L,) int32.  score: sum of the log probabilities of its choices.  guesses: (cell, symbol) of
+    each.
+    """
+
+    partial: np.ndarray
+    score: float
+    guesses: tuple[tuple[int, int], ...]
+
+
+class Search:
+    """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds."""
+
+    def __init__(
+        self,
+        task: Searchable,
+        puzzle: np.ndarray,
+        settings: SolveSettings,
+        *,
+        seed: int,
+        first: Row,
+        clock: Callable[[], float],
+    ) -> None:
+        self.best: Attempt | None = None
+        self.num_diverged = 0
+        self._task = task
+        self._puzzle = puzzle
+        self._settings = settings
+        self._seed = seed
+        self._clock = clock
+        self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
+        self._frontier: list[tuple[float, int, Node]] = []
+        self._num_nodes = 1
+        self._num_calls = 1
+        self._depth = 0
+        self._guesses: tuple[tuple[int, int], ...] = ()
+        self._wave: dict[int, Node] = {}
+        self._waiting: deque[int] = deque()
+        self._ended: dict[int, Row] = {}
+        root = Node(partial=puzzle, score=0.0, guesses=())
+        if bool(task.may_extend(puzzle[None], puzzle[None])[0]):
+            self._judge([(root, first)])
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a node of this wave is still to be started."""
+        return bool(self._waiting)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._wave
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the whole tree was searched."""
+        return self.is_over and not self._frontier and not self.num_diverged
+
+    def trace_of(self, answer: Attempt) -> SearchTrace:
+        """answer: the puzzle's; the guesses are its own where the search found it."""
+        return SearchTrace(
+            calls=self._num_calls,
+            budget=self._settings.search,
+            nodes=self._num_nodes,
+            depth=self._depth,
+            width=self._settings.search_width,
+            guesses=self._guesses if answer is self.best else (),
+        )
+
+    def start(self) -> Row:
+        number = self._waiting.popleft()
+        node = self._wave[number]
+        self._num_calls += 1
+        return Row(
+            number=number,
+            inputs=self._task.as_inputs(self._puzzle[None], node.partial[None])[0].astype(np.int32),
+            settings=self._settings,
+            max_segments=self._settings.search_segments,
+            is_try=False,
+            reads_output=True,
+        )
+
+    def needs(self, row: Row) -> bool:
+        return row.number in self._wave
+
+    def end(self, row: Row) -> None:
+        """Record the output of a node; the last of its wave ends the wave."""
+        self._ended[row.number] = row
+        if len(self._ended) == len(self._wave):
+            wave = [(node, self._ended[number]) for number, node in self._wave.items()]
+            self._wave.clear()
+            self._ended.clear()
+            self._judge(wave)
+
+    def _judge(self, wave: list[tuple[Node, Row]]) -> None:
+        """Complete and verify the answers of a wave; without a verified one, expand its nodes."""
+        puzzles = np.repeat(self._puzzle[None], len(wave), axis=0)
+        partials = np.array([node.partial for node, _ in wave])
+        readings = [self._scored(row) for _, row in wave]
+        answers = np.array([reading.log_probs.argmax(axis=-1) for reading in readings], np.int32)
+        completed = self._task.complete(puzzles, partials, answers)
+        is_verified = self._task.verify(puzzles, completed)
+        for (node, row), cells, verified in zip(wave, completed, is_verified):
+            self._depth = max(self._depth, len(node.guesses))
+            attempt = Attempt(
+                number=self._settings.tries,
+                cells=cells.astype(np.int32),
+                q=row.q,
+                is_verified=bool(verified),
+                num_segments=row.num_segments,
+                is_early=False,
+            )
+            if attempt.beats(self.best):
+                self.best, self._guesses = attempt, node.guesses
+        if self.best is not None and self.best.is_verified:
+            return
+        for (node, _), reading in zip(wave, readings):
+            self._expand(node, reading)
+        self._begin_wave()
+
+    def _expand(self, node: Node, reading: Reading) -> None:
+        if not np.isfinite(reading.log_probs).all():
+            self.num_diverged += 1
+            return
+        settings = self._settings
+        penalty = 0.0
+        if reading.conflict is not None:
+            penalty = settings.conflict_weight * float(np.logaddexp(0.0, reading.conflict))
+        found = children_of(self._task, self._puzzle, node.partial, reading.log_probs, settings.branching)
+        order = np.argsort(-found.log_probs, kind="stable")
+        for index in order:
+            cell, symbol = (int(each) for each in found.choices[index])
+            child = Node(
+                partial=found.partials[index],
+                score=node.score + float(found.log_probs[index]),
+                guesses=(*node.guesses, (cell, symbol)),
+            )
+            heapq.heappush(self._frontier, (round(penalty - child.score, 4), self._num_nodes, child))
+            self._num_nodes += 1
+
+    def _begin_wave(self) -> None:
+        """The best nodes of the frontier, as many as the width and the budget allow."""
+        if self._ends_at is not None and self._clock() >= self._ends_at:
+            return
+        num = min(self._settings.search_width, self._settings.search - self._num_calls, len(self._frontier))
+        for _ in range(num):
+            _, number, node = heapq.heappop(self._frontier)
+            self._wave[number] = node
+            self._waiting.append(number)
+
+    def _scored(self, row: Row) -> Reading:
+        """The model's output; with scorer 'uniform', random numbers of the same shape in its place."""
+        assert row.reading is not None
+        if self._settings.scorer == "model":
+            return row.reading
+        shape = row.reading.log_probs.shape
+        number = 0 if row.is_try else row.number
+        drawn = np.random.default_rng((self._seed, number)).random(shape) + 1e-6
+        log_probs = np.log(drawn / drawn.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return Reading(log_probs=log_probs)
