@@ -23,9 +23,10 @@ from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.branching import as_searchable
 from sage.hrm_core.solving.job import Job
-from sage.hrm_core.solving.noise import derived_seed, gaussian, puzzle_seed
+from sage.hrm_core.solving.noise import puzzle_seed
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.states import residuals, with_noise, with_starts
 
 
 class Verifier(Protocol):
@@ -150,11 +151,14 @@ class Engine:
         self._rearrange()
         if not self._places:
             return []
-        self._carry, output = self._model.segment(self._with_noise(self._carry), self._batch)
+        rows = [place.row for place in self._places]
+        before = with_noise(self._carry, rows)
+        self._carry, output = self._model.segment(before, self._batch)
         for place in self._places:
             place.row.num_segments += 1
             place.job.num_segments_spent += 1
-        return self._end_rows(self._read(output, self._model.wants_halt(output)))
+        changes = residuals(before, self._carry, rows)
+        return self._end_rows(self._read(output, self._model.wants_halt(output), changes))
 
     def _rearrange(self) -> None:
         """Remove rows that are no longer needed and start waiting ones; tensors are copied only if rows
@@ -173,7 +177,7 @@ class Engine:
         self._places = [self._places[index] for index in remaining] + fresh
         taken, start = (
             torch.tensor(remaining, dtype=torch.int64, device=self._device),
-            self._model.initial_carry(len(fresh)),
+            with_starts(self._model.initial_carry(len(fresh)), [place.row for place in fresh]),
         )
         self._carry = Carry(
             z_H=torch.cat((self._carry.z_H[taken], start.z_H)),  # (B, S, D)
@@ -189,32 +193,11 @@ class Engine:
         puzzle_ids = torch.tensor(ids, dtype=torch.int32, device=self._device)  # (B,)
         return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids)
 
-    def _with_noise(self, carry: Carry) -> Carry:
-        """z + noise_std * normal in the rows with noise; the others stay as they are."""
-        noisy = [
-            (index, place.row) for index, place in enumerate(self._places) if place.row.noise_seed is not None
-        ]
-        if not noisy:
-            return carry
-        rows = [row for _, row in noisy]
-        seeds = [
-            derived_seed(row.noise_seed, row.number, row.num_segments)
-            for row in rows
-            if row.noise_seed is not None
-        ]
-        scale = torch.tensor([row.settings.noise_std for row in rows], device=self._device)[:, None]
-        sizes = carry.z_H[0].numel(), carry.z_L[0].numel()
-        drawn = scale * gaussian(
-            torch.tensor(seeds, dtype=torch.int64, device=self._device), sum(sizes)
-        )  # (K, S D + S D_L)
-        at = torch.tensor([index for index, _ in noisy], dtype=torch.int64, device=self._device)
-        z_H, z_L = carry.z_H.clone(), carry.z_L.clone()
-        z_H[at] += drawn[:, : sizes[0]].view(-1, *z_H.shape[1:]).to(z_H.dtype)
-        z_L[at] += drawn[:, sizes[0] :].view(-1, *z_L.shape[1:]).to(z_L.dtype)
-        return Carry(z_H=z_H, z_L=z_L)
+    def _read(self, output: Output, wants_halt: Tensor, changes: np.ndarray) -> np.ndarray:
+        """Copy what is needed to the host, into the rows. Returns (B,) bool: rows that the Q head ends.
 
-    def _read(self, output: Output, wants_halt: Tensor) -> np.ndarray:
-        """Copy what is needed to the host, into the rows. Returns (B,) bool: rows that the Q head ends."""
+        changes: (B,) residuals.
+        """
         assert output.logits is not None
         assert output.q_halt is not None
         q, wants = torch.stack((output.q_halt.float(), wants_halt.float())).cpu().numpy()  # sync: which halt
@@ -228,10 +211,11 @@ class Engine:
             )  # sync: the answers themselves
             for index, answer in zip(asked, answers):
                 rows[index].answer, rows[index].q = answer.copy(), float(q[index])
-        self._read_last(output, q, is_sure)
+                rows[index].residual = float(changes[index])
+        self._read_last(output, q, is_sure, changes)
         return is_sure
 
-    def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray) -> None:
+    def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray, changes: np.ndarray) -> None:
         """The last output of the rows that a search goes on from."""
         rows = [place.row for place in self._places]
         last = [
@@ -249,7 +233,7 @@ class Engine:
         for index, each, logit in zip(last, log_probs, conflicts):
             rows[index].reading = Reading(log_probs=each.copy(), conflict=logit)
             if not rows[index].is_try:
-                rows[index].q = float(q[index])
+                rows[index].q, rows[index].residual = float(q[index]), float(changes[index])
 
     def _end_rows(self, is_sure: np.ndarray) -> list[Job]:
         """Verify the tries that end, and those that only the verifier can end. Returns the settled jobs."""

@@ -28,9 +28,10 @@ class Reading:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Row:
     """number: of the try, or of the node.  inputs (L,) int32.  noise_seed: None for a row without noise.
+    start_seed: of a random start, None for H_init and L_init.
     is_try: its answer ends it by the rules of `halt`; otherwise it takes max_segments.
     reads_output: its last output is copied to the host.
-    answer (L,) int32, None before the first, and its q: the result of a try if it ends now.
+    answer (L,) int32, None before the first, its q and its residual: the result of a try if it ends now.
     """
 
     number: int
@@ -40,14 +41,23 @@ class Row:
     is_try: bool
     reads_output: bool
     noise_seed: int | None = None
+    start_seed: int | None = None
     num_segments: int = 0
     answer: np.ndarray | None = None
     q: float = -math.inf
+    residual: float = math.inf
     reading: Reading | None = None
 
     @property
     def is_at_limit(self) -> bool:
         return self.num_segments >= self.max_segments
+
+    @property
+    def merit(self) -> float:
+        """What unverified answers are ranked by: q, or minus the residual."""
+        if self.settings.pick == "q":
+            return self.q
+        return -math.inf if math.isnan(self.residual) else -self.residual
 
     @property
     def halts_by_rules(self) -> bool:

@@ -132,6 +132,7 @@ class Search:
                 number=self._settings.tries,
                 cells=cells.astype(np.int32),
                 q=row.q,
+                merit=row.merit,
                 is_verified=bool(verified),
                 num_segments=row.num_segments,
                 is_early=False,

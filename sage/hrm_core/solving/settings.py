@@ -18,6 +18,10 @@ Halt = Literal["q", "verifier", "never"]
 Branching = Literal["second", "margin", "fewest"]
 #: What a search ranks choices by: the model, or random numbers in its place, as a control.
 Scorer = Literal["model", "uniform"]
+#: What makes a further try differ from the first: noise before every segment, or a random start.
+Variation = Literal["noise", "start"]
+#: Which answer is given where none is verified: the one of the highest q, or of the smallest residual.
+Pick = Literal["q", "residual"]
 MAX_SEGMENTS = 4096
 MAX_TRIES = 4096
 MAX_CALLS = 65_536
@@ -37,6 +41,10 @@ class SolveSettings:
     tries: the first is the plain one; each further one adds noise to z_H and z_L before every segment and
     stands for itself; the first that the verifier accepts is the answer, else the one the Q head trusts most.
     noise_std: of that noise; 0.3 as in PTRM (arXiv 2605.19943).  seed: of that noise.
+    variation: "start": further tries have no noise, they start from normal numbers of standard deviation
+    start_std in place of H_init and L_init (EqR, arXiv 2605.21488); for models trained with random_start.
+    pick: "residual": without a verified answer, that of the try whose state changed least in the segment that
+    gave it (root mean square of z_H and z_L after it minus before it); with halt "never", the last segment.
     abstains: no answer instead of one that the verifier refuses.
     search: model calls of the search at most, after tries without a verified answer; 0: no search. A call is
     one row through its segments; the plain try is the first. Only for a task with a PartialCheck.
@@ -51,6 +59,9 @@ class SolveSettings:
     min_confidence: float = MIN_CONFIDENCE
     tries: int = 1
     noise_std: float = 0.3
+    variation: Variation = "noise"
+    start_std: float = 1.0
+    pick: Pick = "q"
     seed: int = 0
     abstains: bool = False
     search: int = 0
@@ -67,7 +78,13 @@ class SolveSettings:
         _need_count("search", self.search, MAX_CALLS, least=0)
         _need_count("search_segments", self.search_segments, MAX_SEGMENTS)
         _need_count("search_width", self.search_width, MAX_WIDTH)
-        for name, kind in (("halt", Halt), ("branching", Branching), ("scorer", Scorer)):
+        for name, kind in (
+            ("halt", Halt),
+            ("branching", Branching),
+            ("scorer", Scorer),
+            ("variation", Variation),
+            ("pick", Pick),
+        ):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}: give one of {', '.join(get_args(kind))}"
@@ -79,8 +96,9 @@ class SolveSettings:
             raise InputError(f"conflict_weight is {self.conflict_weight!r}: give a number from 0 to 1000")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
             raise InputError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
-        if not _is_number(self.noise_std) or not 0 < self.noise_std <= 10:
-            raise InputError(f"noise_std is {self.noise_std!r}: give a number above 0, to 10")
+        for name in ("noise_std", "start_std"):
+            if not _is_number(getattr(self, name)) or not 0 < getattr(self, name) <= 10:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a number above 0, to 10")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
         if type(self.abstains) is not bool:

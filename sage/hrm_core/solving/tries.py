@@ -1,7 +1,7 @@
-"""The first stage of a puzzle: a plain try, and tries with noise.
+"""The first stage of a puzzle: a plain try, and tries with noise or from random starts.
 
 Invariant: tries begin in order, and the answer is that of the first try the verifier accepts, else of the one
-with the highest q, the earlier of equals: which of them ended first never matters.
+with the highest merit, the earlier of equals: which of them ended first never matters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sage.hrm_core.solving.settings import SolveSettings
 
 
 class Tries:
-    """cells (L,) int32.  seed: of the noise."""
+    """cells (L,) int32.  seed: of noise and random starts."""
 
     def __init__(self, cells: np.ndarray, settings: SolveSettings, seed: int) -> None:
         self.best: Attempt | None = None
@@ -38,6 +38,8 @@ class Tries:
         number = self.num_started
         self._live.add(number)
         self.num_started += 1
+        seed = self._seed if number else None
+        is_noisy = self._settings.variation == "noise"
         return Row(
             number=number,
             inputs=self._cells,
@@ -45,7 +47,8 @@ class Tries:
             max_segments=self._settings.max_segments,
             is_try=True,
             reads_output=number == 0 and self._settings.search > 0,
-            noise_seed=self._seed if number else None,
+            noise_seed=seed if is_noisy else None,
+            start_seed=None if is_noisy else seed,
         )
 
     def needs(self, row: Row) -> bool:
@@ -61,6 +64,7 @@ class Tries:
             number=row.number,
             cells=row.answer,
             q=row.q,
+            merit=row.merit,
             is_verified=is_verified,
             num_segments=row.num_segments,
             is_early=not row.is_at_limit,

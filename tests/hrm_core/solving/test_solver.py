@@ -25,6 +25,8 @@ WAYS: list[dict[str, Any]] = [
     {"halt": "verifier"},
     {"tries": 3, "max_segments": 8},
     {"tries": 4, "halt": "verifier", "abstains": True, "max_segments": 6},
+    {"tries": 3, "halt": "never", "variation": "start", "pick": "residual", "max_segments": 4},
+    {"tries": 3, "variation": "start", "max_segments": 6},
 ]
 
 
