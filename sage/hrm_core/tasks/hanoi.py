@@ -122,6 +122,87 @@ class HanoiTask:
         )
         return optimal, is_legal, is_legal and set(pegs) == {goal}
 
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool. partial: the first moves of a plan, from the first cell of moves on, then blanks; also
+        where an answer ends in the last cell. Moves are legal, and no state is met twice.
+        """
+        return np.array([self._state_after(*rows) is not None for rows in zip(inputs, partial)], bool)
+
+    def next_choices(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """The legal moves to a new state; none at the goal, or where the moves asked for are all there."""
+        first, pegs = self.config.disks + 1, self._known_state(inputs, partial)
+        num_made = self._num_made(partial)
+        if num_made == self.config.num_moves or set(pegs) == {int(inputs[first - 1]) - PEG}:
+            return np.zeros((0, 2), np.int32)
+        steps = np.array([(first + num_made, MOVE + move) for move in range(len(NAMES))], np.int32)
+        longer = np.repeat(partial[None], len(steps), axis=0)
+        longer[np.arange(len(steps)), steps[:, 0]] = steps[:, 1]
+        allowed: np.ndarray = steps[self.may_extend(np.broadcast_to(inputs, longer.shape), longer)]
+        return allowed
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """The state after the moves, as a puzzle. InputError where may_extend is False."""
+        rest = np.array(inputs, np.int32)
+        for row, puzzle, moves in zip(rest, inputs, partial):
+            row[: self.config.disks] = [PEG + peg for peg in self._known_state(puzzle, moves)]
+        return rest
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """The moves of partial, then the answer's: of a whole plan in front of its first move, of first moves
+        in front of them all.
+        """
+        whole, first = np.array(inputs, np.int32), self.config.disks + 1
+        for row, moves, answer in zip(whole, partial[:, first:], answers[:, first:].tolist()):
+            made = moves[moves != BLANK].tolist()
+            if self.config.ends_together:
+                num_done = next((at for at, cell in enumerate(answer) if cell != DONE), len(answer))
+                start = max(0, num_done - len(made))
+                row[first:] = [*answer[:start], *made, *answer[start + len(made) :]]
+            else:
+                row[first:] = [*made, *answer][: self.config.num_moves]
+        return whole
+
+    def choice_log_probs(self, inputs: np.ndarray, partial: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+        """A move's log-probability in the first blank cell of partial: of first moves that in the first cell;
+        of a whole plan that of being its first move, wherever the plan begins: the sum over cells of the
+        probability that all cells before are done and this cell is the move.
+        """
+        found, first = np.array(log_probs, np.float64), self.config.disks + 1
+        moves = found[:, first:, MOVE : MOVE + len(NAMES)]  # (N, moves, 6)
+        if self.config.ends_together:
+            done = np.cumsum(found[:, first:-1, DONE], axis=1)
+            done = np.pad(done, ((0, 0), (1, 0)))  # (N, moves) of all cells before
+            begins = np.logaddexp.reduce(done[:, :, None] + moves, axis=1)  # (N, 6)
+        else:
+            begins = moves[:, 0].copy()
+        cells = first + np.minimum((partial[:, first:] != BLANK).sum(axis=1), self.config.num_moves - 1)
+        found[np.arange(len(found)), cells, MOVE : MOVE + len(NAMES)] = begins
+        return found
+
+    def _num_made(self, partial: np.ndarray) -> int:
+        return int((partial[self.config.disks + 1 :] != BLANK).sum())
+
+    def _known_state(self, puzzle: np.ndarray, partial: np.ndarray) -> list[int]:
+        pegs = self._state_after(puzzle, partial)
+        if pegs is None:
+            raise InputError("a partial answer's moves break a rule: give one that may_extend accepts")
+        return pegs
+
+    def _state_after(self, puzzle: np.ndarray, partial: np.ndarray) -> list[int] | None:
+        """The disks' pegs after the moves of partial; None where they break a rule."""
+        first, num_made = self.config.disks + 1, self._num_made(partial)
+        moves = partial[first:].tolist()
+        if (puzzle[:first] != partial[:first]).any() or BLANK in moves[:num_made]:
+            return None
+        pegs = [int(cell) - PEG for cell in puzzle[: first - 1]]
+        states = {tuple(pegs)}
+        for move in moves[:num_made]:
+            is_legal = 0 <= move - MOVE < len(NAMES) and set(pegs) != {int(puzzle[first - 1]) - PEG}
+            if not is_legal or not _apply(pegs, NAMES[move - MOVE]) or tuple(pegs) in states:
+                return None
+            states.add(tuple(pegs))
+        return pegs
+
     def baseline(self, inputs: np.ndarray) -> Baseline:
         """Lift the smallest disk that is not at the goal to the goal, then say done."""
         answers = np.array(inputs, np.int32)

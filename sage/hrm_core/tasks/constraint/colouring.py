@@ -13,6 +13,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.constraint.graphs import Graph, load_graphs, parse_graph, to_dimacs
+from sage.hrm_core.tasks.constraint.merging import merged_edges, new_names
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import HELD_OUT_SEED, Generated, are_held_out, row_keys, without_ids
 
@@ -72,6 +73,7 @@ class ColouringTask(Generated):
             vocab_size=COLOUR + self.config.colours,
             seq_len=size * width,
             grid=(size, width),
+            blank=BLANK,
         )
 
     @property
@@ -98,16 +100,24 @@ class ColouringTask(Generated):
         )
         edges, colours, num_vertices = edges[found == 1], colours[found == 1], num_vertices[found == 1]
         is_there = np.arange(size) < num_vertices[:, None]  # (N, V)
+        inputs = self._packed(edges, is_there)
+        labels = np.full((len(edges), size, width), IGNORED)
+        labels[:, :, 0] = np.where(is_there, colours + COLOUR - 1, IGNORED)
+        return without_ids(inputs, labels.reshape(-1, size * width))
+
+    def _packed(self, edges: np.ndarray, is_there: np.ndarray) -> np.ndarray:
+        """(N, L) puzzles of graphs (N, V, V) bool with the vertices that is_there (N, V): the reverse of
+        `_edges`.
+        """
+        size, width = self.config.vertices, self._width
         bits = np.zeros((len(edges), size, (width - 1) * NUM_BITS), np.int64)
         bits[:, :, :size] = edges
-        inputs = np.full((len(edges), size, width), BLANK)
-        inputs[:, :, 1:] = DIGIT + (
+        cells = np.full((len(edges), size, width), BLANK)
+        cells[:, :, 1:] = DIGIT + (
             bits.reshape(len(edges), size, width - 1, NUM_BITS) << np.arange(NUM_BITS)
         ).sum(axis=3)
-        inputs *= is_there[:, :, None]
-        labels = np.full(inputs.shape, IGNORED)
-        labels[:, :, 0] = np.where(is_there, colours + COLOUR - 1, IGNORED)
-        return without_ids(inputs.reshape(-1, size * width), labels.reshape(-1, size * width))
+        cells *= is_there[:, :, None]
+        return cells.reshape(-1, size * width)
 
     def held_out(self, num: int) -> Examples:
         if not self._given:
@@ -149,6 +159,51 @@ class ColouringTask(Generated):
         bits = digits[:, :, :, None] >> np.arange(NUM_BITS) & 1
         found: np.ndarray = bits.reshape(len(inputs), size, -1)[:, :, :size] > 0
         return found
+
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool: choices are colours of vertices, and no edge joins two of the same colour."""
+        colours = self._colours(partial)
+        is_chosen = (colours >= COLOUR) & (colours < COLOUR + self.config.colours)
+        is_right = (is_chosen | (colours == BLANK) | (self._colours(inputs) == 0)).all(axis=1)
+        keeps = ((inputs == BLANK) | (inputs == partial)).all(axis=1)
+        is_same = is_chosen[:, :, None] & (colours[:, :, None] == colours[:, None, :])
+        may: np.ndarray = is_right & keeps & ~(is_same & self._edges(inputs)).any(axis=(1, 2))
+        return may
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """A graph without colours that can be coloured exactly where the choices can be completed: see
+        `merging`. A model reads a graph as in training, with more edges. Its answer may give the chosen
+        vertices other colours: `complete` and `choice_log_probs` rename them.
+        """
+        edges = merged_edges(self._edges(inputs), self._chosen(partial))
+        return self._packed(edges, self._colours(inputs) != 0).astype(np.int32)
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """The chosen colours; the answer's for the rest, renamed so that it has the chosen ones too."""
+        whole, chosen = np.array(inputs, np.int32), self._chosen(partial)
+        given = self._colours(answers) - COLOUR  # (N, V)
+        is_colour = (given >= 0) & (given < self.config.colours)
+        scores = is_colour[:, :, None] & (given[:, :, None] == np.arange(self.config.colours))
+        renamed = np.take_along_axis(new_names(scores, chosen), np.where(is_colour, given, 0), axis=1)
+        renamed = np.where(is_colour, COLOUR + renamed, self._colours(answers))
+        is_there = self._colours(inputs) != 0
+        self._colours(whole)[:] = np.where(chosen >= 0, COLOUR + chosen, np.where(is_there, renamed, 0))
+        return whole
+
+    def choice_log_probs(self, inputs: np.ndarray, partial: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+        """Those of colours, renamed as in `complete`, by the log-probabilities of the chosen vertices."""
+        found, colours = np.array(log_probs, np.float64), slice(COLOUR, COLOUR + self.config.colours)
+        there = found[:, :: self._width, colours]  # (N, V, C)
+        names = new_names(there, self._chosen(partial))
+        found[:, :: self._width, colours] = np.take_along_axis(
+            there, np.argsort(names, axis=1)[:, None, :], axis=2
+        )
+        return found
+
+    def _chosen(self, partial: np.ndarray) -> np.ndarray:
+        """(N, V) the number of the colour, from 0; -1 where none is chosen."""
+        colours = self._colours(partial).astype(np.int64)
+        return np.where(colours >= COLOUR, colours - COLOUR, -1)
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         """Each vertex takes the first colour that no neighbour before it has, the last colour where all are

@@ -16,23 +16,24 @@ from sage.hrm_core.tasks.loops import inner, loop
 @inner
 def propagate(clauses: np.ndarray, values: np.ndarray, depth_of: np.ndarray, depth: int) -> bool:
     """Set what a clause with one literal left demands, marked with `depth`; False if a clause has none left.
-    values (V + 1,): -1 unset, 0, 1."""
+    A row of zeros is no clause. values (V + 1,): -1 unset, 0, 1."""
     is_changed = True
     while is_changed:
         is_changed = False
         for row in range(clauses.shape[0]):
-            open_literal, num_open, is_true = 0, 0, False
+            open_literal, num_open, is_true, is_clause = 0, 0, False, False
             for column in range(clauses.shape[1]):
                 literal = clauses[row, column]
                 if literal == 0:
                     continue
+                is_clause = True
                 value = values[abs(literal)]
                 if value < 0 and literal != open_literal:
                     open_literal = literal
                     num_open += 1
                 elif value == (1 if literal > 0 else 0):
                     is_true = True
-            if is_true or num_open > 1:
+            if is_true or num_open > 1 or not is_clause:
                 continue
             if num_open == 0:
                 return False

@@ -65,7 +65,7 @@ class SatTask(Generated):
     @property
     def spec(self) -> TaskSpec:
         seq_len = self.num_vars + self.num_clauses * self._row_width
-        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=seq_len)
+        return TaskSpec(name="sat", vocab_size=SIGNS + 3**NUM_PACKED, seq_len=seq_len, blank=BLANK)
 
     @property
     def _row_width(self) -> int:
@@ -101,12 +101,17 @@ class SatTask(Generated):
     def _packed(self, clauses: np.ndarray) -> np.ndarray:
         """(N, cells) from signed variables (N, M, K), 0 unused."""
         num, num_clauses, _ = clauses.shape
-        signs = np.zeros(
-            (num, num_clauses, 1 + self._row_width * NUM_PACKED), np.int64
-        )  # the first for what is unused
+        signs = np.zeros((num, num_clauses, 1 + self.num_vars), np.int64)  # the first for what is unused
         rows, columns = np.arange(num)[:, None, None], np.arange(num_clauses)[None, :, None]
         signs[rows, columns, np.abs(clauses)] = np.sign(clauses)
-        digits = signs[:, :, 1:].reshape(num, num_clauses * self._row_width, NUM_PACKED) + 1
+        return self._packed_signs(signs[:, :, 1:])
+
+    def _packed_signs(self, signs: np.ndarray) -> np.ndarray:
+        """(N, cells) from signs (N, M, V): the reverse of `_signs`."""
+        num, num_clauses, num_vars = signs.shape
+        padded = np.zeros((num, num_clauses, self._row_width * NUM_PACKED), np.int64)
+        padded[:, :, :num_vars] = signs
+        digits = padded.reshape(num, num_clauses * self._row_width, NUM_PACKED) + 1
         cells: np.ndarray = SIGNS + (digits * 3 ** np.arange(NUM_PACKED)).sum(axis=2)
         return cells
 
@@ -131,8 +136,9 @@ class SatTask(Generated):
         signs, values = self._signs(inputs), answers[:, None, : self.num_vars]  # (N, M, V), (N, 1, V)
         holds = ((signs > 0) & (values == TRUE)) | ((signs < 0) & (values == FALSE))
         is_clause = (signs != 0).any(axis=2)
-        share: np.ndarray = (holds.any(axis=2) & is_clause).sum(axis=1) / np.maximum(is_clause.sum(axis=1), 1)
-        return share
+        num_clauses = is_clause.sum(axis=1)
+        num_satisfied = (holds.any(axis=2) & is_clause).sum(axis=1)
+        return np.where(num_clauses == 0, 1.0, num_satisfied / np.maximum(num_clauses, 1))
 
     def _signs(self, inputs: np.ndarray) -> np.ndarray:
         """(N, M, V) -1 negated, 0 absent, 1 there."""
@@ -141,6 +147,34 @@ class SatTask(Generated):
         size = self._row_width * NUM_PACKED
         signs: np.ndarray = digits.reshape(len(inputs), self.num_clauses, size)[:, :, : self.num_vars]
         return signs
+
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool: chosen values are false or true, and no clause has all of its literals false."""
+        signs, values = self._signs(inputs), partial[:, None, : self.num_vars]  # (N, M, V), (N, 1, V)
+        is_false = ((signs > 0) & (values == FALSE)) | ((signs < 0) & (values == TRUE))
+        is_dead = ((signs != 0).any(axis=2) & (is_false | (signs == 0)).all(axis=2)).any(axis=1)
+        is_value = np.isin(partial[:, : self.num_vars], (BLANK, FALSE, TRUE)).all(axis=1)
+        keeps = ((inputs == BLANK) | (inputs == partial)).all(axis=1)
+        may: np.ndarray = is_value & keeps & ~is_dead
+        return may
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """The simplified formula: clauses that a choice satisfies are dropped, and literals that a choice
+        makes false are removed. A chosen variable is in no clause then, and its value is asked for as before:
+        a model reads formulas of its kind, with fewer and shorter clauses.
+        """
+        signs, values = self._signs(inputs), partial[:, None, : self.num_vars]  # (N, M, V), (N, 1, V)
+        holds = ((signs > 0) & (values == TRUE)) | ((signs < 0) & (values == FALSE))
+        rest = np.where(holds.any(axis=2, keepdims=True) | (values != BLANK), 0, signs)
+        blank = np.full((len(inputs), self.num_vars), BLANK)
+        return np.concatenate([blank, self._packed_signs(rest)], axis=1).astype(np.int32)
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """The chosen values, then the answer's; the clauses are those of `inputs`."""
+        whole = np.array(inputs, np.int32)
+        values = partial[:, : self.num_vars]
+        whole[:, : self.num_vars] = np.where(values == BLANK, answers[:, : self.num_vars], values)
+        return whole
 
     def baseline(self, inputs: np.ndarray) -> Baseline:
         answers = np.array(inputs, np.int32)

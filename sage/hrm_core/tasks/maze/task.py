@@ -28,6 +28,7 @@ from sage.hrm_core.tasks.maze.grid import (
     with_rim,
     without_rim,
 )
+from sage.hrm_core.tasks.maze.steps import MazeSteps
 from sage.hrm_core.tasks.maze.symbols import GOAL, OPEN, PATH, START, SYMBOLS, WALL
 from sage.hrm_core.tasks.maze.text import read
 from sage.hrm_core.tasks.split import Generated, without_ids
@@ -78,7 +79,7 @@ class MazeConfig:
         return max(1, round(grown))
 
 
-class MazeRules:
+class MazeRules(MazeSteps):
     """What holds for every maze of one size."""
 
     def __init__(self, size: int, *, name: str = "maze") -> None:

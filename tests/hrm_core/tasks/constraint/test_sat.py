@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.constraint.colouring import ColouringConfig, ColouringTask
 from sage.hrm_core.tasks.constraint.formulas import parse_dimacs
 from sage.hrm_core.tasks.constraint.graphs import parse_graph
 from sage.hrm_core.tasks.constraint.sat import FALSE, TRUE, SatConfig, SatTask
+from sage.hrm_core.tasks.split import without_ids
 
 
 def test_a_label_is_the_first_model_by_what_the_literals_want() -> None:
@@ -39,6 +41,37 @@ def test_a_clause_is_its_signs_four_variables_to_a_cell() -> None:
     assert cells.tolist() == [1] * 5 + [cell for row in zip(first, second) for cell in row]
 
 
+def test_a_formula_with_fewer_clauses_than_the_task_takes_is_a_puzzle() -> None:
+    task = SatTask(SatConfig(variables=5, clauses=3))
+    text = "p cnf 5 2\n1 -2 4 0\n-1 2 -5 0"
+    cells = task.encode(text)
+    assert task.decode(cells) == text
+    assert task.scores(without_ids(cells[None], cells[None]), cells[None])["clauses_satisfied"] == 0.0
+    with pytest.raises(InputError, match="no model"):
+        task.encode("p cnf 5 2\n1 0\n-1 0")
+
+
+def test_choices_simplify_a_formula() -> None:
+    task = SatTask(SatConfig(variables=5, clauses=3))
+    puzzle = task.encode("p cnf 5 3\n1 -2 4 0\n-1 2 -5 0\n2 3 4 0")[None]
+    partial = puzzle.copy()
+    partial[0, [0, 1]] = TRUE, FALSE
+    assert task.may_extend(puzzle, partial).all()
+    rest = task.as_inputs(puzzle, partial)
+    assert task.decode(rest[0]) == "p cnf 5 2\n-5 0\n3 4 0"
+    partial[0, 4] = TRUE  # the second clause has no true literal any more
+    assert not task.may_extend(puzzle, partial).any()
+
+
+def test_a_formula_without_clauses_left_has_every_value_as_its_answer() -> None:
+    task = SatTask(SatConfig(variables=5, clauses=1, width=1))
+    puzzle = task.encode("p cnf 5 1\n3 0")[None]
+    partial = np.where(np.arange(puzzle.shape[1]) == 2, TRUE, puzzle)
+    rest = task.as_inputs(puzzle, partial)
+    assert task.decode(rest[0]) == "p cnf 5 0"
+    assert task.verify(rest, np.where(rest == 1, FALSE, rest)).all()
+
+
 def test_a_vertex_is_its_row_of_the_matrix_in_hexadecimal() -> None:
     task = ColouringTask(ColouringConfig(vertices=6))
     rows = task.encode("p edge 5 3\ne 1 2\ne 1 5\ne 2 4").reshape(6, 3)
@@ -50,6 +83,36 @@ def test_a_vertex_is_its_row_of_the_matrix_in_hexadecimal() -> None:
         [1, 2 + 1, 2],
         [0, 0, 0],
     ]
+
+
+def test_chosen_colours_become_edges() -> None:
+    """1 and 4 are of one colour, 2 of another: 1 and 4 get each other's neighbours, 2 is joined to both."""
+    task = ColouringTask(ColouringConfig(vertices=5))
+    puzzle = task.encode("p edge 5 2\ne 1 3\ne 4 5")[None]
+    partial = puzzle.copy()
+    partial[0, [0, 9]], partial[0, 3] = 20, 18  # width 3: vertices 1 and 4, then vertex 2
+    assert task.may_extend(puzzle, partial).all()
+    rest = task.as_inputs(puzzle, partial)
+    assert task.decode(rest[0]) == "p edge 5 6\ne 1 2\ne 1 3\ne 1 5\ne 2 4\ne 3 4\ne 4 5"
+    answers = rest.copy()
+    answers[0, ::3] = [18, 19, 20, 18, 19]
+    whole = task.complete(puzzle, partial, answers)
+    assert whole[0, ::3].tolist() == [20, 18, 19, 20, 18]
+    assert task.verify(puzzle, whole).all()
+    partial[0, 6] = 20  # vertex 3 is joined to vertex 1
+    assert not task.may_extend(puzzle, partial).any()
+
+
+def test_log_probabilities_of_colours_are_renamed_as_answers_are() -> None:
+    task = ColouringTask(ColouringConfig(vertices=5))
+    puzzle = task.encode("p edge 5 2\ne 1 3\ne 4 5")[None]
+    partial = puzzle.copy()
+    partial[0, 0] = 20
+    log_probs = np.full((1, 15, 21), -9.0)
+    log_probs[0, 0, 18:], log_probs[0, 6, 18:] = [-0.1, -3, -4], [-2, -0.5, -7]
+    found = task.choice_log_probs(puzzle, partial, log_probs)
+    assert found[0, 0, 18:].tolist() == [-3, -4, -0.1]
+    assert found[0, 6, 18:].tolist() == [-0.5, -7, -2]
 
 
 def test_pieces_of_a_graph_are_connected_and_none_comes_twice(tmp_path: Path) -> None:
