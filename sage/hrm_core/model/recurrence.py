@@ -33,7 +33,8 @@ class Output:
 
     logits (B, L, V).  q_halt, q_continue (B,), before the sigmoid.  prediction, level (B, C), standardised
     corrections (observation.py).
-    action_mean, action_log_std (B, A), before the tanh.  value (B,).
+    action_mean, action_log_std (B, A), before the tanh.  value (B,).  conflict (B,), before the sigmoid: that
+    the input has no solution.
     """
 
     logits: Tensor | None = None
@@ -44,6 +45,7 @@ class Output:
     action_mean: Tensor | None = None
     action_log_std: Tensor | None = None
     value: Tensor | None = None
+    conflict: Tensor | None = None
 
 
 class Recurrence(nn.Module):

@@ -13,10 +13,12 @@ from typing import Protocol, cast
 import numpy as np
 
 from sage.hrm_core.solving.settings import Branching
-from sage.hrm_core.tasks.contract import PartialCheck, StepChoices, TaskSpec
+from sage.hrm_core.tasks.contract import ChoiceScores, PartialCheck, StepChoices, TaskSpec
 
 #: Probabilities are compared after rounding: of equal ones, the rounding of a matrix product picks none.
 DECIMALS = 4
+#: The lowest log probability of a choice: one of probability 0 comes last, and is not lost.
+LEAST = -1000.0
 #: A symbol with at least this probability is a candidate of its cell (branching "fewest").
 MIN_CANDIDATE = 0.05
 
@@ -39,6 +41,19 @@ def as_searchable(task: object) -> Searchable | None:
     if spec.blank is None and not callable(getattr(task, "next_choices", None)):
         return None
     return cast(Searchable, task)
+
+
+def choice_log_probs(
+    task: Searchable, puzzles: np.ndarray, partials: np.ndarray, log_probs: np.ndarray
+) -> np.ndarray:
+    """(N, L, V) of each (cell, symbol) as a choice, at least LEAST; log_probs (N, L, V): of the model's
+    answers.
+    """
+    rewrite = getattr(task, "choice_log_probs", None)
+    if rewrite is not None:
+        log_probs = cast(ChoiceScores, task).choice_log_probs(puzzles, partials, log_probs)
+    found: np.ndarray = np.maximum(log_probs, LEAST)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

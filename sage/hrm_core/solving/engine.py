@@ -228,8 +228,9 @@ class Engine:
         assert output.logits is not None
         at = torch.tensor(last, dtype=torch.int64, device=self._device)
         log_probs = output.logits[at].float().log_softmax(-1).cpu().numpy()  # sync: what a search ranks by
-        conflict = getattr(output, "conflict", None)
-        conflicts = [None] * len(last) if conflict is None else conflict[at].float().tolist()
+        conflicts: list[float | None] = [None] * len(last)
+        if output.conflict is not None:
+            conflicts = output.conflict[at].float().tolist()
         for index, each, logit in zip(last, log_probs, conflicts):
             rows[index].reading = Reading(log_probs=each.copy(), conflict=logit)
             if not rows[index].is_try:

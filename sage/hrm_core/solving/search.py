@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.hrm_core.solving.attempt import Attempt
-from sage.hrm_core.solving.branching import Searchable, children_of
+from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import SearchTrace
@@ -107,7 +107,7 @@ class Search:
         )
 
     def needs(self, row: Row) -> bool:
-        return row.number in self._wave
+        return row.number in self._wave and row.number not in self._ended
 
     def end(self, row: Row) -> None:
         """Record the output of a node; the last of its wave ends the wave."""
@@ -141,19 +141,23 @@ class Search:
                 self.best, self._guesses = attempt, node.guesses
         if self.best is not None and self.best.is_verified:
             return
-        for (node, _), reading in zip(wave, readings):
-            self._expand(node, reading)
+        all_log_probs = np.stack([reading.log_probs for reading in readings])
+        choices = choice_log_probs(self._task, puzzles, partials, all_log_probs)
+        for (node, _), reading, log_probs in zip(wave, readings, choices):
+            if np.isfinite(reading.log_probs).all():
+                self._expand(node, log_probs, self._penalty(reading))
+            else:
+                self.num_diverged += 1
         self._begin_wave()
 
-    def _expand(self, node: Node, reading: Reading) -> None:
-        if not np.isfinite(reading.log_probs).all():
-            self.num_diverged += 1
-            return
-        settings = self._settings
-        penalty = 0.0
-        if reading.conflict is not None:
-            penalty = settings.conflict_weight * float(np.logaddexp(0.0, reading.conflict))
-        found = children_of(self._task, self._puzzle, node.partial, reading.log_probs, settings.branching)
+    def _penalty(self, reading: Reading) -> float:
+        """What the model's conflict head takes off the rank of a node's children."""
+        if reading.conflict is None:
+            return 0.0
+        return self._settings.conflict_weight * float(np.logaddexp(0.0, reading.conflict))
+
+    def _expand(self, node: Node, log_probs: np.ndarray, penalty: float) -> None:
+        found = children_of(self._task, self._puzzle, node.partial, log_probs, self._settings.branching)
         order = np.argsort(-found.log_probs, kind="stable")
         for index in order:
             cell, symbol = (int(each) for each in found.choices[index])

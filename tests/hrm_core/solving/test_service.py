@@ -14,6 +14,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.service import ServiceFull, SolvingService
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solver import Solver
+from sage.hrm_core.tasks.sudoku.task import SudokuConfig, SudokuTask
 
 Build = Callable[..., HRM]
 ENDLESS = SolveSettings(halt="never", max_segments=4096, tries=4096)
@@ -88,3 +89,21 @@ def test_a_fault_reaches_every_waiting_caller(build_solver_model: Build, puzzles
             promise.result(timeout=60)
         with pytest.raises(RuntimeError, match="closed"):
             service.submit(puzzles[0], USUAL)
+
+
+def test_a_cancelled_search_leaves_the_batch(build_fake_model: Build, build_random_logits: Build) -> None:
+    """The puzzle's givens agree and have no solution; its tree is not exhausted within the test."""
+    task = SudokuTask(SudokuConfig(size=6))
+    puzzle = np.ones(36, np.int32)
+    puzzle[:6] = (1, 2, 3, 4, 5, 6)
+    puzzle[6], puzzle[35] = 7, 2
+    model = build_fake_model(build_random_logits(8), num_cells=36, num_symbols=8)
+    settings = SolveSettings(max_segments=1, search=65_536, search_segments=1, halt="never")
+    with closing(SolvingService(model, task, batch_size=4)) as service:
+        endless = service.submit(puzzle, settings)
+        solved = service.submit(task.held_out(1).inputs[0], settings.changed(search=2))
+        assert solved.result(timeout=60).trace is not None
+        assert endless.cancel()
+        again = service.submit(task.held_out(1).inputs[0], settings.changed(search=2))
+        assert again.result(timeout=60).trace is not None
+        assert service.statistics().num_waiting == 0

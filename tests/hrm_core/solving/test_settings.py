@@ -34,6 +34,17 @@ from sage.hrm_core.solving.settings import USUAL, SolveSettings
         ("min_confidence", 1),
         ("min_confidence", -0.1),
         ("min_confidence", True),
+        ("search", -1),
+        ("search", 1.0),
+        ("search", 10**6),
+        ("search_segments", 0),
+        ("search_width", 0),
+        ("search_seconds", 0),
+        ("search_seconds", float("inf")),
+        ("search_seconds", "5"),
+        ("branching", "first"),
+        ("scorer", "none"),
+        ("conflict_weight", -1),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: Any) -> None:
