@@ -25,6 +25,7 @@ from sage.hrm_core.solving.branching import as_searchable
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.noise import puzzle_seed
 from sage.hrm_core.solving.row import Reading, Row
+from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.states import residuals, with_noise, with_starts
 
@@ -105,9 +106,16 @@ class Engine:
     def num_cells(self) -> int:
         return self._front.seq_len
 
-    def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Job:
+    def submit(
+        self,
+        cells: np.ndarray,
+        settings: SolveSettings,
+        *,
+        puzzle_id: int = -1,
+        record: SearchRecord | None = None,
+    ) -> Job:
         """cells (L,) integers. InputError if they do not fit the model, or the settings need a verifier that
-        is absent.
+        is absent. record: filled by the puzzle's search.
         """
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
@@ -136,6 +144,7 @@ class Engine:
             seed=puzzle_seed(cells, puzzle_id, settings.seed),
             task=task,
             clock=self._clock,
+            record=record,
         )
         self._waiting.append(job)
         return job

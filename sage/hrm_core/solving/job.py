@@ -14,13 +14,16 @@ from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.branching import Searchable
 from sage.hrm_core.solving.row import Row
 from sage.hrm_core.solving.search import Search
+from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Outcome, Solution, confidence_of
 from sage.hrm_core.solving.tries import Tries
 
 
 class Job:
-    """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  clock: seconds."""
+    """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  clock: seconds.
+    record: of the search, where one is wanted.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Job:
         seed: int,
         task: Searchable | None,
         clock: Callable[[], float],
+        record: SearchRecord | None = None,
     ) -> None:
         self.cells = cells
         self.settings = settings
@@ -39,6 +43,7 @@ class Job:
         self._seed = seed
         self._task = task
         self._clock = clock
+        self._record = record
         self._tries = Tries(cells, settings, seed)
         self._search: Search | None = None
         self._is_cancelled = False
@@ -86,6 +91,7 @@ class Job:
             seed=self._seed,
             first=tries.first,
             clock=self._clock,
+            record=self._record,
         )
 
     def solution(self) -> Solution:

@@ -20,23 +20,27 @@ import numpy as np
 from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs
 from sage.hrm_core.solving.row import Reading, Row
+from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import SearchTrace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """partial (L,) int32.  score: sum of the log probabilities of its choices.  guesses: (cell, symbol) of
-    each.
+    """number: in the order in which nodes were made.  partial (L,) int32.  score: sum of the log
+    probabilities of its choices.  guesses: (cell, symbol) of each.
     """
 
+    number: int
     partial: np.ndarray
     score: float
     guesses: tuple[tuple[int, int], ...]
 
 
 class Search:
-    """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds."""
+    """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds.  record: filled with the
+    nodes, where one is given.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Search:
         seed: int,
         first: Row,
         clock: Callable[[], float],
+        record: SearchRecord | None = None,
     ) -> None:
         self.best: Attempt | None = None
         self.num_diverged = 0
@@ -55,6 +60,7 @@ class Search:
         self._settings = settings
         self._seed = seed
         self._clock = clock
+        self._record = record
         self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
         self._frontier: list[tuple[float, int, Node]] = []
         self._num_nodes = 1
@@ -64,7 +70,9 @@ class Search:
         self._wave: dict[int, Node] = {}
         self._waiting: deque[int] = deque()
         self._ended: dict[int, Row] = {}
-        root = Node(partial=puzzle, score=0.0, guesses=())
+        root = Node(number=0, partial=puzzle, score=0.0, guesses=())
+        if record is not None:
+            record.add(puzzle, parent=-1)
         if bool(task.may_extend(puzzle[None], puzzle[None])[0]):
             self._judge([(root, first)])
 
@@ -128,6 +136,8 @@ class Search:
         is_verified = self._task.verify(puzzles, completed)
         for (node, row), cells, verified in zip(wave, completed, is_verified):
             self._depth = max(self._depth, len(node.guesses))
+            if self._record is not None:
+                self._record.note_read(node.number)
             attempt = Attempt(
                 number=self._settings.tries,
                 cells=cells.astype(np.int32),
@@ -159,9 +169,12 @@ class Search:
     def _expand(self, node: Node, log_probs: np.ndarray, penalty: float) -> None:
         found = children_of(self._task, self._puzzle, node.partial, log_probs, self._settings.branching)
         order = np.argsort(-found.log_probs, kind="stable")
+        if self._record is not None:
+            self._record.note_expanded(node.number, found.partials[order])
         for index in order:
             cell, symbol = (int(each) for each in found.choices[index])
             child = Node(
+                number=self._num_nodes,
                 partial=found.partials[index],
                 score=node.score + float(found.log_probs[index]),
                 guesses=(*node.guesses, (cell, symbol)),
