@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.attention import AttentionName, attend
+from sage.hrm_core.model.lines import Square, is_for_kernels, mix
 from sage.hrm_core.model.norms import add_norm, normed_gate
 
 
@@ -268,9 +269,14 @@ class LinesBlock(nn.Module):
             self.lines.append((2, 4))
         if config.front.tokens_per_cell > 1:
             self.lines.append((5,))
+        self.square = Square(side=side, box=config.box, symbols=config.front.tokens_per_cell)
         self.mlp = SwiGLU(config, size, in_size=size * (1 + len(self.lines)))
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
+        if self.may_round:
+            up, down = (part.weight_in(x_BSD.dtype) for part in (self.mlp.gate_up_proj, self.mlp.down_proj))
+            if is_for_kernels(x_BSD, up, down):
+                return mix(x_BSD, up, down, self.square, self.eps)
         x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
         lines = [self._of_line(x, axes) for axes in self.lines]
         if torch.is_grad_enabled() or torch.compiler.is_compiling():

@@ -37,15 +37,13 @@ _Q3, _Q4, _Q5 = (
 )
 
 
-def _inlined(function: Any) -> Any:
-    """For the kernels below alone: sums may be reordered, so that they are taken eight and sixteen at a
-    time.
-    """
+def inlined(function: Any) -> Any:
+    """For loops inside kernels: sums may be reordered, so that they are taken eight and sixteen at a time."""
     no_door: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return numba.njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, **no_door)(function)
 
 
-@_inlined
+@inlined
 def _sigmoid(x: np.float32) -> np.float32:
     """Without a call of exp, which would keep the loop from being taken eight at a time."""
     x = min(max(x, -_FAR), _FAR)
@@ -55,8 +53,8 @@ def _sigmoid(x: np.float32) -> np.float32:
     return p / q + _HALF
 
 
-@_inlined
-def _gate_row(gate: np.ndarray, up: np.ndarray, out: np.ndarray, eps: np.float32) -> np.float32:
+@inlined
+def gate_row(gate: np.ndarray, up: np.ndarray, out: np.ndarray, eps: np.float32) -> np.float32:
     total = np.float32(0.0)
     for j in range(len(out)):
         product = gate[j] * up[j]
@@ -67,8 +65,8 @@ def _gate_row(gate: np.ndarray, up: np.ndarray, out: np.ndarray, eps: np.float32
     return r
 
 
-@_inlined
-def _gate_row_back(
+@inlined
+def gate_row_back(
     do: np.ndarray, gate: np.ndarray, up: np.ndarray, r: np.float32, d_gate: np.ndarray, d_up: np.ndarray
 ) -> None:
     total = np.float32(0.0)
@@ -84,7 +82,7 @@ def _gate_row_back(
         d_gate[j] = dp * up[j] + do[j] * s * y * (_ONE - s)
 
 
-@_inlined
+@inlined
 def _norm_row(a: np.ndarray, b: np.ndarray, out: np.ndarray, eps: np.float32) -> np.float32:
     total = np.float32(0.0)
     for j in range(len(out)):
@@ -96,7 +94,7 @@ def _norm_row(a: np.ndarray, b: np.ndarray, out: np.ndarray, eps: np.float32) ->
     return r
 
 
-@_inlined
+@inlined
 def _norm_row_back(do: np.ndarray, out: np.ndarray, r: np.float32, dx: np.ndarray) -> None:
     total = np.float32(0.0)
     for j in range(len(out)):
@@ -111,7 +109,7 @@ def gate(gate_up: np.ndarray, eps: float, out: np.ndarray, r: np.ndarray) -> Non
     """out = sigmoid(g) * r p of cat(g, u), p = g u."""
     size = out.shape[1]
     for row in range(len(out)):
-        r[row] = _gate_row(gate_up[row, :size], gate_up[row, size:], out[row], np.float32(eps))
+        r[row] = gate_row(gate_up[row, :size], gate_up[row, size:], out[row], np.float32(eps))
 
 
 @kernel
@@ -120,7 +118,7 @@ def gate_back(do: np.ndarray, gate_up: np.ndarray, r: np.ndarray, d_gate_up: np.
     size = do.shape[1]
     for row in range(len(do)):
         d_row = d_gate_up[row]
-        _gate_row_back(do[row], gate_up[row, :size], gate_up[row, size:], r[row], d_row[:size], d_row[size:])
+        gate_row_back(do[row], gate_up[row, :size], gate_up[row, size:], r[row], d_row[:size], d_row[size:])
 
 
 @kernel

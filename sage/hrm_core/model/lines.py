@@ -1,0 +1,244 @@
+"""A block of mixer `lines` in fp32 on a CPU, by compiled loops, forward and backward.
+
+h = rms(x + down(gate(up [x, lines]))): each line is multiplied by its own columns of `up`, once for all its
+tokens, and its product is added where the gate reads it. A few puzzles at a time, so that what is between the
+matrix products stays in the processor's cache.
+
+Invariant: results and gradients are those of torch's operations in `layers.LinesBlock`, to fp32's rounding.
+Shapes: B puzzles, S tokens (row, column, symbol), D hidden, F inner; N tokens of some puzzles; T of a kind of
+line.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sage.compiled import has_compiler
+
+#: Tokens that are computed together: at width 48 their numbers fit a cache of 1 MB.
+_NUM_TOGETHER = 768
+#: Numbers (B S D, of each block) that a process without gradients computes by torch before it loads numba:
+#: about 0.8 s of work, and loading takes as long.
+_WORTH_LOADING = 1 << 25
+#: Of a puzzle: below, as in a 4x4 sudoku, little is saved and torch computes.
+_LEAST_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Square:
+    """A puzzle's cells and lines: rows, columns, boxes (None: none), and cells with one token a symbol."""
+
+    side: int
+    box: tuple[int, int] | None
+    symbols: int
+
+    @property
+    def num_tokens(self) -> int:
+        return self.side**2 * self.symbols
+
+    @property
+    def line_tokens(self) -> tuple[int, int, int, int]:
+        """T of a puzzle's rows, columns, boxes and cells; 0 for a kind that is absent."""
+        each = self.side * self.symbols
+        return each, each, each if self.box else 0, self.side**2 if self.symbols > 1 else 0
+
+    @property
+    def lengths(self) -> tuple[int, int, int, int]:
+        """Tokens in a row, a column, a box, a cell."""
+        return self.side, self.side, self.side, self.symbols
+
+    @property
+    def num_together(self) -> int:
+        """Puzzles that are computed together."""
+        return max(1, _NUM_TOGETHER // self.num_tokens)
+
+    def room(self, like: Tensor, num_puzzles: int, size: int) -> list[Tensor]:
+        """(T, size) of so many puzzles for rows, columns, boxes and cells, not filled."""
+        return [like.new_empty(num_puzzles * num, size) for num in self.line_tokens]
+
+    def split(self, up: Tensor) -> list[Tensor]:
+        """The columns of up, (2 F, D) each, for a token itself, rows, columns, boxes and cells; zeros for an
+        absent kind.
+        """
+        own, *others = up.chunk(1 + sum(num > 0 for num in self.line_tokens), dim=1)
+        left = iter(others)
+        return [own, *(next(left) if num else torch.zeros_like(own) for num in self.line_tokens)]
+
+    def cells(self, tokens: Tensor) -> Any:
+        """(N, size) as the kernels take it: a numpy array (cells, symbols size) on the same memory."""
+        return tokens.numpy().reshape(len(tokens) // self.symbols, self.symbols * tokens.shape[1])
+
+    def arguments(self, lines: list[Tensor]) -> tuple[Any, ...]:
+        """side, box and lines, as the kernels take them."""
+        row, col, box, cell = lines
+        return self.side, *(self.box or (1, 1)), *map(self.cells, (row, col, box)), cell.numpy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What the backward pass needs of the forward pass: gate_up (N, 2 F), gated (N, F), the scales of the two
+    norms (N,), the sums of lines (T, D).
+    """
+
+    gate_up: Tensor
+    gated: Tensor
+    gate_scale: Tensor
+    out_scale: Tensor
+    sums: list[Tensor]
+
+    @classmethod
+    def empty(cls, x: Tensor, num_puzzles: int, inner: int, square: Square) -> _Room:
+        tokens = num_puzzles * square.num_tokens
+        return cls(
+            gate_up=x.new_empty(tokens, 2 * inner),
+            gated=x.new_empty(tokens, inner),
+            gate_scale=x.new_empty(tokens),
+            out_scale=x.new_empty(tokens),
+            sums=square.room(x, num_puzzles, x.shape[-1]),
+        )
+
+    def of(self, first: int, num: int, square: Square) -> _Room:
+        """The part of puzzles first to first + num."""
+        tokens = slice(first * square.num_tokens, (first + num) * square.num_tokens)
+        return _Room(
+            gate_up=self.gate_up[tokens],
+            gated=self.gated[tokens],
+            gate_scale=self.gate_scale[tokens],
+            out_scale=self.out_scale[tokens],
+            sums=[
+                each[first * size : (first + num) * size] for each, size in zip(self.sums, square.line_tokens)
+            ],
+        )
+
+
+class _Work:
+    """Numbers that this process computed by torch, without gradients."""
+
+    num_computed = 0
+
+
+def is_for_kernels(x: Tensor, *weights: Tensor) -> bool:
+    """Whether `mix` takes x and weights: fp32 on a CPU, not under torch.compile, numba installed, and loading
+    it pays: it is loaded, gradients are computed, or much was computed without.
+    """
+    if torch.compiler.is_compiling() or x.shape[1] < _LEAST_TOKENS:
+        return False
+    if not all(each.is_cpu and each.dtype == torch.float32 for each in (x, *weights)):
+        return False
+    if not _is_learning(x, *weights) and "sage.hrm_core.model.line_kernel" not in sys.modules:
+        _Work.num_computed += x.numel()
+        if _Work.num_computed <= _WORTH_LOADING:
+            return False
+    return has_compiler()
+
+
+def _is_learning(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+
+def mix(x: Tensor, up: Tensor, down: Tensor, square: Square, eps: float) -> Tensor:
+    """The block (B, S, D) of x (B, S, D), up (2 F, D (1 + kinds of lines)), down (D, F)."""
+    if _is_learning(x, up, down):
+        out: Tensor = _Mix.apply(x, up, down, square, eps)  # type: ignore[no-untyped-call]
+        return out
+    num = square.num_together
+    room = _Room.empty(x, min(num, len(x)), down.shape[1], square)
+    x, out = x.detach().contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+    for first in range(0, len(x), num):
+        some = x[first : first + num]
+        _forward(
+            some,
+            up.detach(),
+            down.detach(),
+            room.of(0, len(some), square),
+            out[first : first + num],
+            square,
+            eps,
+        )
+    return out
+
+
+class _Mix(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, up: Tensor, down: Tensor, square: Square, eps: float) -> Tensor:
+        x, out = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+        room = _Room.empty(x, len(x), down.shape[1], square)
+        num = square.num_together
+        for first in range(0, len(x), num):
+            some = x[first : first + num]
+            part = room.of(first, len(some), square)
+            _forward(some, up, down, part, out[first : first + num], square, eps)
+        ctx.save_for_backward(x, up, down, out)
+        ctx.room, ctx.square = room, square
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, do: Tensor) -> tuple[Tensor | None, ...]:
+        x, up, down, out = ctx.saved_tensors
+        square: Square = ctx.square
+        dx, d_up, d_down = torch.empty_like(x), torch.zeros_like(up), torch.zeros_like(down)
+        num, do = square.num_together, do.contiguous()
+        for first in range(0, len(x), num):
+            some = slice(first, first + num)
+            room = ctx.room.of(first, len(x[some]), square)
+            _backward(do[some], x[some], out[some], up, down, room, (dx[some], d_up, d_down), square)
+        return dx, d_up, d_down, None, None
+
+
+def _forward(
+    x: Tensor, up: Tensor, down: Tensor, room: _Room, out: Tensor, square: Square, eps: float
+) -> None:
+    """Fills out and room."""
+    lines, norms = _kernels()
+    tokens, own = x.view(-1, x.shape[-1]), square.split(up)
+    lines.sum_lines(square.cells(tokens), *square.arguments(room.sums))
+    torch.mm(tokens, own[0].t(), out=room.gate_up)
+    products = [torch.mm(line, weight.t()) for line, weight in zip(room.sums, own[1:])]
+    lines.gate_lines(
+        room.gate_up.numpy(), *square.arguments(products), eps, room.gated.numpy(), room.gate_scale.numpy()
+    )
+    mixed = torch.mm(room.gated, down.t())
+    norms.norm(tokens.numpy(), mixed.numpy(), eps, out.view(tokens.shape).numpy(), room.out_scale.numpy())
+
+
+def _backward(
+    do: Tensor, x: Tensor, out: Tensor, up: Tensor, down: Tensor, room: _Room, gradients: tuple[Tensor, ...],
+    square: Square,
+) -> None:  # fmt: skip
+    """Fills dx and adds to d_up and d_down."""
+    lines, norms = _kernels()
+    dx, d_up, d_down = gradients
+    tokens = x.view(-1, x.shape[-1])
+    own, d_own = square.split(up), square.split(d_up)
+    d_sum = torch.empty_like(tokens)
+    norms.norm_back(
+        do.view(tokens.shape).numpy(), out.view(tokens.shape).numpy(), room.out_scale.numpy(), d_sum.numpy()
+    )
+    d_down.addmm_(d_sum.t(), room.gated)
+    d_gate_up = torch.empty_like(room.gate_up)
+    norms.gate_back(
+        torch.mm(d_sum, down).numpy(), room.gate_up.numpy(), room.gate_scale.numpy(), d_gate_up.numpy()
+    )
+    d_own[0].addmm_(d_gate_up.t(), tokens)
+    d_tokens = torch.addmm(d_sum, d_gate_up, own[0], out=dx.view(tokens.shape))
+    d_lines = square.room(x, len(x), up.shape[0])
+    lines.sum_lines(square.cells(d_gate_up), *square.arguments(d_lines))  # / sqrt(length)
+    for line, d_line, d_weight, length in zip(room.sums, d_lines, d_own[1:], square.lengths):
+        d_weight.addmm_(d_line.t(), line, alpha=math.sqrt(length))
+    d_parts = [torch.mm(d_line, weight) for d_line, weight in zip(d_lines, own[1:])]
+    lines.add_lines(square.cells(d_tokens), *square.arguments(d_parts))
+
+
+def _kernels() -> tuple[ModuleType, ModuleType]:
+    """Imported where they are first needed: a process that only infers a little loads no compiler."""
+    from sage.hrm_core.model import line_kernel, norm_kernel
+
+    return line_kernel, norm_kernel
