@@ -35,6 +35,12 @@ TriesOption = Annotated[
         "--tries", min=1, help="Also solve with the task's rules as verifier, with this many tries."
     ),
 ]
+SearchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--search", min=1, help="Also solve with a search of up to this many model calls after the tries."
+    ),
+]
 FormsOption = Annotated[
     int | None,
     typer.Option("--forms", min=1, help="ARC: number of augmented forms of each test to vote over."),
@@ -65,6 +71,7 @@ def evaluate(
         bool, typer.Option("--all-puzzles", help="Every evaluation puzzle of a file, or 10,000 fresh ones.")
     ] = False,
     tries: TriesOption = None,
+    search: SearchOption = None,
     forms: FormsOption = None,
     submission: SubmissionOption = None,
     failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
@@ -98,6 +105,7 @@ def evaluate(
         num=None if all_puzzles else num,
         segments=parse_segments(segments),
         tries=tries,
+        search=search,
         num_forms=forms,
         submission=submission,
         device=device,

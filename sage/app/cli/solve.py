@@ -16,7 +16,13 @@ PuzzleArgument = Annotated[
         metavar="PUZZLE", help="A puzzle, a file with one or several puzzles, or - for standard input."
     ),
 ]
-SegmentsOption = Annotated[int, typer.Option("--segments", help="Most reasoning segments per try.")]
+SegmentsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--segments",
+        help="Most reasoning segments per try; by default 16 where a search may follow, else 64.",
+    ),
+]
 HaltOption = Annotated[
     str,
     typer.Option(
@@ -30,6 +36,21 @@ ConfidenceOption = Annotated[
 TriesOption = Annotated[
     int, typer.Option("--tries", help="Tries with noise; ends at the first verified answer.")
 ]
+SearchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--search",
+        min=0,
+        help=(
+            "Most model calls of the search that follows tries without a valid answer; 0: no search. Default,"
+            " for tasks that can be searched: 64, within 5 seconds."
+        ),
+    ),
+]
+SearchSecondsOption = Annotated[
+    float | None,
+    typer.Option("--search-seconds", help="Most seconds of the search of one puzzle."),
+]
 SoundOption = Annotated[
     bool, typer.Option("--sound", help="Print no answer rather than one that breaks the rules.")
 ]
@@ -39,10 +60,12 @@ def solve(
     task: TaskArgument,
     puzzle: PuzzleArgument,
     checkpoint: CheckpointOption = None,
-    segments: SegmentsOption = 64,
+    segments: SegmentsOption = None,
     halt: HaltOption = "verifier",
     min_confidence: ConfidenceOption = None,
     tries: TriesOption = 1,
+    search: SearchOption = None,
+    search_seconds: SearchSecondsOption = None,
     sound: SoundOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
@@ -61,7 +84,9 @@ def solve(
         split_puzzles,
     )
 
-    options = {"max_segments": segments, "halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    options = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    given = {"max_segments": segments, "search": search, "search_seconds": search_seconds}
+    options |= {name: value for name, value in given.items() if value is not None}
     if min_confidence is not None:
         if halt != "q":
             raise UserError(f"--min-confidence needs --halt q, and --halt is {halt}: remove one of the two")

@@ -69,9 +69,8 @@ class _Routes:
         body = await request.body()
         wanted = read_request(body, next(iter(self._models)).inference.settings, self._limits)
         model = self._models.pick(wanted.model)
-        answers = await _unless_gone(
-            request, model.solve(wanted.puzzles, wanted.settings), wanted.timeout_secs
-        )
+        settings = wanted.settings_for(is_searchable=model.inference.is_searchable)
+        answers = await _unless_gone(request, model.solve(wanted.puzzles, settings), wanted.timeout_secs)
         about = {"model": model.inference.name, "task": model.describe()["task"]}
         if wanted.is_single:
             return reply({**about, **answers[0].to_plain()})
@@ -93,7 +92,7 @@ async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list
             return answers
         if disconnecting.done():
             raise Refusal(HTTPStatus.BAD_REQUEST, "the client disconnected")
-        message = f"not done within {timeout_secs:g} s: send fewer puzzles, segments or tries"
+        message = f"not done within {timeout_secs:g} s: send fewer puzzles, segments, tries or calls"
         raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message)
     finally:
         for task in (working, disconnecting):

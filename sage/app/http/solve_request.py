@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from sage.app.http.replies import Refusal
 from sage.app.terminal.errors import nearest
 from sage.errors import InputError
-from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.settings import USUAL_SEARCH, SolveSettings
 
 _OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs")
 SETTING_NAMES = tuple(field.name for field in dataclasses.fields(SolveSettings))
@@ -23,22 +23,30 @@ SETTING_NAMES = tuple(field.name for field in dataclasses.fields(SolveSettings))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveLimits:
-    """num_row_segments: puzzles x tries x max_segments of one request."""
+    """num_row_segments: puzzles x (tries x max_segments + search x search_segments) of one request; room for
+    the usual search of every puzzle, beside 65,536.
+    """
 
     num_puzzles: int = 256
-    num_row_segments: int = 65_536
+    num_row_segments: int = 163_840
     timeout_secs: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveRequest:
-    """model: its name; None: the only model.  is_single: the body has `puzzle`, not `puzzles`."""
+    """model: its name; None: the only model.  is_single: the body has `puzzle`, not `puzzles`.
+    unsearched: the settings for a task that cannot be searched; those asked for if the body has `search`.
+    """
 
     model: str | None
     puzzles: tuple[str, ...]
     is_single: bool
     settings: SolveSettings
+    unsearched: SolveSettings
     timeout_secs: float
+
+    def settings_for(self, *, is_searchable: bool) -> SolveSettings:
+        return self.settings if is_searchable else self.unsearched
 
 
 def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> SolveRequest:
@@ -47,15 +55,18 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
     for key in fields:
         if key not in _OWN_KEYS and key not in SETTING_NAMES:
             _refuse(f"{key[:64]}: no such key: {nearest(key, (*_OWN_KEYS, *SETTING_NAMES))}")
+    given = {key: value for key, value in fields.items() if key in SETTING_NAMES}
     try:
-        settings = usual.changed(**{key: value for key, value in fields.items() if key in SETTING_NAMES})
+        unsearched = usual.changed(**given)
+        settings = unsearched if "search" in given else usual.changed(**{**USUAL_SEARCH, **given})
     except InputError as error:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:300]) from error
     puzzles = _read_puzzles(fields, limits)
-    num_row_segments = len(puzzles) * settings.tries * settings.max_segments
-    if num_row_segments > limits.num_row_segments:
+    num_segments = settings.tries * settings.max_segments + settings.search * settings.search_segments
+    if len(puzzles) * num_segments > limits.num_row_segments:
         _refuse(
-            f"puzzles x tries x max_segments is {num_row_segments}: give {limits.num_row_segments} or less"
+            "puzzles x (tries x max_segments + search x search_segments) is"
+            f" {len(puzzles) * num_segments}: give {limits.num_row_segments} or less"
         )
     model = fields.get("model")
     if model is not None and not isinstance(model, str):
@@ -65,6 +76,7 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
         puzzles=puzzles,
         is_single="puzzle" in fields,
         settings=settings,
+        unsearched=unsearched,
         timeout_secs=_read_timeout(fields, limits),
     )
 

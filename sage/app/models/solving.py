@@ -24,6 +24,7 @@ from sage.user_file import decode_user_text, read_user_text
 if TYPE_CHECKING:
     from sage.hrm_core.solving.inference import Answer, HRMInference
     from sage.hrm_core.solving.published import Published
+    from sage.hrm_core.solving.solutions import Solution
     from sage.hrm_core.tasks.contract import Task
 
 _GAP = "     "
@@ -226,7 +227,7 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
     from sage.hrm_core.solving.settings import SolveSettings
 
     try:
-        settings = SolveSettings(**options)
+        SolveSettings(**options)
     except InputError as error:
         raise UserError(f"solve {task}: {error}") from None
     published = load_published(source, device=str(chosen_device(device)))
@@ -236,7 +237,24 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
             " --checkpoint"
         )
     fallback = None if published.task is not None else _task_of_size(task, published)
-    return HRMInference(published, task=fallback, settings=settings)
+    inference = HRMInference(published, task=fallback)
+    if options.get("search") and not inference.is_searchable:
+        raise UserError(
+            f"solve {task}: --search {options['search']}: the task has no check of partial answers: leave"
+            " --search out"
+        )
+    inference.settings = SolveSettings(**_with_defaults(options, is_searchable=inference.is_searchable))
+    return inference
+
+
+def _with_defaults(options: Mapping[str, Any], *, is_searchable: bool) -> dict[str, Any]:
+    """The usual search where a task can be searched and no search is given; 64 segments without a search."""
+    from sage.hrm_core.solving.settings import USUAL_SEARCH
+
+    chosen = dict(options)
+    if "search" not in options and is_searchable:
+        chosen = {**USUAL_SEARCH, **options}
+    return {"max_segments": 16 if chosen.get("search") else 64, **chosen}
 
 
 def show_answers(answers: Sequence[Solved | Refused]) -> str:
@@ -270,21 +288,35 @@ def _remedy(solved: Solved) -> str:
     """More effort, and the model's known limits where its card has them."""
     card = solved.inference.card
     limits = "" if card is None else str(card.trained.get("limits", "")).rstrip(".")
-    return "more --segments or --tries may help" + (f"; this model: {limits}" if limits else "")
+    effort = "a larger --search" if solved.inference.is_searchable else "more --segments or --tries"
+    return f"{effort} may help" + (f"; this model: {limits}" if limits else "")
 
 
 def _verdict(solved: Solved) -> str:
     solution = solved.answer.solution
-    if solution.is_abstained:
+    if solution.is_verified:
+        by_search = " by search" if solution.attempt >= solved.inference.settings.tries else ""
+        outcome = f"solved{by_search}, checked by the rules"
+    elif solution.outcome == "no_solution":
+        outcome = "no solution: the search followed every choice that the rules allow"
+    elif solution.is_abstained:
         outcome = f"no answer: no try gave one that follows the rules ({_remedy(solved)})"
-    elif solution.is_verified:
-        outcome = "solved, checked by the rules"
     else:
         outcome = f"not solved: this answer breaks the rules ({_remedy(solved)})"
+    about = f"confidence {number(solution.confidence)}; model {solved.inference.name}"
+    return f"{outcome}; {_cost(solution)}; {about}"
+
+
+def _cost(solution: Solution) -> str:
+    trace = solution.trace
+    if trace is not None:
+        calls = f"{trace.calls} model {'call' if trace.calls == 1 else 'calls'} of at most {trace.budget}"
+        depth = len(trace.guesses) if solution.is_verified else trace.depth
+        return f"{calls}, depth {depth}; {solution.num_segments_spent} segments in all"
     cost = "1 segment" if solution.num_segments == 1 else f"{solution.num_segments} segments"
     if solution.num_segments_spent != solution.num_segments:
         cost += f" in try {solution.attempt + 1}, {solution.num_segments_spent} in all"
-    return f"{outcome}; {cost}; confidence {number(solution.confidence)}; model {solved.inference.name}"
+    return cost
 
 
 def _task_of_size(task: str, published: Published) -> Task:

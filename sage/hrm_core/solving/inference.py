@@ -6,6 +6,7 @@ it solves any; `batch_predict` returns the error in the puzzle's place.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torch
 from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.solving.branching import as_searchable
 from sage.hrm_core.solving.fit import check_fit
 from sage.hrm_core.solving.published import Published, load_published
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
@@ -27,14 +29,28 @@ from sage.hrm_core.tasks.contract import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """A choice of the search. cell: its index.  symbol: its number.  In a grid also row and column, from 1,
+    and the symbol as text.
+    """
+
+    cell: int
+    symbol: int
+    row: int | None = None
+    column: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """puzzle, answer: in the task's text form; answer is None if the solver abstained.  solution: cells and
-    cost.
+    cost.  guesses: the choices of the search that led to the answer.
     """
 
     puzzle: str
     answer: str | None
     solution: Solution
+    guesses: tuple[Guess, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON: no arrays, no NaN."""
@@ -49,7 +65,19 @@ class Answer:
             "num_segments_spent": solution.num_segments_spent,
             "is_halted_early": solution.is_halted_early,
             "attempt": solution.attempt,
+            "outcome": solution.outcome,
+            "search": self._plain_trace(),
         }
+
+    def _plain_trace(self) -> dict[str, Any] | None:
+        trace = self.solution.trace
+        if trace is None:
+            return None
+        guesses = [
+            {name: value for name, value in dataclasses.asdict(guess).items() if value is not None}
+            for guess in self.guesses
+        ]
+        return {**dataclasses.asdict(trace), "guesses": guesses}
 
 
 class HRMInference:
@@ -84,6 +112,11 @@ class HRMInference:
         self.settings = settings
         self.batch_size = batch_size
         self._solver = Solver(self.model, self.task)
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether `search` can be set: the task checks partial answers."""
+        return as_searchable(self.task) is not None
 
     @property
     def num_cells(self) -> int:
@@ -152,7 +185,29 @@ class HRMInference:
     def answer(self, cells: np.ndarray, solution: Solution) -> Answer:
         """A solution in the task's text form."""
         text = None if solution.is_abstained else self.decode(solution.cells)
-        return Answer(puzzle=self.decode(cells), answer=text, solution=solution)
+        return Answer(
+            puzzle=self.decode(cells), answer=text, solution=solution, guesses=self._guesses(cells, solution)
+        )
+
+    def _guesses(self, cells: np.ndarray, solution: Solution) -> tuple[Guess, ...]:
+        choices = () if solution.trace is None else solution.trace.guesses
+        grid = None if self.task is None else self.task.spec.grid
+        if grid is None or not choices:
+            return tuple(Guess(cell=cell, symbol=symbol) for cell, symbol in choices)
+        chosen = cells.copy()
+        for cell, symbol in choices:
+            chosen[cell] = symbol
+        text = self.decode(chosen).replace("\n", "")
+        return tuple(
+            Guess(
+                cell=cell,
+                symbol=symbol,
+                row=cell // grid[1] + 1,
+                column=cell % grid[1] + 1,
+                text=text[cell] if len(text) == len(cells) else None,
+            )
+            for cell, symbol in choices
+        )
 
     def _text_form(self, method: str) -> Any:
         found = getattr(self.task, method, None)

@@ -126,5 +126,7 @@ def _need_count(name: str, value: object, most: int, *, least: int = 1) -> None:
         raise InputError(f"{name} is {value!r}: give a whole number from {least} to {most}")
 
 
+#: A search that follows tries without a verified answer where nothing else is asked for: `sage solve`, HTTP.
+USUAL_SEARCH = {"search": 64, "search_seconds": 5.0}
 #: One plain try of at most 16 segments, ended by the Q head.
 USUAL = SolveSettings()

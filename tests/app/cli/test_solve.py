@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving import task_card
 from sage.hrm_core.solving.published import save_published
 from sage.hrm_core.solving.task_card import TaskCard
+from sage.hrm_core.tasks.catalogue import make_task
 
 PUZZLE = ".4..1.42.23....."
 
@@ -29,7 +31,8 @@ def model(tmp_path: Path) -> str:
 
 
 def test_the_puzzle_stands_beside_the_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "3"]) == 1
+    way = ["--segments", "3", "--search", "0"]
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, *way]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith(". 4 | . .     ")
     assert printed[-1].startswith("not solved: this answer breaks the rules")
@@ -37,29 +40,58 @@ def test_the_puzzle_stands_beside_the_answer(model: str, capsys: pytest.CaptureF
 
 
 def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        invoke(
-            ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--json", "--tries", "2", "--segments", "3"]
-        )
-        == 1
-    )
+    way = ["--json", "--tries", "2", "--segments", "3", "--search", "0"]
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, *way]) == 1
     said = json.loads(capsys.readouterr().out)
     assert said["puzzle"] == PUZZLE
     assert len(said["answer"]) == 16
     assert (said["task"], said["model"]) == ("sudoku", "untrained")
     assert (said["num_segments"], said["num_segments_spent"], said["is_halted_early"]) == (3, 6, False)
     assert not said["is_verified"]
+    assert (said["outcome"], said["search"]) == ("budget", None)
     assert 0 <= said["confidence"] <= 1
 
 
 def test_with_sound_there_is_no_wrong_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2"]) == 1
+    way = ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--search", "2"]
+    assert invoke(way) == 1
     assert "no answer: no try gave one that follows the rules" in capsys.readouterr().out
-    assert (
-        invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--json"])
-        == 1
-    )
+    assert invoke([*way, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["answer"] is None
+
+
+def test_a_search_follows_a_try_that_failed(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model is untrained, and the grid small enough for its search to meet the solution."""
+    way = ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "2", "--search", "5000"]
+    assert invoke(way) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert re.match(
+        r"solved by search, checked by the rules; \d+ model calls of at most 5000, depth \d+; ", said
+    )
+    assert invoke([*way, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["outcome"], found["attempt"], found["search"]["budget"]) == ("solved", 1, 5000)
+    assert 1 < found["search"]["calls"] <= 5000
+    assert found["search"]["guesses"]
+    for guess in found["search"]["guesses"]:
+        assert guess["cell"] == 4 * (guess["row"] - 1) + guess["column"] - 1
+        assert found["answer"][guess["cell"]] == guess["text"] == str(guess["symbol"] - 1)
+
+
+def test_a_task_without_a_check_of_partial_answers_is_not_searched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task("patterns")
+    spec = task.spec
+    front = TokenFront(vocab_size=spec.vocab_size, seq_len=spec.seq_len, positions="learned")
+    model = HRM(ModelConfig.preset("tiny", front=front), generator=torch.Generator().manual_seed(0))
+    save_published(tmp_path / "patterns", model, TaskCard(task="patterns"))
+    puzzle = task.decode(task.held_out(1).inputs[0])
+    way = ["solve", "patterns", puzzle, "--checkpoint", str(tmp_path / "patterns"), "--segments", "2"]
+    assert invoke([*way, "--search", "9"]) == 2
+    assert "--search 9: the task has no check of partial answers" in capsys.readouterr().err
+    assert invoke([*way, "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["search"] is None
 
 
 def test_a_puzzle_may_come_from_a_file_or_stdin(
@@ -144,7 +176,7 @@ def test_a_model_without_a_card_gets_the_task_of_its_size(
     model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path(model) / "task.json").unlink()
-    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "1"]) == 1
+    assert invoke(["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "1", "--search", "0"]) == 1
     assert "not solved" in capsys.readouterr().out
 
 

@@ -19,20 +19,34 @@ PUZZLE, OTHER = ".4..1.42.23.....", ".1.2...342......"
 def test_a_puzzle_is_answered_as_the_model_itself_answers(caller: Any, models: ServedModels) -> None:
     found = caller.solve({"puzzle": PUZZLE, "max_segments": 4})
     assert found.status == 200
-    direct = models.pick(None).inference.solve_one(PUZZLE, max_segments=4).to_plain()
+    direct = models.pick(None).inference.solve_one(PUZZLE, max_segments=4, search=64).to_plain()
     assert found.json == {"model": "small", "task": "sudoku", **direct}
 
 
 def test_several_come_back_in_their_order(caller: Any) -> None:
     found = caller.solve(
-        {"model": "small", "puzzles": [PUZZLE, OTHER, PUZZLE], "halt": "never", "max_segments": 2}
+        {
+            "model": "small",
+            "puzzles": [PUZZLE, OTHER, PUZZLE],
+            "max_segments": 2,
+            "halt": "never",
+            "search": 0,
+        }
     )
     assert [each["puzzle"] for each in found.json["results"]] == [PUZZLE, OTHER, PUZZLE]
     assert {each["num_segments"] for each in found.json["results"]} == {2}
 
 
+def test_a_search_follows_unless_it_is_turned_off(caller: Any) -> None:
+    one = {"puzzle": PUZZLE, "max_segments": 1, "search_segments": 1}
+    usual, short, off = (caller.solve({**one, **more}).json for more in ({}, {"search": 3}, {"search": 0}))
+    assert (usual["search"]["budget"], short["search"]["calls"], off["search"]) == (64, 3, None)
+    assert usual["search"]["calls"] > 3
+    assert (short["outcome"], off["outcome"]) == ("budget", "budget")
+
+
 def test_no_answer_is_null(caller: Any) -> None:
-    found = caller.solve({"puzzle": PUZZLE, "abstains": True, "halt": "verifier", "max_segments": 1}).json
+    found = caller.solve({"puzzle": PUZZLE, "abstains": True, "search": 2, "max_segments": 1}).json
     assert (found["answer"], found["is_abstained"]) == (None, True)
 
 
@@ -64,7 +78,7 @@ def test_models_are_listed_with_what_training_reached(caller: Any) -> None:
         (
             {"puzzle": PUZZLE, "tries": 4096, "max_segments": 4096},
             422,
-            "puzzles x tries x max_segments is 16777216",
+            "puzzles x (tries x max_segments + search x search_segments) is 16777600",
         ),
         ({"puzzles": [PUZZLE] * 257}, 422, "257 of them"),
         ({"puzzle": PUZZLE, "timeout_secs": 1e9}, 422, "timeout_secs"),

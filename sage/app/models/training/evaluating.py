@@ -60,7 +60,8 @@ class EvalRequest:
     """sources: runs, folders, files, shipped names, hub repositories, names of tasks.  task: None where the
     folder has a task.json.
 
-    num: puzzles, None for all.  tries: with the verifier too, so many.  num_forms: ARC, forms to vote over.
+    num: puzzles, None for all.  tries: with the verifier too, so many.  search: calls of a search after them.
+    num_forms: ARC, forms to vote over.
     submission: ARC, where the attempts go.
     """
 
@@ -71,6 +72,7 @@ class EvalRequest:
     num: int | None = 1000
     segments: tuple[int, ...] = (1, 2, 4, 8, 16)
     tries: int | None = None
+    search: int | None = None
     num_forms: int | None = None
     submission: Path | None = None
     device: str = "cpu"
@@ -130,13 +132,26 @@ def num_puzzles(task: Task) -> int:
 def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
     from sage.hrm_core.evaluation.evaluate import evaluate
     from sage.hrm_core.evaluation.searching import search
+    from sage.hrm_core.solving.branching import as_searchable
 
+    if request.search and as_searchable(pair.task) is None:
+        raise UserError(
+            f"eval {pair.label}: --search {request.search}: the task has no check of partial answers: leave"
+            " --search out"
+        )
     task, num = pair.task, request.num if request.num is not None else num_puzzles(pair.task)
     model = _in_dtype(pair, request.dtype)
     report = evaluate(model, task, num=num, segments=request.segments)
     searched = None
-    if request.tries is not None:
-        searched = search(model, task, num=num, tries=request.tries, max_segments=max(request.segments))
+    if request.tries is not None or request.search is not None:
+        searched = search(
+            model,
+            task,
+            num=num,
+            tries=request.tries or 1,
+            max_segments=max(request.segments),
+            calls=request.search or 0,
+        )
     arc = (
         _voted(model, task, request)
         if request.num_forms is not None or request.submission is not None

@@ -128,7 +128,16 @@ def show_search(found: SearchScore) -> str:
         f"by the first try {percent(found.first_try, 1)}; {number(found.mean_segments, 1)} segments ",
         f"and {number(1000 * found.cpu_secs / found.num, 1)} CPU ms a puzzle",
     )
-    return "".join(lines)
+    return "".join(lines) + _searched(found)
+
+
+def _searched(found: SearchScore) -> str:
+    if not found.calls:
+        return ""
+    return (
+        f"; by a search of up to {found.calls} model calls {percent(found.by_search, 1)},"
+        f" {number(found.mean_calls, 1)} calls on average; no solution {percent(found.no_solution, 1)}"
+    )
 
 
 def show_arc(found: ArcScore) -> str:
