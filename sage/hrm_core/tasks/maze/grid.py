@@ -6,6 +6,7 @@ search.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +15,8 @@ import numpy as np
 from sage.hrm_core.tasks.maze.symbols import OPEN, PATH, WALL
 
 NUM_TURNS = 8
+#: Rows and columns of the largest maze that is generated.
+LARGEST_SIDE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,16 @@ def valid_ways(mazes: np.ndarray, answers: np.ndarray, size: int, *, is_shortest
     return shortest
 
 
+def placed(mazes: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """(N, size^2) int64: square mazes (N, side^2), each at a random place of a larger grid of walls."""
+    side = math.isqrt(mazes.shape[1])
+    grids = np.full((len(mazes), size, size), WALL, np.int64)
+    corners = rng.integers(0, size - side + 1, size=(len(mazes), 2))
+    for grid, maze, (row, col) in zip(grids, mazes.reshape(-1, side, side), corners):
+        grid[row : row + side, col : col + side] = maze
+    return grids.reshape(len(mazes), size**2)
+
+
 def turned(mazes: np.ndarray, turns: np.ndarray, size: int) -> np.ndarray:
     """(N, size^2) int32; turns (N,) in 0..7: quarter turns, and a mirror from 4 on."""
     moved = np.empty((len(mazes), size, size), np.int32)
@@ -100,3 +113,9 @@ def layout_keys(mazes: np.ndarray, size: int) -> np.ndarray:
     """(N,) int64, the same for layouts of walls that a turn or a mirror takes into each other."""
     keys: np.ndarray = (mazes == WALL) @ layout_weights(size)
     return keys
+
+
+@cache
+def box_weights() -> np.ndarray:
+    """(side, side) int64 random numbers, one for each place in the largest bounding box of open cells."""
+    return np.random.default_rng(0).integers(0, 2**40, size=(LARGEST_SIDE, LARGEST_SIDE))

@@ -7,20 +7,21 @@ then "# SGo".
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cached_property
+import dataclasses
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.loaded import Loaded
+from sage.hrm_core.tasks.maze.config import CARVERS, MazeConfig
 from sage.hrm_core.tasks.maze.grid import (
+    box_weights,
     layout_keys,
     layout_weights,
+    placed,
     random_turns,
     solve_mazes,
     turned,
@@ -33,50 +34,12 @@ from sage.hrm_core.tasks.maze.symbols import GOAL, OPEN, PATH, START, SYMBOLS, W
 from sage.hrm_core.tasks.maze.text import read
 from sage.hrm_core.tasks.split import Generated, without_ids
 
-Difficulty = Literal["easy", "medium", "hard"]
-#: Moves of the shortest way at 30x30, at least. Hard is Maze-Hard's: 110 cells and more, S and G included.
-FEWEST_MOVES = {"easy": 20, "medium": 60, "hard": 109}
-#: How the length of random mazes' ways grows with their side (the dimension of shortest ways on percolation
-#: clusters).
-LENGTH_EXPONENT = 1.13
 #: Triples of layout, start and goal looked at to see how rare the wanted ones are, and the share that counts
 #: as rare.
 NUM_TRIAL, RARE = 2000, 0.002
 TRIES_A_DRAW = 100_000
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MazeConfig:
-    """size: rows and columns.  difficulty: how long the shortest way is at least; min_moves says it in moves
-    instead.
-    density: the share of walls, drawn evenly from this range for each maze.  data: an .npz to read
-    instead."""
-
-    size: int = 30
-    difficulty: Difficulty = "hard"
-    min_moves: int | None = None
-    density: tuple[float, float] = (0.3, 0.5)
-    data: str | None = None
-
-    def __post_init__(self) -> None:
-        low, high = self.density
-        if not 3 <= self.size <= 200:
-            raise InputError(f"size is {self.size}: give 3 to 200")
-        if self.difficulty not in get_args(Difficulty):
-            raise InputError(
-                f"difficulty is {self.difficulty!r}: give one of {', '.join(get_args(Difficulty))}"
-            )
-        if not 0 <= low <= high < 1:
-            raise InputError(f"density is {low} to {high}: give two shares of 0 to 1, the lower one first")
-        if not 1 <= self.fewest_moves < self.size**2 // 2:
-            raise InputError(f"min_moves is {self.min_moves}: give 1 to {self.size**2 // 2 - 1}")
-
-    @property
-    def fewest_moves(self) -> int:
-        if self.min_moves is not None:
-            return self.min_moves
-        grown = FEWEST_MOVES[self.difficulty] * math.pow(self.size / 30, LENGTH_EXPONENT)
-        return max(1, round(grown))
+__all__ = ["LoadedMazes", "MazeConfig", "MazeRules", "MazeTask", "build_maze_task"]
 
 
 class MazeRules(MazeSteps):
@@ -134,8 +97,9 @@ class MazeRules(MazeSteps):
 
 
 class MazeTask(MazeRules, Generated):
-    """Fresh mazes: random walls, start and goal, each triple as likely among those with a shortest way long
-    enough.
+    """Fresh mazes. Random walls: each triple of walls, start and goal as likely among those with a shortest
+    way long enough. Perfect mazes, those with walls removed, and "any": the start is a random open cell, the
+    goal a random one among those far enough from it.
     """
 
     draws_one_side = True
@@ -146,8 +110,26 @@ class MazeTask(MazeRules, Generated):
         Generated.__init__(self)
 
     def draw(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> Examples:
-        inputs = self._made(num, rng, TRIES_A_DRAW, is_held_out=is_held_out, is_rare=self._is_rare)
+        inputs = self._drawn(num, rng, is_held_out=is_held_out)
         return without_ids(inputs, solve_mazes(inputs, self.size).cells)
+
+    def _drawn(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
+        """(num or fewer, L): at each side that occurs, mazes of that side; in random order."""
+        config = self.config
+        if config.sizes is not None:
+            sides = rng.integers(config.sizes[0], config.sizes[1] + 1, size=num)
+            parts = [
+                placed(
+                    _of_side(config, side)._drawn(int((sides == side).sum()), rng, is_held_out=is_held_out),
+                    self.size,
+                    rng,
+                )
+                for side in np.unique(sides).tolist()
+            ]
+            return rng.permutation(np.concatenate(parts))
+        if config.generator == "random" and not any(config.walls_removed):
+            return self._made(num, rng, TRIES_A_DRAW, is_held_out=is_held_out, is_rare=self._is_rare)
+        return self._carved(num, rng, is_held_out=is_held_out)
 
     @cached_property
     def _is_rare(self) -> bool:
@@ -160,16 +142,50 @@ class MazeTask(MazeRules, Generated):
         from sage.hrm_core.tasks.loops import chance_from
         from sage.hrm_core.tasks.maze import kernel as maze_kernel
 
-        low, high = self.config.density
-        odds = (round(low * 65536), round(high * 65536))
-        # Evaluation needs few mazes of one layout, and may take longer to make.
-        crowd = (24 if is_held_out else 3) * self.size**2
-        rules = np.array([*odds, self.config.fewest_moves, crowd, int(is_held_out)])
-        weights = np.pad(layout_weights(self.size).reshape(self.size, self.size), 1).reshape(-1)
         mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
         make = maze_kernel.make_rare if is_rare else maze_kernel.make
+        rules, weights = self._rules(is_held_out=is_held_out), self._weights()
         made = make(mazes, self.size + 2, rules, weights, chance_from(rng), max_tries)
         return without_rim(mazes[:made], self.size)
+
+    def _carved(self, num: int, rng: np.random.Generator, *, is_held_out: bool) -> np.ndarray:
+        from sage.hrm_core.tasks.loops import chance_from
+        from sage.hrm_core.tasks.maze.carved_kernel import make_carved
+
+        names = ("random", *CARVERS)
+        chosen = range(len(names)) if self.config.generator == "any" else [names.index(self.config.generator)]
+        mazes = with_rim(np.full((num, self.size**2), WALL, np.int64), self.size)
+        rules, weights = self._rules(is_held_out=is_held_out), self._weights()
+        made = make_carved(
+            mazes,
+            self.size + 2,
+            rules,
+            np.array(chosen),
+            weights,
+            box_weights(),
+            chance_from(rng),
+            TRIES_A_DRAW,
+        )
+        return without_rim(mazes[:made], self.size)
+
+    def _rules(self, *, is_held_out: bool) -> np.ndarray:
+        """(7,) int64, as `kernel.make` and `carved_kernel.make_carved` read them."""
+        low, high, *removed = (
+            round(share * 65536) for share in (*self.config.density, *self.config.walls_removed)
+        )
+        # Evaluation needs few mazes of one layout, and may take longer to make.
+        crowd = (24 if is_held_out else 3) * self.size**2
+        return np.array([low, high, self.config.fewest_moves, crowd, int(is_held_out), *removed])
+
+    def _weights(self) -> np.ndarray:
+        """(rimmed,): `layout_weights`, 0 in the rim."""
+        return np.pad(layout_weights(self.size).reshape(self.size, self.size), 1).reshape(-1)
+
+
+@cache
+def _of_side(config: MazeConfig, side: int) -> MazeTask:
+    """The same mazes, all of one side."""
+    return MazeTask(dataclasses.replace(config, size=side, sizes=None))
 
 
 class LoadedMazes(MazeRules, Loaded):
