@@ -28,6 +28,7 @@ __all__ = [
     "Front",
     "GateKind",
     "GradientKind",
+    "HeadsKind",
     "MixerKind",
     "MixerNorm",
     "ModelConfig",
@@ -42,6 +43,7 @@ MixerNorm = Literal["sequence", "features"]
 GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
 QSource = Literal["one_token", "mean"]
+HeadsKind = Literal["answer", "deduction"]
 _FRONTS: dict[str, type[Front]] = {
     "tokens": TokenFront,
     "continuous": ContinuousFront,
@@ -83,6 +85,9 @@ class ModelConfig:
     halt_max_segments, halt_exploration: the ACT limits of training.
     damping: share of the old state that each call of a net keeps, z <- damping z + (1 - damping) f(z), as in
     EqR (arXiv 2605.21488, 0.05); it belongs to the model because inference repeats it.
+    heads: answer, or deduction: the model also reads candidate sets and has a keep logit for each (cell,
+    symbol) and a conflict logit for the puzzle (after LDT, arXiv 2605.08605). It needs a front with
+    alike_from.
     """
 
     front: Front
@@ -109,6 +114,7 @@ class ModelConfig:
     damping: float = 0.0
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
+    heads: HeadsKind = "answer"
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -127,6 +133,7 @@ class ModelConfig:
             ("mixer_norm", MixerNorm),
             ("gate", GateKind),
             ("q_source", QSource),
+            ("heads", HeadsKind),
         ):
             need_one_of(getattr(self, name), get_args(kind), name)
         self._check_grid()
@@ -157,6 +164,8 @@ class ModelConfig:
 
     def _check_grid(self) -> None:
         has_alike = isinstance(self.front, TokenFront) and self.front.alike_from is not None
+        hint = "candidates are of interchangeable symbols (alike_from), which this front has not: give answer"
+        need(has_alike or self.heads == "answer", "heads", self.heads, hint)
         hint = "the front has interchangeable symbols (alike_from): give mixer lines"
         need(not has_alike or self.mixer == "lines", "mixer", self.mixer, hint)
         need(

@@ -46,6 +46,31 @@ _CPU: dict[str, Any] = {
     "mlp_multiple": 64,
     "halt_max_segments": 8,
 }
+# Has the rows, columns and boxes of the grid, and interchangeable digits, built in. Sudoku 9x9 of 36 to 50
+# givens, one CPU thread: 99.8% solved after 94 s of training, where `small`, which learns the lines, has 95%
+# after 241 (implementation/LOG.md).
+_SUDOKU: dict[str, Any] = {
+    **_CPU,
+    "mixer": "lines",
+    "hidden_size": 32,
+    "num_heads": 1,
+    "expansion": 3.0,
+    "mlp_multiple": 32,
+    "H_layers": 2,
+    "L_layers": 2,
+    "q_source": "mean",
+    "halt_exploration": 0.5,
+}
+# Candidate sets in, keep and conflict logits out (LDT, arXiv 2605.08605). A segment is two calls of the two
+# layers: four segments are LDT's eight loops.
+_DEDUCE: dict[str, Any] = {
+    **_SUDOKU,
+    "heads": "deduction",
+    "hidden_size": 48,
+    "L_cycles": 1,
+}
+#: Presets behind interchangeable symbols on a grid with boxes.
+_OF_LINES = ("sudoku", "deduce", "deduce-gpu")
 _SETTINGS: dict[str, dict[str, Any]] = {
     "hrm-27m": _HRM,
     "trm-7m": _TRM,
@@ -53,21 +78,9 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "medium": {**_CPU, "hidden_size": 112, "num_heads": 4, "H_layers": 3, "L_layers": 3},
     "small": {**_CPU, "hidden_size": 64, "num_heads": 2, "H_layers": 2, "L_layers": 2},
     "tiny": {**_CPU, "hidden_size": 32, "num_heads": 1, "H_layers": 1, "L_layers": 1},
-    # Has the rows, columns and boxes of the grid, and interchangeable digits, built in. Sudoku 9x9 of 36 to
-    # 50 givens, one CPU thread: 99.8% solved after 94 s of training, where `small`, which learns the lines,
-    # has 95% after 241 (implementation/LOG.md).
-    "sudoku": {
-        **_CPU,
-        "mixer": "lines",
-        "hidden_size": 32,
-        "num_heads": 1,
-        "expansion": 3.0,
-        "mlp_multiple": 32,
-        "H_layers": 2,
-        "L_layers": 2,
-        "q_source": "mean",
-        "halt_exploration": 0.5,
-    },
+    "sudoku": _SUDOKU,
+    "deduce": _DEDUCE,
+    "deduce-gpu": {**_DEDUCE, "hidden_size": 128, "mlp_multiple": 64},
     # Behind sensors: a segment of ten tokens in about a millisecond on one CPU thread.
     "loop": {
         "hidden_size": 64,
@@ -94,7 +107,7 @@ def preset_settings(name: str, front: Front | None = None) -> dict[str, Any]:
     if name not in _SETTINGS:
         raise InputError(f"preset is {name!r}: give one of {', '.join(_SETTINGS)}")
     own_box = (
-        {"box": (3, 3)} if name == "sudoku" and front is None else {}
+        {"box": (3, 3)} if name in _OF_LINES and front is None else {}
     )  # another front has others, or none
     front = front or _own_front(name)
     if front is None:
@@ -110,7 +123,7 @@ def _own_front(name: str) -> TokenFront | None:
     """
     if name == "loop":
         return None
-    if name == "sudoku":
+    if name in _OF_LINES:
         return TokenFront(vocab_size=11, seq_len=81, positions="none", alike_from=2)
     if name in ("medium", "small", "tiny"):
         return TokenFront(vocab_size=11, seq_len=81, positions="learned")

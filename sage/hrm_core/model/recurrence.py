@@ -33,8 +33,9 @@ class Output:
 
     logits (B, L, V).  q_halt, q_continue (B,), before the sigmoid.  prediction, level (B, C), standardised
     corrections (observation.py).
-    action_mean, action_log_std (B, A), before the tanh.  value (B,).  conflict (B,), before the sigmoid: that
-    the input has no solution.
+    action_mean, action_log_std (B, A), before the tanh.  value (B,).
+    keep (B, L, K), conflict (B,), before the sigmoid: whether candidate k of a cell is part of the solution,
+    and whether the candidates exclude it.
     """
 
     logits: Tensor | None = None
@@ -45,6 +46,7 @@ class Output:
     action_mean: Tensor | None = None
     action_log_std: Tensor | None = None
     value: Tensor | None = None
+    keep: Tensor | None = None
     conflict: Tensor | None = None
 
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from sage.errors import InputError
 from sage.hrm_core.config.model import ContinuousFront, ModelConfig, ObservationFront, TokenFront
+from sage.hrm_core.model.candidates import candidates_of, without_dead
+from sage.hrm_core.model.deduction_heads import DeductionHeads
 from sage.hrm_core.model.layers import Linear, rope_table, truncated_normal_
 from sage.hrm_core.model.perturbation import Perturbation
 from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
@@ -24,11 +26,15 @@ from sage.hrm_core.model.recurrence import Carry, Output, Recurrence
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBatch:
     """inputs (B, L) integers, or (B, L, F) behind a ContinuousFront; labels (B, L), IGNORED where a label
-    does not count, or (B, L, output_dim); puzzle_ids (B,), -1 for an unknown puzzle."""
+    does not count, or (B, L, output_dim); puzzle_ids (B,), -1 for an unknown puzzle.
+    candidates (B, L, K) bool: which of the K interchangeable symbols a cell may still have; None: all for a
+    blank cell, its own for a given one (model/candidates.py). Only a model with deduction heads reads them.
+    """
 
     inputs: Tensor
     labels: Tensor
     puzzle_ids: Tensor
+    candidates: Tensor | None = None
 
     def where(self, is_taken: Tensor, other: TokenBatch) -> TokenBatch:
         """Rows of self where is_taken (B,), of other elsewhere."""
@@ -36,6 +42,7 @@ class TokenBatch:
             inputs=_pick(is_taken, self.inputs, other.inputs),
             labels=_pick(is_taken, self.labels, other.labels),
             puzzle_ids=torch.where(is_taken, self.puzzle_ids, other.puzzle_ids),
+            candidates=_pick_both(is_taken, self.candidates, other.candidates),
         )
 
 
@@ -137,6 +144,8 @@ class SequenceReasoner(Recurrence):
             self.embed_inputs = InputProjection(front.input_dim, size)
         self.lm_head = Linear(size, _num_outputs(front))
         self.q_head = QHead(size)
+        if config.heads == "deduction":
+            self.deduction_heads = DeductionHeads(size)
         if front.positions == "learned":
             self.embed_pos = Embedding(front.puzzle_tokens + front.seq_len, size)
         table = (
@@ -171,6 +180,7 @@ class SequenceReasoner(Recurrence):
         embed_inputs            truncated normal, std 1/sqrt(F D); bias 0
         puzzle_emb              0
         q_head                  weight 0, bias -5
+        deduction_heads         weight 0, bias 2 (keep), -2 (conflict)
         """
         self.init_recurrence(generator)
         for module in self.modules():
@@ -182,17 +192,47 @@ class SequenceReasoner(Recurrence):
                 module.weights.zero_()
         self.q_head.weight.zero_()
         self.q_head.bias.fill_(-5.0)
+        if self.config.heads == "deduction":
+            self.deduction_heads.init_weights()
 
     def forward(
         self, carry: Carry, batch: TokenBatch, perturbation: Perturbation | None = None
     ) -> tuple[Carry, Output]:
         """The returned carry is detached: a gradient never crosses a segment boundary."""
-        x_BSD = self.embed(batch)
+        carry, output = self.attached(carry, batch, perturbation)
+        return carry.detach(), output
+
+    def attached(
+        self, carry: Carry, batch: TokenBatch, perturbation: Perturbation | None = None
+    ) -> tuple[Carry, Output]:
+        """The same with a carry that a gradient crosses, for a loss over several segments."""
+        candidates = self._candidates(batch)
+        x_BSD = self._embed(batch, candidates)
         rope = None if self.rope is None else self.rope[:, : x_BSD.shape[1]]
         carry = self.refine(carry, x_BSD, rope, perturbation)
         q_B2 = self._read_q(carry.z_H)
         logits = self._read_logits(carry.z_H[:, self.front.puzzle_tokens :])  # (B, L, V)
-        return carry.detach(), Output(logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1])
+        keep = conflict = None
+        if candidates is not None:
+            logits = without_dead(logits, candidates)
+            keep, conflict = self.deduction_heads(carry.z_H, candidates)
+        return carry, Output(
+            logits=logits, q_halt=q_B2[:, 0], q_continue=q_B2[:, 1], keep=keep, conflict=conflict
+        )
+
+    def _candidates(self, batch: TokenBatch) -> Tensor | None:
+        """(B, L, K) bool, the batch's or those of its inputs; None for a model without deduction heads."""
+        if self.config.heads == "answer":
+            if batch.candidates is not None:
+                raise InputError(
+                    "candidates: this model has no deduction heads: leave them out, or build it with heads"
+                    " deduction"
+                )
+            return None
+        if batch.candidates is not None:
+            return batch.candidates
+        assert isinstance(self.front, TokenFront)
+        return candidates_of(batch.inputs, self.front)
 
     def _read_q(self, z_H: Tensor) -> Tensor:
         """(B, 2), as the config's q_source says."""
@@ -215,13 +255,16 @@ class SequenceReasoner(Recurrence):
         """(B, S, D): puzzle tokens, then cells, of variance 1; with learned positions each summand has half
         of it.
         """
+        return self._embed(batch, self._candidates(batch))
+
+    def _embed(self, batch: TokenBatch, candidates: Tensor | None) -> Tensor:
         self._check_length(batch.inputs.shape[1])
         front = self.front
         x_BSD: Tensor
         if isinstance(front, ContinuousFront):
             x_BSD = self.embed_inputs(batch.inputs)
         else:
-            x_BSD = self.embed_tokens(_kinds(batch.inputs, front)).flatten(1, -2)
+            x_BSD = self.embed_tokens(_kinds(batch.inputs, front, candidates)).flatten(1, -2)
         if isinstance(front, TokenFront) and front.puzzle_emb_ndim:
             room = front.puzzle_tokens * self.config.hidden_size
             rows = F.pad(self.puzzle_emb(batch.puzzle_ids), (0, room - front.puzzle_emb_ndim))
@@ -245,17 +288,19 @@ class SequenceReasoner(Recurrence):
             )
 
 
-def _kinds(inputs_BL: Tensor, front: TokenFront) -> Tensor:
+def _kinds(inputs_BL: Tensor, front: TokenFront, candidates: Tensor | None = None) -> Tensor:
     """Rows of embed_tokens: (B, L, 1), the cells; or, with interchangeable symbols, (B, L, alike): the cell's
     symbol if it is not interchangeable, else whether it is the token's own. A value that is no symbol stays
-    unchanged and has no row."""
+    unchanged and has no row. A token that is no candidate has the row of a cell with another symbol.
+    """
     cells, first = inputs_BL.unsqueeze(-1), front.alike_from
     if first is None:
         return cells
     symbols = torch.arange(first, front.vocab_size, device=cells.device)
-    return torch.where(
+    kinds = torch.where(
         (cells < first) | (cells >= front.vocab_size), cells, first + (cells != symbols).to(cells.dtype)
     )
+    return kinds if candidates is None else torch.where(candidates, kinds, first + 1)
 
 
 def _num_outputs(front: TokenFront | ContinuousFront) -> int:
@@ -263,6 +308,14 @@ def _num_outputs(front: TokenFront | ContinuousFront) -> int:
     if isinstance(front, ContinuousFront):
         return front.output_dim
     return front.vocab_size if front.alike_from is None else front.alike_from + 1
+
+
+def _pick_both(is_taken: Tensor, ours: Tensor | None, theirs: Tensor | None) -> Tensor | None:
+    if ours is None and theirs is None:
+        return None
+    if ours is None or theirs is None:
+        raise InputError("candidates are in one of two batches only: give them in both or in neither")
+    return _pick(is_taken, ours, theirs)
 
 
 def _pick(is_taken: Tensor, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sage.errors import InputError
 from sage.hrm_core.optim.config import MatmulKind, OptimizerConfig, require
+from sage.hrm_core.training.deduction_config import DeductionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,8 @@ class TrainConfig:
     loss, averaged over the same window of `stop_window` steps, passes it.  max_bad_steps: steps in a row that
     may fail to be finite.
     max_cpu_secs: of training, all threads.  loader_timeout_secs: how long a step waits for rows.
+    deduction: losses and states of a model with deduction heads; None: the defaults. batch_size is then the
+    size of its pool of states.
     """
 
     steps: int | None = None
@@ -76,6 +79,7 @@ class TrainConfig:
     max_cpu_secs: float | None = None
     loader_timeout_secs: float = 300.0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    deduction: DeductionConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "eval_examples", "stop_window", "max_bad_steps"):
@@ -147,8 +151,10 @@ class TrainConfig:
         """What `dataclasses.asdict` gave, also after JSON."""
         optimizer = dict(plain["optimizer"])
         optimizer["betas"] = tuple(optimizer["betas"])
+        deduction = plain.get("deduction")
         rest = {
             **plain,
+            "deduction": None if deduction is None else DeductionConfig(**deduction),
             "eval_segments": tuple(plain["eval_segments"]),
             "optimizer": OptimizerConfig(**optimizer),
         }

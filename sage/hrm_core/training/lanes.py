@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.candidates import candidates_of
 from sage.hrm_core.model.hrm import HRM, ACTState, TokenBatch
 from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.tasks.contract import Examples
@@ -53,7 +55,10 @@ class Lane:
     def tensors(self) -> dict[str, Tensor]:
         """Tensors for a checkpoint; the first axis is rows."""
         state = self.state
+        candidates = state.batch.candidates
+        extra = {} if candidates is None else {"candidates": candidates}
         return {
+            **extra,
             "z_H": state.carry.z_H,
             "z_L": state.carry.z_L,
             "num_segments": state.num_segments,
@@ -67,7 +72,10 @@ class Lane:
     def of_tensors(cls, tensors: dict[str, Tensor], device: torch.device) -> Lane:
         on_device = {name: tensor.to(device) for name, tensor in tensors.items()}
         batch = TokenBatch(
-            inputs=on_device["inputs"], labels=on_device["labels"], puzzle_ids=on_device["puzzle_ids"]
+            inputs=on_device["inputs"],
+            labels=on_device["labels"],
+            puzzle_ids=on_device["puzzle_ids"],
+            candidates=on_device.get("candidates"),
         )
         state = ACTState(
             carry=Carry(z_H=on_device["z_H"], z_L=on_device["z_L"]),
@@ -86,7 +94,11 @@ class Lane:
             labels=np.zeros((num_rows, seq_len), dtype=np.int32),
             puzzle_ids=np.zeros(num_rows, dtype=np.int32),
         )
-        state = model.initial_state(to_batch(rows, device))
+        batch = to_batch(rows, device)
+        if model.config.heads == "deduction":
+            assert isinstance(model.config.front, TokenFront)
+            batch = replace(batch, candidates=candidates_of(batch.inputs, model.config.front))
+        state = model.initial_state(batch)
         return cls(state=state, rows=rows, is_halted=np.ones(num_rows, dtype=bool))
 
 

@@ -27,8 +27,9 @@ from sage.hrm_core.optim.optimizers import Optimizers
 from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
 from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.deducing import DeductionSteps, check_deduction
 from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
-from sage.hrm_core.training.objective import NUM_MEANS, READOUT, SegmentLoss, segment_loss
+from sage.hrm_core.training.objective import READOUT, SegmentLoss, segment_loss
 from sage.hrm_core.training.stream import RowStream
 
 
@@ -74,6 +75,9 @@ class Learner:
             if config.ema_decay is None
             else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
         )
+        self._deduction = DeductionSteps(model, spec, config) if model.config.heads == "deduction" else None
+        self._names = READOUT if self._deduction is None else self._deduction.READOUT
+        self._num_means = self._names.index("count")
         self.lanes = self._empty_lanes(spec.seq_len)
         self._generator = torch.Generator()
         self._parameters = list(model.parameters())
@@ -87,7 +91,7 @@ class Learner:
             int(np.random.SeedSequence((self._config.seed, number, self._ranks.index)).generate_state(1)[0])
         )
         self.optimizers.zero_grad()
-        readout = torch.zeros(len(READOUT), device=self.device)
+        readout = torch.zeros(len(self._names), device=self.device)
         lanes = self._refilled(stream)
         perturbation = self._perturbation()
         with matmul_precision(self._config.matmul):
@@ -156,6 +160,11 @@ class Learner:
         """A segment forward and backward; returns the lane and the readout. The graph is freed on return,
         before the gradients are cast to fp32.
         """
+        if self._deduction is not None:
+            state, readout = self._deduction.learn(
+                lane.state, to_batch(lane.rows, self.device), self._generator, share=1 / num_lanes
+            )
+            return replace(lane, state=state), readout
         lane, loss = self._forward(lane, max_segments, perturbation)
         (loss.total / num_lanes).backward()
         return lane, loss.readout
@@ -193,12 +202,12 @@ class Learner:
         values = torch.cat((readout, norm[None], halted.to(readout.dtype))).cpu().numpy()
         is_finite = bool(np.isfinite(values).all())
         if is_finite:
-            self._clip(gradients, float(values[len(READOUT)]))
+            self._clip(gradients, float(values[len(self._names)]))
             lr = self.optimizers.step(number)
             if self.ema is not None:
                 self.ema.update()
             masks = np.split(
-                values[len(READOUT) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1]
+                values[len(self._names) + 1 :] > 0.5, np.cumsum([len(lane.is_halted) for lane in lanes])[:-1]
             )
             self.lanes = [lane.advanced(lane.state, mask) for lane, mask in zip(lanes, masks)]
         else:
@@ -212,14 +221,14 @@ class Learner:
             torch._foreach_mul_(gradients, limit / (norm + 1e-6))
 
     def _facts(self, number: int, values: np.ndarray, is_finite: bool, lr: float) -> StepFacts:
-        figures = dict(zip(READOUT, map(float, values)))
+        figures = dict(zip(self._names, map(float, values)))
         count = figures["count"]  # a mean over lanes and ranks, as the sums are
-        for name in READOUT[NUM_MEANS + 1 :]:
+        for name in self._names[self._num_means + 1 :]:
             figures[name] = figures[name] / count if count else math.nan
         num_parts = len(self.lanes) * self._ranks.count
         num_finished = round(count * num_parts) if is_finite else 0
         del figures["count"]
-        norm = float(values[len(READOUT)])
+        norm = float(values[len(self._names)])
         return StepFacts(
             step=number,
             figures=figures,
@@ -303,6 +312,12 @@ def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> 
             f"batch_size is {config.batch_size}: give a multiple of {num_parts} "
             f"({config.micro_batches} micro_batches on each of {ranks.count} processes)"
         )
+    if model.config.heads == "answer" and config.deduction is not None:
+        raise InputError(
+            "deduction: the model has no deduction heads: leave it out, or give a model with them"
+        )
+    if model.config.heads == "deduction":
+        check_deduction(spec, config)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from sage.errors import SageError
 from sage.hrm_core.config.fronts import TokenFront
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.training.config import TrainConfig
+from sage.hrm_core.training.deduction_config import DeductionConfig
 
 #: What learns small puzzles on a CPU in minutes; a recipe says otherwise.
 CPU_TRAINING = TrainConfig(
@@ -142,18 +143,27 @@ def parse_recipe(document: YamlDocument) -> Recipe:
 
 
 def _train_config(given: Mapping[str, Any], document: YamlDocument) -> TrainConfig:
-    """CPU_TRAINING's settings, with what is given in their place."""
+    """CPU_TRAINING's settings, with what is given in their place; deduction's own defaults, likewise."""
     _refuse_unknown(given, {each.name for each in dataclasses.fields(TrainConfig)}, ("train",), document)
     optimizer = given.get("optimizer", {})
     if not isinstance(optimizer, dict):
         raise UserError(f"{document.where(('train', 'optimizer'))}: train.optimizer: give keys with values")
     names = {each.name for each in dataclasses.fields(OptimizerConfig)}
     _refuse_unknown(optimizer, names, ("train", "optimizer"), document)
+    deduction = given.get("deduction")
+    if not isinstance(deduction, (dict, type(None))):
+        raise UserError(f"{document.where(('train', 'deduction'))}: train.deduction: give keys with values")
     length = {"steps": None} if "epochs" in given and "steps" not in given else {}
     settings = {**length, **given}
     settings["optimizer"] = _typed(
         OptimizerConfig, CPU_TRAINING.optimizer, optimizer, ("train", "optimizer"), document
     )
+    if deduction is not None:
+        path = ("train", "deduction")
+        _refuse_unknown(
+            deduction, {each.name for each in dataclasses.fields(DeductionConfig)}, path, document
+        )
+        settings["deduction"] = _typed(DeductionConfig, DeductionConfig(), deduction, path, document)
     config: TrainConfig = _typed(TrainConfig, CPU_TRAINING, settings, ("train",), document)
     return config
 
