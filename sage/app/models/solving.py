@@ -142,7 +142,10 @@ def solve_puzzles(
     for puzzle in puzzles:
         with only_warnings(), user_errors(f"solve {task}"):
             try:
-                inference = load(shipped_model(task, puzzle) if checkpoint is None else checkpoint)
+                source = shipped_model(task, puzzle) if checkpoint is None else checkpoint
+                if source not in loaded:
+                    check_puzzle(source, puzzle)
+                inference = load(source)
                 answer: Solved | Refused = Solved(
                     task=task, inference=inference, answer=inference.solve_one(puzzle)
                 )
@@ -166,6 +169,21 @@ def check_task(task: str) -> None:
         raise UserError(f"{task} is a model, not a task: give {card.task}, with --checkpoint {task}")
     check_name("task", task)
     raise UserError(f"task {task!r}: unknown: {nearest(task, targets())}")
+
+
+def check_puzzle(source: str | Path, puzzle: str) -> None:
+    """InputError where the task of a shipped model refuses the puzzle; the model is not loaded for it.
+    Puzzles of other models are checked after loading.
+    """
+    from sage.hrm_core.solving.task_card import read_card, shipped_folders
+    from sage.hrm_core.tasks.catalogue import make_task
+
+    folder = source if isinstance(source, Path) else shipped_folders().get(source)
+    card = None if folder is None else read_card(folder)
+    if card is not None:
+        encode = getattr(make_task(card.task, **card.options), "encode", None)
+        if encode is not None:
+            encode(puzzle)
 
 
 def shipped_model(task: str, puzzle: str) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from sage.errors import InputError
 from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.solutions import Solution
+from sage.hrm_core.tasks.proper import check_proper
 
 
 class HRMAdapter:
@@ -35,7 +36,9 @@ class HRMAdapter:
         self._process = process
 
     def prepare_input(self, item: Any) -> np.ndarray:
-        """(L,) int32. InputError if `item` is not a puzzle."""
+        """(L,) int32. InputError if `item` is not a puzzle, or has other than one solution where the task
+        states that it has one.
+        """
         prepared = item if self._prepare is None else self._prepare(item)
         if isinstance(prepared, str):
             return self.inference.encode(prepared)
@@ -45,7 +48,9 @@ class HRMAdapter:
                 f"a puzzle is {type(prepared).__name__} of {cells.size} {cells.dtype}: "
                 f"give text, or {self.inference.num_cells} whole numbers"
             )
-        return cells.astype(np.int32).reshape(-1)
+        cells = cells.astype(np.int32).reshape(-1)
+        check_proper(self.inference.task, cells)
+        return cells
 
     def process_output(self, item: Any, cells: np.ndarray, solution: Solution) -> Any:
         """The Answer's plain dict, or the result of `process`."""

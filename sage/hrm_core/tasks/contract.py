@@ -22,7 +22,7 @@ class TaskSpec:
     up to i (text).
     box: rows and columns of the boxes that the grid falls into.  alike_from: symbols >= alike_from are
     interchangeable.  blank: the symbol of a cell that is still to be filled, None where no symbol means that.
-    is_unique: a proper puzzle has exactly one solution.
+    is_unique: a proper puzzle has exactly one solution; `encode` refuses others (see `proper`).
     """
 
     name: str

@@ -131,6 +131,11 @@ def test_the_shipped_model_of_the_puzzles_size_is_taken(
         (["sudoku", "44..1.42.23....."], "contradict"),
         (["sudoku", "...............1"], "givens"),
         (["sudoku", PUZZLE + "."], "17 cells: give 16"),
+        (["sudoku", "23....1.....3..."], "solve sudoku: the puzzle has no solution: check the givens"),
+        (
+            ["sudoku", "12......34......"],
+            "solve sudoku: the puzzle has more than one solution (at least 2; 4 givens): add givens",
+        ),
         (["sudoku", "&4..1.42.23....."], "row 1, column 1 is '&'"),
         (["sudoku", PUZZLE, "--tries", "0"], "tries is 0: give a whole number"),
         (["sudoku", PUZZLE, "--halt", "soon"], "halt is 'soon': give one of q, verifier, never"),

@@ -99,3 +99,15 @@ def test_one_sudoku_is_solved_without_numba_and_without_the_compiler_of_torch() 
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "0 True set()"
+
+
+@pytest.mark.parametrize("checkpoint", [[], ["--checkpoint", "sudoku4"]])
+def test_a_puzzle_with_several_solutions_is_refused_without_torch(checkpoint: list[str]) -> None:
+    code = (
+        "import sys; from sage.app.cli.main import main;"
+        f"code = main(['solve', 'sudoku', '12......34......', *{checkpoint!r}]);"
+        "print(code, 'torch' in sys.modules, 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "False", "False"], done.stderr
+    assert "more than one solution (at least 2; 4 givens): add givens" in done.stderr

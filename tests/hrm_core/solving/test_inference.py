@@ -110,6 +110,23 @@ def test_a_wrong_item_of_an_adapter_has_its_error_in_its_place(inference: HRMInf
     assert found[1]["puzzle"] == PUZZLE
 
 
+#: No solution: 1 has no place in the first row. Several: too few givens.
+NONE, SEVERAL = "23....1.....3...", "12......34......"
+
+
+def test_puzzles_with_no_solution_or_several_are_refused(inference: HRMInference) -> None:
+    for puzzle, error in ((NONE, "no solution: check the givens"), (SEVERAL, "more than one solution")):
+        with pytest.raises(InputError, match=error):
+            inference.solve([puzzle])
+        cells = np.array([1 if cell == "." else int(cell) + 1 for cell in puzzle])
+        with pytest.raises(InputError, match=error):
+            HRMAdapter(inference).predict(cells)
+    found = inference.batch_predict([NONE, PUZZLE, SEVERAL])
+    assert [isinstance(each, Answer) for each in found] == [False, True, False]
+    with pytest.raises(InputError, match="puzzle 2 of 2: the puzzle has more than one solution"):
+        inference.solve([PUZZLE, SEVERAL])
+
+
 def test_a_task_of_another_size_is_refused(inference: HRMInference) -> None:
     task = make_task("sudoku", size=6)
     with pytest.raises(InputError, match="36 cells of 8 symbols, the model 16 of 6"):

@@ -5,7 +5,6 @@ Invariant: a grid here is (N, n^2) int64, 0 blank, digits 1..n; what a model see
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,9 +15,6 @@ from sage.errors import InputError
 MAX_DIGITS = 25
 #: Search steps after which a puzzle counts as undecided; the hardest 9x9 known take some thousands.
 MAX_STEPS = 2_000_000
-#: Puzzles of a process whose solutions are counted without numba, and the steps after which numba is used.
-MAX_PLAIN_ROWS = 4
-MAX_PLAIN_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,42 +93,14 @@ class Solved:
     solutions: np.ndarray
 
 
-class _FewRows:
-    """Rows that are still counted without compilation: importing numba takes longer than a few puzzles do."""
-
-    def __init__(self) -> None:
-        self._num_left = MAX_PLAIN_ROWS
-
-    def take(self, num: int) -> bool:
-        self._num_left -= num
-        return self._num_left >= 0
-
-
-_few_rows = _FewRows()
-
-
 def solve_grids(puzzles: np.ndarray, box: Box, *, limit: int = 2, max_steps: int = MAX_STEPS) -> Solved:
-    """Count up to `limit` solutions of each puzzle (N, n^2).
-
-    The first few puzzles of a process run as Python, up to MAX_PLAIN_STEPS each; the results are the same.
-    """
+    """Count up to `limit` solutions of each puzzle (N, n^2). For a single puzzle see `counting`."""
+    from sage.hrm_core.tasks.loops import chance_from
     from sage.hrm_core.tasks.sudoku.kernel import solve_many
 
     puzzles = np.ascontiguousarray(puzzles, np.int64)
-    if _few_rows.take(len(puzzles)):
-        solved = _solved_by(solve_many.plain, puzzles, box, limit, min(max_steps, MAX_PLAIN_STEPS))
-        if max_steps <= MAX_PLAIN_STEPS or (solved.counts >= 0).all():
-            return solved
-    return _solved_by(solve_many, puzzles, box, limit, max_steps)
-
-
-def _solved_by(
-    count: Callable[..., np.ndarray], puzzles: np.ndarray, box: Box, limit: int, max_steps: int
-) -> Solved:
-    from sage.hrm_core.tasks.loops import chance_from
-
     solutions, chance = np.zeros_like(puzzles), chance_from(np.random.default_rng(0))
-    counts = count(puzzles, units_of(box), np.array([limit, max_steps]), chance, solutions)
+    counts = solve_many(puzzles, units_of(box), np.array([limit, max_steps]), chance, solutions)
     return Solved(counts=counts, solutions=solutions)
 
 

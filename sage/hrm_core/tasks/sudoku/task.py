@@ -14,8 +14,10 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Baseline, Examples, TaskSpec
+from sage.hrm_core.tasks.proper import check_proper
 from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.sudoku import text as sudoku_text
+from sage.hrm_core.tasks.sudoku.counting import count_solutions
 from sage.hrm_core.tasks.sudoku.grid import (
     Box,
     are_consistent,
@@ -136,8 +138,18 @@ class SudokuRules:
             grids[:, cell] = np.where(grids[:, cell] == 0, taken.argmin(axis=1) + 1, grids[:, cell])
         return Baseline(name="the lowest digit still allowed", answers=(grids + BLANK).astype(np.int32))
 
+    def count_solutions(self, inputs: np.ndarray, *, at_most: int = 2) -> int | None:
+        """Of inputs (L,), up to `at_most`; None where counting.MAX_STEPS search steps do not decide it."""
+        grid = (np.asarray(inputs, np.int64) - BLANK).tolist()
+        if not all(0 <= digit <= self.box.num_digits for digit in grid):
+            return 0
+        return count_solutions(grid, self.box, at_most=at_most)
+
     def encode(self, text: str) -> np.ndarray:
-        return (sudoku_text.read(text, self.box) + BLANK).astype(np.int32)
+        """InputError also where the puzzle has no solution, or more than one."""
+        cells: np.ndarray = (sudoku_text.read(text, self.box) + BLANK).astype(np.int32)
+        check_proper(self, cells)
+        return cells
 
     def decode(self, cells: np.ndarray) -> str:
         return sudoku_text.write(np.asarray(cells) - BLANK)

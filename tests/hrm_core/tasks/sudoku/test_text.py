@@ -6,6 +6,7 @@ import pytest
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.sudoku.grid import box_of_size
+from sage.hrm_core.tasks.sudoku.task import SudokuTask
 from sage.hrm_core.tasks.sudoku.text import read
 
 SEVENTEEN = "000000010400000000020000000000050407008000300001090000300400200050100000000806000"
@@ -19,12 +20,25 @@ SEVENTEEN = "0000000104000000000200000000000504070080003000010900003004002000501
         ("&" + SEVENTEEN[1:], "row 1, column 1 is '&'"),
         ("11" + "." * 79, "is twice in row 1"),
         ("12345678" + "." * 73, "8 givens"),
-        ("7" + SEVENTEEN[1:], "no solution"),
         (SEVENTEEN[:-4] + "0" * 4, "16 givens"),
-        ("123456789" + "456789123" + "." * 63, "more than one solution"),
         (f"{SEVENTEEN}\n{SEVENTEEN}", "the text has 2 puzzles: give one"),
     ],
 )
 def test_a_wrong_puzzle_raises_with_the_reason(text: str, error: str) -> None:
     with pytest.raises(InputError, match=error):
         read(text, box_of_size(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("7" + SEVENTEEN[1:], "the puzzle has no solution: check the givens"),
+        (
+            "123456789" + "456789123" + "." * 63,
+            r"the puzzle has more than one solution \(at least 2; 18 givens\): add givens",
+        ),
+    ],
+)
+def test_a_puzzle_without_exactly_one_solution_is_not_encoded(text: str, error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        SudokuTask().encode(text)
