@@ -225,7 +225,7 @@ class Engine:
         return is_sure
 
     def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray, changes: np.ndarray) -> None:
-        """The last output of the rows that a search goes on from."""
+        """The last output of the rows that a search needs."""
         rows = [place.row for place in self._places]
         last = [
             index
