@@ -6,6 +6,7 @@ median over rounds of the ratio within a round, in CPU time of all threads; wall
 forwards use random weights, which do not change their cost.
 The full solve uses a shipped small model on held-out puzzles: the reference runs 16 segments for every row,
 ours halts a row when its answer is valid and refills the batch; halting by the Q head is shown beside it.
+The shipped sudoku9 by compiled loops stands beside the same weights by torch's operations, on one thread.
 Peak memory is that of a separate process, beyond its imports.
 Speed bars are stated for each instruction set. No language model is measured.
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 import harness
 import torch
+from _hrm_lines import lines_bars, lines_tables, time_lines
 from _hrm_memory import NUM_THREADS, no_peaks, peaks
 from _hrm_report import make_bars, tables
 from _hrm_segments import SegmentPlan, time_segments
@@ -46,6 +48,7 @@ def main() -> None:
     ]
     segments = time_segments(QUICK if is_quick else FULL)
     steps = time_steps(1 if is_quick else 5, num_warm=1, is_whole=not is_quick)
+    lines = time_lines(1 if is_quick else 7)
     memory = no_peaks() if is_quick else peaks()
     bars = make_bars(
         segments,
@@ -55,6 +58,7 @@ def main() -> None:
         instruction_set=harness.instruction_set(),
         is_measured_here=is_bar_machine(),
     )
+    bars += lines_bars(lines)
     results: dict[str, Any] = {
         "calibration": harness.calibrate() | {"wall_secs": time.perf_counter() - started_secs},
         "threads": torch.get_num_threads(),
@@ -65,11 +69,14 @@ def main() -> None:
             for row in segments
         ],
         "training_step": {name: timing.describe() for name, timing in steps.items()},
+        "lines": {
+            what: {name: timing.describe() for name, timing in ways.items()} for what, ways in lines.items()
+        },
         "solve": [each.describe() for each in solved],
         "peak_bytes": memory,
         "chain_of_thought": "not measured",
     }
-    shown = [*tables(segments, steps, solved, memory), harness.bars_table(bars)]
+    shown = [*tables(segments, steps, solved, memory), *lines_tables(lines), harness.bars_table(bars)]
     harness.finish(
         harness.document("hrm", results, bars), shown, is_saved=arguments.save, notes=__doc__ or ""
     )

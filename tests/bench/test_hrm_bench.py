@@ -9,6 +9,7 @@ from dataclasses import replace
 import harness
 import pytest
 import torch
+from _hrm_lines import BY_KERNELS, BY_TORCH, lines_tables, step_of, trained
 from _hrm_memory import OURS_BF16, REFERENCE_FP32
 from _hrm_mixer import PlainMixer
 from _hrm_models import batch_of, reference_of
@@ -203,3 +204,17 @@ def test_a_peak_that_was_left_out_is_owed() -> None:
 def test_our_step_at_full_size_trains() -> None:
     step = our_step(cells(1, 81, 11), cells(1, 81, 11))
     assert step().is_finite  # type: ignore[attr-defined]
+
+
+def test_lines_by_torch_and_by_compiled_loops_are_the_same_model() -> None:
+    by_torch, by_kernels = (trained(may_use_kernels=each) for each in (False, True))
+    for model in (by_torch, by_kernels):
+        step_of(model)()
+    for ours, theirs in zip(by_kernels.parameters(), by_torch.parameters()):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        size = float(theirs.grad.abs().max())
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4 * size, rtol=1e-3)
+    assert lines_tables(
+        {"a segment": {BY_TORCH: Timing(cpu_ms=[3.0, 2.0]), BY_KERNELS: Timing(cpu_ms=[1.0, 1.0])}}
+    )[0].rows == ((BY_TORCH, "2.5", "1.00"), (BY_KERNELS, "1.0", "2.50"))

@@ -246,7 +246,10 @@ class LinesBlock(nn.Module):
 
     Each token receives a line's sum / sqrt(n), which keeps unit variance for independent tokens. No weight
     depends on a place, a symbol or the size of the grid.
+    may_use_kernels: False computes by torch's operations even where compiled loops would (lines.py).
     """
+
+    may_use_kernels: bool = True
 
     def __init__(self, config: ModelConfig, size: int) -> None:
         super().__init__()
@@ -273,7 +276,7 @@ class LinesBlock(nn.Module):
         self.mlp = SwiGLU(config, size, in_size=size * (1 + len(self.lines)))
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
-        if self.may_round:
+        if self.may_round and self.may_use_kernels:
             up, down = (part.weight_in(x_BSD.dtype) for part in (self.mlp.gate_up_proj, self.mlp.down_proj))
             if is_for_kernels(x_BSD, up, down):
                 return mix(x_BSD, up, down, self.square, self.eps)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sage.compiled import has_compiler
 from sage.hrm_core.config.model import ModelConfig, TokenFront
-from sage.hrm_core.model import layers, lines
+from sage.hrm_core.model import lines
 from sage.hrm_core.model.layers import LinesBlock
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
@@ -51,19 +51,18 @@ def draw(block: LinesBlock, num_puzzles: int, *, seed: int = 0) -> Tensor:
     )
 
 
-def by_torch(block: LinesBlock, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    with monkeypatch.context() as patch:
-        patch.setattr(layers, "is_for_kernels", lambda *_: False)
-        return block(x, None)
+def by_torch(block: LinesBlock, x: Tensor) -> Tensor:
+    block.may_use_kernels = False
+    out = block(x, None)
+    block.may_use_kernels = True
+    return out
 
 
 @pytest.mark.parametrize("num_puzzles", [1, 9])  # 9: more than are computed together
-def test_forward_and_gradients_are_those_of_torch(
-    block: LinesBlock, num_puzzles: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forward_and_gradients_are_those_of_torch(block: LinesBlock, num_puzzles: int) -> None:
     x, probe = draw(block, num_puzzles).requires_grad_(), draw(block, num_puzzles, seed=1)
     assert lines.is_for_kernels(x, *block.parameters())
-    expected, found = by_torch(block, x, monkeypatch), block(x, None)
+    expected, found = by_torch(block, x), block(x, None)
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=2e-5)
     of = [x, *block.parameters()]
     for d_found, d_expected in zip(
@@ -73,13 +72,13 @@ def test_forward_and_gradients_are_those_of_torch(
         torch.testing.assert_close(d_found, d_expected, atol=1e-5 * size, rtol=1e-4)
 
 
-def test_without_gradients_it_is_the_same(block: LinesBlock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gradients_it_is_the_same(block: LinesBlock) -> None:
     x = draw(block, 5)
     with_gradients = block(x.clone().requires_grad_(), None).detach()
     with torch.inference_mode():
         assert lines.is_for_kernels(x, *block.parameters())  # loaded above
         torch.testing.assert_close(block(x, None), with_gradients)
-        torch.testing.assert_close(block(x, None), by_torch(block, x, monkeypatch), atol=2e-6, rtol=2e-5)
+        torch.testing.assert_close(block(x, None), by_torch(block, x), atol=2e-6, rtol=2e-5)
         assert block(x[:0], None).shape == (0, *x.shape[1:])
 
 
