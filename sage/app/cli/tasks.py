@@ -48,7 +48,8 @@ def _in_short(kinds: list[TaskKind]) -> list[str]:
     lines = []
     for kind in kinds:
         options = ", ".join(f"{key}={_shown(value)}" for key, value in _defaults(kind).items())
-        lines += [f"{kind.name:<{width}}  {kind.about}", f"{'':<{width}}  {options}"]
+        searchable = " (searchable)" if kind.is_searchable else ""
+        lines += [f"{kind.name:<{width}}  {kind.about}{searchable}", f"{'':<{width}}  {options}"]
     return lines
 
 
@@ -58,13 +59,21 @@ def _at_length(kind: TaskKind, origin: str) -> str:
 
     defaults = _defaults(kind)
     width = max(map(len, defaults), default=0)
-    lines = [f"{kind.name}: {kind.about} ({origin})", ""]
+    lines = [f"{kind.name}: {kind.about} ({origin})"]
+    lines += ["searchable: `sage solve --search` applies"] if kind.is_searchable else []
+    lines += [""]
     lines += [f"  {key:<{width}}  {_shown(value)}" for key, value in defaults.items()]
     return "\n".join([*lines, "", inspect.getdoc(kind.config) or ""]).rstrip()
 
 
 def _plain(kind: TaskKind, origin: str) -> dict[str, Any]:
-    return {"name": kind.name, "about": kind.about, "origin": origin, "options": _defaults(kind)}
+    return {
+        "name": kind.name,
+        "about": kind.about,
+        "origin": origin,
+        "options": _defaults(kind),
+        "is_searchable": kind.is_searchable,
+    }
 
 
 def _defaults(kind: TaskKind) -> dict[str, Any]:

@@ -21,13 +21,14 @@ from sage.hrm_core.tasks.contract import Task
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskKind:
     """about: one line for a list.  config: a dataclass whose fields are the options.  build: from a config to
-    a task.
+    a task.  is_searchable: its tasks have the methods of PartialCheck (`sage solve --search`).
     """
 
     name: str
     about: str
     config: type
     build: Callable[[Any], Task]
+    is_searchable: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:

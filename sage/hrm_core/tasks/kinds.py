@@ -21,22 +21,37 @@ BRACKETS = TaskKind(
     name="brackets", about="a^n b^n and nested brackets, causal", config=BracketsConfig, build=BracketsTask
 )
 COLOURING = TaskKind(
-    name="colouring", about="graph colouring, random or DIMACS", config=ColouringConfig, build=ColouringTask
+    name="colouring",
+    about="graph colouring, random or DIMACS",
+    config=ColouringConfig,
+    build=ColouringTask,
+    is_searchable=True,
 )
 HANOI = TaskKind(
-    name="hanoi", about="the towers of Hanoi: plans or next moves", config=HanoiConfig, build=HanoiTask
+    name="hanoi",
+    about="the towers of Hanoi: plans or next moves",
+    config=HanoiConfig,
+    build=HanoiTask,
+    is_searchable=True,
 )
 MAZE = TaskKind(
-    name="maze", about="the shortest way through random walls", config=MazeConfig, build=build_maze_task
+    name="maze",
+    about="the shortest way through random walls",
+    config=MazeConfig,
+    build=build_maze_task,
+    is_searchable=True,
 )
 PATTERNS = TaskKind(
     name="patterns", about="number sequences to continue", config=PatternsConfig, build=PatternsTask
 )
-SAT = TaskKind(name="sat", about="satisfiability, random or SATLIB", config=SatConfig, build=SatTask)
+SAT = TaskKind(
+    name="sat", about="satisfiability, random or SATLIB", config=SatConfig, build=SatTask, is_searchable=True
+)
 SUDOKU = TaskKind(
     name="sudoku",
     about="sudoku of any size, made fresh or loaded",
     config=SudokuConfig,
     build=build_sudoku_task,
+    is_searchable=True,
 )
 TEXT = TaskKind(name="text", about="the next byte of a text file, causal", config=TextConfig, build=TextTask)

@@ -104,8 +104,8 @@ def test_one_sudoku_is_solved_without_numba_and_without_the_compiler_of_torch() 
 @pytest.mark.parametrize("checkpoint", [[], ["--checkpoint", "sudoku4"]])
 def test_a_puzzle_with_several_solutions_is_refused_without_torch(checkpoint: list[str]) -> None:
     code = (
-        "import sys; from sage.app.cli.main import main;"
-        f"code = main(['solve', 'sudoku', '12......34......', *{checkpoint!r}]);"
+        "import sys; from sage.app.cli.main import invoke;"
+        f"code = invoke(['solve', 'sudoku', '12......34......', *{checkpoint!r}]);"
         "print(code, 'torch' in sys.modules, 'numba' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

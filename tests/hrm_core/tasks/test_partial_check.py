@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.catalogue import make_task, targets, task_kind
 from sage.hrm_core.tasks.conformance import PARTIAL_CHECKS, CheckFailed, SearchCase
 from sage.hrm_core.tasks.constraint.kernel import first_colourings
 from sage.hrm_core.tasks.maze.grid import solve_mazes
@@ -75,6 +75,11 @@ def _solver(name: str, task: Any) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.mark.parametrize("name", BUILDS)
 def test_a_searchable_task_keeps_its_contract(name: str, check: Callable[[SearchCase], None]) -> None:
     check(case_of(name))
+
+
+def test_the_catalogue_lists_what_is_searchable() -> None:
+    kinds = [task_kind(name) for name, target in targets().items() if target.startswith("sage.")]
+    assert {kind.name for kind in kinds if kind.is_searchable} == {name.split("-")[0] for name in BUILDS}
 
 
 @pytest.mark.parametrize("name", ["maze-small", "hanoi-plan", "hanoi-moves"])
