@@ -78,7 +78,9 @@ class DeductionSteps:
             is_halted=state.is_halted,
         )
         move = moved(state, output, self._front, own, generator)
-        return move.state, torch.cat((means, _figures(state, output, truth, move)))
+        is_fresh = torch.rand(len(move.is_ended), generator=generator).to(carry.z_H.device) < own.fresh_carry
+        kept = replace(move.state, carry=model.inner.reset_rows(move.state.carry, is_fresh))
+        return kept, torch.cat((means, _figures(state, output, truth, move)))
 
     def _truth(self, batch: TokenBatch) -> Truth:
         assert batch.candidates is not None

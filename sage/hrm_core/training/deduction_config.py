@@ -29,6 +29,8 @@ class DeductionConfig:
     pin_true: the share of guesses that take the true symbol.  pin: how the guessed cell is chosen.
     max_age: calls that a chain of states lasts at most; 1: only whole puzzles, no state of the model's own.
     max_lost: age from which a chain that lost the solution ends, after one call that sees the loss.
+    fresh_carry: the share of states whose next call starts from a fresh hidden state, as solving does; the
+    others keep that of the call before.
     pair_share: the share of the pool that consists of pairs, one state with a true and with a false guess.
     """
 
@@ -45,6 +47,7 @@ class DeductionConfig:
     pin: PinKind = "second"
     max_age: int = 100
     max_lost: int = 8
+    fresh_carry: float = 0.5
     pair_share: float = 0.25
 
     def __post_init__(self) -> None:
@@ -57,7 +60,7 @@ class DeductionConfig:
         for name in ("keep_weight", "kill_weight", "cross_entropy_weight", "conflict_weight"):
             value = getattr(self, name)
             require(0 <= value < 1e6, f"deduction.{name}", value, "give 0 or more")
-        for name in ("kill_below", "conflict_above", "pin_true", "pair_share"):
+        for name in ("kill_below", "conflict_above", "pin_true", "fresh_carry", "pair_share"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"deduction.{name}", value, "give a number from 0 to 1")
         require(

@@ -12,10 +12,13 @@ from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.config import OptimizerConfig
+from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.deduction_config import DeductionConfig
+from sage.hrm_core.training.learner import Learner
 from sage.hrm_core.training.mirror_task import MirrorTask
+from sage.hrm_core.training.stream import RowStream
 from sage.hrm_core.training.trainer import Trainer
 
 OPTIMIZER = OptimizerConfig(kind="muon", lr=1e-2, warmup_steps=4, min_lr_ratio=0.1)
@@ -72,6 +75,22 @@ def test_a_gradient_may_cross_loops() -> None:
         Trainer(model, task, dataclasses.replace(CONFIG, steps=2, deduction=own)).train()
         found.append(weights(model))
     assert not torch.equal(*found)
+
+
+def test_a_call_starts_from_a_fresh_hidden_state_in_the_stated_share() -> None:
+    task = make_task("sudoku", size=4)
+    for share, expected in ((0.0, False), (1.0, True)):
+        model = small()
+        own = DeductionConfig(loops=2, fresh_carry=share, conflict_above=1.0)
+        learner = Learner(
+            model, task.spec, dataclasses.replace(CONFIG, deduction=own), num_steps=4, ranks=SINGLE
+        )
+        with RowStream(task, block_size=8, seed=0) as stream:
+            learner.step(1, stream)
+        start = model.initial_carry(8).z_H
+        is_start = (learner.lanes[0].state.carry.z_H == start).flatten(1).all(1)
+        assert bool(is_start.all()) is expected
+        assert bool(is_start.any()) is expected
 
 
 def test_it_learns_4x4_sudoku_in_seconds() -> None:

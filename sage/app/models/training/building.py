@@ -38,7 +38,7 @@ def build_task(recipe: Recipe, data: Path | None = None, evaluation: Path | None
 
 
 def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
-    """The preset with the recipe's changes; seeded by the recipe's seed."""
+    """The preset with the recipe's changes; seeded by the recipe's seed, or started from its `start`."""
     import torch
 
     try:
@@ -50,7 +50,24 @@ def build_model(recipe: Recipe, spec: TaskSpec) -> HRM:
         config = ModelConfig.preset(recipe.preset, front=front, **settings)
     except (TypeError, SageError) as error:
         raise UserError(f"{recipe.name}: the model of preset {recipe.preset}: {error}") from error
-    return HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+    model = HRM(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+    if recipe.start:
+        _start_from(recipe, model)
+    return model
+
+
+def _start_from(recipe: Recipe, model: HRM) -> None:
+    """The weights of the recipe's `start`. UserError where they are not there, or do not fit."""
+    from sage.hrm_core.checkpoint.source import read_pretrained
+    from sage.hrm_core.checkpoint.warm_start import warm_start
+    from sage.hrm_core.solving.published import locate
+
+    try:
+        path = locate(recipe.start)
+        saved = read_pretrained(path / "model" if (path / "model" / "config.json").is_file() else path)
+        warm_start(model, saved.state, name=recipe.start)
+    except SageError as error:
+        raise UserError(f"{recipe.name}: {error}") from error
 
 
 def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:

@@ -53,6 +53,7 @@ class Recipe:
 
     preset, model, front: ModelConfig's preset, changes to it, and changes to its TokenFront.
     needs_data: what `--data` must be given, empty where the puzzles are made fresh.
+    start: a model whose weights the run starts from (a shipped name, a folder, a file); empty: random ones.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Recipe:
     front: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = CPU_TRAINING
     needs_data: str = ""
+    start: str = ""
 
     @property
     def is_mixture(self) -> bool:
@@ -98,10 +100,21 @@ def find_recipe(task: str | None, config: str | None, overrides: Sequence[str] =
 
 def parse_recipe(document: YamlDocument) -> Recipe:
     """Validate a document. Keys: about, needs_data, task or tasks, vocabulary, preset, model, front,
-    train.
+    start, train.
     """
     data = dict(document.data)
-    known = {"about", "needs_data", "task", "tasks", "vocabulary", "preset", "model", "front", "train"}
+    known = {
+        "about",
+        "needs_data",
+        "task",
+        "tasks",
+        "vocabulary",
+        "preset",
+        "model",
+        "front",
+        "start",
+        "train",
+    }
     _refuse_unknown(data, known, (), document)
     if ("task" in data) == ("tasks" in data):
         raise UserError(f"{document.source}: give task: or tasks:, one of the two")
@@ -138,6 +151,7 @@ def parse_recipe(document: YamlDocument) -> Recipe:
         preset=preset,
         model=data.get("model", {}),
         front=data.get("front", {}),
+        start=str(data.get("start") or ""),
         train=_train_config(data.get("train", {}), document),
     )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from sage.app.config.names import shipped_recipes
 from sage.app.config.yaml_file import parse_yaml
-from sage.app.models.training.building import build_model
+from sage.app.models.training.building import build_model, build_task
 from sage.app.models.training.recipe import Recipe, find_recipe, parse_recipe
 from sage.app.terminal.errors import UserError
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.training.deduction_config import DeductionConfig
 
 
 def _recipe(name: str) -> Recipe:
@@ -184,3 +188,33 @@ def test_a_wrong_recipe_is_one_line_with_the_remedy(text: str, told: str) -> Non
 def test_a_recipe_of_another_task_is_refused() -> None:
     with pytest.raises(UserError, match="a recipe for sudoku, not for maze"):
         find_recipe("maze", "sudoku4")
+
+
+def test_a_recipe_may_start_from_the_weights_of_a_model() -> None:
+    recipe = find_recipe("deduce_sudoku9", None)
+    assert recipe.start == "sudoku9"
+    task = build_task(recipe)
+    model = build_model(recipe, task.spec)
+    shipped = load_published("sudoku9").model
+    assert isinstance(shipped, HRM)
+    own = model.state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in shipped.state_dict().items())
+
+
+def test_a_start_that_does_not_fit_is_refused_in_one_line() -> None:
+    recipe = find_recipe("deduce_sudoku9", None, ["start=sudoku4", "model.hidden_size=16"])
+    with pytest.raises(UserError, match=r"deduce_sudoku9: start is sudoku4: .* has shape"):
+        build_model(recipe, build_task(recipe).spec)
+    recipe = find_recipe("deduce_sudoku9", None, ["start=nowhere"])
+    with pytest.raises(UserError, match="nowhere"):
+        build_model(recipe, build_task(recipe).spec)
+
+
+def test_deduction_keys_are_checked_like_the_others() -> None:
+    assert find_recipe("deduce_sudoku9", None).train.deduction == DeductionConfig(loops=3)
+    with pytest.raises(UserError, match=r"train\.deduction\.loop: unknown key; did you mean"):
+        find_recipe("deduce_sudoku9", None, ["train.deduction.loop=3"])
+    with pytest.raises(UserError, match=r"train\.deduction: deduction\.loops is 0"):
+        find_recipe("deduce_sudoku9", None, ["train.deduction.loops=0"])
+    with pytest.raises(UserError, match=r"train\.deduction\.pin is 'last'"):
+        find_recipe("deduce_sudoku9", None, ["train.deduction.pin=last"])
