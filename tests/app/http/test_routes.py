@@ -71,6 +71,8 @@ def test_models_are_listed_with_what_training_reached(caller: Any) -> None:
         ({"puzzles": PUZZLE}, 422, "puzzles: not a list"),
         ({"puzzles": [PUZZLE, None]}, 422, "puzzles: not a list"),
         ({"puzzle": PUZZLE[:-1]}, 422, "15 cells"),
+        ({"puzzle": "23....1.....3..."}, 422, "the puzzle has no solution: check the givens"),
+        ({"puzzle": "12......34......"}, 422, "more than one solution (at least 2; 4 givens): add givens"),
         ({"puzzles": [PUZZLE, "x" * 16]}, 422, "puzzle 2 of 2"),
         ({"puzzle": PUZZLE, "trys": 3}, 422, "did you mean tries?"),
         ({"puzzle": PUZZLE, "tries": "3"}, 422, "tries is '3'"),
