@@ -81,6 +81,20 @@ def children_of(
     return Children(choices=choices[may], partials=partials[may], log_probs=scores[may].round(DECIMALS))
 
 
+def line_deviation(partial: np.ndarray, log_probs: np.ndarray, lines: np.ndarray, first: int) -> float:
+    """How far the model's probabilities are from using each symbol once in each line, 0 to n - 1.
+
+    The largest absolute difference from 1 of a symbol's probabilities, summed over a line's cells; a filled
+    cell counts with its own symbol. It is large where the choices so far have no completion.
+    partial (L,); log_probs (L, V); lines (M, n) cell indices; first: the first interchangeable symbol.
+    """
+    probabilities = np.exp(log_probs[:, first:].astype(np.float64))  # (L, n)
+    filled = partial >= first
+    probabilities[filled] = 0.0
+    probabilities[filled, partial[filled] - first] = 1.0
+    return float(np.abs(probabilities[lines].sum(axis=1) - 1.0).max())
+
+
 def _symbols_of_one_cell(
     partial: np.ndarray, log_probs: np.ndarray, blank: int | None, branching: Branching
 ) -> tuple[np.ndarray, np.ndarray]:

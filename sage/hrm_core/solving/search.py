@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.hrm_core.solving.attempt import Attempt
-from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs
+from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs, line_deviation
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import SearchTrace
+from sage.hrm_core.tasks.lines import exclusive_lines, has_exclusive_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Search:
         self._clock = clock
         self._record = record
         self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
+        self._lines = exclusive_lines(task.spec) if has_exclusive_lines(task.spec) else None
         self._frontier: list[tuple[float, int, Node]] = []
         self._num_nodes = 1
         self._num_calls = 1
@@ -155,16 +157,24 @@ class Search:
         choices = choice_log_probs(self._task, puzzles, partials, all_log_probs)
         for (node, _), reading, log_probs in zip(wave, readings, choices):
             if np.isfinite(reading.log_probs).all():
-                self._expand(node, log_probs, self._penalty(reading))
+                self._expand(node, log_probs, self._penalty(node, reading))
             else:
                 self.num_diverged += 1
         self._begin_wave()
 
-    def _penalty(self, reading: Reading) -> float:
-        """What the model's conflict head takes off the rank of a node's children."""
-        if reading.conflict is None:
-            return 0.0
-        return self._settings.conflict_weight * float(np.logaddexp(0.0, reading.conflict))
+    def _penalty(self, node: Node, reading: Reading) -> float:
+        """What the rank of a node's children loses to the model's conflict head, and to probabilities that
+        contradict each other.
+        """
+        penalty = 0.0
+        if reading.conflict is not None:
+            penalty = self._settings.conflict_weight * float(np.logaddexp(0.0, reading.conflict))
+        if self._lines is not None and self._settings.line_weight > 0:
+            deviation = line_deviation(
+                node.partial, reading.log_probs, self._lines, self._task.spec.alike_from or 0
+            )
+            penalty += self._settings.line_weight * deviation
+        return penalty
 
     def _expand(self, node: Node, log_probs: np.ndarray, penalty: float) -> None:
         found = children_of(self._task, self._puzzle, node.partial, log_probs, self._settings.branching)

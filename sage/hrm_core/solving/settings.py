@@ -52,7 +52,8 @@ class SolveSettings:
     search_seconds: of wall time of one puzzle's search, checked after every `search_width` calls; None: no
     limit, so that results are reproducible.
     branching, scorer: see their types.  conflict_weight: of softplus(conflict) in the rank of a node, where
-    the model has a conflict head."""
+    the model has a conflict head.  line_weight: in the same rank, of the largest difference from 1 of a
+    symbol's probabilities summed over a line in which it stands once (tasks with exclusive_lines)."""
 
     max_segments: int = 16
     halt: Halt = "q"
@@ -71,6 +72,7 @@ class SolveSettings:
     branching: Branching = "second"
     scorer: Scorer = "model"
     conflict_weight: float = 1.0
+    line_weight: float = 4.0
 
     def __post_init__(self) -> None:
         _need_count("max_segments", self.max_segments, MAX_SEGMENTS)
@@ -92,8 +94,9 @@ class SolveSettings:
         secs = self.search_seconds
         if secs is not None and not (_is_number(secs) and math.isfinite(secs) and secs > 0):
             raise InputError(f"search_seconds is {secs!r}: give a number of seconds above 0, or none")
-        if not _is_number(self.conflict_weight) or not 0 <= self.conflict_weight <= 1000:
-            raise InputError(f"conflict_weight is {self.conflict_weight!r}: give a number from 0 to 1000")
+        for name in ("conflict_weight", "line_weight"):
+            if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1000:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a number from 0 to 1000")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
             raise InputError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
         for name in ("noise_std", "start_std"):

@@ -45,6 +45,8 @@ class TrainConfig:
     loss, averaged over the same window of `stop_window` steps, passes it.  max_bad_steps: steps in a row that
     may fail to be finite.
     max_cpu_secs: of training, all threads.  loader_timeout_secs: how long a step waits for rows.
+    guesses: cells that are filled in, one after another, in a puzzle that its segments do not solve; each
+    gives it `guess_segments` more. It trains the model on the states that a search meets; 0: none.
     deduction: losses and states of a model with deduction heads; None: the defaults. batch_size is then the
     size of its pool of states.
     """
@@ -60,6 +62,8 @@ class TrainConfig:
     q_weight: float = 0.5
     random_start: float = 0.0
     state_noise: float = 0.0
+    guesses: int = 0
+    guess_segments: int = 6
     clip_norm: float | None = None
     bf16: bool = False
     compile: bool = False
@@ -107,6 +111,10 @@ class TrainConfig:
         for name in ("random_start", "state_noise"):
             value = getattr(self, name)
             require(0 <= value <= 10, name, value, "give a standard deviation, 0 to 10")
+        for name, least in (("guesses", 0), ("guess_segments", 1)):
+            value = getattr(self, name)
+            is_count = type(value) is int and least <= value <= 4096
+            require(is_count, name, value, f"give a whole number from {least} to 4096")
         few = self.first_segments
         require(few is None or few >= 1, "first_segments", few, "give 1 or more")
         require(0 <= self.first_share <= 1, "first_share", self.first_share, "give a share, 0 to 1")

@@ -96,7 +96,7 @@ class DeductionSteps:
 def check_deduction(spec: TaskSpec, config: TrainConfig) -> None:
     """InputError where the task has no lines, or a setting has no meaning for a pool of states."""
     exclusive_lines(spec)
-    for name in ("first_segments", "random_start", "state_noise"):
+    for name in ("first_segments", "random_start", "state_noise", "guesses"):
         value = getattr(config, name)
         if value:
             raise InputError(f"{name} is {value}: it has no meaning in learned deduction: leave it out")

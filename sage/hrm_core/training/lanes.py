@@ -64,6 +64,7 @@ class Lane:
             "num_segments": state.num_segments,
             "is_halted": state.is_halted,
             "inputs": state.batch.inputs,
+            "puzzles": torch.from_numpy(self.rows.inputs.copy()),
             "labels": state.batch.labels,
             "puzzle_ids": state.batch.puzzle_ids,
         }
@@ -84,6 +85,8 @@ class Lane:
             is_halted=on_device["is_halted"],
         )
         rows = {name: tensors[name].cpu().numpy().copy() for name in ("inputs", "labels", "puzzle_ids")}
+        if "puzzles" in tensors:  # inputs before cells were filled in (training.guesses)
+            rows["inputs"] = tensors["puzzles"].cpu().numpy().copy()
         return cls(state=state, rows=Examples(**rows), is_halted=tensors["is_halted"].cpu().numpy().copy())
 
     @classmethod

@@ -28,6 +28,7 @@ from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.contract import Examples, TaskSpec
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.deducing import DeductionSteps, check_deduction
+from sage.hrm_core.training.guesses import check_guesses, num_guessed, with_guesses
 from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
 from sage.hrm_core.training.objective import READOUT, SegmentLoss, segment_loss
 from sage.hrm_core.training.stream import RowStream
@@ -61,6 +62,7 @@ class Learner:
         self._ranks = ranks
         self._front = model.config.front
         self._is_one_identity = spec.num_puzzle_ids == 0
+        self._blank = spec.blank
         self.device = next(model.parameters()).device
         if self.device.type == "cpu" and (config.bf16 or config.matmul != "highest"):
             # torch's fused kernel then calls oneDNN for each small tile: 170 ms instead of 14 (S 100, E 16,
@@ -183,14 +185,29 @@ class Learner:
         q_continue = (
             model.next_q_continue(state, max_segments=max_segments) if model.config.has_q_continue else None
         )
+        is_counted = state.is_halted
+        if self._config.guesses:
+            is_counted = is_counted & (num_guessed(state, batch.inputs) == 0)
         loss = segment_loss(
             output,
             state.batch.labels,
             self._config,
             num_segments=state.num_segments,
-            is_halted=state.is_halted,
+            is_halted=is_counted,
             q_continue=q_continue,
         )
+        if self._config.guesses:
+            assert output.logits is not None
+            assert self._blank is not None
+            state = with_guesses(
+                state,
+                output.logits,
+                batch.inputs,
+                model.inner,
+                self._config,
+                blank=self._blank,
+                limit=max_segments or model.config.halt_max_segments,
+            )
         return replace(lane, state=state), loss
 
     def _update(self, number: int, lanes: list[Lane], readout: Tensor) -> StepFacts:
@@ -312,6 +329,7 @@ def check_fit(model: HRM, spec: TaskSpec, config: TrainConfig, ranks: Ranks) -> 
             f"batch_size is {config.batch_size}: give a multiple of {num_parts} "
             f"({config.micro_batches} micro_batches on each of {ranks.count} processes)"
         )
+    check_guesses(spec, config)
     if model.config.heads == "answer" and config.deduction is not None:
         raise InputError(
             "deduction: the model has no deduction heads: leave it out, or give a model with them"

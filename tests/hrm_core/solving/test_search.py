@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sage.hrm_core.solving.branching import line_deviation
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution, Solutions
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.contract import TaskSpec
+from sage.hrm_core.tasks.lines import exclusive_lines
 from sage.hrm_core.tasks.sudoku.task import SudokuConfig, SudokuTask
 
 Build = Callable[..., Any]
@@ -308,3 +310,21 @@ def test_a_withdrawn_search_leaves_the_batch(ignorant: Any, task: SudokuTask, sm
         settled += engine.step()
     assert settled == [other]
     assert given_up.num_segments_spent == spent
+
+
+def test_probabilities_that_use_a_symbol_twice_in_a_line_deviate() -> None:
+    lines = exclusive_lines(SudokuTask(SudokuConfig(size=4)).spec)
+    answer = SudokuTask(SudokuConfig(size=4)).held_out(1).labels[0]
+    log_probs = np.full((16, 6), -30.0)
+    log_probs[np.arange(16), answer] = 0.0
+    blank = np.ones(16, np.int32)
+    assert line_deviation(blank, log_probs, lines, 2) == pytest.approx(0.0, abs=1e-6)
+    wrong = blank.copy()
+    wrong[0] = 2 + (answer[0] - 1) % 4  # a choice that the rest of the answer contradicts
+    assert line_deviation(wrong, log_probs, lines, 2) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_uniform_probabilities_deviate_by_the_share_that_other_symbols_take() -> None:
+    lines = exclusive_lines(SudokuTask(SudokuConfig(size=4)).spec)
+    flat = np.log(np.full((16, 6), 1 / 6))  # two of the six symbols are no digits
+    assert line_deviation(np.ones(16, np.int32), flat, lines, 2) == pytest.approx(1 / 3)
