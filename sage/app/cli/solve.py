@@ -75,13 +75,13 @@ def solve(
 
     Exit code 1: an answer breaks the rules, or with --sound is missing; 2: a puzzle cannot be read.
     """
+    from sage.app.models.puzzle_text import split_puzzles
     from sage.app.models.solving import (
         Refused,
         read_puzzle,
         show_answer,
         show_answers,
         solve_puzzles,
-        split_puzzles,
     )
 
     options = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}

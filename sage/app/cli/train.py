@@ -50,6 +50,31 @@ DryRunOption = Annotated[
         "--dry-run", help="Check data and model, estimate the cost from small steps, write nothing."
     ),
 ]
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="MODEL", help="Continue from this model's weights and architecture."),
+]
+FromSearchOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from-search",
+        metavar="SOURCE",
+        help="Search puzzles without solutions and train on what is found: a recipe, a file of puzzles, or a"
+        " folder of episodes.",
+    ),
+]
+SearchPuzzlesOption = Annotated[
+    int, typer.Option("--search-puzzles", help="With --from-search: puzzles to search.")
+]
+SearchCallsOption = Annotated[
+    int, typer.Option("--search-calls", help="With --from-search: model calls per puzzle at most.")
+]
+SearchCpuOption = Annotated[
+    float | None, typer.Option("--search-cpu-seconds", help="With --from-search: CPU time of all searches.")
+]
+SearchShareOption = Annotated[
+    float, typer.Option("--search-share", help="With --from-search: share of the training rows.")
+]
 CpuOption = Annotated[
     float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")
 ]
@@ -76,6 +101,12 @@ def train(
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
     cpu_seconds: CpuOption = None,
+    start: FromOption = None,
+    from_search: FromSearchOption = None,
+    search_puzzles: SearchPuzzlesOption = 256,
+    search_calls: SearchCallsOption = 240,
+    search_cpu_seconds: SearchCpuOption = None,
+    search_share: SearchShareOption = 0.5,
     device: DeviceOption = "auto",
     wandb: WandbOption = False,
     project: ProjectOption = "sage",
@@ -106,10 +137,20 @@ def train(
     )
     recipe = find_recipe(task, config, [*settings, *(overrides or ())])
 
+    from sage.app.models.training.from_search import FromSearch
     from sage.app.models.training.run import TrainRequest
 
+    search = from_search and FromSearch(
+        source=from_search,
+        num_puzzles=search_puzzles,
+        calls=search_calls,
+        cpu_secs=search_cpu_seconds,
+        share=search_share,
+    )
     request = TrainRequest(
         recipe=recipe,
+        start=start,
+        from_search=search or None,
         data=data,
         eval_data=eval_data,
         out=out,

@@ -26,6 +26,8 @@ from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import Examples, Task
 
+#: Of the generator that draws puzzles, beside the caller's seed.
+_STREAM = 20261
 #: Puzzles of a part.
 PART_SIZE = 32
 
@@ -55,8 +57,8 @@ class Puzzles:
 
 
 def puzzles_of(task: Task, num: int, *, seed: int) -> Puzzles:
-    """`num` training puzzles of the task, without their labels."""
-    drawn: Examples = task.sample(num, np.random.default_rng(seed))
+    """`num` training puzzles of the task, without their labels; others than training draws with that seed."""
+    drawn: Examples = task.sample(num, np.random.default_rng((_STREAM, seed)))
     return Puzzles(inputs=drawn.inputs, puzzle_ids=drawn.puzzle_ids, name=f"{task.spec.name}, seed {seed}")
 
 

@@ -49,6 +49,13 @@ class EpisodeTask:
     """
 
     def __init__(self, base: Task, episodes: Episodes, shares: Shares | None = None) -> None:
+        spec = base.spec
+        cells = episodes.inputs
+        if cells.shape[1] != spec.seq_len or (len(cells) and cells.max() >= spec.vocab_size):
+            raise InputError(
+                f"episodes of {cells.shape[1]} cells: task {spec.name} has {spec.seq_len} cells and"
+                f" {spec.vocab_size} symbols: give episodes of the same task and size"
+            )
         needed_search = episodes.take(np.flatnonzero(episodes.calls > 1))
         self.num_plain_left_out = len(episodes) - len(needed_search)
         self._base = base

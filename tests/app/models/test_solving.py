@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.models.solving import read_puzzle, shipped_model, split_puzzles
+from sage.app.models.puzzle_text import split_puzzles
+from sage.app.models.solving import read_puzzle, shipped_model
 from sage.app.terminal.errors import UserError
 from sage.errors import InputError
 

@@ -70,6 +70,28 @@ def _start_from(recipe: Recipe, model: HRM) -> None:
         raise UserError(f"{recipe.name}: {error}") from error
 
 
+def start_model(source: str, spec: TaskSpec) -> HRM:
+    """The model of a shipped name, a folder, a file or a run, to continue its training on the task.
+
+    Its architecture is its own: a recipe's preset, model and front are not used. UserError if it is no model
+    of the task's shape, or an exported file.
+    """
+    from sage.app.config.names import check_model
+    from sage.app.models.training.judging import model_folder
+    from sage.hrm_core.solving.fit import check_fit
+    from sage.hrm_core.solving.published import load_published
+
+    check_model(source)
+    try:
+        model = load_published(model_folder(source)).model
+        check_fit(model, spec)
+    except SageError as error:
+        raise UserError(f"--from {source}: {error}") from error
+    if not isinstance(model, HRM):
+        raise UserError(f"--from {source}: an exported file cannot be trained: give the model's folder")
+    return model
+
+
 def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
     """The preset's, of the task's shape, with the recipe's changes. InputError where the preset is for other
     tasks.

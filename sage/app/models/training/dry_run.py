@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sage.app.models.training.building import build_model, build_task
+from sage.app.models.training.building import build_task
 from sage.app.models.training.processes import chosen_device
-from sage.app.models.training.run import TrainRequest, one_line
+from sage.app.models.training.run import TrainRequest, first_model, one_line
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.optim.ranks import SINGLE
 from sage.hrm_core.tasks.contract import IGNORED, Task
@@ -58,7 +58,7 @@ def dry_run(request: TrainRequest) -> DryRun:
         task = build_task(recipe, request.data, request.eval_data)
         config = recipe.train
         num_steps = config.num_steps(examples_per_epoch(task))
-        model = build_model(recipe, task.spec).to(device)
+        model = first_model(request, task).to(device)
         check_fit(model, task.spec, config, SINGLE)
         rows = task.sample(min(config.batch_size, 64), np.random.default_rng(config.seed))
         held_out = task.held_out(16)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from sage.app.models.training.from_search import FromSearch, Searched, with_episodes
 from sage.app.models.training.recipe import Recipe
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
@@ -37,10 +38,12 @@ _PROBE_BYTES = 1 << 16
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
     """The options of `sage train` beside the recipe. out: the run's folder; None: a new one in the state
-    directory.
+    directory.  start: a model whose training is continued.  from_search: where searches give training rows.
     """
 
     recipe: Recipe
+    start: str | None = None
+    from_search: FromSearch | None = None
     data: Path | None = None
     eval_data: Path | None = None
     out: Path | None = None
@@ -56,11 +59,12 @@ class TrainRequest:
 class Trained:
     folder: Path
     result: TrainResult
+    searched: Searched | None = None
 
 
 def train(request: TrainRequest) -> Trained:
     """Train to the end, or until a signal. UserError for everything that a user can correct."""
-    from sage.app.models.training.building import build_model, build_task
+    from sage.app.models.training.building import build_task
     from sage.app.models.training.processes import joined_ranks
     from sage.app.models.training.publishing import publish
     from sage.app.terminal.waiting import show_waiting
@@ -70,11 +74,47 @@ def train(request: TrainRequest) -> Trained:
         is_quiet = ranks.index > 0 or not request.shows_progress
         with show_waiting("preparing data and model", is_quiet=is_quiet):
             task = build_task(request.recipe, request.data, request.eval_data)
-            model = build_model(request.recipe, task.spec).to(device)
+            model = first_model(request, task).to(device)
+        searched = None
+        if request.from_search is not None:
+            task, searched = _search(request, task, model, folder, ranks, is_quiet=is_quiet)
         result = _train(request, task, model, folder, ranks)
         if ranks.index == 0 and not result.is_interrupted:
             publish(request.recipe, model, folder, request.data)
-        return Trained(folder=folder, result=result)
+        return Trained(folder=folder, result=result, searched=searched)
+
+
+def first_model(request: TrainRequest, task: Task) -> HRM:
+    """The model of --from, or a new one of the recipe."""
+    from sage.app.models.training.building import build_model, start_model
+
+    if request.start is not None:
+        return start_model(request.start, task.spec)
+    return build_model(request.recipe, task.spec)
+
+
+def _search(
+    request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: Ranks, *, is_quiet: bool
+) -> tuple[Task, Searched]:
+    """The task with what searches found among its rows; they run here, once everything else was checked."""
+    from sage.app.models.training.from_search import is_collected
+    from sage.app.terminal.waiting import show_waiting
+    from sage.hrm_core.training.trainer import Trainer
+
+    wanted, source = request.from_search, "--from-search"
+    assert wanted is not None
+    if request.recipe.is_mixture:
+        raise UserError(f"{source}: {request.recipe.name} is a mixture: give a recipe of one task")
+    if not is_collected(wanted.source) and not request.resume:
+        if ranks.count > 1:
+            raise UserError(f"{source}: several processes cannot search: give a folder of episodes")
+        if request.start is None:
+            raise UserError(
+                f"{source}: an untrained model finds little: give a trained one with --from MODEL"
+            )
+        Trainer(model, task, request.recipe.train).check()
+    with show_waiting("searching", is_quiet=is_quiet):
+        return with_episodes(wanted, request.recipe, task, model, folder, resumes=request.resume)
 
 
 def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: Ranks) -> TrainResult:
@@ -91,9 +131,14 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         callbacks: list[Callback] = []
         if ranks.index == 0:
             if request.resume:
-                _check_same_tasks(request.recipe, folder)
+                _check_same_rows(request, folder)
             sinks = open_sinks(folder, wandb_project=request.wandb_project, tensorboard=request.tensorboard)
-            about = {"recipe": dataclasses.asdict(request.recipe), "num_processes": ranks.count}
+            about = {
+                "recipe": dataclasses.asdict(request.recipe),
+                "num_processes": ranks.count,
+                "from": request.start,
+                "from_search": _plain_search(request),
+            }
             tracker = ExperimentTracker(
                 request.recipe.name, folder=folder, run_id=folder.name, about=about, sinks=sinks
             )
@@ -104,18 +149,25 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         return trainer.train(resume=request.resume)
 
 
-def _check_same_tasks(recipe: Recipe, folder: Path) -> None:
-    """UserError where the run in `folder` was trained on other tasks, or on tasks with other options."""
+def _plain_search(request: TrainRequest) -> dict[str, object] | None:
+    return None if request.from_search is None else dataclasses.asdict(request.from_search)
+
+
+def _check_same_rows(request: TrainRequest, folder: Path) -> None:
+    """UserError where the run in `folder` was trained on other tasks, with other options, or from other
+    searches.
+    """
     keys = ("tasks", "vocabulary")
     try:
-        recorded = json.loads((folder / "run.json").read_text())["recipe"]
-        saved = {key: recorded.get(key) for key in keys}
+        run = json.loads((folder / "run.json").read_text())
+        saved = {**{key: run["recipe"].get(key) for key in keys}, "from_search": run.get("from_search")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"--resume: {folder / 'run.json'}: cannot be read ({error}): restore it, or start a new run"
         ) from error
-    ours = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    for key in keys:
+    ours = json.loads(json.dumps(dataclasses.asdict(request.recipe)))
+    ours["from_search"] = _plain_search(request)
+    for key in saved:
         if saved[key] != ours[key]:
             raise UserError(
                 f"--resume: {folder}: {key} is {json.dumps(saved[key])} in the run and"

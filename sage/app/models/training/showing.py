@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sage.app.models.training.dry_run import DryRun
     from sage.app.models.training.evaluating import Evaluated
+    from sage.app.models.training.from_search import Searched
     from sage.app.models.training.run import Trained
     from sage.hrm_core.evaluation.arc import ArcScore
     from sage.hrm_core.evaluation.report import EvalReport
@@ -75,10 +76,13 @@ def show_trained(trained: Trained, *, is_json: bool) -> str:
             "train_wall_seconds": result.wall_secs,
             "best_step": result.best_step,
             "bad_steps": result.num_bad_steps,
+            "searched": None if trained.searched is None else dataclasses.asdict(trained.searched),
             "eval": None if result.report is None else result.report.to_plain(),
         }
         return json.dumps(plain)
     lines = [] if result.report is None else [show_report(result.report), ""]
+    if trained.searched is not None:
+        lines.append(_searched_line(trained.searched))
     bad = f", {result.num_bad_steps} steps not finite" if result.num_bad_steps else ""
     lines.append(f"{result.reason}: {count(result.step)} steps, {duration(result.cpu_secs)} of CPU time{bad}")
     if result.is_interrupted:
@@ -87,6 +91,15 @@ def show_trained(trained: Trained, *, is_json: bool) -> str:
         lines.append(f"model:  {trained.folder / 'model'}  best score, at step {count(result.best_step)}")
         lines.append(f"last:   {trained.folder / 'model-last'}")
     return "\n".join(lines)
+
+
+def _searched_line(found: Searched) -> str:
+    return (
+        f"searched: {count(found.num_solved)} of {count(found.num_puzzles)} puzzles solved,"
+        f" {count(found.num_plain)} of them by one pass; {count(found.num_calls)} model calls,"
+        f" {duration(found.cpu_secs)} of CPU time; {count(found.num_rows)} training rows,"
+        f" {count(found.num_dead)} of them without a solution"
+    )
 
 
 def show_report(report: EvalReport) -> str:
