@@ -10,6 +10,7 @@ import typer
 from sage.app.cli.options import DeviceOption, JsonOption, QuietOption, SetOption, StateDirOption
 
 if TYPE_CHECKING:
+    from sage.app.models.training.from_search import FromSearch
     from sage.app.models.training.run import TrainRequest
 
 TaskArgument = Annotated[
@@ -52,7 +53,7 @@ DryRunOption = Annotated[
 ]
 FromOption = Annotated[
     str | None,
-    typer.Option("--from", metavar="MODEL", help="Continue from this model's weights and architecture."),
+    typer.Option("--from", metavar="MODEL", help="Start from this model: its weights and its architecture."),
 ]
 FromSearchOption = Annotated[
     str | None,
@@ -137,20 +138,12 @@ def train(
     )
     recipe = find_recipe(task, config, [*settings, *(overrides or ())])
 
-    from sage.app.models.training.from_search import FromSearch
     from sage.app.models.training.run import TrainRequest
 
-    search = from_search and FromSearch(
-        source=from_search,
-        num_puzzles=search_puzzles,
-        calls=search_calls,
-        cpu_secs=search_cpu_seconds,
-        share=search_share,
-    )
     request = TrainRequest(
         recipe=recipe,
         start=start,
-        from_search=search or None,
+        from_search=_search(from_search, search_puzzles, search_calls, search_cpu_seconds, search_share),
         data=data,
         eval_data=eval_data,
         out=out,
@@ -162,6 +155,16 @@ def train(
         shows_progress=not quiet,
     )
     return (_dry_run if dry_run else _train)(request, is_json=json_output)
+
+
+def _search(
+    source: str | None, num_puzzles: int, calls: int, cpu_secs: float | None, share: float
+) -> FromSearch | None:
+    from sage.app.models.training.from_search import FromSearch
+
+    if source is None:
+        return None
+    return FromSearch(source=source, num_puzzles=num_puzzles, calls=calls, cpu_secs=cpu_secs, share=share)
 
 
 def _dry_run(request: TrainRequest, *, is_json: bool) -> int:

@@ -60,7 +60,7 @@ def _states(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(M, L) states in the form that a model reads, and (M,) whether they are dead; the others are true.
 
-    Only states whose label is proved; of the dead only those that the model read, or whose parent is true.
+    Only states whose label is proved; a dead one only if the model read it, or its parent is true.
     """
     empty = np.zeros((0, len(puzzle)), np.int32), np.zeros(0, bool)
     if len(record) < 2:

@@ -52,5 +52,7 @@ def true_candidates(labels: Tensor, front: TokenFront) -> Tensor:
 
 
 def contain(candidates: Tensor, truth: Tensor) -> Tensor:
-    """(B,) bool: every bit of the solution (true_candidates) is still a candidate."""
-    return (candidates | ~truth).flatten(1).all(1)
+    """(B,) bool: every bit of the solution (true_candidates) is still a candidate. A row without any label
+    has no solution.
+    """
+    return (candidates | ~truth).flatten(1).all(1) & truth.flatten(1).any(1)

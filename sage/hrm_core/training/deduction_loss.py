@@ -106,8 +106,10 @@ def place_cross_entropy(logits: Tensor, truth: Truth, lines: Tensor) -> Tensor:
 
 
 def are_exact(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B,) bool: all cells with a label right."""
-    return ((logits.detach().argmax(-1) == labels) | (labels == IGNORED)).all(-1)
+    """(B,) bool: all cells with a label right, and there is one."""
+    is_scored = labels != IGNORED
+    is_right = (logits.detach().argmax(-1) == labels) | ~is_scored
+    return is_right.all(-1) & is_scored.any(-1)
 
 
 def _averaged(logits: Tensor, bits: Tensor, candidates: Tensor, *, axis: int) -> Tensor:

@@ -6,12 +6,16 @@ import math
 
 import torch
 
+from sage.hrm_core.config.fronts import TokenFront
+from sage.hrm_core.model.candidates import contain, true_candidates
+from sage.hrm_core.model.losses import IGNORED
 from sage.hrm_core.model.recurrence import Output
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.deduction_config import DeductionConfig
 from sage.hrm_core.training.deduction_loss import (
     MEANS,
     Truth,
+    are_exact,
     cell_cross_entropy,
     deduction_loss,
     keep_loss,
@@ -69,3 +73,13 @@ def test_a_state_without_the_solution_has_a_conflict_loss_only() -> None:
     whole = dict(zip(MEANS, deduction_loss(output, truth(), LINES, config, own).means.tolist()))
     assert whole["keep_loss"] > 0
     assert whole["lm_loss"] > 0
+
+
+def test_a_row_without_labels_has_no_solution_and_is_never_exact() -> None:
+    """A state of a search that was proved to have none."""
+    front = TokenFront(vocab_size=4, seq_len=4, positions="none", alike_from=2)
+    labels = torch.tensor([[IGNORED] * 4, [2, 3, IGNORED, IGNORED]])
+    everything = torch.ones(2, 4, 2, dtype=torch.bool)
+    assert contain(everything, true_candidates(labels, front)).tolist() == [False, True]
+    logits = torch.nn.functional.one_hot(torch.tensor([[2, 3, 2, 2]] * 2), 4).float()
+    assert are_exact(logits, labels).tolist() == [False, True]

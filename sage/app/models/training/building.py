@@ -70,6 +70,11 @@ def _start_from(recipe: Recipe, model: HRM) -> None:
         raise UserError(f"{recipe.name}: {error}") from error
 
 
+def heads_of(recipe: Recipe) -> str:
+    """ModelConfig's `heads` of the recipe's model."""
+    return str(recipe.model.get("heads", preset_settings(recipe.preset).get("heads", "answer")))
+
+
 def start_model(source: str, spec: TaskSpec) -> HRM:
     """The model of a shipped name, a folder, a file or a run, to continue its training on the task.
 

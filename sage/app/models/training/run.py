@@ -85,12 +85,18 @@ def train(request: TrainRequest) -> Trained:
 
 
 def first_model(request: TrainRequest, task: Task) -> HRM:
-    """The model of --from, or a new one of the recipe."""
-    from sage.app.models.training.building import build_model, start_model
+    """The model of --from, or a new one of the recipe. Where the recipe's has other heads, it is a new one
+    with the weights of --from.
+    """
+    from sage.app.models.training.building import build_model, heads_of, start_model
 
-    if request.start is not None:
-        return start_model(request.start, task.spec)
-    return build_model(request.recipe, task.spec)
+    recipe, source = request.recipe, request.start
+    if source is None:
+        return build_model(recipe, task.spec)
+    model = start_model(source, task.spec)
+    if model.config.heads == heads_of(recipe):
+        return model
+    return build_model(dataclasses.replace(recipe, start=source), task.spec)
 
 
 def _search(
@@ -108,7 +114,7 @@ def _search(
     if not is_collected(wanted.source) and not request.resume:
         if ranks.count > 1:
             raise UserError(f"{source}: several processes cannot search: give a folder of episodes")
-        if request.start is None:
+        if request.start is None and not request.recipe.start:
             raise UserError(
                 f"{source}: an untrained model finds little: give a trained one with --from MODEL"
             )
