@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +34,19 @@ ConfidenceOption = Annotated[
     typer.Option("--min-confidence", help="With --halt q: halt at this confidence or above; 0 to below 1."),
 ]
 TriesOption = Annotated[
-    int, typer.Option("--tries", help="Tries with noise; ends at the first verified answer.")
+    int, typer.Option("--tries", help="Tries, the first plain; ends at the first verified answer.")
+]
+VariationOption = Annotated[
+    str,
+    typer.Option(
+        "--variation", help="What sets tries apart: noise before every segment, or a random start (start)."
+    ),
+]
+PickOption = Annotated[
+    str,
+    typer.Option(
+        "--pick", help="The answer where none is verified: of the highest q, or of the smallest residual."
+    ),
 ]
 SearchOption = Annotated[
     int | None,
@@ -64,6 +76,8 @@ def solve(
     halt: HaltOption = "verifier",
     min_confidence: ConfidenceOption = None,
     tries: TriesOption = 1,
+    variation: VariationOption = "noise",
+    pick: PickOption = "q",
     search: SearchOption = None,
     search_seconds: SearchSecondsOption = None,
     sound: SoundOption = False,
@@ -84,7 +98,8 @@ def solve(
         solve_puzzles,
     )
 
-    options = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    options: dict[str, Any] = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}
+    options |= {"variation": variation, "pick": pick}
     given = {"max_segments": segments, "search": search, "search_seconds": search_seconds}
     options |= {name: value for name, value in given.items() if value is not None}
     if min_confidence is not None:

@@ -52,6 +52,21 @@ def test_json_says_what_it_cost_and_is_worth(model: str, capsys: pytest.CaptureF
     assert 0 <= said["confidence"] <= 1
 
 
+def test_tries_may_start_at_random_and_be_picked_by_their_residual(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--json", "--tries", "6", "--segments", "2"]
+    way += ["--halt", "never", "--search", "0", "--variation", "start"]
+    found = []
+    for pick in ("q", "residual"):
+        assert invoke([*way, "--pick", pick]) == 1
+        found.append(json.loads(capsys.readouterr().out))
+    assert {each["num_segments_spent"] for each in found} == {12}
+    assert found[0]["attempt"] != found[1]["attempt"]
+    assert invoke([*way, "--pick", "loss"]) == 2
+    assert "pick is 'loss': give one of q, residual" in capsys.readouterr().err
+
+
 def test_with_sound_there_is_no_wrong_answer(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     way = ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--sound", "--segments", "2", "--search", "2"]
     assert invoke(way) == 1
