@@ -22,20 +22,14 @@ from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.branching import as_searchable
+from sage.hrm_core.solving.candidate_sets import CandidateSets
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.noise import puzzle_seed
 from sage.hrm_core.solving.row import Reading, Row
+from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.states import residuals, with_noise, with_starts
-
-
-class Verifier(Protocol):
-    """Checks answers by the rules of a task; every Task is one."""
-
-    def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """(N,) bool for inputs and answers (N, L)."""
-        ...
 
 
 class SegmentModel(Protocol):
@@ -92,6 +86,7 @@ class Engine:
         self._front = model.config.front
         self._capacity = batch_size
         self._clock = clock
+        self._sets = CandidateSets.of(model.config)
         self._waiting: deque[Job] = deque()
         self._places: list[_Place] = []
         self._carry = model.initial_carry(0)
@@ -131,8 +126,10 @@ class Engine:
             )
         if settings.needs_verifier and self._verifier is None:
             raise InputError("there is no verifier: give the task, or halt 'q' without abstains and search")
-        task = as_searchable(self._verifier) if settings.search else None
-        if settings.search and task is None:
+        if settings.chains and self._sets is None:
+            raise InputError(f"chains is {settings.chains}: the model has no deduction heads: give chains 0")
+        task = as_searchable(self._verifier) if settings.search and not settings.chains else None
+        if settings.search and not settings.chains and task is None:
             raise InputError(
                 f"search is {settings.search}: the task has no check of partial answers: give search 0"
             )
@@ -143,6 +140,8 @@ class Engine:
             puzzle_id=puzzle_id,
             seed=puzzle_seed(cells, puzzle_id, settings.seed),
             task=task,
+            sets=self._sets,
+            verifier=self._verifier,
             clock=self._clock,
             record=record,
         )
@@ -200,7 +199,16 @@ class Engine:
         inputs = torch.from_numpy(cells).to(self._device)  # (B, L)
         ids = [place.job.puzzle_id for place in places]
         puzzle_ids = torch.tensor(ids, dtype=torch.int32, device=self._device)  # (B,)
-        return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids)
+        candidates = None
+        if self._sets is not None:
+            bits = [
+                self._sets.start(place.row.inputs) if place.row.candidates is None else place.row.candidates
+                for place in places
+            ]
+            shape = (len(places), self._front.seq_len, self._sets.num)
+            stacked = np.array(bits, dtype=bool).reshape(shape)
+            candidates = torch.from_numpy(stacked).to(self._device)  # (B, L, K)
+        return TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=puzzle_ids, candidates=candidates)
 
     def _read(self, output: Output, wants_halt: Tensor, changes: np.ndarray) -> np.ndarray:
         """Copy what is needed to the host, into the rows. Returns (B,) bool: rows that the Q head ends.
@@ -239,9 +247,12 @@ class Engine:
         log_probs = output.logits[at].float().log_softmax(-1).cpu().numpy()  # sync: what a search ranks by
         conflicts: list[float | None] = [None] * len(last)
         if output.conflict is not None:
-            conflicts = output.conflict[at].float().tolist()
-        for index, each, logit in zip(last, log_probs, conflicts):
-            rows[index].reading = Reading(log_probs=each.copy(), conflict=logit)
+            conflicts = output.conflict[at].float().tolist()  # sync: only after the last segment of a row
+        keeps: list[np.ndarray | None] = [None] * len(last)
+        if output.keep is not None:
+            keeps = list(output.keep[at].float().cpu().numpy())  # sync: likewise
+        for index, each, logit, keep in zip(last, log_probs, conflicts, keeps):
+            rows[index].reading = Reading(log_probs=each.copy(), conflict=logit, keep=keep)
             if not rows[index].is_try:
                 rows[index].q, rows[index].residual = float(q[index]), float(changes[index])
 

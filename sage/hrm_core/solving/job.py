@@ -12,7 +12,10 @@ import numpy as np
 
 from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.branching import Searchable
+from sage.hrm_core.solving.candidate_sets import CandidateSets
+from sage.hrm_core.solving.deduction import Deduction
 from sage.hrm_core.solving.row import Row
+from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.search import Search
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
@@ -21,7 +24,8 @@ from sage.hrm_core.solving.tries import Tries
 
 
 class Job:
-    """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  clock: seconds.
+    """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  sets: of a model
+    with deduction heads.  verifier: the rules, None without.  clock: seconds.
     record: of the search, where one is wanted.
     """
 
@@ -33,6 +37,8 @@ class Job:
         puzzle_id: int,
         seed: int,
         task: Searchable | None,
+        sets: CandidateSets | None,
+        verifier: Verifier | None,
         clock: Callable[[], float],
         record: SearchRecord | None = None,
     ) -> None:
@@ -42,10 +48,12 @@ class Job:
         self.num_segments_spent = 0
         self._seed = seed
         self._task = task
+        self._sets = sets
+        self._verifier = verifier
         self._clock = clock
         self._record = record
         self._tries = Tries(cells, settings, seed)
-        self._search: Search | None = None
+        self._search: Search | Deduction | None = None
         self._is_cancelled = False
 
     @property
@@ -81,23 +89,43 @@ class Job:
             return
         self._tries.end(row, is_verified=is_verified)
         tries = self._tries
-        if not tries.is_over or self._task is None or (tries.best and tries.best.is_verified):
+        if not tries.is_over or (tries.best and tries.best.is_verified):
             return
-        assert tries.first is not None
-        self._search = Search(
-            self._task,
+        if self.settings.chains:
+            self._begin_chains()
+        elif self._task is not None:
+            self._begin_search(self._task)
+
+    def _begin_chains(self) -> None:
+        assert self._tries.first is not None
+        assert self._sets is not None
+        self._search = Deduction(
+            self._sets,
+            self._verifier,
             self.cells,
             self.settings,
             seed=self._seed,
-            first=tries.first,
+            first=self._tries.first,
             clock=self._clock,
+        )
+
+    def _begin_search(self, task: Searchable) -> None:
+        assert self._tries.first is not None
+        self._search = Search(
+            task,
+            self.cells,
+            self.settings,
+            seed=self._seed,
+            first=self._tries.first,
+            clock=self._clock,
+            sets=self._sets,
             record=self._record,
         )
 
     def solution(self) -> Solution:
         best, searched = self._best(), self._search
         outcome = self._outcome(best)
-        is_abstained = self.settings.abstains and not best.is_verified
+        is_abstained = self._withholds and not best.is_verified and not self._is_accepted
         return Solution(
             cells=np.zeros_like(best.cells) if is_abstained else best.cells,
             is_verified=best.is_verified,
@@ -111,6 +139,16 @@ class Job:
             trace=None if searched is None else searched.trace_of(best),
         )
 
+    @property
+    def _withholds(self) -> bool:
+        """Whether an answer that nothing has accepted is withheld; chains without rules always do."""
+        return self.settings.abstains or (bool(self.settings.chains) and self._verifier is None)
+
+    @property
+    def _is_accepted(self) -> bool:
+        """Whether the conflict head accepted the answer, without rules."""
+        return isinstance(self._search, Deduction) and self._search.is_accepted and self._verifier is None
+
     def _best(self) -> Attempt:
         assert self._tries.best is not None
         best = self._tries.best
@@ -121,10 +159,12 @@ class Job:
         searched = self._search
         if best.is_verified:
             return "solved"
+        if self._is_accepted:
+            return "halted"
         if not math.isfinite(best.q) or (searched is not None and searched.num_diverged):
             return "diverged"
         if searched is not None and searched.is_exhausted:
             return "no_solution"
-        if self.settings.abstains:
+        if self._withholds:
             return "abstained"
         return "halted" if best.is_early and searched is None else "budget"

@@ -34,6 +34,11 @@ def derived_seed(seed: int, attempt: int, segment: int) -> int:
     return _signed(_mixed(_mixed(seed + attempt * _GOLDEN) + segment * _GOLDEN))
 
 
+def uniforms(*numbers: int, num: int) -> np.ndarray:
+    """(num,) float64 in 0..1 from whole numbers of 0 or more."""
+    return np.random.default_rng(numbers).random(num)
+
+
 def gaussian(seeds: Tensor, num: int) -> Tensor:
     """(B, num) fp32 standard normal from seeds (B,) int64 (splitmix64, then Box and Muller)."""
     places = torch.arange(1, (num + 1) // 2 + 1, dtype=torch.int64, device=seeds.device)

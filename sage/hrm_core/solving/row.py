@@ -18,17 +18,19 @@ from sage.hrm_core.solving.solutions import confidence_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The last output of a row. log_probs (L, V) float32.  conflict: the logit of the model's conflict head,
-    None without one.
+    keep (L, K) float32: the logits of its keep head; None without one.
     """
 
     log_probs: np.ndarray
     conflict: float | None = None
+    keep: np.ndarray | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Row:
     """number: of the try, or of the node.  inputs (L,) int32.  noise_seed: None for a row without noise.
     start_seed: of a random start, None for H_init and L_init.
+    candidates (L, K) bool: for a model with deduction heads; None: those of the inputs.
     is_try: its answer ends it by the rules of `halt`; otherwise it takes max_segments.
     reads_output: its last output is copied to the host.
     answer (L,) int32, None before the first, its q and its residual: the result of a try if it ends now.
@@ -42,6 +44,7 @@ class Row:
     reads_output: bool
     noise_seed: int | None = None
     start_seed: int | None = None
+    candidates: np.ndarray | None = None
     num_segments: int = 0
     answer: np.ndarray | None = None
     q: float = -math.inf

@@ -19,6 +19,7 @@ import numpy as np
 
 from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs, line_deviation
+from sage.hrm_core.solving.candidate_sets import CandidateSets
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
@@ -30,17 +31,21 @@ from sage.hrm_core.tasks.lines import exclusive_lines, has_exclusive_lines
 class Node:
     """number: in the order in which nodes were made.  partial (L,) int32.  score: sum of the log
     probabilities of its choices.  guesses: (cell, symbol) of each.
+    candidates (L, K) bool: for a model with deduction heads, what its kills and the choices left; else None.
     """
 
     number: int
     partial: np.ndarray
     score: float
     guesses: tuple[tuple[int, int], ...]
+    candidates: np.ndarray | None = None
 
 
 class Search:
-    """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds.  record: filled with the
-    nodes, where one is given.
+    """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds.  sets: of a model with
+    deduction heads: a node then has candidates too, and the model reads the puzzle with them. A killed
+    candidate comes last among the choices, and is not lost.
+    record: filled with the nodes, where one is given.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Search:
         seed: int,
         first: Row,
         clock: Callable[[], float],
+        sets: CandidateSets | None = None,
         record: SearchRecord | None = None,
     ) -> None:
         self.best: Attempt | None = None
@@ -61,6 +67,7 @@ class Search:
         self._settings = settings
         self._seed = seed
         self._clock = clock
+        self._sets = None if settings.scorer == "uniform" or task.spec.blank is None else sets
         self._record = record
         self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
         self._lines = exclusive_lines(task.spec) if has_exclusive_lines(task.spec) else None
@@ -72,7 +79,8 @@ class Search:
         self._wave: dict[int, Node] = {}
         self._waiting: deque[int] = deque()
         self._ended: dict[int, Row] = {}
-        root = Node(number=0, partial=puzzle, score=0.0, guesses=())
+        start = None if self._sets is None else self._sets.start(puzzle)
+        root = Node(number=0, partial=puzzle, score=0.0, guesses=(), candidates=start)
         if record is not None:
             record.add(puzzle, parent=-1)
         if bool(task.may_extend(puzzle[None], puzzle[None])[0]):
@@ -107,13 +115,17 @@ class Search:
         number = self._waiting.popleft()
         node = self._wave[number]
         self._num_calls += 1
+        inputs = self._puzzle
+        if node.candidates is None:
+            inputs = self._task.as_inputs(self._puzzle[None], node.partial[None])[0].astype(np.int32)
         return Row(
             number=number,
-            inputs=self._task.as_inputs(self._puzzle[None], node.partial[None])[0].astype(np.int32),
+            inputs=inputs,
             settings=self._settings,
             max_segments=self._settings.search_segments,
             is_try=False,
             reads_output=True,
+            candidates=node.candidates,
         )
 
     def needs(self, row: Row) -> bool:
@@ -157,7 +169,7 @@ class Search:
         choices = choice_log_probs(self._task, puzzles, partials, all_log_probs)
         for (node, _), reading, log_probs in zip(wave, readings, choices):
             if np.isfinite(reading.log_probs).all():
-                self._expand(node, log_probs, self._penalty(node, reading))
+                self._expand(node, log_probs, reading)
             else:
                 self.num_diverged += 1
         self._begin_wave()
@@ -176,7 +188,8 @@ class Search:
             penalty += self._settings.line_weight * deviation
         return penalty
 
-    def _expand(self, node: Node, log_probs: np.ndarray, penalty: float) -> None:
+    def _expand(self, node: Node, log_probs: np.ndarray, reading: Reading) -> None:
+        penalty, left = self._penalty(node, reading), self._left(node, reading)
         found = children_of(self._task, self._puzzle, node.partial, log_probs, self._settings.branching)
         order = np.argsort(-found.log_probs, kind="stable")
         if self._record is not None:
@@ -188,9 +201,21 @@ class Search:
                 partial=found.partials[index],
                 score=node.score + float(found.log_probs[index]),
                 guesses=(*node.guesses, (cell, symbol)),
+                candidates=None
+                if left is None or self._sets is None
+                else self._sets.pinned(left, cell, symbol),
             )
             heapq.heappush(self._frontier, (round(penalty - child.score, 4), self._num_nodes, child))
             self._num_nodes += 1
+
+    def _left(self, node: Node, reading: Reading) -> np.ndarray | None:
+        """(L, K) the node's candidates after the model's kills; all of a cell that would have none left."""
+        if self._sets is None or node.candidates is None or reading.keep is None:
+            return None
+        below = self._settings.kill_below
+        left = self._sets.after_kills(node.candidates, reading.keep, self._puzzle, below)
+        kept: np.ndarray = np.where(left.any(axis=1, keepdims=True), left, node.candidates)
+        return kept
 
     def _begin_wave(self) -> None:
         """The best nodes of the frontier, as many as the width and the budget allow."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.errors import InputError, SageError
-from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
+from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.job import Job
+from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
 

@@ -53,7 +53,12 @@ class SolveSettings:
     limit, so that results are reproducible.
     branching, scorer: see their types.  conflict_weight: of softplus(conflict) in the rank of a node, where
     the model has a conflict head.  line_weight: in the same rank, of the largest difference from 1 of a
-    symbol's probabilities summed over a line in which it stands once (tasks with exclusive_lines)."""
+    symbol's probabilities summed over a line in which it stands once (tasks with exclusive_lines).
+    kill_below: keep probability under which a model with deduction heads removes a candidate; 0: it removes
+    none.
+    chains: chains of deductions and guesses in place of the best-first search, for a model with deduction
+    heads; 0: none. Without a verifier the conflict head accepts the answer, or there is none.
+    conflict_above: the probability from which a chain starts again.  temperature: of a chain's guesses."""
 
     max_segments: int = 16
     halt: Halt = "q"
@@ -73,11 +78,16 @@ class SolveSettings:
     scorer: Scorer = "model"
     conflict_weight: float = 1.0
     line_weight: float = 4.0
+    kill_below: float = 0.01
+    chains: int = 0
+    conflict_above: float = 0.6
+    temperature: float = 1.5
 
     def __post_init__(self) -> None:
         _need_count("max_segments", self.max_segments, MAX_SEGMENTS)
         _need_count("tries", self.tries, MAX_TRIES)
         _need_count("search", self.search, MAX_CALLS, least=0)
+        _need_count("chains", self.chains, MAX_WIDTH, least=0)
         _need_count("search_segments", self.search_segments, MAX_SEGMENTS)
         _need_count("search_width", self.search_width, MAX_WIDTH)
         for name, kind in (
@@ -97,6 +107,13 @@ class SolveSettings:
         for name in ("conflict_weight", "line_weight"):
             if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1000:
                 raise InputError(f"{name} is {getattr(self, name)!r}: give a number from 0 to 1000")
+        if self.chains and not self.search:
+            raise InputError(f"chains is {self.chains}: give search, the calls that they may take")
+        for name in ("kill_below", "conflict_above"):
+            if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a number from 0 to 1")
+        if not _is_number(self.temperature) or not 0 < self.temperature <= 100:
+            raise InputError(f"temperature is {self.temperature!r}: give a number above 0, to 100")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
             raise InputError(f"min_confidence is {self.min_confidence!r}: give a number from 0 to below 1")
         for name in ("noise_std", "start_std"):
@@ -109,7 +126,7 @@ class SolveSettings:
 
     @property
     def needs_verifier(self) -> bool:
-        return self.halt == "verifier" or self.abstains or self.search > 0
+        return self.halt == "verifier" or self.abstains or (self.search > 0 and not self.chains)
 
     def changed(self, **changes: Any) -> SolveSettings:
         """A copy with some fields changed. InputError for an unknown name."""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from sage.errors import InputError
-from sage.hrm_core.solving.engine import Engine, SegmentModel, Verifier
+from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.fit import check_fit
+from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solutions
 from sage.hrm_core.tasks.contract import TaskSpec
