@@ -78,7 +78,10 @@ def evaluate(
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
     dtype: Annotated[
-        str, typer.Option("--dtype", help="Of the matrix products: float32 or bfloat16.")
+        str,
+        typer.Option(
+            "--dtype", help="Of the matrix products: float32, bfloat16, or auto (as `sage doctor` shows)."
+        ),
     ] = "float32",
     state_dir: StateDirOption = None,
     quiet: QuietOption = False,

@@ -101,6 +101,7 @@ def _examine_torch() -> tuple[Finding, ...]:
         Finding(topic="torch", found=str(torch.__version__), why=build),
         Finding(topic="device", found=device, why=why),
         _examine_attention(device),
+        _examine_dtype(device),
     )
 
 
@@ -112,6 +113,14 @@ def _examine_attention(device: str) -> Finding:
 
     choice = choose_attention(device.split()[0], torch.bfloat16, 64)
     return Finding(topic="attention", found=choice.name, why=choice.reason)
+
+
+def _examine_dtype(device: str) -> Finding:
+    """What `--dtype auto` computes in."""
+    from sage.hrm_core.model.precision import choose_dtype
+
+    choice = choose_dtype(device.split()[0])
+    return Finding(topic="--dtype auto", found=choice.dtype, why=choice.reason)
 
 
 def _choose_device() -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """Sums along the lines of squares of cells, and the normed gate of a token and its lines, compiled; for
 `lines`.
 
-Invariant: the results of torch's operations to fp32's rounding; every array is float32 and contiguous.
+Invariant: the results of torch's operations to fp32's rounding; every array is float32 and contiguous, except
+that `sum_lines` takes values in bf16, too: their bits, as uint16.
 Shapes: C cells of all puzzles in the order puzzle, row, column; Y tokens a cell; W numbers a token. A row, a
 column and a box have one token a symbol, the line through the symbols of a cell has one token.
 values (C, Y W); row, col (puzzles * side, Y W); box (puzzles * boxes, Y W); cell (C, W). box and cell have no
@@ -13,15 +14,29 @@ rows where the model has no such line.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from sage.compiled import kernel
 from sage.hrm_core.model.norm_kernel import gate_row, inlined
 
 
+def wide(values, j):
+    """values[j] in fp32."""
+    return float(values[j])
+
+
+@overload(wide)
+def _compiled_wide(values, j):
+    if values.dtype == types.uint16:
+        return lambda values, j: np.uint32(np.uint32(values[j]) << np.uint32(16)).view(np.float32)
+    return lambda values, j: values[j]
+
+
 @inlined
 def _add(total, part):
     for j in range(len(total)):
-        total[j] += part[j]
+        total[j] += wide(part, j)
 
 
 @inlined
@@ -37,7 +52,7 @@ def _add_four(total, a, b, c, d):
 
 
 @inlined
-def _box_of(place, side, box_rows, box_cols):
+def box_of(place, side, box_rows, box_cols):
     """The box of a cell, counted through all puzzles."""
     return place // side // box_rows * (side // box_cols) + place % side // box_cols
 
@@ -66,7 +81,7 @@ def sum_lines(values, side, box_rows, box_cols, row, col, box, cell):
         _add(row[line], own)
         _add(col[line // side * side + place % side], own)
         if len(box):
-            _add(box[_box_of(place, side, box_rows, box_cols)], own)
+            _add(box[box_of(place, side, box_rows, box_cols)], own)
         if len(cell):
             for k in range(num):
                 _add(cell[place], own[k * size : (k + 1) * size])
@@ -84,7 +99,7 @@ def add_lines(values, side, box_rows, box_cols, row, col, box, cell):
         own, line = values[place], place // side
         _add_two(own, row[line], col[line // side * side + place % side])
         if len(box):
-            _add(own, box[_box_of(place, side, box_rows, box_cols)])
+            _add(own, box[box_of(place, side, box_rows, box_cols)])
         if len(cell):
             for k in range(values.shape[1] // size):
                 _add(own[k * size : (k + 1) * size], cell[place])
@@ -102,12 +117,12 @@ def gate_lines(gate_up, side, box_rows, box_cols, row, col, box, cell, eps, out,
             token, first, last = place * num + k, k * wide, k * wide + wide
             own = gate_up[token]
             if len(box) and len(cell):
-                box_line = box[_box_of(place, side, box_rows, box_cols)]
+                box_line = box[box_of(place, side, box_rows, box_cols)]
                 _add_four(own, row_line[first:last], col_line[first:last], box_line[first:last], cell[place])
             else:
                 _add_two(own, row_line[first:last], col_line[first:last])
                 if len(box):
-                    _add(own, box[_box_of(place, side, box_rows, box_cols)][first:last])
+                    _add(own, box[box_of(place, side, box_rows, box_cols)][first:last])
                 if len(cell):
                     _add(own, cell[place])
             r[token] = gate_row(own[:size], own[size:], out[token], np.float32(eps))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,9 +60,19 @@ class Square:
         """Puzzles that are computed together."""
         return max(1, _NUM_TOGETHER // self.num_tokens)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all kinds of lines are there, with equal T."""
+        return min(self.line_tokens) == max(self.line_tokens)
+
     def room(self, like: Tensor, num_puzzles: int, size: int) -> list[Tensor]:
         """(T, size) of so many puzzles for rows, columns, boxes and cells, not filled."""
-        return [like.new_empty(num_puzzles * num, size) for num in self.line_tokens]
+        return self.parts(like.new_empty(num_puzzles * sum(self.line_tokens), size))
+
+    def parts(self, lines: Tensor) -> list[Tensor]:
+        """Rows, columns, boxes and cells, one after another in `lines`."""
+        num_puzzles = len(lines) // sum(self.line_tokens)
+        return list(lines.split([num_puzzles * num for num in self.line_tokens]))
 
     def split(self, up: Tensor) -> list[Tensor]:
         """The columns of up, (2 F, D) each, for a token itself, rows, columns, boxes and cells; zeros for an
@@ -73,12 +84,12 @@ class Square:
 
     def cells(self, tokens: Tensor) -> Any:
         """(N, size) as the kernels take it: a numpy array (cells, symbols size) on the same memory."""
-        return tokens.numpy().reshape(len(tokens) // self.symbols, self.symbols * tokens.shape[1])
+        return _array(tokens).reshape(len(tokens) // self.symbols, self.symbols * tokens.shape[1])
 
     def arguments(self, lines: list[Tensor]) -> tuple[Any, ...]:
         """side, box and lines, as the kernels take them."""
         row, col, box, cell = lines
-        return self.side, *(self.box or (1, 1)), *map(self.cells, (row, col, box)), cell.numpy()
+        return self.side, *(self.box or (1, 1)), *map(self.cells, (row, col, box)), _array(cell)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +129,49 @@ class _Room:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrays:
+    """What `_infer` computes for N tokens: tensors, and the same memory as the kernels take it.
+
+    sums, products: of all kinds of lines, one after another. wide_sums: fp32, sums itself where it is fp32.
+    """
+
+    gate_up: Tensor
+    gated: Tensor
+    mixed: Tensor
+    sums: Tensor
+    wide_sums: Tensor
+    products: Tensor
+    of_sums: tuple[Any, ...]
+    of_products: tuple[Any, ...]
+    of_gate: Any
+    of_gated: Any
+    of_mixed: Any
+    of_scale: Any
+
+    @classmethod
+    def empty(cls, tokens: Tensor, inner: int, square: Square) -> _Arrays:
+        num = len(tokens) // square.num_tokens * sum(square.line_tokens)
+        gate_up, gated = tokens.new_empty(len(tokens), 2 * inner), tokens.new_empty(len(tokens), inner)
+        mixed = torch.empty_like(tokens)
+        sums, products = tokens.new_empty(num, tokens.shape[1]), tokens.new_empty(num, 2 * inner)
+        wide_sums = sums.float()
+        return cls(
+            gate_up=gate_up,
+            gated=gated,
+            mixed=mixed,
+            sums=sums,
+            wide_sums=wide_sums,
+            products=products,
+            of_sums=square.arguments(square.parts(wide_sums)),
+            of_products=square.arguments(square.parts(products)),
+            of_gate=_array(gate_up),
+            of_gated=_array(gated),
+            of_mixed=_array(mixed),
+            of_scale=np.empty(len(tokens), np.float32),
+        )
+
+
 class _Work:
     """Numbers that this process computed by torch, without gradients."""
 
@@ -125,14 +179,17 @@ class _Work:
 
 
 def is_for_kernels(x: Tensor, *weights: Tensor) -> bool:
-    """Whether `mix` takes x and weights: fp32 on a CPU, not under torch.compile, numba installed, and loading
-    it pays: it is loaded, gradients are computed, or much was computed without.
+    """Whether `mix` takes x and weights: on a CPU, in fp32 or, without gradients, bf16, not under
+    torch.compile, numba installed, and loading it pays: it is loaded, gradients are computed, or much was
+    computed without.
     """
     if torch.compiler.is_compiling() or x.shape[1] < _LEAST_TOKENS:
         return False
-    if not all(each.is_cpu and each.dtype == torch.float32 for each in (x, *weights)):
+    is_learning = _is_learning(x, *weights)
+    dtypes = (torch.float32,) if is_learning else (torch.float32, torch.bfloat16)
+    if x.dtype not in dtypes or not all(each.is_cpu and each.dtype == x.dtype for each in (x, *weights)):
         return False
-    if not _is_learning(x, *weights) and "sage.hrm_core.model.line_kernel" not in sys.modules:
+    if not is_learning and "sage.hrm_core.model.line_kernel" not in sys.modules:
         _Work.num_computed += x.numel()
         if _Work.num_computed <= _WORTH_LOADING:
             return False
@@ -148,21 +205,7 @@ def mix(x: Tensor, up: Tensor, down: Tensor, square: Square, eps: float) -> Tens
     if _is_learning(x, up, down):
         out: Tensor = _Mix.apply(x, up, down, square, eps)  # type: ignore[no-untyped-call]
         return out
-    num = square.num_together
-    room = _Room.empty(x, min(num, len(x)), down.shape[1], square)
-    x, out = x.detach().contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
-    for first in range(0, len(x), num):
-        some = x[first : first + num]
-        _forward(
-            some,
-            up.detach(),
-            down.detach(),
-            room.of(0, len(some), square),
-            out[first : first + num],
-            square,
-            eps,
-        )
-    return out
+    return _infer(x.detach().contiguous(), up.detach(), down.detach(), square, eps)
 
 
 class _Mix(torch.autograd.Function):
@@ -209,6 +252,41 @@ def _forward(
     norms.norm(tokens.numpy(), mixed.numpy(), eps, out.view(tokens.shape).numpy(), room.out_scale.numpy())
 
 
+def _infer(x: Tensor, up: Tensor, down: Tensor, square: Square, eps: float) -> Tensor:
+    """`mix` without gradients, in fp32 or bf16: all puzzles in the same arrays, one after another."""
+    lines, gates, norms = _kernels_of(x.dtype)
+    tokens, out = x.view(-1, x.shape[-1]), torch.empty_like(x)
+    cells, rows, out_rows = square.cells(tokens), _array(tokens), _array(out.view(tokens.shape))
+    own, *others = (weight.t().contiguous() for weight in square.split(up))
+    weights, down = torch.stack(others), down.t()
+    step, arrays = square.num_together * square.num_tokens, None
+    for first in range(0, len(tokens), step):
+        some = tokens[first : first + step]
+        if arrays is None or len(arrays.gate_up) != len(
+            some
+        ):  # the first and, where fewer are left, the last
+            arrays = _Arrays.empty(some, down.shape[0], square)
+        here = slice(first, first + len(some))
+        lines.sum_lines(cells[first // square.symbols : here.stop // square.symbols], *arrays.of_sums)
+        torch.mm(some, own, out=arrays.gate_up)
+        if arrays.sums is not arrays.wide_sums:
+            arrays.sums.copy_(arrays.wide_sums)
+        _multiply(arrays.sums, weights, arrays.products, square)
+        gates.gate_lines(arrays.of_gate, *arrays.of_products, eps, arrays.of_gated, arrays.of_scale)
+        torch.mm(arrays.gated, down, out=arrays.mixed)
+        norms.norm(rows[here], arrays.of_mixed, eps, out_rows[here], arrays.of_scale)
+    return out
+
+
+def _multiply(lines: Tensor, weights: Tensor, products: Tensor, square: Square) -> None:
+    """products (T of all kinds, 2 F) = each kind of line times its weights (4, D, 2 F)."""
+    if square.is_even:
+        torch.bmm(lines.unflatten(0, (4, -1)), weights, out=products.unflatten(0, (4, -1)))
+        return
+    for line, weight, product in zip(square.parts(lines), weights, square.parts(products)):
+        torch.mm(line, weight, out=product)
+
+
 def _backward(
     do: Tensor, x: Tensor, out: Tensor, up: Tensor, down: Tensor, room: _Room, gradients: tuple[Tensor, ...],
     square: Square,
@@ -235,6 +313,21 @@ def _backward(
         d_weight.addmm_(d_line.t(), line, alpha=math.sqrt(length))
     d_parts = [torch.mm(d_line, weight) for d_line, weight in zip(d_lines, own[1:])]
     lines.add_lines(square.cells(d_tokens), *square.arguments(d_parts))
+
+
+def _kernels_of(dtype: torch.dtype) -> tuple[ModuleType, ModuleType, ModuleType]:
+    """The modules of sum_lines, gate_lines and norm."""
+    lines, norms = _kernels()
+    if dtype == torch.float32:
+        return lines, lines, norms
+    from sage.hrm_core.model import bf16_kernel
+
+    return lines, bf16_kernel, bf16_kernel
+
+
+def _array(values: Tensor) -> Any:
+    """A numpy array on the same memory; of bf16, its bits as uint16."""
+    return values.view(torch.uint16).numpy() if values.dtype == torch.bfloat16 else values.numpy()
 
 
 def _kernels() -> tuple[ModuleType, ModuleType]:

@@ -4,6 +4,7 @@ rounding.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -15,6 +16,7 @@ from sage.compiled import has_compiler
 from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model import lines
 from sage.hrm_core.model.layers import LinesBlock
+from sage.hrm_core.model.norms import rms_norm
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
@@ -80,6 +82,39 @@ def test_without_gradients_it_is_the_same(block: LinesBlock) -> None:
         torch.testing.assert_close(block(x, None), with_gradients)
         torch.testing.assert_close(block(x, None), by_torch(block, x), atol=2e-6, rtol=2e-5)
         assert block(x[:0], None).shape == (0, *x.shape[1:])
+
+
+@pytest.mark.parametrize("num_puzzles", [1, 9])
+def test_in_bf16_it_is_as_near_to_fp32_as_torch_is(block: LinesBlock, num_puzzles: int) -> None:
+    x = draw(block, num_puzzles).bfloat16()
+    with torch.inference_mode():
+        block.bfloat16()
+        assert lines.is_for_kernels(x, *block.parameters())
+        found, by_operations = block(x, None).float(), by_torch(block, x).float()
+        exact = block.float()(x.float(), None)
+    error, error_of_torch = (found - exact).abs(), (by_operations - exact).abs()
+    assert error.max() < 0.06
+    assert error.mean() < 1.2 * error_of_torch.mean()
+
+
+def test_bf16_is_rounded_to_the_nearest_and_nan_stays() -> None:
+    from sage.hrm_core.model import bf16_kernel
+
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(64, 16, generator=generator).bfloat16()
+    values[5, 3], values[9, 2] = math.nan, math.inf
+    zeros, out = torch.zeros_like(values), torch.empty_like(values)
+    arrays = [each.view(torch.uint16).numpy() for each in (values, zeros, out)]
+    bf16_kernel.norm(arrays[0], arrays[1], 1e-5, arrays[2], torch.empty(64).numpy())
+    finite = values.isfinite().all(-1)
+    assert torch.equal(out[5].isnan(), torch.ones(16, dtype=torch.bool))
+    assert out[9, 2].isnan()
+    wide = rms_norm(values[finite].float(), 1e-5)
+    torch.testing.assert_close(out[finite].float(), wide, atol=0.0, rtol=2**-8)  # half a step of bf16
+
+
+def test_gradients_in_bf16_are_left_to_torch(block: LinesBlock) -> None:
+    assert not lines.is_for_kernels(draw(block, 1).bfloat16().requires_grad_())
 
 
 def test_a_view_is_read_right(block: LinesBlock) -> None:

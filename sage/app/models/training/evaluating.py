@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: What "all" means where puzzles are made fresh and never end.
 NUM_FRESH = 10_000
-#: Of the matrix products. bfloat16: the same model as `HRM.to_inference` makes.
-DTYPES = ("float32", "bfloat16")
+#: Of the matrix products. bfloat16: the same model as `HRM.to_inference` makes. auto: what
+#: model.precision.choose_dtype chooses for the device.
+DTYPES = ("float32", "bfloat16", "auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,12 @@ def _in_dtype(pair: Judged, dtype: str) -> SegmentModel:
     import torch
 
     from sage.hrm_core.model.hrm import HRM
+    from sage.hrm_core.model.precision import choose_dtype
 
+    if dtype == "auto":
+        if not isinstance(pair.model, HRM):
+            return pair.model  # an exported model has its own
+        dtype = choose_dtype(pair.model.inner.H_init.device.type).dtype
     if dtype == "float32":
         return pair.model
     if not isinstance(pair.model, HRM):
