@@ -52,6 +52,11 @@ SubmissionOption = Annotated[
     ),
 ]
 
+DtypeOption = Annotated[
+    str,
+    typer.Option("--dtype", help="Of the matrix products: float32, bfloat16, or auto: see `sage doctor`."),
+]
+
 
 def evaluate(
     models: ModelsArgument = None,
@@ -77,12 +82,7 @@ def evaluate(
     failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            "--dtype", help="Of the matrix products: float32, bfloat16, or auto (as `sage doctor` shows)."
-        ),
-    ] = "float32",
+    dtype: DtypeOption = "float32",
     state_dir: StateDirOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,
