@@ -14,7 +14,7 @@ import numpy as np
 from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.loaded import Loaded
-from sage.hrm_core.tasks.split import without_ids
+from sage.hrm_core.tasks.split import joined, without_ids
 from sage.hrm_core.tasks.sudoku.forms import SYMBOLS
 from sage.hrm_core.tasks.sudoku.grid import Box, are_solutions, box_of_size, orbit_keys
 from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuConfig, SudokuRules, SudokuTask
@@ -24,8 +24,15 @@ class LoadedSudoku(SudokuRules, Loaded):
     """Training and evaluation from two files; either may be missing, not both."""
 
     def __init__(
-        self, train: Path | None, dev: Path | None, *, box: Box | None = None, max_rows: int | None = None
+        self,
+        train: Path | None,
+        dev: Path | None,
+        *,
+        box: Box | None = None,
+        max_rows: int | None = None,
+        fresh: SudokuTask | None = None,
     ) -> None:
+        self._fresh = fresh
         SudokuRules.__init__(self, box or box_of_size(9))
         none = without_ids(*(np.zeros((0, self.box.num_cells)),) * 2)
         sides = [
@@ -33,6 +40,19 @@ class LoadedSudoku(SudokuRules, Loaded):
             for path in (train, dev)
         ]
         Loaded.__init__(self, sides[0], sides[1])
+
+    def sample(self, num: int, rng: np.random.Generator) -> Examples:
+        """Rows of the file, and the share `SudokuConfig.fresh` of fresh ones, in a random order."""
+        if self._fresh is None:
+            return super().sample(num, rng)
+        num_fresh = int(rng.binomial(num, self._fresh.config.fresh))
+        rows = joined([super().sample(num - num_fresh, rng), self._fresh.sample(num_fresh, rng)])
+        return rows.take(rng.permutation(num))
+
+    def held_out(self, num: int) -> Examples:
+        """The rows of `dev`; without that file, fresh ones where training has some."""
+        held_out = super().held_out(num)
+        return self._fresh.held_out(num) if self._fresh is not None and not len(held_out) else held_out
 
     def keys(self, examples: Examples) -> np.ndarray:
         return orbit_keys(examples.labels.astype(np.int64) - BLANK, self.box)
@@ -101,4 +121,5 @@ def build_sudoku_task(config: SudokuConfig) -> SudokuTask | LoadedSudoku:
     if config.train is None and config.dev is None:
         return SudokuTask(config)
     train, dev = (None if path is None else Path(path) for path in (config.train, config.dev))
-    return LoadedSudoku(train, dev, box=config.geometry)
+    fresh = SudokuTask(config) if config.fresh and train is not None else None
+    return LoadedSudoku(train, dev, box=config.geometry, fresh=fresh)

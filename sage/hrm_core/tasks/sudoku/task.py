@@ -45,13 +45,15 @@ class SudokuConfig:
     and most; None: the usual ones of the size.  beyond_singles: the share of training's puzzles that people
     call hard: as few givens as may be, and more than half of the grid still blank where cells with one digit
     left, and digits with one place left in a unit, run dry.
-    nearly_solved: of the rest, the share with 1 to 5 blanks.  train, dev: CSV files to read instead."""
+    nearly_solved: of the rest, the share with 1 to 5 blanks.  train, dev: CSV files to read instead.
+    fresh: beside the puzzles of `train`, the share of training rows that are made by the other options."""
 
     size: int = 9
     box: tuple[int, int] | None = None
     givens: tuple[int, int] | None = None
     nearly_solved: float = 0.0
     beyond_singles: float = 0.0
+    fresh: float = 0.0
     train: str | None = None
     dev: str | None = None
 
@@ -66,7 +68,7 @@ class SudokuConfig:
             raise InputError(
                 f"givens is {low} to {high}: give a range within {fewest} to {box.num_cells - 1}"
             )
-        for name in ("nearly_solved", "beyond_singles"):
+        for name in ("nearly_solved", "beyond_singles", "fresh"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share of 0 to 1")
 

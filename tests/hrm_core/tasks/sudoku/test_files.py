@@ -1,0 +1,30 @@
+"""Sudokus from CSV files, alone and beside fresh ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sage.hrm_core.tasks.sudoku.files import build_sudoku_task
+from sage.hrm_core.tasks.sudoku.task import BLANK, SudokuConfig, SudokuTask
+
+
+def test_training_rows_of_a_file_may_be_mixed_with_fresh_ones(tmp_path: Path) -> None:
+    made = SudokuTask(SudokuConfig(size=4)).sample(2, np.random.default_rng(0))
+    text = "".join(
+        "".join("." if cell == BLANK else str(cell - BLANK) for cell in inputs)
+        + ","
+        + "".join(str(cell - BLANK) for cell in labels)
+        + "\n"
+        for inputs, labels in zip(made.inputs, made.labels)
+    )
+    (tmp_path / "two.csv").write_text(f"question,answer\n{text}")
+    given = {"size": 4, "givens": (8, 8), "train": str(tmp_path / "two.csv")}
+    task = build_sudoku_task(SudokuConfig(**given, fresh=0.5))
+    rows = task.sample(400, np.random.default_rng(1))
+    num_givens = (rows.inputs != BLANK).sum(axis=1)
+    assert 140 < (num_givens == 8).sum() < 260
+    assert task.verify(rows.inputs, rows.labels).all()
+    assert len(task.held_out(5)) == 5  # fresh: there is no evaluation file
+    assert len(build_sudoku_task(SudokuConfig(**given)).held_out(5)) == 0
