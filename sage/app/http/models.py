@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-
-import numpy as np
 
 from sage.app.http.replies import Refusal
 from sage.app.terminal.errors import nearest
@@ -25,10 +23,13 @@ from sage.hrm_core.solving.settings import SolveSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """A model and the thread that runs it."""
+    """A model and the thread that runs it.  others: by number of cells, of a model that solves several
+    sizes.
+    """
 
     inference: HRMInference
     service: SolvingService
+    others: dict[int, SolvingService] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         front, card = self.inference.model.config.front, self.inference.card
@@ -38,6 +39,7 @@ class ServedModel:
             "task": card.task if card is not None else None,
             "options": dict(card.options) if card is not None else {},
             "num_cells": front.seq_len,
+            "sizes": list(card.sizes) if card is not None and card.sizes is not None else None,
             "num_symbols": front.vocab_size,
             "num_parameters": num_parameters(self.inference.model),
             "trained": dict(card.trained) if card is not None else {},
@@ -48,12 +50,14 @@ class ServedModel:
         puzzles.
         """
         try:
-            cells: np.ndarray = await asyncio.to_thread(self.inference.encode_all, puzzles)
+            encoded = await asyncio.to_thread(self.inference.encode_each, puzzles)
         except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         futures: list[asyncio.Future[Any]] = []
         try:
-            futures += [asyncio.wrap_future(self.service.submit(row, settings)) for row in cells]
+            futures += [
+                asyncio.wrap_future(self._service_of(each).submit(row, settings)) for each, row in encoded
+            ]
             solutions = await asyncio.gather(*futures)
         except (ServiceFull, ServiceClosed) as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": "1"}) from error
@@ -62,7 +66,23 @@ class ServedModel:
         finally:
             for future in futures:
                 future.cancel()
-        return [self.inference.answer(row, solution) for row, solution in zip(cells, solutions)]
+        return [each.answer(row, solution) for (each, row), solution in zip(encoded, solutions)]
+
+    def _service_of(self, inference: HRMInference) -> SolvingService:
+        """Each size of puzzles has a batch and a thread of its own, started with the first puzzle."""
+        if inference is self.inference:
+            return self.service
+        if inference.num_cells not in self.others:
+            self.others[inference.num_cells] = self.service.beside(inference.model, inference.task)
+        return self.others[inference.num_cells]
+
+    @property
+    def is_running(self) -> bool:
+        return all(each.is_running for each in (self.service, *self.others.values()))
+
+    def close(self) -> None:
+        for each in (self.service, *self.others.values()):
+            each.close()
 
 
 class ServedModels:
@@ -100,8 +120,8 @@ class ServedModels:
 
     def stopped(self) -> list[str]:
         """Names of models without a running thread."""
-        return [name for name, model in self._models.items() if not model.service.is_running]
+        return [name for name, model in self._models.items() if not model.is_running]
 
     def close(self) -> None:
         for model in self._models.values():
-            model.service.close()
+            model.close()

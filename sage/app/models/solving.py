@@ -132,7 +132,7 @@ def solve_puzzles(
                 source = shipped_model(task, puzzle) if checkpoint is None else checkpoint
                 if source not in loaded:
                     check_puzzle(source, puzzle)
-                inference = load(source)
+                inference = load(source).for_puzzle(puzzle)
                 answer: Solved | Refused = Solved(
                     task=task, inference=inference, answer=inference.solve_one(puzzle)
                 )
@@ -168,7 +168,11 @@ def check_puzzle(source: str | Path, puzzle: str) -> None:
     folder = source if isinstance(source, Path) else shipped_folders().get(source)
     card = None if folder is None else read_card(folder)
     if card is not None:
-        encode = getattr(make_task(card.task, **card.options), "encode", None)
+        task: Any = make_task(card.task, **card.options)
+        side = None if card.sizes is None else card.side_among(task.sides(puzzle))
+        if side is not None:
+            task = make_task(card.task, **card.options_at(side))
+        encode = getattr(task, "encode", None)
         if encode is not None:
             encode(puzzle)
 
@@ -186,7 +190,7 @@ def shipped_model(task: str, puzzle: str) -> Path:
     ]
     if not folders:
         raise InputError("no model of this task is shipped: give one with --checkpoint")
-    by_cells = {_num_cells(folder): folder for folder in folders}
+    by_cells = {cells: folder for folder in folders for cells in _all_cells(folder)}
     found = next((by_cells[cells] for cells in _possible_cells(task, puzzle) if cells in by_cells), None)
     if found is None:
         raise InputError(_no_size(puzzle, sorted(by_cells)))
@@ -199,11 +203,9 @@ def _possible_cells(task: str, puzzle: str) -> list[int]:
     if task == "sudoku":
         return [len(puzzle)]
     if task == "maze":
-        from sage.hrm_core.tasks.maze.text import without_border
+        from sage.hrm_core.tasks.maze.text import sides_of
 
-        cells = len(lines) ** 2 if {len(line) for line in lines} == {len(lines)} else 0
-        inner = without_border(lines, len(lines) - 2)
-        return [cells] if inner is lines else [cells, len(inner) ** 2]
+        return [side**2 for side in sides_of(puzzle)]
     return [len("".join(puzzle.split())), len("".join(lines))]
 
 
@@ -334,5 +336,11 @@ def _task_of_size(task: str, published: Published) -> Task:
     return make_task(task, **({"size": isqrt(front.seq_len)} if "size" in task_kind(task).options else {}))
 
 
-def _num_cells(folder: Path) -> int:
-    return int(json.loads((folder / "config.json").read_text())["front"]["seq_len"])
+def _all_cells(folder: Path) -> list[int]:
+    """Numbers of cells of the puzzles that a shipped model solves."""
+    from sage.hrm_core.solving.task_card import read_card
+
+    card = read_card(folder)
+    if card is not None and card.sizes is not None:
+        return [side**2 for side in range(card.sizes[0], card.sizes[1] + 1)]
+    return [int(json.loads((folder / "config.json").read_text())["front"]["seq_len"])]

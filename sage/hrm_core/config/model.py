@@ -248,6 +248,20 @@ class ModelConfig:
         return math.isqrt(self.front.seq_len)
 
     @property
+    def fits_any_side(self) -> bool:
+        """Whether the weights fit a square grid of any side: they depend on no place."""
+        front = self.front
+        return self.mixer == "grid" and isinstance(front, TokenFront) and front.positions != "learned"
+
+    def at_side(self, side: int) -> ModelConfig:
+        """The same model for a square grid of `side` rows. InputError unless `fits_any_side`."""
+        hint = "the weights depend on the side: give a model of mixer grid without positions"
+        need(self.fits_any_side, "side", side, hint)
+        need_count(side, "side")
+        assert isinstance(self.front, TokenFront)
+        return dataclasses.replace(self, front=dataclasses.replace(self.front, seq_len=side**2))
+
+    @property
     def L_size(self) -> int:
         """The width of L."""
         return self.L_hidden_size or self.hidden_size

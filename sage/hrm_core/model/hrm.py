@@ -288,6 +288,16 @@ class HRM(nn.Module):
         saved.load_into(model)
         return model
 
+    def at_side(self, side: int) -> HRM:
+        """A copy for a square grid of `side` rows, in eval mode. InputError unless
+        `config.fits_any_side`.
+        """
+        model = HRM(self.config.at_side(side))
+        model.inner.compute_in(self.inner.H_init.dtype)
+        weight = self.inner.lm_head.weight
+        model.to(weight.device, weight.dtype).load_state_dict(self.state_dict())
+        return model.eval()
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json to the folder, which is created."""
         save_pretrained(self, folder)

@@ -98,6 +98,10 @@ class Engine:
         return not self._places and not self._waiting
 
     @property
+    def batch_size(self) -> int:
+        return self._capacity
+
+    @property
     def num_cells(self) -> int:
         return self._front.seq_len
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,27 @@ class HRMInference:
         self.settings = settings
         self.batch_size = batch_size
         self._solver = Solver(self.model, self.task)
+        self._at_side: dict[int, HRMInference] = {}
+
+    def at_side(self, side: int) -> HRMInference:
+        """The same model and settings for grids of `side` rows. InputError for a side that it does not
+        solve.
+        """
+        own = Published(name=self.name, model=self.model, task=self.task, card=self.card)
+        return HRMInference(own.at_side(side), settings=self.settings, batch_size=self.batch_size)
+
+    def for_puzzle(self, puzzle: str) -> HRMInference:
+        """Itself, or the same model at the side of the puzzle's grid, where its card has `sizes`. InputError
+        for a side outside them.
+        """
+        if self.card is None or self.card.sizes is None:
+            return self
+        side = self.card.side_among(self._text_form("sides")(puzzle))
+        if side is None or side**2 == self.num_cells:
+            return self  # its encode raises where the text is no square
+        if side not in self._at_side:
+            self._at_side[side] = self.at_side(side)
+        return self._at_side[side]
 
     @property
     def is_searchable(self) -> bool:
@@ -129,18 +150,20 @@ class HRMInference:
         cells: np.ndarray = self._text_form("encode")(puzzle)
         return cells
 
-    def encode_all(self, puzzles: Sequence[str]) -> np.ndarray:
-        """(N, L) int32. The InputError of one of several puzzles has its number, from 1."""
-        cells = np.zeros((len(puzzles), self.num_cells), np.int32)
-        index = 0
+    def encode_each(self, puzzles: Sequence[str]) -> list[tuple[HRMInference, np.ndarray]]:
+        """For each puzzle the inference of its size (`for_puzzle`), and its cells (L,). The InputError of one
+        of several puzzles has its number, from 1.
+        """
+        encoded: list[tuple[HRMInference, np.ndarray]] = []
         try:
-            for index, puzzle in enumerate(puzzles):
-                cells[index] = self.encode(puzzle)
+            for puzzle in puzzles:
+                inference = self.for_puzzle(puzzle)
+                encoded.append((inference, inference.encode(puzzle)))
         except InputError as error:
             raise InputError(
-                f"puzzle {index + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)
+                f"puzzle {len(encoded) + 1} of {len(puzzles)}: {error}" if len(puzzles) > 1 else str(error)
             ) from error
-        return cells
+        return encoded
 
     def decode(self, cells: np.ndarray) -> str:
         return str(self._text_form("decode")(cells))
@@ -158,24 +181,35 @@ class HRMInference:
         )
 
     def solve(self, puzzles: Sequence[str], **changes: Any) -> list[Answer]:
-        """One answer for each puzzle in text form. InputError has the number of the wrong one."""
-        cells = self.encode_all(puzzles)
-        found = self.solve_cells(cells, **changes)
-        return [self.answer(cells[index], found[index]) for index in range(len(puzzles))]
+        """One answer for each puzzle in text form; those of one size are solved in one batch. InputError has
+        the number of the wrong one.
+        """
+        return self._solve_encoded(self.encode_each(puzzles), changes)
+
+    def _solve_encoded(
+        self, encoded: Sequence[tuple[HRMInference, np.ndarray]], changes: Mapping[str, Any]
+    ) -> list[Answer]:
+        answers: dict[int, Answer] = {}
+        for inference in dict.fromkeys([self, *(each for each, _ in encoded)]):
+            rows = [row for row, (each, _) in enumerate(encoded) if each is inference]
+            cells = np.array([encoded[row][1] for row in rows], np.int32).reshape(-1, inference.num_cells)
+            found = inference.solve_cells(cells, **changes)
+            answers |= {row: inference.answer(*each) for row, each in zip(rows, zip(cells, found))}
+        return [answers[row] for row in range(len(encoded))]
 
     def batch_predict(self, puzzles: Sequence[str], **changes: Any) -> list[Answer | InputError]:
         """In the order of `puzzles`: an Answer, or the InputError of a puzzle that is wrong. One batch for
         the rest.
         """
         encoded = [self._encoded_or_error(puzzle) for puzzle in puzzles]
-        cells = [each for each in encoded if not isinstance(each, InputError)]
-        rows = np.array(cells, np.int32).reshape(len(cells), self.num_cells)
-        found = zip(rows, self.solve_cells(rows, **changes))
-        return [each if isinstance(each, InputError) else self.answer(*next(found)) for each in encoded]
+        found = iter(
+            self._solve_encoded([each for each in encoded if not isinstance(each, InputError)], changes)
+        )
+        return [each if isinstance(each, InputError) else next(found) for each in encoded]
 
-    def _encoded_or_error(self, puzzle: str) -> np.ndarray | InputError:
+    def _encoded_or_error(self, puzzle: str) -> tuple[HRMInference, np.ndarray] | InputError:
         try:
-            return self.encode(puzzle)
+            return self.encode_each([puzzle])[0]
         except InputError as error:
             return error
 

@@ -53,7 +53,7 @@ class OnnxModel:
             self.config = ModelConfig.from_plain(json.loads(metadata[CONFIG_KEY]))
             start = json.loads(metadata[START_KEY])
             self._z_H, self._z_L = torch.tensor(start["z_H"]), torch.tensor(start["z_L"])  # (D,)
-            self.card = TaskCard(**json.loads(metadata[CARD_KEY])) if CARD_KEY in metadata else None
+            self.card = TaskCard.from_plain(json.loads(metadata[CARD_KEY])) if CARD_KEY in metadata else None
             # The graph of a model without puzzle embeddings has no puzzle_ids.
             self._input_names = {each.name for each in self._session.get_inputs()}
         except (KeyError, ValueError, TypeError) as error:

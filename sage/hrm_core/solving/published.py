@@ -6,11 +6,13 @@ Invariant: a loaded task has the model's cells and symbols; the record of its tr
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 from sage.hrm_core.checkpoint.hub import fetch
 from sage.hrm_core.checkpoint.source import save_pretrained
@@ -38,6 +40,16 @@ class Published:
     model: SegmentModel
     task: Task | None
     card: TaskCard | None
+
+    def at_side(self, side: int) -> Published:
+        """The same weights for grids of `side` rows. InputError for a side outside the card's `sizes`."""
+        front, card = self.model.config.front, self.card
+        if isinstance(front, TokenFront) and front.seq_len == side**2:
+            return self
+        if card is None or not isinstance(self.model, HRM):
+            raise InputError(f"{self.name}: solves grids of its own size alone: give another model")
+        task = make_task(card.task, **card.options_at(side))
+        return dataclasses.replace(self, model=self.model.at_side(side), task=task)
 
 
 def locate(source: str | Path) -> Path:
@@ -85,8 +97,7 @@ def save_published(folder: str | Path, model: HRM, card: TaskCard) -> None:
     """Write the folder that `load_published` reads."""
     check_fit(model, make_task(card.task, **card.options).spec)
     save_pretrained(model, folder)
-    plain = {"task": card.task, "options": dict(card.options), "trained": dict(card.trained)}
-    (Path(folder) / TASK_NAME).write_text(json.dumps(plain, indent=2) + "\n")
+    (Path(folder) / TASK_NAME).write_text(json.dumps(card.to_plain(), indent=2) + "\n")
 
 
 def _guess(model: SegmentModel) -> TaskCard | None:

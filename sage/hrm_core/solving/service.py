@@ -63,6 +63,11 @@ class SolvingService:
         self._thread = threading.Thread(target=self._work, name="sage-solving", daemon=True)
         self._thread.start()
 
+    def beside(self, model: SegmentModel, verifier: Verifier | None) -> SolvingService:
+        """Another service of the same limits, with a thread of its own."""
+        batch_size = self._engine.batch_size
+        return SolvingService(model, verifier, batch_size=batch_size, max_waiting=self._max_waiting)
+
     def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Future[Solution]:
         """A future of the solution of cells (L,); its result raises InputError if they do not fit the model.
 

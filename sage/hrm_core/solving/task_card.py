@@ -7,11 +7,12 @@ Invariant: importing this module loads no torch, so that lists and name errors a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.errors import CheckpointError
 
 TASK_NAME = "task.json"
@@ -21,11 +22,47 @@ TASK_NAME = "task.json"
 class TaskCard:
     """task: its name in the catalogue.  options: the task's.  trained: what training recorded, passed on as
     it is.
+    sizes: the smallest and the largest side of the grids that the weights solve, the task's option `size`
+    among them; None: its own alone.
     """
 
     task: str
     options: Mapping[str, Any] = field(default_factory=dict)
     trained: Mapping[str, Any] = field(default_factory=dict)
+    sizes: tuple[int, int] | None = None
+
+    def side_among(self, sides: Sequence[int]) -> int | None:
+        """The first of the sides that the weights solve, else the first; None where there is none to
+        choose.
+        """
+        low, high = self.sizes or (1, 0)
+        return next((side for side in sides if low <= side <= high), sides[0] if sides else None)
+
+    def options_at(self, side: int) -> dict[str, Any]:
+        """The task's options at another side of `sizes`. InputError for a side outside them."""
+        low, high = self.sizes or (0, 0)
+        if not low <= side <= high:
+            known = f"{low}x{low} to {high}x{high}" if self.sizes else "of one size"
+            raise InputError(f"the grid is {side}x{side}: the model solves grids {known}: give another model")
+        options = {key: value for key, value in self.options.items() if key != "sizes"}
+        return {**options, "size": side}
+
+    def to_plain(self) -> dict[str, Any]:
+        """The content of task.json; `read_card` reads it."""
+        plain = {"task": self.task, "options": dict(self.options), "trained": dict(self.trained)}
+        return plain if self.sizes is None else {**plain, "sizes": list(self.sizes)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> TaskCard:
+        """KeyError, TypeError or ValueError where it is not a card."""
+        sizes = plain.get("sizes")
+        low, high = (None, None) if sizes is None else (int(each) for each in sizes)
+        return cls(
+            task=str(plain["task"]),
+            options=dict(plain.get("options", {})),
+            trained=dict(plain.get("trained", {})),
+            sizes=None if low is None or high is None else (low, high),
+        )
 
 
 def shipped_folders() -> dict[str, Path]:
@@ -43,11 +80,7 @@ def read_card(path: Path) -> TaskCard | None:
         return None
     try:
         plain = json.loads(path.read_text(encoding="utf-8-sig"))
-        return TaskCard(
-            task=str(plain["task"]),
-            options=dict(plain.get("options", {})),
-            trained=dict(plain.get("trained", {})),
-        )
+        return TaskCard.from_plain(plain)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f'{path}: not a task card: {error}: write {{"task": NAME, "options": {{...}}}}'

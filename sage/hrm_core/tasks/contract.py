@@ -157,6 +157,14 @@ class TextForm(Protocol):
         ...
 
 
+class AnySide(Protocol):
+    """A task of square grids whose text form shows their side, for models that solve several sizes."""
+
+    def sides(self, text: str) -> list[int]:
+        """Sides that the puzzle of a text may have, the likeliest first; empty where it is no square."""
+        ...
+
+
 class Symmetric(Protocol):
     """A task whose examples stay valid under a group: training sees each one many ways, answers can be voted
     on.

@@ -43,7 +43,10 @@ def publish(recipe: Recipe, model: HRM, folder: Path, data: Path | None = None) 
             "train_wall_seconds": round(best.wall_secs, 1),
             "eval": best.evaluation,
         }
-        save_published(folder / FOLDERS[which], model, _card(recipe, trained, data))
+        card = _card(recipe, trained, data)
+        if model.config.fits_any_side and "sizes" in card.options:
+            card = dataclasses.replace(card, sizes=tuple(card.options["sizes"]))
+        save_published(folder / FOLDERS[which], model, card)
     plain = json.dumps(dataclasses.asdict(recipe), indent=2)
     (folder / "recipe.json").write_text(plain + "\n")
 

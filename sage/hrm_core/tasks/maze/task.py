@@ -31,7 +31,7 @@ from sage.hrm_core.tasks.maze.grid import (
 )
 from sage.hrm_core.tasks.maze.steps import MazeSteps
 from sage.hrm_core.tasks.maze.symbols import GOAL, OPEN, PATH, START, SYMBOLS, WALL
-from sage.hrm_core.tasks.maze.text import read
+from sage.hrm_core.tasks.maze.text import read, sides_of
 from sage.hrm_core.tasks.split import Generated, without_ids
 
 #: Triples of layout, start and goal looked at to see how rare the wanted ones are, and the share that counts
@@ -82,6 +82,10 @@ class MazeRules(MazeSteps):
 
     def encode(self, text: str) -> np.ndarray:
         return read(text, self.size)
+
+    def sides(self, text: str) -> list[int]:
+        """Sides that the maze of a text may have, the likeliest first."""
+        return sides_of(text)
 
     def decode(self, cells: np.ndarray) -> str:
         symbols = "".join(SYMBOLS[max(int(cell) - 1, 0)] for cell in cells)

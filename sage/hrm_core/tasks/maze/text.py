@@ -49,6 +49,14 @@ def parse(text: str, size: int) -> np.ndarray:
     return np.array([SYMBOLS.index(symbol) + 1 for symbol in symbols], np.int32)
 
 
+def sides_of(text: str) -> list[int]:
+    """Sides that the maze may have, the likeliest first: of the whole, then inside a border of walls."""
+    lines = mazes_in(text)[0].split("\n")
+    sides = [len(lines)] if {len(line) for line in lines} == {len(lines)} else []
+    inner = without_border(lines, len(lines) - 2)
+    return sides if inner is lines else [*sides, len(inner)]
+
+
 def without_border(lines: list[str], size: int) -> list[str]:
     """The lines inside a border of walls, where they are a maze of `size`; else the lines as they are."""
     side = size + 2
