@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from _training_mazes import GENERATORS, REMOVED, MazeShare, mazes_table, measure_mazes
 from _training_runs import Run, has_ended, read_curve
 from _training_solving import Solving
-from training import PROMISES, Trained, bars_of, curves_table, runs_table
+from training import MAZE_RECIPE, PROMISES, Trained, bars_of, curves_table, maze_bars, runs_table
+
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.solving.published import save_published
+from sage.hrm_core.solving.task_card import TaskCard
 
 
 def _trained(seed: int, share: float, nearly_solved: float | None = 1.0) -> Trained:
@@ -82,4 +89,43 @@ def test_tables_have_a_row_for_each_run() -> None:
     found = {"sudoku4": [_trained(0, 1.0), _trained(1, 1.0, nearly_solved=None)]}
     assert [row[0] for row in runs_table(found).rows] == ["sudoku4, seed 0", "sudoku4, seed 1"]
     assert not curves_table(found).rows
-    assert len({each.recipe for each in PROMISES}) == 4
+    assert len({each.recipe for each in PROMISES}) == 5
+
+
+def _shares(valid: float) -> tuple[MazeShare, ...]:
+    """All kinds at 1, and the last at `valid`."""
+    shares = [
+        MazeShare(generator, removed, 10, 200, 1.0, 0.98, 1.0)
+        for generator in GENERATORS
+        for removed in REMOVED
+    ]
+    return (*shares[:-1], replace(shares[-1], valid=valid))
+
+
+def test_the_bar_of_mazes_is_on_the_worst_kind() -> None:
+    runs = [
+        replace(_trained(seed, 1.0), mazes=_shares(share)) for seed, share in enumerate((0.8, 0.95, 0.91))
+    ]
+    bars = maze_bars({MAZE_RECIPE: runs}, _shares(0.89), is_quick=False)
+    assert [(bar.value, bar.is_met) for bar in bars] == [(0.89, False), (0.91, True)]
+    assert [bar.is_met for bar in maze_bars({}, _shares(1.0), is_quick=False)] == [True, None]
+    assert [bar.is_met for bar in maze_bars({MAZE_RECIPE: runs}, _shares(1.0), is_quick=True)] == [None, None]
+    row = mazes_table({"shipped": _shares(0.89)}).rows[0]
+    assert row[:3] == ("shipped", "10x10", "200")
+    assert row[-2:] == ("100.0 / 89.0", "89.0")
+
+
+def test_mazes_of_each_kind_are_measured_at_a_size_of_the_card(tmp_path: Path) -> None:
+    front = TokenFront(vocab_size=6, seq_len=36, positions="none")
+    model = HRM(ModelConfig.preset("tiny", front=front, mixer="grid", q_source="mean"))
+    save_published(
+        tmp_path, model, TaskCard(task="maze", options={"size": 6, "difficulty": "easy"}, sizes=(6, 8))
+    )
+    shares = measure_mazes(tmp_path, 2, side=7)
+    assert [(each.generator, each.removed) for each in shares[:3]] == [
+        ("backtracker", 0.0),
+        ("backtracker", 0.1),
+        ("prim", 0.0),
+    ]
+    assert {(each.side, each.num) for each in shares} == {(7, 2)}
+    assert all(each.low <= each.valid <= each.high for each in shares)

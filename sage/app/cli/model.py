@@ -19,7 +19,7 @@ def list_models(json_output: JsonOption = False) -> None:
 
     cards = {name: read_card(folder) for name, folder in shipped_folders().items()}
     shipped = [
-        {"name": name, "task": card.task, "options": dict(card.options)}
+        {"name": name, "task": card.task, "options": dict(card.options), "sizes": card.sizes}
         for name, card in cards.items()
         if card
     ]
@@ -33,7 +33,10 @@ def list_models(json_output: JsonOption = False) -> None:
 
 
 def _task(model: dict[str, Any]) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in model["options"].items())
+    shown = (
+        dict(model["options"]) if model["sizes"] is None else {**model["options"], "sizes": model["sizes"]}
+    )
+    options = ", ".join(f"{key} {value}" for key, value in shown.items())
     return f"{model['task']} ({options})" if options else str(model["task"])
 
 

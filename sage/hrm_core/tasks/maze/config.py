@@ -63,7 +63,13 @@ class MazeConfig:
             raise InputError(f"sizes is {low} to {high}: give two sides of 3 to {self.size}, the lower first")
         smallest = self.size if self.sizes is None else self.sizes[0]
         if not 1 <= self.fewest_moves_at(smallest) < smallest**2 // 2:
-            raise InputError(f"min_moves is {self.min_moves}: give 1 to {smallest**2 // 2 - 1}")
+            most = smallest**2 // 2 - 1
+            if self.min_moves is None:
+                raise InputError(
+                    f"difficulty is {self.difficulty!r}, which {smallest}x{smallest} cells have no room for:"
+                    f" give an easier one, or min_moves of 1 to {most}"
+                )
+            raise InputError(f"min_moves is {self.min_moves}: give 1 to {most}")
 
     @property
     def fewest_moves(self) -> int:

@@ -169,6 +169,7 @@ def test_smaller_mazes_lie_anywhere_in_the_grid() -> None:
         ({"size": 9, "sizes": (5, 10)}, "sizes is 5 to 10: give two sides of 3 to 9"),
         ({"size": 9, "sizes": (8, 5)}, "sizes is 8 to 5"),
         ({"size": 9, "sizes": (4, 9), "min_moves": 12}, "min_moves is 12: give 1 to 7"),
+        ({"size": 6}, "difficulty is 'hard', which 6x6 cells have no room for: give an easier one"),
     ],
 )
 def test_options_that_fit_no_maze_are_refused(options: dict[str, object], error: str) -> None:
