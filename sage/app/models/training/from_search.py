@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sage.hrm_core.tasks.contract import Task
 
 FOLDER = "episodes"
+RECIPE_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,8 @@ def read_puzzles(wanted: FromSearch, recipe: Recipe, task: Task) -> Puzzles:
         raise UserError(
             f"--from-search {wanted.source}: a folder without episodes: give one that has a source.json"
         )
-    found = _of_file(given, wanted, recipe, task) if given.is_file() else _of_recipe(wanted, recipe, task)
+    is_text = given.is_file() and given.suffix not in RECIPE_SUFFIXES
+    found = _of_file(given, wanted, recipe, task) if is_text else _of_recipe(wanted, recipe, task)
     return not_held_out(task, found, recipe.train.eval_examples)
 
 
@@ -118,12 +120,12 @@ def _of_recipe(wanted: FromSearch, recipe: Recipe, task: Task) -> Puzzles:
     from sage.hrm_core.tasks.catalogue import targets
 
     known = {*targets(), *shipped_recipes()}
-    if wanted.source not in known and not wanted.source.endswith(".yaml"):
+    is_own_file = wanted.source not in known
+    if is_own_file and Path(wanted.source).suffix not in RECIPE_SUFFIXES:
         raise UserError(
             f"--from-search {wanted.source}: no such recipe, task, file or folder:"
             f" {nearest(wanted.source, known)}"
         )
-    is_own_file = wanted.source not in known
     other = find_recipe(None, wanted.source) if is_own_file else find_recipe(wanted.source, None)
     if other.is_mixture:
         raise UserError(f"--from-search {wanted.source}: a mixture: give a recipe of one task")

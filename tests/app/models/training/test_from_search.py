@@ -86,6 +86,14 @@ def test_the_answers_of_a_file_are_not_read(trained: Path, tmp_path: Path) -> No
     assert (source["puzzles"], source["num_puzzles"]) == ("puzzles.csv", 2)
 
 
+def test_a_file_may_be_a_recipe(trained: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "few.yaml"
+    recipe.write_text("task: {name: sudoku, size: 4, givens: [4, 5]}\n")
+    search = ("--from-search", str(recipe), "--search-puzzles", "2", "--search-calls", "60")
+    assert invoke([*_train(trained, "2", *search), "--out", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "episodes" / "part-00000.safetensors").is_file()
+
+
 def test_a_model_continues_from_another(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = ["train", "sudoku4", "--from", str(trained), "--steps", "1", "--quiet", "--out", str(folder)]
@@ -103,6 +111,7 @@ def test_a_model_continues_from_another(trained: Path, tmp_path: Path) -> None:
         (["sudoku4", "--from", "sudoku4", "--from-search", "patterns"], "name is patterns, of sudoku4"),
         (["sudoku4", "--from", "sudoku4", "--from-search", "sudoku6"], "vocab_size is 8, of sudoku4 6"),
         (["sudoku4", "--from", "sudoku4", "--from-search", "."], "a folder without episodes"),
+        (["sudoku4", "--from", "sudoku4", "--from-search", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["sudoku4", "--from", "sudoku9", "--from-search", "sudoku4"], "--from sudoku9"),
         (["sudoku4", "--from", "no/such/model"], "no/such/model"),
         (["patterns", "--from-search", "patterns", "--search-calls", "0"], "--search-calls 0"),
