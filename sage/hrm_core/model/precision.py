@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -42,6 +43,12 @@ def choose_cpu_dtype(flags: Collection[str], capability: str) -> DtypeChoice:
     if capability != "AVX512":
         return DtypeChoice(dtype="float32", reason=f"torch uses {capability}, and {found[-1]} needs AVX512")
     return DtypeChoice(dtype="bfloat16", reason=f"the processor has {found[-1]}")
+
+
+@cache
+def has_amx() -> bool:
+    """Whether the processor multiplies bf16 in AMX tiles and torch may use them."""
+    return "amx_bf16" in _cpu_flags() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def _cpu_flags() -> set[str]:

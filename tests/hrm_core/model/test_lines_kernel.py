@@ -17,6 +17,7 @@ from sage.hrm_core.config.model import ModelConfig, TokenFront
 from sage.hrm_core.model import lines
 from sage.hrm_core.model.layers import LinesBlock
 from sage.hrm_core.model.norms import rms_norm
+from sage.hrm_core.training.learner import matmul_precision
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
@@ -82,6 +83,22 @@ def test_without_gradients_it_is_the_same(block: LinesBlock) -> None:
         torch.testing.assert_close(block(x, None), with_gradients)
         torch.testing.assert_close(block(x, None), by_torch(block, x), atol=2e-6, rtol=2e-5)
         assert block(x[:0], None).shape == (0, *x.shape[1:])
+
+
+@pytest.mark.parametrize("has_amx", [False, True])
+def test_precision_medium_rounds_only_where_there_is_amx_and_stays_set(
+    block: LinesBlock, has_amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "has_amx", lambda: has_amx)
+    seen = []
+    forward = lines._forward
+    monkeypatch.setattr(
+        lines, "_forward", lambda *given: (seen.append(torch.get_float32_matmul_precision()), forward(*given))
+    )
+    with matmul_precision("medium"):
+        block(draw(block, 1).requires_grad_(), None)
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert seen == ["medium" if has_amx else "highest"]
 
 
 @pytest.mark.parametrize("num_puzzles", [1, 9])
