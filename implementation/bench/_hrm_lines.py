@@ -24,7 +24,7 @@ MODEL = "sudoku9"
 BATCHES = {1: 16, 16: 2, 64: 1}
 STEP_BATCH = 16
 STEP = f"{MODEL}, a segment forward and backward at batch {STEP_BATCH}"
-BY_TORCH, BY_KERNELS = "torch's operations", "compiled loops"
+BY_TORCH, BY_KERNELS, IN_BF16 = "torch's operations", "compiled loops", "compiled loops, bf16"
 #: CPU time by torch's operations over that by compiled loops: at batch 1, where all fits the cache, and else.
 BAR_OF_ONE, BAR = 1.2, 1.5
 
@@ -37,6 +37,7 @@ def time_lines(num_rounds: int, *, num_warm: int = 1) -> dict[str, dict[str, Tim
         timings[STEP] = take_turns(
             {name: step_of(model) for name, model in ways.items()}, num_rounds=num_rounds, num_warm=num_warm
         )
+        ways[IN_BF16] = ways[BY_KERNELS].to_inference(torch.bfloat16)
         for size, num in BATCHES.items():
             timings[f"{MODEL}, a segment at batch {size}"] = take_turns(
                 {name: segments_of(model, size, num) for name, model in ways.items()},
