@@ -84,6 +84,17 @@ def test_tries_with_the_verifier_stand_beside_one_pass(
     assert "with the verifier, up to 2 tries of 1 segments: solved" in capsys.readouterr().out
 
 
+def test_starts_without_a_verifier_stand_beside_one_pass(
+    mixture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = [str(mixture_run), "--task", "sudoku", "--num", "4", "--segments", "1,2", "--starts", "3"]
+    assert invoke(["eval", *way, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["models"][0]["breadth"]
+    assert (found["starts"], found["segments"], found["pick"], found["num"]) == (3, 2, "residual", 4)
+    assert invoke(["eval", *way]) == 0
+    assert "without a verifier, 3 starts of 2 segments" in capsys.readouterr().out
+
+
 def test_all_judges_every_model_and_names_what_is_not_trained(
     mixture_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

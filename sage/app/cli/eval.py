@@ -41,6 +41,12 @@ SearchOption = Annotated[
         "--search", min=1, help="Also solve with a search of up to this many model calls after the tries."
     ),
 ]
+StartsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--starts", min=1, help="Also solve without a verifier, from this many starts; the model picks."
+    ),
+]
 FormsOption = Annotated[
     int | None,
     typer.Option("--forms", min=1, help="ARC: number of augmented forms of each test to vote over."),
@@ -77,6 +83,7 @@ def evaluate(
     ] = False,
     tries: TriesOption = None,
     search: SearchOption = None,
+    starts: StartsOption = None,
     forms: FormsOption = None,
     submission: SubmissionOption = None,
     failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
@@ -109,6 +116,7 @@ def evaluate(
         segments=parse_segments(segments),
         tries=tries,
         search=search,
+        starts=starts,
         num_forms=forms,
         submission=submission,
         device=device,

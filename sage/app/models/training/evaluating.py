@@ -16,6 +16,7 @@ from sage.hrm_core.solving.settings import MAX_SEGMENTS
 
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.arc import ArcScore
+    from sage.hrm_core.evaluation.breadth import BreadthScore
     from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.evaluation.searching import SearchScore
     from sage.hrm_core.solving.engine import SegmentModel
@@ -32,7 +33,7 @@ DTYPES = ("float32", "bfloat16", "auto")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
     """name: what was typed, and of a mixture the part.  search: with the verifier and several tries, where
-    asked for.
+    asked for.  breadth: several starts without a verifier, where asked for.
     arc: voted over forms, where asked for."""
 
     name: str
@@ -40,6 +41,7 @@ class Evaluated:
     task: Task
     published: Published
     search: SearchScore | None = None
+    breadth: BreadthScore | None = None
     arc: ArcScore | None = None
 
     def failures(self, num: int) -> list[str]:
@@ -62,6 +64,7 @@ class EvalRequest:
     folder has a task.json.
 
     num: puzzles, None for all.  tries: with the verifier too, so many.  search: calls of a search after them.
+    starts: without a verifier too, from so many starts.
     num_forms: ARC, forms to vote over.
     submission: ARC, where the attempts go.
     """
@@ -74,6 +77,7 @@ class EvalRequest:
     segments: tuple[int, ...] = (1, 2, 4, 8, 16)
     tries: int | None = None
     search: int | None = None
+    starts: int | None = None
     num_forms: int | None = None
     submission: Path | None = None
     device: str = "cpu"
@@ -131,6 +135,7 @@ def num_puzzles(task: Task) -> int:
 
 
 def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
+    from sage.hrm_core.evaluation.breadth import breadth
     from sage.hrm_core.evaluation.evaluate import evaluate
     from sage.hrm_core.evaluation.searching import search
     from sage.hrm_core.solving.branching import as_searchable
@@ -153,13 +158,22 @@ def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
             max_segments=max(request.segments),
             calls=request.search or 0,
         )
+    broad = None
+    if request.starts is not None:
+        broad = breadth(model, task, num=num, starts=request.starts, segments=max(request.segments))
     arc = (
         _voted(model, task, request)
         if request.num_forms is not None or request.submission is not None
         else None
     )
     return Evaluated(
-        name=pair.label, report=report, task=task, published=pair.published, search=searched, arc=arc
+        name=pair.label,
+        report=report,
+        task=task,
+        published=pair.published,
+        search=searched,
+        breadth=broad,
+        arc=arc,
     )
 
 

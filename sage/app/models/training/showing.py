@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sage.app.models.training.from_search import Searched
     from sage.app.models.training.run import Trained
     from sage.hrm_core.evaluation.arc import ArcScore
+    from sage.hrm_core.evaluation.breadth import BreadthScore
     from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.evaluation.searching import SearchScore
 
@@ -144,6 +145,15 @@ def show_search(found: SearchScore) -> str:
     return "".join(lines) + _searched(found)
 
 
+def show_breadth(found: BreadthScore) -> str:
+    return (
+        f"without a verifier, {found.starts} starts of {found.segments} segments, the smallest residual"
+        f" picked: valid {percent(found.valid, 1)} ({percent(found.low, 1)} to {percent(found.high, 1)}),"
+        f" wrong {percent(1 - found.valid, 1)}; the first start alone {percent(found.plain, 1)};"
+        f" {number(1000 * found.cpu_secs / found.num, 1)} CPU ms a puzzle"
+    )
+
+
 def _searched(found: SearchScore) -> str:
     if not found.calls:
         return ""
@@ -180,6 +190,7 @@ def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bo
     for each in found:
         lines += [f"== {each.name}", show_report(each.report)]
         lines += [show_search(each.search)] if each.search else []
+        lines += [show_breadth(each.breadth)] if each.breadth else []
         lines += [show_arc(each.arc)] if each.arc else []
         lines += [*each.failures(num_failures), ""]
     if over.num > 1 and is_one_task:
@@ -192,6 +203,8 @@ def _plain(found: Evaluated, num_failures: int) -> dict[str, Any]:
     plain = {"model": found.name, **found.report.to_plain(), "failures_shown": found.failures(num_failures)}
     if found.search is not None:
         plain["search"] = dataclasses.asdict(found.search)
+    if found.breadth is not None:
+        plain["breadth"] = dataclasses.asdict(found.breadth)
     if found.arc is not None:
         names = ("num_puzzles", "num_answers", "two_attempts", "one_attempt", "unvoted", "copied")
         plain["arc"] = {name: getattr(found.arc, name) for name in names}
