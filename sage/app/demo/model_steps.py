@@ -8,6 +8,8 @@ from __future__ import annotations
 from sage.app.terminal.figures import number, percent
 
 CLASSIC = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
+#: Named hard by its author (Arto Inkala, 2006: AI Escargot).
+HARD = "1....7.9..3..2...8..96..5....53..9...1..8...26....4...3......1..4......7..7...3.."
 SMALL = ".4..1.42.23....."
 MAZE_SIZE = 10
 
@@ -27,6 +29,21 @@ def solve_sudoku(is_quick: bool) -> str:
         "abstains": True,
     }
     return show_answer(solve_puzzle("sudoku", puzzle, checkpoint=None, device="cpu", options=options))
+
+
+def search_sudoku(is_quick: bool) -> str:
+    """A 9x9 sudoku that people call hard, by best-first search over the model."""
+    from sage.app.models.solving import show_answer, solve_puzzle
+
+    if not _has_model("sudoku", 81):
+        raise LookupError("no 9x9 sudoku model is shipped: train one with sage train demo_sudoku9")
+    options = {
+        "max_segments": 16,
+        "halt": "verifier",
+        "search": 256 if is_quick else 1024,
+        "abstains": True,
+    }
+    return show_answer(solve_puzzle("sudoku", HARD, checkpoint=None, device="cpu", options=options))
 
 
 def solve_maze(is_quick: bool) -> str:

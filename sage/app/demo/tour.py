@@ -28,6 +28,7 @@ class StepReport:
 #: name -> step; its argument is True for the short form.
 STEPS: dict[str, Callable[[bool], str]] = {
     "solve a sudoku": model_steps.solve_sudoku,
+    "search for the answer of a hard sudoku": model_steps.search_sudoku,
     "solve a maze": model_steps.solve_maze,
     "train on 4x4 sudoku": model_steps.train_sudoku,
     "write text": model_steps.write_text,

@@ -22,7 +22,7 @@ from sage.errors import InputError
 from sage.user_file import decode_user_text, read_user_text
 
 if TYPE_CHECKING:
-    from sage.hrm_core.solving.inference import Answer, HRMInference
+    from sage.hrm_core.solving.inference import Answer, Guess, HRMInference
     from sage.hrm_core.solving.published import Published
     from sage.hrm_core.solving.solutions import Solution
     from sage.hrm_core.tasks.contract import Task
@@ -288,7 +288,21 @@ def show_answer(solved: Solved | Refused) -> str:
     drawn = [
         f"{left:<{width}}{_GAP}{right}".rstrip() for left, right in zip(puzzle, answer or [""] * len(puzzle))
     ]
-    return "\n".join([*drawn, "", _verdict(solved)])
+    return "\n".join([*drawn, "", _verdict(solved), *_guesses(solved)])
+
+
+def _guesses(solved: Solved) -> list[str]:
+    """A line with the choices that led the search to a valid answer; none where there were none."""
+    guesses = solved.answer.guesses if solved.is_verified else ()
+    if not guesses:
+        return []
+    return ["guesses: " + ", ".join(_place(guess) for guess in guesses)]
+
+
+def _place(guess: Guess) -> str:
+    if guess.row is None:
+        return f"cell {guess.cell} symbol {guess.symbol}"
+    return f"row {guess.row} column {guess.column} is {guess.text}"
 
 
 def _remedy(solved: Solved) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sage.app.models.puzzle_text import split_puzzles
-from sage.app.models.solving import read_puzzle, shipped_model
+from sage.app.models.solving import read_puzzle, shipped_model, show_answer, solve_puzzle
 from sage.app.terminal.errors import UserError
 from sage.errors import InputError
 
@@ -112,3 +112,20 @@ def test_a_puzzle_with_several_solutions_is_refused_without_torch(checkpoint: li
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "False", "False"], done.stderr
     assert "more than one solution (at least 2; 4 givens): add givens" in done.stderr
+
+
+def test_the_guesses_of_a_search_are_shown_and_are_cells_of_the_answer() -> None:
+    options = {"max_segments": 1, "search": 256, "search_segments": 1}
+    solved = solve_puzzle(
+        "sudoku", "...31......45.4..23......25.........", checkpoint="sudoku6", device="cpu", options=options
+    )
+    assert solved.is_verified
+    assert solved.answer.answer is not None
+    assert solved.answer.guesses
+    for guess in solved.answer.guesses:
+        assert guess.row is not None
+        assert guess.column is not None
+        assert solved.answer.answer[6 * (guess.row - 1) + guess.column - 1] == guess.text
+    last = show_answer(solved).splitlines()[-1]
+    first = solved.answer.guesses[0]
+    assert last.startswith(f"guesses: row {first.row} column {first.column} is {first.text}")
