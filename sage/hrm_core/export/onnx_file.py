@@ -1,5 +1,6 @@
-"""One segment as an ONNX graph: (z_H, z_L, inputs[, puzzle_ids]) -> (next_z_H, next_z_L, logits, q_halt,
-q_continue). `puzzle_ids` is an input only of a model with puzzle embeddings.
+"""One segment as an ONNX graph: (z_H, z_L, inputs[, puzzle_ids][, candidates]) -> (next_z_H, next_z_L,
+logits, q_halt, q_continue[, keep, conflict]). `puzzle_ids` is an input only of a model with puzzle
+embeddings; `candidates`, `keep` and `conflict` only of one with deduction heads.
 
 Invariant: the file is complete: weights, the start of a carry, the model's config and its task. Any number of
 rows. Metadata, as JSON: sage.config, sage.start (H_init and L_init, the same for every token), sage.task.
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from sage.durable import write_file
 from sage.hrm_core.config.model import TokenFront
+from sage.hrm_core.model.candidates import candidates_of
 from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.solving.onnx_model import CARD_KEY, CONFIG_KEY, INPUTS, OUTPUTS, START_KEY
@@ -29,18 +31,23 @@ from sage.hrm_core.solving.task_card import TaskCard
 
 
 class _Segment(nn.Module):
+    """extra: an id for each puzzle or candidates, for a model that reads one; no model reads both."""
+
     def __init__(self, model: HRM) -> None:
         super().__init__()
         self.model = model
+        self.is_deduction = model.config.heads == "deduction"
 
     def forward(
-        self, z_H: Tensor, z_L: Tensor, inputs: Tensor, puzzle_ids: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        self, z_H: Tensor, z_L: Tensor, inputs: Tensor, extra: Tensor | None = None
+    ) -> tuple[Tensor | None, ...]:
         # A model without puzzle embeddings reads no ids: whatever stands here is not part of the graph.
-        ids = inputs[:, 0] if puzzle_ids is None else puzzle_ids
-        batch = TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids)
+        ids = inputs[:, 0] if extra is None or self.is_deduction else extra
+        candidates = extra if self.is_deduction else None
+        batch = TokenBatch(inputs=inputs, labels=inputs, puzzle_ids=ids, candidates=candidates)
         carry, output = self.model.segment(Carry(z_H=z_H, z_L=z_L), batch)
-        return carry.z_H, carry.z_L, output.logits, output.q_halt, output.q_continue
+        found = (carry.z_H, carry.z_L, output.logits, output.q_halt, output.q_continue)
+        return (*found, output.keep, output.conflict) if self.is_deduction else found
 
 
 def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -> None:
@@ -53,16 +60,18 @@ def export_onnx(model: HRM, path: str | Path, *, card: TaskCard | None = None) -
     need_onnx()
     plain = model.to_inference(torch.float32).cpu()
     plain.use_attention("sdpa")  # by name: the file must not depend on this machine's choice of a kernel
-    names = INPUTS if front.puzzle_emb_ndim else tuple(name for name in INPUTS if name != "puzzle_ids")
+    is_deduction = model.config.heads == "deduction"
+    extra = ["puzzle_ids"] if front.puzzle_emb_ndim else ["candidates"] if is_deduction else []
+    names = [*INPUTS[:3], *extra]
     num_rows = torch.export.Dim("rows", min=1, max=1 << 20)
     with torch.no_grad(), quiet():
         program: Any = torch.onnx.export(
             _Segment(plain).eval(),
             _example(plain, front),
             dynamo=True,
-            input_names=list(names),
-            output_names=list(OUTPUTS),
-            dynamic_shapes={name: {0: num_rows} for name in names},
+            input_names=names,
+            output_names=list(OUTPUTS if is_deduction else OUTPUTS[:5]),
+            dynamic_shapes=tuple({0: num_rows} for _ in names),
             verbose=False,
         )
     proto = program.model_proto
@@ -115,8 +124,11 @@ def _example(model: HRM, front: TokenFront) -> tuple[Tensor, ...]:
     """Two rows of the inputs that the graph has; their values do not matter."""
     carry = model.initial_carry(2)
     inputs = torch.zeros(2, front.seq_len, dtype=torch.int32)  # (B, L)
-    ids = (torch.full((2,), -1, dtype=torch.int32),) if front.puzzle_emb_ndim else ()  # (B,)
-    return carry.z_H, carry.z_L, inputs, *ids
+    if front.puzzle_emb_ndim:
+        return carry.z_H, carry.z_L, inputs, torch.full((2,), -1, dtype=torch.int32)  # (B,)
+    if model.config.heads == "deduction":
+        return carry.z_H, carry.z_L, inputs, candidates_of(inputs, front)  # (B, L, K)
+    return carry.z_H, carry.z_L, inputs
 
 
 def _describe(proto: Any, model: HRM, card: TaskCard | None) -> None:

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from sage.hrm_core.checkpoint.errors import CheckpointError
-from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.config.model import ModelConfig, TokenFront
+from sage.hrm_core.model.candidates import candidates_of
 from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.task_card import TaskCard
 
-#: Names of the graph's inputs and outputs. `puzzle_ids` exists only for a model with puzzle embeddings.
-INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids")
-OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue")
+#: Names of the graph's inputs and outputs. `puzzle_ids` exists only for a model with puzzle embeddings,
+#: `candidates`, `keep` and `conflict` only for one with deduction heads.
+INPUTS = ("z_H", "z_L", "inputs", "puzzle_ids", "candidates")
+OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue", "keep", "conflict")
 #: Keys of the file's metadata, whose values are JSON.
 CONFIG_KEY = "sage.config"
 START_KEY = "sage.start"
@@ -54,8 +56,8 @@ class OnnxModel:
             start = json.loads(metadata[START_KEY])
             self._z_H, self._z_L = torch.tensor(start["z_H"]), torch.tensor(start["z_L"])  # (D,)
             self.card = TaskCard.from_plain(json.loads(metadata[CARD_KEY])) if CARD_KEY in metadata else None
-            # The graph of a model without puzzle embeddings has no puzzle_ids.
             self._input_names = {each.name for each in self._session.get_inputs()}
+            self._output_names = [each.name for each in self._session.get_outputs()]
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError(
                 f"{path}: not an ONNX file of SAGE: give one that `sage export` wrote"
@@ -73,15 +75,32 @@ class OnnxModel:
 
     def segment(self, carry: Carry, batch: TokenBatch) -> tuple[Carry, Output]:
         """One segment for every row."""
-        given = (carry.z_H, carry.z_L, batch.inputs.to(torch.int32), batch.puzzle_ids.to(torch.int32))
-        feeds = {
-            name: tensor.contiguous().numpy()
-            for name, tensor in zip(INPUTS, given)
-            if name in self._input_names
+        given = {
+            "z_H": carry.z_H,
+            "z_L": carry.z_L,
+            "inputs": batch.inputs.to(torch.int32),
+            "puzzle_ids": batch.puzzle_ids.to(torch.int32),
         }
-        found = dict(zip(OUTPUTS, map(torch.from_numpy, self._session.run(list(OUTPUTS), feeds))))
-        output = Output(logits=found["logits"], q_halt=found["q_halt"], q_continue=found["q_continue"])
+        if self.config.heads == "deduction":
+            given["candidates"] = self._candidates(batch)
+        feeds = {
+            name: tensor.contiguous().numpy() for name, tensor in given.items() if name in self._input_names
+        }
+        results = self._session.run(self._output_names, feeds)
+        found = dict(zip(self._output_names, map(torch.from_numpy, results)))
+        output = Output(
+            logits=found["logits"],
+            q_halt=found["q_halt"],
+            q_continue=found["q_continue"],
+            keep=found.get("keep"),
+            conflict=found.get("conflict"),
+        )
         return Carry(z_H=found["next_z_H"], z_L=found["next_z_L"]), output
+
+    def _candidates(self, batch: TokenBatch) -> Tensor:
+        front = self.config.front
+        assert isinstance(front, TokenFront)
+        return candidates_of(batch.inputs, front) if batch.candidates is None else batch.candidates
 
     def wants_halt(self, output: Output) -> Tensor:
         """(B,) bool: HRM's rule halt > continue, or TRM's halt > 0."""

@@ -19,10 +19,11 @@ from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.export.check import compare_segment
 from sage.hrm_core.export.int8 import quantize_int8
 from sage.hrm_core.export.onnx_file import export_onnx
-from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.model.hrm import HRM, TokenBatch
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.solving.onnx_model import OnnxModel
 from sage.hrm_core.solving.published import load_published
+from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.solving.task_card import TaskCard
 
@@ -37,7 +38,9 @@ def speaking_model(preset: str, **settings: object) -> HRM:
         if preset != "tiny"
         else {}
     )
-    config = ModelConfig.preset(preset, front=front, **sizes)
+    if preset == "deduce":
+        sizes = {"hidden_size": 16, "box": (2, 2)}  # type: ignore[dict-item]
+    config = ModelConfig.preset(preset, front=front, **sizes)  # type: ignore[arg-type]
     model = HRM(config, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.inner.q_head.weight.normal_(generator=torch.Generator().manual_seed(0))
@@ -157,3 +160,24 @@ def test_a_model_of_sensors_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="TokenFront"):
         export_onnx(model, tmp_path / "no.onnx")  # type: ignore[arg-type]
     assert not (tmp_path / "no.onnx").exists()
+
+
+def test_a_model_with_deduction_heads_reads_candidates_from_the_file_too(tmp_path: Path) -> None:
+    model = speaking_model("deduce", positions="none", alike_from=2)
+    exported_to = tmp_path / "deduce.onnx"
+    with torch.no_grad():
+        for weight in model.inner.deduction_heads.parameters():
+            weight.normal_(generator=torch.Generator().manual_seed(3))
+    export_onnx(model, exported_to, card=CARD)
+    exported = OnnxModel(exported_to)
+    assert compare_segment(model, exported, PUZZLES) < 1e-4
+    rows = torch.from_numpy(PUZZLES)
+    candidates = torch.rand(12, 16, 4, generator=torch.Generator().manual_seed(4)) < 0.7
+    batch = TokenBatch(inputs=rows, labels=rows, puzzle_ids=torch.full((12,), -1), candidates=candidates)
+    with torch.inference_mode():
+        ours, theirs = (each.segment(each.initial_carry(12), batch)[1] for each in (model, exported))
+    torch.testing.assert_close(theirs.keep, ours.keep, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(theirs.conflict, ours.conflict, rtol=1e-3, atol=1e-4)
+    settings = SolveSettings(max_segments=1, halt="never", search=12, chains=3, search_segments=1)
+    found, expected = (Solver(each).solve(PUZZLES, settings) for each in (exported, model))
+    assert found.outcome == expected.outcome
