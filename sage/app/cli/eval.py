@@ -47,6 +47,17 @@ StartsOption = Annotated[
         "--starts", min=1, help="Also solve without a verifier, from this many starts; the model picks."
     ),
 ]
+ChainsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--chains",
+        min=1,
+        help=(
+            "Models with deduction heads: also this many chains of up to --search calls (64), with the rules"
+            " and without."
+        ),
+    ),
+]
 FormsOption = Annotated[
     int | None,
     typer.Option("--forms", min=1, help="ARC: number of augmented forms of each test to vote over."),
@@ -84,6 +95,7 @@ def evaluate(
     tries: TriesOption = None,
     search: SearchOption = None,
     starts: StartsOption = None,
+    chains: ChainsOption = None,
     forms: FormsOption = None,
     submission: SubmissionOption = None,
     failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
@@ -117,6 +129,7 @@ def evaluate(
         tries=tries,
         search=search,
         starts=starts,
+        chains=chains,
         num_forms=forms,
         submission=submission,
         device=device,

@@ -63,6 +63,14 @@ SearchSecondsOption = Annotated[
     float | None,
     typer.Option("--search-seconds", help="Most seconds of the search of one puzzle."),
 ]
+ChainsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--chains",
+        min=1,
+        help="Chains of deductions and guesses in place of the search, for a model with deduction heads.",
+    ),
+]
 SoundOption = Annotated[
     bool, typer.Option("--sound", help="Print no answer rather than one that breaks the rules.")
 ]
@@ -80,6 +88,7 @@ def solve(
     pick: PickOption = "q",
     search: SearchOption = None,
     search_seconds: SearchSecondsOption = None,
+    chains: ChainsOption = None,
     sound: SoundOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
@@ -100,7 +109,12 @@ def solve(
 
     options: dict[str, Any] = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}
     options |= {"variation": variation, "pick": pick}
-    given = {"max_segments": segments, "search": search, "search_seconds": search_seconds}
+    given = {
+        "max_segments": segments,
+        "search": search,
+        "search_seconds": search_seconds,
+        "chains": chains,
+    }
     options |= {name: value for name, value in given.items() if value is not None}
     if min_confidence is not None:
         if halt != "q":

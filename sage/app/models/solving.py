@@ -316,7 +316,9 @@ def _remedy(solved: Solved) -> str:
 def _verdict(solved: Solved) -> str:
     solution = solved.answer.solution
     if solution.is_verified:
-        by_search = " by search" if solution.attempt >= solved.inference.settings.tries else ""
+        settings = solved.inference.settings
+        way = " by learned deduction" if settings.chains else " by search"
+        by_search = way if solution.attempt >= settings.tries else ""
         outcome = f"solved{by_search}, checked by the rules"
     elif solution.outcome == "no_solution":
         outcome = "no solution: the search followed every choice that the rules allow"

@@ -17,6 +17,7 @@ from sage.hrm_core.solving.settings import MAX_SEGMENTS
 if TYPE_CHECKING:
     from sage.hrm_core.evaluation.arc import ArcScore
     from sage.hrm_core.evaluation.breadth import BreadthScore
+    from sage.hrm_core.evaluation.deducing import DeductionScore
     from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.evaluation.searching import SearchScore
     from sage.hrm_core.solving.engine import SegmentModel
@@ -34,7 +35,8 @@ DTYPES = ("float32", "bfloat16", "auto")
 class Evaluated:
     """name: what was typed, and of a mixture the part.  search: with the verifier and several tries, where
     asked for.  breadth: several starts without a verifier, where asked for.
-    arc: voted over forms, where asked for."""
+    arc: voted over forms, where asked for.  deduced: chains with the rules and without, where asked for.
+    """
 
     name: str
     report: EvalReport
@@ -43,6 +45,7 @@ class Evaluated:
     search: SearchScore | None = None
     breadth: BreadthScore | None = None
     arc: ArcScore | None = None
+    deduced: tuple[DeductionScore, ...] = ()
 
     def failures(self, num: int) -> list[str]:
         """The first `num` puzzles that were not solved, drawn."""
@@ -65,6 +68,7 @@ class EvalRequest:
 
     num: puzzles, None for all.  tries: with the verifier too, so many.  search: calls of a search after them.
     starts: without a verifier too, from so many starts.
+    chains: of learned deduction, with the rules and without, of up to `search` calls (64).
     num_forms: ARC, forms to vote over.
     submission: ARC, where the attempts go.
     """
@@ -78,6 +82,7 @@ class EvalRequest:
     tries: int | None = None
     search: int | None = None
     starts: int | None = None
+    chains: int | None = None
     num_forms: int | None = None
     submission: Path | None = None
     device: str = "cpu"
@@ -161,6 +166,9 @@ def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
     broad = None
     if request.starts is not None:
         broad = breadth(model, task, num=num, starts=request.starts, segments=max(request.segments))
+    deduced: tuple[DeductionScore, ...] = ()
+    if request.chains is not None:
+        deduced = _deduced(model, task, num, request.chains, request)
     arc = (
         _voted(model, task, request)
         if request.num_forms is not None or request.submission is not None
@@ -174,6 +182,29 @@ def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
         search=searched,
         breadth=broad,
         arc=arc,
+        deduced=deduced,
+    )
+
+
+def _deduced(
+    model: SegmentModel, task: Task, num: int, chains: int, request: EvalRequest
+) -> tuple[DeductionScore, ...]:
+    """Chains with the rules, then without."""
+    from sage.hrm_core.evaluation.deducing import score_chains
+    from sage.hrm_core.solving.settings import USUAL_SEARCH
+
+    calls = request.search or int(USUAL_SEARCH["search"])
+    return tuple(
+        score_chains(
+            model,
+            task,
+            num=num,
+            chains=chains,
+            calls=calls,
+            has_rules=has_rules,
+            max_segments=max(request.segments),
+        )
+        for has_rules in (True, False)
     )
 
 

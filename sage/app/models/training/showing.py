@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sage.app.models.training.run import Trained
     from sage.hrm_core.evaluation.arc import ArcScore
     from sage.hrm_core.evaluation.breadth import BreadthScore
+    from sage.hrm_core.evaluation.deducing import DeductionScore
     from sage.hrm_core.evaluation.report import EvalReport
     from sage.hrm_core.evaluation.searching import SearchScore
 
@@ -163,6 +164,17 @@ def _searched(found: SearchScore) -> str:
     )
 
 
+def show_deduced(found: DeductionScore) -> str:
+    way = "answers accepted by the rules" if found.has_rules else "without rules, by the conflict head alone"
+    return (
+        f"learned deduction and guesses, {way}: {found.chains} chains, up to {found.calls} model calls:"
+        f" solved {percent(found.solved, 1)} ({percent(found.low, 1)} to {percent(found.high, 1)}), wrong"
+        f" {percent(found.wrong, 2)} (at most {percent(found.wrong_high, 2)}), abstained"
+        f" {percent(found.abstained, 1)}; {number(found.mean_calls, 1)} calls and"
+        f" {number(1000 * found.cpu_secs / found.num, 1)} CPU ms a puzzle"
+    )
+
+
 def show_arc(found: ArcScore) -> str:
     return (
         f"ARC, {count(found.num_puzzles)} puzzles, {count(found.num_answers)} answers voted: two attempts"
@@ -191,6 +203,7 @@ def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bo
         lines += [f"== {each.name}", show_report(each.report)]
         lines += [show_search(each.search)] if each.search else []
         lines += [show_breadth(each.breadth)] if each.breadth else []
+        lines += [show_deduced(score) for score in each.deduced]
         lines += [show_arc(each.arc)] if each.arc else []
         lines += [*each.failures(num_failures), ""]
     if over.num > 1 and is_one_task:
@@ -201,6 +214,8 @@ def show_evaluated(found: Sequence[Evaluated], *, num_failures: int, is_json: bo
 
 def _plain(found: Evaluated, num_failures: int) -> dict[str, Any]:
     plain = {"model": found.name, **found.report.to_plain(), "failures_shown": found.failures(num_failures)}
+    if found.deduced:
+        plain["deduced"] = [dataclasses.asdict(score) for score in found.deduced]
     if found.search is not None:
         plain["search"] = dataclasses.asdict(found.search)
     if found.breadth is not None:
