@@ -234,7 +234,7 @@ def _load(task: str, source: str | Path, *, device: str, options: Mapping[str, A
     from sage.hrm_core.solving.settings import SolveSettings
 
     try:
-        SolveSettings(**options)
+        SolveSettings(**_with_defaults(options, is_searchable="chains" in options))
     except InputError as error:
         raise UserError(f"solve {task}: {error}") from None
     published = load_published(source, device=str(chosen_device(device)))
