@@ -106,9 +106,7 @@ def evaluate(
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
-    """Evaluate models on held-out puzzles. Accuracy by depth, halting, calibration; several models give mean
-    and spread.
-    """
+    """Evaluate models on held-out puzzles: accuracy by depth, halting, calibration; spread of several."""
     import json
 
     from sage.app.models.training.evaluating import EvalRequest, evaluate_all, parse_segments
