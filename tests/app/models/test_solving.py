@@ -52,8 +52,9 @@ def test_a_task_without_forms_takes_the_text_as_it_is() -> None:
     [
         ("sudoku", "." * 16, "sudoku4"),
         ("sudoku", "." * 81, "sudoku9"),
-        ("maze", "\n".join([" " * 10] * 10), "maze10"),
-        ("maze", "\n".join(["#" * 12, *(["#" + " " * 10 + "#"] * 10), "#" * 12]), "maze10"),
+        ("maze", "\n".join([" " * 10] * 10), "maze16"),
+        ("maze", "\n".join([" " * 13] * 13), "maze16"),
+        ("maze", "\n".join(["#" * 18, *(["#" + " " * 16 + "#"] * 16), "#" * 18]), "maze16"),
     ],
 )
 def test_the_shipped_model_of_the_puzzles_size_is_found(task: str, puzzle: str, model: str) -> None:
@@ -65,11 +66,11 @@ def test_the_shipped_model_of_the_puzzles_size_is_found(task: str, puzzle: str, 
     [
         ("sudoku", "." * 256, "no shipped model has 16x16 cells: shipped sizes are 4x4, 6x6, 9x9"),
         ("sudoku", "." * 80, r"the puzzle has 80 cells: give 16 \(4x4\) or 36 \(6x6\) or 81 \(9x9\)"),
-        ("maze", "\n".join([" " * 30] * 30), "no shipped model has 30x30 cells: shipped sizes are 10x10"),
+        ("maze", "\n".join([" " * 30] * 30), "no shipped model has 30x30 cells: shipped sizes are 6x6, 7x7"),
         (
             "maze",
             "\n".join([" " * 12] * 10),
-            "the puzzle has 10 lines of up to 12 cells: give a square of 10x10",
+            "the puzzle has 10 lines of up to 12 cells: give a square of 6x6, 7x7",
         ),
         ("hanoi", "", "no model of this task is shipped"),
     ],

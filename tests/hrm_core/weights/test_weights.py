@@ -11,6 +11,7 @@ import pytest
 from sage.hrm_core.solving.inference import HRMInference
 from sage.hrm_core.solving.task_card import read_card, shipped_folders
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.maze.config import CARVERS
 
 MOST_BYTES = 1_000_000
 SHIPPED = shipped_folders()
@@ -45,6 +46,20 @@ def test_shipped_weights_find_a_shortest_way_through_held_out_mazes() -> None:
     mazes = make_task("maze", **model.card.options).held_out(32).inputs
     found = model.solve_cells(mazes, halt="verifier", max_segments=16)
     assert found.is_verified.mean() >= 0.9
+
+
+def test_one_file_of_weights_solves_mazes_of_each_generator_and_several_sizes() -> None:
+    model = HRMInference("maze16")
+    for side, least in ((6, 0.9), (10, 0.8)):
+        num_solved, num = 0, 0
+        for generator in CARVERS:
+            task = make_task(
+                "maze", size=side, difficulty="easy", generator=generator, walls_removed=(0.0, 0.1)
+            )
+            mazes = task.held_out(12).inputs
+            found = model.at_side(side).solve_cells(mazes, halt="verifier", max_segments=16)
+            num_solved, num = num_solved + int(found.is_verified.sum()), num + len(mazes)
+        assert num_solved >= least * num
 
 
 @pytest.mark.parametrize(("name", "size"), [("sudoku4", 4), ("sudoku6", 6), ("sudoku9", 9)])
