@@ -1,4 +1,5 @@
-"""Ablations on 4x4 sudoku: each part of the model is removed in turn, over seeds, at equal steps.
+"""Ablations on 4x4 sudoku: each part of the model is removed in turn, over seeds, at equal steps; and of
+learned deduction on 6x6 sudoku, likewise.
 
 Exact solutions on held-out puzzles after 1 and after 8 segments, mean and spread over seeds, with the CPU
 seconds of training. No bar: a part without effect on puzzles this small is a result.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import _ablation_deduction as deduction
 import harness
 from _ablation_variants import VARIANTS, WHOLE, Variant, seeded
 
@@ -93,9 +95,26 @@ def main() -> None:
         scale, **{key: value for key in ("seeds", "steps") if (value := getattr(arguments, key))}
     )
     results: dict[str, Any] = {"scale": dataclasses.asdict(scale)}
+    tables, notes = [], []
+    if arguments.only != deduction.NAME:
+        table, note = parts(scale, arguments.only, results)
+        tables.append(table)
+        notes.append(note)
+    if arguments.only in (None, deduction.NAME):
+        own = deduction.QUICK if arguments.quick else deduction.FULL
+        changes = {key: value for key in ("seeds", "steps") if (value := getattr(arguments, key))}
+        table, note = deductions(dataclasses.replace(own, **changes), results)
+        tables.append(table)
+        notes.append(note)
+    whole = harness.document("ablation", results, [])
+    harness.finish(whole, tables, is_saved=arguments.save, notes=" ".join(notes))
+
+
+def parts(scale: Scale, only: str | None, results: dict[str, Any]) -> tuple[harness.TextTable, str]:
+    """The variants of the model; fills `results`."""
     rows = []
     for variant in VARIANTS:
-        if arguments.only not in (None, variant.group):
+        if only not in (None, variant.group):
             continue
         described = summary([run(variant, scale, seed) for seed in range(scale.seeds)])
         results.setdefault(variant.group, {})[variant.name] = described
@@ -103,12 +122,26 @@ def main() -> None:
         print("  ".join(rows[-1]), flush=True)
     columns = ("group", "variant", "weights", "exact % at 1", "exact % at 8", "segments at halting", "CPU s")
     table = harness.TextTable(title="4x4 sudoku, held out", columns=columns, rows=tuple(rows))
-    whole = harness.document("ablation", results, [])
-    notes = (
+    note = (
         f"{scale.steps} steps of {scale.batch_size} rows, {scale.seeds} seeds (mean, lowest to highest),"
         f" preset {scale.preset}."
     )
-    harness.finish(whole, [table], is_saved=arguments.save, notes=notes)
+    return table, note
+
+
+def deductions(scale: deduction.Scale, results: dict[str, Any]) -> tuple[harness.TextTable, str]:
+    """The variants of learned deduction; fills `results`."""
+    found, rows, cpu_secs = deduction.run_all(scale)
+    results[deduction.NAME] = {"scale": dataclasses.asdict(scale), "cpu_secs": cpu_secs, **found}
+    side = f"{scale.size}x{scale.size}"
+    title = f"learned deduction and guesses, {side} sudoku, held out"
+    table = harness.TextTable(title=title, columns=deduction.COLUMNS, rows=tuple(rows))
+    note = (
+        f"Learned deduction: {scale.steps} steps of {scale.batch_size} states, {scale.seeds} seeds, {side},"
+        f" {scale.num_eval} puzzles, at most {scale.calls} model calls, {scale.chains} chains;"
+        f" {cpu_secs / 60:.1f} CPU minutes of training in all."
+    )
+    return table, note
 
 
 def _row(variant: Variant, described: dict[str, Any]) -> tuple[str, ...]:
