@@ -1,5 +1,5 @@
-"""A model learns 4x4 sudoku on the card, in two jobs with a handover between them; the long run is
-training.py's.
+"""A model learns 4x4 sudoku on the card, in two jobs with a handover between them, and another by learned
+deduction; the long runs are training.py's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from training import Job, missing_packages, run_job
 from verdict import Absent, Verdict, step_arguments
 
 SMALL = ("train.eval_examples=500", "train.eval_segments=[1, 4, 16]")
+SMALL_DEDUCTION = ("train.steps=60", "train.eval_examples=200", "train.eval_segments=[4]")
+FAKE_DEDUCTION = ("train.steps=4", "train.batch_size=8", "train.eval_examples=8", "train.eval_segments=[1]")
 FAKE = (
     "preset=tiny",
     "train.steps=8",
@@ -53,6 +55,22 @@ def main() -> None:
         exact, trivial = found["depths"][-1]["exact"], max(each["exact"] for each in found["baselines"])
         assert exact > 0.95, f"{exact:.3f} of the puzzles, {trivial:.3f} without learning"
 
+    def deduces() -> None:
+        if missing := missing_packages():
+            raise Absent(f"training needs {', '.join(missing)}")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise Absent("torch has no CUDA here")
+        changes = ("train.bf16=true", *(FAKE_DEDUCTION if arguments.fake else SMALL_DEDUCTION))
+        found = run_job(
+            Job("deduce_sudoku4", changes, device, 20.0, None, is_small=True), arguments.out / "deduction"
+        )
+        verdict.facts["deduction"] = found
+        assert found["bad_steps"] == 0
+        with_rules, without = found["judged"]["chains"]
+        assert (with_rules["has_rules"], without["has_rules"]) == (True, False)
+        assert with_rules["wrong"] == 0.0
+
+    verdict.run("learned deduction", deduces)
     if verdict.run("two jobs with a handover", trains_in_two_jobs) and "second" in verdict.facts:
         verdict.run("4x4 sudoku is learned", has_learned)
     verdict.finish()

@@ -1,7 +1,8 @@
-"""Train the sudoku recipe for one H100 in jobs of less than ten minutes, and judge what it has reached.
+"""Train a sudoku recipe for one H100 in jobs of less than ten minutes, and judge what it has reached.
 
     SAGE_DATA=DATA OUT=out python implementation/gpu_proof/training.py --secs 480
     SAGE_DATA=DATA OUT=out2 python implementation/gpu_proof/training.py --secs 480 --from out/shards
+    OUT=out python implementation/gpu_proof/training.py --recipe deduce_gpu --secs 500
 
 SAGE_DATA holds sudoku/mix_train_1k.csv and sudoku/mix_dev_2k.csv (columns source,question,answer,rating);
 without it puzzles are made fresh. Leaves in $OUT: shards/ (files below 16 MiB, for --from), model/ and
@@ -30,12 +31,13 @@ if importlib.util.find_spec("sage") is None:
     sys.path.append(str(HERE.parents[1]))
 
 NEEDED = ("torch", "numpy", "yaml", "pydantic", "structlog", "safetensors")
-RECIPE = "sudoku_extreme_h100"
+RECIPES = ("sudoku_extreme_h100", "deduce_gpu")
 #: The same road in small, for a machine without a GPU.
+FAKE_MODELS = {
+    "sudoku_extreme_h100": ("preset=tiny", "model={H_cycles: 1, L_cycles: 2}", "front={}"),
+    "deduce_gpu": ("model.hidden_size=16", "task.size=4", "task.givens=[5, 7]", "task.beyond_singles=0.0"),
+}
 FAKE = (
-    "preset=tiny",
-    "model={H_cycles: 1, L_cycles: 2}",
-    "front={}",
     "train.steps=8",
     "train.batch_size=8",
     "train.compile=false",
@@ -127,6 +129,8 @@ def run_job(job: Job, out: Path) -> dict[str, Any]:
         part = recipe.tasks[0]
         save_published(out / "model", model, TaskCard(task=part.name, options=part.options, trained=facts))
         facts["judged"] = judge(model, task, is_small=job.is_small)
+        if model.config.heads == "deduction":
+            facts["judged"]["chains"] = judge_chains(model, task, is_small=job.is_small)
     return facts
 
 
@@ -182,10 +186,27 @@ def judge(model: Any, task: Any, *, is_small: bool) -> dict[str, Any]:
     return plain
 
 
+def judge_chains(model: Any, task: Any, *, is_small: bool) -> list[dict[str, Any]]:
+    """Learned deduction on fewer puzzles: with the rules, then without."""
+    from sage.hrm_core.evaluation.deducing import score_chains
+    from sage.hrm_core.training.compiling import uncompiled
+
+    num, chains, calls = (8, 2, 8) if is_small else (200, 64, 640)
+    with uncompiled():
+        scores = [
+            score_chains(
+                model.eval(), task, num=num, chains=chains, calls=calls, has_rules=each, batch_size=2048
+            )
+            for each in (True, False)
+        ]
+    return [{**dataclasses.asdict(score), "abstained": score.abstained} for score in scores]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--secs", type=float, default=480.0, help="of training in this job")
     parser.add_argument("--from", dest="source", type=Path, help="shards/ of the job before")
     parser.add_argument("--no-judge", action="store_true", help="leave the judging to a later job")
@@ -200,8 +221,8 @@ def main() -> None:
         parser.exit(3, f"training: needs {', '.join(missing)}: install them first\n")
     out, data = Path(os.environ.get("OUT") or "gpu_proof_out"), os.environ.get("SAGE_DATA")
     job = Job(
-        recipe=RECIPE,
-        overrides=(*(FAKE if arguments.fake else ()), *arguments.set),
+        recipe=arguments.recipe,
+        overrides=(*((*FAKE_MODELS[arguments.recipe], *FAKE) if arguments.fake else ()), *arguments.set),
         device="cpu" if arguments.fake else "cuda",
         secs=arguments.secs,
         data=None if data is None else Path(data),

@@ -34,6 +34,22 @@ def test_a_job_goes_on_where_the_one_before_stopped(proof: None, tmp_path: Path)
     assert ended["judged"]["search"]["tries"] == 2
 
 
+def test_learned_deduction_goes_from_job_to_job(proof: None, tmp_path: Path) -> None:
+    from training import FAKE, FAKE_MODELS, Job, run_job
+
+    def job(steps: int, source: Path | None = None) -> Job:
+        changes = (*FAKE_MODELS["deduce_gpu"], *FAKE, "train.bf16=true", f"train.steps={steps}")
+        return Job("deduce_gpu", changes, "cpu", 60.0, None, source, is_small=True)
+
+    begun = run_job(job(3), tmp_path / "first")
+    ended = run_job(job(5, tmp_path / "first" / "shards"), tmp_path / "second")
+    assert (begun["step"], ended["begun_at"], ended["step"]) == (3, 3, 5)
+    assert ended["shards"]["largest_bytes"] < 16 << 20
+    with_rules, without = ended["judged"]["chains"]
+    assert (with_rules["has_rules"], with_rules["wrong"]) == (True, 0.0)
+    assert not without["has_rules"]
+
+
 def test_a_job_that_runs_out_of_time_leaves_shards(proof: None, tmp_path: Path) -> None:
     from training import Job, run_job
 
