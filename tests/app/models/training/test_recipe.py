@@ -98,7 +98,7 @@ def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
         ("sudoku6", "sudoku", None, 500, 32),
         ("sudoku9_easy", "sudoku", [36, 50], 500, 16),
         ("sudoku9_mlp", "small", [36, 50], 1300, 32),
-        ("demo_sudoku9", "sudoku", [17, 34], 3000, 16),
+        ("demo_sudoku9", "sudoku", [17, 34], 8600, 16),
     ],
 )
 def test_small_sudoku_is_trained_as_it_was_measured(
