@@ -26,6 +26,11 @@ _PLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("segments per puzzle", ("train/steps", "eval/halting_steps")),
 )
+#: The same for a run of learned deduction, below the others.
+_OF_DEDUCTION: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("losses of learned deduction", ("train/keep_loss", "train/conflict_loss")),
+    ("shares of the pool", ("train/conflict_accuracy", "train/lost", "train/wrong_kills")),
+)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -52,9 +57,12 @@ def series(metrics: Sequence[dict[str, Any]], name: str) -> tuple[np.ndarray, np
 
 
 def draw_training(metrics: Sequence[dict[str, Any]]) -> Any:
-    """Four plots over optimizer steps."""
-    figure, axes = new_figure(2, 2, width=9.6, height=6.4)
-    for axis, (title, names) in zip(axes.flat, _PLOTS):
+    """Four plots over optimizer steps; six of a run of learned deduction."""
+    is_deduction = any("train/keep_loss" in line for line in metrics)
+    plots = (*_PLOTS, *_OF_DEDUCTION) if is_deduction else _PLOTS
+    num_rows = len(plots) // 2
+    figure, axes = new_figure(num_rows, 2, width=9.6, height=3.2 * num_rows)
+    for axis, (title, names) in zip(axes.flat, plots):
         for tone, name in zip(TONES, names):
             steps, values = series(metrics, name)
             if len(steps) and (values != 0).any():

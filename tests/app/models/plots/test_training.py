@@ -40,3 +40,12 @@ def test_halting_counts_right_and_wrong() -> None:
     assert titles(figure) == ["4 held-out puzzles: 75.0% right, 2.00 segments each"]
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == [2, 0, 1, 0, 0, 0, 1, 0]
+
+
+def test_a_run_of_learned_deduction_has_its_own_losses() -> None:
+    plain = [{"step": step, "train/lm_loss": 1.0 / step} for step in (1, 2)]
+    assert len(draw_training(plain).axes) == 4
+    deduction = [{**line, "train/keep_loss": 0.5, "train/lost": 0.25} for line in plain]
+    figure = draw_training(deduction)
+    assert titles(figure)[4:] == ["losses of learned deduction", "shares of the pool"]
+    assert [len(axis.lines) for axis in figure.axes[4:]] == [1, 1]
