@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sage.hrm_core.config.model import ModelConfig, ObservationFront, TokenFront
+from sage.hrm_core.config.model import Front, ModelConfig, ObservationFront, TokenFront
 from sage.hrm_core.config.presets import preset_names
 from sage.hrm_core.model.hrm import HRM
 
@@ -34,12 +34,19 @@ def test_the_sudoku_model_has_one_size_for_all(box: tuple[int, int]) -> None:
     front = TokenFront(vocab_size=side + 2, seq_len=side**2, positions="none", alike_from=2)
     model = HRM(ModelConfig.preset("sudoku", front=front, box=box))
     assert sum(parameter.numel() for parameter in model.parameters()) == 45_346
-    assert ModelConfig.preset("sudoku").box == (3, 3)
+    deduction = HRM(ModelConfig.preset("deduce", front=front, box=box))
+    assert sum(parameter.numel() for parameter in deduction.parameters()) == 101_956
+    assert ModelConfig.preset("sudoku").box == ModelConfig.preset("deduce").box == (3, 3)
 
 
 def test_a_front_of_the_callers_wins() -> None:
+    alike = TokenFront(vocab_size=6, seq_len=16, positions="none", alike_from=2)
     for name in preset_names():
-        front = ObservationFront(source_dims=(2,)) if name == "loop" else cells(5, 9)
+        front: Front = cells(5, 9)
+        if name == "loop":
+            front = ObservationFront(source_dims=(2,))
+        elif name.startswith("deduce"):
+            front = alike  # they have no candidates without interchangeable symbols
         assert ModelConfig.preset(name, front=front).front is front
 
 
