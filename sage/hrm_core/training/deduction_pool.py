@@ -41,8 +41,8 @@ def moved(
 ) -> Moved:
     """Kill, end chains, guess. state.num_segments: calls of each chain, this one included.
 
-    A chain ends where its cells are all decided, one has no candidate, the conflict head fires, or it is too
-    old. Numbers are drawn on the CPU from `generator`.
+    A chain ends where its cells were all decided before this call, one has no candidate, the conflict head
+    fires, or it is too old. The call on decided cells trains the conflict head on what it accepts answers by. Numbers are drawn on the CPU from `generator`.
     """
     batch = state.batch
     assert batch.candidates is not None
@@ -54,9 +54,9 @@ def moved(
     candidates = after_kills(batch.candidates, output.keep.detach(), batch.inputs, front, own.kill_below)
     has_solution = contain(candidates, truth)
     num_left = candidates.sum(-1)  # (B, L)
-    is_decided = (num_left == 1).all(1)
+    was_decided = (batch.candidates.sum(-1) == 1).flatten(1).all(1)
     ends = (
-        is_decided
+        was_decided
         | (num_left == 0).any(1)
         | (output.conflict.detach().sigmoid() > own.conflict_above)
         | (state.num_segments >= torch.where(had_solution, own.max_age, min(own.max_lost, own.max_age)))
@@ -72,7 +72,7 @@ def moved(
     return Moved(
         state=state,
         is_ended=ends,
-        is_solved=is_decided & has_solution,
+        is_solved=was_decided & has_solution,
         is_killed=had_solution & ~has_solution,
     )
 

@@ -81,6 +81,20 @@ def test_a_chain_ends_by_conflict_by_an_empty_cell_by_age_and_when_all_is_decide
     assert found.is_solved.all()
 
 
+def test_a_chain_has_one_call_on_its_decided_cells() -> None:
+    state = pool(2)
+    truth = true_candidates(state.batch.labels, FRONT)
+    output = said(2)
+    assert output.keep is not None
+    output.keep[~truth] = -6.0  # everything is decided by this call
+    found = move(state, output)
+    assert not found.state.is_halted.any()
+    assert (candidates(found) == truth).all()
+    again = move(dataclasses.replace(found.state, num_segments=found.state.num_segments + 1), output)
+    assert again.state.is_halted.all()
+    assert again.is_solved.all()
+
+
 def test_a_chain_that_lost_the_solution_ends_at_its_own_age() -> None:
     state = pool(2, num_segments=8)
     assert state.batch.candidates is not None
