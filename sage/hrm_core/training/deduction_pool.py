@@ -42,7 +42,8 @@ def moved(
     """Kill, end chains, guess. state.num_segments: calls of each chain, this one included.
 
     A chain ends where its cells were all decided before this call, one has no candidate, the conflict head
-    fires, or it is too old. The call on decided cells trains the conflict head on what it accepts answers by. Numbers are drawn on the CPU from `generator`.
+    fires, or it is too old. The call on decided cells trains the conflict head on what it accepts answers
+    by. Numbers are drawn on the CPU from `generator`.
     """
     batch = state.batch
     assert batch.candidates is not None
