@@ -56,14 +56,14 @@ def turned(grid: np.ndarray, turn: int) -> np.ndarray:
     return (grid[:, ::-1], grid[::-1], grid.T, np.rot90(grid)[:, ::-1])[turn - 4]
 
 
-def board(grid: np.ndarray, row: int = 0, col: int = 0) -> np.ndarray:
-    """(900,) int32 with the grid's corner at (row, col)."""
-    cells = np.full((BOARD, BOARD), PAD, np.int32)
+def board(grid: np.ndarray, row: int = 0, col: int = 0, *, side: int = BOARD) -> np.ndarray:
+    """(side^2,) int32 with the grid's corner at (row, col)."""
+    cells = np.full((side, side), PAD, np.int32)
     bottom, right = row + grid.shape[0], col + grid.shape[1]
     cells[row:bottom, col:right] = grid + COLOUR
-    if bottom < BOARD:
+    if bottom < side:
         cells[bottom, col:right] = END
-    if right < BOARD:
+    if right < side:
         cells[row:bottom, right] = END
     return cells.reshape(-1)
 
@@ -85,9 +85,9 @@ def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndar
     return found.astype(np.int32) if width else np.zeros((0, 0), np.int32)
 
 
-def room(*grids: np.ndarray) -> tuple[int, int]:
+def room(*grids: np.ndarray, side: int = BOARD) -> tuple[int, int]:
     """Number of rows and columns by which a pair can be moved on the board."""
-    return BOARD - max(grid.shape[0] for grid in grids), BOARD - max(grid.shape[1] for grid in grids)
+    return side - max(grid.shape[0] for grid in grids), side - max(grid.shape[1] for grid in grids)
 
 
 def orbit_form(left: np.ndarray, right: np.ndarray) -> bytes:
