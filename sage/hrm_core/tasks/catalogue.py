@@ -38,6 +38,7 @@ class TaskKind:
 #: name -> "module:ATTRIBUTE" of a TaskKind.
 _BUILT_IN = {
     "arc": "sage.hrm_core.tasks.kinds:ARC",
+    "arc_generated": "sage.hrm_core.tasks.kinds:ARC_GENERATED",
     "brackets": "sage.hrm_core.tasks.kinds:BRACKETS",
     "colouring": "sage.hrm_core.tasks.kinds:COLOURING",
     "folder": "sage.hrm_core.datasets.kinds:FOLDER",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sage.hrm_core.tasks.arc.generated_task import ArcGeneratedConfig, ArcGeneratedTask
 from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
 from sage.hrm_core.tasks.brackets import BracketsConfig, BracketsTask
 from sage.hrm_core.tasks.catalogue import TaskKind
@@ -16,6 +17,12 @@ from sage.hrm_core.tasks.text import TextConfig, TextTask
 
 ARC = TaskKind(
     name="arc", about="ARC-AGI 1 and 2, ConceptARC: coloured grids", config=ArcConfig, build=ArcTask
+)
+ARC_GENERATED = TaskKind(
+    name="arc_generated",
+    about="puzzles as ARC's, made fresh: twelve families of rules",
+    config=ArcGeneratedConfig,
+    build=ArcGeneratedTask,
 )
 BRACKETS = TaskKind(
     name="brackets", about="a^n b^n and nested brackets, causal", config=BracketsConfig, build=BracketsTask

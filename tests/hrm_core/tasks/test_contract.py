@@ -28,6 +28,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "brackets-anbn": {"grammar": "anbn", "depth": 40},
     "text": {"length": 16},
     "arc": {"num_aug": 3},
+    "arc_generated": {"side": 8, "variants": 4},
     "folder": {},
     "mixture": {
         "tasks": [{"name": "sudoku", "size": 4}, {"name": "patterns", "weight": 2}],
@@ -36,7 +37,7 @@ BUILDS: dict[str, dict[str, Any]] = {
 }
 #: Answers here are unique, so that one wrong cell is a wrong answer.
 UNIQUE = [name for name in BUILDS if not name.startswith(("sat", "colouring"))]
-SYMMETRIC = [name for name in BUILDS if name.startswith(("sudoku", "maze", "arc"))]
+SYMMETRIC = [name for name in BUILDS if name.startswith(("sudoku", "maze")) or name == "arc"]
 WRITTEN = [name for name in BUILDS if name not in ("folder", "mixture")]
 
 

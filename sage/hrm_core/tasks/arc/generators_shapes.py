@@ -50,12 +50,13 @@ def _around(mask: np.ndarray, has_corners: bool) -> np.ndarray:
     """Cells outside the mask that touch it."""
     rows, cols = mask.shape
     wide = np.pad(mask, 1)
-    found = np.zeros_like(mask)
+    found: np.ndarray = np.zeros_like(mask)
     for down in (0, 1, 2):
         for right in (0, 1, 2):
             if has_corners or 1 in (down, right):
                 found |= wide[down : down + rows, right : right + cols]
-    return found & ~mask
+    found &= ~mask
+    return found
 
 
 def recolour_by_size(rng: np.random.Generator, side: int) -> MakePair:

@@ -68,12 +68,13 @@ def board(grid: np.ndarray, row: int = 0, col: int = 0, *, side: int = BOARD) ->
     return cells.reshape(-1)
 
 
-def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndarray:
+def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None, *, side: int = BOARD) -> np.ndarray:
     """The largest rectangle of colours whose top left is `corner`; None: the top left of all coloured cells.
 
     Shape (0, 0) where there is no such rectangle.
     """
-    coloured = np.asarray(cells).reshape(BOARD, BOARD) >= COLOUR
+    board_cells = np.asarray(cells).reshape(side, side)
+    coloured = board_cells >= COLOUR
     if not coloured.any():
         return np.zeros((0, 0), np.int32)
     row, col = corner or (int(coloured.any(axis=1).argmax()), int(coloured.any(axis=0).argmax()))
@@ -81,7 +82,7 @@ def grid_of(cells: np.ndarray, corner: tuple[int, int] | None = None) -> np.ndar
     widths = np.minimum.accumulate(np.where(part.all(axis=1), part.shape[1], part.argmin(axis=1)))
     height = int((widths * np.arange(1, len(widths) + 1)).argmax()) + 1
     width = int(widths[height - 1])
-    found = np.asarray(cells).reshape(BOARD, BOARD)[row : row + height, col : col + width] - COLOUR
+    found = board_cells[row : row + height, col : col + width] - COLOUR
     return found.astype(np.int32) if width else np.zeros((0, 0), np.int32)
 
 

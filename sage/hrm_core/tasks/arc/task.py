@@ -27,6 +27,7 @@ from sage.hrm_core.tasks.arc.grid import (
     room,
 )
 from sage.hrm_core.tasks.arc.source import Pair, load_arc, without_leaks
+from sage.hrm_core.tasks.arc.text import decode_grid, encode_grid, render_grid
 from sage.hrm_core.tasks.arc.voting import Vote, best_attempts
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 
@@ -175,23 +176,13 @@ class ArcTask:
 
     def encode(self, text: str) -> np.ndarray:
         """Lines of digits 0..9."""
-        lines = [line.replace(" ", "") for line in text.strip().splitlines()]
-        for number, line in enumerate(lines, start=1):
-            if len(line) != len(lines[0]) or not (line.isascii() and line.isdigit()):
-                raise InputError(
-                    f"line {number} is {line!r}: give {len(lines[0])} colours of 0 to 9, as in line 1"
-                )
-        if not lines or max(len(lines), len(lines[0])) > BOARD:
-            raise InputError(f"the grid has {len(lines)} lines: give 1 to {BOARD} of 1 to {BOARD} colours")
-        return board(np.array([[int(symbol) for symbol in line] for line in lines], np.int32))
+        return encode_grid(text)
 
     def decode(self, cells: np.ndarray) -> str:
-        return "\n".join("".join(map(str, row)) for row in grid_of(cells).tolist())
+        return decode_grid(cells)
 
     def render(self, cells: np.ndarray) -> str:
-        return "\n".join(
-            " ".join("." if colour == 0 else str(colour) for colour in row) for row in grid_of(cells).tolist()
-        )
+        return render_grid(cells)
 
 
 @lru_cache(maxsize=1 << 18)
