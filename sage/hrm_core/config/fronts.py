@@ -22,6 +22,7 @@ class TokenFront:
     embedding.
 
     With mixer attention seq_len is the longest sequence; the other mixers take exactly seq_len.
+    puzzle_tokens 0 with a puzzle embedding adds it to every cell: for mixers without puzzle tokens.
     positions: rope turns the heads of attention (an MLP over the sequence has none, and needs no positions);
     learned are added to the cells.
     alike_from: symbols >= alike_from are interchangeable, as sudoku's digits are: a cell becomes one token
@@ -43,9 +44,10 @@ class TokenFront:
             need_count(getattr(self, name), name, least=0)
         need_one_of(self.positions, get_args(Positions), "positions")
         has_embedding = self.puzzle_emb_ndim > 0
-        hint = "puzzle_emb_ndim, num_puzzle_ids and puzzle_tokens are all 0 or all above 0"
+        hint = "puzzle_emb_ndim and num_puzzle_ids are both 0 or both above 0"
         need(has_embedding == (self.num_puzzle_ids > 0), "num_puzzle_ids", self.num_puzzle_ids, hint)
-        need(has_embedding == (self.puzzle_tokens > 0), "puzzle_tokens", self.puzzle_tokens, hint)
+        hint = "puzzle tokens need puzzle_emb_ndim and num_puzzle_ids"
+        need(has_embedding or not self.puzzle_tokens, "puzzle_tokens", self.puzzle_tokens, hint)
         if self.alike_from is not None:
             is_met = type(self.alike_from) is int and 1 <= self.alike_from < self.vocab_size
             need(is_met, "alike_from", self.alike_from, f"give a symbol from 1 to {self.vocab_size - 1}")

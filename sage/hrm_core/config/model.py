@@ -211,7 +211,7 @@ class ModelConfig:
                 "shared nets have one width: leave it out",
             )
         if isinstance(self.front, TokenFront):
-            room = self.front.puzzle_tokens * self.hidden_size
+            room = max(1, self.front.puzzle_tokens) * self.hidden_size
             need(
                 self.front.puzzle_emb_ndim <= room,
                 "puzzle_emb_ndim",

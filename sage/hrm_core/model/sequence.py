@@ -266,17 +266,24 @@ class SequenceReasoner(Recurrence):
         else:
             x_BSD = self.embed_tokens(_kinds(batch.inputs, front, candidates)).flatten(1, -2)
         if isinstance(front, TokenFront) and front.puzzle_emb_ndim:
-            room = front.puzzle_tokens * self.config.hidden_size
-            rows = F.pad(self.puzzle_emb(batch.puzzle_ids), (0, room - front.puzzle_emb_ndim))
-            x_BSD = torch.cat(
-                (rows.view(-1, front.puzzle_tokens, self.config.hidden_size).type_as(x_BSD), x_BSD), dim=1
-            )
+            x_BSD = self._with_puzzle(x_BSD, batch.puzzle_ids)
         if front.positions == "learned":
             places: Tensor = self.embed_pos.embedding_weight  # (P + L, D)
             if isinstance(front, TokenFront) and front.alike_from is not None:
                 places = places.repeat_interleave(front.tokens_per_cell, dim=0)
             x_BSD = (x_BSD + places[: x_BSD.shape[1]]) * math.sqrt(0.5)
         return (x_BSD * math.sqrt(self.config.hidden_size)).to(self.H_init.dtype)
+
+    def _with_puzzle(self, x_BLD: Tensor, ids_B: Tensor) -> Tensor:
+        """(B, P + L, D): the puzzle's embedding as tokens before the cells; without tokens, added to each
+        cell.
+        """
+        num_tokens, size = self.front.puzzle_tokens, self.config.hidden_size
+        rows = self.puzzle_emb(ids_B)
+        rows = F.pad(rows, (0, max(1, num_tokens) * size - rows.shape[1])).type_as(x_BLD)
+        if not num_tokens:
+            return x_BLD + rows[:, None]
+        return torch.cat((rows.view(-1, num_tokens, size), x_BLD), dim=1)
 
     def _check_length(self, num_cells: int) -> None:
         longest, is_tied = self.front.seq_len, self.config.mixer != "attention"

@@ -72,6 +72,14 @@ def test_a_puzzle_embedding_wider_than_its_tokens_is_refused() -> None:
         ModelConfig.preset("loop", front=front)
 
 
+def test_an_added_puzzle_embedding_is_no_wider_than_a_cell() -> None:
+    front = TokenFront(vocab_size=5, seq_len=4, num_puzzle_ids=2, puzzle_emb_ndim=64, positions="none")
+    assert ModelConfig.preset("small", front=front, mixer="grid").front.num_tokens == 4
+    wide = TokenFront(vocab_size=5, seq_len=4, num_puzzle_ids=2, puzzle_emb_ndim=65, positions="none")
+    with pytest.raises(ValueError, match="puzzle_emb_ndim is 65: at most 64 fit"):
+        ModelConfig.preset("small", front=wide, mixer="grid")
+
+
 def test_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="hrm-27m"):
         ModelConfig.preset("hrm-1t")

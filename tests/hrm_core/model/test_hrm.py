@@ -255,6 +255,24 @@ def test_an_unknown_puzzle_reads_the_mean_row() -> None:
     torch.testing.assert_close(rows[1], model.inner.puzzle_emb.weights.mean(0))
 
 
+def test_without_tokens_a_puzzles_row_is_added_to_every_cell() -> None:
+    front = TokenFront(vocab_size=7, seq_len=9, num_puzzle_ids=3, puzzle_emb_ndim=5, positions="none")
+    model = HRM(ModelConfig.preset("tiny", front=front, mixer="grid"))
+    batch = TokenBatch(
+        inputs=torch.arange(18).view(2, 9) % 7,
+        labels=torch.zeros(2, 9, dtype=torch.long),
+        puzzle_ids=torch.tensor([0, 2]),
+    )
+    plain = model.inner.embed(batch)
+    rows = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    model.inner.puzzle_emb.weights.copy_(rows)
+    added = (model.inner.embed(batch) - plain) / math.sqrt(32)
+    assert added.shape == (2, 9, 32)
+    for row, number in ((0, 0), (1, 2)):
+        torch.testing.assert_close(added[row, :, :5], rows[number].expand(9, 5), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(added[..., 5:], torch.zeros(2, 9, 27))
+
+
 def test_puzzle_rows_learn_by_a_sparse_gradient_of_their_own() -> None:
     model, batch = build(gradient="full"), draw_batch()
     weights = model.inner.puzzle_emb.weights.requires_grad_()

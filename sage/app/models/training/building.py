@@ -110,10 +110,9 @@ def _front(recipe: Recipe, spec: TaskSpec) -> TokenFront:
         changes.setdefault("alike_from", spec.alike_from)
     elif spec.num_puzzle_ids > 1 and not own.puzzle_emb_ndim and "puzzle_emb_ndim" not in recipe.front:
         width = int(recipe.model.get("hidden_size", preset["hidden_size"]))
-        changes |= {
-            "puzzle_emb_ndim": width,
-            "puzzle_tokens": 1,
-        }  # only its identity gives such a puzzle's rule
+        has_tokens = recipe.model.get("mixer", preset.get("mixer")) not in ("grid", "lines")
+        # only its identity gives such a puzzle's rule
+        changes |= {"puzzle_emb_ndim": width, "puzzle_tokens": int(has_tokens)}
     if changes.get("puzzle_emb_ndim", own.puzzle_emb_ndim) and "num_puzzle_ids" not in recipe.front:
         changes["num_puzzle_ids"] = max(1, spec.num_puzzle_ids)
     return dataclasses.replace(own, **changes)
