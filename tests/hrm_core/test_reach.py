@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "reach.py"
 
 @pytest.fixture(scope="module")
 def reach() -> ModuleType:
+    sys.path.insert(0, str(EXAMPLE.parent))  # the example imports its neighbours, as a script does
     spec = importlib.util.spec_from_file_location("reach_example", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None

@@ -79,7 +79,8 @@ def test_a_search_follows_a_try_that_failed(model: str, capsys: pytest.CaptureFi
     """The model is untrained, and the grid small enough for its search to meet the solution."""
     way = ["solve", "sudoku", PUZZLE, "--checkpoint", model, "--segments", "2", "--search", "5000"]
     assert invoke(way) == 0
-    said = capsys.readouterr().out.splitlines()[-1]
+    said, guesses = capsys.readouterr().out.splitlines()[-2:]
+    assert guesses.startswith("guesses: row ")
     assert re.match(
         r"solved by search, checked by the rules; \d+ model calls of at most 5000, depth \d+; ", said
     )

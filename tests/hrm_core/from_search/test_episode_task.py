@@ -96,7 +96,7 @@ def test_everything_else_is_the_base_tasks(found: Episodes, sudoku4: SudokuTask)
     assert task.verify(task.held_out(5).inputs, task.held_out(5).answers()).all()
     assert task.baseline(task.held_out(5).inputs).name == sudoku4.baseline(task.held_out(5).inputs).name
     assert examples_per_epoch(task) == examples_per_epoch(sudoku4)
-    assert not hasattr(EpisodeTask(MirrorTask(seq_len=16), found), "baseline")
+    assert not hasattr(EpisodeTask(MirrorTask(seq_len=16, num_symbols=6), found), "baseline")
 
 
 @pytest.mark.parametrize(
