@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sage.hrm_core.datasets.folder_task import FolderTask
 from sage.hrm_core.datasets.layout import read_identifiers
 from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.solving.engine import SegmentModel
+from sage.hrm_core.tasks.arc.baselines import FAMILIES, attempts, attempts_together
 from sage.hrm_core.tasks.arc.grid import NUM_COLOURS, Augmentation, grid_of
 from sage.hrm_core.tasks.arc.source import ArcPuzzle, Pair
 from sage.hrm_core.tasks.arc.task import ArcTask
@@ -46,7 +48,8 @@ class Ballot:
 class ArcScore:
     """Means over puzzles of the share of solved tests.  two_attempts: either attempt is right (ARC Prize).
     one_attempt: the first is.  unvoted: the answer to the unaugmented form is.  copied: the input is the
-    output (baseline).  attempts: (puzzle, test) -> grids, best first.
+    output (baseline).  baselines: family of rules -> two attempts, and "together" (tasks/arc/baselines.py);
+    empty where the demonstrations are not known.  attempts: (puzzle, test) -> grids, best first.
     """
 
     num_puzzles: int
@@ -55,6 +58,7 @@ class ArcScore:
     one_attempt: float
     unvoted: float
     copied: float
+    baselines: Mapping[str, float]
     attempts: Attempts
     puzzles: tuple[ArcPuzzle, ...]
 
@@ -72,7 +76,7 @@ def vote_arc(
         Vote(puzzle=puzzle, test=test, augmentation=form, cells=cells, q=float(q))
         for (puzzle, test, form), cells, q in zip(ballot.forms, trace.answers[-1], trace.q_halt[-1])
     ]
-    attempts = best_attempts(votes)
+    voted = best_attempts(votes)
     plain = best_attempts(vote for vote in votes if vote.augmentation == Augmentation())
     copies = {
         (puzzle.name, at): [pair.input] for puzzle in ballot.puzzles for at, pair in enumerate(puzzle.tests)
@@ -80,13 +84,24 @@ def vote_arc(
     return ArcScore(
         num_puzzles=len(ballot.puzzles),
         num_answers=len(votes),
-        two_attempts=score(attempts, ballot.puzzles),
-        one_attempt=score({test: grids[:1] for test, grids in attempts.items()}, ballot.puzzles),
+        two_attempts=score(voted, ballot.puzzles),
+        one_attempt=score({test: grids[:1] for test, grids in voted.items()}, ballot.puzzles),
         unvoted=score(plain, ballot.puzzles),
         copied=score(copies, ballot.puzzles),
-        attempts=attempts,
+        baselines=_baselines(ballot.puzzles),
+        attempts=voted,
         puzzles=ballot.puzzles,
     )
+
+
+def _baselines(puzzles: Sequence[ArcPuzzle]) -> dict[str, float]:
+    if not all(puzzle.demonstrations for puzzle in puzzles):
+        return {}
+    ways = {family: partial(attempts, family=family) for family in FAMILIES} | {"together": attempts_together}
+    return {
+        name: score({test: grids for puzzle in puzzles for test, grids in way(puzzle).items()}, puzzles)
+        for name, way in ways.items()
+    }
 
 
 def ballot_of(task: Task, num_forms: int) -> Ballot:

@@ -14,6 +14,7 @@ from sage.hrm_core.datasets.build_arc import build_arc
 from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.evaluation.arc import ballot_of, vote_arc
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.tasks.arc.baselines import FAMILIES
 from sage.hrm_core.tasks.arc.grid import Augmentation, grid_of
 from sage.hrm_core.tasks.arc.task import ArcConfig, ArcTask
 from sage.hrm_core.tasks.arc.voting import load_submission, score, write_submission
@@ -84,6 +85,8 @@ def test_an_untrained_model_scores_zero_and_its_submission_loads(task: ArcTask, 
     found = vote_arc(_model(task.spec.num_puzzle_ids), task, num_forms=2, num_segments=1)
     assert (found.num_puzzles, found.num_answers) == (2, 8)
     assert found.two_attempts == found.one_attempt == found.unvoted == found.copied == 0.0
+    assert set(found.baselines) == {*FAMILIES, "together"}
+    assert found.baselines["identity"] == 0.0
     write_submission(tmp_path / "submission.json", found.attempts, found.puzzles)
     assert set(load_submission(tmp_path / "submission.json")) == {
         (f"evaluation{n}", test) for n in range(2) for test in range(2)

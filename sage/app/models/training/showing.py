@@ -176,10 +176,11 @@ def show_deduced(found: DeductionScore) -> str:
 
 
 def show_arc(found: ArcScore) -> str:
+    rules = "".join(f", {name} {percent(share, 1)}" for name, share in found.baselines.items())
     return (
         f"ARC, {count(found.num_puzzles)} puzzles, {count(found.num_answers)} answers voted: two attempts"
         f" {percent(found.two_attempts, 1)}, one {percent(found.one_attempt, 1)}, without a vote"
-        f" {percent(found.unvoted, 1)}; baseline: copy the input {percent(found.copied, 1)}"
+        f" {percent(found.unvoted, 1)}; baselines: copy the input {percent(found.copied, 1)}{rules}"
     )
 
 
@@ -221,6 +222,14 @@ def _plain(found: Evaluated, num_failures: int) -> dict[str, Any]:
     if found.breadth is not None:
         plain["breadth"] = dataclasses.asdict(found.breadth)
     if found.arc is not None:
-        names = ("num_puzzles", "num_answers", "two_attempts", "one_attempt", "unvoted", "copied")
+        names = (
+            "num_puzzles",
+            "num_answers",
+            "two_attempts",
+            "one_attempt",
+            "unvoted",
+            "copied",
+            "baselines",
+        )
         plain["arc"] = {name: getattr(found.arc, name) for name in names}
     return plain

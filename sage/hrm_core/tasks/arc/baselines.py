@@ -36,8 +36,12 @@ def attempts_together(puzzle: ArcPuzzle) -> dict[tuple[str, int], list[np.ndarra
 
 
 def explaining(puzzle: ArcPuzzle, family: str) -> list[Rule]:
-    """The family's rules that map every demonstration's input to its output, in the family's order."""
+    """The family's rules that map every demonstration's input to its output, in the family's order; none
+    without demonstrations.
+    """
     demonstrations = puzzle.demonstrations
+    if not demonstrations:
+        return []
     return [
         rule
         for rule in FAMILIES[family](demonstrations)

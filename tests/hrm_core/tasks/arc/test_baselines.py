@@ -85,3 +85,9 @@ def test_the_output_of_a_test_is_not_read() -> None:
 def test_an_answer_larger_than_a_board_is_none() -> None:
     puzzle = puzzle_of(lambda grid: np.tile(grid, (1, 4)), [[1, 2]], [[3, 4]], [[5] * 9])
     assert attempts(puzzle, "tile")["own", 0] == []
+
+
+def test_without_demonstrations_no_rule_is_used() -> None:
+    puzzle = puzzle_of(lambda grid: grid, [[1, 2]])
+    assert puzzle.demonstrations == ()
+    assert attempts_together(puzzle) == {("own", 0): []}
