@@ -65,16 +65,17 @@ FromSearchOption = Annotated[
     ),
 ]
 SearchPuzzlesOption = Annotated[
-    int, typer.Option("--search-puzzles", help="With --from-search: puzzles to search.")
+    int | None, typer.Option("--search-puzzles", help="With --from-search: puzzles to search; 256.")
 ]
 SearchCallsOption = Annotated[
-    int, typer.Option("--search-calls", help="With --from-search: model calls per puzzle at most.")
+    int | None, typer.Option("--search-calls", help="With --from-search: model calls per puzzle; 240.")
 ]
 SearchCpuOption = Annotated[
     float | None, typer.Option("--search-cpu-seconds", help="With --from-search: CPU time of all searches.")
 ]
 SearchShareOption = Annotated[
-    float, typer.Option("--search-share", help="With --from-search: share of the training rows.")
+    float | None,
+    typer.Option("--search-share", help="With --from-search: share of the training rows; 0.5."),
 ]
 CpuOption = Annotated[
     float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")
@@ -104,10 +105,10 @@ def train(
     cpu_seconds: CpuOption = None,
     start: FromOption = None,
     from_search: FromSearchOption = None,
-    search_puzzles: SearchPuzzlesOption = 256,
-    search_calls: SearchCallsOption = 240,
+    search_puzzles: SearchPuzzlesOption = None,
+    search_calls: SearchCallsOption = None,
     search_cpu_seconds: SearchCpuOption = None,
-    search_share: SearchShareOption = 0.5,
+    search_share: SearchShareOption = None,
     device: DeviceOption = "auto",
     wandb: WandbOption = False,
     project: ProjectOption = "sage",
@@ -158,13 +159,29 @@ def train(
 
 
 def _search(
-    source: str | None, num_puzzles: int, calls: int, cpu_secs: float | None, share: float
+    source: str | None,
+    num_puzzles: int | None,
+    calls: int | None,
+    cpu_secs: float | None,
+    share: float | None,
 ) -> FromSearch | None:
+    """None without --from-search. UserError for an option that needs it."""
     from sage.app.models.training.from_search import FromSearch
+    from sage.app.terminal.errors import UserError
 
     if source is None:
+        given = {"puzzles": num_puzzles, "calls": calls, "cpu-seconds": cpu_secs, "share": share}
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"--search-{name} {value}: needs --from-search: add it, or leave this out")
         return None
-    return FromSearch(source=source, num_puzzles=num_puzzles, calls=calls, cpu_secs=cpu_secs, share=share)
+    return FromSearch(
+        source=source,
+        num_puzzles=256 if num_puzzles is None else num_puzzles,
+        calls=240 if calls is None else calls,
+        cpu_secs=cpu_secs,
+        share=0.5 if share is None else share,
+    )
 
 
 def _dry_run(request: TrainRequest, *, is_json: bool) -> int:

@@ -309,7 +309,12 @@ def _remedy(solved: Solved) -> str:
     """More effort, and the model's known limits where its card has them."""
     card = solved.inference.card
     limits = "" if card is None else str(card.trained.get("limits", "")).rstrip(".")
-    effort = "a larger --search" if solved.inference.is_searchable else "more --segments or --tries"
+    trace = solved.answer.solution.trace
+    effort = "more --segments or --tries"
+    if solved.inference.is_searchable:
+        has_calls_left = trace is not None and trace.calls < trace.budget
+        is_timed = has_calls_left and solved.inference.settings.search_seconds is not None
+        effort = "a larger --search-seconds" if is_timed else "a larger --search"
     return f"{effort} may help" + (f"; this model: {limits}" if limits else "")
 
 

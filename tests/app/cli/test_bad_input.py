@@ -30,6 +30,16 @@ class Wrong:
 SENSORS = "sensors:\n  - {kind: host, name: cpu, read: [cpu]}\n"
 TABLE = [
     Wrong(
+        "a device that cannot compute",
+        "solve sudoku .4..1.42.23..... --device meta",
+        ("--device meta: ", "give cpu or auto"),
+    ),
+    Wrong(
+        "an option of another option",
+        "train sudoku4 --search-calls 3",
+        ("--search-calls 3: needs --from-search: add it, or leave this out",),
+    ),
+    Wrong(
         "unknown key",
         "config check {config}",
         ("{config}:1", "tick.rate: unknown key", "did you mean tick.rate_hz?"),

@@ -24,9 +24,10 @@ def chosen_device(name: str) -> torch.device:
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # sync: a device that cannot compute or copy raises here
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}: give cpu or auto") from None
+        reason = str(error).splitlines()[0].split(". ")[0][:160].rstrip(".")
+        raise UserError(f"--device {name}: {reason}: give cpu or auto") from None
     return device
 
 

@@ -77,10 +77,13 @@ def _plain(lines: list[str]) -> list[str]:
 
 
 def _blocks(lines: list[str]) -> list[list[str]]:
-    """Several mazes between blank lines where each block has its own S and G, else one."""
+    """Several mazes between blank lines where each block has its own S and G, else one.
+
+    A line of open cells as long as the block's first line is a row of the maze, not a blank line.
+    """
     blocks: list[list[str]] = [[]]
     for line in lines:
-        if line.strip():
+        if line.strip() or (blocks[-1] and line and len(line) == len(blocks[-1][0])):
             blocks[-1].append(line)
         elif blocks[-1]:
             blocks.append([])

@@ -64,3 +64,9 @@ def test_blanks_after_lines_and_blank_lines_after_a_maze_are_no_cells(blanks: in
 @pytest.mark.parametrize("text", ["", "\n", "[]", "[[]]", "[[1], 2]", "{}", ",", "\t", "S"])
 def test_a_text_without_a_maze_raises_nothing(text: str) -> None:
     assert len(mazes_in(text)) == 1
+
+
+def test_an_open_row_inside_a_maze_does_not_separate_mazes() -> None:
+    six = "S.....\n" + "......\n" * 4 + ".....G"
+    seven = "S......\n" + ".......\n" * 5 + "......G"
+    assert [len(maze.split("\n")) for maze in mazes_in(f"{six}\n\n{seven}\n")] == [6, 7]
