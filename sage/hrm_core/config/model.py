@@ -44,6 +44,8 @@ GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
 QSource = Literal["one_token", "mean"]
 HeadsKind = Literal["answer", "deduction"]
+#: Settings that configs of earlier versions lack, with the value that gives the same model.
+_ADDED_LATER = {"damping": 0.0, "heads": "answer"}
 _FRONTS: dict[str, type[Front]] = {
     "tokens": TokenFront,
     "continuous": ContinuousFront,
@@ -301,8 +303,16 @@ class ModelConfig:
         return cls(**{**preset_settings(name, front), **changes})
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; `from_plain` is its inverse."""
-        plain = dataclasses.asdict(self)
+        """Plain values, ready for JSON; `from_plain` is its inverse.
+
+        A setting added after the first snapshots were written is left out at its default, so that the
+        snapshots of a model, which are found by these values, stay valid.
+        """
+        plain = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in _ADDED_LATER or value != _ADDED_LATER[name]
+        }
         plain["front"]["kind"] = next(
             kind for kind, front in _FRONTS.items() if isinstance(self.front, front)
         )
