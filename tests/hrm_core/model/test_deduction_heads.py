@@ -114,7 +114,7 @@ def test_an_unknown_kind_of_heads_is_refused() -> None:
 
 def test_a_config_of_an_earlier_version_has_answer_heads() -> None:
     plain = ModelConfig.preset("sudoku").to_plain()
-    del plain["heads"]
+    assert not {"heads", "damping"} & set(plain)  # so that snapshots of earlier versions are found
     assert ModelConfig.from_plain(plain).heads == "answer"
     deduce = ModelConfig.preset("deduce")
     assert ModelConfig.from_plain(deduce.to_plain()) == deduce
