@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from sage.compiled import kernel
-from sage.hrm_core.model.line_kernel import box_of, wide
+from sage.hrm_core.model.line_kernel import add, add_two, box_of, wide
 from sage.hrm_core.model.norm_kernel import gate_row, inlined
 
 _HIGH = np.uint32(16)
@@ -32,18 +32,6 @@ def _narrow(value):
 def _sum(total, a, b):
     for j in range(len(total)):
         total[j] = wide(a, j) + wide(b, j)
-
-
-@inlined
-def _add(total, part):
-    for j in range(len(total)):
-        total[j] += wide(part, j)
-
-
-@inlined
-def _add_two(total, a, b):
-    for j in range(len(total)):
-        total[j] += wide(a, j) + wide(b, j)
 
 
 @inlined
@@ -79,11 +67,11 @@ def gate_lines(gate_up, side, box_rows, box_cols, row, col, box, cell, eps, out,
             own = gate_up[place * num + k]
             if len(box):
                 box_line = box[box_of(place, side, box_rows, box_cols)]
-                _add_two(token, own, box_line[first:last])
+                add_two(token, own, box_line[first:last])
             else:
-                _add(token, own)
+                add(token, own)
             if len(cell):
-                _add(token, cell[place])
+                add(token, cell[place])
             r[place * num + k] = gate_row(token[:size], token[size:], gated, np.float32(eps))
             _store(gated, out[place * num + k])
 

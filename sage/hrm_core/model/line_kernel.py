@@ -34,15 +34,15 @@ def _compiled_wide(values, j):
 
 
 @inlined
-def _add(total, part):
+def add(total, part):
     for j in range(len(total)):
         total[j] += wide(part, j)
 
 
 @inlined
-def _add_two(total, a, b):
+def add_two(total, a, b):
     for j in range(len(total)):
-        total[j] += a[j] + b[j]
+        total[j] += wide(a, j) + wide(b, j)
 
 
 @inlined
@@ -78,13 +78,13 @@ def sum_lines(values, side, box_rows, box_cols, row, col, box, cell):
     num = values.shape[1] // size
     for place in range(len(values)):
         own, line = values[place], place // side
-        _add(row[line], own)
-        _add(col[line // side * side + place % side], own)
+        add(row[line], own)
+        add(col[line // side * side + place % side], own)
         if len(box):
-            _add(box[box_of(place, side, box_rows, box_cols)], own)
+            add(box[box_of(place, side, box_rows, box_cols)], own)
         if len(cell):
             for k in range(num):
-                _add(cell[place], own[k * size : (k + 1) * size])
+                add(cell[place], own[k * size : (k + 1) * size])
     _scale(row, _root(side))
     _scale(col, _root(side))
     _scale(box, _root(box_rows * box_cols))
@@ -97,12 +97,12 @@ def add_lines(values, side, box_rows, box_cols, row, col, box, cell):
     size = cell.shape[1]
     for place in range(len(values)):
         own, line = values[place], place // side
-        _add_two(own, row[line], col[line // side * side + place % side])
+        add_two(own, row[line], col[line // side * side + place % side])
         if len(box):
-            _add(own, box[box_of(place, side, box_rows, box_cols)])
+            add(own, box[box_of(place, side, box_rows, box_cols)])
         if len(cell):
             for k in range(values.shape[1] // size):
-                _add(own[k * size : (k + 1) * size], cell[place])
+                add(own[k * size : (k + 1) * size], cell[place])
 
 
 @kernel
@@ -120,9 +120,9 @@ def gate_lines(gate_up, side, box_rows, box_cols, row, col, box, cell, eps, out,
                 box_line = box[box_of(place, side, box_rows, box_cols)]
                 _add_four(own, row_line[first:last], col_line[first:last], box_line[first:last], cell[place])
             else:
-                _add_two(own, row_line[first:last], col_line[first:last])
+                add_two(own, row_line[first:last], col_line[first:last])
                 if len(box):
-                    _add(own, box[box_of(place, side, box_rows, box_cols)][first:last])
+                    add(own, box[box_of(place, side, box_rows, box_cols)][first:last])
                 if len(cell):
-                    _add(own, cell[place])
+                    add(own, cell[place])
             r[token] = gate_row(own[:size], own[size:], out[token], np.float32(eps))

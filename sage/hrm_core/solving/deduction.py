@@ -7,32 +7,31 @@ that has a cell without candidates, starts again from the puzzle. The first chai
 cell is the answer: with rules when they accept it, without rules when the model, having read it once more,
 finds no conflict in it. A call is one chain through its segments; the plain try is the first.
 
-Invariant: all chains of a puzzle are read in waves, and a wave counts when all of it has ended: the answer
-does not depend on the other rows of the batch.
+Invariant: the answer is a function of the puzzle, the settings and the seed (see `waves`), unless a time
+limit ends it.
 Shapes: L cells, K interchangeable symbols, V symbols.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.candidate_sets import DECIMALS, CandidateSets
 from sage.hrm_core.solving.noise import uniforms
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import SearchTrace
+from sage.hrm_core.solving.waves import Waves
 
 
 @dataclass(slots=True, kw_only=True)
 class _Chain:
-    """candidates (L, K) bool.  guesses: (cell, symbol) since the puzzle.  num_guesses: of all its lives."""
+    """candidates (L, K) bool.  guesses: (cell, symbol) since the puzzle.  num_guesses: since the first
+    start, also before it started again."""
 
     index: int
     candidates: np.ndarray
@@ -40,7 +39,7 @@ class _Chain:
     num_guesses: int = 0
 
 
-class Deduction:
+class Deduction(Waves[_Chain]):
     """puzzle (L,) int32.  verifier: the rules, None without.  first: the plain try, which has ended.  clock:
     seconds.
     """
@@ -56,34 +55,17 @@ class Deduction:
         first: Row,
         clock: Callable[[], float],
     ) -> None:
-        self.best: Attempt | None = None
-        self.num_diverged = 0
+        super().__init__(puzzle, settings, clock)
         self._sets = sets
         self._verifier = verifier
-        self._puzzle = puzzle
-        self._settings = settings
         self._seed = seed
-        self._clock = clock
-        self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
-        self._num_calls = 1
-        self._num_states = 1
-        self._depth = 0
-        self._guesses: tuple[tuple[int, int], ...] = ()
-        self._wave: dict[int, _Chain] = {}
-        self._waiting: deque[int] = deque()
-        self._ended: dict[int, Row] = {}
         self._chains: list[_Chain] = []
         self._root: tuple[np.ndarray, Reading] | None = None
         self._begin(first)
 
     @property
-    def has_more(self) -> bool:
-        """Whether a chain of this wave is still to be started."""
-        return bool(self._waiting)
-
-    @property
-    def is_over(self) -> bool:
-        return not self._wave
+    def width(self) -> int:
+        return self._settings.chains
 
     @property
     def is_exhausted(self) -> bool:
@@ -95,45 +77,15 @@ class Deduction:
         """Whether a chain gave the answer: by the rules, or without rules by the conflict head."""
         return self.best is not None
 
-    def trace_of(self, answer: Attempt) -> SearchTrace:
-        """answer: the puzzle's; the guesses are its own where a chain found it."""
-        return SearchTrace(
-            calls=self._num_calls,
-            budget=self._settings.search,
-            nodes=self._num_states,
-            depth=self._depth,
-            width=self._settings.chains,
-            guesses=self._guesses if answer is self.best else (),
-        )
+    def _read_by(self, state: _Chain) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._puzzle, state.candidates
 
-    def start(self) -> Row:
-        number = self._waiting.popleft()
-        self._num_calls += 1
-        return Row(
-            number=number,
-            inputs=self._puzzle,
-            settings=self._settings,
-            max_segments=self._settings.search_segments,
-            is_try=False,
-            reads_output=True,
-            candidates=self._wave[number].candidates,
-        )
-
-    def needs(self, row: Row) -> bool:
-        return row.number in self._wave and row.number not in self._ended
-
-    def end(self, row: Row) -> None:
-        """Record the output of a chain's call; the last of its wave ends the wave."""
-        self._ended[row.number] = row
-        if len(self._ended) == len(self._wave):
-            wave = [(chain, self._ended[number]) for number, chain in self._wave.items()]
-            self._wave.clear()
-            self._ended.clear()
-            for chain, each in wave:
-                self._move(chain, each)
-                if self.best is not None:
-                    return
-            self._begin_wave()
+    def _judge(self, wave: list[tuple[_Chain, Row]]) -> None:
+        for chain, row in wave:
+            self._move(chain, row)
+            if self.best is not None:
+                return
+        self._begin_wave()
 
     def _begin(self, first: Row) -> None:
         """The output of the plain try is that of every chain's first call."""
@@ -175,7 +127,7 @@ class Deduction:
             self._restart(chain)
             return
         chain.candidates = candidates
-        self._num_states += 1
+        self.num_states += 1
         if not sets.is_decided(candidates):
             self._guess(chain, reading)
 
@@ -190,16 +142,8 @@ class Deduction:
         return True
 
     def _accept(self, chain: _Chain, row: Row, answer: np.ndarray, *, is_verified: bool) -> None:
-        self._guesses = chain.guesses
-        self.best = Attempt(
-            number=self._settings.tries,
-            cells=answer,
-            q=row.q,
-            merit=math.inf,
-            is_verified=is_verified,
-            num_segments=row.num_segments,
-            is_early=False,
-        )
+        self.guesses = chain.guesses
+        self.best = self.attempt(row, answer, is_verified=is_verified, merit=math.inf)
 
     def _killed(self, candidates: np.ndarray, reading: Reading) -> np.ndarray:
         assert reading.keep is not None
@@ -232,18 +176,14 @@ class Deduction:
         chain.candidates = sets.pinned(candidates, cell, symbol)
         chain.guesses = (*chain.guesses, (cell, symbol))
         chain.num_guesses += 1
-        self._num_states += 1
-        self._depth = max(self._depth, len(chain.guesses))
+        self.num_states += 1
+        self.depth = max(self.depth, len(chain.guesses))
 
     def _begin_wave(self) -> None:
-        """A call of every chain, as far as the budget allows."""
-        if self._ends_at is not None and self._clock() >= self._ends_at:
-            return
-        num = min(len(self._chains), self._settings.search - self._num_calls)
-        for offset, chain in enumerate(self._chains[: max(0, num)]):
-            number = self._num_calls + offset  # of the call, so that no two rows of a puzzle have one number
-            self._wave[number] = chain
-            self._waiting.append(number)
+        """A call of every chain, as far as the budget allows; numbered by the calls of the puzzle."""
+        self.begin(
+            (self.num_calls + offset, chain) for offset, chain in enumerate(self._chains[: self.calls_left])
+        )
 
 
 def _is_finite(reading: Reading) -> bool:

@@ -131,7 +131,7 @@ class Engine:
         if settings.needs_verifier and self._verifier is None:
             raise InputError("there is no verifier: give the task, or halt 'q' without abstains and search")
         if settings.chains and self._sets is None:
-            raise InputError(f"chains is {settings.chains}: the model has no deduction heads: give chains 0")
+            raise InputError(f"chains is {settings.chains}: the model has no deduction heads: leave it out")
         task = as_searchable(self._verifier) if settings.search and not settings.chains else None
         if settings.search and not settings.chains and task is None:
             raise InputError(

@@ -1,29 +1,27 @@
 """The second stage of a puzzle: best-first search over the model, from the output of the plain try.
 
 A node is a partial answer. The model reads it; its probabilities complete it, and rank the choices that may
-follow. The node with the highest sum of log probabilities is read next. A call is one row through its
-segments; the plain try is the first.
+follow. The node of the highest rank is read next: the sum of the log probabilities of its choices, less a
+penalty for signs of a conflict in its parent's output. A call is one row through its segments; the plain try
+is the first.
 
-Invariant: nodes are taken in waves of `search_width`, and a wave counts when all of it has ended: the tree
-does not depend on the other rows of the batch.
+Invariant: the tree is a function of the puzzle and the settings (see `waves`), unless a time limit ends it.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from sage.hrm_core.solving.attempt import Attempt
 from sage.hrm_core.solving.branching import Searchable, children_of, choice_log_probs, line_deviation
 from sage.hrm_core.solving.candidate_sets import CandidateSets
 from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import SearchTrace
+from sage.hrm_core.solving.waves import Waves
 from sage.hrm_core.tasks.lines import exclusive_lines, has_exclusive_lines
 
 
@@ -41,7 +39,7 @@ class Node:
     candidates: np.ndarray | None = None
 
 
-class Search:
+class Search(Waves[Node]):
     """puzzle (L,) int32.  first: the plain try, which has ended.  clock: seconds.  sets: of a model with
     deduction heads: a node then has candidates too, and the model reads the puzzle with them. A killed
     candidate comes last among the choices, and is not lost.
@@ -60,25 +58,13 @@ class Search:
         sets: CandidateSets | None = None,
         record: SearchRecord | None = None,
     ) -> None:
-        self.best: Attempt | None = None
-        self.num_diverged = 0
+        super().__init__(puzzle, settings, clock)
         self._task = task
-        self._puzzle = puzzle
-        self._settings = settings
         self._seed = seed
-        self._clock = clock
         self._sets = None if settings.scorer == "uniform" or task.spec.blank is None else sets
         self._record = record
-        self._ends_at = None if settings.search_seconds is None else clock() + settings.search_seconds
         self._lines = exclusive_lines(task.spec) if has_exclusive_lines(task.spec) else None
         self._frontier: list[tuple[float, int, Node]] = []
-        self._num_nodes = 1
-        self._num_calls = 1
-        self._depth = 0
-        self._guesses: tuple[tuple[int, int], ...] = ()
-        self._wave: dict[int, Node] = {}
-        self._waiting: deque[int] = deque()
-        self._ended: dict[int, Row] = {}
         start = None if self._sets is None else self._sets.start(puzzle)
         root = Node(number=0, partial=puzzle, score=0.0, guesses=(), candidates=start)
         if record is not None:
@@ -87,58 +73,19 @@ class Search:
             self._judge([(root, first)])
 
     @property
-    def has_more(self) -> bool:
-        """Whether a node of this wave is still to be started."""
-        return bool(self._waiting)
-
-    @property
-    def is_over(self) -> bool:
-        return not self._wave
+    def width(self) -> int:
+        return self._settings.search_width
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the whole tree was searched."""
         return self.is_over and not self._frontier and not self.num_diverged
 
-    def trace_of(self, answer: Attempt) -> SearchTrace:
-        """answer: the puzzle's; the guesses are its own where the search found it."""
-        return SearchTrace(
-            calls=self._num_calls,
-            budget=self._settings.search,
-            nodes=self._num_nodes,
-            depth=self._depth,
-            width=self._settings.search_width,
-            guesses=self._guesses if answer is self.best else (),
-        )
-
-    def start(self) -> Row:
-        number = self._waiting.popleft()
-        node = self._wave[number]
-        self._num_calls += 1
-        inputs = self._puzzle
-        if node.candidates is None:
-            inputs = self._task.as_inputs(self._puzzle[None], node.partial[None])[0].astype(np.int32)
-        return Row(
-            number=number,
-            inputs=inputs,
-            settings=self._settings,
-            max_segments=self._settings.search_segments,
-            is_try=False,
-            reads_output=True,
-            candidates=node.candidates,
-        )
-
-    def needs(self, row: Row) -> bool:
-        return row.number in self._wave and row.number not in self._ended
-
-    def end(self, row: Row) -> None:
-        """Record the output of a node; the last of its wave ends the wave."""
-        self._ended[row.number] = row
-        if len(self._ended) == len(self._wave):
-            wave = [(node, self._ended[number]) for number, node in self._wave.items()]
-            self._wave.clear()
-            self._ended.clear()
-            self._judge(wave)
+    def _read_by(self, state: Node) -> tuple[np.ndarray, np.ndarray | None]:
+        if state.candidates is not None:
+            return self._puzzle, state.candidates
+        inputs = self._task.as_inputs(self._puzzle[None], state.partial[None])[0]
+        return inputs.astype(np.int32), None
 
     def _judge(self, wave: list[tuple[Node, Row]]) -> None:
         """Complete and verify the answers of a wave; without a verified one, expand its nodes."""
@@ -149,20 +96,12 @@ class Search:
         completed = self._task.complete(puzzles, partials, answers)
         is_verified = self._task.verify(puzzles, completed)
         for (node, row), cells, verified in zip(wave, completed, is_verified):
-            self._depth = max(self._depth, len(node.guesses))
+            self.depth = max(self.depth, len(node.guesses))
             if self._record is not None:
                 self._record.note_read(node.number)
-            attempt = Attempt(
-                number=self._settings.tries,
-                cells=cells.astype(np.int32),
-                q=row.q,
-                merit=row.merit,
-                is_verified=bool(verified),
-                num_segments=row.num_segments,
-                is_early=False,
-            )
+            attempt = self.attempt(row, cells, is_verified=bool(verified), merit=row.merit)
             if attempt.beats(self.best):
-                self.best, self._guesses = attempt, node.guesses
+                self.best, self.guesses = attempt, node.guesses
         if self.best is not None and self.best.is_verified:
             return
         all_log_probs = np.stack([reading.log_probs for reading in readings])
@@ -197,7 +136,7 @@ class Search:
         for index in order:
             cell, symbol = (int(each) for each in found.choices[index])
             child = Node(
-                number=self._num_nodes,
+                number=self.num_states,
                 partial=found.partials[index],
                 score=node.score + float(found.log_probs[index]),
                 guesses=(*node.guesses, (cell, symbol)),
@@ -205,8 +144,8 @@ class Search:
                 if left is None or self._sets is None
                 else self._sets.pinned(left, cell, symbol),
             )
-            heapq.heappush(self._frontier, (round(penalty - child.score, 4), self._num_nodes, child))
-            self._num_nodes += 1
+            heapq.heappush(self._frontier, (round(penalty - child.score, 4), self.num_states, child))
+            self.num_states += 1
 
     def _left(self, node: Node, reading: Reading) -> np.ndarray | None:
         """(L, K) the node's candidates after the model's kills; all of a cell that would have none left."""
@@ -219,13 +158,9 @@ class Search:
 
     def _begin_wave(self) -> None:
         """The best nodes of the frontier, as many as the width and the budget allow."""
-        if self._ends_at is not None and self._clock() >= self._ends_at:
-            return
-        num = min(self._settings.search_width, self._settings.search - self._num_calls, len(self._frontier))
-        for _ in range(num):
-            _, number, node = heapq.heappop(self._frontier)
-            self._wave[number] = node
-            self._waiting.append(number)
+        num = min(self.width, self.calls_left, len(self._frontier))
+        nodes = [heapq.heappop(self._frontier)[-1] for _ in range(num)]
+        self.begin((node.number, node) for node in nodes)
 
     def _scored(self, row: Row) -> Reading:
         """The model's output; with scorer 'uniform', random numbers of the same shape in its place."""

@@ -59,4 +59,4 @@ def test_solve_takes_chains(run: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert said["search"]["calls"] <= 20
     assert said["is_verified"] or said["outcome"] == "budget"
     assert invoke(["solve", "sudoku", puzzle, "--checkpoint", "sudoku4", "--chains", "4"]) == 2
-    assert "chains is 4: the model has no deduction heads: give chains 0" in capsys.readouterr().err
+    assert "chains is 4: the model has no deduction heads: leave it out" in capsys.readouterr().err
