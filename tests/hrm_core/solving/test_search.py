@@ -37,12 +37,12 @@ def small(task: SudokuTask) -> np.ndarray:
 
 
 @pytest.fixture
-def ignorant(build_fake_model: Build, build_random_logits: Build) -> Any:
+def random_model(build_fake_model: Build, build_random_logits: Build) -> Any:
     """Its probabilities are random, a function of the input."""
     return build_fake_model(build_random_logits(6), num_cells=16, num_symbols=6)
 
 
-def hopeless() -> np.ndarray:
+def unsolvable() -> np.ndarray:
     """(16,) a 4x4 puzzle whose givens agree with each other and have no solution: no digit for one cell."""
     cells = np.ones((4, 4), np.int32)
     cells[0, 1:3], cells[1, 0], cells[3, 3] = (2, 3), 4, 4  # cell (0, 3) can only be 5, and so can (0, 0)
@@ -63,9 +63,9 @@ def hopeless() -> np.ndarray:
     ids=str,
 )
 def test_a_tree_is_the_same_whatever_the_batch_and_the_neighbours(
-    changes: dict[str, Any], ignorant: Any, task: SudokuTask, small: np.ndarray
+    changes: dict[str, Any], random_model: Any, task: SudokuTask, small: np.ndarray
 ) -> None:
-    solver, way = Solver(ignorant, task), {**WAY, **changes}
+    solver, way = Solver(random_model, task), {**WAY, **changes}
     alone = Solutions.stack([solver.solve(puzzle[None], **way)[0] for puzzle in small], 16)
     assert any(trace is not None and trace.depth > 1 for trace in alone.trace)
     for batch_size in (1, 3, 64):
@@ -103,9 +103,9 @@ def test_a_trained_model_gives_equal_answers_whatever_the_batch() -> None:
 @pytest.mark.parametrize("search", [1, 2, 5, 6, 40])
 @pytest.mark.parametrize("width", [1, 4])
 def test_the_budget_is_kept_and_the_trace_adds_up(
-    search: int, width: int, ignorant: Any, task: SudokuTask, small: np.ndarray
+    search: int, width: int, random_model: Any, task: SudokuTask, small: np.ndarray
 ) -> None:
-    found = Solver(ignorant, task).solve(small, **{**WAY, "search": search, "search_width": width})
+    found = Solver(random_model, task).solve(small, **{**WAY, "search": search, "search_width": width})
     for solution, puzzle in zip(found, small):
         trace = solution.trace
         assert trace is not None
@@ -122,10 +122,10 @@ def test_the_budget_is_kept_and_the_trace_adds_up(
             assert task.verify(puzzle[None], solution.cells[None])[0]
 
 
-def test_more_calls_solve_what_fewer_solve(ignorant: Any, task: SudokuTask, small: np.ndarray) -> None:
+def test_more_calls_solve_what_fewer_solve(random_model: Any, task: SudokuTask, small: np.ndarray) -> None:
     before = np.zeros(len(small), bool)
     for search in (0, 4, 40, 1000):
-        found = Solver(ignorant, task).solve(small, **{**WAY, "search": search, "search_width": 1})
+        found = Solver(random_model, task).solve(small, **{**WAY, "search": search, "search_width": 1})
         assert (found.is_verified >= before).all()
         before = found.is_verified
     assert before.all()
@@ -161,42 +161,42 @@ def test_a_model_ranks_better_than_random_numbers(build_fake_model: Build, task:
     assert by_model.is_verified.sum() > control.is_verified.sum()
 
 
-def test_an_empty_tree_is_no_solution(ignorant: Any, task: SudokuTask) -> None:
-    puzzle = hopeless()
+def test_an_empty_tree_is_no_solution(random_model: Any, task: SudokuTask) -> None:
+    puzzle = unsolvable()
     assert task.may_extend(puzzle[None], puzzle[None])[0]
-    found = Solver(ignorant, task).solve(puzzle[None], **{**WAY, "search": 5000})[0]
+    found = Solver(random_model, task).solve(puzzle[None], **{**WAY, "search": 5000})[0]
     assert found.outcome == "no_solution"
     assert found.trace is not None
     assert 1 < found.trace.calls < 5000
-    few = Solver(ignorant, task).solve(puzzle[None], **{**WAY, "search": 2})[0]
+    few = Solver(random_model, task).solve(puzzle[None], **{**WAY, "search": 2})[0]
     assert few.outcome == "budget"
     clash = puzzle.copy()
     clash[0] = clash[1]
-    at_once = Solver(ignorant, task).solve(clash[None], **WAY)[0]
+    at_once = Solver(random_model, task).solve(clash[None], **WAY)[0]
     assert at_once.outcome == "no_solution"
     assert at_once.trace is not None
     assert at_once.trace.calls == 1
 
 
 def test_without_a_verified_answer_the_most_trusted_one_is_given_or_none(
-    ignorant: Any, task: SudokuTask
+    random_model: Any, task: SudokuTask
 ) -> None:
-    puzzle = hopeless()[None]
+    puzzle = unsolvable()[None]
     way = {**WAY, "search": 6, "search_width": 2}
-    plain = Solver(ignorant, task).solve(puzzle, **{**way, "search": 0})[0]
+    plain = Solver(random_model, task).solve(puzzle, **{**way, "search": 0})[0]
     best, withheld = (
-        Solver(ignorant, task).solve(puzzle, abstains=abstains, **way)[0] for abstains in (False, True)
+        Solver(random_model, task).solve(puzzle, abstains=abstains, **way)[0] for abstains in (False, True)
     )
     assert best.confidence >= plain.confidence
     assert best.cells.any()
     assert (withheld.outcome, withheld.is_abstained, withheld.cells.any()) == ("abstained", True, False)
 
 
-def test_time_ends_a_search_between_waves(ignorant: Any, task: SudokuTask, small: np.ndarray) -> None:
+def test_time_ends_a_search_between_waves(random_model: Any, task: SudokuTask, small: np.ndarray) -> None:
     ticks = itertools.count()
     settings = {**WAY, "search": 1000, "search_width": 2, "search_seconds": 2.5}
-    engine = Engine(ignorant, task, clock=lambda: float(next(ticks)))
-    job = engine.submit(hopeless(), SolveSettings(**settings))
+    engine = Engine(random_model, task, clock=lambda: float(next(ticks)))
+    job = engine.submit(unsolvable(), SolveSettings(**settings))
     while not engine.is_idle:
         engine.step()
     trace = job.solution().trace
@@ -207,13 +207,13 @@ def test_time_ends_a_search_between_waves(ignorant: Any, task: SudokuTask, small
 
 def test_numbers_that_are_not_finite_end_as_diverged(build_fake_model: Build, task: SudokuTask) -> None:
     model = build_fake_model(lambda row: np.full((16, 6), np.nan), num_cells=16, num_symbols=6)
-    found = Solver(model, task).solve(hopeless()[None], **WAY)[0]
+    found = Solver(model, task).solve(unsolvable()[None], **WAY)[0]
     assert found.outcome == "diverged"
 
 
 def test_a_conflict_lowers_the_rank_and_drops_nothing(build_fake_model: Build, task: SudokuTask) -> None:
     """Cell 14 may be 2 or 5, the model ranks 2 first; the conflict head objects to it."""
-    puzzle = hopeless()
+    puzzle = unsolvable()
 
     def logits_of(row: np.ndarray) -> np.ndarray:
         logits = np.zeros((16, 6))
@@ -237,6 +237,30 @@ def test_a_conflict_lowers_the_rank_and_drops_nothing(build_fake_model: Build, t
     firsts = [[int(row[14]) for row in each if row[14] > 1] for each in (order, other_order)]
     assert (firsts[0][0], firsts[0] != sorted(firsts[0])) == (2, True)
     assert firsts[1] == [2, *[5] * firsts[1].count(5), *[2] * (firsts[1].count(2) - 1)]
+
+
+def test_probabilities_that_contradict_each_other_lower_the_rank(
+    build_fake_model: Build, task: SudokuTask
+) -> None:
+    """Where cell 14 is 2 the model expects 3 in every other cell, and 3 or 5 in cell 5, which is branched."""
+
+    def logits_of(row: np.ndarray) -> np.ndarray:
+        logits = np.zeros((16, 6))
+        if row[14] == 2:
+            logits[:, 3] = 20.0
+            logits[5, 5] = 20.0
+        else:
+            logits[:, 2], logits[:, 5] = 3.0, 0.1 + 0.1 * np.arange(16)
+        return logits
+
+    def order_of(weight: float) -> list[int]:
+        model = build_fake_model(logits_of, num_cells=16, num_symbols=6)
+        way = {**WAY, "search_width": 1, "search_segments": 1, "max_segments": 1}
+        Solver(model, task).solve(unsolvable()[None], line_weight=weight, **way)
+        return [int(row[14]) for each in model.inputs_seen for row in each[None] if row[14] > 1]
+
+    assert order_of(0.0)[:2] == [2, 2]
+    assert order_of(4.0)[:2] == [2, 5]
 
 
 class Staircase:
@@ -289,17 +313,17 @@ def test_a_task_of_steps_is_searched(ends: tuple[int, int], outcome: str, build_
 
 
 def test_a_task_without_a_check_of_partial_answers_is_refused(
-    ignorant: Any, build_verifier: Any, small: np.ndarray
+    random_model: Any, build_verifier: Any, small: np.ndarray
 ) -> None:
     for verifier, said in ((build_verifier(2), "search is 9: the task has no check"), (None, "no verifier")):
         with pytest.raises(ValueError, match=said):
-            Solver(ignorant, verifier).solve(small, search=9)
+            Solver(random_model, verifier).solve(small, search=9)
 
 
-def test_a_withdrawn_search_leaves_the_batch(ignorant: Any, task: SudokuTask, small: np.ndarray) -> None:
-    engine = Engine(ignorant, task, batch_size=2)
+def test_a_withdrawn_search_leaves_the_batch(random_model: Any, task: SudokuTask, small: np.ndarray) -> None:
+    engine = Engine(random_model, task, batch_size=2)
     settings = SolveSettings(**{**WAY, "search": 5000})
-    given_up, other = engine.submit(hopeless(), settings), engine.submit(small[0], settings)
+    given_up, other = engine.submit(unsolvable(), settings), engine.submit(small[0], settings)
     for _ in range(4):
         engine.step()
     spent = given_up.num_segments_spent
