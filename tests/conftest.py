@@ -15,8 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-# A shell that starts something in the background has it ignore Ctrl-C, and with it all that it starts.
+# A background job of a shell ignores Ctrl-C, one under nohup ignores a hang-up, and so do their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,14 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def recordings() -> Path:
-    """The folder of recorded data, by SAGE_DATA; the test is skipped where there is none."""
-    folder = Path(os.environ.get("SAGE_DATA") or ROOT.parent / "shared" / "data").resolve()
-    if not (folder / "sensors").is_dir():
-        pytest.skip(f"no recorded data in {folder}: set SAGE_DATA")
-    return folder
+def data_folder() -> Path:
+    """The folder that SAGE_DATA names; where it is empty or not set, shared/data beside the checkout."""
+    return Path(os.environ.get("SAGE_DATA") or ROOT.parent / "shared" / "data").resolve()
+
+
+@pytest.fixture(scope="session")
+def recordings(data_folder: Path) -> Path:
+    """The folder of recorded data; the test is skipped where there is none."""
+    if not (data_folder / "sensors").is_dir():
+        pytest.skip(f"no recorded data in {data_folder}: set SAGE_DATA")
+    return data_folder

@@ -3,7 +3,6 @@ recordings are.
 """
 
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,13 +76,11 @@ def context(clock: ManualClock, tmp_path: Path) -> SensorContext:
 
 
 @pytest.fixture
-def recordings() -> Path:
-    """The folder of real recordings, or a skip."""
-    root = Path(__file__).parents[2]
-    folder = Path(os.environ.get("SAGE_DATA", root.parent / "shared" / "data")) / "sensors"
-    if not folder.is_dir():
-        pytest.skip(f"no real recordings at {folder}: set SAGE_DATA")
-    return folder
+def recordings(data_folder: Path) -> Path:
+    """The folder of real recordings of sensors, or a skip."""
+    if not (data_folder / "sensors").is_dir():
+        pytest.skip(f"no real recordings in {data_folder}: set SAGE_DATA")
+    return data_folder / "sensors"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,11 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def puzzle_data(repository: Path) -> Path:
-    """The folder of puzzles by SAGE_DATA; the test is skipped where there is none."""
-    folder = Path(os.environ.get("SAGE_DATA") or repository.parent / "shared" / "data").resolve()
-    if not (folder / "sudoku").is_dir():
-        pytest.skip(f"no puzzles in {folder}: set SAGE_DATA")
-    return folder
+def puzzle_data(data_folder: Path) -> Path:
+    """The folder of puzzles; the test is skipped where there is none."""
+    if not (data_folder / "sudoku").is_dir():
+        pytest.skip(f"no puzzles in {data_folder}: set SAGE_DATA")
+    return data_folder
 
 
 @pytest.fixture(scope="session")
