@@ -119,6 +119,70 @@ class ActionFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFacts:
+    """One answer whose result came this tick.
+
+    number: of the puzzle in its stream.  level: index in `SolvingFacts.levels`.  is_right: the environment
+    accepted it.  is_abstained: the solver gave none.  decision: of the policy, as in ActionFacts.
+    num_segments, num_calls: spent on it.  confidence: of the Q head, 0..1.  age_ticks: from reading the
+    puzzle to its result.  num_open: cells that still changed, after each of its segments.
+    """
+
+    number: int
+    level: int
+    is_right: bool
+    is_abstained: bool
+    decision: str
+    num_segments: int
+    num_calls: int
+    confidence: float
+    age_ticks: int
+    num_open: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelFacts:
+    """One level of a stream. num_answered, num_right: ever.  recent: share right of its last 50 answers, NaN
+    before the first."""
+
+    name: str
+    num_answered: int = 0
+    num_right: int = 0
+    recent: float = NAN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolvingFacts:
+    """One puzzle stream in one tick.
+
+    level: the stream's current one.  num_segments: computed this tick, all rows together.
+    teacher_trust: of the solutions shown, 0..1.  num_steps, loss: of the learner.  num_restarts: of its
+    process.  num_swapped, num_refused: offers of weights taken and not taken.
+    board_number, board_cells, board_answer: one puzzle under way and its answer so far, for display.
+    """
+
+    stream: str
+    level: int
+    levels: tuple[LevelFacts, ...]
+    num_under_way: int = 0
+    num_segments: int = 0
+    answers: tuple[AnswerFacts, ...] = ()
+    teacher_trust: float = NAN
+    num_experiences: int = 0
+    num_lost: int = 0
+    num_steps: int = 0
+    loss: float = NAN
+    num_restarts: int = 0
+    num_swapped: int = 0
+    num_refused: int = 0
+    bytes_copied: int = 0
+    is_sleeping: bool = False
+    board_number: int = -1
+    board_cells: tuple[int, ...] = ()
+    board_answer: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened in a tick or between two. data: scalars and strings only."""
 
@@ -144,6 +208,7 @@ class TickFacts:
     learning: LearningFacts
     actions: tuple[ActionFacts, ...]
     events: tuple[Event, ...]
+    solving: tuple[SolvingFacts, ...] = ()
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
@@ -171,6 +236,21 @@ class TickReport:
     timing: TickTiming
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelExamination:
+    """Held-out puzzles of one level before and after a night: shares solved, 0..1, and how many there were.
+
+    gain_low, gain_high: 90% paired-bootstrap interval of after - before.
+    """
+
+    level: str
+    num: int
+    before: float
+    after: float
+    gain_low: float = NAN
+    gain_high: float = NAN
+
+
 class SleepOutcome(str, Enum):
     """accepted: the candidate replaces the weights.  rolled_back: the candidate is worse, or old experience
     would be lost.  undecided: the interval contains 0; the old weights stay.  skipped: too little to replay
@@ -187,6 +267,9 @@ class SleepOutcome(str, Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepReport:
     """One night. Losses are mean squared errors in training variance on held-out experience.
+
+    stream: the puzzle stream whose solving model slept, "" for the observation model. Then losses are shares
+    not solved, gain is a difference of shares, and `levels` has the shares by level.
 
     gain: relative, (before - after) / before, with its 90% paired-bootstrap interval.
     loss_persistence, loss_skip: of "nothing changes" and of the linear skip alone on the same experience.
@@ -208,6 +291,8 @@ class SleepReport:
     loss_old_before: float = NAN
     loss_old_after: float = NAN
     wall_secs: float = NAN
+    stream: str = ""
+    levels: tuple[LevelExamination, ...] = ()
 
 
 class Instrument(Protocol):
@@ -252,12 +337,21 @@ def _canonical_items(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_canonical_items(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [_canonical_items(getattr(value, name)) for name in _field_names(kind)]
+        return [
+            _canonical_items(getattr(value, name))
+            for name in _field_names(kind)
+            if not _is_left_out(value, name)
+        ]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
         return _NAN_BYTES if math.isnan(value) else _pack_double(value)
     return value
+
+
+def _is_left_out(value: Any, name: str) -> bool:
+    """`solving` of a run without puzzle streams: its digests are those of before there were streams."""
+    return name == "solving" and not value.solving
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Puzzles under way across ticks, and the learner that their experiences go to."""

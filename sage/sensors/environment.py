@@ -1,0 +1,67 @@
+"""The contract of environments: a world that answers back, as sensors and effectors that share its state.
+
+A run reads an environment only through its sensors and changes it only through its effectors. Invariants: the
+specs of both are known before it opens; equal seeds and equal actions give equal readings on a manual clock;
+a world that starts again delivers a reading that says so (`RESET_QUANTITY`). Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from sage.sensors.contract import Effector, Sensor
+
+#: `SensorSpec.observes[0]` of a reading (1,) that is 1 when the world has started again, else 0.
+RESET_QUANTITY = "reset"
+#: `SensorSpec.observes[0]` of a reading (1,): the reward since the reading before.
+REWARD_QUANTITY = "reward"
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """One world. Constructed as `kind(config, context)`; its own driver opens, uses and closes it.
+
+    The sensors and effectors are made with the environment, not at each call, and use its state.
+    """
+
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Named NAME.part, where NAME is the environment's name in the configuration."""
+        ...
+
+    def effectors(self) -> tuple[Effector, ...]: ...
+
+    def open(self) -> None:
+        """Take the world, in its first state. Raises SensorUnavailable with a remedy."""
+        ...
+
+    def close(self) -> None:
+        """Safe to call twice, and after a failed open. A closed world delivers nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A kind of puzzle in a stream: a task of the catalogue with its options.
+
+    name: as reports show it, for example "sudoku 4x4".  task: a key of the task catalogue.
+    options: its settings.  num_cells: of one puzzle.
+    """
+
+    name: str
+    task: str
+    options: tuple[tuple[str, Any], ...]
+    num_cells: int
+
+
+@runtime_checkable
+class PuzzleEnvironment(Environment, Protocol):
+    """An environment that poses puzzles, in messages of `sage.sensors.puzzle_messages`.
+
+    It has the sensors NAME.puzzle, NAME.result and NAME.reward and the effector NAME.answer.
+    """
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """In the order of difficulty; a message gives the index."""
+        ...
