@@ -136,6 +136,8 @@ class EffectorSpec:
     tensor: shape and dtype of one action; a chunk of T steps is (T, C).
     low, high: the range of each channel, in the device's unit; the channels are the tensor's last dimension.
     channels: a name for each channel, or empty.  unit: of the values, "1" for none.
+    choices: sizes of groups of channels, in order, of which one channel each is chosen, that of the highest
+    value; they are all channels, or empty.
     timeout_secs: how long one `apply` may take; longer is a fault.
     """
 
@@ -147,6 +149,7 @@ class EffectorSpec:
     high: tuple[float, ...]
     channels: tuple[str, ...] = ()
     unit: str = "1"
+    choices: tuple[int, ...] = ()
     timeout_secs: float = 0.05
     _low: np.ndarray = field(init=False, repr=False, compare=False)
     _high: np.ndarray = field(init=False, repr=False, compare=False)
@@ -167,6 +170,11 @@ class EffectorSpec:
         if not all(math.isfinite(b - a) and a < b for a, b in zip(self.low, self.high)):
             raise InputError(
                 f"{self.name}: low is {self.low}, high {self.high}: give finite ranges, low < high"
+            )
+        if self.choices and (sum(self.choices) != self.size or min(self.choices) < 2):
+            raise InputError(
+                f"{self.name}: choices is {self.choices}: give group sizes of 2 or more that add up to"
+                f" {self.size}"
             )
         if not self.timeout_secs > 0:
             raise InputError(f"{self.name}: timeout_secs is {self.timeout_secs}: give a time above 0")
@@ -192,12 +200,26 @@ class EffectorSpec:
         return flat
 
     def limited(self, values: np.ndarray) -> np.ndarray:
-        """`values` within each channel's range, as spec.tensor's dtype; integers are rounded."""
+        """`values` within each channel's range, as spec.tensor's dtype; integers are rounded.
+
+        With choices: each group's highest channel at its `high`, the others at their `low`.
+        """
         within: np.ndarray = np.minimum(np.maximum(values, self._low), self._high)
+        if self.choices:
+            within = self._chosen(within)
         dtype = np.dtype(self.tensor.dtype)
         if dtype.kind in "iu":
             within = np.round(within)
         return within.astype(dtype)
+
+    def _chosen(self, values: np.ndarray) -> np.ndarray:
+        flat, first = values.reshape(-1), 0
+        is_highest = np.zeros(self.size, dtype=bool)
+        for size in self.choices:
+            is_highest[first + int(np.argmax(flat[first : first + size]))] = True
+            first += size
+        chosen: np.ndarray = np.where(is_highest.reshape(values.shape), self._high, self._low)
+        return chosen
 
     def check(self, values: np.ndarray) -> None:
         """InputError unless `values` has spec.tensor's shape and dtype."""

@@ -12,8 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from sage.sensors.contract import Effector, Sensor
 
-#: `SensorSpec.observes[0]` of a reading (1,) that is 1 when the world has started again, else 0.
+#: `SensorSpec.observes[0]` of a reading (1,) that is ENDED or CUT_OFF when the world has started again,
+#: else 0.
 RESET_QUANTITY = "reset"
+#: The world came to an end of its own (nothing follows), or was cut off, for example by a time limit.
+ENDED, CUT_OFF = 1.0, 2.0
 #: `SensorSpec.observes[0]` of a reading (1,): the reward since the reading before.
 REWARD_QUANTITY = "reward"
 
