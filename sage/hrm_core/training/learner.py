@@ -31,7 +31,7 @@ from sage.hrm_core.training.deducing import DeductionSteps, check_deduction
 from sage.hrm_core.training.guesses import check_guesses, num_guessed, with_guesses
 from sage.hrm_core.training.lanes import Lane, split_rows, to_batch
 from sage.hrm_core.training.objective import READOUT, SegmentLoss, segment_loss
-from sage.hrm_core.training.stream import RowStream
+from sage.hrm_core.training.stream import RowSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,21 @@ class StepFacts:
 
 
 class Learner:
-    """A model, its optimizers, and the rows of its batch."""
+    """A model, its optimizers, and the rows of its batch.
+
+    optimizers, ema: of models that share this one's weights; by default of this model alone.
+    """
 
     def __init__(
-        self, model: HRM, spec: TaskSpec, config: TrainConfig, *, num_steps: int, ranks: Ranks
+        self,
+        model: HRM,
+        spec: TaskSpec,
+        config: TrainConfig,
+        *,
+        num_steps: int,
+        ranks: Ranks,
+        optimizers: Optimizers | None = None,
+        ema: EMA | None = None,
     ) -> None:
         check_fit(model, spec, config, ranks)
         self.model = model
@@ -71,12 +82,10 @@ class Learner:
         if config.bf16:
             model.inner.compute_in(torch.bfloat16)
         self._num_first_steps = 0 if config.first_segments is None else round(config.first_share * num_steps)
-        self.optimizers = Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
-        self.ema = (
-            None
-            if config.ema_decay is None
-            else EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
-        )
+        self.optimizers = optimizers or Optimizers(model, config.optimizer, num_steps=num_steps, ranks=ranks)
+        self.ema = ema
+        if ema is None and config.ema_decay is not None:
+            self.ema = EMA(model, config.ema_decay, begin_step=config.ema_begin_step)
         self._deduction = DeductionSteps(model, spec, config) if model.config.heads == "deduction" else None
         self._names = READOUT if self._deduction is None else self._deduction.READOUT
         self._num_means = self._names.index("count")
@@ -84,7 +93,7 @@ class Learner:
         self._generator = torch.Generator()
         self._parameters = list(model.parameters())
 
-    def step(self, number: int, stream: RowStream) -> StepFacts:
+    def step(self, number: int, stream: RowSource) -> StepFacts:
         """Step `number` (1, 2, ...): refill, a segment forward and backward for each lane, then the
         optimizers.
         """
@@ -113,7 +122,7 @@ class Learner:
         shares = self._config.bf16 and self.device.type == "cpu"
         return cast_once(self.model, torch.bfloat16) if shares else nullcontext()
 
-    def _refilled(self, stream: RowStream) -> list[Lane]:
+    def _refilled(self, stream: RowSource) -> list[Lane]:
         """Halted rows take the next rows of the stream; every rank draws the rows of all ranks and uses its
         own.
         """

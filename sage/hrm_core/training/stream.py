@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,12 @@ class _Block:
 
     rows: Examples
     state: dict[str, Any]
+
+
+class RowSource(Protocol):
+    def take(self, num: int) -> Examples:
+        """The next `num` training rows."""
+        ...
 
 
 class RowStream:

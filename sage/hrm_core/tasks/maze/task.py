@@ -73,6 +73,10 @@ class MazeRules(MazeSteps):
         """Of the walls alone: two ways through one layout stay on one side."""
         return layout_keys(examples.inputs, self.size)
 
+    def orbit_keys(self, inputs: np.ndarray) -> np.ndarray:
+        """(N,) uint64, equal for a maze and its images under `transform`, and for all ways in one layout."""
+        return layout_keys(inputs, self.size).astype(np.uint64)
+
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
         """Turned and mirrored, then solved again."""
         inputs = turned(examples.inputs, random_turns(len(examples), rng), self.size)

@@ -28,6 +28,7 @@ from sage.hrm_core.tasks.sudoku.grid import (
     random_places,
     units_of,
 )
+from sage.hrm_core.tasks.sudoku.orbits import puzzle_orbit_keys
 
 BLANK = 1
 #: What `givens` is where nothing is said: puzzles that a small model learns in minutes.
@@ -146,6 +147,10 @@ class SudokuRules:
         if not all(0 <= digit <= self.box.num_digits for digit in grid):
             return 0
         return count_solutions(grid, self.box, at_most=at_most)
+
+    def orbit_keys(self, inputs: np.ndarray) -> np.ndarray:
+        """(N,) uint64, equal for a puzzle and its images under `transform`."""
+        return puzzle_orbit_keys(inputs.astype(np.int64) - BLANK, self.box)
 
     def encode(self, text: str) -> np.ndarray:
         """InputError also where the puzzle has no solution, or more than one."""
