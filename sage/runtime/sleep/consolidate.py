@@ -27,13 +27,10 @@ from sage.hrm_core.observation.targets import residual_squares
 from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig
-from sage.runtime.report import NAN, SleepOutcome, SleepReport, to_plain
+from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport, to_plain
+from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of
 from sage.runtime.tick.reasoner import load_observation_model
 
-CONFIDENCE = 0.90
-NUM_BOOTSTRAPS = 2000
-MIN_WINDOWS = 4  # fewer windows give no usable interval
-MAX_OLD_LOSS_RISE = 0.01
 JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
 MAX_GRAD_NORM = 1.0
 
@@ -134,8 +131,8 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     return dataclasses.replace(
         report,
         num_steps=num_steps,
-        loss_persistence=_mean(before.persistence.numpy()),
-        loss_skip=_mean(before.skip.numpy()),
+        loss_persistence=mean_of(before.persistence.numpy()),
+        loss_skip=mean_of(before.skip.numpy()),
         wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
         **dataclasses.asdict(verdict),
     )
@@ -146,80 +143,12 @@ def why_skip(night: Night | None, plan: SleepPlan) -> str:
     if night is None:
         return "no window to replay, or none to examine"
     num_examined, num_windows = count_readings(night.examined, plan.burn_in), len(night.examined)
-    if num_examined < plan.min_examined or num_windows < MIN_WINDOWS:
+    if num_examined < plan.min_examined or num_windows < MIN_EXAMINED:
         return (
             f"{num_examined} readings in {num_windows} windows to examine, at least {plan.min_examined} in"
-            f" {MIN_WINDOWS} are required"
+            f" {MIN_EXAMINED} are required"
         )
     return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The result of an examination; names as in SleepReport."""
-
-    outcome: SleepOutcome
-    reason: str
-    loss_before: float = NAN
-    loss_after: float = NAN
-    gain: float = NAN
-    gain_low: float = NAN
-    gain_high: float = NAN
-    loss_old_before: float = NAN
-    loss_old_after: float = NAN
-
-
-def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
-    """Accept if the gain on new experience is above 0 by paired bootstrap and the loss on old does not rise.
-
-    before, after: (num_examined,) losses of the same windows, NaN without a fresh reading.  is_new: bool, of
-    the same windows.
-    """
-    usable = ~np.isnan(before)
-    if not usable.any():
-        return Verdict(
-            outcome=SleepOutcome.UNDECIDED,
-            reason="the model before the night has no finite loss to compare with",
-        )
-    if not np.isfinite(after[usable]).all():
-        return Verdict(
-            outcome=SleepOutcome.ROLLED_BACK, reason="the candidate is not finite", loss_before=_mean(before)
-        )
-    # With few new windows, old and new ones are judged together.
-    new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_WINDOWS else usable
-    old = usable & ~new
-    gain, low, high = paired_gain(before[new], after[new], seed)
-    interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
-    old_before, old_after = _mean(before[old]), _mean(after[old])
-    if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
-        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse on old experience; on new {interval}"
-    elif low > 0:
-        outcome, reason = SleepOutcome.ACCEPTED, interval
-    elif high < 0:
-        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
-    else:
-        outcome, reason = SleepOutcome.UNDECIDED, f"not significantly different from 0: {interval}"
-    return Verdict(
-        outcome=outcome,
-        reason=reason,
-        loss_before=_mean(before[new]),
-        loss_after=_mean(after[new]),
-        gain=gain,
-        gain_low=low,
-        gain_high=high,
-        loss_old_before=old_before,
-        loss_old_after=old_after,
-    )
-
-
-def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Relative gain 1 - after / before, and the bounds of its interval over resampled windows."""
-    generator = np.random.default_rng(seed)
-    index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
-    sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
-    gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
-    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
 
 
 def count_readings(windows: Window, burn_in: int) -> int:
@@ -279,11 +208,6 @@ def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Gene
     return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
 
 
-def _mean(values: np.ndarray) -> float:
-    usable = values[~np.isnan(values)]
-    return float(usable.mean()) if len(usable) else NAN
-
-
 def _write_json(path: Path, content: object) -> None:
     write_file(path, json.dumps(content).encode())
 
@@ -293,6 +217,11 @@ def read_report(path: Path) -> SleepReport:
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
         raise TypeError(f"{path}: not a report: run the night again")
-    fields: dict[str, Any] = {name: NAN if value is None else value for name, value in found.items()}
+    fields = _numbers(found)
     fields["outcome"] = SleepOutcome(fields["outcome"])
+    fields["levels"] = tuple(LevelExamination(**_numbers(each)) for each in fields.get("levels", ()))
     return SleepReport(**fields)
+
+
+def _numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: NAN if value is None else value for name, value in fields.items()}

@@ -1,0 +1,93 @@
+"""The examination of a night: the same held-out experiences before and after it, by a paired bootstrap.
+
+Invariant: a candidate that is not finite, or no better by the interval, is not accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.report import NAN, SleepOutcome
+
+CONFIDENCE = 0.90
+NUM_BOOTSTRAPS = 2000
+MIN_EXAMINED = 4  # fewer losses give no usable interval
+MAX_OLD_LOSS_RISE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The result of an examination; names as in SleepReport."""
+
+    outcome: SleepOutcome
+    reason: str
+    loss_before: float = NAN
+    loss_after: float = NAN
+    gain: float = NAN
+    gain_low: float = NAN
+    gain_high: float = NAN
+    loss_old_before: float = NAN
+    loss_old_after: float = NAN
+
+
+def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
+    """Accept if the gain on new experience is above 0 by paired bootstrap and the loss on old does not rise.
+
+    before, after: (num_examined,) losses of the same windows, NaN without a fresh reading.  is_new: bool, of
+    the same windows.
+    """
+    usable = ~np.isnan(before)
+    if not usable.any():
+        return Verdict(
+            outcome=SleepOutcome.UNDECIDED,
+            reason="the model before the night has no finite loss to compare with",
+        )
+    if not np.isfinite(after[usable]).all():
+        return Verdict(
+            outcome=SleepOutcome.ROLLED_BACK,
+            reason="the candidate is not finite",
+            loss_before=mean_of(before),
+        )
+    # With few new windows, old and new ones are judged together.
+    new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_EXAMINED else usable
+    old = usable & ~new
+    gain, low, high = paired_gain(before[new], after[new], seed)
+    interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
+    old_before, old_after = mean_of(before[old]), mean_of(after[old])
+    if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse on old experience; on new {interval}"
+    elif low > 0:
+        outcome, reason = SleepOutcome.ACCEPTED, interval
+    elif high < 0:
+        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse: {interval}"
+    else:
+        outcome, reason = SleepOutcome.UNDECIDED, f"not significantly different from 0: {interval}"
+    return Verdict(
+        outcome=outcome,
+        reason=reason,
+        loss_before=mean_of(before[new]),
+        loss_after=mean_of(after[new]),
+        gain=gain,
+        gain_low=low,
+        gain_high=high,
+        loss_old_before=old_before,
+        loss_old_after=old_after,
+    )
+
+
+def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Relative gain 1 - after / before, and the bounds of its interval over resampled windows."""
+    generator = np.random.default_rng(seed)
+    index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
+    sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
+    gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
+    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
+
+
+def mean_of(values: np.ndarray) -> float:
+    """The mean without NaN; NaN without a number."""
+    usable = values[~np.isnan(values)]
+    return float(usable.mean()) if len(usable) else NAN

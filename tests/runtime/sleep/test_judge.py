@@ -1,0 +1,79 @@
+"""An examination by known answers: what is accepted, rolled back and undecided."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.judge import judge, paired_gain
+
+
+def test_equal_losses_are_undecided():
+    losses = np.linspace(0.5, 1.5, 20)
+    assert paired_gain(losses, losses, 0) == (0.0, 0.0, 0.0)
+    assert judge(losses, losses, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
+
+
+def test_half_the_loss_everywhere_is_a_gain_of_a_half():
+    before = np.linspace(0.5, 1.5, 20)
+    assert paired_gain(before, before / 2, 0) == pytest.approx((0.5, 0.5, 0.5))
+    verdict = judge(before, before / 2, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert (verdict.loss_before, verdict.loss_after) == pytest.approx((1.0, 0.5))
+
+
+def test_an_interval_holds_its_90_percent():
+    """The true gain of 0.2 lies in the interval in about nine of ten draws of 40 stretches."""
+    generator = np.random.default_rng(0)
+    num_held = 0
+    for draw in range(200):
+        before = generator.uniform(0.5, 1.5, 40)
+        _, low, high = paired_gain(before, 0.8 * before + generator.normal(0, 0.2, 40), draw)
+        num_held += low <= 0.2 <= high
+    assert 165 <= num_held <= 193
+
+
+def test_worse_is_rolled_back_and_a_toss_up_undecided():
+    before = np.ones(20)
+    assert judge(before, before * 1.2, np.ones(20, bool), 0).outcome is SleepOutcome.ROLLED_BACK
+    toss = before + np.where(np.arange(20) % 2, 0.3, -0.3)
+    assert judge(before, toss, np.ones(20, bool), 0).outcome is SleepOutcome.UNDECIDED
+
+
+def test_a_gain_on_new_experience_does_not_outweigh_a_loss_on_old():
+    is_new = np.arange(20) < 10
+    verdict = judge(np.ones(20), np.where(is_new, 0.5, 1.02), is_new, 0)
+    assert verdict.outcome is SleepOutcome.ROLLED_BACK
+    assert "worse on old experience" in verdict.reason
+    assert (verdict.loss_old_before, verdict.loss_old_after) == pytest.approx((1.0, 1.02))
+    assert judge(np.ones(20), np.where(is_new, 0.5, 1.005), is_new, 0).outcome is SleepOutcome.ACCEPTED
+
+
+def test_two_new_windows_are_judged_with_the_old():
+    is_new = np.arange(20) < 2
+    assert judge(np.ones(20), np.where(is_new, 0.5, 1.2), is_new, 0).outcome is SleepOutcome.ROLLED_BACK
+    alternating = np.where(np.arange(20) % 2, 1.3, 0.7)
+    assert judge(np.ones(20), np.where(is_new, 0.9, alternating), is_new, 0).outcome is SleepOutcome.UNDECIDED
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_candidate_that_is_not_finite_is_rolled_back(poison: float):
+    after = np.full(20, 0.5)
+    after[7] = poison
+    verdict = judge(np.ones(20), after, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ROLLED_BACK
+    assert "not finite" in verdict.reason
+
+
+def test_windows_without_a_fresh_reading_are_skipped():
+    before, after = np.ones(20), np.full(20, 0.5)
+    before[:5] = after[:5] = np.nan
+    verdict = judge(before, after, np.ones(20, bool), 0)
+    assert verdict.outcome is SleepOutcome.ACCEPTED
+    assert verdict.gain == pytest.approx(0.5)
+
+
+def test_without_a_finite_loss_the_old_weights_stay():
+    verdict = judge(np.full(8, np.nan), np.full(8, np.nan), np.ones(8, bool), 0)
+    assert verdict.outcome is SleepOutcome.UNDECIDED
