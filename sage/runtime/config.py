@@ -129,6 +129,37 @@ class PolicyConfig(Section):
     rules: tuple[PolicyRule, ...] = ()
 
 
+class SolvingConfig(Section):
+    """Puzzles under way beside the prediction. A segment of one puzzle's row is the unit of its budgets."""
+
+    segments: int = Field(
+        12, ge=2, le=4096, description="of one tick: the prediction's, then those of all puzzles' rows"
+    )
+    rows: int = Field(4, ge=1, le=256, description="rows of one level that are computed together")
+    max_under_way: int = Field(16, ge=1, le=4096, description="puzzles read and not answered yet")
+    max_segments: int = Field(16, ge=1, le=4096, description="of one row; then its best answer is given")
+    min_confidence: float = Field(
+        0.9, ge=0, lt=1, description="of the Q head in an answer that is given before max_segments"
+    )
+    deadline_secs: float | None = Field(
+        None, gt=0, description="time from reading a puzzle to its answer; null: no limit"
+    )
+    asks_rules: bool = Field(
+        False, description="the task's rules judge an answer before it is given, after each segment"
+    )
+    search: int = Field(
+        0, ge=0, le=65_536, description="model calls of a search after the first try; needs asks_rules"
+    )
+    weights: str = Field("fresh", min_length=1, description="fresh, the name of a shipped model, or a path")
+    preset: str | None = Field(
+        None, description="of the model; null: sudoku for interchangeable symbols, else a grid model"
+    )
+    hidden_size: int | None = Field(None, ge=4, description="null: that of the preset")
+    num_checked: int = Field(
+        8, ge=2, le=256, description="held-out puzzles of a level that weights on offer are checked on"
+    )
+
+
 class RuntimeConfig(Section):
     """The settings of the loop, without sensors and effectors."""
 
@@ -141,5 +172,6 @@ class RuntimeConfig(Section):
     practice: PracticeConfig = PracticeConfig()
     sleep: SleepConfig = SleepConfig()
     memory: MemoryConfig = MemoryConfig()
+    solving: SolvingConfig = SolvingConfig()
     policy: PolicyConfig = PolicyConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

@@ -16,6 +16,7 @@ from sage.mailbox.contract import Peripheral
 from sage.memory.stores.recall import RecallStore
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
+from sage.runtime.solving.stream import PuzzleStream
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
 
@@ -26,6 +27,7 @@ class LoopInputs:
 
     drivers: one for each source, all publishing to `records`.  recall: the store that a memory sensor reads.
     directory: the working directory of sleep.  device: of the model and L-memory.
+    streams: one for each puzzle environment.
     """
 
     clock: Clock
@@ -37,3 +39,4 @@ class LoopInputs:
     effectors: Sequence[Effector] = ()
     instruments: Sequence[Instrument] = ()
     on_scored: ScoredListener | None = None
+    streams: Sequence[PuzzleStream] = ()

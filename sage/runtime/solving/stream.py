@@ -1,0 +1,53 @@
+"""What the loop needs of one puzzle environment, as the app builds it.
+
+Invariant: no type here is a concrete environment, task or learner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.tasks.contract import Task
+from sage.runtime.solving.learner import PuzzleLearner
+from sage.sensors.contract import Effector
+from sage.sensors.driver.sensor_driver import SensorDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLevel:
+    """name: as reports show it.  task: from the catalogue, with the level's options; its rules judge answers
+    where `solving.asks_rules` allows that, and its held-out puzzles check weights on offer.
+    """
+
+    name: str
+    task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PuzzleStream:
+    """One puzzle environment in `LoopInputs.streams`.
+
+    name: of the environment.  levels: in the order of the environment's own, which messages index.
+    puzzle, result, reward: drivers of the sensors whose readings are `Puzzle` and `Result` messages, and one
+    number. Only the solver reads them, each reading once and in order; in one poll the result of an answer is
+    delivered with its reward. They are not in `LoopInputs.drivers`, so that they are no sources of the
+    observation model (a run without the stream has the same snapshots), and they publish to a ring of
+    records of their own. Their mailboxes need room for the messages of one tick (8 slots).
+    answer: the effector that takes `Answer` messages. It is not in `LoopInputs.effectors`, so that it is no
+    part of the action vector; the policy judges it like any other, by its effect and target.
+    family: the model of each level, member i for level i, from `sage.runtime.solving.models.family_for`. The
+    solver owns these weights.
+    learner: made for models of the same `family.configs`; the loop opens it with the family's weights, and
+    closes it.
+    """
+
+    name: str
+    levels: Sequence[StreamLevel]
+    puzzle: SensorDriver
+    result: SensorDriver
+    reward: SensorDriver
+    answer: Effector
+    family: ModelFamily
+    learner: PuzzleLearner

@@ -1,0 +1,50 @@
+"""The models of a puzzle stream: one set of weights for every level, fresh or shipped."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sage.errors import InputError
+from sage.hrm_core.solving.published import load_published
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.runtime.config import SolvingConfig
+from sage.runtime.solving.models import family_for
+
+
+def specs(*tasks):
+    return [make_task(name, **options).spec for name, options in tasks]
+
+
+SUDOKUS = specs(("sudoku", {"size": 4}), ("sudoku", {"size": 6}), ("sudoku", {"size": 9}))
+MAZES = specs(*(("maze", {"size": size, "difficulty": "easy"}) for size in (6, 8)))
+
+
+@pytest.mark.parametrize("levels", [SUDOKUS, MAZES])
+def test_fresh_weights_are_shared_by_all_levels(levels):
+    family = family_for(levels, SolvingConfig())
+    assert [member.config.front.seq_len for member in family.members] == [spec.seq_len for spec in levels]
+    assert family.weights().keys() == family[0].state_dict().keys()
+    assert not family.training
+
+
+def test_the_seed_decides_fresh_weights():
+    one, two, three = (family_for(SUDOKUS[:1], SolvingConfig(), seed=seed).weights() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], three[name]) for name in one)
+
+
+def test_shipped_weights_serve_every_level():
+    family = family_for(SUDOKUS, SolvingConfig(weights="sudoku4"))
+    shipped = load_published("sudoku4").model.state_dict()
+    assert all(torch.equal(tensor, shipped[name]) for name, tensor in family[2].state_dict().items())
+
+
+def test_the_hidden_size_is_that_of_the_section():
+    family = family_for(SUDOKUS[:1], SolvingConfig(hidden_size=16))
+    assert family[0].config.hidden_size == 16
+
+
+def test_weights_of_another_task_are_refused():
+    with pytest.raises(InputError, match="interchangeable"):
+        family_for(MAZES, SolvingConfig(weights="sudoku4"))
