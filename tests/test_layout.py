@@ -212,7 +212,7 @@ def test_the_loops_floors_multiply_arrays_with_dot() -> None:
 
 
 def test_the_runtime_names_no_plugin_and_no_concrete_device() -> None:
-    forbidden = ("sage.related_work", "sage.gr00t_integration")
+    forbidden = ("sage.related_work", "sage.gr00t_integration", "sage.sensors.environments")
     wrong = [
         f"{each.module}:{each.line} imports {each.target}"
         for each in IMPORTS

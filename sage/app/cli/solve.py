@@ -98,7 +98,6 @@ def solve(
 
     Exit code 1: an answer breaks the rules, or with --sound is missing; 2: a puzzle cannot be read.
     """
-    from sage.app.models.puzzle_text import split_puzzles
     from sage.app.models.solving import (
         Refused,
         read_puzzle,
@@ -106,6 +105,7 @@ def solve(
         show_answers,
         solve_puzzles,
     )
+    from sage.hrm_core.tasks.puzzle_text import split_puzzles
 
     options: dict[str, Any] = {"halt": halt, "tries": tries, "abstains": sound, "seed": seed}
     options |= {"variation": variation, "pick": pick}

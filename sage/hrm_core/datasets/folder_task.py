@@ -89,11 +89,16 @@ class FolderTask:
         rows = rng.integers(side.puzzle_indices[puzzles], side.puzzle_indices[puzzles + 1])
         return self._examples(side, rows, puzzles)
 
+    def training(self, num: int) -> Examples:
+        """The first `num` (or all there are) training examples, in the folder's order."""
+        return self._first(self.train, num)
+
     def held_out(self, num: int) -> Examples:
-        rows = np.arange(min(num, self.test.num_examples))
-        return self._examples(
-            self.test, rows, np.searchsorted(self.test.puzzle_indices, rows, side="right") - 1
-        )
+        return self._first(self.test, num)
+
+    def _first(self, side: Side, num: int) -> Examples:
+        rows = np.arange(min(num, side.num_examples))
+        return self._examples(side, rows, np.searchsorted(side.puzzle_indices, rows, side="right") - 1)
 
     def _examples(self, side: Side, rows: np.ndarray, puzzles: np.ndarray) -> Examples:
         labels = side.labels[rows].astype(np.int32)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sage.app.models.puzzle_text import split_puzzles
 from sage.app.models.solving import read_puzzle, shipped_model, show_answer, solve_puzzle
 from sage.app.terminal.errors import UserError
 from sage.errors import InputError
+from sage.hrm_core.tasks.puzzle_text import split_puzzles
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,9 @@ def _of_recipe(wanted: FromSearch, recipe: Recipe, task: Task) -> Puzzles:
 def _of_file(path: Path, wanted: FromSearch, recipe: Recipe, task: Task) -> Puzzles:
     import numpy as np
 
-    from sage.app.models.puzzle_text import split_puzzles
     from sage.errors import InputError
     from sage.hrm_core.from_search.collecting import Puzzles
+    from sage.hrm_core.tasks.puzzle_text import split_puzzles
 
     encode: Any = getattr(task, "encode", None)
     if encode is None:

@@ -1,0 +1,1 @@
+"""The environment `puzzles`: a graded stream of puzzles."""

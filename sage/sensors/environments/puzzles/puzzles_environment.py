@@ -1,0 +1,257 @@
+"""A graded stream of puzzles with a teacher (kind: puzzles).
+
+Sensors: NAME.puzzle, NAME.result, NAME.reward (1 or 0), NAME.level (the index of the level in force, at the
+start and at each move). Effector: NAME.answer. Invariants: a read never waits; equal seeds and equal answers
+give equal readings; held-out puzzles of a generator are never posed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sage.errors import InputError
+from sage.hrm_core.tasks.contract import Examples
+from sage.mailbox.clock import Clock, ManualClock
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.contract import (
+    Action,
+    Effector,
+    EffectorSpec,
+    Reading,
+    Sensor,
+    SensorContext,
+    SensorError,
+    SensorSpec,
+)
+from sage.sensors.environment import REWARD_QUANTITY, Level
+from sage.sensors.environments.puzzles.config import PuzzlesConfig
+from sage.sensors.environments.puzzles.level_source import LevelSource
+from sage.sensors.environments.puzzles.stream import PuzzleStream
+from sage.sensors.environments.queued_sensor import QueuedSensor
+from sage.sensors.puzzle_messages import (
+    PUZZLE_QUANTITY,
+    RESULT_QUANTITY,
+    Answer,
+    Puzzle,
+    Result,
+    message_size,
+)
+
+#: `SensorSpec.observes[0]` of the level in force.
+LEVEL_QUANTITY = "level"
+#: Nominal time between messages, where no rate is given.
+PERIOD_NS = 1_000_000
+_LARGEST = 2**31 - 1
+
+
+class PuzzlesEnvironment:
+    """See the module. A PuzzleEnvironment."""
+
+    Config = PuzzlesConfig
+
+    def __init__(self, config: PuzzlesConfig, context: SensorContext) -> None:
+        self._config = config
+        self._clock = context.clock
+        self._sources = _sources(config, context)
+        self._room = max(source.task.spec.seq_len for source in self._sources)
+        self._stream: PuzzleStream | None = None
+        self._puzzles = _PuzzleSensor(self, self._message_spec("puzzle", Puzzle, PUZZLE_QUANTITY))
+        self._results = QueuedSensor(self._message_spec("result", Result, RESULT_QUANTITY), self._clock)
+        self._rewards = QueuedSensor(self._number_spec("reward", REWARD_QUANTITY), self._clock)
+        self._moves = QueuedSensor(self._number_spec("level", LEVEL_QUANTITY), self._clock)
+        self._answers = _AnswerEffector(self, self._answer_spec())
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return tuple(source.level for source in self._sources)
+
+    @property
+    def level(self) -> int:
+        """Index of the level in force; SensorError while closed."""
+        return self.stream.level
+
+    @property
+    def room(self) -> int:
+        """Cells of the largest puzzle; messages have room for them."""
+        return self._room
+
+    def sensors(self) -> tuple[Sensor, ...]:
+        return (self._puzzles, self._results, self._rewards, self._moves)
+
+    def effectors(self) -> tuple[Effector, ...]:
+        return (self._answers,)
+
+    def held_out(self, level: int, num: int) -> Examples:
+        """The first `num` (or all there are) puzzles of a level that the stream never poses, with solutions.
+
+        For measuring; must not be trained on. InputError for a level from a file without a held-out side.
+        """
+        if not 0 <= level < len(self._sources):
+            raise InputError(f"level is {level}: give 0 to {len(self._sources) - 1}")
+        return self._sources[level].held_out(num)
+
+    def open(self) -> None:
+        if self._stream is not None:
+            return
+        self._stream = PuzzleStream(
+            self._config, self._sources, is_ahead=not isinstance(self._clock, ManualClock)
+        )
+        for sensor in (self._results, self._rewards, self._moves):
+            sensor.clear()
+        self._moves.put(np.array([self._stream.level]))
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        for sensor in (self._results, self._rewards, self._moves):
+            sensor.clear()
+
+    @property
+    def stream(self) -> PuzzleStream:
+        """Of the open environment."""
+        if self._stream is None:
+            raise SensorError(f"{self._config.name}: used while closed: call open() first")
+        return self._stream
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def take_answer(self, answer: Answer) -> bool:
+        """Queue its result, reward and move of level; False for a puzzle that waits for no answer."""
+        outcome = self.stream.answer(answer)
+        if outcome is None:
+            return False
+        message = np.zeros(self._results.spec.tensor.shape, np.int32)
+        outcome.result.write(message)
+        self._results.put(message)
+        self._rewards.put(np.array([float(outcome.result.is_right)]))
+        if outcome.new_level is not None:
+            self._moves.put(np.array([outcome.new_level]))
+        return True
+
+    def _message_spec(self, part: str, kind: type[Puzzle] | type[Result], quantity: str) -> SensorSpec:
+        tensor = TensorSpec(shape=(message_size(kind, self._room),), dtype="int32")
+        return self._spec(part, tensor, quantity)
+
+    def _number_spec(self, part: str, quantity: str) -> SensorSpec:
+        return self._spec(part, TensorSpec(shape=(1,)), quantity)
+
+    def _spec(self, part: str, tensor: TensorSpec, quantity: str) -> SensorSpec:
+        return SensorSpec(
+            name=f"{self._config.name}.{part}",
+            modality="cognitive",
+            tensor=tensor,
+            period_ns=_period_ns(self._config),
+            observes=(quantity, "1"),
+            is_bounded=True,
+        )
+
+    def _answer_spec(self) -> EffectorSpec:
+        size = message_size(Answer, self._room)
+        largest = max(source.task.spec.vocab_size for source in self._sources) - 1
+        return EffectorSpec(
+            name=f"{self._config.name}.answer",
+            effect=self._config.effect,
+            target=self._config.target,
+            tensor=TensorSpec(shape=(size,), dtype="int32"),
+            low=(0.0,) * size,
+            high=(float(_LARGEST), float(self._room), *(float(largest),) * self._room),
+        )
+
+
+class _PuzzleSensor:
+    """Poses the next puzzle where the window has room."""
+
+    def __init__(self, environment: PuzzlesEnvironment, spec: SensorSpec) -> None:
+        self._environment = environment
+        self._spec = spec
+        self._is_open = False
+        self._due_ns = 0
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        self._is_open = True
+
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        if not self._is_open:
+            raise SensorError(f"{self._spec.name}: read while closed: call open() first")
+        now_ns = self._environment.clock.now_ns()
+        if now_ns < self._due_ns:
+            return None
+        puzzle = self._environment.stream.next_puzzle()
+        if puzzle is None:
+            return None
+        puzzle.write(out)
+        if self._spec.period_ns > PERIOD_NS:
+            self._due_ns = now_ns + self._spec.period_ns
+        return Reading(captured_ns=now_ns, received_ns=now_ns, sequence=puzzle.number, noise_std=0.0)
+
+    def close(self) -> None:
+        self._is_open = False
+
+
+class _AnswerEffector:
+    """Takes an answer. One to a puzzle that waits for none is held, and so is every one after `abort`."""
+
+    def __init__(self, environment: PuzzlesEnvironment, spec: EffectorSpec) -> None:
+        self._environment = environment
+        self._spec = spec
+        self._last = np.zeros(spec.tensor.shape, np.int32)
+        self._is_open = False
+        self._is_held = False
+
+    @property
+    def spec(self) -> EffectorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        self._is_open = True
+        self._is_held = False
+
+    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
+        if not self._is_open:
+            raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
+        self._spec.check(values)
+        done = self._spec.limited(values)
+        if self._is_held or not self._environment.take_answer(Answer.read(done)):
+            return Action(spec=self._spec, values=self._last, stamp_ns=stamp_ns, is_held=True)
+        self._last = done
+        is_limited = bool((done != values).any())
+        return Action(spec=self._spec, values=done, stamp_ns=stamp_ns, is_limited=is_limited)
+
+    def abort(self) -> None:
+        self._is_held = True
+
+    def close(self) -> None:
+        self._is_open = False
+
+
+def _period_ns(config: PuzzlesConfig) -> int:
+    return PERIOD_NS if config.rate_hz is None else round(1e9 / config.rate_hz)
+
+
+def _sources(config: PuzzlesConfig, context: SensorContext) -> tuple[LevelSource, ...]:
+    """InputError in one line, which begins with the place in the configuration."""
+    sources = []
+    for index, level in enumerate(config.all_levels):
+        place = f"levels.{index}: " if config.levels else ""
+        try:
+            source = LevelSource(level, index=index, seed=config.seed, base_dir=context.base_dir)
+        except InputError as error:
+            raise InputError(f"{config.name}: {place}{error}") from error
+        if config.teacher != "never" and not source.has_solutions:
+            raise InputError(
+                f"{config.name}: {place}{level.file} has no solutions: give a file with them, or set teacher:"
+                " never"
+            )
+        sources.append(source)
+    names = [source.level.name for source in sources]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{config.name}: two levels are called {twice!r}: give each a name")
+    return tuple(sources)
