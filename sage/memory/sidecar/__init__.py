@@ -1,0 +1,1 @@
+"""Associative memory of constant size: fast weights from keys to values, and returns for late reward."""
