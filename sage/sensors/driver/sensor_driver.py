@@ -18,16 +18,22 @@ from typing import TYPE_CHECKING, Literal
 from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
-from sage.sensors.config import DriverMode, SensorConfig
+from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.ledger import Ledger
-from sage.sensors.driver.supervision import Backoff, Ending, Engine, InlineEngine, ThreadEngine
+from sage.sensors.driver.supervision import (
+    Backoff,
+    Ending,
+    Engine,
+    EngineMaker,
+    InlineEngine,
+    ThreadEngine,
+)
 from sage.sensors.driver.worker import SensorWorker
 
 if TYPE_CHECKING:
     from sage.mailbox.contract import Focus, Lease, Peripheral
-    from sage.sensors.driver.isolation.engine import Isolation
 
 Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
 
@@ -70,8 +76,8 @@ class SensorDriver:
     """Drives the sensor that `make` makes, and makes again at each restart. What `make` raises the first time
     is raised here.
 
-    mode: as SensorConfig.driver, which it overrides.  max_per_poll: readings that one inline poll delivers at
-    most.
+    mode: as SensorConfig.driver, which it overrides; an environment's config has none: "auto".
+    max_per_poll: readings that one inline poll delivers at most.
     isolation: for a sensor in a process of its own; `focus` is then the shared mailbox that it publishes to.
     """
 
@@ -79,14 +85,14 @@ class SensorDriver:
         self,
         make: Callable[[], Sensor],
         *,
-        config: SensorConfig,
+        config: SupervisedConfig,
         peripheral: Peripheral,
         focus: Focus,
         clock: Clock,
         producer: int,
         mode: DriverMode | None = None,
         max_per_poll: int = 32,
-        isolation: Isolation | None = None,
+        isolation: EngineMaker | None = None,
     ) -> None:
         self._make = make
         self._first: Sensor | None = make()
@@ -97,7 +103,8 @@ class SensorDriver:
         self._outlet = Outlet(peripheral=peripheral, focus=focus, producer=producer)
         self._max_per_poll = max_per_poll
         self._isolation = isolation
-        self.is_inline = isolation is None and _is_inline(self._spec, mode or config.driver)
+        chosen = mode or (config.driver if isinstance(config, SensorConfig) else "auto")
+        self.is_inline = isolation is None and _is_inline(self._spec, chosen)
         self._max_age_ns = round(config.max_age_secs * 1e9)
         self._hang_ns = round(config.hang_secs * 1e9)
         self._ledger = Ledger(self._spec, max_age_ns=self._max_age_ns, stale_ns=self._hang_ns)

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from sage.errors import DataError, InputError
 from sage.sensors.contract import Sensor, SensorError, SourceExhausted
-from sage.sensors.driver.delivery import Delivery
+from sage.sensors.driver.delivery import Delivery, Outlet
+from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.worker import SensorWorker, close_quietly
 
 #: Opening a device may take this many times as long as reading it before it counts as hung.
@@ -49,6 +50,14 @@ class Engine(Protocol):
 
     def stop(self) -> Ending | None:
         """End it, without waiting. Returns what has not ended yet, if anything."""
+        ...
+
+
+class EngineMaker(Protocol):
+    """Makes the engines of a source in another process."""
+
+    def engine(self, ledger: Ledger, outlet: Outlet, *, hang_ns: int) -> Engine:
+        """For one instance of the device."""
         ...
 
 

@@ -88,12 +88,22 @@ class Isolation:
 class SensorProcess:
     """The process, from its start to its end. What it writes to stderr is read, and its last bytes are
     kept.
+
+    plan: for its standard input.  module: what it runs.  pass_fds: open files that it inherits.
     """
 
-    def __init__(self, plan: IsolationPlan) -> None:
+    def __init__(
+        self,
+        plan: str,
+        *,
+        module: str = "sage.sensors.driver.isolation.worker",
+        arguments: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
         options = ["-P"] if sys.version_info >= (3, 11) else []
         self._process = subprocess.Popen(
-            [sys.executable, *options, "-m", "sage.sensors.driver.isolation.worker"],
+            [sys.executable, *options, "-m", module, *arguments],
+            pass_fds=pass_fds,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -103,7 +113,7 @@ class SensorProcess:
         assert self._process.stderr is not None
         self._output = OutputTail(self._process.stderr)
         with contextlib.suppress(BrokenPipeError):  # it has ended already; `poll` says how
-            self._process.stdin.write(plan.to_json().encode())
+            self._process.stdin.write(plan.encode())
             self._process.stdin.close()
 
     @property
@@ -204,7 +214,7 @@ class ProcessEngine:
             status=self._status.name, producer=self._producer, after_sequence=self._ledger.seen_sequence
         )
         try:
-            self._process = SensorProcess(plan)
+            self._process = SensorProcess(plan.to_json())
         except OSError as error:
             raise SensorError(f"{isolation.config.name}: its process cannot be started: {error}") from error
 

@@ -1,0 +1,206 @@
+"""An environment in the loop's process, shared by the drivers of its sensors and effectors.
+
+Invariant: a fault of one endpoint is a fault of all: the environment is closed, the others raise at their
+next call, and the first that is opened again makes a new one. Calls run one at a time, so that an effector
+may be called on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sage.errors import InputError
+from sage.sensors.contract import (
+    Action,
+    Effector,
+    EffectorSpec,
+    Reading,
+    Sensor,
+    SensorError,
+    SensorSpec,
+    SourceExhausted,
+)
+from sage.sensors.environment import Environment
+
+ResultT = TypeVar("ResultT")
+
+
+class Instance:
+    """One environment from open to its end, with the endpoints that use it."""
+
+    def __init__(self, name: str, environment: Environment) -> None:
+        self.sensors = environment.sensors()
+        self.effectors = environment.effectors()
+        self.failure: str | None = None
+        self._name = name
+        self._environment = environment
+        self._lock = threading.RLock()
+        self._users: set[int] = set()
+        environment.open()
+
+    def call(self, user: object, function: Callable[..., ResultT], *args: Any) -> ResultT:
+        """Run a call of an endpoint. What it raises ends this instance, except the end of a recording."""
+        with self._lock:
+            if self.failure is not None:
+                raise SensorError(f"{self._name}: in quarantine after a fault: {self.failure}")
+            self._users.add(id(user))
+            try:
+                return function(*args)
+            except SourceExhausted:
+                raise
+            except Exception as error:  # around a plug-in: raised to the driver, which counts and shows it
+                self._fail(error)
+                raise
+
+    def leave(self, user: object) -> None:
+        """The last endpoint that leaves closes the environment."""
+        with self._lock:
+            self._users.discard(id(user))
+            if not self._users and self.failure is None:
+                self.failure = "closed"
+                self._environment.close()
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
+        try:
+            self._environment.close()
+        except Exception as closing:  # around a plug-in that has failed already
+            self.failure += f"; close: {type(closing).__name__}: {closing}"
+
+
+class EnvironmentHost:
+    """The endpoints of one environment, as sensors and effectors of their own.
+
+    make: makes a new environment.  first: one that `make` made, used for the first opening; else `make` is
+    called once for the specs.
+    """
+
+    def __init__(
+        self, name: str, make: Callable[[], Environment], *, first: Environment | None = None
+    ) -> None:
+        self._name = name
+        self._make = make
+        self._first = first
+        self._lock = threading.Lock()
+        self._instance: Instance | None = None
+        self.sensor_specs, self.effector_specs = specs_of(first or make())
+
+    def sensor(self, index: int) -> Sensor:
+        """For a SensorDriver, which makes it anew at each restart."""
+        return HostedSensor(self, index)
+
+    def effector(self, index: int) -> Effector:
+        return HostedEffector(self, index)
+
+    def instance(self) -> Instance:
+        """The open environment; a new one after a fault."""
+        with self._lock:
+            if self._instance is None or self._instance.failure is not None:
+                environment, self._first = self._first or self._make(), None
+                check_specs(self._name, environment, self.sensor_specs, self.effector_specs)
+                self._instance = Instance(self._name, environment)
+            return self._instance
+
+
+class HostedSensor:
+    """A sensor of the environment. Its readings are finite."""
+
+    def __init__(self, host: EnvironmentHost, index: int) -> None:
+        self._host = host
+        self._index = index
+        self._spec = host.sensor_specs[index]
+        self._instance: Instance | None = None
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        self._instance = self._host.instance()
+        self._instance.call(self, self._instance.sensors[self._index].open)
+
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        if self._instance is None:
+            raise SensorError(f"{self._spec.name}: read while closed: call open() first")
+        return self._instance.call(self, self._read, self._instance.sensors[self._index], out)
+
+    def close(self) -> None:
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            try:
+                if instance.failure is None:
+                    instance.call(self, instance.sensors[self._index].close)
+            finally:
+                instance.leave(self)
+
+    def _read(self, sensor: Sensor, out: np.ndarray) -> Reading | None:
+        reading = sensor.read_into(out)
+        if reading is not None and out.dtype.kind == "f" and not np.isfinite(out).all():
+            raise SensorError(f"{self._spec.name}: a reading has NaN or infinity")
+        return reading
+
+
+class HostedEffector:
+    """An effector of the environment."""
+
+    def __init__(self, host: EnvironmentHost, index: int) -> None:
+        self._host = host
+        self._index = index
+        self._spec = host.effector_specs[index]
+        self._instance: Instance | None = None
+
+    @property
+    def spec(self) -> EffectorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        if self._instance is not None and self._instance.failure is not None:
+            self._instance = None
+        self._instance = self._instance or self._host.instance()
+        self._instance.call(self, self._instance.effectors[self._index].open)
+
+    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
+        instance = self._instance
+        if instance is None:
+            raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
+        return instance.call(self, instance.effectors[self._index].apply, values, stamp_ns)
+
+    def abort(self) -> None:
+        instance = self._instance
+        if instance is not None and instance.failure is None:
+            instance.effectors[self._index].abort()
+
+    def close(self) -> None:
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            try:
+                if instance.failure is None:
+                    instance.call(self, instance.effectors[self._index].close)
+            finally:
+                instance.leave(self)
+
+
+def specs_of(environment: Environment) -> tuple[tuple[SensorSpec, ...], tuple[EffectorSpec, ...]]:
+    """Of its sensors and of its effectors. InputError where two have one name."""
+    sensors = tuple(sensor.spec for sensor in environment.sensors())
+    effectors = tuple(effector.spec for effector in environment.effectors())
+    names = [*(spec.name for spec in sensors), *(spec.name for spec in effectors)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{twice}: two sensors or effectors of an environment have this name: rename one")
+    return sensors, effectors
+
+
+def check_specs(
+    name: str,
+    environment: Environment,
+    sensors: tuple[SensorSpec, ...],
+    effectors: tuple[EffectorSpec, ...],
+) -> None:
+    """SensorError unless a new environment has the specs of the one before it."""
+    if specs_of(environment) != (sensors, effectors):
+        raise SensorError(f"{name}: made again, its sensors or effectors have other specs")
