@@ -1,0 +1,244 @@
+"""Whether sleep makes a solver better over a life of days and nights.
+
+Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with the answers hidden, 333 a day,
+16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
+verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
+replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no sleep. Measured on rows 1 to
+500 of mix_dev_2k.csv at 16 model calls. Start: the first shipped sudoku9 weights, kept as a file with this
+SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge
+
+from sage.app.models.training.building import build_task
+from sage.app.models.training.recipe import find_recipe
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.sudoku.files import load_csv
+from sage.hrm_core.tasks.sudoku.grid import box_of_size
+
+FIXTURE = Path(__file__).parent / "fixtures" / "sudoku9_first"
+FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e06"
+STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
+NO_SLEEP = "no sleep"
+TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
+FEWEST_SEEDS = 3
+
+
+def check_fixture() -> None:
+    """Raises ValueError if the first weights are not those that the suite names."""
+    found = hashlib.sha256((FIXTURE / "model.safetensors").read_bytes()).hexdigest()
+    if found != FIXTURE_SHA256:
+        raise ValueError(
+            f"{FIXTURE}: SHA-256 is {found}, expected {FIXTURE_SHA256}: check out the file again"
+        )
+
+
+class Lives:
+    """All lives of one start: nights by (arm, seed), and figures by (arm, seed, night)."""
+
+    def __init__(self, start: str, root: Path, scale: Scale) -> None:
+        folder = data_folder()
+        box = box_of_size(9)
+        self.name = start
+        self._model = STARTS[start]
+        self._root = root / start
+        self._scale = scale
+        self._puzzles = load_csv(folder / "mix_train_1k.csv", box)
+        self._real = load_csv(folder / "mix_dev_2k.csv", box, max_rows=scale.num_eval)
+        self._task = build_task(find_recipe(RECIPE, None))
+        easy = make_task("sudoku", size=9, givens=(36, 50))
+        self._easy = easy.held_out(scale.num_easy)
+        self.before = judge(self._model, self._task, self._real, self._easy)
+        self.before_long = judge(
+            self._model, self._task, self._real, self._easy.take(slice(1)), calls=scale.long_calls
+        )
+        self.nights: dict[tuple[str, int], list[Night]] = {}
+        self.after: dict[tuple[str, int, int], Judged] = {}
+
+    def run(self, arms: Sequence[str], seeds: Sequence[int]) -> None:
+        for seed in seeds:
+            for arm in arms:
+                home = self._root / f"{arm.replace(' ', '_').replace('+', 'p')}-{seed}"
+                life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
+                self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
+                for night in range(1, self._scale.nights + 1):
+                    found = judge(life.model_after(night), self._task, self._real, self._easy)
+                    self.after[arm, seed, night] = found
+                    print(
+                        f"{arm}, seed {seed}, after night {night}: {found.way.solved:.3f}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+
+    def last(self, arm: str, seeds: Sequence[int]) -> list[Judged]:
+        return [self.after[arm, seed, self._scale.nights] for seed in seeds if (arm, seed) in self.nights]
+
+
+def difference(first: Sequence[Judged], second: Sequence[Judged]) -> tuple[float, float, float]:
+    """Mean difference of shares solved over puzzles and seeds, first minus second, and its 95% interval.
+
+    Pairs are puzzles; the seeds of one puzzle are averaged first.
+    """
+    solved = [
+        np.mean([np.isfinite(each.way.calls_to_solve) for each in side], axis=0) for side in (first, second)
+    ]
+    gap = solved[0] - solved[1]
+    mean, error = float(gap.mean()), 1.96 * float(gap.std(ddof=1)) / math.sqrt(len(gap))
+    return mean, mean - error, mean + error
+
+
+def table(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
+    def row(name: str, night: str, judged: Judged, facts: Night | None) -> tuple[str, ...]:
+        way = judged.way
+        cost = ("", "", "", "")
+        if facts is not None:
+            cost = (
+                str(facts.num_solved),
+                f"{facts.steps:,}",
+                f"{facts.search_secs:.0f}",
+                f"{facts.train_secs:.0f}",
+            )
+        return (
+            name,
+            night,
+            f"{100 * way.solved:.1f}",
+            f"{100 * way.low:.1f} to {100 * way.high:.1f}",
+            f"{100 * judged.easy:.1f}",
+            *cost,
+        )
+
+    rows = [row(NO_SLEEP, "-", lives.before, None)]
+    rows.append(
+        row(f"{NO_SLEEP}, {lives.before_long.way.name}", "-", replace(lives.before_long, easy=math.nan), None)
+    )
+    for arm in arms:
+        for seed in seeds:
+            for number, facts in enumerate(lives.nights[arm, seed], start=1):
+                judged = lives.after[arm, seed, number]
+                rows.append(row(f"{arm}, seed {seed}", str(number), judged, facts))
+    columns = (
+        "arm",
+        "night",
+        "% at 16 calls",
+        "95% interval",
+        "easy %",
+        "answers",
+        "steps",
+        "search CPU s",
+        "training CPU s",
+    )
+    title = f"Self-teaching from the {lives.name} weights: real puzzles solved, answers hidden"
+    return harness.TextTable(title=title, columns=columns, rows=tuple(rows))
+
+
+def differences(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
+    """The arm "search" after its last night, less each other arm."""
+    if "search" not in arms:
+        return {}
+    own = lives.last("search", seeds)
+    others = {NO_SLEEP: [lives.before] * len(own)} | {
+        arm: lives.last(arm, seeds) for arm in arms if arm != "search"
+    }
+    return {arm: difference(own, each) for arm, each in others.items()}
+
+
+def difference_table(found: dict[str, dict[str, tuple[float, ...]]]) -> harness.TextTable:
+    rows = tuple(
+        (start, arm, f"{100 * mean:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}")
+        for start, gaps in found.items()
+        for arm, (mean, low, high) in gaps.items()
+    )
+    columns = ("start", "search less", "points", "95% interval, paired")
+    return harness.TextTable(title="After the last night", columns=columns, rows=rows)
+
+
+def bars_of(lives: Lives, gaps: dict[str, tuple[float, ...]], seeds: Sequence[int]) -> list[harness.Bar]:
+    """Owed with fewer than three seeds, or without the arm."""
+    own = lives.last("search", seeds)
+    is_whole = len(own) >= FEWEST_SEEDS
+    solved = float(np.mean([each.way.solved for each in own])) if is_whole else None
+    before, ceiling = lives.before.way.solved, lives.before_long.way.solved
+    target = TARGET if lives.name == "first" else before + GAP_SHARE * (ceiling - before)
+    easy = float(np.mean([each.easy for each in own])) if is_whole else None
+    text = f"{lives.name} weights"
+    bars = [
+        harness.Bar(name=f"{text}, search, at 16 calls", value=solved, bar=target, better="higher"),
+        harness.Bar(name=f"{text}, search, easy puzzles", value=easy, bar=EASY_BAR, better="higher"),
+    ]
+    for arm in (NO_SLEEP, "solved only", "DER++"):
+        low = gaps[arm][1] if is_whole and arm in gaps else None
+        name = f"{text}, search less {arm}, lower bound"
+        bars.append(harness.Bar(name=name, value=low, bar=0.0, better="higher"))
+    return bars
+
+
+def data_folder() -> Path:
+    """SAGE_DATA/sudoku. Raises FileNotFoundError when it is not there."""
+    folder = Path(os.environ.get("SAGE_DATA", "")) / "sudoku"
+    if not os.environ.get("SAGE_DATA") or not folder.is_dir():
+        raise FileNotFoundError("SAGE_DATA/sudoku: no such folder: set SAGE_DATA to the folder of real data")
+    return folder
+
+
+def self_teaching(arguments: Any) -> None:
+    check_fixture()
+    scale = QUICK if arguments.quick else replace(Scale(), nights=arguments.nights)
+    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
+    arms = ("search",) if arguments.quick else tuple(arguments.arms.split(","))
+    starts = ("first",) if arguments.quick else tuple(arguments.starts.split(","))
+    tables, bars = [], []
+    results: dict[str, Any] = {"scale": asdict(scale), "seeds": seeds}
+    gaps: dict[str, dict[str, tuple[float, ...]]] = {}
+    with tempfile.TemporaryDirectory() as spare:
+        root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
+        for start in starts:
+            lives = Lives(start, root, scale)
+            lives.run(arms, seeds)
+            gaps[start] = differences(lives, arms, seeds)
+            tables.append(table(lives, arms, seeds))
+            bars += bars_of(lives, gaps[start], seeds)
+            results[start] = {
+                "before": lives.before.to_plain(),
+                "before_long": lives.before_long.to_plain(),
+                "nights": {
+                    f"{arm}, seed {seed}": [asdict(each) for each in nights]
+                    for (arm, seed), nights in lives.nights.items()
+                },
+                "after": {
+                    f"{arm}, seed {seed}, night {night}": each.to_plain()
+                    for (arm, seed, night), each in lives.after.items()
+                },
+                "differences": gaps[start],
+            }
+    tables += [difference_table(gaps), harness.bars_table(bars)]
+    whole = harness.document("life_self_teaching", results | {"calibration": harness.calibrate()}, bars)
+    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+
+
+def main() -> None:
+    parser = harness.argument_parser(__doc__)
+    parser.add_argument("--suite", choices=("self-teaching",), default="self-teaching")
+    parser.add_argument("--runs", type=Path, help="folder of lives (default: a temporary folder)")
+    parser.add_argument("--seeds", default="0,1,2", help="random seeds, separated by commas")
+    parser.add_argument("--arms", default=",".join(ARMS), help=f"of {', '.join(ARMS)}, separated by commas")
+    parser.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
+    parser.add_argument("--nights", type=int, default=Scale.nights, help="nights of a life")
+    self_teaching(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
