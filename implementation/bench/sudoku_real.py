@@ -22,7 +22,7 @@ from sage.hrm_core.tasks.sudoku.grid import box_of_size
 
 SETS = ("mix", "hard")
 CALLS = (1, 16, 64, 240, 256)
-NUM_CONTROL, NUM_BACKDOOR = 50, 20
+NUM_CONTROL, NUM_BACKDOOR, NUM_CHAINS = 50, 20, 8
 #: CPU seconds a puzzle at which two models are compared.
 EQUAL_CPU_SECS = (0.25, 0.5, 1.0)
 #: A bar is met by the point estimate less this, for n of 500.
@@ -33,27 +33,32 @@ BEST_BARS = (("mix", 240, 0.85), ("hard", 240, 0.65))
 ONE_PASS_BAR, WRONG_BAR = 0.45, 0.002
 
 
-def ways_of(model: str, examples: Examples, *, calls: int, chains: int) -> dict[str, Way]:
+def ways_of(model: str, examples: Examples, *, calls: int, chains: int, chain_calls: int) -> dict[str, Way]:
     """One pass and search; of a model with deduction heads, chains with and without rules too."""
     inference = HRMInference(model)
+    budgets = tuple(each for each in CALLS if each <= calls)
     rules: dict[str, Any] = {"halt": "verifier"}
     ways = {
         "one pass": run_way("one pass, 16 segments", inference, examples, **rules),
         "no rules": run_way("one pass, no rules, Q head", inference, examples, has_rules=False),
         "search": run_way(
-            f"search, {calls} calls at most", inference, examples, budgets=CALLS, search=calls, **rules
+            f"search, {calls} calls at most", inference, examples, budgets=budgets, search=calls, **rules
         ),
     }
     if inference.model.config.heads == "deduction":
-        few: dict[str, Any] = {"search": min(calls, 240), "chains": chains}
-        ways["chains"] = run_way(f"{chains} chains", inference, examples, budgets=CALLS, **few, **rules)
+        few: dict[str, Any] = {"search": min(calls, chain_calls), "chains": chains}
+        text = f"{chains} chains, {few['search']} calls at most"
+        budgets = tuple(each for each in CALLS if each <= few["search"])
+        ways["chains"] = run_way(text, inference, examples, budgets=budgets, **few, **rules)
         ways["chains, no rules"] = run_way(
-            f"{chains} chains, no rules, conflict head", inference, examples, has_rules=False, **few
+            f"{text}, no rules, conflict head", inference, examples, has_rules=False, **few
         )
     return ways
 
 
-def judge(model: str, examples: Examples, *, calls: int, num_backdoor: int) -> dict[str, Any]:
+def judge(
+    model: str, examples: Examples, *, calls: int, chain_calls: int, num_backdoor: int
+) -> dict[str, Any]:
     """The shipped weights' own rows: the ways, the control, the backdoor figure, and the rule solvers."""
     inference = HRMInference(model)
     control = run_way(
@@ -67,7 +72,7 @@ def judge(model: str, examples: Examples, *, calls: int, num_backdoor: int) -> d
     num, share = backdoor_share(inference, examples, num=num_backdoor)
     compiled, plain = rule_solver_secs(examples.take(slice(200)), box_of_size(9))
     return {
-        "ways": ways_of(model, examples, calls=calls, chains=8),
+        "ways": ways_of(model, examples, calls=calls, chains=NUM_CHAINS, chain_calls=chain_calls),
         "control": control,
         "backdoor": {"num": num, "share": share},
         "rule_solver_secs": {"compiled": compiled, "plain_python": plain},
@@ -75,7 +80,7 @@ def judge(model: str, examples: Examples, *, calls: int, num_backdoor: int) -> d
 
 
 def way_row(name: str, model: str, way: Way) -> tuple[str, ...]:
-    at = "  ".join(f"{100 * share:.1f}" for share in way.at.values())
+    at = "  ".join(f"{100 * way.at[calls]:.1f}" if calls in way.at else "-" for calls in CALLS)
     return (
         name,
         model,
@@ -133,7 +138,8 @@ def bars_of(found: dict[str, Any], compared: dict[str, dict[str, Way]]) -> list[
         bars.append(harness.Bar(name=text, value=value, bar=bar, better=better))
 
     def at(ways: dict[str, Way], calls: int) -> float | None:
-        return ways["search"].at[calls] - MARGIN if "search" in ways else None
+        share = ways["search"].at.get(calls) if "search" in ways else None
+        return None if share is None else share - MARGIN
 
     own = {name: found[name]["ways"] for name in SETS if name in found}
     for name, calls, bar in SEARCH_BARS:
@@ -158,6 +164,7 @@ def main() -> None:
     parser.add_argument("--compare", help="a second model, solved by the same search")
     parser.add_argument("--num", type=int, default=500, help="number of puzzles from each set")
     parser.add_argument("--calls", type=int, default=256, help="model calls a puzzle at most")
+    parser.add_argument("--chain-calls", type=int, default=240, help="of chains, model calls at most")
     arguments = parser.parse_args()
     folder = Path(os.environ.get("SAGE_DATA") or harness.ROOT.parent / "shared" / "data") / "sudoku"
     num, calls, num_backdoor = arguments.num, arguments.calls, NUM_BACKDOOR
@@ -175,11 +182,23 @@ def main() -> None:
             absent[name] = f"no {file.name} in SAGE_DATA"
             continue
         examples = load_csv(file, box_of_size(9), max_rows=num)
-        found[name] = judge(arguments.model, examples, calls=calls, num_backdoor=num_backdoor)
+        found[name] = judge(
+            arguments.model,
+            examples,
+            calls=calls,
+            chain_calls=arguments.chain_calls,
+            num_backdoor=num_backdoor,
+        )
         ways = found[name]["ways"]
         rows += [way_row(name, arguments.model, way) for way in ways.values()]
         if arguments.compare is not None:
-            compared[name] = ways_of(arguments.compare, examples, calls=calls, chains=8)
+            compared[name] = ways_of(
+                arguments.compare,
+                examples,
+                calls=calls,
+                chains=NUM_CHAINS,
+                chain_calls=arguments.chain_calls,
+            )
             rows += [way_row(name, "compared", way) for way in compared[name].values()]
             plain_pairs[name] = [
                 paired(ways["search"], compared[name]["search"], secs) for secs in EQUAL_CPU_SECS

@@ -78,7 +78,7 @@ class SolveSettings:
     scorer: Scorer = "model"
     conflict_weight: float = 1.0
     line_weight: float = 4.0
-    kill_below: float = 0.01
+    kill_below: float = 0.001
     chains: int = 0
     conflict_above: float = 0.6
     temperature: float = 1.5

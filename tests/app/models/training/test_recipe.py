@@ -211,7 +211,9 @@ def test_a_start_that_does_not_fit_is_refused_in_one_line() -> None:
 
 
 def test_deduction_keys_are_checked_like_the_others() -> None:
-    assert find_recipe("deduce_sudoku9", None).train.deduction == DeductionConfig(loops=3)
+    assert find_recipe("deduce_sudoku9", None).train.deduction == DeductionConfig(
+        loops=3, conflict_weight=0.75, fresh_carry=1.0
+    )
     with pytest.raises(UserError, match=r"train\.deduction\.loop: unknown key; did you mean"):
         find_recipe("deduce_sudoku9", None, ["train.deduction.loop=3"])
     with pytest.raises(UserError, match=r"train\.deduction: deduction\.loops is 0"):
