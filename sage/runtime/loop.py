@@ -7,6 +7,8 @@ a tick take effect in the next one. Invariant: every lease taken in a tick is re
 from __future__ import annotations
 
 import math
+import time
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from sage.runtime.report import (
     TickReport,
 )
 from sage.runtime.sleep.between_ticks import BetweenTicks
+from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.appraisal import Appraisal
 from sage.runtime.tick.attention import Attention, recency
 from sage.runtime.tick.effector_gate import EffectorGate
@@ -57,6 +60,7 @@ class Loop:
             Policy(config.policy),
             inputs.clock,
             on_fault=lambda name, reason: self._emit("fault", reason, name),
+            apart=[stream.answer for stream in inputs.streams],
         )
         self._instruments = Instruments(inputs.instruments)
         self._appraisal = Appraisal(num)
@@ -73,10 +77,19 @@ class Loop:
             inputs.device,
             inputs.recall,
         )
+        self.solving = PuzzleSolving(
+            inputs.streams,
+            config.solving,
+            clock=inputs.clock,
+            device=inputs.device,
+            seed=config.seed,
+            emit=self._emit,
+        )
         self.between_ticks = BetweenTicks(
             config,
             self.reasoner,
             self.memory_writer,
+            self.solving,
             clock=inputs.clock,
             directory=inputs.directory,
             emit=self._emit,
@@ -134,14 +147,15 @@ class Loop:
         self._epoch_ns = self.clock.now_ns()
         self.effector_gate.open()
         self.senses.start()
+        self.solving.open()
 
     def close(self) -> None:
         """Hold the effectors, end a night in progress, close every device."""
         self.between_ticks.sleeper.abort()
-        try:
-            self.effector_gate.close()
-        finally:
-            self.senses.close()
+        with ExitStack() as stack:
+            stack.callback(self.senses.close)
+            stack.callback(self.solving.close)
+            stack.callback(self.effector_gate.close)
 
     def tick(self) -> TickReport:
         """Run one tick; every instrument receives the report, which is also returned."""
@@ -149,6 +163,7 @@ class Loop:
         now_ns = self.clock.now_ns()
         self.tick_count += 1
         self.senses.sense(now_ns)
+        self.solving.sense(self.tick_count, now_ns, now_ns - self._epoch_ns)
         stopwatch.lap("sense")
         gathered = self.senses.gather()
         try:
@@ -172,11 +187,13 @@ class Loop:
         audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
         readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
         self._note_readout(readout)
+        solve_ns = self._solve(readout.num_segments)
         stopwatch.lap("reason")
         trust = float((scene.weight * scene.trust).sum())
         done, actions = self.effector_gate.act(
             np.tanh(readout.action_mean), self.between_ticks.state, trust, now_ns
         )
+        actions += self.solving.answer(self.effector_gate, self.between_ticks.state, trust, now_ns)
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)
         self.trust.update(self.fusion.evidence(fused, self.fusion.audit(fused, audited, readout.level)))
@@ -185,7 +202,13 @@ class Loop:
         stopwatch.lap("remember")
         facts = self._facts(now_ns, gathered, scene, readout, fused, memory, actions)
         stopwatch.lap("report")
-        return facts, readout.model_ns
+        return facts, readout.model_ns + solve_ns
+
+    def _solve(self, num_spent: int) -> int:
+        """Segments of puzzles under way, within the tick's budget; returns their time in ns."""
+        started_ns = time.perf_counter_ns()
+        self.solving.think(num_spent)
+        return time.perf_counter_ns() - started_ns
 
     def _schedule(self, gathered: Gathered, now_ns: int) -> Scene:
         """Score every source by its record and choose the sources that get full attention."""
@@ -270,6 +293,7 @@ class Loop:
             learning=self._learning(),
             actions=actions,
             events=events,
+            solving=self.solving.facts(),
         )
 
     def _learning(self) -> LearningFacts:

@@ -125,7 +125,8 @@ class AnswerFacts:
     number: of the puzzle in its stream.  level: index in `SolvingFacts.levels`.  is_right: the environment
     accepted it.  is_abstained: the solver gave none.  decision: of the policy, as in ActionFacts.
     num_segments, num_calls: spent on it.  confidence: of the Q head, 0..1.  age_ticks: from reading the
-    puzzle to its result.  num_open: cells that still changed, after each of its segments.
+    puzzle to its result.  num_open: cells that still changed, after each of its segments.  weights_changed:
+    while it was under way, so that it started again.
     """
 
     number: int
@@ -138,6 +139,7 @@ class AnswerFacts:
     confidence: float
     age_ticks: int
     num_open: tuple[int, ...] = ()
+    weights_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

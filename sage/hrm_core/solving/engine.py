@@ -29,6 +29,7 @@ from sage.hrm_core.solving.row import Reading, Row
 from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.solutions import Solution
 from sage.hrm_core.solving.states import residuals, with_noise, with_starts
 
 
@@ -64,6 +65,10 @@ class _Place:
 class Engine:
     """`submit` adds a puzzle at any time; `step` computes one segment and returns the jobs that it
     settled.
+
+    num_segments_spent: of all rows, since it was made.
+    on_segment: called after each segment of a puzzle's first try with its job, its q and its answer (L,)
+    int32 so far.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Engine:
         *,
         batch_size: int = 64,
         clock: Callable[[], float] = time.monotonic,
+        on_segment: Callable[[Job, float, np.ndarray], None] | None = None,
     ) -> None:
         if not isinstance(model.config.front, TokenFront):
             raise TypeError(
@@ -86,6 +92,8 @@ class Engine:
         self._front = model.config.front
         self._capacity = batch_size
         self._clock = clock
+        self._on_segment = on_segment
+        self.num_segments_spent = 0
         self._sets = CandidateSets.of(model.config)
         self._waiting: deque[Job] = deque()
         self._places: list[_Place] = []
@@ -152,6 +160,25 @@ class Engine:
         self._waiting.append(job)
         return job
 
+    @property
+    def num_next_rows(self) -> int:
+        """Rows that the next step computes: those in progress, and one for each waiting puzzle. A search may
+        start more.
+        """
+        needed = sum(place.is_needed for place in self._places)
+        return min(self._capacity, needed + len(self._waiting))
+
+    def conclude(self, job: Job) -> Solution | None:
+        """Withdraw the job; returns its best answer so far, None before the first. The rules judge it as they
+        would at its end.
+        """
+        tries = [place for place in self._places if place.job is job and place.is_needed]
+        answered = [place for place in tries if place.row.is_try and place.row.answer is not None]
+        for place, is_verified in zip(answered, self._verified(answered)):
+            job.give_up(place.row, is_verified=is_verified)
+        self.withdraw(job)
+        return job.solution() if job.has_answer else None
+
     def withdraw(self, job: Job) -> None:
         """Remove the job's rows; it never settles."""
         job.cancel()
@@ -166,6 +193,7 @@ class Engine:
         rows = [place.row for place in self._places]
         before = with_noise(self._carry, rows)
         self._carry, output = self._model.segment(before, self._batch)
+        self.num_segments_spent += len(rows)
         for place in self._places:
             place.row.num_segments += 1
             place.job.num_segments_spent += 1
@@ -233,8 +261,27 @@ class Engine:
             for index, answer in zip(asked, answers):
                 rows[index].answer, rows[index].q = answer.copy(), float(q[index])
                 rows[index].residual = float(changes[index])
+        if self._on_segment is not None:
+            self._show(self._on_segment, output, q)
         self._read_last(output, q, is_sure, changes)
         return is_sure
+
+    def _show(
+        self, on_segment: Callable[[Job, float, np.ndarray], None], output: Output, q: np.ndarray
+    ) -> None:
+        """The answers so far of first tries."""
+        assert output.logits is not None
+        shown = [
+            index
+            for index, place in enumerate(self._places)
+            if place.row.is_try and place.row.number == 0 and place.is_needed
+        ]
+        if not shown:
+            return
+        at = torch.tensor(shown, dtype=torch.int64, device=self._device)
+        answers = output.logits[at].argmax(-1).to(torch.int32).cpu().numpy()  # sync: for display
+        for index, answer in zip(shown, answers):
+            on_segment(self._places[index].job, float(q[index]), answer)
 
     def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray, changes: np.ndarray) -> None:
         """The last output of the rows that a search needs."""

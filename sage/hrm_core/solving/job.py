@@ -96,6 +96,14 @@ class Job:
         elif self._task is not None:
             self._begin_search(self._task)
 
+    def give_up(self, row: Row, *, is_verified: bool) -> None:
+        """Record the answer so far of a try; no search follows it."""
+        self._tries.end(row, is_verified=is_verified)
+
+    @property
+    def has_answer(self) -> bool:
+        return self._tries.best is not None
+
     def _begin_chains(self) -> None:
         assert self._tries.first is not None
         assert self._sets is not None

@@ -1,4 +1,4 @@
-"""Between two ticks: collect a finished night, check for a crisis, start a night when due, practise.
+"""Between two ticks: collect finished nights, check for a crisis, start a night when due, practise.
 
 Invariant: the live weights change only here, so that one tick uses one set of weights throughout.
 """
@@ -21,6 +21,7 @@ from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.metabolism import Metabolism, Vitals
 from sage.runtime.sleep.practice import Practice
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
+from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.reasoner import Reasoner
 
@@ -28,7 +29,8 @@ Emit = Callable[[str, str], None]
 
 
 class BetweenTicks:
-    """Owns practice, sleep and the operating mode.
+    """Owns practice, sleep and the operating mode. A night is of the observation model and of the models that
+    solve puzzles; DREAM lasts until all of them have ended.
 
     emit(kind, message): creates an event.  on_sleep: called with the report of every night.
     """
@@ -38,6 +40,7 @@ class BetweenTicks:
         config: RuntimeConfig,
         reasoner: Reasoner,
         memory_writer: MemoryWriter,
+        solving: PuzzleSolving,
         *,
         clock: Clock,
         directory: Path,
@@ -47,6 +50,7 @@ class BetweenTicks:
         self._config = config
         self._reasoner = reasoner
         self._memory_writer = memory_writer
+        self._solving = solving
         self._clock = clock
         self._emit = emit
         self._on_sleep = on_sleep
@@ -82,6 +86,7 @@ class BetweenTicks:
         ended = self.sleeper.collect(now_ns)
         if ended is not None:
             self._end_night(ended)
+        self._solving.pass_time(deadline_ns, self._report_night)
         crisis = self.crisis.check(tick)
         if self.state in (State.WAKE, State.REST) and not crisis and self.sleeper.is_due(now_ns):
             self._start_night(tick, now_ns)
@@ -89,7 +94,7 @@ class BetweenTicks:
             self._calm_since_ns = now_ns
         vitals = Vitals(
             calm_secs=(now_ns - self._calm_since_ns) * 1e-9,
-            is_sleeping=self.sleeper.is_sleeping,
+            is_sleeping=self.sleeper.is_sleeping or self._solving.is_sleeping,
             crisis=crisis,
         )
         transition = self.metabolism.step(vitals, now_ns)
@@ -100,7 +105,12 @@ class BetweenTicks:
             self.practice.work(tick, deadline_ns, self._config.budget.practice_steps)
         return crisis
 
+    def _report_night(self, report: SleepReport) -> None:
+        self._on_sleep(report)
+        self._emit("sleep", f"{report.stream}: {report.outcome.value}: {report.reason}")
+
     def _start_night(self, tick: int, now_ns: int) -> None:
+        self._solving.begin_night(tick)
         plan = SleepPlan.of(
             self._config.sleep,
             self._config.practice,

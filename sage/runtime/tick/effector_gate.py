@@ -25,6 +25,7 @@ class EffectorGate:
     """The effectors of a run behind the policy.
 
     An action vector (A,) has the values of all effectors, one after the other, each in -1..1 of its range.
+    apart: effectors that are no part of the action vector; `submit` gives them values.
     on_fault: called with an effector's name and the reason at each fault, not again during its quarantine.
     """
 
@@ -34,11 +35,17 @@ class EffectorGate:
         policy: Policy,
         clock: Clock,
         on_fault: Callable[[str, str], None] = lambda name, reason: None,
+        *,
+        apart: Sequence[Effector] = (),
     ) -> None:
         is_inline = isinstance(clock, ManualClock)
         self._drivers = tuple(
             EffectorDriver(effector, clock=clock, is_inline=is_inline) for effector in effectors
         )
+        self._apart = {
+            effector.spec.name: EffectorDriver(effector, clock=clock, is_inline=is_inline)
+            for effector in apart
+        }
         self._policy = policy
         self._on_fault = on_fault
         ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
@@ -48,22 +55,22 @@ class EffectorGate:
     @property
     def num_faults(self) -> int:
         """Of all effectors, since the run began."""
-        return sum(driver.num_faults for driver in self._drivers)
+        return sum(driver.num_faults for driver in self._all)
 
     def open(self) -> None:
         """Open every effector. Raises SensorError of the first that fails."""
-        for driver in self._drivers:
+        for driver in self._all:
             driver.open()
 
     def close(self) -> None:
         """Hold all, then close all; an error is raised after all were closed."""
         self.hold_all()
         with ExitStack() as stack:
-            for driver in self._drivers:
+            for driver in self._all:
                 stack.callback(driver.close)
 
     def hold_all(self) -> None:
-        for driver in self._drivers:
+        for driver in self._all:
             driver.hold()
 
     def act(
@@ -85,6 +92,26 @@ class EffectorGate:
                 done[part] = driver.spec.normalized(action.values)
             facts.append(fact)
         return done, tuple(facts)
+
+    def submit(
+        self, name: str, values: np.ndarray, state: State, trust: float, now_ns: int
+    ) -> tuple[Action | None, ActionFacts]:
+        """Give values (spec.tensor, in its own unit) to an effector of `apart`, if the policy allows it.
+
+        Returns what was done, None when it was held. KeyError for a name that is not of `apart`.
+        """
+        driver = self._apart[name]
+        driver.spec.check(values)
+        decision = self._policy.decide(driver.spec, state, trust)
+        if decision.is_allowed:
+            driver.begin(driver.spec.limited(values), now_ns)
+        else:
+            driver.hold()
+        return self._finish(driver, values, decision)
+
+    @property
+    def _all(self) -> tuple[EffectorDriver, ...]:
+        return (*self._drivers, *self._apart.values())
 
     def _begin(
         self, driver: EffectorDriver, part: np.ndarray, state: State, trust: float, now_ns: int

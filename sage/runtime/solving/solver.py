@@ -1,0 +1,235 @@
+"""One puzzle stream in the loop: read, solve a segment at a time, answer, learn.
+
+Invariant: the weights change only between two ticks (`adopt`), after a check; every puzzle under way then
+starts again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from sage.errors import InputError
+from sage.mailbox.clock import Clock
+from sage.runtime.config import SolvingConfig
+from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts, State
+from sage.runtime.solving.learner import Offer
+from sage.runtime.solving.messages import StreamMessages
+from sage.runtime.solving.record import StreamRecord
+from sage.runtime.solving.stream import PuzzleStream
+from sage.runtime.solving.under_way import Answered, LevelRows
+from sage.runtime.solving.weights import WeightsCheck
+from sage.runtime.tick.effector_gate import EffectorGate
+from sage.sensors.puzzle_messages import Answer, Puzzle
+
+#: The stream's level is the highest of so many puzzles: one in five comes from an earlier level.
+NUM_LEVEL_PUZZLES = 16
+#: emit(kind, message, source)
+Emit = Callable[[str, str, str], None]
+
+
+class StreamSolver:
+    """Owns the weights of one stream and its puzzles under way."""
+
+    def __init__(
+        self,
+        stream: PuzzleStream,
+        config: SolvingConfig,
+        *,
+        clock: Clock,
+        device: torch.device,
+        seed: int,
+        emit: Emit,
+    ) -> None:
+        self.name = stream.name
+        self.family = stream.family.to(device).eval()
+        self.learner = stream.learner
+        self.record = StreamRecord(stream.levels)
+        self.tasks = [level.task for level in stream.levels]
+        self.rows = [
+            LevelRows(self.family[index], level.task, config, seed)
+            for index, level in enumerate(stream.levels)
+        ]
+        self.num_swapped = 0
+        self.num_refused = 0
+        self._config = config
+        self._clock = clock
+        self._emit = emit
+        self._answer_spec = stream.answer.spec
+        self._messages = StreamMessages(stream, lambda kind, message: emit(kind, message, stream.name))
+        self._check = WeightsCheck(self.family, self.tasks, config)
+        self._ready: deque[Answered] = deque()
+        self._recent_levels: deque[int] = deque(maxlen=NUM_LEVEL_PUZZLES)
+        self._num_segments = 0
+        self._board: tuple[Puzzle, np.ndarray | None] | None = None
+        self._held_reason = ""
+
+    @property
+    def num_under_way(self) -> int:
+        return sum(len(rows) for rows in self.rows) + len(self._ready)
+
+    def open(self) -> None:
+        """Start the sensors and the learner, with the weights of now."""
+        self._check.prepare()
+        self.learner.open(self.family.weights())
+        self._messages.start()
+
+    def close(self) -> None:
+        try:
+            self.learner.abort_night()
+            self.learner.close()
+        finally:
+            self._messages.close()
+
+    def sense(self, tick: int, now_ns: int, time_ns: int) -> None:
+        """Read results, then puzzles. time_ns: of the run."""
+        self._num_segments = 0
+        self._messages.poll(now_ns)
+        experiences = []
+        for result in self._messages.results():
+            experience = self.record.note_result(result, tick, time_ns)
+            if experience is None:
+                self._emit("fault", f"a result of puzzle {result.number}, which waits for none", self.name)
+            else:
+                experiences.append(experience)
+        right = [experience.level for experience in experiences if experience.is_right]
+        self.record.note_reward(right, self._messages.reward())
+        if experiences:
+            self.learner.note(experiences)
+        for puzzle in self._messages.puzzles(self._config.max_under_way - self.num_under_way):
+            self._take(puzzle, tick, now_ns)
+
+    def step(self, level: int) -> int:
+        """One segment for the rows of a level. Returns the segments computed."""
+        num_segments, ended = self.rows[level].step()
+        self._num_segments += num_segments
+        self._ready.extend(ended)
+        return num_segments
+
+    def answer(self, gate: EffectorGate, state: State, trust: float, now_ns: int) -> list[ActionFacts]:
+        """Give every answer that is ready. One that is held stays, and is given when the policy allows it."""
+        for rows in self.rows:
+            self._ready.extend(rows.conclude(now_ns))
+        facts = []
+        while self._ready:
+            answered = self._ready[0]
+            message = np.zeros(self._answer_spec.tensor.shape, dtype=self._answer_spec.tensor.dtype)
+            Answer(number=answered.puzzle.number, cells=answered.cells).write(message)
+            done, fact = gate.submit(self._answer_spec.name, message, state, trust, now_ns)
+            facts.append(fact)
+            if done is None or done.is_held:
+                self._note_held(fact.reason or "the effector holds")
+                break
+            self._held_reason = ""
+            self._ready.popleft()
+            self.record.note_given(answered, fact.decision)
+            self._board = (answered.puzzle, answered.cells)
+        return facts
+
+    def facts(self) -> SolvingFacts:
+        counts = self.learner.facts()
+        board = self._shown()
+        return SolvingFacts(
+            stream=self.name,
+            level=max(self._recent_levels, default=0),
+            levels=self.record.levels(),
+            num_under_way=self.num_under_way,
+            num_segments=self._num_segments,
+            answers=self.record.take_answers(),
+            teacher_trust=self.record.teacher.trust if self.record.teacher.num_shown else math.nan,
+            num_experiences=counts.num_experiences,
+            num_lost=counts.num_lost,
+            num_steps=counts.num_steps,
+            loss=counts.loss,
+            num_restarts=counts.num_restarts,
+            num_swapped=self.num_swapped,
+            num_refused=self.num_refused,
+            bytes_copied=counts.bytes_copied,
+            is_sleeping=counts.is_sleeping,
+            board_number=-1 if board is None else board[0].number,
+            board_cells=() if board is None else tuple(board[0].cells.tolist()),
+            board_answer=() if board is None or board[1] is None else tuple(board[1].tolist()),
+        )
+
+    def pass_time(self, deadline_ns: int) -> SleepReport | None:
+        """Between two ticks: the learner's work, then a part of the check of its weights. Returns the report
+        of a night that ended.
+        """
+        self.learner.work(deadline_ns)
+        report = None
+        if not self._check.is_busy:
+            offer = self.learner.collect()
+            if offer is None:
+                return None
+            report = offer.report
+            self._begin_check(offer)
+        verdict = self._check.work(lambda: self._clock.now_ns() < deadline_ns)
+        if verdict is not None:
+            self._settle(verdict.reason, verdict.kind)
+        return report
+
+    def _begin_check(self, offer: Offer) -> None:
+        begun = [level for level in range(len(self.rows)) if self.record.has_begun(level)]
+        self._check.begin(offer, begun or [0])
+
+    def _settle(self, reason: str, kind: str) -> None:
+        """Take the candidate's weights, or refuse them."""
+        if reason:
+            self.num_refused += 1
+            self._emit("weights", f"{kind} weights refused: {reason}", self.name)
+        else:
+            self.adopt(self._check.candidate.weights())
+
+    def adopt(self, weights: dict[str, torch.Tensor]) -> None:
+        """Between two ticks: compute with these weights from now on. InputError if they do not fit."""
+        self.family.load_weights(weights)
+        self.num_swapped += 1
+        for rows in self.rows:
+            rows.restart()
+
+    def _take(self, puzzle: Puzzle, tick: int, now_ns: int) -> None:
+        """Begin a puzzle. One that does not fit its level is answered by an abstention, with an event."""
+        limit = self._config.deadline_secs
+        deadline_ns = None if limit is None else now_ns + int(limit * 1e9)
+        if not 0 <= puzzle.level < len(self.rows):
+            self._emit(
+                "fault", f"puzzle {puzzle.number} has level {puzzle.level} of {len(self.rows)}", self.name
+            )
+            return
+        try:
+            self.rows[puzzle.level].add(puzzle, tick, deadline_ns)
+        except InputError as error:
+            self._emit("fault", f"puzzle {puzzle.number}: {error}", self.name)
+            self._ready.append(_abstention(puzzle, tick))
+        else:
+            self._recent_levels.append(puzzle.level)
+
+    def _note_held(self, reason: str) -> None:
+        if reason != self._held_reason:
+            self._held_reason = reason
+            self._emit("held", f"answers are held: {reason}", self.name)
+
+    def _shown(self) -> tuple[Puzzle, np.ndarray | None] | None:
+        """The puzzle under way that was read first, else the last one answered."""
+        live = [each for each in (rows.first for rows in self.rows) if each is not None]
+        if not live:
+            return self._board
+        first = min(live, key=lambda each: each.puzzle.number)
+        return first.puzzle, first.answer
+
+
+def _abstention(puzzle: Puzzle, tick: int) -> Answered:
+    return Answered(
+        puzzle=puzzle,
+        tick=tick,
+        cells=np.zeros(0, dtype=np.int32),
+        confidence=0.0,
+        num_segments=0,
+        num_calls=0,
+        num_open=(),
+        weights_changed=False,
+    )
