@@ -27,7 +27,9 @@ class StreamMessages:
         self._puzzle = stream.puzzle
         self._result = stream.result
         self._reward = stream.reward
-        self._drivers = (stream.puzzle, stream.result, stream.reward)
+        self._level = stream.level
+        drivers = (stream.puzzle, stream.result, stream.reward, stream.level)
+        self._drivers = tuple(driver for driver in drivers if driver is not None)
         self._statuses = ["starting"] * len(self._drivers)
         self._on_event = on_event
         self.num_damaged = 0
@@ -66,6 +68,13 @@ class StreamMessages:
     def reward(self) -> float:
         """Sum of the rewards that came since the last call."""
         return float(sum(message.sum() for message in self._read(self._reward, MAX_MESSAGES)))
+
+    def level(self) -> int | None:
+        """Index of the level in force, if a move came since the last call."""
+        if self._level is None:
+            return None
+        moves = [int(message[0]) for message in self._read(self._level, MAX_MESSAGES)]
+        return moves[-1] if moves else None
 
     def _read(self, driver: SensorDriver, num: int) -> Iterator[np.ndarray]:
         """Copies of the next readings."""

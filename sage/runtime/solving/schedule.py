@@ -3,7 +3,7 @@
 The expected gain of a puzzle is the rise of its confidence in its last segment times the reward at stake. A
 puzzle without a segment counts as a rise of 1. The gain of a batch is the mean of its rows: a segment costs
 as much for each of them. Invariant: a level with puzzles under way gets a segment at least once in
-2 N + 1 choices, for N such levels.
+3 N choices, for N such levels.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from sage.runtime.solving.weights import WeightsCheck
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.sensors.puzzle_messages import Answer, Puzzle
 
-#: The stream's level is the highest of so many puzzles: one in five comes from an earlier level.
+#: Where no sensor gives the level in force, it is the highest of so many puzzles.
 NUM_LEVEL_PUZZLES = 16
 #: emit(kind, message, source)
 Emit = Callable[[str, str, str], None]
@@ -49,7 +49,7 @@ class StreamSolver:
         self.family = stream.family.to(device).eval()
         self.learner = stream.learner
         self.record = StreamRecord(stream.levels)
-        self.tasks = [level.task for level in stream.levels]
+        self.levels = tuple(stream.levels)
         self.rows = [
             LevelRows(self.family[index], level.task, config, seed)
             for index, level in enumerate(stream.levels)
@@ -61,10 +61,11 @@ class StreamSolver:
         self._emit = emit
         self._answer_spec = stream.answer.spec
         self._messages = StreamMessages(stream, lambda kind, message: emit(kind, message, stream.name))
-        self._check = WeightsCheck(self.family, self.tasks, config)
+        self._check = WeightsCheck(self.family, self.levels, config)
         self._ready: deque[Answered] = deque()
         self._recent_levels: deque[int] = deque(maxlen=NUM_LEVEL_PUZZLES)
         self._num_segments = 0
+        self._level: int | None = None
         self._board: tuple[Puzzle, np.ndarray | None] | None = None
         self._held_reason = ""
 
@@ -100,6 +101,7 @@ class StreamSolver:
         self.record.note_reward(right, self._messages.reward())
         if experiences:
             self.learner.note(experiences)
+        self._note_level(self._messages.level())
         for puzzle in self._messages.puzzles(self._config.max_under_way - self.num_under_way):
             self._take(puzzle, tick, now_ns)
 
@@ -121,13 +123,17 @@ class StreamSolver:
             Answer(number=answered.puzzle.number, cells=answered.cells).write(message)
             done, fact = gate.submit(self._answer_spec.name, message, state, trust, now_ns)
             facts.append(fact)
-            if done is None or done.is_held:
-                self._note_held(fact.reason or "the effector holds")
+            if done is None:
+                self._note_held(fact.reason)
                 break
             self._held_reason = ""
             self._ready.popleft()
-            self.record.note_given(answered, fact.decision)
             self._board = (answered.puzzle, answered.cells)
+            if done.is_held:
+                number = answered.puzzle.number
+                self._emit("fault", f"{self.name} took no answer to puzzle {number}", self.name)
+            else:
+                self.record.note_given(answered, fact.decision)
         return facts
 
     def facts(self) -> SolvingFacts:
@@ -135,7 +141,7 @@ class StreamSolver:
         board = self._shown()
         return SolvingFacts(
             stream=self.name,
-            level=max(self._recent_levels, default=0),
+            level=max(self._recent_levels, default=0) if self._level is None else self._level,
             levels=self.record.levels(),
             num_under_way=self.num_under_way,
             num_segments=self._num_segments,
@@ -207,6 +213,14 @@ class StreamSolver:
             self._ready.append(_abstention(puzzle, tick))
         else:
             self._recent_levels.append(puzzle.level)
+
+    def _note_level(self, level: int | None) -> None:
+        if level is None or not 0 <= level < len(self.levels):
+            return
+        if self._level is not None and level != self._level:
+            move = "up" if level > self._level else "down"
+            self._emit("level", f"{move} to {self.levels[level].name}", self.name)
+        self._level = level
 
     def _note_held(self, reason: str) -> None:
         if reason != self._held_reason:

@@ -5,11 +5,12 @@ Invariant: no type here is a concrete environment, task or learner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sage.errors import InputError
 from sage.hrm_core.model_family import ModelFamily
-from sage.hrm_core.tasks.contract import Task
+from sage.hrm_core.tasks.contract import Examples, Task
 from sage.runtime.solving.learner import PuzzleLearner
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
@@ -17,12 +18,22 @@ from sage.sensors.driver.sensor_driver import SensorDriver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLevel:
-    """name: as reports show it.  task: from the catalogue, with the level's options; its rules judge answers
-    where `solving.asks_rules` allows that, and its held-out puzzles check weights on offer.
+    """name: as reports show it.  task: from the catalogue, with the level's options; its rules judge the
+    solutions that a teacher shows, and answers where `solving.asks_rules` allows that.
+    held_out: the first so many puzzles that the stream never poses, with their solutions, which check weights
+    on offer; None: those of the task. InputError where there are none.
     """
 
     name: str
     task: Task
+    held_out: Callable[[int], Examples] | None = None
+
+    def examples(self, num: int) -> Examples | None:
+        """At most `num` held-out puzzles, None where there are none."""
+        try:
+            return (self.held_out or self.task.held_out)(num)
+        except InputError:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +46,7 @@ class PuzzleStream:
     delivered with its reward. They are not in `LoopInputs.drivers`, so that they are no sources of the
     observation model (a run without the stream has the same snapshots), and they publish to a ring of
     records of their own. Their mailboxes need room for the messages of one tick (8 slots).
+    level: driver of a sensor that delivers the index of the level in force at each move, where there is one.
     answer: the effector that takes `Answer` messages. It is not in `LoopInputs.effectors`, so that it is no
     part of the action vector; the policy judges it like any other, by its effect and target.
     family: the model of each level, member i for level i, from `sage.runtime.solving.models.family_for`. The
@@ -51,3 +63,4 @@ class PuzzleStream:
     answer: Effector
     family: ModelFamily
     learner: PuzzleLearner
+    level: SensorDriver | None = None

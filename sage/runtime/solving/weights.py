@@ -18,9 +18,10 @@ from sage.errors import InputError
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
+from sage.hrm_core.tasks.contract import IGNORED, Examples
 from sage.runtime.config import SolvingConfig
 from sage.runtime.solving.learner import Offer
+from sage.runtime.solving.stream import StreamLevel
 
 #: Segments of a checked puzzle at most: a check has to end within a few ticks.
 MAX_SEGMENTS = 4
@@ -79,10 +80,10 @@ class WeightsCheck:
     weights.
     """
 
-    def __init__(self, family: ModelFamily, tasks: Sequence[Task], config: SolvingConfig) -> None:
+    def __init__(self, family: ModelFamily, levels: Sequence[StreamLevel], config: SolvingConfig) -> None:
         self.candidate = family.copy().to(next(family.parameters()).device).eval()
         self._family = family
-        self._tasks = tasks
+        self._levels = levels
         self._num = config.num_checked
         self._held_out: dict[int, Examples] = {}
         self._kind: str | None = None
@@ -92,8 +93,9 @@ class WeightsCheck:
 
     def prepare(self) -> None:
         """Draw the held-out puzzles, which may take seconds, before the first tick."""
+        drawn = {index: level.examples(self._num) for index, level in enumerate(self._levels)}
         self._held_out = {
-            level: _with_answers(task.held_out(self._num)) for level, task in enumerate(self._tasks)
+            index: _with_answers(examples) for index, examples in drawn.items() if examples is not None
         }
 
     @property
@@ -113,7 +115,8 @@ class WeightsCheck:
         except InputError as error:
             self._refused = str(error)
             return
-        rows = [(level, self._held_out[level]) for level in levels if len(self._held_out[level])]
+        rows = [(level, self._held_out[level]) for level in levels if level in self._held_out]
+        rows = [(level, examples) for level, examples in rows if len(examples)]
         self._before, self._after = _Scoring(self._family, rows), _Scoring(self.candidate, rows)
 
     def work(self, has_time: Callable[[], bool]) -> Verdict | None:

@@ -91,3 +91,34 @@ def test_other_forms_of_the_model_solve_as_well(
 ) -> None:
     found = Solver(build_solver_model(**changes)).solve(puzzles[:5], tries=3, max_segments=3, batch_size=4)
     assert len(found) == 5
+
+
+def test_a_concluded_puzzle_gives_its_best_answer_so_far(
+    build_solver_model: Build, puzzles: np.ndarray
+) -> None:
+    engine, settings = Engine(build_solver_model(), batch_size=2), SolveSettings(max_segments=50)
+    first, other = (engine.submit(puzzle, settings) for puzzle in puzzles[:2])
+    assert engine.conclude(engine.submit(puzzles[2], settings)) is None
+    engine.step()
+    engine.step()
+    solution = engine.conclude(first)
+    assert solution is not None
+    alone = Solver(build_solver_model()).solve(puzzles[:1], settings.changed(max_segments=2))[0]
+    np.testing.assert_array_equal(solution.cells, alone.cells)
+    while not engine.is_idle:
+        engine.step()
+    assert first.num_segments_spent == 2
+    assert other.num_segments_spent > 2
+
+
+def test_every_segment_of_a_first_try_is_shown(build_solver_model: Build, puzzles: np.ndarray) -> None:
+    shown = []
+    engine = Engine(
+        build_solver_model(), batch_size=4, on_segment=lambda job, q, answer: shown.append((job, q, answer))
+    )
+    job = engine.submit(puzzles[0], SolveSettings(max_segments=3, halt="never", tries=2))
+    while not engine.is_idle:
+        engine.step()
+    assert [each for each, _, _ in shown] == [job] * 3
+    assert engine.num_segments_spent == job.num_segments_spent == 6
+    assert all(answer.shape == puzzles[0].shape for _, _, answer in shown)

@@ -186,3 +186,27 @@ def test_with_no_effector_the_action_is_empty():
     done, facts = acting.act(np.zeros(0, np.float32), State.WAKE, 1.0, 0)
     assert done.shape == (0,)
     assert facts == ()
+
+
+def test_an_effector_apart_gets_given_values_and_is_no_part_of_the_action_vector():
+    arm, hand = Arm("arm", 2), Arm("hand", 3, low=0.0, high=8.0)
+    acting = EffectorGate([arm], Policy(ALLOWED), ManualClock(), apart=[hand])
+    acting.open()
+    assert acting.size == 2
+    done, facts = acting.submit("hand", np.array([2.0, 4.0, 99.0], np.float32), State.WAKE, 1.0, 5)
+    assert done is not None
+    assert done.values == pytest.approx([1.0, 2.0, 4.0])
+    assert (facts.effector, facts.decision) == ("hand", "allow")
+    assert "apply" not in arm.calls
+    acting.close()
+    assert hand.calls[-1] == "close"
+
+
+def test_a_denied_submission_holds_the_effector():
+    hand = Arm("hand", 3)
+    acting = EffectorGate([], Policy(PolicyConfig()), ManualClock(), apart=[hand])
+    acting.open()
+    done, facts = acting.submit("hand", np.zeros(3, np.float32), State.WAKE, 1.0, 5)
+    assert done is None
+    assert (facts.decision, facts.is_held) == ("deny", True)
+    assert hand.calls == ["open", "abort"]
