@@ -61,7 +61,7 @@ def write_file(path: Path, content: Content) -> None:
 
 
 @contextmanager
-def write_folder(path: Path) -> Iterator[Path]:
+def write_folder(path: Path, *, keeps_previous: bool = False) -> Iterator[Path]:
     """An empty folder to write into, which replaces the folder `path` when the block ends without an error.
 
     Parent folders are created. After an error, OSError for example, `path` is unchanged and nothing is left
@@ -75,7 +75,7 @@ def write_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    commit_folder(partial, path)
+    commit_folder(partial, path, keeps_previous=keeps_previous)
 
 
 def begin_folder(path: Path) -> Path:
@@ -94,11 +94,12 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def commit_folder(partial: Path, path: Path) -> None:
+def commit_folder(partial: Path, path: Path, *, keeps_previous: bool = False) -> None:
     """Rename `partial`, whose files are fsynced, to `path`.
 
     A folder already at `path` is at `previous_of(path)` between the two renames and is deleted after the
     second, so a crash between them leaves a complete folder there: readers look in both places.
+    keeps_previous: it stays, until the next folder replaces it.
     """
     previous = previous_of(path)
     sync_folder(partial)
@@ -107,7 +108,8 @@ def commit_folder(partial: Path, path: Path) -> None:
         path.rename(previous)
     partial.rename(path)
     sync_folder(path.parent)
-    shutil.rmtree(previous, ignore_errors=True)
+    if not keeps_previous:
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def previous_of(path: Path) -> Path:

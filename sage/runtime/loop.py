@@ -135,6 +135,15 @@ class Loop:
         """
         self._instruments.add(*instruments)
 
+    @property
+    def epoch_ns(self) -> int:
+        """The run's start on the loop's clock: time 0 of its reports and memories."""
+        return self._epoch_ns
+
+    def note(self, kind: str, message: str) -> None:
+        """Add an event, e.g. an instrument's own fault. On the loop's thread."""
+        self._emit(kind, message)
+
     def stop(self, reason: str) -> None:
         """End `run` after the current tick. Safe in a signal handler."""
         self._stop_reason = self._stop_reason or reason

@@ -1,8 +1,8 @@
 """Snapshots between runs: weights, predictor, leave-one-out Gaussian, trust and H-memory.
 
-One folder for each set of sensors and each model, replaced as a whole (sage.durable). Invariants: a snapshot
-is loaded completely or not at all, only onto the same sources and sizes; weights that are not finite are
-never saved.
+One folder for each set of sensors and each model, replaced as a whole (sage.durable); the one before it
+stays. Invariants: a snapshot is loaded completely or not at all, only onto the same sources and sizes;
+weights that are not finite are never saved.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,7 +53,9 @@ class Learner(Protocol):
 class Snapshot:
     """Everything a snapshot contains, copied: the loop may continue while it is written.
 
-    key: the folder's name, from `snapshot_key`.  about: tick and weights_version.
+    key: the folder's name, from `snapshot_key`.  about: tick and weights_version, and in a run: saved_ns and
+    epoch_ns, wall time of the snapshot and of the run's start (unix ns), journal, the newest row of the
+    memory journal that it includes.
     """
 
     key: str
@@ -71,8 +74,11 @@ def snapshot_key(loop: Loop) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
-def capture_snapshot(loop: Loop) -> Snapshot:
-    """Copy the learned state, on the loop's thread, between two ticks. SnapshotNotFinite for bad weights."""
+def capture_snapshot(loop: Loop, about: Mapping[str, int] | None = None) -> Snapshot:
+    """Copy the learned state, on the loop's thread, between two ticks. SnapshotNotFinite for bad weights.
+
+    about: added to Snapshot.about.
+    """
     model = copy.deepcopy(loop.reasoner.model).cpu()
     if not all(
         bool(torch.isfinite(weight).all()) for weight in model.state_dict().values()
@@ -85,13 +91,17 @@ def capture_snapshot(loop: Loop) -> Snapshot:
         model=model,
         arrays=_learned(loop),
         memory={name: _copied(store.state()) for name, store in loop.memory_writer.memory.stores.items()},
-        about={"tick": loop.tick_count, "weights_version": loop.between_ticks.weights_version},
+        about={
+            "tick": loop.tick_count,
+            "weights_version": loop.between_ticks.weights_version,
+            **(about or {}),
+        },
     )
 
 
 def write_snapshot(home: Path, snapshot: Snapshot) -> None:
     """Write the snapshot under `home`. OSError when the disk is full; the previous one stays complete."""
-    with write_folder(home / snapshot.key) as folder:
+    with write_folder(home / snapshot.key, keeps_previous=True) as folder:
         save_model(folder / MODEL, snapshot.model)
         (folder / STATE).write_bytes(save(dict(snapshot.arrays)))
         save_states(folder / MEMORY, snapshot.memory)
@@ -105,34 +115,60 @@ def save_snapshot(home: Path, loop: Loop) -> None:
     write_snapshot(home, capture_snapshot(loop))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """message: the outcome in a few words.  about: as Snapshot.about, None when none was loaded."""
+
+    message: str
+    about: Mapping[str, int] | None = None
+
+
 def load_snapshot(home: Path, loop: Loop) -> str:
     """Load the newest complete snapshot; returns the outcome in a few words. A damaged one is renamed."""
+    return load_newest(home, loop).message
+
+
+def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loaded:
+    """As load_snapshot. epoch_ns: wall time of this run's start, from which memories count their age."""
     damage = ""
     newest = home / snapshot_key(loop)
     for folder in filter(Path.exists, (newest, previous_of(newest))):
         try:
-            about = _load(folder, loop)
+            about = _load(folder, loop, epoch_ns)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             damage += f"snapshot could not be read ({reason}), renamed to {set_aside(folder).name}; "
             continue
         loop.between_ticks.weights_version = int(about["weights_version"])
-        return f"{damage}continued from tick {about['tick']}, weights version {about['weights_version']}"
+        version, saved_ns = about["weights_version"], about.get("saved_ns")
+        saved = "" if saved_ns is None else f", saved {utc_text(int(saved_ns))}"
+        return Loaded(
+            message=f"{damage}continued from tick {about['tick']}, weights version {version}{saved}",
+            about=about,
+        )
     if damage:
-        return f"{damage}starting fresh"
+        return Loaded(message=f"{damage}starting fresh")
     if home.is_dir() and any(home.iterdir()):
-        return "no snapshot for these sensors and this model, starting fresh; the other snapshots stay"
-    return "no snapshot found, starting fresh"
+        return Loaded(
+            message="no snapshot for these sensors and this model, starting fresh; the other snapshots stay"
+        )
+    return Loaded(message="no snapshot found, starting fresh")
 
 
-def _load(folder: Path, loop: Loop) -> dict[str, Any]:
+def utc_text(wall_ns: int) -> str:
+    """A wall time as 2026-01-31 12:00:00 UTC."""
+    return datetime.fromtimestamp(wall_ns // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _load(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
     """Load all of it, or raise and leave the loop unchanged."""
     about = _checked(folder)
     model, arrays = load_observation_model(folder / MODEL), load_file(folder / STATE)
     before = (copy.deepcopy(loop.reasoner.model), _learned(loop))
+    elapsed_ns = None if epoch_ns is None or "epoch_ns" not in about else epoch_ns - int(about["epoch_ns"])
     try:
         _adopt(loop, model, arrays)
-        loop.memory_writer.memory.load(folder / MEMORY)
+        loop.memory_writer.memory.load(folder / MEMORY, elapsed_ns=elapsed_ns)
     except _UNREADABLE:
         _adopt(loop, *before)
         raise

@@ -233,7 +233,9 @@ def test_a_crash_between_the_renames_leaves_a_complete_one(
     assert load_snapshot(kept.home, young) == "continued from tick 120, weights version 3"
     save_snapshot(kept.home, later)
     assert load_snapshot(kept.home, young).startswith("continued from tick 1,")
-    assert [path.name for path in kept.home.iterdir()] == [kept.key]
+    assert {path.name for path in kept.home.iterdir()} == {kept.key, f"{kept.key}.old"}
+    (kept.directory / snapshot_module.MODEL).write_bytes(b"")
+    assert load_snapshot(kept.home, young).endswith("continued from tick 120, weights version 3")
 
 
 def test_after_a_damaged_snapshot_the_previous_one_is_loaded(kept: Kept, young: Loop):

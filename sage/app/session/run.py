@@ -35,7 +35,7 @@ from sage.runtime.report import Event, Instrument, to_plain
 from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
-MIND_NAME, SLEEP_NAME, LOCK_NAME = "mind", "sleep", "lock"
+MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
 EXIT_OK, EXIT_FAILED = 0, 1
 
 
@@ -75,6 +75,8 @@ def run_session(
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
         run = stack.enter_context(_built(config, clock, state_dir, trace_path))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
+        if keeper is not None:
+            stack.callback(keeper.close)
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
@@ -86,8 +88,6 @@ def run_session(
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
         stack.enter_context(_drawn(view))
-        if keeper is not None:
-            stack.callback(keeper.close)
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
     problem = keeper.problem if keeper is not None else ""
@@ -110,7 +110,7 @@ def _built(config: SageConfig, clock: Clock, state_dir: Path, trace_path: Path |
 
 
 def _load_snapshot(run: Run, state_dir: Path, clock: Clock) -> SnapshotKeeper:
-    keeper = SnapshotKeeper(state_dir / MIND_NAME, clock)
+    keeper = SnapshotKeeper(state_dir / MIND_NAME, clock, journal_home=state_dir / JOURNAL_NAME)
     log.info("snapshot", outcome=keeper.attach(run.loop))
     return keeper
 

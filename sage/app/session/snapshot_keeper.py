@@ -1,54 +1,100 @@
-"""Snapshots of a run: loaded at the start, written every ten minutes while the loop runs, and at the end.
+"""What a run keeps for the next one: snapshots, and the journal of memories between them.
 
-The loop's thread only copies; another thread writes. Invariant: when a snapshot cannot be written, the
-previous one stays, the problem is logged, and the loop continues.
+The first snapshot is written after 20 s, the next ones at twice that age and so on, up to every ten minutes;
+one also after each accepted night. The loop's thread only copies; another thread writes. Invariant: when a
+snapshot cannot be written, the previous one stays, the problem is logged and becomes an event, and the loop
+continues.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from sage.app.session.memory_journal import MemoryJournal
 from sage.mailbox.clock import Clock
 from sage.runtime.loop import Loop
-from sage.runtime.report import Event, SleepReport, TickReport
-from sage.runtime.snapshot import Snapshot, SnapshotNotFinite, capture_snapshot, load_snapshot, write_snapshot
+from sage.runtime.recovery import recover
+from sage.runtime.report import Event, SleepOutcome, SleepReport, TickReport
+from sage.runtime.snapshot import Snapshot, SnapshotNotFinite, capture_snapshot, snapshot_key, write_snapshot
 
 log = structlog.get_logger("sage.app")
-#: At most this much of a session is lost by a kill -9.
+FIRST_SECS = 20.0
+#: At most this much of a session's learned weights is lost by a kill -9.
 SNAPSHOT_SECS = 600.0
+#: A snapshot is written early when the journal has grown by this much.
+MAX_JOURNAL_BYTES = 64 << 20
 
 
 class SnapshotKeeper:
-    """An Instrument. `attach` loads the newest snapshot into a loop; `close` writes the last one.
+    """An Instrument. `attach` loads the newest snapshot and the journal into a loop; `close` writes the last
+    one.
 
     num_written: snapshots written.  problem: why the last one was not written, "" when it was.
     """
 
-    def __init__(self, home: Path, clock: Clock, *, every_secs: float = SNAPSHOT_SECS) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Clock,
+        *,
+        journal_home: Path,
+        first_secs: float = FIRST_SECS,
+        every_secs: float = SNAPSHOT_SECS,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._home = home
+        self._journal_home = journal_home
         self._clock = clock
+        self._wall_ns = wall_ns
         self._every_ns = int(every_secs * 1e9)
-        self._next_ns = clock.now_ns() + self._every_ns
+        self._wait_ns = min(int(first_secs * 1e9), self._every_ns)
+        self._next_ns = clock.now_ns() + self._wait_ns
         self._loop: Loop | None = None
+        self._journal: MemoryJournal | None = None
         self._writing: threading.Thread | None = None
         self._written_tick = -1
+        self._bytes_at_snapshot = 0
+        self._sequence = 0
+        self._reported = ""
         self.num_written = 0
         self.problem = ""
 
+    @property
+    def journal_problem(self) -> str:
+        """Why changes of memory are not written now, "" when they are."""
+        return self._journal.problem if self._journal is not None else ""
+
     def attach(self, loop: Loop) -> str:
-        """Load the snapshot for these sensors into `loop`. Returns one line on the outcome."""
+        """Load what an earlier run kept for these sensors into `loop`, and record its memories from now on.
+
+        Returns one line on the outcome. JournalUnusable for a journal of another program or newer version.
+        """
         self._loop = loop
         self._written_tick = loop.tick_count
-        return load_snapshot(self._home, loop)
+        path = self._journal_home / f"{snapshot_key(loop)}.sqlite"
+        recovered = recover(self._home, path, loop, epoch_ns=self._wall_ns())
+        self._sequence = recovered.sequence
+        self._journal = MemoryJournal(
+            path,
+            loop,
+            recovered.contents,
+            start_after=recovered.sequence,
+            clock=self._clock,
+            wall_ns=self._wall_ns,
+        )
+        return recovered.message
 
     def on_tick(self, report: TickReport) -> None:
-        now_ns = self._clock.now_ns()
-        if now_ns < self._next_ns or (self._writing is not None and self._writing.is_alive()):
+        self._report_change()
+        if not self._is_due() or (self._writing is not None and self._writing.is_alive()):
             return
-        self._next_ns = now_ns + self._every_ns
+        self._wait_ns = min(2 * self._wait_ns, self._every_ns)
+        self._next_ns = self._clock.now_ns() + self._wait_ns
         snapshot = self._capture()
         if snapshot is not None:
             self._writing = threading.Thread(
@@ -56,24 +102,40 @@ class SnapshotKeeper:
             )
             self._writing.start()
 
-    def on_sleep(self, report: SleepReport) -> None: ...
+    def on_sleep(self, report: SleepReport) -> None:
+        if report.outcome is SleepOutcome.ACCEPTED:
+            self._next_ns = self._clock.now_ns()
 
     def on_event(self, event: Event) -> None: ...
 
     def close(self) -> None:
-        """Wait for a snapshot in progress, then write the last one."""
+        """Wait for a snapshot in progress, then write the last one and close the journal."""
         if self._writing is not None:
             self._writing.join()
         snapshot = self._capture()
         if snapshot is not None:
             self._write(snapshot)
+        if self._journal is not None:
+            self._journal.close()
+
+    def _is_due(self) -> bool:
+        if self._clock.now_ns() >= self._next_ns:
+            return True
+        grown = self._journal.num_bytes - self._bytes_at_snapshot if self._journal is not None else 0
+        return grown > MAX_JOURNAL_BYTES
 
     def _capture(self) -> Snapshot | None:
-        if self._loop is None or self._loop.tick_count == self._written_tick:
+        if self._loop is None or self._journal is None or self._loop.tick_count == self._written_tick:
             return None  # no tick since the last snapshot
         self._written_tick = self._loop.tick_count
+        self._bytes_at_snapshot = self._journal.num_bytes
+        about = {
+            "saved_ns": self._wall_ns(),
+            "epoch_ns": self._journal.epoch_ns(),
+            "journal": self._journal.last_sequence,
+        }
         try:
-            return capture_snapshot(self._loop)
+            return capture_snapshot(self._loop, about)
         except SnapshotNotFinite as error:
             self._report(str(error))
             return None
@@ -83,10 +145,25 @@ class SnapshotKeeper:
             write_snapshot(self._home, snapshot)
         except OSError as error:
             self._report(str(error))
-        else:
-            self.num_written += 1
-            self.problem = ""
+            return
+        self.num_written += 1
+        self.problem = ""
+        if self._journal is not None:
+            # Up to the snapshot before, which stays: were this one damaged, nothing would be lost.
+            self._journal.prune(self._sequence)
+            self._sequence = snapshot.about["journal"]
 
     def _report(self, problem: str) -> None:
         self.problem = problem
         log.error("snapshot not written, the previous one stays", error=problem)
+
+    def _report_change(self) -> None:
+        """An event when writing fails, and when it succeeds again."""
+        problems = {"snapshot": self.problem, "memory journal": self.journal_problem}
+        text = "; ".join(f"{name} not written: {problem}" for name, problem in problems.items() if problem)
+        if text == self._reported or self._loop is None:
+            return
+        self._reported = text
+        if self.journal_problem:
+            log.error("memory journal not written, the loop continues", error=self.journal_problem)
+        self._loop.note("storage", text or "snapshot and memory journal are written again")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sage.errors import InputError
+from sage.memory.stores.origins import UNKNOWN, Origin, Origins
 from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape, WindowSlots
 
@@ -78,6 +79,7 @@ class ExaminationStore:
         self._keys = np.full(capacity, -np.inf)  # -inf: a free slot
         self._is_new = np.zeros(capacity, bool)
         self._times_ns = np.zeros(capacity, np.int64)
+        self.origins = Origins(capacity)
         self._generator = np.random.default_rng(seed)
 
     @property
@@ -91,7 +93,7 @@ class ExaminationStore:
     def num_new(self) -> int:
         return int(np.count_nonzero(self._is_new))
 
-    def consider(self, window: Window, time_ns: int) -> bool:
+    def consider(self, window: Window, time_ns: int, origin: Origin = UNKNOWN) -> bool:
         """Offer one experience (B = 1) whose role is "examined"; True when the store copied it."""
         self.num_seen += 1
         key = self._generator.random()
@@ -100,6 +102,7 @@ class ExaminationStore:
             return False
         self._slots.put(slot, window)
         self._keys[slot], self._is_new[slot], self._times_ns[slot] = key, True, time_ns
+        self.origins.put(slot, origin)
         return True
 
     def new(self) -> Window | None:
@@ -144,6 +147,7 @@ class ExaminationStore:
     def shift_times(self, by_ns: int) -> None:
         """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
+        self.origins.shift_times(by_ns)
 
     def state(self) -> StoreState:
         num_slots = int(np.flatnonzero(self._is_used()).max(initial=-1)) + 1
@@ -155,7 +159,7 @@ class ExaminationStore:
                 "num_slots": num_slots,
                 "generator": self._generator.bit_generator.state,
             },
-            arrays={**own, **self._slots.arrays(num_slots)},
+            arrays={**own, **self._slots.arrays(num_slots), **self.origins.arrays(self.capacity)},
         )
 
     def restore(self, state: StoreState) -> None:
@@ -164,4 +168,5 @@ class ExaminationStore:
         self._is_new[:] = state.arrays["is_new"]
         self._times_ns[:] = state.arrays["times_ns"]
         self._generator.bit_generator.state = state.scalars["generator"]
-        self._slots.load(state.arrays, int(state.scalars["num_slots"]))
+        self._slots.load(state.arrays, len(state.arrays["window.start_tick"]))
+        self.origins.load(state.arrays, self._times_ns)

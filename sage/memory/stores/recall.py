@@ -12,6 +12,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
+from sage.memory.stores.origins import UNKNOWN, Origin, Origins
 from sage.memory.stores.state import StoreState
 
 #: Inverse temperature of the softmax read: a match with 0.05 more cosine has e times the weight.
@@ -74,6 +75,7 @@ class RecallStore:
         self._num_merged = np.zeros(capacity, np.int64)
         self._times_ns = np.zeros(capacity, np.int64)
         self._shares = ContextShares(capacity)
+        self.origins = Origins(capacity)
         self._last_recalled: Recalled | None = None
 
     @property
@@ -90,7 +92,15 @@ class RecallStore:
         return self._shares.contexts
 
     def write(
-        self, key: np.ndarray, value: np.ndarray, *, salience: float, trust: float, time_ns: int, context: int
+        self,
+        key: np.ndarray,
+        value: np.ndarray,
+        *,
+        salience: float,
+        trust: float,
+        time_ns: int,
+        context: int,
+        origin: Origin = UNKNOWN,
     ) -> bool:
         """Store key (key_dim,) and value (value_dim,), or merge them into a similar entry; False when
         rejected.
@@ -104,6 +114,7 @@ class RecallStore:
         similar = self._similar_entry(unit, context)
         if similar is not None:
             self._merge(similar, unit, value, salience, trust, time_ns)
+            self.origins.merge(similar, origin)
             return True
         slot = self._slot_for(salience, time_ns, context)
         if slot is None:
@@ -116,6 +127,7 @@ class RecallStore:
         self._num_merged[slot] = 1
         self._times_ns[slot] = time_ns
         self._shares.move(slot, context)
+        self.origins.put(slot, origin)
         return True
 
     def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
@@ -201,6 +213,7 @@ class RecallStore:
     def shift_times(self, by_ns: int) -> None:
         """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
+        self.origins.shift_times(by_ns)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -219,6 +232,7 @@ class RecallStore:
             arrays={
                 "contexts": self.contexts,
                 **{name: array[: len(self)] for name, array in self._arrays().items()},
+                **self.origins.arrays(len(self)),
             },
         )
 
@@ -227,6 +241,7 @@ class RecallStore:
         self.num_queries = int(state.scalars["num_queries"])
         for name, array in self._arrays().items():
             array[: len(self)] = state.arrays[name]
+        self.origins.load(state.arrays, self.times_ns)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:

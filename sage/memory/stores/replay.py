@@ -11,6 +11,7 @@ import math
 import numpy as np
 import torch
 
+from sage.memory.stores.origins import UNKNOWN, Origin, Origins
 from sage.memory.stores.reservoir import WeightedReservoir
 from sage.memory.stores.state import StoreState
 from sage.memory.windows.window import Window, WindowShape, WindowSlots
@@ -35,6 +36,7 @@ class ReplayStore:
         self._reservoir = WeightedReservoir(capacity, seed)
         self._weights = np.zeros(capacity, np.float32)
         self._times_ns = np.zeros(capacity, np.int64)
+        self.origins = Origins(capacity)
 
     def __len__(self) -> int:
         return len(self._reservoir)
@@ -57,7 +59,9 @@ class ReplayStore:
         """Time of each experience in the store, in ns since the run's start, a view."""
         return self._times_ns[: len(self)]
 
-    def consider(self, window: Window, weight: float, context: int, time_ns: int) -> bool:
+    def consider(
+        self, window: Window, weight: float, context: int, time_ns: int, origin: Origin = UNKNOWN
+    ) -> bool:
         """Offer one experience (B = 1); True when the store copied it. InputError unless weight > 0."""
         slot = self._reservoir.offer(weight, context)
         if slot is None:
@@ -65,6 +69,7 @@ class ReplayStore:
         self._slots.put(slot, window)
         self._weights[slot] = weight
         self._times_ns[slot] = time_ns
+        self.origins.put(slot, origin)
         return True
 
     def all(self) -> Window | None:
@@ -74,6 +79,7 @@ class ReplayStore:
     def shift_times(self, by_ns: int) -> None:
         """Add `by_ns` to every time: a new run counts from its own start."""
         self._times_ns += by_ns
+        self.origins.shift_times(by_ns)
 
     def state(self) -> StoreState:
         own = self._reservoir.state()
@@ -81,6 +87,7 @@ class ReplayStore:
             "weights": self._weights[: len(self)],
             "times_ns": self.times_ns,
             **self._slots.arrays(len(self)),
+            **self.origins.arrays(len(self)),
         }
         return StoreState(
             geometry=self._slots.geometry(), scalars=own.scalars, arrays={**own.arrays, **arrays}
@@ -91,3 +98,4 @@ class ReplayStore:
         self._weights[: len(self)] = state.arrays["weights"]
         self._times_ns[: len(self)] = state.arrays["times_ns"]
         self._slots.load(state.arrays, len(self))
+        self.origins.load(state.arrays, self.times_ns)

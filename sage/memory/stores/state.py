@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sage.memory.stores.origins import Origins
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreState:
@@ -22,7 +24,10 @@ class StoreState:
 
 
 class Snapshotted(Protocol):
-    """A store with a state."""
+    """A store with a state. Its arrays have one row a slot; origins: of the slots."""
+
+    @property
+    def origins(self) -> Origins: ...
 
     def state(self) -> StoreState:
         """Everything that the store needs to continue identically. Arrays may be views."""

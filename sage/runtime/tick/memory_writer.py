@@ -18,7 +18,6 @@ from sage.memory.salience import Salience
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
 from sage.memory.stores.recall import RecallStore
-from sage.memory.stores.replay import FLOOR_WEIGHT
 from sage.memory.windows.transitions import Frame, TransitionRing
 from sage.memory.windows.window import Window, WindowShape
 from sage.runtime.channels.layout import Layout
@@ -42,6 +41,7 @@ class _Pending:
     """A salient tick, stored once LEAD_TICKS have passed. key: (KEY_DIM,)."""
 
     tick: int
+    time_ns: int
     key: np.ndarray
     surprise: float
     salience: float
@@ -154,6 +154,7 @@ class MemoryWriter:
             self._pending.append(
                 _Pending(
                     tick=tick,
+                    time_ns=time_ns,
                     key=key,
                     surprise=surprise_rank,
                     salience=scores.gate,
@@ -180,6 +181,7 @@ class MemoryWriter:
                 trust=then.trust,
                 context=0,
                 time_ns=time_ns,
+                start_time_ns=then.time_ns if window is None else int(window.start_time_ns[0]),
             )
         )
         return remembered.is_kept
@@ -189,14 +191,7 @@ class MemoryWriter:
         too.
         """
         window = self.transitions.latest(self._length)
-        if window is None:
-            return False
-        role = self._role(window, time_ns)
-        if role == "examined":
-            return self.memory.examination.consider(window, time_ns)
-        if role == "replay":
-            return self.memory.replay.consider(window, FLOOR_WEIGHT, 0, time_ns)
-        return False
+        return window is not None and self.memory.offer_window(window, context=0, time_ns=time_ns)
 
     def _role(self, window: Window, time_ns: int) -> Role:
         return self.memory.examination.schedule.role_of_span(int(window.start_time_ns[0]), time_ns)

@@ -189,12 +189,16 @@ def test_a_live_view_that_fails_costs_no_summary(
     assert "terminal gone" in printed.err
 
 
+def without_a_last_snapshot(keeper: snapshot_keeper.SnapshotKeeper) -> None:
+    if keeper._writing is not None:
+        keeper._writing.join()
+    keeper._journal.close()
+
+
 def test_snapshots_are_written_while_the_loop_runs(sage_run, capsys, monkeypatch: pytest.MonkeyPatch):
     """As after a kill -9: without the snapshot at the end, the periodic one is loaded."""
-    monkeypatch.setattr(snapshot_keeper.SnapshotKeeper.__init__, "__kwdefaults__", {"every_secs": 0.1})
-    monkeypatch.setattr(
-        snapshot_keeper.SnapshotKeeper, "close", lambda self: self._writing and self._writing.join()
-    )
+    monkeypatch.setitem(snapshot_keeper.SnapshotKeeper.__init__.__kwdefaults__, "every_secs", 0.1)
+    monkeypatch.setattr(snapshot_keeper.SnapshotKeeper, "close", without_a_last_snapshot)
     assert sage_run("--seconds", "1") == 0
     assert sage_run("--ticks", "3") == 0
     assert "continued from tick" in capsys.readouterr().err
@@ -294,7 +298,7 @@ from sage.sensors.contract import SensorError
 from sage.app.cli.main import main
 
 every_secs, num_ticks = float(sys.argv.pop(1)), int(sys.argv.pop(1))
-snapshot_keeper.SnapshotKeeper.__init__.__kwdefaults__ = {"every_secs": every_secs}
+snapshot_keeper.SnapshotKeeper.__init__.__kwdefaults__["every_secs"] = every_secs
 tick, write = Loop.tick, snapshot_keeper.write_snapshot
 
 def ticked(self):

@@ -1,0 +1,116 @@
+"""The journal of a run's memories: every change of H-memory becomes a row as soon as it happens.
+
+Invariant: nothing here stops the loop: what cannot be written is counted and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from sage.mailbox.clock import Clock
+from sage.memory.stores.hmemory import StoreChange
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import (
+    JournalContents,
+    JournalNotOpened,
+    restart_journal,
+    set_journal_aside,
+)
+from sage.memory.stores.journal_row import JournalRow
+from sage.runtime.loop import Loop
+
+log = structlog.get_logger("sage.app")
+
+
+class MemoryJournal:
+    """Records the changes of a loop's memory from construction until `close`.
+
+    contents: of the file, as it was read.  A damaged file is renamed and its intact rows are written to a new
+    one.  start_after: the snapshot's newest row.  JournalUnusable for a file that is not a journal.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        loop: Loop,
+        contents: JournalContents,
+        *,
+        start_after: int,
+        clock: Clock,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self._loop = loop
+        self._epoch_ns: int | None = None
+        self._problem = ""
+        self._journal: Journal | None = None
+        try:
+            if not contents.is_intact:
+                aside = set_journal_aside(path)
+                log.error("memory journal is damaged, its intact rows are kept", renamed_to=aside.name)
+                restart_journal(path, contents.rows)
+            self._journal = Journal(path, start_after=max(start_after, contents.newest_sequence))
+        except (JournalNotOpened, OSError) as error:
+            self._problem = str(error)
+            return
+        loop.memory_writer.memory.recorder = self._record
+
+    @property
+    def problem(self) -> str:
+        """Why changes of memory are not written now, "" when they are."""
+        return self._problem or (self._journal.problem if self._journal is not None else "")
+
+    @property
+    def last_sequence(self) -> int:
+        return self._journal.last_sequence if self._journal is not None else 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all rows since the start."""
+        return self._journal.statistics().bytes_appended if self._journal is not None else 0
+
+    def epoch_ns(self) -> int:
+        """Wall time of the run's start, unix ns; the same during a run, whatever happens to the clock."""
+        if self._epoch_ns is None:
+            self._epoch_ns = self._wall_ns() - (self._clock.now_ns() - self._loop.epoch_ns)
+        return self._epoch_ns
+
+    def prune(self, up_to: int) -> None:
+        """Delete the rows that a snapshot includes."""
+        if self._journal is not None:
+            self._journal.prune(up_to)
+
+    def close(self) -> None:
+        """Write what is queued."""
+        self._loop.memory_writer.memory.recorder = None
+        if self._journal is not None:
+            self._journal.close()
+            statistics = self._journal.statistics()
+            num_lost = statistics.num_dropped + statistics.num_queued
+            if num_lost:
+                log.error("changes of memory are not in the journal", number=num_lost, error=self.problem)
+
+    def _record(self, change: StoreChange) -> None:
+        """On the loop's thread."""
+        assert self._journal is not None
+        self._journal.append(
+            JournalRow(
+                store=change.store,
+                slot=change.slot,
+                id=change.origin.id,
+                first_id=change.first_id,
+                episode=change.origin.episode,
+                first_episode=change.origin.first_episode,
+                context=change.context,
+                epoch_ns=self.epoch_ns(),
+                time_ns=change.time_ns,
+                salience=change.salience,
+                trust=change.trust,
+                scalars=change.scalars,
+                arrays=change.arrays,
+            )
+        )

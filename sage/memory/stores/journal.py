@@ -1,0 +1,211 @@
+"""The memory journal: an append-only file of memories, written by a thread that the loop never waits for.
+
+Rows are committed in groups: whatever was appended while the disk wrote the group before. Invariant: a row is
+acknowledged only after its commit is on the disk; then kill -9 does not lose it. Bytes in memory and on disk
+are bounded: the queue by `max_queued_bytes`, the file by `prune`. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sage.memory.stores.journal_file import open_journal
+from sage.memory.stores.journal_row import JournalRow, encode
+
+#: The write-ahead log is merged into the file and truncated when it has this many bytes.
+LOG_BYTES = 1 << 20
+#: A commit holds at most this many bytes of rows.
+GROUP_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalStatistics:
+    """num_appended, num_written (acknowledged), num_dropped (no room in the queue): rows since the start.
+    num_queued: waiting.  num_groups: commits.  bytes_appended: of all rows since the start.
+    """
+
+    num_appended: int
+    num_written: int
+    num_dropped: int
+    num_queued: int
+    num_groups: int
+    bytes_appended: int
+
+
+class Journal:
+    """Appends rows to the file at `path`, which is made if missing.
+
+    JournalUnusable and JournalNotOpened as open_journal.
+    start_after: the highest sequence that is in use elsewhere, e.g. in a snapshot.  retry_secs: after a
+    failed commit (a full disk) the group is tried again at this interval; its rows stay queued.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start_after: int = 0,
+        max_queued_bytes: int = 32 << 20,
+        retry_secs: float = 1.0,
+    ) -> None:
+        self.path = path
+        self._connection = open_journal(path)
+        query = "SELECT max((SELECT ifnull(max(sequence), 0) FROM rows), (SELECT max(up_to) FROM pruned))"
+        in_file: int = self._connection.execute(query).fetchone()[0]
+        self._last: int = max(start_after, in_file)
+        self._acknowledged = self._last
+        self._max_queued_bytes = max_queued_bytes
+        self._retry_secs = retry_secs
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._queued_bytes = 0
+        self._prune_to = 0
+        self._is_closing = False
+        self._num_appended = self._num_written = self._num_dropped = self._num_groups = 0
+        self._bytes_appended = 0
+        self._problem = ""
+        self._thread = threading.Thread(target=self._write, name="sage-journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def last_sequence(self) -> int:
+        """Of the newest row appended; it may not be acknowledged yet."""
+        return self._last
+
+    @property
+    def acknowledged(self) -> int:
+        """Every row up to this sequence is on the disk."""
+        return self._acknowledged
+
+    @property
+    def problem(self) -> str:
+        """Why the last commit failed, "" after one that succeeded."""
+        return self._problem
+
+    def append(self, row: JournalRow) -> int:
+        """Copy and queue a row; never waits for the disk. ValueError for scalars that JSON lacks.
+
+        Returns its sequence, 0 when the queue is full: the row is then dropped and counted.
+        """
+        with self._changed:
+            data = encode(self._last + 1, row)
+            if self._queued_bytes + len(data) > self._max_queued_bytes or self._is_closing:
+                self._num_dropped += 1
+                return 0
+            self._last += 1
+            self._num_appended += 1
+            self._bytes_appended += len(data)
+            self._queue.append((self._last, data))
+            self._queued_bytes += len(data)
+            self._changed.notify_all()
+            return self._last
+
+    def wait(self, sequence: int, timeout_secs: float) -> bool:
+        """Whether every row up to `sequence` is acknowledged within `timeout_secs`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._acknowledged >= sequence, timeout_secs)
+
+    def prune(self, up_to: int) -> None:
+        """Delete the rows up to this sequence, which a snapshot holds; done by the journal's thread."""
+        with self._changed:
+            self._prune_to = max(self._prune_to, up_to)
+            self._changed.notify_all()
+
+    def statistics(self) -> JournalStatistics:
+        with self._changed:
+            return JournalStatistics(
+                num_appended=self._num_appended,
+                num_written=self._num_written,
+                num_dropped=self._num_dropped,
+                num_queued=len(self._queue),
+                num_groups=self._num_groups,
+                bytes_appended=self._bytes_appended,
+            )
+
+    def close(self) -> None:
+        """Write what is queued, with one attempt, and close the file. Idempotent."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _write(self) -> None:
+        """The journal's thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue or self._prune_to or self._is_closing))
+                group = self._next_group()
+                prune_to, self._prune_to = self._prune_to, 0
+                is_closing = self._is_closing
+            is_written = self._attempt(group, prune_to)
+            with self._changed:
+                self._note(group, prune_to, is_written)
+                if is_closing and (not self._queue or not is_written):
+                    break
+                if not is_written:
+                    self._changed.wait_for(lambda: self._is_closing, self._retry_secs)
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _next_group(self) -> list[tuple[int, bytes]]:
+        """The oldest rows of the queue, which they stay in until they are written."""
+        group: list[tuple[int, bytes]] = []
+        num_bytes = 0
+        for sequence, data in self._queue:
+            num_bytes += len(data)
+            if group and num_bytes > GROUP_BYTES:
+                break
+            group.append((sequence, data))
+        return group
+
+    def _attempt(self, group: list[tuple[int, bytes]], prune_to: int) -> bool:
+        try:
+            if prune_to:
+                self._delete(prune_to)
+            if group:
+                self._commit(group)
+            self._shorten_log()
+        except (sqlite3.Error, OSError, MemoryError) as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            self._problem = str(error) or type(error).__name__
+            return False
+        self._problem = ""
+        return True
+
+    def _commit(self, group: list[tuple[int, bytes]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", group)
+        self._connection.execute("COMMIT")
+
+    def _delete(self, up_to: int) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("DELETE FROM rows WHERE sequence <= ?", (up_to,))
+        self._connection.execute("UPDATE pruned SET up_to = max(up_to, ?)", (up_to,))
+        self._connection.execute("COMMIT")
+        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _shorten_log(self) -> None:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _note(self, group: list[tuple[int, bytes]], prune_to: int, is_written: bool) -> None:
+        """After an attempt, with the lock held."""
+        if not is_written:
+            self._prune_to = max(self._prune_to, prune_to)
+            return
+        for sequence, data in group:
+            self._queue.popleft()
+            self._queued_bytes -= len(data)
+            self._acknowledged = sequence
+        self._num_written += len(group)
+        self._num_groups += bool(group)
+        self._changed.notify_all()

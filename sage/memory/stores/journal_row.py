@@ -1,0 +1,183 @@
+"""One row of the memory journal and its bytes: a mark, a sequence number, a checksum, and msgpack.
+
+Invariant: `decode` returns what `encode` was given, or raises DamagedRow; a row that was cut or changed in
+any bit is never returned. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from sage.errors import DataError
+
+#: The first bytes of every row: a row is found by them where the database's own pages are damaged.
+MARK = b"SAGEJROW"
+#: Of rows and of the file: a newer version of either has a higher number.
+ROW_VERSION = 1
+_HEADER = struct.Struct("<8sIQ16s")  # mark, length of the body, sequence, checksum
+HEADER_BYTES = _HEADER.size
+#: A longer body is not a row: it bounds what damaged bytes can make a reader allocate.
+MAX_BODY_BYTES = 256 << 20
+
+
+class DamagedRow(DataError):
+    """The row is cut or altered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One memory as its store has it after a write, or (slot -1) arrays of the store as a whole.
+
+    store: its name in the snapshot.  slot: where the memory is.  id, first_id: the newest and the oldest
+    experience that it derives from, one number in all stores.  episode, first_episode: the same of episodes.
+    epoch_ns: wall time of the run's start, unix ns; the times in `arrays` count from it.  time_ns: of the
+    memory, from the same start.  salience, trust: 0..1.  scalars: the store's scalars after the write, JSON
+    values.  arrays: values of the slot, by name.
+    """
+
+    store: str
+    slot: int
+    id: int
+    first_id: int
+    episode: int
+    first_episode: int
+    context: int
+    epoch_ns: int
+    time_ns: int
+    salience: float
+    trust: float
+    scalars: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedArray:
+    """An array as its bytes: many of one shape are joined into one array without a copy each."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    def unpack(self) -> np.ndarray:
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRow:
+    """A row as it was read. sequence: its number in the journal, from 1.  Other fields as JournalRow."""
+
+    sequence: int
+    store: str
+    slot: int
+    id: int
+    first_id: int
+    episode: int
+    first_episode: int
+    context: int
+    epoch_ns: int
+    time_ns: int
+    salience: float
+    trust: float
+    scalars_json: str
+    packed: Mapping[str, PackedArray]
+
+    @property
+    def scalars(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = json.loads(self.scalars_json)
+        return found
+
+    @property
+    def wall_ns(self) -> int:
+        """Unix time of the memory in ns."""
+        return self.epoch_ns + self.time_ns
+
+
+def encode(sequence: int, row: JournalRow) -> bytes:
+    """The bytes of a row. ValueError for scalars that JSON lacks, NaN among them."""
+    arrays = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in row.arrays.items()}
+    return _packed(sequence, row, json.dumps(row.scalars, allow_nan=False), arrays)
+
+
+def encode_stored(row: StoredRow) -> bytes:
+    """The bytes of a row that was read, under its old sequence."""
+    arrays = {name: (array.dtype, array.shape, array.data) for name, array in row.packed.items()}
+    return _packed(row.sequence, row, row.scalars_json, arrays)
+
+
+def _packed(
+    sequence: int, row: JournalRow | StoredRow, scalars: str, arrays: Mapping[str, tuple[Any, ...]]
+) -> bytes:
+    body: bytes = msgpack.packb(
+        (
+            ROW_VERSION,
+            row.store,
+            row.slot,
+            row.id,
+            row.first_id,
+            row.episode,
+            row.first_episode,
+            row.context,
+            row.epoch_ns,
+            row.time_ns,
+            float(row.salience),
+            float(row.trust),
+            scalars,
+            arrays,
+        )
+    )
+    head = _HEADER.pack(MARK, len(body), sequence, _checksum(sequence, body))
+    return head + body
+
+
+def announced(head: bytes) -> tuple[int, int] | None:
+    """(sequence, bytes of the whole row) as a row's first HEADER_BYTES state them; None for other bytes."""
+    if len(head) < HEADER_BYTES:
+        return None
+    mark, length, sequence, _ = _HEADER.unpack(head[:HEADER_BYTES])
+    return (sequence, HEADER_BYTES + length) if mark == MARK and 0 < length <= MAX_BODY_BYTES else None
+
+
+def decode(data: bytes) -> StoredRow:
+    """The row in `data`, which holds exactly one. Raises DamagedRow."""
+    stated = announced(data)
+    if stated is None or len(data) != stated[1]:
+        raise DamagedRow(f"{len(data)} bytes are not one row")
+    _, _, sequence, checksum = _HEADER.unpack_from(data)
+    body = data[HEADER_BYTES:]
+    if _checksum(sequence, body) != checksum:
+        raise DamagedRow(f"row {sequence}: the checksum differs")
+    version, *fields = msgpack.unpackb(body, use_list=False)
+    if version != ROW_VERSION:
+        raise DamagedRow(f"row {sequence} has version {version}, this version reads {ROW_VERSION}")
+    packed = {
+        name: PackedArray(dtype=dtype, shape=shape, data=content)
+        for name, (dtype, shape, content) in fields[12].items()
+    }
+    return StoredRow(
+        sequence=sequence,
+        store=fields[0],
+        slot=fields[1],
+        id=fields[2],
+        first_id=fields[3],
+        episode=fields[4],
+        first_episode=fields[5],
+        context=fields[6],
+        epoch_ns=fields[7],
+        time_ns=fields[8],
+        salience=fields[9],
+        trust=fields[10],
+        scalars_json=fields[11],
+        packed=packed,
+    )
+
+
+def _checksum(sequence: int, body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16, salt=sequence.to_bytes(8, "little")).digest()

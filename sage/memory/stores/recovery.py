@@ -1,0 +1,83 @@
+"""Journal rows put on top of the stores of a snapshot.
+
+Invariant: of several rows of one slot the newest counts, and equal rows applied twice change nothing. A row
+that the journal lost leaves no hole: its slot keeps what it had, or is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from sage.memory.stores.hmemory import HMemory
+from sage.memory.stores.journal_row import StoredRow
+from sage.memory.stores.state import StoreState
+
+_TIMES = ("times_ns", "first_times_ns")
+
+
+def apply_rows(memory: HMemory, rows: Iterable[StoredRow], *, epoch_ns: int) -> int:
+    """Repeat the changes in `rows`, oldest first; returns how many were of a store that exists here.
+
+    epoch_ns: wall time of this run's start, unix ns. Times of memories become relative to it, 0 at most.
+    """
+    by_store: dict[str, list[StoredRow]] = {name: [] for name in memory.stores}
+    for row in rows:
+        if row.store in by_store:
+            by_store[row.store].append(row)
+    for name, found in by_store.items():
+        if found:
+            store = memory.stores[name]
+            store.restore(_overlaid(store.state(), found, epoch_ns))
+    memory.begin_episodes()
+    return sum(map(len, by_store.values()))
+
+
+def _overlaid(state: StoreState, rows: list[StoredRow], epoch_ns: int) -> StoreState:
+    arrays = {name: array.copy() for name, array in state.arrays.items()}
+    newest = {row.slot: row for row in rows if row.slot >= 0}
+    starts = [at for at, row in enumerate(rows) if row.slot < 0]
+    if not starts:
+        arrays = _with_slots(arrays, newest, epoch_ns)
+    else:  # arrays as a whole lie between writes of slots: in the order of the journal
+        begin = 0
+        for end in (*starts, len(rows)):
+            part = {row.slot: row for row in rows[begin:end]}
+            arrays = _with_slots(arrays, part, epoch_ns) if part else arrays
+            if end < len(rows):
+                arrays |= {name: packed.unpack().copy() for name, packed in rows[end].packed.items()}
+            begin = end + 1
+    return StoreState(geometry=state.geometry, scalars=rows[-1].scalars, arrays=arrays)
+
+
+def _with_slots(
+    arrays: Mapping[str, np.ndarray], newest: Mapping[int, StoredRow], epoch_ns: int
+) -> dict[str, np.ndarray]:
+    """The arrays with the slots in `newest` replaced, or appended."""
+    order = sorted(newest)
+    names = newest[order[0]].packed
+    # A store that marks its free slots has some arrays of full length: the slots keep their numbers there.
+    may_close_holes = len({len(arrays[name]) for name in names}) == 1
+    result = dict(arrays)
+    for name in names:
+        packed = [newest[slot].packed[name] for slot in order]
+        values = np.frombuffer(b"".join(each.data for each in packed), packed[0].dtype)
+        values = values.reshape(len(order), *packed[0].shape)
+        if name in _TIMES:
+            shifts = np.array([newest[slot].epoch_ns - epoch_ns for slot in order], np.int64)
+            values = np.minimum(values + shifts, 0)
+        result[name] = _placed(arrays[name], np.array(order), values, may_close_holes)
+    return result
+
+
+def _placed(before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool) -> np.ndarray:
+    """`before` with row order[i] set to values[i]; rows behind its end are appended."""
+    is_new = order >= len(before)
+    num_added = int(np.count_nonzero(is_new)) if may_close_holes else max(int(order[-1]) + 1 - len(before), 0)
+    after = np.concatenate([before, np.zeros((num_added, *before.shape[1:]), before.dtype)])
+    to = order.copy()
+    if may_close_holes:
+        to[is_new] = len(before) + np.arange(num_added)
+    after[to] = values
+    return after

@@ -1,0 +1,392 @@
+"""The journal: acknowledged rows survive, damaged ones are never returned, and its bytes are bounded."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import (
+    JournalUnusable,
+    open_journal,
+    read_journal,
+    restart_journal,
+)
+from sage.memory.stores.journal_row import DamagedRow, JournalRow, decode, encode
+
+WAIT_SECS = 60.0
+
+
+def row(number: int, size: int = 16) -> JournalRow:
+    return JournalRow(
+        store="recall",
+        slot=number % 7,
+        id=number,
+        first_id=number,
+        episode=number // 10,
+        first_episode=number // 10,
+        context=number % 3,
+        epoch_ns=10**18,
+        time_ns=number * 10**9,
+        salience=0.5,
+        trust=0.25,
+        scalars={"num_seen": number, "generator": {"state": 2**100 + number}},
+        arrays={"keys": np.full(size, number, np.float32), "times_ns": np.int64(number)[None]},
+    )
+
+
+def assert_is(found, number: int) -> None:
+    assert (found.id, found.slot, found.context) == (number, number % 7, number % 3)
+    assert found.scalars == {"num_seen": number, "generator": {"state": 2**100 + number}}
+    assert np.all(found.packed["keys"].unpack() == number)
+    assert found.wall_ns == 10**18 + number * 10**9
+
+
+def fill(path: Path, numbers: range, size: int = 16) -> None:
+    journal = Journal(path)
+    for number in numbers:
+        assert journal.append(row(number, size)) == number
+    assert journal.wait(numbers[-1], WAIT_SECS)
+    journal.close()
+
+
+def ids(path: Path, after: int = 0) -> list[int]:
+    return [found.id for found in read_journal(path, after=after).rows]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal" / "mind.sqlite"
+
+
+def test_rows_come_back_in_order(path: Path) -> None:
+    fill(path, range(1, 101))
+    contents = read_journal(path)
+    assert [found.sequence for found in contents.rows] == list(range(1, 101))
+    for found in contents.rows:
+        assert_is(found, found.sequence)
+    assert (contents.num_damaged, contents.newest_sequence, contents.is_intact) == (0, 100, True)
+    assert ids(path, after=98) == [99, 100]
+
+
+def test_rows_larger_than_a_page_come_back(path: Path) -> None:
+    """A row's BLOB continues in overflow pages; sizes around every boundary of their layout."""
+    sizes = [*range(960, 1000), *range(1980, 2060), 5000, 40_000]
+    journal = Journal(path)
+    for number, size in enumerate(sizes, start=1):
+        journal.append(row(number, size))
+    journal.close()
+    contents = read_journal(path)
+    assert [found.packed["keys"].shape[0] for found in contents.rows] == sizes
+    assert contents.is_intact
+
+
+def test_a_journal_continues_after_its_newest_row(path: Path) -> None:
+    fill(path, range(1, 4))
+    journal = Journal(path, start_after=2)
+    assert journal.append(row(4)) == 4
+    journal.close()
+    later = Journal(path, start_after=50)
+    assert later.append(row(51)) == 51
+    later.close()
+    assert ids(path) == [1, 2, 3, 4, 51]
+
+
+def test_an_absent_journal_is_empty(path: Path) -> None:
+    assert read_journal(path).rows == ()
+    assert not path.exists()
+
+
+def test_pruned_rows_are_gone_and_their_numbers_are_not_used_again(path: Path) -> None:
+    fill(path, range(1, 31))
+    journal = Journal(path)
+    journal.prune(30)
+    journal.close()
+    assert read_journal(path) == read_journal(path, after=30)
+    assert ids(path) == []
+    journal = Journal(path)
+    assert journal.append(row(31)) == 31
+    journal.close()
+    contents = read_journal(path)
+    assert [found.id for found in contents.rows] == [31]
+    assert contents.is_intact
+
+
+def test_a_queue_without_room_drops_and_counts(path: Path) -> None:
+    journal = Journal(path, max_queued_bytes=10)
+    assert journal.append(row(1)) == 0
+    assert journal.statistics().num_dropped == 1
+    journal.close()
+    assert read_journal(path).is_intact
+
+
+def test_scalars_that_json_lacks_are_refused_at_once(path: Path) -> None:
+    journal = Journal(path)
+    with pytest.raises(ValueError):
+        journal.append(JournalRow(**{**_fields(row(1)), "scalars": {"loss": float("nan")}}))
+    assert journal.append(row(1)) == 1
+    journal.close()
+    assert ids(path) == [1]
+
+
+def _fields(each: JournalRow) -> dict[str, object]:
+    return {name: getattr(each, name) for name in JournalRow.__slots__}
+
+
+def test_a_restarted_journal_holds_only_the_given_rows(path: Path) -> None:
+    fill(path, range(1, 21))
+    kept = read_journal(path).rows[15:]
+    restart_journal(path, kept)
+    assert read_journal(path).rows == kept
+    journal = Journal(path)
+    assert journal.append(row(21)) == 21
+    journal.close()
+
+
+# --- other files
+
+
+def test_files_of_others_are_refused_and_left(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE letters (text TEXT)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    for use in (read_journal, open_journal):
+        with pytest.raises(JournalUnusable, match="not a memory journal"):
+            use(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_version_is_refused(path: Path) -> None:
+    fill(path, range(1, 2))
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM rows")
+    connection.execute("PRAGMA user_version = 99")
+    connection.commit()
+    connection.execute("VACUUM")
+    connection.close()
+    for use in (read_journal, open_journal):
+        with pytest.raises(JournalUnusable, match="schema version 99"):
+            use(path)
+
+
+# --- damage
+
+
+def test_a_row_cut_anywhere_or_with_any_bit_changed_is_damaged() -> None:
+    data = encode(5, row(5, size=4))
+    assert_is(decode(data), 5)
+    for end in range(len(data)):
+        with pytest.raises(DamagedRow):
+            decode(data[:end])
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DamagedRow):
+            decode(bytes(changed))
+
+
+@pytest.fixture
+def killed(path: Path) -> Path:
+    """As kill -9 leaves it: 40 rows in the file, 12 more in the write-ahead log, in commits of three."""
+    fill(path, range(1, 41))
+    connection = open_journal(path)
+    for first in range(41, 53, 3):
+        connection.execute("BEGIN")
+        for number in range(first, first + 3):
+            connection.execute("INSERT INTO rows VALUES (?, ?)", (number, encode(number, row(number))))
+        connection.execute("COMMIT")
+    _copy(path, path.parent / "killed.sqlite")
+    connection.close()
+    return path.parent / "killed.sqlite"
+
+
+def _copy(source: Path, target: Path, *, log: bytes | None = None, file: bytes | None = None) -> Path:
+    target.write_bytes(source.read_bytes() if file is None else file)
+    old_log = source.with_name(f"{source.name}-wal")
+    target.with_name(f"{target.name}-wal").write_bytes(old_log.read_bytes() if log is None else log)
+    target.with_name(f"{target.name}-shm").unlink(missing_ok=True)
+    return target
+
+
+def _ends(log: bytes) -> list[int]:
+    """The log's length after each of its four commits."""
+    frame = 24 + 4096
+    is_commit = [at for at in range(32, len(log), frame) if int.from_bytes(log[at + 4 : at + 8], "big")]
+    return [at + frame for at in is_commit]
+
+
+def test_the_log_cut_at_every_byte_of_its_last_records(killed: Path) -> None:
+    log = killed.with_name(f"{killed.name}-wal").read_bytes()
+    ends = _ends(log)
+    assert len(ends) == 4
+    for end in (*range(ends[-2] - 40, ends[-2] + 120), *range(ends[-2] + 120, len(log) + 1, 7)):
+        cut = _copy(killed, killed.parent / "cut.sqlite", log=log[:end])
+        contents = read_journal(cut)
+        for found in contents.rows:
+            assert_is(found, found.id)
+        num_committed = 40 + 3 * sum(end >= each for each in ends)
+        assert [found.id for found in contents.rows][:num_committed] == list(range(1, num_committed + 1))
+        assert len(contents.rows) <= 52
+
+
+@pytest.mark.parametrize("part", ["file", "log"])
+def test_a_flipped_bit_costs_the_rows_that_it_touches_and_no_other(killed: Path, part: str) -> None:
+    """Also in page headers, in SQLite's tree and in the log's frames, which SQLite checks in a chain."""
+    contents = {
+        "file": killed.read_bytes(),
+        "log": killed.with_name(f"{killed.name}-wal").read_bytes(),
+    }
+    generator = np.random.default_rng(3)
+    num_bits = 8 * len(contents[part])
+    bits = [*generator.integers(num_bits, size=150), *range(0, 8 * 120, 5), *range(8 * 4096, 8 * 4110, 3)]
+    num_harmless = 0
+    for bit in bits:
+        changed = bytearray(contents[part])
+        changed[bit // 8] ^= 1 << int(bit % 8)
+        flipped = _copy(killed, killed.parent / "flipped.sqlite", **{part: bytes(changed)})
+        read = read_journal(flipped)
+        for found in read.rows:
+            assert_is(found, found.id)
+        lost = set(range(1, 53)) - {found.id for found in read.rows}
+        assert len(lost) <= 1, bit
+        assert len(lost) <= read.num_damaged <= 2, bit  # 2: its own number, and the one it states
+        num_harmless += not lost
+    assert num_harmless > 0
+
+
+def test_a_flipped_bit_in_a_row_is_counted(killed: Path) -> None:
+    file = killed.read_bytes()
+    at = file.index(encode(7, row(7))) + 100
+    changed = file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
+    contents = read_journal(_copy(killed, killed.parent / "flipped.sqlite", file=changed))
+    assert (contents.num_damaged, contents.is_intact) == (1, False)
+    assert [found.id for found in contents.rows] == [number for number in range(1, 53) if number != 7]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import read_journal
+from sage.memory.stores.journal_row import JournalRow
+import numpy as np
+
+path = Path(sys.argv[1])
+journal = Journal(path, start_after=read_journal(path).newest_sequence)
+while True:
+    number = journal.last_sequence + 1
+    journal.append(JournalRow(
+        store="recall", slot=number % 7, id=number, first_id=number, episode=number // 10,
+        first_episode=number // 10, context=number % 3, epoch_ns=10**18, time_ns=number * 10**9, salience=0.5,
+        trust=0.25, scalars={"num_seen": number, "generator": {"state": 2**100 + number}},
+        arrays={"keys": np.full(400, number, np.float32), "times_ns": np.int64(number)[None]},
+    ))
+    if number % 5 == 0:
+        journal.wait(number - 3, 60)
+        print(journal.acknowledged, flush=True)
+    if number % 60 == 0:
+        journal.prune(number - 50)
+"""
+
+
+@pytest.mark.parametrize("num_kills", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_kill_9_under_write_load_loses_nothing_acknowledged(path: Path, num_kills: int) -> None:
+    generator = np.random.default_rng(num_kills)
+    acknowledged = 0
+    for _ in range(num_kills):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(int(generator.integers(1, 40))):
+            acknowledged = int(process.stdout.readline())
+        process.kill()
+        acknowledged = max(acknowledged, *(int(line) for line in process.communicate()[0].split()), 0)
+        contents = read_journal(path)
+        found = [each.id for each in contents.rows]
+        for each in contents.rows:
+            assert_is(each, each.id)
+        assert contents.newest_sequence >= acknowledged
+        assert found == list(range(found[0], found[-1] + 1))
+        assert found[-1] >= acknowledged
+        assert found[0] <= max(acknowledged - 49, 1)
+        assert contents.num_damaged == 0
+
+
+# --- a full disk
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import importlib.util
+spec = importlib.util.spec_from_file_location("journal_tests", {this!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+journal = module.Journal(Path(sys.argv[1]), retry_secs=0.01, max_queued_bytes=1 << 20)
+assert journal.append(module.row(1)) == 1
+assert journal.wait(1, 60)
+log = Path(sys.argv[1] + "-wal")
+resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 5000, resource.RLIM_INFINITY))
+for number in range(2, 12):
+    journal.append(module.row(number, 2000))
+assert not journal.wait(11, 1.0)
+print(journal.acknowledged, bool(journal.problem), flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert journal.wait(11, 60)
+print(journal.acknowledged, bool(journal.problem), flush=True)
+journal.close()
+"""
+
+
+def test_a_full_disk_is_a_problem_and_its_rows_are_written_later(path: Path) -> None:
+    script = FULL.format(tests=str(Path(__file__).parent), this=__file__)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == ["1", "True", "11", "False"]
+    assert ids(path) == list(range(1, 12))
+
+
+def test_memory_and_disk_are_constant_over_many_writes(path: Path) -> None:
+    """Pruned as a run prunes: up to the snapshot before the newest."""
+    journal = Journal(path)
+    big = [row(number, 256) for number in range(64)]
+    sizes: list[tuple[int, int]] = []
+    for _ in range(12):
+        before = journal.last_sequence
+        for _ in range(16):
+            for each in big:
+                assert journal.append(each) > 0
+        assert journal.wait(journal.last_sequence, WAIT_SECS)
+        journal.prune(before)
+        journal.append(row(1))
+        assert journal.wait(journal.last_sequence, WAIT_SECS)
+        sizes.append((_resident_bytes(), _disk_bytes(path)))
+    journal.close()
+    assert sizes[-1][0] - sizes[3][0] < 8 << 20
+    assert sizes[-1][1] <= 1.1 * max(disk for _, disk in sizes[:4])
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _disk_bytes(path: Path) -> int:
+    return sum(os.path.getsize(each) for each in _files(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield from (each for each in path.parent.iterdir() if each.name.startswith(path.name))
