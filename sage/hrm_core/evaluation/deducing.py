@@ -16,10 +16,6 @@ from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solver import Solver
 from sage.hrm_core.tasks.contract import Task
 
-#: Of chains, which end only where every cell is decided. 6x6 sudoku, 54 CPU s of training, 8 chains within 64
-#: calls, no rules: at 0.05 all of 100 puzzles end decided, after 21 calls; at 0.02, five; at 0.01, none.
-KILL_BELOW = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeductionScore:
@@ -53,7 +49,7 @@ def score_chains(
     chains: int,
     calls: int,
     has_rules: bool,
-    kill_below: float = KILL_BELOW,
+    kill_below: float | None = None,
     max_segments: int = 16,
     batch_size: int = 64,
     seed: int = 0,

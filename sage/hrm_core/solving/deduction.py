@@ -147,7 +147,7 @@ class Deduction(Waves[_Chain]):
 
     def _killed(self, candidates: np.ndarray, reading: Reading) -> np.ndarray:
         assert reading.keep is not None
-        return self._sets.after_kills(candidates, reading.keep, self._puzzle, self._settings.kill_below)
+        return self._sets.after_kills(candidates, reading.keep, self._puzzle, self._settings.kills_below)
 
     def _restart(self, chain: _Chain) -> None:
         """From the puzzle's own candidates, with another guess."""

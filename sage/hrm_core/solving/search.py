@@ -151,7 +151,7 @@ class Search(Waves[Node]):
         """(L, K) the node's candidates after the model's kills; all of a cell that would have none left."""
         if self._sets is None or node.candidates is None or reading.keep is None:
             return None
-        below = self._settings.kill_below
+        below = self._settings.kills_below
         left = self._sets.after_kills(node.candidates, reading.keep, self._puzzle, below)
         kept: np.ndarray = np.where(left.any(axis=1, keepdims=True), left, node.candidates)
         return kept

@@ -23,6 +23,11 @@ Variation = Literal["noise", "start"]
 #: Which answer is given where none is verified: the one of the highest q, or of the smallest residual.
 Pick = Literal["q", "residual"]
 MAX_SEGMENTS = 4096
+#: Keep probability under which a candidate is removed. A search goes back, but rarely to before a wrong
+#: removal: on real 9x9 puzzles at 64 calls 0.01 solves 68% of 100, 0.001 89%, none removed 84%. Chains
+#: end only where every cell is decided: 6x6 sudoku, 8 chains within 64 calls, no rules: at 0.05 all of 100
+#: puzzles end decided, after 21 calls; at 0.02, five; at 0.01, none.
+SEARCH_KILLS_BELOW, CHAINS_KILL_BELOW = 0.001, 0.05
 MAX_TRIES = 4096
 MAX_CALLS = 65_536
 MAX_WIDTH = 1024
@@ -55,7 +60,7 @@ class SolveSettings:
     the model has a conflict head.  line_weight: in the same rank, of the largest difference from 1 of a
     symbol's probabilities summed over a line in which it stands once (tasks with exclusive_lines).
     kill_below: keep probability under which a model with deduction heads removes a candidate; 0: it removes
-    none.
+    none; None: SEARCH_KILLS_BELOW, for chains CHAINS_KILL_BELOW.
     chains: chains of deductions and guesses in place of the best-first search, for a model with deduction
     heads; 0: none. Without a verifier the conflict head accepts the answer, or there is none.
     conflict_above: the probability from which a chain starts again.  temperature: of a chain's guesses."""
@@ -78,7 +83,7 @@ class SolveSettings:
     scorer: Scorer = "model"
     conflict_weight: float = 1.0
     line_weight: float = 4.0
-    kill_below: float = 0.001
+    kill_below: float | None = None
     chains: int = 0
     conflict_above: float = 0.6
     temperature: float = 1.5
@@ -110,8 +115,11 @@ class SolveSettings:
         if self.chains and not self.search:
             raise InputError(f"chains is {self.chains}: give search, the calls that they may take")
         for name in ("kill_below", "conflict_above"):
-            if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}: give a number from 0 to 1")
+            value = getattr(self, name)
+            if name == "kill_below" and value is None:
+                continue
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise InputError(f"{name} is {value!r}: give a number from 0 to 1")
         if not _is_number(self.temperature) or not 0 < self.temperature <= 100:
             raise InputError(f"temperature is {self.temperature!r}: give a number above 0, to 100")
         if not _is_number(self.min_confidence) or not 0 <= self.min_confidence < 1:
@@ -123,6 +131,13 @@ class SolveSettings:
             raise InputError(f"seed is {self.seed!r}: give a whole number from 0 to 2^63 - 1")
         if type(self.abstains) is not bool:
             raise InputError(f"abstains is {self.abstains!r}: give true or false")
+
+    @property
+    def kills_below(self) -> float:
+        """`kill_below`, or its default for the way of solving."""
+        if self.kill_below is not None:
+            return self.kill_below
+        return CHAINS_KILL_BELOW if self.chains else SEARCH_KILLS_BELOW
 
     @property
     def needs_verifier(self) -> bool:

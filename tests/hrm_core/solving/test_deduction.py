@@ -152,3 +152,8 @@ def test_chains_need_deduction_heads_and_a_budget() -> None:
         SolveSettings(kill_below=2.0)
     with pytest.raises(InputError, match="temperature is 0: give a number above 0"):
         SolveSettings(temperature=0)
+
+
+def test_chains_remove_more_than_a_search_unless_a_number_is_given() -> None:
+    assert SolveSettings(search=9).kills_below < SolveSettings(search=9, chains=2).kills_below
+    assert SolveSettings(search=9, chains=2, kill_below=0.0).kills_below == 0.0
