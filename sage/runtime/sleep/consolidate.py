@@ -28,7 +28,7 @@ from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport, to_plain
-from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of
+from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_rejected
 from sage.runtime.tick.reasoner import load_observation_model
 
 JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
@@ -128,6 +128,9 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     num_steps = _train(night.model, night.replay, plan)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
+    problem = too_many_rejected(plan.num_steps - num_steps, plan.num_steps)
+    if problem:
+        verdict = dataclasses.replace(verdict, outcome=SleepOutcome.ROLLED_BACK, reason=problem)
     return dataclasses.replace(
         report,
         num_steps=num_steps,

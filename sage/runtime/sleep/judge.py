@@ -15,6 +15,8 @@ CONFIDENCE = 0.90
 NUM_BOOTSTRAPS = 2000
 MIN_EXAMINED = 4  # fewer losses give no usable interval
 MAX_OLD_LOSS_RISE = 0.01
+#: Of the steps of a night: more that are not finite, and it is rolled back.
+MAX_REJECTED = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +34,13 @@ class Verdict:
     loss_old_after: float = NAN
 
 
-def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) -> Verdict:
+def judge(
+    before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int, *, is_whole: bool = False
+) -> Verdict:
     """Accept if the gain on new experience is above 0 by paired bootstrap and the loss on old does not rise.
 
-    before, after: (num_examined,) losses of the same windows, NaN without a fresh reading.  is_new: bool, of
-    the same windows.
+    before, after: (num_examined,) losses of the same experiences, NaN where there is none.  is_new: bool, of
+    the same experiences.  is_whole: the gain is that on all of them, old and new.
     """
     usable = ~np.isnan(before)
     if not usable.any():
@@ -53,11 +57,16 @@ def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) 
     # With few new windows, old and new ones are judged together.
     new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_EXAMINED else usable
     old = usable & ~new
+    if is_whole:
+        new = usable
     gain, low, high = paired_gain(before[new], after[new], seed)
     interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
     old_before, old_after = mean_of(before[old]), mean_of(after[old])
     if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
-        outcome, reason = SleepOutcome.ROLLED_BACK, f"worse on old experience; on new {interval}"
+        outcome, reason = (
+            SleepOutcome.ROLLED_BACK,
+            f"worse on old experience; on {'all' if is_whole else 'new'} {interval}",
+        )
     elif low > 0:
         outcome, reason = SleepOutcome.ACCEPTED, interval
     elif high < 0:
@@ -75,6 +84,13 @@ def judge(before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int) 
         loss_old_before=old_before,
         loss_old_after=old_after,
     )
+
+
+def too_many_rejected(num_rejected: int, num_steps: int) -> str:
+    """Why a night with so many steps that were not finite is rolled back, or ""."""
+    if num_rejected <= MAX_REJECTED * num_steps:
+        return ""
+    return f"{num_rejected} of {num_steps} steps had a gradient that is not finite"
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:

@@ -131,7 +131,8 @@ def test_a_step_that_is_not_finite_is_not_taken(night: Night):
     report = sleep_on(night, PLAN)
     assert report.num_steps == 0
     assert are_equal(weights(night.model), before)
-    assert report.outcome is SleepOutcome.UNDECIDED
+    assert report.outcome is SleepOutcome.ROLLED_BACK
+    assert report.reason == "40 of 40 steps had a gradient that is not finite"
 
 
 @pytest.mark.parametrize(("num_stretches", "min_examined"), [(2, 1), (16, 10_000)])
