@@ -160,6 +160,48 @@ class SolvingConfig(Section):
     )
 
 
+class SolverTrainingConfig(Section):
+    """Training of the solving model on the puzzles of the loop: practice between answers, and nights."""
+
+    where: Literal["process", "inline"] = "process"
+    practises: bool = Field(True, description="train while awake")
+    learns: Literal["low", "high", "all"] = Field(
+        "all", description="weights that practice moves: the L net and the heads, the H net, or all"
+    )
+    night_learns: Literal["low", "high", "all"] = Field("all", description="weights that a night moves")
+    batch_size: int = Field(32, ge=1, le=4096)
+    learning_rate: float = Field(1e-2, gt=0, le=10)
+    warmup_steps: int = Field(50, ge=0)
+    weight_decay: float = Field(0.1, ge=0)
+    q_weight: float = Field(0.05, ge=0, description="of the halting loss")
+    ema_decay: float = Field(0.98, ge=0, lt=1, description="of the averaged weights, which are offered")
+    min_puzzles: int = Field(32, ge=1, description="solutions of a level before its first step")
+    offer_secs: float = Field(3.0, gt=0, description="between offers of weights by the process")
+    offer_steps: int = Field(20, ge=1, description="between offers of weights by the inline learner")
+    inline_steps: int = Field(1, ge=1, le=1000, description="optimizer steps between two ticks, inline")
+    symmetries: bool = Field(True, description="puzzles are moved by the symmetries of their task")
+    replay: Literal["weighted", "uniform", "surprising"] = Field(
+        "weighted",
+        description="what is kept for replay: drawn by surprise x trust + 0.05, drawn evenly, or the most"
+        " surprising",
+    )
+    num_replayed: int = Field(2048, ge=8, le=1_000_000, description="puzzles kept of a level for replay")
+    num_recent: int = Field(256, ge=8, le=1_000_000, description="newest puzzles kept of a level")
+    num_examined: int = Field(256, ge=8, le=100_000, description="held-out puzzles kept of a level")
+    num_unsolved: int = Field(256, ge=8, le=1_000_000, description="puzzles without a solution, of a level")
+    night_steps: int = Field(120, ge=1)
+    night_learning_rate: float = Field(5e-3, gt=0, le=100)
+    night_warmup_steps: int = Field(10, ge=0)
+    night_cpu_secs: float | None = Field(None, gt=0, description="of a night's steps; null: no limit")
+    night_calls: int = Field(
+        0, ge=0, le=65_536, description="model calls of a night's search for each puzzle without a solution"
+    )
+    dream_share: float = Field(0.25, ge=0, le=1, description="dreams made, as a share of the memories")
+    dream_weight: float = Field(0.5, gt=0, le=1, description="how often a dream is drawn, against a memory")
+    min_examined: int = Field(64, ge=1, description="with fewer held-out puzzles there is no night")
+    checks_labels: bool = Field(True, description="solutions that break the rules of the task are not kept")
+
+
 class RuntimeConfig(Section):
     """The settings of the loop, without sensors and effectors."""
 
@@ -173,5 +215,6 @@ class RuntimeConfig(Section):
     sleep: SleepConfig = SleepConfig()
     memory: MemoryConfig = MemoryConfig()
     solving: SolvingConfig = SolvingConfig()
+    solver_training: SolverTrainingConfig = SolverTrainingConfig()
     policy: PolicyConfig = PolicyConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

@@ -1,0 +1,1 @@
+"""Training of the solving model: memory of puzzles, practice, dreams, nights and their examination."""

@@ -1,0 +1,77 @@
+"""Dreams: puzzles that no life has brought, from the task's generator and from the model's own answers.
+
+Invariant: every dream has a solution that the rules accept, and the only one where the task's puzzles have
+one; none is an examined puzzle in any symmetric form.
+Shapes: N puzzles, L cells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sage.hrm_core.evaluation.evaluate import run_segments
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
+from sage.hrm_core.tasks.orbits import are_examined, orbit_keys
+from sage.hrm_core.tasks.split import without_ids
+from sage.runtime.sleep.puzzles.pool import Pool
+from sage.runtime.sleep.puzzles.table import Provenance
+
+
+def generated(task: Task, num: int, weight: float, rng: np.random.Generator) -> Pool:
+    """Up to `num` training puzzles of the task's generator."""
+    drawn = task.sample(num, rng)
+    answers = drawn.answers()
+    is_kept = _may_be_dreamt(task, drawn.inputs) & np.asarray(task.verify(drawn.inputs, answers), bool)
+    return _pool(drawn.inputs[is_kept], answers[is_kept], weight, Provenance.GENERATED)
+
+
+def rolled_out(model: HRM, task: Task, inputs: np.ndarray, weight: float) -> Pool:
+    """The model's own answers to puzzles (N, L) without a solution, those that the rules accept."""
+    inputs = inputs[_may_be_dreamt(task, inputs)].astype(np.int32)
+    if not len(inputs):
+        return _pool(inputs, inputs, weight, Provenance.ROLLED_OUT)
+    unknown = without_ids(inputs, np.full_like(inputs, IGNORED))
+    trace = run_segments(model, unknown, model.config.halt_max_segments)
+    index, _ = trace.halted()
+    answers = trace.answers[index, np.arange(len(inputs))]
+    is_kept = np.asarray(task.verify(inputs, answers), bool) & _have_one_solution(task, inputs)
+    return _pool(inputs[is_kept], answers[is_kept], weight, Provenance.ROLLED_OUT)
+
+
+def opened(task: Task, examples: Examples, rng: np.random.Generator) -> np.ndarray:
+    """(N, L) the puzzles with one given cell less each, "what if it had not been given"; the puzzle itself
+    where the task has no blank or nothing is given.
+    """
+    blank = task.spec.blank
+    inputs = examples.inputs.copy()
+    if blank is None:
+        return inputs
+    for row in inputs:
+        given = np.flatnonzero(row != blank)
+        if len(given):
+            row[rng.choice(given)] = blank
+    return inputs
+
+
+def _may_be_dreamt(task: Task, inputs: np.ndarray) -> np.ndarray:
+    return ~are_examined(orbit_keys(task, inputs)) if len(inputs) else np.zeros(0, bool)
+
+
+def _have_one_solution(task: Task, inputs: np.ndarray) -> np.ndarray:
+    """(N,) bool; True for tasks whose puzzles may have several."""
+    count: Any = getattr(task, "count_solutions", None)
+    if not task.spec.is_unique or count is None:
+        return np.ones(len(inputs), bool)
+    return np.array([count(row, at_most=2) == 1 for row in inputs], bool)
+
+
+def _pool(inputs: np.ndarray, labels: np.ndarray, weight: float, provenance: Provenance) -> Pool:
+    return Pool(
+        inputs=inputs.astype(np.int32),
+        labels=labels.astype(np.int32),
+        weights=np.full(len(inputs), weight),
+        provenance=np.full(len(inputs), int(provenance), np.int8),
+    )

@@ -1,0 +1,105 @@
+"""Practice: endless small steps on the newest and the replayed puzzles, the levels in turn by their errors.
+
+Invariant: the same experiences, seed and number of steps give the same weights on one machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.tasks.contract import Task
+from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer, train_config
+from sage.runtime.sleep.puzzles.memory import PuzzleMemory
+from sage.runtime.sleep.puzzles.pool import RecentRows
+
+#: Of the schedule, which is constant: any number will do.
+_MANY_STEPS = 1_000_000
+#: Share of steps that a level without errors keeps, against one where everything is wrong.
+LEAST_NEED = 0.1
+#: How fast a level's share of solved rows follows the newest finished ones.
+SOLVED_RATE = 0.05
+
+
+class PuzzlePractice:
+    """A copy of the solving model that learns while the loop is awake.
+
+    loss: of the last step, NaN before the first.  num_steps: since the start, over all weights loaded.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        configs: Sequence[ModelConfig],
+        memory: PuzzleMemory,
+        config: SolverTrainingConfig,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self._tasks = tuple(tasks)
+        self._memory = memory
+        self._config = config
+        self._seed = seed
+        self._rng = np.random.default_rng((seed, 11))
+        self._family = ModelFamily(configs)
+        self._num_earlier = 0
+        self._solved = np.zeros(len(self._tasks))
+        self.loss = math.nan
+        self._trainer = self._fresh_trainer()
+
+    @property
+    def num_steps(self) -> int:
+        return self._num_earlier + self._trainer.num_steps
+
+    @property
+    def family(self) -> ModelFamily:
+        return self._family
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Continue from these weights, with a fresh optimizer. InputError where they do not fit."""
+        self._num_earlier = self.num_steps
+        self._family.load_weights(weights)
+        self._trainer = self._fresh_trainer()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of the averaged weights."""
+        return self._trainer.averaged_weights()
+
+    def step(self) -> bool:
+        """One optimizer step; False where there are too few puzzles to learn from, or practice is off."""
+        level = self._choose_level() if self._config.practises else None
+        if level is None:
+            return False
+        facts = self._trainer.step(level, self._sources[level])
+        self.loss = facts.figures["lm_loss"]
+        solved = facts.figures["exact_accuracy"]
+        if facts.num_finished and math.isfinite(solved):
+            self._solved[level] += SOLVED_RATE * (solved - self._solved[level])
+        return True
+
+    def _choose_level(self) -> int | None:
+        counts = np.array([level.recent.count for level in self._memory.levels])
+        needs = np.where(counts >= self._config.min_puzzles, 1.0 - self._solved + LEAST_NEED, 0.0)
+        if not needs.any():
+            return None
+        return int(self._rng.choice(len(needs), p=needs / needs.sum()))
+
+    def _fresh_trainer(self) -> FamilyTrainer:
+        config = self._config
+        self._sources = [
+            RecentRows(level.recent, level.replayed, task, self._rng, moves=config.symmetries)
+            for level, task in zip(self._memory.levels, self._tasks)
+        ]
+        return FamilyTrainer(
+            self._family,
+            [task.spec for task in self._tasks],
+            train_config(config, is_night=False, seed=self._seed + self._num_earlier),
+            num_steps=_MANY_STEPS,
+            learns=config.learns,
+        )

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sage.errors import InputError
+from sage.hrm_core.model_family import ModelFamily
+from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+from sage.runtime.solving.learner import Offer
+from tests.runtime.sleep.puzzles.conftest import Feed, MakeTrainer
+
+
+def _night(trainer: PuzzleTrainer, **options: Any) -> Offer:
+    trainer.begin_night(1000, **options)
+    while (offer := trainer.advance_night()) is None:
+        pass
+    return offer
+
+
+def _report(offer: Offer) -> SleepReport:
+    assert offer.report is not None
+    return offer.report
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_night_that_helps_is_accepted_with_its_shares_by_level(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(600, night_steps=60, night_learning_rate=1e-2)
+    before = trainer.weights()
+    offer = _night(trainer)
+    report = _report(offer)
+    assert report.outcome is SleepOutcome.ACCEPTED
+    assert report.stream == "puzzles"
+    assert report.num_steps == 60
+    (level,) = report.levels
+    assert level.level == "sudoku 4x4"
+    assert level.num == report.num_examined
+    assert level.after > level.before + 0.3
+    assert 0 < level.gain_low <= level.after - level.before <= level.gain_high
+    assert report.gain == pytest.approx(report.loss_before - report.loss_after)
+    assert not _are_equal(offer.weights, before)
+    assert _are_equal(trainer.weights(), offer.weights)
+    assert trainer.slept_at == 1000
+
+
+def test_a_model_that_solves_everything_gains_nothing_and_keeps_its_weights(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    trainer = make_trainer(300, shipped_weights, night_learning_rate=1e-6)
+    offer = _night(trainer)
+    assert _report(offer).outcome is SleepOutcome.UNDECIDED
+    assert "not significantly different from 0" in _report(offer).reason
+    assert _are_equal(offer.weights, shipped_weights)
+
+
+def test_too_little_to_examine_is_no_night(make_trainer: MakeTrainer) -> None:
+    offer = _night(make_trainer(300, min_examined=64))
+    assert _report(offer).outcome is SleepOutcome.SKIPPED
+    assert "at least 64 are required" in _report(offer).reason
+    assert _report(offer).num_steps == 0
+
+
+def test_equal_nights_have_equal_candidates(make_trainer: MakeTrainer) -> None:
+    settings: dict[str, Any] = {"night_steps": 8, "num_recent": 64}
+    offers = [_night(make_trainer(200, **settings)) for _ in range(2)]
+    assert _are_equal(offers[0].weights, offers[1].weights)
+    assert _report(offers[0]).loss_after == _report(offers[1]).loss_after
+
+
+@pytest.mark.parametrize("num_slices", [1, 3, 6, 9])
+def test_a_night_cut_at_any_slice_leaves_the_waking_weights(
+    make_trainer: MakeTrainer, num_slices: int
+) -> None:
+    trainer = make_trainer(200, night_steps=10)
+    for _ in range(3):
+        trainer.practise()
+    before = trainer.weights()
+    trainer.begin_night(5)
+    for _ in range(num_slices):
+        assert trainer.advance_night() is None
+        assert _are_equal(trainer.weights(), before)
+    trainer.abort_night()
+    assert not trainer.is_sleeping
+    assert _are_equal(trainer.weights(), before)
+    assert trainer.practise()
+    assert not _are_equal(trainer.weights(), before)
+
+
+def _corrupt(trainer: PuzzleTrainer) -> None:
+    replayed = trainer.memory.levels[0].replayed
+    rows = slice(replayed.count)
+    replayed.solutions[rows] = np.roll(replayed.solutions[rows], 1, axis=1)
+
+
+def _is_rolled_back(offer: Offer, weights: dict[str, Tensor], name: str) -> None:
+    report = _report(offer)
+    assert report.outcome is SleepOutcome.ROLLED_BACK
+    assert name in report.reason
+    assert _are_equal(offer.weights, weights)
+
+
+def test_wrong_labels_are_named(make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]) -> None:
+    trainer = make_trainer(300, shipped_weights)
+    _corrupt(trainer)
+    _is_rolled_back(_night(trainer), shipped_weights, "wrong labels")
+
+
+def test_wrong_labels_that_no_rule_checks_fail_the_examination(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    trainer = make_trainer(300, shipped_weights, checks_labels=False, night_steps=25)
+    _corrupt(trainer)
+    offer = _night(trainer)
+    _is_rolled_back(offer, shipped_weights, "")
+    assert _report(offer).loss_after > _report(offer).loss_before + 0.3
+
+
+def test_a_learning_rate_a_hundred_times_too_large_is_rolled_back(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    trainer = make_trainer(300, shipped_weights, night_learning_rate=0.5, night_steps=15)
+    _is_rolled_back(_night(trainer), shipped_weights, "worse")
+
+
+def test_weights_that_are_not_numbers_are_rolled_back(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    def poison(candidate: ModelFamily) -> None:
+        with torch.no_grad():
+            next(candidate.parameters()).fill_(float("nan"))
+
+    offer = _night(make_trainer(300, shipped_weights), on_step=poison)
+    _is_rolled_back(offer, shipped_weights, "not finite")
+
+
+def test_a_diet_of_dreams_alone_is_rolled_back(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    trainer = make_trainer(300, shipped_weights, dream_share=1.0, dream_weight=1.0)
+    replayed = trainer.memory.levels[0].replayed
+    trainer.memory.levels[0].replayed.columns["provenance"][: replayed.count] = 4
+    _is_rolled_back(_night(trainer), shipped_weights, "synthetic diet")
+
+
+def test_a_collapsed_candidate_is_rolled_back(
+    make_trainer: MakeTrainer, shipped_weights: dict[str, Tensor]
+) -> None:
+    def flatten(candidate: ModelFamily) -> None:
+        with torch.no_grad():
+            candidate.weights()["inner.embed_tokens.embedding_weight"].zero_()
+
+    trainer = make_trainer(300, shipped_weights, night_steps=3, ema_decay=0.0, night_learning_rate=1e-7)
+    _is_rolled_back(_night(trainer, on_step=flatten), shipped_weights, "collapsed: sudoku 4x4")
+
+
+def test_a_loss_on_old_puzzles_is_rolled_back(make_trainer: MakeTrainer, feed: Feed) -> None:
+    from sage.hrm_core.tasks.catalogue import make_task
+    from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, judge
+
+    task = make_task("sudoku", size=4)
+    examples = task.sample(200, np.random.default_rng(0))
+    level = ExaminedLevel(name="4x4", task=task, examples=examples, is_new=np.arange(200) < 100)
+    before, after = np.ones(200, bool), np.ones(200, bool)
+    before[:60] = False
+    after[100:104] = False
+    answers = [[Answers(cells=examples.labels, is_solved=each)] for each in (before, after)]
+    verdict = judge([level], answers[0], answers[1], 0)
+    assert verdict.outcome is SleepOutcome.ROLLED_BACK
+    assert "worse on old puzzles: 100.0% solved, then 96.0%" in verdict.reason
+    assert verdict.gain == pytest.approx(0.6)
+
+
+def test_search_finds_solutions_that_no_teacher_showed(
+    make_trainer: MakeTrainer, feed: Feed, shipped_weights: dict[str, Tensor]
+) -> None:
+    trainer = make_trainer(0, shipped_weights, night_calls=8, night_steps=2, min_examined=1)
+    for experience in feed(60, solution=None):
+        trainer.memory.note(experience)
+    level = trainer.memory.levels[0]
+    num = level.unsolved.count
+    report = _report(_night(trainer))
+    assert report.num_steps == 2
+    assert level.unsolved.count <= num // 10
+    assert level.replayed.count >= num * 9 // 10
+    rows = slice(level.replayed.count)
+    solved = trainer.tasks[0].verify(level.replayed.cells[rows], level.replayed.solutions[rows])
+    assert solved.all()
+
+
+def test_the_h_net_alone_needs_a_net_of_its_own(make_trainer: MakeTrainer) -> None:
+    with pytest.raises(InputError, match="learns is high: the model's L net is its H net"):
+        make_trainer(0, night_learns="high")
