@@ -1,4 +1,5 @@
-"""Snapshots between runs: weights, predictor, leave-one-out Gaussian, trust and H-memory.
+"""Snapshots between runs: weights, predictor, leave-one-out Gaussian, trust, H-memory, and of each puzzle
+stream the solving weights and the trust in its teacher.
 
 One folder for each set of sensors and each model, replaced as a whole (sage.durable); the one before it
 stays. Invariants: a snapshot is loaded completely or not at all, only onto the same sources and sizes;
@@ -11,7 +12,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +33,8 @@ from sage.runtime.tick.reasoner import load_observation_model
 
 FORMAT = 2
 MODEL, STATE, MEMORY, ABOUT = "model.safetensors", "state.safetensors", "memory.safetensors", "mind.json"
+#: Absent in the snapshot of a run without puzzle streams.
+SOLVING = "solving.safetensors"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
 Arrays = Mapping[str, np.ndarray]
@@ -55,7 +58,7 @@ class Snapshot:
 
     key: the folder's name, from `snapshot_key`.  about: tick and weights_version, and in a run: saved_ns and
     epoch_ns, wall time of the snapshot and of the run's start (unix ns), journal, the newest row of the
-    memory journal that it includes.
+    memory journal that it includes.  solving: of the puzzle streams, empty without any.
     """
 
     key: str
@@ -63,6 +66,7 @@ class Snapshot:
     arrays: Arrays
     memory: Mapping[str, StoreState]
     about: Mapping[str, int]
+    solving: Arrays = field(default_factory=dict)
 
 
 def snapshot_key(loop: Loop) -> str:
@@ -96,6 +100,7 @@ def capture_snapshot(loop: Loop, about: Mapping[str, int] | None = None) -> Snap
             "weights_version": loop.between_ticks.weights_version,
             **(about or {}),
         },
+        solving=loop.solving.state(),
     )
 
 
@@ -105,7 +110,11 @@ def write_snapshot(home: Path, snapshot: Snapshot) -> None:
         save_model(folder / MODEL, snapshot.model)
         (folder / STATE).write_bytes(save(dict(snapshot.arrays)))
         save_states(folder / MEMORY, snapshot.memory)
-        digests = {name: digest_of((folder / name).read_bytes()) for name in (MODEL, STATE, MEMORY)}
+        names = [MODEL, STATE, MEMORY]
+        if snapshot.solving:
+            (folder / SOLVING).write_bytes(save(dict(snapshot.solving)))
+            names.append(SOLVING)
+        digests = {name: digest_of((folder / name).read_bytes()) for name in names}
         about = {"format": FORMAT, "digests": digests, **snapshot.about}
         (folder / ABOUT).write_text(json.dumps(about))
 
@@ -164,11 +173,13 @@ def _load(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
     """Load all of it, or raise and leave the loop unchanged."""
     about = _checked(folder)
     model, arrays = load_observation_model(folder / MODEL), load_file(folder / STATE)
+    solving = load_file(folder / SOLVING) if SOLVING in about["digests"] else {}
     before = (copy.deepcopy(loop.reasoner.model), _learned(loop))
     elapsed_ns = None if epoch_ns is None or "epoch_ns" not in about else epoch_ns - int(about["epoch_ns"])
     try:
         _adopt(loop, model, arrays)
         loop.memory_writer.memory.load(folder / MEMORY, elapsed_ns=elapsed_ns)
+        loop.solving.load_state(solving)
     except _UNREADABLE:
         _adopt(loop, *before)
         raise

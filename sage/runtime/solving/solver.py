@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from sage.sensors.puzzle_messages import Answer, Puzzle
 
 #: Where no sensor gives the level in force, it is the highest of so many puzzles.
 NUM_LEVEL_PUZZLES = 16
+#: Names in a snapshot.
+_WEIGHTS, _TEACHER = "weights/", "teacher"
 #: emit(kind, message, source)
 Emit = Callable[[str, str, str], None]
 
@@ -190,12 +192,33 @@ class StreamSolver:
         else:
             self.adopt(self._check.candidate.weights())
 
-    def adopt(self, weights: dict[str, torch.Tensor]) -> None:
+    def adopt(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Between two ticks: compute with these weights from now on. InputError if they do not fit."""
         self.family.load_weights(weights)
         self.num_swapped += 1
         for rows in self.rows:
             rows.restart()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies."""
+        weights = {
+            f"{_WEIGHTS}{name}": tensor.cpu().numpy().copy() for name, tensor in self.family.weights().items()
+        }
+        return {**weights, _TEACHER: self.record.teacher.state()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Weights of another model change nothing, and an event says so."""
+        weights = {
+            name[len(_WEIGHTS) :]: torch.from_numpy(array.copy())
+            for name, array in state.items()
+            if name.startswith(_WEIGHTS)
+        }
+        try:
+            self.family.load_weights(weights)
+        except InputError as error:
+            self._emit("weights", f"the snapshot's are of another model, starting fresh: {error}", self.name)
+            return
+        self.record.teacher.load_state(state[_TEACHER])
 
     def _take(self, puzzle: Puzzle, tick: int, now_ns: int) -> None:
         """Begin a puzzle. One that does not fit its level is answered by an abstention, with an event."""

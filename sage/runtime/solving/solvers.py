@@ -5,9 +5,10 @@ Invariant: a tick computes at most the budget, or one batch of rows where that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
+import numpy as np
 import torch
 
 from sage.mailbox.clock import Clock
@@ -87,6 +88,24 @@ class PuzzleSolving:
 
     def facts(self) -> tuple[SolvingFacts, ...]:
         return tuple(solver.facts() for solver in self.solvers)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of every stream's weights and of the trust in its teacher, as STREAM/NAME."""
+        return {
+            f"{solver.name}/{name}": array
+            for solver in self.solvers
+            for name, array in solver.state().items()
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Before the first tick. A stream that `state` has nothing of, or the weights of another model, stays
+        as it is.
+        """
+        for solver in self.solvers:
+            start = f"{solver.name}/"
+            own = {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
+            if own:
+                solver.load_state(own)
 
     def pass_time(self, deadline_ns: int, on_sleep: Callable[[SleepReport], None]) -> None:
         """Between two ticks. on_sleep: called with the report of a night that ended."""
