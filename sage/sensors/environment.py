@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from sage.hrm_core.tasks.contract import Examples
 from sage.sensors.contract import Effector, Sensor
 
 #: `SensorSpec.observes[0]` of a reading (1,) that is ENDED or CUT_OFF when the world has started again,
@@ -61,10 +62,18 @@ class Level:
 class PuzzleEnvironment(Environment, Protocol):
     """An environment that poses puzzles, in messages of `sage.sensors.puzzle_messages`.
 
-    It has the sensors NAME.puzzle, NAME.result and NAME.reward and the effector NAME.answer.
+    It has the sensors NAME.puzzle, NAME.result and NAME.reward and the effector NAME.answer; a further sensor
+    NAME.level delivers the index of the level in force, at the start and at each move.
     """
 
     @property
     def levels(self) -> tuple[Level, ...]:
         """In the order of difficulty; a message gives the index."""
+        ...
+
+    def held_out(self, level: int, num: int) -> Examples:
+        """The first `num` (or all there are) puzzles of a level that the stream never poses, with solutions.
+
+        For measuring; must not be trained on. InputError for a level without any.
+        """
         ...

@@ -34,7 +34,7 @@ def check(
     from sage.app.terminal.errors import UserError
 
     loaded = load_config(config, overrides or (), with_files=True)
-    if not loaded.enabled_sensors:
+    if not (loaded.enabled_sensors or loaded.enabled_environments):
         raise UserError(f"{config}: sensors: none is enabled: enable at least one, e.g. {{kind: host}}")
     if json_output:
         import json
@@ -44,10 +44,13 @@ def check(
             "enabled_sensors": len(loaded.enabled_sensors),
             "effectors": len(loaded.effectors),
             "enabled_effectors": len(loaded.enabled_effectors),
+            "environments": len(loaded.environments),
+            "enabled_environments": len(loaded.enabled_environments),
         }
         typer.echo(json.dumps({"config": config, **counts, "hash": config_hash(loaded)}))
         return
     sensors = f"{len(loaded.enabled_sensors)} of {len(loaded.sensors)} sensors enabled"
-    typer.echo(
-        f"{config}: valid: {sensors}, {len(loaded.enabled_effectors)} effectors, hash {config_hash(loaded)}"
-    )
+    parts = [sensors, f"{len(loaded.enabled_effectors)} effectors"]
+    if loaded.environments:
+        parts.append(f"{len(loaded.enabled_environments)} of {len(loaded.environments)} environments enabled")
+    typer.echo(f"{config}: valid: {', '.join(parts)}, hash {config_hash(loaded)}")

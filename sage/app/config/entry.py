@@ -1,4 +1,4 @@
-"""One sensor or effector of a configuration."""
+"""One sensor, effector or environment of a configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_serializer
 
 
 class DeviceEntry(BaseModel):
-    """One sensor or effector of a run.
+    """One sensor, effector or environment of a run.
 
     config: the kind's own `Config`, validated.  enabled: the run uses it.  optional: where the device is
     absent (SensorUnavailable) the run logs this and continues without it; otherwise it is an error.

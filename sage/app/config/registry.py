@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sage.app.terminal.errors import UserError, nearest
 
-Group = Literal["sensors", "effectors", "instruments", "tasks"]
+Group = Literal["sensors", "effectors", "environments", "instruments", "tasks"]
 
 #: Tasks have a catalogue of their own: sage.hrm_core.tasks.catalogue.
 _BUILT_IN: dict[Group, dict[str, str]] = {
@@ -27,6 +27,11 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "video": "sage.sensors.devices.video:VideoSensor",
     },
     "effectors": {"recording": "sage.sensors.effectors.recording:RecordingEffector"},
+    "environments": {
+        "gymnasium": "sage.sensors.environments.gymnasium_world:GymnasiumEnvironment",
+        "key_door": "sage.sensors.environments.key_door:KeyDoorEnvironment",
+        "puzzles": "sage.sensors.environments.puzzles.puzzles_environment:PuzzlesEnvironment",
+    },
     "instruments": {},
 }
 

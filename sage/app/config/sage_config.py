@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Keys of every entry, whatever its kind.
 _SWITCHES = ("enabled", "optional")
+#: Keys with a list of entries.
+GROUPS: tuple[Group, ...] = ("sensors", "effectors", "environments")
 
 
 class StoreConfig(Section):
@@ -42,7 +44,7 @@ class StoreConfig(Section):
 
 
 class SageConfig(RuntimeConfig):
-    """A run: the loop's settings at the top level, its sensors, its effectors and its store.
+    """A run: the loop's settings at the top level, its sensors, effectors, environments and store.
 
     state_dir: None is the platform's state directory for this user.
     """
@@ -52,6 +54,7 @@ class SageConfig(RuntimeConfig):
     store: StoreConfig = StoreConfig()
     sensors: tuple[DeviceEntry, ...] = ()
     effectors: tuple[DeviceEntry, ...] = ()
+    environments: tuple[DeviceEntry, ...] = ()
 
     @property
     def state_path(self) -> Path:
@@ -67,6 +70,10 @@ class SageConfig(RuntimeConfig):
     @property
     def enabled_effectors(self) -> tuple[DeviceEntry, ...]:
         return tuple(entry for entry in self.effectors if entry.enabled)
+
+    @property
+    def enabled_environments(self) -> tuple[DeviceEntry, ...]:
+        return tuple(entry for entry in self.environments if entry.enabled)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), *, with_files: bool = False) -> SageConfig:
@@ -100,7 +107,7 @@ def build_config(document: YamlDocument) -> SageConfig:
     """Validate: plug-ins' settings by their kinds, the rest by SageConfig. The UserError has the first fault
     and the number of the others."""
     data = dict(document.data)
-    for group in ("sensors", "effectors"):
+    for group in GROUPS:
         data[group] = _build_entries(group, data.get(group), document)
     try:
         return SageConfig.model_validate(data)

@@ -5,11 +5,9 @@ Invariant: an entry that cannot be built raises UserError before anything is ope
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 import torch
@@ -17,6 +15,8 @@ import torch
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
+from sage.app.session.environments import EnvironmentBuilder
+from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
 from sage.mailbox.clock import Clock, ManualClock
@@ -34,22 +34,10 @@ from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
 
 log = structlog.get_logger("sage.app")
-DeviceT = TypeVar("DeviceT")
-NUM_SLOTS = 4
 RING_CAPACITY = 4096
 #: Records of an isolated source between two ticks.
 ISOLATED_CAPACITY = 256
 MANUAL_START_NS = 0
-
-
-class SensorWorld:
-    """The context that sensors are made with. `begin` sets the run's epoch."""
-
-    def __init__(self, context: SensorContext) -> None:
-        self.context = context
-
-    def begin(self, epoch_ns: int) -> None:
-        self.context = dataclasses.replace(self.context, epoch_ns=epoch_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +106,20 @@ def build_run(
     records = hub.peripheral("records", capacity=RING_CAPACITY)
     sensor_world = SensorWorld(context)
     drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
+    effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
+    worlds = EnvironmentBuilder(
+        sensor_world,
+        hub,
+        records,
+        sensors=[driver.spec.name for driver in drivers],
+        effectors=[effector.spec.name for effector in effectors],
+    )
+    worlds.build(config)
+    drivers += worlds.drivers
+    effectors += worlds.effectors
+    missing += worlds.missing
     if not drivers:
         raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
-    effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     inputs = LoopInputs(
         clock=clock,
         drivers=drivers,
@@ -171,29 +170,9 @@ def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
         return effector
 
     try:
-        return _made("effectors", entry, make)
+        return made("effectors", entry, make)
     except SensorError as error:
-        raise UserError(_explain("effectors", entry, error)) from error
-
-
-def _made(group: str, entry: DeviceEntry, make: Callable[[], DeviceT]) -> DeviceT:
-    """The device. SensorError as it is raised; UserError for whatever else its constructor raises."""
-    try:
-        return make()
-    except (SensorError, UserError):
-        raise
-    except SageError as error:
-        raise UserError(_explain(group, entry, error)) from error
-    except Exception as error:  # around a plug-in
-        raise UserError(
-            f"{group}.{entry.name}: {entry.kind} cannot be made: {type(error).__name__}: {error}: correct the"
-            " plug-in, or set enabled: false"
-        ) from error
-
-
-def _explain(group: str, entry: DeviceEntry, error: Exception) -> str:
-    """A device's messages begin with its name, which is in the key already."""
-    return f"{group}.{entry.name}: {str(error).removeprefix(f'{entry.name}: ')}"
+        raise UserError(explain("effectors", entry, error)) from error
 
 
 def _build_drivers(
@@ -209,10 +188,10 @@ def _build_drivers(
             return sensor
 
         try:
-            spec = _made("sensors", entry, make).spec
+            spec = made("sensors", entry, make).spec
         except SensorError as error:
             if not entry.optional:
-                raise UserError(_explain("sensors", entry, error)) from None
+                raise UserError(explain("sensors", entry, error)) from None
             missing.append((entry.name, str(error)))
             continue
         if is_manual and not spec.is_bounded:
@@ -226,7 +205,7 @@ def _build_drivers(
         focus = (
             isolation.focus
             if isolation
-            else hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec))
+            else hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=slot_bytes(spec))
         )
         drivers.append(
             SensorDriver(
@@ -253,11 +232,7 @@ def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWo
             config=entry.config,
             context=lambda: world.context,
             records=hub.shared_peripheral(f"{spec.name}.records", capacity=ISOLATED_CAPACITY, engine="plain"),
-            focus=hub.shared_focus(spec.name, slots=NUM_SLOTS, slot_bytes=_slot_bytes(spec), engine="plain"),
+            focus=hub.shared_focus(spec.name, slots=NUM_SLOTS, slot_bytes=slot_bytes(spec), engine="plain"),
         )
     except (SensorError, MailboxError) as error:
         raise UserError(f"sensors.{entry.name}: {error}") from error
-
-
-def _slot_bytes(spec: SensorSpec) -> int:
-    return max(spec.tensor.num_bytes, 1)

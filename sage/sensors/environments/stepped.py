@@ -17,7 +17,7 @@ from pydantic import Field
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.config import DeviceConfig
+from sage.sensors.config import EnvironmentConfig
 from sage.sensors.contract import (
     Action,
     Effector,
@@ -35,7 +35,7 @@ from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUAN
 RESERVED = ("reward", "reset", "action")
 
 
-class SteppedConfig(DeviceConfig):
+class SteppedConfig(EnvironmentConfig):
     """Base of the `Config` of a world that moves by steps.
 
     seed: of its first state and everything random after it.  rate_hz: nominal, of its readings.

@@ -303,6 +303,26 @@ class SensorEngine:
         return None if process is None else process.leave(self)
 
 
+class UnreadSensor:
+    """The spec of a sensor that another process owns; it is never read here."""
+
+    def __init__(self, spec: SensorSpec) -> None:
+        self._spec = spec
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        raise SensorError(f"{self._spec.name}: it belongs to the process of its environment")
+
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        raise SensorError(f"{self._spec.name}: it belongs to the process of its environment")
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
 class _Inbox:
     """The readings that have arrived, as a sensor for a Delivery."""
 

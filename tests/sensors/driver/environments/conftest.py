@@ -15,7 +15,7 @@ from sage.mailbox.clock import Clock, ManualClock
 from sage.sensors.contract import Action, SensorContext
 from sage.sensors.driver.effector_driver import EffectorDriver
 from sage.sensors.driver.environments.host import EnvironmentHost, specs_of
-from sage.sensors.driver.environments.process import EnvironmentIsolation
+from sage.sensors.driver.environments.process import EnvironmentIsolation, UnreadSensor
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 from sage.sensors.testing.faulty_environment import FaultyConfig, FaultyEnvironment
@@ -55,7 +55,7 @@ class WorldRig:
     def _driver(self, index: int, host: Any, config: FaultyConfig, *, is_manual: bool) -> SensorDriver:
         spec = host.sensor_specs[index]
         return SensorDriver(
-            (lambda: host.sensor(index)) if is_manual else (lambda: _OnlySpec(spec)),
+            (lambda: host.sensor(index)) if is_manual else (lambda: UnreadSensor(spec)),
             config=config,
             peripheral=self.hub.peripheral(spec.name, capacity=256),
             focus=self.hub.focus(f"{spec.name}.focus", slots=64, slot_bytes=spec.tensor.num_bytes),
@@ -104,13 +104,6 @@ class WorldRig:
         for driver in self.drivers.values():
             driver.close()
         self.hub.close()
-
-
-class _OnlySpec:
-    """What a SensorDriver asks of a sensor that another process owns."""
-
-    def __init__(self, spec: Any) -> None:
-        self.spec = spec
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""Environments in a run: connected as drivers and effectors, refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sage.app.config.sage_config import SageConfig, build_config, effective
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import build_run
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import Clock, ManualClock, RealClock
+
+ROOM = {"kind": "key_door", "name": "room"}
+FOUR = {"kind": "puzzles", "task": "sudoku", "options": {"size": 4}}
+SIMULATED = {"decision": "allow", "effect": "simulated", "target": "world"}
+COGNITIVE = {
+    "decision": "allow",
+    "effect": "cognitive",
+    "target": "puzzle",
+    "states": ["wake", "rest", "dream"],
+}
+
+
+def config(
+    *environments: dict[str, Any], rules: tuple[dict[str, Any], ...] = (SIMULATED, COGNITIVE)
+) -> SageConfig:
+    data = {
+        "sensors": [{"kind": "synthetic", "name": "s"}],
+        "model": {"hidden_size": 16, "num_heads": 2},
+        "environments": list(environments),
+        "policy": {"rules": list(rules)},
+    }
+    return build_config(YamlDocument(data=data, source="test.yaml"))
+
+
+def test_an_environments_sensors_and_effector_are_those_of_the_run(tmp_path: Path) -> None:
+    run = build_run(config(ROOM), ManualClock(), directory=tmp_path)
+    names = [spec.name for spec in run.loop.layout.specs]
+    assert names[1:] == ["room.place", "room.sign", "room.reward", "room.reset"]
+    run.open()
+    try:
+        for _ in range(8):
+            report = run.loop.tick()
+        assert [facts.effector for facts in report.facts.actions] == ["room.action"]
+        faults = [driver.statistics().num_faults for driver in run.loop.senses.drivers]
+        readings = [driver.statistics().num_readings for driver in run.loop.senses.drivers]
+        assert not any(faults)
+        assert readings[1] > 3
+        assert readings[1:] == [readings[1]] * 4
+    finally:
+        run.close()
+
+
+def test_on_a_real_clock_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    clock = RealClock()
+    run = build_run(config(ROOM), clock, directory=tmp_path)
+    run.open()
+    try:
+        driver = run.loop.senses.drivers[1]
+        deadline_ns = clock.now_ns() + 60_000_000_000
+        while driver.statistics().num_readings < 3:
+            assert clock.now_ns() < deadline_ns, driver.statistics()
+            run.loop.tick()
+        assert not driver.is_inline
+    finally:
+        run.close()
+    assert {each.statistics().status for each in run.loop.senses.drivers} == {"closed"}
+
+
+@pytest.mark.parametrize("environment", [ROOM, FOUR])
+def test_an_effector_that_no_policy_rule_matches_is_refused_with_the_rule(
+    environment: dict[str, Any], tmp_path: Path
+) -> None:
+    rule = (
+        "{decision: allow, effect: simulated, target: world}"
+        if environment is ROOM
+        else "{decision: allow, effect: cognitive, target: puzzle, states: [wake, rest, dream]}"
+    )
+    with pytest.raises(UserError, match="no policy rule matches its effector") as caught:
+        build_run(config(environment, rules=()), ManualClock(), directory=tmp_path)
+    assert str(caught.value).endswith(f"add to policy.rules: {rule}")
+    # A rule that denies is a decision too.
+    denied = {"decision": "deny", "effect": "*"}
+    build_run(config(environment, rules=(denied,)), ManualClock(), directory=tmp_path).close()
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "task": ({**FOUR, "task": "sudokku"}, "environments.puzzles: task 'sudokku': unknown: did you mean"),
+    "level": (
+        {"kind": "puzzles", "levels": [{"task": "none"}]},
+        "environments.puzzles: levels.0: task 'none'",
+    ),
+    "file": ({**FOUR, "file": "several.txt"}, "puzzle 1: the puzzle has more than one solution"),
+    "contradiction": ({**FOUR, "file": "wrong.txt"}, "puzzle 1: the givens contradict each other"),
+    "id": ({"kind": "gymnasium", "id": "None-v0"}, "environments.gymnasium: "),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("clock", [ManualClock(), RealClock()], ids=["manual", "real"])
+def test_what_cannot_be_made_is_one_line(name: str, clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "several.txt").write_text("12..34..21..43..\n")
+    (tmp_path / "wrong.txt").write_text("1134341221434...\n")
+    environment, message = BAD[name]
+    with pytest.raises(UserError, match=message) as caught:
+        build_run(config(environment), clock, directory=tmp_path, base_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_kind_or_key_is_one_line_with_the_place() -> None:
+    with pytest.raises(UserError, match="unknown kind of environment"):
+        config({"kind": "puzles"})
+    with pytest.raises(UserError, match="teachr"):
+        config({**FOUR, "teachr": "never"})
+    with pytest.raises(UserError, match="task is missing"):
+        config({"kind": "puzzles"})
+
+
+def test_a_configuration_with_environments_is_written_and_read_back() -> None:
+    levels = {"kind": "puzzles", "levels": [{"task": "sudoku", "options": {"size": 4}}]}
+    first = config({**levels, "teacher": {"lying": 0.15}}, {**ROOM, "enabled": False})
+    assert [entry.name for entry in first.enabled_environments] == ["puzzles"]
+    import yaml
+
+    again = build_config(YamlDocument(data=yaml.safe_load(effective(first)), source="again.yaml"))
+    assert again == first
+
+
+def test_two_sensors_with_one_name_are_refused(tmp_path: Path) -> None:
+    data = config(ROOM).model_dump(mode="json")
+    data["sensors"][0]["name"] = "room.reward"
+    built = build_config(YamlDocument(data=data, source="test.yaml"))
+    with pytest.raises(UserError, match=r"environments\.room: room\.reward is the name of another"):
+        build_run(built, ManualClock(), directory=tmp_path)
