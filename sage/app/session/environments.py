@@ -22,7 +22,7 @@ from sage.mailbox.hub import Hub
 from sage.runtime.config import PolicyConfig
 from sage.sensors.contract import Effector, EffectorSpec, SensorError
 from sage.sensors.driver.environments.host import EnvironmentHost, specs_of
-from sage.sensors.driver.environments.process import EnvironmentIsolation, UnreadSensor
+from sage.sensors.driver.environments.remote import EnvironmentIsolation, UnreadSensor
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.environment import Environment, PuzzleEnvironment

@@ -15,7 +15,7 @@ from sage.mailbox.clock import Clock, ManualClock
 from sage.sensors.contract import Action, SensorContext
 from sage.sensors.driver.effector_driver import EffectorDriver
 from sage.sensors.driver.environments.host import EnvironmentHost, specs_of
-from sage.sensors.driver.environments.process import EnvironmentIsolation, UnreadSensor
+from sage.sensors.driver.environments.remote import EnvironmentIsolation, UnreadSensor
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 from sage.sensors.testing.faulty_environment import FaultyConfig, FaultyEnvironment
