@@ -83,6 +83,24 @@ class PracticeConfig(Section):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     mask_probability: float = Field(0.2, ge=0, lt=1)
+    prediction_weight: float = Field(1.0, ge=0, description="of the next readings in the loss")
+    halt_weight: float = Field(0.05, ge=0, description="of halting in the loss; 0 saves a segment")
+
+
+class ActingConfig(Section):
+    """How the loop acts where a source observes a reward, and what practice learns from it."""
+
+    explores: bool = Field(True, description="draw actions from the policy, instead of its mode")
+    action_weight: float = Field(1.0, ge=0, description="of advantage-weighted regression in the loss")
+    value_weight: float = Field(0.5, ge=0)
+    discount: float = Field(0.95, ge=0, lt=1)
+    trace: float = Field(0.9, ge=0, le=1, description="lambda of TD(lambda)")
+    temperature: float = Field(1.0, gt=0, description="of the weights exp(advantage / temperature)")
+    max_weight: float = Field(20.0, gt=0)
+    reward_scale: float = Field(
+        1.0, gt=0, description="the reward is multiplied by it; (1 - discount) gives values of its size"
+    )
+    entropy_weight: float = Field(0.0, ge=0, description="of the entropy of choices")
 
 
 class SleepConfig(Section):
@@ -212,6 +230,7 @@ class RuntimeConfig(Section):
     model: ModelSection = ModelSection()
     trust: TrustConfig = TrustConfig()
     practice: PracticeConfig = PracticeConfig()
+    acting: ActingConfig = ActingConfig()
     sleep: SleepConfig = SleepConfig()
     memory: MemoryConfig = MemoryConfig()
     solving: SolvingConfig = SolvingConfig()

@@ -6,7 +6,6 @@ a tick take effect in the next one. Invariant: every lease taken in a tick is re
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
 
@@ -28,6 +27,7 @@ from sage.runtime.report import (
 )
 from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.solving.solvers import PuzzleSolving
+from sage.runtime.tick.actor import Actor
 from sage.runtime.tick.appraisal import Appraisal
 from sage.runtime.tick.attention import Attention, recency
 from sage.runtime.tick.effector_gate import EffectorGate
@@ -38,6 +38,7 @@ from sage.runtime.tick.policy import Policy
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
 from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.stopwatch import Stopwatch
+from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
 from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import TrustEstimator, token_weights
@@ -67,7 +68,12 @@ class Loop:
         self._attention = Attention(num, config.attention)
         self.fusion = Fusion(self.layout, inputs.on_scored)
         self.trust: TrustForm = TrustEstimator(num, config.trust)
-        model = build_model(self.layout, self.effector_gate.size, config.model, config.seed)
+        choices = self.effector_gate.choices
+        model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
+        self.worlds = Worlds(self.layout)
+        self.actor = Actor(
+            choices, explores=config.acting.explores and self.worlds.has_reward, seed=config.seed
+        )
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
         self.memory_writer = MemoryWriter(
             self.layout,
@@ -97,9 +103,6 @@ class Loop:
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
-        self._rewards = [
-            index for index, spec in enumerate(self.layout.specs) if spec.observes[0] == "reward"
-        ]
         self._salience = np.zeros(num)
         self._events: list[Event] = []
         self._statuses = ["starting"] * num
@@ -192,6 +195,9 @@ class Loop:
         fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
         if fused.is_new_scale:
             self.memory_writer.transitions.mark_break()
+        self.worlds.meet(fused.met, self.fusion.predictor.last, fused.percept.deltas)
+        if self.worlds.reset:
+            self.reasoner.start_again()
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
         readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
@@ -200,7 +206,10 @@ class Loop:
         stopwatch.lap("reason")
         trust = float((scene.weight * scene.trust).sum())
         done, actions = self.effector_gate.act(
-            np.tanh(readout.action_mean), self.between_ticks.state, trust, now_ns
+            self.actor.choose(readout.action_mean, readout.action_log_std),
+            self.between_ticks.state,
+            trust,
+            now_ns,
         )
         actions += self.solving.answer(self.effector_gate, self.between_ticks.state, trust, now_ns)
         stopwatch.lap("act")
@@ -239,7 +248,7 @@ class Loop:
     def _remember(
         self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout
     ) -> MemoryFacts:
-        reward = self._reward(fused)
+        reward = self.worlds.reward
         memory = self.memory_writer.remember(
             tick=self.tick_count,
             time_ns=now_ns - self._epoch_ns,
@@ -247,6 +256,7 @@ class Loop:
             carry=carry,
             action=done,
             reward=reward,
+            reset=self.worlds.reset,
             reward_error=abs(reward - readout.value),
             surprise=self.trust.nis,
             novelty=scene.novelty,
@@ -303,6 +313,7 @@ class Loop:
             actions=actions,
             events=events,
             solving=self.solving.facts(),
+            acting=self.worlds.facts(),
         )
 
     def _learning(self) -> LearningFacts:
@@ -321,16 +332,6 @@ class Loop:
         if len(suspects) and self.tick_count % 2:
             return int(suspects[(self.tick_count // 2) % len(suspects)])
         return self.tick_count % num
-
-    def _reward(self, fused: Fused) -> float:
-        """Sum of this tick's readings of sources that observe "reward"; NaN when there is none."""
-        delivered = [index for index in self._rewards if fused.met[index]]
-        if not delivered:
-            return math.nan
-        offsets = self.layout.offsets
-        return float(
-            sum(self.fusion.predictor.last[offsets[index] : offsets[index + 1]].sum() for index in delivered)
-        )
 
     def _note_readout(self, readout: Readout) -> None:
         if not readout.is_finite:

@@ -119,6 +119,23 @@ class ActionFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActingFacts:
+    """One world that moves by the loop's actions, in one tick.
+
+    world: its name.  reward: of this tick, NaN without one.  reset: 1 where an episode ended of its own, 2
+    where it was cut off, else 0.  num_episodes: ended so far.  episode_return: sum of rewards so far, of the
+    episode that this tick's reward belongs to.  last_return: of the last episode that ended, NaN before.
+    """
+
+    world: str
+    reward: float = NAN
+    reset: float = 0.0
+    num_episodes: int = 0
+    episode_return: float = 0.0
+    last_return: float = NAN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFacts:
     """One answer whose result came this tick.
 
@@ -211,6 +228,7 @@ class TickFacts:
     actions: tuple[ActionFacts, ...]
     events: tuple[Event, ...]
     solving: tuple[SolvingFacts, ...] = ()
+    acting: tuple[ActingFacts, ...] = ()
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
@@ -352,8 +370,8 @@ def _canonical_items(value: Any) -> Any:
 
 
 def _is_left_out(value: Any, name: str) -> bool:
-    """`solving` of a run without puzzle streams: its digests are those of before there were streams."""
-    return name == "solving" and not value.solving
+    """`solving` and `acting` where there are no puzzle streams and no worlds: digests are as without them."""
+    return name in ("solving", "acting") and not getattr(value, name)
 
 
 @cache

@@ -60,10 +60,10 @@ def ring() -> TransitionRing:
 
 
 @pytest.fixture
-def tick_into() -> Callable[[TransitionRing, int], None]:
+def tick_into() -> Callable[..., None]:
     """Append a frame whose numbers, and whose carry, tell its tick."""
 
-    def append(ring: TransitionRing, tick: int) -> None:
+    def append(ring: TransitionRing, tick: int, *, reset: float = 0.0) -> None:
         frame = Frame(
             values=np.full(NUM_CHANNELS, tick, np.float32),
             deltas=np.full(NUM_CHANNELS, 0.5, np.float32),
@@ -77,6 +77,7 @@ def tick_into() -> Callable[[TransitionRing, int], None]:
             reward=float(tick),
             time_ns=tick * TICK_NS,
             tick=tick,
+            reset=reset,
         )
         ring.append(
             frame, torch.full((1, *CARRY_SHAPE), float(tick)), torch.full((1, *CARRY_SHAPE), -float(tick))

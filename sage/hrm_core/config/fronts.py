@@ -107,15 +107,23 @@ class ContinuousFront:
 class ObservationFront:
     """Sensors: source i delivers `source_dims[i]` channels; the model proposes `num_actions` numbers in -1..1
     (0: none).
+
+    choices: (first, stop) of each group of actions of which one is chosen; no two overlap.
     """
 
     source_dims: tuple[int, ...]
     num_actions: int = 0
+    choices: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         is_valid = len(self.source_dims) > 0 and all(size >= 1 for size in self.source_dims)
         need(is_valid, "source_dims", self.source_dims, "give one size for each source, each 1 or more")
         need(self.num_actions >= 0, "num_actions", self.num_actions, "give 0 or more")
+        ends = [0, *(end for group in self.choices for end in group), self.num_actions]
+        is_valid = ends == sorted(ends) and all(stop - first >= 2 for first, stop in self.choices)
+        need(
+            is_valid, "choices", self.choices, "give (first, stop) of each group, in order, 2 or more actions"
+        )
 
     @property
     def num_sources(self) -> int:

@@ -313,6 +313,8 @@ class ModelConfig:
             for name, value in dataclasses.asdict(self).items()
             if name not in _ADDED_LATER or value != _ADDED_LATER[name]
         }
+        if not plain["front"].get("choices", True):
+            del plain["front"]["choices"]
         plain["front"]["kind"] = next(
             kind for kind, front in _FRONTS.items() if isinstance(self.front, front)
         )
@@ -326,6 +328,8 @@ class ModelConfig:
         kind = front.pop("kind", None)
         if "source_dims" in front:
             front["source_dims"] = tuple(front["source_dims"])
+        if "choices" in front:
+            front["choices"] = tuple((first, stop) for first, stop in front["choices"])
         need(kind in _FRONTS, "front.kind", kind, f"give one of {', '.join(_FRONTS)}")
         try:
             return cls(front=_FRONTS[kind](**front), **settings)

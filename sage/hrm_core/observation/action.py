@@ -1,5 +1,7 @@
-"""EffectorGate and learning to act: a tanh-Gaussian in [-1, 1]^A, TD(lambda) values, advantage-weighted
-regression.
+"""The policy of the action head, and learning to act: TD(lambda) values, advantage-weighted regression.
+
+A policy is a tanh-Gaussian in [-1, 1] for each action, except where one of a group of actions is chosen:
+there the means are the logits of the choice.
 
 Invariant: nothing here draws unless it is given a generator; a NaN reward or advantage teaches nothing.
 Conventions: `reward[t + 1]` answers the action taken at t. Shapes: T ticks, B rows, A actions.
@@ -8,7 +10,7 @@ Conventions: `reward[t + 1]` answers the action taken at t. Shapes: T ticks, B r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +56,46 @@ class TanhGaussian:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActionPolicy:
+    """What the action head proposes: mean, log_std (..., A), and the groups of which one action is chosen.
+
+    choices: (first, stop) of each group. In an action the chosen one of a group is 1, the others are -1; a
+    group without a 1 was not done, and has no probability.
+    """
+
+    mean: Tensor
+    log_std: Tensor
+    choices: tuple[tuple[int, int], ...] = ()
+    _rest: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        chosen = {index for first, stop in self.choices for index in range(first, stop)}
+        object.__setattr__(self, "_rest", [i for i in range(self.mean.shape[-1]) if i not in chosen])
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log density, for a choice the log probability, of action (..., A) -> (...)."""
+        if not self.choices:
+            return TanhGaussian(mean=self.mean, log_std=self.log_std).log_prob(action)
+        parts = [self._log_prob_of(action[..., first:stop], first, stop) for first, stop in self.choices]
+        if self._rest:
+            rest = TanhGaussian(mean=self.mean[..., self._rest], log_std=self.log_std[..., self._rest])
+            parts.append(rest.log_prob(action[..., self._rest]))
+        return torch.stack(parts).sum(0)
+
+    def entropy(self) -> Tensor:
+        """Of the choices, in nats, summed over the groups -> (...); 0 without any."""
+        total = torch.zeros_like(self.mean[..., 0])
+        for first, stop in self.choices:
+            log_share = self.mean[..., first:stop].log_softmax(-1)
+            total = total - (log_share.exp() * log_share).sum(-1)
+        return total
+
+    def _log_prob_of(self, action: Tensor, first: int, stop: int) -> Tensor:
+        log_share = self.mean[..., first:stop].log_softmax(-1)
+        return torch.where(action > 0, log_share, 0.0).sum(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExplorationSchedule:
     """A fixed schedule of exploration: the std before the tanh, from `first` to `last` by equal ratios over
     num_steps.
@@ -74,16 +116,22 @@ class ExplorationSchedule:
         return float(self.first * (self.last / self.first) ** share)
 
 
-def lambda_returns(reward: Tensor, value: Tensor, *, discount: float, trace: float) -> Tensor:
+def lambda_returns(
+    reward: Tensor, value: Tensor, *, discount: float, trace: float, is_end: Tensor | None = None
+) -> Tensor:
     """TD(lambda) targets: reward, value (T + 1, B) -> (T, B), bootstrapped from value[T].
 
     G_t = r_{t+1} + discount ((1 - trace) V_{t+1} + trace G_{t+1}), G_T = V_T. NaN where r_{t+1} is NaN; the
-    tick before such a gap bootstraps from its value alone.
+    tick before such a gap bootstraps from its value alone. is_end: (T + 1, B) bool, an episode ended with
+    this reward, so that nothing follows it: G_t = r_{t+1}.
     """
     result = torch.empty_like(reward[1:])
     onward = value[-1]
     for tick in range(reward.shape[0] - 2, -1, -1):
-        result[tick] = reward[tick + 1] + discount * ((1.0 - trace) * value[tick + 1] + trace * onward)
+        following = discount * ((1.0 - trace) * value[tick + 1] + trace * onward)
+        if is_end is not None:
+            following = torch.where(is_end[tick + 1], 0.0, following)
+        result[tick] = reward[tick + 1] + following
         onward = torch.where(result[tick].isnan(), value[tick], result[tick])
     return result
 
@@ -102,7 +150,7 @@ def advantage_weights(advantage: Tensor, *, temperature: float, limit: float) ->
     return torch.where(is_known, (centred / std / temperature).exp().clamp(max=limit), 0.0)
 
 
-def weighted_regression(policy: TanhGaussian, action: Tensor, weight: Tensor) -> Tensor:
+def weighted_regression(policy: TanhGaussian | ActionPolicy, action: Tensor, weight: Tensor) -> Tensor:
     """Mean of -weight log pi(action) over the rows with a weight above 0; action (..., A), weight (...) ->
     ().
     """

@@ -16,13 +16,9 @@ from torch import Tensor
 from sage.errors import InputError
 from sage.hrm_core.model.losses import halt_target
 from sage.hrm_core.model.recurrence import Carry, Output
-from sage.hrm_core.observation.action import (
-    TanhGaussian,
-    advantage_weights,
-    lambda_returns,
-    weighted_regression,
-)
+from sage.hrm_core.observation.acting import acting_loss, value_at_end
 from sage.hrm_core.observation.model import Observation, ObservationModel
+from sage.hrm_core.observation.settings import LossSettings
 from sage.hrm_core.observation.targets import Targets, find_targets
 from sage.hrm_core.observation.window import (
     ObservationWindow,
@@ -41,28 +37,6 @@ __all__ = [
     "window_errors",
     "window_loss",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSettings:
-    """How much each part counts, and the constants of the parts; a halt of 0 saves its look-ahead.
-
-    huber_delta: residuals beyond it, in training standard deviations, count linearly; None: squared
-    throughout.
-    mask_ticks: mean length of a stretch in which a source is hidden.  discount, trace: of TD(lambda).
-    temperature, limit: of advantage-weighted regression.
-    """
-
-    level: float = 1.0
-    halt: float = 0.05
-    action: float = 1.0
-    value: float = 0.5
-    huber_delta: float | None = 3.0
-    mask_ticks: float = 4.0
-    discount: float = 0.95
-    trace: float = 0.9
-    temperature: float = 1.0
-    limit: float = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,10 +166,10 @@ class Lesson:
         halt = _halt_loss(model, ahead, observation, outputs, errors, targets, settings)
         action = value = torch.zeros_like(prediction)
         if is_rewarded:
-            last_value = _value_at_end(model, window, self._is_seen, self._carries[-1], num_segments)
-            action, value = _acting_loss(outputs, window, burn_in, last_value, settings)
+            last_value = value_at_end(model, window, self._is_seen, self._carries[-1], num_segments)
+            action, value = acting_loss(model, outputs, window, burn_in, last_value, settings)
         total = (
-            prediction
+            settings.prediction * prediction
             + settings.level * level
             + settings.halt * halt
             + settings.action * action
@@ -304,52 +278,6 @@ def _halt_loss(
     q_halt = torch.stack([_per_tick(output.q_halt, targets) for output in outputs])  # (K, T', B)
     target = halt_target(means[:-1], means[1:])
     return _mean(F.binary_cross_entropy_with_logits(q_halt, target, reduction="none"), count > 0)
-
-
-@torch.no_grad()
-def _value_at_end(
-    model: ObservationModel, window: ObservationWindow, is_seen: Tensor, carry: Carry, num_segments: int
-) -> Tensor:
-    """(B,): the value at tick T, what the returns are bootstrapped from."""
-    observation = window.rows(window.num_ticks, window.num_ticks + 1, is_seen)
-    for _ in range(num_segments):
-        carry, output = model(carry, observation)
-    value: Tensor = output.value
-    return value
-
-
-def _acting_loss(
-    outputs: list[Output], window: ObservationWindow, burn_in: int, last_value: Tensor, settings: LossSettings
-) -> tuple[Tensor, Tensor]:
-    """Advantage-weighted regression and the squared TD(lambda) error; the last segment's value is the
-    baseline.
-    """
-    reward = by_tick(window.reward, burn_in, window.num_ticks + 1)  # (T' + 1, B)
-    shape = (reward.shape[0] - 1, reward.shape[1])
-    values = torch.stack(
-        [output.value.view(shape) for output in outputs if output.value is not None]
-    )  # (K, T', B)
-    baseline = values[-1].detach()
-    returns = lambda_returns(
-        reward, torch.cat((baseline, last_value[None])), discount=settings.discount, trace=settings.trace
-    )
-    is_known = returns.isfinite()
-    value_loss: Tensor = _mean((values - torch.where(is_known, returns, 0.0)).square(), is_known)
-    if outputs[0].action_mean is None:
-        return torch.zeros_like(value_loss), value_loss
-    action = by_tick(window.action, burn_in, window.num_ticks)  # (T', B, A)
-    advantage = torch.where(action.isfinite().all(-1), returns - baseline, torch.nan)
-    weight = advantage_weights(advantage, temperature=settings.temperature, limit=settings.limit)
-    losses = [weighted_regression(_policy(output, shape), action, weight) for output in outputs]
-    return torch.stack(losses).mean(), value_loss
-
-
-def _policy(output: Output, shape: tuple[int, int]) -> TanhGaussian:
-    assert output.action_mean is not None
-    assert output.action_log_std is not None
-    return TanhGaussian(
-        mean=output.action_mean.view(*shape, -1), log_std=output.action_log_std.view(*shape, -1)
-    )
 
 
 def _mean(x: Tensor, is_counted: Tensor) -> Tensor:

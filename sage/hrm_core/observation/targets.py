@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sage.hrm_core.observation.model import ObservationModel
-from sage.hrm_core.observation.window import ObservationWindow, by_tick
+from sage.hrm_core.observation.window import CUT_OFF, ObservationWindow, by_tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,11 @@ def find_targets(
     arrives = by_tick(window.present & window.fresh, burn_in + 1, last + 1) & by_tick(
         is_seen, burn_in, last
     )  # (T', B, N)
+    is_rewarded = by_tick(window.reward, burn_in + 1, last + 1).isfinite()
+    if window.reset is not None:  # the first readings of a new episode do not follow from the last ones
+        reset = by_tick(window.reset, burn_in + 1, last + 1)
+        arrives = arrives & (reset == 0).unsqueeze(-1)
+        is_rewarded = is_rewarded & (reset != CUT_OFF)
     is_level = by_tick(is_hidden & window.fresh, burn_in, last)[..., channel]
     is_scored = arrives[..., channel]
     residual = then - now - by_tick(window.skip, burn_in, last)
@@ -54,5 +59,5 @@ def find_targets(
         is_scored=is_scored,
         level=torch.where(is_level, now - by_tick(window.cross, burn_in, last), 0.0),
         is_level=is_level,
-        is_rewarded=by_tick(window.reward, burn_in + 1, last + 1).isfinite(),
+        is_rewarded=is_rewarded,
     )

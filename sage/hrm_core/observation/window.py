@@ -19,19 +19,30 @@ from sage.hrm_core.model.recurrence import Carry
 from sage.hrm_core.observation.fields import TickFields
 from sage.hrm_core.observation.model import Observation, ObservationModel
 
+#: How an episode of a world ended, as `sage.sensors.environment` has it: of its own, or cut off.
+ENDED, CUT_OFF = 1.0, 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationWindow(TickFields[Tensor]):
     """T + 1 ticks of B rows, fields (B, T + 1, C) and (B, T + 1, N), and the carry before the first tick.
 
     action: as done at a tick, in -1..1, NaN where there was none.  reward: with a tick's readings, for the
-    action of the tick before; NaN where there is none.
+    action of the tick before; NaN where there is none.  reset: ENDED or CUT_OFF where the world started again
+    since the tick before, else 0; None: nowhere in these windows. A window's first tick counts as a start.
     """
 
     action: Tensor  # (B, T + 1, A)
     reward: Tensor  # (B, T + 1)
     z_H: Tensor  # (B, S, D)
     z_L: Tensor  # (B, S, D)
+    reset: Tensor | None = None  # (B, T + 1)
+
+    def starts_again(self, tick: int) -> Tensor | None:
+        """(B,) bool, the rows whose world started again with this tick; None without any."""
+        if self.reset is None or tick == 0:
+            return None
+        return self.reset[:, tick] > 0
 
     @property
     def num_ticks(self) -> int:
@@ -63,14 +74,18 @@ def unroll(
 ) -> Iterator[Carry]:
     """The carry before each segment of the first `num_ticks` ticks, in order, and the one after the last.
 
-    Each is computed when it is asked for, so that a loop with little time can unroll in pieces.
+    Each is computed when it is asked for, so that a loop with little time can unroll in pieces. Where a world
+    starts again the next tick's carry is the initial one.
     """
     carry = Carry(z_H=window.z_H, z_L=window.z_L)
     yield carry
     for tick in range(num_ticks):
         observation = window.rows(tick, tick + 1, present)
-        for _ in range(num_segments):
+        for segment in range(num_segments):
             carry, _ = model(carry, observation)
+            starts_again = window.starts_again(tick + 1) if segment == num_segments - 1 else None
+            if starts_again is not None:
+                carry = model.reset_rows(carry, starts_again)
             yield carry
 
 

@@ -22,17 +22,18 @@ class Frame(TickFields[np.ndarray]):
     """One tick of the loop: the percept's fields (C,) and (N,), and what was done.
 
     action: (A,) float32, as done.  reward: NaN where there is none.  time_ns: since the run's start.
-    tick: consecutive; a missing number is a gap.
+    tick: consecutive; a missing number is a gap.  reset: as in ObservationWindow.
     """
 
     action: np.ndarray
     reward: float
     time_ns: int
     tick: int
+    reset: float = 0.0
 
 
 #: The content of a row, in this order.
-PACKED_FIELDS = (*TICK_FIELDS, "action", "reward")
+PACKED_FIELDS = (*TICK_FIELDS, "action", "reward", "reset")
 
 
 class TransitionRing:
@@ -67,7 +68,7 @@ class TransitionRing:
             carry_shape=carry_shape,
             length=1,
         )
-        sizes = (*field_sizes(num_channels, num_sources).values(), num_actions, 1)
+        sizes = (*field_sizes(num_channels, num_sources).values(), num_actions, 1, 1)
         ends = np.cumsum(sizes)
         self._columns = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes)]
         self._rows = torch.zeros(
@@ -83,6 +84,8 @@ class TransitionRing:
         self._times_ns = np.zeros(self.capacity, np.int64)
         self._runs = np.zeros(self.capacity, np.int64)  # the unbroken run that a slot belongs to
         self._run = 0
+        self._episodes = np.zeros(self.capacity, np.int64)  # the episode of a world that a slot belongs to
+        self._episode = 0
         self._num_seen = 0
 
     def __len__(self) -> int:
@@ -101,6 +104,8 @@ class TransitionRing:
         self._ticks[slot] = frame.tick
         self._times_ns[slot] = frame.time_ns
         self._runs[slot] = self._run
+        self._episode += frame.reset != 0
+        self._episodes[slot] = self._episode
         if slot % self.carry_every == 0:
             self._z_H[slot // self.carry_every].copy_(z_H.detach().reshape(self._z_H.shape[1:]))
             self._z_L[slot // self.carry_every].copy_(z_L.detach().reshape(self._z_L.shape[1:]))
@@ -111,7 +116,10 @@ class TransitionRing:
         self._run += 1
 
     def sample(self, num: int, length: int, generator: torch.Generator) -> Window | None:
-        """`num` windows of `length` transitions, drawn uniformly with replacement; None without one."""
+        """`num` windows of `length` transitions, drawn uniformly with replacement; None without one.
+
+        A window may have resets in it, as `Window.reset` states.
+        """
         starts = self._starts(length)
         if starts.size == 0:
             return None
@@ -119,7 +127,8 @@ class TransitionRing:
         return self._gather(starts[drawn], length)
 
     def latest(self, length: int) -> Window | None:
-        """The newest window of `length` transitions (B = 1); None while the unbroken run is too short.
+        """The newest window of `length` transitions (B = 1); None while the unbroken run is too short, and
+        where a world started again in it.
 
         It ends up to carry_every - 1 ticks before the newest frame, because it starts at a carry.
         """
@@ -129,6 +138,7 @@ class TransitionRing:
             starts.size == 0
             or starts[-1] + length + self.carry_every <= newest
             or not self._is_current(int(starts[-1]))
+            or self._has_reset(int(starts[-1]), length)
         ):
             return None
         return self._gather(starts[-1:], length)
@@ -146,6 +156,10 @@ class TransitionRing:
 
     def _is_current(self, start: int) -> bool:
         return bool(self._runs[start % self.capacity] == self._run)
+
+    def _has_reset(self, start: int, length: int) -> bool:
+        first, last = self._episodes[start % self.capacity], self._episodes[(start + length) % self.capacity]
+        return bool(first != last)
 
     def _starts(self, length: int) -> np.ndarray:
         """Frame numbers, from 0 at the first frame, where a window of `length` can start; oldest first."""
@@ -173,8 +187,11 @@ class TransitionRing:
         fields = {field: rows[..., columns] for field, columns in zip(PACKED_FIELDS, self._columns)}
         flags = {field: fields[field] > 0.5 for field in BOOL_FIELDS}
         carries = torch.from_numpy(slots[:, 0] // self.carry_every).to(device)
+        ends = self._episodes[slots[:, -1]] != self._episodes[slots[:, 0]]
+        resets = fields.pop("reset")[..., 0]
         return Window(
             **fields | flags | {"reward": fields["reward"][..., 0]},
+            reset=resets if ends.any() else None,
             z_H=self._z_H[carries],
             z_L=self._z_L[carries],
             start_tick=torch.from_numpy(self._ticks[slots[:, 0]]),

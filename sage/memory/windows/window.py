@@ -52,18 +52,20 @@ class Window(ObservationWindow):
 
     def __getitem__(self, rows: Tensor | slice) -> Window:
         """Some of the windows; a slice shares memory."""
-        return Window(**{name: getattr(self, name)[rows] for name in WINDOW_FIELDS})
+        reset = None if self.reset is None else self.reset[rows]
+        return Window(**{name: getattr(self, name)[rows] for name in WINDOW_FIELDS}, reset=reset)
 
     def replace(self, **changed: Tensor) -> Window:
         """The same window with some tensors changed."""
         return dataclasses.replace(self, **changed)
 
 
-WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window))
+#: What is stored of a window. No stored window has a reset in it.
+WINDOW_FIELDS = tuple(field.name for field in dataclasses.fields(Window) if field.name != "reset")
 
 
 def concatenate(parts: Sequence[Window]) -> Window | None:
-    """The windows of all parts in order, copied; None without a part."""
+    """The windows of all parts in order, copied, of windows without a reset; None without a part."""
     if not parts:
         return None
     return Window(**{name: torch.cat([getattr(part, name) for part in parts]) for name in WINDOW_FIELDS})

@@ -62,6 +62,7 @@ class BetweenTicks:
             num_segments=config.budget.segments,
             seed=config.seed,
             clock=clock,
+            acting=config.acting,
         )
         self.sleeper = Sleeper(config.sleep, directory, now_ns)
         self.metabolism = Metabolism(now_ns)

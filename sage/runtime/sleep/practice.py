@@ -13,12 +13,12 @@ from collections import deque
 import numpy as np
 import torch
 
-from sage.hrm_core.observation.loss import Lesson
+from sage.hrm_core.observation.loss import Lesson, LossSettings
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.observation.targets import residual_squares
 from sage.mailbox.clock import Clock
 from sage.memory.windows.transitions import TransitionRing
-from sage.runtime.config import PracticeConfig
+from sage.runtime.config import ActingConfig, PracticeConfig
 
 STRATEGIC = "H_level."
 MAX_GRAD_NORM = 1.0
@@ -38,10 +38,12 @@ class Practice:
         num_segments: int,
         seed: int,
         clock: Clock,
+        acting: ActingConfig | None = None,
     ) -> None:
         self._model = model
         self._ring = ring
         self._config = config
+        self._settings = loss_settings(config, acting or ActingConfig())
         self._num_segments = num_segments
         self._clock = clock
         self._generator = torch.Generator().manual_seed(seed)
@@ -104,6 +106,7 @@ class Practice:
             num_segments=self._num_segments,
             mask_probability=self._config.mask_probability,
             generator=self._generator,
+            settings=self._settings,
         )
         return True
 
@@ -129,6 +132,22 @@ class Practice:
         if cost is self._finish_cost and self._batch_size > 1 and cost.num_deferred >= PATIENCE:
             self._batch_size //= 2
             self._lesson, self._finish_cost = None, Cost()
+
+
+def loss_settings(config: PracticeConfig, acting: ActingConfig) -> LossSettings:
+    """The weights of the loss of a window, from the configuration."""
+    return LossSettings(
+        prediction=config.prediction_weight,
+        halt=config.halt_weight,
+        action=acting.action_weight,
+        value=acting.value_weight,
+        discount=acting.discount,
+        trace=acting.trace,
+        temperature=acting.temperature,
+        limit=acting.max_weight,
+        reward_scale=acting.reward_scale,
+        entropy=acting.entropy_weight,
+    )
 
 
 class Cost:

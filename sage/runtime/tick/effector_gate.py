@@ -53,6 +53,15 @@ class EffectorGate:
         self.size = ends[-1]
 
     @property
+    def choices(self) -> tuple[tuple[int, int], ...]:
+        """(first, stop) in the action vector of each group of values of which one is chosen."""
+        groups: list[tuple[int, int]] = []
+        for driver, part in zip(self._drivers, self._parts):
+            ends = itertools.accumulate(driver.spec.choices, initial=part.start)
+            groups += itertools.pairwise(ends)
+        return tuple(groups)
+
+    @property
     def num_faults(self) -> int:
         """Of all effectors, since the run began."""
         return sum(driver.num_faults for driver in self._all)

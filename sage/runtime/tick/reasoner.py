@@ -36,23 +36,32 @@ class Percept(TickFields[np.ndarray]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
     """The model's output of one tick, on the host. prediction, level: (C,); states: (N, D) of row 0;
-    action_mean: (A,).
+    action_mean, action_log_std: (A,).
     """
 
     prediction: np.ndarray
     level: np.ndarray
     states: np.ndarray
     action_mean: np.ndarray
+    action_log_std: np.ndarray
     value: float
     num_segments: int
     is_finite: bool
     model_ns: int
 
 
-def build_model(layout: Layout, num_actions: int, section: ModelSection, seed: int) -> ObservationModel:
+def build_model(
+    layout: Layout,
+    num_actions: int,
+    section: ModelSection,
+    seed: int,
+    choices: tuple[tuple[int, int], ...] = (),
+) -> ObservationModel:
     """A new model for these sources, initialised from `seed`."""
     config = ModelConfig(
-        front=ObservationFront(source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions),
+        front=ObservationFront(
+            source_dims=tuple(int(size) for size in layout.dims), num_actions=num_actions, choices=choices
+        ),
         hidden_size=section.hidden_size,
         num_heads=section.num_heads,
         H_layers=section.num_layers,
@@ -97,6 +106,10 @@ class Reasoner:
         self.carry = self._initial
         self.num_resets += 1
 
+    def start_again(self) -> None:
+        """Return to the initial carry because the world has started again: not a fault, and not counted."""
+        self.carry = self._initial
+
     @torch.inference_mode()
     def think(self, percept: Percept, audited: int, max_segments: int, now_ns: int) -> Readout:
         """Up to `max_segments` segments on row 0's carry; the audit row masks source `audited`."""
@@ -131,6 +144,8 @@ class Reasoner:
             return
         carry = self._initial
         for tick in range(window.num_ticks + 1):
+            starts_again = window.starts_again(tick)
+            carry = carry if starts_again is None else self.model.reset_rows(carry, starts_again)
             observation = window.rows(tick, tick + 1, window.present)
             for _ in range(num_segments):
                 carry, _ = self.model(carry, observation)
@@ -162,13 +177,14 @@ class Reasoner:
             parts += [output.action_mean[0], output.action_log_std[0]]
         flat = torch.cat([part.float() for part in parts]).cpu().numpy()  # sync: the tick's one readout
         sizes = np.cumsum([channels, channels, states.numel(), 1, self.model.front.num_actions])
-        prediction, level, state, value, mean, _ = np.split(flat, sizes)
+        prediction, level, state, value, mean, log_std = np.split(flat, sizes)
         is_finite = bool(np.isfinite(flat).all())
         return Readout(
             prediction=prediction.astype(np.float64) if is_finite else np.zeros(channels),
             level=level.astype(np.float64) if is_finite else np.zeros(channels),
             states=state.reshape(num_sources, -1),
             action_mean=mean if is_finite else np.zeros_like(mean),
+            action_log_std=log_std if is_finite else np.zeros_like(log_std),
             value=float(value[0]) if is_finite else math.nan,
             num_segments=num_segments,
             is_finite=is_finite,

@@ -133,3 +133,27 @@ def test_a_sample_is_not_overwritten_by_later_frames(ring: TransitionRing, tick_
 def test_a_ring_without_room_for_a_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="carry_every"):
         TransitionRing(3, 1, 1, 1, (1, 1), carry_every=4)
+
+
+def test_resets_of_a_world_are_in_the_windows_to_practise_on_and_in_no_stored_one(
+    ring: TransitionRing, tick_into: Callable[..., None]
+) -> None:
+    for tick in range(1, 10):
+        tick_into(ring, tick)
+    whole = ring.latest(4)
+    assert whole is not None
+    assert whole.reset is None
+    tick_into(ring, 10, reset=1.0)
+    for tick in range(11, 14):
+        tick_into(ring, tick)
+    assert ring.latest(4) is None
+    windows = ring.sample(32, 4, torch.Generator().manual_seed(0))
+    assert windows is not None
+    assert windows.reset is not None
+    expected = (windows.start_tick[:, None] + torch.arange(5) == 10).float()
+    assert torch.equal(windows.reset, expected)
+    assert expected.any()
+    now = ring.latest_to_now(4)
+    assert now is not None
+    assert now.reset is not None
+    assert windows[3:5].reset.shape == (2, 5)

@@ -1,0 +1,71 @@
+"""Rewards and resets of worlds, found by what their sensors observe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from sage.runtime.channels.layout import Layout
+from sage.runtime.tick.worlds import Worlds
+from sage.sensors.contract import SensorSpec
+from sage.sensors.environment import CUT_OFF, ENDED
+
+
+def worlds(spec: Callable[..., SensorSpec]) -> Worlds:
+    """Channels: 0, 1 game.view; 2 game.reward; 3 game.reset; 4, 5 other."""
+    specs = [
+        spec("game.view"),
+        spec("game.reward", 1, observes=("reward", "1")),
+        spec("game.reset", 1, observes=("reset", "1")),
+        spec("other"),
+    ]
+    return Worlds(Layout.of(specs))
+
+
+def meet(made: Worlds, reward: float, reset: float = 0.0, *, is_met: bool = True) -> np.ndarray:
+    """The deltas (C,), which were all 1, after a tick with these readings."""
+    deltas = np.ones(6)
+    made.meet(np.full(4, is_met), np.array([0.0, 0.0, reward, reset, 0.0, 0.0]), deltas)
+    return deltas
+
+
+def test_a_reward_counts_only_where_it_arrived(spec: Callable[..., SensorSpec]) -> None:
+    made = worlds(spec)
+    assert made.has_reward
+    meet(made, 2.0)
+    assert made.reward == 2.0
+    meet(made, 2.0, is_met=False)
+    assert math.isnan(made.reward)
+
+
+def test_a_reset_ends_an_episode_and_the_changes_of_that_world_alone(
+    spec: Callable[..., SensorSpec],
+) -> None:
+    made = worlds(spec)
+    assert meet(made, 1.0).tolist() == [1.0] * 6
+    assert meet(made, 2.0, ENDED).tolist() == [0.0] * 4 + [1.0] * 2
+    assert made.reset == ENDED
+    (facts,) = made.facts()
+    assert (facts.world, facts.num_episodes, facts.last_return, facts.episode_return) == ("game", 1, 3.0, 3.0)
+    meet(made, 5.0)
+    assert made.reset == 0.0
+    assert made.facts()[0].episode_return == 5.0
+    meet(made, 0.0, CUT_OFF)
+    assert made.reset == CUT_OFF
+    assert made.facts()[0].last_return == 5.0
+
+
+def test_a_reset_that_did_not_arrive_is_none(spec: Callable[..., SensorSpec]) -> None:
+    made = worlds(spec)
+    meet(made, 1.0, ENDED, is_met=False)
+    assert made.reset == 0.0
+
+
+def test_a_run_without_worlds_has_none(layout: Layout) -> None:
+    made = Worlds(layout)
+    made.meet(np.ones(2, bool), np.zeros(5), np.zeros(5))
+    assert not made.has_reward
+    assert math.isnan(made.reward)
+    assert made.facts() == ()
