@@ -73,7 +73,7 @@ class _World:
         self._num_episodes = 0
         self._return = 0.0
         self._last_return = math.nan
-        self._num_steps = 0
+        self._has_started = False  # the first reading of a world may say so, and ends no episode
 
     def meet(self, met: np.ndarray, values: np.ndarray) -> float:
         self._reward = math.nan
@@ -82,15 +82,16 @@ class _World:
                 reward = float(values[self._offsets[source] : self._offsets[source + 1]].sum())
                 self._reward = reward if math.isnan(self._reward) else self._reward + reward
         if self._reset:  # of the tick before: a new episode
-            self._return, self._num_steps = 0.0, 0
+            self._return = 0.0
         if not math.isnan(self._reward):
             self._return += self._reward
-            self._num_steps += 1
         self._reset = 0.0
         if met[self._reset_source] and values[self._reset_channel] > 0:
             self._reset = CUT_OFF if values[self._reset_channel] > (ENDED + CUT_OFF) / 2 else ENDED
-            self._num_episodes += 1
-            self._last_return = self._return
+            if self._has_started:
+                self._num_episodes += 1
+                self._last_return = self._return
+        self._has_started |= bool(met[self._reset_source])
         return self._reset
 
     def facts(self) -> ActingFacts:

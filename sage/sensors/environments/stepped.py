@@ -117,7 +117,8 @@ class Shown:
     """The state of a world after a step, never changed once made, so that threads may share it.
 
     count: steps and first states since it was opened.  total_reward: since it was opened.
-    num_resets: episodes that ended.  reset: ENDED or CUT_OFF where the last step ended one, else 0.
+    num_resets: episodes that began.  reset: ENDED or CUT_OFF where the last step ended one, CUT_OFF for the
+    first state, else 0.
     """
 
     views: tuple[np.ndarray, ...]
@@ -181,12 +182,12 @@ class WorldState:
             return
         self._world.open()
         self._is_open = True
-        self._begin(self._config.seed, num_resets=0)
+        self._begin(self._config.seed)
 
     def recover(self) -> None:
         """Start again after a step that failed."""
         if self._is_open and self.shown is None:
-            self._begin(None, num_resets=1)
+            self._begin(None)
 
     def step(self, values: np.ndarray, stamp_ns: int) -> None:
         """Do one step. SensorError for a closed world, and for a step that breaks the contract."""
@@ -220,13 +221,16 @@ class WorldState:
         self.shown = None
         self._world.close()
 
-    def _begin(self, seed: int | None, num_resets: int) -> None:
+    def _begin(self, seed: int | None) -> None:
+        """The first state is that of a world that has started again: a world that is made anew after a fault
+        does not have the state of the one before.
+        """
         self.shown = Shown(
             views=self._checked(self._world.reset(seed)),
             count=1,
             total_reward=0.0,
-            num_resets=num_resets,
-            reset=CUT_OFF if num_resets else 0.0,
+            num_resets=1,
+            reset=CUT_OFF,
             stamp_ns=self._clock.now_ns(),
         )
 

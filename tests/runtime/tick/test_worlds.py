@@ -57,6 +57,15 @@ def test_a_reset_ends_an_episode_and_the_changes_of_that_world_alone(
     assert made.facts()[0].last_return == 5.0
 
 
+def test_the_start_of_a_world_ends_no_episode(spec: Callable[..., SensorSpec]) -> None:
+    made = worlds(spec)
+    meet(made, 0.0, CUT_OFF)
+    assert made.reset == CUT_OFF
+    assert made.facts()[0].num_episodes == 0
+    meet(made, 3.0, ENDED)
+    assert (made.facts()[0].num_episodes, made.facts()[0].last_return) == (1, 3.0)
+
+
 def test_a_reset_that_did_not_arrive_is_none(spec: Callable[..., SensorSpec]) -> None:
     made = worlds(spec)
     meet(made, 1.0, ENDED, is_met=False)

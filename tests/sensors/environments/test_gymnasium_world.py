@@ -73,7 +73,7 @@ def test_cart_pole_ends_and_starts_again() -> None:
 def test_a_time_limit_cuts_off() -> None:
     pytest.importorskip("gymnasium")
     made = opened(make(id="CartPole-v1", kwargs={"max_episode_steps": 3}))
-    assert [reset for _, _, reset in play(made, 5)] == [[0.0], [0.0], [0.0], [CUT_OFF], [0.0]]
+    assert [reset for _, _, reset in play(made, 5)] == [[CUT_OFF], [0.0], [0.0], [CUT_OFF], [0.0]]
 
 
 def test_equal_seeds_and_actions_give_equal_readings() -> None:

@@ -81,7 +81,7 @@ def test_it_is_an_environment_whose_parts_have_its_name() -> None:
 
 def test_each_step_is_read_once() -> None:
     made = environment(Counting([step(1, 0.5)]))
-    assert read_all(made) == [0.0, 0.0, 0.0]
+    assert read_all(made) == [0.0, 0.0, CUT_OFF]
     assert read_all(made) == [None, None, None]
     act(made)
     assert read_all(made) == [1.0, 0.5, 0.0]
