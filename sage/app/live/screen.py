@@ -81,6 +81,12 @@ def status_line(state: LiveState) -> str:
         f"skill {skills}",
         f"{facts.memory.num_kept:,} experiences stored",
         f"{facts.learning.num_practice_steps:,} practice steps",
+        *(
+            f"{level.name} {figures.percent(level.recent)} right"
+            for stream in facts.solving
+            for level in stream.levels
+            if level.num_answered
+        ),
         f"{state.num_sleeps} sleeps",
         *state.notices,
     ]
@@ -198,10 +204,39 @@ def _figures(state: LiveState, width: int) -> list[Text]:
             f"{learning.num_practice_steps:,} training steps, {figures.percent(learning.gate)} of the"
             " recurrent correction in use",
         ),
+        *_solving_rows(state),
         _sleep_row(state),
         *_mailbox_row(state),
     ]
     return [_fit(row, width) for row in rows]
+
+
+def _solving_rows(state: LiveState) -> list[Text]:
+    """Two rows a puzzle stream: its levels, and the weights and the puzzle in hand."""
+    assert state.report is not None
+    rows = []
+    for facts in state.report.facts.solving:
+        tally = state.solving[facts.stream]
+        levels = "; ".join(
+            f"{level.name} {figures.percent(level.recent)} of the last {min(level.num_answered, 50)}"
+            for level in facts.levels
+            if level.num_answered
+        )
+        rows.append(_row(facts.stream[: _LABEL_WIDTH - 1], levels or "no answer yet"))
+        parts = [
+            f"{facts.num_under_way} under way",
+            f"{figures.number(tally.num_segments, 1)} segments and confidence"
+            f" {figures.number(tally.confidence)} an answer",
+            f"{facts.num_steps:,} training steps",
+            f"weights taken {facts.num_swapped:,} times, refused {facts.num_refused:,}",
+        ]
+        if math.isfinite(facts.teacher_trust):
+            parts.append(f"trust in the teacher {figures.number(facts.teacher_trust)}")
+        rows.append(_row("", ", ".join(parts), "dim"))
+        if tally.num_open:
+            open_cells = " ".join(str(num) for num in tally.num_open)
+            rows.append(_row("", f"cells changed by segment of the last answer: {open_cells}", "dim"))
+    return rows
 
 
 def _mailbox_row(state: LiveState) -> list[Text]:

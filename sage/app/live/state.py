@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
-from sage.runtime.report import NAN, Event, SleepReport, SourceFacts, TickReport
+from sage.runtime.report import NAN, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
 
 _WINDOW_NS = 5_000_000_000
 _SKILL_READINGS = 200
@@ -84,6 +84,21 @@ class SourceMemory:
 
 
 @dataclass(slots=True)
+class AnswerMeans:
+    """Running means over the recent answers of one puzzle stream. num_open: of the last answer."""
+
+    num_segments: float = NAN
+    confidence: float = NAN
+    num_open: tuple[int, ...] = ()
+
+    def take(self, facts: SolvingFacts) -> None:
+        for answer in facts.answers:
+            self.num_segments = _smoothed(self.num_segments, answer.num_segments)
+            self.confidence = _smoothed(self.confidence, answer.confidence)
+            self.num_open = answer.num_open
+
+
+@dataclass(slots=True)
 class LiveState:
     """Updated by `take`, drawn by the screen. skill: over about the last 200 scored readings of a source."""
 
@@ -101,6 +116,7 @@ class LiveState:
     num_sleeps: int = 0
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_NUM_EVENTS))
     notices: tuple[str, ...] = ()
+    solving: dict[str, AnswerMeans] = field(default_factory=dict)
     mailboxes: HubStatistics | None = None
     #: Session time per real time since the previous drawing: 1 unless a replay runs fast.
     speed: float = NAN
@@ -136,6 +152,8 @@ class LiveState:
         for source in facts.sources:
             memory = self.sources.setdefault(source.name, SourceMemory(facts=source))
             memory.take(source, facts.time_ns)
+        for solving in facts.solving:
+            self.solving.setdefault(solving.stream, AnswerMeans()).take(solving)
         surprises = [source.surprise for source in facts.sources if math.isfinite(source.surprise)]
         self.surprise.add(facts.time_ns, sum(surprises) / len(surprises) if surprises else NAN)
         self.coherence.add(facts.time_ns, facts.coherence.coherence)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sage.app.session.solving_figures import StreamFigures
 from sage.app.terminal.skill import SkillFigures
 from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport
 
@@ -36,6 +37,7 @@ class SessionFigures:
     """The whole session. skill: of the physical sources together.  verdict: one sentence on it.
     mean_coherence: over the ticks where each figure is defined.  is_asleep: the session ended during a night.
     missing: optional sensors that this machine lacks, by name, with the reason.
+    solving: of each puzzle stream.
     """
 
     num_ticks: int
@@ -59,3 +61,4 @@ class SessionFigures:
     sleeps: tuple[SleepReport, ...]
     is_asleep: bool
     num_events: tuple[tuple[str, int], ...]
+    solving: tuple[StreamFigures, ...] = ()

@@ -32,11 +32,14 @@ from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.trace import MessageTrace
 from sage.runtime.report import Event, Instrument, to_plain
+from sage.runtime.solving.examine import examine
 from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
 MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
 EXIT_OK, EXIT_FAILED = 0, 1
+#: Held-out puzzles of each level that the summary is of, and real time after which no more are tried.
+NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def run_session(
         stack.enter_context(_drawn(view))
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
+        _examine(run, config, summary)
     problem = keeper.problem if keeper is not None else ""
     num_lost = _num_lost(writer.statistics())
     ending = Ending(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
@@ -215,6 +219,17 @@ def _drawn(view: LiveView) -> Iterator[LiveView]:
             view.close()
         except RuntimeError as error:
             log.error("the live view failed; the session was not affected", error=repr(error.__cause__))
+
+
+def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
+    """Held-out puzzles of every level that had answers, for the summary."""
+    for solver in run.loop.solving.solvers:
+        for level in range(len(solver.levels)):
+            if solver.record.has_begun(level):
+                num, num_solved = examine(
+                    solver, level, config.solving, num=NUM_HELD_OUT, limit_secs=HELD_OUT_SECS
+                )
+                summary.note_held_out(solver.name, level, num, num_solved)
 
 
 def _num_lost(statistics: StoreStatistics) -> int:

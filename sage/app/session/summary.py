@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage.app.session.figures import SessionFigures, SourceFigures
+from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
 from sage.runtime.report import (
     NAN,
@@ -56,6 +57,7 @@ class SessionSummary:
         self._coherence = dict.fromkeys(_COHERENCE, (0.0, 0))
         self._last: TickReport | None = None
         self._sleeps: list[SleepReport] = []
+        self._solving = SolvingTally()
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -71,6 +73,8 @@ class SessionSummary:
         self._skill.next_tick()
         for source in facts.sources:
             self._add_source(source)
+        for solving in facts.solving:
+            self._solving.add(solving)
         for name, (total, num) in self._coherence.items():
             value = getattr(facts.coherence, name)
             if math.isfinite(value):
@@ -79,8 +83,12 @@ class SessionSummary:
     def on_sleep(self, report: SleepReport) -> None:
         self._num_sleeps += 1
         self._sleeps = [*self._sleeps[1 - _MAX_SLEEPS :], report]
-        if report.outcome in NIGHTS:
+        if report.outcome in NIGHTS and not report.stream:
             self._skill.end_night()
+
+    def note_held_out(self, stream: str, level: int, num: int, num_solved: int) -> None:
+        """At the end: how many held-out puzzles of a level were tried, and how many were solved."""
+        self._solving.note_held_out(stream, level, num, num_solved)
 
     def on_event(self, event: Event) -> None:
         if event.kind in self._events or len(self._events) < 100:
@@ -113,6 +121,7 @@ class SessionSummary:
             sleeps=tuple(self._sleeps),
             num_events=tuple(self._events.most_common()),
             is_asleep=facts is not None and facts.state is State.DREAM,
+            solving=self._solving.figures(),
         )
 
     def as_dict(self) -> dict[str, Any]:

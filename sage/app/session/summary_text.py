@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sage.app.session.figures import SessionFigures, SourceFigures
+from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
 from sage.runtime.report import SleepOutcome, SleepReport
@@ -26,7 +27,10 @@ _EVENTS = {
     "state": "state changes",
     "sleep": "sleep starts and ends",
     "missing": "missing sensors",
-    "fault": "model faults",
+    "fault": "faults",
+    "held": "times that answers were held",
+    "level": "moves to another level",
+    "weights": "offers of weights refused",
     "store": "store problems",
 }
 _OUTCOME_STYLES = {
@@ -41,6 +45,9 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
     console = console or Console()
     console.print()
     facts = Table.grid(padding=(0, 2, 0, 0))
+    for stream in figures.solving:
+        for index, line in enumerate(learned_lines(stream, figures.sleeps)):
+            facts.add_row(Text(stream.stream if index == 0 else "", "bold"), Text(line))
     for label, text in _facts(figures):
         facts.add_row(Text(label, "bold"), Text(text))
     console.print(facts)
@@ -50,7 +57,7 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
         console.print(Text(_SKILL_NOTE, "dim"))
         console.print()
         console.print(_source_table(figures.sources))
-    nights = [report for report in figures.sleeps if report.outcome in NIGHTS]
+    nights = [report for report in figures.sleeps if report.outcome in NIGHTS and not report.stream]
     if nights:
         console.print()
         console.print(_sleep_table(nights[-_MAX_SLEEPS_SHOWN:]))
@@ -152,7 +159,7 @@ def _table(*headings: str) -> Table:
 
 
 def _skill_table(figures: SessionFigures) -> Table:
-    has_slept = any(report.outcome in NIGHTS for report in figures.sleeps)
+    has_slept = any(report.outcome in NIGHTS and not report.stream for report in figures.sleeps)
     sleep = ("before\nsleep", "after\nsleep") if has_slept else ()
     table = _table("\nskill", "\nscored", "\noverall", "first\n⅓", "last\n⅓", *sleep, "HRM\nadds")
     for source in figures.sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,12 +17,15 @@ from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
 from sage.runtime.report import (
     NAN,
     ActionFacts,
+    AnswerFacts,
     CoherenceFacts,
     Event,
     LearningFacts,
+    LevelFacts,
     MemoryFacts,
     SleepOutcome,
     SleepReport,
+    SolvingFacts,
     SourceFacts,
     State,
     TickFacts,
@@ -105,7 +109,7 @@ def event_row(session: int, event: Event) -> tuple[Any, ...]:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _ = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
@@ -132,6 +136,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
         ),
         actions=actions,
         events=events,
+        solving=solving,
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),
@@ -175,18 +180,28 @@ def source_order(rest: bytes) -> list[int]:
 def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     actions = [_action_values(action) for action in report.facts.actions]
     events = [_event_values(event) for event in report.facts.events]
-    packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids)))
+    solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
+    rest = (report.timing.stages, actions, events, list(source_ids), *([solving] if solving else []))
+    packed: bytes = msgpack.packb(rest)
     return packed
 
 
-def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any]:
-    stages, actions, events, order = msgpack.unpackb(rest, use_list=False)
+def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...]]:
+    """Rows of a run without puzzle streams, and of earlier versions, have no solving."""
+    stages, actions, events, order, *solving = msgpack.unpackb(rest, use_list=False)
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
         tuple(Event(**dict(zip(_EVENT_FIELDS, values))) for values in events),
         order,
+        tuple(_solving_facts(values) for values in (solving[0] if solving else ())),
     )
+
+
+def _solving_facts(values: dict[str, Any]) -> SolvingFacts:
+    levels = tuple(LevelFacts(**level) for level in values["levels"])
+    answers = tuple(AnswerFacts(**answer) for answer in values["answers"])
+    return SolvingFacts(**{**values, "levels": levels, "answers": answers})
 
 
 def _number(value: float | None) -> float:

@@ -1,0 +1,40 @@
+"""Share of held-out puzzles that the weights of now solve, outside the loop's ticks."""
+
+from __future__ import annotations
+
+import time
+
+from sage.hrm_core.solving.engine import Engine
+from sage.runtime.config import SolvingConfig
+from sage.runtime.solving.solver import StreamSolver
+from sage.runtime.solving.under_way import settings_of
+
+#: Puzzles that are solved together.
+BATCH = 50
+
+
+def examine(
+    solver: StreamSolver, level: int, config: SolvingConfig, *, num: int, limit_secs: float
+) -> tuple[int, int]:
+    """How many held-out puzzles of a level were tried, and how many the task's rules accept the answer of.
+
+    At most `num`, in batches; none is begun after limit_secs of real time.
+    """
+    stream_level, ends_at = solver.levels[level], time.monotonic() + limit_secs
+    examples = stream_level.examples(num)
+    if examples is None:
+        return 0, 0
+    num_tried = num_solved = 0
+    settings = settings_of(config, 0)
+    for start in range(0, len(examples), BATCH):
+        if time.monotonic() >= ends_at:
+            break
+        cells = examples.inputs[start : start + BATCH]
+        engine = Engine(solver.family[level], stream_level.task, batch_size=BATCH)
+        jobs = [engine.submit(each, settings) for each in cells]
+        while not engine.is_idle:
+            engine.step()
+        for each, job in zip(cells, jobs):
+            num_solved += bool(stream_level.task.verify(each[None], job.solution().cells[None])[0])
+        num_tried += len(cells)
+    return num_tried, num_solved
