@@ -17,6 +17,7 @@ from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.environments import EnvironmentBuilder
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
+from sage.app.session.streams import build_streams
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
 from sage.mailbox.clock import Clock, ManualClock
@@ -130,6 +131,7 @@ def build_run(
         instruments=instruments,
         device=choose_device(),
         on_scored=on_scored,
+        streams=build_streams(config, worlds.puzzles),
     )
     loop = _build_loop(config, inputs)
     return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)

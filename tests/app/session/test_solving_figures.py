@@ -1,4 +1,4 @@
-"""What a session learned to solve: shares of its first and last answers by level, and what a night changed."""
+"""What a session learned to solve: shares of its first and last answers by level; what a night changed."""
 
 from __future__ import annotations
 
@@ -120,5 +120,5 @@ def test_a_stored_tick_is_read_back_with_its_solving_facts(tmp_path):
         assert writer.flush()
         stored = store.tick(session, reports[7].facts.tick)
     assert stored is not None
-    assert stored.facts.solving == reports[7].facts.solving
+    assert stored.facts.solving[0].answers == reports[7].facts.solving[0].answers
     assert stored.facts.digest() == reports[7].facts.digest()

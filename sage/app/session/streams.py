@@ -1,0 +1,81 @@
+"""From the puzzle environments of a run to the loop's streams: models, weights and learner of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sage.app.config.names import check_model
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.environments import PuzzleEndpoints
+from sage.app.terminal.errors import UserError
+from sage.errors import SageError
+from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.runtime.sleep.puzzles.inline import InlineLearner
+from sage.runtime.solving.learner import PuzzleLearner
+from sage.runtime.solving.models import FRESH, family_for
+from sage.runtime.solving.stream import PuzzleStream, StreamLevel
+from sage.runtime.solving.under_way import settings_of
+
+
+def build_streams(config: SageConfig, endpoints: Sequence[PuzzleEndpoints]) -> tuple[PuzzleStream, ...]:
+    """One stream for each environment of puzzles; nothing is opened. UserError for settings that do not fit
+    together, and for weights that cannot be read or do not fit.
+    """
+    if not endpoints:
+        return ()
+    section = config.solving
+    try:
+        settings_of(section, config.seed)
+    except SageError as error:
+        raise UserError(f"{config.name}: {error}") from error
+    if section.weights != FRESH:
+        check_model(section.weights)
+    return tuple(_stream(config, each) for each in endpoints)
+
+
+def _stream(config: SageConfig, world: PuzzleEndpoints) -> PuzzleStream:
+    try:
+        levels = _levels(world)
+        family = family_for([level.task.spec for level in levels], config.solving, seed=config.seed)
+        learner = _learner(config, world.name, levels, family)
+    except SageError as error:
+        raise UserError(f"environments.{world.name}: {error}") from error
+    drivers = world.drivers
+    return PuzzleStream(
+        name=world.name,
+        levels=levels,
+        puzzle=drivers["puzzle"],
+        result=drivers["result"],
+        reward=drivers["reward"],
+        level=drivers.get("level"),
+        answer=world.answer,
+        family=family,
+        learner=learner,
+    )
+
+
+def _levels(world: PuzzleEndpoints) -> list[StreamLevel]:
+    held_out = getattr(world.environment, "held_out", None)
+    return [
+        StreamLevel(
+            name=level.name,
+            task=make_task(level.task, **dict(level.options)),
+            held_out=None if held_out is None else partial(held_out, index),
+        )
+        for index, level in enumerate(world.environment.levels)
+    ]
+
+
+def _learner(
+    config: SageConfig, stream: str, levels: Sequence[StreamLevel], family: ModelFamily
+) -> PuzzleLearner:
+    return InlineLearner(
+        stream,
+        [level.name for level in levels],
+        [level.task for level in levels],
+        family.configs,
+        config.solver_training,
+        seed=config.seed,
+    )
