@@ -1,0 +1,54 @@
+"""The bench of nights: differences between arms, its bars, and the loss of dark experience replay."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from _life_dark import ALPHA, BETA, dark_loss
+from life import FIXTURE_SHA256, bars_of, check_fixture, difference
+
+
+def _judged(calls_to_solve: list[float], easy: float = 1.0) -> SimpleNamespace:
+    solved = sum(map(math.isfinite, calls_to_solve)) / len(calls_to_solve)
+    return SimpleNamespace(way=SimpleNamespace(calls_to_solve=calls_to_solve, solved=solved), easy=easy)
+
+
+def test_a_difference_is_paired_over_puzzles_and_averages_their_seeds() -> None:
+    better = [_judged([1.0, 2.0, 3.0, math.inf]), _judged([1.0, 2.0, math.inf, math.inf])]
+    worse = [_judged([1.0, math.inf, math.inf, math.inf])] * 2
+    mean, low, high = difference(better, worse)
+    assert mean == pytest.approx(0.375)
+    assert low < mean < high
+    assert difference(worse, worse) == (0.0, 0.0, 0.0)
+
+
+def test_bars_are_owed_with_fewer_than_three_seeds() -> None:
+    class Lives:
+        name = "shipped"
+        before = _judged([1.0, math.inf])
+        before_long = _judged([1.0, 200.0])
+
+        def last(self, arm: str, seeds: tuple[int, ...]) -> list[SimpleNamespace]:
+            return [_judged([1.0, 3.0], easy=0.999)] * len(seeds)
+
+    gaps = {arm: (0.2, 0.1, 0.3) for arm in ("no sleep", "solved only", "DER++")}
+    assert all(bar.is_met is None for bar in bars_of(Lives(), gaps, (0, 1)))  # type: ignore[arg-type]
+    bars = {bar.name: bar for bar in bars_of(Lives(), gaps, (0, 1, 2))}  # type: ignore[arg-type]
+    assert bars["shipped weights, search, at 16 calls"].bar == pytest.approx(0.75)  # half of the gap
+    assert all(bar.is_met for bar in bars.values())
+
+
+def test_the_first_weights_are_those_that_the_suite_names() -> None:
+    check_fixture()
+    assert len(FIXTURE_SHA256) == 64
+
+
+def test_the_dark_loss_has_three_parts() -> None:
+    logits = torch.zeros(4, 3, 5)  # two fresh rows, one answered, one dark
+    labels = torch.zeros(3, 3, dtype=torch.long)
+    target = torch.full((1, 3, 5), 2.0)
+    found = float(dark_loss(logits, labels, target, num_fresh=2))
+    assert found == pytest.approx((1 + BETA) * math.log(5) + ALPHA * 4.0, rel=1e-5)
