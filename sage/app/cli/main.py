@@ -25,6 +25,7 @@ from sage.app.cli import (
     generate,
     hub,
     mailbox,
+    memory,
     model,
     plot,
     report,
@@ -62,6 +63,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(memory.app, name="memory")
 app.command("bench", context_settings=bench.CONTEXT)(bench.bench)
 app.command("sleep")(sleep.sleep)
 app.command("tasks")(tasks.tasks)

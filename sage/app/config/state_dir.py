@@ -5,13 +5,18 @@ Invariant: the folder that `open_state_dir` returns exists and is writable.
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sage.app.terminal.errors import UserError
 
 #: The metrics store's file in a state directory.
 STORE_NAME = "store.sqlite"
+#: Snapshots, the journals of memories, the files of a night, the lock.
+MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
 
 
 def default_state_dir() -> Path:
@@ -33,3 +38,17 @@ def open_state_dir(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"state_dir: {path}: {(error.strerror or str(error)).lower()}: {remedy}") from None
     return path
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Until exit no other session uses the directory; UserError when one does."""
+    with (state_dir / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"state_dir: {state_dir}: another session is running here: stop it, or give another"
+                " --state-dir"
+            ) from None
+        yield

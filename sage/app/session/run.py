@@ -6,7 +6,6 @@ flushed, the snapshot is written and the summary is printed. One session at a ti
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import signal
@@ -20,7 +19,14 @@ import structlog
 
 from sage.about import __version__
 from sage.app.config.sage_config import SageConfig, config_hash, effective
-from sage.app.config.state_dir import STORE_NAME, open_state_dir
+from sage.app.config.state_dir import (
+    JOURNAL_NAME,
+    MIND_NAME,
+    SLEEP_NAME,
+    STORE_NAME,
+    locked,
+    open_state_dir,
+)
 from sage.app.live.view import LiveView
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -36,7 +42,6 @@ from sage.runtime.solving.examine import examine
 from sage.sensors.contract import SensorError
 
 log = structlog.get_logger("sage.app")
-MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
 EXIT_OK, EXIT_FAILED = 0, 1
 #: Held-out puzzles of each level that the summary is of, and real time after which no more are tried.
 NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
@@ -73,7 +78,7 @@ def run_session(
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
     with ExitStack() as stack:
-        stack.enter_context(_locked(state_dir))
+        stack.enter_context(locked(state_dir))
         retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
         run = stack.enter_context(_built(config, clock, state_dir, trace_path))
@@ -136,20 +141,6 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock, run: R
         clock_ns=clock.now_ns(),
         temporal=run.temporal_sources,
     )
-
-
-@contextmanager
-def _locked(state_dir: Path) -> Iterator[None]:
-    """One session per state directory: two would overwrite each other's snapshot."""
-    with (state_dir / LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"state_dir: {state_dir}: another session is running here: stop it, or give another"
-                " --state-dir"
-            ) from None
-        yield
 
 
 @contextmanager

@@ -6,12 +6,12 @@ that the journal lost leaves no hole: its slot keeps what it had, or is left out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from sage.memory.stores.hmemory import HMemory
-from sage.memory.stores.journal_row import StoredRow
+from sage.memory.stores.journal_row import PackedArray, StoredRow
 from sage.memory.stores.state import StoreState
 
 _TIMES = ("times_ns", "first_times_ns")
@@ -26,25 +26,35 @@ def apply_rows(memory: HMemory, rows: Iterable[StoredRow], *, epoch_ns: int) -> 
     for row in rows:
         if row.store in by_store:
             by_store[row.store].append(row)
-    for name, found in by_store.items():
-        if found:
-            store = memory.stores[name]
-            store.restore(_overlaid(store.state(), found, epoch_ns))
+    states = {
+        name: overlaid(memory.stores[name].state(), found, epoch_ns, newest_ns=0)
+        for name, found in by_store.items()
+        if found
+    }
+    for name, state in states.items():
+        memory.stores[name].restore(state)
     memory.begin_episodes()
     return sum(map(len, by_store.values()))
 
 
-def _overlaid(state: StoreState, rows: list[StoredRow], epoch_ns: int) -> StoreState:
+def overlaid(
+    state: StoreState, rows: Sequence[StoredRow], epoch_ns: int, *, newest_ns: int | None = None
+) -> StoreState:
+    """The state with the changes in `rows`, of one store, oldest first. Times count from `epoch_ns`.
+
+    newest_ns: a later time becomes this one, e.g. when the wall clock was set back.
+    """
+    limit_ns = np.iinfo(np.int64).max if newest_ns is None else newest_ns
     arrays = {name: array.copy() for name, array in state.arrays.items()}
     newest = {row.slot: row for row in rows if row.slot >= 0}
     starts = [at for at, row in enumerate(rows) if row.slot < 0]
     if not starts:
-        arrays = _with_slots(arrays, newest, epoch_ns)
+        arrays = _with_slots(arrays, newest, epoch_ns, limit_ns)
     else:  # arrays as a whole lie between writes of slots: in the order of the journal
         begin = 0
         for end in (*starts, len(rows)):
             part = {row.slot: row for row in rows[begin:end]}
-            arrays = _with_slots(arrays, part, epoch_ns) if part else arrays
+            arrays = _with_slots(arrays, part, epoch_ns, limit_ns) if part else arrays
             if end < len(rows):
                 arrays |= {name: packed.unpack().copy() for name, packed in rows[end].packed.items()}
             begin = end + 1
@@ -52,23 +62,33 @@ def _overlaid(state: StoreState, rows: list[StoredRow], epoch_ns: int) -> StoreS
 
 
 def _with_slots(
-    arrays: Mapping[str, np.ndarray], newest: Mapping[int, StoredRow], epoch_ns: int
+    arrays: Mapping[str, np.ndarray], newest: Mapping[int, StoredRow], epoch_ns: int, limit_ns: int
 ) -> dict[str, np.ndarray]:
     """The arrays with the slots in `newest` replaced, or appended."""
     order = sorted(newest)
-    names = newest[order[0]].packed
+    names = list(arrays or newest[order[0]].packed)
     # A store that marks its free slots has some arrays of full length: the slots keep their numbers there.
-    may_close_holes = len({len(arrays[name]) for name in names}) == 1
+    may_close_holes = len({len(array) for array in arrays.values()}) <= 1
+    shifts = np.array([newest[slot].epoch_ns - epoch_ns for slot in order], np.int64)
     result = dict(arrays)
     for name in names:
-        packed = [newest[slot].packed[name] for slot in order]
-        values = np.frombuffer(b"".join(each.data for each in packed), packed[0].dtype)
-        values = values.reshape(len(order), *packed[0].shape)
+        values = _joined([newest[slot].packed.get(name) for slot in order], arrays.get(name))
         if name in _TIMES:
-            shifts = np.array([newest[slot].epoch_ns - epoch_ns for slot in order], np.int64)
-            values = np.minimum(values + shifts, 0)
-        result[name] = _placed(arrays[name], np.array(order), values, may_close_holes)
+            values = np.minimum(values + shifts, limit_ns)
+        before = arrays[name] if arrays else np.zeros((0, *values.shape[1:]), values.dtype)
+        result[name] = _placed(before, np.array(order), values, may_close_holes)
     return result
+
+
+def _joined(packed: Sequence[PackedArray | None], before: np.ndarray | None) -> np.ndarray:
+    """One array of the values in `packed`; zeros for a row of a version that had no array of this name."""
+    given = next((each for each in packed if each is not None), None)
+    if given is None:
+        assert before is not None
+        return np.zeros((len(packed), *before.shape[1:]), before.dtype)
+    size = len(given.data)
+    data = b"".join(bytes(size) if each is None else each.data for each in packed)
+    return np.frombuffer(data, given.dtype).reshape(len(packed), *given.shape)
 
 
 def _placed(before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from sage.durable import Contents, read_checked, write_checked
 from sage.errors import InputError
 from sage.memory.stores.state import Snapshotted, StoreState
@@ -25,6 +27,16 @@ def save_states(path: Path, states: Mapping[str, StoreState]) -> None:
         f"{name}/{field}": array for name, state in states.items() for field, array in state.arrays.items()
     }
     write_checked(path, Contents(arrays=arrays, scalars=scalars), schema=SCHEMA)
+
+
+def states_in(contents: Contents) -> dict[str, StoreState]:
+    """The states that `save_states` wrote, by name of the store."""
+    return {
+        name: StoreState(
+            geometry=about["geometry"], scalars=about["scalars"], arrays=_arrays_of(contents, name)
+        )
+        for name, about in contents.scalars.items()
+    }
 
 
 def load_memory(path: Path, stores: Mapping[str, Snapshotted]) -> None:
@@ -50,9 +62,16 @@ def _state_of(path: Path, name: str, contents: Contents, store: Snapshotted) -> 
             raise InputError(
                 f"{path}: {name} has {key} {found.get(key)}, this run has {wanted}: delete it to start fresh"
             )
-    arrays = {
+    return StoreState(
+        geometry=found,
+        scalars=contents.scalars[name]["scalars"],
+        arrays=_arrays_of(contents, name),
+    )
+
+
+def _arrays_of(contents: Contents, name: str) -> dict[str, np.ndarray]:
+    return {
         field.removeprefix(f"{name}/"): array
         for field, array in contents.arrays.items()
         if field.startswith(f"{name}/")
     }
-    return StoreState(geometry=found, scalars=contents.scalars[name]["scalars"], arrays=arrays)

@@ -16,9 +16,8 @@ import pytest
 import structlog
 
 from sage.app.cli.main import invoke
-from sage.app.config.state_dir import STORE_NAME
+from sage.app.config.state_dir import STORE_NAME, locked
 from sage.app.live.view import LiveView
-from sage.app.session import run as run_module
 from sage.app.session import snapshot_keeper
 from sage.app.session.build import Run
 from sage.app.store.metrics_store import MetricsStore
@@ -99,7 +98,7 @@ def test_a_summary_is_printed_and_the_next_run_continues(sage_run, capsys: pytes
 
 def test_a_second_session_in_one_state_dir_is_refused_with_one_line(sage_run, tmp_path: Path, capsys):
     (tmp_path / "state").mkdir()
-    with run_module._locked(tmp_path / "state"):
+    with locked(tmp_path / "state"):
         assert sage_run("--ticks", "3") == 2
     printed = capsys.readouterr()
     assert printed.out == ""

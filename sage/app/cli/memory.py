@@ -1,0 +1,105 @@
+"""`sage memory`: what a state directory remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sage.app.cli.options import JsonOption, StateDirOption, command_group
+
+app = command_group("Show, search, export and forget the memories in a state directory.")
+
+TermsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Conditions: id, episode, context, salience, trust, store, mind, time, with = != < <= > >=."
+        " A time is a date (2026-01-31T12:00, UTC), unix seconds, or an age: time>10m is later than ten"
+        " minutes ago.",
+    ),
+]
+
+
+@app.command("inspect")
+def inspect(state_dir: StateDirOption = None, json_output: JsonOption = False) -> None:
+    """Show the stores: memories, bytes, contexts, oldest and newest, salience."""
+    import json
+
+    from sage.app.memories.archive import open_archive
+    from sage.app.memories.inspect import as_plain, render
+
+    with open_archive(state_dir) as archive:
+        typer.echo(json.dumps(as_plain(archive), allow_nan=False) if json_output else render(archive))
+
+
+@app.command("search")
+def search(
+    terms: TermsArgument = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Number of memories.")] = 10,
+    state_dir: StateDirOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List memories: with id=N the most similar first, with time=T the nearest to it, else the newest."""
+    import dataclasses
+    import json
+    import time
+
+    from sage.app.memories.archive import open_archive
+    from sage.app.memories.search import render
+    from sage.app.memories.search import search as find
+    from sage.app.memories.terms import parse_terms
+
+    parsed = parse_terms(terms or (), time.time_ns())
+    with open_archive(state_dir) as archive:
+        hits = find(archive, parsed, limit)
+    if json_output:
+        typer.echo(json.dumps([dataclasses.asdict(hit) for hit in hits], allow_nan=False))
+    else:
+        typer.echo(render(hits))
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Output file: .jsonl, .msgpack or .parquet.")],
+    state_dir: StateDirOption = None,
+) -> None:
+    """Write every memory with its arrays to a file."""
+    from sage.app.memories.archive import open_archive
+    from sage.app.memories.export import export as write
+
+    with open_archive(state_dir) as archive:
+        num = write(archive, out)
+    typer.echo(f"{out}: {num} memories")
+
+
+@app.command("forget")
+def forget(
+    terms: TermsArgument = None,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
+    state_dir: StateDirOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Delete the memories that meet every condition, and what derives from them, from every store, journal,
+    snapshot and the files of the next night. Weights are not changed.
+    """
+    import dataclasses
+    import json
+    import time
+
+    from sage.app.memories.archive import open_archive
+    from sage.app.memories.forget import forget as delete
+    from sage.app.memories.terms import parse_terms
+
+    parsed = parse_terms(terms or (), time.time_ns())
+    with open_archive(state_dir) as archive:
+        forgotten = delete(archive, parsed, is_dry=is_dry)
+    if json_output:
+        typer.echo(json.dumps({**dataclasses.asdict(forgotten), "is_dry": is_dry}))
+        return
+    counts = ", ".join(f"{num} of {store}" for store, num in forgotten.num_memories.items()) or "none"
+    verb = "would be deleted" if is_dry else "deleted"
+    typer.echo(f"{verb}: memories: {counts}; rows of journals: {forgotten.num_rows}")
+    for folder in forgotten.folders:
+        typer.echo(f"{verb}: {folder}")

@@ -1,0 +1,1 @@
+"""What a state directory remembers: read, searched, exported and forgotten, without a run."""

@@ -1,0 +1,339 @@
+"""`sage memory`: every memory is shown, found and exported, and a forgotten one is in no file any more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+import torch
+
+from sage.app.cli.main import invoke
+from sage.app.config.state_dir import locked
+from sage.app.memories.archive import ABOUT, FIELDS, MEMORY, open_archive
+from sage.app.memories.export import records
+from sage.app.memories.terms import parse_time
+from sage.app.terminal.errors import UserError
+from sage.durable import digest_of
+from sage.memory.stores.hmemory import Experience, HMemory, StoreChange
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import read_journal
+from sage.memory.stores.journal_row import JournalRow
+from sage.memory.stores.recall import RecallStore
+from sage.memory.stores.snapshot import save_states
+from sage.memory.windows.window import Window, WindowShape
+
+SECOND_NS = 10**9
+EPOCH_NS = 1_800_000_000 * SECOND_NS
+SHAPE = WindowShape(num_channels=3, num_sources=2, num_actions=1, carry_shape=(2, 4), length=4)
+#: A number that only the memory of this second has.
+MARK = 7000.0
+
+
+def window(mark: float, start_ns: int) -> Window:
+    def full(*size: int) -> torch.Tensor:
+        return torch.full((1, SHAPE.length + 1, *size), mark)
+
+    carry = torch.full((1, 2, 4), mark)
+    return Window(
+        values=full(3), deltas=full(3), skip=full(3), cross=full(3), present=full(2) > 0, fresh=full(2) > 0,
+        age_secs=full(2), weight=full(2), action=full(1), reward=full(), z_H=carry, z_L=carry,
+        start_tick=torch.tensor([int(mark)]), start_time_ns=torch.tensor([start_ns]),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A state directory: a snapshot after second 30 (unless without), a journal of the seconds to 60."""
+
+    home: Path
+    memory: HMemory
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "mind" / "key"
+
+    @property
+    def journal(self) -> Path:
+        return self.home / "journal" / "key.sqlite"
+
+    def files_with(self, mark: float) -> list[str]:
+        """The files that hold a window of this number."""
+        pattern = np.full(12, mark, np.float32).tobytes()
+        return [path.name for path in self.home.rglob("*") if path.is_file() and pattern in path.read_bytes()]
+
+
+def live(memory: HMemory, seconds: range) -> None:
+    for second in seconds:
+        generator = np.random.default_rng(second)
+        memory.remember(
+            Experience(
+                window=window(MARK + second, second * SECOND_NS),
+                key=generator.standard_normal(6),
+                value=generator.standard_normal(2),
+                surprise=0.9,
+                salience=0.5 + second / 200,
+                trust=0.8,
+                context=second % 3,
+                time_ns=second * SECOND_NS,
+            )
+        )
+
+
+def make(home: Path, *, has_snapshot: bool = True) -> State:
+    memory = HMemory.build(
+        SHAPE, RecallStore(64, 6, 2), num_experiences=64, examined_fraction=0.2, block_secs=5.0, seed=1
+    )
+    state = State(home=home, memory=memory)
+    journal = Journal(state.journal)
+    memory.recorder = lambda change: _append(journal, change)
+    live(memory, range(30))
+    if has_snapshot:
+        state.folder.mkdir(parents=True)
+        save_states(state.folder / MEMORY, {name: each.state() for name, each in memory.stores.items()})
+        about = {
+            "format": 2, "tick": 600, "weights_version": 3, "saved_ns": EPOCH_NS + 30 * SECOND_NS,
+            "epoch_ns": EPOCH_NS, "journal": journal.last_sequence,
+            "digests": {MEMORY: digest_of((state.folder / MEMORY).read_bytes())},
+        }  # fmt: skip
+        (state.folder / ABOUT).write_text(json.dumps(about))
+        (state.folder / "model.safetensors").write_bytes(b"weights")
+    live(memory, range(30, 60))
+    journal.close()
+    return state
+
+
+def _append(journal: Journal, change: StoreChange) -> None:
+    journal.append(
+        JournalRow(
+            store=change.store, slot=change.slot, id=change.origin.id, first_id=change.first_id,
+            episode=change.origin.episode, first_episode=change.origin.first_episode,
+            context=change.context, epoch_ns=EPOCH_NS, time_ns=change.time_ns, salience=change.salience,
+            trust=change.trust, scalars=change.scalars, arrays=change.arrays,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["snapshot and journal", "journal alone"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
+    return make(tmp_path / "state", has_snapshot=request.param != "journal alone")
+
+
+def ask(state: State, capsys: pytest.CaptureFixture[str], *arguments: str):
+    assert invoke(["memory", *arguments, "--state-dir", str(state.home), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def counts(state: State) -> dict[str, int]:
+    with open_archive(state.home) as archive:
+        return {table.name: len(table.slots) for _, table in archive.tables()}
+
+
+def test_inspect_counts_what_the_run_has(state: State, capsys) -> None:
+    (mind,) = ask(state, capsys, "inspect")["minds"]
+    by_store = {each["store"]: each for each in mind["stores"]}
+    for name, store in state.memory.stores.items():
+        assert by_store[name]["num_memories"] == len(store), name
+    recall = by_store["recall"]
+    assert recall["num_memories"] == 60
+    assert recall["contexts"] == {"0": 20, "1": 20, "2": 20}
+    assert (recall["oldest_ns"], recall["newest_ns"]) == (EPOCH_NS, EPOCH_NS + 59 * SECOND_NS)
+    assert recall["salience"]["0.5"] == pytest.approx(0.5 + 29.5 / 200)
+    assert recall["num_episodes"] == 12
+
+
+def test_inspect_prints_the_same(state: State, capsys) -> None:
+    assert invoke(["memory", "inspect", "--state-dir", str(state.home)]) == 0
+    printed = capsys.readouterr().out
+    assert "recall" in printed
+    assert "2027-01-15 08:00:59" in printed
+    assert ("no snapshot" in printed) == (not state.folder.exists())
+
+
+def test_search_by_conditions_time_and_similarity(state: State, capsys) -> None:
+    newest = ask(state, capsys, "search", "store=recall", "--limit", "3")
+    assert [hit["fields"]["id"] for hit in newest] == [60, 59, 58]
+    near = ask(state, capsys, "search", "time=2027-01-15T08:00:20", "store=recall", "--limit", "1")
+    assert near[0]["fields"]["id"] == 21
+    assert near[0]["distance_secs"] == 0
+    some = ask(state, capsys, "search", "context=1", "salience>0.7", "store=recall", "--limit", "99")
+    assert [hit["fields"]["id"] for hit in some] == [59, 56, 53, 50, 47, 44]
+    similar = ask(state, capsys, "search", "id=7", "store=recall", "--limit", "60")
+    assert similar[0]["fields"]["id"] == 7
+    unit = np.random.default_rng(6).standard_normal(6)
+    other = np.random.default_rng(similar[1]["fields"]["id"] - 1).standard_normal(6)
+    cosine = unit.dot(other) / np.linalg.norm(unit) / np.linalg.norm(other)
+    assert similar[1]["similarity"] == pytest.approx(cosine, abs=1e-5)
+    assert [hit["similarity"] for hit in similar] == sorted(
+        (hit["similarity"] for hit in similar), reverse=True
+    )
+
+
+def test_the_formats_hold_the_same_records(state: State, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    paths = [tmp_path / f"memories.{suffix}" for suffix in ("jsonl", "msgpack", "parquet")]
+    for path in paths:
+        assert invoke(["memory", "export", str(path), "--state-dir", str(state.home)]) == 0
+    with open_archive(state.home) as archive:
+        expected = list(records(archive))
+    assert len(expected) == sum(counts(state).values()) > 90
+    lines = [json.loads(line) for line in paths[0].read_text().splitlines()]
+    packed = list(msgpack.Unpacker(paths[1].open("rb")))
+    table = pq.read_table(paths[2])
+    assert lines[0]["schema"] == packed[0]["schema"] == table.schema.metadata[b"schema"].decode()
+    assert lines[0]["fields"] == packed[0]["fields"] == table.schema.names == [*FIELDS, "arrays"]
+    for (fields, arrays), line, record, row in zip(
+        expected, lines[1:], packed[1:], table.to_pylist(), strict=True
+    ):
+        for found in (line, record, row):
+            assert {name: found[name] for name in FIELDS} == fields
+        row_arrays = dict(row["arrays"])
+        for name, array in arrays.items():
+            dtype, shape, data = record["arrays"][name]
+            np.testing.assert_array_equal(np.frombuffer(data, dtype).reshape(shape), array)
+            np.testing.assert_array_equal(
+                np.frombuffer(row_arrays[name]["data"], row_arrays[name]["dtype"]).reshape(shape), array
+            )
+            values = [np.nan if value is None else value for value in line["arrays"][name]["values"]]
+            if np.isfinite(array).all():
+                np.testing.assert_array_equal(np.array(values, array.dtype).reshape(shape), array)
+
+
+def test_a_forgotten_episode_is_in_no_file(state: State, capsys) -> None:
+    """One from before the snapshot, which has journal rows too, and one from after it."""
+    replayed = (state.memory.replay.times_ns // SECOND_NS).tolist()
+    seconds = (min(replayed), max(replayed))
+    assert seconds[0] < 30 < seconds[1]
+    if state.folder.exists():
+        shutil.copytree(state.folder, state.folder.with_name("key.old"))
+        shutil.copytree(state.folder, state.folder.with_name("key.damaged"))
+    (state.home / "sleep" / "1").mkdir(parents=True)
+    shutil.copy(state.journal, state.home / "sleep" / "1" / "job")
+    before = counts(state)
+    for second in seconds:
+        episode = second // 5 + 1
+        assert state.files_with(MARK + second), second
+        planned = ask(state, capsys, "forget", f"episode={episode}", "--dry-run")
+        assert counts(state) == before
+        done = ask(state, capsys, "forget", f"episode={episode}")
+        assert {**planned, "is_dry": False} == done
+        assert done["num_memories"]["recall"] == 5
+        after = counts(state)
+        assert {name: before[name] - after[name] for name in after} == done["num_memories"]
+        before = after
+        assert not state.files_with(MARK + second)
+        assert ask(state, capsys, "search", f"episode={episode}") == []
+    assert not list(state.home.rglob("*.damaged"))
+    assert any(state.files_with(MARK + second) for second in replayed)
+    assert not (state.home / "sleep").exists()
+
+
+def test_a_run_continues_from_what_is_left(state: State, capsys) -> None:
+    ask(state, capsys, "forget", "time>=2027-01-15T08:00:10", "time<=2027-01-15T08:00:19")
+    with open_archive(state.home) as archive:
+        (mind,) = archive.minds
+        recall = next(table for table in mind.tables if table.name == "recall")
+        ids = recall.columns()["id"].tolist()
+    assert sorted(ids) == [*range(1, 11), *range(21, 61)]
+    assert mind.contents.num_damaged == 0
+    newest = max(mind.contents.newest_sequence, int(mind.about.get("journal", 0)))
+    journal = Journal(state.journal, start_after=newest)
+    assert journal.last_sequence == newest >= 60
+    journal.close()
+    assert read_journal(state.journal).num_damaged == 0
+    if state.folder.exists():
+        memory = HMemory.build(
+            SHAPE, RecallStore(64, 6, 2), num_experiences=64, examined_fraction=0.2, block_secs=5.0, seed=1
+        )
+        memory.load(state.folder / MEMORY, elapsed_ns=100 * SECOND_NS)
+        assert len(memory.recall_store) == 50
+        live(memory, range(60))
+        assert (state.folder / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_merged_memory_is_forgotten_with_each_of_its_parts(tmp_path: Path, capsys) -> None:
+    memory = HMemory.build(
+        SHAPE, RecallStore(64, 6, 2), num_experiences=64, examined_fraction=0.2, block_secs=5.0, seed=1
+    )
+    state = State(home=tmp_path, memory=memory)
+    journal = Journal(state.journal)
+    memory.recorder = lambda change: _append(journal, change)
+    for second in (1, 7, 13):
+        memory.remember(
+            Experience(
+                window=None, key=np.ones(6), value=np.zeros(2), surprise=0.5, salience=0.5, trust=0.5,
+                context=0, time_ns=second * SECOND_NS,
+            )
+        )  # fmt: skip
+    journal.close()
+    assert len(memory.recall_store) == 1
+    assert ask(state, capsys, "forget", "episode=2")["num_memories"] == {"recall": 1}
+    (left,) = ask(state, capsys, "search")
+    assert (left["fields"]["id"], left["fields"]["episode"]) == (1, 1)  # as it was before the merge
+
+
+def test_without_a_match_nothing_is_written(state: State, capsys) -> None:
+    before = {path: path.read_bytes() for path in state.home.rglob("*") if path.is_file()}
+    done = ask(state, capsys, "forget", "episode=999")
+    assert set(done["num_memories"].values()) == {0}
+    after = {path: path.read_bytes() for path in state.home.rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
+
+
+def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Path, capsys) -> None:
+    state = make(tmp_path / "state")
+    shutil.copytree(state.folder, state.folder.with_name("key.old"))
+    content = bytearray((state.folder / MEMORY).read_bytes())
+    content[len(content) // 2] ^= 1
+    (state.folder / MEMORY).write_bytes(content)
+    found = ask(state, capsys, "inspect")
+    assert len(found["damaged"]) == 1
+    assert "the digest of memory.safetensors differs" in found["damaged"][0]
+    assert counts(state)["recall"] == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["search", "id=x"], "'x' is not a number"),
+        (["search", "colour=red"], "unknown key 'colour'"),
+        (["search", "id"], "not a term"),
+        (["search", "id=999"], "no memory has this id"),
+        (["search", "store>1"], "compare it with = or !="),
+        (["search", "time=yesterday"], "not a time"),
+        (["forget"], "no condition is given"),
+        (["export", "memories.txt"], "end the name in .jsonl, .msgpack, .parquet"),
+        (["export", "/nonexistent/memories.jsonl"], "cannot write"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, capsys, arguments: list[str], expected: str) -> None:
+    state = make(tmp_path / "state")
+    assert invoke(["memory", *arguments, "--state-dir", str(state.home)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+
+
+def test_a_folder_without_memories_and_one_in_use_are_refused(state: State, tmp_path: Path, capsys) -> None:
+    assert invoke(["memory", "inspect", "--state-dir", str(tmp_path / "none")]) == 2
+    assert "no memories are stored here" in capsys.readouterr().err
+    with locked(state.home):
+        for command in (["inspect"], ["search"], ["export", "m.jsonl"], ["forget", "id=1"]):
+            assert invoke(["memory", *command, "--state-dir", str(state.home)]) == 2
+            assert "another session is running here" in capsys.readouterr().err
+
+
+def test_times() -> None:
+    now_ns = EPOCH_NS
+    assert parse_time("10m", now_ns) == EPOCH_NS - 600 * SECOND_NS
+    assert parse_time("1.5h", now_ns) == EPOCH_NS - 5400 * SECOND_NS
+    assert parse_time("1800000000", now_ns) == EPOCH_NS
+    assert parse_time("2027-01-15T08:00:00", now_ns) == EPOCH_NS
+    assert parse_time("2027-01-15T09:00:00+01:00", now_ns) == EPOCH_NS
+    assert parse_time("2027-01-15", now_ns) == EPOCH_NS - 8 * 3600 * SECOND_NS
+    for text in ("", "10x", "nan", "inf", "2027-13-01"):
+        with pytest.raises(UserError, match="not a time"):
+            parse_time(text, now_ns)
