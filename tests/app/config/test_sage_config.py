@@ -17,7 +17,7 @@ from sage.app.config.sage_config import (
 )
 from sage.app.config.yaml_file import parse_yaml
 
-SHIPPED = ("default", "flight", "walk", "xio")
+SHIPPED = ("default", "flight", "maze", "sudoku", "walk", "xio")
 
 
 def test_these_configurations_are_shipped() -> None:
@@ -64,10 +64,12 @@ def test_what_watches_people_is_off_by_default() -> None:
     assert not {entry.kind for entry in config.enabled_sensors} & {"video", "audio"}
 
 
-def test_the_default_run_has_one_effector_and_a_rule_for_it() -> None:
+def test_the_default_run_has_one_effector_one_puzzle_stream_and_a_rule_for_each() -> None:
     config = load_config("default")
     assert [entry.kind for entry in config.enabled_effectors] == ["recording"]
-    assert [(rule.decision, rule.effect) for rule in config.policy.rules] == [("allow", "record")]
+    assert [entry.name for entry in config.enabled_environments] == ["puzzles"]
+    rules = [(rule.decision, rule.effect) for rule in config.policy.rules]
+    assert rules == [("allow", "record"), ("allow", "cognitive")]
 
 
 def test_an_empty_configuration_has_every_default() -> None:
