@@ -257,7 +257,7 @@ class Loop:
             action=done,
             reward=reward,
             reset=self.worlds.reset,
-            reward_error=abs(reward - readout.value),
+            value=readout.value,
             surprise=self.trust.nis,
             novelty=scene.novelty,
             conflict=1 - self.trust.responsibility,

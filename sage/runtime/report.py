@@ -83,6 +83,11 @@ class MemoryFacts:
 
     num_kept, capacity: of H-memory.  num_seen: experiences offered ever.  salience: the gate's value.
     is_kept: an experience was stored this tick.
+
+    Of the sidecar, which predicts the discounted reward, in a run with a source that observes a reward:
+    num_bound: contexts bound to a return so far.  sidecar_error, value_error: squared errors of the sidecar
+    and of the model's value head for the steps whose return became known this tick, NaN without one.
+    sidecar_share: weight of the sidecar in the mean of the two with the least squared error so far, 0..1.
     """
 
     num_kept: int = 0
@@ -91,6 +96,14 @@ class MemoryFacts:
     num_transitions: int = 0
     salience: float = NAN
     is_kept: bool = False
+    num_bound: int = 0
+    sidecar_error: float = NAN
+    value_error: float = NAN
+    sidecar_share: float = NAN
+
+
+#: Fields of MemoryFacts that a digest leaves out while the sidecar has bound nothing.
+ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,8 +383,12 @@ def _canonical_items(value: Any) -> Any:
 
 
 def _is_left_out(value: Any, name: str) -> bool:
-    """`solving` and `acting` where there are no puzzle streams and no worlds: digests are as without them."""
-    return name in ("solving", "acting") and not getattr(value, name)
+    """`solving` without puzzle streams, `acting` without worlds, the sidecar's fields where it has bound
+    nothing: digests are as before there were such fields.
+    """
+    return (name in ("solving", "acting") and not getattr(value, name)) or (
+        name in ADDED_MEMORY and not value.num_bound
+    )
 
 
 @cache

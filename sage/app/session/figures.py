@@ -33,6 +33,19 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarFigures:
+    """Two predictors of the discounted reward on the same returns: mean squared errors of the session.
+
+    num_bound: contexts bound to a return.  share: of the sidecar in the best mean of both, 0..1, at the end.
+    """
+
+    num_bound: int
+    sidecar_error: float
+    value_error: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFigures:
     """The whole session. skill: of the physical sources together.  verdict: one sentence on it.
     mean_coherence: over the ticks where each figure is defined.  is_asleep: the session ended during a night.
@@ -56,6 +69,7 @@ class SessionFigures:
     coherence: CoherenceFacts
     mean_coherence: CoherenceFacts
     memory: MemoryFacts
+    sidecar: SidecarFigures
     learning: LearningFacts
     num_sleeps: int
     sleeps: tuple[SleepReport, ...]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sage.app.session.figures import SessionFigures, SourceFigures
+from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
 from sage.runtime.report import (
@@ -55,6 +55,7 @@ class SessionSummary:
         self._skill = SkillTable()
         self._sources: dict[str, _SourceTally] = {}
         self._coherence = dict.fromkeys(_COHERENCE, (0.0, 0))
+        self._sidecar = (0.0, 0.0, 0)  # squared errors of the sidecar and of the value head, ticks
         self._last: TickReport | None = None
         self._sleeps: list[SleepReport] = []
         self._solving = SolvingTally()
@@ -79,6 +80,8 @@ class SessionSummary:
             value = getattr(facts.coherence, name)
             if math.isfinite(value):
                 self._coherence[name] = (total + value, num + 1)
+
+        self._add_sidecar(facts.memory)
 
     def on_sleep(self, report: SleepReport) -> None:
         self._num_sleeps += 1
@@ -115,6 +118,7 @@ class SessionSummary:
             sources=tuple(self._source_figures(tally) for tally in self._sources.values()),
             coherence=facts.coherence if facts else CoherenceFacts(),
             memory=facts.memory if facts else MemoryFacts(),
+            sidecar=self._sidecar_figures(facts.memory if facts else MemoryFacts()),
             mean_coherence=CoherenceFacts(**means, num_ticks=self._num_ticks),
             learning=facts.learning if facts else LearningFacts(),
             num_sleeps=self._num_sleeps,
@@ -130,6 +134,20 @@ class SessionSummary:
         for name in ("ticks_in_state", "num_events", "missing"):
             plain[name] = dict(plain[name])
         return plain
+
+    def _add_sidecar(self, memory: MemoryFacts) -> None:
+        if math.isfinite(memory.sidecar_error) and math.isfinite(memory.value_error):
+            sidecar, value, num = self._sidecar
+            self._sidecar = (sidecar + memory.sidecar_error, value + memory.value_error, num + 1)
+
+    def _sidecar_figures(self, memory: MemoryFacts) -> SidecarFigures:
+        sidecar, value, num = self._sidecar
+        return SidecarFigures(
+            num_bound=memory.num_bound,
+            sidecar_error=sidecar / num if num else NAN,
+            value_error=value / num if num else NAN,
+            share=memory.sidecar_share,
+        )
 
     def _add_source(self, source: SourceFacts) -> None:
         tally = self._sources.get(source.name)

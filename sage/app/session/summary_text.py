@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sage.app.session.figures import SessionFigures, SourceFigures
+from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
@@ -84,10 +84,20 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         ("sleep", _sleep_fact(figures)),
         ("events", events or "none"),
     ]
+    if figures.sidecar.num_bound:
+        facts.insert(5, ("reward", _sidecar_fact(figures.sidecar)))
     if figures.missing:
         missing = "; ".join(f"{name} ({_without(name, reason)})" for name, reason in figures.missing)
         facts.insert(1, ("missing", f"optional sensors that are not available: {missing}"))
     return facts
+
+
+def _sidecar_fact(sidecar: SidecarFigures) -> str:
+    return (
+        f"sidecar: {count(sidecar.num_bound)} contexts bound to the reward that followed; mean squared error"
+        f" {number(sidecar.sidecar_error, 3)}, of the model's value head {number(sidecar.value_error, 3)};"
+        f" best weight of the sidecar {percent(sidecar.share)}"
+    )
 
 
 def _share(part: int, whole: int) -> str:

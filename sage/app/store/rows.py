@@ -15,6 +15,7 @@ import msgpack
 
 from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
 from sage.runtime.report import (
+    ADDED_MEMORY,
     NAN,
     ActionFacts,
     AnswerFacts,
@@ -45,6 +46,7 @@ _source_values = attrgetter(
 _sleep_values = attrgetter(*names_of(SLEEP_COLUMNS))
 _ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held")
 _EVENT_FIELDS = ("kind", "tick", "source", "message", "data")
+_added_memory_values = attrgetter(*ADDED_MEMORY)
 _action_values = attrgetter(*_ACTION_FIELDS)
 _event_values = attrgetter(*_EVENT_FIELDS)
 
@@ -109,7 +111,7 @@ def event_row(session: int, event: Event) -> tuple[Any, ...]:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _, solving = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving, added_memory = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
@@ -128,6 +130,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
             **{name: tick[name] for name in ("num_kept", "num_seen", "capacity", "num_transitions")},
             salience=_number(tick["memory_salience"]),
             is_kept=bool(tick["num_stored"]),
+            **dict(zip(ADDED_MEMORY, added_memory)),
         ),
         learning=LearningFacts(
             **{name: tick[name] for name in ("num_practice_steps", "weights_version", "num_carry_resets")},
@@ -181,20 +184,23 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     actions = [_action_values(action) for action in report.facts.actions]
     events = [_event_values(event) for event in report.facts.events]
     solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
-    rest = (report.timing.stages, actions, events, list(source_ids), *([solving] if solving else []))
-    packed: bytes = msgpack.packb(rest)
+    added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.num_bound else ()
+    optional = [solving, added_memory] if added_memory else [solving] if solving else []
+    packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
     return packed
 
 
-def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...]]:
-    """Rows of a run without puzzle streams, and of earlier versions, have no solving."""
-    stages, actions, events, order, *solving = msgpack.unpackb(rest, use_list=False)
+def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...]]:
+    """Rows of a run without puzzle streams and rewards, and of earlier versions, end after the order."""
+    stages, actions, events, order, *optional = msgpack.unpackb(rest, use_list=False)
+    solving, added_memory = (*optional, (), ())[:2]
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
         tuple(Event(**dict(zip(_EVENT_FIELDS, values))) for values in events),
         order,
-        tuple(_solving_facts(values) for values in (solving[0] if solving else ())),
+        tuple(_solving_facts(values) for values in solving),
+        added_memory,
     )
 
 

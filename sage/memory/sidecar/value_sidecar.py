@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,6 +41,14 @@ class KeyFeatures:
         """(key_dim,) -> (dim,)"""
         waves = np.cos(self._waves.dot(key) + self._phases) * math.sqrt(2.0 / max(len(self._phases), 1))
         return np.concatenate(([1.0], key * self._key_factor, waves))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """features: of the context.  rival: another prediction of its return, NaN without one."""
+
+    features: np.ndarray
+    rival: float
 
 
 class ValueSidecar:
@@ -77,7 +86,7 @@ class ValueSidecar:
             self.weights = DeltaRule(self._features.dim, 1, rate=delta_rate)
         else:
             raise InputError(f"rule is {rule!r}: give 'rls' or 'delta'")
-        self._traces: ReturnTraces[np.ndarray] = ReturnTraces(discount=discount, trace=trace, horizon=horizon)
+        self._traces: ReturnTraces[Step] = ReturnTraces(discount=discount, trace=trace, horizon=horizon)
         self.num_refused = 0
 
     @property
@@ -92,11 +101,15 @@ class ValueSidecar:
             return math.nan
         return float(self.weights.read(self._features(key)))
 
-    def learn(self, key: np.ndarray, reward: float, *, is_end: bool = False) -> list[Credited[np.ndarray]]:
+    def learn(
+        self, key: np.ndarray, reward: float, *, is_end: bool = False, rival: float = math.nan
+    ) -> list[Credited[Step]]:
         """One step: `reward` answers the step before, `key` (key_dim,) is the context now.
 
         is_end: the episode ended with `reward`; `key` then starts the next one and nothing is carried over.
-        Returns the steps whose return became known, which were written: features, the value predicted at the
+        rival: another prediction at `key`, to compare with later.
+
+        Returns the steps whose return became known, which were written: the step, the value predicted at the
         time, and the return. A key or reward that is not finite is refused and counted, and clears the
         traces: the steps around it do not follow one another.
         """
@@ -107,11 +120,15 @@ class ValueSidecar:
         credited = self._traces.end(reward) if is_end else []
         features = self._features(key)
         value = float(self.weights.read(features))
-        one = self._traces.step(features, value, reward)
+        one = self._traces.step(Step(features, rival), value, reward)
         credited += [one] if one else []
         for each in credited:
-            self.weights.write(each.item, np.array([each.credit]))
+            self.weights.write(each.item.features, np.array([each.credit]))
         return credited
+
+    def break_off(self) -> None:
+        """Forget the steps whose return is not known yet: what comes does not follow from them."""
+        self._traces.clear()
 
     def state(self) -> dict[str, np.ndarray]:
         """For a snapshot: the weights. The open steps of the traces are not part of it."""

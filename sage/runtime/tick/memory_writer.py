@@ -24,6 +24,8 @@ from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import MemoryFacts
 from sage.runtime.tick.fusion import Fused
+from sage.runtime.tick.reward_memory import Bound, RewardMemory
+from sage.sensors.environment import CUT_OFF, ENDED, REWARD_QUANTITY
 
 KEY_DIM, VALUE_DIM = 32, 16
 LEAD_TICKS = 8  # recall returns the situation this many ticks after the similar one
@@ -102,6 +104,18 @@ class MemoryWriter:
             * is_physical
             / max(np.sqrt(is_physical.sum()), 1.0)
         )
+        #: None in a run without a source that observes a reward.
+        self.reward_memory = (
+            RewardMemory(KEY_DIM, discount=config.acting.discount, reward_scale=config.acting.reward_scale)
+            if any(spec.observes[0] == REWARD_QUANTITY for spec in layout.specs)
+            else None
+        )
+        self._key_scale = 1.0 / max(np.sqrt(is_physical.sum()), 1.0)
+
+    @property
+    def learners(self) -> dict[str, RewardMemory]:
+        """The parts with learned state besides the stores, by name, for a snapshot."""
+        return {} if self.reward_memory is None else {"sidecar": self.reward_memory}
 
     def remember(
         self,
@@ -113,20 +127,26 @@ class MemoryWriter:
         action: np.ndarray,
         reward: float,
         reset: float,
-        reward_error: float,
+        value: float,
         surprise: np.ndarray,
         novelty: np.ndarray,
         conflict: np.ndarray,
         trust: np.ndarray,
     ) -> MemoryFacts:
-        """Store one tick: always in L-memory, in H-memory when it is salient or at a regular interval."""
+        """Store one tick: always in L-memory, in H-memory when it is salient or at a regular interval.
+
+        reward: of this tick, NaN without one.  value: of the model's value head.  reset: ENDED or CUT_OFF
+        where a world has started again.
+        """
         percept = fused.percept
+        key = self._key.dot(percept.values)
+        bound = self._bind(key, reward, value, reset)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
         scores = self._appraisal.appraise(
             surprise=surprise,
             novelty=novelty,
             arousal=arousal,
-            reward_error=reward_error,
+            reward_error=bound.reward_error,
             conflict=conflict,
             valid=fused.met,
         )
@@ -144,7 +164,6 @@ class MemoryWriter:
             carry.z_H,
             carry.z_L,
         )
-        key = self._key.dot(percept.values)
         now = self._value.dot(percept.values)
         self.memory.recall(key, time_ns=time_ns)
         is_kept = self._complete(tick, time_ns, now)
@@ -163,7 +182,14 @@ class MemoryWriter:
                     trust=_mean_trust(trust, fused.met),
                 )
             )
-        return self._facts(scores.gate, is_kept)
+        return self._facts(scores.gate, is_kept, bound)
+
+    def _bind(self, key: np.ndarray, reward: float, value: float, reset: float) -> Bound:
+        if self.reward_memory is None:
+            return Bound()
+        return self.reward_memory.bind(
+            key * self._key_scale, reward, value, is_end=reset == ENDED, is_cut=reset == CUT_OFF
+        )
 
     def _complete(self, tick: int, time_ns: int, now: np.ndarray) -> bool:
         """Store the salient tick of LEAD_TICKS ago as an experience: its window, and the current value."""
@@ -198,7 +224,7 @@ class MemoryWriter:
     def _role(self, window: Window, time_ns: int) -> Role:
         return self.memory.examination.schedule.role_of_span(int(window.start_time_ns[0]), time_ns)
 
-    def _facts(self, gate: float, is_kept: bool) -> MemoryFacts:
+    def _facts(self, gate: float, is_kept: bool, bound: Bound) -> MemoryFacts:
         memory = self.memory
         return MemoryFacts(
             num_kept=len(memory.replay) + len(memory.examination),
@@ -207,6 +233,10 @@ class MemoryWriter:
             num_transitions=len(self.transitions),
             salience=gate,
             is_kept=is_kept,
+            num_bound=bound.num_bound,
+            sidecar_error=bound.sidecar_error,
+            value_error=bound.value_error,
+            sidecar_share=bound.share,
         )
 
 

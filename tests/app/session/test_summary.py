@@ -190,3 +190,18 @@ def test_no_figure_without_a_scale_is_in_the_text():
     summary.on_tick(replace(report, facts=replace(report.facts, learning=learning)))
     assert "3203" not in printed(summary)
     assert "loss" not in printed(summary)
+
+
+def test_the_sidecar_is_compared_with_the_value_head_where_both_are_known() -> None:
+    summary = SessionSummary()
+    first, second, last = reports(3)
+    for report, errors in ((first, (0.5, 1.0)), (second, (NAN, NAN)), (last, (0.25, 2.0))):
+        sidecar, value = errors
+        memory = replace(
+            report.facts.memory, num_bound=7, sidecar_error=sidecar, value_error=value, sidecar_share=0.75
+        )
+        summary.on_tick(replace(report, facts=replace(report.facts, memory=memory)))
+    found = summary.figures().sidecar
+    assert (found.num_bound, found.sidecar_error, found.value_error, found.share) == (7, 0.375, 1.5, 0.75)
+    assert "0.375" in printed(summary)
+    assert "sidecar" not in printed(SessionSummary())
