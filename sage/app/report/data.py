@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.app.report.plots import Plot, plots_of
-from sage.app.store.metrics_store import MetricsStore, Series, SessionRecord
+from sage.app.report.puzzles import puzzle_plots
+from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
 from sage.runtime.report import Event, SleepReport, State
 
@@ -57,7 +58,7 @@ class Band:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """times_secs: (N,) since the first tick.  point_secs: time that one point covers.  skills: by source, and
-    of the physical sources together.  sleep_secs: when each sleep ended.
+    of the physical sources together.  levels: of the puzzle streams.  sleep_secs: when each sleep ended.
     """
 
     session: SessionRecord
@@ -68,6 +69,7 @@ class ReportData:
     plots: tuple[Plot, ...]
     timeline: tuple[tuple[str, tuple[Band, ...]], ...]
     skills: Mapping[str, SkillFigures]
+    levels: tuple[LevelHistory, ...]
     sleeps: tuple[SleepReport, ...]
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
@@ -94,7 +96,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
     series = store.series(session.id, names, max_points)
     times = (series.time_ns - series.time_ns[:1]) / 1e9
     span = float(times[-1]) if len(times) else 0.0
-    sleeps = store.sleeps(session.id)
+    sleeps, levels = store.sleeps(session.id), store.answers(session.id)
     sleep_secs = _times_of(series, store.sleep_ends(session.id), times)
     return ReportData(
         session=session,
@@ -102,9 +104,10 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
         point_secs=span / max(1, len(times) - 1),
         tick_hz=(int(series.num_ticks.sum()) - 1) / span if span > 0 else math.nan,
         num_overruns=int(np.nansum(series.values["num_overruns"])),
-        plots=plots_of(series, session.sources, times),
+        plots=(*puzzle_plots(levels, series.ticks), *plots_of(series, session.sources, times)),
         timeline=_timeline(session, series, times),
         skills=_skills(store, session),
+        levels=levels,
         sleeps=sleeps,
         sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),

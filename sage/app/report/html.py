@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 from sage.app.report.data import ReportData
 from sage.app.report.plots import Plot
+from sage.app.report.puzzles import NUM_RECENT, SECTION, ForgettingTable, forgetting_tables, labels_of
 from sage.app.terminal import figures
 from sage.app.terminal.skill import ALL_PHYSICAL, SkillFigures, verdict
 from sage.runtime.report import Event, SleepOutcome, SleepReport
@@ -60,9 +61,8 @@ def main_html(data: ReportData) -> str:
         plots = [plot for plot in data.plots if plot.section == name]
         if name == "Machine":
             sections.append(_section("Sleep", _sleeps(data)))
-        sections.append(
-            _section(name, (_skill_table(data) if name == "Prediction" else "") + _figures(plots))
-        )
+        tables = {"Prediction": _skill_table, SECTION: _puzzle_tables}
+        sections.append(_section(name, (tables[name](data) if name in tables else "") + _figures(plots)))
     sections.append(_section("Events", _events(data.events)))
     sections.append(_section("Environment", _environment(data)))
     return "\n".join(sections)
@@ -154,6 +154,51 @@ def _skill_row(name: str, skill: SkillFigures, headings: Sequence[str]) -> str:
     return f'<tr{total}><th scope="row">{text(name)}</th>{cells}</tr>'
 
 
+def _puzzle_tables(data: ReportData) -> str:
+    """Each level at the session's start and end, and the held-out puzzles after each night."""
+    headings = ("answers", f"first {NUM_RECENT}", f"last {NUM_RECENT}", "abstained", "confidence")
+    levels = [level for level in data.levels if len(level.ticks)]
+    rows = []
+    for label, level in zip(labels_of(levels), levels):
+        num = int(level.num_answers.sum())
+        values = (
+            figures.count(num),
+            figures.percent(level.first_share(NUM_RECENT)),
+            figures.percent(level.last_share(NUM_RECENT)),
+            figures.count(int(level.num_abstained.sum())),
+            figures.number(float(level.confidence.sum()) / num),
+        )
+        cells = "".join(
+            f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
+            for heading, value in zip(headings, values)
+        )
+        rows.append(f'<tr><th scope="row">{text(label)}</th>{cells}</tr>')
+    table = _table([("right answers", ""), *((heading, "n") for heading in headings)], rows, "stack")
+    return table + "".join(map(_forgetting, forgetting_tables(data.sleeps)))
+
+
+def _forgetting(table: ForgettingTable) -> str:
+    """Darker is more. The last row is what later learning took from each level."""
+
+    def cell(share: float) -> str:
+        if not math.isfinite(share):
+            return f'<td class="n">{figures.DASH}</td>'
+        shade = f"color-mix(in srgb, var(--accent) {round(60 * share)}%, transparent)"
+        return f'<td class="n" style="background:{shade}">{text(figures.percent(share, 1))}</td>'
+
+    rows = [
+        f'<tr><th scope="row">{text(label)}</th>{"".join(map(cell, shares))}</tr>'
+        for label, shares in zip(table.rows, table.shares)
+    ]
+    lost = "".join(
+        f'<td class="n">{text(figures.DASH if math.isnan(each) else f"{100 * each:.1f} points")}</td>'
+        for each in table.forgotten
+    )
+    rows.append(f'<tr class="total"><th scope="row">forgotten since the best</th>{lost}</tr>')
+    heading = f"{table.stream}: held-out puzzles solved"
+    return _table([(heading, ""), *((name, "n") for name in table.levels)], rows)
+
+
 def _sleeps(data: ReportData) -> str:
     cut = (
         '<p class="note">The session ended during a night; the new weights were discarded.</p>'
@@ -178,19 +223,12 @@ def _sleeps(data: ReportData) -> str:
 
 def _card(report: SleepReport, secs: float, reach: float) -> str:
     kind = _OUTCOME_CLASSES.get(report.outcome, "warn")
-    rows = [
-        ("error on new held-out experience", report.loss_before, report.loss_after),
-        ("error on older held-out experience", report.loss_old_before, report.loss_old_after),
-    ]
-    errors = "".join(
-        f"<dt>{label}</dt><dd>{text(figures.signed_percent(after / before - 1))}</dd>"
-        for label, before, after in rows
-        if math.isfinite(before) and before > 0
-    )
+    errors = _levels_examined(report) if report.stream else _errors_examined(report)
+    unit = "puzzles" if report.stream else "readings"
     counts = (
         f"Trained on {figures.count(report.num_replayed)} replayed experiences"
         f" ({figures.count(report.num_steps)} steps), examined on {figures.count(report.num_examined)}"
-        f" readings, in {figures.duration(report.wall_secs)}."
+        f" {unit}, in {figures.duration(report.wall_secs)}."
     )
     return (
         '<article class="card"><header><h3'
@@ -202,6 +240,27 @@ def _card(report: SleepReport, secs: float, reach: float) -> str:
     )
 
 
+def _errors_examined(report: SleepReport) -> str:
+    rows = [
+        ("error on new held-out experience", report.loss_before, report.loss_after),
+        ("error on older held-out experience", report.loss_old_before, report.loss_old_after),
+    ]
+    return "".join(
+        f"<dt>{label}</dt><dd>{text(figures.signed_percent(after / before - 1))}</dd>"
+        for label, before, after in rows
+        if math.isfinite(before) and before > 0
+    )
+
+
+def _levels_examined(report: SleepReport) -> str:
+    """Held-out puzzles solved before and after the night."""
+    return "".join(
+        f"<dt>{text(level.level)}, {level.num} puzzles</dt>"
+        f"<dd>{text(figures.percent(level.before, 1))} → {text(figures.percent(level.after, 1))}</dd>"
+        for level in report.levels
+    )
+
+
 def _interval(report: SleepReport, reach: float) -> str:
     """The gain with its interval on an axis that all cards of the session share, 0 in the middle."""
     values = (report.gain, report.gain_low, report.gain_high)
@@ -209,7 +268,8 @@ def _interval(report: SleepReport, reach: float) -> str:
         return ""
     gain, low, high = (50 + 46 * max(-1.0, min(1.0, value / reach)) for value in values)
     interval = f"{figures.signed_percent(report.gain_low)} to {figures.signed_percent(report.gain_high)}"
-    label = text(f"error reduction {figures.signed_percent(report.gain)}, 90% interval {interval}")
+    what = "puzzles solved" if report.stream else "error reduction"
+    label = text(f"{what} {figures.signed_percent(report.gain)}, 90% interval {interval}")
     return (
         f'<svg role="img" aria-label="{label}"><line x1="4%" x2="96%" y1="14" y2="14" stroke="var(--line)"/>'
         '<line x1="50%" x2="50%" y1="4" y2="24" stroke="var(--soft)"/>'

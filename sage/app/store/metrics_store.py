@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.app.store.answers import LevelHistory, read_answers
 from sage.app.store.names import readable_name
 from sage.app.store.rows import restore_event, restore_sleep, restore_source, restore_tick, source_order
 from sage.app.store.schema import connect, create_if_missing
@@ -26,7 +27,15 @@ from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import SkillTable
 from sage.runtime.report import Event, SleepReport, TickReport
 
-__all__ = ["MetricsStore", "Retention", "Series", "SessionRecord", "StoreInspection", "StoreStatistics"]
+__all__ = [
+    "LevelHistory",
+    "MetricsStore",
+    "Retention",
+    "Series",
+    "SessionRecord",
+    "StoreInspection",
+    "StoreStatistics",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +221,11 @@ class MetricsStore:
             key = _session_row(connection, self.path, session)["key"]
             rows = connection.execute("SELECT * FROM sleeps WHERE session = ? ORDER BY id", (key,))
             return tuple(restore_sleep(row) for row in rows)
+
+    def answers(self, session: str) -> tuple[LevelHistory, ...]:
+        """The answers of the session's puzzle streams, by level; empty without a stream."""
+        with self._connected() as connection:
+            return read_answers(connection, _session_row(connection, self.path, session)["key"])
 
     def sleep_ends(self, session: str) -> tuple[int, ...]:
         """The last tick of each sleep, in the order of `sleeps`."""

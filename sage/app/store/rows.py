@@ -22,6 +22,7 @@ from sage.runtime.report import (
     CoherenceFacts,
     Event,
     LearningFacts,
+    LevelExamination,
     LevelFacts,
     MemoryFacts,
     SleepOutcome,
@@ -43,7 +44,7 @@ _source_values = attrgetter(
         if name not in ("num_ticks", "num_scored")
     )
 )
-_sleep_values = attrgetter(*names_of(SLEEP_COLUMNS))
+_sleep_values = attrgetter(*(name for name in names_of(SLEEP_COLUMNS) if name != "levels"))
 _ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held")
 _EVENT_FIELDS = ("kind", "tick", "source", "message", "data")
 _added_memory_values = attrgetter(*ADDED_MEMORY)
@@ -98,7 +99,29 @@ def source_row(session: int, source: int, tick: int, facts: SourceFacts) -> tupl
 def sleep_row(session: int, end_tick: int, report: SleepReport) -> tuple[Any, ...]:
     """In the order of SLEEP_COLUMNS after (session, end_tick)."""
     outcome, *others = _sleep_values(report)
-    return (session, end_tick, outcome.value, *others)
+    return (session, end_tick, outcome.value, *others, json.dumps(to_plain(report.levels)))
+
+
+def answer_rows(
+    session: int, numbers: Sequence[int], tick: int, facts: SolvingFacts
+) -> list[tuple[Any, ...]]:
+    """One row for each level with answers in this tick. numbers: of the stream's levels, as stored.
+
+    In the order of ANSWER_COLUMNS after (session, level, tick).
+    """
+    rows = []
+    for level, number in enumerate(numbers):
+        answers = [answer for answer in facts.answers if answer.level == level]
+        if answers:
+            sums = (
+                len(answers),
+                sum(answer.is_right for answer in answers),
+                sum(answer.is_abstained for answer in answers),
+                sum(answer.num_segments for answer in answers),
+                math.fsum(answer.confidence for answer in answers),
+            )
+            rows.append((session, number, tick, *sums))
+    return rows
 
 
 def event_row(session: int, event: Event) -> tuple[Any, ...]:
@@ -167,7 +190,14 @@ def restore_sleep(row: sqlite3.Row) -> SleepReport:
     values: dict[str, Any] = {
         name: NAN if row[name] is None else row[name] for name in names_of(SLEEP_COLUMNS)
     }
-    return SleepReport(**{**values, "outcome": SleepOutcome(values["outcome"])})
+    levels = tuple(map(_restore_level, json.loads(row["levels"] or "[]")))
+    values |= {"outcome": SleepOutcome(values["outcome"]), "stream": row["stream"] or "", "levels": levels}
+    return SleepReport(**values)
+
+
+def _restore_level(plain: dict[str, Any]) -> LevelExamination:
+    values: dict[str, Any] = {name: NAN if value is None else value for name, value in plain.items()}
+    return LevelExamination(**values)
 
 
 def restore_event(row: sqlite3.Row) -> Event:

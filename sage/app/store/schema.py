@@ -16,7 +16,7 @@ import yaml
 
 from sage.app.terminal.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -74,6 +74,14 @@ SOURCE_COLUMNS = (
     *_columns("REAL", "scored", "error persistence_error skip_error"),
 )
 
+#: Besides (session, level, tick), in ticks in which answers of that level had a result. num_segments and
+#: confidence are sums over the answers.
+ANSWER_COLUMNS = (
+    *_columns("INTEGER", "sum", "num_answers num_right num_abstained num_segments"),
+    *_columns("REAL", "sum", "confidence"),
+)
+
+#: levels: JSON of SleepReport.levels.
 SLEEP_COLUMNS = (
     *_columns("TEXT", "last", "outcome reason"),
     *_columns("INTEGER", "last", "tick num_replayed num_examined num_steps"),
@@ -82,12 +90,21 @@ SLEEP_COLUMNS = (
         "last",
         "loss_before loss_after gain gain_low gain_high loss_old_before loss_old_after wall_secs",
     ),
+    *_columns("TEXT", "last", "stream levels"),
 )
 
 
 def _declared(columns: tuple[Column, ...]) -> str:
     return ", ".join(f"{column.name} {column.sql_type}" for column in columns)
 
+
+#: level_names: the levels of every puzzle stream of a session, numbered over all streams.
+_ANSWER_TABLES = f"""
+CREATE TABLE level_names (session INTEGER, level INTEGER, stream TEXT NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (session, level)) WITHOUT ROWID;
+CREATE TABLE answers (session INTEGER, level INTEGER, tick INTEGER, {_declared(ANSWER_COLUMNS)},
+    PRIMARY KEY (session, level, tick)) WITHOUT ROWID;
+"""
 
 _SCHEMA = f"""
 CREATE TABLE sessions (
@@ -102,6 +119,7 @@ CREATE TABLE ticks (session INTEGER, tick INTEGER, {_declared(TICK_COLUMNS)},
 CREATE INDEX ticks_by_time ON ticks (session, time_ns);
 CREATE TABLE sources (session INTEGER, source INTEGER, tick INTEGER, {_declared(SOURCE_COLUMNS)},
     PRIMARY KEY (session, source, tick)) WITHOUT ROWID;
+{_ANSWER_TABLES}
 CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, end_tick INTEGER NOT NULL DEFAULT 0,
     {_declared(SLEEP_COLUMNS)});
 CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL,
@@ -133,7 +151,7 @@ def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -
 
 
 def create_if_missing(path: Path) -> None:
-    """Make the file with its tables, or bring one of schema version 1 up to date. Any other file is left as
+    """Make the file with its tables, or upgrade one of an earlier schema version. Any other file is left as
     it is; `connect` checks it.
     """
     try:
@@ -160,33 +178,49 @@ def create_if_missing(path: Path) -> None:
 
 
 def _upgrade(path: Path) -> None:
-    """From schema version 1. The end of a sleep is then the last tick of its DREAM state; a source of kind
-    clock or memory in the session's configuration is temporal.
-    """
+    """From an earlier schema version, in one transaction."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        if application_id != APPLICATION_ID or _version(connection) != 1:
+        if application_id != APPLICATION_ID or not 1 <= _version(connection) < SCHEMA_VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
         if _version(connection) == 1:  # another process may have upgraded it meanwhile
-            connection.execute("ALTER TABLE sessions ADD COLUMN temporal TEXT NOT NULL DEFAULT '[]'")
-            connection.execute("ALTER TABLE sleeps ADD COLUMN end_tick INTEGER NOT NULL DEFAULT 0")
-            connection.execute(
-                "UPDATE sleeps SET end_tick = COALESCE((SELECT MIN(ticks.tick) - 1 FROM ticks WHERE"
-                " ticks.session = sleeps.session AND ticks.tick > sleeps.tick AND ticks.state <> 'dream'),"
-                " tick)"
-            )
-            for key, config in connection.execute("SELECT key, config FROM sessions").fetchall():
-                temporal = json.dumps(_temporal_in(config))
-                connection.execute("UPDATE sessions SET temporal = ? WHERE key = ?", (temporal, key))
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _upgrade_from_1(connection)
+        if _version(connection) == 2:
+            _upgrade_from_2(connection)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if "not a database" not in str(error):  # `connect` reports that one
             raise
     finally:
         connection.close()
+
+
+def _upgrade_from_1(connection: sqlite3.Connection) -> None:
+    """The end of a sleep is then the last tick of its DREAM state; a source of kind clock or memory in the
+    session's configuration is temporal.
+    """
+    connection.execute("ALTER TABLE sessions ADD COLUMN temporal TEXT NOT NULL DEFAULT '[]'")
+    connection.execute("ALTER TABLE sleeps ADD COLUMN end_tick INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "UPDATE sleeps SET end_tick = COALESCE((SELECT MIN(ticks.tick) - 1 FROM ticks WHERE"
+        " ticks.session = sleeps.session AND ticks.tick > sleeps.tick AND ticks.state <> 'dream'),"
+        " tick)"
+    )
+    for key, config in connection.execute("SELECT key, config FROM sessions").fetchall():
+        temporal = json.dumps(_temporal_in(config))
+        connection.execute("UPDATE sessions SET temporal = ? WHERE key = ?", (temporal, key))
+    connection.execute("PRAGMA user_version = 2")
+
+
+def _upgrade_from_2(connection: sqlite3.Connection) -> None:
+    """Puzzle streams: their answers by level, and the levels of a night."""
+    for statement in _ANSWER_TABLES.split(";")[:-1]:
+        connection.execute(statement)
+    for column in ("stream", "levels"):
+        connection.execute(f"ALTER TABLE sleeps ADD COLUMN {column} TEXT")
+    connection.execute("PRAGMA user_version = 3")
 
 
 def _version(connection: sqlite3.Connection) -> int:

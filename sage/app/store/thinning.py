@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sage.app.store.schema import SOURCE_COLUMNS, TICK_COLUMNS, names_of
+from sage.app.store.schema import ANSWER_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, names_of
 from sage.errors import InputError
 
 SECOND_NS = 1_000_000_000
@@ -162,8 +162,6 @@ def _average(
     """
     window = {"session": session, "start": start_ns, "end": end_ns, "every": every_ns}
     span = "session = :session AND time_ns >= :start AND time_ns < :end"
-    folded_ticks = ", ".join(column.folded for column in TICK_COLUMNS)
-    folded_sources = ", ".join(column.folded for column in SOURCE_COLUMNS)
     with transaction(connection):
         connection.execute("CREATE TEMP TABLE IF NOT EXISTS spans (first_tick INTEGER, last_tick INTEGER)")
         connection.execute("DELETE FROM temp.spans")
@@ -173,10 +171,12 @@ def _average(
             window,
         )
         low, high = connection.execute("SELECT MIN(first_tick), MAX(last_tick) FROM temp.spans").fetchone()
-        for table, keys, columns, folded in (
-            ("sources", "session, source", SOURCE_COLUMNS, folded_sources),
-            ("ticks", "session", TICK_COLUMNS, folded_ticks),
+        for table, keys, columns in (
+            ("sources", "session, source", SOURCE_COLUMNS),
+            ("answers", "session, level", ANSWER_COLUMNS),
+            ("ticks", "session", TICK_COLUMNS),
         ):
+            folded = ", ".join(column.folded for column in columns)
             rows = connection.execute(
                 f"SELECT {keys}, last_tick, {folded}, MAX(tick) FROM temp.spans CROSS JOIN {table}"
                 f" WHERE {_keyed(table)} AND tick BETWEEN first_tick AND last_tick GROUP BY {keys},"
@@ -200,14 +200,15 @@ def _keyed(table: str) -> str:
     """The session's rows, with every column of the primary key before `tick` named, so that the key is
     used.
     """
-    if table == "ticks":
+    names = {"sources": "source", "answers": "level"}.get(table)
+    if names is None:
         return "session = :session"
-    return "session = :session AND source IN (SELECT source FROM source_names WHERE session = :session)"
+    return f"session = :session AND {names} IN (SELECT {names} FROM {names}_names WHERE session = :session)"
 
 
 def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> None:
     with transaction(connection):
-        for table in ("sources", "ticks"):
+        for table in ("sources", "answers", "ticks"):
             connection.execute(
                 f"DELETE FROM {table} WHERE {_keyed(table)} AND tick <= :tick",
                 {"session": session, "tick": tick},
@@ -216,7 +217,7 @@ def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> No
 
 def _forget_session(connection: sqlite3.Connection, session: int) -> None:
     with transaction(connection):
-        for table in ("events", "sleeps", "source_names", "thinning"):
+        for table in ("events", "sleeps", "source_names", "level_names", "thinning"):
             connection.execute(f"DELETE FROM {table} WHERE session = ?", (session,))
         connection.execute("DELETE FROM sessions WHERE key = ?", (session,))
 

@@ -14,8 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from sage.app.store.rows import event_row, sleep_row, source_row, tick_row
-from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, connect, insert_into
+from sage.app.store.rows import answer_rows, event_row, sleep_row, source_row, tick_row
+from sage.app.store.schema import (
+    ANSWER_COLUMNS,
+    SLEEP_COLUMNS,
+    SOURCE_COLUMNS,
+    TICK_COLUMNS,
+    connect,
+    insert_into,
+)
 from sage.app.store.thinning import Retention, Thinner, transaction
 from sage.runtime.report import Event, SleepReport, TickReport
 
@@ -23,6 +30,7 @@ Item = TickReport | SleepReport | Event
 
 _INSERT_TICK = insert_into("ticks", ("session", "tick"), TICK_COLUMNS)
 _INSERT_SOURCE = insert_into("sources", ("session", "source", "tick"), SOURCE_COLUMNS)
+_INSERT_ANSWERS = insert_into("answers", ("session", "level", "tick"), ANSWER_COLUMNS)
 _INSERT_SLEEP = insert_into("sleeps", ("session", "end_tick"), SLEEP_COLUMNS)
 _INSERT_EVENT = (
     "INSERT OR IGNORE INTO events (session, tick, kind, source, message, data, fingerprint) VALUES (?, ?, ?,"
@@ -70,6 +78,7 @@ class StoreWriter:
         self._flush_secs = flush_secs
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._source_ids: dict[str, int] = {}
+        self._level_ids: dict[tuple[str, str], int] = {}
         self._last_tick = 0
         self._num_written = 0
         self._num_dropped = 0
@@ -188,6 +197,7 @@ class StoreWriter:
         self._num_written += len(batch) - rows.num_unstorable
         self._num_unstorable += rows.num_unstorable
         self._source_ids.update(rows.new_sources)
+        self._level_ids.update(rows.new_levels)
         self._last_tick = rows.last_tick
         if not is_last:
             self._thin(self._connection)
@@ -200,7 +210,7 @@ class StoreWriter:
             self._thinner.restart()
 
     def _rows(self, batch: list[Item]) -> _Rows:
-        rows = _Rows(self._session, self._source_ids, self._last_tick)
+        rows = _Rows(self._session, self._source_ids, self._level_ids, self._last_tick)
         for item in batch:
             rows.add(item)
         return rows
@@ -235,14 +245,23 @@ class StoreWriter:
 class _Rows:
     """A batch as rows. An item that fits no row is counted and left out; the others are written."""
 
-    def __init__(self, session: int, source_ids: dict[str, int], last_tick: int) -> None:
+    def __init__(
+        self,
+        session: int,
+        source_ids: dict[str, int],
+        level_ids: dict[tuple[str, str], int],
+        last_tick: int,
+    ) -> None:
         self._session = session
         self._known = source_ids
+        self._known_levels = level_ids
         self.new_sources: dict[str, int] = {}
+        self.new_levels: dict[tuple[str, str], int] = {}
         self.num_unstorable = 0
         self.last_tick = last_tick
         self._ticks: list[tuple[object, ...]] = []
         self._sources: list[tuple[object, ...]] = []
+        self._answers: list[tuple[object, ...]] = []
         self._sleeps: list[tuple[object, ...]] = []
         self._events: list[tuple[object, ...]] = []
 
@@ -260,8 +279,11 @@ class _Rows:
     def insert(self, connection: sqlite3.Connection) -> None:
         names = [(self._session, number, name) for name, number in self.new_sources.items()]
         connection.executemany("INSERT OR REPLACE INTO source_names VALUES (?, ?, ?)", names)
+        levels = [(self._session, number, *key) for key, number in self.new_levels.items()]
+        connection.executemany("INSERT OR REPLACE INTO level_names VALUES (?, ?, ?, ?)", levels)
         connection.executemany(_INSERT_TICK, self._ticks)
         connection.executemany(_INSERT_SOURCE, self._sources)
+        connection.executemany(_INSERT_ANSWERS, self._answers)
         connection.executemany(_INSERT_SLEEP, self._sleeps)
         connection.executemany(_INSERT_EVENT, self._events)
 
@@ -273,9 +295,20 @@ class _Rows:
             source_row(self._session, number, facts.tick, source)
             for number, source in zip(order, facts.sources)
         ]
+        answers = [
+            row
+            for solving in facts.solving
+            for row in answer_rows(
+                self._session,
+                [self._level_id(solving.stream, level.name) for level in solving.levels],
+                facts.tick,
+                solving,
+            )
+        ]
         events = [event_row(self._session, event) for event in facts.events]
         self._ticks.append(tick)
         self._sources += sources
+        self._answers += answers
         self._events += events
         self.last_tick = facts.tick
 
@@ -283,3 +316,9 @@ class _Rows:
         if name in self._known:
             return self._known[name]
         return self.new_sources.setdefault(name, len(self._known) + len(self.new_sources))
+
+    def _level_id(self, stream: str, level: str) -> int:
+        key = (stream, level)
+        if key in self._known_levels:
+            return self._known_levels[key]
+        return self.new_levels.setdefault(key, len(self._known_levels) + len(self.new_levels))

@@ -1,4 +1,4 @@
-"""Files that are not a store, of a newer schema, or of schema version 1."""
+"""Files that are not a store, of a newer schema, or of an earlier one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,35 @@ def test_a_newer_schema_is_refused(tmp_path):
         MetricsStore(path)
 
 
+def as_version_2(connection: sqlite3.Connection) -> None:
+    """Take away what version 3 added."""
+    for table in ("answers", "level_names"):
+        connection.execute(f"DROP TABLE {table}")
+    for column in ("stream", "levels"):
+        connection.execute(f"ALTER TABLE sleeps DROP COLUMN {column}")
+    connection.execute("PRAGMA user_version = 2")
+
+
+def test_a_store_of_schema_version_2_is_upgraded_and_keeps_its_nights(tmp_path, record):
+    path = tmp_path / "metrics.sqlite"
+    with MetricsStore(path, flush_secs=0.01) as store:
+        session = record(store, SyntheticSession(num_ticks=100))
+        nights = store.sleeps(session)
+    with sqlite3.connect(path) as connection:
+        as_version_2(connection)
+    connection.close()
+    with MetricsStore(path, must_exist=True) as store:
+        assert store.sleeps(session) == nights
+        assert store.answers(session) == ()
+
+
 def test_a_store_of_schema_version_1_is_upgraded_and_keeps_its_sessions(tmp_path, record):
     path = tmp_path / "metrics.sqlite"
     config = "sensors:\n- {kind: clock, name: time}\n- {kind: synthetic, name: one}\n"
     with MetricsStore(path, flush_secs=0.01) as store:
         session = record(store, SyntheticSession(num_ticks=100), config=config)
     with sqlite3.connect(path) as connection:
+        as_version_2(connection)
         connection.execute("ALTER TABLE sessions DROP COLUMN temporal")
         connection.execute("ALTER TABLE sleeps DROP COLUMN end_tick")
         connection.execute("PRAGMA user_version = 1")
