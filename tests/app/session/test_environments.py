@@ -32,6 +32,7 @@ def config(
         "model": {"hidden_size": 16, "num_heads": 2},
         "environments": list(environments),
         "policy": {"rules": list(rules)},
+        "solver_training": {"min_puzzles": 4},
     }
     return build_config(YamlDocument(data=data, source="test.yaml"))
 
@@ -52,6 +53,34 @@ def test_an_environments_sensors_and_effector_are_those_of_the_run(tmp_path: Pat
         assert readings[1:] == [readings[1]] * 4
     finally:
         run.close()
+
+
+def life_of(directory: Path, num_ticks: int) -> list[Any]:
+    """The facts of the stream's ticks."""
+    clock = ManualClock()
+    run = build_run(config({**FOUR, "window": 16}), clock, directory=directory)
+    assert [spec.name for spec in run.loop.layout.specs] == ["s"]
+    run.open()
+    try:
+        facts = []
+        for _ in range(num_ticks):
+            facts += run.loop.tick().facts.solving
+            assert not run.loop.between_ticks.pass_time(run.loop.tick_count, clock.now_ns())
+            clock.advance(50_000_000)
+        return facts
+    finally:
+        run.close()
+
+
+def test_a_puzzle_stream_is_answered_and_learned_from(tmp_path: Path) -> None:
+    facts = life_of(tmp_path / "first", 40)
+    answers = [answer for each in facts for answer in each.answers]
+    assert [each.stream for each in facts] == ["puzzles"] * 40
+    assert facts[-1].levels[0].name == "sudoku 4x4"
+    assert facts[-1].levels[0].num_answered == len(answers) > 8
+    assert facts[-1].num_steps > 0
+    again = life_of(tmp_path / "again", 40)
+    assert [answer for each in again for answer in each.answers] == answers
 
 
 def test_on_a_real_clock_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
