@@ -220,7 +220,12 @@ def read_report(path: Path) -> SleepReport:
     found = json.loads(path.read_text())
     if not isinstance(found, dict):
         raise TypeError(f"{path}: not a report: run the night again")
-    fields = _numbers(found)
+    return report_of(found)
+
+
+def report_of(plain: dict[str, Any]) -> SleepReport:
+    """What `to_plain` made of a report; None is NaN again."""
+    fields = _numbers(plain)
     fields["outcome"] = SleepOutcome(fields["outcome"])
     fields["levels"] = tuple(LevelExamination(**_numbers(each)) for each in fields.get("levels", ()))
     return SleepReport(**fields)

@@ -22,6 +22,8 @@ from sage.runtime.sleep.puzzles.table import Provenance, PuzzleRow, PuzzleTable
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 
 BASE_WEIGHT = 0.05
+#: Tick of experiences of earlier runs.
+OLD_TICK = -1
 _TABLES = ("replayed", "recent", "examined", "unsolved")
 
 
@@ -37,6 +39,10 @@ class LevelMemory:
     @property
     def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in _TABLES)
+
+    @property
+    def capacities(self) -> tuple[int, ...]:
+        return tuple(getattr(self, name).capacity for name in _TABLES)
 
 
 class PuzzleMemory:
@@ -104,6 +110,12 @@ class PuzzleMemory:
         )
         table.remove(index)
         self.keep(level, row)
+
+    def mark_old(self) -> None:
+        """Everything kept so far is of earlier runs, whose ticks are not those of this one."""
+        for level in self.levels:
+            for name in _TABLES:
+                getattr(level, name).columns["tick"][:] = OLD_TICK
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays by name; all but the generator of chances."""

@@ -61,9 +61,12 @@ class PuzzlePractice:
     def family(self) -> ModelFamily:
         return self._family
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Continue from these weights, with a fresh optimizer. InputError where they do not fit."""
-        self._num_earlier = self.num_steps
+    def load(self, weights: Mapping[str, Tensor], *, num_steps: int | None = None) -> None:
+        """Continue from these weights, with a fresh optimizer. num_steps: so far, by default unchanged.
+
+        InputError where they do not fit.
+        """
+        self._num_earlier = self.num_steps if num_steps is None else num_steps
         self._family.load_weights(weights)
         self._trainer = self._fresh_trainer()
 

@@ -69,9 +69,12 @@ class PuzzleTrainer:
     def is_sleeping(self) -> bool:
         return self._night is not None
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Practise from these weights. InputError where they do not fit."""
-        self._practice.load(weights)
+    def load(self, weights: Mapping[str, Tensor], *, num_steps: int | None = None) -> None:
+        """Practise from these weights. num_steps: of optimizers so far, by default unchanged.
+
+        InputError where they do not fit.
+        """
+        self._practice.load(weights, num_steps=num_steps)
 
     def practise(self) -> bool:
         """One optimizer step; False where there is too little to learn from."""

@@ -1,0 +1,1 @@
+"""The trainer of the solving model in a process of its own: experiences in and weights out by mailbox."""

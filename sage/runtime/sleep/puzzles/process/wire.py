@@ -1,0 +1,126 @@
+"""Experiences and offers of weights as flat tensors that are written into a loan and read from a lease.
+
+Layout of an experience, int64 (14 + 3 R,): the fields of `_FIELDS`, trust and confidence as their bits, the
+counts of cells, answer and solution (-1: none), then the three.
+Layout of an offer, uint8: the length of the header (8 bytes), the header in JSON, zeros up to WEIGHTS_OFFSET,
+then the float32 weights one after another in the order of their names.
+Invariant: writing and reading copy nothing but the tensor itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.errors import DataError
+from sage.runtime.report import to_plain
+from sage.runtime.sleep.consolidate import report_of
+from sage.runtime.solving.learner import Offer, PuzzleExperience, SolutionSource
+
+_FIELDS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns", "is_right", "source")
+_BITS = len(_FIELDS)
+_COUNTS = _BITS + 2
+HEADER_WORDS = _COUNTS + 3
+WEIGHTS_OFFSET = 1 << 14
+
+
+def experience_size(room: int) -> int:
+    """Words of an experience with up to `room` cells."""
+    return HEADER_WORDS + 3 * room
+
+
+def write_experience(out: np.ndarray, experience: PuzzleExperience) -> None:
+    """out: (experience_size(room),) int64."""
+    for index, name in enumerate(_FIELDS):
+        out[index] = int(getattr(experience, name))
+    out[_BITS:_COUNTS].view(np.float64)[:] = experience.trust, experience.confidence
+    start = HEADER_WORDS
+    for index, cells in enumerate((experience.cells, experience.answer, experience.solution)):
+        out[_COUNTS + index] = -1 if cells is None else len(cells)
+        if cells is not None:
+            out[start : start + len(cells)] = cells
+            start += len(cells)
+
+
+def read_experience(message: np.ndarray) -> PuzzleExperience:
+    """DataError where the counts do not fit the message."""
+    fields = {name: int(message[index]) for index, name in enumerate(_FIELDS)}
+    trust, confidence = (float(each) for each in message[_BITS:_COUNTS].view(np.float64))
+    counts = message[_COUNTS:HEADER_WORDS].tolist()
+    used = sum(max(0, count) for count in counts)
+    if min(counts[0], counts[1], counts[2] + 1) < 0 or used > len(message) - HEADER_WORDS:
+        raise DataError(f"experience with {counts} cells in {len(message)} words: it is damaged")
+    parts, start = [], HEADER_WORDS
+    for count in counts:
+        parts.append(message[start : start + max(0, count)].astype(np.int32))
+        start += max(0, count)
+    return PuzzleExperience(
+        number=fields["number"],
+        level=fields["level"],
+        cells=parts[0],
+        answer=parts[1],
+        solution=None if counts[2] < 0 else parts[2],
+        source=SolutionSource(fields["source"]),
+        trust=trust,
+        is_right=bool(fields["is_right"]),
+        confidence=confidence,
+        num_segments=fields["num_segments"],
+        num_calls=fields["num_calls"],
+        tick=fields["tick"],
+        time_ns=fields["time_ns"],
+    )
+
+
+def offer_bytes(weights: Mapping[str, Tensor]) -> int:
+    return WEIGHTS_OFFSET + 4 * sum(tensor.numel() for tensor in weights.values())
+
+
+def write_offer(out: np.ndarray, offer: Offer, *, night: int) -> None:
+    """out: (offer_bytes,) uint8.  night: its number, 0 for practice."""
+    header = json.dumps(
+        {
+            "kind": offer.kind,
+            "num_steps": offer.num_steps,
+            "loss": offer.loss if math.isfinite(offer.loss) else None,
+            "night": night,
+            "report": None if offer.report is None else to_plain(offer.report),
+        }
+    ).encode()
+    if len(header) > WEIGHTS_OFFSET - 8:
+        raise DataError(f"an offer's header has {len(header)} bytes, at most {WEIGHTS_OFFSET - 8} fit")
+    out[:8].view(np.int64)[0] = len(header)
+    out[8 : 8 + len(header)] = np.frombuffer(header, np.uint8)
+    flat = torch.from_numpy(out[WEIGHTS_OFFSET:].view(np.float32))
+    start = 0
+    for _, tensor in sorted(offer.weights.items()):
+        flat[start : start + tensor.numel()].copy_(tensor.reshape(-1))
+        start += tensor.numel()
+
+
+def read_offer(message: Tensor, shapes: Mapping[str, torch.Size]) -> tuple[Offer, int]:
+    """The offer, its weights as views of the message; and the number of its night, 0 for practice.
+
+    message: (offer_bytes,) uint8.
+    """
+    length = int(message[:8].view(torch.int64)[0])
+    header: dict[str, Any] = json.loads(message[8 : 8 + length].numpy().tobytes())
+    flat = message[WEIGHTS_OFFSET:].view(torch.float32)
+    weights, start = {}, 0
+    for name, shape in sorted(shapes.items()):
+        weights[name] = flat[start : start + shape.numel()].view(shape)
+        start += shape.numel()
+    report = header["report"]
+    offer = Offer(
+        weights=weights,
+        kind=header["kind"],
+        num_steps=header["num_steps"],
+        loss=math.nan if header["loss"] is None else header["loss"],
+        report=None if report is None else report_of(report),
+    )
+    return offer, header["night"]

@@ -1,0 +1,179 @@
+"""The trainer's process: `python -m sage.runtime.sleep.puzzles.process.worker PLAN`, a pickled TrainerPlan.
+
+One thread of computation at nice 10.
+
+Invariant: it ends when the loop stops it or has ended; Ctrl-C ends the loop, not this process. An experience
+is acknowledged once it is on the disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from sage.errors import SageError
+from sage.mailbox.clock import RealClock
+from sage.mailbox.errors import MailboxEmpty
+from sage.mailbox.shared.focus.mailbox import SharedFocus
+from sage.mailbox.shared.memory.identity import is_alive
+from sage.runtime.sleep.puzzles.process.board import RUNNING, Board
+from sage.runtime.sleep.puzzles.process.plan import TrainerPlan
+from sage.runtime.sleep.puzzles.process.wire import offer_bytes, read_experience, write_offer
+from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, load_weights
+from sage.runtime.solving.learner import Offer
+
+#: Of a process without anything to learn from.
+IDLE_SECS = 0.05
+FIRST_SNAPSHOT_SECS, SNAPSHOT_SECS = 30.0, 60.0
+NICE = 10
+_PR_SET_PDEATHSIG = 1
+_log = logging.getLogger(__name__)
+
+
+class TrainerProcess:
+    """Takes experiences, practises, offers weights, sleeps when asked, until it is told to stop."""
+
+    def __init__(self, plan: TrainerPlan, board: Board) -> None:
+        self._plan = plan
+        self._board = board
+        clock = RealClock()
+        self._trainer = plan.setup.build()
+        self._store = TrainerStore(plan.folder, self._trainer, run=plan.run)
+        weights, num_steps = load_weights(plan.folder / WEIGHTS)
+        self._trainer.load(weights, num_steps=num_steps)
+        self._experiences = SharedFocus.attach(plan.experiences, clock=clock, engine="plain")
+        self._offers = SharedFocus.attach(plan.offers, clock=clock, engine="plain")
+        self._offer_bytes = offer_bytes(self._trainer.weights())
+        self._night = 0
+        self._unsent: Offer | None = None
+        now = time.monotonic()
+        self._offer_at = now + plan.setup.config.offer_secs
+        self._snapshot_at = now + FIRST_SNAPSHOT_SECS
+        self._num_steps_offered = 0
+        self._sequence = 0
+
+    def run(self) -> None:
+        self._board.state = RUNNING
+        while not self._board.must_stop and is_alive(self._plan.parent):
+            is_idle = not self._work()
+            self._take_experiences(IDLE_SECS if is_idle else 0.0)
+            self._save_memory_if_due()
+            self._report()
+        self._store.close()
+
+    def _work(self) -> bool:
+        """A step of practice or a slice of a night; False where there is nothing to do."""
+        trainer, board = self._trainer, self._board
+        if self._unsent is not None and self._publish(self._unsent, night=self._night):
+            self._unsent = None
+        number, tick = board.night
+        if number > self._night:
+            self._night = number
+            trainer.begin_night(tick)
+            board.night_under_way = number
+        if trainer.is_sleeping:
+            if board.aborted >= self._night:
+                trainer.abort_night()
+                board.night_under_way = 0
+            else:
+                offer = trainer.advance_night()
+                if offer is not None:
+                    self._end_night(offer)
+            return True
+        if not trainer.practise():
+            return False
+        is_new = trainer.num_steps > self._num_steps_offered
+        if is_new and time.monotonic() >= self._offer_at:
+            self._offer(trainer.offer())
+        return True
+
+    def _end_night(self, offer: Offer) -> None:
+        self._board.night_under_way = 0
+        with suppress(OSError):
+            self._store.save_memory()
+        self._save_weights(offer)
+        self._unsent = offer
+
+    def _offer(self, offer: Offer) -> None:
+        """Save the weights, then publish them. Practice that finds no slot is not offered."""
+        self._save_weights(offer)
+        self._publish(offer, night=0)
+
+    def _save_weights(self, offer: Offer) -> None:
+        self._offer_at = time.monotonic() + self._plan.setup.config.offer_secs
+        self._num_steps_offered = offer.num_steps
+        with suppress(OSError):  # a full disk: a restart has the weights of before
+            self._store.save_weights(offer.weights)
+
+    def _publish(self, offer: Offer, *, night: int) -> bool:
+        """Weights as one loan; False without a free slot. night: its number, 0 for practice."""
+        loan = self._offers.try_loan((self._offer_bytes,), "uint8")
+        if loan is None:
+            return False
+        self._sequence += 1
+        with loan:
+            write_offer(loan.array, offer, night=night)
+            loan.publish(stamp_ns=time.monotonic_ns(), sequence=self._sequence)
+        return True
+
+    def _take_experiences(self, timeout_secs: float) -> None:
+        """All that have arrived; with none, wait for one. A message's sequence is the experience's number."""
+        try:
+            lease = (
+                self._experiences.receive(timeout_secs=timeout_secs)
+                if timeout_secs
+                else self._experiences.try_receive()
+            )
+        except MailboxEmpty:
+            return
+        while lease is not None:
+            with lease:
+                try:
+                    self._store.note(lease.meta.sequence, read_experience(lease.array))
+                except SageError as error:  # of a level that the stream does not have
+                    _log.warning("experience %d is left out: %s", lease.meta.sequence, error)
+            lease = self._experiences.try_receive()
+
+    def _save_memory_if_due(self) -> None:
+        if time.monotonic() < self._snapshot_at:
+            return
+        self._snapshot_at = time.monotonic() + SNAPSHOT_SECS
+        with suppress(OSError):  # a full disk: the journal goes on, and tries again
+            self._store.save_memory()
+
+    def _report(self) -> None:
+        self._board.acknowledged = self._store.acknowledged
+        self._board.report(
+            num_steps=self._trainer.num_steps,
+            loss=self._trainer.loss,
+        )
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(NICE)
+    import torch
+
+    torch.set_num_threads(1)
+    plan: TrainerPlan = pickle.loads(Path(sys.argv[1]).read_bytes())
+    board = Board.attach(plan.board)
+    try:
+        TrainerProcess(plan, board).run()
+    except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
+        text = str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
+        board.fail(text)
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The trainer's memory and weights on disk: a journal of experiences, and snapshots that replace it.
+
+Layout of the folder:  experiences.journal  memory.safetensors  weights.safetensors
+Invariant: an experience is acknowledged once its journal row is on the disk; opening the folder after a
+kill -9 gives every acknowledged experience once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sage.durable import Contents, read_checked, set_aside, write_checked
+from sage.errors import SageError
+from sage.memory.stores.journal import Journal
+from sage.memory.stores.journal_file import read_journal
+from sage.memory.stores.journal_row import JournalRow, StoredRow
+from sage.runtime.sleep.puzzles.memory import OLD_TICK
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
+
+JOURNAL, MEMORY, WEIGHTS = "experiences.journal", "memory.safetensors", "weights.safetensors"
+MEMORY_SCHEMA, WEIGHTS_SCHEMA = "puzzle_memory/1", "solver_weights/1"
+_STORE = "puzzles"
+_SCALARS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns")
+_ARRAYS = ("cells", "answer", "solution")
+_log = logging.getLogger(__name__)
+
+
+class TrainerStore:
+    """One folder, of one process at a time. run: a number that differs between runs of the loop, whose
+    experiences are counted from 1 in each.
+    """
+
+    def __init__(self, folder: Path, trainer: PuzzleTrainer, *, run: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._trainer = trainer
+        self._run = run
+        self._noted = 0
+        self._pending: deque[tuple[int, int]] = deque()
+        self._acknowledged = 0
+        applied = self._restore()
+        self._journal = Journal(folder / JOURNAL, start_after=applied)
+
+    @property
+    def noted(self) -> int:
+        """Number of this run's newest experience in memory, 0 without one."""
+        return self._noted
+
+    @property
+    def acknowledged(self) -> int:
+        """Every experience of this run up to this number is on the disk."""
+        while self._pending and self._pending[0][0] <= self._journal.acknowledged:
+            self._acknowledged = self._pending.popleft()[1]
+        return self._acknowledged
+
+    @property
+    def problem(self) -> str:
+        return self._journal.problem
+
+    def note(self, number: int, experience: PuzzleExperience) -> bool:
+        """Add experience `number` of this run to the journal and the memory; False if it is there, or the
+        journal has no room. InputError, after it is in the journal, for one of another stream.
+        """
+        if number <= self._noted:
+            return False
+        sequence = self._journal.append(_row(number, self._run, experience))
+        if not sequence:
+            return False
+        self._pending.append((sequence, number))
+        self._noted = number
+        self._trainer.memory.note(experience)
+        return True
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """OSError where the disk is full: the file before stays."""
+        save_weights(self._folder / WEIGHTS, weights, num_steps=self._trainer.num_steps)
+
+    def save_memory(self) -> None:
+        """A snapshot; the journal's rows that it holds are then deleted. OSError where the disk is full."""
+        applied = self._journal.last_sequence
+        scalars = {
+            "signature": signature_of(self._trainer),
+            "applied": applied,
+            "run": self._run,
+            "noted": self._noted,
+            "slept_at": self._trainer.slept_at,
+            "num_nights": self._trainer.num_nights,
+        }
+        contents = Contents(arrays=self._trainer.memory.state(), scalars=scalars)
+        write_checked(self._folder / MEMORY, contents, schema=MEMORY_SCHEMA)
+        self._journal.prune(applied)
+        self._pending.clear()
+        self._acknowledged = self._noted
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _restore(self) -> int:
+        """Snapshot and journal into the trainer's memory; returns the newest sequence that was applied."""
+        applied = restore_memory(self._folder, self._trainer, run=self._run)
+        self._noted = self._acknowledged = applied.noted
+        return applied.sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """sequence: of the newest journal row.  noted: number of the run's newest experience."""
+
+    sequence: int
+    noted: int
+
+
+def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int) -> Applied:
+    """Read what a TrainerStore wrote, without changing it, but for a snapshot that is damaged or of other
+    levels, which is renamed.
+    """
+    sequence = noted = 0
+    path = folder / MEMORY
+    try:
+        contents = read_checked(path, schema=MEMORY_SCHEMA)
+        scalars = contents.scalars
+        if scalars["signature"] != signature_of(trainer):
+            _log.warning("%s is of other levels or sizes: it is renamed to %s", path, set_aside(path))
+        else:
+            trainer.memory.load_state(contents.arrays)
+            sequence = scalars["applied"]
+            trainer.num_nights = scalars["num_nights"]
+            if scalars["run"] == run:
+                noted, trainer.slept_at = scalars["noted"], scalars["slept_at"]
+            else:  # ticks are counted from 0 in each run
+                trainer.memory.mark_old()
+    except FileNotFoundError:
+        pass
+    except SageError as error:
+        _log.warning("%s: it is renamed to %s", error, set_aside(path))
+    for row in read_journal(folder / JOURNAL, after=sequence).rows:
+        sequence = row.sequence
+        experience = _experience(row)
+        if row.episode != run:
+            experience = replace(experience, tick=OLD_TICK)
+        try:
+            trainer.memory.note(experience)
+        except SageError as error:  # of other levels
+            _log.warning("%s: row %d is left out: %s", folder / JOURNAL, row.sequence, error)
+        if row.episode == run:
+            noted = row.id
+    return Applied(sequence=sequence, noted=noted)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], *, num_steps: int) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in weights.items()}
+    write_checked(path, Contents(arrays=arrays, scalars={"num_steps": num_steps}), schema=WEIGHTS_SCHEMA)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], int]:
+    """The weights, and the optimizer steps before them. Errors as
+    `sage.durable.read_checked`.
+    """
+    contents = read_checked(path, schema=WEIGHTS_SCHEMA)
+    weights = {name: torch.from_numpy(np.array(array)) for name, array in contents.arrays.items()}
+    return weights, int(contents.scalars["num_steps"])
+
+
+def signature_of(trainer: PuzzleTrainer) -> list[list[object]]:
+    """What a snapshot must share with a trainer: levels, cells and capacities."""
+    return [
+        [name, task.spec.name, task.spec.seq_len, *level.capacities]
+        for name, task, level in zip(trainer.names, trainer.tasks, trainer.memory.levels)
+    ]
+
+
+def _row(number: int, run: int, experience: PuzzleExperience) -> JournalRow:
+    confidence = experience.confidence
+    scalars = {name: int(getattr(experience, name)) for name in _SCALARS} | {
+        "source": int(experience.source),
+        "is_right": bool(experience.is_right),
+        "confidence": float(confidence) if math.isfinite(confidence) else None,
+    }
+    arrays = {name: getattr(experience, name) for name in _ARRAYS if getattr(experience, name) is not None}
+    return JournalRow(
+        store=_STORE,
+        slot=-1,
+        id=number,
+        first_id=number,
+        episode=run,
+        first_episode=run,
+        context=experience.level,
+        epoch_ns=0,
+        time_ns=experience.time_ns,
+        salience=0.0,
+        trust=experience.trust,
+        scalars=scalars,
+        arrays=arrays,
+    )
+
+
+def _experience(row: StoredRow) -> PuzzleExperience:
+    arrays = {name: packed.unpack() for name, packed in row.packed.items()}
+    scalars = row.scalars
+    return PuzzleExperience(
+        **{name: scalars[name] for name in _SCALARS},
+        is_right=scalars["is_right"],
+        confidence=math.nan if scalars["confidence"] is None else scalars["confidence"],
+        cells=arrays["cells"],
+        answer=arrays["answer"],
+        solution=arrays.get("solution"),
+        source=SolutionSource(scalars["source"]),
+        trust=row.trust,
+    )

@@ -1,0 +1,191 @@
+"""The trainer's process, started for real, fed, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sage.errors import InputError
+from sage.hrm_core.model_family import ModelFamily, family_of
+from sage.hrm_core.tasks.contract import Task
+from sage.mailbox.clock import RealClock
+from sage.mailbox.hub import Hub
+from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.store import restore_memory
+from sage.runtime.solving.learner import Offer
+from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
+
+LIMIT_SECS = 240.0
+
+
+class Rig:
+    """A learner on real mailboxes. `until` works between two checks, as a loop does between two ticks."""
+
+    def __init__(self, tasks: list[Task], folder: Path, **settings: Any) -> None:
+        config = SolverTrainingConfig.model_validate(
+            {"offer_secs": 0.2, "min_puzzles": 16, "min_examined": 4, "night_steps": 3, **settings}
+        )
+        self.family: ModelFamily = family_of("sudoku", [task.spec for task in tasks], hidden_size=16)
+        self.setup = TrainerSetup(
+            stream="puzzles",
+            names=NAMES[: len(tasks)],
+            tasks=tuple(tasks),
+            configs=self.family.configs,
+            config=config,
+            seed=0,
+        )
+        self.folder = folder
+        self.clock = RealClock()
+        self.hub = Hub(self.clock)
+        self.learner = ProcessLearner(self.setup, folder, self.hub, self.clock)
+        self.offers: list[Offer] = []
+
+    def until(self, is_met: Callable[[], bool]) -> None:
+        pause = threading.Event()
+        end_ns = self.clock.now_ns() + int(LIMIT_SECS * 1e9)
+        while not is_met():
+            assert self.clock.now_ns() < end_ns, f"not met: {self.learner.facts()} {self.learner.problem}"
+            self.learner.work(0)
+            pause.wait(0.02)
+
+    def until_offered(self, kind: str) -> Offer:
+        found: list[Offer] = []
+
+        def is_met() -> bool:
+            offer = self.learner.collect()
+            if offer is not None and offer.kind == kind:
+                found.append(offer)
+            return bool(found)
+
+        self.until(is_met)
+        return found[0]
+
+    def kill(self) -> None:
+        assert self.learner.pid is not None
+        os.kill(self.learner.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def rig(tasks: list[Task], tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tasks[:1], tmp_path / "trainer")
+    made.learner.open(made.family.weights())
+    yield made
+    made.learner.close()
+    made.hub.close()
+
+
+@pytest.mark.timeout(1200)
+def test_a_life_with_kills_loses_nothing_and_copies_nothing(rig: Rig, feed: Feed) -> None:
+    learner = rig.learner
+    learner.note(feed(120))
+    first = rig.until_offered("practice")
+    assert first.num_steps > 0
+    assert any(not torch.equal(tensor, first.weights[name]) for name, tensor in rig.family.weights().items())
+
+    rig.kill()  # in practice
+    learner.note(feed(60, first=120))
+    rig.until(lambda: learner.facts().num_restarts == 1)
+    rig.until(lambda: learner.acknowledged == 180)
+    second = rig.until_offered("practice")
+    assert second.num_steps >= first.num_steps
+
+    learner.begin_night(77)  # killed in the night
+    rig.until(lambda: learner._board.night_under_way == 1)
+    rig.kill()
+    failed = rig.until_offered("night")
+    assert failed.report is not None
+    assert failed.report.outcome is SleepOutcome.FAILED
+    assert failed.report.tick == 77
+    assert not learner.facts().is_sleeping
+
+    learner.begin_night(78)
+    night = rig.until_offered("night")
+    assert night.report is not None
+    assert night.report.tick == 78
+    assert night.report.outcome is not SleepOutcome.FAILED
+    assert night.report.num_examined > 4
+
+    learner.begin_night(79)
+    learner.abort_night()
+    assert not learner.facts().is_sleeping
+    rig.until_offered("practice")
+
+    facts = learner.facts()
+    assert facts.bytes_copied == 0
+    assert facts.num_lost == 0
+    assert facts.num_experiences == 180
+    assert facts.num_restarts == 2
+    learner.close()
+    learner.close()
+    trainer = rig.setup.build()
+    restore_memory(rig.folder, trainer, run=1)
+    assert trainer.memory.num_noted == 180
+
+
+@pytest.mark.timeout(600)
+def test_ctrl_c_does_not_end_it_and_the_end_of_the_loop_does(rig: Rig) -> None:
+    pid = rig.learner.pid
+    assert pid is not None
+    rig.until(lambda: rig.learner._board.state == 1)
+    os.kill(pid, signal.SIGINT)
+    rig.learner.work(0)
+    assert rig.learner.pid == pid
+    rig.learner.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.timeout(600)
+def test_the_end_of_the_loop_ends_the_process(tasks: list[Task], tmp_path: Path) -> None:
+    """The loop is a process of its own here, which is killed."""
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tests.runtime.sleep.puzzles.process.test_process_learner import Rig\n"
+        "from sage.hrm_core.tasks.catalogue import make_task\n"
+        "rig = Rig([make_task('sudoku', size=4)], Path(sys.argv[1]))\n"
+        "rig.learner.open(rig.family.weights())\n"
+        "print(rig.learner.pid, flush=True)\n"
+        "rig.clock.wait_until(rig.clock.now_ns() + 10**12)\n"
+    )
+    loop = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "trainer")], stdout=subprocess.PIPE, text=True
+    )
+    assert loop.stdout is not None
+    pid = int(loop.stdout.readline())
+    loop.kill()
+    loop.wait()
+    loop.stdout.close()
+    pause = threading.Event()
+    clock = RealClock()
+    end_ns = clock.now_ns() + int(LIMIT_SECS * 1e9)
+    while _is_running(pid) and clock.now_ns() < end_ns:
+        pause.wait(0.02)
+    assert not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_task_that_cannot_be_sent_is_refused(tasks: list[Task], tmp_path: Path) -> None:
+    class Local(type(tasks[0])):  # type: ignore[misc]
+        pass
+
+    rig_tasks: list[Any] = [Local(tasks[0].config)]  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"set solver_training\.where to inline"):
+        Rig(rig_tasks, tmp_path)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sage.runtime.sleep.puzzles.store import (
+    JOURNAL,
+    MEMORY,
+    WEIGHTS,
+    TrainerStore,
+    load_weights,
+    restore_memory,
+    save_weights,
+)
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+from tests.runtime.sleep.puzzles.conftest import Feed, MakeTrainer
+
+
+def _settle(store: TrainerStore, number: int) -> None:
+    assert store._journal.wait(store._journal.last_sequence, 30.0)
+    assert store.acknowledged == number
+
+
+def _counts(trainer: PuzzleTrainer) -> tuple[int, int]:
+    level = trainer.memory.levels[0]
+    return level.replayed.count, level.examined.count
+
+
+def test_acknowledged_experiences_are_there_after_an_end_without_a_close(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    trainer = make_trainer(0)
+    store = TrainerStore(tmp_path / "store", trainer, run=5)
+    for number, experience in enumerate(feed(40), start=1):
+        assert store.note(number, experience)
+    _settle(store, 40)
+    shutil.copytree(tmp_path / "store", tmp_path / "killed")  # what a kill -9 leaves
+    store.close()
+
+    other = make_trainer(0)
+    found = restore_memory(tmp_path / "killed", other, run=5)
+    assert found.noted == 40
+    assert _counts(other) == _counts(trainer)
+    assert other.memory.num_noted == 40
+
+
+def test_a_snapshot_and_the_journal_after_it_give_each_experience_once(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    trainer = make_trainer(0)
+    store = TrainerStore(tmp_path, trainer, run=5)
+    puzzles = feed(50)
+    for number in range(1, 31):
+        store.note(number, puzzles[number - 1])
+    store.save_memory()
+    assert store.acknowledged == 30
+    for number in range(31, 51):
+        store.note(number, puzzles[number - 1])
+    assert not store.note(50, puzzles[49])
+    store.close()
+
+    other = make_trainer(0)
+    again = TrainerStore(tmp_path, other, run=5)
+    assert again.noted == again.acknowledged == 50
+    assert not again.note(50, puzzles[49])
+    assert _counts(other) == _counts(trainer)
+    again.close()
+
+
+def test_experiences_of_another_run_are_old_and_counted_anew(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    for number, experience in enumerate(feed(40), start=1):
+        store.note(number, experience)
+    store.close()
+    trainer = make_trainer(0)
+    other = TrainerStore(tmp_path, trainer, run=6)
+    assert other.noted == 0
+    assert trainer.memory.num_noted == 40
+    table = trainer.memory.levels[0].replayed
+    assert (table.columns["tick"][: table.count] == -1).all()
+    assert other.note(1, feed(1, first=100)[0])
+    other.close()
+
+
+def test_a_damaged_snapshot_is_renamed(make_trainer: MakeTrainer, feed: Feed, tmp_path: Path) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    store.note(1, feed(1)[0])
+    store.save_memory()
+    store.close()
+    data = bytearray((tmp_path / MEMORY).read_bytes())
+    data[-9] ^= 1
+    (tmp_path / MEMORY).write_bytes(data)
+    trainer = make_trainer(0)
+    TrainerStore(tmp_path, trainer, run=6).close()
+    assert (tmp_path / f"{MEMORY}.damaged").exists()
+    assert trainer.memory.num_noted <= 1
+
+
+def test_a_snapshot_of_other_levels_is_renamed(make_trainer: MakeTrainer, feed: Feed, tmp_path: Path) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    store.note(1, feed(1)[0])
+    store.save_memory()
+    store.close()
+    TrainerStore(tmp_path, make_trainer(0, num_levels=2), run=6).close()
+    assert (tmp_path / f"{MEMORY}.damaged").exists()
+    assert (tmp_path / JOURNAL).exists()
+
+
+def test_weights_come_back_with_their_steps(tmp_path: Path, shipped_weights: dict[str, Tensor]) -> None:
+    save_weights(tmp_path / WEIGHTS, shipped_weights, num_steps=7)
+    weights, num_steps = load_weights(tmp_path / WEIGHTS)
+    assert num_steps == 7
+    assert all(torch.equal(weights[name], tensor) for name, tensor in shipped_weights.items())
+    with pytest.raises(FileNotFoundError):
+        load_weights(tmp_path / "none")
