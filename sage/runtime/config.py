@@ -72,10 +72,15 @@ class TrustConfig(Section):
     stuck_window: int = Field(24, ge=4)
 
 
+#: Which weights a training loop changes.
+Trains = Literal["L", "H", "both"]
+
+
 class PracticeConfig(Section):
     """L-level learning between ticks: small steps on recent transitions."""
 
     enabled: bool = True
+    trains: Trains = Field("L", description="L: all but the H net; H: the H net alone; both: all weights")
     every_ticks: int = Field(4, ge=1)
     batch_size: int = Field(4, ge=1)
     window_ticks: int = Field(16, ge=4)
@@ -109,6 +114,7 @@ class SleepConfig(Section):
     """
 
     enabled: bool = True
+    trains: Trains = Field("both", description="L: all but the H net; H: the H net alone; both: all weights")
     where: Literal["process", "inline"] = "process"
     first_after_secs: float = Field(60.0, gt=0)
     every_secs: float = Field(600.0, gt=0)

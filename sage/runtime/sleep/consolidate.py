@@ -26,9 +26,10 @@ from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.observation.targets import residual_squares
 from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
-from sage.runtime.config import PracticeConfig, SleepConfig
+from sage.runtime.config import PracticeConfig, SleepConfig, Trains
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport, to_plain
 from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_rejected
+from sage.runtime.sleep.levels import trained_weights
 from sage.runtime.tick.reasoner import load_observation_model
 
 JITTER_STD = 0.02  # augmentation: sensor noise, in standard deviations
@@ -58,6 +59,7 @@ class SleepPlan:
     min_examined: int
     seed: int
     tick: int
+    trains: Trains = "both"
 
     @classmethod
     def of(
@@ -73,6 +75,7 @@ class SleepPlan:
             min_examined=sleep.min_examined,
             seed=seed,
             tick=tick,
+            trains=sleep.trains,
         )
 
 
@@ -161,9 +164,8 @@ def count_readings(windows: Window, burn_in: int) -> int:
 
 def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
     generator = torch.Generator().manual_seed(plan.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
-    )
+    weights = trained_weights(model, plan.trains)
+    optimizer = torch.optim.AdamW(weights, lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     model.note_residuals(residual_squares(model, replay))
     model.train()
     num_steps = 0
@@ -178,9 +180,9 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
             mask_probability=plan.mask_probability,
             generator=generator,
         )
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
         if torch.isfinite(norm):  # sync: a bad step must not be taken
             optimizer.step()
             num_steps += 1

@@ -1,8 +1,8 @@
 """L-level learning between ticks: small steps on recent transitions, in slices that fit before the next tick.
 
-Practice trains the L net, the front end and the heads; only sleep trains the H net. Invariants: a slice
-starts only if the 99th percentile of its cost fits before the deadline; a step that is not finite changes
-nothing.
+By default practice trains the L net, the front end and the heads; only sleep trains the H net
+(`practice.trains`, `sleep.trains`). Invariants: a slice starts only if the 99th percentile of its cost fits
+before the deadline; a step that is not finite changes nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sage.hrm_core.observation.targets import residual_squares
 from sage.mailbox.clock import Clock
 from sage.memory.windows.transitions import TransitionRing
 from sage.runtime.config import ActingConfig, PracticeConfig
+from sage.runtime.sleep.levels import trained_weights
 
-STRATEGIC = "H_level."
 MAX_GRAD_NORM = 1.0
 NUM_COSTS = 64
 PATIENCE = 8  # slices deferred in a row before the batch size is halved
@@ -59,9 +59,7 @@ class Practice:
     def restart(self) -> None:
         """Drop the current lesson and the optimizer's moments, which belong to the old weights."""
         self._lesson = None
-        self._parameters = [
-            weight for name, weight in self._model.named_parameters() if not name.startswith(STRATEGIC)
-        ]
+        self._parameters = trained_weights(self._model, self._config.trains)
         self._optimizer = torch.optim.AdamW(
             self._parameters,
             lr=self._config.learning_rate,
@@ -113,7 +111,7 @@ class Practice:
     def _finish(self, lesson: Lesson) -> None:
         self._lesson = None
         loss, _ = lesson.loss()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRAD_NORM)
         host_norm, host_loss = torch.stack(

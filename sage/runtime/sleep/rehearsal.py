@@ -132,7 +132,7 @@ def _train(
 ) -> tuple[Tensor, int]:
     """Returns the stored outputs at the end of the night (N, K), and the number of steps taken."""
     generator = torch.Generator().manual_seed(plan.seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate, fused=True)
     groups = [torch.nonzero(replay.contexts == context)[:, 0] for context in replay.contexts.unique()]
     stored, num_taken = replay.outputs.clone(), 0
     model.train()

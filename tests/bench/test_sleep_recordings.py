@@ -1,0 +1,93 @@
+"""Nights against practice on made readings whose gain is known, and a short life of a real recording."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sleep
+from _scoring import Stream
+from _sleep_recordings import Life, Pair, compare
+
+
+def stream_of(source: str, error: float, *, secs: float = 60.0) -> Stream:
+    """A walk of steps of size 1, each predicted with this error."""
+    time_secs = np.arange(1.0, secs, 0.1)
+    steps = np.where(np.random.default_rng(1).random((len(time_secs), 2)) < 0.5, -1.0, 1.0)
+    actual = np.cumsum(steps, axis=0)
+    forecast = actual + error
+    return Stream(
+        source=source,
+        time_secs=time_secs,
+        horizon_secs=np.full(len(time_secs), 0.1),
+        actual=actual,
+        last=actual - steps,
+        ours=forecast,
+        skip=forecast,
+        scale=np.ones(2),
+    )
+
+
+def pair_of(practice: float, nights: float, seed: int = 0) -> Pair:
+    lives = [
+        Life(
+            streams=tuple(stream_of(source, error) for source in ("a", "b")),
+            nights=(),
+            num_practice_steps=0,
+            cpu_secs=0.0,
+        )
+        for error in (practice, nights)
+    ]
+    return Pair(seed=seed, practice=lives[0], nights=lives[1])
+
+
+@pytest.mark.parametrize(("practice", "nights"), [(0.8, 0.4), (0.4, 0.8), (0.5, 0.5)])
+def test_a_known_gain_is_found_with_its_sign(practice: float, nights: float) -> None:
+    found = compare([pair_of(practice, nights, seed) for seed in range(3)], np.random.default_rng(0))
+    assert found is not None
+    gain = 1 - nights**2 / practice**2
+    assert found.gain == pytest.approx(gain)
+    assert (found.low, found.high) == pytest.approx((gain, gain))
+    assert found.skill_practice == pytest.approx(1 - practice**2)
+    assert found.skill_nights == pytest.approx(1 - nights**2)
+    assert found.num_sources == 2
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    pairs = [pair_of(0.5, 0.4, 0), pair_of(0.5, 0.6, 1)]
+    found = compare(pairs, np.random.default_rng(0))
+    assert found is not None
+    assert found.low < 0 < found.high
+
+
+def test_without_a_scored_source_there_is_no_figure() -> None:
+    nothing = Life(streams=(), nights=(), num_practice_steps=0, cpu_secs=0.0)
+    assert compare([Pair(seed=0, practice=nothing, nights=nothing)], np.random.default_rng(0)) is None
+
+
+def test_an_unknown_recording_is_one_line() -> None:
+    ran = subprocess.run(
+        [sys.executable, sleep.__file__, "--suite", "recordings", "--recordings", "boat"],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode != 0
+    assert ran.stderr.strip() == "sleep: --recordings boat: give some of flight, xio, host"
+
+
+def test_a_quick_life_prints_its_nights(recordings: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, sleep.__file__, "--suite", "recordings", "--recordings", "flight", "--quick"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    whole = json.loads(ran.stdout.splitlines()[-1])
+    (life,) = whole["results"]["recordings"]["flight"]["lives"]
+    assert life["nights"]
+    spent = sum(night["num_steps"] for night in life["nights"])
+    assert life["practice_steps"]["practice"] == life["practice_steps"]["nights"] + spent
