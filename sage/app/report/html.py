@@ -47,12 +47,28 @@ def header_html(data: ReportData) -> str:
         (f"{figures.number(data.tick_hz, 1)} Hz", ticks),
         (str(len(data.sleeps)), _outcomes(data)),
     ]
+    solved = _solved_tiles(data)
+    if solved:  # what was not measured has no tile beside what was
+        tiles = [*solved, *((value, label) for value, label in tiles if figures.DASH not in value.split())]
     cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
     summary = text(verdict(total)) if total else ""
     return (
         f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n'
         f'<p class="verdict">{summary}</p>\n<ul class="tiles">{cells}</ul>'
     )
+
+
+def _solved_tiles(data: ReportData) -> list[tuple[str, str]]:
+    """Of each level with answers: the share right of its first and of its last ones."""
+    levels = [level for level in data.levels if len(level.ticks)]
+    shares = [(level.first_share(NUM_RECENT), level.last_share(NUM_RECENT)) for level in levels]
+    return [
+        (
+            f"{figures.percent(first)} → {figures.percent(last)}",
+            f"{label}, right of the first and the last {NUM_RECENT} answers",
+        )
+        for label, (first, last) in zip(labels_of(levels), shares)
+    ]
 
 
 def main_html(data: ReportData) -> str:
@@ -174,7 +190,7 @@ def _puzzle_tables(data: ReportData) -> str:
         )
         rows.append(f'<tr><th scope="row">{text(label)}</th>{cells}</tr>')
     table = _table([("right answers", ""), *((heading, "n") for heading in headings)], rows, "stack")
-    return table + "".join(map(_forgetting, forgetting_tables(data.sleeps)))
+    return table + '<p class="note below"></p>' + "".join(map(_forgetting, forgetting_tables(data.sleeps)))
 
 
 def _forgetting(table: ForgettingTable) -> str:
