@@ -83,6 +83,7 @@ class PracticeConfig(Section):
     trains: Trains = Field("L", description="L: all but the H net; H: the H net alone; both: all weights")
     every_ticks: int = Field(4, ge=1)
     batch_size: int = Field(4, ge=1)
+    passes: int = Field(1, ge=1, description="steps on each batch, on as many parts of it; unrolled once")
     window_ticks: int = Field(16, ge=4)
     burn_in_ticks: int = Field(4, ge=0)
     learning_rate: float = Field(1e-3, gt=0)

@@ -100,7 +100,8 @@ class Lesson:
     """`window_loss` in pieces, for a loop that has a few milliseconds between two ticks.
 
     `advance` unrolls one segment at a time without a graph; then `loss` is one differentiated pass. The model
-    must not change in between.
+    must not change in between, except by small steps on other parts of the same windows, whose segments then
+    start where the model before them left off.
     """
 
     def __init__(
@@ -136,19 +137,23 @@ class Lesson:
         self._carries.append(carry)
         return True
 
-    def loss(self) -> tuple[Tensor, WindowLoss]:
-        """As `window_loss`, once unrolled."""
+    def loss(self, part: slice = slice(None)) -> tuple[Tensor, WindowLoss]:
+        """As `window_loss`, once unrolled. part: of the windows."""
         assert self.is_unrolled, "advance() until it returns False"
-        model, window, burn_in, num_segments, settings = (
+        model, burn_in, num_segments, settings = (
             self._model,
-            self._window,
             self._burn_in,
             self._num_segments,
             self._settings,
         )
-        starts = self._carries[burn_in * num_segments :]  # of each learning segment, and the end
-        observation = window.rows(burn_in, window.num_ticks, self._is_seen)
-        targets = find_targets(model, window, burn_in, self._is_seen, self._is_hidden)
+        window, is_seen, carries = self._window, self._is_seen, self._carries
+        is_hidden = self._is_hidden
+        if part != slice(None):
+            window, is_seen, is_hidden = window.only(part), is_seen[part], is_hidden[part]
+            carries = [Carry(z_H=carry.z_H[part], z_L=carry.z_L[part]) for carry in carries]
+        starts = carries[burn_in * num_segments :]  # of each learning segment, and the end
+        observation = window.rows(burn_in, window.num_ticks, is_seen)
+        targets = find_targets(model, window, burn_in, is_seen, is_hidden)
         outputs = [
             model(merge_carries(starts[k:-1:num_segments]), observation)[1] for k in range(num_segments)
         ]
@@ -166,7 +171,7 @@ class Lesson:
         halt = _halt_loss(model, ahead, observation, outputs, errors, targets, settings)
         action = value = torch.zeros_like(prediction)
         if is_rewarded:
-            last_value = value_at_end(model, window, self._is_seen, self._carries[-1], num_segments)
+            last_value = value_at_end(model, window, is_seen, carries[-1], num_segments)
             action, value = acting_loss(model, outputs, window, burn_in, last_value, settings)
         total = (
             settings.prediction * prediction

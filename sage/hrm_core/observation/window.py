@@ -8,8 +8,10 @@ Shapes: B windows, T ticks (T + 1 with the last target), C channels, N sources, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +50,12 @@ class ObservationWindow(TickFields[Tensor]):
     def num_ticks(self) -> int:
         """T: ticks with a target."""
         return self.values.shape[1] - 1
+
+    def only(self, rows: slice) -> ObservationWindow:
+        """Some of the windows, sharing memory."""
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(ObservationWindow)}
+        some: dict[str, Any] = {name: x if x is None else x[rows] for name, x in parts.items()}
+        return ObservationWindow(**some)
 
     def rows(self, first: int, last: int, present: Tensor) -> Observation:
         """Ticks first..last-1 as rows, tick by tick; `present` (B, T + 1, N) in place of the window's own."""

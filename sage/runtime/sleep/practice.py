@@ -27,7 +27,10 @@ PATIENCE = 8  # slices deferred in a row before the batch size is halved
 
 
 class Practice:
-    """Owns the optimizer of the live model. num_steps: steps so far.  loss: of the last step."""
+    """Owns the optimizer of the live model. num_steps: steps so far.  loss: of the last step.
+
+    is_enabled: whether `work` does anything; the configuration's, until it is set.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class Practice:
         self._finish_cost = Cost()
         self._batch_size = config.batch_size
         self._lesson: Lesson | None = None
+        self._parts: list[slice] = []  # of the lesson's windows, not learned from yet
+        self.is_enabled = config.enabled
         self.num_steps = 0
         self.num_rejected = 0
         self.loss = math.nan
@@ -72,7 +77,7 @@ class Practice:
 
         A lesson starts every `every_ticks` ticks.
         """
-        if not self._config.enabled:
+        if not self.is_enabled:
             return
         num_left = max_steps
         while num_left and (
@@ -106,11 +111,15 @@ class Practice:
             generator=self._generator,
             settings=self._settings,
         )
+        size = -(-len(window) // self._config.passes)
+        self._parts = [slice(first, first + size) for first in range(0, len(window), size)]
         return True
 
     def _finish(self, lesson: Lesson) -> None:
-        self._lesson = None
-        loss, _ = lesson.loss()
+        part = self._parts.pop(0)
+        if not self._parts:
+            self._lesson = None
+        loss, _ = lesson.loss(part if self._parts or part.start else slice(None))
         self._model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRAD_NORM)

@@ -1,0 +1,166 @@
+"""`sage bench gym`: return over CPU seconds in CartPole of the loop's action head, and of a plain network.
+
+The loop of configs/gym.yaml on a manual clock, from nothing; beside it, in the same run, a plain MLP of equal
+weights that learns by the same regression with the same settings and CPU seconds, and a random policy. An arm
+stops learning after --seconds of CPU time, or once the median return of its last 20 episodes, acting with
+exploration, is 475. Then 20 episodes by the mode of its policy, with practice and exploration off, are its
+examination. --world room: the room with a key and a door instead, with discount 0.95.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import _gym_loop
+import _gym_mlp
+import harness
+import numpy as np
+import torch
+from _gym_loop import Life, Limits
+
+SEEDS, QUICK_SEEDS = (0, 1, 2, 3, 4), (0,)
+SECONDS, QUICK_SECONDS = 600.0, 15.0
+WORLDS: dict[str, list[str]] = {
+    "cart": [],
+    "room": [
+        "environments.cart.enabled=false",
+        "environments.room.enabled=true",
+        "acting.discount=0.95",
+        "acting.reward_scale=1.0",
+    ],
+}
+ENOUGH = {"cart": 475.0, "room": 1.45}
+BAR = 400.0
+ARMS = ("loop", "mlp", "random")
+NUM_BOOTSTRAPS = 2000
+
+
+def main() -> None:
+    parser = harness.argument_parser(__doc__)
+    parser.add_argument("--seconds", type=float, help=f"of CPU time for each life (default {SECONDS:g})")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default 0 1 2 3 4")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="cart")
+    parser.add_argument(
+        "--arms", choices=("loop", "mlp", "random"), nargs="+", default=["loop", "mlp", "random"]
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    seeds = tuple(arguments.seeds or (QUICK_SEEDS if arguments.quick else SEEDS))
+    seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
+    limits = Limits(
+        cpu_secs=seconds,
+        enough=ENOUGH[arguments.world],
+        num_episodes=5 if arguments.quick else 20,
+        max_ticks=1_000 if arguments.quick else 12_000,
+    )
+    lives = live(arguments.world, arguments.arms, seeds, limits)
+    is_whole = not arguments.quick and seeds == SEEDS and seconds <= SECONDS and "loop" in arguments.arms
+    bars = bars_of(lives) if is_whole else [harness.Bar("lowest median return", None, BAR, "higher")]
+    results = {
+        "world": arguments.world,
+        "cpu_secs": seconds,
+        "lives": [describe(life) for life in lives],
+        "calibration": harness.calibrate(),
+    }
+    whole = harness.document("gym", results, bars if arguments.world == "cart" else [], peers=("gymnasium",))
+    tables = [lives_table(lives), arms_table(lives), curves_table(lives), harness.bars_table(bars)]
+    harness.finish(whole, tables if arguments.world == "cart" else tables[:-1], is_saved=arguments.save)
+
+
+def live(world: str, arms: list[str], seeds: tuple[int, ...], limits: Limits) -> list[Life]:
+    overrides, lives, num_parameters = WORLDS[world], [], 0
+    for seed in seeds:
+        if "loop" in arms:
+            lives.append(_gym_loop.live(overrides, seed, limits, show))
+            num_parameters = lives[-1].num_parameters
+        num_parameters = num_parameters or _gym_loop.num_parameters(overrides)
+        if "mlp" in arms:
+            lives.append(_gym_mlp.live(overrides, seed, num_parameters, limits, show))
+        if "random" in arms:
+            lives.append(_gym_mlp.live(overrides, seed, num_parameters, limits, show, learns=False))
+    return lives
+
+
+def show(life: Life) -> None:
+    secs, ticks, median = life.curve[-1]
+    print(
+        f"{life.arm}, seed {life.seed}: {secs:.0f} CPU s, {ticks} ticks, {life.num_steps} steps,"
+        f" {life.num_episodes} episodes, median return of the last 20: {median:g}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def bars_of(lives: list[Life]) -> list[harness.Bar]:
+    medians = [life.median for life in lives if life.arm == "loop" and life.median is not None]
+    return [harness.Bar("lowest median return of 20 episodes, 5 seeds", min(medians), BAR, "higher")]
+
+
+def describe(life: Life) -> dict[str, Any]:
+    rate = life.num_ticks / life.cpu_secs if life.cpu_secs else None
+    return asdict(life) | {"median_return": life.median, "ticks_per_cpu_sec": rate}
+
+
+def lives_table(lives: list[Life]) -> harness.TextTable:
+    rows = tuple(
+        (
+            f"{life.arm}, seed {life.seed}",
+            f"{life.num_parameters:,}",
+            f"{life.cpu_secs:.0f}",
+            f"{life.num_ticks:,}",
+            f"{life.num_ticks / life.cpu_secs:.0f}" if life.cpu_secs else "-",
+            f"{life.num_steps:,}",
+            f"{life.num_episodes:,}",
+            "-" if life.median is None else f"{life.median:g}",
+            f"{min(life.returns, default=float('nan')):g} to {max(life.returns, default=float('nan')):g}",
+        )
+        for life in lives
+    )
+    columns = ("life", "weights", "CPU s", "ticks", "ticks/CPU s", "steps", "episodes", "median", "range")
+    return harness.TextTable(title="Lives, and the examination's returns", columns=columns, rows=rows)
+
+
+def arms_table(lives: list[Life]) -> harness.TextTable:
+    rows = []
+    for arm in dict.fromkeys(life.arm for life in lives):
+        medians = [life.median for life in lives if life.arm == arm and life.median is not None]
+        low, high = interval(medians)
+        middle = f"{statistics.median(medians):g}" if medians else "-"
+        rows.append((arm, str(len(medians)), middle, f"{low:g} to {high:g}"))
+    title = "Median return over the seeds, with its 90% bootstrap interval"
+    return harness.TextTable(title=title, columns=("arm", "seeds", "median", "interval"), rows=tuple(rows))
+
+
+def interval(medians: list[float]) -> tuple[float, float]:
+    """Of the median over the seeds, by resampling them."""
+    if not medians:
+        return float("nan"), float("nan")
+    drawn = np.random.default_rng(0).choice(medians, (NUM_BOOTSTRAPS, len(medians)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.05, 0.95])
+    return float(low), float(high)
+
+
+def curves_table(lives: list[Life]) -> harness.TextTable:
+    """The median return of the last 20 episodes at parts of the longest life."""
+    longest = max((life.cpu_secs for life in lives), default=0.0)
+    points = [longest * part for part in (0.125, 0.25, 0.5, 0.75, 1.0)]
+
+    def at(life: Life, secs: float) -> str:
+        known = [median for spent, _, median in life.curve if spent <= secs]
+        return f"{known[-1]:g}" if known else "-"
+
+    rows = tuple(
+        (f"{life.arm}, seed {life.seed}", *(at(life, secs) for secs in points))
+        for life in lives
+        if life.curve
+    )
+    columns = ("life", *(f"{secs:.0f} s" for secs in points))
+    title = "Median return of the last 20 episodes while learning, by CPU seconds"
+    return harness.TextTable(title=title, columns=columns, rows=rows)
+
+
+if __name__ == "__main__":
+    main()

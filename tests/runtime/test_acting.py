@@ -1,0 +1,83 @@
+"""The loop in a world that moves by its actions: episodes, equal runs, and practice on what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.build import Run
+from sage.runtime.report import Event, SleepReport, TickReport
+from sage.sensors.environment import CUT_OFF
+
+NUM_TICKS = 44
+Start = Callable[..., Run]
+Settings = Callable[..., SageConfig]
+
+
+class Reports:
+    def __init__(self) -> None:
+        self.ticks: list[TickReport] = []
+
+    def on_tick(self, report: TickReport) -> None:
+        self.ticks.append(report)
+
+    def on_sleep(self, report: SleepReport) -> None: ...
+
+    def on_event(self, event: Event) -> None: ...
+
+
+def lived(start: Start, settings: Settings, **changed: object) -> tuple[Run, list[TickReport]]:
+    """A room whose episodes are cut off after four steps."""
+    config = settings(
+        sensors=[],
+        environments=[{"kind": "key_door", "name": "room", "max_steps": 4}],
+        practice={"every_ticks": 4, "batch_size": 8, "passes": 2, "window_ticks": 4, "burn_in_ticks": 0},
+        budget={"segments": 1, "practice_steps": 2},
+        policy={"rules": [{"decision": "allow", "effect": "simulated", "target": "world"}]},
+        **changed,
+    )
+    reports = Reports()
+    run = start(config, instruments=(reports,))
+    run.loop.run(num_ticks=NUM_TICKS)
+    return run, reports.ticks
+
+
+def test_episodes_end_start_again_and_are_reported(start: Start, settings: Settings) -> None:
+    run, ticks = lived(start, settings)
+    worlds = [tick.facts.acting[0] for tick in ticks]
+    assert {world.world for world in worlds} == {"room"}
+    assert [index for index, world in enumerate(worlds) if world.reset == CUT_OFF] == [
+        *range(0, NUM_TICKS, 4)
+    ]
+    assert worlds[-1].num_episodes == (NUM_TICKS - 1) // 4
+    assert run.loop.reasoner.num_resets == 0  # not a fault
+    actions = {tick.facts.actions[0].done for tick in ticks}
+    assert len(actions) > 1
+    assert all(sorted(action) == [-1.0, -1.0, -1.0, 1.0] for action in actions)
+
+
+def test_practice_meets_resets_and_what_was_done(start: Start, settings: Settings) -> None:
+    run, _ = lived(start, settings)
+    assert run.loop.between_ticks.practice.num_steps > 4
+    window = run.loop.memory_writer.transitions.sample(64, 4, torch.Generator().manual_seed(0))
+    assert window is not None
+    assert window.reset is not None
+    assert (window.action.sum(-1) == -2.0).all()
+    assert window.reward.isfinite().all()
+
+
+def test_equal_seeds_live_alike_and_another_seed_acts_otherwise(start: Start, settings: Settings) -> None:
+    def digests(seed: int) -> list[str]:
+        _, ticks = lived(start, settings, seed=seed)
+        return [tick.facts.digest() for tick in ticks]
+
+    first = digests(1)
+    assert digests(1) == first
+    assert digests(2) != first
+
+
+def test_without_exploring_it_acts_by_the_mode(start: Start, settings: Settings) -> None:
+    _, ticks = lived(start, settings, acting={"explores": False, "action_weight": 0.0})
+    assert len({tick.facts.actions[0].done for tick in ticks}) == 1
