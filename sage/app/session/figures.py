@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sage.app.session.acting_figures import WorldFigures
 from sage.app.session.solving_figures import StreamFigures
 from sage.app.terminal.skill import SkillFigures
 from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport
@@ -50,7 +51,7 @@ class SessionFigures:
     """The whole session. skill: of the physical sources together.  verdict: one sentence on it.
     mean_coherence: over the ticks where each figure is defined.  is_asleep: the session ended during a night.
     missing: optional sensors that this machine lacks, by name, with the reason.
-    solving: of each puzzle stream.
+    solving: of each puzzle stream.  acting: of each world that moves by the loop's actions.
     """
 
     num_ticks: int
@@ -76,3 +77,4 @@ class SessionFigures:
     is_asleep: bool
     num_events: tuple[tuple[str, int], ...]
     solving: tuple[StreamFigures, ...] = ()
+    acting: tuple[WorldFigures, ...] = ()

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sage.app.session.acting_figures import ActingTally
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
@@ -59,6 +60,7 @@ class SessionSummary:
         self._last: TickReport | None = None
         self._sleeps: list[SleepReport] = []
         self._solving = SolvingTally()
+        self._acting = ActingTally()
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -74,6 +76,8 @@ class SessionSummary:
         self._skill.next_tick()
         for source in facts.sources:
             self._add_source(source)
+        for world in facts.acting:
+            self._acting.add(world)
         for solving in facts.solving:
             self._solving.add(solving)
         for name, (total, num) in self._coherence.items():
@@ -126,6 +130,7 @@ class SessionSummary:
             num_events=tuple(self._events.most_common()),
             is_asleep=facts is not None and facts.state is State.DREAM,
             solving=self._solving.figures(),
+            acting=self._acting.figures(),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sage.runtime.report import SleepOutcome, SleepReport, State
 from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.metabolism import Metabolism, Vitals
-from sage.runtime.sleep.practice import Practice
+from sage.runtime.sleep.practice import Practice, loss_settings
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.memory_writer import MemoryWriter
@@ -118,6 +118,7 @@ class BetweenTicks:
             num_segments=self._config.budget.segments,
             seed=self._config.seed + self.sleeper.num_nights,
             tick=tick,
+            loss=loss_settings(self._config.practice, self._config.acting),
         )
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
         reason = why_skip(night, plan)

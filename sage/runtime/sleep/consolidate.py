@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 
 from sage.durable import write_file
 from sage.hrm_core.checkpoint.weights_file import save_model
-from sage.hrm_core.observation.loss import window_errors, window_loss
+from sage.hrm_core.observation.loss import LossSettings, window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.observation.targets import residual_squares
 from sage.memory.windows.window import Window
@@ -60,10 +60,18 @@ class SleepPlan:
     seed: int
     tick: int
     trains: Trains = "both"
+    loss: LossSettings = field(default_factory=LossSettings)
 
     @classmethod
     def of(
-        cls, sleep: SleepConfig, practice: PracticeConfig, *, num_segments: int, seed: int, tick: int
+        cls,
+        sleep: SleepConfig,
+        practice: PracticeConfig,
+        *,
+        num_segments: int,
+        seed: int,
+        tick: int,
+        loss: LossSettings | None = None,
     ) -> SleepPlan:
         return cls(
             num_steps=sleep.num_steps,
@@ -76,7 +84,14 @@ class SleepPlan:
             seed=seed,
             tick=tick,
             trains=sleep.trains,
+            loss=loss or LossSettings(),
         )
+
+    @classmethod
+    def read(cls, path: Path) -> SleepPlan:
+        """The plan in a job.json; one of an earlier version has the loss at its defaults."""
+        content = json.loads(path.read_text())
+        return cls(**{**content, "loss": LossSettings(**content.get("loss", {}))})
 
 
 def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
@@ -93,7 +108,7 @@ def run_night(directory: Path) -> SleepReport:
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
-    plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
+    plan = SleepPlan.read(directory / "job.json")
     model = load_observation_model(directory / "model.safetensors")
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
@@ -179,6 +194,7 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
             num_segments=plan.num_segments,
             mask_probability=plan.mask_probability,
             generator=generator,
+            settings=plan.loss,
         )
         model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()

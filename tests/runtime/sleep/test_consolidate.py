@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from sage.hrm_core.observation.loss import LossSettings
 from sage.memory.windows.window import WINDOW_FIELDS
-from sage.runtime.report import SleepOutcome
+from sage.runtime.config import PracticeConfig, SleepConfig
+from sage.runtime.report import SleepOutcome, to_plain
 from sage.runtime.sleep import consolidate as sleep
 from sage.runtime.sleep.consolidate import (
     Night,
@@ -215,3 +217,17 @@ def test_a_folder_without_job_json_raises(night: Night, tmp_path: Path):
     (tmp_path / "job.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"job\.json"):
         run_night(tmp_path)
+
+
+def test_a_night_learns_with_the_loss_of_its_plan_and_an_earlier_plan_with_the_defaults(
+    tmp_path: Path,
+) -> None:
+    loss = LossSettings(discount=0.5, reward_scale=0.1)
+    plan = SleepPlan.of(SleepConfig(), PracticeConfig(), num_segments=1, seed=0, tick=3, loss=loss)
+    job = tmp_path / "job.json"
+    content = to_plain(plan)
+    job.write_text(json.dumps(content))
+    assert SleepPlan.read(job) == plan
+    del content["loss"]
+    job.write_text(json.dumps(content))
+    assert SleepPlan.read(job).loss == LossSettings()
