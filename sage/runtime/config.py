@@ -158,7 +158,7 @@ class SolvingConfig(Section):
     """Puzzles under way beside the prediction. A segment of one puzzle's row is the unit of its budgets."""
 
     segments: int = Field(
-        12, ge=2, le=4096, description="of one tick: the prediction's, then those of all puzzles' rows"
+        9, ge=2, le=4096, description="of one tick: the prediction's, then those of all puzzles' rows"
     )
     rows: int = Field(4, ge=1, le=256, description="rows of one level that are computed together")
     max_under_way: int = Field(16, ge=1, le=4096, description="puzzles read and not answered yet")

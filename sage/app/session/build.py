@@ -39,6 +39,8 @@ RING_CAPACITY = 4096
 #: Records of an isolated source between two ticks.
 ISOLATED_CAPACITY = 256
 MANUAL_START_NS = 0
+#: Beside the files of sleep: those of the trainers of puzzle streams.
+SOLVING_NAME = "solving"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ def build_run(
         instruments=instruments,
         device=choose_device(),
         on_scored=on_scored,
-        streams=build_streams(config, worlds.puzzles),
+        streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)
     return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
@@ -145,7 +147,11 @@ def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
 
 
 def _inline(config: SageConfig) -> SageConfig:
-    return config.model_copy(update={"sleep": config.sleep.model_copy(update={"where": "inline"})})
+    sections = {
+        name: getattr(config, name).model_copy(update={"where": "inline"})
+        for name in ("sleep", "solver_training")
+    }
+    return config.model_copy(update=sections)
 
 
 def _check_sizes(config: SageConfig) -> None:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from sage.app.config.names import check_model
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.environments import PuzzleEndpoints
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.mailbox.clock import Clock
+from sage.mailbox.hub import Hub
 from sage.runtime.sleep.puzzles.inline import InlineLearner
+from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
 from sage.runtime.solving.learner import PuzzleLearner
 from sage.runtime.solving.models import FRESH, family_for
 from sage.runtime.solving.stream import PuzzleStream, StreamLevel
 from sage.runtime.solving.under_way import settings_of
 
 
-def build_streams(config: SageConfig, endpoints: Sequence[PuzzleEndpoints]) -> tuple[PuzzleStream, ...]:
-    """One stream for each environment of puzzles; nothing is opened. UserError for settings that do not fit
-    together, and for weights that cannot be read or do not fit.
+def build_streams(
+    config: SageConfig, endpoints: Sequence[PuzzleEndpoints], hub: Hub, clock: Clock, directory: Path
+) -> tuple[PuzzleStream, ...]:
+    """One stream for each environment of puzzles; nothing is opened. directory: of the trainers' files, a
+    folder for each stream. UserError for settings that do not fit together, and for weights that cannot be
+    read or do not fit.
     """
     if not endpoints:
         return ()
@@ -32,14 +39,22 @@ def build_streams(config: SageConfig, endpoints: Sequence[PuzzleEndpoints]) -> t
         raise UserError(f"{config.name}: {error}") from error
     if section.weights != FRESH:
         check_model(section.weights)
-    return tuple(_stream(config, each) for each in endpoints)
+    return tuple(_stream(config, each, hub, clock, directory / each.name) for each in endpoints)
 
 
-def _stream(config: SageConfig, world: PuzzleEndpoints) -> PuzzleStream:
+def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, folder: Path) -> PuzzleStream:
     try:
         levels = _levels(world)
         family = family_for([level.task.spec for level in levels], config.solving, seed=config.seed)
-        learner = _learner(config, world.name, levels, family)
+        setup = TrainerSetup(
+            stream=world.name,
+            names=tuple(level.name for level in levels),
+            tasks=tuple(level.task for level in levels),
+            configs=family.configs,
+            config=config.solver_training,
+            seed=config.seed,
+        )
+        learner = _learner(setup, folder, hub, clock)
     except SageError as error:
         raise UserError(f"environments.{world.name}: {error}") from error
     drivers = world.drivers
@@ -68,14 +83,7 @@ def _levels(world: PuzzleEndpoints) -> list[StreamLevel]:
     ]
 
 
-def _learner(
-    config: SageConfig, stream: str, levels: Sequence[StreamLevel], family: ModelFamily
-) -> PuzzleLearner:
-    return InlineLearner(
-        stream,
-        [level.name for level in levels],
-        [level.task for level in levels],
-        family.configs,
-        config.solver_training,
-        seed=config.seed,
-    )
+def _learner(setup: TrainerSetup, folder: Path, hub: Hub, clock: Clock) -> PuzzleLearner:
+    if setup.config.where == "process":
+        return ProcessLearner(setup, folder, hub, clock)
+    return InlineLearner(setup.stream, setup.names, setup.tasks, setup.configs, setup.config, seed=setup.seed)

@@ -1,0 +1,61 @@
+"""Puzzle environments of a configuration as streams: their models, weights and learners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import build_run
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import Clock, ManualClock, RealClock
+from sage.runtime.sleep.puzzles.inline import InlineLearner
+from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
+
+RULE = {"decision": "allow", "effect": "cognitive", "states": ["wake", "rest", "dream"]}
+
+
+def config(levels: Sequence[dict[str, object]] = ({"size": 4},), task: str = "sudoku", **solving: object):
+    levels = [{"task": task, "options": options} for options in levels]
+    data = {
+        "sensors": [{"kind": "synthetic", "name": "s"}],
+        "environments": [{"kind": "puzzles", "name": "riddles", "levels": levels}],
+        "policy": {"rules": [RULE]},
+        "solving": solving,
+    }
+    return build_config(YamlDocument(data=data, source="test.yaml"))
+
+
+def built(settings: SageConfig, tmp_path: Path, clock: Clock | None = None):
+    return build_run(settings, clock or ManualClock(), directory=tmp_path / "sleep")
+
+
+@pytest.mark.parametrize(("clock", "kind"), [(ManualClock, InlineLearner), (RealClock, ProcessLearner)])
+def test_the_learner_is_in_a_process_of_its_own_on_a_real_clock(tmp_path, clock, kind):
+    run = built(config(), tmp_path, clock())
+    try:
+        (solver,) = run.loop.solving.solvers
+        assert isinstance(solver.learner, kind)
+        assert [level.name for level in solver.levels] == ["sudoku 4x4"]
+        assert len(solver.levels[0].examples(8)) == 8
+    finally:
+        run.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"search": 8}, "asks_rules"),
+        ({"weights": "sudoku99"}, "did you mean sudoku9"),
+        ({"preset": "nothing"}, "environments.riddles: preset is 'nothing'"),
+        ({"weights": "maze10"}, "environments.riddles: solving.weights is maze10"),
+        ({"task": "maze", "weights": "sudoku4", "levels": ({"size": 6, "difficulty": "easy"},)}, "interch"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(tmp_path, settings, message):
+    with pytest.raises(UserError, match=message) as raised:
+        built(config(**settings), tmp_path)
+    assert "\n" not in str(raised.value)
