@@ -1,4 +1,6 @@
-"""`sage sleep`: one night on a snapshot; the loop runs this command in a process of its own."""
+"""`sage sleep`: one night, or an examination, on what a run left. The loop runs nights of its observation
+model by this command.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +11,83 @@ import typer
 
 
 def sleep(
-    snapshot: Annotated[
-        Path, typer.Argument(metavar="SNAPSHOT_DIR", help="Folder that `sage run` wrote for sleep.")
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder of a night or of a trainer that `sage run` wrote, or a state directory.",
+        ),
     ],
+    examine: Annotated[
+        bool, typer.Option("--examine", help="Only examine the weights; nothing is trained or written.")
+    ] = False,
 ) -> None:
-    """Train a snapshot on replayed experiences, examine it on held-out ones, write the candidate and a
-    report.
+    """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
+    candidate and a report. Of a state directory: one night for each folder in it.
     """
+    from sage.app.terminal.errors import UserError
+
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder: give a state directory, or STATE_DIR/sleep/NIGHT of a run"
+        )
+    nights = [folder] if (folder / "job.json").is_file() else _nights_in(folder)
+    if not nights:
+        raise UserError(
+            f"{folder}: job.json is missing in it and in the folders of a run: give a state directory, or"
+            " STATE_DIR/sleep/NIGHT of a run"
+        )
+    for night in nights:
+        typer.echo(_result(night, examine=examine))
+
+
+def _nights_in(folder: Path) -> list[Path]:
+    """Folders with a job, at most three levels down."""
+    return sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/job.json"))
+
+
+def _result(night: Path, *, examine: bool) -> str:
     from sage.app.terminal.errors import UserError
     from sage.errors import SageError
 
-    if not snapshot.is_dir():
-        raise UserError(f"{snapshot}: no such folder: give STATE_DIR/sleep/NIGHT of a run")
+    try:
+        return _examined(night) if examine else _slept(night)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{night}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
+        ) from error
+    except SageError as error:
+        raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 
+
+def _slept(night: Path) -> str:
+    """The report in JSON."""
     import json
 
     from sage.runtime.report import to_plain
-    from sage.runtime.sleep.consolidate import main
+    from sage.runtime.sleep import consolidate
+    from sage.runtime.sleep.puzzles.process import job
 
-    try:
-        report = main(snapshot)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{snapshot}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
-        ) from error
-    except SageError as error:
-        raise UserError(
-            f"{snapshot}: not a snapshot ({error}): give STATE_DIR/sleep/NIGHT of a run"
-        ) from error
-    typer.echo(json.dumps(to_plain(report)))
+    if job.is_solver_job(night):
+        return json.dumps(to_plain(job.sleep(night)))
+    return json.dumps(to_plain(consolidate.main(night)))
+
+
+def _examined(night: Path) -> str:
+    """One line for each level or model."""
+    from sage.runtime.sleep import consolidate
+    from sage.runtime.sleep.puzzles.process import job
+
+    if not job.is_solver_job(night):
+        found = consolidate.examine(night)
+        return (
+            f"{night.name}: loss {found.model:.4f}, {found.persistence:.4f} if nothing changes,"
+            f" {found.skip:.4f} of the linear part, on {found.num} held-out readings"
+        )
+    return "\n".join(
+        f"{night.name}, {share.level}: {share.solved:.1%} of {share.num} held-out puzzles solved, 95%"
+        f" interval {share.low:.1%} to {share.high:.1%}"
+        if share.num
+        else f"{night.name}, {share.level}: no held-out puzzle"
+        for share in job.examine(night)
+    )

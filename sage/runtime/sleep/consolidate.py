@@ -120,6 +120,32 @@ def run_night(directory: Path) -> SleepReport:
     return report
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """Losses on held-out windows, in training variance: the model's, and of "nothing changes" and of the
+    linear skip alone. num: fresh readings.
+    """
+
+    model: float
+    persistence: float
+    skip: float
+    num: int
+
+
+def examine(directory: Path) -> Examined:
+    """The model of a night's directory on its examined windows; nothing is written. Errors as run_night."""
+    plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
+    model = load_observation_model(directory / "model.safetensors")
+    examined, _ = load_windows(directory / "examined.safetensors")
+    errors = window_errors(model, examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    return Examined(
+        model=mean_of(errors.model.numpy()),
+        persistence=mean_of(errors.persistence.numpy()),
+        skip=mean_of(errors.skip.numpy()),
+        num=count_readings(examined, plan.burn_in),
+    )
+
+
 def main(directory: Path) -> SleepReport:
     """`sage sleep DIR`: one night in a process of its own, one thread at nice 10."""
     torch.set_num_threads(1)

@@ -58,6 +58,10 @@ class PuzzleTrainer:
         self.slept_at = -1
 
     @property
+    def configs(self) -> tuple[ModelConfig, ...]:
+        return self._practice.family.configs
+
+    @property
     def num_steps(self) -> int:
         return self._practice.num_steps
 

@@ -26,6 +26,7 @@ from sage.mailbox.hub import Hub
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.puzzles.process.board import RUNNING, STARTING, Board
+from sage.runtime.sleep.puzzles.process.job import write_solver_job
 from sage.runtime.sleep.puzzles.process.plan import PLAN, TrainerPlan, TrainerSetup
 from sage.runtime.sleep.puzzles.process.wire import (
     experience_size,
@@ -124,6 +125,7 @@ class ProcessLearner:
             parent=my_identity(),
         )
         write_file(self._folder / PLAN, pickle.dumps(plan))
+        write_solver_job(self._folder, self._setup)
         self._start()
 
     def note(self, experiences: Sequence[PuzzleExperience]) -> None:

@@ -1,0 +1,163 @@
+"""A trainer's folder as a job of its own: a night, or an examination, on what a run left there.
+
+Layout of the folder: that of `store`, and job.json; a night adds report.json and, accepted, candidate/.
+Invariant: the folder's memory and weights stay as they are; job.json has no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sage.durable import write_file
+from sage.errors import DataError, InputError
+from sage.hrm_core.config.model import ModelConfig
+from sage.hrm_core.evaluation.report import wilson_interval
+from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Task
+from sage.mailbox.shared.memory.identity import is_alive, my_identity
+from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.report import SleepOutcome, SleepReport, to_plain
+from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, answers_of
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.store import WEIGHTS, load_weights, restore_memory
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+
+JOB, REPORT, CANDIDATE = "job.json", "report.json", "candidate"
+SCHEMA = "solver_job/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelShare:
+    """Examined puzzles of one level: how many, the share solved, and its 95% interval (Wilson)."""
+
+    level: str
+    num: int
+    solved: float
+    low: float
+    high: float
+
+
+def write_solver_job(folder: Path, setup: TrainerSetup) -> None:
+    """job.json, for this process's run. A task that the catalogue cannot make again is null in it."""
+    plain = {
+        "schema": SCHEMA,
+        "stream": setup.stream,
+        "names": setup.names,
+        "tasks": [_described(task) for task in setup.tasks],
+        "configs": [config.to_plain() for config in setup.configs],
+        "config": setup.config.model_dump(mode="json"),
+        "seed": setup.seed,
+        "parent": my_identity(),
+    }
+    write_file(folder / JOB, json.dumps(plain).encode())
+
+
+def is_solver_job(folder: Path) -> bool:
+    """Whether its job.json is of a solving model; False where there is none, or of the observation model."""
+    try:
+        plain = json.loads((folder / JOB).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(plain, dict) and str(plain.get("schema", "")).startswith("solver_job/")
+
+
+def read_solver_job(folder: Path) -> TrainerSetup:
+    """DataError for a file that is no job; InputError while its run goes on, or a task cannot be made."""
+    path = folder / JOB
+    try:
+        plain = json.loads(path.read_text())
+        if plain["schema"] != SCHEMA:
+            raise DataError(f"{path} has schema {plain['schema']!r}, this version reads {SCHEMA!r}")
+        if is_alive(plain["parent"]) and plain["parent"] != my_identity():
+            raise InputError(f"{folder}: a run uses it: stop the run first")
+        tasks = tuple(_made(each, folder) for each in plain["tasks"])
+        return TrainerSetup(
+            stream=plain["stream"],
+            names=tuple(plain["names"]),
+            tasks=tasks,
+            configs=tuple(ModelConfig.from_plain(each) for each in plain["configs"]),
+            config=SolverTrainingConfig.model_validate(plain["config"]),
+            seed=plain["seed"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, (DataError, InputError)):
+            raise
+        raise DataError(f"{path} is damaged ({error}): run the night of another folder") from error
+
+
+def sleep_on_folder(folder: Path) -> SleepReport:
+    """One night; writes report.json last, and an accepted candidate as a model folder.
+
+    Errors as read_solver_job; FileNotFoundError where the weights are missing.
+    """
+    trainer = _restored(folder)
+    trainer.begin_night(0)
+    offer = None
+    while offer is None:
+        offer = trainer.advance_night()
+    assert offer.report is not None
+    if offer.report.outcome is SleepOutcome.ACCEPTED:
+        family = ModelFamily(trainer.configs)
+        family.load_weights(offer.weights)
+        family[0].save_pretrained(folder / CANDIDATE)
+    write_file(folder / REPORT, json.dumps(to_plain(offer.report)).encode())
+    return offer.report
+
+
+def examine(folder: Path) -> tuple[LevelShare, ...]:
+    """The weights in the folder on its examined puzzles; nothing is written. Errors as sleep_on_folder."""
+    trainer = _restored(folder)
+    family = ModelFamily(trainer.configs)
+    family.load_weights(trainer.weights())
+    found = []
+    for index, (name, task) in enumerate(zip(trainer.names, trainer.tasks)):
+        level = ExaminedLevel.of(name, task, trainer.memory.levels[index].examined, -1)
+        answers = next(each for each in answers_of(family[index], level) if isinstance(each, Answers))
+        low, high = wilson_interval(answers.share, len(level))
+        found.append(LevelShare(level=name, num=len(level), solved=answers.share, low=low, high=high))
+    return tuple(found)
+
+
+def sleep(folder: Path) -> SleepReport:
+    """`sleep_on_folder` as a process of its own does it: one thread at nice 10."""
+    torch.set_num_threads(1)
+    os.nice(10)
+    return sleep_on_folder(folder)
+
+
+def _restored(folder: Path) -> PuzzleTrainer:
+    trainer = read_solver_job(folder).build()
+    restore_memory(folder, trainer, run=0)
+    weights, num_steps = load_weights(folder / WEIGHTS)
+    trainer.load(weights, num_steps=num_steps)
+    return trainer
+
+
+def _described(task: Task) -> dict[str, Any] | None:
+    """Name and options in the catalogue that make this task again; None where there are none, as for a task
+    of files.
+    """
+    config = getattr(task, "config", None)
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        return None
+    name, options = task.spec.name, dataclasses.asdict(config)
+    try:
+        again = make_task(name, **json.loads(json.dumps(options)))
+    except (InputError, TypeError, ValueError):
+        return None
+    is_same = again.spec == task.spec and type(again) is type(task)
+    return {"name": name, "options": options} if is_same else None
+
+
+def _made(described: dict[str, Any] | None, folder: Path) -> Task:
+    if described is None:
+        raise InputError(f"{folder}: a level's puzzles are from files: their task cannot be made again here")
+    return make_task(described["name"], **described["options"])

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+from typer.testing import CliRunner
+
+from sage.app.cli.main import app
+from sage.errors import DataError, InputError
+from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.model_family import family_of
+from sage.hrm_core.tasks.contract import Task
+from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.puzzles.process.job import (
+    CANDIDATE,
+    JOB,
+    REPORT,
+    examine,
+    is_solver_job,
+    read_solver_job,
+    sleep_on_folder,
+    write_solver_job,
+)
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, save_weights
+from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
+
+
+def _folder(
+    tasks: list[Task], feed: Feed, folder: Path, weights: dict[str, Tensor] | None = None, **settings: Any
+) -> Path:
+    """What a run leaves that answered 200 puzzles."""
+    config = SolverTrainingConfig.model_validate({"min_examined": 4, "night_steps": 2, **settings})
+    family = family_of("sudoku", [tasks[0].spec])
+    setup = TrainerSetup(
+        stream="puzzles",
+        names=NAMES[:1],
+        tasks=(tasks[0],),
+        configs=family.configs,
+        config=config,
+        seed=0,
+    )
+    folder.mkdir(parents=True)
+    store = TrainerStore(folder, setup.build(), run=3)
+    for number, experience in enumerate(feed(200), start=1):
+        store.note(number, experience)
+    store.close()
+    save_weights(folder / WEIGHTS, family.weights() if weights is None else weights, num_steps=5)
+    write_solver_job(folder, setup)
+    return folder
+
+
+def test_a_job_is_read_as_it_was_written(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer", night_steps=7)
+    assert is_solver_job(folder)
+    setup = read_solver_job(folder)
+    assert setup.names == NAMES[:1]
+    assert setup.config.night_steps == 7
+    assert setup.tasks[0].spec == tasks[0].spec
+    assert not is_solver_job(tmp_path)
+
+
+def test_an_examination_writes_nothing(
+    tasks: list[Task], feed: Feed, tmp_path: Path, shipped_weights: dict[str, Tensor]
+) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer", shipped_weights)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (share,) = examine(folder)
+    assert share.level == NAMES[0]
+    assert share.num >= 8
+    assert share.low < share.solved
+    assert share.solved > 0.8
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_night_of_a_folder_writes_a_report_and_leaves_the_weights(
+    tasks: list[Task], feed: Feed, tmp_path: Path
+) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer")
+    before = (folder / WEIGHTS).read_bytes()
+    report = sleep_on_folder(folder)
+    assert report.num_steps == 2
+    assert (folder / WEIGHTS).read_bytes() == before
+    assert json.loads((folder / REPORT).read_text())["stream"] == "puzzles"
+    assert (folder / CANDIDATE).exists() == (report.outcome is SleepOutcome.ACCEPTED)
+
+
+def test_an_accepted_candidate_is_a_model_folder(
+    tasks: list[Task], feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sage.runtime.sleep.puzzles import trainer
+
+    original = trainer.PuzzleTrainer.advance_night
+
+    def accepted(self: Any) -> Any:
+        offer = original(self)
+        if offer is None:
+            return None
+        assert offer.report is not None
+        report = dataclasses.replace(offer.report, outcome=SleepOutcome.ACCEPTED)
+        return dataclasses.replace(offer, report=report)
+
+    monkeypatch.setattr(trainer.PuzzleTrainer, "advance_night", accepted)
+    folder = _folder(tasks, feed, tmp_path / "trainer")
+    sleep_on_folder(folder)
+    assert HRM.from_pretrained(folder / CANDIDATE).config.mixer == "lines"
+
+
+def test_what_is_no_job_is_refused(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
+    folder = _folder(tasks, feed, tmp_path / "trainer")
+    plain = json.loads((folder / JOB).read_text())
+    (folder / JOB).write_text(json.dumps({**plain, "tasks": [None]}))
+    with pytest.raises(InputError, match="puzzles are from files"):
+        read_solver_job(folder)
+    (folder / JOB).write_text(json.dumps({**plain, "schema": "solver_job/9"}))
+    with pytest.raises(DataError, match="solver_job/9"):
+        read_solver_job(folder)
+    (folder / JOB).write_text(json.dumps({**plain, "parent": _other_process()}))
+    with pytest.raises(InputError, match="a run uses it"):
+        read_solver_job(folder)
+    del plain["names"]
+    (folder / JOB).write_text(json.dumps(plain))
+    with pytest.raises(DataError, match="is damaged"):
+        read_solver_job(folder)
+
+
+def _other_process() -> int:
+    import os
+
+    from sage.mailbox.shared.memory.identity import identity_of
+
+    found = identity_of(os.getppid())
+    assert found is not None
+    return found
+
+
+def test_sage_sleep_examines_a_state_directory(
+    tasks: list[Task], feed: Feed, tmp_path: Path, shipped_weights: dict[str, Tensor]
+) -> None:
+    _folder(tasks, feed, tmp_path / "state" / "solving" / "puzzles", shipped_weights)
+    result = CliRunner().invoke(app, ["sleep", str(tmp_path / "state"), "--examine"])
+    assert result.exit_code == 0, result.output
+    assert "puzzles, sudoku 4x4: " in result.output
+    assert "held-out puzzles solved, 95% interval" in result.output
+
+
+def test_sage_sleep_without_a_job_is_refused_in_one_line(tmp_path: Path) -> None:
+    for folder, message in ((tmp_path / "none", "no such folder"), (tmp_path, "job.json is missing")):
+        result = CliRunner().invoke(app, ["sleep", str(folder)])
+        assert result.exit_code != 0
+        assert message in str(result.exception) + result.output
