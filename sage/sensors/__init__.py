@@ -10,7 +10,7 @@ from sage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from sage.mailbox.tensor_spec import TensorSpec
-    from sage.sensors.config import EffectorConfig, SensorConfig
+    from sage.sensors.config import EffectorConfig, EnvironmentConfig, SensorConfig
     from sage.sensors.connections import ConnectionPool, SharedConnection
     from sage.sensors.contract import (
         Action,
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
         SensorUnavailable,
         SourceExhausted,
     )
+    from sage.sensors.environment import Environment, Level, PuzzleEnvironment
     from sage.sensors.testing.conformance import CheckResult, check_sensor
     from sage.sensors.testing.effector_conformance import check_effector
+    from sage.sensors.testing.environment_conformance import check_environment
 
 __getattr__, __dir__ = lazy_face(
     __name__,
@@ -36,6 +38,10 @@ __getattr__, __dir__ = lazy_face(
         "Effector": "sage.sensors.contract",
         "EffectorConfig": "sage.sensors.config",
         "EffectorSpec": "sage.sensors.contract",
+        "Environment": "sage.sensors.environment",
+        "EnvironmentConfig": "sage.sensors.config",
+        "Level": "sage.sensors.environment",
+        "PuzzleEnvironment": "sage.sensors.environment",
         "Reading": "sage.sensors.contract",
         "Sensor": "sage.sensors.contract",
         "SensorConfig": "sage.sensors.config",
@@ -47,6 +53,7 @@ __getattr__, __dir__ = lazy_face(
         "SourceExhausted": "sage.sensors.contract",
         "TensorSpec": "sage.mailbox.tensor_spec",
         "check_effector": "sage.sensors.testing.effector_conformance",
+        "check_environment": "sage.sensors.testing.environment_conformance",
         "check_sensor": "sage.sensors.testing.conformance",
     },
 )
@@ -58,6 +65,10 @@ __all__ = [
     "Effector",
     "EffectorConfig",
     "EffectorSpec",
+    "Environment",
+    "EnvironmentConfig",
+    "Level",
+    "PuzzleEnvironment",
     "Reading",
     "Sensor",
     "SensorConfig",
@@ -69,5 +80,6 @@ __all__ = [
     "SourceExhausted",
     "TensorSpec",
     "check_effector",
+    "check_environment",
     "check_sensor",
 ]

@@ -21,6 +21,7 @@ from sage.app.cli import (
     data,
     demo,
     doctor,
+    environments,
     export,
     generate,
     hub,
@@ -61,6 +62,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")
+app.add_typer(environments.app, name="environments")
 app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(memory.app, name="memory")

@@ -1,4 +1,4 @@
-"""`sage sensors check`: the conformance kit on one kind of sensor or effector.
+"""`sage sensors check`, `sage environments check`: the conformance kit on one kind.
 
 Invariant: the device is the one that a run builds from the same configuration; only its clock may differ.
 """
@@ -18,6 +18,7 @@ from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
 from sage.sensors.testing.conformance import CheckResult, check_sensor
 from sage.sensors.testing.effector_conformance import check_effector
+from sage.sensors.testing.environment_conformance import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,22 @@ def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False
     """
     is_effector = kind in plugins("effectors") and kind not in plugins("sensors")
     results = _check_effector(kind, overrides) if is_effector else _check_sensor(kind, overrides)
+    return _report(kind, results, json_output=json_output)
+
+
+def check_environment_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
+    """As `check_kind`, for an environment."""
+    environment_class, config = configure_kind("environments", kind, overrides)
+    tried = construct(environment_class, config, _context(RealClock()))
+    _open_once(tried, f"environment {kind}")
+    is_bounded = all(sensor.spec.is_bounded for sensor in tried.sensors())
+    clock: Clock = ManualClock() if is_bounded else RealClock()
+    context = _context(clock)
+    results = check_environment(lambda: construct(environment_class, config, context), clock=clock)
+    return _report(kind, results, json_output=json_output)
+
+
+def _report(kind: str, results: tuple[CheckResult, ...], *, json_output: bool) -> int:
     is_good = all(result.is_ok for result in results)
     if json_output:
         checks = [dataclasses.asdict(result) for result in results]

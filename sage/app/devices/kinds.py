@@ -18,7 +18,7 @@ from sage.app.config.registry import Group, Plugin, plugins, resolve
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.sensors.config import EffectorConfig, SensorConfig
+from sage.sensors.config import EffectorConfig, EnvironmentConfig, SensorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,18 +39,19 @@ class KindDescription:
     keys: tuple[str, ...] = ()
 
 
-def describe_kinds() -> tuple[KindDescription, ...]:
-    """All kinds of sensors, by name."""
-    return tuple(_describe(plugin) for plugin in plugins("sensors").values())
+def describe_kinds(group: Group = "sensors") -> tuple[KindDescription, ...]:
+    """All kinds of sensors, or of another group, by name."""
+    return tuple(_describe(group, plugin) for plugin in plugins(group).values())
 
 
-def _describe(plugin: Plugin) -> KindDescription:
+def _describe(group: Group, plugin: Plugin) -> KindDescription:
     try:
-        sensor = resolve("sensors", plugin.kind)
+        device = resolve(group, plugin.kind)
     except UserError as error:
         return KindDescription(kind=plugin.kind, origin=plugin.origin, about=str(error), is_usable=False)
-    keys = tuple(key for key in sensor.Config.model_fields if key not in SensorConfig.model_fields)
-    return KindDescription(kind=plugin.kind, origin=plugin.origin, about=_about(sensor), keys=keys)
+    shared = EnvironmentConfig if group == "environments" else SensorConfig
+    keys = tuple(key for key in device.Config.model_fields if key not in shared.model_fields)
+    return KindDescription(kind=plugin.kind, origin=plugin.origin, about=_about(device), keys=keys)
 
 
 def _about(sensor: type) -> str:
@@ -85,7 +86,7 @@ def configure_kind(group: Group, kind: str, overrides: Sequence[str]) -> tuple[A
 
 def construct(device_class: Any, config: Any, context: SensorContext) -> Any:
     """The device. UserError for whatever its constructor raises."""
-    name = f"{'effector' if isinstance(config, EffectorConfig) else 'sensor'} {config.kind}"
+    name = f"{_group_of(config)} {config.kind}"
     try:
         return device_class(config, context)
     except SageError as error:
@@ -95,3 +96,9 @@ def construct(device_class: Any, config: Any, context: SensorContext) -> Any:
             f"{name}: {device_class.__name__} cannot be made: {type(error).__name__}: {error}: correct"
             " the plug-in"
         ) from error
+
+
+def _group_of(config: Any) -> str:
+    if isinstance(config, EnvironmentConfig):
+        return "environment"
+    return "effector" if isinstance(config, EffectorConfig) else "sensor"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import keyword
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from sage.errors import InputError
@@ -154,10 +155,18 @@ _FILES = {
 
 
 def write_package(name: str, directory: Path) -> tuple[Path, ...]:
-    """Write the package for kind `name` (lower case, as a Python name) into `directory`; the files written.
+    """Write the package for sensor kind `name` (lower case, as a Python name) into `directory`; the files
+    written.
 
     Raises InputError for a name that cannot be a kind, FileExistsError for a directory that is not empty. An
     OSError, e.g. of a full disk, leaves no directory.
+    """
+    return write_files(_FILES, name, directory)
+
+
+def write_files(files: Mapping[str, str], name: str, directory: Path) -> tuple[Path, ...]:
+    """Write templates by path; {name}, {dashed} and {class_name} are filled in. Errors as of
+    `write_package`.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InputError(
@@ -172,7 +181,7 @@ def write_package(name: str, directory: Path) -> tuple[Path, ...]:
     }
     written = []
     try:
-        for path, text in _FILES.items():
+        for path, text in files.items():
             target = directory / path.format(**words)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text.format(**words), encoding="utf-8")
