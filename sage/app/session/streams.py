@@ -45,7 +45,12 @@ def build_streams(
 def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, folder: Path) -> PuzzleStream:
     try:
         levels = _levels(world)
-        family = family_for([level.task.spec for level in levels], config.solving, seed=config.seed)
+        family = family_for(
+            [level.task.spec for level in levels],
+            config.solving,
+            reasoner=config.reasoner,
+            seed=config.seed,
+        )
         setup = TrainerSetup(
             stream=world.name,
             names=tuple(level.name for level in levels),

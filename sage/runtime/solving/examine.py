@@ -6,6 +6,7 @@ import time
 
 from sage.hrm_core.solving.engine import Engine
 from sage.runtime.config import SolvingConfig
+from sage.runtime.solving.models import segments_of
 from sage.runtime.solving.solver import StreamSolver
 from sage.runtime.solving.under_way import settings_of
 
@@ -25,12 +26,13 @@ def examine(
     if examples is None:
         return 0, 0
     num_tried = num_solved = 0
-    settings = settings_of(config, 0)
+    model = solver.family[level]
+    settings = settings_of(config, 0).changed(max_segments=segments_of(model, config))
     for start in range(0, len(examples), BATCH):
         if time.monotonic() >= ends_at:
             break
         cells = examples.inputs[start : start + BATCH]
-        engine = Engine(solver.family[level], stream_level.task, batch_size=BATCH)
+        engine = Engine(model, stream_level.task, batch_size=BATCH)
         jobs = [engine.submit(each, settings) for each in cells]
         while not engine.is_idle:
             engine.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sage.errors import InputError
 from sage.hrm_core.config.fronts import TokenFront
@@ -15,6 +15,7 @@ from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.contract import TaskSpec
 from sage.runtime.config import SolvingConfig
 
+Reasoner = Literal["hrm", "transformer", "mlp"]
 FRESH = "fresh"
 #: For symbols that are not interchangeable on a square grid: the recipe maze_any, whose weights fit any side.
 _GRID: dict[str, Any] = {
@@ -28,15 +29,42 @@ _GRID: dict[str, Any] = {
 }
 
 
-def family_for(specs: Sequence[TaskSpec], section: SolvingConfig, *, seed: int = 0) -> ModelFamily:
+#: Models without recurrence: two nets of two layers, each called once, in one segment. Same cells in, same
+#: trainer; places are learned. Parameters on 4x4, 6x6, 9x9 sudoku: transformer 41,922 to 44,322, mlp 31,682,
+#: 67,778, 214,562 (its weights grow with the cells); preset `sudoku` 45,346 on each.
+_PLAIN: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_heads": 2,
+    "H_layers": 2,
+    "L_layers": 2,
+    "H_cycles": 1,
+    "L_cycles": 1,
+    "expansion": 3.0,
+    "mlp_multiple": 32,
+    "shares_nets": False,
+    "halt_max_segments": 1,
+    "halt_exploration": 0.0,
+    "q_source": "mean",
+}
+_MIXERS: dict[Reasoner, str] = {"transformer": "attention", "mlp": "mlp"}
+
+
+def family_for(
+    specs: Sequence[TaskSpec], section: SolvingConfig, *, reasoner: Reasoner = "hrm", seed: int = 0
+) -> ModelFamily:
     """The models of a stream with these levels, in eval mode. seed: of fresh weights.
 
     InputError where the preset or the weights do not fit a level's task, CheckpointError where the weights
     cannot be read.
     """
-    if section.weights != FRESH:
+    if reasoner != "hrm":
+        _need_no_other_model(section, reasoner)
+        configs = [_plain_config(spec, reasoner) for spec in specs]
+    elif section.weights != FRESH:
         return _loaded(specs, section.weights)
-    family = ModelFamily([_config(spec, section) for spec in specs], seed=seed)
+    else:
+        configs = [_config(spec, section) for spec in specs]
+    family = ModelFamily(configs, seed=seed)
     family.eval()
     return family
 
@@ -55,6 +83,30 @@ def _config(spec: TaskSpec, section: SolvingConfig) -> ModelConfig:
     if section.hidden_size is not None:
         changes["hidden_size"] = section.hidden_size
     return config_for(preset, spec, **changes)
+
+
+def _plain_config(spec: TaskSpec, reasoner: Reasoner) -> ModelConfig:
+    front = TokenFront(vocab_size=spec.vocab_size, seq_len=spec.seq_len, positions="learned")
+    return config_for("small", spec, front=front, **_PLAIN, mixer=_MIXERS[reasoner])
+
+
+def _need_no_other_model(section: SolvingConfig, reasoner: Reasoner) -> None:
+    named = {
+        "weights": section.weights != FRESH,
+        "preset": section.preset,
+        "hidden_size": section.hidden_size,
+    }
+    for name, is_named in named.items():
+        if is_named:
+            raise InputError(
+                f"reasoner is {reasoner}: it has a model of its own: leave out solving.{name}, or set"
+                " reasoner to hrm"
+            )
+
+
+def segments_of(model: HRM, section: SolvingConfig) -> int:
+    """Segments of one row at most: 1 for a model that is trained for one."""
+    return 1 if model.config.halt_max_segments == 1 else section.max_segments
 
 
 def _loaded(specs: Sequence[TaskSpec], source: str) -> ModelFamily:

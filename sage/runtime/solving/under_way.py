@@ -18,6 +18,7 @@ from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution, confidence_of
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolvingConfig
+from sage.runtime.solving.models import segments_of
 from sage.runtime.solving.schedule import Claim, rise_of
 from sage.sensors.puzzle_messages import Puzzle
 
@@ -65,7 +66,7 @@ class LevelRows:
 
     def __init__(self, model: HRM, task: Task, config: SolvingConfig, seed: int) -> None:
         self.num_waited = 0
-        self._settings = settings_of(config, seed)
+        self._settings = settings_of(config, seed).changed(max_segments=segments_of(model, config))
         self._engine = Engine(model, task, batch_size=config.rows, on_segment=self._note)
         self._live: dict[Job, UnderWay] = {}
 

@@ -70,8 +70,9 @@ class _Scoring:
         if not self._rest:
             return
         level, self._examples = self._rest.pop(0)
-        self._engine = Engine(self._family[level], batch_size=len(self._examples))
-        settings = SolveSettings(max_segments=MAX_SEGMENTS)
+        model = self._family[level]
+        self._engine = Engine(model, batch_size=len(self._examples))
+        settings = SolveSettings(max_segments=min(MAX_SEGMENTS, model.config.halt_max_segments))
         self._jobs = [self._engine.submit(cells, settings) for cells in self._examples.inputs]
 
 

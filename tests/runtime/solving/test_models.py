@@ -9,7 +9,7 @@ from sage.errors import InputError
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import SolvingConfig
-from sage.runtime.solving.models import family_for
+from sage.runtime.solving.models import family_for, segments_of
 
 
 def specs(*tasks):
@@ -48,3 +48,18 @@ def test_the_hidden_size_is_that_of_the_section():
 def test_weights_of_another_task_are_refused():
     with pytest.raises(InputError, match="interchangeable"):
         family_for(MAZES, SolvingConfig(weights="sudoku4"))
+
+
+@pytest.mark.parametrize("reasoner", ["transformer", "mlp"])
+def test_a_reasoner_without_recurrence_computes_one_segment_with_about_as_many_parameters(reasoner):
+    family = family_for(SUDOKUS, SolvingConfig(), reasoner=reasoner)
+    model, recurrent = family[0], family_for(SUDOKUS[:1], SolvingConfig())[0]
+    assert segments_of(model, SolvingConfig()) == 1
+    assert segments_of(recurrent, SolvingConfig()) == SolvingConfig().max_segments
+    own, other = (sum(each.numel() for each in one.parameters()) for one in (model, recurrent))
+    assert 0.65 < own / other < 1.25
+
+
+def test_a_reasoner_without_recurrence_takes_no_shipped_weights():
+    with pytest.raises(InputError, match=r"leave out solving\.weights"):
+        family_for(SUDOKUS, SolvingConfig(weights="sudoku4"), reasoner="mlp")
