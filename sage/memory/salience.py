@@ -5,6 +5,7 @@ Invariant: a rank compares a value with earlier values only; an undefined score 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ class SalienceScores:
 
     surprise, novelty, arousal, reward, conflict: ranks among the source's own last 256 values.
     salience: sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is defined.
+    gate_scores: (5,), the scores of the source with that salience, NaN without one.
     is_open: the gate is above the quantile of past gates that `write_rate` sets; False before `is_warm`.
     is_warm: there are 32 past gates.
     """
@@ -38,6 +40,7 @@ class SalienceScores:
     conflict: np.ndarray
     salience: np.ndarray
     gate: float
+    gate_scores: np.ndarray
     is_open: bool
     is_warm: bool
 
@@ -55,6 +58,7 @@ class Salience:
         if not 0.0 < write_rate <= 1.0:
             raise InputError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
         self._weights = _normalised(weights)  # (5,)
+        self._is_taught = weights is not None
         self._num_sources = num_sources
         self._write_rate = write_rate
         self._past = np.full((num_sources, len(SCORES), WINDOW), np.nan, np.float32)  # (N, 5, W)
@@ -63,6 +67,25 @@ class Salience:
         self._scale = self._count_scale()  # (N, 5)
         self._gates = np.full(WINDOW, np.nan, np.float32)
         self._num_gates = 0
+
+    @property
+    def taught_weights(self) -> tuple[float, ...]:
+        """The weights that were given or learned, in the order of SCORES; empty while they are equal."""
+        return tuple(self._weights.tolist()) if self._is_taught else ()
+
+    def teach(self, weights: np.ndarray) -> None:
+        """Use these weights from now on. InputError for weights that are not five numbers of 0 or more."""
+        self._weights = _normalised(tuple(weights.tolist()))
+        self._is_taught = True
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The weights, for a snapshot; empty while they are equal. Past values are not part of it."""
+        return {"weights": self._weights.copy()} if self._is_taught else {}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore the weights. An empty state changes nothing."""
+        if state:
+            self.teach(np.asarray(state["weights"]))
 
     def appraise(
         self,
@@ -98,6 +121,7 @@ class Salience:
             conflict=conflict_rank,
             salience=salience,
             gate=gate,
+            gate_scores=ranks[int(np.nanargmax(salience))] if gate == gate else np.full(len(SCORES), np.nan),
             is_open=is_open,
             is_warm=is_warm,
         )

@@ -10,13 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import struct
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from typing import Any, Protocol
 
-import msgpack
+from sage.runtime.digest import canonical
 
 NAN = math.nan
 
@@ -88,6 +86,9 @@ class MemoryFacts:
     num_bound: contexts bound to a return so far.  sidecar_error, value_error: squared errors of the sidecar
     and of the model's value head for the steps whose return became known this tick, NaN without one.
     sidecar_share: weight of the sidecar in the mean of the two with the least squared error so far, 0..1.
+
+    salience_weights: learned from which memories were of use, in the order surprise, novelty, arousal,
+    reward, conflict; empty before the first night that learned some.
     """
 
     num_kept: int = 0
@@ -100,10 +101,12 @@ class MemoryFacts:
     sidecar_error: float = NAN
     value_error: float = NAN
     sidecar_share: float = NAN
+    salience_weights: tuple[float, ...] = ()
 
-
-#: Fields of MemoryFacts that a digest leaves out while the sidecar has bound nothing.
-ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share")
+    @property
+    def has_added(self) -> bool:
+        """Whether a field of ADDED_MEMORY has a value."""
+        return self.num_bound > 0 or bool(self.salience_weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +248,7 @@ class TickFacts:
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
-        return hashlib.blake2b(_canonical(self), digest_size=16).hexdigest()
+        return hashlib.blake2b(canonical(self), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,48 +352,3 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-_pack_double = struct.Struct(">d").pack
-_NAN_BYTES = _pack_double(math.nan)
-
-
-def _canonical(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(_canonical_items(value), use_bin_type=True)
-    return packed
-
-
-def _canonical_items(value: Any) -> Any:
-    """Exact types first, for speed: a tick has hundreds of floats."""
-    kind: Any = type(value)
-    if kind is float:
-        return _pack_double(value) if value == value else _NAN_BYTES
-    if kind is int or kind is str or kind is bool:
-        return value
-    if isinstance(value, tuple):
-        return [_canonical_items(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [
-            _canonical_items(getattr(value, name))
-            for name in _field_names(kind)
-            if not _is_left_out(value, name)
-        ]
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, float):
-        return _NAN_BYTES if math.isnan(value) else _pack_double(value)
-    return value
-
-
-def _is_left_out(value: Any, name: str) -> bool:
-    """`solving` without puzzle streams, `acting` without worlds, the sidecar's fields where it has bound
-    nothing: digests are as before there were such fields.
-    """
-    return (name in ("solving", "acting") and not getattr(value, name)) or (
-        name in ADDED_MEMORY and not value.num_bound
-    )
-
-
-@cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))

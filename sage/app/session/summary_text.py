@@ -15,6 +15,7 @@ from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigur
 from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
+from sage.memory.salience import SCORES
 from sage.runtime.report import SleepOutcome, SleepReport
 
 _MAX_SLEEPS_SHOWN = 8
@@ -87,6 +88,9 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         ("sleep", _sleep_fact(figures)),
         ("events", events or "none"),
     ]
+    if memory.salience_weights:
+        weights = ", ".join(f"{n} {number(w)}" for n, w in zip(SCORES, memory.salience_weights))
+        facts.insert(5, ("salience", f"weights learned from which memories were of use: {weights}"))
     if figures.sidecar.num_bound:
         facts.insert(5, ("reward", _sidecar_fact(figures.sidecar)))
     if figures.missing:

@@ -14,8 +14,8 @@ from typing import Any
 import msgpack
 
 from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
+from sage.runtime.digest import ADDED_MEMORY
 from sage.runtime.report import (
-    ADDED_MEMORY,
     NAN,
     ActionFacts,
     AnswerFacts,
@@ -214,7 +214,7 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     actions = [_action_values(action) for action in report.facts.actions]
     events = [_event_values(event) for event in report.facts.events]
     solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
-    added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.num_bound else ()
+    added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.has_added else ()
     optional = [solving, added_memory] if added_memory else [solving] if solving else []
     packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
     return packed

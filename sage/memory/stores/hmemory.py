@@ -32,7 +32,7 @@ class Experience:
     window: consecutive ticks (B = 1), None when they must not be replayed.  key (key_dim,): what a query is
     compared with.  value (value_dim,): what recall returns.  surprise, salience, trust: 0..1, NaN where
     unknown.  context: a small number for the situation, e.g. a cluster.  time_ns: the window's end, since the
-    run's start.  start_time_ns: its begin, None for time_ns.
+    run's start.  start_time_ns: its begin, None for time_ns.  scores: (5,) of salience, None where unknown.
     """
 
     window: Window | None
@@ -44,6 +44,7 @@ class Experience:
     context: int
     time_ns: int
     start_time_ns: int | None = None
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,7 @@ class HMemory:
             time_ns=time_ns,
             context=experience.context,
             origin=origin,
+            scores=experience.scores,
         )
         if is_recallable:
             self._record("recall", experience.context, time_ns, salience, trust)

@@ -6,7 +6,7 @@ similar one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
 from sage.memory.stores.origins import UNKNOWN, Origin, Origins
 from sage.memory.stores.state import StoreState
+from sage.memory.stores.usefulness import Usefulness
 
 #: Inverse temperature of the softmax read: a match with 0.05 more cosine has e times the weight.
 SHARPNESS = 20.0
@@ -29,7 +30,7 @@ class Recalled:
     value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
     similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the
     trust of its matches.  age_ns: of the best match, -1 without one.  num_hits: matches read.  queried_ns:
-    time of the query since the run's start.  sequence: number of the query, from 1.
+    time of the query since the run's start.  sequence: number of the query, from 1.  slots: of the matches.
     """
 
     value: np.ndarray
@@ -39,6 +40,7 @@ class Recalled:
     num_hits: int
     queried_ns: int
     sequence: int
+    slots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class RecallStore:
@@ -76,6 +78,7 @@ class RecallStore:
         self._times_ns = np.zeros(capacity, np.int64)
         self._shares = ContextShares(capacity)
         self.origins = Origins(capacity)
+        self.usefulness = Usefulness(capacity)
         self._last_recalled: Recalled | None = None
 
     @property
@@ -101,12 +104,13 @@ class RecallStore:
         time_ns: int,
         context: int,
         origin: Origin = UNKNOWN,
+        scores: np.ndarray | None = None,
     ) -> bool:
         """Store key (key_dim,) and value (value_dim,), or merge them into a similar entry; False when
         rejected.
 
-        salience, trust: 0..1.  time_ns: now, since the run's start.  A key or value that is not finite, or a
-        key of length 0, is rejected.
+        salience, trust: 0..1.  time_ns: now, since the run's start.  scores: (5,) of salience, None where
+        unknown.  A key or value that is not finite, or a key of length 0, is rejected.
         """
         unit = _unit(key)
         if unit is None or not np.isfinite(value).all():
@@ -115,6 +119,7 @@ class RecallStore:
         if similar is not None:
             self._merge(similar, unit, value, salience, trust, time_ns)
             self.origins.merge(similar, origin)
+            self.usefulness.merge(similar, scores, 1.0 / float(self._num_merged[similar]))
             return True
         slot = self._slot_for(salience, time_ns, context)
         if slot is None:
@@ -128,6 +133,7 @@ class RecallStore:
         self._times_ns[slot] = time_ns
         self._shares.move(slot, context)
         self.origins.put(slot, origin)
+        self.usefulness.put(slot, scores)
         return True
 
     def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
@@ -157,6 +163,7 @@ class RecallStore:
             num_hits=len(best),
             queried_ns=time_ns,
             sequence=self.num_queries,
+            slots=best,
         )
 
     def _nothing(self, time_ns: int) -> Recalled:
@@ -205,6 +212,11 @@ class RecallStore:
         slot = int(worth.argmin())
         return slot if must_yield or salience > worth[slot] else None
 
+    def values(self, slots: np.ndarray) -> np.ndarray:
+        """Copies of the values in `slots` (k,) -> (k, value_dim)."""
+        found: np.ndarray = self._reads[slots, :-1]
+        return found
+
     @property
     def times_ns(self) -> np.ndarray:
         """Time of each entry, in ns since the run's start, a view."""
@@ -233,6 +245,7 @@ class RecallStore:
                 "contexts": self.contexts,
                 **{name: array[: len(self)] for name, array in self._arrays().items()},
                 **self.origins.arrays(len(self)),
+                **self.usefulness.arrays(len(self)),
             },
         )
 
@@ -242,6 +255,7 @@ class RecallStore:
         for name, array in self._arrays().items():
             array[: len(self)] = state.arrays[name]
         self.origins.load(state.arrays, self.times_ns)
+        self.usefulness.load(state.arrays, len(self))
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:

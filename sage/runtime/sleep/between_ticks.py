@@ -138,6 +138,9 @@ class BetweenTicks:
             self.weights_version += 1
         if ended.report.outcome is not SleepOutcome.SKIPPED:
             self._memory_writer.memory.mark_slept()
+            learned = self._memory_writer.learn_salience()
+            if learned is not None:
+                self._emit("salience", f"weights: {learned}")
         self._on_sleep(ended.report)
         self._emit("sleep", f"{ended.report.outcome.value}: {ended.report.reason}")
 

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from sage.hrm_core.model.recurrence import Carry
-from sage.memory.salience import Salience
+from sage.memory.learned_weights import LearnedWeights, learn_weights
+from sage.memory.salience import Salience, SalienceScores
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
 from sage.memory.stores.recall import RecallStore
+from sage.memory.stores.usefulness import UseJudge
 from sage.memory.windows.transitions import Frame, TransitionRing
 from sage.memory.windows.window import Window, WindowShape
 from sage.runtime.channels.layout import Layout
@@ -45,6 +47,7 @@ class _Pending:
     tick: int
     time_ns: int
     key: np.ndarray
+    scores: np.ndarray
     surprise: float
     salience: float
     trust: float
@@ -89,6 +92,7 @@ class MemoryWriter:
             seed=config.seed,
         )
         self._appraisal = Salience(layout.num_sources, write_rate=config.memory.write_rate)
+        self._use_judge = UseJudge(self.memory.recall_store.usefulness, LEAD_TICKS)
         self.salience = np.full(layout.num_sources, np.nan)
         self.is_calm = False
         self._last_salient_tick = -LEAD_TICKS
@@ -113,9 +117,19 @@ class MemoryWriter:
         self._key_scale = 1.0 / max(np.sqrt(is_physical.sum()), 1.0)
 
     @property
-    def learners(self) -> dict[str, RewardMemory]:
+    def learners(self) -> dict[str, RewardMemory | Salience]:
         """The parts with learned state besides the stores, by name, for a snapshot."""
-        return {} if self.reward_memory is None else {"sidecar": self.reward_memory}
+        sidecar = {} if self.reward_memory is None else {"sidecar": self.reward_memory}
+        return {"salience": self._appraisal, **sidecar}
+
+    def learn_salience(self) -> LearnedWeights | None:
+        """Call at a night: the weights of salience from which memories were of use; None where too few were
+        judged.
+        """
+        learned = learn_weights(self.memory.recall_store.usefulness)
+        if learned is not None:
+            self._appraisal.teach(learned.weights)
+        return learned
 
     def remember(
         self,
@@ -165,24 +179,29 @@ class MemoryWriter:
             carry.z_L,
         )
         now = self._value.dot(percept.values)
-        self.memory.recall(key, time_ns=time_ns)
+        slots = self.memory.recall(key, time_ns=time_ns).slots
+        self._use_judge.see(tick, now, slots, self.memory.recall_store.values(slots))
         is_kept = self._complete(tick, time_ns, now)
         if tick % self._length == 0:
             is_kept |= self._offer_regular(time_ns)
         if scores.is_open and tick - self._last_salient_tick >= LEAD_TICKS:
-            self._last_salient_tick = tick
-            surprise_rank = float(np.nanmax(scores.surprise, initial=0.0))
-            self._pending.append(
-                _Pending(
-                    tick=tick,
-                    time_ns=time_ns,
-                    key=key,
-                    surprise=surprise_rank,
-                    salience=scores.gate,
-                    trust=_mean_trust(trust, fused.met),
-                )
-            )
+            self._await(tick, time_ns, key, scores, _mean_trust(trust, fused.met))
         return self._facts(scores.gate, is_kept, bound)
+
+    def _await(self, tick: int, time_ns: int, key: np.ndarray, scores: SalienceScores, trust: float) -> None:
+        """Note a salient tick, which is stored once LEAD_TICKS have passed."""
+        self._last_salient_tick = tick
+        self._pending.append(
+            _Pending(
+                tick=tick,
+                time_ns=time_ns,
+                key=key,
+                scores=scores.gate_scores,
+                surprise=float(np.nanmax(scores.surprise, initial=0.0)),
+                salience=scores.gate,
+                trust=trust,
+            )
+        )
 
     def _bind(self, key: np.ndarray, reward: float, value: float, reset: float) -> Bound:
         if self.reward_memory is None:
@@ -209,6 +228,7 @@ class MemoryWriter:
                 trust=then.trust,
                 context=0,
                 time_ns=time_ns,
+                scores=then.scores,
                 start_time_ns=then.time_ns if window is None else int(window.start_time_ns[0]),
             )
         )
@@ -237,6 +257,7 @@ class MemoryWriter:
             sidecar_error=bound.sidecar_error,
             value_error=bound.value_error,
             sidecar_share=bound.share,
+            salience_weights=self._appraisal.taught_weights,
         )
 
 

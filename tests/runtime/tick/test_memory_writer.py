@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sage.runtime.sleep.between_ticks import gather_night
+from sage.runtime.snapshot import load_snapshot, save_snapshot
 
 
 def spans(window, period_ns: int) -> list[tuple[int, int]]:
@@ -47,3 +49,23 @@ def test_after_a_night_the_new_windows_are_old(start, settings):
     assert again is not None
     assert not again.is_new.any()
     assert np.array_equal(again.examined.start_tick.numpy(), night.examined.start_tick.numpy())
+
+
+def test_weights_that_a_night_taught_are_reported_and_saved(start, settings, tmp_path):
+    run = start(settings())
+    writer = run.loop.memory_writer
+    before = run.loop.tick().facts
+    assert before.memory.salience_weights == ()
+    assert writer.learn_salience() is None
+    usefulness, generator = writer.memory.recall_store.usefulness, np.random.default_rng(0)
+    usefulness.scores[:] = generator.uniform(0, 1, usefulness.scores.shape)
+    usefulness.num_judged[:] = 4
+    usefulness.num_useful[:] = 4 * (usefulness.scores[:, 2] > 0.5)
+    learned = writer.learn_salience()
+    assert learned is not None
+    assert learned.weights.argmax() == 2
+    assert run.loop.tick().facts.memory.salience_weights == pytest.approx(learned.weights)
+    save_snapshot(tmp_path / "home", run.loop)
+    again = start(settings())
+    assert "continued" in load_snapshot(tmp_path / "home", again.loop)
+    assert again.loop.tick().facts.memory.salience_weights == pytest.approx(learned.weights)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.runtime.report import ADDED_MEMORY, MemoryFacts
+from sage.runtime.digest import ADDED_MEMORY
+from sage.runtime.report import MemoryFacts
 from sage.runtime.snapshot import load_snapshot, save_snapshot
 from sage.runtime.tick.reward_memory import RewardMemory
 
