@@ -1,4 +1,4 @@
-"""One life of the loop in a world of configs/gym.yaml, on a manual clock, and its examination.
+"""One trial of the loop in a world of configs/gym.yaml, on a manual clock, and its examination.
 
 Invariant: only what the action head did is learned from; the examination acts by the policy's mode, with
 practice and exploration off, on episodes that begin in it.
@@ -27,7 +27,7 @@ NUM_RECENT = 20
 
 
 @dataclass(slots=True)
-class Life:
+class Trial:
     """What one arm did with one seed.
 
     curve: (CPU seconds, ticks, median return of the last 20 episodes) while it learned.
@@ -78,33 +78,33 @@ class Limits:
     max_ticks: int = 12_000
 
 
-def live(overrides: Sequence[str], seed: int, limits: Limits, show: Callable[[Life], None]) -> Life:
-    """Learn, then be examined. show: called with the life so far, now and then."""
+def train(overrides: Sequence[str], seed: int, limits: Limits, show: Callable[[Trial], None]) -> Trial:
+    """Learn, then be examined. show: called with the trial so far, now and then."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run, returns = _open(overrides, seed, folder, stack)
         model = run.loop.reasoner.model
-        life = Life("loop", seed, sum(weight.numel() for weight in model.parameters()))
+        trial = Trial("loop", seed, sum(weight.numel() for weight in model.parameters()))
         next_secs = 0.0
-        while life.cpu_secs < limits.cpu_secs:
+        while trial.cpu_secs < limits.cpu_secs:
             started = time.process_time()
             run.loop.run(num_ticks=CHUNK_TICKS)
-            life.cpu_secs += time.process_time() - started
-            life.num_ticks, life.num_episodes = run.loop.tick_count, len(returns.ended)
-            life.num_steps = run.loop.between_ticks.practice.num_steps
+            trial.cpu_secs += time.process_time() - started
+            trial.num_ticks, trial.num_episodes = run.loop.tick_count, len(returns.ended)
+            trial.num_steps = run.loop.between_ticks.practice.num_steps
             recent = returns.ended[-NUM_RECENT:]
             if not recent:
                 continue
             median = statistics.median(recent)
-            if life.cpu_secs >= next_secs:
-                life.curve.append((life.cpu_secs, life.num_ticks, median))
-                next_secs = life.cpu_secs + limits.cpu_secs / 60
-                show(life)
+            if trial.cpu_secs >= next_secs:
+                trial.curve.append((trial.cpu_secs, trial.num_ticks, median))
+                next_secs = trial.cpu_secs + limits.cpu_secs / 60
+                show(trial)
             if len(recent) == NUM_RECENT and median >= limits.enough:
-                life.curve.append((life.cpu_secs, life.num_ticks, median))
+                trial.curve.append((trial.cpu_secs, trial.num_ticks, median))
                 break
-        life.returns = _examine(run, returns, limits)
-    return life
+        trial.returns = _examine(run, returns, limits)
+    return trial
 
 
 def _open(overrides: Sequence[str], seed: int, folder: Path, stack: ExitStack) -> tuple[Run, Returns]:

@@ -2,7 +2,7 @@
 
 Two hidden layers of tanh on the world's readings, no loop, no memory, no prediction, about as many weights as
 the loop's model. Invariant: the same settings (configs/gym.yaml) and the same world; equal seeds give equal
-lives.
+trials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from _gym_loop import CONFIG, NUM_RECENT, Life, Limits
+from _gym_loop import CONFIG, NUM_RECENT, Limits, Trial
 from torch import Tensor, nn
 
 from sage.app.config.registry import resolve
@@ -172,56 +172,60 @@ def width_for(num_parameters: int, world: World) -> int:
     return min(range(4, 512), key=lambda width: abs(size(width) - num_parameters))
 
 
-def live(
+def train(
     overrides: list[str],
     seed: int,
     num_parameters: int,
     limits: Limits,
-    show: Callable[[Life], None],
+    show: Callable[[Trial], None],
     *,
     learns: bool = True,
-) -> Life:
-    """As `_gym_loop.live`. learns: False for a policy that chooses at random and stays so."""
+) -> Trial:
+    """As `_gym_loop.train`. learns: False for a policy that chooses at random and stays so."""
     config = load_config(CONFIG, overrides)
     world = World(config, seed)
     network = Network(world, config, width_for(num_parameters, world), seed)
     size = sum(weight.numel() for weight in network.body.parameters())
-    life = Life("plain MLP" if learns else "random", seed, size if learns else 0)
+    trial = Trial("plain MLP" if learns else "random", seed, size if learns else 0)
     ended: list[float] = []
     if learns:
-        _learn(world, network, life, ended, limits, show)
+        _learn(world, network, trial, ended, limits, show)
     first = len(ended) + 1
     stop = network.num_ticks + limits.max_ticks
     while len(ended) < first + limits.num_episodes and network.num_ticks < stop:
         _step(world, network, ended, explores=not learns)
-    life.returns = ended[first : first + limits.num_episodes]
+    trial.returns = ended[first : first + limits.num_episodes]
     world.close()
-    return life
+    return trial
 
 
 def _learn(
     world: World,
     network: Network,
-    life: Life,
+    trial: Trial,
     ended: list[float],
     limits: Limits,
-    show: Callable[[Life], None],
+    show: Callable[[Trial], None],
 ) -> None:
     started, next_secs = time.process_time(), 0.0
-    while life.cpu_secs < limits.cpu_secs:
+    while trial.cpu_secs < limits.cpu_secs:
         _step(world, network, ended, explores=True)
         network.practise()
-        life.num_ticks, life.num_steps, life.num_episodes = network.num_ticks, network.num_steps, len(ended)
-        life.cpu_secs = time.process_time() - started
+        trial.num_ticks, trial.num_steps, trial.num_episodes = (
+            network.num_ticks,
+            network.num_steps,
+            len(ended),
+        )
+        trial.cpu_secs = time.process_time() - started
         if not ended or network.num_ticks % 100:
             continue
         recent = ended[-NUM_RECENT:]
         median = statistics.median(recent)
         is_enough = len(recent) == NUM_RECENT and median >= limits.enough
-        if life.cpu_secs >= next_secs or is_enough:
-            life.curve.append((life.cpu_secs, life.num_ticks, median))
-            next_secs = life.cpu_secs + limits.cpu_secs / 60
-            show(life)
+        if trial.cpu_secs >= next_secs or is_enough:
+            trial.curve.append((trial.cpu_secs, trial.num_ticks, median))
+            next_secs = trial.cpu_secs + limits.cpu_secs / 60
+            show(trial)
         if is_enough:
             return
 

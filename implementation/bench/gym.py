@@ -19,7 +19,7 @@ import _gym_mlp
 import harness
 import numpy as np
 import torch
-from _gym_loop import Life, Limits
+from _gym_loop import Limits, Trial
 
 SEEDS, QUICK_SEEDS = (0, 1, 2, 3, 4), (0,)
 SECONDS, QUICK_SECONDS = 600.0, 15.0
@@ -40,7 +40,7 @@ NUM_BOOTSTRAPS = 2000
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--seconds", type=float, help=f"of CPU time for each life (default {SECONDS:g})")
+    parser.add_argument("--seconds", type=float, help=f"of CPU time for each trial (default {SECONDS:g})")
     parser.add_argument("--seeds", type=int, nargs="+", help="default 0 1 2 3 4")
     parser.add_argument("--world", choices=tuple(WORLDS), default="cart")
     parser.add_argument(
@@ -56,77 +56,77 @@ def main() -> None:
         num_episodes=5 if arguments.quick else 20,
         max_ticks=1_000 if arguments.quick else 12_000,
     )
-    lives = live(arguments.world, arguments.arms, seeds, limits)
+    trials = run_trials(arguments.world, arguments.arms, seeds, limits)
     is_whole = not arguments.quick and seeds == SEEDS and seconds <= SECONDS and "loop" in arguments.arms
-    bars = bars_of(lives) if is_whole else [harness.Bar("lowest median return", None, BAR, "higher")]
+    bars = bars_of(trials) if is_whole else [harness.Bar("lowest median return", None, BAR, "higher")]
     results = {
         "world": arguments.world,
         "cpu_secs": seconds,
-        "lives": [describe(life) for life in lives],
+        "trials": [describe(trial) for trial in trials],
         "calibration": harness.calibrate(),
     }
     whole = harness.document("gym", results, bars if arguments.world == "cart" else [], peers=("gymnasium",))
-    tables = [lives_table(lives), arms_table(lives), curves_table(lives), harness.bars_table(bars)]
+    tables = [trials_table(trials), arms_table(trials), curves_table(trials), harness.bars_table(bars)]
     harness.finish(whole, tables if arguments.world == "cart" else tables[:-1], is_saved=arguments.save)
 
 
-def live(world: str, arms: list[str], seeds: tuple[int, ...], limits: Limits) -> list[Life]:
-    overrides, lives, num_parameters = WORLDS[world], [], 0
+def run_trials(world: str, arms: list[str], seeds: tuple[int, ...], limits: Limits) -> list[Trial]:
+    overrides, trials, num_parameters = WORLDS[world], [], 0
     for seed in seeds:
         if "loop" in arms:
-            lives.append(_gym_loop.live(overrides, seed, limits, show))
-            num_parameters = lives[-1].num_parameters
+            trials.append(_gym_loop.train(overrides, seed, limits, show))
+            num_parameters = trials[-1].num_parameters
         num_parameters = num_parameters or _gym_loop.num_parameters(overrides)
         if "mlp" in arms:
-            lives.append(_gym_mlp.live(overrides, seed, num_parameters, limits, show))
+            trials.append(_gym_mlp.train(overrides, seed, num_parameters, limits, show))
         if "random" in arms:
-            lives.append(_gym_mlp.live(overrides, seed, num_parameters, limits, show, learns=False))
-    return lives
+            trials.append(_gym_mlp.train(overrides, seed, num_parameters, limits, show, learns=False))
+    return trials
 
 
-def show(life: Life) -> None:
-    secs, ticks, median = life.curve[-1]
+def show(trial: Trial) -> None:
+    secs, ticks, median = trial.curve[-1]
     print(
-        f"{life.arm}, seed {life.seed}: {secs:.0f} CPU s, {ticks} ticks, {life.num_steps} steps,"
-        f" {life.num_episodes} episodes, median return of the last 20: {median:g}",
+        f"{trial.arm}, seed {trial.seed}: {secs:.0f} CPU s, {ticks} ticks, {trial.num_steps} steps,"
+        f" {trial.num_episodes} episodes, median return of the last 20: {median:g}",
         file=sys.stderr,
         flush=True,
     )
 
 
-def bars_of(lives: list[Life]) -> list[harness.Bar]:
-    medians = [life.median for life in lives if life.arm == "loop" and life.median is not None]
+def bars_of(trials: list[Trial]) -> list[harness.Bar]:
+    medians = [trial.median for trial in trials if trial.arm == "loop" and trial.median is not None]
     return [harness.Bar("lowest median return of 20 episodes, 5 seeds", min(medians), BAR, "higher")]
 
 
-def describe(life: Life) -> dict[str, Any]:
-    rate = life.num_ticks / life.cpu_secs if life.cpu_secs else None
-    return asdict(life) | {"median_return": life.median, "ticks_per_cpu_sec": rate}
+def describe(trial: Trial) -> dict[str, Any]:
+    rate = trial.num_ticks / trial.cpu_secs if trial.cpu_secs else None
+    return asdict(trial) | {"median_return": trial.median, "ticks_per_cpu_sec": rate}
 
 
-def lives_table(lives: list[Life]) -> harness.TextTable:
+def trials_table(trials: list[Trial]) -> harness.TextTable:
     rows = tuple(
         (
-            f"{life.arm}, seed {life.seed}",
-            f"{life.num_parameters:,}",
-            f"{life.cpu_secs:.0f}",
-            f"{life.num_ticks:,}",
-            f"{life.num_ticks / life.cpu_secs:.0f}" if life.cpu_secs else "-",
-            f"{life.num_steps:,}",
-            f"{life.num_episodes:,}",
-            "-" if life.median is None else f"{life.median:g}",
-            f"{min(life.returns, default=float('nan')):g} to {max(life.returns, default=float('nan')):g}",
+            f"{trial.arm}, seed {trial.seed}",
+            f"{trial.num_parameters:,}",
+            f"{trial.cpu_secs:.0f}",
+            f"{trial.num_ticks:,}",
+            f"{trial.num_ticks / trial.cpu_secs:.0f}" if trial.cpu_secs else "-",
+            f"{trial.num_steps:,}",
+            f"{trial.num_episodes:,}",
+            "-" if trial.median is None else f"{trial.median:g}",
+            f"{min(trial.returns, default=float('nan')):g} to {max(trial.returns, default=float('nan')):g}",
         )
-        for life in lives
+        for trial in trials
     )
-    columns = ("life", "weights", "CPU s", "ticks", "ticks/CPU s", "steps", "episodes", "median", "range")
-    return harness.TextTable(title="Lives, and the examination's returns", columns=columns, rows=rows)
+    columns = ("trial", "weights", "CPU s", "ticks", "ticks/CPU s", "steps", "episodes", "median", "range")
+    return harness.TextTable(title="Trials, and the examination's returns", columns=columns, rows=rows)
 
 
-def arms_table(lives: list[Life]) -> harness.TextTable:
+def arms_table(trials: list[Trial]) -> harness.TextTable:
     rows = []
-    for arm in dict.fromkeys(life.arm for life in lives):
-        medians = [life.median for life in lives if life.arm == arm and life.median is not None]
+    for arm in dict.fromkeys(trial.arm for trial in trials):
+        medians = [trial.median for trial in trials if trial.arm == arm and trial.median is not None]
         low, high = interval(medians)
         middle = f"{statistics.median(medians):g}" if medians else "-"
         rows.append((arm, str(len(medians)), middle, f"{low:g} to {high:g}"))
@@ -143,21 +143,21 @@ def interval(medians: list[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def curves_table(lives: list[Life]) -> harness.TextTable:
-    """The median return of the last 20 episodes at parts of the longest life."""
-    longest = max((life.cpu_secs for life in lives), default=0.0)
+def curves_table(trials: list[Trial]) -> harness.TextTable:
+    """The median return of the last 20 episodes at parts of the longest trial."""
+    longest = max((trial.cpu_secs for trial in trials), default=0.0)
     points = [longest * part for part in (0.125, 0.25, 0.5, 0.75, 1.0)]
 
-    def at(life: Life, secs: float) -> str:
-        known = [median for spent, _, median in life.curve if spent <= secs]
+    def at(trial: Trial, secs: float) -> str:
+        known = [median for spent, _, median in trial.curve if spent <= secs]
         return f"{known[-1]:g}" if known else "-"
 
     rows = tuple(
-        (f"{life.arm}, seed {life.seed}", *(at(life, secs) for secs in points))
-        for life in lives
-        if life.curve
+        (f"{trial.arm}, seed {trial.seed}", *(at(trial, secs) for secs in points))
+        for trial in trials
+        if trial.curve
     )
-    columns = ("life", *(f"{secs:.0f} s" for secs in points))
+    columns = ("trial", *(f"{secs:.0f} s" for secs in points))
     title = "Median return of the last 20 episodes while learning, by CPU seconds"
     return harness.TextTable(title=title, columns=columns, rows=rows)
 

@@ -28,7 +28,7 @@ class Reports:
     def on_event(self, event: Event) -> None: ...
 
 
-def lived(start: Start, settings: Settings, **changed: object) -> tuple[Run, list[TickReport]]:
+def run_room(start: Start, settings: Settings, **changed: object) -> tuple[Run, list[TickReport]]:
     """A room whose episodes are cut off after four steps."""
     config = settings(
         sensors=[],
@@ -45,7 +45,7 @@ def lived(start: Start, settings: Settings, **changed: object) -> tuple[Run, lis
 
 
 def test_episodes_end_start_again_and_are_reported(start: Start, settings: Settings) -> None:
-    run, ticks = lived(start, settings)
+    run, ticks = run_room(start, settings)
     worlds = [tick.facts.acting[0] for tick in ticks]
     assert {world.world for world in worlds} == {"room"}
     assert [index for index, world in enumerate(worlds) if world.reset == CUT_OFF] == [
@@ -59,7 +59,7 @@ def test_episodes_end_start_again_and_are_reported(start: Start, settings: Setti
 
 
 def test_practice_meets_resets_and_what_was_done(start: Start, settings: Settings) -> None:
-    run, _ = lived(start, settings)
+    run, _ = run_room(start, settings)
     assert run.loop.between_ticks.practice.num_steps > 4
     window = run.loop.memory_writer.transitions.sample(64, 4, torch.Generator().manual_seed(0))
     assert window is not None
@@ -68,9 +68,9 @@ def test_practice_meets_resets_and_what_was_done(start: Start, settings: Setting
     assert window.reward.isfinite().all()
 
 
-def test_equal_seeds_live_alike_and_another_seed_acts_otherwise(start: Start, settings: Settings) -> None:
+def test_equal_seeds_act_alike_and_another_seed_otherwise(start: Start, settings: Settings) -> None:
     def digests(seed: int) -> list[str]:
-        _, ticks = lived(start, settings, seed=seed)
+        _, ticks = run_room(start, settings, seed=seed)
         return [tick.facts.digest() for tick in ticks]
 
     first = digests(1)
@@ -79,5 +79,5 @@ def test_equal_seeds_live_alike_and_another_seed_acts_otherwise(start: Start, se
 
 
 def test_without_exploring_it_acts_by_the_mode(start: Start, settings: Settings) -> None:
-    _, ticks = lived(start, settings, acting={"explores": False, "action_weight": 0.0})
+    _, ticks = run_room(start, settings, acting={"explores": False, "action_weight": 0.0})
     assert len({tick.facts.actions[0].done for tick in ticks}) == 1
