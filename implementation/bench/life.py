@@ -1,5 +1,10 @@
 """Whether sleep makes a solver better over a life of days and nights.
 
+Suite life: a stream of 4x4 and 6x6 sudokus from nothing, four nights of 10 CPU seconds, 10 CPU seconds of
+practice before each. Arms: the whole; practice only, for the same CPU time; nights without symmetries; replay
+of the most surprising only; uniform replay; no learning; a teacher of whose solutions 15% are wrong. Measured
+on held-out puzzles of both levels, in one pass of at most 16 segments. About 85 CPU seconds a life.
+
 Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with the answers hidden, 333 a day,
 16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
 verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
@@ -20,6 +25,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import _life_arms as arms
 import harness
 import numpy as np
 from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge
@@ -35,7 +41,7 @@ FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e
 STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
 NO_SLEEP = "no sleep"
 TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
-FEWEST_SEEDS = 3
+FEWEST_SEEDS, FEWEST_LIVES = 3, 5
 
 
 def check_fixture() -> None:
@@ -69,9 +75,9 @@ class Lives:
         self.nights: dict[tuple[str, int], list[Night]] = {}
         self.after: dict[tuple[str, int, int], Judged] = {}
 
-    def run(self, arms: Sequence[str], seeds: Sequence[int]) -> None:
+    def run(self, names: Sequence[str], seeds: Sequence[int]) -> None:
         for seed in seeds:
-            for arm in arms:
+            for arm in names:
                 home = self._root / f"{arm.replace(' ', '_').replace('+', 'p')}-{seed}"
                 life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
                 self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
@@ -101,7 +107,7 @@ def difference(first: Sequence[Judged], second: Sequence[Judged]) -> tuple[float
     return mean, mean - error, mean + error
 
 
-def table(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
+def table(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> harness.TextTable:
     def row(name: str, night: str, judged: Judged, facts: Night | None) -> tuple[str, ...]:
         way = judged.way
         cost = ("", "", "", "")
@@ -125,7 +131,7 @@ def table(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> harness.Te
     rows.append(
         row(f"{NO_SLEEP}, {lives.before_long.way.name}", "-", replace(lives.before_long, easy=math.nan), None)
     )
-    for arm in arms:
+    for arm in names:
         for seed in seeds:
             for number, facts in enumerate(lives.nights[arm, seed], start=1):
                 judged = lives.after[arm, seed, number]
@@ -145,13 +151,13 @@ def table(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> harness.Te
     return harness.TextTable(title=title, columns=columns, rows=tuple(rows))
 
 
-def differences(lives: Lives, arms: Sequence[str], seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
+def differences(lives: Lives, names: Sequence[str], seeds: Sequence[int]) -> dict[str, tuple[float, ...]]:
     """The arm "search" after its last night, less each other arm."""
-    if "search" not in arms:
+    if "search" not in names:
         return {}
     own = lives.last("search", seeds)
     others = {NO_SLEEP: [lives.before] * len(own)} | {
-        arm: lives.last(arm, seeds) for arm in arms if arm != "search"
+        arm: lives.last(arm, seeds) for arm in names if arm != "search"
     }
     return {arm: difference(own, each) for arm, each in others.items()}
 
@@ -196,9 +202,9 @@ def data_folder() -> Path:
 
 def self_teaching(arguments: Any) -> None:
     check_fixture()
-    scale = QUICK if arguments.quick else replace(Scale(), nights=arguments.nights)
-    seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
-    arms = ("search",) if arguments.quick else tuple(arguments.arms.split(","))
+    scale = QUICK if arguments.quick else replace(Scale(), nights=arguments.nights or Scale.nights)
+    seeds = seeds_of(arguments, 3)
+    names = ("search",) if arguments.quick else tuple(arguments.arms.split(","))
     starts = ("first",) if arguments.quick else tuple(arguments.starts.split(","))
     tables, bars = [], []
     results: dict[str, Any] = {"scale": asdict(scale), "seeds": seeds}
@@ -207,9 +213,9 @@ def self_teaching(arguments: Any) -> None:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
         for start in starts:
             lives = Lives(start, root, scale)
-            lives.run(arms, seeds)
-            gaps[start] = differences(lives, arms, seeds)
-            tables.append(table(lives, arms, seeds))
+            lives.run(names, seeds)
+            gaps[start] = differences(lives, names, seeds)
+            tables.append(table(lives, names, seeds))
             bars += bars_of(lives, gaps[start], seeds)
             results[start] = {
                 "before": lives.before.to_plain(),
@@ -231,13 +237,112 @@ def self_teaching(arguments: Any) -> None:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--suite", choices=("self-teaching",), default="self-teaching")
-    parser.add_argument("--runs", type=Path, help="folder of lives (default: a temporary folder)")
-    parser.add_argument("--seeds", default="0,1,2", help="random seeds, separated by commas")
-    parser.add_argument("--arms", default=",".join(ARMS), help=f"of {', '.join(ARMS)}, separated by commas")
-    parser.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
-    parser.add_argument("--nights", type=int, default=Scale.nights, help="nights of a life")
-    self_teaching(parser.parse_args())
+    parser.add_argument("--suite", choices=("life", "self-teaching"), default="life")
+    parser.add_argument("--seeds", help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)")
+    parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
+    group = parser.add_argument_group("suite self-teaching")
+    group.add_argument("--runs", type=Path, help="folder of lives (default: a temporary folder)")
+    group.add_argument("--arms", default=",".join(ARMS), help=f"of {', '.join(ARMS)}, separated by commas")
+    group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
+    arguments = parser.parse_args()
+    suite = {"life": whole_life, "self-teaching": self_teaching}[arguments.suite]
+    suite(arguments)
+
+
+def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
+    if arguments.quick:
+        return (0,)
+    return tuple(range(num)) if arguments.seeds is None else tuple(map(int, arguments.seeds.split(",")))
+
+
+def whole_life(arguments: Any) -> None:
+    scale = arms.QUICK if arguments.quick else arms.Scale()
+    if arguments.nights is not None and not arguments.quick:
+        scale = replace(scale, nights=arguments.nights)
+    seeds = seeds_of(arguments, 5)
+    lives: dict[str, list[arms.Lived]] = {}
+    for seed in seeds:
+        for arm in arms.ARMS:
+            lives.setdefault(arm.name, []).append(arms.Life(arm, seed, scale).run())
+            last = lives[arm.name][-1]
+            print(f"{arm.name}, seed {seed}: {last.final}, area {last.area:.3f}", file=sys.stderr, flush=True)
+    bars = life_bars(lives)
+    results = {
+        "scale": asdict(scale),
+        "seeds": seeds,
+        "lives": {name: [each.to_plain() for each in found] for name, found in lives.items()},
+        "calibration": harness.calibrate(),
+    }
+    whole = harness.document("life", results, bars)
+    tables = [life_table(lives), harness.bars_table(bars)]
+    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+
+
+def life_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
+    def shown(values: Sequence[float], scale: float = 100.0) -> str:
+        mean, low, high = arms.interval(values)
+        text = f"{scale * mean:.1f}"
+        return text if math.isnan(low) else f"{text} ({scale * low:.1f} to {scale * high:.1f})"
+
+    rows = []
+    for name, found in lives.items():
+        outcomes = [night["outcome"] for life in found for night in life.nights]
+        accepted = f"{outcomes.count('accepted')} of {len(outcomes)}" if outcomes else "-"
+        rows.append(
+            (
+                name,
+                str(len(found)),
+                shown([each.area for each in found]),
+                *(shown([each.final[level] for each in found]) for level in range(len(arms.SIZES))),
+                shown([max(each.forgotten) for each in found]),
+                shown([each.right for each in found]),
+                shown([each.segments for each in found], 1.0),
+                accepted,
+                f"{np.mean([each.steps for each in found]):,.0f}",
+                f"{np.mean([each.train_secs for each in found]):.0f}",
+                f"{found[0].num_bytes:,}",
+            )
+        )
+    columns = (
+        "arm",
+        "n",
+        "area %",
+        *(f"{size}x{size} at the end %" for size in arms.SIZES),
+        "forgotten, points",
+        "right awake %",
+        "segments",
+        "nights kept",
+        "steps",
+        "CPU s",
+        "bytes",
+    )
+    return harness.TextTable(
+        title="Lives: means over seeds, 95% intervals by Student's t", columns=columns, rows=tuple(rows)
+    )
+
+
+def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
+    """Owed with fewer than five seeds. Differences are paired by seed."""
+    whole, is_whole = lives["a whole"], len(lives["a whole"]) >= FEWEST_LIVES
+
+    def least(values: Sequence[float]) -> float | None:
+        return arms.interval(values)[1] if is_whole else None
+
+    bars = []
+    for other in ("b practice only", "c nights without symmetries"):
+        gaps = [one.area - two.area for one, two in zip(whole, lives[other])]
+        name = f"area, a less {other}, lower bound"
+        bars.append(harness.Bar(name=name, value=least(gaps), bar=0.0, better="higher"))
+    accepted = arms.accepted_share(whole) if is_whole else None
+    forgotten = float(np.mean([max(each.forgotten) for each in whole])) if is_whole else None
+    honest, lied = ([float(np.mean(each.final)) for each in found] for found in (whole, lives["lies 15%"]))
+    cost = float(np.mean(honest) - np.mean(lied)) if is_whole else None
+    bars += [
+        harness.Bar(name="nights accepted of those examined", value=accepted, bar=0.5, better="higher"),
+        harness.Bar(name="forgotten of a level", value=forgotten, bar=0.03, better="lower"),
+        harness.Bar(name="final share, honest teacher less 15% lies", value=cost, bar=0.025, better="lower"),
+    ]
+    return bars
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ class PuzzleNight:
             learns=config.night_learns,
         )
         tasks = [
-            PoolTask(pool, task, moves=config.symmetries) if len(pool) else None
+            PoolTask(pool, task, moves=config.night_symmetries) if len(pool) else None
             for pool, task in zip(self._pools, self._tasks)
         ]
         levels = [index for index, task in enumerate(tasks) if task is not None]

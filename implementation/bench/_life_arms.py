@@ -1,0 +1,286 @@
+"""Lives of days and nights on a graded stream of puzzles (LIFE.md, "What must be shown"): arms that differ in
+how they learn.
+
+A life is counted in CPU seconds of training: between nights practice may use `day_secs`, a night `night_secs`
+of steps. An arm without nights practises for that time instead, so that every arm that learns has the same.
+Puzzles are answered at a fixed number a CPU second of practice. Invariant: stream and seed decide the
+puzzles; the parts are those that the loop uses, without the loop's sensors.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sage.hrm_core.model_family import ModelFamily, config_for
+from sage.hrm_core.solving.engine import Engine
+from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.solving.solutions import Solution
+from sage.hrm_core.tasks.contract import Examples, Task
+from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
+from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
+from sage.sensors.environments.puzzles.config import PuzzlesConfig
+from sage.sensors.environments.puzzles.level_source import LevelSource
+from sage.sensors.environments.puzzles.stream import PuzzleStream
+from sage.sensors.puzzle_messages import Answer, Puzzle
+
+SIZES = (4, 6)
+PRESET = "sudoku"
+SOLVING = SolveSettings(max_segments=16)
+#: The 0.975 quantile of Student's t for 1, 2, ... degrees of freedom.
+_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """puzzles_a_sec: answered a CPU second of practice.  num_eval: held-out puzzles of a level, at each
+    measurement; `num_points` of them between two nights.
+    """
+
+    nights: int = 4
+    day_secs: float = 10.0
+    night_secs: float = 10.0
+    puzzles_a_sec: float = 24.0
+    num_eval: int = 200
+    num_points: int = 2
+
+
+QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, num_eval=8, num_points=1)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """sleeps: has nights.  learns: trains at all.  training: changes to SolverTrainingConfig.  teacher: as in
+    PuzzlesConfig.
+    """
+
+    name: str
+    sleeps: bool = True
+    learns: bool = True
+    training: dict[str, Any] = field(default_factory=dict)
+    teacher: Any = "after"
+
+
+ARMS = (
+    Arm("a whole"),
+    Arm("b practice only", sleeps=False),
+    Arm("c nights without symmetries", training={"night_symmetries": False}),
+    Arm("d most surprising only", training={"replay": "surprising"}),
+    Arm("e uniform replay", training={"replay": "uniform"}),
+    Arm("f no learning", sleeps=False, learns=False),
+    Arm("lies 15%", teacher={"lying": 0.15}),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """train_secs: CPU seconds of training so far.  solved: share of the held-out puzzles of each level."""
+
+    train_secs: float
+    solved: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Lived:
+    """right: share of all answers given awake.  nights: outcome and gain of each.  forgotten: by level, the
+    best share after any night less the last one.  num_bytes: of the memory.
+    """
+
+    arm: str
+    seed: int
+    points: tuple[Point, ...]
+    num_answers: int
+    right: float
+    segments: float
+    steps: int
+    train_secs: float
+    nights: tuple[dict[str, Any], ...]
+    num_bytes: int
+
+    @property
+    def area(self) -> float:
+        """Mean share of held-out puzzles solved, over the life and both levels."""
+        return float(np.mean([point.solved for point in self.points]))
+
+    @property
+    def final(self) -> tuple[float, ...]:
+        return self.points[-1].solved
+
+    @property
+    def forgotten(self) -> tuple[float, ...]:
+        shares = np.array([point.solved for point in self.points])
+        found: list[float] = (shares.max(axis=0) - shares[-1]).tolist()
+        return tuple(found)
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self) | {"area": self.area, "final": self.final, "forgotten": self.forgotten}
+
+
+class Life:
+    """One arm with one seed."""
+
+    def __init__(self, arm: Arm, seed: int, scale: Scale, *, clock: Callable[[], float] = time.process_time):
+        self._arm = arm
+        self._scale = scale
+        self._seed = seed
+        self._clock = clock
+        levels = [{"task": "sudoku", "options": {"size": size}} for size in SIZES]
+        config = PuzzlesConfig.model_validate(
+            {"name": "life", "levels": levels, "teacher": arm.teacher, "seed": seed}
+        )
+        self._sources = [
+            LevelSource(level, index=index, seed=seed, base_dir=Path())
+            for index, level in enumerate(config.all_levels)
+        ]
+        self._tasks: list[Task] = [source.task for source in self._sources]
+        self._stream = PuzzleStream(config, self._sources, is_ahead=False)
+        configs = [config_for(PRESET, task.spec) for task in self._tasks]
+        self._family = ModelFamily(configs, seed=seed)
+        self._family.eval()
+        training = SolverTrainingConfig(
+            where="inline",
+            night_cpu_secs=scale.night_secs,
+            night_steps=100_000,
+            min_examined=16,
+            **arm.training,
+        )
+        names = [source.level.name for source in self._sources]
+        self._trainer = PuzzleTrainer("life", names, self._tasks, configs, training, seed=seed)
+        self._trainer.load(self._family.weights())
+        self._examples: list[Examples] = [source.held_out(scale.num_eval) for source in self._sources]
+        self._points: list[Point] = []
+        self._reports: list[SleepReport] = []
+        self._num_answers = self._num_right = self._num_segments = 0
+        self._train_secs = 0.0
+
+    def run(self) -> Lived:
+        scale = self._scale
+        self._measure()
+        for _ in range(scale.nights):
+            for _ in range(scale.num_points):
+                self._wake(scale.day_secs / scale.num_points)
+                self._measure()
+            if self._arm.sleeps:
+                self._sleep()
+            else:
+                self._wake(scale.night_secs, answers=False)
+            self._measure()
+        self._stream.close()
+        nights = tuple(
+            {"outcome": each.outcome.value, "gain": each.gain, "low": each.gain_low, "high": each.gain_high}
+            for each in self._reports
+        )
+        return Lived(
+            arm=self._arm.name,
+            seed=self._seed,
+            points=tuple(self._points),
+            num_answers=self._num_answers,
+            right=self._num_right / max(self._num_answers, 1),
+            segments=self._num_segments / max(self._num_answers, 1),
+            steps=self._trainer.num_steps + sum(each.num_steps for each in self._reports),
+            train_secs=self._train_secs,
+            nights=nights,
+            num_bytes=self._trainer.memory.nbytes,
+        )
+
+    def _wake(self, secs: float, *, answers: bool = True) -> None:
+        """Practise for that CPU time, in slices between answers. An arm that does not learn only answers."""
+        num = round(secs * self._scale.puzzles_a_sec) if answers else 0
+        rounds = max(1, num // 8)
+        for _ in range(rounds):
+            if num:
+                self._answer(8)
+            if self._arm.learns:
+                self._practise(secs / rounds)
+
+    def _practise(self, secs: float) -> None:
+        started = self._clock()
+        while self._clock() - started < secs and self._trainer.practise():
+            pass
+        self._train_secs += self._clock() - started
+        self._family.load_weights(self._trainer.weights())
+
+    def _sleep(self) -> None:
+        started = self._clock()
+        self._trainer.begin_night(self._num_answers)
+        offer = None
+        while offer is None:
+            offer = self._trainer.advance_night()
+        self._train_secs += self._clock() - started
+        assert offer.report is not None
+        self._reports.append(offer.report)
+        self._family.load_weights(offer.weights)
+
+    def _answer(self, num: int) -> None:
+        puzzles = [each for each in (self._stream.next_puzzle() for _ in range(num)) if each is not None]
+        for puzzle, solution in zip(puzzles, self._solve([(each.level, each.cells) for each in puzzles])):
+            outcome = self._stream.answer(Answer(number=puzzle.number, cells=solution.cells))
+            assert outcome is not None
+            self._num_answers += 1
+            self._num_right += outcome.result.is_right
+            self._num_segments += solution.num_segments
+            if self._arm.learns:
+                self._note(puzzle, solution, outcome.result.solution, is_right=outcome.result.is_right)
+
+    def _note(self, puzzle: Puzzle, solution: Solution, shown: np.ndarray | None, *, is_right: bool) -> None:
+        self._trainer.memory.note(
+            PuzzleExperience(
+                number=puzzle.number,
+                level=puzzle.level,
+                cells=puzzle.cells,
+                answer=solution.cells,
+                solution=solution.cells if is_right else shown,
+                source=SolutionSource.VERIFIED if is_right else SolutionSource.TEACHER,
+                trust=1.0,
+                is_right=is_right,
+                confidence=solution.confidence,
+                num_segments=solution.num_segments,
+                num_calls=1,
+                tick=self._num_answers,
+                time_ns=0,
+            )
+        )
+
+    def _solve(self, puzzles: Sequence[tuple[int, np.ndarray]]) -> list[Solution]:
+        """One plain pass each."""
+        found: list[Solution | None] = [None] * len(puzzles)
+        for level, model in enumerate(self._family.members):
+            rows = [index for index, (each, _) in enumerate(puzzles) if each == level]
+            engine = Engine(model, self._tasks[level], batch_size=64)  # type: ignore[arg-type]
+            jobs = {engine.submit(puzzles[index][1], SOLVING): index for index in rows}
+            while not engine.is_idle:
+                for job in engine.step():
+                    found[jobs[job]] = job.solution()
+        return [each for each in found if each is not None]
+
+    def _measure(self) -> None:
+        solved = []
+        for level, examples in enumerate(self._examples):
+            answers = self._solve([(level, cells) for cells in examples.inputs])
+            cells = np.array([each.cells for each in answers])
+            solved.append(float(self._tasks[level].verify(examples.inputs, cells).mean()))
+        self._points.append(Point(train_secs=self._train_secs, solved=tuple(solved)))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and its 95% interval by Student's t over seeds; the interval is NaN for fewer than two."""
+    mean = float(np.mean(values))
+    if not 2 <= len(values) <= len(_T_975) + 1:
+        return mean, math.nan, math.nan
+    error = _T_975[len(values) - 2] * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return mean, mean - error, mean + error
+
+
+def accepted_share(lives: Sequence[Lived]) -> float:
+    """Accepted nights among those that were examined."""
+    outcomes = [night["outcome"] for life in lives for night in life.nights]
+    examined = [each for each in outcomes if each != SleepOutcome.SKIPPED.value]
+    return sum(each == SleepOutcome.ACCEPTED.value for each in examined) / max(len(examined), 1)
