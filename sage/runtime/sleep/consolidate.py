@@ -134,7 +134,7 @@ class Examined:
 
 def examine(directory: Path) -> Examined:
     """The model of a night's directory on its examined windows; nothing is written. Errors as run_night."""
-    plan = SleepPlan(**json.loads((directory / "job.json").read_text()))
+    plan = SleepPlan.read(directory / "job.json")
     model = load_observation_model(directory / "model.safetensors")
     examined, _ = load_windows(directory / "examined.safetensors")
     errors = window_errors(model, examined, burn_in=plan.burn_in, num_segments=plan.num_segments)

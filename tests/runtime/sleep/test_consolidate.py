@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from sage.app.cli.main import app
 from sage.hrm_core.observation.loss import LossSettings
 from sage.memory.windows.window import WINDOW_FIELDS
 from sage.runtime.config import PracticeConfig, SleepConfig
@@ -23,6 +25,7 @@ from sage.runtime.sleep.consolidate import (
     Night,
     SleepPlan,
     augment,
+    examine,
     read_report,
     run_night,
     sleep_on,
@@ -196,6 +199,20 @@ def test_a_night_on_disk_gives_the_same_report_and_weights_as_one_in_memory(nigh
     )
     candidate = sleep.load_observation_model(tmp_path / "candidate.safetensors")
     assert are_equal(weights(candidate), weights(other.model))
+
+
+def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(night: Night, tmp_path: Path):
+    write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    found = examine(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    report = run_night(tmp_path)
+    assert found.num == report.num_examined
+    assert found.persistence == pytest.approx(report.loss_persistence)
+    assert found.skip == pytest.approx(report.loss_skip)
+    result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--examine"])
+    assert result.exit_code == 0, result.output
+    assert f"on {found.num} held-out readings" in result.output
 
 
 def test_a_night_that_is_not_better_leaves_no_candidate(second_night: Night, stretches, tmp_path: Path):

@@ -1,6 +1,7 @@
 """The search of a night: longer than awake, on puzzles that have no solution yet (docs of `from_search`).
 
-Invariant: a solution is kept only where the rules of the task accept it.
+Invariant: a solution is kept only where the rules of the task accept it; no state that is learned from has
+the orbit key of an examined puzzle.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.tasks.contract import Task
+from sage.hrm_core.tasks.orbits import are_examined, orbit_keys
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.sleep.puzzles.pool import Pool
 from sage.runtime.sleep.puzzles.table import Provenance
@@ -96,6 +98,7 @@ def search_unsolved(
             solutions.append(solution)
             calls.append(num_calls)
     episodes = Episodes.joined(parts)
+    episodes = episodes.take(np.flatnonzero(~are_examined(orbit_keys(task, episodes.inputs))))
     yield Searched(
         level=level,
         numbers=numbers[solved],

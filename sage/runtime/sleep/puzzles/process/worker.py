@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class TrainerProcess:
-    """Takes experiences, practises, offers weights, sleeps when asked, until it is told to stop."""
+    """Takes experiences, practises, offers weights, sleeps when asked, until the loop stops it."""
 
     def __init__(self, plan: TrainerPlan, board: Board) -> None:
         self._plan = plan
