@@ -43,14 +43,17 @@ def _say(what: str, **facts: str) -> None:
         log.info(what, **facts)
 
 
-def kernel(function: Any) -> Any:
+def kernel(function: Any, *, releases_gil: bool = False) -> Any:
     """`function` compiled when it is first called, and kept on disk until a file changes that it is made
     of.
+
+    releases_gil: other threads run during a call, for long calls on arrays that no other thread uses.
     """
     import numba
 
+    options: Any = {"cache": True, "error_model": "numpy", "nogil": releases_gil}
     if numba.config.CACHE_DIR:  # type: ignore[attr-defined]  # NUMBA_CACHE_DIR is set: it decides
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(**options)(function)
     caller = sys._getframe(1).f_globals["__name__"]
     folder = (
         Path(user_cache_dir("sage")) / "kernels" / source_digest(frozenset({function.__module__, caller}))
@@ -62,10 +65,10 @@ def kernel(function: Any) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # read when a function is decorated
         try:
-            return numba.njit(cache=True, error_model="numpy")(function)
+            return numba.njit(**options)(function)
         finally:
             numba.config.CACHE_DIR = ""  # type: ignore[attr-defined]
-    return numba.njit(cache=True, error_model="numpy")(function)
+    return numba.njit(**options)(function)
 
 
 @cache

@@ -33,7 +33,11 @@ class Loop:
 
     def __call__(self, *args: Any) -> Any:
         if self._fastest is None:
-            self._fastest = kernel(_with_compiled_callees(self.plain)) if has_compiler() else self.plain
+            self._fastest = (
+                kernel(_with_compiled_callees(self.plain), releases_gil=True)
+                if has_compiler()
+                else self.plain
+            )
         return self._fastest(*args)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.sudoku.kernel import fill_grids
 
 DIGEST = """
 import sys, hashlib
@@ -31,3 +35,11 @@ def digest(*, is_plain: bool) -> str:
 def test_compiled_and_interpreted_loops_make_the_same_puzzles() -> None:
     pytest.importorskip("numba", reason="the extra fast is not installed")
     assert digest(is_plain=True) == digest(is_plain=False)
+
+
+def test_other_threads_run_during_a_compiled_loop() -> None:
+    """Puzzles are drawn ahead on a thread: a loop that held the interpreter's lock would delay the tick."""
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    make_task("sudoku", size=4).sample(1, np.random.default_rng(0))
+    assert fill_grids._fastest is not None
+    assert fill_grids._fastest.targetoptions["nogil"] is True  # type: ignore[attr-defined]
