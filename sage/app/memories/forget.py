@@ -72,8 +72,8 @@ def _doomed(mind: Mind, table: Table, terms: Sequence[Term]) -> np.ndarray:
 
 
 def _is_row_doomed(mind: Mind, row: StoredRow, terms: Sequence[Term]) -> bool:
-    first = row.packed.get("first_times_ns")
-    first_ns = row.wall_ns if first is None else row.epoch_ns + int(first.unpack())
+    first = row.array("first_times_ns")
+    first_ns = row.wall_ns if first is None else row.epoch_ns + int(first)
     columns = {
         "id": row.id,
         "first_id": row.first_id,
@@ -124,11 +124,7 @@ def _without(state: StoreState, slots: np.ndarray) -> StoreState:
 def _renumbered(rows: Sequence[StoredRow], newest: int) -> list[StoredRow]:
     """The rows under consecutive numbers up to `newest`: a gap would count as damage."""
     first = newest - len(rows) + 1
-    fields = StoredRow.__dataclass_fields__
-    return [
-        StoredRow(**{**{name: getattr(row, name) for name in fields}, "sequence": first + at})
-        for at, row in enumerate(rows)
-    ]
+    return [row._replace(sequence=first + at) for at, row in enumerate(rows)]
 
 
 def _leftovers(state_dir: Path, mind: Mind) -> list[Path]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from sage.memory.stores.journal_row import HEADER_BYTES, MARK, DamagedRow, StoredRow, announced, decode
@@ -50,7 +51,10 @@ def _note_row(found: FoundRows, page: bytes, at: int, books: tuple[Pages, ...], 
     sequence, num_bytes = stated
     for pages in books:
         try:
-            found.rows[sequence] = decode(b"".join(_pieces(page, at, num_bytes, pages)))
+            is_local = _num_local(num_bytes) == num_bytes
+            found.rows[sequence] = decode(
+                page[at : at + num_bytes] if is_local else b"".join(_pieces(page, at, num_bytes, pages))
+            )
         except (DamagedRow, KeyError):
             continue
         return
@@ -70,6 +74,7 @@ def _pieces(page: bytes, at: int, num_bytes: int, pages: Pages) -> Iterator[byte
         next_page = int.from_bytes(overflow[:4], "big")
 
 
+@lru_cache(maxsize=256)
 def _num_local(num_bytes: int) -> int:
     """How many bytes of a row's BLOB are in its leaf page."""
     record_header = 2 + _varint_bytes(12 + 2 * num_bytes)  # own length, NULL for the key, the BLOB's type

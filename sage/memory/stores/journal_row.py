@@ -11,7 +11,8 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -59,20 +60,17 @@ class JournalRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackedArray:
-    """An array as its bytes: many of one shape are joined into one array without a copy each."""
+class Layout:
+    """Where the arrays of a row are in its data: name -> (offset, dtype, shape). num_bytes: of all."""
 
-    dtype: str
-    shape: tuple[int, ...]
-    data: bytes
-
-    def unpack(self) -> np.ndarray:
-        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+    fields: Mapping[str, tuple[int, str, tuple[int, ...]]]
+    num_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRow:
-    """A row as it was read. sequence: its number in the journal, from 1.  Other fields as JournalRow."""
+class StoredRow(NamedTuple):
+    """A row as it was read. sequence: its number in the journal, from 1.  data: the bytes of its arrays, as
+    `layout` has them; rows of equal arrays share one layout.  Other fields as JournalRow.
+    """
 
     sequence: int
     store: str
@@ -87,7 +85,8 @@ class StoredRow:
     salience: float
     trust: float
     scalars_json: str
-    packed: Mapping[str, PackedArray]
+    layout: Layout
+    data: bytes
 
     @property
     def scalars(self) -> Mapping[str, Any]:
@@ -99,21 +98,35 @@ class StoredRow:
         """Unix time of the memory in ns."""
         return self.epoch_ns + self.time_ns
 
+    def array(self, name: str) -> np.ndarray | None:
+        """One of its arrays, read-only; None when it has none of this name."""
+        found = self.layout.fields.get(name)
+        if found is None:
+            return None
+        offset, dtype, shape = found
+        count = int(np.prod(shape, dtype=np.int64))
+        return np.frombuffer(self.data, dtype, count, offset).reshape(shape)
+
 
 def encode(sequence: int, row: JournalRow) -> bytes:
     """The bytes of a row. ValueError for scalars that JSON lacks, NaN among them."""
-    arrays = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in row.arrays.items()}
-    return _packed(sequence, row, json.dumps(row.scalars, allow_nan=False), arrays)
+    layout = [(name, array.dtype.str, array.shape) for name, array in row.arrays.items()]
+    data = b"".join([array.tobytes() for array in row.arrays.values()])
+    return _packed(sequence, row, json.dumps(row.scalars, allow_nan=False), layout, data)
 
 
 def encode_stored(row: StoredRow) -> bytes:
-    """The bytes of a row that was read, under its old sequence."""
-    arrays = {name: (array.dtype, array.shape, array.data) for name, array in row.packed.items()}
-    return _packed(row.sequence, row, row.scalars_json, arrays)
+    """The bytes of a row that was read, under its own sequence."""
+    layout = [(name, dtype, shape) for name, (_, dtype, shape) in row.layout.fields.items()]
+    return _packed(row.sequence, row, row.scalars_json, layout, row.data)
 
 
 def _packed(
-    sequence: int, row: JournalRow | StoredRow, scalars: str, arrays: Mapping[str, tuple[Any, ...]]
+    sequence: int,
+    row: JournalRow | StoredRow,
+    scalars: str,
+    layout: list[tuple[str, str, tuple[int, ...]]],
+    data: bytes,
 ) -> bytes:
     body: bytes = msgpack.packb(
         (
@@ -130,7 +143,8 @@ def _packed(
             float(row.salience),
             float(row.trust),
             scalars,
-            arrays,
+            msgpack.packb(layout),
+            data,
         )
     )
     head = _HEADER.pack(MARK, len(body), sequence, _checksum(sequence, body))
@@ -154,29 +168,19 @@ def decode(data: bytes) -> StoredRow:
     body = data[HEADER_BYTES:]
     if _checksum(sequence, body) != checksum:
         raise DamagedRow(f"row {sequence}: the checksum differs")
-    version, *fields = msgpack.unpackb(body, use_list=False)
+    version, *fields, layout, arrays = msgpack.unpackb(body, use_list=False)
     if version != ROW_VERSION:
         raise DamagedRow(f"row {sequence} has version {version}, this version reads {ROW_VERSION}")
-    packed = {
-        name: PackedArray(dtype=dtype, shape=shape, data=content)
-        for name, (dtype, shape, content) in fields[12].items()
-    }
-    return StoredRow(
-        sequence=sequence,
-        store=fields[0],
-        slot=fields[1],
-        id=fields[2],
-        first_id=fields[3],
-        episode=fields[4],
-        first_episode=fields[5],
-        context=fields[6],
-        epoch_ns=fields[7],
-        time_ns=fields[8],
-        salience=fields[9],
-        trust=fields[10],
-        scalars_json=fields[11],
-        packed=packed,
-    )
+    return StoredRow._make((sequence, *fields, _layout(layout), arrays))
+
+
+@lru_cache(maxsize=64)
+def _layout(packed: bytes) -> Layout:
+    offset, fields = 0, {}
+    for name, dtype, shape in msgpack.unpackb(packed, use_list=False):
+        fields[name] = (offset, dtype, shape)
+        offset += np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+    return Layout(fields=fields, num_bytes=offset)
 
 
 def _checksum(sequence: int, body: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """H-memory for retrieval: what followed similar situations, found by exact search.
 
-Invariant: memory is allocated once; an entry is replaced only by one that is worth more, or merged with a
-similar one.
+A small store is searched by a product and a partition, a larger one by one compiled pass over its keys where
+numba is installed, and, if wanted, one of more than INDEX_FROM entries by candidates of an index (hnswlib or
+usearch), whose similarities are exact. Invariant: memory is allocated once; an entry is replaced only by one
+that is worth more, or merged with a similar one.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.errors import InputError
 from sage.memory.stores.context_shares import ContextShares
+from sage.memory.stores.key_index import NUM_CANDIDATES, KeyIndex, make_index
 from sage.memory.stores.origins import UNKNOWN, Origin, Origins
 from sage.memory.stores.state import StoreState
 from sage.memory.stores.usefulness import Usefulness
@@ -21,6 +25,10 @@ SHARPNESS = 20.0
 #: An entry of this age is worth half of an equally salient new one; hyperbolic, so that old salient ones
 #: stay.
 HALF_LIFE_SECS = 86_400.0
+#: Numbers in the keys (entries x key_dim) from which a compiled pass is faster than numpy.
+COMPILED_FROM = 1 << 18
+#: Entries from which an index proposes candidates instead of a scan.
+INDEX_FROM = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +55,9 @@ class RecallStore:
     """At most `capacity` entries (key, value, salience, trust, time, hits, context).
 
     merge_similarity: a key with a higher cosine to an entry of its own context is merged into it.
-    InputError for sizes under 1.
+    may_index: use an index above INDEX_FROM entries, where a library for it is installed; the first query
+    builds it, which takes a minute at 1e5 entries, and its matches are approximate. InputError for sizes
+    under 1.
     """
 
     def __init__(
@@ -58,6 +68,7 @@ class RecallStore:
         *,
         merge_similarity: float = 0.98,
         half_life_secs: float = HALF_LIFE_SECS,
+        may_index: bool = False,
     ) -> None:
         if min(capacity, key_dim, value_dim) < 1:
             raise InputError(
@@ -76,6 +87,9 @@ class RecallStore:
         self._hits = np.zeros(capacity, np.int64)
         self._num_merged = np.zeros(capacity, np.int64)
         self._times_ns = np.zeros(capacity, np.int64)
+        self._may_index = may_index
+        self._index: KeyIndex | None = None
+        self._stale: set[int] = set()  # slots written since the index was
         self._shares = ContextShares(capacity)
         self.origins = Origins(capacity)
         self.usefulness = Usefulness(capacity)
@@ -134,6 +148,7 @@ class RecallStore:
         self._shares.move(slot, context)
         self.origins.put(slot, origin)
         self.usefulness.put(slot, scores)
+        self._note_key(slot)
         return True
 
     def recall(self, query: np.ndarray, *, time_ns: int, k: int = 8) -> Recalled:
@@ -147,9 +162,7 @@ class RecallStore:
         return self._last_recalled
 
     def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
-        similarities = self._keys[: len(self)].dot(unit)  # (n,)
-        best = self._best(similarities, k)  # (k,)
-        matches = similarities[best]
+        best, matches = self.nearest(unit, k)  # (k,)
         top = int(matches.argmax())
         similarity = float(matches[top])
         weights = np.exp(SHARPNESS * (matches - similarity))
@@ -177,10 +190,44 @@ class RecallStore:
             sequence=self.num_queries,
         )
 
-    def _best(self, similarities: np.ndarray, k: int) -> np.ndarray:
-        if k >= len(self):
-            return np.arange(len(self))
-        return np.argpartition(similarities, len(self) - k)[len(self) - k :]
+    def nearest(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slots (k,) and cosines (k,) of the entries nearest to unit (key_dim,) float32, in no order."""
+        index = self._current_index()
+        if index is not None:
+            slots = index.candidates(unit, max(NUM_CANDIDATES, 2 * k))
+            similarities = self._keys[slots].dot(unit)
+            best = _largest(similarities, k)
+            return slots[best], similarities[best]
+        keys = self._keys[: len(self)]
+        if keys.size >= COMPILED_FROM and has_compiler():
+            from sage.memory.stores.scan_kernel import scan
+
+            found, products = np.empty(k, np.int64), np.empty(k, np.float32)
+            num = scan(keys, unit, found, products)
+            return found[:num], products[:num]
+        similarities = keys.dot(unit)  # (n,)
+        best = _largest(similarities, k)
+        return best, similarities[best]
+
+    def _current_index(self) -> KeyIndex | None:
+        """The index with every key written so far; None below INDEX_FROM entries or without a library."""
+        if not self._may_index or len(self) < INDEX_FROM:
+            return None
+        if self._index is None:
+            self._index = make_index(self.capacity, self._keys.shape[1])
+            if self._index is None:
+                self._may_index = False
+                return None
+            self._stale = set(range(len(self)))
+        if self._stale:
+            slots = np.array(sorted(self._stale))
+            self._index.put(slots, self._keys[slots])
+            self._stale.clear()
+        return self._index
+
+    def _note_key(self, slot: int) -> None:
+        if self._index is not None:
+            self._stale.add(slot)
 
     def _similar_entry(self, unit: np.ndarray, context: int) -> int | None:
         if len(self) == 0:
@@ -197,6 +244,7 @@ class RecallStore:
         step = 1.0 / float(self._num_merged[slot])
         mean_key = self._keys[slot] + step * (unit - self._keys[slot])
         self._keys[slot] = mean_key / np.linalg.norm(mean_key)
+        self._note_key(slot)
         self._reads[slot, :-1] += step * (value - self._reads[slot, :-1])
         self._reads[slot, -1] += step * (trust - self._reads[slot, -1])
         self._salience[slot] = max(float(self._salience[slot]), salience)
@@ -254,8 +302,15 @@ class RecallStore:
         self.num_queries = int(state.scalars["num_queries"])
         for name, array in self._arrays().items():
             array[: len(self)] = state.arrays[name]
+        self._index = None
         self.origins.load(state.arrays, self.times_ns)
         self.usefulness.load(state.arrays, len(self))
+
+
+def _largest(similarities: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k largest, in no order."""
+    num = len(similarities)
+    return np.arange(num) if k >= num else np.argpartition(similarities, num - k)[num - k :]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:

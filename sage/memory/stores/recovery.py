@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from sage.memory.stores.hmemory import HMemory
-from sage.memory.stores.journal_row import PackedArray, StoredRow
+from sage.memory.stores.journal_row import StoredRow
 from sage.memory.stores.state import StoreState
 
 _TIMES = ("times_ns", "first_times_ns")
@@ -56,7 +56,7 @@ def overlaid(
             part = {row.slot: row for row in rows[begin:end]}
             arrays = _with_slots(arrays, part, epoch_ns, limit_ns) if part else arrays
             if end < len(rows):
-                arrays |= {name: packed.unpack().copy() for name, packed in rows[end].packed.items()}
+                arrays |= _arrays_of(rows[end])
             begin = end + 1
     return StoreState(geometry=state.geometry, scalars=rows[-1].scalars, arrays=arrays)
 
@@ -66,29 +66,51 @@ def _with_slots(
 ) -> dict[str, np.ndarray]:
     """The arrays with the slots in `newest` replaced, or appended."""
     order = sorted(newest)
-    names = list(arrays or newest[order[0]].packed)
+    names = list(arrays or newest[order[0]].layout.fields)
     # A store that marks its free slots has some arrays of full length: the slots keep their numbers there.
     may_close_holes = len({len(array) for array in arrays.values()}) <= 1
     shifts = np.array([newest[slot].epoch_ns - epoch_ns for slot in order], np.int64)
+    slots = np.array(order)
+    joined = _Joined([newest[slot] for slot in order])
     result = dict(arrays)
     for name in names:
-        values = _joined([newest[slot].packed.get(name) for slot in order], arrays.get(name))
+        values = joined.column(name, arrays.get(name))
         if name in _TIMES:
             values = np.minimum(values + shifts, limit_ns)
         before = arrays[name] if arrays else np.zeros((0, *values.shape[1:]), values.dtype)
-        result[name] = _placed(before, np.array(order), values, may_close_holes)
+        result[name] = _placed(before, slots, values, may_close_holes)
     return result
 
 
-def _joined(packed: Sequence[PackedArray | None], before: np.ndarray | None) -> np.ndarray:
-    """One array of the values in `packed`; zeros for a row of a version that had no array of this name."""
-    given = next((each for each in packed if each is not None), None)
-    if given is None:
-        assert before is not None
-        return np.zeros((len(packed), *before.shape[1:]), before.dtype)
-    size = len(given.data)
-    data = b"".join(bytes(size) if each is None else each.data for each in packed)
-    return np.frombuffer(data, given.dtype).reshape(len(packed), *given.shape)
+class _Joined:
+    """The arrays of many rows, one array a name. Rows of one layout are joined as one block of bytes."""
+
+    def __init__(self, rows: Sequence[StoredRow]) -> None:
+        self._rows = rows
+        self._layout = rows[0].layout
+        self._block: np.ndarray | None = None
+        if all(row.layout is self._layout for row in rows):
+            data = np.frombuffer(b"".join([row.data for row in rows]), np.uint8)
+            self._block = data.reshape(len(rows), self._layout.num_bytes)
+
+    def column(self, name: str, before: np.ndarray | None) -> np.ndarray:
+        """(rows, ...) of one name; zeros for a row of a version that had no array of this name."""
+        if self._block is not None and name in self._layout.fields:
+            offset, dtype, shape = self._layout.fields[name]
+            num_bytes = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+            values = np.ascontiguousarray(self._block[:, offset : offset + num_bytes]).reshape(-1).view(dtype)
+            return values.reshape(len(self._rows), *shape)
+        arrays = [row.array(name) for row in self._rows]
+        given = next((array for array in arrays if array is not None), None)
+        if given is None:
+            assert before is not None
+            return np.zeros((len(arrays), *before.shape[1:]), before.dtype)
+        return np.stack([np.zeros_like(given) if array is None else array for array in arrays])
+
+
+def _arrays_of(row: StoredRow) -> dict[str, np.ndarray]:
+    found = {name: row.array(name) for name in row.layout.fields}
+    return {name: array.copy() for name, array in found.items() if array is not None}
 
 
 def _placed(before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool) -> np.ndarray:

@@ -46,7 +46,7 @@ def row(number: int, size: int = 16) -> JournalRow:
 def assert_is(found, number: int) -> None:
     assert (found.id, found.slot, found.context) == (number, number % 7, number % 3)
     assert found.scalars == {"num_seen": number, "generator": {"state": 2**100 + number}}
-    assert np.all(found.packed["keys"].unpack() == number)
+    assert np.all(found.array("keys") == number)
     assert found.wall_ns == 10**18 + number * 10**9
 
 
@@ -85,7 +85,7 @@ def test_rows_larger_than_a_page_come_back(path: Path) -> None:
         journal.append(row(number, size))
     journal.close()
     contents = read_journal(path)
-    assert [found.packed["keys"].shape[0] for found in contents.rows] == sizes
+    assert [found.array("keys").shape[0] for found in contents.rows] == sizes
     assert contents.is_intact
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sage.memory.stores import key_index, recall
 from sage.memory.stores.recall import SHARPNESS, RecallStore
 
 DAY_NS = 86_400 * 10**9
@@ -177,3 +178,43 @@ def test_the_store_never_exceeds_its_capacity() -> None:
 def test_sizes_under_one_are_refused() -> None:
     with pytest.raises(ValueError, match="key_dim"):
         RecallStore(1, 0, 1)
+
+
+def test_a_compiled_search_and_an_index_find_what_numpy_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    generator = np.random.default_rng(0)
+    store = RecallStore(300, 24, 2)
+    for at in range(300):
+        store.write(
+            generator.standard_normal(24), np.zeros(2), salience=0.5, trust=1.0, time_ns=at, context=at
+        )
+    for k in (1, 8, 400):
+        query = generator.standard_normal(24).astype(np.float32)
+        query /= np.linalg.norm(query)
+        slots, similarities = store.nearest(query, k)
+        monkeypatch.setattr(recall, "COMPILED_FROM", 1)
+        compiled_slots, compiled_similarities = store.nearest(query, k)
+        monkeypatch.undo()
+        assert sorted(compiled_slots) == sorted(slots)
+        np.testing.assert_allclose(np.sort(compiled_similarities), np.sort(similarities), rtol=1e-5)
+
+
+@pytest.mark.parametrize("library", ["hnswlib", "usearch"])
+def test_an_index_follows_writes_merges_and_a_restored_state(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.setattr(recall, "INDEX_FROM", 50)
+    monkeypatch.setattr(key_index, "find_spec", lambda name: name == library or None)
+    generator = np.random.default_rng(0)
+    store, exact = RecallStore(200, 16, 2, may_index=True), RecallStore(200, 16, 2)
+    for at in range(400):
+        key, salience = generator.standard_normal(16), float(generator.random())
+        for each in (store, exact):
+            each.write(key, np.zeros(2), salience=salience, trust=1.0, time_ns=at, context=0)
+        assert store.nearest(key.astype(np.float32), 1)[1] == pytest.approx(
+            exact.nearest(key.astype(np.float32), 1)[1], rel=1e-4
+        )
+    store.restore(exact.state())
+    query = generator.standard_normal(16).astype(np.float32)
+    assert sorted(store.nearest(query, 5)[0]) == sorted(exact.nearest(query, 5)[0])
