@@ -98,6 +98,12 @@ class StoredRow(NamedTuple):
         """Unix time of the memory in ns."""
         return self.epoch_ns + self.time_ns
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of its arrays, read-only."""
+        found = {name: self.array(name) for name in self.layout.fields}
+        return {name: array for name, array in found.items() if array is not None}
+
     def array(self, name: str) -> np.ndarray | None:
         """One of its arrays, read-only; None when it has none of this name."""
         found = self.layout.fields.get(name)

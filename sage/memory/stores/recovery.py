@@ -56,7 +56,7 @@ def overlaid(
             part = {row.slot: row for row in rows[begin:end]}
             arrays = _with_slots(arrays, part, epoch_ns, limit_ns) if part else arrays
             if end < len(rows):
-                arrays |= _arrays_of(rows[end])
+                arrays |= {name: array.copy() for name, array in rows[end].arrays.items()}
             begin = end + 1
     return StoreState(geometry=state.geometry, scalars=rows[-1].scalars, arrays=arrays)
 
@@ -106,11 +106,6 @@ class _Joined:
             assert before is not None
             return np.zeros((len(arrays), *before.shape[1:]), before.dtype)
         return np.stack([np.zeros_like(given) if array is None else array for array in arrays])
-
-
-def _arrays_of(row: StoredRow) -> dict[str, np.ndarray]:
-    found = {name: row.array(name) for name in row.layout.fields}
-    return {name: array.copy() for name, array in found.items() if array is not None}
 
 
 def _placed(before: np.ndarray, order: np.ndarray, values: np.ndarray, may_close_holes: bool) -> np.ndarray:

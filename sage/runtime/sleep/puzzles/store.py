@@ -205,7 +205,7 @@ def _row(number: int, run: int, experience: PuzzleExperience) -> JournalRow:
 
 
 def _experience(row: StoredRow) -> PuzzleExperience:
-    arrays = {name: packed.unpack() for name, packed in row.packed.items()}
+    arrays = row.arrays
     scalars = row.scalars
     return PuzzleExperience(
         **{name: scalars[name] for name in _SCALARS},
