@@ -51,12 +51,7 @@ def _journal(folder: Path, rows: list[JournalRow], num_single: int, num_groups: 
     journal = Journal(folder / "acknowledged.sqlite")
     single = _median_us(lambda: journal.wait(journal.append(rows[0]), WAIT_SECS), num_single)
 
-    def group() -> None:
-        for row in rows:
-            last = journal.append(row)
-        journal.wait(last, WAIT_SECS)
-
-    grouped = _median_us(group, num_groups) / GROUP
+    grouped = _median_us(lambda: journal.wait(journal.append_group(rows), WAIT_SECS), num_groups) / GROUP
     journal.close()
     return Acknowledged(method="sage journal", single_us=single, grouped_us=grouped)
 

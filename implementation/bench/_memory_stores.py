@@ -149,7 +149,7 @@ def _hnswlib(data: Keys) -> Callable[[np.ndarray], Any]:
     index.init_index(max_elements=len(data.keys), M=16, ef_construction=100)
     index.set_num_threads(1)
     index.add_items(data.keys)
-    index.set_ef(128)
+    index.set_ef(64)
     return lambda query: index.knn_query(query[None], TOP)[0]
 
 
@@ -157,7 +157,7 @@ def _usearch(data: Keys) -> Callable[[np.ndarray], Any]:
     from usearch.index import Index
 
     index = Index(
-        ndim=KEY_DIM, metric="ip", dtype="f32", connectivity=16, expansion_add=100, expansion_search=128
+        ndim=KEY_DIM, metric="ip", dtype="f32", connectivity=16, expansion_add=100, expansion_search=64
     )
     index.add(np.arange(len(data.keys), dtype=np.uint64), data.keys, threads=1)
     return lambda query: index.search(query, TOP, threads=1).keys

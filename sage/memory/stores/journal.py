@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +93,21 @@ class Journal:
 
         Returns its sequence, 0 when the queue is full: the row is then dropped and counted.
         """
+        return self.append_group((row,))
+
+    def append_group(self, rows: Sequence[JournalRow]) -> int:
+        """As `append`, of several rows that are written in one commit; returns the sequence of the last."""
         with self._changed:
-            data = encode(self._last + 1, row)
-            if self._queued_bytes + len(data) > self._max_queued_bytes or self._is_closing:
-                self._num_dropped += 1
+            group = [(self._last + at, encode(self._last + at, row)) for at, row in enumerate(rows, start=1)]
+            num_bytes = sum(len(data) for _, data in group)
+            if self._queued_bytes + num_bytes > self._max_queued_bytes or self._is_closing:
+                self._num_dropped += len(group)
                 return 0
-            self._last += 1
-            self._num_appended += 1
-            self._bytes_appended += len(data)
-            self._queue.append((self._last, data))
-            self._queued_bytes += len(data)
+            self._last += len(group)
+            self._num_appended += len(group)
+            self._bytes_appended += num_bytes
+            self._queue.extend(group)
+            self._queued_bytes += num_bytes
             self._changed.notify_all()
             return self._last
 

@@ -116,22 +116,29 @@ class StoredRow(NamedTuple):
 
 def encode(sequence: int, row: JournalRow) -> bytes:
     """The bytes of a row. ValueError for scalars that JSON lacks, NaN among them."""
-    layout = [(name, array.dtype.str, array.shape) for name, array in row.arrays.items()]
+    layout = tuple([(name, array.dtype, array.shape) for name, array in row.arrays.items()])
     data = b"".join([array.tobytes() for array in row.arrays.values()])
-    return _packed(sequence, row, json.dumps(row.scalars, allow_nan=False), layout, data)
+    return _packed(sequence, row, json.dumps(row.scalars, allow_nan=False), _packed_layout(layout), data)
 
 
 def encode_stored(row: StoredRow) -> bytes:
     """The bytes of a row that was read, under its own sequence."""
-    layout = [(name, dtype, shape) for name, (_, dtype, shape) in row.layout.fields.items()]
+    fields = row.layout.fields.items()
+    layout = _packed_layout(tuple([(name, np.dtype(dtype), shape) for name, (_, dtype, shape) in fields]))
     return _packed(row.sequence, row, row.scalars_json, layout, row.data)
+
+
+@lru_cache(maxsize=64)
+def _packed_layout(layout: tuple[tuple[str, np.dtype, tuple[int, ...]], ...]) -> bytes:
+    packed: bytes = msgpack.packb([(name, dtype.str, shape) for name, dtype, shape in layout])
+    return packed
 
 
 def _packed(
     sequence: int,
     row: JournalRow | StoredRow,
     scalars: str,
-    layout: list[tuple[str, str, tuple[int, ...]]],
+    layout: bytes,
     data: bytes,
 ) -> bytes:
     body: bytes = msgpack.packb(
@@ -149,7 +156,7 @@ def _packed(
             float(row.salience),
             float(row.trust),
             scalars,
-            msgpack.packb(layout),
+            layout,
             data,
         )
     )

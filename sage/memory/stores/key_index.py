@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 #: A query reads this many candidates, or twice the matches wanted, and rescores them.
-NUM_CANDIDATES = 64
-_LINKS, _BUILD_EFFORT, _QUERY_EFFORT = 16, 100, 128
+NUM_CANDIDATES = 32
+_LINKS, _BUILD_EFFORT, _QUERY_EFFORT = 16, 100, 64
 
 
 class KeyIndex(Protocol):

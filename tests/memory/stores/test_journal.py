@@ -89,6 +89,15 @@ def test_rows_larger_than_a_page_come_back(path: Path) -> None:
     assert contents.is_intact
 
 
+def test_a_group_is_one_commit(path: Path) -> None:
+    journal = Journal(path)
+    assert journal.append_group([row(number) for number in range(1, 65)]) == 64
+    assert journal.wait(64, WAIT_SECS)
+    assert journal.statistics().num_groups == 1
+    journal.close()
+    assert ids(path) == list(range(1, 65))
+
+
 def test_a_journal_continues_after_its_newest_row(path: Path) -> None:
     fill(path, range(1, 4))
     journal = Journal(path, start_after=2)
