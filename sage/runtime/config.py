@@ -134,6 +134,9 @@ class MemoryConfig(Section):
     num_experiences: int = Field(512, ge=8)
     num_recall: int = Field(1024, ge=8)
     num_transitions: int = Field(2048, ge=64)
+    num_contexts: int = Field(
+        1, ge=1, le=256, description="clusters of situations that share the slots of replay and recall"
+    )
     write_rate: float = Field(0.1, gt=0, le=1, description="share of ticks that open the memory gate")
 
 

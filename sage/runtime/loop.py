@@ -263,6 +263,9 @@ class Loop:
             conflict=1 - self.trust.responsibility,
             trust=scene.trust,
         )
+        for solver in self.solving.solvers:
+            teacher = solver.record.teacher
+            self.memory_writer.note_teacher(f"{solver.name}: teacher", teacher.num_shown, teacher.num_refused)
         self._salience = np.nan_to_num(self.memory_writer.salience)
         return memory
 

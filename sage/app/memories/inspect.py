@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from sage.app.memories.archive import Archive, Mind, Table
 from sage.app.memories.text import aligned
-from sage.runtime.snapshot import utc_text
+from sage.memory.stores.entities import EntityMemory, EntityRecord
+from sage.runtime.snapshot import STATE, utc_text
 
+_ENTITIES = "entities."
 QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -69,6 +73,7 @@ def as_plain(archive: Archive) -> dict[str, Any]:
                 "weights_version": mind.about.get("weights_version"),
                 "num_journal_rows": len(mind.contents.rows),
                 "num_damaged_rows": mind.contents.num_damaged,
+                "entities": [asdict(each) for each in entities_of(mind)],
                 "stores": [asdict(inspect_table(mind, table)) for table in mind.tables],
             }
             for mind in archive.minds
@@ -84,7 +89,37 @@ def render(archive: Archive) -> str:
         lines.append(_heading(mind))
         cells = (_cells(inspect_table(mind, table)) for table in mind.tables)
         lines.append(aligned([(*headings, "salience 10% 50% 90%"), *cells]))
+        entities = entities_of(mind)
+        if entities:
+            lines.append(render_entities(entities))
     return "\n".join([*lines, *(f"damaged: {line}" for line in archive.damaged)])
+
+
+def entities_of(mind: Mind) -> list[EntityRecord]:
+    """Who was right, by the snapshot, least trusted first; empty without a snapshot or in an older one."""
+    if mind.folder is None or not (mind.folder / STATE).exists():
+        return []
+    arrays = {
+        name.removeprefix(_ENTITIES): array
+        for name, array in load_file(mind.folder / STATE).items()
+        if name.startswith(_ENTITIES)
+    }
+    if not arrays:
+        return []
+    entities = EntityMemory(arrays["counts"].shape[1] - 1)
+    entities.load_state(arrays)
+    return entities.records()
+
+
+def render_entities(records: Sequence[EntityRecord]) -> str:
+    """A table as text."""
+    columns = ("who was right", "trust", "judgements", "trust by context")
+    return aligned([columns, *map(_entity_cells, records)])
+
+
+def _entity_cells(record: EntityRecord) -> tuple[str, ...]:
+    contexts = " ".join(f"{context}: {trust:.2f}" for context, trust in record.by_context.items())
+    return (record.name, f"{record.trust:.2f}", f"{record.right + record.wrong:.0f}", contexts or "-")
 
 
 def _heading(mind: Mind) -> str:

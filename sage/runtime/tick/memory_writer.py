@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from sage.hrm_core.model.recurrence import Carry
+from sage.memory.contexts import OnlineContexts
 from sage.memory.learned_weights import LearnedWeights, learn_weights
 from sage.memory.salience import Salience, SalienceScores
+from sage.memory.stores.entities import EntityMemory
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
 from sage.memory.stores.recall import RecallStore
@@ -48,6 +50,7 @@ class _Pending:
     time_ns: int
     key: np.ndarray
     scores: np.ndarray
+    context: int
     surprise: float
     salience: float
     trust: float
@@ -91,6 +94,11 @@ class MemoryWriter:
             block_secs=config.sleep.block_secs,
             seed=config.seed,
         )
+        self.contexts = OnlineContexts(config.memory.num_contexts, KEY_DIM)
+        self._context = 0  # of this tick
+        self.entities = EntityMemory(config.memory.num_contexts)
+        self._names = [spec.name for spec in layout.specs]
+        self._teachers: dict[str, tuple[int, int]] = {}
         self._appraisal = Salience(layout.num_sources, write_rate=config.memory.write_rate)
         self._use_judge = UseJudge(self.memory.recall_store.usefulness, LEAD_TICKS)
         self.salience = np.full(layout.num_sources, np.nan)
@@ -117,10 +125,16 @@ class MemoryWriter:
         self._key_scale = 1.0 / max(np.sqrt(is_physical.sum()), 1.0)
 
     @property
-    def learners(self) -> dict[str, RewardMemory | Salience]:
+    def learners(self) -> dict[str, RewardMemory | Salience | OnlineContexts | EntityMemory]:
         """The parts with learned state besides the stores, by name, for a snapshot."""
-        sidecar = {} if self.reward_memory is None else {"sidecar": self.reward_memory}
-        return {"salience": self._appraisal, **sidecar}
+        found: dict[str, RewardMemory | Salience | OnlineContexts | EntityMemory] = {
+            "salience": self._appraisal,
+            "contexts": self.contexts,
+            "entities": self.entities,
+        }
+        if self.reward_memory is not None:
+            found["sidecar"] = self.reward_memory
+        return found
 
     def learn_salience(self) -> LearnedWeights | None:
         """Call at a night: the weights of salience from which memories were of use; None where too few were
@@ -154,7 +168,10 @@ class MemoryWriter:
         """
         percept = fused.percept
         key = self._key.dot(percept.values)
+        self._context = self.contexts.assign(key)
         bound = self._bind(key, reward, value, reset)
+        # Of sources whose reading was judged: the probability of an inlier.
+        self.entities.judge(self._names, np.where(fused.is_judged, 1 - conflict, np.nan), self._context)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
         scores = self._appraisal.appraise(
             surprise=surprise,
@@ -197,11 +214,20 @@ class MemoryWriter:
                 time_ns=time_ns,
                 key=key,
                 scores=scores.gate_scores,
+                context=self._context,
                 surprise=float(np.nanmax(scores.surprise, initial=0.0)),
                 salience=scores.gate,
                 trust=trust,
             )
         )
+
+    def note_teacher(self, name: str, num_shown: int, num_refused: int) -> None:
+        """A teacher's solutions so far, and how many of them the task's rules refused."""
+        shown_before, refused_before = self._teachers.get(name, (0, 0))
+        self._teachers[name] = (num_shown, num_refused)
+        num_wrong = num_refused - refused_before
+        for number in range(num_shown - shown_before):
+            self.entities.judge([name], np.array([float(number >= num_wrong)]), self._context)
 
     def _bind(self, key: np.ndarray, reward: float, value: float, reset: float) -> Bound:
         if self.reward_memory is None:
@@ -226,7 +252,7 @@ class MemoryWriter:
                 surprise=then.surprise,
                 salience=then.salience,
                 trust=then.trust,
-                context=0,
+                context=then.context,
                 time_ns=time_ns,
                 scores=then.scores,
                 start_time_ns=then.time_ns if window is None else int(window.start_time_ns[0]),
@@ -239,7 +265,7 @@ class MemoryWriter:
         too.
         """
         window = self.transitions.latest(self._length)
-        return window is not None and self.memory.offer_window(window, context=0, time_ns=time_ns)
+        return window is not None and self.memory.offer_window(window, context=self._context, time_ns=time_ns)
 
     def _role(self, window: Window, time_ns: int) -> Role:
         return self.memory.examination.schedule.role_of_span(int(window.start_time_ns[0]), time_ns)

@@ -218,3 +218,25 @@ def test_an_index_follows_writes_merges_and_a_restored_state(
     store.restore(exact.state())
     query = generator.standard_normal(16).astype(np.float32)
     assert sorted(store.nearest(query, 5)[0]) == sorted(exact.nearest(query, 5)[0])
+
+
+def test_salience_eviction_keeps_eight_times_the_salient_events_of_a_queue() -> None:
+    """4,096 events, 128 slots, 5% of the events salient: the bar of the design at equal bytes."""
+    generator = np.random.default_rng(0)
+    store, keys = RecallStore(128, 32, 1), directions(4096, 32)
+    is_salient = generator.uniform(size=4096) < 0.05
+    for index, key in enumerate(keys):
+        salience = 0.8 if is_salient[index] else 0.4 * generator.uniform()
+        write_plain(store, key, np.zeros(1), salience=salience, time_ns=index * 10**9)
+    kept = np.array([has(store, keys[index]) for index in np.flatnonzero(is_salient)])
+    in_queue = np.flatnonzero(is_salient) >= 4096 - 128
+    assert kept.mean() > 8 * in_queue.mean() > 0
+    assert len(store) == 128
+
+
+def test_a_rare_context_keeps_its_share_beside_a_frequent_salient_one() -> None:
+    store, keys = RecallStore(32, 32, 1), directions(1000, 32)
+    for index, key in enumerate(keys):
+        is_rare = index % 40 == 0
+        write_plain(store, key, np.zeros(1), salience=0.1 if is_rare else 0.9, context=int(is_rare))
+    assert int((store.contexts == 1).sum()) == 16

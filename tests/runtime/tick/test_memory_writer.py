@@ -69,3 +69,22 @@ def test_weights_that_a_night_taught_are_reported_and_saved(start, settings, tmp
     again = start(settings())
     assert "continued" in load_snapshot(tmp_path / "home", again.loop)
     assert again.loop.tick().facts.memory.salience_weights == pytest.approx(learned.weights)
+
+
+def test_contexts_and_who_was_right_are_found_in_the_loop_and_saved(start, settings, tmp_path):
+    config = settings(3, memory={"num_contexts": 4, "num_experiences": 64, "num_recall": 64})
+    run = start(config)
+    writer = run.loop.memory_writer
+    run.loop.run(num_ticks=60)
+    writer.note_teacher("sudoku: teacher", 4, 3)
+    writer.note_teacher("sudoku: teacher", 4, 3)
+    names = {record.name for record in writer.entities.records()}
+    assert {"s0", "s1", "s2", "sudoku: teacher"} <= names
+    (teacher,) = [each for each in writer.entities.records() if each.name == "sudoku: teacher"]
+    assert (round(teacher.right), round(teacher.wrong)) == (1, 3)
+    assert 1 < len(writer.contexts) <= 4
+    save_snapshot(tmp_path / "home", run.loop)
+    again = start(config)
+    assert "continued" in load_snapshot(tmp_path / "home", again.loop)
+    assert again.loop.memory_writer.entities.records() == writer.entities.records()
+    assert len(again.loop.memory_writer.contexts) == len(writer.contexts)

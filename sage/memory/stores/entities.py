@@ -1,0 +1,155 @@
+"""Entity memory: who was right, in what context.
+
+Each entity (a source, a teacher) has a Beta distribution in every context and one over all contexts, to which
+a context with few judgements backs off. Invariant: constant size; counts are finite and not negative.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.errors import DataError, InputError
+
+#: Before the first judgement, as in TrustConfig: right nine times in ten.
+PRIOR_RIGHT, PRIOR_WRONG = 9.0, 1.0
+#: The distribution over all contexts counts like this many judgements in one context.
+BACK_OFF = 10.0
+#: Weight that earlier judgements keep when another one comes: the last 2,000 count.
+FORGETTING = 0.9995
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRecord:
+    """right, wrong: judgements, forgotten at FORGETTING each.  trust: 0..1.  by_context: trust in each
+    context with judgements.
+    """
+
+    name: str
+    right: float
+    wrong: float
+    trust: float
+    by_context: dict[int, float]
+
+
+class EntityMemory:
+    """At most `num_entities` names in `num_contexts` contexts; a new name replaces the one not judged for the
+    longest time. InputError for sizes under 1.
+    """
+
+    def __init__(self, num_contexts: int = 1, *, num_entities: int = 128) -> None:
+        if min(num_contexts, num_entities) < 1:
+            raise InputError(
+                f"num_contexts is {num_contexts}, num_entities {num_entities}: give each 1 or more"
+            )
+        self._names: list[str] = []
+        self._slots: dict[str, int] = {}
+        # [..., 0]: right, [..., 1]: wrong; the last context is all of them together.
+        self._counts = np.zeros((num_entities, num_contexts + 1, 2))
+        self._last_judged = np.zeros(num_entities, np.int64)
+        self._num_judged = 0
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def judge(self, names: Sequence[str], right: np.ndarray, context: int = 0) -> None:
+        """Note how right each of `names` was: right (n,), 0 to 1, NaN where it was not judged."""
+        given = np.asarray(right, float)
+        is_judged = np.isfinite(given)
+        if not is_judged.any():
+            return
+        self._num_judged += 1
+        slots = np.array([self._slot(name) for name, is_one in zip(names, is_judged) if is_one])
+        share = np.clip(given[is_judged], 0.0, 1.0)
+        added = np.stack([share, 1.0 - share], axis=-1)
+        for column in (self._context(context), -1):
+            self._counts[slots, column] = FORGETTING * self._counts[slots, column] + added
+        self._last_judged[slots] = self._num_judged
+
+    def trust(self, name: str, context: int = 0) -> float:
+        """Probability that `name` is right in `context`, 0..1; of the prior for a name never judged."""
+        slot = self._slots.get(name)
+        counts = np.zeros((2, 2)) if slot is None else self._counts[slot, [self._context(context), -1]]
+        return _backed_off(counts[0], counts[1])
+
+    def records(self) -> list[EntityRecord]:
+        """One for each name, least trusted first."""
+        found = []
+        for name, slot in self._slots.items():
+            counts, whole = self._counts[slot, :-1], self._counts[slot, -1]
+            judged = np.flatnonzero(counts.sum(axis=1)).tolist()
+            found.append(
+                EntityRecord(
+                    name=name,
+                    right=float(whole[0]),
+                    wrong=float(whole[1]),
+                    trust=_mean(whole),
+                    by_context={context: _backed_off(counts[context], whole) for context in judged},
+                )
+            )
+        return sorted(found, key=lambda each: (each.trust, each.name))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """For a snapshot."""
+        num = len(self)
+        return {
+            "names": np.frombuffer(json.dumps(self._names).encode(), np.uint8).copy(),
+            "counts": self._counts[:num].copy(),
+            "last_judged": self._last_judged[:num].copy(),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore a state. An empty one changes nothing; with another number of contexts, only what is known
+        over all contexts is kept. DataError, and nothing changed, for a damaged one.
+        """
+        if not state:
+            return
+        names = json.loads(state["names"].tobytes())
+        counts = np.asarray(state["counts"], float)
+        if counts.shape[:1] != (len(names),) or counts.ndim != 3 or not np.isfinite(counts).all():
+            raise DataError(f"entities: {len(names)} names with counts of shape {counts.shape}: damaged")
+        order = np.argsort(-state["last_judged"], kind="stable")[: len(self._counts)]
+        self._names = [names[at] for at in order.tolist()]
+        self._slots = {name: slot for slot, name in enumerate(self._names)}
+        self._counts[:] = 0.0
+        self._counts[: len(order), -1] = counts[order, -1]
+        if counts.shape[1] == self._counts.shape[1]:
+            self._counts[: len(order)] = counts[order]
+        self._last_judged[:] = 0
+        self._last_judged[: len(order)] = state["last_judged"][order]
+        self._num_judged = int(self._last_judged.max(initial=0))
+
+    def _slot(self, name: str) -> int:
+        slot = self._slots.get(name)
+        if slot is not None:
+            return slot
+        if len(self._names) < len(self._counts):
+            slot = len(self._names)
+            self._names.append(name)
+        else:
+            slot = int(self._last_judged.argmin())
+            del self._slots[self._names[slot]]
+            self._names[slot] = name
+        self._slots[name] = slot
+        self._counts[slot] = 0.0
+        self._last_judged[slot] = self._num_judged
+        return slot
+
+    def _context(self, context: int) -> int:
+        num = self._counts.shape[1] - 1
+        if not 0 <= context < num:
+            raise InputError(f"context is {context}: give 0 to {num - 1}")
+        return context
+
+
+def _mean(counts: np.ndarray) -> float:
+    right, wrong = counts.tolist()
+    return float((right + PRIOR_RIGHT) / (right + wrong + PRIOR_RIGHT + PRIOR_WRONG))
+
+
+def _backed_off(counts: np.ndarray, whole: np.ndarray) -> float:
+    right, wrong = counts.tolist()
+    return float((right + BACK_OFF * _mean(whole)) / (right + wrong + BACK_OFF))
