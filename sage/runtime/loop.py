@@ -156,6 +156,7 @@ class Loop:
 
         Call `close` afterwards, also when this raises.
         """
+        self.solving.prepare()
         self._epoch_ns = self.clock.now_ns()
         self.effector_gate.open()
         self.senses.start()

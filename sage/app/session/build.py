@@ -59,6 +59,7 @@ class Run:
 
     def open(self) -> None:
         """Set the run's epoch, then start its sensors: a recording must not play while the model is built."""
+        self.loop.solving.prepare()
         self.world.begin(self.loop.clock.now_ns())
         for driver in self.loop.senses.drivers:
             driver.renew()

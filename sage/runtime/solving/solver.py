@@ -75,9 +75,15 @@ class StreamSolver:
     def num_under_way(self) -> int:
         return sum(len(rows) for rows in self.rows) + len(self._ready)
 
+    def prepare(self) -> None:
+        """Draw the held-out puzzles. To be called before any device is opened, which has a time limit: the
+        environment draws with the same generators, which may have to be compiled.
+        """
+        self._check.prepare()
+
     def open(self) -> None:
         """Start the sensors and the learner, with the weights of now."""
-        self._check.prepare()
+        self.prepare()
         self.learner.open(self.family.weights())
         self._messages.start()
 

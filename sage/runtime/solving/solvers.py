@@ -44,6 +44,11 @@ class PuzzleSolving:
         """Whether a learner's night is in progress."""
         return any(solver.learner.facts().is_sleeping for solver in self.solvers)
 
+    def prepare(self) -> None:
+        """What may take seconds, before anything is opened. Safe to call twice."""
+        for solver in self.solvers:
+            solver.prepare()
+
     def open(self) -> None:
         for solver in self.solvers:
             solver.open()

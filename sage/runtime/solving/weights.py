@@ -87,13 +87,17 @@ class WeightsCheck:
         self._levels = levels
         self._num = config.num_checked
         self._held_out: dict[int, Examples] = {}
+        self._is_prepared = False
         self._kind: str | None = None
         self._refused = ""
         self._before: _Scoring | None = None
         self._after: _Scoring | None = None
 
     def prepare(self) -> None:
-        """Draw the held-out puzzles, which may take seconds, before the first tick."""
+        """Draw the held-out puzzles, once. It may take seconds: generators are compiled at first use."""
+        if self._is_prepared:
+            return
+        self._is_prepared = True
         drawn = {index: level.examples(self._num) for index, level in enumerate(self._levels)}
         self._held_out = {
             index: _with_answers(examples) for index, examples in drawn.items() if examples is not None

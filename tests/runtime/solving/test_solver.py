@@ -14,7 +14,9 @@ from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import PolicyRule, SolvingConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
 from sage.runtime.solving.learner import Offer, SolutionSource
+from sage.runtime.solving.stream import StreamLevel
 from sage.runtime.solving.under_way import LevelRows, settings_of
+from sage.runtime.tick.effector_gate import EffectorGate
 from sage.sensors.puzzle_messages import Puzzle
 
 SOLVES = SolvingConfig(weights="sudoku4")
@@ -238,3 +240,11 @@ def test_a_puzzle_that_does_not_fit_its_level_is_refused():
     with pytest.raises(InputError, match="shape"):
         rows.add(Puzzle(number=0, level=0, cells=np.ones(9, np.int32)), 1, None)
     assert len(rows) == 0
+
+
+def test_generators_are_compiled_before_any_device_is_opened(live, monkeypatch):
+    calls = []
+    monkeypatch.setattr(StreamLevel, "examples", lambda self, num: calls.append("draw"))
+    monkeypatch.setattr(EffectorGate, "open", lambda self: calls.append("open"))
+    live()
+    assert calls == ["draw", "open"]
