@@ -82,6 +82,8 @@ class EnvironmentBuilder:
                     raise UserError(explain("environments", entry, error)) from None
                 self.missing.append((entry.name, str(error)))
                 continue
+            except UserError:
+                raise
             except SageError as error:
                 raise UserError(explain("environments", entry, error)) from error
             self._take_names(entry, [spec.name for spec in sensor_specs])

@@ -31,6 +31,8 @@ from sage.user_file import read_user_text
 
 #: Search steps for one puzzle. A puzzle that they do not decide is accepted.
 MAX_STEPS = 200_000
+#: So many puzzles are counted sooner in Python than the search is compiled.
+FEW = 64
 #: Examples of a folder that are read; augmented folders have millions.
 MAX_ROWS = 100_000
 
@@ -87,14 +89,15 @@ def _sudokus(path: Path, task: SudokuRules) -> PuzzleFile:
         grids, first_line = np.array(_sudoku_grids(path, task), np.int64), 0
     if not len(grids):
         raise InputError(f"{path}: no puzzles: give one or more")
-    solved = solve_grids(grids, task.box, max_steps=MAX_STEPS)
-    improper = np.flatnonzero((solved.counts == 0) | (solved.counts > 1))
+    counts = _counts(grids, task)
+    improper = np.flatnonzero((counts == 0) | (counts > 1))
     if len(improper):
         row = int(improper[0])
         place = f"line {row + first_line}" if first_line else f"puzzle {row + 1}"
-        fault = "more than one solution" if solved.counts[row] else "no solution"
+        fault = "more than one solution" if counts[row] else "no solution"
         raise InputError(f"{path}: {place}: the puzzle has {fault}: correct or remove it")
     if not first_line:
+        solved = solve_grids(grids, task.box, max_steps=MAX_STEPS)
         undecided = np.flatnonzero(solved.counts < 0)
         if len(undecided):
             raise InputError(
@@ -103,6 +106,14 @@ def _sudokus(path: Path, task: SudokuRules) -> PuzzleFile:
             )
         puzzles = without_ids(grids + BLANK, solved.solutions + BLANK)
     return PuzzleFile(puzzles=puzzles, has_solutions=True, held_out=puzzles.take(slice(0)))
+
+
+def _counts(grids: np.ndarray, task: SudokuRules) -> np.ndarray:
+    """(N,) solutions up to 2, -1 where the steps do not decide: by the compiled search for many grids."""
+    if len(grids) > FEW:
+        return solve_grids(grids, task.box, max_steps=MAX_STEPS).counts
+    found = [task.count_solutions(grid + BLANK) for grid in grids]
+    return np.array([-1 if count is None else count for count in found])
 
 
 def _is_table(path: Path) -> bool:

@@ -137,6 +137,7 @@ def test_what_cannot_be_made_is_one_line(name: str, clock: Clock, tmp_path: Path
     with pytest.raises(UserError, match=message) as caught:
         build_run(config(environment), clock, directory=tmp_path, base_dir=tmp_path)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("environments.") == 1
 
 
 def test_an_unknown_kind_or_key_is_one_line_with_the_place() -> None:
