@@ -35,5 +35,5 @@ def test_both_arms_learn_and_are_examined_on_whole_episodes() -> None:
 def test_a_life_that_is_good_enough_stops() -> None:
     at_once = Limits(cpu_secs=60.0, enough=0.0, num_episodes=1, max_ticks=100)
     trial = _gym_mlp.train(ROOM, 0, 2000, at_once, nothing)
-    assert trial.num_episodes == _gym_loop.NUM_RECENT
+    assert _gym_loop.NUM_RECENT <= trial.num_episodes < 100
     assert trial.median == pytest.approx(trial.returns[0])
