@@ -227,6 +227,13 @@ class SolverTrainingConfig(Section):
     )
     dream_share: float = Field(0.25, ge=0, le=1, description="dreams made, as a share of the memories")
     dream_weight: float = Field(0.5, gt=0, le=1, description="how often a dream is drawn, against a memory")
+    num_asked: int = Field(
+        64,
+        ge=0,
+        le=10_000,
+        description="held-out puzzles of the task that a night examines beside those of its memory, of each"
+        " level with memories; the stream never poses them",
+    )
     min_examined: int = Field(64, ge=1, description="with fewer held-out puzzles there is no night")
     checks_labels: bool = Field(True, description="solutions that break the rules of the task are not kept")
 

@@ -16,7 +16,7 @@ from sage.hrm_core.evaluation.evaluate import run_segments
 from sage.hrm_core.evaluation.scoring import baselines, mark, sensitivity
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
-from sage.hrm_core.tasks.split import without_ids
+from sage.hrm_core.tasks.split import joined, without_ids
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
 
@@ -48,17 +48,23 @@ class ExaminedLevel:
         return len(self.examples)
 
     @classmethod
-    def of(cls, name: str, task: Task, table: PuzzleTable, slept_at: int) -> ExaminedLevel:
-        """A copy of the rows in use. slept_at: tick of the night before, -1 without one."""
+    def of(
+        cls, name: str, task: Task, table: PuzzleTable, slept_at: int, *, num_asked: int = 0
+    ) -> ExaminedLevel:
+        """A copy of the rows in use, then `num_asked` held-out puzzles of the task, which count as new.
+
+        slept_at: tick of the night before, -1 without one.
+        """
         rows = slice(table.count)
         is_known = table.columns["provenance"][rows] != Provenance.NONE
         labels = np.where(is_known[:, None], table.solutions[rows], IGNORED)
-        return cls(
-            name=name,
-            task=task,
-            examples=without_ids(table.cells[rows], labels),
-            is_new=table.columns["tick"][rows] > slept_at,
-        )
+        examples = without_ids(table.cells[rows], labels)
+        is_new = table.columns["tick"][rows] > slept_at
+        if num_asked:
+            asked = task.held_out(num_asked)
+            examples = joined([examples, without_ids(asked.inputs, asked.labels)])
+            is_new = np.concatenate([is_new, np.ones(len(asked), bool)])
+        return cls(name=name, task=task, examples=examples, is_new=is_new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

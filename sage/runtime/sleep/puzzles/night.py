@@ -92,7 +92,13 @@ class PuzzleNight:
         self._clock = clock
         self._rng = np.random.default_rng((plan.seed, 13))
         self._examined = [
-            ExaminedLevel.of(name, task, level.examined, plan.slept_at)
+            ExaminedLevel.of(
+                name,
+                task,
+                level.examined,
+                plan.slept_at,
+                num_asked=plan.config.num_asked if level.recent.count else 0,
+            )
             for name, task, level in zip(plan.names, tasks, memory.levels)
         ]
         self._pools = [Pool.of(level.replayed) for level in memory.levels]

@@ -61,7 +61,7 @@ def test_a_model_that_solves_everything_gains_nothing_and_keeps_its_weights(
 
 
 def test_too_little_to_examine_is_no_night(make_trainer: MakeTrainer) -> None:
-    offer = _night(make_trainer(300, min_examined=64))
+    offer = _night(make_trainer(300, min_examined=64, num_asked=0))
     assert _report(offer).outcome is SleepOutcome.SKIPPED
     assert "at least 64 are required" in _report(offer).reason
     assert _report(offer).num_steps == 0
@@ -197,3 +197,9 @@ def test_search_finds_solutions_that_no_teacher_showed(
 def test_the_h_net_alone_needs_a_net_of_its_own(make_trainer: MakeTrainer) -> None:
     with pytest.raises(InputError, match="learns is high: the model's L net is its H net"):
         make_trainer(0, night_learns="high")
+
+
+def test_a_night_asks_for_held_out_puzzles_where_its_memory_has_few(make_trainer: MakeTrainer) -> None:
+    report = _report(_night(make_trainer(300, min_examined=64, num_asked=64, night_steps=2)))
+    assert report.outcome is not SleepOutcome.SKIPPED
+    assert report.num_examined >= 64

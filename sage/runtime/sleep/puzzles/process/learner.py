@@ -174,6 +174,10 @@ class ProcessLearner:
     def begin_night(self, tick: int) -> None:
         self._night += 1
         self._night_tick = tick
+        if self._board.state != RUNNING:  # the loop must not wait in DREAM for a process that starts
+            self._failed = self._no_night(SleepOutcome.SKIPPED, "the trainer's process is not running yet")
+            self._end_night()
+            return
         self._board.ask_for_night(self._night, tick)
 
     def abort_night(self) -> None:
@@ -250,23 +254,27 @@ class ProcessLearner:
         _log.warning("%s: %s", self._setup.stream, reason)
         self._delay()
         if self._night_tick >= 0:
-            report = SleepReport(
-                outcome=SleepOutcome.FAILED,
-                reason=reason,
-                tick=self._night_tick,
-                num_replayed=0,
-                num_examined=0,
-                num_steps=0,
-                stream=self._setup.stream,
-            )
-            self._failed = Offer(
-                weights=self._weights,
-                kind="night",
-                num_steps=self._board.num_steps,
-                loss=self._board.loss,
-                report=report,
-            )
+            self._failed = self._no_night(SleepOutcome.FAILED, reason)
             self._end_night()
+
+    def _no_night(self, outcome: SleepOutcome, reason: str) -> Offer:
+        """The result of a night that trained nothing."""
+        report = SleepReport(
+            outcome=outcome,
+            reason=reason,
+            tick=self._night_tick,
+            num_replayed=0,
+            num_examined=0,
+            num_steps=0,
+            stream=self._setup.stream,
+        )
+        return Offer(
+            weights=self._weights,
+            kind="night",
+            num_steps=self._board.num_steps,
+            loss=self._board.loss,
+            report=report,
+        )
 
     def _delay(self) -> None:
         delay_secs = min(LONGEST_DELAY_SECS, FIRST_DELAY_SECS * 2**self._num_failures)

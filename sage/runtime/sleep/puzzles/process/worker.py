@@ -160,12 +160,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(NICE)
     import torch
 
     torch.set_num_threads(1)
     plan: TrainerPlan = pickle.loads(Path(sys.argv[1]).read_bytes())
     board = Board.attach(plan.board)
+    os.nice(NICE)  # after the imports, so that a loaded machine does not delay the first step
     try:
         TrainerProcess(plan, board).run()
     except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
