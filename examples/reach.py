@@ -180,7 +180,7 @@ def cut(episodes: Episodes) -> list[ObservationWindow]:
         part = {
             field.name: getattr(window, field.name)[:, first : first + WINDOW_TICKS + 1]
             for field in fields(window)
-            if field.name not in ("z_H", "z_L")
+            if field.name not in ("z_H", "z_L") and getattr(window, field.name) is not None
         }
         windows.append(
             ObservationWindow(**part, z_H=episodes.carries[first].z_H, z_L=episodes.carries[first].z_L)
@@ -196,6 +196,7 @@ def sample(replay: list[ObservationWindow], num_rows: int, generator: torch.Gene
         **{
             f.name: torch.stack([getattr(replay[i // size], f.name)[i % size] for i in picks])
             for f in fields(ObservationWindow)
+            if getattr(replay[0], f.name) is not None
         }
     )
 

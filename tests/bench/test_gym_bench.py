@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "implementation" / "bench"))
-
 import _gym_loop
 import _gym_mlp
+import pytest
 from _gym_loop import Limits, Trial
 
 ROOM = ["environments.cart.enabled=false", "environments.room.enabled=true", "environments.room.max_steps=6"]

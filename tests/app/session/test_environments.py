@@ -73,13 +73,13 @@ def life_of(directory: Path, num_ticks: int) -> list[Any]:
 
 
 def test_a_puzzle_stream_is_answered_and_learned_from(tmp_path: Path) -> None:
-    facts = life_of(tmp_path / "first", 40)
+    facts = life_of(tmp_path / "first", 80)
     answers = [answer for each in facts for answer in each.answers]
-    assert [each.stream for each in facts] == ["puzzles"] * 40
+    assert [each.stream for each in facts] == ["puzzles"] * 80
     assert facts[-1].levels[0].name == "sudoku 4x4"
     assert facts[-1].levels[0].num_answered == len(answers) > 8
     assert facts[-1].num_steps > 0
-    again = life_of(tmp_path / "again", 40)
+    again = life_of(tmp_path / "again", 80)
     assert [answer for each in again for answer in each.answers] == answers
 
 

@@ -110,7 +110,7 @@ def test_a_hundredfold_learning_rate_is_rolled_back(second_night: Night):
 def test_a_model_of_nan_is_not_accepted(night: Night):
     for weight in night.model.parameters():
         weight.data[..., :1] = torch.nan
-    assert sleep_on(night, PLAN).outcome is SleepOutcome.UNDECIDED
+    assert sleep_on(night, PLAN).outcome is SleepOutcome.ROLLED_BACK
 
 
 def test_weights_that_become_nan_while_training_are_rolled_back(
