@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sage.runtime.report import NAN, SleepOutcome
+from sage.runtime.report import NAN, LevelExamination, SleepOutcome
 
 CONFIDENCE = 0.90
 NUM_BOOTSTRAPS = 2000
@@ -21,7 +21,7 @@ MAX_REJECTED = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The result of an examination; names as in SleepReport."""
+    """The result of an examination; names as in SleepReport. levels: of puzzles."""
 
     outcome: SleepOutcome
     reason: str
@@ -32,6 +32,7 @@ class Verdict:
     gain_high: float = NAN
     loss_old_before: float = NAN
     loss_old_after: float = NAN
+    levels: tuple[LevelExamination, ...] = ()
 
 
 def judge(
@@ -101,6 +102,14 @@ def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float
     gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
     low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)
+
+
+def paired_difference(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Mean of after - before, and the bounds of its interval over resampled puzzles."""
+    differences = after - before
+    index = np.random.default_rng(seed).integers(0, len(differences), (NUM_BOOTSTRAPS, len(differences)))
+    low, high = np.quantile(differences[index].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(differences.mean()), float(low), float(high)
 
 
 def mean_of(values: np.ndarray) -> float:

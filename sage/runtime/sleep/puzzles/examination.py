@@ -18,10 +18,9 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.tasks.contract import IGNORED, Examples, Task
 from sage.hrm_core.tasks.split import joined, without_ids
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome
+from sage.runtime.sleep.judge import CONFIDENCE, Verdict, paired_difference
 from sage.runtime.sleep.puzzles.table import Provenance, PuzzleTable
 
-CONFIDENCE = 0.90
-NUM_BOOTSTRAPS = 2000
 #: With fewer new puzzles, new and old ones are judged together.
 MIN_NEW = 16
 #: Share of old puzzles that a candidate may lose.
@@ -146,22 +145,6 @@ def why_collapsed(before: VitalSigns, after: VitalSigns) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The result of an examination; names as in SleepReport."""
-
-    outcome: SleepOutcome
-    reason: str
-    loss_before: float = NAN
-    loss_after: float = NAN
-    gain: float = NAN
-    gain_low: float = NAN
-    gain_high: float = NAN
-    loss_old_before: float = NAN
-    loss_old_after: float = NAN
-    levels: tuple[LevelExamination, ...] = ()
-
-
 def judge(
     levels: Sequence[ExaminedLevel], before: Sequence[Answers], after: Sequence[Answers], seed: int
 ) -> Verdict:
@@ -173,7 +156,7 @@ def judge(
     if is_new.sum() < MIN_NEW:
         is_new = np.ones_like(is_new)
     rows = examine_levels(levels, before, after, seed)
-    gain, low, high = paired_gain(was[is_new], now[is_new], seed)
+    gain, low, high = paired_difference(was[is_new], now[is_new], seed)
     interval = (
         f"gain {100 * gain:+.1f} points, {CONFIDENCE:.0%} interval {100 * low:+.1f} to {100 * high:+.1f}"
     )
@@ -213,7 +196,7 @@ def examine_levels(
     for level, one, other in zip(levels, before, after):
         if not len(level):
             continue
-        _, low, high = paired_gain(one.is_solved.astype(float), other.is_solved.astype(float), seed)
+        _, low, high = paired_difference(one.is_solved.astype(float), other.is_solved.astype(float), seed)
         found.append(
             LevelExamination(
                 level=level.name,
@@ -225,14 +208,6 @@ def examine_levels(
             )
         )
     return tuple(found)
-
-
-def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Mean of after - before, and the bounds of its interval over resampled puzzles."""
-    differences = after - before
-    index = np.random.default_rng(seed).integers(0, len(differences), (NUM_BOOTSTRAPS, len(differences)))
-    low, high = np.quantile(differences[index].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(differences.mean()), float(low), float(high)
 
 
 def _mean(values: np.ndarray) -> float:

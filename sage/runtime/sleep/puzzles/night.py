@@ -18,11 +18,11 @@ from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.judge import Verdict
 from sage.runtime.sleep.puzzles.dreams import generated, opened, rolled_out
 from sage.runtime.sleep.puzzles.examination import (
     Answers,
     ExaminedLevel,
-    Verdict,
     answers_of,
     judge,
     vital_signs,
