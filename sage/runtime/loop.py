@@ -28,7 +28,6 @@ from sage.runtime.report import (
 from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
-from sage.runtime.tick.appraisal import Appraisal
 from sage.runtime.tick.attention import Attention, recency
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, source_facts
@@ -64,7 +63,6 @@ class Loop:
             apart=[stream.answer for stream in inputs.streams],
         )
         self._instruments = Instruments(inputs.instruments)
-        self._appraisal = Appraisal(num)
         self._attention = Attention(num, config.attention)
         self.fusion = Fusion(self.layout, inputs.on_scored)
         self.trust: TrustForm = TrustEstimator(num, config.trust)
@@ -240,7 +238,6 @@ class Loop:
         return Scene(
             age_ns=age_ns,
             usable=usable,
-            novelty=self._appraisal.novelty(gathered.summary, gathered.fresh),
             trust=trust,
             chosen=self._attention.choose(score, gathered.fresh),
             weight=token_weights(trust, fresh_rate, gathered.quality * gathered.confidence, usable),
@@ -260,7 +257,6 @@ class Loop:
             reset=self.worlds.reset,
             value=readout.value,
             surprise=self.trust.nis,
-            novelty=scene.novelty,
             conflict=1 - self.trust.responsibility,
             trust=scene.trust,
         )
@@ -289,7 +285,7 @@ class Loop:
             weight=scene.weight,
             quality=gathered.quality,
             surprise=nis,
-            novelty=scene.novelty,
+            novelty=self.memory_writer.novelty,
             salience=self.memory_writer.salience,
             is_stuck=self.trust.is_stuck,
             num_invalid=self.fusion.num_invalid,

@@ -1,1 +1,1 @@
-"""The phases of one tick, one module each: sense, appraise, attend, fuse, reason, act, remember, report."""
+"""The phases of one tick, one module each: sense, attend, fuse, reason, act, remember, report."""

@@ -42,14 +42,12 @@ class Fused:
 class Scene:
     """The sources in one tick; all (N,).
 
-    age_ns: of the newest reading, -1 before the first.  usable: bool.  novelty: of the record, 0..1. trust:
-    before this tick.  chosen: bool, full attention.  weight: trust x recency x quality, normalised; the sum
-    is 1 or 0.
+    age_ns: of the newest reading, -1 before the first.  usable: bool.  trust: before this tick.  chosen:
+    bool, full attention.  weight: trust x recency x quality, normalised; the sum is 1 or 0.
     """
 
     age_ns: np.ndarray
     usable: np.ndarray
-    novelty: np.ndarray
     trust: np.ndarray
     chosen: np.ndarray
     weight: np.ndarray

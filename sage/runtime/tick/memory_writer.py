@@ -20,7 +20,7 @@ from sage.memory.salience import Salience, SalienceScores
 from sage.memory.stores.entities import EntityMemory
 from sage.memory.stores.examination import Role
 from sage.memory.stores.hmemory import Experience, HMemory
-from sage.memory.stores.recall import RecallStore
+from sage.memory.stores.recall import Recalled, RecallStore
 from sage.memory.stores.usefulness import UseJudge
 from sage.memory.windows.transitions import Frame, TransitionRing
 from sage.memory.windows.window import Window, WindowShape
@@ -102,6 +102,8 @@ class MemoryWriter:
         self._appraisal = Salience(layout.num_sources, write_rate=config.memory.write_rate)
         self._use_judge = UseJudge(self.memory.recall_store.usefulness, LEAD_TICKS)
         self.salience = np.full(layout.num_sources, np.nan)
+        #: (N,) of the tick: 1 - best match in memory, NaN for a source that was not met.
+        self.novelty = np.full(layout.num_sources, np.nan)
         self.is_calm = False
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
@@ -157,7 +159,6 @@ class MemoryWriter:
         reset: float,
         value: float,
         surprise: np.ndarray,
-        novelty: np.ndarray,
         conflict: np.ndarray,
         trust: np.ndarray,
     ) -> MemoryFacts:
@@ -172,10 +173,12 @@ class MemoryWriter:
         bound = self._bind(key, reward, value, reset)
         # Of sources whose reading was judged: the probability of an inlier.
         self.entities.judge(self._names, np.where(fused.is_judged, 1 - conflict, np.nan), self._context)
+        recalled = self.memory.recall(key, time_ns=time_ns)
+        self.novelty = np.where(fused.met, _novelty(recalled), np.nan)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
         scores = self._appraisal.appraise(
             surprise=surprise,
-            novelty=novelty,
+            novelty=self.novelty,
             arousal=arousal,
             reward_error=bound.reward_error,
             conflict=conflict,
@@ -196,8 +199,7 @@ class MemoryWriter:
             carry.z_L,
         )
         now = self._value.dot(percept.values)
-        slots = self.memory.recall(key, time_ns=time_ns).slots
-        self._use_judge.see(tick, now, slots, self.memory.recall_store.values(slots))
+        self._use_judge.see(tick, now, recalled.slots, self.memory.recall_store.values(recalled.slots))
         is_kept = self._complete(tick, time_ns, now)
         if tick % self._length == 0:
             is_kept |= self._offer_regular(time_ns)
@@ -285,6 +287,11 @@ class MemoryWriter:
             sidecar_share=bound.share,
             salience_weights=self._appraisal.taught_weights,
         )
+
+
+def _novelty(recalled: Recalled) -> float:
+    """1 - the cosine of the best match, 0..1; NaN while memory has nothing to compare with."""
+    return 1.0 - min(max(recalled.similarity, 0.0), 1.0) if recalled.num_hits else float("nan")
 
 
 def _mean_trust(trust: np.ndarray, met: np.ndarray) -> float:

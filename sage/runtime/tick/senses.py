@@ -23,15 +23,13 @@ MAX_RECORDS = 1024
 class Gathered:
     """One tick's readings: (N,) arrays, and the leases of sources with a new reading.
 
-    captured_ns: of the newest reading, -1 before the first.  summary: (N, F) mean, std and projection, NaN
-    before the first record.
+    captured_ns: of the newest reading, -1 before the first.  confidence: of the newest record, 1 before it.
     """
 
     fresh: np.ndarray
     captured_ns: np.ndarray
     quality: np.ndarray
     confidence: np.ndarray
-    summary: np.ndarray
     statistics: list[DriverStatistics]
     leases: dict[int, Lease] = field(default_factory=dict)
 
@@ -52,7 +50,6 @@ class Senses:
         self._captured_ns = np.full(num, -1, dtype=np.int64)
         self._quality = np.ones(num)
         self._confidence = np.ones(num)
-        self._summary = np.full((num, 2 + 32), np.nan)
 
     def start(self) -> None:
         for driver in self.drivers:
@@ -88,7 +85,6 @@ class Senses:
             captured_ns=self._captured_ns.copy(),
             quality=self._quality.copy(),
             confidence=self._confidence.copy(),
-            summary=self._summary,
             statistics=[driver.statistics() for driver in self.drivers],
             leases=leases,
         )
@@ -104,7 +100,4 @@ class Senses:
     def _take(self, records: np.ndarray) -> None:
         """Of several records of one producer the last one stays: numpy assigns repeated indices in order."""
         index = records["producer"].astype(np.intp)
-        self._summary[index, 0] = records["mean"]
-        self._summary[index, 1] = records["std"]
-        self._summary[index, 2:] = records["projection"]
         self._confidence[index] = records["confidence"]

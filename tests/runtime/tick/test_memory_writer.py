@@ -88,3 +88,38 @@ def test_contexts_and_who_was_right_are_found_in_the_loop_and_saved(start, setti
     assert "continued" in load_snapshot(tmp_path / "home", again.loop)
     assert again.loop.memory_writer.entities.records() == writer.entities.records()
     assert len(again.loop.memory_writer.contexts) == len(writer.contexts)
+
+
+def test_novelty_is_one_minus_the_best_match_in_memory(start, settings):
+    run = start(settings(3))
+    store = run.loop.memory_writer.memory.recall_store
+    seen = []
+
+    class Look:
+        def on_tick(self, report):
+            seen.append((report.facts, store.last_recalled))
+
+        def on_event(self, event):
+            pass
+
+        def on_sleep(self, outcome):
+            pass
+
+    run.loop.observe(Look())
+    run.loop.run(num_ticks=20)
+    assert len(store) == 0
+    assert all(np.isnan(source.novelty) for facts, _ in seen for source in facts.sources)
+    key = np.zeros(32)
+    key[0] = 1.0
+    store.write(key, np.zeros(16), salience=0.5, trust=0.5, time_ns=0, context=0)
+    seen.clear()
+    run.loop.run(num_ticks=20)
+    found = [
+        (source.novelty, recalled.similarity)
+        for facts, recalled in seen
+        for source in facts.sources
+        if source.is_attended
+    ]
+    assert len({novelty for novelty, _ in found}) > 10
+    assert [each for each, _ in found] == pytest.approx([1 - max(cosine, 0.0) for _, cosine in found])
+    assert all(np.isnan(s.novelty) for facts, _ in seen for s in facts.sources if not s.is_fresh)
