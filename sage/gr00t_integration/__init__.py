@@ -1,3 +1,1 @@
-"""A remote robot policy as a sensor and an effector. Empty in this version: README.md beside this file says
-what belongs here.
-"""
+"""A remote robot policy as a sensor and an effector: NVIDIA Isaac GR00T's protocol, and openpi's."""
