@@ -76,9 +76,23 @@ def test_every_key_of_a_kind_is_documented(repository: Path) -> None:
         f"{kind}.{key}": told(info)
         for kind, config in kinds().items()
         for key, info in config.model_fields.items()
-        if key not in (DeviceConfig if issubclass(config, EffectorConfig) else SensorConfig).model_fields
+        if not is_shared(key, info, EffectorConfig if issubclass(config, EffectorConfig) else SensorConfig)
     }
-    assert tables(repository)[2] == expected
+    assert tables(repository)[3] == expected
+
+
+def is_shared(key: str, info: FieldInfo, base: type[BaseModel]) -> bool:
+    """Whether a kind has the key as all kinds have it; `effect` may have a default of the kind's own."""
+    if key in DeviceConfig.model_fields:
+        return True
+    return key in base.model_fields and told(info) == told(base.model_fields[key])
+
+
+def test_every_key_that_all_effectors_share_is_documented(repository: Path) -> None:
+    shared = {
+        key: told(info) for key, info in keys_of(EffectorConfig) if key not in DeviceConfig.model_fields
+    }
+    assert tables(repository)[2] == shared
 
 
 def test_the_sensor_of_the_docs_passes_the_conformance_kit(repository: Path) -> None:

@@ -140,21 +140,54 @@ class MemoryConfig(Section):
     write_rate: float = Field(0.1, gt=0, le=1, description="share of ticks that open the memory gate")
 
 
-class PolicyRule(Section):
-    """One rule: what it matches, and the decision. Deny rules come first; without a matching rule: denied."""
+Verdict = Literal["allow", "warn", "deny"]
 
-    decision: Literal["allow", "deny"]
+
+class PolicyRule(Section):
+    """One rule: what it matches, and the decision. It matches where all of its conditions hold.
+
+    effect, target, role: "*" matches any. The role says what proposes the action: "model" (the loop's action
+    head), "solver" (an answer), or that of a relay.
+    starved: at least one of these modalities is starved.  needs: none of these is.
+    """
+
+    decision: Verdict
     effect: str = "*"
     target: str = "*"
+    role: str = "*"
     states: tuple[Literal["wake", "rest", "dream", "crisis"], ...] = ("wake", "rest")
     min_trust: float = Field(0.0, ge=0, le=1)
+    max_trust: float = Field(1.0, ge=0, le=1)
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    min_breadth: float = Field(0.0, ge=0, le=1)
+    starved: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    priority: int = 0
     reason: str = ""
 
 
 class PolicyConfig(Section):
-    """An effector acts only where a rule allows it."""
+    """An effector acts only where a rule allows it. Deny rules come first, then the highest priority, then
+    the order in the file; without a matching rule: denied.
+
+    dry_run: actions of every effector are decided and logged, and not applied; no device is opened.
+    """
 
     rules: tuple[PolicyRule, ...] = ()
+    dry_run: bool = False
+
+
+class PostureConfig(Section):
+    """Which sources make up a modality, for the posture. See `sage.runtime.trust.posture`.
+
+    modalities: names of sources by modality; * and ? match any characters. Other physical sources belong to
+    the modality of what they observe.
+    """
+
+    modalities: dict[str, tuple[str, ...]] = Field(
+        default={}, description="names of sources by modality, with * and ?"
+    )
+    min_trust: float = Field(0.3, ge=0, le=1, description="a source below it feeds no modality")
 
 
 class SolvingConfig(Section):
@@ -257,4 +290,5 @@ class RuntimeConfig(Section):
     solving: SolvingConfig = SolvingConfig()
     solver_training: SolverTrainingConfig = SolverTrainingConfig()
     policy: PolicyConfig = PolicyConfig()
+    posture: PostureConfig = PostureConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

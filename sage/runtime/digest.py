@@ -17,6 +17,8 @@ import msgpack
 
 #: Fields of MemoryFacts that a digest leaves out while none has a value.
 ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share", "salience_weights")
+#: Fields that a digest leaves out while they are empty or false.
+ADDED_FIELDS = ("solving", "acting", "limited_by", "is_dry")
 
 _pack_double = struct.Struct(">d").pack
 _NAN_BYTES = _pack_double(math.nan)
@@ -51,9 +53,12 @@ def _canonical_items(value: Any) -> Any:
 
 def _is_left_out(value: Any, name: str) -> bool:
     """`solving` without puzzle streams, `acting` without worlds, ADDED_MEMORY where none of it has a
-    value: digests are as before there were such fields.
+    value, what an action was limited by where it was not: digests are as before there were such fields.
+    `posture` always: it follows from the sources' facts.
     """
-    return (name in ("solving", "acting") and not getattr(value, name)) or (
+    if name == "posture":
+        return True
+    return (name in ADDED_FIELDS and not getattr(value, name)) or (
         name in ADDED_MEMORY and not value.has_added
     )
 

@@ -5,8 +5,8 @@ Invariant: no type here is a concrete sensor, effector or plug-in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,8 +17,10 @@ from sage.memory.stores.recall import RecallStore
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.runtime.solving.stream import PuzzleStream
+from sage.runtime.tick.effects import EffectLog
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.limits import EffectorSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class LoopInputs:
     drivers: one for each source, all publishing to `records`.  recall: the store that a memory sensor reads.
     directory: the working directory of sleep.  device: of the model and L-memory.
     streams: one for each puzzle environment.
+    effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
     """
 
     clock: Clock
@@ -40,3 +43,5 @@ class LoopInputs:
     instruments: Sequence[Instrument] = ()
     on_scored: ScoredListener | None = None
     streams: Sequence[PuzzleStream] = ()
+    effector_settings: Mapping[str, EffectorSettings] = field(default_factory=dict)
+    effect_log: EffectLog | None = None

@@ -22,6 +22,7 @@ from sage.runtime.report import (
     Instrument,
     LearningFacts,
     MemoryFacts,
+    PostureFacts,
     TickFacts,
     TickReport,
 )
@@ -33,7 +34,7 @@ from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, source_facts
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
 from sage.runtime.tick.memory_writer import MemoryWriter
-from sage.runtime.tick.policy import Policy
+from sage.runtime.tick.policy import Policy, Situation
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
 from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.stopwatch import Stopwatch
@@ -41,6 +42,7 @@ from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
 from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import TrustEstimator, token_weights
+from sage.runtime.trust.posture import PostureMeter
 
 SUSPECT_TRUST = 0.7
 
@@ -61,7 +63,10 @@ class Loop:
             inputs.clock,
             on_fault=lambda name, reason: self._emit("fault", reason, name),
             apart=[stream.answer for stream in inputs.streams],
+            settings=inputs.effector_settings,
+            log=inputs.effect_log,
         )
+        self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
         self._attention = Attention(num, config.attention)
         self.fusion = Fusion(self.layout, inputs.on_scored)
@@ -203,23 +208,29 @@ class Loop:
         self._note_readout(readout)
         solve_ns = self._solve(readout.num_segments)
         stopwatch.lap("reason")
-        trust = float((scene.weight * scene.trust).sum())
-        done, actions = self.effector_gate.act(
-            self.actor.choose(readout.action_mean, readout.action_log_std),
-            self.between_ticks.state,
-            trust,
-            now_ns,
-        )
-        actions += self.solving.answer(self.effector_gate, self.between_ticks.state, trust, now_ns)
+        situation = self._situation(scene, now_ns)
+        wanted = self.actor.choose(readout.action_mean, readout.action_log_std)
+        done, actions = self.effector_gate.act(wanted, situation)
+        actions += self.solving.answer(self.effector_gate, situation)
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)
         self.trust.update(self.fusion.evidence(fused, self.fusion.audit(fused, audited, readout.level)))
         stopwatch.lap("learn")
         memory = self._remember(now_ns, scene, fused, carry_before, done, readout)
         stopwatch.lap("remember")
-        facts = self._facts(now_ns, gathered, scene, readout, fused, memory, actions)
+        facts = self._facts(now_ns, gathered, scene, readout, fused, memory, actions, situation.posture)
         stopwatch.lap("report")
         return facts, readout.model_ns + solve_ns
+
+    def _situation(self, scene: Scene, now_ns: int) -> Situation:
+        """What the policy decides by in this tick."""
+        return Situation(
+            state=self.between_ticks.state,
+            trust=float((scene.weight * scene.trust).sum()),
+            posture=self._posture.measure(scene.trust, scene.usable, scene.chosen),
+            tick=self.tick_count,
+            now_ns=now_ns,
+        )
 
     def _solve(self, num_spent: int) -> int:
         """Segments of puzzles under way, within the tick's budget; returns their time in ns."""
@@ -275,6 +286,7 @@ class Loop:
         fused: Fused,
         memory: MemoryFacts,
         actions: tuple[ActionFacts, ...],
+        posture: PostureFacts,
     ) -> TickFacts:
         nis = np.where(fused.met, self.trust.nis, np.nan)
         sources = SourceArrays(
@@ -314,6 +326,7 @@ class Loop:
             events=events,
             solving=self.solving.facts(),
             acting=self.worlds.facts(),
+            posture=posture,
         )
 
     def _learning(self) -> LearningFacts:

@@ -124,7 +124,12 @@ class LearningFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFacts:
-    """One effector in one tick: the requested values, the policy's decision, the values applied."""
+    """One effector in one tick: the requested values, the policy's decision, the values applied.
+
+    decision: "allow", "warn", "deny", or "fault" where the effector failed.  is_held: nothing was done.
+    limited_by: limits that changed the request: "range", "workspace", "slew", "rate", and "device" for the
+    effector's own.  is_dry: of a dry run; `done` has the values that would have been applied.
+    """
 
     effector: str
     asked: tuple[float, ...]
@@ -132,6 +137,27 @@ class ActionFacts:
     decision: str
     reason: str
     is_held: bool
+    limited_by: tuple[str, ...] = ()
+    is_dry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostureFacts:
+    """How well a tick is sensed; what the policy may restrict effects by. NaN where undefined.
+
+    confidence: mean trust (a lower bound) of the attended sources, 0 for one that cannot be used.
+    asymmetry: best minus worst modality, by its most trusted source, 0..1.
+    breadth: effective number of trusted physical sources as a share of all, 0..1.
+    starved: modalities without a source that is running, fresh and trusted.
+    """
+
+    confidence: float = NAN
+    asymmetry: float = NAN
+    breadth: float = NAN
+    starved: tuple[str, ...] = ()
+
+
+NO_POSTURE = PostureFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +271,7 @@ class TickFacts:
     events: tuple[Event, ...]
     solving: tuple[SolvingFacts, ...] = ()
     acting: tuple[ActingFacts, ...] = ()
+    posture: PostureFacts = NO_POSTURE
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""

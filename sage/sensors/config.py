@@ -6,11 +6,14 @@ made.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sage.errors import InputError
+from sage.sensors.limits import EffectorLimits
 
 DriverMode = Literal["auto", "inline", "thread"]
 
@@ -69,14 +72,58 @@ class SensorConfig(SupervisedConfig):
     driver: DriverMode = "auto"
 
 
+class LimitsConfig(BaseModel):
+    """What a run adds to an effector, whatever its plug-in does; see `sage.sensors.limits`.
+
+    max_rate_hz: actions in any second.  max_slew: change a second, of every channel or by channel.
+    workspace: [low, high] by channel, within the range.  A channel is a name of the spec, or its index.
+    needs: modalities of the posture; while one of them is starved, every action is denied.
+    dry_run: actions are decided and logged, and not applied; the device is not opened.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    max_rate_hz: float | None = Field(None, gt=0)
+    max_slew: float | dict[str, float] | None = None
+    workspace: dict[str, tuple[float, float]] = {}
+    needs: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    def limits_for(self, channels: Sequence[str], num: int) -> EffectorLimits:
+        """For a spec with `num` channels of these names, if any. InputError for an unknown channel."""
+        slew = self.max_slew
+        by_index = (
+            {} if slew is None or isinstance(slew, float) else _by_index("max_slew", slew, channels, num)
+        )
+        every = (slew,) * num if isinstance(slew, float) else ()
+        boxes = _by_index("workspace", self.workspace, channels, num)
+        return EffectorLimits(
+            max_rate_hz=self.max_rate_hz,
+            max_slew=every or (tuple(by_index.get(i, math.inf) for i in range(num)) if by_index else ()),
+            low=tuple(boxes[i][0] if i in boxes else -math.inf for i in range(num)) if boxes else (),
+            high=tuple(boxes[i][1] if i in boxes else math.inf for i in range(num)) if boxes else (),
+        )
+
+
+def _by_index(key: str, given: dict[str, Any], channels: Sequence[str], num: int) -> dict[int, Any]:
+    numbers = {str(index): index for index in range(num)} | {name: i for i, name in enumerate(channels)}
+    for name in given:
+        if name not in numbers:
+            raise InputError(f"{key}: there is no channel {name}: give one of {', '.join(numbers)}")
+    return {numbers[name]: value for name, value in given.items()}
+
+
 class EnvironmentConfig(SupervisedConfig):
     """Base of each environment's `Config`. name: also the first part of its sensors' and effectors' names.
 
     hang_secs: of a call of any of its sensors and effectors; all of them are in quarantine after a fault.
+    effectors: limits of its effectors, by the part of their name after "NAME.".
     """
 
+    effectors: dict[str, LimitsConfig] = {}
 
-class EffectorConfig(DeviceConfig):
+
+class EffectorConfig(DeviceConfig, LimitsConfig):
     """Base of each effector's `Config`.
 
     effect, target: what the policy's rules match.  timeout_secs: how long one `apply` may take; longer is a

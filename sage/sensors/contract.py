@@ -18,6 +18,7 @@ from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.connections import ConnectionPool
+from sage.sensors.limits import NO_LIMITS, EffectorLimits
 
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
@@ -139,6 +140,11 @@ class EffectorSpec:
     choices: sizes of groups of channels, in order, of which one channel each is chosen, that of the highest
     value; they are all channels, or empty.
     timeout_secs: how long one `apply` may take; longer is a fault.
+    limits: enforced outside the effector, beside those of the run's configuration.
+    rest: one value a channel, done when nothing was done yet; a slew limit starts there. Empty: 0, or the end
+    of the range nearest to it.  step_secs: time between the steps of a chunk; a slew limit needs it there.
+    needs: modalities of the run's posture, for example ("vision",); while one of them is starved, the policy
+    denies every action.
     """
 
     name: str
@@ -151,6 +157,10 @@ class EffectorSpec:
     unit: str = "1"
     choices: tuple[int, ...] = ()
     timeout_secs: float = 0.05
+    limits: EffectorLimits = NO_LIMITS
+    rest: tuple[float, ...] = ()
+    step_secs: float | None = None
+    needs: tuple[str, ...] = ()
     _low: np.ndarray = field(init=False, repr=False, compare=False)
     _high: np.ndarray = field(init=False, repr=False, compare=False)
 
@@ -178,6 +188,25 @@ class EffectorSpec:
             )
         if not self.timeout_secs > 0:
             raise InputError(f"{self.name}: timeout_secs is {self.timeout_secs}: give a time above 0")
+        if len(self.rest) not in (0, num) or not all(math.isfinite(each) for each in self.rest):
+            raise InputError(f"{self.name}: rest is {self.rest}: give {num} finite values, one a channel")
+        self.check_limits(self.limits)
+
+    def check_limits(self, limits: EffectorLimits) -> None:
+        """InputError for limits that do not fit this spec."""
+        try:
+            limits.check(self.low, self.high)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+        if self.choices and (limits.max_slew or limits.low or limits.permit):
+            raise InputError(f"{self.name}: a choice has no slew or workspace limit: give a rate limit alone")
+        if limits.max_slew and len(self.tensor.shape) > 1 and not (self.step_secs and self.step_secs > 0):
+            raise InputError(f"{self.name}: a slew limit of a chunk needs step_secs: give it in the spec")
+
+    def rest_values(self) -> np.ndarray:
+        """spec.tensor's shape, float64: `rest` for every step."""
+        row = np.array(self.rest or (0.0,) * len(self.low), dtype=np.float64)
+        return np.ascontiguousarray(np.broadcast_to(row, self.tensor.shape))
 
     @property
     def size(self) -> int:

@@ -18,12 +18,14 @@ from sage.app.config.registry import Group, Plugin, plugins, resolve
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.sensors.config import EffectorConfig, EnvironmentConfig, SensorConfig
+from sage.sensors.config import DeviceConfig, EffectorConfig, EnvironmentConfig, SensorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sage.sensors.contract import SensorContext
+
+_SHARED: dict[Group, type[DeviceConfig]] = {"environments": EnvironmentConfig, "effectors": EffectorConfig}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def _describe(group: Group, plugin: Plugin) -> KindDescription:
         device = resolve(group, plugin.kind)
     except UserError as error:
         return KindDescription(kind=plugin.kind, origin=plugin.origin, about=str(error), is_usable=False)
-    shared = EnvironmentConfig if group == "environments" else SensorConfig
+    shared = _SHARED.get(group, SensorConfig)
     keys = tuple(key for key in device.Config.model_fields if key not in shared.model_fields)
     return KindDescription(kind=plugin.kind, origin=plugin.origin, about=_about(device), keys=keys)
 

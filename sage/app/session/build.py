@@ -15,6 +15,7 @@ import torch
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
+from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
 from sage.app.session.streams import build_streams
@@ -111,6 +112,7 @@ def build_run(
     sensor_world = SensorWorld(context)
     drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
+    settings = device_settings(config.enabled_effectors, [effector.spec for effector in effectors])
     worlds = EnvironmentBuilder(
         sensor_world,
         hub,
@@ -124,6 +126,10 @@ def build_run(
     missing += worlds.missing
     if not drivers:
         raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
+    settings |= worlds.settings
+    if config.policy.dry_run:
+        answers = [each.answer for each in worlds.puzzles]
+        settings = all_dry(settings, [effector.spec.name for effector in (*effectors, *answers)])
     inputs = LoopInputs(
         clock=clock,
         drivers=drivers,
@@ -134,6 +140,7 @@ def build_run(
         instruments=instruments,
         device=choose_device(),
         on_scored=on_scored,
+        effector_settings=settings,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)

@@ -13,6 +13,7 @@ from functools import partial
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
+from sage.app.session.effectors import world_settings
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
@@ -26,6 +27,7 @@ from sage.sensors.driver.environments.remote import EnvironmentIsolation, Unread
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.environment import Environment, PuzzleEnvironment
+from sage.sensors.limits import EffectorSettings
 from sage.sensors.puzzle_messages import ANSWER_EFFECT
 
 #: Of a puzzle stream: messages between two ticks.
@@ -46,7 +48,7 @@ class EnvironmentBuilder:
     """Makes and connects environments; opens nothing.
 
     drivers, effectors: of environments without puzzles, for the loop.  puzzles: the others.
-    missing: optional ones that are not available, with the reason.
+    missing: optional ones that are not available, with the reason.  settings: by effector.
     sensors, effectors: names of those of the run without environments.
     """
 
@@ -63,6 +65,7 @@ class EnvironmentBuilder:
         self.effectors: list[Effector] = []
         self.puzzles: list[PuzzleEndpoints] = []
         self.missing: list[tuple[str, str]] = []
+        self.settings: dict[str, EffectorSettings] = {}
         self._world = world
         self._hub = hub
         self._records = records
@@ -89,6 +92,7 @@ class EnvironmentBuilder:
             self._take_names(entry, [spec.name for spec in sensor_specs])
             self._take_names(entry, [spec.name for spec in effector_specs])
             _check_policy(entry, effector_specs, config.policy)
+            self.settings |= world_settings(entry, effector_specs)
             if isinstance(environment, PuzzleEnvironment):
                 self._add_puzzles(entry, environment)
             elif isinstance(self._world.context.clock, ManualClock):

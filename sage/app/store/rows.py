@@ -45,7 +45,7 @@ _source_values = attrgetter(
     )
 )
 _sleep_values = attrgetter(*(name for name in names_of(SLEEP_COLUMNS) if name != "levels"))
-_ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held")
+_ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held", "limited_by", "is_dry")
 _EVENT_FIELDS = ("kind", "tick", "source", "message", "data")
 _added_memory_values = attrgetter(*ADDED_MEMORY)
 _action_values = attrgetter(*_ACTION_FIELDS)

@@ -16,7 +16,7 @@ import torch
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.runtime.config import SolvingConfig
-from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts, State
+from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
 from sage.runtime.solving.learner import Offer
 from sage.runtime.solving.messages import StreamMessages
 from sage.runtime.solving.record import StreamRecord
@@ -24,6 +24,7 @@ from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.solving.under_way import Answered, LevelRows
 from sage.runtime.solving.weights import WeightsCheck
 from sage.runtime.tick.effector_gate import EffectorGate
+from sage.runtime.tick.policy import SOLVER_ROLE, Situation
 from sage.sensors.puzzle_messages import Answer, Puzzle
 
 #: Where no sensor gives the level in force, it is the highest of so many puzzles.
@@ -120,16 +121,16 @@ class StreamSolver:
         self._ready.extend(ended)
         return num_segments
 
-    def answer(self, gate: EffectorGate, state: State, trust: float, now_ns: int) -> list[ActionFacts]:
+    def answer(self, gate: EffectorGate, situation: Situation) -> list[ActionFacts]:
         """Give every answer that is ready. One that is held stays, and is given when the policy allows it."""
         for rows in self.rows:
-            self._ready.extend(rows.conclude(now_ns))
+            self._ready.extend(rows.conclude(situation.now_ns))
         facts = []
         while self._ready:
             answered = self._ready[0]
             message = np.zeros(self._answer_spec.tensor.shape, dtype=self._answer_spec.tensor.dtype)
             Answer(number=answered.puzzle.number, cells=answered.cells).write(message)
-            done, fact = gate.submit(self._answer_spec.name, message, state, trust, now_ns)
+            done, fact = gate.submit(self._answer_spec.name, message, situation, role=SOLVER_ROLE)
             facts.append(fact)
             if done is None:
                 self._note_held(fact.reason)

@@ -13,11 +13,12 @@ import torch
 
 from sage.mailbox.clock import Clock
 from sage.runtime.config import SolvingConfig
-from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts, State
+from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
 from sage.runtime.solving.schedule import choose
 from sage.runtime.solving.solver import Emit, StreamSolver
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effector_gate import EffectorGate
+from sage.runtime.tick.policy import Situation
 
 
 class PuzzleSolving:
@@ -88,8 +89,8 @@ class PuzzleSolving:
             if spent >= budget:
                 return
 
-    def answer(self, gate: EffectorGate, state: State, trust: float, now_ns: int) -> tuple[ActionFacts, ...]:
-        return tuple(fact for solver in self.solvers for fact in solver.answer(gate, state, trust, now_ns))
+    def answer(self, gate: EffectorGate, situation: Situation) -> tuple[ActionFacts, ...]:
+        return tuple(fact for solver in self.solvers for fact in solver.answer(gate, situation))
 
     def facts(self) -> tuple[SolvingFacts, ...]:
         return tuple(solver.facts() for solver in self.solvers)

@@ -1,24 +1,44 @@
 """Act: the action vector of a tick goes through the policy to each effector, and what was done comes back.
 
-Invariant: an effector is called only when a rule allows it, with finite values within its ranges; a held one
-is aborted once, when it is first held. No call blocks the loop for longer than its time limit.
+Invariant: an effector is called only when a rule allows it and the log has the decision, with finite values
+within its limits; a held one is aborted once, when it is first held. No call blocks the loop for longer than
+its time limit. Between `stop` and `release` no effector is called but to abort it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
 
 from sage.mailbox.clock import Clock, ManualClock
-from sage.runtime.report import ActionFacts, State
-from sage.runtime.tick.policy import Decision, Policy
+from sage.runtime.report import ActionFacts
+from sage.runtime.tick.effects import EffectDecision, EffectLog, EffectOutcome, Outcome
+from sage.runtime.tick.policy import MODEL_ROLE, Decision, Policy, Situation
 from sage.sensors.contract import Action, Effector, SensorError
-from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld
+from sage.sensors.driver.effector_driver import (
+    Call,
+    EffectorDriver,
+    EffectorHeld,
+    EffectorTimeout,
+    EffectorTooSoon,
+)
+from sage.sensors.limits import EffectorSettings
 
-_NOT_FINITE = Decision(is_allowed=False, reason="the model's action is not finite")
+_NOT_FINITE = Decision(verdict="deny", reason="the action is not finite")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Proposed:
+    """values: spec.tensor, or of any dtype where they are not finite."""
+
+    driver: EffectorDriver
+    role: str
+    values: np.ndarray
+    decision: Decision
 
 
 class EffectorGate:
@@ -26,6 +46,7 @@ class EffectorGate:
 
     An action vector (A,) has the values of all effectors, one after the other, each in -1..1 of its range.
     apart: effectors that are no part of the action vector; `submit` gives them values.
+    settings: of the run's configuration, by effector.  log: of decisions and outcomes.
     on_fault: called with an effector's name and the reason at each fault, not again during its quarantine.
     """
 
@@ -37,17 +58,29 @@ class EffectorGate:
         on_fault: Callable[[str, str], None] = lambda name, reason: None,
         *,
         apart: Sequence[Effector] = (),
+        settings: Mapping[str, EffectorSettings] | None = None,
+        log: EffectLog | None = None,
     ) -> None:
-        is_inline = isinstance(clock, ManualClock)
-        self._drivers = tuple(
-            EffectorDriver(effector, clock=clock, is_inline=is_inline) for effector in effectors
-        )
-        self._apart = {
-            effector.spec.name: EffectorDriver(effector, clock=clock, is_inline=is_inline)
-            for effector in apart
+        given = settings or {}
+
+        def driver_of(effector: Effector) -> EffectorDriver:
+            return EffectorDriver(
+                effector,
+                clock=clock,
+                is_inline=isinstance(clock, ManualClock),
+                settings=given.get(effector.spec.name),
+            )
+
+        self._drivers = tuple(driver_of(effector) for effector in effectors)
+        self._apart = {effector.spec.name: driver_of(effector) for effector in apart}
+        self._needs = {
+            driver.spec.name: (*driver.spec.needs, *given.get(driver.spec.name, EffectorSettings()).needs)
+            for driver in self._all
         }
         self._policy = policy
         self._on_fault = on_fault
+        self._log = log
+        self._stopped: dict[str, str] = {}
         ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
         self._parts = tuple(slice(start, stop) for start, stop in itertools.pairwise(ends))
         self.size = ends[-1]
@@ -62,12 +95,26 @@ class EffectorGate:
         return tuple(groups)
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Modalities that an effector needs, or a rule names."""
+        return (*self._policy.modalities, *(name for names in self._needs.values() for name in names))
+
+    @property
     def num_faults(self) -> int:
         """Of all effectors, since the run began."""
         return sum(driver.num_faults for driver in self._all)
 
+    @property
+    def stopped(self) -> dict[str, str]:
+        """Why, by effector, of those that are stopped."""
+        return dict(self._stopped)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(driver.spec.name for driver in self._all)
+
     def open(self) -> None:
-        """Open every effector. Raises SensorError of the first that fails."""
+        """Open every effector that is not stopped. Raises SensorError of the first that fails."""
         for driver in self._all:
             driver.open()
 
@@ -82,28 +129,41 @@ class EffectorGate:
         for driver in self._all:
             driver.hold()
 
-    def act(
-        self, values: np.ndarray, state: State, trust: float, now_ns: int
-    ) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
+    def stop(self, reason: str, *, spares: Sequence[str] = ()) -> dict[str, Call]:
+        """Abort every effector now and deny its actions until `release`, from any thread, also during a tick.
+
+        spares: effects that go on.  Returns the calls to abort by effector, without waiting for them.
+        """
+        concerned = [driver for driver in self._all if driver.spec.effect not in spares]
+        self._stopped = {**self._stopped, **{driver.spec.name: reason for driver in concerned}}
+        return {driver.spec.name: driver.stop() for driver in concerned}
+
+    def release(self) -> None:
+        """End every stop; the devices are opened again at their next action. On the loop's thread."""
+        for driver in self._all:
+            if driver.spec.name in self._stopped:
+                driver.release()
+        self._stopped = {}
+
+    def act(self, values: np.ndarray, situation: Situation) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
         """values: (A,) in -1..1. Returns what was done (A,) in -1..1, 0 where held, and the facts.
 
         All effectors act at the same time; each has until its own time limit.
         """
-        begun = [
-            self._begin(driver, values[part], state, trust, now_ns)
+        proposed = [
+            self._propose(driver, _scaled(driver, values[part]), MODEL_ROLE, situation)
             for driver, part in zip(self._drivers, self._parts)
         ]
         done = np.zeros(self.size, dtype=np.float32)
         facts = []
-        for driver, part, (requested, decision) in zip(self._drivers, self._parts, begun):
-            action, fact = self._finish(driver, requested, decision)
-            if action is not None:
-                done[part] = driver.spec.normalized(action.values)
+        for part, action, fact in zip(self._parts, *self._dispatch(proposed, situation)):
+            if action is not None and not fact.is_dry:
+                done[part] = action.spec.normalized(action.values)
             facts.append(fact)
         return done, tuple(facts)
 
     def submit(
-        self, name: str, values: np.ndarray, state: State, trust: float, now_ns: int
+        self, name: str, values: np.ndarray, situation: Situation, *, role: str
     ) -> tuple[Action | None, ActionFacts]:
         """Give values (spec.tensor, in its own unit) to an effector of `apart`, if the policy allows it.
 
@@ -111,53 +171,130 @@ class EffectorGate:
         """
         driver = self._apart[name]
         driver.spec.check(values)
-        decision = self._policy.decide(driver.spec, state, trust)
-        if decision.is_allowed:
-            driver.begin(driver.spec.limited(values), now_ns)
-        else:
-            driver.hold()
-        return self._finish(driver, values, decision)
+        proposed = self._propose(driver, values, role, situation)
+        ((action,), (fact,)) = self._dispatch([proposed], situation)
+        return (None if fact.is_dry else action), fact
 
     @property
     def _all(self) -> tuple[EffectorDriver, ...]:
         return (*self._drivers, *self._apart.values())
 
-    def _begin(
-        self, driver: EffectorDriver, part: np.ndarray, state: State, trust: float, now_ns: int
-    ) -> tuple[np.ndarray, Decision]:
-        """The values for one effector, in its own unit, and the decision. part: (size,) in -1..1."""
-        is_finite = bool(np.isfinite(part).all())
-        requested = driver.spec.scaled(part) if is_finite else part
-        decision = self._policy.decide(driver.spec, state, trust)
-        if decision.is_allowed and not is_finite:
-            decision = _NOT_FINITE
-        if decision.is_allowed:
-            driver.begin(requested, now_ns)
+    def _propose(
+        self, driver: EffectorDriver, values: np.ndarray, role: str, situation: Situation
+    ) -> _Proposed:
+        stop = self._stopped.get(driver.spec.name)
+        if stop is not None:
+            decision = Decision(verdict="deny", reason=f"stopped: {stop}")
         else:
-            driver.hold()
-        return requested, decision
+            needs = self._needs[driver.spec.name]
+            decision = self._policy.decide(driver.spec, situation, role=role, needs=needs)
+        if decision.is_allowed and not np.isfinite(values).all():
+            decision = _NOT_FINITE
+        return _Proposed(driver=driver, role=role, values=values, decision=decision)
 
-    def _finish(
-        self, driver: EffectorDriver, requested: np.ndarray, decision: Decision
-    ) -> tuple[Action | None, ActionFacts]:
+    def _dispatch(
+        self, proposed: Sequence[_Proposed], situation: Situation
+    ) -> tuple[list[Action | None], list[ActionFacts]]:
+        """Log the decisions, start every allowed action, then wait for each."""
+        problem = self._written(proposed, situation)
+        if problem:
+            denied = Decision(verdict="deny", reason=f"the audit log cannot be written: {problem}")
+            proposed = [dataclasses.replace(each, decision=denied) for each in proposed]
+        for each in proposed:
+            if each.decision.is_allowed:
+                each.driver.begin(each.values, situation.now_ns)
+            else:
+                each.driver.hold()
+        actions, facts = [], []
+        for each in proposed:
+            action, fact = self._finish(each, situation.tick)
+            actions.append(action)
+            facts.append(fact)
+        return actions, facts
+
+    def _written(self, proposed: Sequence[_Proposed], situation: Situation) -> str:
+        if self._log is None or not proposed:
+            return ""
+        return self._log.decided(
+            [
+                EffectDecision(
+                    spec=each.driver.spec,
+                    role=each.role,
+                    verdict=each.decision.verdict,
+                    reason=each.decision.reason,
+                    values=each.values,
+                    situation=situation,
+                )
+                for each in proposed
+            ]
+        )
+
+    def _finish(self, proposed: _Proposed, tick: int) -> tuple[Action | None, ActionFacts]:
         """What one effector did, None when it was held, and its facts in its own unit."""
-        action = None
-        verdict = "allow" if decision.is_allowed else "deny"
+        driver, decision = proposed.driver, proposed.decision
+        action: Action | None = None
+        verdict: str = decision.verdict
         reason = decision.reason
+        limited_by: tuple[str, ...] = ()
         if decision.is_allowed:
+            outcome: Outcome = "done"
             try:
                 action = driver.finish()
+                outcome = "dry" if driver.is_dry else "held" if action.is_held else "done"
             except SensorError as error:  # counted by the driver, shown in the facts; the loop continues
-                verdict = "fault"
                 reason = str(error)
+                outcome = _outcome_of(error)
+                if not isinstance(error, EffectorTooSoon):
+                    verdict = "fault"
                 if not isinstance(error, EffectorHeld):
                     self._on_fault(driver.spec.name, reason)
+            limited_by = (
+                *driver.limited_by,
+                *(("device",) if action is not None and action.is_limited else ()),
+            )
+            self._note_outcome(driver.spec.name, outcome, reason, action, limited_by, tick)
         facts = ActionFacts(
             effector=driver.spec.name,
-            asked=tuple(requested.reshape(-1).tolist()),
+            asked=tuple(proposed.values.reshape(-1).tolist()),
             done=() if action is None else tuple(action.values.reshape(-1).tolist()),
             decision=verdict,
             reason=reason,
             is_held=action is None or action.is_held,
+            limited_by=limited_by,
+            is_dry=driver.is_dry and action is not None,
         )
         return action, facts
+
+    def _note_outcome(
+        self,
+        effector: str,
+        outcome: Outcome,
+        reason: str,
+        action: Action | None,
+        limited_by: tuple[str, ...],
+        tick: int,
+    ) -> None:
+        if self._log is None:
+            return
+        values = None if action is None else action.values
+        self._log.ended(
+            EffectOutcome(
+                effector=effector,
+                outcome=outcome,
+                reason=reason,
+                values=values,
+                limited_by=limited_by,
+                tick=tick,
+            )
+        )
+
+
+def _scaled(driver: EffectorDriver, part: np.ndarray) -> np.ndarray:
+    """(size,) in -1..1 in the device's unit; as it is where it is not finite."""
+    return driver.spec.scaled(part) if bool(np.isfinite(part).all()) else part
+
+
+def _outcome_of(error: SensorError) -> Outcome:
+    if isinstance(error, EffectorTimeout):
+        return "timed out"
+    return "held" if isinstance(error, EffectorHeld) else "failed"

@@ -3,6 +3,7 @@ loop.
 
 Invariant: no method waits longer than its time limit. A call that raises or does not return in time is
 one fault: the effector is aborted, and in quarantine until a pause has passed and the call has returned.
+The device gets an action only within its limits, and nothing between `stop` and `release`.
 With a manual clock calls run inline, so that equal runs have equal results; the limit is judged afterwards.
 """
 
@@ -17,7 +18,9 @@ import numpy as np
 
 from sage.mailbox.clock import Clock
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
+from sage.sensors.driver.limiter import ActionLimiter
 from sage.sensors.driver.supervision import Backoff
+from sage.sensors.limits import EffectorSettings
 
 #: Opening connects, calibrates or homes a device; closing parks it.
 OPEN_SECS = 10.0
@@ -32,7 +35,11 @@ class EffectorTimeout(SensorError):
 
 
 class EffectorHeld(SensorError):
-    """Nothing is done for now: the effector is in quarantine, or still opening. Not a new fault."""
+    """Nothing is done for now: the effector is in quarantine, stopped, or still opening. Not a new fault."""
+
+
+class EffectorTooSoon(EffectorHeld):
+    """Nothing is done now: the rate limit forbids it. The device stays as it is."""
 
 
 class Call:
@@ -73,14 +80,30 @@ class Call:
 class EffectorDriver:
     """Drives one effector. `open`, then `begin` and `finish` for each action; `hold`; `close`.
 
-    is_inline: calls run on the caller's thread, for a manual clock.  num_faults: since it was made.
+    is_inline: calls run on the caller's thread, for a manual clock.  settings: of the run's configuration;
+    InputError where its limits do not fit the spec.  is_dry: nothing is opened and nothing is applied; an
+    action is returned as held, with the values that would have been done.
+    num_faults: since it was made.  limited_by: the limits that changed the last action.
     """
 
-    def __init__(self, effector: Effector, *, clock: Clock, is_inline: bool) -> None:
+    def __init__(
+        self,
+        effector: Effector,
+        *,
+        clock: Clock,
+        is_inline: bool,
+        settings: EffectorSettings | None = None,
+    ) -> None:
+        settings = settings or EffectorSettings()
         self.spec: EffectorSpec = effector.spec
+        self.is_dry = settings.is_dry
         self.num_faults = 0
+        self.limited_by: tuple[str, ...] = ()
         self._effector = effector
         self._clock = clock
+        self._limiter = ActionLimiter(self.spec, settings.limits)
+        self._is_stopped = threading.Event()
+        self._refusal: SensorError | None = None
         self._calls: queue.SimpleQueue[Call | None] | None = None if is_inline else queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_armed = False
@@ -95,8 +118,10 @@ class EffectorDriver:
         self._last_fault = ""
 
     def open(self) -> None:
-        """Raises SensorError when it fails or takes longer than OPEN_SECS."""
-        call = self._start(self._effector.open)
+        """Raises SensorError when it fails or takes longer than OPEN_SECS. Opens nothing while stopped."""
+        if self.is_dry or self._is_stopped.is_set():
+            return
+        call = self._start(self._open_device)
         if not call.wait(OPEN_SECS):
             self._stuck = None if call.has_ended else call
             raise EffectorTimeout(
@@ -106,35 +131,58 @@ class EffectorDriver:
         self._arm()
 
     def begin(self, values: np.ndarray, stamp_ns: int) -> None:
-        """Start to do `values` (spec.tensor), without waiting; `finish` returns what was done."""
-        self._values = values
+        """Start to do `values` (spec.tensor, finite) within the limits, without waiting; `finish` returns
+        what was done.
+        """
         self._stamp_ns = stamp_ns
         self._applying = None
-        if self._is_stuck():
+        self._refusal = self._limit(values, stamp_ns)
+        if self._refusal is not None or self.is_dry or self._is_stopped.is_set() or self._is_stuck():
             return
         if self._is_armed:
             self._applying = self._start_apply()
         elif self._opening is None and (self._retry_ns is None or self._clock.now_ns() >= self._retry_ns):
-            self._opening = self._start(self._effector.open)
+            self._opening = self._start(self._open_device)
 
     def finish(self) -> Action:
         """What was done. Waits `spec.timeout_secs` at most, twice that when the effector is opened again.
 
-        Raises SensorError on a fault, which ends in quarantine, and EffectorHeld when nothing was started.
+        Raises SensorError on a fault, which ends in quarantine, EffectorHeld when nothing was started, and
+        EffectorTooSoon where the rate limit forbids it.
         """
+        if self._refusal is not None:
+            raise self._refused(self._refusal)
+        if self.is_dry:
+            return self._pretended()
         call = self._opening if self._applying is None else self._applying
         if call is None:
-            raise EffectorHeld(f"{self.spec.name}: in quarantine: {self._last_fault}")
+            raise self._held()
         try:
             if call is self._opening:
                 self._finish_open(call)
                 call = self._applying = self._start_apply()
-            return self._finish_apply(call)
+            action = self._finish_apply(call)
+            self._limiter.note_done(action)
+            return action
         except EffectorHeld:
+            if call is self._opening and call.has_ended:
+                self._opening = None
             raise
         except SensorError as error:
             self._quarantine(call, str(error))
             raise
+
+    def stop(self) -> Call:
+        """Abort now, from any thread, also while a call is in progress; nothing reaches the device until
+        `release`. Returns the call to abort, without waiting for it.
+        """
+        self._is_stopped.set()
+        return self._start_beside((lambda: None) if self.is_dry else self._effector.abort)
+
+    def release(self) -> None:
+        """End a stop; the device is opened again at the next action. On the loop's thread."""
+        self.hold()
+        self._is_stopped.clear()
 
     def hold(self) -> None:
         """Abort an armed effector; it is opened again at the next action."""
@@ -162,6 +210,48 @@ class EffectorDriver:
             raise EffectorTimeout(f"{self.spec.name}: close has not returned within {CLOSE_SECS:g} s")
         if call.error is not None:
             raise call.error
+
+    def _limit(self, values: np.ndarray, stamp_ns: int) -> SensorError | None:
+        """Set the values within the limits; why there are none."""
+        self.limited_by = ()
+        if self._limiter.is_too_soon(stamp_ns):
+            self.limited_by = ("rate",)
+            return EffectorTooSoon(f"{self.spec.name}: too soon after the last actions for its rate limit")
+        try:
+            self._values, self.limited_by = self._limiter.limited(values, stamp_ns)
+        except SensorError as error:
+            return error
+        return None
+
+    def _refused(self, refusal: SensorError) -> SensorError:
+        if not isinstance(refusal, EffectorHeld):
+            self.hold()
+            self._note_fault(str(refusal))
+        return refusal
+
+    def _held(self) -> EffectorHeld:
+        if self._is_stopped.is_set():
+            return EffectorHeld(f"{self.spec.name}: stopped")
+        return EffectorHeld(f"{self.spec.name}: in quarantine: {self._last_fault}")
+
+    def _pretended(self) -> Action:
+        """Of a dry run: held, with the values that would have been done."""
+        self._limiter.note_applied(self._stamp_ns)
+        action = Action(spec=self.spec, values=self._values, stamp_ns=self._stamp_ns, is_held=True)
+        self._limiter.note_done(action)
+        return action
+
+    def _open_device(self) -> None:
+        """Around `stop`: a device that was opened meanwhile is aborted again."""
+        self._raise_stopped()
+        self._effector.open()
+        if self._is_stopped.is_set():
+            self._effector.abort()
+        self._raise_stopped()
+
+    def _raise_stopped(self) -> None:
+        if self._is_stopped.is_set():
+            raise EffectorHeld(f"{self.spec.name}: stopped")
 
     def _is_stuck(self) -> bool:
         if self._stuck is not None and self._stuck.has_ended:
@@ -199,7 +289,13 @@ class EffectorDriver:
 
     def _start_apply(self) -> Call:
         values, stamp_ns = self._values, self._stamp_ns
-        return self._start(lambda: self._effector.apply(values, stamp_ns))
+        self._limiter.note_applied(stamp_ns)
+
+        def apply() -> Action:
+            self._raise_stopped()
+            return self._effector.apply(values, stamp_ns)
+
+        return self._start(apply)
 
     def _quarantine(self, call: Call, reason: str) -> None:
         self._opening = None

@@ -12,10 +12,14 @@ from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.config import PolicyConfig, PolicyRule
 from sage.runtime.report import State
 from sage.runtime.tick.effector_gate import EffectorGate
-from sage.runtime.tick.policy import Policy
+from sage.runtime.tick.policy import Policy, Situation
 from sage.sensors.contract import Action, EffectorSpec, SensorError
 
 ALLOWED = PolicyConfig(rules=(PolicyRule(decision="allow", effect="move"),))
+
+
+def at(now_ns: int) -> Situation:
+    return Situation(state=State.WAKE, trust=1.0, now_ns=now_ns)
 
 
 class Arm:
@@ -67,7 +71,7 @@ def test_each_effector_gets_its_part_and_returns_what_was_done():
     one, two = Arm("one", 2), Arm("two", 1)
     acting = EffectorGate([one, two], Policy(ALLOWED), ManualClock())
     acting.open()
-    done, facts = acting.act(np.array([0.2, -0.4, 1.0], np.float32), State.WAKE, 1.0, 5)
+    done, facts = acting.act(np.array([0.2, -0.4, 1.0], np.float32), at(5))
     assert done == pytest.approx([0.1, -0.2, 0.5])
     assert [fact.asked for fact in facts] == [pytest.approx((0.2, -0.4)), (1.0,)]
     assert {fact.decision for fact in facts} == {"allow"}
@@ -78,7 +82,7 @@ def test_without_a_rule_an_effector_is_held_once():
     acting = EffectorGate([arm], Policy(PolicyConfig()), ManualClock())
     acting.open()
     for _ in range(3):
-        done, (fact,) = acting.act(np.ones(2, np.float32), State.WAKE, 1.0, 0)
+        done, (fact,) = acting.act(np.ones(2, np.float32), at(0))
     assert not done.any()
     assert (fact.decision, fact.is_held) == ("deny", True)
     assert arm.calls == ["open", "abort"]
@@ -94,18 +98,18 @@ def test_a_fault_holds_the_device_is_counted_and_stops_nothing(fault: Exception)
     acting = EffectorGate([broken, well], Policy(ALLOWED), clock, lambda *each: faults.append(each))
     acting.open()
     broken.fault = fault
-    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.ones(4, np.float32), at(0))
     assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
     assert [fact.decision for fact in facts] == ["fault", "allow"]
     assert str(fault) in facts[0].reason
     assert acting.num_faults == 1
     assert broken.calls[-1] == "abort"
     broken.fault = None
-    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.ones(4, np.float32), at(0))
     assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
     assert "in quarantine" in facts[0].reason
     clock.advance(500_000_000)
-    done, _ = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    done, _ = acting.act(np.ones(4, np.float32), at(0))
     assert done.tolist() == [0.5] * 4
     assert broken.calls[-2:] == ["open", "apply"]
     assert acting.num_faults == 1
@@ -119,12 +123,12 @@ def test_an_effector_that_hangs_does_not_block_the_others_or_the_loop():
     acting = EffectorGate([stuck, well], Policy(ALLOWED), RealClock())
     acting.open()
     stuck.gate = threading.Event()
-    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.ones(4, np.float32), at(0))
     assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
     assert facts[0].reason == "stuck: apply has not returned within 0.01 s"
     assert facts[0].is_held
     assert stuck.aborted.wait(10)
-    done, facts = acting.act(np.ones(4, np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.ones(4, np.float32), at(0))
     assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
     assert "in quarantine" in facts[0].reason
     assert stuck.calls.count("apply") == 1
@@ -136,7 +140,7 @@ def test_actions_are_in_the_devices_unit_and_memory_in_minus_1_to_1():
     arm = Arm(low=0.0, high=40.0)
     acting = EffectorGate([arm], Policy(ALLOWED), ManualClock())
     acting.open()
-    done, (fact,) = acting.act(np.array([0.0, 1.0], np.float32), State.WAKE, 1.0, 0)
+    done, (fact,) = acting.act(np.array([0.0, 1.0], np.float32), at(0))
     assert fact.asked == (20.0, 40.0)
     assert fact.done == (10.0, 20.0)
     assert done.tolist() == [-0.5, 0.0]
@@ -146,7 +150,7 @@ def test_an_action_that_is_not_finite_never_reaches_a_device():
     arm, other = Arm("arm"), Arm("other")
     acting = EffectorGate([arm, other], Policy(ALLOWED), ManualClock())
     acting.open()
-    done, facts = acting.act(np.array([np.nan, 0.0, 1.0, 1.0], np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.array([np.nan, 0.0, 1.0, 1.0], np.float32), at(0))
     assert done.tolist() == [0.0, 0.0, 0.5, 0.5]
     assert [fact.decision for fact in facts] == ["deny", "allow"]
     assert arm.calls == ["open", "abort"]
@@ -183,7 +187,7 @@ def test_an_effector_opened_before_another_failed_is_held_at_the_end():
 
 def test_with_no_effector_the_action_is_empty():
     acting = EffectorGate([], Policy(PolicyConfig()), ManualClock())
-    done, facts = acting.act(np.zeros(0, np.float32), State.WAKE, 1.0, 0)
+    done, facts = acting.act(np.zeros(0, np.float32), at(0))
     assert done.shape == (0,)
     assert facts == ()
 
@@ -193,7 +197,7 @@ def test_an_effector_apart_gets_given_values_and_is_no_part_of_the_action_vector
     acting = EffectorGate([arm], Policy(ALLOWED), ManualClock(), apart=[hand])
     acting.open()
     assert acting.size == 2
-    done, facts = acting.submit("hand", np.array([2.0, 4.0, 99.0], np.float32), State.WAKE, 1.0, 5)
+    done, facts = acting.submit("hand", np.array([2.0, 4.0, 99.0], np.float32), at(5), role="solver")
     assert done is not None
     assert done.values == pytest.approx([1.0, 2.0, 4.0])
     assert (facts.effector, facts.decision) == ("hand", "allow")
@@ -206,7 +210,7 @@ def test_a_denied_submission_holds_the_effector():
     hand = Arm("hand", 3)
     acting = EffectorGate([], Policy(PolicyConfig()), ManualClock(), apart=[hand])
     acting.open()
-    done, facts = acting.submit("hand", np.zeros(3, np.float32), State.WAKE, 1.0, 5)
+    done, facts = acting.submit("hand", np.zeros(3, np.float32), at(5), role="solver")
     assert done is None
     assert (facts.decision, facts.is_held) == ("deny", True)
     assert hand.calls == ["open", "abort"]
