@@ -26,6 +26,7 @@ EXTRAS = {
     "sensors": "av pynvml",
     "web": "starlette uvicorn",
     "parquet": "pyarrow",
+    "groot": "zmq websockets",
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",
     "viz": "matplotlib",

@@ -1,0 +1,1 @@
+"""Local policy servers for tests and for robots without a GPU: strict, and never GR00T itself."""
