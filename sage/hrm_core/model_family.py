@@ -105,7 +105,7 @@ def config_for(preset: str, spec: TaskSpec, **changes: Any) -> ModelConfig:
             " another preset or task"
         )
     front = dataclasses.replace(front, vocab_size=spec.vocab_size, seq_len=spec.seq_len)
-    if settings["mixer"] == "lines":
+    if settings["mixer"] == "lines" or (settings["mixer"] == "linear" and front.alike_from is not None):
         settings["box"] = spec.box
     else:
         settings.pop("box", None)

@@ -275,7 +275,7 @@ class RuntimeConfig(Section):
     """The settings of the loop, without sensors and effectors."""
 
     seed: int = Field(0, ge=0, lt=2**63)
-    reasoner: Literal["hrm", "transformer", "mlp"] = Field(
+    reasoner: Literal["hrm", "linear", "transformer", "mlp"] = Field(
         "hrm", description="of puzzle streams; the others are not recurrent, for comparison"
     )
     tick: TickConfig = TickConfig()

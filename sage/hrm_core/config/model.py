@@ -38,7 +38,7 @@ __all__ = [
     "TokenFront",
 ]
 
-MixerKind = Literal["attention", "mlp", "grid", "lines"]
+MixerKind = Literal["attention", "mlp", "grid", "lines", "linear"]
 MixerNorm = Literal["sequence", "features"]
 GateKind = Literal["silu", "normed"]
 GradientKind = Literal["one_step", "last_cycle", "full"]
@@ -73,8 +73,10 @@ class ModelConfig:
     learning rate.
     mixer, mixer_norm: attention; an MLP over the sequence, normed over the sequence (TRM) or over the
     features; or, on the square grid that the cells form, a 3x3 convolution inside the SwiGLU (as URM's over
-    one axis, arXiv 2512.14693), or the means of a cell's lines: its row, its column and its box.
-    box: rows and columns of a box, for `lines`; None: the grid has none.
+    one axis, arXiv 2512.14693), or the means of a cell's lines: its row, its column and its box. linear: one
+    matrix over a token and its lines, without norm or gate; where the front has no interchangeable symbols,
+    over all tokens at once.
+    box: rows and columns of a box, for lines; None: the grid has none.
     is_causal: a token attends only to itself and earlier tokens (text); mixer attention only.
     shares_nets: one network is both H and L (TRM); then H_layers == L_layers.
     gradient: which part of a segment is differentiated: the last L and last H call, the last H cycle, all of
@@ -169,14 +171,14 @@ class ModelConfig:
         hint = "candidates are of interchangeable symbols (alike_from), which this front has not: give answer"
         need(has_alike or self.heads == "answer", "heads", self.heads, hint)
         hint = "the front has interchangeable symbols (alike_from): give mixer lines"
-        need(not has_alike or self.mixer == "lines", "mixer", self.mixer, hint)
+        need(not has_alike or self.has_lines, "mixer", self.mixer, hint)
         need(
-            self.box is None or self.mixer == "lines",
+            self.box is None or self.has_lines,
             "box",
             self.box,
             "only mixer lines uses boxes: leave it out",
         )
-        if self.mixer not in ("grid", "lines"):
+        if self.mixer != "grid" and not self.has_lines:
             return
         is_grid = (
             isinstance(self.front, TokenFront)
@@ -248,6 +250,12 @@ class ModelConfig:
         """Rows, and columns, of the square grid that the cells form."""
         assert isinstance(self.front, TokenFront)
         return math.isqrt(self.front.seq_len)
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a token reads the sums of its row, column and box."""
+        has_alike = isinstance(self.front, TokenFront) and self.front.alike_from is not None
+        return self.mixer == "lines" or (self.mixer == "linear" and has_alike)
 
     @property
     def fits_any_side(self) -> bool:

@@ -240,6 +240,63 @@ class GridBlock(nn.Module):
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
 
 
+class Lines:
+    """The lines of a square grid of cells: row, column, box, and the other symbols of a cell.
+
+    grid: band, row, stack, column, symbol.  axes: of (B, *grid, D), those that each line runs over.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        assert isinstance(config.front, TokenFront)
+        side, (rows, cols) = config.side, config.box or (1, 1)
+        self.grid = side // rows, rows, side // cols, cols, config.front.tokens_per_cell
+        self.axes: list[tuple[int, ...]] = [(3, 4), (1, 2)]  # a row, a column
+        if config.box is not None:
+            self.axes.append((2, 4))
+        if config.front.tokens_per_cell > 1:
+            self.axes.append((5,))
+
+    @property
+    def num(self) -> int:
+        return len(self.axes)
+
+    def of(self, x_BSD: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """x as (B, *grid, D), and for each line its sum / sqrt(n), with size 1 where it was summed."""
+        x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
+        return x, [self._of_line(x, axes) for axes in self.axes]
+
+    def _of_line(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        num = math.prod(self.grid[axis - 1] for axis in axes)
+        return x.sum(axes, keepdim=True) / math.sqrt(num)
+
+
+def joined(x: Tensor, sums: list[Tensor]) -> Tensor:
+    """(B, *grid, D * (1 + lines)): each token beside the sums of its lines."""
+    return torch.cat((x, *(line.expand_as(x) for line in sums)), dim=-1)
+
+
+class LinearBlock(nn.Module):
+    """h = W [h, lines], with the lines of LinesBlock; for a front without interchangeable symbols h = W h
+    over all tokens and features at once. No norm, gate or residual, so that a composition of blocks is one
+    linear map of the tokens.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
+        super().__init__()
+        self.lines = Lines(config) if config.has_lines else None
+        num_tokens = config.front.num_tokens
+        self.proj = (
+            Linear(num_tokens * size, num_tokens * size)
+            if self.lines is None
+            else Linear(size * (1 + self.lines.num), size)
+        )
+
+    def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
+        x = x_BSD.flatten(1) if self.lines is None else joined(*self.lines.of(x_BSD))
+        mixed_BSD: Tensor = self.proj(x)
+        return mixed_BSD.view(x_BSD.shape)
+
+
 class LinesBlock(nn.Module):
     """h = rms(h + SwiGLU([h, lines])), where lines are the token's row, column and box, and the other symbols
     of its cell.
@@ -256,52 +313,29 @@ class LinesBlock(nn.Module):
         assert isinstance(config.front, TokenFront)
         self.eps = config.rms_eps
         self.may_round = config.gate == "normed"
-        side, (rows, cols) = config.side, config.box or (1, 1)
-        self.grid = (
-            side // rows,
-            rows,
-            side // cols,
-            cols,
-            config.front.tokens_per_cell,
-        )  # band, row, stack, column, symbol
-        self.lines: list[tuple[int, ...]] = [
-            (3, 4),
-            (1, 2),
-        ]  # the axes of (B, *grid, D) that a row and a column run over
-        if config.box is not None:
-            self.lines.append((2, 4))
-        if config.front.tokens_per_cell > 1:
-            self.lines.append((5,))
-        self.square = Square(side=side, box=config.box, symbols=config.front.tokens_per_cell)
-        self.mlp = SwiGLU(config, size, in_size=size * (1 + len(self.lines)))
+        self.lines = Lines(config)
+        self.square = Square(side=config.side, box=config.box, symbols=config.front.tokens_per_cell)
+        self.mlp = SwiGLU(config, size, in_size=size * (1 + self.lines.num))
 
     def forward(self, x_BSD: Tensor, rope: Tensor | None) -> Tensor:
         if self.may_round and self.may_use_kernels:
             up, down = (part.weight_in(x_BSD.dtype) for part in (self.mlp.gate_up_proj, self.mlp.down_proj))
             if is_for_kernels(x_BSD, up, down):
                 return mix(x_BSD, up, down, self.square, self.eps)
-        x = x_BSD.view(x_BSD.shape[0], *self.grid, x_BSD.shape[-1])
-        lines = [self._of_line(x, axes) for axes in self.lines]
+        x, sums = self.lines.of(x_BSD)
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            joined = torch.cat(
-                (x, *(line.expand_as(x) for line in lines)), dim=-1
-            )  # (B, *grid, D * (1 + lines))
-            gate_up: Tensor = self.mlp.gate_up_proj(joined)
+            gate_up: Tensor = self.mlp.gate_up_proj(joined(x, sums))
         else:
-            gate_up = self._apart(x, lines)
+            gate_up = self._apart(x, sums)
         mixed_BSD: Tensor = self.mlp.down_proj(self.mlp.gate(gate_up)).view(x_BSD.shape)
         return add_norm(x_BSD, mixed_BSD, self.eps, may_round=self.may_round)
 
-    def _of_line(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        num = math.prod(self.grid[axis - 1] for axis in axes)
-        return x.sum(axes, keepdim=True) / math.sqrt(num)
-
-    def _apart(self, x: Tensor, lines: list[Tensor]) -> Tensor:
+    def _apart(self, x: Tensor, sums: list[Tensor]) -> Tensor:
         """(B, *grid, 2 F), the same with each line multiplied once, not once for each of its tokens: without
         a graph 0.65x the time (width 48, 9x9); with one, adding up costs more than it saves."""
-        own, *others = self.mlp.gate_up_proj.weight_in(x.dtype).chunk(1 + len(lines), dim=1)
+        own, *others = self.mlp.gate_up_proj.weight_in(x.dtype).chunk(1 + len(sums), dim=1)
         gate_up = F.linear(x, own)
-        for line, weight in zip(lines, others):
+        for line, weight in zip(sums, others):
             gate_up += F.linear(line, weight)
         return gate_up
 
@@ -313,6 +347,7 @@ class Net(nn.Module):
         super().__init__()
         blocks: dict[str, type[nn.Module]] = {
             "attention": AttentionBlock, "mlp": MixerBlock, "grid": GridBlock, "lines": LinesBlock,
+            "linear": LinearBlock,
         }  # fmt: skip
         self.layers = nn.ModuleList(blocks[config.mixer](config, size) for _ in range(num_layers))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 from sage.errors import InputError
@@ -15,7 +16,7 @@ from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.contract import TaskSpec
 from sage.runtime.config import SolvingConfig
 
-Reasoner = Literal["hrm", "transformer", "mlp"]
+Reasoner = Literal["hrm", "linear", "transformer", "mlp"]
 FRESH = "fresh"
 #: For symbols that are not interchangeable on a square grid: the recipe maze_any, whose weights fit any side.
 _GRID: dict[str, Any] = {
@@ -47,6 +48,10 @@ _PLAIN: dict[str, Any] = {
     "q_source": "mean",
 }
 _MIXERS: dict[Reasoner, str] = {"transformer": "attention", "mlp": "mlp"}
+#: Two matrices without a function between them. Where symbols are interchangeable, over the tokens and
+#: lines of the recurrent model, so that no weight depends on a place: 10,530 parameters. Elsewhere over all
+#: cells at once, from a vector of as many numbers as there are symbols: any linear map of the puzzle.
+_LINEAR: dict[str, Any] = {**_PLAIN, "mixer": "linear", "num_heads": 1, "H_layers": 1, "L_layers": 1}
 
 
 def family_for(
@@ -59,7 +64,8 @@ def family_for(
     """
     if reasoner != "hrm":
         _need_no_other_model(section, reasoner)
-        configs = [_plain_config(spec, reasoner) for spec in specs]
+        make = _linear_config if reasoner == "linear" else partial(_plain_config, reasoner=reasoner)
+        configs = [make(spec) for spec in specs]
     elif section.weights != FRESH:
         return _loaded(specs, section.weights)
     else:
@@ -88,6 +94,15 @@ def _config(spec: TaskSpec, section: SolvingConfig) -> ModelConfig:
 def _plain_config(spec: TaskSpec, reasoner: Reasoner) -> ModelConfig:
     front = TokenFront(vocab_size=spec.vocab_size, seq_len=spec.seq_len, positions="learned")
     return config_for("small", spec, front=front, **_PLAIN, mixer=_MIXERS[reasoner])
+
+
+def _linear_config(spec: TaskSpec) -> ModelConfig:
+    has_alike = spec.alike_from is not None
+    front = TokenFront(
+        vocab_size=spec.vocab_size, seq_len=spec.seq_len, positions="none", alike_from=spec.alike_from
+    )
+    size = 32 if has_alike else spec.vocab_size
+    return config_for("small", spec, **{**_LINEAR, "hidden_size": size, "front": front})
 
 
 def _need_no_other_model(section: SolvingConfig, reasoner: Reasoner) -> None:
@@ -145,5 +160,5 @@ def _resized(config: ModelConfig, spec: TaskSpec, source: str) -> ModelConfig:
         )
     alike = None if front.alike_from is None else spec.alike_from
     front = dataclasses.replace(front, vocab_size=spec.vocab_size, seq_len=spec.seq_len, alike_from=alike)
-    box = spec.box if config.mixer == "lines" else config.box
+    box = spec.box if config.has_lines else config.box
     return dataclasses.replace(config, front=front, box=box)

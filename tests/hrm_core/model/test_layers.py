@@ -16,6 +16,7 @@ from sage.hrm_core.model.layers import (
     AttentionBlock,
     GridBlock,
     Linear,
+    LinearBlock,
     MixerBlock,
     SwiGLU,
     apply_rope,
@@ -248,3 +249,33 @@ def test_a_frozen_weight_stays_without_gradient() -> None:
         linear(x).sum().backward()
     assert x.grad is not None
     assert linear.weight.grad is None
+
+
+def test_a_linear_block_is_one_matrix_over_a_token_and_the_sums_of_its_lines() -> None:
+    front = TokenFront(vocab_size=6, seq_len=16, positions="none", alike_from=2)  # 4x4 sudoku
+    config = ModelConfig.preset(
+        "tiny", front=front, mixer="linear", box=(2, 2), hidden_size=3, num_heads=1, q_source="mean"
+    )
+    block = LinearBlock(config, 3)
+    with torch.no_grad():
+        block.proj.weight.copy_(torch.arange(45.0).view(3, 15).sin())
+    x = torch.randn(1, 64, 3, generator=torch.Generator().manual_seed(0))
+    row, col, digit = 2, 1, 3
+    cells = x.view(4, 4, 4, 3)  # row, column, digit
+    sums = [
+        cells[row, :, digit].sum(0) / 2,
+        cells[:, col, digit].sum(0) / 2,
+        cells[2:4, 0:2, digit].sum((0, 1)) / 2,
+        cells[row, col].sum(0) / 2,
+    ]
+    expected = block.proj.weight @ torch.cat((cells[row, col, digit], *sums))
+    torch.testing.assert_close(block(x, None).view(4, 4, 4, 3)[row, col, digit], expected)
+
+
+def test_a_linear_block_without_lines_is_one_matrix_over_all_tokens() -> None:
+    config = dataclasses.replace(CONFIG, mixer="linear")
+    block = LinearBlock(config, 2)
+    with torch.no_grad():
+        block.proj.weight.copy_(torch.arange(100.0).view(10, 10).cos())
+    x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(block(x, None).flatten(1), x.flatten(1) @ block.proj.weight.T)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sage.errors import InputError
+from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import SolvingConfig
@@ -58,6 +59,29 @@ def test_a_reasoner_without_recurrence_computes_one_segment_with_about_as_many_p
     assert segments_of(recurrent, SolvingConfig()) == SolvingConfig().max_segments
     own, other = (sum(each.numel() for each in one.parameters()) for one in (model, recurrent))
     assert 0.65 < own / other < 1.25
+
+
+@pytest.mark.parametrize("levels", [SUDOKUS, MAZES])
+def test_the_linear_reasoner_is_a_linear_map_of_the_cells(levels):
+    """Of each cell's symbol as a one-hot vector: changes of two cells add up."""
+    model = family_for(levels, SolvingConfig(), reasoner="linear")[0]
+    assert segments_of(model, SolvingConfig()) == 1
+    cells = torch.ones(4, levels[0].seq_len, dtype=torch.long)
+    cells[[2, 3], 0] = cells[[1, 3], 5] = 2
+    rows = TokenBatch(inputs=cells, labels=cells, puzzle_ids=torch.zeros(4, dtype=torch.long))
+    neither, second, first, both = segment_of(model, rows)
+    assert (second - neither).abs().max() > 1e-3
+    torch.testing.assert_close(both - first, second - neither, atol=1e-5, rtol=1e-4)
+
+
+def test_the_linear_reasoner_has_one_set_of_weights_where_symbols_are_interchangeable():
+    weights = family_for(SUDOKUS, SolvingConfig(), reasoner="linear").weights()
+    assert not any(name.startswith("member") for name in weights)
+
+
+@torch.no_grad()
+def segment_of(model, rows):
+    return model.segment(model.initial_carry(len(rows.inputs)), rows)[1].logits
 
 
 def test_a_reasoner_without_recurrence_takes_no_shipped_weights():
