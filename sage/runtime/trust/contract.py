@@ -1,6 +1,7 @@
 """What the loop requires of a trust estimator: evidence in, trust and noise out.
 
-A trust form is a class with these members. Invariant: what `update` learns takes effect in the next tick.
+`Judged` is common to all forms. `TrustForm` is that of physical sources; sources of answers have evidence of
+their own (`trust/answers`). Invariant: what `update` learns takes effect in the next tick.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Evidence:
         )
 
 
-class TrustForm(Protocol):
-    """Reliability of N sources. All arrays are (N,).
+class Judged(Protocol):
+    """What every trust form reports of N sources, whatever its evidence. All arrays are (N,).
 
     nis: normalised innovation squared of the last judged reading, 1 is normal; NaN where undefined.
     responsibility: probability that the last judged reading is an inlier.  is_stuck: bool.
@@ -57,6 +58,18 @@ class TrustForm(Protocol):
         """0..1."""
         ...
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what a snapshot contains."""
+        ...
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore what `state` returned."""
+        ...
+
+
+class TrustForm(Judged, Protocol):
+    """A form whose evidence is one tick's innovations."""
+
     @property
     def noise(self) -> np.ndarray:
         """Normal mean squared innovation of each source, 0 while unknown."""
@@ -64,12 +77,4 @@ class TrustForm(Protocol):
 
     def update(self, evidence: Evidence) -> None:
         """Learn from one tick; sources without a fresh reading do not change."""
-        ...
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Copies of what a snapshot contains."""
-        ...
-
-    def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what `state` returned."""
         ...
