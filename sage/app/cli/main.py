@@ -16,6 +16,7 @@ import typer
 
 from sage.about import DESCRIPTION, __version__
 from sage.app.cli import (
+    audit,
     bench,
     config,
     data,
@@ -58,6 +59,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("audit")(audit.audit)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

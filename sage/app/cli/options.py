@@ -24,6 +24,10 @@ StateDirOption = Annotated[
         help="State directory: metrics, weights, snapshots. Default: ~/.local/state/sage.",
     ),
 ]
+StateDirArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[STATE_DIR]", help="State directory of the run. Default: ~/.local/state/sage."),
+]
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model, a folder, a file or a hub repository.")
 ]

@@ -25,7 +25,7 @@ from sage.app.config.registry import Group, resolve
 from sage.app.config.state_dir import default_state_dir
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.terminal.errors import UserError
-from sage.runtime.config import RuntimeConfig, Section
+from sage.runtime.config import PolicyConfig, RuntimeConfig, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,12 @@ class StoreConfig(Section):
     max_bytes: int = Field(2 << 30, ge=1 << 20)
 
 
+class AuditConfig(Section):
+    """Limit of the audit log of effectors: the oldest part is deleted beyond it."""
+
+    max_bytes: int = Field(256 << 20, ge=1 << 20)
+
+
 class SageConfig(RuntimeConfig):
     """A run: the loop's settings at the top level, its sensors, effectors, environments and store.
 
@@ -52,6 +58,7 @@ class SageConfig(RuntimeConfig):
     name: str = Field("sage", min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     state_dir: Path | None = None
     store: StoreConfig = StoreConfig()
+    audit: AuditConfig = AuditConfig()
     sensors: tuple[DeviceEntry, ...] = ()
     effectors: tuple[DeviceEntry, ...] = ()
     environments: tuple[DeviceEntry, ...] = ()
@@ -107,6 +114,8 @@ def build_config(document: YamlDocument) -> SageConfig:
     """Validate: plug-ins' settings by their kinds, the rest by SageConfig. The UserError has the first fault
     and the number of the others."""
     data = dict(document.data)
+    if isinstance(data.get("policy"), str):
+        data["policy"] = _read_policy(data["policy"])
     for group in GROUPS:
         data[group] = _build_entries(group, data.get(group), document)
     try:
@@ -125,6 +134,15 @@ def config_hash(config: SageConfig) -> str:
     plain = config.model_dump(mode="json", exclude={"state_dir"})
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def _read_policy(path: str) -> PolicyConfig:
+    """The policy in a file of its own, for `policy: FILE`."""
+    document = read_yaml(Path(path).expanduser())
+    try:
+        return PolicyConfig.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError(explain(error, PolicyConfig, document)) from None
 
 
 def _build_entries(group: Group, items: Any, document: YamlDocument) -> tuple[DeviceEntry, ...]:

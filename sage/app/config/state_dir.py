@@ -17,6 +17,8 @@ from sage.app.terminal.errors import UserError
 STORE_NAME = "store.sqlite"
 #: Snapshots, the journals of memories, the files of a night, the lock.
 MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
+#: The audit log of effectors.
+AUDIT_NAME = "audit"
 
 
 def default_state_dir() -> Path:

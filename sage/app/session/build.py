@@ -29,6 +29,7 @@ from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
+from sage.runtime.tick.effects import EffectLog
 from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
 from sage.sensors.driver.isolation.engine import Isolation
@@ -94,6 +95,7 @@ def build_run(
     instruments: Sequence[Instrument] = (),
     on_scored: ScoredListener | None = None,
     base_dir: Path | None = None,
+    effect_log: EffectLog | None = None,
 ) -> Run:
     """Everything `config` names, built and connected; nothing is opened. directory: for the files of sleep.
 
@@ -141,6 +143,7 @@ def build_run(
         device=choose_device(),
         on_scored=on_scored,
         effector_settings=settings,
+        effect_log=effect_log,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)

@@ -18,8 +18,10 @@ from pathlib import Path
 import structlog
 
 from sage.about import __version__
+from sage.app.audit.log import AuditLog
 from sage.app.config.sage_config import SageConfig, config_hash, effective
 from sage.app.config.state_dir import (
+    AUDIT_NAME,
     JOURNAL_NAME,
     MIND_NAME,
     SLEEP_NAME,
@@ -81,7 +83,9 @@ def run_session(
         stack.enter_context(locked(state_dir))
         retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
-        run = stack.enter_context(_built(config, clock, state_dir, trace_path))
+        audit = AuditLog(state_dir / AUDIT_NAME, max_bytes=config.audit.max_bytes)
+        stack.callback(audit.close)
+        run = stack.enter_context(_built(config, clock, state_dir, trace_path, audit))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         if keeper is not None:
             stack.callback(keeper.close)
@@ -107,9 +111,11 @@ def run_session(
 
 
 @contextmanager
-def _built(config: SageConfig, clock: Clock, state_dir: Path, trace_path: Path | None) -> Iterator[Run]:
+def _built(
+    config: SageConfig, clock: Clock, state_dir: Path, trace_path: Path | None, audit: AuditLog
+) -> Iterator[Run]:
     """The run, stopped by signals until exit, then closed."""
-    run = build_run(config, clock, directory=state_dir / SLEEP_NAME)
+    run = build_run(config, clock, directory=state_dir / SLEEP_NAME, effect_log=audit)
     with _stopped_by_signals(run):
         try:
             with _traced(run, trace_path) if trace_path is not None else nullcontext():

@@ -15,7 +15,8 @@ from sage.app.config.sage_config import (
     load_config,
     shipped_configs,
 )
-from sage.app.config.yaml_file import parse_yaml
+from sage.app.config.yaml_file import YamlDocument, parse_yaml
+from sage.app.terminal.errors import UserError
 
 SHIPPED = ("default", "flight", "gym", "maze", "sudoku", "walk", "xio")
 
@@ -134,3 +135,15 @@ def test_a_file_of_that_name_goes_before_a_shipped_one(
     assert find_config("configs/default.yaml").is_absolute()
     (tmp_path / "default").write_text("seed: 5\n")
     assert load_config("default").seed == 5
+
+
+def test_a_policy_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    rules = tmp_path / "policy.yaml"
+    rules.write_text("rules:\n  - {decision: warn, effect: motion, needs: [vision], priority: 3}\n")
+    (rule,) = build_config(YamlDocument(data={"policy": str(rules)}, source="run")).policy.rules
+    assert (rule.decision, rule.needs, rule.priority) == ("warn", ("vision",), 3)
+    rules.write_text("rules:\n  - {decision: perhaps}\n")
+    with pytest.raises(UserError, match=r"policy\.yaml:2: .*decision"):
+        build_config(YamlDocument(data={"policy": str(rules)}, source="run"))
+    with pytest.raises(UserError, match=r"missing\.yaml"):
+        build_config(YamlDocument(data={"policy": str(tmp_path / "missing.yaml")}, source="run"))

@@ -1,0 +1,1 @@
+"""The append-only log of what effectors were asked, allowed and did."""
