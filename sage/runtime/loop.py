@@ -179,7 +179,9 @@ class Loop:
         now_ns = self.clock.now_ns()
         self.tick_count += 1
         self.senses.sense(now_ns)
-        self.solving.sense(self.tick_count, now_ns, now_ns - self._epoch_ns)
+        time_ns = now_ns - self._epoch_ns
+        episode = self.memory_writer.memory.episode_at(time_ns)
+        self.solving.sense(self.tick_count, now_ns, time_ns, episode)
         stopwatch.lap("sense")
         gathered = self.senses.gather()
         try:

@@ -81,8 +81,9 @@ def forget(
     state_dir: StateDirOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Delete the memories that meet every condition, and what derives from them, from every store, journal,
-    snapshot and the files of the next night. Weights are not changed.
+    """Delete the memories and puzzles that meet every condition, and what derives from them, from every
+    store, journal, snapshot and the files of the next night. Entity memory and the sidecar are cleared.
+    Trained weights, the metrics store and exported files are not changed.
     """
     import dataclasses
     import json
@@ -101,5 +102,13 @@ def forget(
     counts = ", ".join(f"{num} of {store}" for store, num in forgotten.num_memories.items()) or "none"
     verb = "would be deleted" if is_dry else "deleted"
     typer.echo(f"{verb}: memories: {counts}; rows of journals: {forgotten.num_rows}")
+    if forgotten.num_puzzles:
+        puzzles = ", ".join(f"{num} of {table}" for table, num in forgotten.num_puzzles.items())
+        typer.echo(f"{verb}: puzzles: {puzzles}")
     for folder in forgotten.folders:
         typer.echo(f"{verb}: {folder}")
+    if forgotten.cleared:
+        typer.echo(f"{'would be cleared' if is_dry else 'cleared'}: {', '.join(forgotten.cleared)}")
+    if forgotten.num_undated:
+        typer.echo(f"kept: {forgotten.num_undated} puzzles of an earlier version, whose time is not known")
+    typer.echo("not changed: trained weights, the metrics store, exported files")

@@ -19,6 +19,8 @@ STORE_NAME = "store.sqlite"
 MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
 #: The audit log of effectors.
 AUDIT_NAME = "audit"
+#: The trainers of puzzle streams, a folder for each stream.
+SOLVING_NAME = "solving"
 
 
 def default_state_dir() -> Path:

@@ -13,38 +13,55 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save
 
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
 from sage.app.memories.archive import ABOUT, MEMORY, Archive, Mind, Table
+from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
 from sage.durable import digest_of, previous_of, write_folder
 from sage.memory.stores.journal_file import delete_journal, restart_journal
-from sage.memory.stores.journal_row import StoredRow
+from sage.memory.stores.journal_row import StoredRow, renumbered
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
+from sage.runtime.snapshot import STATE
+
+#: Parts of a snapshot that are sums over all memories, and their names in the output.
+SUMS = {"entities": "entity memory", "sidecar": "sidecar"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """Deleted: num_memories by store, num_rows of journals, and folders that may hold the same memories."""
+    """Deleted: num_memories by store, num_puzzles by stream and table, num_rows of journals, and folders that
+    may hold the same memories.
+
+    cleared: counts and fast weights that the memories were part of, of which each is begun anew.
+    num_undated: puzzles, of an earlier version, that no condition on time or episode finds.
+    """
 
     num_memories: dict[str, int]
+    num_puzzles: dict[str, int]
     num_rows: int
     folders: tuple[str, ...]
+    cleared: tuple[str, ...]
+    num_undated: int
 
 
 def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> Forgotten:
     """Delete the memories that meet every term. is_dry: only count.
 
     Each snapshot is written anew with its journal's rows included; the snapshot before it, damaged files and
-    the files of the last night are deleted, since they hold the same memories. Weights are not changed.
+    the files of the last night are deleted, since they hold the same memories. Entity memory and the sidecar
+    are sums over all memories, of which no part can be taken out: they are cleared. Weights that were trained
+    are not changed.
     """
     if not terms:
         raise UserError("no condition is given: name what to forget, e.g. episode=12, or time>10m")
     counts: dict[str, int] = {}
     num_rows = 0
     folders: list[Path] = []
+    cleared: list[str] = []
     for mind in archive.minds:
         doomed = {table.name: _doomed(mind, table, terms) for table in mind.tables}
         for name, slots in doomed.items():
@@ -54,12 +71,22 @@ def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> 
         if not rows and not any(map(len, doomed.values())):
             continue
         folders += _leftovers(archive.state_dir, mind)
+        cleared += _parts_of_all(mind)
         if not is_dry:
             _rewrite(archive.state_dir, mind, doomed, terms)
+    puzzles = forget_puzzles(archive.state_dir, terms, is_dry=is_dry)
+    folders += puzzles.leftovers
     for folder in folders:
         if not is_dry:
             _delete(folder)
-    return Forgotten(num_memories=counts, num_rows=num_rows, folders=tuple(map(str, dict.fromkeys(folders))))
+    return Forgotten(
+        num_memories=counts,
+        num_puzzles=puzzles.num_by_table,
+        num_rows=num_rows + puzzles.num_rows,
+        folders=tuple(map(str, dict.fromkeys(folders))),
+        cleared=tuple(dict.fromkeys(cleared)),
+        num_undated=puzzles.num_undated,
+    )
 
 
 def _doomed(mind: Mind, table: Table, terms: Sequence[Term]) -> np.ndarray:
@@ -93,21 +120,39 @@ def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], term
     journal = state_dir / JOURNAL_NAME / f"{mind.key}.sqlite"
     if mind.folder is None:
         kept = [row for row in mind.contents.rows if not _is_row_doomed(mind, row, terms)]
-        restart_journal(journal, tuple(_renumbered(kept, mind.contents.newest_sequence)))
+        restart_journal(journal, tuple(renumbered(kept, mind.contents.newest_sequence)))
         return
     states = {table.name: _without(table.state, doomed[table.name]) for table in mind.tables}
     newest = max(mind.contents.newest_sequence, int(mind.about.get("journal", 0)))
     with write_folder(state_dir / MIND_NAME / mind.key) as folder:
         for file in mind.folder.iterdir():
-            if file.name not in (MEMORY, ABOUT):
+            if file.name not in (MEMORY, ABOUT, STATE):
                 shutil.copyfile(file, folder / file.name)
         save_states(folder / MEMORY, states)
-        digests = {**mind.about["digests"], MEMORY: digest_of((folder / MEMORY).read_bytes())}
+        written = [MEMORY]
+        if (mind.folder / STATE).exists():
+            left = {
+                name: array
+                for name, array in load_file(mind.folder / STATE).items()
+                if name.split(".")[0] not in SUMS
+            }
+            (folder / STATE).write_bytes(save(left))
+            written.append(STATE)
+        digests = {name: digest_of((folder / name).read_bytes()) for name in written}
+        digests = {**mind.about["digests"], **digests}
         epoch_ns = mind.tables[0].epoch_ns
         about = {**mind.about, "digests": digests, "journal": newest, "epoch_ns": epoch_ns}
         (folder / ABOUT).write_text(json.dumps(about))
     if journal.exists():
         restart_journal(journal)
+
+
+def _parts_of_all(mind: Mind) -> list[str]:
+    """Of SUMS, those that the snapshot has."""
+    if mind.folder is None or not (mind.folder / STATE).exists():
+        return []
+    found = {name.split(".")[0] for name in load_file(mind.folder / STATE)}
+    return [SUMS[name] for name in SUMS if name in found]
 
 
 def _without(state: StoreState, slots: np.ndarray) -> StoreState:
@@ -119,12 +164,6 @@ def _without(state: StoreState, slots: np.ndarray) -> StoreState:
     for name, array in arrays.items():
         array[slots] = -np.inf if name == "keys" else 0
     return StoreState(geometry=state.geometry, scalars=state.scalars, arrays=arrays)
-
-
-def _renumbered(rows: Sequence[StoredRow], newest: int) -> list[StoredRow]:
-    """The rows under consecutive numbers up to `newest`: a gap would count as damage."""
-    first = newest - len(rows) + 1
-    return [row._replace(sequence=first + at) for at, row in enumerate(rows)]
 
 
 def _leftovers(state_dir: Path, mind: Mind) -> list[Path]:

@@ -15,6 +15,7 @@ import torch
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
+from sage.app.config.state_dir import SOLVING_NAME
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
@@ -41,8 +42,6 @@ RING_CAPACITY = 4096
 #: Records of an isolated source between two ticks.
 ISOLATED_CAPACITY = 256
 MANUAL_START_NS = 0
-#: Beside the files of sleep: those of the trainers of puzzle streams.
-SOLVING_NAME = "solving"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,6 +204,10 @@ class HMemory:
         """Number the episodes of a new run after those in the stores."""
         self._num_episodes = max(int(store.origins.episodes.max()) for store in self.stores.values())
 
+    def episode_at(self, time_ns: int) -> int:
+        """Number of the episode at a time since the run's start, from 1."""
+        return self._num_episodes + 1 + max(time_ns, 0) // self._episode_ns
+
     def _newest_ns(self) -> int:
         timed = (self.replay, self.examination, self.recall_store)
         return max((int(store.times_ns.max()) for store in timed if store.times_ns.size), default=0)
@@ -214,8 +218,12 @@ class HMemory:
 
     def _origin(self, start_ns: int, time_ns: int) -> Origin:
         newest_id = max(store.origins.newest_id for store in self.stores.values())
-        first, last = (self._num_episodes + 1 + max(ns, 0) // self._episode_ns for ns in (start_ns, time_ns))
-        return Origin(id=newest_id + 1, episode=last, first_episode=first, first_time_ns=start_ns)
+        return Origin(
+            id=newest_id + 1,
+            episode=self.episode_at(time_ns),
+            first_episode=self.episode_at(start_ns),
+            first_time_ns=start_ns,
+        )
 
     def _keep(
         self,

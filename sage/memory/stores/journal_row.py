@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -112,6 +112,12 @@ class StoredRow(NamedTuple):
         offset, dtype, shape = found
         count = int(np.prod(shape, dtype=np.int64))
         return np.frombuffer(self.data, dtype, count, offset).reshape(shape)
+
+
+def renumbered(rows: Sequence[StoredRow], newest: int) -> list[StoredRow]:
+    """The rows under consecutive numbers up to `newest`: a gap counts as damage."""
+    first = newest - len(rows) + 1
+    return [row._replace(sequence=first + at) for at, row in enumerate(rows)]
 
 
 def encode(sequence: int, row: JournalRow) -> bytes:

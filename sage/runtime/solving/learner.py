@@ -35,7 +35,8 @@ class PuzzleExperience:
 
     number: in its stream.  level: index in the stream's levels.  cells, answer, solution: (L,) int32;
     solution is None where nothing shows one.  trust: of its source, 0..1.  is_right: accepted by the
-    environment.  confidence: of the answer, 0..1.  num_segments, num_calls: spent on it.
+    environment.  confidence: of the answer, 0..1.  num_segments, num_calls: spent on it.  time_ns: of the
+    result, since the run's start.  episode: of the loop's memory at that time, 0 where unknown.
     """
 
     number: int
@@ -51,6 +52,7 @@ class PuzzleExperience:
     num_calls: int
     tick: int
     time_ns: int
+    episode: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,9 @@ class StreamRecord:
         for level in levels:
             self._stake[level] = REWARD_MEMORY * self._stake[level] + (1 - REWARD_MEMORY) * share
 
-    def note_result(self, result: Result, tick: int, time_ns: int) -> PuzzleExperience | None:
+    def note_result(
+        self, result: Result, tick: int, time_ns: int, episode: int = 0
+    ) -> PuzzleExperience | None:
         """What the learner gets. None for the result of a puzzle that waits for none."""
         given = self._waiting.pop(result.number, None)
         if given is None:
@@ -93,6 +95,7 @@ class StreamRecord:
             num_calls=answered.num_calls,
             tick=tick,
             time_ns=time_ns,
+            episode=episode,
         )
 
     def take_answers(self) -> tuple[AnswerFacts, ...]:

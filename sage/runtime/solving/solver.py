@@ -95,13 +95,13 @@ class StreamSolver:
         finally:
             self._messages.close()
 
-    def sense(self, tick: int, now_ns: int, time_ns: int) -> None:
-        """Read results, then puzzles. time_ns: of the run."""
+    def sense(self, tick: int, now_ns: int, time_ns: int, episode: int = 0) -> None:
+        """Read results, then puzzles. time_ns: of the run.  episode: of memory at that time."""
         self._num_segments = 0
         self._messages.poll(now_ns)
         experiences = []
         for result in self._messages.results():
-            experience = self.record.note_result(result, tick, time_ns)
+            experience = self.record.note_result(result, tick, time_ns, episode)
             if experience is None:
                 self._emit("fault", f"a result of puzzle {result.number}, which waits for none", self.name)
             else:

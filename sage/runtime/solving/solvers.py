@@ -60,9 +60,9 @@ class PuzzleSolving:
             for solver in self.solvers:
                 stack.callback(solver.close)
 
-    def sense(self, tick: int, now_ns: int, time_ns: int) -> None:
+    def sense(self, tick: int, now_ns: int, time_ns: int, episode: int = 0) -> None:
         for solver in self.solvers:
-            solver.sense(tick, now_ns, time_ns)
+            solver.sense(tick, now_ns, time_ns, episode)
 
     def think(self, num_spent: int) -> None:
         """Spend what the prediction has left of the tick's segments. num_spent: by the prediction."""

@@ -107,6 +107,8 @@ class PuzzleMemory:
             trust=1.0,
             surprise=float(columns["surprise"][index]),
             calls=calls,
+            time_ns=int(columns["time_ns"][index]),
+            episode=int(columns["episode"][index]),
         )
         table.remove(index)
         self.keep(level, row)
@@ -152,6 +154,8 @@ class PuzzleMemory:
             trust=experience.trust if math.isfinite(experience.trust) else 0.0,
             surprise=surprise_of(replace(experience, solution=solution)),
             calls=experience.num_calls,
+            time_ns=experience.time_ns,
+            episode=experience.episode,
         )
 
     def _may_keep(self, task: Task, cells: np.ndarray, solution: np.ndarray) -> bool:

@@ -30,21 +30,24 @@ from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 JOURNAL, MEMORY, WEIGHTS = "experiences.journal", "memory.safetensors", "weights.safetensors"
 MEMORY_SCHEMA, WEIGHTS_SCHEMA = "puzzle_memory/1", "solver_weights/1"
 _STORE = "puzzles"
-_SCALARS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns")
+_SCALARS = ("number", "level", "num_segments", "num_calls", "tick", "episode")
 _ARRAYS = ("cells", "answer", "solution")
 _log = logging.getLogger(__name__)
 
 
 class TrainerStore:
     """One folder, of one process at a time. run: a number that differs between runs of the loop, whose
-    experiences are counted from 1 in each.
+    experiences are counted from 1 in each.  epoch_ns: wall time of the run's start, unix ns.
+
+    In the trainer's memory the times are wall times.
     """
 
-    def __init__(self, folder: Path, trainer: PuzzleTrainer, *, run: int) -> None:
+    def __init__(self, folder: Path, trainer: PuzzleTrainer, *, run: int, epoch_ns: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._trainer = trainer
         self._run = run
+        self._epoch_ns = epoch_ns
         self._noted = 0
         self._pending: deque[tuple[int, int]] = deque()
         self._acknowledged = 0
@@ -73,12 +76,12 @@ class TrainerStore:
         """
         if number <= self._noted:
             return False
-        sequence = self._journal.append(_row(number, self._run, experience))
+        sequence = self._journal.append(_row(number, self._run, self._epoch_ns, experience))
         if not sequence:
             return False
         self._pending.append((sequence, number))
         self._noted = number
-        self._trainer.memory.note(experience)
+        self._trainer.memory.note(replace(experience, time_ns=self._epoch_ns + experience.time_ns))
         return True
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -179,7 +182,7 @@ def signature_of(trainer: PuzzleTrainer) -> list[list[object]]:
     ]
 
 
-def _row(number: int, run: int, experience: PuzzleExperience) -> JournalRow:
+def _row(number: int, run: int, epoch_ns: int, experience: PuzzleExperience) -> JournalRow:
     confidence = experience.confidence
     scalars = {name: int(getattr(experience, name)) for name in _SCALARS} | {
         "source": int(experience.source),
@@ -195,7 +198,7 @@ def _row(number: int, run: int, experience: PuzzleExperience) -> JournalRow:
         episode=run,
         first_episode=run,
         context=experience.level,
-        epoch_ns=0,
+        epoch_ns=epoch_ns,
         time_ns=experience.time_ns,
         salience=0.0,
         trust=experience.trust,
@@ -208,7 +211,8 @@ def _experience(row: StoredRow) -> PuzzleExperience:
     arrays = row.arrays
     scalars = row.scalars
     return PuzzleExperience(
-        **{name: scalars[name] for name in _SCALARS},
+        **{name: scalars.get(name, 0) for name in _SCALARS},
+        time_ns=row.wall_ns,
         is_right=scalars["is_right"],
         confidence=math.nan if scalars["confidence"] is None else scalars["confidence"],
         cells=arrays["cells"],

@@ -39,13 +39,16 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "surprise": np.float32,
     "calls": np.int32,
     "priority": np.float64,
+    "time_ns": np.int64,
+    "episode": np.int64,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PuzzleRow:
     """cells (L,) int32.  solution (L,) int32, None where none is known.  orbit: its key (tasks.orbits).
-    trust, surprise: 0..1.  calls: of the model, spent on it.
+    trust, surprise: 0..1.  calls: of the model, spent on it.  time_ns: unix ns.  episode: of the loop's
+    memory. Both are 0 where they are unknown.
     """
 
     number: int
@@ -57,6 +60,8 @@ class PuzzleRow:
     trust: float
     surprise: float
     calls: int = 0
+    time_ns: int = 0
+    episode: int = 0
 
 
 class PuzzleTable:
@@ -80,7 +85,7 @@ class PuzzleTable:
         self.cells[index] = row.cells
         self.solutions[index] = 0 if row.solution is None else row.solution
         values = (row.number, row.tick, row.orbit, row.provenance, row.trust, row.surprise, row.calls)
-        for name, value in zip(_COLUMNS, (*values, priority)):
+        for name, value in zip(_COLUMNS, (*values, priority, row.time_ns, row.episode), strict=True):
             self.columns[name][index] = value
 
     def remove(self, index: int) -> None:
@@ -100,11 +105,13 @@ class PuzzleTable:
         return {**arrays, "num_written": np.array([self.num_written], np.int64)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a result of `state` of a table with this capacity and room."""
+        """Restore a result of `state` of a table with this capacity and room. A column that it lacks, of an
+        earlier version, is 0.
+        """
         self.count = len(state["cells"])
         self.num_written = int(state["num_written"][0])
         for name, array in self._arrays():
-            array[: self.count] = state[name]
+            array[: self.count] = state.get(name, 0)
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         yield "cells", self.cells

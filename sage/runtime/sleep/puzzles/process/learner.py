@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -123,6 +124,7 @@ class ProcessLearner:
             board=self._board.name,
             run=self._run,
             parent=my_identity(),
+            epoch_ns=time.time_ns(),
         )
         write_file(self._folder / PLAN, pickle.dumps(plan))
         write_solver_job(self._folder, self._setup)

@@ -36,7 +36,7 @@ class TrainerSetup:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerPlan:
     """folder: of the TrainerStore.  experiences, offers, board: names of shared memory.  run: of the store.
-    parent: identity of the loop's process.
+    parent: identity of the loop's process.  epoch_ns: wall time of the run's start, unix ns.
     """
 
     setup: TrainerSetup
@@ -46,3 +46,4 @@ class TrainerPlan:
     board: str
     run: int
     parent: int
+    epoch_ns: int

@@ -1,6 +1,6 @@
 """Experiences and offers of weights as flat tensors that are written into a loan and read from a lease.
 
-Layout of an experience, int64 (14 + 3 R,): the fields of `_FIELDS`, trust and confidence as their bits, the
+Layout of an experience, int64 (15 + 3 R,): the fields of `_FIELDS`, trust and confidence as their bits, the
 counts of cells, answer and solution (-1: none), then the three.
 Layout of an offer, uint8: the length of the header (8 bytes), the header in JSON, zeros up to WEIGHTS_OFFSET,
 then the float32 weights one after another in the order of their names.
@@ -23,7 +23,7 @@ from sage.runtime.report import to_plain
 from sage.runtime.sleep.consolidate import report_of
 from sage.runtime.solving.learner import Offer, PuzzleExperience, SolutionSource
 
-_FIELDS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns", "is_right", "source")
+_FIELDS = ("number", "level", "num_segments", "num_calls", "tick", "time_ns", "episode", "is_right", "source")
 _BITS = len(_FIELDS)
 _COUNTS = _BITS + 2
 HEADER_WORDS = _COUNTS + 3
@@ -74,6 +74,7 @@ def read_experience(message: np.ndarray) -> PuzzleExperience:
         num_calls=fields["num_calls"],
         tick=fields["tick"],
         time_ns=fields["time_ns"],
+        episode=fields["episode"],
     )
 
 

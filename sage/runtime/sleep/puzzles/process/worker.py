@@ -45,7 +45,7 @@ class TrainerProcess:
         self._board = board
         clock = RealClock()
         self._trainer = plan.setup.build()
-        self._store = TrainerStore(plan.folder, self._trainer, run=plan.run)
+        self._store = TrainerStore(plan.folder, self._trainer, run=plan.run, epoch_ns=plan.epoch_ns)
         weights, num_steps = load_weights(plan.folder / WEIGHTS)
         self._trainer.load(weights, num_steps=num_steps)
         self._experiences = SharedFocus.attach(plan.experiences, clock=clock, engine="plain")

@@ -9,6 +9,7 @@ import torch
 from sage.errors import DataError
 from sage.runtime.report import LevelExamination, SleepOutcome, SleepReport
 from sage.runtime.sleep.puzzles.process.wire import (
+    HEADER_WORDS,
     experience_size,
     offer_bytes,
     read_experience,
@@ -34,7 +35,7 @@ def test_an_experience_is_read_as_it_was_written(feed: Feed) -> None:
 def test_a_damaged_experience_is_refused(feed: Feed) -> None:
     message = np.zeros(experience_size(16), np.int64)
     write_experience(message, feed(1)[0])
-    message[10] = 10_000
+    message[HEADER_WORDS - 3] = 10_000
     with pytest.raises(DataError, match="damaged"):
         read_experience(message)
 
