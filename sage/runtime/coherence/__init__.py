@@ -1,0 +1,1 @@
+"""Coherence, measured: bias-corrected estimators, their null distributions, a monitor of a running loop."""
