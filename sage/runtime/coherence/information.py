@@ -41,7 +41,7 @@ def total_correlation(signals: np.ndarray) -> float:
     1960). NaN for fewer than two signals, or fewer samples than signals + 2.
     """
     scores = normal_scores(signals)
-    return _alone(scores).sum().item() - _entropy(scores, np.arange(scores.shape[1]))
+    return _sum_alone(scores) - _entropy(scores, np.arange(scores.shape[1]))
 
 
 def o_information(signals: np.ndarray) -> float:
@@ -52,11 +52,11 @@ def o_information(signals: np.ndarray) -> float:
     num = scores.shape[1]
     every = np.arange(num)
     without = sum(_entropy(scores, np.delete(every, index)) for index in range(num))
-    return (num - 2) * _entropy(scores, every) + _alone(scores).sum().item() - without
+    return (num - 2) * _entropy(scores, every) + _sum_alone(scores) - without
 
 
-def _alone(scores: np.ndarray) -> np.ndarray:
-    return np.array([_entropy(scores, np.array([index])) for index in range(scores.shape[1])])
+def _sum_alone(scores: np.ndarray) -> float:
+    return sum(_entropy(scores, np.array([index])) for index in range(scores.shape[1]))
 
 
 def _entropy(scores: np.ndarray, columns: np.ndarray) -> float:
