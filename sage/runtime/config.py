@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -271,6 +271,19 @@ class SolverTrainingConfig(Section):
     checks_labels: bool = Field(True, description="solutions that break the rules of the task are not kept")
 
 
+class CoherenceConfig(Section):
+    """Coherence figures of each window of ticks, with their values under chance (docs/coherence.md)."""
+
+    window_ticks: int = Field(0, ge=0, le=100_000, description="ticks of a window; 0: not measured")
+    num_surrogates: int = Field(99, ge=9, le=9999, description="draws of each null distribution")
+
+    @model_validator(mode="after")
+    def _enough_ticks(self) -> CoherenceConfig:
+        if 0 < self.window_ticks < 32:
+            raise ValueError(f"window_ticks is {self.window_ticks}: give at least 32, or 0 for none")
+        return self
+
+
 class RuntimeConfig(Section):
     """The settings of the loop, without sensors and effectors."""
 
@@ -291,4 +304,5 @@ class RuntimeConfig(Section):
     solver_training: SolverTrainingConfig = SolverTrainingConfig()
     policy: PolicyConfig = PolicyConfig()
     posture: PostureConfig = PostureConfig()
+    coherence: CoherenceConfig = CoherenceConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
+from sage.runtime.coherence.rows import CoherenceListener, CoherenceRow
 from sage.runtime.report import Event, Instrument, SleepReport, TickReport
 
 log = structlog.get_logger("sage.runtime")
@@ -30,6 +32,12 @@ class Instruments:
     def on_event(self, event: Event) -> None:
         self._call_all(lambda instrument: instrument.on_event(event))
 
+    def on_coherence(self, rows: tuple[CoherenceRow, ...]) -> None:
+        """The figures of one window, for the observers that take them."""
+        for instrument in tuple(self._instruments):
+            if isinstance(instrument, CoherenceListener):
+                self._call_one(instrument, partial(_pass_on, rows))
+
     def _call_all(self, call: Callable[[Instrument], None]) -> None:
         for instrument in tuple(self._instruments):
             self._call_one(instrument, call)
@@ -41,3 +49,8 @@ class Instruments:
             self._instruments.remove(instrument)
             self.num_dropped += 1
             log.error("instrument removed", instrument=type(instrument).__name__, error=repr(error))
+
+
+def _pass_on(rows: tuple[CoherenceRow, ...], instrument: Instrument) -> None:
+    if isinstance(instrument, CoherenceListener):
+        instrument.on_coherence(rows)

@@ -12,7 +12,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from sage.hrm_core.model.recurrence import Carry
+from sage.mailbox.clock import ManualClock
 from sage.runtime.channels.layout import Layout
+from sage.runtime.coherence.monitor import CoherenceMonitor
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
@@ -105,6 +107,7 @@ class Loop:
             on_sleep=self._instruments.on_sleep,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
+        self._coherence_monitor = self._build_monitor(inputs)
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._salience = np.zeros(num)
         self._events: list[Event] = []
@@ -172,6 +175,8 @@ class Loop:
             stack.callback(self.senses.close)
             stack.callback(self.solving.close)
             stack.callback(self.effector_gate.close)
+            if self._coherence_monitor is not None:
+                stack.callback(self._coherence_monitor.close)
 
     def tick(self) -> TickReport:
         """Run one tick; every instrument receives the report, which is also returned."""
@@ -305,14 +310,24 @@ class Loop:
             num_invalid=self.fusion.num_invalid,
             scores=fused.scores,
         )
+        judged = np.where(fused.is_judged, nis, np.nan)
+        error, persistence = np.nansum(fused.scores.error), np.nansum(fused.scores.persistence_error)
         coherence = self._coherence.update(
-            readout.states,
-            fused.percept.present,
-            np.where(fused.is_judged, nis, np.nan),
-            scene.trust,
-            np.nansum(fused.scores.error),
-            np.nansum(fused.scores.persistence_error),
+            readout.states, fused.percept.present, judged, scene.trust, error, persistence
         )
+        if self._coherence_monitor is not None:
+            self._coherence_monitor.collect(
+                self.tick_count,
+                now_ns - self._epoch_ns,
+                states=readout.states,
+                present=fused.percept.present,
+                nis=judged,
+                trust=scene.trust,
+                error=float(error),
+                persistence=float(persistence),
+                high=self.reasoner.carry.z_H[0],
+                low=self.reasoner.carry.z_L[0],
+            )
         events, self._events = tuple(self._events), []
         return TickFacts(
             tick=self.tick_count,
@@ -329,6 +344,22 @@ class Loop:
             solving=self.solving.facts(),
             acting=self.worlds.facts(),
             posture=posture,
+        )
+
+    def _build_monitor(self, inputs: LoopInputs) -> CoherenceMonitor | None:
+        """None where the configuration asks for no windows."""
+        section = self.config.coherence
+        if not section.window_ticks:
+            return None
+        return CoherenceMonitor(
+            section.window_ticks,
+            self.layout.num_sources,
+            self.config.model.hidden_size,
+            device=inputs.device,
+            on_rows=self._instruments.on_coherence,
+            num_surrogates=section.num_surrogates,
+            seed=self.config.seed,
+            is_inline=isinstance(inputs.clock, ManualClock),
         )
 
     def _learning(self) -> LearningFacts:

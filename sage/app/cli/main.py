@@ -18,6 +18,7 @@ from sage.about import DESCRIPTION, __version__
 from sage.app.cli import (
     audit,
     bench,
+    coherence,
     config,
     data,
     demo,
@@ -60,6 +61,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
+app.command("coherence")(coherence.coherence)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

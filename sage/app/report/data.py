@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sage.app.report.coherence import CoherenceSummary, summarize
 from sage.app.report.plots import Plot, plots_of
 from sage.app.report.puzzles import puzzle_plots
 from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
@@ -73,6 +74,7 @@ class ReportData:
     sleeps: tuple[SleepReport, ...]
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
+    coherence: tuple[CoherenceSummary, ...] = ()
 
     @property
     def night_secs(self) -> tuple[float, ...]:
@@ -111,6 +113,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
         sleeps=sleeps,
         sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),
+        coherence=summarize(store.coherence(session.id)),
     )
 
 

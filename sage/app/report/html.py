@@ -77,7 +77,7 @@ def main_html(data: ReportData) -> str:
         plots = [plot for plot in data.plots if plot.section == name]
         if name == "Machine":
             sections.append(_section("Sleep", _sleeps(data)))
-        tables = {"Prediction": _skill_table, SECTION: _puzzle_tables}
+        tables = {"Prediction": _skill_table, SECTION: _puzzle_tables, "Coherence": _coherence_table}
         sections.append(_section(name, (tables[name](data) if name in tables else "") + _figures(plots)))
     sections.append(_section("Events", _events(data.events)))
     sections.append(_section("Environment", _environment(data)))
@@ -168,6 +168,30 @@ def _skill_row(name: str, skill: SkillFigures, headings: Sequence[str]) -> str:
     )
     total = ' class="total"' if name == ALL_PHYSICAL else ""
     return f'<tr{total}><th scope="row">{text(name)}</th>{cells}</tr>'
+
+
+def _coherence_table(data: ReportData) -> str:
+    """One row for each figure; empty for a session that measured no windows."""
+    if not data.coherence:
+        return ""
+    headings = ("windows", "mean", "last", "by chance", "z", "beyond 2")
+    rows = []
+    for summary in data.coherence:
+        values = (
+            figures.count(summary.num_windows),
+            figures.number(summary.mean),
+            figures.number(summary.last),
+            figures.number(summary.null_mean),
+            figures.number(summary.mean_z),
+            figures.percent(summary.share_beyond_2),
+        )
+        cells = "".join(
+            f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
+            for heading, value in zip(headings, values)
+        )
+        name = f"{summary.metric} ({summary.modules})"
+        rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
+    return _table([("figure", ""), *((heading, "n") for heading in headings)], rows, "stack")
 
 
 def _puzzle_tables(data: ReportData) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sage.app.store.schema import SOURCE_COLUMNS, TICK_COLUMNS, Column, connect
 from sage.app.terminal.errors import UserError
+from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, to_plain
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _TYPES = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string"}
 
 
 def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tuple[Path, ...]:
-    """Write `out`, and for .parquet and .csv also `<stem>.sleeps` and `<stem>.events` beside it. Returns the
-    files.
+    """Write `out`, and for .parquet and .csv also `<stem>.sleeps`, `<stem>.events` and `<stem>.coherence`
+    beside it. Returns the files.
 
     Raises UserError for another suffix or a path that cannot be written.
     """
@@ -41,13 +42,17 @@ def export_session(store: MetricsStore, session: SessionRecord, out: Path) -> tu
             _write_jsonl(store, session, out)
             return (out,)
         write = _write_parquet if out.suffix == ".parquet" else _write_csv
-        sleeps, events = (out.with_name(f"{out.stem}.{part}{out.suffix}") for part in ("sleeps", "events"))
+        sleeps, events, coherence = (
+            out.with_name(f"{out.stem}.{part}{out.suffix}") for part in ("sleeps", "events", "coherence")
+        )
         write(out, _tick_columns(session), _wide_rows(store, session))
         write(sleeps, _report_columns(SleepReport), [[row] for row in _plain_rows(store.sleeps(session.id))])
         write(
             events, _report_columns(Event), [[row] for row in _plain_rows(store.events(session.id, limit=-1))]
         )
-        return (out, sleeps, events)
+        rows = [[row] for row in _plain_rows(store.coherence(session.id))]
+        write(coherence, _report_columns(CoherenceRow), rows)
+        return (out, sleeps, events, coherence)
     except OSError as error:
         raise UserError(
             f"{out}: cannot write ({error.strerror}): give another path, or free disk space"
@@ -65,12 +70,12 @@ def _type(column: Column) -> str:
     return _TYPES.get(column.sql_type, "string")
 
 
-def _report_columns(report: type[SleepReport] | type[Event]) -> dict[str, str]:
+def _report_columns(report: type[SleepReport] | type[Event] | type[CoherenceRow]) -> dict[str, str]:
     kinds = {"float": "float64", "int": "int64"}
     return {field.name: kinds.get(str(field.type), "string") for field in fields(report)}
 
 
-def _plain_rows(reports: Iterable[SleepReport | Event]) -> Iterator[list[Any]]:
+def _plain_rows(reports: Iterable[SleepReport | Event | CoherenceRow]) -> Iterator[list[Any]]:
     for report in reports:
         values = to_plain(report)
         yield [json.dumps(value) if isinstance(value, list) else value for value in values.values()]
@@ -132,7 +137,7 @@ def _write_parquet(out: Path, columns: dict[str, str], chunks: Iterable[Sequence
 
 
 def _write_jsonl(store: MetricsStore, session: SessionRecord, out: Path) -> None:
-    """One object per line, `type` first: session, ticks, sleeps, events. NaN is null."""
+    """One object per line, `type` first: session, ticks, sleeps, events, coherence figures. NaN is null."""
     with out.open("w", encoding="utf-8") as file:
 
         def write(kind: str, values: dict[str, Any]) -> None:
@@ -149,6 +154,8 @@ def _write_jsonl(store: MetricsStore, session: SessionRecord, out: Path) -> None
             write("sleep", to_plain(report))
         for event in store.events(session.id, limit=-1):
             write("event", to_plain(event))
+        for figure in store.coherence(session.id):
+            write("coherence", to_plain(figure))
 
 
 def to_plain_dict(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,14 @@ from typing import Any
 
 from sage.app.store.answers import LevelHistory, read_answers
 from sage.app.store.names import readable_name
-from sage.app.store.rows import restore_event, restore_sleep, restore_source, restore_tick, source_order
+from sage.app.store.rows import (
+    restore_coherence,
+    restore_event,
+    restore_sleep,
+    restore_source,
+    restore_tick,
+    source_order,
+)
 from sage.app.store.schema import connect, create_if_missing
 from sage.app.store.series import Series, read_series
 from sage.app.store.skill import read_skill_table
@@ -25,6 +32,7 @@ from sage.app.store.thinning import Retention, transaction, used_bytes
 from sage.app.store.writer import StoreStatistics, StoreWriter
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import SkillTable
+from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
 
 __all__ = [
@@ -226,6 +234,15 @@ class MetricsStore:
         """The answers of the session's puzzle streams, by level; empty without a stream."""
         with self._connected() as connection:
             return read_answers(connection, _session_row(connection, self.path, session)["key"])
+
+    def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
+        """The figures of every window, oldest first, in each window in the order of metric and modules; empty
+        unless the session measured windows.
+        """
+        with self._connected() as connection:
+            key = _session_row(connection, self.path, session)["key"]
+            rows = connection.execute("SELECT * FROM coherence WHERE session = ?", (key,))
+            return tuple(restore_coherence(row) for row in rows)
 
     def sleep_ends(self, session: str) -> tuple[int, ...]:
         """The last tick of each sleep, in the order of `sleeps`."""

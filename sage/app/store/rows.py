@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 
 from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
+from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.digest import ADDED_MEMORY
 from sage.runtime.report import (
     NAN,
@@ -130,6 +131,37 @@ def event_row(session: int, event: Event) -> tuple[Any, ...]:
     key = "\0".join((event.kind, event.source, event.message, data)).encode()
     fingerprint = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
     return (session, event.tick, event.kind, event.source, event.message, data, fingerprint)
+
+
+def coherence_row(session: int, row: CoherenceRow) -> tuple[Any, ...]:
+    return (
+        session,
+        row.tick,
+        row.metric,
+        row.modules,
+        row.time_ns,
+        row.num,
+        row.value,
+        row.null_mean,
+        row.null_std,
+        row.z,
+        row.estimator,
+    )
+
+
+def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
+    return CoherenceRow(
+        metric=row["metric"],
+        modules=row["modules"],
+        tick=row["tick"],
+        time_ns=row["time_ns"],
+        num=row["num"],
+        value=_number(row["value"]),
+        null_mean=_number(row["null_mean"]),
+        null_std=_number(row["null_std"]),
+        z=_number(row["z"]),
+        estimator=row["estimator"],
+    )
 
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:

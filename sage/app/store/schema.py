@@ -16,7 +16,7 @@ import yaml
 
 from sage.app.terminal.errors import UserError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -106,6 +106,13 @@ CREATE TABLE answers (session INTEGER, level INTEGER, tick INTEGER, {_declared(A
     PRIMARY KEY (session, level, tick)) WITHOUT ROWID;
 """
 
+#: One row for each figure of each window of ticks.
+_COHERENCE_TABLE = """
+CREATE TABLE coherence (session INTEGER, tick INTEGER, metric TEXT, modules TEXT, time_ns INTEGER NOT NULL,
+    num INTEGER NOT NULL, value REAL, null_mean REAL, null_std REAL, z REAL, estimator TEXT NOT NULL,
+    PRIMARY KEY (session, tick, metric, modules)) WITHOUT ROWID;
+"""
+
 _SCHEMA = f"""
 CREATE TABLE sessions (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, started_ns INTEGER NOT NULL, ended_ns INTEGER,
@@ -120,6 +127,7 @@ CREATE INDEX ticks_by_time ON ticks (session, time_ns);
 CREATE TABLE sources (session INTEGER, source INTEGER, tick INTEGER, {_declared(SOURCE_COLUMNS)},
     PRIMARY KEY (session, source, tick)) WITHOUT ROWID;
 {_ANSWER_TABLES}
+{_COHERENCE_TABLE}
 CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, end_tick INTEGER NOT NULL DEFAULT 0,
     {_declared(SLEEP_COLUMNS)});
 CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL,
@@ -189,6 +197,8 @@ def _upgrade(path: Path) -> None:
             _upgrade_from_1(connection)
         if _version(connection) == 2:
             _upgrade_from_2(connection)
+        if _version(connection) == 3:
+            _upgrade_from_3(connection)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if "not a database" not in str(error):  # `connect` reports that one
@@ -221,6 +231,12 @@ def _upgrade_from_2(connection: sqlite3.Connection) -> None:
     for column in ("stream", "levels"):
         connection.execute(f"ALTER TABLE sleeps ADD COLUMN {column} TEXT")
     connection.execute("PRAGMA user_version = 3")
+
+
+def _upgrade_from_3(connection: sqlite3.Connection) -> None:
+    """Coherence figures by window."""
+    connection.execute(_COHERENCE_TABLE)
+    connection.execute("PRAGMA user_version = 4")
 
 
 def _version(connection: sqlite3.Connection) -> int:

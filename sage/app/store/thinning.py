@@ -217,7 +217,7 @@ def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> No
 
 def _forget_session(connection: sqlite3.Connection, session: int) -> None:
     with transaction(connection):
-        for table in ("events", "sleeps", "source_names", "level_names", "thinning"):
+        for table in ("events", "sleeps", "coherence", "source_names", "level_names", "thinning"):
             connection.execute(f"DELETE FROM {table} WHERE session = ?", (session,))
         connection.execute("DELETE FROM sessions WHERE key = ?", (session,))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from sage.app.store.rows import answer_rows, event_row, sleep_row, source_row, tick_row
+from sage.app.store.rows import answer_rows, coherence_row, event_row, sleep_row, source_row, tick_row
 from sage.app.store.schema import (
     ANSWER_COLUMNS,
     SLEEP_COLUMNS,
@@ -24,9 +24,10 @@ from sage.app.store.schema import (
     insert_into,
 )
 from sage.app.store.thinning import Retention, Thinner, transaction
+from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
 
-Item = TickReport | SleepReport | Event
+Item = TickReport | SleepReport | Event | tuple[CoherenceRow, ...]
 
 _INSERT_TICK = insert_into("ticks", ("session", "tick"), TICK_COLUMNS)
 _INSERT_SOURCE = insert_into("sources", ("session", "source", "tick"), SOURCE_COLUMNS)
@@ -36,6 +37,7 @@ _INSERT_EVENT = (
     "INSERT OR IGNORE INTO events (session, tick, kind, source, message, data, fingerprint) VALUES (?, ?, ?,"
     " ?, ?, ?, ?)"
 )
+_INSERT_COHERENCE = "INSERT OR REPLACE INTO coherence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MAX_BATCH = 1024
 _MAX_RETRY_SECS = 5.0
 #: Queue space reserved for sleeps and events, which are rare.
@@ -104,6 +106,9 @@ class StoreWriter:
 
     def on_event(self, event: Event) -> None:
         self.put(event)
+
+    def on_coherence(self, rows: tuple[CoherenceRow, ...]) -> None:
+        self.put(rows)
 
     def put(self, item: Item) -> None:
         """Queue `item`, or count it as dropped. Never waits, never raises."""
@@ -264,6 +269,7 @@ class _Rows:
         self._answers: list[tuple[object, ...]] = []
         self._sleeps: list[tuple[object, ...]] = []
         self._events: list[tuple[object, ...]] = []
+        self._coherence: list[tuple[object, ...]] = []
 
     def add(self, item: Item) -> None:
         try:
@@ -271,6 +277,8 @@ class _Rows:
                 self._add_tick(item)
             elif isinstance(item, SleepReport):
                 self._sleeps.append(sleep_row(self._session, self.last_tick, item))
+            elif isinstance(item, tuple):
+                self._coherence += [coherence_row(self._session, row) for row in item]
             else:
                 self._events.append(event_row(self._session, item))
         except (TypeError, ValueError, OverflowError):
@@ -286,6 +294,7 @@ class _Rows:
         connection.executemany(_INSERT_ANSWERS, self._answers)
         connection.executemany(_INSERT_SLEEP, self._sleeps)
         connection.executemany(_INSERT_EVENT, self._events)
+        connection.executemany(_INSERT_COHERENCE, self._coherence)
 
     def _add_tick(self, report: TickReport) -> None:
         facts = report.facts

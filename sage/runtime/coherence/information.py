@@ -38,7 +38,7 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
 
 def total_correlation(signals: np.ndarray) -> float:
     """Sum of the entropies of p signals (n, p) less their joint entropy: 0 for independent ones (Watanabe
-    1960). NaN for fewer than two signals, or fewer samples than signals + 2.
+    1960). NaN for fewer samples than signals + 2, and where a signal is a copy of others.
     """
     scores = normal_scores(signals)
     return _sum_alone(scores) - _entropy(scores, np.arange(scores.shape[1]))
@@ -49,9 +49,9 @@ def o_information(signals: np.ndarray) -> float:
     dominates, below 0 for synergy.
     """
     scores = normal_scores(signals)
-    num = scores.shape[1]
+    num = int(scores.shape[1])
     every = np.arange(num)
-    without = sum(_entropy(scores, np.delete(every, index)) for index in range(num))
+    without: float = sum(_entropy(scores, np.delete(every, index)) for index in range(num))
     return (num - 2) * _entropy(scores, every) + _sum_alone(scores) - without
 
 

@@ -16,7 +16,7 @@ from sage.app.terminal.errors import UserError
 
 def test_csv_and_jsonl_hold_every_tick(store, tmp_path, record):
     session = record(store, SyntheticSession(num_ticks=60))
-    ticks, sleeps, events = export_session(store, store.session(session), tmp_path / "out" / "run.csv")
+    ticks, sleeps, events, _ = export_session(store, store.session(session), tmp_path / "out" / "run.csv")
     with ticks.open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 60

@@ -42,8 +42,8 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def as_version_2(connection: sqlite3.Connection) -> None:
-    """Take away what version 3 added."""
-    for table in ("answers", "level_names"):
+    """Take away what versions 3 and 4 added."""
+    for table in ("answers", "level_names", "coherence"):
         connection.execute(f"DROP TABLE {table}")
     for column in ("stream", "levels"):
         connection.execute(f"ALTER TABLE sleeps DROP COLUMN {column}")

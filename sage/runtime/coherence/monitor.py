@@ -1,0 +1,128 @@
+"""CoherenceMonitor: coherence figures of a running loop, a window at a time, off the tick's path.
+
+The loop adds its tick to a window; a full one is measured in a thread of low priority, or at once where the
+clock is simulated, so that equal runs have equal rows. Invariant: the loop does not use the result, and a
+tick never waits for a measurement; a window that comes during one is counted and not measured.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import structlog
+import torch
+
+from sage.runtime.coherence.measures import measure
+from sage.runtime.coherence.rows import CoherenceRow
+from sage.runtime.coherence.window import Ticks, TickWindow
+
+log = structlog.get_logger("sage.runtime")
+Rows = tuple[CoherenceRow, ...]
+LOW_PRIORITY = 10
+
+
+class CoherenceMonitor:
+    """num_ticks: of a window, at least 8.  on_rows: called on the loop's thread, from `collect` or `close`.
+
+    is_inline: measure on the caller's thread.  num_skipped: windows that came while one was measured.
+    """
+
+    def __init__(
+        self,
+        num_ticks: int,
+        num_sources: int,
+        num_features: int,
+        *,
+        device: torch.device,
+        on_rows: Callable[[Rows], None],
+        num_surrogates: int,
+        seed: int,
+        is_inline: bool,
+    ) -> None:
+        self._window = TickWindow(num_ticks, num_sources, num_features, device)
+        self._on_rows = on_rows
+        self._num_surrogates = num_surrogates
+        self._seed = seed
+        self._is_inline = is_inline
+        self._requests: queue.Queue[Ticks | None] = queue.Queue(maxsize=1)
+        self._results: queue.SimpleQueue[Rows] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.num_skipped = 0
+
+    def collect(
+        self,
+        tick: int,
+        time_ns: int,
+        *,
+        states: np.ndarray,
+        present: np.ndarray,
+        nis: np.ndarray,
+        trust: np.ndarray,
+        error: float,
+        persistence: float,
+        high: torch.Tensor,
+        low: torch.Tensor,
+    ) -> None:
+        """Add one tick (`TickWindow.add`) and pass on the rows of a window measured since."""
+        self._window.add(
+            time_ns=time_ns,
+            states=states,
+            present=present,
+            nis=nis,
+            error=error,
+            persistence=persistence,
+            high=high,
+            low=low,
+        )
+        if self._window.is_full:
+            self._measure(self._window.take(tick, trust))
+        self._deliver()
+
+    def close(self) -> None:
+        """Wait for the window in progress and pass on its rows; safe to call twice."""
+        if self._thread is not None:
+            self._requests.put(None)
+            self._thread.join()
+            self._thread = None
+        self._deliver()
+
+    def _measure(self, ticks: Ticks) -> None:
+        if self._is_inline:
+            self._results.put(self._rows(ticks))
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sage-coherence", daemon=True)
+            self._thread.start()
+        try:
+            self._requests.put_nowait(ticks)
+        except queue.Full:
+            self.num_skipped += 1
+
+    def _deliver(self) -> None:
+        while not self._results.empty():
+            rows = self._results.get()
+            if rows:
+                self._on_rows(rows)
+
+    def _work(self) -> None:
+        lower_priority()
+        while (ticks := self._requests.get()) is not None:
+            self._results.put(self._rows(ticks))
+
+    def _rows(self, ticks: Ticks) -> Rows:
+        try:
+            return measure(ticks, num_surrogates=self._num_surrogates, seed=self._seed)
+        except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+            log.error("coherence: a window was not measured", tick=ticks.tick, error=repr(error))
+            return ()
+
+
+def lower_priority() -> None:
+    """Of the calling thread, on Linux; elsewhere nothing changes."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)

@@ -1,0 +1,221 @@
+"""The monitor of a running loop: windows, threads, surrogates, and what never stops a tick."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from sage.runtime.coherence import monitor as monitor_module
+from sage.runtime.coherence.measures import first_component, measure
+from sage.runtime.coherence.monitor import CoherenceMonitor
+from sage.runtime.coherence.rows import CoherenceRow
+from sage.runtime.coherence.window import Ticks
+from sage.runtime.instruments import Instruments
+
+NUM_SOURCES, NUM_FEATURES = 3, 8
+
+
+def make_ticks(num: int = 64, *, shared: float = 0.0, seed: int = 0, num_sources: int = 3) -> Ticks:
+    """States that share one signal to the extent of `shared`; predictions that halve the error."""
+    generator = np.random.default_rng(seed)
+    common = generator.standard_normal((num, 1, NUM_FEATURES))
+    own = generator.standard_normal((num, num_sources, NUM_FEATURES))
+    states = shared * common + (1 - shared) * own
+    return Ticks(
+        tick=num,
+        time_ns=num * 50_000_000,
+        rate_hz=20.0,
+        states=states,
+        present=np.ones((num, num_sources), dtype=bool),
+        nis=generator.standard_normal((num, num_sources)) ** 2,
+        error=np.full(num, 1.0),
+        persistence=np.full(num, 2.0),
+        trust=np.full(num_sources, 0.9),
+        high=states[:, 0],
+        low=states[:, -1],
+    )
+
+
+def by_name(rows: tuple[CoherenceRow, ...]) -> dict[tuple[str, str], CoherenceRow]:
+    return {(row.metric, row.modules): row for row in rows}
+
+
+def test_uncoupled_sources_are_near_chance_and_coupled_ones_are_not() -> None:
+    apart, together = (by_name(measure(make_ticks(shared=share))) for share in (0.0, 0.8))
+    for key in (("agreement", "sources"), ("rep.cka", "z_H,z_L"), ("info.tc", "sources")):
+        assert abs(apart[key].z) < 4, key
+        assert together[key].z > 5, key
+        assert together[key].value > apart[key].value
+    assert together["coherence", "sources"].value == pytest.approx(
+        math.sqrt(0.5 * (together["agreement", "sources"].value - together["agreement", "sources"].null_mean)
+                  / (1 - together["agreement", "sources"].null_mean))
+    )  # fmt: skip
+    assert abs(apart["pred.xerr", "sources"].z) < 3
+
+
+def test_equal_windows_have_equal_rows() -> None:
+    assert measure(make_ticks(), num_surrogates=9, seed=3) == measure(make_ticks(), num_surrogates=9, seed=3)
+
+
+@pytest.mark.parametrize("num_sources", [1, 2])
+def test_few_sources_leave_figures_undefined(num_sources: int) -> None:
+    rows = by_name(measure(make_ticks(num_sources=num_sources), num_surrogates=9))
+    assert math.isnan(rows["agreement", "sources"].value) == (num_sources < 2)
+    assert math.isnan(rows["sync.ppc", "sources"].value) == (num_sources < 2)
+    assert rows["dim.pr", "z_H"].value > 0
+
+
+def test_a_window_without_any_variation_is_undefined_and_raises_nothing() -> None:
+    still = make_ticks()
+    flat = Ticks(
+        **{name: getattr(still, name) for name in ("tick", "time_ns", "rate_hz", "present", "trust")},
+        states=np.zeros_like(still.states),
+        nis=np.full_like(still.nis, np.nan),
+        error=np.zeros(64),
+        persistence=np.zeros(64),
+        high=np.zeros((64, NUM_FEATURES)),
+        low=np.zeros((64, NUM_FEATURES)),
+    )
+    for row in measure(flat, num_surrogates=9):
+        assert math.isnan(row.value) or (row.metric == "agreement" and row.value == 0), row
+
+
+def test_the_first_component_follows_the_largest_variance() -> None:
+    signal = np.sin(np.arange(50.0))
+    states = np.outer(signal, [0.0, 5.0, 0.0]) + 0.01 * np.random.default_rng(0).standard_normal((50, 3))
+    assert np.corrcoef(first_component(states), signal)[0, 1] > 0.99
+
+
+def add(monitor: CoherenceMonitor, tick: int) -> None:
+    generator = np.random.default_rng(tick)
+    monitor.collect(
+        tick,
+        tick * 50_000_000,
+        states=generator.standard_normal((NUM_SOURCES, NUM_FEATURES)).astype(np.float32),
+        present=np.ones(NUM_SOURCES, dtype=bool),
+        nis=np.full(NUM_SOURCES, np.nan),
+        trust=np.ones(NUM_SOURCES),
+        error=1.0,
+        persistence=1.0,
+        high=torch.from_numpy(generator.standard_normal((5, NUM_FEATURES))).float(),
+        low=torch.from_numpy(generator.standard_normal((5, NUM_FEATURES))).float(),
+    )
+
+
+def make_monitor(received: list[tuple[CoherenceRow, ...]], *, is_inline: bool) -> CoherenceMonitor:
+    return CoherenceMonitor(
+        32,
+        NUM_SOURCES,
+        NUM_FEATURES,
+        device=torch.device("cpu"),
+        on_rows=received.append,
+        num_surrogates=9,
+        seed=0,
+        is_inline=is_inline,
+    )
+
+
+def test_inline_and_in_a_thread_the_rows_are_the_same() -> None:
+    results = []
+    for is_inline in (True, False):
+        received: list[tuple[CoherenceRow, ...]] = []
+        monitor = make_monitor(received, is_inline=is_inline)
+        for tick in range(1, 33):
+            add(monitor, tick)
+        monitor.close()
+        monitor.close()
+        assert len(received) == 1
+        assert {row.tick for row in received[0]} == {32}
+        results.append([str(row) for row in received[0]])
+    assert results[0] == results[1]
+
+
+def test_a_window_that_comes_during_a_measurement_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow(ticks: Ticks, **_: object) -> tuple[CoherenceRow, ...]:
+        has_begun.set()
+        assert may_go_on.wait(30)
+        return ()
+
+    monkeypatch.setattr(monitor_module, "measure", slow)
+    monitor = make_monitor([], is_inline=False)
+    for tick in range(32):
+        add(monitor, tick)
+    assert has_begun.wait(30)
+    for tick in range(96):  # one window waits, two are skipped
+        add(monitor, tick)
+    assert monitor.num_skipped == 2
+    may_go_on.set()
+    monitor.close()
+
+
+def test_an_error_of_a_measurement_is_logged_and_the_next_window_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received: list[tuple[CoherenceRow, ...]] = []
+    monitor = make_monitor(received, is_inline=True)
+
+    def fails(ticks: Ticks, **_: object) -> tuple[CoherenceRow, ...]:
+        raise np.linalg.LinAlgError("no convergence")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(monitor_module, "measure", fails)
+        for tick in range(32):
+            add(monitor, tick)
+    assert not received
+    for tick in range(32):
+        add(monitor, tick)
+    assert len(received) == 1
+
+
+class _Listener:
+    def __init__(self) -> None:
+        self.rows: list[CoherenceRow] = []
+
+    def on_tick(self, report: object) -> None: ...
+
+    def on_sleep(self, report: object) -> None: ...
+
+    def on_event(self, event: object) -> None: ...
+
+    def on_coherence(self, rows: tuple[CoherenceRow, ...]) -> None:
+        self.rows += rows
+
+
+class _WithoutCoherence:
+    def on_tick(self, report: object) -> None: ...
+
+    def on_sleep(self, report: object) -> None: ...
+
+    def on_event(self, event: object) -> None: ...
+
+
+def test_rows_reach_the_instruments_that_take_them() -> None:
+    listener = _Listener()
+    instruments = Instruments([_WithoutCoherence(), listener])
+    instruments.on_coherence(measure(make_ticks(), num_surrogates=9))
+    assert listener.rows
+    assert instruments.num_dropped == 0
+
+
+def test_a_loop_measures_its_windows_and_its_ticks_stay_the_same(settings, start, tmp_path) -> None:
+    digests = []
+    for window in (0, 32):
+        listener = _Listener()
+        run = start(
+            settings(coherence={"window_ticks": window, "num_surrogates": 9}), instruments=(listener,)
+        )
+        digests.append([run.loop.tick().facts.digest() for _ in range(70)])
+        assert {row.tick for row in listener.rows} == ({32, 64} if window else set())
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("window", [1, 31, -1])
+def test_a_window_too_short_is_refused(settings, window: int) -> None:
+    with pytest.raises(Exception, match="window_ticks"):
+        settings(coherence={"window_ticks": window})
