@@ -12,9 +12,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from sage.hrm_core.model.recurrence import Carry
-from sage.mailbox.clock import ManualClock
 from sage.runtime.channels.layout import Layout
-from sage.runtime.coherence.monitor import CoherenceMonitor
+from sage.runtime.coherence.monitor import build_monitor
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
@@ -107,7 +106,9 @@ class Loop:
             on_sleep=self._instruments.on_sleep,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
-        self._coherence_monitor = self._build_monitor(inputs)
+        self._coherence_monitor = build_monitor(
+            config, num, inputs.clock, inputs.device, self._instruments.on_coherence
+        )
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._salience = np.zeros(num)
         self._events: list[Event] = []
@@ -344,22 +345,6 @@ class Loop:
             solving=self.solving.facts(),
             acting=self.worlds.facts(),
             posture=posture,
-        )
-
-    def _build_monitor(self, inputs: LoopInputs) -> CoherenceMonitor | None:
-        """None where the configuration asks for no windows."""
-        section = self.config.coherence
-        if not section.window_ticks:
-            return None
-        return CoherenceMonitor(
-            section.window_ticks,
-            self.layout.num_sources,
-            self.config.model.hidden_size,
-            device=inputs.device,
-            on_rows=self._instruments.on_coherence,
-            num_surrogates=section.num_surrogates,
-            seed=self.config.seed,
-            is_inline=isinstance(inputs.clock, ManualClock),
         )
 
     def _learning(self) -> LearningFacts:

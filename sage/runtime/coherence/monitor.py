@@ -17,9 +17,11 @@ import numpy as np
 import structlog
 import torch
 
+from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.coherence.measures import measure
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.coherence.window import Ticks, TickWindow
+from sage.runtime.config import RuntimeConfig
 
 log = structlog.get_logger("sage.runtime")
 Rows = tuple[CoherenceRow, ...]
@@ -120,6 +122,29 @@ class CoherenceMonitor:
         except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
             log.error("coherence: a window was not measured", tick=ticks.tick, error=repr(error))
             return ()
+
+
+def build_monitor(
+    config: RuntimeConfig,
+    num_sources: int,
+    clock: Clock,
+    device: torch.device,
+    on_rows: Callable[[Rows], None],
+) -> CoherenceMonitor | None:
+    """None where the configuration asks for no windows."""
+    section = config.coherence
+    if not section.window_ticks:
+        return None
+    return CoherenceMonitor(
+        section.window_ticks,
+        num_sources,
+        config.model.hidden_size,
+        device=device,
+        on_rows=on_rows,
+        num_surrogates=section.num_surrogates,
+        seed=config.seed,
+        is_inline=isinstance(clock, ManualClock),
+    )
 
 
 def lower_priority() -> None:
