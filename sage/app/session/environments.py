@@ -26,7 +26,7 @@ from sage.sensors.driver.environments.host import EnvironmentHost, specs_of
 from sage.sensors.driver.environments.remote import EnvironmentIsolation, UnreadSensor
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
-from sage.sensors.environment import Environment, PuzzleEnvironment
+from sage.sensors.environment import Environment, PartialEnvironment, PuzzleEnvironment
 from sage.sensors.limits import EffectorSettings
 from sage.sensors.puzzle_messages import ANSWER_EFFECT
 
@@ -48,7 +48,8 @@ class EnvironmentBuilder:
     """Makes and connects environments; opens nothing.
 
     drivers, effectors: of environments without puzzles, for the loop.  puzzles: the others.
-    missing: optional ones that are not available, with the reason.  settings: by effector.
+    missing: optional ones, and parts of others, that are not available, with the reason.
+    settings: by effector.
     sensors, effectors: names of those of the run without environments.
     """
 
@@ -89,6 +90,8 @@ class EnvironmentBuilder:
                 raise
             except SageError as error:
                 raise UserError(explain("environments", entry, error)) from error
+            if isinstance(environment, PartialEnvironment):
+                self.missing += environment.missing
             self._take_names(entry, [spec.name for spec in sensor_specs])
             self._take_names(entry, [spec.name for spec in effector_specs])
             _check_policy(entry, effector_specs, config.policy)

@@ -29,10 +29,10 @@ from sage.sensors.contract import (
     SensorError,
     SensorSpec,
 )
-from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY
+from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
 
 #: Names of a world's own sensors and effector, which a view cannot have.
-RESERVED = ("reward", "reset", "action")
+RESERVED = ("reward", "reset", "success", "action")
 
 
 class SteppedConfig(EnvironmentConfig):
@@ -77,13 +77,17 @@ class Control:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What followed an action. views: an array for each View.  is_over: the episode has ended in the world.
-    is_cut: it was cut off, for example by a time limit.
+    is_cut: it was cut off, for example by a time limit.  is_success: an episode that ends with this step
+    reached its goal.  done: (channels,) float32, what was really done where the world's own limits changed
+    it, else None.
     """
 
     views: tuple[np.ndarray, ...]
     reward: float
     is_over: bool
     is_cut: bool
+    is_success: bool = False
+    done: np.ndarray | None = None
 
 
 class StepWorld(Protocol):
@@ -118,7 +122,7 @@ class Shown:
 
     count: steps and first states since it was opened.  total_reward: since it was opened.
     num_resets: episodes that began.  reset: ENDED or CUT_OFF where the last step ended one, CUT_OFF for the
-    first state, else 0.
+    first state, else 0.  success: 1 where that episode reached its goal, else 0.
     """
 
     views: tuple[np.ndarray, ...]
@@ -126,13 +130,19 @@ class Shown:
     total_reward: float
     num_resets: int
     reset: float
+    success: float
     stamp_ns: int
 
 
 class SteppedEnvironment:
-    """An Environment around a StepWorld; NAME.<view>, NAME.reward and NAME.reset, and NAME.action."""
+    """An Environment around a StepWorld; NAME.<view>, NAME.reward and NAME.reset, and NAME.action.
 
-    def __init__(self, config: SteppedConfig, context: SensorContext, world: StepWorld) -> None:
+    has_success: it also has NAME.success, of a world that states whether an episode reached its goal.
+    """
+
+    def __init__(
+        self, config: SteppedConfig, context: SensorContext, world: StepWorld, *, has_success: bool = False
+    ) -> None:
         taken = [view.name for view in world.views if view.name in RESERVED]
         if taken:
             raise InputError(
@@ -149,6 +159,9 @@ class SteppedEnvironment:
             RewardSensor(self._state, _number(config, "reward", REWARD_QUANTITY, period_ns)),
             ResetSensor(self._state, _number(config, "reset", RESET_QUANTITY, period_ns)),
         )
+        if has_success:
+            spec = _number(config, "success", SUCCESS_QUANTITY, period_ns)
+            self._sensors = (*self._sensors, SuccessSensor(self._state, spec))
         self._effectors: tuple[Effector, ...] = (StepEffector(self._state, config, world.control),)
 
     def sensors(self) -> tuple[Sensor, ...]:
@@ -189,8 +202,8 @@ class WorldState:
         if self._is_open and self.shown is None:
             self._begin(None)
 
-    def step(self, values: np.ndarray, stamp_ns: int) -> None:
-        """Do one step. SensorError for a closed world, and for a step that breaks the contract."""
+    def step(self, values: np.ndarray, stamp_ns: int) -> np.ndarray:
+        """What was really done. SensorError for a closed world, and for a step that breaks the contract."""
         before = self.shown
         if before is None:
             raise SensorError(f"{self._config.name}: the world is closed: call open() first")
@@ -210,8 +223,10 @@ class WorldState:
             total_reward=before.total_reward + step.reward,
             num_resets=before.num_resets + (reset != 0),
             reset=reset,
+            success=float(reset != 0 and step.is_success),
             stamp_ns=stamp_ns,
         )
+        return values if step.done is None else step.done
 
     def now_ns(self) -> int:
         return self._clock.now_ns()
@@ -231,6 +246,7 @@ class WorldState:
             total_reward=0.0,
             num_resets=1,
             reset=CUT_OFF,
+            success=0.0,
             stamp_ns=self._clock.now_ns(),
         )
 
@@ -303,6 +319,13 @@ class ResetSensor(_StepSensor):
         out[0] = (shown.reset or ENDED) if is_new else 0.0
 
 
+class SuccessSensor(_StepSensor):
+    """Whether the episode that has ended since the reading before reached its goal; of several, the last."""
+
+    def write(self, out: np.ndarray, shown: Shown, last: Shown | None) -> None:
+        out[0] = shown.success
+
+
 class StepEffector:
     """Moves the world one step. After `abort` it holds until it is opened again."""
 
@@ -339,8 +362,7 @@ class StepEffector:
         self._spec.check(values)
         if self._is_held or not np.isfinite(values).all():
             return Action(spec=self._spec, values=self._position, stamp_ns=stamp_ns, is_held=True)
-        done = self._spec.limited(values)
-        self._state.step(done, stamp_ns)
+        done = self._state.step(self._spec.limited(values), stamp_ns)
         self._position = done
         return Action(
             spec=self._spec, values=done, stamp_ns=stamp_ns, is_limited=bool((done != values).any())

@@ -13,7 +13,7 @@ from sage.app.cli.main import invoke
 def test_list_has_the_built_in_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["environments", "list", "--json"]) == 0
     kinds = {each["kind"]: each for each in json.loads(capsys.readouterr().out)}
-    assert {"puzzles", "gymnasium", "key_door"} <= set(kinds)
+    assert {"puzzles", "gymnasium", "key_door", "mujoco"} <= set(kinds)
     assert "teacher" in kinds["puzzles"]["keys"]
     assert "hang_secs" not in kinds["puzzles"]["keys"]
 
