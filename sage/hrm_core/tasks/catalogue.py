@@ -48,6 +48,7 @@ _BUILT_IN = {
     "patterns": "sage.hrm_core.tasks.kinds:PATTERNS",
     "sat": "sage.hrm_core.tasks.kinds:SAT",
     "sudoku": "sage.hrm_core.tasks.kinds:SUDOKU",
+    "table": "sage.hrm_core.tasks.kinds:TABLE",
     "text": "sage.hrm_core.tasks.kinds:TEXT",
 }
 

@@ -13,6 +13,8 @@ from sage.hrm_core.tasks.maze.task import MazeConfig, build_maze_task
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
 from sage.hrm_core.tasks.sudoku.files import build_sudoku_task
 from sage.hrm_core.tasks.sudoku.task import SudokuConfig
+from sage.hrm_core.tasks.table.config import TableConfig
+from sage.hrm_core.tasks.table.task import TableTask
 from sage.hrm_core.tasks.text import TextConfig, TextTask
 
 ARC = TaskKind(
@@ -60,5 +62,11 @@ SUDOKU = TaskKind(
     config=SudokuConfig,
     build=build_sudoku_task,
     is_searchable=True,
+)
+TABLE = TaskKind(
+    name="table",
+    about="clearing a table: objects that block each other",
+    config=TableConfig,
+    build=TableTask,
 )
 TEXT = TaskKind(name="text", about="the next byte of a text file, causal", config=TextConfig, build=TextTask)

@@ -26,6 +26,8 @@ BUILDS: dict[str, dict[str, Any]] = {
     "colouring": {"vertices": 6},
     "brackets-dyck": {},
     "brackets-anbn": {"grammar": "anbn", "depth": 40},
+    "table": {},
+    "table-small": {"objects": (3, 4), "places": 4, "buffers": 2, "aside": 1},
     "text": {"length": 16},
     "arc": {"num_aug": 3},
     "arc_generated": {"side": 8, "variants": 4},
@@ -36,8 +38,8 @@ BUILDS: dict[str, dict[str, Any]] = {
     },
 }
 #: Answers here are unique, so that one wrong cell is a wrong answer.
-UNIQUE = [name for name in BUILDS if not name.startswith(("sat", "colouring"))]
-SYMMETRIC = [name for name in BUILDS if name.startswith(("sudoku", "maze")) or name == "arc"]
+UNIQUE = [name for name in BUILDS if not name.startswith(("sat", "colouring", "table"))]
+SYMMETRIC = [name for name in BUILDS if name.startswith(("sudoku", "maze", "table")) or name == "arc"]
 WRITTEN = [name for name in BUILDS if name not in ("folder", "mixture")]
 
 

@@ -11,7 +11,13 @@ from sage.hrm_core.tasks.orbits import EXAMINED_EVERY, are_examined, orbit_keys
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("sudoku", {"size": 4}), ("sudoku", {"size": 6}), ("sudoku", {"size": 9}), ("maze", {"size": 10})],
+    [
+        ("sudoku", {"size": 4}),
+        ("sudoku", {"size": 6}),
+        ("sudoku", {"size": 9}),
+        ("maze", {"size": 10}),
+        ("table", {}),
+    ],
 )
 def test_a_symmetry_leaves_the_key_of_a_puzzle_unchanged(name: str, options: dict[str, Any]) -> None:
     task: Any = make_task(name, **options)
