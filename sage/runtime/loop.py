@@ -15,6 +15,7 @@ from sage.hrm_core.model.recurrence import Carry
 from sage.runtime.channels.layout import Layout
 from sage.runtime.coherence.monitor import build_monitor
 from sage.runtime.config import RuntimeConfig
+from sage.runtime.control import LoopControl
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
 from sage.runtime.report import (
@@ -116,6 +117,12 @@ class Loop:
         self._epoch_ns = self.clock.now_ns()
         self.tick_count = 0
         self._stop_reason = ""
+        self.control = LoopControl(
+            self.clock,
+            hold=self.effector_gate.hold_all,
+            drain=self._drain,
+            mark=self.memory_writer.transitions.mark_break,
+        )
 
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
         """Tick until one of the limits is reached; returns the reason.
@@ -130,6 +137,8 @@ class Loop:
                 return "ticks"
             if until_ns is not None and self.clock.now_ns() >= until_ns:
                 return "time"
+            if self.control.step(self.between_ticks.period_ns):
+                continue
             deadline_ns = max(deadline_ns, self.clock.now_ns()) + self.between_ticks.period_ns
             self.tick()
             crisis = self.between_ticks.pass_time(self.tick_count, deadline_ns)
@@ -153,6 +162,11 @@ class Loop:
     def note(self, kind: str, message: str) -> None:
         """Add an event, e.g. an instrument's own fault. On the loop's thread."""
         self._emit(kind, message)
+
+    def _drain(self) -> None:
+        """Read every source and drop what it delivered."""
+        self.senses.sense(self.clock.now_ns())
+        self.senses.gather().release()
 
     def stop(self, reason: str) -> None:
         """End `run` after the current tick. Safe in a signal handler."""

@@ -20,6 +20,7 @@ from sage.app.cli import (
     bench,
     coherence,
     config,
+    control,
     data,
     demo,
     doctor,
@@ -62,6 +63,11 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("coherence")(coherence.coherence)
+app.command("status")(control.status)
+app.command("pause")(control.pause)
+app.command("resume")(control.resume)
+app.command("estop")(control.estop)
+app.command("arm")(control.arm)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

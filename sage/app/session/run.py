@@ -29,6 +29,9 @@ from sage.app.config.state_dir import (
     locked,
     open_state_dir,
 )
+from sage.app.control.hold import Hold, HoldFile
+from sage.app.control.server import ControlServer
+from sage.app.control.session_control import SessionControl, held_over
 from sage.app.live.view import LiveView
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -85,20 +88,28 @@ def run_session(
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
         audit = AuditLog(state_dir / AUDIT_NAME, max_bytes=config.audit.max_bytes)
         stack.callback(audit.close)
+        has_effectors = bool(config.enabled_effectors or config.enabled_environments)
+        held = stack.enter_context(held_over(state_dir, has_effectors=has_effectors, is_replay=fast))
         run = stack.enter_context(_built(config, clock, state_dir, trace_path, audit))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         if keeper is not None:
             stack.callback(keeper.close)
+        control = _controlled(run, held, audit, config)
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
-        view = LiveView(session, is_enabled=live and not json_output, notices=writer.notices)
+        view = LiveView(
+            session,
+            is_enabled=live and not json_output,
+            notices=lambda: (*control.notices(), *writer.notices()),
+        )
         view.watch(run.hub.snapshot)
-        instruments: list[Instrument] = [writer, summary, view, *([keeper] if keeper else [])]
+        instruments: list[Instrument] = [writer, summary, view, control, *([keeper] if keeper else [])]
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
+        stack.enter_context(ControlServer(state_dir, control.verbs))
         stack.enter_context(_drawn(view))
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
@@ -122,6 +133,17 @@ def _built(
                 yield run
         finally:
             _close(run)
+
+
+def _controlled(
+    run: Run, held: tuple[HoldFile, Hold | None], audit: AuditLog, config: SageConfig
+) -> SessionControl:
+    """The verbs of the control socket; effectors are held from now on where a hold is in force."""
+    hold_file, hold = held
+    control = SessionControl(run.loop, hold_file, audit, about={"name": config.name, "sage": __version__})
+    if hold is not None:
+        control.hold(hold)
+    return control
 
 
 def _load_snapshot(run: Run, state_dir: Path, clock: Clock) -> SnapshotKeeper:

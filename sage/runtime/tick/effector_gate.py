@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -81,6 +82,9 @@ class EffectorGate:
         self._on_fault = on_fault
         self._log = log
         self._stopped: dict[str, str] = {}
+        self._stop_lock = threading.Lock()
+        #: Of stops so far.
+        self.num_stops = 0
         ends = list(itertools.accumulate((driver.spec.size for driver in self._drivers), initial=0))
         self._parts = tuple(slice(start, stop) for start, stop in itertools.pairwise(ends))
         self.size = ends[-1]
@@ -135,15 +139,23 @@ class EffectorGate:
         spares: effects that go on.  Returns the calls to abort by effector, without waiting for them.
         """
         concerned = [driver for driver in self._all if driver.spec.effect not in spares]
-        self._stopped = {**self._stopped, **{driver.spec.name: reason for driver in concerned}}
-        return {driver.spec.name: driver.stop() for driver in concerned}
+        with self._stop_lock:
+            self.num_stops += 1
+            self._stopped = {**self._stopped, **{driver.spec.name: reason for driver in concerned}}
+            return {driver.spec.name: driver.stop() for driver in concerned}
 
-    def release(self) -> None:
-        """End every stop; the devices are opened again at their next action. On the loop's thread."""
-        for driver in self._all:
-            if driver.spec.name in self._stopped:
+    def release(self, num_stops: int) -> bool:
+        """End every stop, unless there were more than `num_stops`; the devices are opened again at their
+        next action. On the loop's thread.
+        """
+        self.hold_all()
+        with self._stop_lock:
+            if self.num_stops != num_stops:
+                return False
+            for driver in self._all:
                 driver.release()
-        self._stopped = {}
+            self._stopped = {}
+        return True
 
     def act(self, values: np.ndarray, situation: Situation) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:
         """values: (A,) in -1..1. Returns what was done (A,) in -1..1, 0 where held, and the facts.

@@ -180,8 +180,8 @@ class EffectorDriver:
         return self._start_beside((lambda: None) if self.is_dry else self._effector.abort)
 
     def release(self) -> None:
-        """End a stop; the device is opened again at the next action. On the loop's thread."""
-        self.hold()
+        """End a stop, after `hold`; the device is opened again at the next action. On the loop's thread."""
+        self._is_armed = False
         self._is_stopped.clear()
 
     def hold(self) -> None:

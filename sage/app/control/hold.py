@@ -1,0 +1,98 @@
+"""Why effectors are held across restarts: a stop by a person, or the crash of a session.
+
+Invariant: only `clear` ends a hold, and only a person's `sage arm` calls it. A session that did not end
+cleanly leaves its marker behind, and the next one starts held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HOLD_NAME, RUNNING_NAME = "hold.json", "running"
+Cause = Literal["estop", "crash"]
+#: After a crash an effect that changes nothing outside the program, an answer to a puzzle, is not held.
+SPARED_AFTER_CRASH = ("cognitive",)
+CRASHED = "the last session did not end cleanly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """cause: "estop" holds every effector, "crash" all but those that SPARED_AFTER_CRASH names."""
+
+    cause: Cause
+    reason: str
+    since_ns: int
+
+    @property
+    def spares(self) -> tuple[str, ...]:
+        return SPARED_AFTER_CRASH if self.cause == "crash" else ()
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since_ns // 1_000_000_000))
+        return f"{self.reason} ({since}): check the machine, then run `sage arm`"
+
+
+class HoldFile:
+    """The hold and the marker of a state directory."""
+
+    def __init__(self, state_dir: Path, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._path = state_dir / HOLD_NAME
+        self._marker = state_dir / RUNNING_NAME
+        self._wall_ns = wall_ns
+
+    def read(self) -> Hold | None:
+        """The hold that is in force. A file that cannot be read holds as an estop does."""
+        try:
+            plain = json.loads(self._path.read_text(encoding="utf-8"))
+            cause: Cause = "crash" if plain["cause"] == "crash" else "estop"
+            return Hold(cause=cause, reason=str(plain["reason"]), since_ns=int(plain["since_ns"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return Hold(cause="estop", reason=f"{self._path} cannot be read", since_ns=self._wall_ns())
+
+    def begin(self, *, has_effectors: bool) -> Hold | None:
+        """At the start of a session: the hold in force, one after a crash included; then leave the marker."""
+        hold = self.read()
+        if hold is None and self._marker.exists():
+            hold = self.write("crash", CRASHED)
+        if has_effectors:
+            self._marker.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        return hold
+
+    def end(self) -> None:
+        """At the clean end of a session."""
+        self._marker.unlink(missing_ok=True)
+
+    def write(self, cause: Cause, reason: str) -> Hold:
+        """On the disk when it returns. OSError where that fails."""
+        hold = Hold(cause=cause, reason=reason, since_ns=self._wall_ns())
+        text = json.dumps({"cause": cause, "reason": reason, "since_ns": hold.since_ns})
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        self._sync_folder()
+        return hold
+
+    def clear(self) -> None:
+        """OSError where the file cannot be deleted."""
+        self._path.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        with contextlib.suppress(OSError):
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
