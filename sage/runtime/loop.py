@@ -39,6 +39,7 @@ from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
 from sage.runtime.tick.senses import Gathered, Senses
+from sage.runtime.tick.statuses import Statuses
 from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
@@ -59,15 +60,7 @@ class Loop:
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(inputs.drivers, inputs.records)
-        self.effector_gate = EffectorGate(
-            inputs.effectors,
-            Policy(config.policy),
-            inputs.clock,
-            on_fault=lambda name, reason: self._emit("fault", reason, name),
-            apart=[stream.answer for stream in inputs.streams],
-            settings=inputs.effector_settings,
-            log=inputs.effect_log,
-        )
+        self.effector_gate = self._gate(inputs)
         self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
         self._attention = Attention(num, config.attention)
@@ -113,15 +106,26 @@ class Loop:
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._salience = np.zeros(num)
         self._events: list[Event] = []
-        self._statuses = ["starting"] * num
+        self._statuses = Statuses(self.layout.specs, self._emit)
         self._epoch_ns = self.clock.now_ns()
         self.tick_count = 0
         self._stop_reason = ""
         self.control = LoopControl(
             self.clock,
             hold=self.effector_gate.hold_all,
-            drain=self._drain,
+            drain=lambda: self.senses.drain(self.clock.now_ns()),
             mark=self.memory_writer.transitions.mark_break,
+        )
+
+    def _gate(self, inputs: LoopInputs) -> EffectorGate:
+        return EffectorGate(
+            inputs.effectors,
+            Policy(self.config.policy),
+            inputs.clock,
+            on_fault=lambda name, reason: self._emit("fault", reason, name),
+            apart=[stream.answer for stream in inputs.streams],
+            settings=inputs.effector_settings,
+            log=inputs.effect_log,
         )
 
     def run(self, *, num_ticks: int | None = None, until_ns: int | None = None) -> str:
@@ -163,11 +167,6 @@ class Loop:
         """Add an event, e.g. an instrument's own fault. On the loop's thread."""
         self._emit(kind, message)
 
-    def _drain(self) -> None:
-        """Read every source and drop what it delivered."""
-        self.senses.sense(self.clock.now_ns())
-        self.senses.gather().release()
-
     def stop(self, reason: str) -> None:
         """End `run` after the current tick. Safe in a signal handler."""
         self._stop_reason = self._stop_reason or reason
@@ -205,7 +204,8 @@ class Loop:
         stopwatch.lap("sense")
         gathered = self.senses.gather()
         try:
-            self._note_statuses(gathered)
+            if self._statuses.note(gathered.statistics):
+                self.stop("recordings ended")
             stopwatch.lap("gather")
             facts, model_ns = self._process(gathered, now_ns, stopwatch)
         finally:
@@ -264,7 +264,7 @@ class Loop:
         """Score every source by its record and choose the sources that get full attention."""
         # A bounded sensor captures after the tick's start: its age is 0, not negative.
         age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
-        is_running = np.array([status == "running" for status in self._statuses])
+        is_running = np.array([status == "running" for status in self._statuses.current])
         usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
         trust, fresh_rate = self.trust.trust, recency(age_ns, self.layout.period_ns)
         score = trust * gathered.quality * fresh_rate * (1 + self._salience)
@@ -315,7 +315,7 @@ class Loop:
             age_ns=scene.age_ns,
             fresh=gathered.fresh,
             attended=scene.chosen,
-            trust=np.where([status == "quarantined" for status in self._statuses], 0.0, scene.trust),
+            trust=np.where([status == "quarantined" for status in self._statuses.current], 0.0, scene.trust),
             weight=scene.weight,
             quality=gathered.quality,
             surprise=nis,
@@ -383,23 +383,6 @@ class Loop:
             self.memory_writer.transitions.mark_break()
             self._emit("fault", "the model's readout is not finite: carry reset")
         self.between_ticks.crisis.note_model(readout.is_finite)
-
-    def _note_statuses(self, gathered: Gathered) -> None:
-        """Emit an event for every status change; end the run when every physical source is exhausted."""
-        statuses: list[str] = [counts.status for counts in gathered.statistics]
-        for name, old, counts in zip(self._names, self._statuses, gathered.statistics):
-            if counts.status != old:
-                self._emit(
-                    "source",
-                    f"{old} -> {counts.status}" + (f": {counts.last_error}" if counts.last_error else ""),
-                    name,
-                )
-        self._statuses = statuses
-        physical = [
-            status for status, spec in zip(statuses, self.layout.specs) if spec.modality == "physical"
-        ]
-        if physical and all(status == "exhausted" for status in physical):
-            self.stop("recordings ended")
 
     def _emit(self, kind: str, message: str, source: str = "") -> None:
         event = Event(kind=kind, tick=self.tick_count, source=source, message=message)

@@ -66,6 +66,11 @@ class Senses:
         for driver in self.drivers:
             driver.poll(now_ns)
 
+    def drain(self, now_ns: int) -> None:
+        """Read every source and drop what it delivered."""
+        self.sense(now_ns)
+        self.gather().release()
+
     def gather(self) -> Gathered:
         """The newest lease of each source; the mailbox counts the skipped ones."""
         num = len(self.drivers)
