@@ -20,7 +20,9 @@ from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.latest import LatestReadings
 from sage.sensors.limits import EffectorSettings
+from sage.sensors.relay import Relay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class LoopInputs:
     drivers: one for each source, all publishing to `records`.  recall: the store that a memory sensor reads.
     directory: the working directory of sleep.  device: of the model and L-memory.
     streams: one for each puzzle environment.
+    relays: effectors whose actions come from plug-ins; not in `effectors`.  latest: what sensors watch.
     effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
     """
 
@@ -45,3 +48,5 @@ class LoopInputs:
     streams: Sequence[PuzzleStream] = ()
     effector_settings: Mapping[str, EffectorSettings] = field(default_factory=dict)
     effect_log: EffectLog | None = None
+    relays: Sequence[Relay] = ()
+    latest: LatestReadings = field(default_factory=LatestReadings)

@@ -38,6 +38,7 @@ from sage.runtime.tick.fusion import Fused, Fusion, Scene
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
+from sage.runtime.tick.relays import Relays
 from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.statuses import Statuses
 from sage.runtime.tick.stopwatch import Stopwatch
@@ -59,8 +60,9 @@ class Loop:
         self.layout = Layout.of([driver.spec for driver in inputs.drivers])
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
-        self.senses = Senses(inputs.drivers, inputs.records)
+        self.senses = Senses(inputs.drivers, inputs.records, inputs.latest)
         self.effector_gate = self._gate(inputs)
+        self._relays = Relays(inputs.relays)
         self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
         self._attention = Attention(num, config.attention)
@@ -123,7 +125,7 @@ class Loop:
             Policy(self.config.policy),
             inputs.clock,
             on_fault=lambda name, reason: self._emit("fault", reason, name),
-            apart=[stream.answer for stream in inputs.streams],
+            apart=[*(stream.answer for stream in inputs.streams), *inputs.relays],
             settings=inputs.effector_settings,
             log=inputs.effect_log,
         )
@@ -233,6 +235,7 @@ class Loop:
         situation = self._situation(scene, now_ns)
         wanted = self.actor.choose(readout.action_mean, readout.action_log_std)
         done, actions = self.effector_gate.act(wanted, situation)
+        actions += self._relays.act(self.effector_gate, situation)
         actions += self.solving.answer(self.effector_gate, situation)
         stopwatch.lap("act")
         self.fusion.predictor.propose(readout.prediction)

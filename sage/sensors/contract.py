@@ -18,6 +18,7 @@ from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.connections import ConnectionPool
+from sage.sensors.latest import LatestReadings
 from sage.sensors.limits import NO_LIMITS, EffectorLimits
 
 #: Of an action's tensor: what numpy computes with and a device understands.
@@ -95,6 +96,8 @@ class SensorContext:
     base_dir: what relative paths in a config are relative to.  memory: the run's H-memory, for sensors
     that recall (kind "memory"), else None.
     connections: what several devices of a run share, for example one simulator or one serial line.
+    latest: the newest readings of the run's other sources; a sensor watches those that it derives its own
+    from. Not in a process of its own.
     """
 
     clock: Clock
@@ -102,6 +105,7 @@ class SensorContext:
     base_dir: Path = field(default_factory=Path.cwd)
     memory: object | None = None
     connections: ConnectionPool = field(default_factory=ConnectionPool)
+    latest: LatestReadings = field(default_factory=LatestReadings)
 
 
 @runtime_checkable

@@ -20,13 +20,17 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     "sensors": {
         "audio": "sage.sensors.devices.audio:AudioSensor",
         "clock": "sage.sensors.devices.clock:ClockSensor",
+        "groot": "sage.gr00t_integration.loop.sensor:GrootSensor",
         "host": "sage.sensors.devices.host:HostSensor",
         "memory": "sage.memory.sensor:MemorySensor",
         "synthetic": "sage.sensors.devices.synthetic:SyntheticSensor",
         "table": "sage.sensors.devices.table:TableSensor",
         "video": "sage.sensors.devices.video:VideoSensor",
     },
-    "effectors": {"recording": "sage.sensors.effectors.recording:RecordingEffector"},
+    "effectors": {
+        "groot_relay": "sage.gr00t_integration.loop.relay:GrootRelay",
+        "recording": "sage.sensors.effectors.recording:RecordingEffector",
+    },
     "environments": {
         "gymnasium": "sage.sensors.environments.gymnasium_world:GymnasiumEnvironment",
         "key_door": "sage.sensors.environments.key_door:KeyDoorEnvironment",

@@ -19,6 +19,7 @@ from sage.app.config.state_dir import SOLVING_NAME
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
+from sage.app.session.relays import check_watched, take_relays
 from sage.app.session.streams import build_streams
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
@@ -131,6 +132,8 @@ def build_run(
     if config.policy.dry_run:
         answers = [each.answer for each in worlds.puzzles]
         settings = all_dry(settings, [effector.spec.name for effector in (*effectors, *answers)])
+    relays = take_relays(effectors, settings)
+    check_watched(context.latest, [driver.spec.name for driver in drivers])
     inputs = LoopInputs(
         clock=clock,
         drivers=drivers,
@@ -143,6 +146,8 @@ def build_run(
         on_scored=on_scored,
         effector_settings=settings,
         effect_log=effect_log,
+        relays=relays,
+        latest=context.latest,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)

@@ -87,6 +87,11 @@ class PolicyWorker:
                 lambda: self._answer is not None or self._failure is not None, timeout_secs
             )
 
+    def wait_idle(self, timeout_secs: float) -> bool:
+        """Whether every request has its outcome, or has within the time. For callers that may wait."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._pending is None and not self._is_busy, timeout_secs)
+
     def close(self, timeout_secs: float = 1.0) -> None:
         """End the thread; a request in progress is given up. Safe to call twice, and before `start`."""
         self._is_stopped.set()
@@ -124,11 +129,12 @@ class PolicyWorker:
 
     def _serve(self, observation: Observation, stamp_ns: int) -> bool:
         """Whether the server answered with actions."""
-        answer, failure = None, None
+        answer: Answer | None = None
+        failure: Exception | None = None
         try:
             answer = Answer(actions=self._client.infer(observation), stamp_ns=stamp_ns)
-        except ClientStopped:
-            return False
+        except ClientStopped as error:
+            failure = error
         except Exception as error:  # the top of a worker: counted, and raised by `take`
             failure = error
         with self._changed:

@@ -187,6 +187,10 @@ class EffectorGate:
         ((action,), (fact,)) = self._dispatch([proposed], situation)
         return (None if fact.is_dry else action), fact
 
+    def rest(self, name: str) -> None:
+        """Hold an effector of `apart` for which there is no action. KeyError for another name."""
+        self._apart[name].hold()
+
     @property
     def _all(self) -> tuple[EffectorDriver, ...]:
         return (*self._drivers, *self._apart.values())

@@ -15,6 +15,7 @@ import numpy as np
 from sage.mailbox.contract import Lease, Peripheral
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
+from sage.sensors.latest import LatestReadings
 
 MAX_RECORDS = 1024
 
@@ -41,10 +42,16 @@ class Gathered:
 
 
 class Senses:
-    """The drivers of a run and the loop's side of their mailboxes. Producer i of the ring is driver i."""
+    """The drivers of a run and the loop's side of their mailboxes. Producer i of the ring is driver i.
 
-    def __init__(self, drivers: Sequence[SensorDriver], records: Peripheral) -> None:
+    latest: gets the readings of sources that other sensors watch.
+    """
+
+    def __init__(
+        self, drivers: Sequence[SensorDriver], records: Peripheral, latest: LatestReadings | None = None
+    ) -> None:
         self.drivers = tuple(drivers)
+        self._latest = latest or LatestReadings()
         self._subscription = records.subscribe(start="latest")
         num = len(self.drivers)
         self._captured_ns = np.full(num, -1, dtype=np.int64)
@@ -82,6 +89,7 @@ class Senses:
                 meta = lease.meta
                 self._captured_ns[index] = meta.stamp_ns
                 self._quality[index] = meta.quality
+                self._latest.put(driver.spec.name, lease.array, meta.stamp_ns)
         self._read_records()
         fresh = np.zeros(num, dtype=bool)
         fresh[list(leases)] = True
