@@ -103,7 +103,7 @@ class Loop:
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(
-            config, num, inputs.clock, inputs.device, self._instruments.on_coherence
+            config, self.layout.dims, inputs.clock, inputs.device, self._instruments.on_coherence
         )
         self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._salience = np.zeros(num)

@@ -2,8 +2,8 @@
 O-information.
 
 Signals are replaced by normal scores of their ranks (Ince et al. 2017); entropies are those of a Gaussian
-with the expectation of the sample covariance's log determinant corrected exactly for n samples (Misra et al.
-2005). All values are in nats.
+with the expectation of the sample correlation's log determinant corrected for n samples (Misra et al. 2005).
+All values are in nats.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ def normal_scores(signals: np.ndarray) -> np.ndarray:
 
 def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
     """Between two groups of signals (n, p) and (n, q)."""
-    scores = normal_scores(np.concatenate((first, second), axis=1))
-    parts = np.arange(scores.shape[1])
-    return (
-        _entropy(scores, parts[: first.shape[1]])
-        + _entropy(scores, parts[first.shape[1] :])
-        - _entropy(scores, parts)
+    correlation = correlations(normal_scores(np.concatenate((first, second), axis=1)))
+    parts = np.arange(len(correlation))
+    num, split = len(first), first.shape[1]
+    return float(
+        _entropy(correlation, parts[:split], num)
+        + _entropy(correlation, parts[split:], num)
+        - _entropy(correlation, parts, num)
     )
 
 
@@ -40,37 +41,53 @@ def total_correlation(signals: np.ndarray) -> float:
     """Sum of the entropies of p signals (n, p) less their joint entropy: 0 for independent ones (Watanabe
     1960). NaN for fewer samples than signals + 2, and where a signal is a copy of others.
     """
-    scores = normal_scores(signals)
-    return _sum_alone(scores) - _entropy(scores, np.arange(scores.shape[1]))
+    return float(total_correlation_of(correlations(normal_scores(signals)), len(signals)))
 
 
 def o_information(signals: np.ndarray) -> float:
     """Total less dual total correlation of p signals (n, p) (Rosas et al. 2019): above 0 where redundancy
     dominates, below 0 for synergy.
     """
-    scores = normal_scores(signals)
-    num = int(scores.shape[1])
-    every = np.arange(num)
-    without: float = sum(_entropy(scores, np.delete(every, index)) for index in range(num))
-    return (num - 2) * _entropy(scores, every) + _sum_alone(scores) - without
+    return float(o_information_of(correlations(normal_scores(signals)), len(signals)))
 
 
-def _sum_alone(scores: np.ndarray) -> float:
-    return sum(_entropy(scores, np.array([index])) for index in range(scores.shape[1]))
+def correlations(scores: np.ndarray) -> np.ndarray:
+    """(p, p) of normal scores (n, p)."""
+    centered = scores - scores.mean(axis=0)
+    scale = np.sqrt((centered**2).sum(axis=0))
+    found: np.ndarray = centered.T.dot(centered) / np.outer(scale, scale)
+    return found
 
 
-def _entropy(scores: np.ndarray, columns: np.ndarray) -> float:
-    """Of a Gaussian, without the constant p/2 log(2 pi e), which cancels in every measure here."""
-    num, size = len(scores), len(columns)
+def total_correlation_of(correlation: np.ndarray, num: int) -> np.ndarray:
+    """(...,) from correlation matrices (..., p, p) of `num` samples. Entropies of single signals are 0."""
+    return -_entropy(correlation, np.arange(correlation.shape[-1]), num)
+
+
+def o_information_of(correlation: np.ndarray, num: int) -> np.ndarray:
+    """(...,) from correlation matrices (..., p, p) of `num` samples."""
+    size = correlation.shape[-1]
+    every = np.arange(size)
+    total = (size - 2) * _entropy(correlation, every, num)
+    for index in range(size):
+        total = total - _entropy(correlation, np.delete(every, index), num)
+    return total
+
+
+def _entropy(correlation: np.ndarray, columns: np.ndarray, num: int) -> np.ndarray:
+    """(...,) of standard Gaussians, without the constant p/2 log(2 pi e), which cancels in every measure.
+
+    The marginals of normal scores are known, so that only the correlation's log determinant is corrected: for
+    independent signals its expectation is the sum over i of digamma((n - i)/2) - digamma((n - 1)/2).
+    """
+    size = len(columns)
+    part = correlation[..., columns[:, None], columns]
     if num < size + 2:
-        return math.nan
-    part = scores[:, columns]
-    centered = part - part.mean(axis=0)
-    sign, log_det = np.linalg.slogdet(np.atleast_2d(centered.T.dot(centered)) / (num - 1))
-    if sign <= 0:
-        return math.nan
-    bias = sum(_digamma((num - index) / 2) for index in range(1, size + 1)) - size * math.log((num - 1) / 2)
-    return 0.5 * (float(log_det) - bias)
+        return np.full(part.shape[:-2], math.nan)
+    sign, log_det = np.linalg.slogdet(part)
+    bias = sum(_digamma((num - index) / 2) - _digamma((num - 1) / 2) for index in range(2, size + 1))
+    found: np.ndarray = np.where(sign > 0, 0.5 * (log_det - bias), math.nan)
+    return found
 
 
 def _digamma(x: float) -> float:

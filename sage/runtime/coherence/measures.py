@@ -7,13 +7,20 @@ Signals of sources are projections of their states on their first principal comp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from sage.runtime.coherence import dimension, information, similarity, sources, synchrony, timescales
 from sage.runtime.coherence.rows import CoherenceRow
-from sage.runtime.coherence.surrogates import NUM_SURROGATES, Null, null, phase_shuffled, rolled, shifted
+from sage.runtime.coherence.surrogates import (
+    NUM_SURROGATES,
+    LagTable,
+    Null,
+    draw_lags,
+    null_of,
+    phase_shuffled,
+)
 from sage.runtime.coherence.window import Ticks
 
 MAX_SIGNALS = 6
@@ -61,22 +68,26 @@ class _Window:
         yield from self._levels()
         yield from self._signals()
 
-    def _null(self, estimate: Callable[[], float]) -> Null:
-        return null(estimate, self._num_surrogates)
+    def _lags(self, num_signals: int) -> np.ndarray:
+        return draw_lags(self._generator, self._num_surrogates, num_signals, self._num)
 
     def _cross_error(self) -> Figure:
         """Its null is that of judged readings whose stated uncertainty is right: chi-squared per reading."""
-        num = int(np.count_nonzero(~np.isnan(self._ticks.nis)))
-        chance = Null(1.0, math.sqrt(2 / num), num) if num else NO_NULL
-        return "pred.xerr", "sources", num, sources.cross_error(self._ticks.nis), chance
+        nis = self._ticks.nis
+        num = int(np.count_nonzero(~np.isnan(nis)))
+        deviation = sources.cross_error_deviation(nis, self._ticks.dims)
+        chance = Null(1.0, deviation, num) if num else NO_NULL
+        return "pred.xerr", "sources", num, sources.cross_error(nis), chance
 
     def _agreement(self) -> Iterator[Figure]:
-        ticks, generator = self._ticks, self._generator
+        ticks = self._ticks
         states, trust = ticks.states[:, self._sources], ticks.trust[self._sources]
         value, chance = math.nan, NO_NULL
         if len(self._sources) >= 2 and self._num >= 4:
-            value = sources.agreement(states, trust)
-            chance = self._null(lambda: sources.agreement(shifted(states, generator), trust))
+            table = LagTable(sources.directions(states))
+            lags = self._lags(len(self._sources))
+            value = float(sources.weighted_agreement(table.at(np.zeros_like(lags[:1])).real, trust)[0])
+            chance = null_of(sources.weighted_agreement(table.at(lags).real, trust))
         correctness = sources.skill(ticks.error, ticks.persistence)
         above = (value - chance.mean) / (1 - chance.mean) if chance.mean < 1 else math.nan
         yield "agreement", "sources", self._num, value, chance
@@ -84,10 +95,10 @@ class _Window:
         yield "coherence", "sources", self._num, sources.composite(above, correctness), NO_NULL
 
     def _levels(self) -> Iterator[Figure]:
-        ticks, generator, num = self._ticks, self._generator, self._num
-        alike = similarity.debiased_cka(ticks.high, ticks.low)
-        chance = self._null(lambda: similarity.debiased_cka(ticks.high, rolled(ticks.low, generator)))
-        yield "rep.cka", "z_H,z_L", num, alike, chance
+        ticks, num = self._ticks, self._num
+        lags = self._lags(2)[:, 1]
+        chance = null_of(similarity.cka_at_lags(ticks.high, ticks.low, lags))
+        yield "rep.cka", "z_H,z_L", num, similarity.debiased_cka(ticks.high, ticks.low), chance
         for name, states in (("z_H", ticks.high), ("z_L", ticks.low)):
             yield "dim.pr", name, num, dimension.participation_ratio(states), NO_NULL
             signal = first_component(states)
@@ -97,7 +108,8 @@ class _Window:
     def _complexity(self, name: str, signal: np.ndarray) -> Figure:
         if self._num < 4 or not np.ptp(signal):
             return "cplx.lz", name, self._num, math.nan, NO_NULL
-        chance = self._null(lambda: timescales.complexity(phase_shuffled(signal, self._generator)))
+        shuffled = (phase_shuffled(signal, self._generator) for _ in range(self._num_surrogates))
+        chance = null_of(np.array([timescales.complexity(each) for each in shuffled]))
         return "cplx.lz", name, self._num, timescales.complexity(signal), chance
 
     def _signals(self) -> Iterator[Figure]:
@@ -106,27 +118,39 @@ class _Window:
         for column, source in enumerate(chosen):
             signals[:, column] = first_component(self._ticks.states[:, source])
         moving = signals[:, np.ptp(signals, axis=0) > 0] if self._num else signals
-        for metric, estimate in self._estimators():
-            value, chance = math.nan, NO_NULL
-            if moving.shape[1] >= 2 and self._num >= 8:
-                value = estimate(moving)
-                chance = self._null(self._of_shifted(estimate, moving))
-            yield metric, "sources", self._num, value, chance
+        if moving.shape[1] < 2 or self._num < 8:
+            for metric in ("sync.r2u", "sync.ppc", "info.tc", "info.o"):
+                yield metric, "sources", self._num, math.nan, NO_NULL
+            return
+        yield from self._synchrony(moving)
+        yield from self._information(moving)
 
-    def _of_shifted(
-        self, estimate: Callable[[np.ndarray], float], signals: np.ndarray
-    ) -> Callable[[], float]:
-        return lambda: estimate(shifted(signals, self._generator))
-
-    def _estimators(self) -> tuple[tuple[str, Callable[[np.ndarray], float]], ...]:
-        rate = self._ticks.rate_hz
-        band = (BAND[0] * rate, BAND[1] * rate)
-        return (
-            ("sync.r2u", lambda x: synchrony.order_squared(synchrony.phases(x, rate, band)[0])),
-            ("sync.ppc", lambda x: synchrony.pairwise_consistency(synchrony.phases(x, rate, band)[0])),
-            ("info.tc", information.total_correlation),
-            ("info.o", information.o_information),
+    def _synchrony(self, signals: np.ndarray) -> Iterator[Figure]:
+        """Shifting a signal shifts its phases, so that one table serves every surrogate."""
+        rate, num = self._ticks.rate_hz, self._num
+        angles, _ = synchrony.phases(signals, rate, (BAND[0] * rate, BAND[1] * rate))
+        lags = self._lags(signals.shape[1])
+        locking = LagTable(np.exp(1j * angles)).at(lags)
+        yield (
+            "sync.r2u",
+            "sources",
+            num,
+            synchrony.order_squared(angles),
+            null_of(synchrony.order_of(locking)),
         )
+        chance = null_of(synchrony.consistency_of(locking, num))
+        yield "sync.ppc", "sources", num, synchrony.pairwise_consistency(angles), chance
+
+    def _information(self, signals: np.ndarray) -> Iterator[Figure]:
+        """Shifting a signal shifts its ranks."""
+        scores, num = information.normal_scores(signals), self._num
+        lags = self._lags(signals.shape[1])
+        standard = (scores - scores.mean(axis=0)) / scores.std(axis=0)
+        correlation = LagTable(standard).at(lags).real
+        chance = null_of(information.total_correlation_of(correlation, num))
+        yield "info.tc", "sources", num, information.total_correlation(signals), chance
+        chance = null_of(information.o_information_of(correlation, num))
+        yield "info.o", "sources", num, information.o_information(signals), chance
 
 
 def first_component(states: np.ndarray) -> np.ndarray:
@@ -134,6 +158,6 @@ def first_component(states: np.ndarray) -> np.ndarray:
     centered = states - states.mean(axis=0)
     if not centered.any():
         return np.zeros(len(states))
-    direction = np.linalg.svd(centered, full_matrices=False)[2][0]
+    direction = np.linalg.eigh(centered.T.dot(centered))[1][:, -1]
     projection: np.ndarray = centered.dot(direction * np.sign(direction[np.argmax(np.abs(direction))]))
     return projection

@@ -29,7 +29,8 @@ LOW_PRIORITY = 10
 
 
 class CoherenceMonitor:
-    """num_ticks: of a window, at least 8.  on_rows: called on the loop's thread, from `collect` or `close`.
+    """num_ticks: of a window, at least 8.  dims: (N,) dimensions of each source.
+    on_rows: called on the loop's thread, from `collect` or `close`.
 
     is_inline: measure on the caller's thread.  num_skipped: windows that came while one was measured.
     """
@@ -37,7 +38,7 @@ class CoherenceMonitor:
     def __init__(
         self,
         num_ticks: int,
-        num_sources: int,
+        dims: np.ndarray,
         num_features: int,
         *,
         device: torch.device,
@@ -46,7 +47,7 @@ class CoherenceMonitor:
         seed: int,
         is_inline: bool,
     ) -> None:
-        self._window = TickWindow(num_ticks, num_sources, num_features, device)
+        self._window = TickWindow(num_ticks, dims, num_features, device)
         self._on_rows = on_rows
         self._num_surrogates = num_surrogates
         self._seed = seed
@@ -126,7 +127,7 @@ class CoherenceMonitor:
 
 def build_monitor(
     config: RuntimeConfig,
-    num_sources: int,
+    dims: np.ndarray,
     clock: Clock,
     device: torch.device,
     on_rows: Callable[[Rows], None],
@@ -137,7 +138,7 @@ def build_monitor(
         return None
     return CoherenceMonitor(
         section.window_ticks,
-        num_sources,
+        dims,
         config.model.hidden_size,
         device=device,
         on_rows=on_rows,

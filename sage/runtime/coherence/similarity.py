@@ -19,9 +19,17 @@ def debiased_cka(first: np.ndarray, second: np.ndarray) -> float:
     """
     if len(first) != len(second) or len(first) < MIN_SAMPLES:
         return math.nan
+    return float(cka_at_lags(first, second, np.zeros(1, dtype=np.int64))[0])
+
+
+def cka_at_lags(first: np.ndarray, second: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """(S,) debiased CKA of `first` with `second` moved in time by each of `lags` (S,), circularly."""
     one, two = _centered(first), _centered(second)
     variation = _unbiased_hsic(one, one) * _unbiased_hsic(two, two)
-    return _unbiased_hsic(one, two) / math.sqrt(variation) if variation > 0 else math.nan
+    if variation <= 0:
+        return np.full(len(lags), math.nan)
+    moved = (np.roll(two, (int(lag), int(lag)), axis=(0, 1)) for lag in lags)
+    return np.array([_unbiased_hsic(one, each) for each in moved]) / math.sqrt(variation)
 
 
 def biased_cka(first: np.ndarray, second: np.ndarray) -> float:

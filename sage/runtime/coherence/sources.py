@@ -20,22 +20,48 @@ def cross_error(nis: np.ndarray) -> float:
     return float(nis[is_judged].mean()) if is_judged.any() else math.nan
 
 
+def cross_error_deviation(nis: np.ndarray, dims: np.ndarray) -> float:
+    """Standard deviation of `cross_error` where every stated uncertainty is right and time steps are
+    independent.
+
+    nis: (T, N) per dimension, NaN where not judged.  dims: (N,) dimensions of each source.  The k sources of
+    one tick share their estimates: their sum has k - 1 free parts of k (exact for equal variances).
+    """
+    is_judged = ~np.isnan(nis)
+    num = is_judged.sum(axis=1)
+    total = int(num.sum())
+    if not total:
+        return math.nan
+    variance = (is_judged * (2.0 / dims)).sum(axis=1) * num / np.maximum(num - 1, 1)
+    return math.sqrt(float(variance.sum())) / total
+
+
 def agreement(states: np.ndarray, trust: np.ndarray) -> float:
     """Mean over ticks of the trust-weighted mean cosine over pairs of sources.
 
     states: (T, N, D); each source's mean over the ticks is subtracted.  trust: (N,).  NaN for fewer than two
     sources with trust above 0.
     """
-    moving = states.astype(np.float64) - states.mean(axis=0, dtype=np.float64)
+    unit = directions(states)
+    return float(weighted_agreement(np.einsum("tid,tjd->ij", unit, unit) / len(unit), trust))
+
+
+def directions(states: np.ndarray) -> np.ndarray:
+    """(T, N, D) unit vectors of the states less their mean over time."""
+    moving: np.ndarray = states.astype(np.float64) - states.mean(axis=0, dtype=np.float64)
     moving /= np.maximum(np.linalg.norm(moving, axis=-1, keepdims=True), 1e-12)
-    total_trust = float(trust.sum())
-    weight = trust / total_trust if total_trust > 0 else np.zeros_like(trust)
-    pairs = 1 - float((weight**2).sum())
-    if total_trust <= 0 or pairs <= 1e-12:
-        return math.nan
-    total = np.einsum("tnd,n->td", moving, weight)
-    own = np.einsum("tnd,n->t", moving**2, weight**2)
-    return float((((total**2).sum(axis=-1) - own) / pairs).mean())
+    return moving
+
+
+def weighted_agreement(cosines: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """(...,) trust-weighted means over pairs of (..., N, N) cosines. trust: (N,)."""
+    weight = np.outer(trust, trust)
+    np.fill_diagonal(weight, 0.0)
+    total = float(weight.sum())
+    if total <= 1e-12 * float(trust.sum()) ** 2 or total <= 0:
+        return np.full(cosines.shape[:-2], math.nan)
+    found: np.ndarray = (cosines * weight).sum(axis=(-2, -1)) / total
+    return found
 
 
 def skill(error: np.ndarray, baseline_error: np.ndarray) -> float:

@@ -8,7 +8,6 @@ spectrum alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,35 +28,49 @@ class Null:
         return (value - self.mean) / self.std if self.std > 0 else math.nan
 
 
-def null(estimate: Callable[[], float], num: int = NUM_SURROGATES) -> Null:
-    """Of `estimate`, which draws a surrogate at each call."""
-    values = np.array([estimate() for _ in range(num)])
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return Null(math.nan, math.nan, len(values))
-    return Null(float(values.mean()), float(values.std(ddof=1)), len(values))
+def null_of(values: np.ndarray) -> Null:
+    """Of the estimator's values on surrogates (S,); values that are not finite are left out."""
+    finite = values[np.isfinite(values)]
+    if len(finite) < 2:
+        return Null(math.nan, math.nan, len(finite))
+    return Null(float(finite.mean()), float(finite.std(ddof=1)), len(finite))
 
 
-def shifted(values: np.ndarray, generator: np.random.Generator, axis: int = 1) -> np.ndarray:
-    """(T, N, ...): every signal but the first is shifted circularly in time by its own random number.
-
-    Shifts are at least an eighth of the window, so that a lagged copy is not taken for the original.
+def draw_lags(generator: np.random.Generator, num: int, num_signals: int, window: int) -> np.ndarray:
+    """(num, num_signals) circular shifts in samples: 0 for the first signal, for each other one a random
+    number of at least an eighth of the window, so that a lagged copy is not taken for the original.
     """
-    window, num = values.shape[0], values.shape[axis]
     least = max(1, window // 8)
-    result = values.copy()
-    for index in range(1, num):
-        shift = int(generator.integers(least, max(window - least, least + 1)))
-        part = (slice(None),) * axis + (index,)
-        result[part] = np.roll(values[part], shift, axis=0)
-    return result
+    lags = generator.integers(least, max(window - least, least + 1), (num, num_signals))
+    lags[:, 0] = 0
+    return lags
 
 
-def rolled(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(T, ...): all of it shifted in time by one random number, at least an eighth of the window."""
-    window = len(values)
-    least = max(1, window // 8)
-    return np.roll(values, int(generator.integers(least, max(window - least, least + 1))), axis=0)
+def shifted(values: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """(T, N, ...) with signal i moved by lags[i] samples, circularly."""
+    return np.stack([np.roll(values[:, index], lag, axis=0) for index, lag in enumerate(lags)], axis=1)
+
+
+class LagTable:
+    """Mean products of every pair of signals at every circular shift, so that a surrogate is a lookup.
+
+    signals: (T, N) or (T, N, D), real or complex; products of vectors are inner products.
+    """
+
+    def __init__(self, signals: np.ndarray) -> None:
+        vectors = signals.reshape(*signals.shape[:2], -1)
+        spectrum = np.fft.fft(vectors, axis=0)
+        products = np.einsum("fid,fjd->fij", spectrum.conj(), spectrum, optimize=False)
+        # roll(b, lag) has the spectrum B exp(-2 pi i f lag / T): a product at a lag is a Fourier sum.
+        self._table = np.fft.fft(products, axis=0) / len(signals) ** 2  # (T, N, N)
+
+    def at(self, lags: np.ndarray) -> np.ndarray:
+        """(S, N, N) mean over time of conj(signal i) x signal j, each moved by its lag. lags: (S, N)."""
+        num = lags.shape[1]
+        relative = (lags[:, None, :] - lags[:, :, None]) % len(self._table)
+        rows, columns = np.meshgrid(np.arange(num), np.arange(num), indexing="ij")
+        found: np.ndarray = self._table[relative, rows, columns]
+        return found
 
 
 def phase_shuffled(signal: np.ndarray, generator: np.random.Generator) -> np.ndarray:

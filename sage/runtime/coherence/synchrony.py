@@ -35,11 +35,9 @@ def order_squared(angles: np.ndarray) -> float:
 
     angles: (T, N) in radians. NaN for fewer than two signals.
     """
-    num = angles.shape[1]
-    if num < 2 or not len(angles):
+    if angles.shape[1] < 2 or not len(angles):
         return math.nan
-    r_squared = np.abs(np.exp(1j * angles).mean(axis=1)) ** 2
-    return float(((num * r_squared - 1) / (num - 1)).mean())
+    return float(order_of(_locking(angles)))
 
 
 def pairwise_consistency(angles: np.ndarray) -> float:
@@ -47,10 +45,30 @@ def pairwise_consistency(angles: np.ndarray) -> float:
 
     angles: (T, N) in radians. 1 for constant differences, 0 on average for independent samples.
     """
-    num_samples, num = angles.shape
-    if num < 2 or num_samples < 2:
+    if angles.shape[1] < 2 or len(angles) < 2:
         return math.nan
+    return float(consistency_of(_locking(angles), len(angles)))
+
+
+def order_of(locking: np.ndarray) -> np.ndarray:
+    """(...,) `order_squared` from (..., N, N) means of exp(i difference): N r^2 - 1 is a sum over pairs."""
+    found: np.ndarray = _over_pairs(locking.real)
+    return found
+
+
+def consistency_of(locking: np.ndarray, num_samples: int) -> np.ndarray:
+    """(...,) `pairwise_consistency` from (..., N, N) means of exp(i difference)."""
+    found: np.ndarray = _over_pairs((num_samples * np.abs(locking) ** 2 - 1) / (num_samples - 1))
+    return found
+
+
+def _locking(angles: np.ndarray) -> np.ndarray:
     unit = np.exp(1j * angles)
-    products = np.abs(unit.conj().T.dot(unit) / num_samples) ** 2
-    pairs = products[np.triu_indices(num, 1)]
-    return float(((num_samples * pairs - 1) / (num_samples - 1)).mean())
+    means: np.ndarray = unit.conj().T.dot(unit) / len(angles)
+    return means
+
+
+def _over_pairs(values: np.ndarray) -> np.ndarray:
+    rows, columns = np.triu_indices(values.shape[-1], 1)
+    means: np.ndarray = values[..., rows, columns].mean(axis=-1)
+    return means

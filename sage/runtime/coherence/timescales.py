@@ -34,9 +34,12 @@ def lempel_ziv(bits: np.ndarray) -> int:
     text = np.asarray(bits).astype(np.uint8).tobytes()
     num, start, phrases = len(text), 0, 0
     while start < num:
-        length = 1
-        # The longest phrase that occurs before its own last symbol ends the search for its copy.
-        while start + length <= num and text.find(text[start : start + length], 0, start + length - 1) >= 0:
+        length, place = 1, 0
+        # The longest phrase that occurs before its own last symbol. A longer one never occurs earlier.
+        while start + length <= num:
+            place = text.find(text[start : start + length], place, start + length - 1)
+            if place < 0:
+                break
             length += 1
         phrases += 1
         start += length

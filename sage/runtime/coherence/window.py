@@ -14,7 +14,8 @@ class Ticks:
 
     states: (T, N, D) of the sources.  present: (T, N).  nis: (T, N) per dimension, NaN where no reading was
     judged.  error, persistence: (T,) sums of squared errors of the prediction and of "nothing changes".
-    trust: (N,) at the end.  high, low: (T, D) means over tokens of z_H and z_L.  rate_hz: ticks a second.
+    trust: (N,) at the end.  dims: (N,) dimensions of each source's reading.
+    high, low: (T, D) means over tokens of z_H and z_L.  rate_hz: ticks a second.
     """
 
     tick: int
@@ -26,16 +27,20 @@ class Ticks:
     error: np.ndarray
     persistence: np.ndarray
     trust: np.ndarray
+    dims: np.ndarray
     high: np.ndarray
     low: np.ndarray
 
 
 class TickWindow:
-    """`num_ticks` ticks of N sources with D features. `add` copies; it allocates nothing and waits for no
-    device.
+    """`num_ticks` ticks of N sources with dims (N,) and D features.
+
+    `add` copies; it allocates nothing and waits for no device.
     """
 
-    def __init__(self, num_ticks: int, num_sources: int, num_features: int, device: torch.device) -> None:
+    def __init__(self, num_ticks: int, dims: np.ndarray, num_features: int, device: torch.device) -> None:
+        num_sources = len(dims)
+        self._dims = dims.astype(np.int64)
         self._states = np.zeros((num_ticks, num_sources, num_features), dtype=np.float32)
         self._present = np.zeros((num_ticks, num_sources), dtype=bool)
         self._nis = np.full((num_ticks, num_sources), np.nan)
@@ -86,6 +91,7 @@ class TickWindow:
             error=self._errors[:num, 0].copy(),
             persistence=self._errors[:num, 1].copy(),
             trust=trust.copy(),
+            dims=self._dims,
             high=levels[:, 0],
             low=levels[:, 1],
         )

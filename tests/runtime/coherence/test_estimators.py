@@ -25,7 +25,14 @@ from sage.runtime.coherence.information import (
     total_correlation,
 )
 from sage.runtime.coherence.similarity import biased_cka, debiased_cka
-from sage.runtime.coherence.sources import agreement, class_agreement, composite, cross_error, skill
+from sage.runtime.coherence.sources import (
+    agreement,
+    class_agreement,
+    composite,
+    cross_error,
+    cross_error_deviation,
+    skill,
+)
 from sage.runtime.coherence.synchrony import order_squared, pairwise_consistency, phases
 from sage.runtime.coherence.timescales import autocorrelation_time, complexity, lempel_ziv
 
@@ -216,6 +223,19 @@ def test_the_cross_error_of_honest_sources_is_one(generator: np.random.Generator
     biased = generator.standard_normal((40_000,)) + 2.5
     assert cross_error(biased**2) == pytest.approx(1 + 2.5**2, rel=0.02)
     assert math.isnan(cross_error(np.full(4, np.nan)))
+
+
+def test_the_deviation_of_the_cross_error_counts_shared_estimates(generator: np.random.Generator) -> None:
+    """Five equal sensors, each judged by the mean of the others: their errors sum to a chi-square of 4."""
+
+    def nis(num: int) -> np.ndarray:
+        readings = generator.standard_normal((num, 5))
+        others = (readings.sum(axis=1, keepdims=True) - readings) / 4
+        return (readings - others) ** 2 / 1.25
+
+    errors = np.array([cross_error(nis(50)) for _ in range(2000)])
+    assert cross_error_deviation(nis(50), np.ones(5)) == pytest.approx(errors.std(), rel=0.1)
+    assert math.isnan(cross_error_deviation(np.full((3, 2), np.nan), np.ones(2)))
 
 
 def test_agreement_of_sources_that_share_a_signal(generator: np.random.Generator) -> None:

@@ -35,6 +35,7 @@ def make_ticks(num: int = 64, *, shared: float = 0.0, seed: int = 0, num_sources
         error=np.full(num, 1.0),
         persistence=np.full(num, 2.0),
         trust=np.full(num_sources, 0.9),
+        dims=np.ones(num_sources, dtype=np.int64),
         high=states[:, 0],
         low=states[:, -1],
     )
@@ -72,7 +73,7 @@ def test_few_sources_leave_figures_undefined(num_sources: int) -> None:
 def test_a_window_without_any_variation_is_undefined_and_raises_nothing() -> None:
     still = make_ticks()
     flat = Ticks(
-        **{name: getattr(still, name) for name in ("tick", "time_ns", "rate_hz", "present", "trust")},
+        **{name: getattr(still, name) for name in ("tick", "time_ns", "rate_hz", "present", "trust", "dims")},
         states=np.zeros_like(still.states),
         nis=np.full_like(still.nis, np.nan),
         error=np.zeros(64),
@@ -109,7 +110,7 @@ def add(monitor: CoherenceMonitor, tick: int) -> None:
 def make_monitor(received: list[tuple[CoherenceRow, ...]], *, is_inline: bool) -> CoherenceMonitor:
     return CoherenceMonitor(
         32,
-        NUM_SOURCES,
+        np.ones(NUM_SOURCES, dtype=np.int64),
         NUM_FEATURES,
         device=torch.device("cpu"),
         on_rows=received.append,
