@@ -68,7 +68,7 @@ def o_information_of(correlation: np.ndarray, num: int) -> np.ndarray:
     """(...,) from correlation matrices (..., p, p) of `num` samples."""
     size = correlation.shape[-1]
     every = np.arange(size)
-    total = (size - 2) * _entropy(correlation, every, num)
+    total: np.ndarray = (size - 2) * _entropy(correlation, every, num)
     for index in range(size):
         total = total - _entropy(correlation, np.delete(every, index), num)
     return total
