@@ -7,8 +7,11 @@ a world that starts again delivers a reading that says so (`RESET_QUANTITY`). Im
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from sage.hrm_core.tasks.contract import Examples
 from sage.sensors.contract import Effector, Sensor
@@ -54,6 +57,19 @@ class PartialEnvironment(Environment, Protocol):
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """(name of the sensor, reason in one line) of each part that is left out."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An environment that goes on after a restart where it was: for a snapshot of the run."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies; empty while closed."""
+        ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Begin there at the next `open`. InputError, and nothing changed, where it does not fit."""
         ...
 
 

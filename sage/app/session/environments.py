@@ -40,6 +40,7 @@ class PuzzleEndpoints:
 
     name: str
     environment: PuzzleEnvironment
+    host: EnvironmentHost
     drivers: dict[str, SensorDriver]
     answer: Effector
 
@@ -140,7 +141,11 @@ class EnvironmentBuilder:
         }
         self.puzzles.append(
             PuzzleEndpoints(
-                name=entry.name, environment=environment, drivers=drivers, answer=host.effector(0)
+                name=entry.name,
+                environment=environment,
+                host=host,
+                drivers=drivers,
+                answer=host.effector(0),
             )
         )
 

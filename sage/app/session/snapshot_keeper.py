@@ -106,7 +106,9 @@ class SnapshotKeeper:
         if report.outcome is SleepOutcome.ACCEPTED:
             self._next_ns = self._clock.now_ns()
 
-    def on_event(self, event: Event) -> None: ...
+    def on_event(self, event: Event) -> None:
+        if event.kind == "level":  # so that a stream goes on at the level that it has reached
+            self._next_ns = self._clock.now_ns()
 
     def close(self) -> None:
         """Wait for a snapshot in progress, then write the last one and close the journal."""

@@ -71,6 +71,7 @@ def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, 
         reward=drivers["reward"],
         level=drivers.get("level"),
         answer=world.answer,
+        world=world.host,
         family=family,
         learner=learner,
     )

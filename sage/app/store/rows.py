@@ -18,6 +18,7 @@ from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.digest import ADDED_MEMORY
 from sage.runtime.report import (
     NAN,
+    ActingFacts,
     ActionFacts,
     AnswerFacts,
     CoherenceFacts,
@@ -166,7 +167,7 @@ def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _, solving, added_memory = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving, added_memory, acting = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
@@ -195,6 +196,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
         actions=actions,
         events=events,
         solving=solving,
+        acting=acting,
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),
@@ -247,15 +249,22 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     events = [_event_values(event) for event in report.facts.events]
     solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
     added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.has_added else ()
-    optional = [solving, added_memory] if added_memory else [solving] if solving else []
+    acting = [dataclasses.asdict(facts) for facts in report.facts.acting]
+    optional = [solving, added_memory, acting]
+    while optional and not optional[-1]:
+        optional.pop()
     packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
     return packed
 
 
-def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...]]:
-    """Rows of a run without puzzle streams and rewards, and of earlier versions, end after the order."""
+def _unpack_rest(
+    rest: bytes,
+) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...], tuple[ActingFacts, ...]]:
+    """Rows of a run without puzzle streams, rewards and worlds, and of earlier versions, end after the
+    order.
+    """
     stages, actions, events, order, *optional = msgpack.unpackb(rest, use_list=False)
-    solving, added_memory = (*optional, (), ())[:2]
+    solving, added_memory, acting = (*optional, (), (), ())[:3]
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
@@ -263,6 +272,7 @@ def _unpack_rest(rest: bytes) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, .
         order,
         tuple(_solving_facts(values) for values in solving),
         added_memory,
+        tuple(ActingFacts(**values) for values in acting),
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.report import AnswerFacts, LevelFacts
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
@@ -41,14 +42,43 @@ class StreamRecord:
 
     def __init__(self, levels: Sequence[StreamLevel]) -> None:
         self.teacher = TeacherTrust()
-        self.num_unknown = 0
         self._levels = levels
+        self._waiting: dict[int, Given] = {}
+        self._answers: list[AnswerFacts] = []
+        self.num_unknown = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Count from 0."""
+        levels = self._levels
         self._num_answered = [0] * len(levels)
         self._num_right = [0] * len(levels)
         self._recent: list[deque[bool]] = [deque(maxlen=NUM_RECENT) for _ in levels]
         self._stake = [1.0] * len(levels)
-        self._waiting: dict[int, Given] = {}
-        self._answers: list[AnswerFacts] = []
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of the counts, for a snapshot. `recent` is (levels, NUM_RECENT), -1 where there is none."""
+        recent = np.full((len(self._levels), NUM_RECENT), -1, np.int8)
+        for level, answers in enumerate(self._recent):
+            recent[level, : len(answers)] = answers
+        return {
+            "names": _encoded_names(self._levels),
+            "answered": np.array(self._num_answered, np.int64),
+            "right": np.array(self._num_right, np.int64),
+            "recent": recent,
+            "stake": np.array(self._stake),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore counts. InputError, and nothing changed, where they are of other levels."""
+        if not np.array_equal(state["names"], _encoded_names(self._levels)):
+            raise InputError(f"its levels were {state['names'].tobytes().decode()}")
+        self._num_answered = state["answered"].tolist()
+        self._num_right = state["right"].tolist()
+        self._recent = [
+            deque((bool(each) for each in row if each >= 0), maxlen=NUM_RECENT) for row in state["recent"]
+        ]
+        self._stake = state["stake"].tolist()
 
     def stake(self, level: int) -> float:
         """The mean reward of a right answer at this level; 1 before the first."""
@@ -134,6 +164,11 @@ class StreamRecord:
             if is_accepted and own is None:
                 return SolutionSource.TEACHER, result.solution
         return (SolutionSource.NONE, None) if own is None else (SolutionSource.VERIFIED, own)
+
+
+def _encoded_names(levels: Sequence[StreamLevel]) -> np.ndarray:
+    """As bytes, for a snapshot."""
+    return np.frombuffer(", ".join(level.name for level in levels).encode(), np.uint8).copy()
 
 
 def rules_accept(task: Task, cells: np.ndarray, answer: np.ndarray) -> bool:

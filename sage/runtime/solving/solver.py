@@ -30,7 +30,7 @@ from sage.sensors.puzzle_messages import Answer, Puzzle
 #: Where no sensor gives the level in force, it is the highest of so many puzzles.
 NUM_LEVEL_PUZZLES = 16
 #: Names in a snapshot.
-_WEIGHTS, _TEACHER = "weights/", "teacher"
+_WEIGHTS, _TEACHER, _COUNTS, _WORLD = "weights/", "teacher", "counts/", "world/"
 #: emit(kind, message, source)
 Emit = Callable[[str, str, str], None]
 
@@ -52,6 +52,7 @@ class StreamSolver:
         self.family = stream.family.to(device).eval()
         self.learner = stream.learner
         self.record = StreamRecord(stream.levels)
+        self._world = stream.world
         self.levels = tuple(stream.levels)
         self.rows = [
             LevelRows(self.family[index], level.task, config, seed)
@@ -211,7 +212,14 @@ class StreamSolver:
         weights = {
             f"{_WEIGHTS}{name}": tensor.cpu().numpy().copy() for name, tensor in self.family.weights().items()
         }
-        return {**weights, _TEACHER: self.record.teacher.state()}
+        counts = {f"{_COUNTS}{name}": array for name, array in self.record.state().items()}
+        world = {} if self._world is None else self._world.state()
+        return {
+            **weights,
+            _TEACHER: self.record.teacher.state(),
+            **counts,
+            **{f"{_WORLD}{name}": array for name, array in world.items()},
+        }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Weights of another model change nothing, and an event says so."""
@@ -226,6 +234,27 @@ class StreamSolver:
             self._emit("weights", f"the snapshot's are of another model, starting fresh: {error}", self.name)
             return
         self.record.teacher.load_state(state[_TEACHER])
+        self._resume(state)
+
+    def _resume(self, state: Mapping[str, np.ndarray]) -> None:
+        """Counts and the place of the stream; a snapshot of an earlier version has none."""
+        counts, world = (
+            {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
+            for start in (_COUNTS, _WORLD)
+        )
+        if not counts:
+            return
+        try:
+            self.record.load_state(counts)
+            if world and self._world is not None:
+                self._world.load_state(world)
+        except InputError as error:
+            self._emit(
+                "level",
+                f"the snapshot's stream is another one, starting at the first level: {error}",
+                self.name,
+            )
+            self.record.clear()
 
     def _take(self, puzzle: Puzzle, tick: int, now_ns: int) -> None:
         """Begin a puzzle. One that does not fit its level is answered by an abstention, with an event."""

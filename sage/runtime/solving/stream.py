@@ -14,6 +14,7 @@ from sage.hrm_core.tasks.contract import Examples, Task
 from sage.runtime.solving.learner import PuzzleLearner
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.environment import Resumable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class PuzzleStream:
     part of the action vector; the policy judges it like any other, by its effect and target.
     family: the model of each level, member i for level i, from `sage.runtime.solving.models.family_for`. The
     solver owns these weights.
+    world: the state of the environment, for a snapshot; None for one that begins anew in each run.
     learner: made for models of the same `family.configs`; the loop opens it with the family's weights, and
     closes it.
     """
@@ -64,3 +66,4 @@ class PuzzleStream:
     family: ModelFamily
     learner: PuzzleLearner
     level: SensorDriver | None = None
+    world: Resumable | None = None

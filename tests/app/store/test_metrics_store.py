@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
-from sage.runtime.report import TickReport
+from sage.runtime.report import ActingFacts, TickReport
 
 WALL_NS = 1_795_305_600_000_000_000
 
@@ -24,6 +25,23 @@ def test_every_fact_of_every_tick_is_restored(store, record):
         assert restored is not None
         assert restored.facts.digest() == report.facts.digest()
         assert restored.timing == report.timing
+
+
+def test_what_a_world_earned_is_restored(store):
+    (report,) = [item for item in SyntheticSession(num_ticks=1).items() if isinstance(item, TickReport)]
+    worlds = (
+        ActingFacts(world="cart", reward=1.0, reset=1.0, num_episodes=3, episode_return=7.0, last_return=7.0),
+        ActingFacts(world="grid"),
+    )
+    report = dataclasses.replace(report, facts=dataclasses.replace(report.facts, acting=worlds))
+    session = store.begin_session()
+    writer = store.instrument(session)
+    writer.on_tick(report)
+    assert writer.flush()
+    restored = store.tick(session, report.facts.tick)
+    assert restored.facts.acting[0] == worlds[0]
+    assert restored.facts.acting[1].world == "grid"
+    assert restored.facts.digest() == report.facts.digest()
 
 
 def test_sleeps_and_events_are_restored(store, record):

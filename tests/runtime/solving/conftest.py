@@ -16,6 +16,7 @@ from sage.runtime.config import PolicyConfig, PolicyRule, RuntimeConfig, Solving
 from sage.runtime.inputs import LoopInputs
 from sage.runtime.loop import Loop
 from sage.runtime.report import Event, SleepReport, TickReport
+from sage.runtime.snapshot import load_snapshot
 from sage.runtime.solving.learner import LearnerFacts, Offer, PuzzleExperience
 from sage.runtime.solving.models import family_for
 from sage.runtime.solving.stream import PuzzleStream, StreamLevel
@@ -120,6 +121,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
         rules: tuple[PolicyRule, ...] = (ALLOWED,),
         levels: Sequence[Mapping[str, object]] = ({"size": 4},),
         sections: Mapping[str, object] | None = None,
+        resumes_from: Path | None = None,
         **puzzles: object,
     ) -> Life:
         clock = ManualClock()
@@ -144,7 +146,6 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             ),
             SensorContext(clock=clock, epoch_ns=0),
         )
-        world.open()
         hub = Hub(clock)
         records, messages = hub.peripheral("records", capacity=256), hub.peripheral("riddles", capacity=256)
 
@@ -179,6 +180,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             answer=world.effectors()[0],
             family=family_for([task.spec for task in tasks], section),
             learner=learner,
+            world=world,
         )
         inputs = LoopInputs(
             clock=clock,
@@ -192,6 +194,9 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
         )
         loop = Loop(config, inputs)
         loops.append(loop)
+        if resumes_from is not None:
+            load_snapshot(resumes_from, loop)
+        world.open()
         loop.open()
         return Life(loop=loop, learner=learner, recorder=recorder, world=world)
 

@@ -33,3 +33,38 @@ def test_weights_of_another_model_leave_the_stream_as_it_is(live, tmp_path):
     assert "continued from tick 2" in load_snapshot(tmp_path / "mind", other.loop)
     assert is_equal(before, other.solver.family.weights())
     assert [event.kind for event in other.recorder.events] == ["weights"]
+
+
+def solving_of(life):
+    return life.recorder.ticks[-1].facts.solving[0]
+
+
+def test_the_next_run_goes_on_with_the_counts_and_at_the_level(live, tmp_path):
+    """The loop is not closed: as after a kill -9, only the snapshot is there."""
+    levels = ({"size": 4}, {"size": 6})
+    life = live(levels=levels)
+    while life.world.level == 0 and life.loop.tick_count < 400:
+        life.loop.run(num_ticks=10)
+    assert life.world.level == 1
+    save_snapshot(tmp_path / "mind", life.loop)
+    before = solving_of(life)
+    assert before.levels[0].num_right >= 48
+    other = live(levels=levels, resumes_from=tmp_path / "mind")
+    other.loop.run(num_ticks=1)
+    after = solving_of(other)
+    assert other.world.level == after.level == 1
+    assert after.levels[0] == before.levels[0]
+    assert after.board_number > before.board_number
+    assert [event for event in other.recorder.events if event.kind == "level"] == []
+
+
+def test_a_stream_of_other_levels_begins_at_its_first(live, tmp_path):
+    life = live(levels=({"size": 4}, {"size": 6}))
+    life.loop.run(num_ticks=20)
+    save_snapshot(tmp_path / "mind", life.loop)
+    other = live(levels=({"size": 4},), resumes_from=tmp_path / "mind")
+    other.loop.run(num_ticks=1)
+    assert other.world.level == 0
+    assert solving_of(other).levels[0].num_answered == 0
+    messages = [event.message for event in other.recorder.events]
+    assert any("its levels were 4x4, 6x6" in message for message in messages), messages

@@ -8,7 +8,8 @@ may be called on a thread of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from sage.sensors.contract import (
     SensorSpec,
     SourceExhausted,
 )
-from sage.sensors.environment import Environment
+from sage.sensors.environment import Environment, Resumable
 
 ResultT = TypeVar("ResultT")
 
@@ -36,6 +37,7 @@ class Instance:
         self.sensors = environment.sensors()
         self.effectors = environment.effectors()
         self.failure: str | None = None
+        self.state: dict[str, np.ndarray] = {}  # at the fault, of a Resumable
         self._name = name
         self._environment = environment
         self._lock = threading.RLock()
@@ -64,8 +66,15 @@ class Instance:
                 self.failure = "closed"
                 self._environment.close()
 
+    def current_state(self) -> dict[str, np.ndarray]:
+        """Of a Resumable that is open, else as it was at its fault, or empty."""
+        with self._lock:
+            return state_of(self._environment) if self.failure is None else self.state
+
     def _fail(self, error: Exception) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
+        with suppress(Exception):  # around a plug-in that has failed already
+            self.state = state_of(self._environment)
         try:
             self._environment.close()
         except Exception as closing:  # around a plug-in that has failed already
@@ -102,8 +111,24 @@ class EnvironmentHost:
             if self._instance is None or self._instance.failure is not None:
                 environment, self._first = self._first or self._make(), None
                 check_specs(self._name, environment, self.sensor_specs, self.effector_specs)
+                state = {} if self._instance is None else self._instance.state
+                if state and isinstance(environment, Resumable):
+                    environment.load_state(state)
                 self._instance = Instance(self._name, environment)
             return self._instance
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Of a Resumable environment: now, or at its last fault; empty before the first opening."""
+        return {} if self._instance is None else self._instance.current_state()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Before the first opening: a Resumable environment begins there. InputError where it does not
+        fit.
+        """
+        environment = self._first or self._make()
+        if isinstance(environment, Resumable):
+            environment.load_state(state)
+        self._first = environment
 
 
 class HostedSensor:
@@ -182,6 +207,11 @@ class HostedEffector:
                     instance.call(self, instance.effectors[self._index].close)
             finally:
                 instance.leave(self)
+
+
+def state_of(environment: Environment) -> dict[str, np.ndarray]:
+    """Empty for an environment that is not Resumable."""
+    return environment.state() if isinstance(environment, Resumable) else {}
 
 
 def specs_of(environment: Environment) -> tuple[tuple[SensorSpec, ...], tuple[EffectorSpec, ...]]:

@@ -29,12 +29,12 @@ class Drawn:
 
 
 class Drawing:
-    """Used by one thread. is_ahead: batches are drawn on a thread."""
+    """Used by one thread. is_ahead: batches are drawn on a thread.  num_batches: begun so far, by level."""
 
     def __init__(self, sources: Sequence[LevelSource], *, is_ahead: bool) -> None:
         self._ready: tuple[deque[Drawn], ...] = tuple(deque() for _ in sources)
         self._coming: list[Future[Examples] | None] = [None] * len(sources)
-        self._num_batches = [0] * len(sources)
+        self.num_batches = [0] * len(sources)
         self._sources = sources
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="puzzles") if is_ahead else None
 
@@ -47,8 +47,8 @@ class Drawing:
         """Have puzzles of this level drawn on the thread, if it has few."""
         if self._thread is None or len(self._ready[level]) >= LOW or self._coming[level] is not None:
             return
-        index = self._num_batches[level]
-        self._num_batches[level] += 1
+        index = self.num_batches[level]
+        self.num_batches[level] += 1
         self._coming[level] = self._thread.submit(self._sources[level].batch, index)
 
     def take(self, level: int) -> Drawn | None:
@@ -68,8 +68,8 @@ class Drawing:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _next_batch(self, level: int) -> Examples:
-        index = self._num_batches[level]
-        self._num_batches[level] += 1
+        index = self.num_batches[level]
+        self.num_batches[level] += 1
         return self._sources[level].batch(index)
 
     def _add(self, level: int, batch: Examples) -> None:

@@ -8,6 +8,7 @@ right.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -50,6 +51,18 @@ class Grading:
         if self._num_answers >= DOWN_AFTER and num_right < DOWN_SHARE * UP_OF and self.current > 0:
             return self._move(-1)
         return False
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of the level and its counts."""
+        return {
+            "level": np.array([self.current, self._num_answers], np.int64),
+            "last": np.array(self._last, np.bool_),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore a result of `state` of a stream with as many levels."""
+        self.current, self._num_answers = (int(each) for each in state["level"])
+        self._last = deque(state["last"].tolist(), maxlen=UP_OF)
 
     def _move(self, step: int) -> bool:
         self.current += step

@@ -7,6 +7,8 @@ give equal readings; held-out puzzles of a generator are never posed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sage.errors import InputError
@@ -55,6 +57,7 @@ class PuzzlesEnvironment:
         self._sources = _sources(config, context)
         self._room = max(source.task.spec.seq_len for source in self._sources)
         self._stream: PuzzleStream | None = None
+        self._state: Mapping[str, np.ndarray] | None = None
         self._puzzles = _PuzzleSensor(self, self._message_spec("puzzle", Puzzle, PUZZLE_QUANTITY))
         self._results = QueuedSensor(self._message_spec("result", Result, RESULT_QUANTITY), self._clock)
         self._rewards = QueuedSensor(self._number_spec("reward", REWARD_QUANTITY), self._clock)
@@ -94,8 +97,12 @@ class PuzzlesEnvironment:
         if self._stream is not None:
             return
         self._stream = PuzzleStream(
-            self._config, self._sources, is_ahead=not isinstance(self._clock, ManualClock)
+            self._config,
+            self._sources,
+            is_ahead=not isinstance(self._clock, ManualClock),
+            state=self._state,
         )
+        self._state = None
         for sensor in (self._results, self._rewards, self._moves):
             sensor.clear()
         self._moves.put(np.array([self._stream.level]))
@@ -106,6 +113,19 @@ class PuzzlesEnvironment:
             stream.close()
         for sensor in (self._results, self._rewards, self._moves):
             sensor.clear()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """As Resumable."""
+        return {} if self._stream is None else self._stream.state()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """As Resumable: level, counts and numbers go on; puzzles that were unanswered are not posed again."""
+        num = len(self._sources)
+        if len(state["num_batches"]) != num or not 0 <= int(state["level"][0]) < num:
+            raise InputError(
+                f"{self._config.name}: its state is of {len(state['num_batches'])} levels, it has {num}"
+            )
+        self._state = state
 
     @property
     def stream(self) -> PuzzleStream:

@@ -6,7 +6,7 @@ waits, except that without a thread (`Drawing`) puzzles are drawn when they are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,9 +36,18 @@ class Outcome:
 
 
 class PuzzleStream:
-    """From open to close of one environment. Used by one thread."""
+    """From open to close of one environment. Used by one thread. state: of an earlier stream, to go on from;
+    the puzzles that were unanswered then, and what was drawn ahead, are left out.
+    """
 
-    def __init__(self, config: PuzzlesConfig, sources: Sequence[LevelSource], *, is_ahead: bool) -> None:
+    def __init__(
+        self,
+        config: PuzzlesConfig,
+        sources: Sequence[LevelSource],
+        *,
+        is_ahead: bool,
+        state: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self._sources = sources
         self._window = config.window
         self._drawing = Drawing(sources, is_ahead=is_ahead)
@@ -46,8 +55,11 @@ class PuzzleStream:
         self._teacher = Teacher(shows=config.teacher != "never", lying=config.lying, seed=config.seed)
         self._posed: dict[int, Posed] = {}
         self._next_number = 0
-        self._next_level = config.first_level
-        self._drawing.fill(config.first_level)
+        if state is not None:
+            self._grading.load_state(state)
+            self._next_number = int(state["next_number"][0])
+            self._drawing.num_batches[:] = state["num_batches"].tolist()
+        self._drawing.fill(self._grading.current)
 
     @property
     def level(self) -> int:
@@ -87,6 +99,14 @@ class PuzzleStream:
         )
         has_moved = self._grading.note(posed.level, is_right=is_right)
         return Outcome(result=result, new_level=self._grading.current if has_moved else None)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies: level, counts, the number of the next puzzle, and batches drawn."""
+        return {
+            **self._grading.state(),
+            "next_number": np.array([self._next_number], np.int64),
+            "num_batches": np.array(self._drawing.num_batches, np.int64),
+        }
 
     def close(self) -> None:
         self._posed.clear()

@@ -229,3 +229,41 @@ def test_puzzles_without_solutions_need_a_silent_teacher(
     with pytest.raises(InputError, match="has no solutions"):
         PuzzlesEnvironment(config, context)
     open_desk(**settings, teacher="never")
+
+
+def test_a_stream_goes_on_at_its_level_with_its_counts_and_other_puzzles(open_desk: Any) -> None:
+    desk = open_desk(**GRADED)
+    seen = set()
+    for _ in range(60):
+        puzzle = desk.puzzle()
+        seen.add(puzzle.cells.tobytes())
+        desk.answer(puzzle.number, solved(puzzle))
+    desk.puzzle()  # stays unanswered
+    assert desk.environment.level == 1
+    state = desk.environment.state()
+    other = open_desk_from(open_desk, state)
+    assert other.environment.level == 1
+    level = other.read("level")
+    assert level is not None
+    assert level.tolist() == [1]
+    puzzle = other.puzzle()
+    assert puzzle.number == 61
+    assert puzzle.cells.tobytes() not in seen
+    again = other.environment.state()
+    assert again["last"].tolist() == state["last"].tolist() == [True] * len(state["last"])
+    assert again["level"].tolist() == state["level"].tolist()
+
+
+def open_desk_from(open_desk: Any, state: Any) -> Any:
+    """A desk of a new environment that begins at `state`."""
+    desk = open_desk(**GRADED)
+    desk.environment.close()
+    desk.environment.load_state(state)
+    desk.environment.open()
+    return desk
+
+
+def test_a_state_of_other_levels_is_refused(open_desk: Any) -> None:
+    state = open_desk(**GRADED).environment.state()
+    with pytest.raises(InputError, match="its state is of 2 levels, it has 1"):
+        open_desk().environment.load_state(state)
