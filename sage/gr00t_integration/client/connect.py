@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sage.errors import InputError
 from sage.gr00t_integration.client.contract import PolicyClient
+from sage.gr00t_integration.client.openpi_client import OpenpiPolicyClient
 from sage.gr00t_integration.client.zmq_client import TIMEOUT_SECS, ZmqPolicyClient
 from sage.gr00t_integration.dialects import dialect_named
 from sage.gr00t_integration.embodiment import Embodiment
@@ -26,4 +27,8 @@ def make_client(
             api_token=api_token,
             timeout_secs=timeout_secs,
         )
-    raise InputError(f"address is {address}: give tcp://HOST:PORT")
+    if address.startswith(("ws://", "wss://")):
+        if dialect != "auto":
+            raise InputError(f"dialect is {dialect}: {address} is an openpi server: give auto")
+        return OpenpiPolicyClient(address, embodiment, api_token=api_token, timeout_secs=timeout_secs)
+    raise InputError(f"address is {address}: give tcp://HOST:PORT or ws://HOST:PORT")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import websockets.sync.server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sage.gr00t_integration.dialects import DIALECTS, dialect_named
 from sage.gr00t_integration.embodiment import Embodiment
+from sage.gr00t_integration.openpi_form import actions_to_reply, observation_of
 from sage.gr00t_integration.server.policies import ScriptedPolicy
 from sage.gr00t_integration.server.service import PolicyService, ServiceOptions
-from sage.gr00t_integration.wire import codec
+from sage.gr00t_integration.wire import codec, openpi_codec
 
 NUM_TICKS = 30
 
@@ -236,3 +238,61 @@ def test_no_action_reaches_the_arm_without_a_decision(
         assert np.isfinite(action.done.values).all()
         assert (np.abs(action.done.values) <= 1).all()
         assert any(np.allclose(action.requested, each) for each in wanted)
+
+
+class OpenpiSwitch:
+    """An openpi server that is good until `frames` is set, then answers with these frames."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self.frames: list[bytes | str] = []
+        self._embodiment = embodiment
+        self._policy = ScriptedPolicy(embodiment, target=(0.9, -0.9))
+        self.server = websockets.sync.server.serve(self._serve, "127.0.0.1", 0)
+        self.address = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def good(self, message: Any) -> bytes:
+        observation = observation_of(self._embodiment, openpi_codec.unpack(message))
+        return openpi_codec.pack(actions_to_reply(self._embodiment, self._policy.act(observation)))
+
+    def _serve(self, connection: Any) -> None:
+        connection.send(openpi_codec.pack({"policy": "test"}))
+        for message in connection:
+            for frame in self.frames or [self.good(message)]:
+                connection.send(frame)
+
+
+@pytest.fixture
+def switch(tiny: Embodiment) -> Iterator[OpenpiSwitch]:
+    made = OpenpiSwitch(tiny)
+    yield made
+    made.server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (["Traceback\nRuntimeError: CUDA error"], "RuntimeError: CUDA error"),
+        ([""], "an error without a text"),
+        (["reset successful", "failed"], "failed"),
+        ([openpi_codec.pack({"actions": GOOD[0] * np.nan})], "NaN"),
+        ([b"\xc1"], "not msgpack"),
+    ],
+    ids=["text", "empty", "acknowledgement", "nan", "garbage"],
+)
+def test_a_frame_that_is_no_answer(
+    frames: list[bytes | str], said: str, rig: Any, switch: OpenpiSwitch
+) -> None:
+    one = rig(switch.address)
+    stops_safely(one, lambda: setattr(switch, "frames", frames), said=said)
+
+
+def test_a_stale_acknowledgement_before_an_answer_is_skipped(rig: Any, switch: OpenpiSwitch) -> None:
+    one = rig(switch.address)
+    one.tick(5)
+    num_moves = one.moves()
+    switch.frames = ["reset successful", openpi_codec.pack({"actions": GOOD[0] + 0.5})]
+    one.tick(20)
+    assert one.status == "running"
+    assert one.moves() >= num_moves + 15
+    assert np.allclose(one.position(), 0.5)
