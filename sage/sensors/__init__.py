@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SourceExhausted,
     )
     from sage.sensors.environment import Environment, Level, PuzzleEnvironment
+    from sage.sensors.limits import EffectorLimits
     from sage.sensors.testing.conformance import CheckResult, check_sensor
     from sage.sensors.testing.effector_conformance import check_effector
     from sage.sensors.testing.environment_conformance import check_environment
@@ -37,6 +38,7 @@ __getattr__, __dir__ = lazy_face(
         "ConnectionPool": "sage.sensors.connections",
         "Effector": "sage.sensors.contract",
         "EffectorConfig": "sage.sensors.config",
+        "EffectorLimits": "sage.sensors.limits",
         "EffectorSpec": "sage.sensors.contract",
         "Environment": "sage.sensors.environment",
         "EnvironmentConfig": "sage.sensors.config",
@@ -64,6 +66,7 @@ __all__ = [
     "ConnectionPool",
     "Effector",
     "EffectorConfig",
+    "EffectorLimits",
     "EffectorSpec",
     "Environment",
     "EnvironmentConfig",

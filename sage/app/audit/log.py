@@ -133,7 +133,7 @@ class AuditLog:
             raise
 
     def _begin_segment(self) -> None:
-        """The first file of this run goes on with the last one; a torn line at its end is cut off."""
+        """The first file of this run continues the last one; a torn line at its end is cut off."""
         if self._file >= 0:
             self._sync()
             os.close(self._file)
@@ -156,7 +156,7 @@ class AuditLog:
             self._syncer.start()
 
     def _continued(self) -> int:
-        """The number of the file to go on with: the last one, or a new one where it has no intact row."""
+        """The number of the file to continue: the last one, or a new one where it has no intact row."""
         found = segments(self._home)
         if not found:
             return 1

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption, SetOption, command_group
+from sage.app.cli.options import (
+    IntoOption,
+    JsonOption,
+    NameArgument,
+    SetOption,
+    command_group,
+    create_package,
+    print_kinds,
+)
 
 app = command_group("List, check and create environments.")
 
@@ -15,16 +23,7 @@ app = command_group("List, check and create environments.")
 @app.command("list")
 def list_kinds(json_output: JsonOption = False) -> None:
     """List the kinds of environments and what each one is."""
-    from sage.app.devices.kinds import describe_kinds, render_kinds
-
-    kinds = describe_kinds("environments")
-    if json_output:
-        import dataclasses
-        import json
-
-        typer.echo(json.dumps([dataclasses.asdict(kind) for kind in kinds]))
-        return
-    render_kinds(kinds)
+    print_kinds("environments", json_output=json_output)
 
 
 @app.command("check")
@@ -45,30 +44,8 @@ def check(
 
 
 @app.command("new")
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the kind, in lower case: pond.")],
-    into: Annotated[
-        Path, typer.Option("--into", metavar="DIR", help="Folder that the package's folder is created in.")
-    ] = Path(),
-) -> None:
+def new(name: NameArgument, into: IntoOption = Path()) -> None:
     """Create a package for an environment of your own. It passes the conformance kit as it is."""
-    from sage.app.config.registry import plugins
-    from sage.app.terminal.errors import UserError
-    from sage.errors import InputError
     from sage.sensors.testing.environment_scaffold import write_environment_package
 
-    known = plugins("environments")
-    if name in known:
-        raise UserError(
-            f"environments new {name}: the kind exists ({known[name].origin}): choose another name"
-        )
-    folder = into / f"sage-environment-{name.replace('_', '-')}"
-    try:
-        write_environment_package(name, folder)
-    except (InputError, FileExistsError) as error:
-        raise UserError(f"environments new {name}: {error}") from None
-    except OSError as error:
-        raise UserError(
-            f"{folder}: {(error.strerror or str(error)).lower()}: give a folder that can be written"
-        ) from None
-    typer.echo(f"Created {folder}. Next: pip install -e {folder}; sage environments check {name}")
+    create_package("environments", name, into, write_environment_package)

@@ -24,6 +24,7 @@ from sage.app.cli import (
     data,
     demo,
     doctor,
+    effectors,
     environments,
     export,
     generate,
@@ -72,6 +73,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")
+app.add_typer(effectors.app, name="effectors")
 app.add_typer(environments.app, name="environments")
 app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")

@@ -1,13 +1,17 @@
-"""Options that several commands share: the same name, the same meaning and the same text; and groups of
-commands.
+"""Options that several commands share: the same name, the same meaning and the same text; groups of commands;
+and what `sage sensors`, `sage effectors` and `sage environments` have in common.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sage.app.config.registry import Group
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped configuration.")
@@ -44,6 +48,10 @@ DeviceOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the kind, in lower case: wind.")]
+IntoOption = Annotated[
+    Path, typer.Option("--into", metavar="DIR", help="Folder that the package's folder is created in.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -57,3 +65,37 @@ def command_group(about: str) -> typer.Typer:
             typer.echo(context.get_help())
 
     return group
+
+
+def print_kinds(group: Group, *, json_output: bool) -> None:
+    from sage.app.devices.kinds import describe_kinds, render_kinds
+
+    kinds = describe_kinds(group)
+    if json_output:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps([dataclasses.asdict(kind) for kind in kinds]))
+        return
+    render_kinds(kinds)
+
+
+def create_package(group: Group, name: str, into: Path, write: Callable[[str, Path], object]) -> None:
+    """write: creates the package of a kind in a folder. UserError for a name or a folder that will not do."""
+    from sage.app.config.registry import plugins
+    from sage.app.terminal.errors import UserError
+    from sage.errors import InputError
+
+    known = plugins(group)
+    if name in known:
+        raise UserError(f"{group} new {name}: the kind exists ({known[name].origin}): choose another name")
+    folder = into / f"sage-{group.removesuffix('s')}-{name.replace('_', '-')}"
+    try:
+        write(name, folder)
+    except (InputError, FileExistsError) as error:
+        raise UserError(f"{group} new {name}: {error}") from None
+    except OSError as error:
+        raise UserError(
+            f"{folder}: {(error.strerror or str(error)).lower()}: give a folder that can be written"
+        ) from None
+    typer.echo(f"Created {folder}. Next: pip install -e {folder}; sage {group} check {name}")

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption, SetOption, command_group
+from sage.app.cli.options import (
+    IntoOption,
+    JsonOption,
+    NameArgument,
+    SetOption,
+    command_group,
+    create_package,
+    print_kinds,
+)
 
 app = command_group("List, check, create and record sensors.")
 
@@ -17,16 +25,7 @@ KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="A kind from `
 @app.command("list")
 def list_kinds(json_output: JsonOption = False) -> None:
     """List the kinds of sensors and what each one senses."""
-    from sage.app.devices.kinds import describe_kinds, render_kinds
-
-    kinds = describe_kinds()
-    if json_output:
-        import dataclasses
-        import json
-
-        typer.echo(json.dumps([dataclasses.asdict(kind) for kind in kinds]))
-        return
-    render_kinds(kinds)
+    print_kinds("sensors", json_output=json_output)
 
 
 @app.command("check")
@@ -50,32 +49,11 @@ def check(
 
 
 @app.command("new")
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the kind, in lower case: wind.")],
-    into: Annotated[
-        Path, typer.Option("--into", metavar="DIR", help="Folder that the package's folder is created in.")
-    ] = Path(),
-) -> None:
+def new(name: NameArgument, into: IntoOption = Path()) -> None:
     """Create a package for a sensor of your own. It passes the conformance kit as it is."""
-    from sage.app.config.registry import plugins
-    from sage.app.terminal.errors import UserError
-    from sage.errors import InputError
     from sage.sensors.testing.scaffold import write_package
 
-    if name in plugins("sensors"):
-        raise UserError(
-            f"sensors new {name}: the kind exists ({plugins('sensors')[name].origin}): choose another name"
-        )
-    folder = into / f"sage-sensor-{name.replace('_', '-')}"
-    try:
-        write_package(name, folder)
-    except (InputError, FileExistsError) as error:
-        raise UserError(f"sensors new {name}: {error}") from None
-    except OSError as error:
-        raise UserError(
-            f"{folder}: {(error.strerror or str(error)).lower()}: give a folder that can be written"
-        ) from None
-    typer.echo(f"Created {folder}. Next: pip install -e {folder}; sage sensors check {name}")
+    create_package("sensors", name, into, write_package)
 
 
 @app.command("record")

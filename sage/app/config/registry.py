@@ -29,6 +29,8 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "effectors": {
         "groot_relay": "sage.gr00t_integration.loop.relay:GrootRelay",
+        "journal": "sage.sensors.effectors.journal:JournalEffector",
+        "null": "sage.sensors.effectors.null:NullEffector",
         "recording": "sage.sensors.effectors.recording:RecordingEffector",
     },
     "environments": {

@@ -164,6 +164,8 @@ def _build_entries(group: Group, items: Any, document: YamlDocument) -> tuple[De
 
 def _build_entry(group: Group, index: int, item: Any, document: YamlDocument) -> DeviceEntry:
     path = (group, index)
+    if isinstance(item, dict) and "kind" in item and item["kind"] is None:
+        item = {**item, "kind": "null"}  # the effector's name, which YAML reads as no value
     if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
         raise UserError(
             f"{document.where(path)}: {key_path(path, document)}: kind is missing: give kind: and the kind's"

@@ -33,6 +33,11 @@ def check_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False
     return _report(kind, results, json_output=json_output)
 
 
+def check_effector_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
+    """As `check_kind`, for an effector alone."""
+    return _report(kind, _check_effector(kind, overrides), json_output=json_output)
+
+
 def check_environment_kind(kind: str, overrides: Sequence[str], *, json_output: bool = False) -> int:
     """As `check_kind`, for an environment."""
     environment_class, config = configure_kind("environments", kind, overrides)

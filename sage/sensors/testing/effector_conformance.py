@@ -16,11 +16,14 @@ import numpy as np
 from sage.mailbox.clock import Clock
 from sage.sensors.config import EffectorConfig
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
-from sage.sensors.driver.effector_driver import EffectorDriver
+from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld, EffectorTooSoon
+from sage.sensors.limits import MAX_SLEW_SECS
 from sage.sensors.testing.conformance import CheckResult, require, run_check
 
 #: Of a channel's half range: how far from the middle the checks go.
 SMALL = 0.1
+#: What float32 values may be off.
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +170,51 @@ def it_acts_within_its_time_limit(bench: EffectorBench) -> str:
     return f"3 actions, {driver.spec.timeout_secs:g} s each at most"
 
 
+def what_is_done_is_within_its_limits(bench: EffectorBench) -> str:
+    """Of the spec, through the driver that the loop uses; the run's configuration may add others."""
+    driver = EffectorDriver(bench.make(), clock=bench.clock, is_inline=False)
+    limits = driver.spec.limits
+    before = driver.spec.limited(driver.spec.rest_values()).astype(np.float64)
+    try:
+        driver.open()
+        for part in (SMALL, -SMALL):
+            driver.begin(_at(driver.spec, part), bench.clock.now_ns())
+            try:
+                done = driver.finish().values.astype(np.float64)
+            except EffectorTooSoon:
+                continue
+            if limits.low:
+                is_inside = (done >= np.array(limits.low) - TOLERANCE) & (
+                    done <= np.array(limits.high) + TOLERANCE
+                )
+                require(bool(is_inside.all()), "what was done is outside the spec's workspace")
+            if limits.max_slew and done.ndim == 1:
+                most = np.array(limits.max_slew) * MAX_SLEW_SECS + TOLERANCE
+                require(bool((np.abs(done - before) <= most).all()), "what was done is beyond the slew limit")
+            before = done
+    finally:
+        driver.close()
+    return "no limit but the range" if limits.is_empty else "the spec's limits"
+
+
+def it_stops_until_released(bench: EffectorBench) -> str:
+    """As `sage estop` and `sage arm` do, from another thread than the device's."""
+    driver = EffectorDriver(bench.make(), clock=bench.clock, is_inline=False)
+    try:
+        driver.open()
+        stop = driver.stop()
+        require(stop.wait(driver.spec.timeout_secs) and stop.error is None, "abort failed, or took too long")
+        driver.begin(_at(driver.spec, SMALL), bench.clock.now_ns())
+        require(_is_held(driver), "an action was done after a stop")
+        driver.hold()
+        driver.release()
+        driver.begin(_at(driver.spec, SMALL), bench.clock.now_ns())
+        require(not driver.finish().is_held, "an action after the release is held")
+    finally:
+        driver.close()
+    return "stopped, released"
+
+
 #: In this order, by name.
 EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
     check.__name__: check
@@ -182,8 +230,17 @@ EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
         it_holds_after_abort_until_opened,
         closing_is_safe,
         it_acts_within_its_time_limit,
+        what_is_done_is_within_its_limits,
+        it_stops_until_released,
     )
 }
+
+
+def _is_held(driver: EffectorDriver) -> bool:
+    try:
+        return driver.finish().is_held
+    except EffectorHeld:
+        return True
 
 
 @contextmanager
