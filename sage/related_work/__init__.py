@@ -1,3 +1,1 @@
-"""Ideas of others as ordinary plug-ins. Empty in this version: README.md beside this file says what belongs
-here.
-"""
+"""Ideas of others as ordinary plug-ins; README.md beside this file says what belongs here."""

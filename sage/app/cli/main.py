@@ -42,6 +42,7 @@ from sage.app.cli import (
     store,
     sweep,
     tasks,
+    totality,
     train,
 )
 from sage.app.cli import eval as evaluation
@@ -88,6 +89,7 @@ app.command("sweep")(sweep.sweep)
 app.command("solve")(solve.solve)
 app.command("generate")(generate.generate)
 app.command("serve")(serve.serve)
+app.add_typer(totality.app, name="totality")
 app.command("export")(export.export)
 app.command("plot")(plot.plot)
 app.add_typer(model.app, name="model")

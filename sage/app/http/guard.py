@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,20 +31,27 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """token: the bearer token that clients send.  hosts: allowed names in Host, lower case, no port.
-    open_paths: served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body."""
+    """token: the bearer token that clients send; None: none is needed.  hosts: allowed names in Host, lower
+    case, no port.
+    open_paths: served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body.
+    larger_bodies: path -> bytes, in place of max_body_bytes."""
 
-    token: str
+    token: str | None
     hosts: frozenset[str] = LOOPBACK
     open_paths: frozenset[str] = frozenset({"/healthz"})
     max_body_bytes: int = 1 << 20
     body_timeout_secs: float = 10.0
+    larger_bodies: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.token) < 16:
+        if self.token is not None and len(self.token) < 16:
             raise InputError(f"token has {len(self.token)} characters: give 16 or more, at random")
         if not self.hosts:
             raise InputError("hosts is empty: give at least one name")
+
+    def body_limit(self, path: str) -> int:
+        """In bytes."""
+        return self.larger_bodies.get(path, self.max_body_bytes)
 
 
 class Guard:
@@ -60,7 +67,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, self._access)
+        body = _Body(receive, self._access, self._access.body_limit(scope["path"]))
         try:
             self.check(Headers(scope=scope), scope["path"])
             await self._app(scope, body.receive, _with_headers(send))
@@ -73,12 +80,13 @@ class Guard:
         if host_name(headers.get("host", "")) not in access.hosts:
             raise Refusal(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "Host: not a name of this server: add it with sage serve --allow-host",
+                "Host: not a name of this server: add it with --allow-host",
             )
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites have no access")
-        if path not in access.open_paths and not self._has_token(headers.get("authorization", "")):
+        is_open = access.token is None or path in access.open_paths
+        if not is_open and not self._has_token(headers.get("authorization", "")):
             challenge = {"www-authenticate": 'Bearer realm="sage"'}
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
@@ -88,8 +96,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length: not a number")
-        if int(length[:20]) > access.max_body_bytes:
-            raise _too_large(access)
+        if int(length[:20]) > access.body_limit(path):
+            raise _too_large(access.body_limit(path))
 
     def _is_own(self, origin: str) -> bool:
         scheme, separator, host = origin.partition("://")
@@ -97,15 +105,20 @@ class Guard:
 
     def _has_token(self, authorization: str) -> bool:
         scheme, _, token = authorization.partition(" ")
-        is_same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._access.token.encode())
+        own = (self._access.token or "").encode()
+        is_same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), own)
         return is_same and scheme.lower() == "bearer"
 
 
 class _Body:
     """A request's body within its limits; messages after it (a disconnect) have no limit of time."""
 
-    def __init__(self, receive: Receive, access: Access) -> None:
-        self._receive, self._access, self._num_bytes, self._is_whole = receive, access, 0, False
+    def __init__(self, receive: Receive, access: Access, max_bytes: int) -> None:
+        self._receive = receive
+        self._access = access
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._is_whole = False
         self._deadline_secs: float | None = None
 
     async def receive(self) -> Message:
@@ -123,8 +136,8 @@ class _Body:
                 {"connection": "close"},
             ) from None
         self._num_bytes += len(message.get("body", b""))
-        if self._num_bytes > self._access.max_body_bytes:
-            raise _too_large(self._access)
+        if self._num_bytes > self._max_bytes:
+            raise _too_large(self._max_bytes)
         self._is_whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
         return message
 
@@ -135,8 +148,8 @@ def host_name(host: str) -> str:
     return name.lower().rstrip(".")
 
 
-def _too_large(access: Access) -> Refusal:
-    message = f"the body is over {access.max_body_bytes} bytes: send fewer puzzles at a time"
+def _too_large(max_bytes: int) -> Refusal:
+    message = f"the body is over {max_bytes} bytes: send less at a time"
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"connection": "close"})
 
 

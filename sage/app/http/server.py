@@ -41,7 +41,7 @@ def serve(options: ServeOptions) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. UserError where it cannot start."""
     import typer
 
-    _need_web()
+    need_web("serve")
     from sage.app.config.state_dir import default_state_dir, open_state_dir
     from sage.app.http.guard import Access
     from sage.app.http.routes import create_app
@@ -145,9 +145,10 @@ def load_models(options: ServeOptions) -> ServedModels:
         )
 
 
-def _need_web() -> None:
+def need_web(command: str) -> None:
+    """UserError of this command where starlette or uvicorn is missing."""
     from importlib.util import find_spec
 
     for module in ("starlette", "uvicorn"):
         if find_spec(module) is None:
-            raise UserError(f"serve: {module} is not installed: pip install 'sage-runtime[web]'")
+            raise UserError(f"{command}: {module} is not installed: pip install 'sage-runtime[web]'")

@@ -1,0 +1,1 @@
+"""`sage totality serve`: the Totality service over HTTP, and its OpenAPI document."""

@@ -1,0 +1,24 @@
+"""The errors of the store, beside InputError for a request that is wrong.
+
+Invariant: a request that raises one of them changed nothing.
+"""
+
+from __future__ import annotations
+
+from sage.errors import InputError, SageError
+
+
+class UnknownId(InputError):
+    """No scheme or canvas has the id."""
+
+
+class Conflict(InputError):
+    """The request does not fit the state of the store: another version, or nothing that could be made."""
+
+
+class NotDurable(SageError):
+    """The change is applied in memory, but the disk did not confirm it in time. It may be lost in a crash."""
+
+
+class ServiceUnavailable(SageError):
+    """A Totality service did not answer in time, or not as one."""
