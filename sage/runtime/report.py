@@ -167,6 +167,7 @@ class ActingFacts:
     world: its name.  reward: of this tick, NaN without one.  reset: 1 where an episode ended of its own, 2
     where it was cut off, else 0.  num_episodes: ended so far.  episode_return: sum of rewards so far, of the
     episode that this tick's reward belongs to.  last_return: of the last episode that ended, NaN before.
+    last_success: 1 where that episode reached its goal, else 0; NaN before, and in a world that states none.
     """
 
     world: str
@@ -175,6 +176,7 @@ class ActingFacts:
     num_episodes: int = 0
     episode_return: float = 0.0
     last_return: float = NAN
+    last_success: float = NAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

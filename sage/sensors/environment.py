@@ -74,6 +74,26 @@ class Resumable(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Episodes of a policy that is compared with. policy: for example "random"."""
+
+    policy: str
+    num_succeeded: int
+    num_episodes: int
+
+
+@runtime_checkable
+class ComparedEnvironment(Environment, Protocol):
+    """An environment with policies to compare the loop's with."""
+
+    def baselines(self, num_episodes: int) -> tuple[Baseline, ...]:
+        """So many episodes of each, in a world of its own; nothing may be trained on them. The environment
+        need not be open.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """A kind of puzzle in a stream: a task of the catalogue with its options.
 

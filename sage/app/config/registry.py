@@ -36,7 +36,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     "environments": {
         "gymnasium": "sage.sensors.environments.gymnasium_world:GymnasiumEnvironment",
         "key_door": "sage.sensors.environments.key_door:KeyDoorEnvironment",
-        "mujoco": "sage.sensors.environments.mujoco.mujoco_world:MujocoEnvironment",
+        "mujoco": "sage.sensors.environments.mujoco.mujoco_environment:MujocoEnvironment",
         "puzzles": "sage.sensors.environments.puzzles.puzzles_environment:PuzzlesEnvironment",
     },
     "instruments": {},

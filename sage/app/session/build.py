@@ -5,7 +5,7 @@ Invariant: an entry that cannot be built raises UserError before anything is ope
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, 
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.environment import ComparedEnvironment
 
 log = structlog.get_logger("sage.app")
 RING_CAPACITY = 4096
@@ -47,12 +48,15 @@ MANUAL_START_NS = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A loop with its mailboxes. missing: optional sensors that this machine lacks, with the reason."""
+    """A loop with its mailboxes. missing: optional sensors that this machine lacks, with the reason.
+    compared: by name, makes the environments that have policies to compare the loop's with.
+    """
 
     loop: Loop
     hub: Hub
     missing: tuple[tuple[str, str], ...]
     world: SensorWorld
+    compared: tuple[tuple[str, Callable[[], ComparedEnvironment]], ...] = ()
 
     @property
     def temporal_sources(self) -> tuple[str, ...]:
@@ -151,7 +155,13 @@ def build_run(
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)
-    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world)
+    return Run(
+        loop=loop,
+        hub=hub,
+        missing=tuple(missing),
+        world=sensor_world,
+        compared=tuple(worlds.compared),
+    )
 
 
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:

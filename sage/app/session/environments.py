@@ -6,7 +6,7 @@ manual clock all are used on the loop's thread, so that equal runs have equal di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,7 +26,7 @@ from sage.sensors.driver.environments.host import EnvironmentHost, specs_of
 from sage.sensors.driver.environments.remote import EnvironmentIsolation, UnreadSensor
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
-from sage.sensors.environment import Environment, PartialEnvironment, PuzzleEnvironment
+from sage.sensors.environment import ComparedEnvironment, Environment, PartialEnvironment, PuzzleEnvironment
 from sage.sensors.limits import EffectorSettings
 from sage.sensors.puzzle_messages import ANSWER_EFFECT
 
@@ -50,7 +50,7 @@ class EnvironmentBuilder:
 
     drivers, effectors: of environments without puzzles, for the loop.  puzzles: the others.
     missing: optional ones, and parts of others, that are not available, with the reason.
-    settings: by effector.
+    settings: by effector.  compared: makes those with policies to compare the loop's with, by name.
     sensors, effectors: names of those of the run without environments.
     """
 
@@ -67,6 +67,7 @@ class EnvironmentBuilder:
         self.effectors: list[Effector] = []
         self.puzzles: list[PuzzleEndpoints] = []
         self.missing: list[tuple[str, str]] = []
+        self.compared: list[tuple[str, Callable[[], ComparedEnvironment]]] = []
         self.settings: dict[str, EffectorSettings] = {}
         self._world = world
         self._hub = hub
@@ -93,6 +94,8 @@ class EnvironmentBuilder:
                 raise UserError(explain("environments", entry, error)) from error
             if isinstance(environment, PartialEnvironment):
                 self.missing += environment.missing
+            if isinstance(environment, ComparedEnvironment):
+                self.compared.append((entry.name, partial(self._made_compared, entry)))
             self._take_names(entry, [spec.name for spec in sensor_specs])
             self._take_names(entry, [spec.name for spec in effector_specs])
             _check_policy(entry, effector_specs, config.policy)
@@ -121,6 +124,11 @@ class EnvironmentBuilder:
             return environment
 
         return made("environments", entry, make)
+
+    def _made_compared(self, entry: DeviceEntry) -> ComparedEnvironment:
+        environment = self._made(entry)
+        assert isinstance(environment, ComparedEnvironment)
+        return environment
 
     def _host(self, entry: DeviceEntry, environment: Environment) -> EnvironmentHost:
         return EnvironmentHost(entry.name, partial(self._made, entry), first=environment)

@@ -50,6 +50,8 @@ log = structlog.get_logger("sage.app")
 EXIT_OK, EXIT_FAILED = 0, 1
 #: Held-out puzzles of each level that the summary is of, and real time after which no more are tried.
 NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
+#: Episodes of each policy that the loop's is compared with.
+NUM_COMPARED_EPISODES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,7 @@ def _drawn(view: LiveView) -> Iterator[LiveView]:
 
 
 def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
-    """Held-out puzzles of every level that had answers, for the summary."""
+    """For the summary: held-out puzzles of every level that had answers, and policies to compare with."""
     for solver in run.loop.solving.solvers:
         for level in range(len(solver.levels)):
             if solver.record.has_begun(level):
@@ -249,6 +251,8 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
                     solver, level, config.solving, num=NUM_HELD_OUT, limit_secs=HELD_OUT_SECS
                 )
                 summary.note_held_out(solver.name, level, num, num_solved)
+    for world, make in run.compared:
+        summary.note_baselines(world, make().baselines(NUM_COMPARED_EPISODES))
 
 
 def _num_lost(statistics: StoreStatistics) -> int:

@@ -29,6 +29,7 @@ from sage.runtime.report import (
     TickReport,
     to_plain,
 )
+from sage.sensors.environment import Baseline
 
 _MAX_SLEEPS = 100
 _COHERENCE = ("xerr", "agreement", "agreement_null", "correctness", "coherence")
@@ -96,6 +97,10 @@ class SessionSummary:
     def note_held_out(self, stream: str, level: int, num: int, num_solved: int) -> None:
         """At the end: how many held-out puzzles of a level were tried, and how many were solved."""
         self._solving.note_held_out(stream, level, num, num_solved)
+
+    def note_baselines(self, world: str, baselines: Sequence[Baseline]) -> None:
+        """At the end: what other policies reached in a world."""
+        self._acting.note_baselines(world, baselines)
 
     def on_event(self, event: Event) -> None:
         if event.kind in self._events or len(self._events) < 100:

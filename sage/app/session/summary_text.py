@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sage.app.session.acting_figures import earned_line
+from sage.app.session.acting_figures import earned_lines
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
@@ -51,7 +51,8 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
         for index, line in enumerate(learned_lines(stream, figures.sleeps)):
             facts.add_row(Text(stream.stream if index == 0 else "", "bold"), Text(line))
     for world in figures.acting:
-        facts.add_row(Text(world.world, "bold"), Text(earned_line(world)))
+        for index, line in enumerate(earned_lines(world)):
+            facts.add_row(Text(world.world if index == 0 else "", "bold"), Text(line))
     for label, text in _facts(figures):
         facts.add_row(Text(label, "bold"), Text(text))
     console.print(facts)

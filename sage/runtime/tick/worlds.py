@@ -12,7 +12,7 @@ import numpy as np
 
 from sage.runtime.channels.layout import Layout
 from sage.runtime.report import ActingFacts
-from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY
+from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
 
 
 class Worlds:
@@ -67,12 +67,15 @@ class _World:
         self._reset_source = reset_source
         self._reset_channel = int(layout.offsets[reset_source])
         self._reward_sources = [s for s in own if layout.specs[s].observes[0] == REWARD_QUANTITY]
+        goals = [s for s in own if layout.specs[s].observes[0] == SUCCESS_QUANTITY]
+        self._success_channel = int(layout.offsets[goals[0]]) if goals else None
         self._offsets = layout.offsets
         self._reset = 0.0
         self._reward = math.nan
         self._num_episodes = 0
         self._return = 0.0
         self._last_return = math.nan
+        self._last_success = math.nan
         self._has_started = False  # the first reading of a world may say so, and ends no episode
 
     def meet(self, met: np.ndarray, values: np.ndarray) -> float:
@@ -91,6 +94,8 @@ class _World:
             if self._has_started:
                 self._num_episodes += 1
                 self._last_return = self._return
+                if self._success_channel is not None:
+                    self._last_success = float(values[self._success_channel] > 0.5)
         self._has_started |= bool(met[self._reset_source])
         return self._reset
 
@@ -102,4 +107,5 @@ class _World:
             num_episodes=self._num_episodes,
             episode_return=self._return,
             last_return=self._last_return,
+            last_success=self._last_success,
         )

@@ -57,6 +57,21 @@ def test_a_reset_ends_an_episode_and_the_changes_of_that_world_alone(
     assert made.facts()[0].last_return == 5.0
 
 
+def test_success_is_of_the_episode_that_ended(spec: Callable[..., SensorSpec]) -> None:
+    names = ("reward", "reset", "success")
+    made = Worlds(Layout.of([spec(f"game.{name}", 1, observes=(name, "1")) for name in names]))
+
+    def outcome(reset: float, success: float) -> float:
+        made.meet(np.full(3, True), np.array([0.0, reset, success]), np.zeros(3))
+        return made.facts()[0].last_success
+
+    assert math.isnan(outcome(CUT_OFF, 0.0))  # the start of the world ends none
+    assert math.isnan(outcome(0.0, 0.0))
+    assert outcome(ENDED, 1.0) == 1.0
+    assert outcome(0.0, 0.0) == 1.0
+    assert outcome(CUT_OFF, 0.0) == 0.0
+
+
 def test_the_start_of_a_world_ends_no_episode(spec: Callable[..., SensorSpec]) -> None:
     made = worlds(spec)
     meet(made, 0.0, CUT_OFF)

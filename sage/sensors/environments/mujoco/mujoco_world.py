@@ -1,9 +1,7 @@
-"""A small robot arm in MuJoCo (kind: mujoco), with the extra `robot`.
+"""The world of the arm: its settings, its limits, its views and its episodes.
 
-`{kind: mujoco, name: arm, instructions: [reach the red ball]}` has the sensors arm.joints, arm.touch,
-arm.target, arm.instruction, arm.camera, arm.reward, arm.reset and arm.success and the effector arm.action:
-the speeds of three joints and the opening of the gripper. Invariants: equal seeds and equal actions give
-equal readings on one machine; an action never moves a joint out of its range or the tip out of the workspace.
+Invariants: equal seeds and equal actions give equal readings on one machine; an action never moves a joint
+out of its range or the tip out of the workspace.
 """
 
 from __future__ import annotations
@@ -15,14 +13,13 @@ from pydantic import Field
 
 from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import SensorContext
 from sage.sensors.environments.mujoco import arm
 from sage.sensors.environments.mujoco.instructions import GOAL_CHANNELS, goal_of
 from sage.sensors.environments.mujoco.rendering import find_rendering
 from sage.sensors.environments.mujoco.scene import JOINTS, TOUCHES
 from sage.sensors.environments.mujoco.simulation import Simulation
 from sage.sensors.environments.mujoco.tasks import Work, draw_places
-from sage.sensors.environments.stepped import Control, Step, SteppedConfig, SteppedEnvironment, View
+from sage.sensors.environments.stepped import Control, Step, SteppedConfig, View
 
 #: Reward of a metre nearer, and of reaching the goal.
 PROGRESS_REWARD, SUCCESS_REWARD = 10.0, 1.0
@@ -54,19 +51,6 @@ class MujocoConfig(SteppedConfig):
     height: tuple[float, float] = (0.015, 0.40)
     success_radius: float = Field(0.04, gt=0, le=0.2)
     timeout_secs: float = Field(1.0, gt=0)
-
-
-class MujocoEnvironment(SteppedEnvironment):
-    """The arm as an Environment. SensorUnavailable where mujoco is missing, InputError for an instruction
-    that names no goal and for an empty workspace. Where no GL library renders there is no camera.
-    """
-
-    Config = MujocoConfig
-
-    def __init__(self, config: MujocoConfig, context: SensorContext) -> None:
-        world = MujocoWorld(config)
-        super().__init__(config, context, world, has_success=True)
-        self.missing: tuple[tuple[str, str], ...] = world.missing
 
 
 class MujocoWorld:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from sage.errors import InputError
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
-from sage.sensors.environment import CUT_OFF, PartialEnvironment
-from sage.sensors.environments.mujoco.mujoco_world import MujocoConfig, MujocoEnvironment, MujocoWorld
+from sage.sensors.environment import CUT_OFF, ComparedEnvironment, PartialEnvironment
+from sage.sensors.environments.mujoco.mujoco_environment import MujocoEnvironment
+from sage.sensors.environments.mujoco.mujoco_world import MujocoConfig, MujocoWorld
 from sage.sensors.environments.mujoco.rendering import find_rendering
 from sage.sensors.testing.environment_conformance import (
     ENVIRONMENT_CHECKS,
@@ -149,3 +150,13 @@ def test_without_mujoco_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(SensorUnavailable, match=r"pip install 'sage-runtime\[robot\]'"):
         world_of()
+
+
+def test_the_scripted_baseline_is_above_the_random_one(context: SensorContext) -> None:
+    made = MujocoEnvironment(MujocoConfig(name="arm", camera=0, seed=5), context)
+    assert isinstance(made, ComparedEnvironment)
+    random, scripted = made.baselines(10)
+    assert (random.policy, scripted.policy) == ("random", "scripted")
+    assert scripted.num_succeeded == scripted.num_episodes == 10
+    assert random.num_succeeded < 5
+    assert made.baselines(10) == (random, scripted)
