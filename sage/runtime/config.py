@@ -97,6 +97,9 @@ class ActingConfig(Section):
     """How the loop acts where a source observes a reward, and what practice learns from it."""
 
     explores: bool = Field(True, description="draw actions from the policy, instead of its mode")
+    min_std: float = Field(
+        0.0, ge=0, le=2, description="least spread of what is drawn, before the tanh; 0: the policy's own"
+    )
     action_weight: float = Field(1.0, ge=0, description="of advantage-weighted regression in the loss")
     value_weight: float = Field(0.5, ge=0)
     discount: float = Field(0.95, ge=0, lt=1)

@@ -72,7 +72,10 @@ class Loop:
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)
         self.actor = Actor(
-            choices, explores=config.acting.explores and self.worlds.has_reward, seed=config.seed
+            choices,
+            explores=config.acting.explores and self.worlds.has_reward,
+            seed=config.seed,
+            min_std=config.acting.min_std,
         )
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
         self.memory_writer = MemoryWriter(

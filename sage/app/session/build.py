@@ -155,13 +155,8 @@ def build_run(
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)
-    return Run(
-        loop=loop,
-        hub=hub,
-        missing=tuple(missing),
-        world=sensor_world,
-        compared=tuple(worlds.compared),
-    )
+    compared = tuple(worlds.compared)
+    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world, compared=compared)
 
 
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:

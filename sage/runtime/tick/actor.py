@@ -13,11 +13,15 @@ STREAM = 0xAC7
 
 class Actor:
     """choices: (first, stop) of each group of actions of which one is chosen.  explores: it draws from the
-    policy.
+    policy.  min_std: least standard deviation of a draw, before the tanh: regression on few good actions
+    makes a policy certain before it is good.
     """
 
-    def __init__(self, choices: tuple[tuple[int, int], ...], *, explores: bool, seed: int) -> None:
+    def __init__(
+        self, choices: tuple[tuple[int, int], ...], *, explores: bool, seed: int, min_std: float = 0.0
+    ) -> None:
         self.explores = explores
+        self._min_std = min_std
         self._choices = choices
         self._generator = np.random.default_rng([seed, STREAM])
 
@@ -27,7 +31,8 @@ class Actor:
         """
         wanted = mean
         if self.explores and mean.size:
-            wanted = mean + np.exp(log_std) * self._generator.standard_normal(mean.size)
+            std = np.maximum(np.exp(log_std), self._min_std)
+            wanted = mean + std * self._generator.standard_normal(mean.size)
         values: np.ndarray = np.tanh(wanted)
         for first, stop in self._choices:
             logits = mean[first:stop]

@@ -31,6 +31,14 @@ def test_choices_are_drawn_from_their_softmax_and_the_rest_from_the_gaussian() -
     assert before.std() == pytest.approx(1.0, abs=0.05)
 
 
+def test_draws_have_at_least_the_least_spread() -> None:
+    actor = Actor((), explores=True, seed=0, min_std=0.8)
+    narrow, wide = np.full(4, np.log(0.1), np.float32), np.full(4, np.log(1.5), np.float32)
+    before = [np.arctanh(np.stack([actor.choose(MEAN, std) for _ in range(4000)])) for std in (narrow, wide)]
+    assert before[0].std(0) == pytest.approx([0.8] * 4, abs=0.05)
+    assert before[1].std(0) == pytest.approx([1.5] * 4, abs=0.1)
+
+
 def test_equal_seeds_draw_equal_actions() -> None:
     first, again, other = (draws(Actor(((1, 4),), explores=True, seed=seed), 20) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
