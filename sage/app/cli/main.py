@@ -28,6 +28,7 @@ from sage.app.cli import (
     environments,
     export,
     generate,
+    groot,
     hub,
     mailbox,
     memory,
@@ -94,6 +95,7 @@ app.command("export")(export.export)
 app.command("plot")(plot.plot)
 app.add_typer(model.app, name="model")
 app.add_typer(hub.app, name="hub")
+app.add_typer(groot.app, name="groot")
 
 _INTERRUPTED = 130
 #: The base class of every usage error. Typer has moved it between modules; its public subclass has not moved.

@@ -1,0 +1,114 @@
+"""`sage groot`: policy servers with GR00T's protocol or openpi's, and robot data sets for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sage.app.cli.options import JsonOption, command_group
+
+app = command_group("Policy servers with GR00T's or openpi's protocol: run a local one, check one.")
+
+EmbodimentOption = Annotated[
+    str,
+    typer.Option(
+        "--embodiment",
+        metavar="NAME",
+        help="so100, libero, droid, g1_sim, gr1, or a YAML file with the same keys.",
+    ),
+]
+TokenOption = Annotated[
+    Path | None, typer.Option("--api-token-file", metavar="FILE", help="A file with the server's token.")
+]
+
+
+@app.command("serve")
+def serve(
+    embodiment: EmbodimentOption = "so100",
+    dialect: Annotated[
+        str,
+        typer.Option("--dialect", metavar="NAME", help="n1.5, n1.6, n1.7, n2-flat or openpi (WebSocket)."),
+    ] = "n1.7",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="V,V,...",
+            help="Where the scripted policy moves to, one number a channel. Default: the middle.",
+        ),
+    ] = None,
+    max_step: Annotated[
+        float, typer.Option("--max-step", help="Its largest change in a step, as a part of the range.")
+    ] = 0.02,
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to listen on. Anything but 127.0.0.1 exposes it without TLS."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Default: 5555, openpi: 8000; 0: a free port."),
+    ] = None,
+    api_token_file: TokenOption = None,
+    allow_kill: Annotated[
+        bool, typer.Option("--allow-kill", help="Let clients end the server with the endpoint kill.")
+    ] = False,
+) -> None:
+    """Run a strict local policy server with a test policy, not a trained model."""
+    from sage.app.groot.serving import GrootServeOptions
+    from sage.app.groot.serving import serve as serve_until_interrupted
+
+    serve_until_interrupted(
+        GrootServeOptions(
+            dialect=dialect,
+            embodiment=embodiment,
+            target=target,
+            max_step=max_step,
+            host=host,
+            port=port,
+            api_token_file=api_token_file,
+            allow_kill=allow_kill,
+        )
+    )
+
+
+@app.command("check")
+def check(
+    what: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT or ws://HOST:PORT of a policy server.")
+    ],
+    embodiment: EmbodimentOption = "so100",
+    dialect: Annotated[
+        str, typer.Option("--dialect", metavar="NAME", help="Of the server; auto: by its reply.")
+    ] = "auto",
+    api_token_file: TokenOption = None,
+    timeout_secs: Annotated[float, typer.Option("--timeout", min=0.01, help="Of a request, in s.")] = 15.0,
+    json_output: JsonOption = False,
+) -> None:
+    """Check a policy server against an embodiment, and print its latency."""
+    import json
+
+    from sage.app.groot.checking import check_server
+    from sage.app.groot.serving import read_token
+    from sage.app.terminal.errors import user_errors
+    from sage.gr00t_integration.embodiment import load_embodiment
+
+    with user_errors("groot check"):
+        facts = check_server(
+            what,
+            load_embodiment(embodiment),
+            dialect=dialect,
+            api_token=read_token(api_token_file),
+            timeout_secs=timeout_secs,
+        )
+    typer.echo(json.dumps(facts.plain()) if json_output else "\n".join(facts.lines()))
+
+
+@app.command("embodiments")
+def embodiments() -> None:
+    """List the shipped embodiments."""
+    from sage.gr00t_integration.embodiment import load_embodiment, shipped_embodiments
+
+    for name in shipped_embodiments():
+        typer.echo(f"{name:8} {load_embodiment(name).about}")

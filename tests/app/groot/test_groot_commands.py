@@ -1,0 +1,101 @@
+"""`sage groot`: a server in a process of its own, checked by the command; wrong input is one line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sage.app.cli.main import invoke
+
+
+class Served:
+    """`sage groot serve` in a process."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "sage", "groot", "serve", "--port", "0", *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/")
+        assert self.process.stderr is not None
+        self.line = self.process.stderr.readline()
+        self.address = self.line.split()[1] if " " in self.line else ""
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    started: list[Served] = []
+
+    def start(*arguments: str) -> Served:
+        started.append(Served(*arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.wait(20)
+
+
+@pytest.mark.parametrize("dialect", ["n1.5", "openpi"])
+def test_a_server_is_checked_and_ends_with_a_signal(dialect: str, serve: Any, capsys: Any) -> None:
+    served = serve("--dialect", dialect, "--embodiment", "libero")
+    assert "not a trained model" in served.line
+    assert invoke(["groot", "check", served.address, "--embodiment", "libero", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["horizon"], facts["size"], facts["is_within"]) == (16, 7, True)
+    assert invoke(["groot", "check", served.address, "--embodiment", "libero"]) == 0
+    assert f"{served.address}: good: " in capsys.readouterr().out
+    assert served.end() == 128 + signal.SIGTERM
+
+
+def test_a_check_with_another_embodiment_or_token_fails_in_one_line(
+    serve: Any, capsys: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("right\n")
+    served = serve("--api-token-file", str(tmp_path / "token"))
+    for arguments, said in (
+        (["--embodiment", "so100"], "Unauthorized: Invalid API token"),
+        (["--embodiment", "gr1", "--api-token-file", str(tmp_path / "token")], "not the embodiment gr1"),
+    ):
+        assert invoke(["groot", "check", served.address, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    served.end()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--embodiment", "fish"], "give a YAML file or one of droid"),
+        (["serve", "--dialect", "n9"], "give one of n1.5"),
+        (["serve", "--target", "a,b"], "give numbers with commas"),
+        (["serve", "--target", "1,2"], "give 6 finite ones"),
+        (["serve", "--api-token-file", "/nowhere/token"], "/nowhere/token: no such file"),
+        (["serve", "--dialect", "openpi", "--allow-kill"], "leave it out"),
+        (["serve", "--host", "192.0.2.1"], "give another --host or --port"),
+        (["check", "localhost"], "give tcp://HOST:PORT or ws://HOST:PORT"),
+        (["check", "tcp://127.0.0.1:9", "--timeout", "0.05"], "no answer within 0.05 s"),
+        (["check", "ws://127.0.0.1:9"], "start the server"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments: list[str], said: str, capsys: Any) -> None:
+    assert invoke(["groot", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_the_shipped_embodiments_are_listed(capsys: Any) -> None:
+    assert invoke(["groot", "embodiments"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "droid", "g1_sim", "gr1", "libero", "so100",
+    ]  # fmt: skip
