@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.app.report.coherence import CoherenceSummary, summarize
+from sage.app.report.memories import MemoryMap
 from sage.app.report.plots import Plot, plots_of
 from sage.app.report.puzzles import puzzle_plots
 from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
@@ -75,6 +76,7 @@ class ReportData:
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
     coherence: tuple[CoherenceSummary, ...] = ()
+    memory: MemoryMap | None = None
 
     @property
     def night_secs(self) -> tuple[float, ...]:
@@ -88,7 +90,8 @@ class ReportData:
         return bool(states) and states[-1].state == State.DREAM.value
 
 
-def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
+def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | None = None) -> ReportData:
+    """The data of a session. memory: shown as it is."""
     num_columns = len(_TICK_COLUMNS) + len(_SOURCE_COLUMNS) * len(session.sources)
     max_points = min(_MAX_POINTS, max(_MIN_POINTS, _MAX_VALUES // num_columns))
     names = [
@@ -114,6 +117,7 @@ def collect(store: MetricsStore, session: SessionRecord) -> ReportData:
         sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),
         coherence=summarize(store.coherence(session.id)),
+        memory=memory,
     )
 
 

@@ -4,13 +4,14 @@ of the page.
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from sage.app.report.data import ReportData
+from sage.app.report.markup import cells, table, text
+from sage.app.report.memories import memories_html
 from sage.app.report.plots import Plot
 from sage.app.report.puzzles import NUM_RECENT, SECTION, ForgettingTable, forgetting_tables, labels_of
 from sage.app.terminal import figures
@@ -24,11 +25,6 @@ _SKILL_NOTE = (
     " that the recurrent model removes."
 )
 _OUTCOME_CLASSES = {SleepOutcome.ACCEPTED: "good", SleepOutcome.FAILED: "bad", SleepOutcome.SKIPPED: "quiet"}
-
-
-def text(value: object) -> str:
-    """Any value as HTML text, quotes included."""
-    return html.escape(str(value), quote=True)
 
 
 def header_html(data: ReportData) -> str:
@@ -50,11 +46,11 @@ def header_html(data: ReportData) -> str:
     solved = _solved_tiles(data)
     if solved:  # what was not measured has no tile beside what was
         tiles = [*solved, *((value, label) for value, label in tiles if figures.DASH not in value.split())]
-    cells = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
+    items = "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles)
     summary = text(verdict(total)) if total else ""
     return (
         f'<h1>{text(session.id)}</h1>\n<p class="lead">{text(lead)}</p>\n'
-        f'<p class="verdict">{summary}</p>\n<ul class="tiles">{cells}</ul>'
+        f'<p class="verdict">{summary}</p>\n<ul class="tiles">{items}</ul>'
     )
 
 
@@ -79,6 +75,8 @@ def main_html(data: ReportData) -> str:
             sections.append(_section("Sleep", _sleeps(data)))
         tables = {"Prediction": _skill_table, SECTION: _puzzle_tables, "Coherence": _coherence_table}
         sections.append(_section(name, (tables[name](data) if name in tables else "") + _figures(plots)))
+    if data.memory is not None:
+        sections.append(_section("Memory", memories_html(data.memory)))
     sections.append(_section("Events", _events(data.events)))
     sections.append(_section("Environment", _environment(data)))
     return "\n".join(sections)
@@ -134,14 +132,6 @@ def _plot_area(label: str) -> str:
     )
 
 
-def _table(headings: Sequence[tuple[str, str]], rows: Iterable[str], kind: str = "") -> str:
-    head = "".join(f'<th scope="col" class="{align}">{text(heading)}</th>' for heading, align in headings)
-    return (
-        '<div class="scroll" tabindex="0">'
-        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
-
-
 def _skill_table(data: ReportData) -> str:
     if not data.skills:
         return '<p class="empty">No reading was scored.</p>'
@@ -150,24 +140,19 @@ def _skill_table(data: ReportData) -> str:
     rows = [_skill_row(name, skill, headings) for name, skill in data.skills.items()][
         : 1 if is_single else None
     ]
-    table = _table([("prediction skill", ""), *((heading, "n") for heading in headings)], rows, "stack")
-    return f'{table}<p class="note below">{_SKILL_NOTE}</p>'
+    found = table([("prediction skill", ""), *((heading, "n") for heading in headings)], rows, "stack")
+    return f'{found}<p class="note below">{_SKILL_NOTE}</p>'
 
 
 def _skill_row(name: str, skill: SkillFigures, headings: Sequence[str]) -> str:
-    """Each cell names its column, for narrow screens, where the table has no heading row."""
     stretches = (skill.overall, skill.first_third, skill.last_third, skill.before_sleep, skill.after_sleep)
     values = (
         figures.count(skill.num_scored),
         *(figures.signed(value) for value in stretches),
         figures.signed_percent(skill.gain_over_skip),
     )
-    cells = "".join(
-        f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
-        for heading, value in zip(headings, values)
-    )
     total = ' class="total"' if name == ALL_PHYSICAL else ""
-    return f'<tr{total}><th scope="row">{text(name)}</th>{cells}</tr>'
+    return f'<tr{total}><th scope="row">{text(name)}</th>{cells(values, headings)}</tr>'
 
 
 def _coherence_table(data: ReportData) -> str:
@@ -185,13 +170,9 @@ def _coherence_table(data: ReportData) -> str:
             figures.number(summary.mean_z),
             figures.percent(summary.share_beyond_2),
         )
-        cells = "".join(
-            f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
-            for heading, value in zip(headings, values)
-        )
         name = f"{summary.metric} ({summary.modules})"
-        rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
-    return _table([("figure", ""), *((heading, "n") for heading in headings)], rows, "stack")
+        rows.append(f'<tr><th scope="row">{text(name)}</th>{cells(values, headings)}</tr>')
+    return table([("figure", ""), *((heading, "n") for heading in headings)], rows, "stack")
 
 
 def _puzzle_tables(data: ReportData) -> str:
@@ -208,16 +189,12 @@ def _puzzle_tables(data: ReportData) -> str:
             figures.count(int(level.num_abstained.sum())),
             figures.number(float(level.confidence.sum()) / num),
         )
-        cells = "".join(
-            f'<td class="n" data-label="{text(heading)}">{text(value)}</td>'
-            for heading, value in zip(headings, values)
-        )
-        rows.append(f'<tr><th scope="row">{text(label)}</th>{cells}</tr>')
-    table = _table([("right answers", ""), *((heading, "n") for heading in headings)], rows, "stack")
-    return table + '<p class="note below"></p>' + "".join(map(_forgetting, forgetting_tables(data.sleeps)))
+        rows.append(f'<tr><th scope="row">{text(label)}</th>{cells(values, headings)}</tr>')
+    found = table([("right answers", ""), *((heading, "n") for heading in headings)], rows, "stack")
+    return found + '<p class="note below"></p>' + "".join(map(_forgetting, forgetting_tables(data.sleeps)))
 
 
-def _forgetting(table: ForgettingTable) -> str:
+def _forgetting(shares_of: ForgettingTable) -> str:
     """Darker is more. The last row is what later learning took from each level."""
 
     def cell(share: float) -> str:
@@ -228,15 +205,15 @@ def _forgetting(table: ForgettingTable) -> str:
 
     rows = [
         f'<tr><th scope="row">{text(label)}</th>{"".join(map(cell, shares))}</tr>'
-        for label, shares in zip(table.rows, table.shares)
+        for label, shares in zip(shares_of.rows, shares_of.shares)
     ]
     lost = "".join(
         f'<td class="n">{text(figures.DASH if math.isnan(each) else f"{100 * each:.1f} points")}</td>'
-        for each in table.forgotten
+        for each in shares_of.forgotten
     )
     rows.append(f'<tr class="total"><th scope="row">forgotten since the best</th>{lost}</tr>')
-    heading = f"{table.stream}: held-out puzzles solved"
-    return _table([(heading, ""), *((name, "n") for name in table.levels)], rows)
+    heading = f"{shares_of.stream}: held-out puzzles solved"
+    return table([(heading, ""), *((name, "n") for name in shares_of.levels)], rows)
 
 
 def _sleeps(data: ReportData) -> str:
@@ -326,11 +303,11 @@ def _events(events: Sequence[Event]) -> str:
     def row(event: Event) -> str:
         data = ", ".join(f"{name} {value}" for name, value in event.data)
         message = event.message + (f" ({data})" if data else "")
-        cells = f"<td>{text(event.kind)}</td><td>{text(event.source)}</td>"
+        names = f"<td>{text(event.kind)}</td><td>{text(event.source)}</td>"
         tick = f'<td class="n">{figures.count(event.tick)}</td>'
-        return f'<tr>{tick}{cells}<td class="message">{text(message)}</td></tr>'
+        return f'<tr>{tick}{names}<td class="message">{text(message)}</td></tr>'
 
-    return _table([("tick", "n"), ("event", ""), ("source", ""), ("message", "")], map(row, reversed(events)))
+    return table([("tick", "n"), ("event", ""), ("source", ""), ("message", "")], map(row, reversed(events)))
 
 
 def _environment(data: ReportData) -> str:

@@ -19,7 +19,9 @@ import numpy as np
 
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.data import ReportData, collect
-from sage.app.report.html import footer_html, header_html, main_html, text
+from sage.app.report.html import footer_html, header_html, main_html
+from sage.app.report.markup import text
+from sage.app.report.memories import read_memory_map
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import ALL_PHYSICAL, verdict
@@ -38,7 +40,8 @@ def write_report(state_dir: Path, session: str | None = None, out: Path | None =
 def load_report(state_dir: Path, session: str | None = None) -> ReportData:
     """The data of `session`, the latest when None. Raises UserError without a store or such a session."""
     with MetricsStore(state_dir / STORE_NAME, must_exist=True) as store:
-        return collect(store, store.session(session))
+        record = store.session(session)
+        return collect(store, record, memory=read_memory_map(state_dir, record))
 
 
 def write_page(data: ReportData, path: Path) -> Path:
