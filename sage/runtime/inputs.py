@@ -18,6 +18,7 @@ from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
+from sage.sensors.board import Board
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.latest import LatestReadings
@@ -33,6 +34,7 @@ class LoopInputs:
     directory: the working directory of sleep.  device: of the model and L-memory.
     streams: one for each puzzle environment.
     relays: effectors whose actions come from plug-ins; not in `effectors`.  latest: what sensors watch.
+    board: that of the sensors' contexts.
     effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
     """
 
@@ -46,6 +48,7 @@ class LoopInputs:
     instruments: Sequence[Instrument] = ()
     on_scored: ScoredListener | None = None
     streams: Sequence[PuzzleStream] = ()
+    board: Board | None = None
     effector_settings: Mapping[str, EffectorSettings] = field(default_factory=dict)
     effect_log: EffectLog | None = None
     relays: Sequence[Relay] = ()

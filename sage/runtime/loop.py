@@ -21,6 +21,7 @@ from sage.runtime.instruments import Instruments
 from sage.runtime.report import (
     ActionFacts,
     Event,
+    EventData,
     Instrument,
     LearningFacts,
     MemoryFacts,
@@ -31,6 +32,7 @@ from sage.runtime.report import (
 from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
+from sage.runtime.tick.answers import Answers
 from sage.runtime.tick.attention import Attention, recency
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, source_facts
@@ -44,7 +46,6 @@ from sage.runtime.tick.statuses import Statuses
 from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
-from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import TrustEstimator, token_weights
 from sage.runtime.trust.posture import PostureMeter
 
@@ -67,7 +68,8 @@ class Loop:
         self._instruments = Instruments(inputs.instruments)
         self._attention = Attention(num, config.attention)
         self.fusion = Fusion(self.layout, inputs.on_scored)
-        self.trust: TrustForm = TrustEstimator(num, config.trust)
+        self.answers = Answers(self.layout, inputs.board, self._emit)
+        self.trust = self.answers.joined(TrustEstimator(num, config.trust))
         choices = self.effector_gate.choices
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)
@@ -229,6 +231,7 @@ class Loop:
         self.worlds.meet(fused.met, self.fusion.predictor.last, fused.percept.deltas)
         if self.worlds.reset:
             self.reasoner.start_again()
+        self.answers.meet(gathered, scene, self._statuses.current, self.fusion, now_ns - self._epoch_ns)
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
         readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
@@ -299,6 +302,7 @@ class Loop:
             conflict=1 - self.trust.responsibility,
             trust=scene.trust,
         )
+        self.memory_writer.note_verdicts(self.answers.verdicts)
         for solver in self.solving.solvers:
             teacher = solver.record.teacher
             self.memory_writer.note_teacher(f"{solver.name}: teacher", teacher.num_shown, teacher.num_refused)
@@ -390,7 +394,7 @@ class Loop:
             self._emit("fault", "the model's readout is not finite: carry reset")
         self.between_ticks.crisis.note_model(readout.is_finite)
 
-    def _emit(self, kind: str, message: str, source: str = "") -> None:
-        event = Event(kind=kind, tick=self.tick_count, source=source, message=message)
+    def _emit(self, kind: str, message: str, source: str = "", data: EventData = ()) -> None:
+        event = Event(kind=kind, tick=self.tick_count, source=source, message=message, data=data)
         self._events.append(event)
         self._instruments.on_event(event)

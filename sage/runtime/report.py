@@ -245,15 +245,19 @@ class SolvingFacts:
     board_answer: tuple[int, ...] = ()
 
 
+#: Names and values, scalars and strings only.
+EventData = tuple[tuple[str, Any], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened in a tick or between two. data: scalars and strings only."""
+    """Something that happened in a tick or between two."""
 
     kind: str
     tick: int
     source: str = ""
     message: str = ""
-    data: tuple[tuple[str, Any], ...] = ()
+    data: EventData = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

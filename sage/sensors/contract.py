@@ -95,6 +95,7 @@ class SensorContext:
     clock: the run's clock.  epoch_ns: the run's start on it; recordings start there, on one time axis.
     base_dir: what relative paths in a config are relative to.  memory: the run's H-memory, for sensors
     that recall (kind "memory"), else None.
+    board: the run's Board, for sensors that read other sources' values or return texts (kind "language").
     connections: what several devices of a run share, for example one simulator or one serial line.
     latest: the newest readings of the run's other sources; a sensor watches those that it derives its own
     from. Not in a process of its own.
@@ -104,6 +105,7 @@ class SensorContext:
     epoch_ns: int
     base_dir: Path = field(default_factory=Path.cwd)
     memory: object | None = None
+    board: object | None = None
     connections: ConnectionPool = field(default_factory=ConnectionPool)
     latest: LatestReadings = field(default_factory=LatestReadings)
 

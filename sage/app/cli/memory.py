@@ -1,4 +1,4 @@
-"""`sage memory`: what a state directory remembers."""
+"""`sage memory`: what a state directory remembers. `sage entities`: who was right, by its entity memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 from sage.app.cli.options import JsonOption, StateDirOption, command_group
 
 app = command_group("Show, search, export and forget the memories in a state directory.")
+
+entities = command_group("Show who was right, in what context.")
 
 TermsArgument = Annotated[
     list[str] | None,
@@ -112,3 +114,27 @@ def forget(
     if forgotten.num_undated:
         typer.echo(f"kept: {forgotten.num_undated} puzzles of an earlier version, whose time is not known")
     typer.echo("not changed: trained weights, the metrics store, exported files")
+
+
+@entities.command("show")
+def show(
+    state_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STATE_DIR]", help="State directory. Default: ~/.local/state/sage."),
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only this source.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List each source and context: judgements right and wrong, and trust with its 90% interval.
+
+    Judged are the readings of sources that others predict, the answers of classifiers and language models,
+    and the solutions of teachers. A context with few judgements backs off to all contexts together.
+    """
+    import json
+
+    from sage.app.memories.archive import open_archive
+    from sage.app.memories.entities import as_plain, judged, render
+
+    with open_archive(state_dir) as archive:
+        found = judged(archive, source)
+    typer.echo(json.dumps(as_plain(found), allow_nan=False) if json_output else render(found))

@@ -22,6 +22,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "clock": "sage.sensors.devices.clock:ClockSensor",
         "groot": "sage.gr00t_integration.loop.sensor:GrootSensor",
         "host": "sage.sensors.devices.host:HostSensor",
+        "language": "sage.sensors.language.language_sensor:LanguageSensor",
         "memory": "sage.memory.sensor:MemorySensor",
         "synthetic": "sage.sensors.devices.synthetic:SyntheticSensor",
         "table": "sage.sensors.devices.table:TableSensor",

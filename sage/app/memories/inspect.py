@@ -97,18 +97,23 @@ def render(archive: Archive) -> str:
 
 def entities_of(mind: Mind) -> list[EntityRecord]:
     """Who was right, by the snapshot, least trusted first; empty without a snapshot or in an older one."""
+    return entity_memory_of(mind).records()
+
+
+def entity_memory_of(mind: Mind) -> EntityMemory:
+    """The snapshot's, empty without a snapshot or in an older one."""
     if mind.folder is None or not (mind.folder / STATE).exists():
-        return []
+        return EntityMemory()
     arrays = {
         name.removeprefix(_ENTITIES): array
         for name, array in load_file(mind.folder / STATE).items()
         if name.startswith(_ENTITIES)
     }
     if not arrays:
-        return []
+        return EntityMemory()
     entities = EntityMemory(arrays["counts"].shape[1] - 1)
     entities.load_state(arrays)
-    return entities.records()
+    return entities
 
 
 def render_entities(records: Sequence[EntityRecord]) -> str:

@@ -33,6 +33,7 @@ from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
 from sage.runtime.tick.effects import EffectLog
 from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
+from sage.sensors.board import Board
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
@@ -110,8 +111,9 @@ def build_run(
     is_manual = isinstance(clock, ManualClock)
     config = _inline(config) if is_manual else config
     recall = recall_store(config.memory.num_recall)
+    board = Board()
     context = SensorContext(
-        clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall
+        clock=clock, epoch_ns=clock.now_ns(), base_dir=base_dir or Path.cwd(), memory=recall, board=board
     )
     hub = Hub(clock)
     records = hub.peripheral("records", capacity=RING_CAPACITY)
@@ -143,6 +145,7 @@ def build_run(
         drivers=drivers,
         records=records,
         recall=recall,
+        board=board,
         directory=directory,
         effectors=effectors,
         instruments=instruments,

@@ -20,6 +20,7 @@ PRIOR_RIGHT, PRIOR_WRONG = 9.0, 1.0
 BACK_OFF = 10.0
 #: Weight that earlier judgements keep when another one comes: the last 2,000 count.
 FORGETTING = 0.9995
+_MAX_LOG_ODDS, _NUM_STEPS = 40.0, 8001
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,21 @@ class EntityRecord:
     wrong: float
     trust: float
     by_context: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One name in one context. context: None for all contexts together.  right, wrong: judgements, forgotten
+    at FORGETTING each.  trust, low, high: 0..1, with the interval that holds 90% of the distribution.
+    """
+
+    name: str
+    context: int | None
+    right: float
+    wrong: float
+    trust: float
+    low: float
+    high: float
 
 
 class EntityMemory:
@@ -91,6 +107,18 @@ class EntityMemory:
                 )
             )
         return sorted(found, key=lambda each: (each.trust, each.name))
+
+    def judgements(self) -> list[Judgement]:
+        """Of each name in every context where it was judged, then in all of them; names in order."""
+        found = []
+        for name in sorted(self._slots):
+            counts, whole = self._counts[self._slots[name], :-1], self._counts[self._slots[name], -1]
+            mean = _mean(whole)
+            back_off = (BACK_OFF * mean, BACK_OFF * (1 - mean))
+            judged = np.flatnonzero(counts.sum(axis=1)).tolist()
+            found += [_judgement(name, context, counts[context], back_off) for context in judged]
+            found.append(_judgement(name, None, whole, (PRIOR_RIGHT, PRIOR_WRONG)))
+        return found
 
     def state(self) -> dict[str, np.ndarray]:
         """For a snapshot."""
@@ -153,3 +181,28 @@ def _mean(counts: np.ndarray) -> float:
 def _backed_off(counts: np.ndarray, whole: np.ndarray) -> float:
     right, wrong = counts.tolist()
     return float((right + BACK_OFF * _mean(whole)) / (right + wrong + BACK_OFF))
+
+
+def _judgement(name: str, context: int | None, counts: np.ndarray, prior: tuple[float, float]) -> Judgement:
+    right, wrong = counts.tolist()
+    alpha, beta = right + prior[0], wrong + prior[1]
+    low, high = beta_interval(alpha, beta)
+    return Judgement(
+        name=name, context=context, right=right, wrong=wrong, trust=alpha / (alpha + beta), low=low, high=high
+    )
+
+
+def beta_interval(alpha: float, beta: float, mass: float = 0.9) -> tuple[float, float]:
+    """The interval of a Beta distribution with equal tails and `mass` in it. InputError for counts not above
+    0, and for a mass not in 0..1.
+
+    From the cumulative sum of the density over the log odds, which is smooth for any counts.
+    """
+    if not (alpha > 0 and beta > 0 and 0 < mass < 1):
+        raise InputError(f"alpha is {alpha}, beta {beta}, mass {mass}: give counts above 0, a mass in 0..1")
+    odds = np.linspace(-_MAX_LOG_ODDS, _MAX_LOG_ODDS, _NUM_STEPS)
+    logs = -alpha * np.logaddexp(0.0, -odds) - beta * np.logaddexp(0.0, odds)
+    cumulative = np.cumsum(np.exp(logs - logs.max()))
+    tails = np.array([(1 - mass) / 2, (1 + mass) / 2]) * cumulative[-1]
+    low, high = (1 / (1 + np.exp(-np.interp(tails, cumulative, odds)))).tolist()
+    return low, high

@@ -1,7 +1,8 @@
 """Maps from a reading's tensor to the few numbers that are predicted: fixed, not learned.
 
 A learned map could make its output easy to predict. Vectors of up to MAX_CHANNELS elements are used as they
-are, images become a grid of mean luminance, long waveforms become band levels. Invariant: the size of an
+are, images become a grid of mean luminance, long waveforms become band levels, and embeddings become
+projections. Invariant: the size of an
 observation is known from the spec alone.
 """
 
@@ -11,12 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
+from sage.sensors.board import ANSWER, OUTCOME, topic_of
 from sage.sensors.contract import SensorSpec
 
 MAX_CHANNELS = 64
 IMAGE_GRID = (6, 8)
 NUM_BANDS = 16
 NUM_MEANS = 32
+NUM_PROJECTIONS, PROJECTION_SEED = 16, 20261
 SILENCE_DB = -90.0
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
@@ -33,8 +36,10 @@ class ObservationMap(Protocol):
 
 
 def observation_map(spec: SensorSpec) -> ObservationMap:
-    """The map for a source, chosen by its shape alone."""
+    """The map for a source, chosen by its shape, and for an embedding by what it observes."""
     shape = spec.tensor.shape
+    if topic_of(spec.observes, ANSWER) is not None or topic_of(spec.observes, OUTCOME) is not None:
+        return Projection(spec.tensor.num_elements)
     if spec.tensor.num_elements <= MAX_CHANNELS:
         return Vector(spec.tensor.num_elements, spec.observes[1])
     if len(shape) in (2, 3) and spec.tensor.dtype == "uint8" and min(shape[:2]) >= max(IMAGE_GRID):
@@ -52,6 +57,22 @@ class Vector:
 
     def __call__(self, reading: np.ndarray) -> np.ndarray:
         return reading.reshape(-1).astype(np.float64)
+
+
+class Projection:
+    """16 fixed random projections of the direction of an embedding, each of variance 1 for a random one."""
+
+    size = NUM_PROJECTIONS
+    unit = "1"
+
+    def __init__(self, num_elements: int) -> None:
+        drawn = np.random.default_rng(PROJECTION_SEED).normal(0, 1, (self.size, num_elements))
+        self._matrix = drawn / np.linalg.norm(drawn, axis=1, keepdims=True) * np.sqrt(num_elements)
+
+    def __call__(self, reading: np.ndarray) -> np.ndarray:
+        flat = reading.reshape(-1).astype(np.float64)
+        projected: np.ndarray = self._matrix.dot(flat) / max(float(np.linalg.norm(flat)), 1e-12)
+        return projected
 
 
 class LuminanceGrid:

@@ -8,6 +8,7 @@ random projections of standardised readings, not learned, so that they stay vali
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,6 +223,13 @@ class MemoryWriter:
                 trust=trust,
             )
         )
+
+    def note_verdicts(self, verdicts: Sequence[tuple[str, float]]) -> None:
+        """(name, how right it was, 0..1) of sources that answered, in this tick's context."""
+        if verdicts:
+            self.entities.judge(
+                [name for name, _ in verdicts], np.array([right for _, right in verdicts]), self._context
+            )
 
     def note_teacher(self, name: str, num_shown: int, num_refused: int) -> None:
         """A teacher's solutions so far, and how many of them the task's rules refused."""

@@ -43,15 +43,22 @@ class Evidence:
 
 
 class Judged(Protocol):
-    """What every trust form reports of N sources, whatever its evidence. All arrays are (N,).
+    """What every trust form reports of N sources, whatever its evidence. All arrays are (N,)."""
 
-    nis: normalised innovation squared of the last judged reading, 1 is normal; NaN where undefined.
-    responsibility: probability that the last judged reading is an inlier.  is_stuck: bool.
-    """
+    @property
+    def nis(self) -> np.ndarray:
+        """Normalised innovation squared of the last judged reading, 1 is normal; NaN where undefined."""
+        ...
 
-    nis: np.ndarray
-    responsibility: np.ndarray
-    is_stuck: np.ndarray
+    @property
+    def responsibility(self) -> np.ndarray:
+        """Probability that the last judged reading is an inlier."""
+        ...
+
+    @property
+    def is_stuck(self) -> np.ndarray:
+        """bool"""
+        ...
 
     @property
     def trust(self) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sage.errors import DataError, InputError
-from sage.memory.stores.entities import BACK_OFF, PRIOR_RIGHT, PRIOR_WRONG, EntityMemory
+from sage.memory.stores.entities import BACK_OFF, PRIOR_RIGHT, PRIOR_WRONG, EntityMemory, beta_interval
 
 PRIOR = PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG)
 
@@ -75,3 +75,28 @@ def test_a_restored_memory_is_equal_and_other_contexts_keep_the_whole() -> None:
         same.load_state(one.state() | {"counts": np.full((2, 3, 2), np.nan)})
     with pytest.raises(InputError):
         one.trust("imu", 2)
+
+
+def test_judgements_have_counts_and_an_interval_by_context() -> None:
+    memory = EntityMemory(3)
+    judge(memory, "gps", 1.0, 40, context=0)
+    judge(memory, "gps", 0.0, 20, context=2)
+    judge(memory, "ann", 1.0, 1)
+    found = {(each.name, each.context): each for each in memory.judgements()}
+    assert list(found) == [("ann", 0), ("ann", None), ("gps", 0), ("gps", 2), ("gps", None)]
+    assert found["gps", 2].wrong == pytest.approx(20, rel=0.01)
+    assert found["gps", 2].right == 0
+    for (name, context), each in found.items():
+        assert each.low < each.trust < each.high
+        if context is not None:
+            assert each.trust == pytest.approx(memory.trust(name, context))
+    assert found["ann", 0].high - found["ann", 0].low > found["gps", 0].high - found["gps", 0].low
+
+
+def test_the_interval_of_a_beta_distribution_is_that_of_its_quantiles() -> None:
+    assert beta_interval(1.0, 1.0) == pytest.approx((0.05, 0.95), abs=2e-3)
+    low, high = beta_interval(2.0, 1.0)  # the distribution function is x^2
+    assert (low, high) == pytest.approx((0.05**0.5, 0.95**0.5), abs=2e-3)
+    assert beta_interval(0.5, 0.5)[0] == pytest.approx(np.sin(np.pi * 0.05 / 2) ** 2, abs=1e-3)
+    with pytest.raises(InputError, match="alpha is 0"):
+        beta_interval(0.0, 1.0)

@@ -47,6 +47,8 @@ class EmbeddingTrust:
 
     lineage: (N,) group numbers; sources of one group derive from the same model: they share one vote, and
     do not judge each other. All of different groups when None. nis: residual over the group's usual one.
+    agreement: (N,) how right each answer of the last exchange was, 0..1: by outcome where it was known, else
+    the probability that it means the same as the others; NaN where neither is there.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class EmbeddingTrust:
         self._last: np.ndarray | None = None
         self._runs = np.zeros((2, n), dtype=np.int64)  # identical answers, and of them: another one moved
         self.nis = np.full(n, np.nan)
+        self.agreement = np.full(n, np.nan)
         self.responsibility = np.ones(n)
         self.is_stuck = np.zeros(n, dtype=bool)
 
@@ -102,10 +105,28 @@ class EmbeddingTrust:
         if right is not None:
             evidence = np.where(is_given & np.isfinite(right), right, evidence)
         self._right.judge(evidence)
-        self._learn_scale(residual, rho)
+        # Against the group's usual residual: a source that always disagrees is in conflict each time.
+        alike = _inlier(residual, np.full(len(rho), self.usual_residual), 0.5)
+        self.agreement = np.where(is_agreed & (evidence == rho), alike, evidence)
+        self.responsibility = np.where(np.isfinite(self.agreement), self.agreement, self.responsibility)
         self.nis = residual / self.usual_residual
-        self.responsibility = np.where(np.isfinite(evidence), evidence, self.responsibility)
+        self._learn_scale(residual, rho)
         return fused
+
+    def learn_outcome(self, answers: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+        """(N,) how probable it is that each answer means the outcome, 0..1, NaN without an answer.
+
+        answers: (N, D) of an exchange.  outcome: (D,) what turned out to be right. Trust learns from it.
+        """
+        units, is_given = _units(answers)
+        target, is_known = _units(outcome[None])
+        if not is_known[0]:
+            return np.full(len(units), np.nan)
+        residual = np.maximum(2 - 2 * units.dot(target[0]), 0.0)
+        right = np.where(is_given, _inlier(residual, np.full(len(units), self.usual_residual), 0.5), np.nan)
+        self._right.judge(right)
+        self.responsibility = np.where(is_given, right, self.responsibility)
+        return right
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
@@ -133,10 +154,7 @@ class EmbeddingTrust:
             is_defined = is_judged & (lengths > 1e-12)
             cosine = np.einsum("nd,nd->n", units, sums) / np.maximum(lengths, 1e-12)
             residual = np.where(is_defined, np.maximum(2 - 2 * cosine, 0.0), np.nan)
-            mean = np.minimum(scale * usual, UNRELATED)
-            log_odds = np.log(UNRELATED / mean) - residual * (1 / mean - 1 / UNRELATED)
-            log_odds += np.log(prior / (1 - prior))
-            inlier = 1 / (1 + np.exp(-np.clip(log_odds, -50.0, 50.0)))
+            inlier = _inlier(residual, scale * usual, prior)
             rho = np.where(is_defined, inlier, np.where(is_given, prior, 0.0))
         return rho, residual
 
@@ -190,6 +208,15 @@ class EmbeddingTrust:
         self._runs = np.where(is_given, np.where(is_same, runs, 0), self._runs)
         self.is_stuck = (self._runs[0] >= STUCK_RUN) & (2 * self._runs[1] >= self._runs[0])
         self._last = np.where(is_given[:, None], units, self._last)
+
+
+def _inlier(residual: np.ndarray, mean: np.ndarray, prior: np.ndarray | float) -> np.ndarray:
+    """(N,) probability of an inlier, whose residual has the mean `mean`, against an unrelated direction."""
+    mean = np.minimum(mean, UNRELATED)
+    log_odds = np.log(UNRELATED / mean) - residual * (1 / mean - 1 / UNRELATED)
+    log_odds = log_odds + np.log(prior / (1 - prior))
+    probability: np.ndarray = 1 / (1 + np.exp(-np.clip(log_odds, -50.0, 50.0)))
+    return probability
 
 
 def _units(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,68 @@
+"""One trust form for all sources of a run: a base form, and others for the sources that answer questions.
+
+Invariant: without other forms it is the base form, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sage.runtime.trust.contract import Evidence, Judged, TrustForm
+
+_PREFIX = "answers"
+
+
+class JoinedTrust:
+    """A TrustForm. parts: by name, the indices of the sources of a form, and the form."""
+
+    def __init__(self, base: TrustForm, parts: Mapping[str, tuple[np.ndarray, Judged]]) -> None:
+        self._base = base
+        self._parts = dict(parts)
+
+    @property
+    def trust(self) -> np.ndarray:
+        return self._joined(self._base.trust, "trust")
+
+    @property
+    def nis(self) -> np.ndarray:
+        return self._joined(self._base.nis, "nis")
+
+    @property
+    def responsibility(self) -> np.ndarray:
+        return self._joined(self._base.responsibility, "responsibility")
+
+    @property
+    def is_stuck(self) -> np.ndarray:
+        return self._joined(self._base.is_stuck, "is_stuck")
+
+    @property
+    def noise(self) -> np.ndarray:
+        return self._base.noise
+
+    def update(self, evidence: Evidence) -> None:
+        """The other forms learn when their answers come."""
+        self._base.update(evidence)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what a snapshot contains."""
+        state = self._base.state()
+        for name, (_, form) in self._parts.items():
+            state |= {f"{_PREFIX}.{name}.{key}": array for key, array in form.state().items()}
+        return state
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore what `state` returned. A form that the state does not have keeps its own."""
+        self._base.load_state(state)
+        for name, (_, form) in self._parts.items():
+            start = f"{_PREFIX}.{name}."
+            own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
+            if own:
+                form.load_state(own)
+
+    def _joined(self, values: np.ndarray, attribute: str) -> np.ndarray:
+        joined = values.copy()
+        for indices, form in self._parts.values():
+            joined[indices] = getattr(form, attribute)
+        return joined

@@ -1,0 +1,115 @@
+"""What sensors of a run may read of the other sources, and say beside their readings: texts.
+
+The app makes one board a run and passes it in `SensorContext.board`; the loop posts the newest readings once
+a tick, and takes the texts. Invariants: a reader gets one tick's values, all together; texts are bounded in
+number and the oldest is dropped. Safe between threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sage.errors import InputError
+
+#: `SensorSpec.observes[0]` of an answer in an embedding space, of class probabilities, of what turned out to
+#: be right (in the same space), and of the right class; each alone, or followed by ":" and a topic. The
+#: unit of an answer and an outcome is the name of their space.
+ANSWER, CLASSES, OUTCOME, LABEL = "answer", "classes", "outcome", "label"
+MAX_WAITING = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """The text of one reading. sequence: of the reading.  right: 0..1 by a checker, None where unknown."""
+
+    sequence: int
+    text: str
+    right: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """The newest readings in one tick. values: by source, each a 1-D array.  channels: by source, a name for
+    each value, or empty.  time_secs: since the run's start.
+    """
+
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    time_secs: float = 0.0
+
+
+class Board:
+    """has_readers: a sensor reads values, so that the loop posts them."""
+
+    def __init__(self) -> None:
+        self.has_readers = False
+        self._lock = threading.Lock()
+        self._channels: dict[str, tuple[str, ...]] = {}
+        self._posted = Posted()
+        self._said: dict[str, deque[Utterance]] = {}
+        self._notes: deque[tuple[str, str]] = deque(maxlen=MAX_WAITING)
+
+    @property
+    def posted(self) -> Posted:
+        return self._posted
+
+    def begin(self, channels: Mapping[str, tuple[str, ...]]) -> None:
+        """The run's sources, and names for the values of each, or none."""
+        self._channels = dict(channels)
+        self._posted = Posted(channels=self._channels)
+
+    def require(self, source: str, channel: str | int | None = None) -> None:
+        """InputError for a source or a channel that the run does not have; nothing before `begin`."""
+        if not self._channels:
+            return
+        if source not in self._channels:
+            raise InputError(f"no source {source!r}: give one of {', '.join(sorted(self._channels))}")
+        names = self._channels[source]
+        if isinstance(channel, str) and channel not in names:
+            raise InputError(
+                f"no channel {channel!r} of {source!r}: give"
+                f" {'one of ' + ', '.join(names) if names else 'a number, it has no names'}"
+            )
+
+    def post(self, values: Mapping[str, np.ndarray], time_secs: float) -> None:
+        """One tick's newest readings, of the sources that have one. The arrays must not change later."""
+        self._posted = Posted(values=values, channels=self._channels, time_secs=time_secs)
+
+    def say(self, source: str, utterance: Utterance) -> None:
+        with self._lock:
+            self._said.setdefault(source, deque(maxlen=MAX_WAITING)).append(utterance)
+
+    def take(self, source: str, sequence: int) -> Utterance | None:
+        """The text of a reading; earlier ones of the source are dropped. None without one."""
+        with self._lock:
+            said = self._said.get(source, deque())
+            while said and said[0].sequence <= sequence:
+                utterance = said.popleft()
+                if utterance.sequence == sequence:
+                    return utterance
+        return None
+
+    def note(self, source: str, message: str) -> None:
+        """Something that went wrong without a fault of the sensor; the loop makes it an event."""
+        with self._lock:
+            self._notes.append((source, message))
+
+    def take_notes(self) -> Sequence[tuple[str, str]]:
+        """(source, message) since the last call, oldest first."""
+        if not self._notes:
+            return ()
+        with self._lock:
+            notes = tuple(self._notes)
+            self._notes.clear()
+        return notes
+
+
+def topic_of(observes: tuple[str, str], quantity: str) -> str | None:
+    """The topic, "" without one; None for another quantity."""
+    name, _, topic = observes[0].partition(":")
+    return topic if name == quantity else None
