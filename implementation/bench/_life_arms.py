@@ -9,32 +9,32 @@ puzzles; the parts are those that the loop uses, without the loop's sensors.
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sage.hrm_core.model_family import ModelFamily, config_for
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
 from sage.hrm_core.tasks.contract import Examples, Task
-from sage.runtime.config import SolverTrainingConfig
+from sage.runtime.config import SolverTrainingConfig, SolvingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
+from sage.runtime.solving.models import Reasoner, family_for, segments_of
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.level_source import LevelSource
 from sage.sensors.environments.puzzles.stream import PuzzleStream
 from sage.sensors.puzzle_messages import Answer, Puzzle
 
 SIZES = (4, 6)
-PRESET = "sudoku"
-SOLVING = SolveSettings(max_segments=16)
+SOLVING = SolvingConfig(max_segments=16)
 #: The 0.975 quantile of Student's t for 1, 2, ... degrees of freedom.
 _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -53,13 +53,14 @@ class Scale:
     num_points: int = 2
 
 
+REASONER_SCALE = Scale(nights=1, day_secs=80.0, night_secs=0.0, num_points=8)
 QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, num_eval=8, num_points=1)
 
 
 @dataclass(frozen=True)
 class Arm:
     """sleeps: has nights.  learns: trains at all.  training: changes to SolverTrainingConfig.  teacher: as in
-    PuzzlesConfig.
+    PuzzlesConfig.  reasoner: as in RuntimeConfig.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Arm:
     learns: bool = True
     training: dict[str, Any] = field(default_factory=dict)
     teacher: Any = "after"
+    reasoner: Reasoner = "hrm"
 
 
 ARMS = (
@@ -76,7 +78,16 @@ ARMS = (
     Arm("d most surprising only", training={"replay": "surprising"}),
     Arm("e uniform replay", training={"replay": "uniform"}),
     Arm("f no learning", sleeps=False, learns=False),
+    Arm("g transformer", reasoner="transformer"),
+    Arm("g MLP", reasoner="mlp"),
     Arm("lies 15%", teacher={"lying": 0.15}),
+)
+#: Of the suite reasoner, in which nothing but practice trains.
+REASONER_ARMS = (
+    Arm("HRM", sleeps=False),
+    Arm("linear", sleeps=False, reasoner="linear"),
+    Arm("MLP", sleeps=False, reasoner="mlp"),
+    Arm("transformer", sleeps=False, reasoner="transformer"),
 )
 
 
@@ -91,7 +102,8 @@ class Point:
 @dataclass(frozen=True)
 class Lived:
     """right: share of all answers given awake.  nights: outcome and gain of each.  forgotten: by level, the
-    best share after any night less the last one.  num_bytes: of the memory.
+    best share after any night less the last one.  num_bytes: of the memory.  num_parameters: of the model of
+    each level.
     """
 
     arm: str
@@ -104,6 +116,7 @@ class Lived:
     train_secs: float
     nights: tuple[dict[str, Any], ...]
     num_bytes: int
+    num_parameters: tuple[int, ...]
 
     @property
     def area(self) -> float:
@@ -122,6 +135,34 @@ class Lived:
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self) | {"area": self.area, "final": self.final, "forgotten": self.forgotten}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Lived:
+        """The inverse of `to_plain`, after JSON."""
+        points = tuple(
+            Point(train_secs=each["train_secs"], solved=tuple(each["solved"])) for each in plain["points"]
+        )
+        values = {each.name: plain[each.name] for each in fields(cls)}
+        tuples = {name: tuple(plain[name]) for name in ("nights", "num_parameters")}
+        return cls(**{**values, **tuples, "points": points})
+
+
+def lived(arm: Arm, seed: int, scale: Scale, folder: Path | None) -> Lived:
+    """A life; with a folder, the one that its file has of the same arm, seed and scale, or a new one that is
+    written there.
+    """
+    life_of = {"arm": asdict(arm), "seed": seed, "scale": asdict(scale)}
+    name = "".join(each if each.isalnum() else "_" for each in arm.name)
+    path = None if folder is None else folder / f"{name}-{seed}.json"
+    if path is not None and path.exists():
+        found = json.loads(path.read_text())
+        if found["of"] == json.loads(json.dumps(life_of)):
+            return Lived.from_plain(found["life"])
+    life = Life(arm, seed, scale).run()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"of": life_of, "life": life.to_plain()}))
+    return life
 
 
 class Life:
@@ -142,18 +183,17 @@ class Life:
         ]
         self._tasks: list[Task] = [source.task for source in self._sources]
         self._stream = PuzzleStream(config, self._sources, is_ahead=False)
-        configs = [config_for(PRESET, task.spec) for task in self._tasks]
-        self._family = ModelFamily(configs, seed=seed)
-        self._family.eval()
+        specs = [task.spec for task in self._tasks]
+        self._family = family_for(specs, SolvingConfig(), reasoner=arm.reasoner, seed=seed)
         training = SolverTrainingConfig(
             where="inline",
-            night_cpu_secs=scale.night_secs,
+            night_cpu_secs=scale.night_secs or None,
             night_steps=100_000,
             min_examined=16,
             **arm.training,
         )
         names = [source.level.name for source in self._sources]
-        self._trainer = PuzzleTrainer("life", names, self._tasks, configs, training, seed=seed)
+        self._trainer = PuzzleTrainer("life", names, self._tasks, self._family.configs, training, seed=seed)
         self._trainer.load(self._family.weights())
         self._examples: list[Examples] = [source.held_out(scale.num_eval) for source in self._sources]
         self._points: list[Point] = []
@@ -170,7 +210,7 @@ class Life:
                 self._measure()
             if self._arm.sleeps:
                 self._sleep()
-            else:
+            elif scale.night_secs:
                 self._wake(scale.night_secs, answers=False)
             self._measure()
         self._stream.close()
@@ -189,6 +229,9 @@ class Life:
             train_secs=self._train_secs,
             nights=nights,
             num_bytes=self._trainer.memory.nbytes,
+            num_parameters=tuple(
+                sum(each.numel() for each in member.parameters()) for member in self._family.members
+            ),
         )
 
     def _wake(self, secs: float, *, answers: bool = True) -> None:
@@ -255,7 +298,8 @@ class Life:
         for level, model in enumerate(self._family.members):
             rows = [index for index, (each, _) in enumerate(puzzles) if each == level]
             engine = Engine(model, self._tasks[level], batch_size=64)  # type: ignore[arg-type]
-            jobs = {engine.submit(puzzles[index][1], SOLVING): index for index in rows}
+            solving = SolveSettings(max_segments=segments_of(model, SOLVING))  # type: ignore[arg-type]
+            jobs = {engine.submit(puzzles[index][1], solving): index for index in rows}
             while not engine.is_idle:
                 for job in engine.step():
                     found[jobs[job]] = job.solution()

@@ -2,8 +2,12 @@
 
 Suite life: a stream of 4x4 and 6x6 sudokus from nothing, four nights of 10 CPU seconds, 10 CPU seconds of
 practice before each. Arms: the whole; practice only, for the same CPU time; nights without symmetries; replay
-of the most surprising only; uniform replay; no learning; a teacher of whose solutions 15% are wrong. Measured
-on held-out puzzles of both levels, in one pass of at most 16 segments. About 85 CPU seconds a life.
+of the most surprising only; uniform replay; no learning; the whole with a transformer or an MLP in place of
+HRM; a teacher of whose solutions 15% are wrong. Measured on held-out puzzles of both levels, in one pass of
+at most 16 segments. About 85 CPU seconds a life; with --runs a finished life is read from its file.
+
+Suite reasoner: the same stream with practice alone, 80 CPU seconds, by HRM and by models without recurrence:
+linear (two matrices over the same tokens), MLP and transformer, each in one segment an answer.
 
 Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with the answers hidden, 333 a day,
 16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
@@ -26,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import _life_arms as arms
+import _life_report as report
 import harness
 import numpy as np
 from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge
@@ -41,7 +46,7 @@ FIXTURE_SHA256 = "cf36306225308e367f7acaef3e6cc36b417d06d0a92a57ae6ddc3a82b1137e
 STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
 NO_SLEEP = "no sleep"
 TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
-FEWEST_SEEDS, FEWEST_LIVES = 3, 5
+FEWEST_SEEDS = 3
 
 
 def check_fixture() -> None:
@@ -204,7 +209,7 @@ def self_teaching(arguments: Any) -> None:
     check_fixture()
     scale = QUICK if arguments.quick else replace(Scale(), nights=arguments.nights or Scale.nights)
     seeds = seeds_of(arguments, 3)
-    names = ("search",) if arguments.quick else tuple(arguments.arms.split(","))
+    names = ("search",) if arguments.quick else tuple((arguments.arms or ",".join(ARMS)).split(","))
     starts = ("first",) if arguments.quick else tuple(arguments.starts.split(","))
     tables, bars = [], []
     results: dict[str, Any] = {"scale": asdict(scale), "seeds": seeds}
@@ -237,15 +242,16 @@ def self_teaching(arguments: Any) -> None:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--suite", choices=("life", "self-teaching"), default="life")
+    parser.add_argument("--suite", choices=("life", "reasoner", "self-teaching"), default="life")
     parser.add_argument("--seeds", help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)")
     parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
+    parser.add_argument("--runs", type=Path, help="folder of lives, to continue (default: none is kept)")
+    parser.add_argument("--arms", help="names of the suite's arms, separated by commas (default: all)")
     group = parser.add_argument_group("suite self-teaching")
-    group.add_argument("--runs", type=Path, help="folder of lives (default: a temporary folder)")
-    group.add_argument("--arms", default=",".join(ARMS), help=f"of {', '.join(ARMS)}, separated by commas")
     group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
     arguments = parser.parse_args()
-    suite = {"life": whole_life, "self-teaching": self_teaching}[arguments.suite]
+    suites = {"life": whole_life, "reasoner": reasoners, "self-teaching": self_teaching}
+    suite = suites[arguments.suite]
     suite(arguments)
 
 
@@ -260,13 +266,8 @@ def whole_life(arguments: Any) -> None:
     if arguments.nights is not None and not arguments.quick:
         scale = replace(scale, nights=arguments.nights)
     seeds = seeds_of(arguments, 5)
-    lives: dict[str, list[arms.Lived]] = {}
-    for seed in seeds:
-        for arm in arms.ARMS:
-            lives.setdefault(arm.name, []).append(arms.Life(arm, seed, scale).run())
-            last = lives[arm.name][-1]
-            print(f"{arm.name}, seed {seed}: {last.final}, area {last.area:.3f}", file=sys.stderr, flush=True)
-    bars = life_bars(lives)
+    lives = run_lives(arms.ARMS, seeds, scale, arguments)
+    bars = report.life_bars(lives)
     results = {
         "scale": asdict(scale),
         "seeds": seeds,
@@ -274,75 +275,46 @@ def whole_life(arguments: Any) -> None:
         "calibration": harness.calibrate(),
     }
     whole = harness.document("life", results, bars)
-    tables = [life_table(lives), harness.bars_table(bars)]
+    tables = [report.life_table(lives), harness.bars_table(bars)]
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
 
-def life_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
-    def shown(values: Sequence[float], scale: float = 100.0) -> str:
-        mean, low, high = arms.interval(values)
-        text = f"{scale * mean:.1f}"
-        return text if math.isnan(low) else f"{text} ({scale * low:.1f} to {scale * high:.1f})"
-
-    rows = []
-    for name, found in lives.items():
-        outcomes = [night["outcome"] for life in found for night in life.nights]
-        accepted = f"{outcomes.count('accepted')} of {len(outcomes)}" if outcomes else "-"
-        rows.append(
-            (
-                name,
-                str(len(found)),
-                shown([each.area for each in found]),
-                *(shown([each.final[level] for each in found]) for level in range(len(arms.SIZES))),
-                shown([max(each.forgotten) for each in found]),
-                shown([each.right for each in found]),
-                shown([each.segments for each in found], 1.0),
-                accepted,
-                f"{np.mean([each.steps for each in found]):,.0f}",
-                f"{np.mean([each.train_secs for each in found]):.0f}",
-                f"{found[0].num_bytes:,}",
-            )
-        )
-    columns = (
-        "arm",
-        "n",
-        "area %",
-        *(f"{size}x{size} at the end %" for size in arms.SIZES),
-        "forgotten, points",
-        "right awake %",
-        "segments",
-        "nights kept",
-        "steps",
-        "CPU s",
-        "bytes",
-    )
-    return harness.TextTable(
-        title="Lives: means over seeds, 95% intervals by Student's t", columns=columns, rows=tuple(rows)
-    )
+def run_lives(
+    chosen: Sequence[arms.Arm], seeds: Sequence[int], scale: arms.Scale, arguments: Any
+) -> dict[str, list[arms.Lived]]:
+    """Lives by the arm's name. SystemExit for a name that the suite has not."""
+    names = [each.name for each in chosen]
+    wanted = names if arguments.arms is None else arguments.arms.split(",")
+    if unknown := set(wanted) - set(names):
+        raise SystemExit(f"--arms: {min(unknown)} is unknown: give some of {', '.join(names)}")
+    folder = None if arguments.quick else arguments.runs
+    lives: dict[str, list[arms.Lived]] = {}
+    for seed in seeds:
+        for arm in chosen:
+            if arm.name not in wanted:
+                continue
+            last = arms.lived(arm, seed, scale, folder)
+            lives.setdefault(arm.name, []).append(last)
+            print(f"{arm.name}, seed {seed}: {last.final}, area {last.area:.3f}", file=sys.stderr, flush=True)
+    return lives
 
 
-def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
-    """Owed with fewer than five seeds. Differences are paired by seed."""
-    whole, is_whole = lives["a whole"], len(lives["a whole"]) >= FEWEST_LIVES
-
-    def least(values: Sequence[float]) -> float | None:
-        return arms.interval(values)[1] if is_whole else None
-
-    bars = []
-    for other in ("b practice only", "c nights without symmetries"):
-        gaps = [one.area - two.area for one, two in zip(whole, lives[other])]
-        name = f"area, a less {other}, lower bound"
-        bars.append(harness.Bar(name=name, value=least(gaps), bar=0.0, better="higher"))
-    accepted = arms.accepted_share(whole) if is_whole else None
-    forgotten = float(np.mean([max(each.forgotten) for each in whole])) if is_whole else None
-    honest, lied = ([float(np.mean(each.final)) for each in found] for found in (whole, lives["lies 15%"]))
-    cost = float(np.mean(honest) - np.mean(lied)) if is_whole else None
-    bars += [
-        harness.Bar(name="nights accepted of those examined", value=accepted, bar=0.5, better="higher"),
-        harness.Bar(name="forgotten of a level", value=forgotten, bar=0.03, better="lower"),
-        harness.Bar(name="final share, honest teacher less 15% lies", value=cost, bar=0.025, better="lower"),
-    ]
-    return bars
+def reasoners(arguments: Any) -> None:
+    scale = arms.REASONER_SCALE
+    if arguments.quick:
+        scale = replace(scale, day_secs=2.0, num_eval=8, num_points=1)
+    seeds = seeds_of(arguments, 5)
+    lives = run_lives(arms.REASONER_ARMS, seeds, scale, arguments)
+    bars = report.reasoner_bars(lives)
+    results = {
+        "scale": asdict(scale),
+        "seeds": seeds,
+        "lives": {name: [each.to_plain() for each in found] for name, found in lives.items()},
+        "calibration": harness.calibrate(),
+    }
+    whole = harness.document("life_reasoner", results, bars)
+    tables = [report.life_table(lives), harness.bars_table(bars)]
+    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
 
 if __name__ == "__main__":

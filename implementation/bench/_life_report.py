@@ -1,0 +1,100 @@
+"""Tables and bars of the lives of `_life_arms`. Invariant: a bar without enough lives has no value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import _life_arms as arms
+import harness
+import numpy as np
+
+FEWEST_SEEDS, FEWEST_LIVES = 3, 5
+
+
+def reasoner_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
+    """Held-out 6x6 at the end, HRM's lower bound less the other's upper bound: above 0 where the intervals
+    are apart. Owed with fewer than three seeds of either.
+    """
+    own, bars = lives.get("HRM", []), []
+    for arm in arms.REASONER_ARMS[1:]:
+        other = lives.get(arm.name, [])
+        gap = None
+        if min(len(own), len(other)) >= FEWEST_SEEDS:
+            bounds = [arms.interval([each.final[-1] for each in found]) for found in (own, other)]
+            gap = bounds[0][1] - bounds[1][2]
+        name = f"6x6 at the end, HRM's lower bound less {arm.name}'s upper bound"
+        bars.append(harness.Bar(name=name, value=gap, bar=0.0, better="higher"))
+    return bars
+
+
+def life_table(lives: dict[str, list[arms.Lived]]) -> harness.TextTable:
+    def shown(values: Sequence[float], scale: float = 100.0) -> str:
+        mean, low, high = arms.interval(values)
+        text = f"{scale * mean:.1f}"
+        return text if math.isnan(low) else f"{text} ({scale * low:.1f} to {scale * high:.1f})"
+
+    rows = []
+    for name, found in lives.items():
+        outcomes = [night["outcome"] for life in found for night in life.nights]
+        accepted = f"{outcomes.count('accepted')} of {len(outcomes)}" if outcomes else "-"
+        rows.append(
+            (
+                name,
+                str(len(found)),
+                shown([each.area for each in found]),
+                *(shown([each.final[level] for each in found]) for level in range(len(arms.SIZES))),
+                shown([max(each.forgotten) for each in found]),
+                shown([each.right for each in found]),
+                shown([each.segments for each in found], 1.0),
+                accepted,
+                f"{np.mean([each.steps for each in found]):,.0f}",
+                f"{np.mean([each.train_secs for each in found]):.0f}",
+                f"{found[0].num_bytes:,}",
+                " ".join(f"{each:,}" for each in dict.fromkeys(found[0].num_parameters)),
+            )
+        )
+    columns = (
+        "arm",
+        "n",
+        "area %",
+        *(f"{size}x{size} at the end %" for size in arms.SIZES),
+        "forgotten, points",
+        "right awake %",
+        "segments",
+        "nights kept",
+        "steps",
+        "CPU s",
+        "bytes",
+        "weights",
+    )
+    return harness.TextTable(
+        title="Lives: means over seeds, 95% intervals by Student's t", columns=columns, rows=tuple(rows)
+    )
+
+
+def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
+    """Owed with fewer than five seeds, or without the arms. Differences are paired by seed."""
+    whole = lives.get("a whole", [])
+
+    def is_owed(*names: str) -> bool:
+        return min(len(lives.get(name, [])) for name in ("a whole", *names)) < FEWEST_LIVES
+
+    bars = []
+    for other in ("b practice only", "c nights without symmetries"):
+        gaps = [one.area - two.area for one, two in zip(whole, lives.get(other, []))]
+        value = None if is_owed(other) else arms.interval(gaps)[1]
+        name = f"area, a less {other}, lower bound"
+        bars.append(harness.Bar(name=name, value=value, bar=0.0, better="higher"))
+    accepted = None if is_owed() else arms.accepted_share(whole)
+    forgotten = None if is_owed() else float(np.mean([max(each.forgotten) for each in whole]))
+    cost = None
+    if not is_owed("lies 15%"):
+        honest, lied = ([np.mean(each.final) for each in found] for found in (whole, lives["lies 15%"]))
+        cost = float(np.mean(honest) - np.mean(lied))
+    bars += [
+        harness.Bar(name="nights accepted of those examined", value=accepted, bar=0.5, better="higher"),
+        harness.Bar(name="forgotten of a level", value=forgotten, bar=0.03, better="lower"),
+        harness.Bar(name="final share, honest teacher less 15% lies", value=cost, bar=0.025, better="lower"),
+    ]
+    return bars
