@@ -235,10 +235,23 @@ class SolverTrainingConfig(Section):
     night_learns: Literal["low", "high", "all"] = Field("all", description="weights that a night moves")
     batch_size: int = Field(32, ge=1, le=4096)
     learning_rate: float = Field(1e-2, gt=0, le=10)
+    least_rate: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of the learning rate that practice has where no answer is wrong; 1: constant",
+    )
     warmup_steps: int = Field(50, ge=0)
     weight_decay: float = Field(0.1, ge=0)
     q_weight: float = Field(0.05, ge=0, description="of the halting loss")
     ema_decay: float = Field(0.98, ge=0, lt=1, description="of the averaged weights, which are offered")
+    ema_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the average of practice spans this share of the steps since the newest level began, or"
+        " more by ema_decay",
+    )
     min_puzzles: int = Field(32, ge=1, description="solutions of a level before its first step")
     offer_secs: float = Field(3.0, gt=0, description="between offers of weights by the process")
     offer_steps: int = Field(20, ge=1, description="between offers of weights by the inline learner")

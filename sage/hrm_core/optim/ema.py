@@ -16,7 +16,7 @@ from sage.errors import InputError
 
 class EMA:
     """average = decay * average + (1 - decay) * weight from update number `begin_step` on; before it the
-    average equals the weight. decay: 0 to below 1.
+    average equals the weight. decay: 0 to below 1; it may be set between updates.
     """
 
     def __init__(self, model: nn.Module, decay: float, *, begin_step: int = 0) -> None:
@@ -24,14 +24,14 @@ class EMA:
             raise InputError(f"decay is {decay}: give a number from 0 to below 1")
         self._weights = dict(model.named_parameters())
         self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
-        self._decay = decay
+        self.decay = decay
         self._begin_step = begin_step
         self.num_updates = 0
 
     @torch.no_grad()
     def update(self) -> None:
         self.num_updates += 1
-        share = 1.0 if self.num_updates < self._begin_step else 1.0 - self._decay
+        share = 1.0 if self.num_updates < self._begin_step else 1.0 - self.decay
         torch._foreach_lerp_(list(self._averages.values()), list(self._weights.values()), share)
 
     @contextmanager

@@ -24,11 +24,12 @@ from sage.hrm_core.optim.sign_sgd import SparseSignSGD
 
 
 class Optimizers:
-    """All optimizers of one model, stepped together with the scheduled learning rate."""
+    """All optimizers of one model, stepped together at the scheduled rate. scale: a factor on that."""
 
     def __init__(
         self, model: nn.Module, config: OptimizerConfig, *, num_steps: int, ranks: Ranks = SINGLE
     ) -> None:
+        self.scale = 1.0
         self.schedule = Schedule(
             num_steps=num_steps, warmup_steps=config.warmup_steps, min_ratio=config.min_lr_ratio
         )
@@ -41,8 +42,8 @@ class Optimizers:
         ]
 
     def step(self, number: int) -> float:
-        """Take step `number` (1, 2, ...); returns the schedule's ratio."""
-        ratio = self.schedule.ratio(number)
+        """Take step `number` (1, 2, ...); returns the factor on the base rates."""
+        ratio = self.scale * self.schedule.ratio(number)
         for optimizer, base_lrs in zip(self._dense, self._base_lrs):
             for group, base_lr in zip(optimizer.param_groups, base_lrs):
                 group["lr"] = base_lr * ratio

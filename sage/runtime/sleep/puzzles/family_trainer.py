@@ -6,6 +6,7 @@ Invariant: weights that are not trained stay as they are, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -51,7 +52,7 @@ class FamilyTrainer:
         self.family = family
         self.num_steps = 0
         self.num_bad_steps = 0
-        optimizers = Optimizers(family, config.optimizer, num_steps=num_steps)
+        self._optimizers = optimizers = Optimizers(family, config.optimizer, num_steps=num_steps)
         self._ema = EMA(family, config.ema_decay or 0.0)
         self._learners = [
             Learner(
@@ -66,12 +67,23 @@ class FamilyTrainer:
             for index, spec in enumerate(specs)
         ]
 
-    def step(self, level: int, source: RowSource) -> StepFacts:
-        """One step on rows of that level. A step that is not finite changes no weight."""
+    def step(self, level: int, source: RowSource, *, rate: float = 1.0) -> StepFacts:
+        """One step on rows of that level. A step that is not finite changes no weight. rate: a factor on the
+        scheduled learning rate.
+        """
+        self._optimizers.scale = rate
         facts = self._learners[level].step(self.num_steps + self.num_bad_steps + 1, source)
         self.num_steps += facts.is_finite
         self.num_bad_steps += not facts.is_finite
         return facts
+
+    def end_at(self, num_steps: int) -> None:
+        """Let the learning rate fall to its end at that step."""
+        self._optimizers.schedule = replace(self._optimizers.schedule, num_steps=num_steps)
+
+    def average_over(self, num_steps: float) -> None:
+        """Let the average span about so many of the last steps, 1 or more."""
+        self._ema.decay = 1.0 - 1.0 / num_steps
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """Copies of the averaged weights, by the family's names."""
@@ -80,12 +92,14 @@ class FamilyTrainer:
 
 
 def train_config(config: SolverTrainingConfig, *, is_night: bool, seed: int) -> TrainConfig:
-    """The recipe of `sage train` on a CPU, with these settings. A night's rate falls to 0; practice has a
-    constant one. A night's average spans about NUM_AVERAGED steps, so that it forgets the start.
+    """The recipe of `sage train` on a CPU, with these settings. A night's rate falls to 0; practice scales
+    its own by the errors. A night's average spans about NUM_AVERAGED steps where the night has a limit of CPU
+    time, and otherwise at most as many parts of the night, so that it forgets the start.
     """
     ema_decay = config.ema_decay
     if is_night:
-        ema_decay = min(ema_decay, max(0.0, 1.0 - NUM_AVERAGED / config.night_steps))
+        share = NUM_AVERAGED / config.night_steps if config.night_cpu_secs is None else 1.0 / NUM_AVERAGED
+        ema_decay = min(ema_decay, max(0.0, 1.0 - share))
     return TrainConfig(
         batch_size=config.batch_size,
         seed=seed,

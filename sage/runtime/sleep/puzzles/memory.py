@@ -22,6 +22,8 @@ from sage.runtime.sleep.puzzles.table import Provenance, PuzzleRow, PuzzleTable
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
 
 BASE_WEIGHT = 0.05
+#: How fast a level's share of wrong answers follows the newest ones.
+WRONG_RATE = 1 / 32
 #: Tick of experiences of earlier runs.
 OLD_TICK = -1
 _TABLES = ("replayed", "recent", "examined", "unsolved")
@@ -46,7 +48,9 @@ class LevelMemory:
 
 
 class PuzzleMemory:
-    """tasks: one for each level.  num_refused: solutions that broke the rules of the task."""
+    """tasks: one for each level.  num_refused: solutions that broke the rules of the task.  wrong: share of
+    the newest answers of each level that were not right, 1 before the first.
+    """
 
     def __init__(self, tasks: Sequence[Task], config: SolverTrainingConfig, *, seed: int = 0) -> None:
         self._tasks = tuple(tasks)
@@ -54,6 +58,7 @@ class PuzzleMemory:
         self._rng = np.random.default_rng((seed, 7))
         self.num_noted = 0
         self.num_refused = 0
+        self.wrong = np.ones(len(self._tasks))
         self.levels = tuple(
             LevelMemory(
                 replayed=PuzzleTable(config.num_replayed, task.spec.seq_len),
@@ -79,6 +84,9 @@ class PuzzleMemory:
                 f" {task.spec.seq_len}: give puzzles of the level's task"
             )
         self.num_noted += 1
+        self.wrong[experience.level] += WRONG_RATE * (
+            float(not experience.is_right) - self.wrong[experience.level]
+        )
         row = self._row(experience, task)
         if are_examined(np.array([row.orbit], np.uint64))[0]:
             level.examined.append(row)
@@ -121,7 +129,10 @@ class PuzzleMemory:
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays by name; all but the generator of chances."""
-        found = {"counts": np.array([self.num_noted, self.num_refused], np.int64)}
+        found = {
+            "counts": np.array([self.num_noted, self.num_refused], np.int64),
+            "wrong": self.wrong.copy(),
+        }
         for index, level in enumerate(self.levels):
             for name in _TABLES:
                 table = getattr(level, name)
@@ -131,6 +142,7 @@ class PuzzleMemory:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore a result of `state` of a memory of the same levels and settings."""
         self.num_noted, self.num_refused = (int(each) for each in state["counts"])
+        self.wrong[:] = state.get("wrong", 1.0)  # snapshots of earlier versions lack it
         for index, level in enumerate(self.levels):
             for name in _TABLES:
                 start = f"{index}.{name}."

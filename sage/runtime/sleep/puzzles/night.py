@@ -244,6 +244,8 @@ class PuzzleNight:
         started = self._clock()
         for _ in range(config.night_steps):
             level = int(self._rng.choice(levels, p=needs / needs.sum()))
+            if config.night_cpu_secs is not None:
+                trainer.end_at(self._last_step(config.night_cpu_secs, self._clock() - started))
             facts = trainer.step(level, sources[level])
             self._losses.append(facts.figures["lm_loss"])
             self._on_step(candidate)
@@ -257,6 +259,13 @@ class PuzzleNight:
             return f"not finite: {self._num_bad_steps} steps had a loss or a gradient that is not a number"
         candidate.load_weights(weights)
         return self._why_diverged()
+
+    def _last_step(self, limit_secs: float, spent_secs: float) -> int:
+        """Steps of this night, by the mean time of those taken: its learning rate falls to 0 there."""
+        taken = len(self._losses)
+        if not taken or spent_secs <= 0.0:
+            return self._config.night_steps
+        return min(self._config.night_steps, max(taken + 1, round(taken * limit_secs / spent_secs)))
 
     def _with_episodes(self, index: int, task: PoolTask | None) -> Task:
         """The pool, or half of it and half states of the night's searches, where there are some."""

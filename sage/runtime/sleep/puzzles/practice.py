@@ -23,6 +23,10 @@ from sage.runtime.sleep.puzzles.pool import RecentRows
 _MANY_STEPS = 1_000_000
 #: Share of steps that a level without errors keeps, against one where everything is wrong.
 LEAST_NEED = 0.1
+#: Share of wrong answers at which the learning rate is whole.
+WHOLE_AT = 0.2
+#: Steps that the average spans at most, unless ema_decay spans more.
+LONGEST_SPAN = 1000.0
 #: How fast a level's share of solved rows follows the newest finished ones.
 SOLVED_RATE = 0.05
 
@@ -51,11 +55,24 @@ class PuzzlePractice:
         self._num_earlier = 0
         self._solved = np.zeros(len(self._tasks))
         self.loss = math.nan
+        self._num_levels = self._began = 0
         self._trainer = self._fresh_trainer()
 
     @property
     def num_steps(self) -> int:
         return self._num_earlier + self._trainer.num_steps
+
+    @property
+    def rate(self) -> float:
+        """The factor on the learning rate: 1 while one answer in five is wrong at a level that is practised;
+        it falls with the largest share of wrong answers, down to `least_rate`. A new level makes it 1 again.
+
+        The optimizer's updates are of one size whatever the gradient, so that a constant rate would go on
+        moving weights that answer everything right, towards the few puzzles that are remembered.
+        """
+        is_practised = self._is_practised()
+        errors = float(self._memory.wrong[is_practised].max()) if is_practised.any() else 1.0
+        return min(1.0, max(self._config.least_rate, errors / WHOLE_AT))
 
     @property
     def family(self) -> ModelFamily:
@@ -68,6 +85,7 @@ class PuzzlePractice:
         """
         self._num_earlier = self.num_steps if num_steps is None else num_steps
         self._family.load_weights(weights)
+        self._num_levels = self._began = 0
         self._trainer = self._fresh_trainer()
 
     def weights(self) -> dict[str, Tensor]:
@@ -79,7 +97,8 @@ class PuzzlePractice:
         level = self._choose_level() if self._config.practises else None
         if level is None:
             return False
-        facts = self._trainer.step(level, self._sources[level])
+        self._trainer.average_over(self._span())
+        facts = self._trainer.step(level, self._sources[level], rate=self.rate)
         self.loss = facts.figures["lm_loss"]
         solved = facts.figures["exact_accuracy"]
         if facts.num_finished and math.isfinite(solved):
@@ -87,11 +106,28 @@ class PuzzlePractice:
         return True
 
     def _choose_level(self) -> int | None:
-        counts = np.array([level.recent.count for level in self._memory.levels])
-        needs = np.where(counts >= self._config.min_puzzles, 1.0 - self._solved + LEAST_NEED, 0.0)
+        needs = np.where(self._is_practised(), 1.0 - self._solved + LEAST_NEED, 0.0)
         if not needs.any():
             return None
         return int(self._rng.choice(len(needs), p=needs / needs.sum()))
+
+    def _span(self) -> float:
+        """Of the average, in steps: `ema_share` of those since practice of the newest level began, within the
+        span of `ema_decay` and LONGEST_SPAN. At a rate that stays, weights that solve nearly everything move
+        about; their mean does not (Polyak and Juditsky 1992).
+        """
+        num_levels = int(self._is_practised().sum())
+        if num_levels > self._num_levels:
+            self._num_levels, self._began = num_levels, self._trainer.num_steps
+        shortest = 1.0 / (1.0 - self._config.ema_decay)
+        steps = self._config.ema_share * (self._trainer.num_steps - self._began)
+        return max(shortest, min(steps, LONGEST_SPAN))
+
+    def _is_practised(self) -> np.ndarray:
+        """(levels,) bool: whether there are enough puzzles."""
+        counts = np.array([level.recent.count for level in self._memory.levels])
+        is_practised: np.ndarray = counts >= self._config.min_puzzles
+        return is_practised
 
     def _fresh_trainer(self) -> FamilyTrainer:
         config = self._config

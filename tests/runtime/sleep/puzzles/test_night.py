@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from torch import Tensor
 
 from sage.errors import InputError
 from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.tasks.contract import Task
 from sage.runtime.report import SleepOutcome, SleepReport
+from sage.runtime.sleep.puzzles.family_trainer import FamilyTrainer
+from sage.runtime.sleep.puzzles.night import NightPlan, PuzzleNight
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 from sage.runtime.solving.learner import Offer
-from tests.runtime.sleep.puzzles.conftest import Feed, MakeTrainer
+from tests.runtime.sleep.puzzles.conftest import NAMES, Feed, MakeTrainer
 
 
 def _night(trainer: PuzzleTrainer, **options: Any) -> Offer:
@@ -203,3 +207,19 @@ def test_a_night_asks_for_held_out_puzzles_where_its_memory_has_few(make_trainer
     report = _report(_night(make_trainer(300, min_examined=64, num_asked=64, night_steps=2)))
     assert report.outcome is not SleepOutcome.SKIPPED
     assert report.num_examined >= 64
+
+
+def test_the_learning_rate_of_a_night_falls_to_its_end_within_a_limit_of_cpu_time(
+    tasks: list[Task], make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock of about 2 s a step: about 20 steps, though night_steps is far away."""
+    ends: list[int] = []
+    monkeypatch.setattr(FamilyTrainer, "end_at", lambda self, num_steps: ends.append(num_steps))
+    trainer = make_trainer(400, night_steps=1000, night_cpu_secs=39.5)
+    plan = NightPlan(stream="puzzles", names=NAMES[:1], config=trainer._config, seed=0, tick=1)
+    ticks = itertools.count()
+    family = ModelFamily(trainer.configs)
+    PuzzleNight(tasks[:1], family, trainer.memory, plan, clock=lambda: float(next(ticks))).run()
+    assert ends[0] == 1000
+    assert 15 <= len(ends) <= 25
+    assert all(abs(end - len(ends)) <= 2 for end in ends[5:])

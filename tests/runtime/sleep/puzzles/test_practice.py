@@ -112,3 +112,52 @@ def test_practice_can_be_switched_off(tasks: list[Task], feed: Feed) -> None:
     learner.note(feed(60))
     learner.work(0)
     assert learner.facts().num_steps == 0
+
+
+def _practice(tasks: list[Task], **settings: Any) -> tuple[PuzzlePractice, PuzzleMemory]:
+    config = SolverTrainingConfig.model_validate({"min_puzzles": 8, "warmup_steps": 1, **settings})
+    family = family_of("sudoku", [task.spec for task in tasks], hidden_size=16)
+    memory = PuzzleMemory(tasks, config)
+    return PuzzlePractice(tasks, family.configs, memory, config), memory
+
+
+def test_the_learning_rate_falls_with_wrong_answers_and_a_new_level_makes_it_whole(
+    tasks: list[Task], feed: Feed
+) -> None:
+    practice, memory = _practice(tasks, least_rate=0.1)
+    assert practice.rate == 1.0
+    for experience in feed(300, is_right=True):
+        memory.note(experience)
+    assert practice.rate == pytest.approx(0.1)
+    for experience in feed(7, level=1):  # too few to practise
+        memory.note(experience)
+    assert practice.rate == pytest.approx(0.1)
+    for experience in feed(12, level=1, first=7):
+        memory.note(experience)
+    assert practice.rate == 1.0
+
+
+def test_practice_moves_weights_in_proportion_to_the_rate(tasks: list[Task], feed: Feed) -> None:
+    moved = []
+    for least_rate in (1.0, 0.01):
+        practice, memory = _practice(tasks[:1], least_rate=least_rate, ema_decay=0.0)
+        for experience in feed(300, is_right=True):
+            memory.note(experience)
+        before = practice.weights()
+        practice.step()
+        after = practice.weights()
+        moved.append(sum(float((after[name] - before[name]).abs().sum()) for name in before))
+    assert moved[1] == pytest.approx(0.01 * moved[0], rel=0.05)
+
+
+def test_the_share_of_wrong_answers_is_kept_in_a_snapshot(tasks: list[Task], feed: Feed) -> None:
+    _, memory = _practice(tasks)
+    for experience in feed(40, is_right=True):
+        memory.note(experience)
+    _, other = _practice(tasks)
+    other.load_state(memory.state())
+    assert (other.wrong == memory.wrong).all()
+    assert other.wrong[0] < 1.0
+    earlier = {name: array for name, array in memory.state().items() if name != "wrong"}
+    other.load_state(earlier)
+    assert (other.wrong == 1.0).all()
