@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sage.app.live.state import LiveState, SourceMemory
 from sage.app.terminal import figures
-from sage.runtime.report import SleepOutcome, State
+from sage.runtime.report import SleepOutcome, State, TickFacts
 
 _STATE_STYLES = {
     State.WAKE: "bold green",
@@ -204,11 +204,45 @@ def _figures(state: LiveState, width: int) -> list[Text]:
             f"{learning.num_practice_steps:,} training steps, {figures.percent(learning.gate)} of the"
             " recurrent correction in use",
         ),
+        *_posture_rows(facts),
+        *_action_rows(facts),
         *_solving_rows(state),
         _sleep_row(state),
         *_mailbox_row(state),
     ]
     return [_fit(row, width) for row in rows]
+
+
+def _posture_rows(facts: TickFacts) -> list[Text]:
+    """How well the tick is sensed, in a run with effectors, and the modalities without a trusted source."""
+    if not facts.actions:
+        return []
+    posture = facts.posture
+    row = _row(
+        "posture",
+        f"confidence {figures.number(posture.confidence)}, asymmetry {figures.number(posture.asymmetry)},"
+        f" breadth {figures.number(posture.breadth)}",
+    )
+    if posture.starved:
+        row.append(f", starved: {', '.join(posture.starved)}", "yellow")
+    return [row]
+
+
+def _action_rows(facts: TickFacts) -> list[Text]:
+    """What the effectors did in this tick; those with nothing to note are counted."""
+    notable = []
+    for action in facts.actions:
+        if action.is_dry:
+            notable.append((f"{action.effector}: dry run", "dim"))
+        elif action.decision != "allow":
+            style = "red" if action.decision == "fault" else "yellow"
+            notable.append((f"{action.effector}: {action.decision}: {action.reason}", style))
+        elif action.limited_by:
+            notable.append((f"{action.effector}: limited by {', '.join(action.limited_by)}", "dim"))
+    num_others = len(facts.actions) - len(notable)
+    lines = [(f"{num_others} as proposed", "")] if num_others else []
+    labels = ["actions", *[""] * len(facts.actions)]
+    return [_row(label, text, style) for label, (text, style) in zip(labels, [*notable[:4], *lines])]
 
 
 def _solving_rows(state: LiveState) -> list[Text]:

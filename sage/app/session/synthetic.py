@@ -19,6 +19,7 @@ from sage.runtime.report import (
     Instrument,
     LearningFacts,
     MemoryFacts,
+    PostureFacts,
     SleepOutcome,
     SleepReport,
     SourceFacts,
@@ -117,7 +118,11 @@ class SyntheticSession:
                     decision="denied",
                     reason="not allowed",
                     is_held=True,
+                    limited_by=("slew",),
                 ),
+            ),
+            posture=PostureFacts(
+                confidence=0.5 + 0.3 * progress, asymmetry=0.2, breadth=0.8, starved=("vision",)
             ),
             events=self._events(tick),
         )

@@ -27,6 +27,7 @@ from sage.runtime.report import (
     LevelExamination,
     LevelFacts,
     MemoryFacts,
+    PostureFacts,
     SleepOutcome,
     SleepReport,
     SolvingFacts,
@@ -86,6 +87,10 @@ def tick_row(session: int, report: TickReport, source_ids: Sequence[int]) -> tup
         learning.num_practice_steps,
         learning.weights_version,
         learning.num_carry_resets,
+        facts.posture.confidence,
+        facts.posture.asymmetry,
+        facts.posture.breadth,
+        json.dumps(facts.posture.starved),
         bytes.fromhex(facts.digest()),
         _pack_rest(report, source_ids),
     )
@@ -197,6 +202,10 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
         events=events,
         solving=solving,
         acting=acting,
+        posture=PostureFacts(
+            **{name: _number(tick[name]) for name in ("confidence", "asymmetry", "breadth")},
+            starved=tuple(json.loads(tick["starved"] or "[]")),
+        ),
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),

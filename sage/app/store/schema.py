@@ -16,7 +16,7 @@ import yaml
 
 from sage.app.terminal.errors import UserError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -51,6 +51,12 @@ def _columns(sql_type: str, fold: Fold, names: str) -> tuple[Column, ...]:
     return tuple(Column(name, sql_type, fold) for name in names.split())
 
 
+#: The posture of a tick. starved: JSON, a list of modalities.
+POSTURE_COLUMNS = (
+    *_columns("REAL", "mean", "confidence asymmetry breadth"),
+    *_columns("TEXT", "last", "starved"),
+)
+
 #: Besides (session, tick). rest: msgpack of timing stages, actions, events and the sources' order.
 TICK_COLUMNS = (
     *_columns("INTEGER", "sum", "num_ticks num_overruns num_stored"),
@@ -61,6 +67,7 @@ TICK_COLUMNS = (
     *_columns("INTEGER", "last", "coherence_ticks num_kept num_seen capacity num_transitions"),
     *_columns("REAL", "mean", "memory_salience loss gate"),
     *_columns("INTEGER", "last", "num_practice_steps weights_version num_carry_resets"),
+    *POSTURE_COLUMNS,
     *_columns("BLOB", "last", "digest"),
     *_columns("BLOB", "drop", "rest"),
 )
@@ -199,6 +206,8 @@ def _upgrade(path: Path) -> None:
             _upgrade_from_2(connection)
         if _version(connection) == 3:
             _upgrade_from_3(connection)
+        if _version(connection) == 4:
+            _upgrade_from_4(connection)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if "not a database" not in str(error):  # `connect` reports that one
@@ -237,6 +246,13 @@ def _upgrade_from_3(connection: sqlite3.Connection) -> None:
     """Coherence figures by window."""
     connection.execute(_COHERENCE_TABLE)
     connection.execute("PRAGMA user_version = 4")
+
+
+def _upgrade_from_4(connection: sqlite3.Connection) -> None:
+    """The posture of a tick."""
+    for column in POSTURE_COLUMNS:
+        connection.execute(f"ALTER TABLE ticks ADD COLUMN {column.name} {column.sql_type}")
+    connection.execute("PRAGMA user_version = 5")
 
 
 def _version(connection: sqlite3.Connection) -> int:

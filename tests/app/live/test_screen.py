@@ -111,3 +111,26 @@ def test_the_screen_shows_what_went_through_the_mailboxes():
         lease.release()
     screen = draw(state, ConsoleDimensions(100, 30)).plain
     assert "mailboxes  1  2 messages  1.0 MiB by reference, 32 B copied  0 dropped" in screen
+
+
+def test_posture_and_what_effectors_did_are_shown():
+    state = state_after(30)
+    report = state.report
+    assert report is not None
+    action = report.facts.actions[0]
+    others = (
+        replace(action, effector="arm", decision="allow", is_held=False),
+        replace(action, effector="hand", decision="allow", limited_by=()),
+        replace(action, effector="lamp", is_dry=True),
+    )
+    facts = replace(report.facts, actions=(action, *others))
+    state.report = replace(report, facts=facts)
+    shown = draw(state, ConsoleDimensions(100, 60)).plain
+    assert "breadth 0.80, starved: vision" in shown
+    for text in (
+        "recorder: denied: not allowed",
+        "arm: limited by slew",
+        "lamp: dry run",
+        "1 as proposed",
+    ):
+        assert text in shown

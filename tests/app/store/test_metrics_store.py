@@ -25,6 +25,8 @@ def test_every_fact_of_every_tick_is_restored(store, record):
         assert restored is not None
         assert restored.facts.digest() == report.facts.digest()
         assert restored.timing == report.timing
+        assert restored.facts.posture == report.facts.posture
+        assert restored.facts.actions == report.facts.actions
 
 
 def test_what_a_world_earned_is_restored(store):

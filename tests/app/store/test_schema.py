@@ -42,7 +42,9 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def as_version_2(connection: sqlite3.Connection) -> None:
-    """Take away what versions 3 and 4 added."""
+    """Take away what versions 3 to 5 added."""
+    for column in ("confidence", "asymmetry", "breadth", "starved"):
+        connection.execute(f"ALTER TABLE ticks DROP COLUMN {column}")
     for table in ("answers", "level_names", "coherence"):
         connection.execute(f"DROP TABLE {table}")
     for column in ("stream", "levels"):
@@ -61,6 +63,8 @@ def test_a_store_of_schema_version_2_is_upgraded_and_keeps_its_nights(tmp_path, 
     with MetricsStore(path, must_exist=True) as store:
         assert store.sleeps(session) == nights
         assert store.answers(session) == ()
+        assert store.first_difference(session, session) is None
+        assert record(store, SyntheticSession(num_ticks=10)) != session
 
 
 def test_a_store_of_schema_version_1_is_upgraded_and_keeps_its_sessions(tmp_path, record):
