@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +255,57 @@ def test_where_the_log_cannot_be_written_nothing_is_dispatched(tmp_path: Path):
     assert "the audit log cannot be written" in fact.reason
     assert not arm.applied
     assert not done.any()
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from sage.app.audit.log import AuditLog
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.runtime.report import State
+from sage.runtime.tick.effects import EffectDecision, EffectOutcome
+from sage.runtime.tick.policy import Situation
+from sage.sensors.contract import EffectorSpec
+
+tensor = TensorSpec(shape=(1,))
+spec = EffectorSpec(name="arm", effect="motion", target="world", tensor=tensor, low=(-1.0,), high=(1.0,))
+log = AuditLog(Path(sys.argv[1]), max_bytes=1 << 22, segment_bytes=20_000)
+dispatched = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+tick = int(sys.argv[3])
+while True:
+    tick += 1
+    situation = Situation(state=State.WAKE, trust=1.0, tick=tick)
+    decision = EffectDecision(
+        spec=spec, role="model", verdict="allow", reason="", values=np.zeros(1), situation=situation
+    )
+    assert log.decided([decision]) == ""
+    os.write(dispatched, f"{tick}\\n".encode())
+    log.ended(EffectOutcome(effector="arm", outcome="done", reason="", values=None, limited_by=(), tick=tick))
+"""
+
+
+def test_after_kill_9_every_dispatched_action_has_its_row(tmp_path: Path):
+    """Killed at random instants; the log goes on in the next process."""
+    home, marks = tmp_path / "audit", tmp_path / "dispatched"
+    generator = np.random.default_rng(0)
+    for start in range(0, 3_000_000, 1_000_000):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(home), str(marks), str(start)]) as process:
+            wanted = int(generator.integers(50, 500))
+            while len(_marks(marks, start)) < wanted:
+                assert process.poll() is None
+                threading.Event().wait(0.005)
+            process.kill()
+    trail = read_trail(home)
+    assert trail.problems == ()
+    approved = {row["tick"] for row in trail.rows if row["event"] == "approved"}
+    ended = {row["tick"] for row in trail.rows if row["event"] == "done"}
+    for start in range(0, 3_000_000, 1_000_000):
+        dispatched = _marks(marks, start)
+        assert set(dispatched) <= approved
+        assert len(set(dispatched) - ended) <= 2  # outcomes wait for the next decision
+
+
+def _marks(path: Path, start: int) -> list[int]:
+    text = path.read_text() if path.exists() else ""
+    return [tick for line in text.splitlines() if start < (tick := int(line)) <= start + 1_000_000]
