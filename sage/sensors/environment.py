@@ -108,6 +108,15 @@ class Level:
 
 
 @runtime_checkable
+class Counting(Protocol):
+    """An environment that counts what happens in it, for reports."""
+
+    def totals(self) -> Mapping[str, int]:
+        """Counts since it opened, by name, for example "finished"; still there when it has closed."""
+        ...
+
+
+@runtime_checkable
 class PuzzleEnvironment(Environment, Protocol):
     """An environment that poses puzzles, in messages of `sage.sensors.puzzle_messages`.
 

@@ -39,6 +39,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "key_door": "sage.sensors.environments.key_door:KeyDoorEnvironment",
         "mujoco": "sage.sensors.environments.mujoco.mujoco_environment:MujocoEnvironment",
         "puzzles": "sage.sensors.environments.puzzles.puzzles_environment:PuzzlesEnvironment",
+        "table": "sage.sensors.environments.table.table_environment:TableEnvironment",
     },
     "instruments": {},
 }

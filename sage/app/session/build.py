@@ -17,7 +17,7 @@ from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
 from sage.app.config.state_dir import SOLVING_NAME
 from sage.app.session.effectors import all_dry, device_settings
-from sage.app.session.environments import EnvironmentBuilder
+from sage.app.session.environments import EnvironmentBuilder, PuzzleEndpoints
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
 from sage.app.session.relays import check_watched, take_relays
 from sage.app.session.streams import build_streams
@@ -51,6 +51,7 @@ MANUAL_START_NS = 0
 class Run:
     """A loop with its mailboxes. missing: optional sensors that this machine lacks, with the reason.
     compared: by name, makes the environments that have policies to compare the loop's with.
+    puzzles: its puzzle environments.
     """
 
     loop: Loop
@@ -58,6 +59,7 @@ class Run:
     missing: tuple[tuple[str, str], ...]
     world: SensorWorld
     compared: tuple[tuple[str, Callable[[], ComparedEnvironment]], ...] = ()
+    puzzles: tuple[PuzzleEndpoints, ...] = ()
 
     @property
     def temporal_sources(self) -> tuple[str, ...]:
@@ -158,8 +160,14 @@ def build_run(
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
     loop = _build_loop(config, inputs)
-    compared = tuple(worlds.compared)
-    return Run(loop=loop, hub=hub, missing=tuple(missing), world=sensor_world, compared=compared)
+    return Run(
+        loop=loop,
+        hub=hub,
+        missing=tuple(missing),
+        world=sensor_world,
+        compared=tuple(worlds.compared),
+        puzzles=tuple(worlds.puzzles),
+    )
 
 
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:

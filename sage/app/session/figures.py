@@ -5,7 +5,8 @@ Invariant: plain values only; NaN where nothing was measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sage.app.session.acting_figures import WorldFigures
 from sage.app.session.solving_figures import StreamFigures
@@ -52,6 +53,7 @@ class SessionFigures:
     mean_coherence: over the ticks where each figure is defined.  is_asleep: the session ended during a night.
     missing: optional sensors that this machine lacks, by name, with the reason.
     solving: of each puzzle stream.  acting: of each world that moves by the loop's actions.
+    totals: what environments counted, by the environment's name.
     """
 
     num_ticks: int
@@ -78,3 +80,4 @@ class SessionFigures:
     num_events: tuple[tuple[str, int], ...]
     solving: tuple[StreamFigures, ...] = ()
     acting: tuple[WorldFigures, ...] = ()
+    totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -243,7 +243,11 @@ def _drawn(view: LiveView) -> Iterator[LiveView]:
 
 
 def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
-    """For the summary: held-out puzzles of every level that had answers, and policies to compare with."""
+    """For the summary: what environments counted, held-out puzzles of every level that had answers, and
+    policies to compare with.
+    """
+    for world in run.puzzles:
+        summary.note_totals(world.name, world.host.totals())
     for solver in run.loop.solving.solvers:
         for level in range(len(solver.levels)):
             if solver.record.has_begun(level):

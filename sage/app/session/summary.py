@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ class SessionSummary:
         self._sleeps: list[SleepReport] = []
         self._solving = SolvingTally()
         self._acting = ActingTally()
+        self._totals: dict[str, dict[str, int]] = {}
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -102,6 +103,11 @@ class SessionSummary:
         """At the end: what other policies reached in a world."""
         self._acting.note_baselines(world, baselines)
 
+    def note_totals(self, world: str, totals: Mapping[str, int]) -> None:
+        """At the end: what an environment counted, by name."""
+        if totals:
+            self._totals[world] = dict(totals)
+
     def on_event(self, event: Event) -> None:
         if event.kind in self._events or len(self._events) < 100:
             self._events[event.kind] += 1
@@ -136,6 +142,7 @@ class SessionSummary:
             is_asleep=facts is not None and facts.state is State.DREAM,
             solving=self._solving.figures(),
             acting=self._acting.figures(),
+            totals=dict(self._totals),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -48,7 +48,9 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
     console.print()
     facts = Table.grid(padding=(0, 2, 0, 0))
     for stream in figures.solving:
-        for index, line in enumerate(learned_lines(stream, figures.sleeps)):
+        counted = figures.totals.get(stream.stream, {})
+        lines = [*_counted(counted), *learned_lines(stream, figures.sleeps)]
+        for index, line in enumerate(lines):
             facts.add_row(Text(stream.stream if index == 0 else "", "bold"), Text(line))
     for world in figures.acting:
         for index, line in enumerate(earned_lines(world)):
@@ -68,6 +70,12 @@ def print_summary(figures: SessionFigures, console: Console | None = None) -> No
         console.print(_sleep_table(nights[-_MAX_SLEEPS_SHOWN:]))
         if len(nights) > _MAX_SLEEPS_SHOWN:
             console.print(Text(f"the last {_MAX_SLEEPS_SHOWN} of {len(nights)} nights", "dim"))
+
+
+def _counted(totals: Mapping[str, int]) -> list[str]:
+    """One line of what an environment counted, or none."""
+    text = ", ".join(f"{name} {count(num)}" for name, num in totals.items())
+    return [text] if text else []
 
 
 def _facts(figures: SessionFigures) -> list[tuple[str, str]]:

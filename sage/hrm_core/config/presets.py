@@ -69,6 +69,21 @@ _DEDUCE: dict[str, Any] = {
     "hidden_size": 48,
     "L_cycles": 1,
 }
+# Cells that relate the thing of a row to the thing of a column, as the task `table` has: each layer reads the
+# row and the column, whatever the order of the things; learned positions settle what is equally good.
+_RELATIONS: dict[str, Any] = {
+    **_CPU,
+    "mixer": "lines",
+    "hidden_size": 48,
+    "num_heads": 1,
+    "expansion": 2.0,
+    "mlp_multiple": 32,
+    "H_layers": 2,
+    "L_layers": 2,
+    "q_source": "mean",
+    "halt_exploration": 1.0,
+    "halt_max_segments": 4,
+}
 #: Presets behind interchangeable symbols on a grid with boxes.
 _OF_LINES = ("sudoku", "deduce", "deduce-gpu")
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -79,6 +94,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "small": {**_CPU, "hidden_size": 64, "num_heads": 2, "H_layers": 2, "L_layers": 2},
     "tiny": {**_CPU, "hidden_size": 32, "num_heads": 1, "H_layers": 1, "L_layers": 1},
     "sudoku": _SUDOKU,
+    "relations": _RELATIONS,
     "deduce": _DEDUCE,
     "deduce-gpu": {**_DEDUCE, "hidden_size": 128, "mlp_multiple": 64},
     # Behind sensors: a segment of ten tokens in about a millisecond on one CPU thread.
@@ -125,7 +141,7 @@ def _own_front(name: str) -> TokenFront | None:
         return None
     if name in _OF_LINES:
         return TokenFront(vocab_size=11, seq_len=81, positions="none", alike_from=2)
-    if name in ("medium", "small", "tiny"):
+    if name in ("medium", "small", "tiny", "relations"):
         return TokenFront(vocab_size=11, seq_len=81, positions="learned")
     puzzle_tokens = 1 if name == "hrm-27m" else 16
     positions: Positions = "none" if name == "trm-mlp-5m" else "rope"

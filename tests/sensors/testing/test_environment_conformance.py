@@ -13,6 +13,8 @@ from sage.sensors.contract import Reading, SensorContext
 from sage.sensors.environments.key_door import KeyDoorConfig, KeyDoorEnvironment
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.puzzles_environment import PuzzlesEnvironment
+from sage.sensors.environments.table.config import TableWorldConfig
+from sage.sensors.environments.table.table_environment import TableEnvironment
 from sage.sensors.testing.environment_conformance import ENVIRONMENT_CHECKS, check_environment
 from sage.sensors.testing.faulty_environment import FaultyConfig, FaultyEnvironment
 
@@ -20,6 +22,7 @@ BUILT_IN: dict[str, Callable[[SensorContext], Any]] = {
     "puzzles": lambda context: PuzzlesEnvironment(
         PuzzlesConfig(task="sudoku", options={"size": 4}, teacher="never"), context
     ),
+    "table": lambda context: TableEnvironment(TableWorldConfig(teacher="never"), context),
     "key_door": lambda context: KeyDoorEnvironment(KeyDoorConfig(), context),
     "faulty": lambda context: FaultyEnvironment(FaultyConfig(), context),
 }

@@ -25,7 +25,7 @@ from sage.sensors.contract import (
     SensorSpec,
     SourceExhausted,
 )
-from sage.sensors.environment import Environment, Resumable
+from sage.sensors.environment import Counting, Environment, Resumable
 
 ResultT = TypeVar("ResultT")
 
@@ -38,8 +38,8 @@ class Instance:
         self.effectors = environment.effectors()
         self.failure: str | None = None
         self.state: dict[str, np.ndarray] = {}  # at the fault, of a Resumable
+        self.environment = environment
         self._name = name
-        self._environment = environment
         self._lock = threading.RLock()
         self._users: set[int] = set()
         environment.open()
@@ -64,19 +64,19 @@ class Instance:
             self._users.discard(id(user))
             if not self._users and self.failure is None:
                 self.failure = "closed"
-                self._environment.close()
+                self.environment.close()
 
     def current_state(self) -> dict[str, np.ndarray]:
         """Of a Resumable that is open, else as it was at its fault, or empty."""
         with self._lock:
-            return state_of(self._environment) if self.failure is None else self.state
+            return state_of(self.environment) if self.failure is None else self.state
 
     def _fail(self, error: Exception) -> None:
         self.failure = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
         with suppress(Exception):  # around a plug-in that has failed already
-            self.state = state_of(self._environment)
+            self.state = state_of(self.environment)
         try:
-            self._environment.close()
+            self.environment.close()
         except Exception as closing:  # around a plug-in that has failed already
             self.failure += f"; close: {type(closing).__name__}: {closing}"
 
@@ -104,6 +104,11 @@ class EnvironmentHost:
 
     def effector(self, index: int) -> Effector:
         return HostedEffector(self, index)
+
+    def totals(self) -> Mapping[str, int]:
+        """What the environment opened last counted; empty where it counts nothing."""
+        environment = self._instance.environment if self._instance is not None else None
+        return environment.totals() if isinstance(environment, Counting) else {}
 
     def instance(self) -> Instance:
         """The open environment; a new one after a fault."""

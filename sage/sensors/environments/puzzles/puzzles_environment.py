@@ -16,7 +16,6 @@ from sage.hrm_core.tasks.contract import Examples
 from sage.mailbox.clock import Clock, ManualClock
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.contract import (
-    Action,
     Effector,
     EffectorSpec,
     Reading,
@@ -26,6 +25,7 @@ from sage.sensors.contract import (
     SensorSpec,
 )
 from sage.sensors.environment import REWARD_QUANTITY, Level
+from sage.sensors.environments.answer_effector import AnswerEffector, answer_spec
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.level_source import LevelSource
 from sage.sensors.environments.puzzles.stream import PuzzleStream
@@ -43,7 +43,6 @@ from sage.sensors.puzzle_messages import (
 LEVEL_QUANTITY = "level"
 #: Nominal time between messages, where no rate is given.
 PERIOD_NS = 1_000_000
-_LARGEST = 2**31 - 1
 
 
 class PuzzlesEnvironment:
@@ -62,7 +61,7 @@ class PuzzlesEnvironment:
         self._results = QueuedSensor(self._message_spec("result", Result, RESULT_QUANTITY), self._clock)
         self._rewards = QueuedSensor(self._number_spec("reward", REWARD_QUANTITY), self._clock)
         self._moves = QueuedSensor(self._number_spec("level", LEVEL_QUANTITY), self._clock)
-        self._answers = _AnswerEffector(self, self._answer_spec())
+        self._answers = AnswerEffector(self._answer_spec(), self.take_answer)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -169,15 +168,12 @@ class PuzzlesEnvironment:
         )
 
     def _answer_spec(self) -> EffectorSpec:
-        size = message_size(Answer, self._room)
-        largest = max(source.task.spec.vocab_size for source in self._sources) - 1
-        return EffectorSpec(
-            name=f"{self._config.name}.answer",
-            effect=self._config.effect,
-            target=self._config.target,
-            tensor=TensorSpec(shape=(size,), dtype="int32"),
-            low=(0.0,) * size,
-            high=(float(_LARGEST), float(self._room), *(float(largest),) * self._room),
+        return answer_spec(
+            f"{self._config.name}.answer",
+            self._config.effect,
+            self._config.target,
+            room=self._room,
+            largest=max(source.task.spec.vocab_size for source in self._sources) - 1,
         )
 
 
@@ -210,42 +206,6 @@ class _PuzzleSensor:
         if self._spec.period_ns > PERIOD_NS:
             self._due_ns = now_ns + self._spec.period_ns
         return Reading(captured_ns=now_ns, received_ns=now_ns, sequence=puzzle.number, noise_std=0.0)
-
-    def close(self) -> None:
-        self._is_open = False
-
-
-class _AnswerEffector:
-    """Takes an answer. One to a puzzle that waits for none is held, and so is every one after `abort`."""
-
-    def __init__(self, environment: PuzzlesEnvironment, spec: EffectorSpec) -> None:
-        self._environment = environment
-        self._spec = spec
-        self._last = np.zeros(spec.tensor.shape, np.int32)
-        self._is_open = False
-        self._is_held = False
-
-    @property
-    def spec(self) -> EffectorSpec:
-        return self._spec
-
-    def open(self) -> None:
-        self._is_open = True
-        self._is_held = False
-
-    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
-        if not self._is_open:
-            raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
-        self._spec.check(values)
-        done = self._spec.limited(values)
-        if self._is_held or not self._environment.take_answer(Answer.read(done)):
-            return Action(spec=self._spec, values=self._last, stamp_ns=stamp_ns, is_held=True)
-        self._last = done
-        is_limited = bool((done != values).any())
-        return Action(spec=self._spec, values=done, stamp_ns=stamp_ns, is_limited=is_limited)
-
-    def abort(self) -> None:
-        self._is_held = True
 
     def close(self) -> None:
         self._is_open = False

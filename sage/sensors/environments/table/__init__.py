@@ -1,0 +1,1 @@
+"""The environment `table`: objects that block each other, moved by plans that a reasoner gives."""
