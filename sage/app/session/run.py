@@ -246,8 +246,8 @@ def _examine(run: Run, config: SageConfig, summary: SessionSummary) -> None:
     """For the summary: what environments counted, held-out puzzles of every level that had answers, and
     policies to compare with.
     """
-    for world in run.puzzles:
-        summary.note_totals(world.name, world.host.totals())
+    for each in run.puzzles:
+        summary.note_totals(each.name, each.host.totals())
     for solver in run.loop.solving.solvers:
         for level in range(len(solver.levels)):
             if solver.record.has_begun(level):

@@ -14,6 +14,8 @@ from sage.sensors.contract import Action, EffectorSpec, SensorError
 from sage.sensors.puzzle_messages import Answer, message_size
 
 _LARGEST = 2**31 - 1
+#: An answer is judged while it is taken, on a machine that may be busy.
+TIMEOUT_SECS = 1.0
 
 
 def answer_spec(name: str, effect: str, target: str, *, room: int, largest: int) -> EffectorSpec:
@@ -25,6 +27,7 @@ def answer_spec(name: str, effect: str, target: str, *, room: int, largest: int)
         target=target,
         tensor=TensorSpec(shape=(size,), dtype="int32"),
         low=(0.0,) * size,
+        timeout_secs=TIMEOUT_SECS,
         high=(float(_LARGEST), float(room), *(float(largest),) * room),
     )
 
