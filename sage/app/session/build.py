@@ -131,15 +131,14 @@ def build_run(
         effectors=[effector.spec.name for effector in effectors],
     )
     worlds.build(config)
-    drivers += worlds.drivers
-    effectors += worlds.effectors
+    drivers, effectors = drivers + worlds.drivers, effectors + worlds.effectors
     missing += worlds.missing
     if not drivers:
         raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
     settings |= worlds.settings
     if config.policy.dry_run:
-        answers = [each.answer for each in worlds.puzzles]
-        settings = all_dry(settings, [effector.spec.name for effector in (*effectors, *answers)])
+        answers = (each.answer for each in worlds.puzzles)
+        settings = all_dry(settings, [each.spec.name for each in (*effectors, *answers)])
     relays = take_relays(effectors, settings)
     check_watched(context.latest, [driver.spec.name for driver in drivers])
     inputs = LoopInputs(
@@ -159,9 +158,8 @@ def build_run(
         latest=context.latest,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
-    loop = _build_loop(config, inputs)
     return Run(
-        loop=loop,
+        loop=_build_loop(config, inputs),
         hub=hub,
         missing=tuple(missing),
         world=sensor_world,
