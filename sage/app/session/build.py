@@ -137,8 +137,7 @@ def build_run(
         raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
     settings |= worlds.settings
     if config.policy.dry_run:
-        answers = (each.answer for each in worlds.puzzles)
-        settings = all_dry(settings, [each.spec.name for each in (*effectors, *answers)])
+        settings = all_dry(settings, _names(effectors, worlds))
     relays = take_relays(effectors, settings)
     check_watched(context.latest, [driver.spec.name for driver in drivers])
     inputs = LoopInputs(
@@ -166,6 +165,11 @@ def build_run(
         compared=tuple(worlds.compared),
         puzzles=tuple(worlds.puzzles),
     )
+
+
+def _names(effectors: Sequence[Effector], worlds: EnvironmentBuilder) -> list[str]:
+    """Of all effectors, those that take answers too."""
+    return [each.spec.name for each in (*effectors, *(world.answer for world in worlds.puzzles))]
 
 
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
