@@ -157,13 +157,23 @@ def build_run(
         latest=context.latest,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
     )
+    return _connected(_build_loop(config, inputs), hub, missing, sensor_world, worlds)
+
+
+def _connected(
+    loop: Loop,
+    hub: Hub,
+    missing: Sequence[tuple[str, str]],
+    world: SensorWorld,
+    environments: EnvironmentBuilder,
+) -> Run:
     return Run(
-        loop=_build_loop(config, inputs),
+        loop=loop,
         hub=hub,
         missing=tuple(missing),
-        world=sensor_world,
-        compared=tuple(worlds.compared),
-        puzzles=tuple(worlds.puzzles),
+        world=world,
+        compared=tuple(environments.compared),
+        puzzles=tuple(environments.puzzles),
     )
 
 
