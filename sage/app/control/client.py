@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from sage.app.control.hold import is_starting
 from sage.app.control.messages import MAX_LINE_BYTES, SOCKET_NAME, decoded, encoded, socket_address
 from sage.app.terminal.errors import UserError
 from sage.errors import DataError
@@ -42,6 +43,8 @@ def _exchanged(path: Path, request: bytes, reply_secs: float) -> bytes:
             with client.makefile("rb") as lines:
                 line = lines.readline(MAX_LINE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
+        if is_starting(path.parent):
+            raise UserError(f"{path.parent}: the session is starting, or ending: ask again") from None
         raise UserError(f"{path.parent}: no session is running here: {remedy}") from None
     except ConnectionRefusedError:
         raise UserError(

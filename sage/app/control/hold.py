@@ -39,6 +39,17 @@ class Hold:
         return f"{self.reason} ({since}): check the machine, then run `sage arm`"
 
 
+def is_starting(state_dir: Path) -> bool:
+    """Whether the marker is that of a process that runs, for a state directory without a control socket."""
+    try:
+        os.kill(int((state_dir / RUNNING_NAME).read_text(encoding="utf-8")), 0)
+    except PermissionError:  # it runs, for another user
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 class HoldFile:
     """The hold and the marker of a state directory."""
 

@@ -164,6 +164,13 @@ def test_without_a_session_a_command_is_one_line(verb: str, tmp_path: Path, caps
     assert "no session is running here" in refused([verb, str(tmp_path / "missing")], capsys)
 
 
+def test_before_the_socket_is_there_a_session_is_starting(tmp_path: Path, capsys):
+    (tmp_path / "running").write_text(f"{os.getpid()}\n")
+    assert "is starting, or ending: ask again" in refused(["status", str(tmp_path)], capsys)
+    (tmp_path / "running").write_text("not a number")
+    assert "no session is running here" in refused(["status", str(tmp_path)], capsys)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_socket_that_a_crash_left_is_one_line(verb: str, tmp_path: Path, capsys):
     with socket_address(tmp_path) as address, socket.socket(socket.AF_UNIX) as left:
