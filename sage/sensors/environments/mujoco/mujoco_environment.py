@@ -32,7 +32,12 @@ class MujocoEnvironment(SteppedEnvironment):
         world = MujocoWorld(config)
         super().__init__(config, context, world, has_success=True)
         self._arm_config = config
+        self._world = world
         self.missing: tuple[tuple[str, str], ...] = world.missing
+
+    def draw_from(self, seed: int) -> None:
+        """The episodes after the one under way are those of a world with this seed, for comparisons."""
+        self._world.draw_from(seed)
 
     def baselines(self, num_episodes: int) -> tuple[Baseline, ...]:
         """Uniformly random actions, and the scripted policy, which reads the simulation's own state."""

@@ -116,7 +116,7 @@ class MujocoWorld:
 
     def reset(self, seed: int | None) -> tuple[np.ndarray, ...]:
         if seed is not None:
-            self._random = np.random.default_rng(seed)
+            self.draw_from(seed)
         goal = self._goals[int(self._random.integers(len(self._goals)))]
         self._targets = arm.HOME + self._random.uniform(-START_NOISE, START_NOISE, len(JOINTS))
         self._command = np.zeros(len(JOINTS))
@@ -125,6 +125,10 @@ class MujocoWorld:
         self.work = Work(goal, self.simulation.place_of(goal.object), self._config.success_radius)
         self._remaining = self.work.remaining(self.simulation)
         return self._views()
+
+    def draw_from(self, seed: int) -> None:
+        """What is random starts again with the next episode."""
+        self._random = np.random.default_rng(seed)
 
     def step(self, values: np.ndarray) -> Step:
         done = self._drive(values)

@@ -83,9 +83,9 @@ def scene_xml(things: tuple[Thing, ...] = THINGS, *, pixels: int = 64) -> str:
     <joint joint1="left_finger" joint2="right_finger" polycoef="0 1 0 0 0" solref="0.01 1"/>
   </equality>
   <actuator>
-    <position name="yaw" joint="yaw" kp="60" kv="6" forcerange="-30 30"/>
-    <position name="shoulder" joint="shoulder" kp="120" kv="12" forcerange="-40 40"/>
-    <position name="elbow" joint="elbow" kp="80" kv="8" forcerange="-30 30"/>
+    <position name="yaw" joint="yaw" kp="300" kv="9" forcerange="-60 60"/>
+    <position name="shoulder" joint="shoulder" kp="500" kv="15" forcerange="-80 80"/>
+    <position name="elbow" joint="elbow" kp="300" kv="8" forcerange="-60 60"/>
     <position name="left_finger" joint="left_finger" kp="150" kv="8" forcerange="-8 8"/>
     <position name="right_finger" joint="right_finger" kp="150" kv="8" forcerange="-8 8"/>
   </actuator>

@@ -82,6 +82,14 @@ def test_equal_seeds_and_actions_give_equal_states_over_episodes() -> None:
     assert len({len(each) for each in first}) == 2
 
 
+def test_the_next_episodes_can_be_drawn_anew() -> None:
+    first = [list(np.concatenate(views)) for views in (world_of().reset(9), world_of(seed=3).reset(9))]
+    world = world_of()
+    world.step(np.zeros(4, dtype=np.float32))
+    world.draw_from(9)
+    assert list(np.concatenate(world.reset(None))) == first[0] == first[1]
+
+
 def test_what_was_really_done_comes_back_after_the_worlds_limits() -> None:
     world = world_of(slew=0.5)
     step = world.step(np.array([1.0, 0.25, -0.25, 1.0], dtype=np.float32))

@@ -1,0 +1,95 @@
+"""The benchmark of the arm: paired intervals, kept trials, and a small run of each kind of arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import robot
+import torch
+from _robot_arms import Trial, make_linear, run_arm
+
+from sage.hrm_core.config.model import ModelConfig, ObservationFront
+from sage.hrm_core.observation.model import Observation, ObservationModel
+
+SMALL = (
+    "environments.arm.camera=0",
+    "budget.segments=1",
+    "environments.arm.max_steps=4",
+    "sleep.enabled=false",
+)
+
+
+@pytest.mark.parametrize("arm", ["one_segment", "linear", "random", "scripted"])
+def test_an_arm_is_examined_on_whole_episodes(arm: str) -> None:
+    pytest.importorskip("mujoco")
+    trial = run_arm(arm, 0, num_ticks=60, num_episodes=3, overrides=SMALL)
+    assert len(trial.examined) == 3
+    assert (len(trial.learned) > 5) == (arm in ("one_segment", "linear"))
+    assert trial.num_ticks == (0 if arm in ("random", "scripted") else 60)
+
+
+def test_all_arms_have_the_same_episodes() -> None:
+    """The scripted policy succeeds only where a target is near enough: so does it in each run."""
+    pytest.importorskip("mujoco")
+    first, again = (run_arm("scripted", 3, num_ticks=1, num_episodes=8, overrides=SMALL) for _ in range(2))
+    assert first.examined == again.examined
+
+
+def test_the_linear_arm_is_linear_in_the_features() -> None:
+    front = ObservationFront(source_dims=(3, 2), num_actions=2)
+    config = ModelConfig(front=front, hidden_size=16, num_heads=2, expansion=2.0, mlp_multiple=8)
+    model = ObservationModel(config, generator=torch.Generator().manual_seed(0))
+    make_linear(model)
+    yes, ones = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 5)
+    means = []
+    with torch.no_grad():
+        model.readout_weight.normal_()
+        for scale in (0.0, 1.0, 2.0):
+            observation = Observation(
+                values=scale * ones,
+                deltas=-scale * ones,
+                skip=ones,
+                cross=ones,
+                present=yes,
+                fresh=yes,
+                age_secs=torch.zeros(1, 2),
+                weight=torch.ones(1, 2),
+            )
+            _, output = model(model.initial_carry(1), observation)
+            assert output.action_mean is not None
+            means.append(output.action_mean)
+    assert not torch.equal(means[0], means[1])
+    assert torch.allclose(means[2] - means[0], 2 * (means[1] - means[0]), atol=1e-4)
+
+
+def test_a_difference_is_paired_and_holds_its_interval() -> None:
+    random = np.random.default_rng(0)
+    one = {seed: list(random.random(50) < 0.8) for seed in range(5)}
+    other = {seed: list(random.random(50) < 0.1) for seed in range(5)}
+    found = robot.difference(one, other)
+    assert found is not None
+    mean, low, high = found
+    assert low < mean < high
+    assert low > 0.5
+    same = robot.difference(one, one)
+    assert same == (0.0, 0.0, 0.0)
+    assert robot.difference(one, {}) is None
+
+
+def test_bars_are_owed_unless_the_run_is_whole() -> None:
+    trials = [
+        Trial(arm, 0, examined=[arm == "hrm"] * 4, learned=[False] * 3 + [True] * 6) for arm in robot.ARMS
+    ]
+    assert [bar.is_met for bar in robot.bars_of(trials, is_whole=False)] == [None, None]
+    assert [bar.is_met for bar in robot.bars_of(trials, is_whole=True)] == [True, True]
+
+
+def test_a_trial_is_kept_for_the_same_settings_alone(tmp_path: Path) -> None:
+    path, settings = tmp_path / "hrm-0.json", {"num_ticks": 5, "overrides": ("a=1",)}
+    trial = Trial("hrm", 0, examined=[True, False])
+    assert robot.kept_trial(path, settings) is None
+    robot.keep_trial(path, trial, settings)
+    assert robot.kept_trial(path, settings) == trial
+    assert robot.kept_trial(path, settings | {"num_ticks": 6}) is None
