@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from rich.console import ConsoleDimensions
 from rich.text import Text
 
-from sage.app.live.state import LiveState, SourceMemory
+from sage.app.live.state import LiveState, ReturnMeans, SourceMemory
 from sage.app.terminal import figures
-from sage.runtime.report import SleepOutcome, State, TickFacts
+from sage.runtime.report import ActingFacts, SleepOutcome, State, TickFacts
 
 _STATE_STYLES = {
     State.WAKE: "bold green",
@@ -207,6 +207,7 @@ def _figures(state: LiveState, width: int) -> list[Text]:
         *_posture_rows(facts),
         *_action_rows(facts),
         *_solving_rows(state),
+        *_world_rows(state),
         _sleep_row(state),
         *_mailbox_row(state),
     ]
@@ -271,6 +272,25 @@ def _solving_rows(state: LiveState) -> list[Text]:
             open_cells = " ".join(str(num) for num in tally.num_open)
             rows.append(_row("", f"cells changed by segment of the last answer: {open_cells}", "dim"))
     return rows
+
+
+def _world_rows(state: LiveState) -> list[Text]:
+    """One row for each world that moves by the loop's actions: the returns of its episodes."""
+    assert state.report is not None
+    return [
+        _row(facts.world[: _LABEL_WIDTH - 1], ", ".join(_world_parts(facts, state.returns[facts.world])))
+        for facts in state.report.facts.acting
+    ]
+
+
+def _world_parts(facts: ActingFacts, returns: ReturnMeans) -> list[str]:
+    parts = [f"return so far {figures.number(facts.episode_return)}"]
+    if facts.num_episodes:
+        parts.append(f"median of the last {len(returns.last)} episodes {figures.number(returns.median)}")
+        parts.append(f"{facts.num_episodes:,} episodes")
+    if math.isfinite(returns.success):
+        parts.append(f"goal reached in {figures.percent(returns.success)}")
+    return parts
 
 
 def _mailbox_row(state: LiveState) -> list[Text]:

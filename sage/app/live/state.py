@@ -6,18 +6,20 @@ Invariant: bounded, and of recent time only; the whole session is in the summary
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
 from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
-from sage.runtime.report import NAN, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
+from sage.runtime.report import NAN, ActingFacts, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
 
 _WINDOW_NS = 5_000_000_000
 _SKILL_READINGS = 200
 _SPARK_NS = 500_000_000
 _NUM_SPARKS = 120
 _NUM_EVENTS = 50
+_NUM_EPISODES = 20
 _SMOOTHING = 0.1
 
 
@@ -99,6 +101,27 @@ class AnswerMeans:
 
 
 @dataclass(slots=True)
+class ReturnMeans:
+    """The last episodes of one world: (return, success), success NaN where the world states none."""
+
+    last: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_NUM_EPISODES))
+
+    def take(self, facts: ActingFacts) -> None:
+        if facts.reset and facts.num_episodes and math.isfinite(facts.last_return):
+            self.last.append((facts.last_return, facts.last_success))
+
+    @property
+    def median(self) -> float:
+        """NaN without an episode."""
+        return statistics.median(each for each, _ in self.last) if self.last else NAN
+
+    @property
+    def success(self) -> float:
+        """Share that reached their goal."""
+        return sum(each for _, each in self.last) / len(self.last) if self.last else NAN
+
+
+@dataclass(slots=True)
 class LiveState:
     """Updated by `take`, drawn by the screen. skill: over about the last 200 scored readings of a source."""
 
@@ -117,6 +140,7 @@ class LiveState:
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_NUM_EVENTS))
     notices: tuple[str, ...] = ()
     solving: dict[str, AnswerMeans] = field(default_factory=dict)
+    returns: dict[str, ReturnMeans] = field(default_factory=dict)
     mailboxes: HubStatistics | None = None
     #: Session time per real time since the previous drawing: 1 unless a replay runs fast.
     speed: float = NAN
@@ -154,6 +178,8 @@ class LiveState:
             memory.take(source, facts.time_ns)
         for solving in facts.solving:
             self.solving.setdefault(solving.stream, AnswerMeans()).take(solving)
+        for world in facts.acting:
+            self.returns.setdefault(world.world, ReturnMeans()).take(world)
         surprises = [source.surprise for source in facts.sources if math.isfinite(source.surprise)]
         self.surprise.add(facts.time_ns, sum(surprises) / len(surprises) if surprises else NAN)
         self.coherence.add(facts.time_ns, facts.coherence.coherence)

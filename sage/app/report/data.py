@@ -14,8 +14,11 @@ import numpy as np
 
 from sage.app.report.coherence import CoherenceSummary, summarize
 from sage.app.report.memories import MemoryMap
-from sage.app.report.plots import Plot, plots_of
+from sage.app.report.plots import Plot, clipped, plots_of
 from sage.app.report.puzzles import puzzle_plots
+from sage.app.report.worlds import world_plots
+from sage.app.store.boards import Board
+from sage.app.store.episodes import EpisodeHistory
 from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
 from sage.runtime.report import Event, SleepReport, State
@@ -61,6 +64,8 @@ class Band:
 class ReportData:
     """times_secs: (N,) since the first tick.  point_secs: time that one point covers.  skills: by source, and
     of the physical sources together.  levels: of the puzzle streams.  sleep_secs: when each sleep ended.
+    memory: None where the session has no snapshot.  worlds: episodes of those that it acted in.  boards: the
+    last puzzles in hand.
     """
 
     session: SessionRecord
@@ -77,6 +82,8 @@ class ReportData:
     events: tuple[Event, ...]
     coherence: tuple[CoherenceSummary, ...] = ()
     memory: MemoryMap | None = None
+    worlds: tuple[EpisodeHistory, ...] = ()
+    boards: tuple[Board, ...] = ()
 
     @property
     def night_secs(self) -> tuple[float, ...]:
@@ -102,6 +109,7 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
     times = (series.time_ns - series.time_ns[:1]) / 1e9
     span = float(times[-1]) if len(times) else 0.0
     sleeps, levels = store.sleeps(session.id), store.answers(session.id)
+    worlds = store.episodes(session.id)
     sleep_secs = _times_of(series, store.sleep_ends(session.id), times)
     return ReportData(
         session=session,
@@ -109,7 +117,11 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
         point_secs=span / max(1, len(times) - 1),
         tick_hz=(int(series.num_ticks.sum()) - 1) / span if span > 0 else math.nan,
         num_overruns=int(np.nansum(series.values["num_overruns"])),
-        plots=(*puzzle_plots(levels, series.ticks), *plots_of(series, session.sources, times)),
+        plots=(
+            *puzzle_plots(levels, series.ticks),
+            *map(clipped, world_plots(worlds, series.ticks)),
+            *plots_of(series, session.sources, times),
+        ),
         timeline=_timeline(session, series, times),
         skills=_skills(store, session),
         levels=levels,
@@ -118,6 +130,8 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
         events=store.events(session.id, limit=_MAX_EVENTS),
         coherence=summarize(store.coherence(session.id)),
         memory=memory,
+        worlds=worlds,
+        boards=store.boards(session.id),
     )
 
 

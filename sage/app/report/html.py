@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
+from sage.app.report.boards import boards_html
 from sage.app.report.data import ReportData
 from sage.app.report.markup import cells, table, text
 from sage.app.report.memories import memories_html
 from sage.app.report.plots import Plot
 from sage.app.report.puzzles import NUM_RECENT, SECTION, ForgettingTable, forgetting_tables, labels_of
+from sage.app.report.worlds import SECTION as WORLDS
+from sage.app.report.worlds import world_table
 from sage.app.terminal import figures
 from sage.app.terminal.skill import ALL_PHYSICAL, SkillFigures, verdict
 from sage.runtime.report import Event, SleepOutcome, SleepReport
@@ -73,8 +76,10 @@ def main_html(data: ReportData) -> str:
         plots = [plot for plot in data.plots if plot.section == name]
         if name == "Machine":
             sections.append(_section("Sleep", _sleeps(data)))
-        tables = {"Prediction": _skill_table, SECTION: _puzzle_tables, "Coherence": _coherence_table}
-        sections.append(_section(name, (tables[name](data) if name in tables else "") + _figures(plots)))
+        after = boards_html(data.boards, data.levels) if name == SECTION else ""
+        sections.append(
+            _section(name, (_TABLES[name](data) if name in _TABLES else "") + _figures(plots) + after)
+        )
     if data.memory is not None:
         sections.append(_section("Memory", memories_html(data.memory)))
     sections.append(_section("Events", _events(data.events)))
@@ -153,6 +158,10 @@ def _skill_row(name: str, skill: SkillFigures, headings: Sequence[str]) -> str:
     )
     total = ' class="total"' if name == ALL_PHYSICAL else ""
     return f'<tr{total}><th scope="row">{text(name)}</th>{cells(values, headings)}</tr>'
+
+
+def _world_table(data: ReportData) -> str:
+    return world_table(data.worlds)
 
 
 def _coherence_table(data: ReportData) -> str:
@@ -352,3 +361,12 @@ def _outcomes(data: ReportData) -> str:
     outcomes = Counter(report.outcome.value.replace("_", " ") for report in data.sleeps)
     counted = ", ".join(f"{num} {outcome}" for outcome, num in outcomes.items())
     return ("sleep" if len(data.sleeps) == 1 else "sleeps") + (f": {counted}" if counted else "")
+
+
+#: Above the plots of a section.
+_TABLES: dict[str, Callable[[ReportData], str]] = {
+    "Prediction": _skill_table,
+    SECTION: _puzzle_tables,
+    WORLDS: _world_table,
+    "Coherence": _coherence_table,
+}

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sage.app.store.answers import LevelHistory, read_answers
+from sage.app.store.boards import Board, read_boards
+from sage.app.store.episodes import EpisodeHistory, read_episodes
 from sage.app.store.names import readable_name
 from sage.app.store.rows import (
     restore_coherence,
@@ -234,6 +236,16 @@ class MetricsStore:
         """The answers of the session's puzzle streams, by level; empty without a stream."""
         with self._connected() as connection:
             return read_answers(connection, _session_row(connection, self.path, session)["key"])
+
+    def episodes(self, session: str) -> tuple[EpisodeHistory, ...]:
+        """The episodes of the worlds that the session acted in; empty without one."""
+        with self._connected() as connection:
+            return read_episodes(connection, _session_row(connection, self.path, session)["key"])
+
+    def boards(self, session: str) -> tuple[Board, ...]:
+        """The last puzzles in hand, with their answers as they formed; empty without a puzzle stream."""
+        with self._connected() as connection:
+            return read_boards(connection, _session_row(connection, self.path, session)["key"])
 
     def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
         """The figures of every window, oldest first, in each window in the order of metric and modules; empty

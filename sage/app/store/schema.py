@@ -14,9 +14,11 @@ from typing import Literal
 
 import yaml
 
+from sage.app.store.boards import BOARD_TABLE
+from sage.app.store.episodes import EPISODE_TABLE
 from sage.app.terminal.errors import UserError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x53414745  # "SAGE"
 
 #: How a column folds when rows become one. last: of the newest row.  mean: weighted by num_ticks, NULLs left
@@ -135,6 +137,8 @@ CREATE TABLE sources (session INTEGER, source INTEGER, tick INTEGER, {_declared(
     PRIMARY KEY (session, source, tick)) WITHOUT ROWID;
 {_ANSWER_TABLES}
 {_COHERENCE_TABLE}
+{EPISODE_TABLE}
+{BOARD_TABLE}
 CREATE TABLE sleeps (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, end_tick INTEGER NOT NULL DEFAULT 0,
     {_declared(SLEEP_COLUMNS)});
 CREATE TABLE events (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, tick INTEGER NOT NULL,
@@ -208,6 +212,8 @@ def _upgrade(path: Path) -> None:
             _upgrade_from_3(connection)
         if _version(connection) == 4:
             _upgrade_from_4(connection)
+        if _version(connection) == 5:
+            _upgrade_from_5(connection)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if "not a database" not in str(error):  # `connect` reports that one
@@ -253,6 +259,13 @@ def _upgrade_from_4(connection: sqlite3.Connection) -> None:
     for column in POSTURE_COLUMNS:
         connection.execute(f"ALTER TABLE ticks ADD COLUMN {column.name} {column.sql_type}")
     connection.execute("PRAGMA user_version = 5")
+
+
+def _upgrade_from_5(connection: sqlite3.Connection) -> None:
+    """Episodes of worlds, and puzzles in hand."""
+    connection.execute(EPISODE_TABLE)
+    connection.execute(BOARD_TABLE)
+    connection.execute("PRAGMA user_version = 6")
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -18,6 +18,7 @@ SECOND_NS = 1_000_000_000
 _WINDOW_BUCKETS = 60
 _CHUNK_TICKS = 500
 _VACUUM_PAGES = 256
+_NAMES = ("source_names", "level_names", "thinning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +209,7 @@ def _keyed(table: str) -> str:
 
 def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> None:
     with transaction(connection):
-        for table in ("sources", "answers", "ticks"):
+        for table in ("sources", "answers", "episodes", "boards", "ticks"):
             connection.execute(
                 f"DELETE FROM {table} WHERE {_keyed(table)} AND tick <= :tick",
                 {"session": session, "tick": tick},
@@ -217,7 +218,7 @@ def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> No
 
 def _forget_session(connection: sqlite3.Connection, session: int) -> None:
     with transaction(connection):
-        for table in ("events", "sleeps", "coherence", "source_names", "level_names", "thinning"):
+        for table in ("events", "sleeps", "coherence", "episodes", "boards", *_NAMES):
             connection.execute(f"DELETE FROM {table} WHERE session = ?", (session,))
         connection.execute("DELETE FROM sessions WHERE key = ?", (session,))
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from sage.app.store.boards import board_rows, insert_boards
+from sage.app.store.episodes import INSERT_EPISODE, episode_row
 from sage.app.store.rows import answer_rows, coherence_row, event_row, sleep_row, source_row, tick_row
 from sage.app.store.schema import (
     ANSWER_COLUMNS,
@@ -270,6 +272,8 @@ class _Rows:
         self._sleeps: list[tuple[object, ...]] = []
         self._events: list[tuple[object, ...]] = []
         self._coherence: list[tuple[object, ...]] = []
+        self._episodes: list[tuple[object, ...]] = []
+        self._boards: list[tuple[object, ...]] = []
 
     def add(self, item: Item) -> None:
         try:
@@ -295,6 +299,8 @@ class _Rows:
         connection.executemany(_INSERT_SLEEP, self._sleeps)
         connection.executemany(_INSERT_EVENT, self._events)
         connection.executemany(_INSERT_COHERENCE, self._coherence)
+        connection.executemany(INSERT_EPISODE, self._episodes)
+        insert_boards(connection, self._boards)
 
     def _add_tick(self, report: TickReport) -> None:
         facts = report.facts
@@ -315,9 +321,13 @@ class _Rows:
             )
         ]
         events = [event_row(self._session, event) for event in facts.events]
+        ended = [episode_row(self._session, facts.tick, world) for world in facts.acting]
+        boards = [row for each in facts.solving for row in board_rows(self._session, facts.tick, each)]
         self._ticks.append(tick)
         self._sources += sources
         self._answers += answers
+        self._episodes += [row for row in ended if row is not None]
+        self._boards += boards
         self._events += events
         self.last_tick = facts.tick
 

@@ -71,6 +71,8 @@ class StreamSolver:
         self._num_segments = 0
         self._level: int | None = None
         self._board: tuple[Puzzle, np.ndarray | None] | None = None
+        self._shown_number = -1
+        self._final: tuple[Puzzle, np.ndarray | None] | None = None  # of this tick, of the puzzle shown
         self._held_reason = ""
 
     @property
@@ -99,6 +101,7 @@ class StreamSolver:
     def sense(self, tick: int, now_ns: int, time_ns: int, episode: int = 0) -> None:
         """Read results, then puzzles. time_ns: of the run.  episode: of memory at that time."""
         self._num_segments = 0
+        self._final = None
         self._messages.poll(now_ns)
         experiences = []
         for result in self._messages.results():
@@ -139,6 +142,8 @@ class StreamSolver:
             self._held_reason = ""
             self._ready.popleft()
             self._board = (answered.puzzle, answered.cells)
+            if answered.puzzle.number == self._shown_number:
+                self._final = self._board
             if done.is_held:
                 number = answered.puzzle.number
                 self._emit("fault", f"{self.name} took no answer to puzzle {number}", self.name)
@@ -287,11 +292,16 @@ class StreamSolver:
             self._emit("held", f"answers are held: {reason}", self.name)
 
     def _shown(self) -> tuple[Puzzle, np.ndarray | None] | None:
-        """The puzzle under way that was read first, else the last one answered."""
+        """The puzzle under way that was read first, with its final answer in the tick that gives it; else the
+        last one answered.
+        """
+        if self._final is not None:
+            return self._final
         live = [each for each in (rows.first for rows in self.rows) if each is not None]
         if not live:
             return self._board
         first = min(live, key=lambda each: each.puzzle.number)
+        self._shown_number = first.puzzle.number
         return first.puzzle, first.answer
 
 

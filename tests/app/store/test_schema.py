@@ -42,10 +42,10 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def as_version_2(connection: sqlite3.Connection) -> None:
-    """Take away what versions 3 to 5 added."""
+    """Take away what versions 3 to 6 added."""
     for column in ("confidence", "asymmetry", "breadth", "starved"):
         connection.execute(f"ALTER TABLE ticks DROP COLUMN {column}")
-    for table in ("answers", "level_names", "coherence"):
+    for table in ("answers", "level_names", "coherence", "episodes", "boards"):
         connection.execute(f"DROP TABLE {table}")
     for column in ("stream", "levels"):
         connection.execute(f"ALTER TABLE sleeps DROP COLUMN {column}")
