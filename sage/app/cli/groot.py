@@ -31,6 +31,13 @@ def serve(
         str,
         typer.Option("--dialect", metavar="NAME", help="n1.5, n1.6, n1.7, n2-flat or openpi (WebSocket)."),
     ] = "n1.7",
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--dataset", metavar="DIR", help="Replay the actions of a data set, v2.1 or v3.0."),
+    ] = None,
+    execute_steps: Annotated[
+        int, typer.Option("--execute-steps", min=1, help="Steps that a replay moves on with each request.")
+    ] = 8,
     target: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +70,8 @@ def serve(
         GrootServeOptions(
             dialect=dialect,
             embodiment=embodiment,
+            dataset=dataset,
+            execute_steps=execute_steps,
             target=target,
             max_step=max_step,
             host=host,
@@ -76,9 +85,20 @@ def serve(
 @app.command("check")
 def check(
     what: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="tcp://HOST:PORT or ws://HOST:PORT of a policy server.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="tcp://HOST:PORT or ws://HOST:PORT of a policy server, or a data set's folder.",
+        ),
     ],
-    embodiment: EmbodimentOption = "so100",
+    embodiment: Annotated[
+        str | None,
+        typer.Option(
+            "--embodiment",
+            metavar="NAME",
+            help="As for serve. Default: so100 for a server, none for a data set.",
+        ),
+    ] = None,
     dialect: Annotated[
         str, typer.Option("--dialect", metavar="NAME", help="Of the server; auto: by its reply.")
     ] = "auto",
@@ -86,22 +106,27 @@ def check(
     timeout_secs: Annotated[float, typer.Option("--timeout", min=0.01, help="Of a request, in s.")] = 15.0,
     json_output: JsonOption = False,
 ) -> None:
-    """Check a policy server against an embodiment, and print its latency."""
+    """Check a policy server or a data set against an embodiment; print what it is, or what is wrong."""
     import json
 
-    from sage.app.groot.checking import check_server
+    from sage.app.groot.checking import ServerFacts, check_server
     from sage.app.groot.serving import read_token
     from sage.app.terminal.errors import user_errors
+    from sage.gr00t_integration.dataset.check import DatasetFacts, check_dataset
     from sage.gr00t_integration.embodiment import load_embodiment
 
+    facts: DatasetFacts | ServerFacts
     with user_errors("groot check"):
-        facts = check_server(
-            what,
-            load_embodiment(embodiment),
-            dialect=dialect,
-            api_token=read_token(api_token_file),
-            timeout_secs=timeout_secs,
-        )
+        if Path(what).is_dir():
+            facts = check_dataset(Path(what), load_embodiment(embodiment) if embodiment else None)
+        else:
+            facts = check_server(
+                what,
+                load_embodiment(embodiment or "so100"),
+                dialect=dialect,
+                api_token=read_token(api_token_file),
+                timeout_secs=timeout_secs,
+            )
     typer.echo(json.dumps(facts.plain()) if json_output else "\n".join(facts.lines()))
 
 

@@ -12,6 +12,7 @@ from sage.gr00t_integration.dialects import dialect_named
 from sage.gr00t_integration.embodiment import Embodiment, load_embodiment
 from sage.gr00t_integration.server.openpi_server import OpenpiPolicyServer
 from sage.gr00t_integration.server.policies import ScriptedPolicy, ServedPolicy
+from sage.gr00t_integration.server.replay import ReplayPolicy
 from sage.gr00t_integration.server.service import PolicyService, ServiceOptions
 from sage.gr00t_integration.server.zmq_server import ZmqPolicyServer
 from sage.user_file import read_user_text
@@ -21,10 +22,14 @@ OPENPI = "openpi"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrootServeOptions:
-    """dialect: of GR00T, or "openpi".  target: of the scripted policy.  port None: the protocol's own."""
+    """dialect: of GR00T, or "openpi".  dataset: a folder to replay; None: the scripted policy.
+    target: of the scripted policy.  port None: the protocol's own.
+    """
 
     dialect: str
     embodiment: str
+    dataset: Path | None = None
+    execute_steps: int = 8
     target: str | None = None
     max_step: float = 0.02
     host: str = "127.0.0.1"
@@ -56,6 +61,10 @@ def read_token(path: Path | None) -> str | None:
 
 
 def _policy(options: GrootServeOptions, embodiment: Embodiment) -> ServedPolicy:
+    if options.dataset is not None:
+        if options.target is not None:
+            raise UserError("--target: a replay has none: leave it or --dataset out")
+        return ReplayPolicy(options.dataset, embodiment, execute_steps=options.execute_steps)
     target = None
     if options.target is not None:
         try:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sage.app.cli.main import invoke
+from sage.gr00t_integration.dataset.writer import DatasetWriter
+from sage.gr00t_integration.embodiment import load_embodiment
 
 
 class Served:
@@ -92,6 +95,29 @@ def test_wrong_input_is_one_line(arguments: list[str], said: str, capsys: Any) -
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_data_set_is_checked_and_replayed(serve: Any, capsys: Any, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="pip install 'sage-runtime[sensors]'")
+    pytest.importorskip("pyarrow", reason="pip install 'sage-runtime[parquet]'")
+    image = np.zeros((32, 48, 3), dtype=np.uint8)
+    writer = DatasetWriter(tmp_path / "data", load_embodiment("so100"), fps=10)
+    for step in range(6):
+        writer.add({"front": image, "wrist": image}, np.zeros(6), np.full(6, float(step)))
+    writer.end_episode("pick up the cube")
+    writer.close()
+    folder = str(tmp_path / "data" / "v2.1")
+    assert invoke(["groot", "check", folder, "--embodiment", "so100"]) == 0
+    assert "v2.1, fits so100" in capsys.readouterr().out
+    assert invoke(["groot", "check", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_frames"] == 6
+    served = serve("--dataset", folder)
+    assert "replay of v2.1, 1 episodes" in served.line
+    assert invoke(["groot", "check", served.address]) == 0
+    (tmp_path / "data/v2.1/meta/tasks.jsonl").unlink()
+    capsys.readouterr()
+    assert invoke(["groot", "check", folder]) == 2
+    assert "tasks.jsonl: missing" in capsys.readouterr().err
 
 
 def test_the_shipped_embodiments_are_listed(capsys: Any) -> None:
