@@ -26,6 +26,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "memory": "sage.memory.sensor:MemorySensor",
         "synthetic": "sage.sensors.devices.synthetic:SyntheticSensor",
         "table": "sage.sensors.devices.table:TableSensor",
+        "totality": "sage.related_work.totality.sensor:TotalitySensor",
         "video": "sage.sensors.devices.video:VideoSensor",
     },
     "effectors": {
@@ -33,6 +34,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "journal": "sage.sensors.effectors.journal:JournalEffector",
         "null": "sage.sensors.effectors.null:NullEffector",
         "recording": "sage.sensors.effectors.recording:RecordingEffector",
+        "totality": "sage.related_work.totality.effector:TotalityEffector",
     },
     "environments": {
         "gymnasium": "sage.sensors.environments.gymnasium_world:GymnasiumEnvironment",

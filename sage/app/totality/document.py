@@ -149,6 +149,7 @@ _READ_PARAMETERS = [
     _parameter("activation_min", {"type": "number", "minimum": 0, "maximum": 1}, "Lowest activation."),
     _parameter("since", {"type": "string", "maxLength": 64}, "Changed since: ISO 8601, or unix seconds."),
     _parameter("scope", {"enum": ["all", "schemes", "canvases"]}, "What to read."),
+    _parameter("order", {"enum": ["changed", "activation"]}, "By change, or the most active first."),
     _parameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, "Most schemes and canvases."),
     _parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,18}$"}, "Of the page before."),
 ]

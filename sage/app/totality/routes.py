@@ -45,7 +45,7 @@ from sage.related_work.totality.wall_time import WallClock, from_text, to_text
 RequestT = TypeVar("RequestT", bound=Content)
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 RESTORE_PATH = "/totality/restore"
-_QUERY = ("activation_min", "since", "scope", "limit", "cursor")
+_QUERY = ("activation_min", "since", "scope", "order", "limit", "cursor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,11 +197,15 @@ def _read_query(request: Request) -> ReadQuery:
     scope = given.get("scope", "all")
     if scope not in ("all", "schemes", "canvases"):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"scope is {scope[:64]!r}: give all, schemes or canvases")
+    order = given.get("order", "changed")
+    if order not in ("changed", "activation"):
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"order is {order[:64]!r}: give changed or activation")
     return _worked(
         lambda: ReadQuery(
             activation_min=_number(given, "activation_min", 0.0),
             since_ns=from_text(given["since"]) if "since" in given else 0,
             scope=scope,  # type: ignore[arg-type]
+            order=order,  # type: ignore[arg-type]
             limit=int(_number(given, "limit", 100, whole=True)),
             cursor=given.get("cursor"),
         )

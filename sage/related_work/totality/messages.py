@@ -35,6 +35,7 @@ MAX_PAGE = 1000
 MAX_CALLS = 4096
 Mode = Literal["merge", "append", "replace"]
 Scope = Literal["all", "schemes", "canvases"]
+Order = Literal["changed", "activation"]
 Status = Literal["ok", "unchanged"]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 

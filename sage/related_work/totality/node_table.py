@@ -119,9 +119,17 @@ class NodeTable:
         after: int,
         limit: int,
         now_ns: int,
+        by_activation: bool = False,
     ) -> Page:
-        """Nodes changed after the cursor `after` and since `since_ns`, with at least `minimum` activation."""
-        rows = self._matching(kind, minimum, since_ns, after, now_ns)[: limit + 1]
+        """Nodes changed after the cursor `after` and since `since_ns`, with at least `minimum` activation.
+
+        by_activation: the most active first, instead of the oldest change first.
+        """
+        rows = self._matching(kind, minimum, since_ns, after, now_ns)
+        if by_activation:
+            order = np.argsort(-self._decayed(rows, now_ns), kind="stable")[:limit]
+            return Page(ids=tuple(self._ids[row] for row in rows[order]), cursor=None)
+        rows = rows[: limit + 1]
         shown = rows[:limit]
         cursor = int(self._sequence[shown[-1]]) if len(rows) > limit else None
         return Page(ids=tuple(self._ids[row] for row in shown), cursor=cursor)

@@ -99,15 +99,14 @@ def value_perm(material: Material, params: Mapping[str, Any]) -> Imagined:
 
 
 def recombine(material: Material, params: Mapping[str, Any]) -> Imagined:
-    """Uniform crossover by slot name; a slot of one scheme only is taken with probability 1/2."""
+    """Uniform crossover of the slots that both have; those of one scheme only are kept."""
     first, second = material.draw(2)
     left, right = _by_name(first), _by_name(second)
     names = list(dict.fromkeys((*left, *right)))
     takes_left = material.rng.random(len(names)) < 0.5
     chosen = {
-        name: (left if is_left else right)[name]
+        name: left[name] if name not in right or (is_left and name in left) else right[name]
         for name, is_left in zip(names, takes_left)
-        if name in (left if is_left else right)
     }
     slots = tuple(each.model_copy(update={"binding": "imagined"}) for each in chosen.values())
     values = {name: slot.value for name, slot in chosen.items()}

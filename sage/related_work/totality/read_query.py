@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sage.errors import InputError
-from sage.related_work.totality.messages import MAX_PAGE, Scope
+from sage.related_work.totality.messages import MAX_PAGE, Order, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class ReadQuery:
     activation_min: float = 0.0
     since_ns: int = 0
     scope: Scope = "all"
+    order: Order = "changed"
     limit: int = 100
     cursor: str | None = None
 

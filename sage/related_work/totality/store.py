@@ -69,7 +69,7 @@ class TotalityStore:
         self._lock = threading.Lock()
 
     def read(self, query: ReadQuery) -> ReadReply:
-        """One page, oldest change first."""
+        """One page, oldest change first; or the most active ones, without a cursor."""
         after = query.after
         with self._lock:
             now_ns, table = self._now_ns(), self._state.table
@@ -80,6 +80,7 @@ class TotalityStore:
                 since_ns=query.since_ns,
                 after=after,
                 limit=query.limit,
+                by_activation=query.order == "activation",
                 now_ns=now_ns,
             )
             activations = table.activations(page.ids, now_ns)

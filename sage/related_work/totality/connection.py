@@ -1,0 +1,96 @@
+"""One Totality for all devices of a run: a store in memory, a store in a folder, or a service.
+
+Invariant: devices with equal settings share one; the last one that closes it closes the store.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sage.errors import InputError
+from sage.related_work.totality.client import TotalityClient
+from sage.related_work.totality.messages import (
+    ActivateReply,
+    ActivateRequest,
+    ImagineReply,
+    ImagineRequest,
+    ReadReply,
+    WriteReply,
+    WriteRequest,
+)
+from sage.related_work.totality.persistence import TotalityFolder
+from sage.related_work.totality.read_query import ReadQuery
+from sage.related_work.totality.store import TotalityStore
+from sage.related_work.totality.wall_time import WallClock
+from sage.sensors.connections import SharedConnection
+from sage.sensors.contract import SensorContext
+
+
+class Totality(Protocol):
+    """What a store and a client have in common."""
+
+    def read(self, query: ReadQuery) -> ReadReply: ...
+
+    def imagine(self, request: ImagineRequest) -> ImagineReply: ...
+
+    def activate(self, request: ActivateRequest) -> ActivateReply: ...
+
+    def write(self, request: WriteRequest) -> WriteReply: ...
+
+
+class TotalityPlace(BaseModel):
+    """Where the store is. store: a folder of this process.  url: a service.  Neither: in memory, for this
+    run.
+
+    token_file: of the service's token, e.g. STATE_DIR/http.token.  request_secs: each wait for the service.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    store: Path | None = None
+    url: str | None = Field(None, min_length=1)
+    token_file: Path | None = None
+    request_secs: float = Field(0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TotalityPlace:
+        if self.store is not None and self.url is not None:
+            raise InputError("store and url are both given: give one of them, or none")
+        if self.token_file is not None and self.url is None:
+            raise InputError("token_file is given without url: give the url of the service")
+        return self
+
+
+class OpenTotality:
+    """A Totality and what closing it takes."""
+
+    def __init__(self, totality: Totality, closable: TotalityFolder | TotalityClient | None) -> None:
+        self.totality = totality
+        self._closable = closable
+
+    def close(self) -> None:
+        if self._closable is not None:
+            self._closable.close()
+
+
+def open_totality(place: TotalityPlace, context: SensorContext) -> SharedConnection[OpenTotality]:
+    """Raises InputError where the folder or the token cannot be used, OSError for one that cannot be read."""
+    key = ("totality", str(place.store), place.url, str(place.token_file))
+    return context.connections.open(key, lambda: _connect(place, context))
+
+
+def _connect(place: TotalityPlace, context: SensorContext) -> OpenTotality:
+    if place.url is not None:
+        token = None
+        if place.token_file is not None:
+            token = (context.base_dir / place.token_file.expanduser()).read_text(encoding="ascii").strip()
+        client = TotalityClient(place.url, token=token, timeout_secs=place.request_secs)
+        return OpenTotality(client, client)
+    clock = WallClock(context.clock)
+    if place.store is not None:
+        folder = TotalityFolder(context.base_dir / place.store.expanduser(), clock.now_ns)
+        return OpenTotality(folder.store, folder)
+    return OpenTotality(TotalityStore(clock.now_ns), None)
