@@ -34,7 +34,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "journal": "sage.sensors.effectors.journal:JournalEffector",
         "null": "sage.sensors.effectors.null:NullEffector",
         "recording": "sage.sensors.effectors.recording:RecordingEffector",
-        "totality": "sage.related_work.totality.effector:TotalityEffector",
+        "totality_writer": "sage.related_work.totality.effector:TotalityEffector",
     },
     "environments": {
         "gymnasium": "sage.sensors.environments.gymnasium_world:GymnasiumEnvironment",

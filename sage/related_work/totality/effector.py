@@ -30,7 +30,7 @@ class TotalityEffectorConfig(TotalityPlace, VectorConfig):
     label: of the schemes.  trust: in what the loop writes, 0..1.
     """
 
-    kind: Literal["totality"] = "totality"
+    kind: Literal["totality_writer"] = "totality_writer"
     effect: str = Field("cognitive", min_length=1)
     target: str = Field("totality", min_length=1)
     timeout_secs: float = Field(1.0, gt=0)

@@ -158,14 +158,19 @@ def counterfactual(material: Material, params: Mapping[str, Any]) -> Imagined:
 
 
 def abstract(material: Material, params: Mapping[str, Any]) -> Imagined:
-    """Anti-unification (Plotkin 1970): the most specific scheme that covers all given ones."""
-    sources = tuple(material.draw(len(material.schemes)))
+    """Anti-unification (Plotkin 1970): the most specific scheme that covers the given ones, drawn in turn,
+    as far as they share a slot.
+    """
+    sources: tuple[Scheme, ...] = ()
+    names: list[str] = []
+    for each in material.draw(len(material.schemes)):
+        own = _by_name(each)
+        shared = [name for name in names or own if name in own]
+        if shared:  # a scheme that has no slot in common with those before is left out
+            sources, names = (*sources, each), shared
     if len(sources) < 2:
-        raise NotApplicable("abstract: needs 2 schemes, got 1: give more seeds")
-    tables = [_by_name(each) for each in sources]
-    names = [name for name in tables[0] if all(name in table for table in tables)]
-    if not names:
         raise NotApplicable("abstract: the schemes share no slot: give seeds with a slot in common")
+    tables = [_by_name(each) for each in sources]
     slots = tuple(
         Slot(name=name, value=_common([table[name].value for table in tables]), binding="inferred")
         for name in names
