@@ -41,6 +41,7 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         if not any("--json" in each.opts for each in command.params)
     }
     files_only = {
+        "effectors new",
         "environments new",
         "memory export",
         "sensors new",
