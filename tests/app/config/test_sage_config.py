@@ -18,7 +18,19 @@ from sage.app.config.sage_config import (
 from sage.app.config.yaml_file import YamlDocument, parse_yaml
 from sage.app.terminal.errors import UserError
 
-SHIPPED = ("coherence", "default", "flight", "gym", "language", "maze", "sudoku", "table", "walk", "xio")
+SHIPPED = (
+    "coherence",
+    "default",
+    "flight",
+    "gym",
+    "language",
+    "maze",
+    "robot",
+    "sudoku",
+    "table",
+    "walk",
+    "xio",
+)
 
 
 def test_these_configurations_are_shipped() -> None:
