@@ -9,12 +9,13 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from sage.about import PACKAGE_DIR, __version__
 from sage.app.config.state_dir import default_state_dir, open_state_dir
+from sage.app.devices.finding import Finding
+from sage.app.devices.open_environments import examine_environments
 from sage.app.terminal.errors import UserError
 
 _MIN_SHM_BYTES = 64 << 20
@@ -38,18 +39,8 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line. is_good: False where a run will fail.  why: the reason, or the remedy."""
-
-    topic: str
-    found: str
-    why: str = ""
-    is_good: bool = True
-
-
 def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
-    """All findings: Python, torch, threads, mailboxes, places, sensors, extras."""
+    """All findings: Python, torch, threads, mailboxes, places, sensors, environments, extras."""
     return (
         *_examine_python(),
         *_examine_torch(),
@@ -57,6 +48,7 @@ def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
         _examine_mailboxes(),
         *_examine_places(state_dir or default_state_dir()),
         *_examine_sensors(),
+        *examine_environments(),
         _examine_rendering(),
         *_examine_extras(),
     )
