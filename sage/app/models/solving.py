@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -287,7 +288,7 @@ def show_answer(solved: Solved | Refused) -> str:
     answer = [] if solution.is_abstained else inference.render(solution.cells).splitlines()
     width = max(map(len, puzzle))
     drawn = [
-        f"{left:<{width}}{_GAP}{right}".rstrip() for left, right in zip(puzzle, answer or [""] * len(puzzle))
+        f"{left:<{width}}{_GAP}{right}".rstrip() for left, right in zip_longest(puzzle, answer, fillvalue="")
     ]
     return "\n".join([*drawn, "", _verdict(solved), *_guesses(solved)])
 

@@ -6,6 +6,7 @@ Shapes: N puzzles, L cells.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,4 +55,6 @@ class Solver:
         jobs = [engine.submit(cells, settings, puzzle_id=int(number)) for cells, number in zip(inputs, ids)]
         while not engine.is_idle:
             engine.step()
-        return Solutions.stack([job.solution() for job in jobs], engine.num_cells)
+        found = Solutions.stack([job.solution() for job in jobs], engine.num_cells)
+        with_givens = getattr(self.task, "with_givens", None)  # of a WithGivens
+        return found if with_givens is None else replace(found, answers=with_givens(inputs, found.answers))

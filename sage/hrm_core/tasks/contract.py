@@ -157,6 +157,14 @@ class TextForm(Protocol):
         ...
 
 
+class WithGivens(Protocol):
+    """A task whose labels leave out the cells that a puzzle fixes, and that are not judged either."""
+
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: answers (N, L) with the cells of inputs (N, L) that no answer changes."""
+        ...
+
+
 class AnySide(Protocol):
     """A task of square grids whose text form shows their side, for models that solve several sizes."""
 

@@ -107,7 +107,9 @@ class TableTask(Generated):
         return answers.reshape(inputs.shape).astype(np.int32)
 
     def verify(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """A plan of any length whose moves keep the rules and bring every object to its goal."""
+        """A plan of any length whose moves keep the rules and bring every object to its goal. Other cells
+        than those of a plan do not count.
+        """
         return self._judged(inputs, answers)[0]
 
     def scores(self, examples: Examples, answers: np.ndarray) -> dict[str, np.ndarray]:
@@ -139,9 +141,13 @@ class TableTask(Generated):
         aside, home = self.rounds_of(inputs, answers)
         played = kernel.play_plans(scenes.goals, scenes.blockers, self.config.places, aside, home)
         is_round = (answers >= ROUND) & (answers < self.spec.vocab_size)
-        keeps = np.where(_is_asked(inputs), is_round | (answers == NONE), inputs == answers).all(axis=1)
+        is_plan = (is_round | (answers == NONE) | ~_is_asked(inputs)).all(axis=1)
         num_planned = (aside > 0).sum(axis=1) + (home > 0).sum(axis=1)
-        return (played[:, 1] > 0) & keeps, played[:, 0], num_planned
+        return (played[:, 1] > 0) & is_plan, played[:, 0], num_planned
+
+    def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(N, L) int32: the rounds of answers, and the rest of the scenes."""
+        return np.where(_is_asked(inputs), answers, inputs).astype(np.int32)
 
     def transform(self, examples: Examples, rng: np.random.Generator) -> Examples:
         """The places in another order, and the buffers; planned again."""

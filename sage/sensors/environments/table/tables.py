@@ -123,7 +123,8 @@ class Tables:
         self.totals.num_replans += table.num_plans > 1
         table.due_ns = now_ns + self._period_ns
         old = table.names.argsort()
-        moves = self._task.moves_of(answer.cells) if is_whole else []
+        plan = self._task.with_givens(cells[None], answer.cells[None])[0] if is_whole else cells
+        moves = self._task.moves_of(plan)
         table.arm.take_plan([(int(old[row]), None if to is None else int(old[to])) for row, to in moves])
         if not moves:
             self._go_on(table)
