@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import JsonOption, command_group
+from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, command_group
 
 app = command_group("Policy servers with GR00T's or openpi's protocol: run a local one, check one.")
 
@@ -80,6 +80,56 @@ def serve(
             allow_kill=allow_kill,
         )
     )
+
+
+@app.command("record")
+def record(
+    config: ConfigArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder: v2.1/ and v3.0/ in it.")],
+    video: Annotated[
+        list[str],
+        typer.Option("--video", metavar="KEY=SOURCE", help="A camera of the embodiment. Repeatable."),
+    ],
+    state: Annotated[
+        list[str],
+        typer.Option(
+            "--state", metavar="KEY=SOURCE", help="A state: SOURCE or SOURCE[START:STOP]. Repeatable."
+        ),
+    ],
+    effector: Annotated[str, typer.Option("--effector", metavar="NAME", help="Whose actions are recorded.")],
+    task: Annotated[str, typer.Option("--task", metavar="TEXT", help="The instruction, in words.")],
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Length of the run.")],
+    embodiment: EmbodimentOption = "so100",
+    overrides: SetOption = None,
+    fast: Annotated[bool, typer.Option("--fast", help="On a simulated clock (deterministic).")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Run a configuration and write images, states and actions as a data set, in LeRobot's v2.1 and v3.0."""
+    import json
+    from dataclasses import asdict
+
+    from sage.app.groot.recording import RecordOptions
+    from sage.app.groot.recording import record as record_run
+
+    facts = record_run(
+        RecordOptions(
+            config=config,
+            out=out,
+            embodiment=embodiment,
+            video=video,
+            state=state,
+            effector=effector,
+            task=task,
+            seconds=seconds,
+            overrides=overrides or (),
+            is_fast=fast,
+        )
+    )
+    if json_output:
+        typer.echo(json.dumps({"folder": str(out), **asdict(facts)}))
+    else:
+        left_out = f", {facts.num_left_out} ticks left out" if facts.num_left_out else ""
+        typer.echo(f"{out}: {facts.num_episodes} episodes, {facts.num_frames} frames{left_out}")
 
 
 @app.command("check")

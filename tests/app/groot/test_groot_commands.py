@@ -120,6 +120,50 @@ def test_a_data_set_is_checked_and_replayed(serve: Any, capsys: Any, tmp_path: P
     assert "tasks.jsonl: missing" in capsys.readouterr().err
 
 
+RUN = """
+name: recorded
+tick: {rate_hz: 10}
+model: {hidden_size: 16, num_heads: 2}
+sensors:
+  - {kind: video, name: camera, lavfi: "testsrc2=size=64x48:rate=10"}
+  - {kind: synthetic, name: joints, shape: [6], rate_hz: 10}
+effectors:
+  - {kind: recording, name: arm, size: 6}
+policy:
+  rules:
+    - {decision: allow, effect: record, target: self}
+"""
+SOURCES = [
+    "--video", "front=camera", "--video", "wrist=camera", "--state", "single_arm=joints[0:5]",
+    "--state", "gripper=joints[5:6]", "--task", "wave", "--seconds", "1.5", "--fast",
+]  # fmt: skip
+
+
+def test_a_run_is_recorded_in_both_layouts(capsys: Any, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="pip install 'sage-runtime[sensors]'")
+    pytest.importorskip("pyarrow", reason="pip install 'sage-runtime[parquet]'")
+    (tmp_path / "run.yaml").write_text(RUN)
+    run, out = str(tmp_path / "run.yaml"), str(tmp_path / "data")
+    assert invoke(["groot", "record", run, "--out", out, "--effector", "arm", *SOURCES, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["num_episodes"] == 1
+    assert facts["num_frames"] >= 8
+    for version in ("v2.1", "v3.0"):
+        assert invoke(["groot", "check", f"{out}/{version}", "--embodiment", "so100", "--json"]) == 0
+        checked = json.loads(capsys.readouterr().out)
+        assert (checked["num_frames"], checked["tasks"]) == (facts["num_frames"], ["wave"])
+    for more, said in (
+        (["--effector", "arm"], "not empty: give a new folder"),
+        (["--effector", "leg", "--out", f"{out}2"], "--effector leg:"),
+        (["--effector", "arm", "--out", f"{out}3", "--video", "front=cam"], "there is no source cam"),
+        (["--effector", "arm", "--out", f"{out}4", "--state", "gripper"], "give KEY=SOURCE"),
+    ):
+        assert invoke(["groot", "record", run, "--out", out, *SOURCES, *more]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
 def test_the_shipped_embodiments_are_listed(capsys: Any) -> None:
     assert invoke(["groot", "embodiments"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
