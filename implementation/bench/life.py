@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
     parser.add_argument("--runs", type=Path, help="folder of lives, to continue (default: none is kept)")
     parser.add_argument("--arms", help="names of the suite's arms, separated by commas (default: all)")
+    parser.add_argument("--secs", type=float, help="CPU seconds of practice of the suite reasoner (80)")
     group = parser.add_argument_group("suite self-teaching")
     group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
     arguments = parser.parse_args()
@@ -301,6 +302,8 @@ def run_lives(
 
 def reasoners(arguments: Any) -> None:
     scale = arms.REASONER_SCALE
+    if arguments.secs is not None:
+        scale = replace(scale, day_secs=arguments.secs, num_points=max(1, round(arguments.secs / 10)))
     if arguments.quick:
         scale = replace(scale, day_secs=2.0, num_eval=8, num_points=1)
     seeds = seeds_of(arguments, 5)
