@@ -172,7 +172,7 @@ def test_a_night_is_examined_and_reported_with_numbers(live):
         "num_steps": 10,
         "batch_size": 4,
         "examined_fraction": 0.3,
-        "block_secs": 2,
+        "block_secs": 1,
     }
     run, recorder = live(config(sleep=sleep), 640)
     (report,) = recorder.sleeps

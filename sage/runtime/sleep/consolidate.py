@@ -48,7 +48,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepPlan:
-    """Settings of a night, as stored in job.json."""
+    """Settings of a night, as stored in job.json. block_secs: of the blocks of time that were examined."""
 
     num_steps: int
     batch_size: int
@@ -60,6 +60,7 @@ class SleepPlan:
     seed: int
     tick: int
     trains: Trains = "both"
+    block_secs: float = 5.0
     loss: LossSettings = field(default_factory=LossSettings)
 
     @classmethod
@@ -84,6 +85,7 @@ class SleepPlan:
             seed=seed,
             tick=tick,
             trains=sleep.trains,
+            block_secs=sleep.block_secs,
             loss=loss or LossSettings(),
         )
 
@@ -171,7 +173,8 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     num_steps = _train(night.model, night.replay, plan)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
-    verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed)
+    blocks = blocks_of(night.examined, plan)
+    verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed, blocks=blocks)
     problem = too_many_rejected(plan.num_steps - num_steps, plan.num_steps)
     if problem:
         verdict = dataclasses.replace(verdict, outcome=SleepOutcome.ROLLED_BACK, reason=problem)
@@ -189,13 +192,21 @@ def why_skip(night: Night | None, plan: SleepPlan) -> str:
     """Why there is no night: too little to replay or to examine; "" when there is enough."""
     if night is None:
         return "no window to replay, or none to examine"
-    num_examined, num_windows = count_readings(night.examined, plan.burn_in), len(night.examined)
-    if num_examined < plan.min_examined or num_windows < MIN_EXAMINED:
+    num_examined = count_readings(night.examined, plan.burn_in)
+    num_blocks = len(np.unique(blocks_of(night.examined, plan)))
+    if num_examined < plan.min_examined or num_blocks < MIN_EXAMINED:
         return (
-            f"{num_examined} readings in {num_windows} windows to examine, at least {plan.min_examined} in"
-            f" {MIN_EXAMINED} are required"
+            f"{num_examined} readings in {len(night.examined)} windows to examine, from {num_blocks} of the"
+            f" blocks of {plan.block_secs:g} s: at least {plan.min_examined} from {MIN_EXAMINED} are required"
         )
     return ""
+
+
+def blocks_of(windows: Window, plan: SleepPlan) -> np.ndarray:
+    """(num_windows,) the number of the block of time that each window starts in."""
+    block_ns = round(plan.block_secs * 1e9)
+    blocks: np.ndarray = windows.start_time_ns.cpu().numpy() // block_ns
+    return blocks
 
 
 def count_readings(windows: Window, burn_in: int) -> int:

@@ -13,7 +13,7 @@ from sage.runtime.report import NAN, LevelExamination, SleepOutcome
 
 CONFIDENCE = 0.90
 NUM_BOOTSTRAPS = 2000
-MIN_EXAMINED = 4  # fewer losses give no usable interval
+MIN_EXAMINED = 4  # fewer losses, or blocks of losses, give no usable interval
 MAX_OLD_LOSS_RISE = 0.01
 #: Of the steps of a night: more that are not finite, and it is rolled back.
 MAX_REJECTED = 0.1
@@ -36,13 +36,21 @@ class Verdict:
 
 
 def judge(
-    before: np.ndarray, after: np.ndarray, is_new: np.ndarray, seed: int, *, is_whole: bool = False
+    before: np.ndarray,
+    after: np.ndarray,
+    is_new: np.ndarray,
+    seed: int,
+    *,
+    is_whole: bool = False,
+    blocks: np.ndarray | None = None,
 ) -> Verdict:
     """Accept if the gain on new experience is above 0 by paired bootstrap and the loss on old does not rise.
 
     before, after: (num_examined,) losses of the same experiences, NaN where there is none.  is_new: bool, of
-    the same experiences.  is_whole: the gain is that on all of them, old and new.
+    the same experiences.  is_whole: the gain is that on all of them, old and new.  blocks: (num_examined,) a
+    number of the block of time of each; those of one block are not independent, and are resampled together.
     """
+    blocks = np.arange(len(before)) if blocks is None else blocks
     usable = ~np.isnan(before)
     if not usable.any():
         return Verdict(
@@ -55,12 +63,12 @@ def judge(
             reason="the candidate is not finite",
             loss_before=mean_of(before),
         )
-    # With few new windows, old and new ones are judged together.
-    new = usable & is_new if np.count_nonzero(usable & is_new) >= MIN_EXAMINED else usable
+    # With few new blocks, old and new ones are judged together.
+    new = usable & is_new if len(np.unique(blocks[usable & is_new])) >= MIN_EXAMINED else usable
     old = usable & ~new
     if is_whole:
         new = usable
-    gain, low, high = paired_gain(before[new], after[new], seed)
+    gain, low, high = paired_gain(before[new], after[new], seed, blocks[new])
     interval = f"gain {gain:+.1%}, {CONFIDENCE:.0%} interval {low:+.1%} to {high:+.1%}"
     old_before, old_after = mean_of(before[old]), mean_of(after[old])
     if old.any() and old_after > old_before * (1 + MAX_OLD_LOSS_RISE):
@@ -94,11 +102,17 @@ def too_many_rejected(num_rejected: int, num_steps: int) -> str:
     return f"{num_rejected} of {num_steps} steps had a gradient that is not finite"
 
 
-def paired_gain(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Relative gain 1 - after / before, and the bounds of its interval over resampled windows."""
+def paired_gain(
+    before: np.ndarray, after: np.ndarray, seed: int, blocks: np.ndarray | None = None
+) -> tuple[float, float, float]:
+    """Relative gain 1 - after / before, and the bounds of its interval over resampled blocks, by default of
+    one loss each.
+    """
+    _, block = np.unique(np.arange(len(before)) if blocks is None else blocks, return_inverse=True)
+    of_before, of_after = np.bincount(block, before), np.bincount(block, after)
     generator = np.random.default_rng(seed)
-    index = generator.integers(0, len(before), (NUM_BOOTSTRAPS, len(before)))
-    sums_before, sums_after = before[index].sum(axis=1), after[index].sum(axis=1)
+    index = generator.integers(0, len(of_before), (NUM_BOOTSTRAPS, len(of_before)))
+    sums_before, sums_after = of_before[index].sum(axis=1), of_after[index].sum(axis=1)
     gains = 1 - sums_after / np.maximum(sums_before, 1e-12)
     low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(1 - after.sum() / max(before.sum(), 1e-12)), float(low), float(high)

@@ -79,6 +79,12 @@ def second_night(night: Night, learned: dict[str, torch.Tensor]) -> Night:
     return night
 
 
+def test_examined_windows_of_one_block_of_time_are_too_few(night: Night):
+    report = sleep_on(night, dataclasses.replace(PLAN, block_secs=8.0))
+    assert report.outcome is SleepOutcome.SKIPPED
+    assert "from 2 of the blocks of 8 s: at least 64 from 4 are required" in report.reason
+
+
 def test_a_night_on_what_can_be_learned_is_accepted_with_numbers(night: Night):
     report = sleep_on(night, PLAN)
     assert report.outcome is SleepOutcome.ACCEPTED
@@ -151,7 +157,7 @@ def test_too_little_to_examine_is_skipped_with_a_reason(
     report = sleep_on(short, dataclasses.replace(PLAN, min_examined=min_examined))
     assert report.outcome is SleepOutcome.SKIPPED
     assert f"in {num_stretches} windows" in report.reason
-    assert f"{min_examined} in 4 are required" in report.reason
+    assert f"{min_examined} from 4 are required" in report.reason
     assert report.num_steps == 0
     assert are_equal(weights(night.model), before)
 

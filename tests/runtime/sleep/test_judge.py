@@ -77,3 +77,25 @@ def test_windows_without_a_fresh_reading_are_skipped():
 def test_without_a_finite_loss_the_old_weights_stay():
     verdict = judge(np.full(8, np.nan), np.full(8, np.nan), np.ones(8, bool), 0)
     assert verdict.outcome is SleepOutcome.UNDECIDED
+
+
+def test_losses_of_one_block_count_once():
+    """Ten times the same losses are no more evidence than once, where their blocks say so."""
+    generator = np.random.default_rng(0)
+    before = generator.uniform(1, 2, 8)
+    after = before * generator.uniform(0.6, 1.2, 8)
+    once = paired_gain(before, after, 0)
+    repeated = [np.repeat(each, 10) for each in (before, after, np.arange(8))]
+    _, low, high = paired_gain(repeated[0], repeated[1], 0, repeated[2])
+    assert (low, high) == pytest.approx(once[1:])
+    _, narrow_low, narrow_high = paired_gain(repeated[0], repeated[1], 0)
+    assert narrow_high - narrow_low < 0.5 * (high - low)
+
+
+def test_new_losses_of_few_blocks_are_judged_with_the_old_ones():
+    before, is_new = np.ones(16), np.arange(16) < 8
+    after = np.where(is_new, 0.5, 0.9)
+    apart = judge(before, after, is_new, 0)
+    assert apart.gain == pytest.approx(0.5)
+    together = judge(before, after, is_new, 0, blocks=np.arange(16) // 4)
+    assert together.gain == pytest.approx(0.3)
