@@ -39,7 +39,7 @@ def test_all_arms_have_the_same_episodes() -> None:
 
 def test_the_linear_arm_is_linear_in_the_features() -> None:
     front = ObservationFront(source_dims=(3, 2), num_actions=2)
-    config = ModelConfig(front=front, hidden_size=16, num_heads=2, expansion=2.0, mlp_multiple=8)
+    config = ModelConfig.preset("loop", front=front, hidden_size=16, num_heads=2, mlp_multiple=8)
     model = ObservationModel(config, generator=torch.Generator().manual_seed(0))
     make_linear(model)
     yes, ones = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 5)
