@@ -93,14 +93,15 @@ def build_server(app: object) -> uvicorn.Server:
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket. UserError where the address is in use or not this machine's."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, OverflowError) as error:
         raise UserError(
             f"serve: {host}:{port}: {error}: give an address of this machine with --host"
         ) from error
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is stated: without it a reply takes 40 ms more.
+    listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

@@ -105,10 +105,16 @@ class NodeTable:
         rows = np.array([self._rows[name] for name in names], np.int64)
         return dict(zip(names, self._decayed(rows, now_ns).tolist()))
 
-    def active(self, kind: Kind, minimum: float, now_ns: int) -> list[tuple[str, float]]:
-        """(id, activation) of every node of a kind with at least `minimum`, in a fixed order."""
+    def most_active(self, kind: Kind, minimum: float, limit: int, now_ns: int) -> list[str]:
+        """Ids of a kind with at least `minimum`, the most active first, then the oldest change."""
         rows = self._matching(kind, minimum, 0, 0, now_ns)
-        return list(zip((self._ids[row] for row in rows), self._decayed(rows, now_ns).tolist()))
+        order = np.argsort(-self._decayed(rows, now_ns), kind="stable")[:limit]
+        return [self._ids[row] for row in rows[order]]
+
+    def mean_activation(self, kind: Kind, now_ns: int) -> float:
+        """0 without a node of the kind."""
+        rows = self._matching(kind, 0.0, 0, 0, now_ns)
+        return float(self._decayed(rows, now_ns).mean()) if len(rows) else 0.0
 
     def page(
         self,

@@ -116,8 +116,7 @@ class StoreState:
         return tuple(evicted)
 
     def totals(self, now_ns: int) -> Totals:
-        active = self.table.active("scheme", 0.0, now_ns)
-        mean = sum(value for _, value in active) / len(active) if active else 0.0
+        mean = self.table.mean_activation("scheme", now_ns)
         return Totals(
             schemes=self.table.num_schemes,
             canvases=self.table.num_canvases,

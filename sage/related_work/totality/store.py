@@ -218,10 +218,8 @@ class TotalityStore:
         for operation, call in zip(operations, request.ops):
             operation.check(call.params)
         given = tuple(state.scheme(name, now_ns) for name in dict.fromkeys(request.seed_scheme_ids))
-        active = sorted(
-            state.table.active("scheme", min_activation, now_ns), key=lambda pair: (-pair[1], pair[0])
-        )
-        pool = tuple(state.scheme(name, now_ns) for name, _ in active[:POOL_SIZE])
+        active = state.table.most_active("scheme", min_activation, POOL_SIZE, now_ns)
+        pool = tuple(state.scheme(name, now_ns) for name in active)
         if not (given or pool):
             raise Conflict(
                 f"no scheme has an activation of {min_activation:g} or more: write or activate some"

@@ -133,3 +133,9 @@ def test_every_address_needs_a_name_to_be_asked_for() -> None:
         allowed_hosts(ServeOptions(host="0.0.0.0"))
     assert "sage.example" in allowed_hosts(ServeOptions(host="0.0.0.0", allowed_hosts=["Sage.Example:80"]))
     assert "192.0.2.7" in allowed_hosts(ServeOptions(host="192.0.2.7"))
+
+
+def test_the_socket_states_its_protocol_so_that_replies_are_not_delayed() -> None:
+    """asyncio sets TCP_NODELAY on what such a socket accepts, and on no other."""
+    with bind("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
