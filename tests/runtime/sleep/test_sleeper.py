@@ -30,6 +30,7 @@ PLAN = SleepPlan(
     num_segments=1,
     mask_probability=0.1,
     min_examined=16,
+    block_secs=1.0,
     seed=3,
     tick=7,
 )
