@@ -326,6 +326,7 @@ class Loop:
             fresh=gathered.fresh,
             attended=scene.chosen,
             trust=np.where([status == "quarantined" for status in self._statuses.current], 0.0, scene.trust),
+            judged=self.trust.is_judged,
             weight=scene.weight,
             quality=gathered.quality,
             surprise=nis,

@@ -36,6 +36,7 @@ class SourceFacts:
     reading.
     age_ns: now - captured_ns of the newest reading, -1 without one.
     is_fresh: a new reading came this tick.  is_attended: it got full attention.
+    is_judged: there has been evidence for or against it; without any, trust is that of the prior.
     num_dropped: readings never seen by the loop.  num_faults: faults of the driver or the plug-in.
     error: squared error per channel of this tick's scored prediction, in units of training variance,
     persistence_error: that of "nothing changes" on the same reading; NaN where nothing was scored.
@@ -48,6 +49,7 @@ class SourceFacts:
     is_fresh: bool
     is_attended: bool
     trust: float = NAN
+    is_judged: bool = True
     weight: float = 0.0
     quality: float = NAN
     surprise: float = NAN

@@ -154,7 +154,9 @@ def _source_row(memory: SourceMemory, state: LiveState, columns: list[_Column], 
     }
     for column in columns:
         row.append("  ")
-        if column.heading == "trust":
+        if column.heading == "trust" and not facts.is_judged and facts.status == "running":
+            row.append("not judged".rjust(column.width), "dim")
+        elif column.heading == "trust":
             row.append(figures.bar(facts.trust, 6), "cyan" if facts.status == "running" else "dim")
             row.append(figures.number(facts.trust).rjust(5))
         else:

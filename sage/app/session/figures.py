@@ -18,6 +18,7 @@ from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, Slee
 class SourceFigures:
     """One source. The counts are the driver's, at the end; trust is the last value.
 
+    is_judged: trust rests on evidence.
     is_physical: False for the clock and for recall, which the skill of the session leaves out.
     """
 
@@ -30,6 +31,7 @@ class SourceFigures:
     num_duplicate: int
     num_faults: int
     trust: float
+    is_judged: bool
     is_physical: bool
     skill: SkillFigures
 

@@ -186,6 +186,7 @@ class SessionSummary:
             num_duplicate=last.num_duplicate,
             num_faults=last.num_faults,
             trust=last.trust,
+            is_judged=last.is_judged,
             is_physical=last.name not in self._temporal,
             skill=self._skill.figures((last.name,)),
         )

@@ -217,8 +217,9 @@ def _source_table(sources: tuple[SourceFigures, ...]) -> Table:
             source.num_faults,
         )
         style = "red" if source.status == "quarantined" else ""
+        trust = number(source.trust) if source.is_judged else "not judged"
         status = Text(source.status + (f": {source.reason}" if source.reason else ""), style)
-        table.add_row(Text(source.name), *(count(value) for value in counts), number(source.trust), status)
+        table.add_row(Text(source.name), *(count(value) for value in counts), trust, status)
     return table
 
 

@@ -20,6 +20,7 @@ class SourceArrays:
     fresh: np.ndarray
     attended: np.ndarray
     trust: np.ndarray
+    judged: np.ndarray
     weight: np.ndarray
     quality: np.ndarray
     surprise: np.ndarray
@@ -41,6 +42,7 @@ def source_facts(
         arrays.fresh.tolist(),
         arrays.attended.tolist(),
         arrays.trust.tolist(),
+        arrays.judged.tolist(),
         arrays.weight.tolist(),
         arrays.quality.tolist(),
         arrays.surprise.tolist(),
@@ -61,6 +63,7 @@ def source_facts(
             is_fresh=fresh,
             is_attended=attended,
             trust=trust,
+            is_judged=is_judged,
             weight=weight,
             quality=quality,
             surprise=surprise,
@@ -82,6 +85,7 @@ def source_facts(
             fresh,
             attended,
             trust,
+            is_judged,
             weight,
             quality,
             surprise,

@@ -78,6 +78,11 @@ class TrustForm(Judged, Protocol):
     """A form whose evidence is one tick's innovations."""
 
     @property
+    def is_judged(self) -> np.ndarray:
+        """(N,) bool, whether there was evidence for or against each source."""
+        ...
+
+    @property
     def noise(self) -> np.ndarray:
         """Normal mean squared innovation of each source, 0 while unknown."""
         ...

@@ -39,6 +39,8 @@ _UPDATED = (
     "_longest_run",
     "_repeats",
     "is_stuck",
+    "_rejected",
+    "_shift",
 )
 _STATE = (
     "alpha",
@@ -76,6 +78,8 @@ class TrustEstimator:
         self._num_judged = np.zeros(n, dtype=np.int64)
         self._run = np.zeros(n)
         self._longest_run = np.zeros(n)
+        self._rejected = np.zeros(n)
+        self._shift = np.zeros(1, dtype=np.int64)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self._rules = np.array(
             [
@@ -110,6 +114,12 @@ class TrustEstimator:
         bound = mean - np.sqrt(mean * (1 - mean) / (total + 1))
         trust: np.ndarray = np.clip(bound / self.scale, 0.0, 1.0)
         return trust
+
+    @property
+    def is_judged(self) -> np.ndarray:
+        """(N,) bool, whether there was evidence for or against each source."""
+        judged: np.ndarray = (self.alpha != self._rules[1]) | (self.beta != self._rules[2])
+        return judged
 
     @property
     def noise(self) -> np.ndarray:

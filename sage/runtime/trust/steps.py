@@ -22,12 +22,19 @@ from sage.runtime.trust.rules import (
     MIN_EXPLAINED,
     MIN_MOVES,
     MIN_NOISE_RATE,
+    MIN_REJECTED,
     MIN_RUN,
     NOISE_FORGETTING,
     NOISE_WARMUP,
     NORMAL_LOW,
+    REJECTED_FORGETTING,
+    REJECTED_NIS,
+    REJECTED_SHARE,
     REPEAT_FORGETTING,
     REPEAT_ODDS,
+    SHIFT_FORGETTING,
+    SHIFT_RATE,
+    SHIFT_TICKS,
 )
 
 
@@ -54,17 +61,26 @@ def update(
     longest_run,
     repeats,
     is_stuck,
+    rejected,
+    shift,
 ):
     """One tick's evidence for all sources; every array from `alpha` on is updated in place.
 
     The first five as in Evidence.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
     outlier_ratio.  moments (4, N): running means of q^(1/3), q^(2/3), q (the squared innovation) and of the
     squared level.  self_moments (2, N): running mean and mean square of the self-prediction error.
-    self_window (W, N): the last self-prediction errors.  repeats (2, N): Beta counts of repeats and moves.
+    self_window (W, N): the last self-prediction errors.  rejected (N,): recent share of readings beyond the
+    99% quantile.  shift (1,): ticks left of a change of the world.  repeats (2, N): Beta counts of repeats
+    and moves.
     """
     num_moved = 0
     for source in range(len(fresh)):
         num_moved += fresh[source] and not is_repeat[source]
+    if _is_shift(is_explained, is_stuck, rejected):
+        shift[0] = SHIFT_TICKS
+    elif shift[0] > 0:
+        shift[0] -= 1
+    is_shift = shift[0] > 0
     for source in range(len(fresh)):
         if not fresh[source]:
             continue
@@ -90,16 +106,36 @@ def update(
             scale,
             rules[4],
             is_stuck[source],
+            is_shift,
             moments,
             num_judged,
             nis,
         )
+        if not np.isnan(nis[source]):
+            is_beyond = 1.0 if nis[source] > REJECTED_NIS else 0.0
+            rejected[source] = REJECTED_FORGETTING * rejected[source] + (1 - REJECTED_FORGETTING) * is_beyond
         # Only sources that the others predict can be contradicted by them: an unusual level is no evidence.
         is_explained[source] = moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
         if is_stuck[source] or (is_explained[source] and not np.isnan(nis[source])):
             rho = 0.0 if is_stuck[source] else rho
-            _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis)
+            if is_shift and not is_stuck[source]:
+                _forget(source, rules, alpha, beta, scale_a, scale_b)
+            else:
+                _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis)
             responsibility[source] = rho
+
+
+def _is_shift(is_explained, is_stuck, rejected):
+    """Whether the world has changed: most sources that the others explain contradict the prediction at once.
+
+    Sources that lie contradict alone. COGNITION.md, Trust and fusion, 6: the prior is a source too.
+    """
+    num_explained, num_rejected = 0, 0
+    for source in range(len(rejected)):
+        if is_explained[source] and not is_stuck[source]:
+            num_explained += 1
+            num_rejected += rejected[source] > REJECTED_SHARE
+    return num_rejected >= MIN_REJECTED and 2 * num_rejected > num_explained
 
 
 def inlier_share(alpha: Any, beta: Any) -> Any:
@@ -120,6 +156,15 @@ def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     beta[source] = keep * beta[source] + (1 - keep) * rules[2] + 1 - rho
     scale_a[source] = keep * scale_a[source] + (1 - keep) * rules[3] + rho
     scale_b[source] = keep * scale_b[source] + (1 - keep) * rules[3] + rho * excess
+
+
+def _forget(source, rules, alpha, beta, scale_a, scale_b):
+    """Back towards the priors: what the others said of a world that has changed is no evidence."""
+    keep = SHIFT_FORGETTING
+    alpha[source] = keep * alpha[source] + (1 - keep) * rules[1]
+    beta[source] = keep * beta[source] + (1 - keep) * rules[2]
+    scale_a[source] = keep * scale_a[source] + (1 - keep) * rules[3]
+    scale_b[source] = keep * scale_b[source] + (1 - keep) * rules[3]
 
 
 def _count_run(source, moved, repeats, longest_run, run):
@@ -160,7 +205,9 @@ def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
     return total / size / max(mean, 1e-300) < max(1 - h - NORMAL_LOW * np.sqrt(h), 0.0) ** 3
 
 
-def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck, moments, num_judged, nis):
+def _responsibility(
+    source, square, level, prior, scale, outlier_ratio, is_stuck, is_shift, moments, num_judged, nis
+):
     """Probability that this reading is an inlier, 1 where it cannot be judged; updates `nis` and `moments`.
 
     The cube root of a chi-square is nearly Gaussian (Wilson and Hilferty 1931), so the place of a reading
@@ -183,6 +230,7 @@ def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck
         log_outlier = -0.5 * (nis[source] / outlier_ratio + np.log(outlier_ratio))
         rho = 1 / (1 + (1 - prior) / prior * np.exp(min(max(log_outlier - log_inlier, -50.0), 50.0)))
         rate = 0.0 if is_stuck else (1 - NOISE_FORGETTING) * max(rho, MIN_NOISE_RATE)
+        rate = SHIFT_RATE if is_shift and not is_stuck else rate
     if rate > 0.0:
         moments[0, source] += rate * (root - moments[0, source])
         moments[1, source] += rate * (root * root - moments[1, source])
@@ -192,4 +240,4 @@ def _responsibility(source, square, level, prior, scale, outlier_ratio, is_stuck
 
 
 #: What `update` calls, for numba.
-STEPS = (inlier_share, noise_scale, _believe, _count_run, _is_flat, _responsibility)
+STEPS = (inlier_share, noise_scale, _believe, _forget, _count_run, _is_flat, _is_shift, _responsibility)

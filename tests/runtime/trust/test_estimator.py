@@ -21,6 +21,7 @@ def live(fault: str, *, seed: int = 0, faulty: int = 1) -> tuple[np.ndarray, np.
     generator = np.random.default_rng(seed)
     cross = CrossPredictor(np.arange(NUM_SOURCES + 1) * DIMS)
     trust = TrustEstimator(NUM_SOURCES, TrustConfig())
+    relation = generator.uniform(0.6, 1.4, NUM_SOURCES * DIMS)
     latent, last = np.zeros(DIMS), np.zeros(NUM_SOURCES * DIMS)
     all_present, histories, stuck = np.ones(NUM_SOURCES, dtype=bool), [], []
     for tick in range(NUM_TICKS):
@@ -31,6 +32,8 @@ def live(fault: str, *, seed: int = 0, faulty: int = 1) -> tuple[np.ndarray, np.
             z[own] = last[own]
         if tick >= FAULT_AT and fault == "bias":
             z[own] += 2.0
+        if tick >= FAULT_AT and fault == "shift":  # as under a new load: another level, and other gains
+            z = (z + 4) * relation
         if tick >= FAULT_AT and fault == "noise":
             z[own] += generator.normal(0, 2.0, DIMS)
         others = cross.judge(z, trust.trust, all_present, trust.noise)
@@ -54,6 +57,7 @@ def live(fault: str, *, seed: int = 0, faulty: int = 1) -> tuple[np.ndarray, np.
 
 def test_a_source_without_evidence_keeps_its_prior():
     trust = TrustEstimator(3, TrustConfig())
+    assert not trust.is_judged.any()
     assert trust.trust == pytest.approx(np.full(3, 0.9 - np.sqrt(0.09 / 11)))
 
 
@@ -70,6 +74,21 @@ def test_a_faulty_source_loses_trust_and_the_others_keep_theirs(fault: str, seed
     after = trust[FAULT_AT + 60 :].mean(axis=0)
     assert after[1] < 0.4
     assert np.delete(after, 1).min() > 0.75
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_a_change_of_the_world_lowers_no_source_for_long(seed: int):
+    """All sources leave the relations learned so far; none of them lies."""
+    trust, _ = live("shift", seed=seed)
+    is_low = trust[FAULT_AT:] < 0.7
+    assert is_low.sum(axis=0).max() < 60  # without the rule, 140 to 246 of 250 readings
+    assert trust[-50:].min() > 0.5
+
+
+def test_evidence_makes_a_source_judged():
+    trust = TrustEstimator(2, TrustConfig())
+    trust.alpha[1] += 1
+    assert trust.is_judged.tolist() == [False, True]
 
 
 def test_a_frozen_source_is_stuck():
