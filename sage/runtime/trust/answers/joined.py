@@ -20,6 +20,7 @@ class JoinedTrust:
     def __init__(self, base: TrustForm, parts: Mapping[str, tuple[np.ndarray, Judged]]) -> None:
         self._base = base
         self._parts = dict(parts)
+        self._initial = {name: form.trust.copy() for name, (_, form) in parts.items()}
 
     @property
     def trust(self) -> np.ndarray:
@@ -36,6 +37,13 @@ class JoinedTrust:
     @property
     def is_stuck(self) -> np.ndarray:
         return self._joined(self._base.is_stuck, "is_stuck")
+
+    @property
+    def is_judged(self) -> np.ndarray:
+        judged = self._base.is_judged.copy()
+        for name, (indices, form) in self._parts.items():
+            judged[indices] = form.trust != self._initial[name]
+        return judged
 
     @property
     def noise(self) -> np.ndarray:
