@@ -20,6 +20,7 @@ from sage.runtime.inputs import LoopInputs
 from sage.runtime.instruments import Instruments
 from sage.runtime.report import (
     ActionFacts,
+    CoherenceFacts,
     Event,
     EventData,
     Instrument,
@@ -336,24 +337,7 @@ class Loop:
             num_invalid=self.fusion.num_invalid,
             scores=fused.scores,
         )
-        judged = np.where(fused.is_judged, nis, np.nan)
-        error, persistence = np.nansum(fused.scores.error), np.nansum(fused.scores.persistence_error)
-        coherence = self._coherence.update(
-            readout.states, fused.percept.present, judged, scene.trust, error, persistence
-        )
-        if self._coherence_monitor is not None:
-            self._coherence_monitor.collect(
-                self.tick_count,
-                now_ns - self._epoch_ns,
-                states=readout.states,
-                present=fused.percept.present,
-                nis=judged,
-                trust=scene.trust,
-                error=float(error),
-                persistence=float(persistence),
-                high=self.reasoner.carry.z_H[0],
-                low=self.reasoner.carry.z_L[0],
-            )
+        coherence = self._measure_coherence(now_ns - self._epoch_ns, scene, readout, fused, nis)
         events, self._events = tuple(self._events), []
         return TickFacts(
             tick=self.tick_count,
@@ -371,6 +355,19 @@ class Loop:
             acting=self.worlds.facts(),
             posture=posture,
         )
+
+    def _measure_coherence(
+        self, time_ns: int, scene: Scene, readout: Readout, fused: Fused, nis: np.ndarray
+    ) -> CoherenceFacts:
+        scores, present = fused.scores, fused.percept.present
+        judged = np.where(fused.is_judged, nis, np.nan)
+        error, persistence = float(np.nansum(scores.error)), float(np.nansum(scores.persistence_error))
+        if self._coherence_monitor is not None:
+            self._coherence_monitor.collect(
+                self.tick_count, time_ns, states=readout.states, present=present, nis=judged,
+                trust=scene.trust, error=error, persistence=persistence, carry=self.reasoner.carry,
+            )  # fmt: skip
+        return self._coherence.update(readout.states, present, judged, scene.trust, error, persistence)
 
     def _learning(self) -> LearningFacts:
         return LearningFacts(

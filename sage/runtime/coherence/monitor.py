@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 import torch
 
+from sage.hrm_core.model.recurrence import Carry
 from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.coherence.measures import measure
 from sage.runtime.coherence.rows import CoherenceRow
@@ -68,8 +69,7 @@ class CoherenceMonitor:
         trust: np.ndarray,
         error: float,
         persistence: float,
-        high: torch.Tensor,
-        low: torch.Tensor,
+        carry: Carry,
     ) -> None:
         """Add one tick (`TickWindow.add`) and pass on the rows of a window measured since."""
         self._window.add(
@@ -79,8 +79,8 @@ class CoherenceMonitor:
             nis=nis,
             error=error,
             persistence=persistence,
-            high=high,
-            low=low,
+            high=carry.z_H[0],
+            low=carry.z_L[0],
         )
         if self._window.is_full:
             self._measure(self._window.take(tick, trust))

@@ -76,10 +76,7 @@ def update(
     num_moved = 0
     for source in range(len(fresh)):
         num_moved += fresh[source] and not is_repeat[source]
-    if _is_shift(is_explained, is_stuck, rejected):
-        shift[0] = SHIFT_TICKS
-    elif shift[0] > 0:
-        shift[0] -= 1
+    shift[0] = SHIFT_TICKS if _is_shift(is_explained, is_stuck, rejected) else max(shift[0] - 1, 0)
     is_shift = shift[0] > 0
     for source in range(len(fresh)):
         if not fresh[source]:
@@ -92,10 +89,8 @@ def update(
         )
         if moved:
             is_stuck[source] = False
-        elif num_moved > 0 and num_fresh[source] > len(self_window) and repeats[1, source] > MIN_MOVES:
-            rate = repeats[0, source] / (repeats[0, source] + repeats[1, source])
-            is_long = run[source] > MIN_RUN + LONG_RUN * longest_run[source]
-            is_stuck[source] |= is_long and (is_flat or rate ** run[source] < REPEAT_ODDS)
+        elif num_moved > 0 and num_fresh[source] > len(self_window):
+            is_stuck[source] |= _is_frozen(source, is_flat, repeats, longest_run, run)
         prior = inlier_share(alpha[source], beta[source])
         scale = noise_scale(scale_a[source], scale_b[source])
         rho = _responsibility(
@@ -111,9 +106,7 @@ def update(
             num_judged,
             nis,
         )
-        if not np.isnan(nis[source]):
-            is_beyond = 1.0 if nis[source] > REJECTED_NIS else 0.0
-            rejected[source] = REJECTED_FORGETTING * rejected[source] + (1 - REJECTED_FORGETTING) * is_beyond
+        _count_rejected(source, nis, rejected)
         # Only sources that the others predict can be contradicted by them: an unusual level is no evidence.
         is_explained[source] = moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
         if is_stuck[source] or (is_explained[source] and not np.isnan(nis[source])):
@@ -123,6 +116,21 @@ def update(
             else:
                 _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis)
             responsibility[source] = rho
+
+
+def _count_rejected(source, nis, rejected):
+    """The recent share of judged readings beyond the 99% quantile."""
+    if not np.isnan(nis[source]):
+        is_beyond = 1.0 if nis[source] > REJECTED_NIS else 0.0
+        rejected[source] = REJECTED_FORGETTING * rejected[source] + (1 - REJECTED_FORGETTING) * is_beyond
+
+
+def _is_frozen(source, is_flat, repeats, longest_run, run):
+    """Whether the current run of repeats is too long for this source."""
+    if repeats[1, source] <= MIN_MOVES or run[source] <= MIN_RUN + LONG_RUN * longest_run[source]:
+        return False
+    rate = repeats[0, source] / (repeats[0, source] + repeats[1, source])
+    return is_flat or rate ** run[source] < REPEAT_ODDS
 
 
 def _is_shift(is_explained, is_stuck, rejected):
@@ -240,4 +248,15 @@ def _responsibility(
 
 
 #: What `update` calls, for numba.
-STEPS = (inlier_share, noise_scale, _believe, _forget, _count_run, _is_flat, _is_shift, _responsibility)
+STEPS = (
+    inlier_share,
+    noise_scale,
+    _believe,
+    _forget,
+    _count_run,
+    _count_rejected,
+    _is_flat,
+    _is_frozen,
+    _is_shift,
+    _responsibility,
+)

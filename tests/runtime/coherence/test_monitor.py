@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sage.hrm_core.model.recurrence import Carry
 from sage.runtime.coherence import monitor as monitor_module
 from sage.runtime.coherence.measures import first_component, measure
 from sage.runtime.coherence.monitor import CoherenceMonitor
@@ -102,8 +103,10 @@ def add(monitor: CoherenceMonitor, tick: int) -> None:
         trust=np.ones(NUM_SOURCES),
         error=1.0,
         persistence=1.0,
-        high=torch.from_numpy(generator.standard_normal((5, NUM_FEATURES))).float(),
-        low=torch.from_numpy(generator.standard_normal((5, NUM_FEATURES))).float(),
+        carry=Carry(
+            z_H=torch.from_numpy(generator.standard_normal((1, 5, NUM_FEATURES))).float(),
+            z_L=torch.from_numpy(generator.standard_normal((1, 5, NUM_FEATURES))).float(),
+        ),
     )
 
 
