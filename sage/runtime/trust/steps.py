@@ -91,21 +91,11 @@ def update(
             is_stuck[source] = False
         elif num_moved > 0 and num_fresh[source] > len(self_window):
             is_stuck[source] |= _is_frozen(source, is_flat, repeats, longest_run, run)
+        square, level = innovation_sq[source], level_sq[source]
         prior = inlier_share(alpha[source], beta[source])
         scale = noise_scale(scale_a[source], scale_b[source])
-        rho = _responsibility(
-            source,
-            innovation_sq[source],
-            level_sq[source],
-            prior,
-            scale,
-            rules[4],
-            is_stuck[source],
-            is_shift,
-            moments,
-            num_judged,
-            nis,
-        )
+        flags = (is_stuck[source], is_shift)
+        rho = _responsibility(source, square, level, prior, scale, rules[4], flags, moments, num_judged, nis)
         _count_rejected(source, nis, rejected)
         # Only sources that the others predict can be contradicted by them: an unusual level is no evidence.
         is_explained[source] = moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
@@ -213,15 +203,14 @@ def _is_flat(source, error, was_stuck, self_moments, self_window, num_fresh):
     return total / size / max(mean, 1e-300) < max(1 - h - NORMAL_LOW * np.sqrt(h), 0.0) ** 3
 
 
-def _responsibility(
-    source, square, level, prior, scale, outlier_ratio, is_stuck, is_shift, moments, num_judged, nis
-):
+def _responsibility(source, square, level, prior, scale, outlier_ratio, flags, moments, num_judged, nis):
     """Probability that this reading is an inlier, 1 where it cannot be judged; updates `nis` and `moments`.
 
     The cube root of a chi-square is nearly Gaussian (Wilson and Hilferty 1931), so the place of a reading
     among its source's own cube roots gives a NIS that is chi-square with one degree of freedom for a normal
     source, in any dimension and with heavy tails.
     """
+    is_stuck, is_shift = flags
     nis[source] = np.nan
     if np.isnan(square):
         return 1.0
