@@ -181,9 +181,15 @@ def check(
 
 
 @app.command("embodiments")
-def embodiments() -> None:
+def embodiments(json_output: JsonOption = False) -> None:
     """List the shipped embodiments."""
+    import json
+
     from sage.gr00t_integration.embodiment import load_embodiment, shipped_embodiments
 
-    for name in shipped_embodiments():
-        typer.echo(f"{name:8} {load_embodiment(name).about}")
+    found = {name: load_embodiment(name).about for name in shipped_embodiments()}
+    if json_output:
+        typer.echo(json.dumps(found))
+        return
+    for name, about in found.items():
+        typer.echo(f"{name:8} {about}")

