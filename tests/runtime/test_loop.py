@@ -167,14 +167,14 @@ def test_practice_lowers_its_loss_and_leaves_the_strategic_net_alone(live):
 def test_a_night_is_examined_and_reported_with_numbers(live):
     sleep = {
         "enabled": True,
-        "first_after_secs": 25,
+        "first_after_secs": 40,
         "every_secs": 1000,
         "num_steps": 10,
         "batch_size": 4,
-        "examined_fraction": 0.3,
+        "examined_fraction": 0.2,
         "block_secs": 1,
     }
-    run, recorder = live(config(sleep=sleep), 640)
+    run, recorder = live(config(sleep=sleep), 960)
     (report,) = recorder.sleeps
     assert report.outcome in (SleepOutcome.ACCEPTED, SleepOutcome.ROLLED_BACK, SleepOutcome.UNDECIDED)
     assert report.num_examined >= 64
