@@ -186,7 +186,8 @@ def test_a_stop_drops_the_chunk_in_progress(rig: Any, serve: Any, tiny: Embodime
         num_moves = one.moves()
         assert num_moves > 1
         one.loop.effector_gate.stop("test")
-        one.loop.effector_gate.release()
+        gate = one.loop.effector_gate
+        assert gate.release(gate.num_stops)
         one.tick(5, waits=False)
         assert one.moves() == num_moves
     finally:
