@@ -191,4 +191,5 @@ def test_nothing_else_in_the_package_renames_or_syncs_files() -> None:
         for path in sorted(package.rglob("*.py"))
         if re.search(r"os\.replace\(|os\.rename\(|\.rename\(|fsync\(", path.read_text())
     ]
-    assert writers == ["durable.py"]
+    appended = ["app/audit/log.py", "sensors/effectors/journal.py"]  # open files that grow line by line
+    assert writers == [appended[0], "durable.py", appended[1]]

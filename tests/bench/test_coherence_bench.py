@@ -30,6 +30,7 @@ def test_a_biased_sensor_is_found_and_an_honest_one_rarely() -> None:
     assert coherence.nis_of_sensors(np.random.default_rng(0), 4000).mean() == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_quick_run_prints_its_document_without_verdicts_on_few_runs() -> None:
     script = harness.ROOT / "implementation" / "bench" / "coherence.py"

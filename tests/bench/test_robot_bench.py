@@ -21,7 +21,9 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("arm", ["one_segment", "linear", "random", "scripted"])
+@pytest.mark.parametrize(
+    "arm", [pytest.param("one_segment", marks=pytest.mark.slow), "linear", "random", "scripted"]
+)
 def test_an_arm_is_examined_on_whole_episodes(arm: str) -> None:
     pytest.importorskip("mujoco")
     trial = run_arm(arm, 0, num_ticks=60, num_episodes=3, overrides=SMALL)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sage.durable import sync_folder, write_file
+
 HOLD_NAME, RUNNING_NAME = "hold.json", "running"
 Cause = Literal["estop", "crash"]
 #: After a crash an effect that changes nothing outside the program, an answer to a puzzle, is not held.
@@ -86,24 +88,11 @@ class HoldFile:
         """On the disk when it returns. OSError where that fails."""
         hold = Hold(cause=cause, reason=reason, since_ns=self._wall_ns())
         text = json.dumps({"cause": cause, "reason": reason, "since_ns": hold.since_ns})
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        self._sync_folder()
+        write_file(self._path, text.encode())
         return hold
 
     def clear(self) -> None:
         """OSError where the file cannot be deleted."""
         self._path.unlink(missing_ok=True)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
         with contextlib.suppress(OSError):
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)
