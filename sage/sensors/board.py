@@ -1,4 +1,4 @@
-"""What sensors of a run may read of the other sources, and say beside their readings: texts.
+"""What sensors may read of the other sources of a run, and the texts that they add to their readings.
 
 The app makes one board a run and passes it in `SensorContext.board`; the loop posts the newest readings once
 a tick, and takes the texts. Invariants: a reader gets one tick's values, all together; texts are bounded in
@@ -24,7 +24,7 @@ MAX_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Utterance:
+class AnswerText:
     """The text of one reading. sequence: of the reading.  right: 0..1 by a checker, None where unknown."""
 
     sequence: int
@@ -51,7 +51,7 @@ class Board:
         self._lock = threading.Lock()
         self._channels: dict[str, tuple[str, ...]] = {}
         self._posted = Posted()
-        self._said: dict[str, deque[Utterance]] = {}
+        self._texts: dict[str, deque[AnswerText]] = {}
         self._notes: deque[tuple[str, str]] = deque(maxlen=MAX_WAITING)
 
     @property
@@ -80,18 +80,18 @@ class Board:
         """One tick's newest readings, of the sources that have one. The arrays must not change later."""
         self._posted = Posted(values=values, channels=self._channels, time_secs=time_secs)
 
-    def say(self, source: str, utterance: Utterance) -> None:
+    def post_text(self, source: str, answer_text: AnswerText) -> None:
         with self._lock:
-            self._said.setdefault(source, deque(maxlen=MAX_WAITING)).append(utterance)
+            self._texts.setdefault(source, deque(maxlen=MAX_WAITING)).append(answer_text)
 
-    def take(self, source: str, sequence: int) -> Utterance | None:
+    def take(self, source: str, sequence: int) -> AnswerText | None:
         """The text of a reading; earlier ones of the source are dropped. None without one."""
         with self._lock:
-            said = self._said.get(source, deque())
-            while said and said[0].sequence <= sequence:
-                utterance = said.popleft()
-                if utterance.sequence == sequence:
-                    return utterance
+            waiting = self._texts.get(source, deque())
+            while waiting and waiting[0].sequence <= sequence:
+                answer_text = waiting.popleft()
+                if answer_text.sequence == sequence:
+                    return answer_text
         return None
 
     def note(self, source: str, message: str) -> None:

@@ -167,8 +167,8 @@ class OpenpiPolicyClient:
         """For a text frame that is no acknowledgement. The server closes the connection after it."""
         self._drop()
         lines = [line for line in text.strip().splitlines() if line.strip()]
-        said = " ".join(lines[-1].split())[:400] if lines else "an error without a text"
-        return PolicyRefusal(f"{self._address}: the server answered: {said}")
+        text = " ".join(lines[-1].split())[:400] if lines else "an error without a text"
+        return PolicyRefusal(f"{self._address}: the server answered: {text}")
 
     def _timed_out(self) -> PolicyFailure:
         return PolicyTimeout(

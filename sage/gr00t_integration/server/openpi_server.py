@@ -1,8 +1,8 @@
 """A policy as an openpi server: WebSocket and msgpack, as servers of pi0 and DreamZero.
 
 The server sends its metadata first. A request is a flat observation with `endpoint`: infer (also where it is
-missing) or reset. An error and the acknowledgement of a reset are text frames. Invariant: the server lives on
-after any message; a connection with an error is closed, as upstream.
+missing) or reset. An error and the acknowledgement of a reset are text frames. Invariant: the server
+continues after any message; a connection with an error is closed, as upstream.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class AnswerGroup:
         self._size = specs[0].tensor.num_elements
         self._open: Exchange | None = None
 
-    def hear(
+    def add_answer(
         self,
         member: int,
         sequence: int,
@@ -137,7 +137,7 @@ class ClassGroup:
         self.chosen = -1
         self._given = np.full((len(specs), self.num_classes), np.nan)
 
-    def hear(self, answers: dict[int, np.ndarray], is_usable: np.ndarray) -> bool:
+    def add_answers(self, answers: dict[int, np.ndarray], is_usable: np.ndarray) -> bool:
         """New probabilities by member; (n,) bool, members whose newest reading is not too old. Returns
         whether another class has the highest pooled probability.
         """

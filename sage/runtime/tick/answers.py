@@ -89,17 +89,17 @@ class Answers:
             if lease is None:
                 continue
             sequence = lease.meta.sequence
-            said = None if self._board is None else self._board.take(group.names[member], sequence)
-            text = "" if said is None else said.text
+            reply = None if self._board is None else self._board.take(group.names[member], sequence)
+            text = "" if reply is None else reply.text
             if text:
                 self._emit("answer", text, group.names[member])
-            closed = group.hear(
+            closed = group.add_answer(
                 member,
                 sequence,
                 lease.array.reshape(-1),
                 float(gathered.confidence[source]),
                 text,
-                None if said is None else said.right,
+                None if reply is None else reply.right,
             )
             self._note(group, closed)
         self._note(group, group.settle(is_running))
@@ -113,7 +113,7 @@ class Answers:
             for member, source in enumerate(group.indices.tolist())
             if source in gathered.leases
         }
-        if group.hear(answers, is_usable):
+        if group.add_answers(answers, is_usable):
             best = float(group.pooled[group.chosen])
             self._emit("class", f"{group.chosen} (probability {best:.2f})", ", ".join(group.names))
         label = None if group.label is None else gathered.leases.get(group.label)

@@ -157,7 +157,7 @@ def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
 
 
 def _forget(source, rules, alpha, beta, scale_a, scale_b):
-    """Back towards the priors: what the others said of a world that has changed is no evidence."""
+    """Back towards the priors: what the others showed of a world that has changed is no evidence."""
     keep = SHIFT_FORGETTING
     alpha[source] = keep * alpha[source] + (1 - keep) * rules[1]
     beta[source] = keep * beta[source] + (1 - keep) * rules[2]

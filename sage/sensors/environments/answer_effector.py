@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import Action, EffectorSpec, SensorError
+from sage.sensors.contract import EffectorSpec
+from sage.sensors.effectors.holding import HoldingEffector
 from sage.sensors.puzzle_messages import Answer, message_size
 
 _LARGEST = 2**31 - 1
@@ -32,37 +33,12 @@ def answer_spec(name: str, effect: str, target: str, *, room: int, largest: int)
     )
 
 
-class AnswerEffector:
+class AnswerEffector(HoldingEffector):
     """take: gives an answer to the environment; False where no puzzle waits for it."""
 
     def __init__(self, spec: EffectorSpec, take: Callable[[Answer], bool]) -> None:
-        self._spec = spec
+        super().__init__(spec)
         self._take = take
-        self._last = np.zeros(spec.tensor.shape, np.int32)
-        self._is_open = False
-        self._is_held = False
 
-    @property
-    def spec(self) -> EffectorSpec:
-        return self._spec
-
-    def open(self) -> None:
-        self._is_open = True
-        self._is_held = False
-
-    def apply(self, values: np.ndarray, stamp_ns: int) -> Action:
-        if not self._is_open:
-            raise SensorError(f"{self._spec.name}: apply while closed: call open() first")
-        self._spec.check(values)
-        done = self._spec.limited(values)
-        if self._is_held or not self._take(Answer.read(done)):
-            return Action(spec=self._spec, values=self._last, stamp_ns=stamp_ns, is_held=True)
-        self._last = done
-        is_limited = bool((done != values).any())
-        return Action(spec=self._spec, values=done, stamp_ns=stamp_ns, is_limited=is_limited)
-
-    def abort(self) -> None:
-        self._is_held = True
-
-    def close(self) -> None:
-        self._is_open = False
+    def _accepts(self, done: np.ndarray) -> bool:
+        return self._take(Answer.read(done))

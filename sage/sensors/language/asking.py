@@ -17,7 +17,7 @@ import numpy as np
 from sage.errors import SageError
 from sage.mailbox.clock import Clock
 from sage.sensors.language.budget import Budget
-from sage.sensors.language.model import AskFailed, Embedder, LanguageModel, Said
+from sage.sensors.language.model import AskFailed, Embedder, LanguageModel, ModelReply
 
 MAX_LEFT = 2
 #: Where a backend does not count tokens: one for each so many bytes of prompt and text.
@@ -116,15 +116,15 @@ class Asker:
         if not (call.is_done or is_late):
             return None
         self._call = None
-        said = call.said
-        self.budget.settle(now_ns, _num_tokens(call.prompt, said), secs)
+        reply = call.reply
+        self.budget.settle(now_ns, _num_tokens(call.prompt, reply), secs)
         try:
             if is_late:
                 raise AskFailed("timeout", f"no answer within {self._limits.deadline_secs:g} s")
             if call.error is not None:
                 raise _described(call.error)
-            assert said is not None
-            answer = self._answer(call, said, now_ns)
+            assert reply is not None
+            answer = self._answer(call, reply, now_ns)
         except AskFailed as failed:
             self.failures[failed.failure] += 1
             if call.is_alive:
@@ -143,34 +143,34 @@ class Asker:
     def _ask(self, call: _Call) -> None:
         """On the call's thread: the text, its embedding and its verdict."""
         deadline_ns = call.started_ns + round(self._limits.deadline_secs * 1e9)
-        said = self._model.ask(call.prompt, self._limits.deadline_secs)
-        if not isinstance(said.text, str) or not said.text.strip():
+        reply = self._model.ask(call.prompt, self._limits.deadline_secs)
+        if not isinstance(reply.text, str) or not reply.text.strip():
             raise AskFailed("empty", "the answer has no text")
-        text = cut(said.text.strip(), self._limits.max_text_bytes)
-        embedding = said.embedding
+        text = cut(reply.text.strip(), self._limits.max_text_bytes)
+        embedding = reply.embedding
         if embedding is None and self._embedder is not None:
             left_secs = max((deadline_ns - self._clock.now_ns()) * 1e-9, 1e-3)
             embedding = self._embedder.embed(text, left_secs)
         call.right = None if self._check is None else self._check(text, call.prompt)
-        call.said = Said(
-            text=text, embedding=embedding, confidence=said.confidence, num_tokens=said.num_tokens
+        call.reply = ModelReply(
+            text=text, embedding=embedding, confidence=reply.confidence, num_tokens=reply.num_tokens
         )
-        call.is_cut = text != said.text.strip()
+        call.is_cut = text != reply.text.strip()
 
-    def _answer(self, call: _Call, said: Said, now_ns: int) -> Answer:
+    def _answer(self, call: _Call, reply: ModelReply, now_ns: int) -> Answer:
         self.num_cut += call.is_cut
-        confidence = said.confidence
+        confidence = reply.confidence
         if confidence is None or not np.isfinite(confidence):
             confidence = self._limits.unknown_confidence
         return Answer(
             sequence=call.sequence,
-            text=said.text,
-            embedding=checked_embedding(said.embedding, self._limits.size),
+            text=reply.text,
+            embedding=checked_embedding(reply.embedding, self._limits.size),
             confidence=min(max(float(confidence), 0.0), 1.0),
             right=call.right,
             asked_ns=call.started_ns,
             answered_ns=now_ns,
-            num_tokens=_num_tokens(call.prompt, said),
+            num_tokens=_num_tokens(call.prompt, reply),
         )
 
 
@@ -181,7 +181,7 @@ class _Call:
         self.prompt = prompt
         self.sequence = sequence
         self.started_ns = started_ns
-        self.said: Said | None = None
+        self.reply: ModelReply | None = None
         self.right: float | None = None
         self.is_cut = False
         self.error: Exception | None = None
@@ -239,10 +239,10 @@ def _described(error: Exception) -> AskFailed:
     return AskFailed("error", cut(message, 400))
 
 
-def _num_tokens(prompt: str, said: Said | None) -> int:
-    if said is not None and said.num_tokens is not None:
-        return max(int(said.num_tokens), 0)
-    text = "" if said is None else said.text
+def _num_tokens(prompt: str, reply: ModelReply | None) -> int:
+    if reply is not None and reply.num_tokens is not None:
+        return max(int(reply.num_tokens), 0)
+    text = "" if reply is None else reply.text
     return -(
         -(len(prompt.encode("utf-8", "replace")) + len(text.encode("utf-8", "replace"))) // BYTES_A_TOKEN
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sage.errors import InputError
-from sage.sensors.language.model import AskFailed, Said
+from sage.sensors.language.model import AskFailed, ModelReply
 
 
 def load_function(target: str) -> Callable[..., Any]:
@@ -31,20 +31,20 @@ def load_function(target: str) -> Callable[..., Any]:
 
 
 class FunctionModel:
-    """A LanguageModel around `function(prompt)`, which returns a text, a `Said`, or a dict of its fields."""
+    """A LanguageModel around `function(prompt)`. It returns a text, a ModelReply, or a dict of its fields."""
 
     def __init__(self, target: str) -> None:
         self._function = load_function(target)
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         returned = self._function(prompt)
-        if isinstance(returned, Said):
+        if isinstance(returned, ModelReply):
             return returned
         if isinstance(returned, str):
-            return Said(text=returned)
+            return ModelReply(text=returned)
         if isinstance(returned, dict) and isinstance(returned.get("text"), str):
             try:
-                return Said(**returned)
+                return ModelReply(**returned)
             except TypeError as error:
                 raise AskFailed("garbage", f"the function returned {sorted(returned)}: {error}") from None
         raise AskFailed("garbage", f"the function returned {type(returned).__name__}: return a text")

@@ -101,8 +101,8 @@ class HttpTransport:
                 if not block or (response.status != http.HTTPStatus.OK and len(read) >= _BLOCK):
                     break
             if response.status != http.HTTPStatus.OK:
-                said = _first_line(bytes(read[:200]).decode("utf-8", "replace"))
-                raise AskFailed("status", f"{path}: status {response.status}: {said}")
+                text = _first_line(bytes(read[:200]).decode("utf-8", "replace"))
+                raise AskFailed("status", f"{path}: status {response.status}: {text}")
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
         return json.loads(read.decode("utf-8"))

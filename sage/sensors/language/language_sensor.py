@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.board import ANSWER, Board, Posted, Utterance
+from sage.sensors.board import ANSWER, AnswerText, Board, Posted
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec
 from sage.sensors.language.asking import Answer, Asker, AskingLimits
 from sage.sensors.language.backends import check_of, embedder_for, model_for
@@ -180,8 +180,8 @@ class LanguageSensor:
         self._num_failed_in_a_row = 0
         self.latest = answer
         if self._board is not None:
-            utterance = Utterance(sequence=answer.sequence, text=answer.text, right=answer.right)
-            self._board.say(self._spec.name, utterance)
+            answer_text = AnswerText(sequence=answer.sequence, text=answer.text, right=answer.right)
+            self._board.post_text(self._spec.name, answer_text)
         return answer
 
     def _note(self, message: str) -> None:

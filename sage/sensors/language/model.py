@@ -30,7 +30,7 @@ class AskFailed(SensorError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ModelReply:
     """What a model returned. embedding: (D,) or None.  confidence: 0..1 or None.  num_tokens: of prompt and
     text, None where the backend does not count them.
     """
@@ -45,7 +45,7 @@ class Said:
 class LanguageModel(Protocol):
     """One backend. Used by one thread at a time, not always the same."""
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         """AskFailed where there is no answer. deadline_secs: above 0; a backend that can, ends by then."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sage.sensors.contract import SensorUnavailable
-from sage.sensors.language.model import AskFailed, Said
+from sage.sensors.language.model import AskFailed, ModelReply
 
 
 class PipelineModel:
@@ -31,7 +31,7 @@ class PipelineModel:
                 f"backend transformers: {path} cannot be loaded: {error}: give a folder with a model"
             ) from None
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         """`max_time` ends the generation at the deadline, between two tokens."""
         returned = self._pipeline(
             prompt,
@@ -46,7 +46,7 @@ class PipelineModel:
             raise AskFailed("garbage", "the pipeline returned no generated_text") from None
         if not isinstance(text, str):
             raise AskFailed("garbage", f"generated_text is {type(text).__name__}, not a text")
-        return Said(text=text, num_tokens=self._num_tokens(prompt + text))
+        return ModelReply(text=text, num_tokens=self._num_tokens(prompt + text))
 
     def close(self) -> None:
         """It has nothing to close."""

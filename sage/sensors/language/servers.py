@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sage.sensors.language.http_transport import HttpTransport
-from sage.sensors.language.model import AskFailed, Said
+from sage.sensors.language.model import AskFailed, ModelReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class OpenAIModel:
         self._transport = transport
         self._request = request
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         payload: dict[str, Any] = {
             "model": self._request.model,
             "messages": self._request.messages(prompt),
@@ -50,7 +50,7 @@ class OpenAIModel:
             payload["logprobs"] = True
         reply = self._transport.post("/v1/chat/completions", payload, deadline_secs)
         choice = at(reply, "choices", 0)
-        return Said(
+        return ModelReply(
             text=_text(at(choice, "message", "content")),
             confidence=_mean_probability(choice.get("logprobs")),
             num_tokens=_count(reply.get("usage"), "total_tokens"),
@@ -67,7 +67,7 @@ class OllamaModel:
         self._transport = transport
         self._request = request
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         payload = {
             "model": self._request.model,
             "messages": self._request.messages(prompt),
@@ -76,7 +76,7 @@ class OllamaModel:
         }
         reply = self._transport.post("/api/chat", payload, deadline_secs)
         counts = [_count(reply, name) for name in ("prompt_eval_count", "eval_count")]
-        return Said(
+        return ModelReply(
             text=_text(at(reply, "message", "content")),
             num_tokens=None if None in counts else sum(count or 0 for count in counts),
         )

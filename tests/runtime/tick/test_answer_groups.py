@@ -12,7 +12,7 @@ import pytest
 from sage.runtime.channels.layout import Layout
 from sage.runtime.tick.answer_groups import AnswerGroup, ClassGroup, lineage_groups
 from sage.runtime.tick.answers import Answers
-from sage.sensors.board import Board, Utterance
+from sage.sensors.board import AnswerText, Board
 from sage.sensors.contract import SensorSpec
 
 SIZE = 8
@@ -35,9 +35,9 @@ def along(axis: int) -> np.ndarray:
 
 def test_an_exchange_is_closed_when_all_running_sources_have_answered(spec: Spec) -> None:
     group, is_running = group_of(spec), np.array([True, True, False])
-    assert group.hear(0, 0, along(0), 1.0, "a", None) is None
+    assert group.add_answer(0, 0, along(0), 1.0, "a", None) is None
     assert group.settle(is_running) is None
-    group.hear(1, 0, along(0), 1.0, "b", None)
+    group.add_answer(1, 0, along(0), 1.0, "b", None)
     closed = group.settle(is_running)
     assert closed is not None
     assert closed.exchange.has_answered.tolist() == [True, True, False]
@@ -47,17 +47,17 @@ def test_an_exchange_is_closed_when_all_running_sources_have_answered(spec: Spec
 
 def test_the_next_question_closes_the_one_before(spec: Spec) -> None:
     group, is_running = group_of(spec), np.ones(3, dtype=bool)
-    group.hear(0, 4, along(0), 1.0, "old", None)
-    closed = group.hear(1, 5, along(0), 1.0, "new", None)
+    group.add_answer(0, 4, along(0), 1.0, "old", None)
+    closed = group.add_answer(1, 5, along(0), 1.0, "new", None)
     assert closed is not None
     assert (closed.exchange.sequence, closed.text) == (4, "old")
-    assert group.hear(0, 4, along(1), 1.0, "late", None) is None
+    assert group.add_answer(0, 4, along(1), 1.0, "late", None) is None
     assert group.num_late == 1
-    group.hear(0, 5, along(0), 1.0, "new", None)
-    group.hear(2, 5, along(0), 1.0, "new", None)
+    group.add_answer(0, 5, along(0), 1.0, "new", None)
+    group.add_answer(2, 5, along(0), 1.0, "new", None)
     closed = group.settle(is_running)
     assert closed is not None
-    assert group.hear(2, 5, along(1), 1.0, "twice", None) is None
+    assert group.add_answer(2, 5, along(1), 1.0, "twice", None) is None
     assert group.num_late == 2
 
 
@@ -65,8 +65,8 @@ def test_an_outcome_judges_the_last_exchange(spec: Spec) -> None:
     group = group_of(spec, 2)
     assert np.isnan(group.learn_outcome(along(0))).all()
     for number in range(20):
-        group.hear(0, number, along(0), 1.0, "right", None)
-        group.hear(1, number, along(1), 1.0, "wrong", None)
+        group.add_answer(0, number, along(0), 1.0, "right", None)
+        group.add_answer(1, number, along(1), 1.0, "wrong", None)
         group.settle(np.ones(2, dtype=bool))
         right = group.learn_outcome(along(0))
     assert right[1] < 0.2 < 0.7 < right[0]
@@ -79,16 +79,16 @@ def test_classes_are_pooled_and_labels_teach_the_pool(spec: Spec) -> None:
     right, wrong = np.array([0.8, 0.1, 0.1]), np.array([0.05, 0.05, 0.9])
     is_usable = np.ones(2, dtype=bool)
     assert group.chosen == -1
-    assert not group.hear({}, is_usable)
-    group.hear({0: right, 1: wrong}, is_usable)
+    assert not group.add_answers({}, is_usable)
+    group.add_answers({0: right, 1: wrong}, is_usable)
     before = group.pooled
     for _ in range(60):
         assert group.learn_label(0).tolist() == [0.8, 0.05]
-    assert group.hear({0: right}, is_usable)  # the pool has changed its mind
+    assert group.add_answers({0: right}, is_usable)  # the pool names another class
     assert group.chosen == 0
     assert group.pooled[0] > before[0]
     assert group.trust.trust[1] < group.trust.trust[0]
-    group.hear({}, np.array([False, False]))
+    group.add_answers({}, np.array([False, False]))
     assert group.chosen == -1
 
 
@@ -98,7 +98,7 @@ def test_lineage_joins_sources_directly_and_through_others() -> None:
     assert len(set(groups.tolist())) == 3
 
 
-class Said:
+class GroupRun:
     """What the loop gives to Answers in one tick, of readings by source."""
 
     def __init__(self, layout: Layout) -> None:
@@ -127,51 +127,53 @@ class Said:
 
 
 def test_an_outcome_in_the_run_takes_the_place_of_agreement_in_the_verdicts(spec: Spec) -> None:
-    said = Said(Layout.of([answering(spec, name) for name in "abc"] + [answering(spec, "truth", "outcome")]))
-    said.tick(a=along(0), b=along(0), c=along(1))
-    assert said.answers.verdicts == []
-    said.tick(truth=along(1))
-    assert {name: right > 0.5 for name, right in said.answers.verdicts} == {"a": False, "b": False, "c": True}
+    run = GroupRun(
+        Layout.of([answering(spec, name) for name in "abc"] + [answering(spec, "truth", "outcome")])
+    )
+    run.tick(a=along(0), b=along(0), c=along(1))
+    assert run.answers.verdicts == []
+    run.tick(truth=along(1))
+    assert {name: right > 0.5 for name, right in run.answers.verdicts} == {"a": False, "b": False, "c": True}
 
 
 def test_without_an_outcome_agreement_gives_the_verdicts(spec: Spec) -> None:
-    said = Said(Layout.of([answering(spec, name) for name in "abc"]))
+    run = GroupRun(Layout.of([answering(spec, name) for name in "abc"]))
     for _ in range(10):
-        said.tick(a=along(0), b=along(0), c=along(1))
-    assert {name: right > 0.5 for name, right in said.answers.verdicts} == {"a": True, "b": True, "c": False}
+        run.tick(a=along(0), b=along(0), c=along(1))
+    assert {name: right > 0.5 for name, right in run.answers.verdicts} == {"a": True, "b": True, "c": False}
 
 
 def test_a_label_in_the_run_gives_the_verdicts_and_a_bad_one_is_a_fault(spec: Spec) -> None:
-    said = Said(
+    run = GroupRun(
         Layout.of(
             [answering(spec, name, "classes:digit", size=3) for name in "ab"]
             + [answering(spec, "truth", "label:digit", size=1)]
         )
     )
-    said.tick(a=[0.8, 0.1, 0.1], b=[0.1, 0.1, 0.8])
-    said.tick(truth=[2])
-    assert dict(said.answers.verdicts) == pytest.approx({"a": 0.1, "b": 0.8})
+    run.tick(a=[0.8, 0.1, 0.1], b=[0.1, 0.1, 0.8])
+    run.tick(truth=[2])
+    assert dict(run.answers.verdicts) == pytest.approx({"a": 0.1, "b": 0.8})
     for bad in (3, 0.5, -1):
-        said.tick(truth=[bad])
-        assert said.answers.verdicts == []
-    faults = [event for event in said.events if event[0] == "fault"]
+        run.tick(truth=[bad])
+        assert run.answers.verdicts == []
+    faults = [event for event in run.events if event[0] == "fault"]
     assert [source for _, _, source in faults] == ["truth"] * 3
     assert faults[0][1] == "the label is 3.0, not one of 0 to 2"
 
 
 def test_texts_and_notes_of_the_board_become_events(spec: Spec) -> None:
-    said = Said(Layout.of([answering(spec, "a")]))
-    said.board.say("a", Utterance(sequence=0, text="It is warm."))
-    said.board.note("a", "timeout: no answer within 2 s")
-    said.tick(a=along(0))
-    assert said.events[0][:3] == ("answer", "It is warm.", "a")
-    assert said.events[1][:3] == ("fused answer", "It is warm.", "a")
-    assert said.events[2] == ("language", "timeout: no answer within 2 s", "a")
-    assert said.board.posted.values == {}
+    run = GroupRun(Layout.of([answering(spec, "a")]))
+    run.board.post_text("a", AnswerText(sequence=0, text="It is warm."))
+    run.board.note("a", "timeout: no answer within 2 s")
+    run.tick(a=along(0))
+    assert run.events[0][:3] == ("answer", "It is warm.", "a")
+    assert run.events[1][:3] == ("fused answer", "It is warm.", "a")
+    assert run.events[2] == ("language", "timeout: no answer within 2 s", "a")
+    assert run.board.posted.values == {}
 
 
 def test_readings_are_posted_where_a_sensor_reads_them(spec: Spec) -> None:
-    said = Said(Layout.of([spec("lamp", 2), answering(spec, "a")]))
-    said.board.has_readers = True
-    said.tick()
-    assert said.board.posted.values["lamp"].tolist() == [0.0, 0.0]
+    run = GroupRun(Layout.of([spec("lamp", 2), answering(spec, "a")]))
+    run.board.has_readers = True
+    run.tick()
+    assert run.board.posted.values["lamp"].tolist() == [0.0, 0.0]

@@ -12,7 +12,7 @@ from sage.mailbox.clock import ManualClock
 from sage.sensors.language.asking import MAX_LEFT, Answer, Asker, AskingLimits, cut
 from sage.sensors.language.budget import Budget
 from sage.sensors.language.embedders import HashingEmbedder
-from sage.sensors.language.model import AskFailed, LanguageModel, Said
+from sage.sensors.language.model import AskFailed, LanguageModel, ModelReply
 
 SIZE = 16
 LIMITS = AskingLimits(size=SIZE, deadline_secs=2.0, max_text_bytes=32, unknown_confidence=0.4)
@@ -21,10 +21,10 @@ LIMITS = AskingLimits(size=SIZE, deadline_secs=2.0, max_text_bytes=32, unknown_c
 class Scripted:
     """A model that returns, or raises, what it is given."""
 
-    def __init__(self, *script: Said | Exception) -> None:
+    def __init__(self, *script: ModelReply | Exception) -> None:
         self._script = iter(script)
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         entry = next(self._script)
         if isinstance(entry, Exception):
             raise entry
@@ -40,10 +40,10 @@ class Hanging:
         self._may_return = threading.Event()
         self.entered = threading.Semaphore(0)
 
-    def ask(self, prompt: str, deadline_secs: float) -> Said:
+    def ask(self, prompt: str, deadline_secs: float) -> ModelReply:
         self.entered.release()
         self._may_return.wait()
-        return Said(text="too late")
+        return ModelReply(text="too late")
 
     def close(self) -> None: ...
 
@@ -84,7 +84,7 @@ def hanging() -> Iterator[Hanging]:
 
 def test_an_answer_is_complete() -> None:
     clock = ManualClock(5)
-    asker = asker_of(Scripted(Said(text=" It is warm. ", num_tokens=7)), clock)
+    asker = asker_of(Scripted(ModelReply(text=" It is warm. ", num_tokens=7)), clock)
     answer = asked(asker, sequence=3)
     assert (answer.sequence, answer.text, answer.asked_ns, answer.num_tokens) == (3, "It is warm.", 5, 7)
     assert answer.confidence == LIMITS.unknown_confidence
@@ -95,23 +95,25 @@ def test_an_answer_is_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "failure"),
+    ("reply", "failure"),
     [
-        (Said(text="  "), "empty"),
-        (Said(text=3), "empty"),  # type: ignore[arg-type]
-        (Said(text="a", embedding=np.full(SIZE, np.nan)), "embedding"),
-        (Said(text="a", embedding=np.full(SIZE, np.inf)), "embedding"),
-        (Said(text="a", embedding=np.ones(SIZE + 1)), "embedding"),
-        (Said(text="a", embedding=np.ones((SIZE, 1))), "embedding"),
-        (Said(text="a", embedding=np.zeros(SIZE)), "embedding"),
-        (Said(text="a", embedding=["x"] * SIZE), "embedding"),  # type: ignore[arg-type]
-        (Said(text="?!"), "embedding"),  # no word to embed
+        (ModelReply(text="  "), "empty"),
+        (ModelReply(text=3), "empty"),  # type: ignore[arg-type]
+        (ModelReply(text="a", embedding=np.full(SIZE, np.nan)), "embedding"),
+        (ModelReply(text="a", embedding=np.full(SIZE, np.inf)), "embedding"),
+        (ModelReply(text="a", embedding=np.ones(SIZE + 1)), "embedding"),
+        (ModelReply(text="a", embedding=np.ones((SIZE, 1))), "embedding"),
+        (ModelReply(text="a", embedding=np.zeros(SIZE)), "embedding"),
+        (ModelReply(text="a", embedding=["x"] * SIZE), "embedding"),  # type: ignore[arg-type]
+        (ModelReply(text="?!"), "embedding"),  # no word to embed
         (AskFailed("refused", "no connection"), "refused"),
         (RuntimeError("boom"), "error"),
     ],
 )
-def test_a_bad_answer_is_a_failure_and_the_next_one_counts(said: Said | Exception, failure: str) -> None:
-    asker = asker_of(Scripted(said, Said(text="good")), ManualClock())
+def test_a_bad_answer_is_a_failure_and_the_next_one_counts(
+    reply: ModelReply | Exception, failure: str
+) -> None:
+    asker = asker_of(Scripted(reply, ModelReply(text="good")), ManualClock())
     assert asker.start("p", 0) == ""
     with pytest.raises(AskFailed) as failed:
         asker.poll()
@@ -139,7 +141,7 @@ def test_a_call_that_does_not_return_is_left_at_its_deadline(hanging: Hanging) -
 
 def test_an_answer_after_the_deadline_is_not_used() -> None:
     clock = ManualClock()
-    asker = asker_of(Scripted(Said(text="late")), clock)
+    asker = asker_of(Scripted(ModelReply(text="late")), clock)
     asker.start("p", 0)
     clock.advance(round(2.1e9))
     with pytest.raises(AskFailed, match="no answer within"):
@@ -152,7 +154,7 @@ def test_an_answer_after_the_deadline_is_not_used() -> None:
 )
 def test_a_budget_ends_the_calls_and_comes_back(limited: Budget, name: str) -> None:
     clock = ManualClock()
-    model = Scripted(*[Said(text="ok", num_tokens=5)] * 4)
+    model = Scripted(*[ModelReply(text="ok", num_tokens=5)] * 4)
     asker = asker_of(model, clock, budget=limited)
     for number in range(2):
         assert asker.start("p", number) == ""
@@ -165,12 +167,12 @@ def test_a_budget_ends_the_calls_and_comes_back(limited: Budget, name: str) -> N
 
 
 def test_tokens_are_estimated_where_the_backend_does_not_count_them() -> None:
-    asker = asker_of(Scripted(Said(text="12345")), ManualClock())
+    asker = asker_of(Scripted(ModelReply(text="12345")), ManualClock())
     assert asked(asker, prompt="1234567").num_tokens == 3
 
 
 def test_a_long_text_is_cut_between_characters() -> None:
-    asker = asker_of(Scripted(Said(text="é" * 20)), ManualClock())
+    asker = asker_of(Scripted(ModelReply(text="é" * 20)), ManualClock())
     assert asked(asker).text == "é" * 16
     assert asker.num_cut == 1
     assert cut("aé", 2) == "a"
@@ -178,7 +180,7 @@ def test_a_long_text_is_cut_between_characters() -> None:
 
 @pytest.mark.parametrize(("given", "confidence"), [(0.7, 0.7), (1.7, 1.0), (-1.0, 0.0), (float("nan"), 0.4)])
 def test_a_confidence_is_within_its_range(given: float, confidence: float) -> None:
-    asker = asker_of(Scripted(Said(text="a b", confidence=given)), ManualClock())
+    asker = asker_of(Scripted(ModelReply(text="a b", confidence=given)), ManualClock())
     assert asked(asker).confidence == pytest.approx(confidence)
 
 
@@ -186,6 +188,6 @@ def test_a_checker_gives_its_verdict() -> None:
     def check(text: str, prompt: str) -> float:
         return float(text in prompt)
 
-    asker = asker_of(Scripted(Said(text="warm"), Said(text="cold")), ManualClock(), check=check)
+    asker = asker_of(Scripted(ModelReply(text="warm"), ModelReply(text="cold")), ManualClock(), check=check)
     assert asked(asker, prompt="is it warm").right == 1.0
     assert asked(asker, prompt="is it warm").right == 0.0

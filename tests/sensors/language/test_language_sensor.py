@@ -17,7 +17,7 @@ from sage.sensors.contract import Reading, SensorContext, SensorError, SensorUna
 from sage.sensors.language.config import LanguageConfig
 from sage.sensors.language.embedders import HashingEmbedder, WordllamaEmbedder
 from sage.sensors.language.language_sensor import LanguageSensor
-from sage.sensors.language.model import Said
+from sage.sensors.language.model import ModelReply
 from sage.sensors.testing.conformance import check_sensor
 from sage.sensors.testing.fake_language_server import Failing, FakeLanguageServer, Reply
 
@@ -30,7 +30,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A module that can be imported, for functions of a test."""
     module = types.ModuleType(MODULE)
     monkeypatch.setitem(sys.modules, MODULE, module)
-    module.echo = lambda prompt: f"you said {prompt}"  # type: ignore[attr-defined]
+    module.echo = lambda prompt: f"you reply {prompt}"  # type: ignore[attr-defined]
     module.fail = lambda prompt: 1 / 0  # type: ignore[attr-defined]
     return module
 
@@ -81,9 +81,9 @@ def test_questions_are_numbered_by_the_runs_time_and_texts_are_on_the_board() ->
     assert fourth is not None
     assert fourth.sequence == 3
     assert sensor.statistics.num_skipped == 2
-    said = board.take("ann", 3)
-    assert said is not None
-    assert said.text == "you said hello"
+    reply = board.take("ann", 3)
+    assert reply is not None
+    assert reply.text == "you reply hello"
     assert board.take("ann", 0) is None  # earlier ones are dropped
     clock.advance(SECOND // 2)
     assert sensor.latest is not None
@@ -158,7 +158,7 @@ def test_a_server_answers_and_embeds(backend: str) -> None:
 
 def test_a_function_may_return_an_embedding(functions: types.ModuleType) -> None:
     vector = np.arange(1, 33, dtype=np.float32)
-    functions.echo = lambda prompt: Said(text="x", embedding=vector, confidence=0.9)  # type: ignore[attr-defined]
+    functions.echo = lambda prompt: ModelReply(text="x", embedding=vector, confidence=0.9)  # type: ignore[attr-defined]
     sensor = opened(settings(embedder=None, is_embedded=True), ManualClock())
     out = np.empty(32, np.float32)
     reading = sensor.read_into(out)

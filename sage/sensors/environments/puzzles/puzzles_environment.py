@@ -13,36 +13,14 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.hrm_core.tasks.contract import Examples
-from sage.mailbox.clock import Clock, ManualClock
-from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.contract import (
-    Effector,
-    EffectorSpec,
-    Reading,
-    Sensor,
-    SensorContext,
-    SensorError,
-    SensorSpec,
-)
-from sage.sensors.environment import REWARD_QUANTITY, Level
-from sage.sensors.environments.answer_effector import AnswerEffector, answer_spec
+from sage.mailbox.clock import ManualClock
+from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError
+from sage.sensors.environment import Level
+from sage.sensors.environments.puzzle_channels import PERIOD_NS, PuzzleChannels
 from sage.sensors.environments.puzzles.config import PuzzlesConfig
 from sage.sensors.environments.puzzles.level_source import LevelSource
 from sage.sensors.environments.puzzles.stream import PuzzleStream
-from sage.sensors.environments.queued_sensor import QueuedSensor
-from sage.sensors.puzzle_messages import (
-    PUZZLE_QUANTITY,
-    RESULT_QUANTITY,
-    Answer,
-    Puzzle,
-    Result,
-    message_size,
-)
-
-#: `SensorSpec.observes[0]` of the level in force.
-LEVEL_QUANTITY = "level"
-#: Nominal time between messages, where no rate is given.
-PERIOD_NS = 1_000_000
+from sage.sensors.puzzle_messages import Answer
 
 
 class PuzzlesEnvironment:
@@ -57,11 +35,17 @@ class PuzzlesEnvironment:
         self._room = max(source.task.spec.seq_len for source in self._sources)
         self._stream: PuzzleStream | None = None
         self._state: Mapping[str, np.ndarray] | None = None
-        self._puzzles = _PuzzleSensor(self, self._message_spec("puzzle", Puzzle, PUZZLE_QUANTITY))
-        self._results = QueuedSensor(self._message_spec("result", Result, RESULT_QUANTITY), self._clock)
-        self._rewards = QueuedSensor(self._number_spec("reward", REWARD_QUANTITY), self._clock)
-        self._moves = QueuedSensor(self._number_spec("level", LEVEL_QUANTITY), self._clock)
-        self._answers = AnswerEffector(self._answer_spec(), self.take_answer)
+        self._channels = PuzzleChannels(
+            config.name,
+            self._clock,
+            effect=config.effect,
+            target=config.target,
+            room=self._room,
+            largest=max(source.task.spec.vocab_size for source in self._sources) - 1,
+            next_puzzle=lambda: self.stream.next_puzzle(),
+            take=self.take_answer,
+            period_ns=_period_ns(config),
+        )
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -78,10 +62,10 @@ class PuzzlesEnvironment:
         return self._room
 
     def sensors(self) -> tuple[Sensor, ...]:
-        return (self._puzzles, self._results, self._rewards, self._moves)
+        return self._channels.sensors()
 
     def effectors(self) -> tuple[Effector, ...]:
-        return (self._answers,)
+        return self._channels.effectors()
 
     def held_out(self, level: int, num: int) -> Examples:
         """The first `num` (or all there are) puzzles of a level that the stream never poses, with solutions.
@@ -102,16 +86,14 @@ class PuzzlesEnvironment:
             state=self._state,
         )
         self._state = None
-        for sensor in (self._results, self._rewards, self._moves):
-            sensor.clear()
-        self._moves.put(np.array([self._stream.level]))
+        self._channels.clear()
+        self._channels.put_level(self._stream.level)
 
     def close(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
-        for sensor in (self._results, self._rewards, self._moves):
-            sensor.clear()
+        self._channels.clear()
 
     def state(self) -> dict[str, np.ndarray]:
         """As Resumable."""
@@ -133,82 +115,15 @@ class PuzzlesEnvironment:
             raise SensorError(f"{self._config.name}: used while closed: call open() first")
         return self._stream
 
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
     def take_answer(self, answer: Answer) -> bool:
         """Queue its result, reward and move of level; False for a puzzle that waits for no answer."""
         outcome = self.stream.answer(answer)
         if outcome is None:
             return False
-        message = np.zeros(self._results.spec.tensor.shape, np.int32)
-        outcome.result.write(message)
-        self._results.put(message)
-        self._rewards.put(np.array([float(outcome.result.is_right)]))
+        self._channels.put_result(outcome.result)
         if outcome.new_level is not None:
-            self._moves.put(np.array([outcome.new_level]))
+            self._channels.put_level(outcome.new_level)
         return True
-
-    def _message_spec(self, part: str, kind: type[Puzzle] | type[Result], quantity: str) -> SensorSpec:
-        tensor = TensorSpec(shape=(message_size(kind, self._room),), dtype="int32")
-        return self._spec(part, tensor, quantity)
-
-    def _number_spec(self, part: str, quantity: str) -> SensorSpec:
-        return self._spec(part, TensorSpec(shape=(1,)), quantity)
-
-    def _spec(self, part: str, tensor: TensorSpec, quantity: str) -> SensorSpec:
-        return SensorSpec(
-            name=f"{self._config.name}.{part}",
-            modality="cognitive",
-            tensor=tensor,
-            period_ns=_period_ns(self._config),
-            observes=(quantity, "1"),
-            is_bounded=True,
-        )
-
-    def _answer_spec(self) -> EffectorSpec:
-        return answer_spec(
-            f"{self._config.name}.answer",
-            self._config.effect,
-            self._config.target,
-            room=self._room,
-            largest=max(source.task.spec.vocab_size for source in self._sources) - 1,
-        )
-
-
-class _PuzzleSensor:
-    """Poses the next puzzle where the window has room."""
-
-    def __init__(self, environment: PuzzlesEnvironment, spec: SensorSpec) -> None:
-        self._environment = environment
-        self._spec = spec
-        self._is_open = False
-        self._due_ns = 0
-
-    @property
-    def spec(self) -> SensorSpec:
-        return self._spec
-
-    def open(self) -> None:
-        self._is_open = True
-
-    def read_into(self, out: np.ndarray) -> Reading | None:
-        if not self._is_open:
-            raise SensorError(f"{self._spec.name}: read while closed: call open() first")
-        now_ns = self._environment.clock.now_ns()
-        if now_ns < self._due_ns:
-            return None
-        puzzle = self._environment.stream.next_puzzle()
-        if puzzle is None:
-            return None
-        puzzle.write(out)
-        if self._spec.period_ns > PERIOD_NS:
-            self._due_ns = now_ns + self._spec.period_ns
-        return Reading(captured_ns=now_ns, received_ns=now_ns, sequence=puzzle.number, noise_std=0.0)
-
-    def close(self) -> None:
-        self._is_open = False
 
 
 def _period_ns(config: PuzzlesConfig) -> int:
