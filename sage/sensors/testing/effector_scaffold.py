@@ -9,26 +9,6 @@ from pathlib import Path
 
 from sage.sensors.testing.scaffold import write_files
 
-_PYPROJECT = """\
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "sage-effector-{dashed}"
-version = "0.1.0"
-description = "The effector kind '{name}' for SAGE"
-readme = "README.md"
-requires-python = ">=3.10"
-dependencies = ["sage-runtime", "numpy>=1.26", "pydantic>=2.7"]
-
-[project.entry-points."sage.effectors"]
-{name} = "sage_effector_{name}:{class_name}Effector"
-
-[tool.setuptools]
-py-modules = ["sage_effector_{name}"]
-"""
-
 _README = """\
 # {class_name}Effector
 
@@ -159,7 +139,6 @@ def test_it_is_an_effector(result: CheckResult) -> None:
 """
 
 _FILES = {
-    "pyproject.toml": _PYPROJECT,
     "README.md": _README,
     "sage_effector_{name}.py": _MODULE,
     "tests/test_{name}.py": _TEST,
@@ -170,4 +149,4 @@ def write_effector_package(name: str, directory: Path) -> tuple[Path, ...]:
     """Write the package for effector kind `name` into `directory`; the files written. Errors as of
     `scaffold.write_package`.
     """
-    return write_files(_FILES, name, directory)
+    return write_files("effector", _FILES, name, directory)

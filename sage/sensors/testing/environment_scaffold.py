@@ -9,26 +9,6 @@ from pathlib import Path
 
 from sage.sensors.testing.scaffold import write_files
 
-_PYPROJECT = """\
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "sage-environment-{dashed}"
-version = "0.1.0"
-description = "The environment kind '{name}' for SAGE"
-readme = "README.md"
-requires-python = ">=3.10"
-dependencies = ["sage-runtime", "numpy>=1.26", "pydantic>=2.7"]
-
-[project.entry-points."sage.environments"]
-{name} = "sage_environment_{name}:{class_name}Environment"
-
-[tool.setuptools]
-py-modules = ["sage_environment_{name}"]
-"""
-
 _README = """\
 # {class_name}Environment
 
@@ -161,7 +141,6 @@ def test_it_is_an_environment(result: CheckResult) -> None:
 """
 
 _FILES = {
-    "pyproject.toml": _PYPROJECT,
     "README.md": _README,
     "sage_environment_{name}.py": _MODULE,
     "tests/test_{name}.py": _TEST,
@@ -172,4 +151,4 @@ def write_environment_package(name: str, directory: Path) -> tuple[Path, ...]:
     """Write the package for environment kind `name` into `directory`; the files written. Errors as of
     `scaffold.write_package`.
     """
-    return write_files(_FILES, name, directory)
+    return write_files("environment", _FILES, name, directory)

@@ -19,18 +19,18 @@ requires = ["setuptools>=77"]
 build-backend = "setuptools.build_meta"
 
 [project]
-name = "sage-sensor-{dashed}"
+name = "sage-{what}-{dashed}"
 version = "0.1.0"
-description = "The sensor kind '{name}' for SAGE"
+description = "The {what} kind '{name}' for SAGE"
 readme = "README.md"
 requires-python = ">=3.10"
 dependencies = ["sage-runtime", "numpy>=1.26", "pydantic>=2.7"]
 
-[project.entry-points."sage.sensors"]
-{name} = "sage_sensor_{name}:{class_name}Sensor"
+[project.entry-points."sage.{what}s"]
+{name} = "sage_{what}_{name}:{class_name}{title}"
 
 [tool.setuptools]
-py-modules = ["sage_sensor_{name}"]
+py-modules = ["sage_{what}_{name}"]
 """
 
 _README = """\
@@ -147,7 +147,6 @@ def test_it_is_a_sensor(result: CheckResult) -> None:
 """
 
 _FILES = {
-    "pyproject.toml": _PYPROJECT,
     "README.md": _README,
     "sage_sensor_{name}.py": _MODULE,
     "tests/test_{name}.py": _TEST,
@@ -161,12 +160,13 @@ def write_package(name: str, directory: Path) -> tuple[Path, ...]:
     Raises InputError for a name that cannot be a kind, FileExistsError for a directory that is not empty. An
     OSError, e.g. of a full disk, leaves no directory.
     """
-    return write_files(_FILES, name, directory)
+    return write_files("sensor", _FILES, name, directory)
 
 
-def write_files(files: Mapping[str, str], name: str, directory: Path) -> tuple[Path, ...]:
-    """Write templates by path; {name}, {dashed} and {class_name} are filled in. Errors as of
-    `write_package`.
+def write_files(what: str, files: Mapping[str, str], name: str, directory: Path) -> tuple[Path, ...]:
+    """Write pyproject.toml and templates by path; {name}, {dashed} and {class_name} are filled in.
+
+    what: "sensor", "effector" or "environment".  Errors as of `write_package`.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InputError(
@@ -175,13 +175,15 @@ def write_files(files: Mapping[str, str], name: str, directory: Path) -> tuple[P
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise FileExistsError(f"{directory} is not empty: give a new or empty directory")
     words = {
+        "what": what,
+        "title": what.capitalize(),
         "name": name,
         "dashed": name.replace("_", "-").strip("-"),
         "class_name": "".join(part.capitalize() for part in name.split("_")),
     }
     written = []
     try:
-        for path, text in files.items():
+        for path, text in {"pyproject.toml": _PYPROJECT, **files}.items():
             target = directory / path.format(**words)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text.format(**words), encoding="utf-8")
