@@ -12,7 +12,7 @@ import pytest
 
 
 def _dry_run(
-    repository: Path, tmp_path: Path, smi: str | None = None, **environ: str
+    repository: Path, tmp_path: Path, smi: str | None = None, *, config: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """`scripts/run --dry-run` from another folder, with a fake nvidia-smi that prints `smi` (None: one that
     fails).
@@ -21,7 +21,7 @@ def _dry_run(
     fake.write_text(f"#!/bin/sh\ncat <<'END'\n{smi}\nEND\n" if smi is not None else "#!/bin/sh\nexit 9\n")
     fake.chmod(0o755)
     return subprocess.run(
-        [str(repository / "scripts" / "run"), "--dry-run", "--seconds", "5"],
+        [str(repository / "scripts" / "run"), "--dry-run", *([config] if config else []), "--seconds", "5"],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **environ},
         cwd=tmp_path,
         capture_output=True,
@@ -36,6 +36,13 @@ def test_without_a_gpu_no_cuda_can_be_downloaded(repository: Path, tmp_path: Pat
     assert "pip install torch==2.13.0+cpu" in said
     assert "[fast,sensors]" in said
     assert "run: sage run configs/default.yaml --seconds 5" in said
+
+
+@pytest.mark.parametrize("config", ["robot", "configs/robot.yaml"])
+def test_a_configuration_gets_its_extra_and_is_run(repository: Path, tmp_path: Path, config: str) -> None:
+    said = _dry_run(repository, tmp_path, config=config).stdout
+    assert "[fast,sensors,robot]" in said
+    assert f"run: sage run {config} --seconds 5" in said
 
 
 def test_a_cuda_13_driver_gets_the_cuda_torch_and_the_extra(repository: Path, tmp_path: Path) -> None:
