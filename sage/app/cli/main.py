@@ -21,32 +21,23 @@ from sage.app.cli import (
     coherence,
     config,
     control,
-    data,
     demo,
     doctor,
     effectors,
     environments,
-    export,
-    generate,
     groot,
-    hub,
     mailbox,
     memory,
-    model,
-    plot,
     report,
     run,
     sensors,
     serve,
     sleep,
-    solve,
     store,
-    sweep,
-    tasks,
     totality,
-    train,
 )
-from sage.app.cli import eval as evaluation
+from sage.app.cli.models import data, export, generate, hub, model, plot, solve, sweep, tasks, train
+from sage.app.cli.models import eval as evaluation
 from sage.app.terminal.errors import describe_os_error, is_out_of_memory
 from sage.app.terminal.signals import install_signal_handlers
 from sage.app.terminal.streams import drop_output, flush_stdout, prepare_streams

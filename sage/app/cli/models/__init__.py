@@ -1,0 +1,1 @@
+"""Commands for models: tasks, data, training, evaluation, solving, the hub."""
