@@ -60,7 +60,7 @@ QUICK = Scale(nights=1, day_secs=1.0, night_secs=0.5, num_eval=8, num_points=1)
 @dataclass(frozen=True)
 class Arm:
     """sleeps: has nights.  learns: trains at all.  training: changes to SolverTrainingConfig.  teacher: as in
-    PuzzlesConfig.  reasoner: as in RuntimeConfig.
+    PuzzlesConfig.  reasoner: as in RuntimeConfig.  two_nets: as in SolvingConfig.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Arm:
     training: dict[str, Any] = field(default_factory=dict)
     teacher: Any = "after"
     reasoner: Reasoner = "hrm"
+    two_nets: bool = False
 
 
 ARMS = (
@@ -88,6 +89,13 @@ REASONER_ARMS = (
     Arm("linear", sleeps=False, reasoner="linear"),
     Arm("MLP", sleeps=False, reasoner="mlp"),
     Arm("transformer", sleeps=False, reasoner="transformer"),
+)
+#: Of the suite loops: what practice and what a night trains, of the two nets.
+LOOP_ARMS = (
+    Arm("practice L, night H", training={"learns": "low", "night_learns": "high"}, two_nets=True),
+    Arm("practice L, night both", training={"learns": "low", "night_learns": "all"}, two_nets=True),
+    Arm("practice both, night H", training={"learns": "all", "night_learns": "high"}, two_nets=True),
+    Arm("practice both, night both", two_nets=True),
 )
 
 
@@ -184,7 +192,9 @@ class Life:
         self._tasks: list[Task] = [source.task for source in self._sources]
         self._stream = PuzzleStream(config, self._sources, is_ahead=False)
         specs = [task.spec for task in self._tasks]
-        self._family = family_for(specs, SolvingConfig(), reasoner=arm.reasoner, seed=seed)
+        self._family = family_for(
+            specs, SolvingConfig(two_nets=arm.two_nets), reasoner=arm.reasoner, seed=seed
+        )
         training = SolverTrainingConfig(
             where="inline",
             night_cpu_secs=scale.night_secs or None,

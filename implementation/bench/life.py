@@ -9,6 +9,9 @@ at most 16 segments. About 85 CPU seconds a life; with --runs a finished life is
 Suite reasoner: the same stream with practice alone, 80 CPU seconds, by HRM and by models without recurrence:
 linear (two matrices over the same tokens), MLP and transformer, each in one segment an answer.
 
+Suite loops: the life of the arm "a whole" with two nets, by what practice and what a night trains: the L net
+with the front and the heads, the H net, or both. Four combinations, no bar.
+
 Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with the answers hidden, 333 a day,
 16 model calls each; a night may spend 300 CPU seconds. Arms: search longer and train on what the rules
 verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
@@ -242,7 +245,7 @@ def self_teaching(arguments: Any) -> None:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--suite", choices=("life", "reasoner", "self-teaching"), default="life")
+    parser.add_argument("--suite", choices=("life", "reasoner", "loops", "self-teaching"), default="life")
     parser.add_argument("--seeds", help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)")
     parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
     parser.add_argument("--runs", type=Path, help="folder of lives, to continue (default: none is kept)")
@@ -251,7 +254,7 @@ def main() -> None:
     group = parser.add_argument_group("suite self-teaching")
     group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
     arguments = parser.parse_args()
-    suites = {"life": whole_life, "reasoner": reasoners, "self-teaching": self_teaching}
+    suites = {"life": whole_life, "reasoner": reasoners, "loops": loops, "self-teaching": self_teaching}
     suite = suites[arguments.suite]
     suite(arguments)
 
@@ -263,20 +266,43 @@ def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
 
 
 def whole_life(arguments: Any) -> None:
+    lives, scale, seeds = nights_of(arms.ARMS, arguments)
+    write(arguments, "life", lives, scale, seeds, report.life_bars(lives))
+
+
+def loops(arguments: Any) -> None:
+    lives, scale, seeds = nights_of(arms.LOOP_ARMS, arguments)
+    write(arguments, "life_loops", lives, scale, seeds, [])
+
+
+def nights_of(
+    chosen: Sequence[arms.Arm], arguments: Any
+) -> tuple[dict[str, list[arms.Lived]], arms.Scale, tuple[int, ...]]:
+    """Lives with nights, their scale and their seeds."""
     scale = arms.QUICK if arguments.quick else arms.Scale()
     if arguments.nights is not None and not arguments.quick:
         scale = replace(scale, nights=arguments.nights)
     seeds = seeds_of(arguments, 5)
-    lives = run_lives(arms.ARMS, seeds, scale, arguments)
-    bars = report.life_bars(lives)
+    return run_lives(chosen, seeds, scale, arguments), scale, seeds
+
+
+def write(
+    arguments: Any,
+    name: str,
+    lives: dict[str, list[arms.Lived]],
+    scale: arms.Scale,
+    seeds: Sequence[int],
+    bars: list[harness.Bar],
+) -> None:
+    """Print tables and the document; save them if asked."""
     results = {
         "scale": asdict(scale),
         "seeds": seeds,
-        "lives": {name: [each.to_plain() for each in found] for name, found in lives.items()},
+        "lives": {arm: [each.to_plain() for each in found] for arm, found in lives.items()},
         "calibration": harness.calibrate(),
     }
-    whole = harness.document("life", results, bars)
-    tables = [report.life_table(lives), harness.bars_table(bars)]
+    tables = [report.life_table(lives), *([harness.bars_table(bars)] if bars else [])]
+    whole = harness.document(name, results, bars)
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
 
@@ -308,16 +334,7 @@ def reasoners(arguments: Any) -> None:
         scale = replace(scale, day_secs=2.0, num_eval=8, num_points=1)
     seeds = seeds_of(arguments, 5)
     lives = run_lives(arms.REASONER_ARMS, seeds, scale, arguments)
-    bars = report.reasoner_bars(lives)
-    results = {
-        "scale": asdict(scale),
-        "seeds": seeds,
-        "lives": {name: [each.to_plain() for each in found] for name, found in lives.items()},
-        "calibration": harness.calibrate(),
-    }
-    whole = harness.document("life_reasoner", results, bars)
-    tables = [report.life_table(lives), harness.bars_table(bars)]
-    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+    write(arguments, "life_reasoner", lives, scale, seeds, report.reasoner_bars(lives))
 
 
 if __name__ == "__main__":

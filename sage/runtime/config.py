@@ -219,6 +219,9 @@ class SolvingConfig(Section):
         None, description="of the model; null: sudoku for interchangeable symbols, else a grid model"
     )
     hidden_size: int | None = Field(None, ge=4, description="null: that of the preset")
+    two_nets: bool = Field(
+        False, description="the H net and the L net have weights of their own; false: what the preset has"
+    )
     num_checked: int = Field(
         8, ge=2, le=256, description="held-out puzzles of a level that weights on offer are checked on"
     )

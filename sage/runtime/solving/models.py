@@ -88,6 +88,8 @@ def _config(spec: TaskSpec, section: SolvingConfig) -> ModelConfig:
         }
     if section.hidden_size is not None:
         changes["hidden_size"] = section.hidden_size
+    if section.two_nets:
+        changes["shares_nets"] = False
     return config_for(preset, spec, **changes)
 
 
@@ -110,6 +112,7 @@ def _need_no_other_model(section: SolvingConfig, reasoner: Reasoner) -> None:
         "weights": section.weights != FRESH,
         "preset": section.preset,
         "hidden_size": section.hidden_size,
+        "two_nets": section.two_nets,
     }
     for name, is_named in named.items():
         if is_named:

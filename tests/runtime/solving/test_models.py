@@ -10,6 +10,7 @@ from sage.hrm_core.model.hrm import TokenBatch
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.runtime.config import SolvingConfig
+from sage.runtime.sleep.puzzles.family_trainer import check_learns
 from sage.runtime.solving.models import family_for, segments_of
 
 
@@ -39,6 +40,18 @@ def test_shipped_weights_serve_every_level():
     family = family_for(SUDOKUS, SolvingConfig(weights="sudoku4"))
     shipped = load_published("sudoku4").model.state_dict()
     assert all(torch.equal(tensor, shipped[name]) for name, tensor in family[2].state_dict().items())
+
+
+def test_two_nets_have_weights_of_their_own_and_can_be_trained_one_at_a_time():
+    family = family_for(SUDOKUS[:1], SolvingConfig(two_nets=True))
+    inner = family[0].inner
+    assert not family[0].config.shares_nets
+    assert not {id(each) for each in inner.H_level.parameters()} & {
+        id(each) for each in inner.L_level.parameters()
+    }
+    check_learns(family, "high")
+    with pytest.raises(InputError, match=r"solving\.two_nets"):
+        check_learns(family_for(SUDOKUS[:1], SolvingConfig()), "high")
 
 
 def test_the_hidden_size_is_that_of_the_section():

@@ -127,7 +127,7 @@ def check_learns(family: ModelFamily, learns: Learns) -> None:
     """InputError where "low" or "high" is asked of models whose one net is both."""
     if learns != "all" and any(config.shares_nets for config in family.configs):
         raise InputError(
-            f"learns is {learns}: the model's L net is its H net: give all, or a model with shares_nets false"
+            f"learns is {learns}: the model's L net is its H net: give all, or set solving.two_nets"
         )
 
 
