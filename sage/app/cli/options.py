@@ -20,6 +20,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override one key. Repeatable."),
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="KIND",
+        help="Also log to wandb, trackio, tensorboard, prometheus or otel. Repeatable.",
+    ),
+]
 StateDirOption = Annotated[
     Path | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, StateDirOption
+from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, StateDirOption, TrackOption
 
 
 def run(
@@ -33,6 +33,7 @@ def run(
             "--trace", metavar="FILE", help="Write a Chrome/Perfetto trace of focus messages to FILE."
         ),
     ] = None,
+    track: TrackOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
@@ -42,6 +43,11 @@ def run(
     loaded = load_config(config, overrides or (), with_files=True)
     if state_dir is not None:
         loaded = loaded.model_copy(update={"state_dir": state_dir})
+    if track:
+        from sage.app.trackers.opening import chosen
+
+        tracking = loaded.tracking.model_copy(update={"to": chosen(loaded.tracking.to, track)})
+        loaded = loaded.model_copy(update={"tracking": tracking})
     open_state_dir(loaded.state_path)
 
     from sage.app.session.run import run_session

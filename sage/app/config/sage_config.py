@@ -25,6 +25,7 @@ from sage.app.config.registry import Group, resolve
 from sage.app.config.state_dir import default_state_dir
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.terminal.errors import UserError
+from sage.app.trackers.config import TrackingConfig
 from sage.runtime.config import PolicyConfig, RuntimeConfig, Section
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class SageConfig(RuntimeConfig):
     state_dir: Path | None = None
     store: StoreConfig = StoreConfig()
     audit: AuditConfig = AuditConfig()
+    tracking: TrackingConfig = TrackingConfig()
     sensors: tuple[DeviceEntry, ...] = ()
     effectors: tuple[DeviceEntry, ...] = ()
     environments: tuple[DeviceEntry, ...] = ()
@@ -130,8 +132,8 @@ def effective(config: SageConfig) -> str:
 
 
 def config_hash(config: SageConfig) -> str:
-    """blake2b-64 of the effective configuration. state_dir is left out: it does not change the run."""
-    plain = config.model_dump(mode="json", exclude={"state_dir"})
+    """blake2b-64 of the effective configuration. state_dir and tracking are left out: the run is the same."""
+    plain = config.model_dump(mode="json", exclude={"state_dir", "tracking"})
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 

@@ -21,6 +21,8 @@ MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lo
 AUDIT_NAME = "audit"
 #: The trainers of puzzle streams, a folder for each stream.
 SOLVING_NAME = "solving"
+#: Folder of files that trackers write, one folder a session.
+TRACKERS_NAME = "trackers"
 
 
 def default_state_dir() -> Path:

@@ -26,6 +26,7 @@ from sage.app.config.state_dir import (
     MIND_NAME,
     SLEEP_NAME,
     STORE_NAME,
+    TRACKERS_NAME,
     locked,
     open_state_dir,
 )
@@ -39,6 +40,8 @@ from sage.app.session.summary import SessionSummary
 from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistics
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.logs import log_to_stderr
+from sage.app.trackers.opening import check_packages, open_trackers
+from sage.app.trackers.session_tracker import SessionTracker
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.trace import MessageTrace
@@ -82,6 +85,7 @@ def run_session(
     trace_path: the file for a Chrome/Perfetto trace of focus messages.
     """
     log_to_stderr()
+    check_packages(config.tracking.to)
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
     with ExitStack() as stack:
@@ -101,14 +105,19 @@ def run_session(
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
+        tracker = _tracked(config, state_dir, session)
+        stack.callback(tracker.close)
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         view = LiveView(
             session,
             is_enabled=live and not json_output,
-            notices=lambda: (*control.notices(), *writer.notices()),
+            notices=lambda: (*control.notices(), *writer.notices(), *tracker.notices()),
         )
         view.watch(run.hub.snapshot)
-        instruments: list[Instrument] = [writer, summary, view, control, *([keeper] if keeper else [])]
+        instruments: list[Instrument] = [
+            *(writer, summary, view, control, tracker),
+            *([keeper] if keeper else []),
+        ]
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
         stack.enter_context(ControlServer(state_dir, control.verbs))
@@ -171,6 +180,13 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock, run: R
         clock_ns=clock.now_ns(),
         temporal=run.temporal_sources,
     )
+
+
+def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracker:
+    """The trackers of the session, each in a thread of its own; files in STATE_DIR/trackers/SESSION."""
+    about = {"name": config.name, "config_hash": config_hash(config), "sage": __version__}
+    trackers = open_trackers(config.tracking.to, state_dir / TRACKERS_NAME / session, about)
+    return SessionTracker(trackers, every_secs=config.tracking.every_secs)
 
 
 @contextmanager

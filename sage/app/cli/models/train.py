@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sage.app.cli.options import DeviceOption, JsonOption, QuietOption, SetOption, StateDirOption
+from sage.app.cli.options import DeviceOption, JsonOption, QuietOption, SetOption, StateDirOption, TrackOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sage.app.models.training.from_search import FromSearch
     from sage.app.models.training.run import TrainRequest
+    from sage.app.trackers.config import TrackerConfig
 
 TaskArgument = Annotated[
     str | None,
@@ -80,11 +83,9 @@ SearchShareOption = Annotated[
 CpuOption = Annotated[
     float | None, typer.Option("--cpu-seconds", help="Stop after this much CPU time of training.")
 ]
-WandbOption = Annotated[bool, typer.Option("--wandb", help="Also log to Weights & Biases.")]
-ProjectOption = Annotated[str, typer.Option("--project", help="W&B project, with --wandb.")]
-TensorBoardOption = Annotated[
-    bool, typer.Option("--tensorboard", help="Also log to TensorBoard, in the run's folder.")
-]
+WandbOption = Annotated[bool, typer.Option("--wandb", help="The same as --track wandb.")]
+ProjectOption = Annotated[str, typer.Option("--project", help="Project in W&B and trackio.")]
+TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="The same as --track tensorboard.")]
 
 
 def train(
@@ -110,6 +111,7 @@ def train(
     search_cpu_seconds: SearchCpuOption = None,
     search_share: SearchShareOption = None,
     device: DeviceOption = "auto",
+    track: TrackOption = None,
     wandb: WandbOption = False,
     project: ProjectOption = "sage",
     tensorboard: TensorBoardOption = False,
@@ -151,8 +153,7 @@ def train(
         state_dir=state_dir,
         resume=resume,
         device=device,
-        wandb_project=project if wandb else None,
-        tensorboard=tensorboard,
+        trackers=_trackers(track or (), project, wandb=wandb, tensorboard=tensorboard),
         shows_progress=not quiet,
     )
     return (_dry_run if dry_run else _train)(request, is_json=json_output)
@@ -182,6 +183,21 @@ def _search(
         cpu_secs=cpu_secs,
         share=0.5 if share is None else share,
     )
+
+
+def _trackers(
+    track: Sequence[str], project: str, *, wandb: bool, tensorboard: bool
+) -> tuple[TrackerConfig, ...]:
+    """The trackers of all options. UserError for an unknown one or a missing package."""
+    from sage.app.trackers.opening import check_packages, chosen
+
+    names = [*track, *(["wandb"] if wandb else []), *(["tensorboard"] if tensorboard else [])]
+    configs = tuple(
+        each.model_copy(update={"project": project}) if each.kind in ("wandb", "trackio") else each
+        for each in chosen((), names)
+    )
+    check_packages(configs, option="--track")
+    return configs
 
 
 def _dry_run(request: TrainRequest, *, is_json: bool) -> int:

@@ -25,6 +25,7 @@ from sage.app.terminal.errors import UserError
 from sage.errors import SageError
 
 if TYPE_CHECKING:
+    from sage.app.trackers.config import TrackerConfig
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.optim.ranks import Ranks
     from sage.hrm_core.tasks.contract import Task
@@ -50,8 +51,7 @@ class TrainRequest:
     state_dir: Path | None = None
     resume: bool = False
     device: str = "auto"
-    wandb_project: str | None = None
-    tensorboard: bool = False
+    trackers: tuple[TrackerConfig, ...] = ()
     shows_progress: bool = True
 
 
@@ -126,7 +126,7 @@ def _search(
 def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: Ranks) -> TrainResult:
     """Check everything, then write the run's files and train."""
     from sage.app.models.training.progress import ProgressBar
-    from sage.app.models.training.sinks import open_sinks
+    from sage.app.trackers.opening import open_trackers
     from sage.hrm_core.training.callbacks import Callback
     from sage.hrm_core.training.tracker import ExperimentTracker
     from sage.hrm_core.training.trainer import Trainer
@@ -138,7 +138,7 @@ def _train(request: TrainRequest, task: Task, model: HRM, folder: Path, ranks: R
         if ranks.index == 0:
             if request.resume:
                 _check_same_rows(request, folder)
-            sinks = open_sinks(folder, wandb_project=request.wandb_project, tensorboard=request.tensorboard)
+            sinks = open_trackers(request.trackers, folder, {"recipe": request.recipe.name})
             about = {
                 "recipe": dataclasses.asdict(request.recipe),
                 "num_processes": ranks.count,

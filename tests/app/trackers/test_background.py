@@ -1,0 +1,105 @@
+"""A sink in the background: whoever logs never waits, and nothing is lost without being counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from sage.app.trackers.background import MAX_ERRORS, BackgroundSink
+
+
+class Sink:
+    """Records; waits for `gate` before each record; raises while `is_failing`."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.has_begun = threading.Event()
+        self.is_failing = False
+        self.got: list[int] = []
+        self.is_closed = False
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        self.has_begun.set()
+        assert self.gate.wait(30)
+        if self.is_failing:
+            raise OSError("no route to the host")
+        self.got.append(step)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_everything_is_handed_over_in_order_and_the_sink_is_closed() -> None:
+    sink = Sink()
+    background = BackgroundSink("test", lambda: sink)
+    for step in range(5):
+        background.log(step, {"loss": 0.5})
+    background.close()
+    assert sink.got == [0, 1, 2, 3, 4]
+    assert sink.is_closed
+    assert background.notices() == ()
+    assert background.statistics().num_logged == 5
+
+
+def test_a_slow_sink_delays_nobody_and_loses_the_oldest_counted() -> None:
+    sink = Sink()
+    sink.gate.clear()
+    background = BackgroundSink("test", lambda: sink, capacity=3)
+    background.log(0, {})
+    assert sink.has_begun.wait(30)  # step 0 is in the sink's hands
+    for step in range(1, 11):
+        background.log(step, {})
+    found = background.statistics()
+    assert (found.num_queued, found.num_dropped) == (3, 7)
+    assert background.notices() == ("tracker test: 7 reports lost",)
+    sink.gate.set()
+    background.close()
+    assert sink.got == [0, 8, 9, 10]
+
+
+def test_closing_does_not_wait_for_a_sink_that_hangs() -> None:
+    sink = Sink()
+    sink.gate.clear()
+    background = BackgroundSink("test", lambda: sink)
+    background.log(0, {})
+    assert sink.has_begun.wait(30)
+    background.close(timeout_secs=0.01)
+    assert not sink.is_closed
+    sink.gate.set()
+
+
+def test_an_error_is_counted_and_a_sink_that_recovers_goes_on() -> None:
+    sink = Sink()
+    sink.is_failing = True
+    background = BackgroundSink("test", lambda: sink)
+    background.log(0, {})
+    while not background.statistics().num_errors:
+        assert sink.has_begun.wait(30)
+    assert "no route to the host" in background.notices()[0]
+    sink.is_failing = False
+    background.log(1, {})
+    background.close()
+    assert sink.got == [1]
+    assert background.statistics().num_dropped == 1
+
+
+@pytest.mark.parametrize("fails_at", ["open", "log"])
+def test_a_sink_that_only_fails_is_given_up_and_all_is_counted(fails_at: str) -> None:
+    def make() -> Sink:
+        if fails_at == "open":
+            raise OSError("no network")
+        sink.is_failing = True
+        return sink
+
+    sink = Sink()
+    background = BackgroundSink("test", make)
+    for step in range(MAX_ERRORS + 4):
+        background.log(step, {})
+    background.close()
+    found = background.statistics()
+    assert (found.num_logged, found.num_queued) == (0, 0)
+    assert found.num_dropped == MAX_ERRORS + 4
+    assert found.problem.startswith("OSError: no ")
