@@ -41,6 +41,7 @@ _BUILT_IN = {
     "arc_generated": "sage.hrm_core.tasks.kinds:ARC_GENERATED",
     "brackets": "sage.hrm_core.tasks.kinds:BRACKETS",
     "colouring": "sage.hrm_core.tasks.kinds:COLOURING",
+    "diagnosis": "sage.hrm_core.tasks.kinds:DIAGNOSIS",
     "folder": "sage.hrm_core.datasets.kinds:FOLDER",
     "hanoi": "sage.hrm_core.tasks.kinds:HANOI",
     "maze": "sage.hrm_core.tasks.kinds:MAZE",

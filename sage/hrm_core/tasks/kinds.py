@@ -8,6 +8,8 @@ from sage.hrm_core.tasks.brackets import BracketsConfig, BracketsTask
 from sage.hrm_core.tasks.catalogue import TaskKind
 from sage.hrm_core.tasks.constraint.colouring import ColouringConfig, ColouringTask
 from sage.hrm_core.tasks.constraint.sat import SatConfig, SatTask
+from sage.hrm_core.tasks.diagnosis.config import DiagnosisConfig
+from sage.hrm_core.tasks.diagnosis.task import DiagnosisTask
 from sage.hrm_core.tasks.hanoi import HanoiConfig, HanoiTask
 from sage.hrm_core.tasks.maze.task import MazeConfig, build_maze_task
 from sage.hrm_core.tasks.patterns import PatternsConfig, PatternsTask
@@ -34,6 +36,13 @@ COLOURING = TaskKind(
     about="graph colouring, random or DIMACS",
     config=ColouringConfig,
     build=ColouringTask,
+    is_searchable=True,
+)
+DIAGNOSIS = TaskKind(
+    name="diagnosis",
+    about="the smallest set of causes that explains all symptoms of a graph",
+    config=DiagnosisConfig,
+    build=DiagnosisTask,
     is_searchable=True,
 )
 HANOI = TaskKind(

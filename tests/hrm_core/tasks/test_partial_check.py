@@ -29,6 +29,8 @@ BUILDS: dict[str, dict[str, Any]] = {
     "sat-small": {"variables": 6},
     "sat-large": {"variables": 18, "ratio": 3.0},
     "sat-wide": {"variables": 9, "width": 4},
+    "diagnosis-small": {"causes": (5, 8), "symptoms": (5, 8), "nodes": (12, 16), "reach": (1, 4)},
+    "diagnosis-large": {},
     "colouring-3": {"vertices": 8},
     "colouring-4": {"vertices": 11, "colours": 4, "density": (0.3, 0.7)},
 }
@@ -66,9 +68,17 @@ def _solver(name: str, task: Any) -> Callable[[np.ndarray], np.ndarray]:
         task._colours(answers)[:] = 17 + colours
         return answers
 
-    return {"sudoku": sudoku, "maze": maze, "hanoi": hanoi, "sat": sat, "colouring": colouring}[
-        name.split("-")[0]
-    ]
+    def diagnosis(puzzles: np.ndarray) -> np.ndarray:
+        return task.with_causes(puzzles, task.solved(task.graphs_of(puzzles))[0])
+
+    return {
+        "sudoku": sudoku,
+        "maze": maze,
+        "hanoi": hanoi,
+        "sat": sat,
+        "colouring": colouring,
+        "diagnosis": diagnosis,
+    }[name.split("-")[0]]
 
 
 @pytest.mark.parametrize("check", PARTIAL_CHECKS, ids=lambda check: check.__name__)

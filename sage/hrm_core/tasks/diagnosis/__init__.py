@@ -1,0 +1,1 @@
+"""Naming the smallest set of causes that explains all symptoms."""
