@@ -1,4 +1,4 @@
-"""A sink in a thread of its own, so that whoever logs never waits for a disk or a network.
+"""A sink in a thread of its own, so that logging never waits for a disk or a network.
 
 Invariant: `log` returns at once. Figures that do not fit the bounded queue are dropped, oldest first, and
 counted; an error of the sink is logged once and counted; `close` returns after its time limit whatever the
