@@ -1,4 +1,4 @@
-"""A sink in the background: logging never waits, and nothing is lost without being counted.
+"""A sink in the background: logging never waits, and nothing is lost without being counted."""
 
 from __future__ import annotations
 
