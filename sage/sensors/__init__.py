@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     )
     from sage.sensors.environment import Environment, Level, PuzzleEnvironment
     from sage.sensors.limits import EffectorLimits
-    from sage.sensors.testing.conformance import CheckResult, check_sensor
+    from sage.sensors.testing.bench import CheckResult
+    from sage.sensors.testing.conformance import check_sensor
     from sage.sensors.testing.effector_conformance import check_effector
     from sage.sensors.testing.environment_conformance import check_environment
 
@@ -34,7 +35,7 @@ __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Action": "sage.sensors.contract",
-        "CheckResult": "sage.sensors.testing.conformance",
+        "CheckResult": "sage.sensors.testing.bench",
         "ConnectionPool": "sage.sensors.connections",
         "Effector": "sage.sensors.contract",
         "EffectorConfig": "sage.sensors.config",

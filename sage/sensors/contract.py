@@ -21,6 +21,10 @@ from sage.sensors.connections import ConnectionPool
 from sage.sensors.latest import LatestReadings
 from sage.sensors.limits import NO_LIMITS, EffectorLimits
 
+#: Version of the contracts of sensors, effectors and environments. A plug-in's class has the one that it was
+#: made for as `contract_version`; without it: 1. Within a version the contract only grows, so that a plug-in
+#: made for it keeps working.
+CONTRACT_VERSION = 1
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 Modality = Literal["physical", "temporal", "cognitive"]
@@ -78,6 +82,7 @@ class Reading:
     sequence: the device's own count, from 0, with gaps where it lost readings.
     noise_std: claimed standard deviation in the reading's unit, NaN when unknown.
     quality: the device's health, 0..1.  confidence: claimed for the content, 0..1.
+    health: what lowers the quality, in one line; empty where nothing does. A change is an event of the run.
     """
 
     captured_ns: int
@@ -86,6 +91,7 @@ class Reading:
     noise_std: float = math.nan
     quality: float = 1.0
     confidence: float = 1.0
+    health: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

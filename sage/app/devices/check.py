@@ -16,7 +16,8 @@ from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.sensors.contract import SensorContext, SensorUnavailable
 from sage.sensors.driver.worker import close_quietly
-from sage.sensors.testing.conformance import CheckResult, check_sensor
+from sage.sensors.testing.bench import CheckResult
+from sage.sensors.testing.conformance import check_sensor
 from sage.sensors.testing.effector_conformance import check_effector
 from sage.sensors.testing.environment_conformance import check_environment
 

@@ -6,47 +6,40 @@ result.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from sage.errors import SageError
 from sage.mailbox.clock import Clock
-from sage.mailbox.tensor_spec import ITEM_BYTES
 from sage.sensors.config import SensorConfig
-from sage.sensors.contract import Reading, Sensor, SensorError, SensorSpec, SourceExhausted
+from sage.sensors.contract import Sensor, SensorError, SensorSpec
+from sage.sensors.testing.bench import (
+    Bench,
+    CheckFailed,
+    CheckResult,
+    MakeSensor,
+    readings,
+    require,
+    run_check,
+)
 from sage.sensors.testing.conformance_driver import check_three_ways_to_read
+from sage.sensors.testing.plugin_call import describe_error
+from sage.sensors.testing.reading_checks import (
+    a_bounded_read_returns,
+    memory_is_lent_for_one_call,
+    rate_is_as_claimed,
+    readings_are_whole,
+    stamps_and_counts_only_grow,
+)
 
-MakeSensor = Callable[[], Sensor]
-
-#: Bytes that fill the memory before a read, in turn: elements that a sensor never writes keep them.
-_SENTINELS = (0xA5, 0x5A, 0x3C, 0xC3)
-
-
-class CheckFailed(SageError):
-    """The device breaks its contract. The message has which part."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
-    """One check. detail: what was seen, or why it failed."""
-
-    name: str
-    is_ok: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a check uses. timeout_secs: of real time, for one check."""
-
-    make: MakeSensor
-    clock: Clock
-    num_readings: int
-    timeout_secs: float
+#: Times that a sensor is opened and closed to see what it leaves behind, after a first time.
+NUM_CYCLES = 3
+#: Real time that a thread has to end after close.
+THREAD_END_SECS = 1.0
 
 
 def check_sensor(
@@ -68,14 +61,19 @@ def spec_is_known_before_open(bench: Bench) -> str:
     require(isinstance(spec, SensorSpec), f"spec is a {type(spec).__name__}: give a SensorSpec")
     require(
         spec.tensor.device == "cpu",
-        f"tensor.device is {spec.tensor.device}: a sensor writes into host memory",
+        f"tensor.device is {spec.tensor.device}: give 'cpu', a sensor writes into host memory",
     )
     require(spec.tensor.num_bytes > 0, f"tensor.shape is {spec.tensor.shape}: give at least one element")
     np.dtype(spec.tensor.dtype)
     require(
-        len(spec.observes) == 2 and all(spec.observes), f"observes is {spec.observes}: give (quantity, unit)"
+        len(spec.observes) == 2 and all(isinstance(each, str) and each for each in spec.observes),
+        f"observes is {spec.observes}: give (quantity, unit), for example ('speed', 'm/s'), unit '1' for a"
+        " number without one",
     )
-    require(len(set(spec.channels)) == len(spec.channels), "two channels have one name")
+    require(
+        len(set(spec.channels)) == len(spec.channels),
+        f"two of the channels {', '.join(spec.channels)} have one name: give each its own",
+    )
     return (
         f"{spec.name}: {spec.tensor.shape} {spec.tensor.dtype} every {spec.period_ns / 1e9:g} s,"
         f" {' in '.join(spec.observes)}"
@@ -85,10 +83,18 @@ def spec_is_known_before_open(bench: Bench) -> str:
 def spec_never_changes(bench: Bench) -> str:
     sensor, other = bench.make(), bench.make()
     before = sensor.spec
-    require(other.spec == before, "a second instance has another spec")
+    require(
+        other.spec == before,
+        "a second instance has another spec: derive it from the configuration alone",
+    )
     sensor.open()
     try:
-        require(sensor.spec == before, "open() changed the spec")
+        after = sensor.spec
+        require(
+            after == before,
+            f"open() changed the spec, {before.tensor} to {after.tensor}: know it before, from the"
+            " configuration",
+        )
     finally:
         sensor.close()
     return "the same for two instances, closed and open"
@@ -99,77 +105,9 @@ def config_is_a_sensor_config(bench: Bench) -> str:
     config = getattr(kind, "Config", None)
     require(
         isinstance(config, type) and issubclass(config, SensorConfig),
-        f"{kind.__name__}.Config: give a SensorConfig",
+        f"{kind.__name__}.Config: give a subclass of SensorConfig",
     )
     return f"{kind.__name__}.Config"
-
-
-def readings_are_whole(bench: Bench) -> str:
-    """Every element is written and finite; shape and dtype do not change."""
-    sensor = bench.make()
-    tensor = sensor.spec.tensor
-    num_seen = 0
-    is_untouched = np.ones(tensor.num_elements, dtype=bool)
-    sensor.open()
-    try:
-        for out, _ in _readings(sensor, bench):
-            require(
-                out.shape == tensor.shape and out.dtype == np.dtype(tensor.dtype),
-                "read_into changed the shape or dtype of `out`",
-            )
-            require(out.dtype.kind != "f" or bool(np.isfinite(out).all()), "a reading has NaN or infinity")
-            is_untouched &= (_as_bytes(out) == _SENTINELS[num_seen % len(_SENTINELS)]).all(axis=-1)
-            num_seen += 1
-    finally:
-        sensor.close()
-    # In a single reading a value may have the sentinel's bytes by chance.
-    require(num_seen == 1 or not is_untouched.any(), f"{int(is_untouched.sum())} elements are never written")
-    return f"{num_seen} readings"
-
-
-def stamps_and_counts_only_grow(bench: Bench) -> str:
-    sensor = bench.make()
-    last: Reading | None = None
-    sensor.open()
-    try:
-        for _, reading in _readings(sensor, bench):
-            now_ns = bench.clock.now_ns()
-            require(
-                reading.captured_ns <= reading.received_ns <= now_ns,
-                "captured_ns <= received_ns <= now does not hold",
-            )
-            require(
-                0 <= reading.quality <= 1 and 0 <= reading.confidence <= 1,
-                "quality or confidence is not in 0..1",
-            )
-            require(not reading.noise_std < 0, f"noise_std is {reading.noise_std}: give 0 or more, or NaN")
-            if last is not None:
-                require(
-                    reading.sequence > last.sequence,
-                    f"sequence went from {last.sequence} to {reading.sequence}",
-                )
-                require(reading.captured_ns >= last.captured_ns, "captured_ns went back")
-            last = reading
-    finally:
-        sensor.close()
-    return "sequence, captured_ns, received_ns"
-
-
-def a_bounded_read_returns(bench: Bench) -> str:
-    """Also when nothing is due: the clock does not move. Fails by this check's own time limit."""
-    sensor = bench.make()
-    if not sensor.spec.is_bounded:
-        return "not bounded: its driver gives it a thread"
-    out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
-    sensor.open()
-    try:
-        for _ in range(100):
-            sensor.read_into(out)
-    except SourceExhausted:
-        return "until the recording's end"
-    finally:
-        sensor.close()
-    return "100 reads, one after the other"
 
 
 def closing_is_safe(bench: Bench) -> str:
@@ -182,13 +120,63 @@ def closing_is_safe(bench: Bench) -> str:
     return "before open, and twice"
 
 
+def closing_gives_everything_back(bench: Bench) -> str:
+    """Threads and descriptors: each cycle of open, read and close leaves none."""
+    kept = [_cycle(bench)]  # referenced, so that only close() can give back
+    before = _held()
+    kept += [_cycle(bench) for _ in range(NUM_CYCLES)]
+    threads, files = _held()
+    new_threads = [thread for thread in threads - before[0] if not _has_ended(thread)]
+    names = ", ".join(sorted({thread.name for thread in new_threads}))
+    require(
+        len(new_threads) < NUM_CYCLES,
+        f"{NUM_CYCLES} times open and close leave {len(new_threads)} threads behind ({names}): end and join"
+        " in close() what open() starts",
+    )
+    num_files = len(files) - len(before[1])
+    new_files = sorted({files[number] for number in files.keys() - before[1].keys()})
+    require(
+        num_files < NUM_CYCLES,
+        f"{NUM_CYCLES} times open and close leave {num_files} descriptors open ({', '.join(new_files[:3])}):"
+        " close in close() what open() opens",
+    )
+    return f"no thread and no descriptor left after {NUM_CYCLES} times"
+
+
+def _cycle(bench: Bench) -> Sensor:
+    sensor = bench.make()
+    sensor.open()
+    try:
+        next(readings(sensor, bench))
+    finally:
+        sensor.close()
+    return sensor
+
+
+def _held() -> tuple[set[threading.Thread], dict[str, str]]:
+    """Threads of the process, and its descriptors by number where /proc shows them."""
+    files: dict[str, str] = {}
+    folder = "/proc/self/fd"
+    if os.path.isdir(folder):
+        for number in os.listdir(folder):
+            with contextlib.suppress(OSError):  # the listing's own
+                files[number] = os.readlink(f"{folder}/{number}")
+    return set(threading.enumerate()), files
+
+
+def _has_ended(thread: threading.Thread) -> bool:
+    thread.join(THREAD_END_SECS)
+    return not thread.is_alive()
+
+
 def reading_while_closed_raises(bench: Bench) -> str:
     sensor = bench.make()
     out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
-    require(_raises_sensor_error(sensor, out), "read_into before open() did not raise SensorError")
+    remedy = "raise SensorError while the sensor is not open"
+    require(_raises_sensor_error(sensor, out), f"read_into before open() did not raise SensorError: {remedy}")
     sensor.open()
     sensor.close()
-    require(_raises_sensor_error(sensor, out), "read_into after close() did not raise SensorError")
+    require(_raises_sensor_error(sensor, out), f"read_into after close() did not raise SensorError: {remedy}")
     return "SensorError before open and after close"
 
 
@@ -196,9 +184,15 @@ def it_opens_again_after_close(bench: Bench) -> str:
     sensor = bench.make()
     sensor.open()
     sensor.close()
-    sensor.open()
     try:
-        num_seen = sum(1 for _ in _readings(sensor, bench))
+        sensor.open()
+    except Exception as error:
+        raise CheckFailed(
+            f"it does not open again after close(): {describe_error(error)}; keep the sensor as it was before"
+            " the first open()"
+        ) from error
+    try:
+        num_seen = sum(1 for _ in readings(sensor, bench))
     finally:
         sensor.close()
     return f"{num_seen} readings"
@@ -206,7 +200,7 @@ def it_opens_again_after_close(bench: Bench) -> str:
 
 def three_ways_to_read(bench: Bench) -> str:
     problem = check_three_ways_to_read(bench.make, clock=bench.clock)
-    require(problem is None, str(problem))
+    require(problem is None, f"{problem}: see the other checks")
     return "next, freshest, block"
 
 
@@ -219,60 +213,16 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
         config_is_a_sensor_config,
         readings_are_whole,
         stamps_and_counts_only_grow,
+        memory_is_lent_for_one_call,
+        rate_is_as_claimed,
         a_bounded_read_returns,
         closing_is_safe,
+        closing_gives_everything_back,
         reading_while_closed_raises,
         it_opens_again_after_close,
         three_ways_to_read,
     )
 }
-
-
-def run_check(name: str, check: Callable[[], str], *, timeout_secs: float) -> CheckResult:
-    """On a thread of its own, so that a device that hangs is a result. check: returns its detail."""
-    results: list[CheckResult] = []
-
-    def work() -> None:
-        try:
-            results.append(CheckResult(name=name, is_ok=True, detail=check()))
-        except CheckFailed as failure:
-            results.append(CheckResult(name=name, is_ok=False, detail=str(failure)))
-        except Exception as error:  # around a plug-in: shown as the check's result
-            results.append(CheckResult(name=name, is_ok=False, detail=f"{type(error).__name__}: {error}"))
-
-    thread = threading.Thread(target=work, name=f"check-{name}", daemon=True)
-    thread.start()
-    thread.join(timeout_secs)
-    if results:
-        return results[0]
-    return CheckResult(name=name, is_ok=False, detail=f"hangs: not done in {timeout_secs:g} s")
-
-
-def _readings(sensor: Sensor, bench: Bench) -> Iterator[tuple[np.ndarray, Reading]]:
-    """(memory, Reading) of up to `num_readings`, at least one; advances the clock until there is one."""
-    spec = sensor.spec
-    num_seen = 0
-    # A source without a reading for so many periods fails the check.
-    for _ in range(50 * bench.num_readings):
-        out = np.zeros(spec.tensor.shape, dtype=spec.tensor.dtype)
-        _as_bytes(out)[...] = _SENTINELS[num_seen % len(_SENTINELS)]
-        try:
-            reading = sensor.read_into(out)
-        except SourceExhausted:
-            break
-        if reading is not None:
-            num_seen += 1
-            yield out, reading
-        if num_seen == bench.num_readings:
-            break
-        if reading is None:
-            bench.clock.wait_until(bench.clock.now_ns() + spec.period_ns // 2 + 1)
-    require(num_seen > 0, f"no reading in {25 * bench.num_readings} periods")
-
-
-def _as_bytes(array: np.ndarray) -> np.ndarray:
-    """(elements, item bytes) uint8, the same memory."""
-    return array.reshape(-1).view(np.uint8).reshape(array.size, ITEM_BYTES[array.dtype.name])
 
 
 def _raises_sensor_error(sensor: Sensor, out: np.ndarray) -> bool:
@@ -281,9 +231,3 @@ def _raises_sensor_error(sensor: Sensor, out: np.ndarray) -> bool:
     except SensorError:
         return True
     return False
-
-
-def require(is_met: bool, failure: str) -> None:
-    """CheckFailed with `failure` unless `is_met`."""
-    if not is_met:
-        raise CheckFailed(failure)

@@ -18,7 +18,7 @@ from sage.sensors.config import EffectorConfig
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld, EffectorTooSoon
 from sage.sensors.limits import MAX_SLEW_SECS
-from sage.sensors.testing.conformance import CheckResult, require, run_check
+from sage.sensors.testing.bench import CheckResult, require, run_check
 
 #: Of a channel's half range: how far from the middle the checks go.
 SMALL = 0.1

@@ -17,7 +17,7 @@ from sage.sensors.config import EnvironmentConfig
 from sage.sensors.contract import Effector, Reading, Sensor, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.driver.environments.host import specs_of
 from sage.sensors.environment import RESET_QUANTITY, REWARD_QUANTITY, Environment
-from sage.sensors.testing.conformance import CheckResult, require, run_check
+from sage.sensors.testing.bench import CheckResult, require, run_check
 
 #: Actions of one life, and the most that are done until a reset is delivered.
 NUM_STEPS, MAX_STEPS = 16, 2000
