@@ -1,0 +1,1 @@
+"""Sources with a known measurement model: matrix and noise of each are given."""
