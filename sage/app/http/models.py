@@ -6,12 +6,16 @@ Invariant: a cancelled request's puzzles leave the batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
+
+from sage.app.boards.board import board_of
 from sage.app.http.replies import Refusal
+from sage.app.http.steps import Recording
 from sage.app.terminal.errors import nearest
 from sage.errors import InputError
 from sage.hrm_core.config.model import TokenFront
@@ -19,6 +23,9 @@ from sage.hrm_core.solving.inference import Answer, HRMInference
 from sage.hrm_core.solving.published import num_parameters
 from sage.hrm_core.solving.service import ServiceClosed, ServiceFull, SolvingService
 from sage.hrm_core.solving.settings import SolveSettings
+
+#: A puzzle's cells (L,), and the inference of its size.
+Encoded = tuple[HRMInference, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +46,32 @@ class ServedModel:
             "task": card.task if card is not None else None,
             "options": dict(card.options) if card is not None else {},
             "num_cells": front.seq_len,
+            "board": None if self.inference.task is None else board_of(self.inference.task).to_plain(),
             "sizes": list(card.sizes) if card is not None and card.sizes is not None else None,
             "num_symbols": front.vocab_size,
             "num_parameters": num_parameters(self.inference.model),
             "trained": dict(card.trained) if card is not None else {},
         }
 
-    async def solve(self, puzzles: tuple[str, ...], settings: SolveSettings) -> list[Answer]:
-        """Refusal 422 where a puzzle is wrong, 503 where too many wait. A cancelled call removes its
-        puzzles.
-        """
+    async def encode(self, puzzles: tuple[str, ...]) -> list[Encoded]:
+        """For each puzzle the inference of its size, and its cells. Refusal 422 where a puzzle is wrong."""
         try:
-            encoded = await asyncio.to_thread(self.inference.encode_each, puzzles)
+            return await asyncio.to_thread(self.inference.encode_each, puzzles)
         except InputError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+    async def solve(
+        self, encoded: Sequence[Encoded], settings: SolveSettings, recording: Recording | None = None
+    ) -> list[Answer]:
+        """Refusal 422 where the settings are wrong for this model, 503 where too many puzzles wait. A
+        cancelled call removes its puzzles. recording: filled where there is one puzzle.
+        """
+        record, steps = (None, None) if recording is None else (recording.search, recording.steps)
         futures: list[asyncio.Future[Any]] = []
         try:
             futures += [
-                asyncio.wrap_future(self._service_of(each).submit(row, settings)) for each, row in encoded
+                asyncio.wrap_future(self._service_of(each).submit(row, settings, record=record, steps=steps))
+                for each, row in encoded
             ]
             solutions = await asyncio.gather(*futures)
         except (ServiceFull, ServiceClosed) as error:

@@ -6,10 +6,10 @@ Invariant: a request ends at its timeout; the work of a client that disconnects 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,10 +19,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sage.app.http.guard import Access, Guard
-from sage.app.http.models import ServedModels
+from sage.app.http.models import Encoded, ServedModel, ServedModels
 from sage.app.http.replies import Refusal, refuse_raised, reply
 from sage.app.http.solve_request import SolveLimits, read_request
+from sage.app.http.steps import Recording, plain_steps
 from sage.hrm_core.solving.inference import Answer
+from sage.hrm_core.solving.settings import SolveSettings
+
+Result = TypeVar("Result")
 
 
 def create_app(models: ServedModels, access: Access, limits: SolveLimits | None = None) -> ASGIApp:
@@ -70,14 +74,27 @@ class _Routes:
         wanted = read_request(body, next(iter(self._models)).inference.settings, self._limits)
         model = self._models.pick(wanted.model)
         settings = wanted.settings_for(is_searchable=model.inference.is_searchable)
-        answers = await _unless_gone(request, model.solve(wanted.puzzles, settings), wanted.timeout_secs)
+        recording = Recording() if wanted.with_steps else None
+        encoded, answers = await _unless_gone(
+            request, _solved(model, wanted.puzzles, settings, recording), wanted.timeout_secs
+        )
         about = {"model": model.inference.name, "task": model.describe()["task"]}
-        if wanted.is_single:
-            return reply({**about, **answers[0].to_plain()})
-        return reply({**about, "results": [answer.to_plain() for answer in answers]})
+        if not wanted.is_single:
+            return reply({**about, "results": [answer.to_plain() for answer in answers]})
+        plain = {**about, **answers[0].to_plain()}
+        if recording is not None:
+            plain["steps"] = plain_steps(*encoded[0], answers[0].solution, recording)
+        return reply(plain)
 
 
-async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list[Answer]:
+async def _solved(
+    model: ServedModel, puzzles: tuple[str, ...], settings: SolveSettings, recording: Recording | None
+) -> tuple[list[Encoded], list[Answer]]:
+    encoded = await model.encode(puzzles)
+    return encoded, await model.solve(encoded, settings, recording)
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result], timeout_secs: float) -> Result:
     """The work's result. Refusal 504 after the timeout, 400 where the client disconnects; the work is
     cancelled.
     """
@@ -88,8 +105,7 @@ async def _unless_gone(request: Request, work: Any, timeout_secs: float) -> list
             {working, disconnecting}, timeout=timeout_secs, return_when=asyncio.FIRST_COMPLETED
         )
         if working.done():
-            answers: list[Answer] = await working
-            return answers
+            return await working
         if disconnecting.done():
             raise Refusal(HTTPStatus.BAD_REQUEST, "the client disconnected")
         message = f"not done within {timeout_secs:g} s: send fewer puzzles, segments, tries or calls"

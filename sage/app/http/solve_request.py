@@ -17,7 +17,7 @@ from sage.app.terminal.errors import nearest
 from sage.errors import InputError
 from sage.hrm_core.solving.settings import USUAL_SEARCH, SolveSettings
 
-_OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs")
+_OWN_KEYS = ("model", "puzzle", "puzzles", "timeout_secs", "steps")
 SETTING_NAMES = tuple(field.name for field in dataclasses.fields(SolveSettings))
 
 
@@ -25,9 +25,12 @@ SETTING_NAMES = tuple(field.name for field in dataclasses.fields(SolveSettings))
 class SolveLimits:
     """num_row_segments: puzzles x (tries x max_segments + search x search_segments) of one request; room for
     the usual search of every puzzle, beside 65,536.
+    num_recorded_segments, num_recorded_calls: of max_segments and search where `steps` is set.
     """
 
     num_puzzles: int = 256
+    num_recorded_segments: int = 256
+    num_recorded_calls: int = 1024
     num_row_segments: int = 163_840
     timeout_secs: float = 60.0
 
@@ -44,6 +47,7 @@ class SolveRequest:
     settings: SolveSettings
     unsearched: SolveSettings
     timeout_secs: float
+    with_steps: bool = False
 
     def settings_for(self, *, is_searchable: bool) -> SolveSettings:
         return self.settings if is_searchable else self.unsearched
@@ -78,6 +82,7 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
         settings=settings,
         unsearched=unsearched,
         timeout_secs=_read_timeout(fields, limits),
+        with_steps=_read_steps(fields, settings, limits),
     )
 
 
@@ -104,6 +109,21 @@ def _read_puzzles(fields: dict[str, Any], limits: SolveLimits) -> tuple[str, ...
     if len(puzzles) > limits.num_puzzles:
         _refuse(f"puzzles: {len(puzzles)} of them: send {limits.num_puzzles} or fewer at a time")
     return tuple(puzzles)
+
+
+def _read_steps(fields: dict[str, Any], settings: SolveSettings, limits: SolveLimits) -> bool:
+    wanted = fields.get("steps", False)
+    if not isinstance(wanted, bool):
+        _refuse("steps: give true or false")
+    if wanted and "puzzle" not in fields:
+        _refuse("steps: only for one `puzzle`: send the puzzles one at a time")
+    for name, most in (
+        ("max_segments", limits.num_recorded_segments),
+        ("search", limits.num_recorded_calls),
+    ):
+        if wanted and getattr(settings, name) > most:
+            _refuse(f"{name} is {getattr(settings, name)}: with steps give {most} or less")
+    return wanted
 
 
 def _read_timeout(fields: dict[str, Any], limits: SolveLimits) -> float:

@@ -30,7 +30,8 @@ from sage.hrm_core.solving.rules import Verifier
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
-from sage.hrm_core.solving.states import residuals, with_noise, with_starts
+from sage.hrm_core.solving.states import residuals, steps_of, with_noise, with_starts
+from sage.hrm_core.solving.step_record import StepRecord
 
 
 class SegmentModel(Protocol):
@@ -120,9 +121,10 @@ class Engine:
         *,
         puzzle_id: int = -1,
         record: SearchRecord | None = None,
+        steps: StepRecord | None = None,
     ) -> Job:
         """cells (L,) integers. InputError if they do not fit the model, or the settings need a verifier that
-        is absent. record: filled by the puzzle's search.
+        is absent. record: filled by the puzzle's search, steps: by its plain try.
         """
         front, cells = self._front, np.asarray(cells)
         if cells.shape != (front.seq_len,):
@@ -156,6 +158,7 @@ class Engine:
             verifier=self._verifier,
             clock=self._clock,
             record=record,
+            steps=steps,
         )
         self._waiting.append(job)
         return job
@@ -198,6 +201,7 @@ class Engine:
             place.row.num_segments += 1
             place.job.num_segments_spent += 1
         changes = residuals(before, self._carry, rows)
+        self._record_steps(before, output)
         return self._end_rows(self._read(output, self._model.wants_halt(output), changes))
 
     def _rearrange(self) -> None:
@@ -282,6 +286,22 @@ class Engine:
         answers = output.logits[at].argmax(-1).to(torch.int32).cpu().numpy()  # sync: for display
         for index, answer in zip(shown, answers):
             on_segment(self._places[index].job, float(q[index]), answer)
+
+    def _record_steps(self, before: Carry, output: Output) -> None:
+        """Add this segment to the records of first tries that have one."""
+        recorded = [
+            (index, steps)
+            for index, place in enumerate(self._places)
+            if (steps := place.job.steps) is not None
+            and place.row.is_try
+            and place.row.number == 0
+            and place.is_needed
+        ]
+        if not recorded:
+            return
+        at = torch.tensor([index for index, _ in recorded], dtype=torch.int64, device=self._device)
+        for (_, steps), step in zip(recorded, steps_of(before, self._carry, output, at)):
+            steps.add(step)
 
     def _read_last(self, output: Output, q: np.ndarray, is_sure: np.ndarray, changes: np.ndarray) -> None:
         """The last output of the rows that a search needs."""

@@ -20,13 +20,14 @@ from sage.hrm_core.solving.search import Search
 from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Outcome, Solution, confidence_of
+from sage.hrm_core.solving.step_record import StepRecord
 from sage.hrm_core.solving.tries import Tries
 
 
 class Job:
     """cells: (L,) int32.  seed: of its noise.  task: None where no search is asked for.  sets: of a model
     with deduction heads.  verifier: the rules, None without.  clock: seconds.
-    record: of the search, where one is wanted.
+    record: of the search, steps: of the plain try, where they are wanted.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Job:
         verifier: Verifier | None,
         clock: Callable[[], float],
         record: SearchRecord | None = None,
+        steps: StepRecord | None = None,
     ) -> None:
         self.cells = cells
+        self.steps = steps
         self.settings = settings
         self.puzzle_id = puzzle_id
         self.num_segments_spent = 0

@@ -102,6 +102,8 @@ class Search(Waves[Node]):
             attempt = self.attempt(row, cells, is_verified=bool(verified), merit=row.merit)
             if attempt.beats(self.best):
                 self.best, self.guesses = attempt, node.guesses
+                if self._record is not None and verified:
+                    self._record.answer = node.number
         if self.best is not None and self.best.is_verified:
             return
         all_log_probs = np.stack([reading.log_probs for reading in readings])
@@ -132,7 +134,8 @@ class Search(Waves[Node]):
         found = children_of(self._task, self._puzzle, node.partial, log_probs, self._settings.branching)
         order = np.argsort(-found.log_probs, kind="stable")
         if self._record is not None:
-            self._record.note_expanded(node.number, found.partials[order])
+            ranks = (node.score + found.log_probs[order] - penalty).tolist()
+            self._record.note_expanded(node.number, found.partials[order], ranks)
         for index in order:
             cell, symbol = (int(each) for each in found.choices[index])
             child = Node(

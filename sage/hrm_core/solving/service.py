@@ -18,8 +18,22 @@ from sage.errors import InputError, SageError
 from sage.hrm_core.solving.engine import Engine, SegmentModel
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.rules import Verifier
+from sage.hrm_core.solving.search_record import SearchRecord
 from sage.hrm_core.solving.settings import SolveSettings
 from sage.hrm_core.solving.solutions import Solution
+from sage.hrm_core.solving.step_record import StepRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """A submitted puzzle that the thread has not taken yet."""
+
+    cells: np.ndarray
+    settings: SolveSettings
+    puzzle_id: int
+    record: SearchRecord | None
+    steps: StepRecord | None
+    future: Future[Solution]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +70,7 @@ class SolvingService:
         self._max_waiting = max_waiting
         self._changed = threading.Condition()
         self._futures: dict[Job, Future[Solution]] = {}
-        self._arrived: deque[tuple[np.ndarray, SolveSettings, int, Future[Solution]]] = deque()
+        self._arrived: deque[_Arrival] = deque()
         self._is_closed = False
         self._num_solved = 0
         self._num_segments = 0
@@ -68,8 +82,17 @@ class SolvingService:
         batch_size = self._engine.batch_size
         return SolvingService(model, verifier, batch_size=batch_size, max_waiting=self._max_waiting)
 
-    def submit(self, cells: np.ndarray, settings: SolveSettings, *, puzzle_id: int = -1) -> Future[Solution]:
+    def submit(
+        self,
+        cells: np.ndarray,
+        settings: SolveSettings,
+        *,
+        puzzle_id: int = -1,
+        record: SearchRecord | None = None,
+        steps: StepRecord | None = None,
+    ) -> Future[Solution]:
         """A future of the solution of cells (L,); its result raises InputError if they do not fit the model.
+        record: filled by the puzzle's search, steps: by its plain try, until the future ends.
 
         ServiceFull if max_waiting puzzles wait, ServiceClosed after `close`.
         """
@@ -79,7 +102,16 @@ class SolvingService:
                 raise ServiceClosed("the solving service is closed: start another")
             if len(self._arrived) + len(self._futures) >= self._max_waiting:
                 raise ServiceFull(f"{self._max_waiting} puzzles are waiting already: submit again later")
-            self._arrived.append((cells, settings, puzzle_id, future))
+            self._arrived.append(
+                _Arrival(
+                    cells=cells,
+                    settings=settings,
+                    puzzle_id=puzzle_id,
+                    record=record,
+                    steps=steps,
+                    future=future,
+                )
+            )
             self._changed.notify()
         return future
 
@@ -113,7 +145,7 @@ class SolvingService:
             fault = error
         with self._changed:
             self._is_closed = True
-            left = [*self._futures.values(), *(arrival[-1] for arrival in self._arrived)]
+            left = [*self._futures.values(), *(arrival.future for arrival in self._arrived)]
             self._futures.clear()
             self._arrived.clear()
         for future in left:
@@ -134,9 +166,16 @@ class SolvingService:
             if self._is_closed:
                 self._arrived = arrived
                 return False
-            for cells, settings, puzzle_id, future in arrived:
-                with _error_to(future):
-                    self._futures[self._engine.submit(cells, settings, puzzle_id=puzzle_id)] = future
+            for each in arrived:
+                with _error_to(each.future):
+                    job = self._engine.submit(
+                        each.cells,
+                        each.settings,
+                        puzzle_id=each.puzzle_id,
+                        record=each.record,
+                        steps=each.steps,
+                    )
+                    self._futures[job] = each.future
             for job in [job for job, future in self._futures.items() if future.cancelled()]:
                 self._engine.withdraw(job)
                 self._futures.pop(job).set_running_or_notify_cancel()

@@ -1,4 +1,4 @@
-"""Noise and random starts in the states of rows, and how much a segment changed them.
+"""Noise and random starts in the states of rows, how much a segment changed them, and what it led to.
 
 Invariant: a row's numbers depend on its own seed, number and segment alone.
 Shapes: B rows in progress, S tokens, D hidden.
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.hrm_core.model.recurrence import Carry
+from sage.hrm_core.model.recurrence import Carry, Output
 from sage.hrm_core.solving.noise import derived_seed, gaussian
 from sage.hrm_core.solving.row import Row
+from sage.hrm_core.solving.step_record import Step
 
 #: Stands for the start where a seed is derived from the number of the segment.
 _START = -1
@@ -62,6 +63,24 @@ def residuals(before: Carry, after: Carry, rows: Sequence[Row]) -> np.ndarray:
     ]
     sizes: np.ndarray = torch.cat(changes, dim=1).square().mean(1).sqrt().double().cpu().numpy()  # sync
     return sizes.round(DECIMALS)
+
+
+def steps_of(before: Carry, after: Carry, output: Output, at: Tensor) -> list[Step]:
+    """The steps of the rows at (K,) int64."""
+    assert output.logits is not None
+    assert output.q_halt is not None
+    certainty, answers = output.logits[at].float().softmax(-1).max(-1)  # (K, L)
+    changes = [
+        (new[at].float() - old[at].float()).flatten(1).square().mean(1).sqrt()
+        / old[at].float().flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
+        for new, old in ((after.z_H, before.z_H), (after.z_L, before.z_L))
+    ]
+    numbers = torch.stack((output.q_halt[at].float(), *changes)).double().cpu().numpy()  # sync: for display
+    symbols, sure = answers.to(torch.int32).cpu().numpy(), certainty.cpu().numpy()
+    return [
+        Step(answer=cells, certainty=each, q=float(q), H_change=float(H), L_change=float(L))
+        for cells, each, (q, H, L) in zip(symbols, sure, numbers.T)
+    ]
 
 
 def _drawn(carry: Carry, seeds: list[int], stds: list[float]) -> Carry:
