@@ -25,12 +25,42 @@ class TickConfig(Section):
 
 
 class AttentionConfig(Section):
-    """Which sources get full attention: the best `top_k` by trust, quality, recency and salience.
+    """Which sources get full attention: `top_k` of them a tick, by trust, quality, recency and salience.
 
-    Every source gets it within 4 N / top_k + 1 ticks.
+    A source that delivers every tick gets it within 4 N / top_k + 1 ticks (docs/attention.md).
     """
 
     top_k: int = Field(16, ge=1)
+    policy: Literal["top_k", "deficit", "round_robin", "random", "surprise"] = Field(
+        "top_k",
+        description="top_k: the best by score; deficit: deficit round robin by score x rate of error; the"
+        " others are for comparison, without the limit on waiting",
+    )
+    rates_hz: dict[str, float] = Field(
+        default={},
+        description="names of sources, with * and ?: how often each must get full attention, in Hz",
+    )
+    max_per_producer: int = Field(
+        0, ge=0, description="places a tick for all sources of one producer, where places are short; 0: all"
+    )
+    producers: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="names of sources by producer, with * and ?; others: the name up to its first dot",
+    )
+    pin_change: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="change of a source's agreement with the others from which it is pinned; 0: never",
+    )
+    pin_window: int = Field(16, ge=4, le=1024, description="agreements of a source that are compared")
+    min_confidence: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="while the posture's confidence is below it, sources with less trust than"
+        " `posture.min_trust` are held; 0: never",
+    )
     hysteresis: float = Field(0.1, ge=0, description="relative bonus of the sources attended last tick")
     age_boost: float = Field(
         0.25, ge=0, description="bonus for each tick that a source waits, relative to the mean score"

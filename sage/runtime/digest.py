@@ -54,9 +54,10 @@ def _canonical_items(value: Any) -> Any:
 def _is_left_out(value: Any, name: str) -> bool:
     """`solving` without puzzle streams, `acting` without worlds, ADDED_MEMORY where none of it has a
     value, what an action was limited by where it was not: digests are as before there were such fields.
-    `last_success` where it is NaN. `posture` and `is_judged` always: they follow from the sources' facts.
+    `last_success` where it is NaN. `posture`, `is_judged` and `skipped` always: they follow from the sources'
+    facts and the configuration.
     """
-    if name in ("posture", "is_judged"):
+    if name in ("posture", "is_judged", "skipped"):
         return True
     if name == "last_success":
         return math.isnan(value.last_success)

@@ -34,7 +34,6 @@ from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
 from sage.runtime.tick.answers import Answers
-from sage.runtime.tick.attention import Attention, recency
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, source_facts
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
@@ -42,12 +41,13 @@ from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
 from sage.runtime.tick.relays import Relays
+from sage.runtime.tick.scheduler import Scheduler
 from sage.runtime.tick.senses import Gathered, Senses
 from sage.runtime.tick.statuses import Statuses
 from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
-from sage.runtime.trust.estimator import TrustEstimator, token_weights
+from sage.runtime.trust.estimator import TrustEstimator
 from sage.runtime.trust.posture import PostureMeter
 
 SUSPECT_TRUST = 0.7
@@ -67,7 +67,7 @@ class Loop:
         self._relays = Relays(inputs.relays)
         self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
-        self._attention = Attention(num, config.attention)
+        self.scheduler = Scheduler(self.layout, config)
         self.fusion = Fusion(self.layout, inputs.on_scored)
         self.answers = Answers(self.layout, inputs.board, self._emit)
         self.trust = self.answers.joined(TrustEstimator(num, config.trust))
@@ -111,7 +111,6 @@ class Loop:
         self._coherence_monitor = build_monitor(
             config, self.layout.dims, inputs.clock, inputs.device, self._instruments.on_coherence
         )
-        self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * self.layout.period_ns)
         self._salience = np.zeros(num)
         self._events: list[Event] = []
         self._statuses = Statuses(self.layout.specs, self._emit)
@@ -224,7 +223,7 @@ class Loop:
 
     def _process(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
         """The tick after gathering: its facts, and the time of the model alone in ns."""
-        scene = self._schedule(gathered, now_ns)
+        scene = self.scheduler.schedule(gathered, now_ns, self._statuses.current, self.trust, self._salience)
         stopwatch.lap("schedule")
         fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
         if fused.is_new_scale:
@@ -245,6 +244,7 @@ class Loop:
         actions += self._relays.act(self.effector_gate, situation)
         actions += self.solving.answer(self.effector_gate, situation)
         stopwatch.lap("act")
+        self.scheduler.note(fused.scores.error, situation.posture.confidence)
         self.fusion.predictor.propose(readout.prediction)
         self.trust.update(self.fusion.evidence(fused, self.fusion.audit(fused, audited, readout.level)))
         stopwatch.lap("learn")
@@ -269,22 +269,6 @@ class Loop:
         started_ns = time.perf_counter_ns()
         self.solving.think(num_spent)
         return time.perf_counter_ns() - started_ns
-
-    def _schedule(self, gathered: Gathered, now_ns: int) -> Scene:
-        """Score every source by its record and choose the sources that get full attention."""
-        # A bounded sensor captures after the tick's start: its age is 0, not negative.
-        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
-        is_running = np.array([status == "running" for status in self._statuses.current])
-        usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
-        trust, fresh_rate = self.trust.trust, recency(age_ns, self.layout.period_ns)
-        score = trust * gathered.quality * fresh_rate * (1 + self._salience)
-        return Scene(
-            age_ns=age_ns,
-            usable=usable,
-            trust=trust,
-            chosen=self._attention.choose(score, gathered.fresh),
-            weight=token_weights(trust, fresh_rate, gathered.quality * gathered.confidence, usable),
-        )
 
     def _remember(
         self, now_ns: int, scene: Scene, fused: Fused, carry: Carry, done: np.ndarray, readout: Readout
@@ -336,6 +320,7 @@ class Loop:
             is_stuck=self.trust.is_stuck,
             num_invalid=self.fusion.num_invalid,
             scores=fused.scores,
+            skipped=scene.skipped,
         )
         coherence = self._measure_coherence(now_ns - self._epoch_ns, scene, readout, fused, nis)
         events, self._events = tuple(self._events), []

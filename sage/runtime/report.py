@@ -40,6 +40,8 @@ class SourceFacts:
     num_dropped: readings never seen by the loop.  num_faults: faults of the driver or the plug-in.
     error: squared error per channel of this tick's scored prediction, in units of training variance,
     persistence_error: that of "nothing changes" on the same reading; NaN where nothing was scored.
+    skipped: why it got no full attention: "not due" (no new reading), "budget", "cap", "held by posture", or
+    the status of a source that is not running; "" where it got it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class SourceFacts:
     num_duplicate: int = 0
     num_faults: int = 0
     reason: str = ""
+    skipped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

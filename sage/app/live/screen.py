@@ -44,6 +44,7 @@ _COLUMNS = (
     _Column("skill", 6, 0),
     _Column("drops", 5, 52),
     _Column("faults", 6, 60),
+    _Column("skipped", 14, 116),
 )
 
 
@@ -151,6 +152,7 @@ def _source_row(memory: SourceMemory, state: LiveState, columns: list[_Column], 
         "skill": figures.signed(memory.skill.skill),
         "drops": figures.short_count(facts.num_dropped),
         "faults": figures.short_count(facts.num_faults),
+        "skipped": facts.skipped,
     }
     for column in columns:
         row.append("  ")

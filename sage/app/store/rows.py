@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 
 from sage.app.store.schema import SLEEP_COLUMNS, SOURCE_COLUMNS, names_of
+from sage.app.store.skipped import pack_skipped, with_skipped
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.digest import ADDED_MEMORY
 from sage.runtime.report import (
@@ -172,14 +173,14 @@ def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _, solving, added_memory, acting = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving, added_memory, acting, skipped = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
         state=State(tick["state"]),
         num_segments=int(tick["num_segments"]),
         value=_number(tick["value"]),
-        sources=tuple(sources),
+        sources=with_skipped(sources, skipped),
         coherence=CoherenceFacts(
             **{
                 name: _number(tick[name])
@@ -259,7 +260,7 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
     added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.has_added else ()
     acting = [dataclasses.asdict(facts) for facts in report.facts.acting]
-    optional = [solving, added_memory, acting]
+    optional = [solving, added_memory, acting, pack_skipped(report.facts.sources)]
     while optional and not optional[-1]:
         optional.pop()
     packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
@@ -268,12 +269,14 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
 
 def _unpack_rest(
     rest: bytes,
-) -> tuple[Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...], tuple[ActingFacts, ...]]:
-    """Rows of a run without puzzle streams, rewards and worlds, and of earlier versions, end after the
-    order.
+) -> tuple[
+    Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...], tuple[ActingFacts, ...], tuple[str, ...]
+]:
+    """Rows of a run without puzzle streams, rewards, worlds and skipped sources, and of earlier versions, end
+    after the order.
     """
     stages, actions, events, order, *optional = msgpack.unpackb(rest, use_list=False)
-    solving, added_memory, acting = (*optional, (), (), ())[:3]
+    solving, added_memory, acting, skipped = (*optional, (), (), (), ())[:4]
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
@@ -282,6 +285,7 @@ def _unpack_rest(
         tuple(_solving_facts(values) for values in solving),
         added_memory,
         tuple(ActingFacts(**values) for values in acting),
+        tuple(skipped),
     )
 
 

@@ -14,7 +14,7 @@ from sage.sensors.driver.sensor_driver import DriverStatistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrays:
-    """One tick's arrays of the sources, (N,) each."""
+    """One tick's arrays of the sources, (N,) each. skipped: why a source got no full attention, or ""."""
 
     age_ns: np.ndarray
     fresh: np.ndarray
@@ -29,6 +29,7 @@ class SourceArrays:
     is_stuck: np.ndarray
     num_invalid: np.ndarray
     scores: Scores
+    skipped: Sequence[str]
 
 
 def source_facts(
@@ -53,6 +54,7 @@ def source_facts(
         arrays.scores.error.tolist(),
         arrays.scores.persistence_error.tolist(),
         arrays.scores.skip_error.tolist(),
+        arrays.skipped,
     )
     return tuple(
         SourceFacts(
@@ -77,6 +79,7 @@ def source_facts(
             num_duplicate=counts.num_duplicate,
             num_faults=counts.num_faults + invalid,
             reason=counts.last_error if counts.status == "quarantined" else ("stuck" if stuck else ""),
+            skipped=skipped,
         )
         for (
             name,
@@ -96,5 +99,6 @@ def source_facts(
             error,
             persistence,
             skip,
+            skipped,
         ) in columns
     )

@@ -43,7 +43,8 @@ class Scene:
     """The sources in one tick; all (N,).
 
     age_ns: of the newest reading, -1 before the first.  usable: bool.  trust: before this tick.  chosen:
-    bool, full attention.  weight: trust x recency x quality, normalised; the sum is 1 or 0.
+    bool, full attention.  weight: trust x recency x quality, normalised; the sum is 1 or 0.  skipped: of each
+    source, why it was not chosen, "" where it was.
     """
 
     age_ns: np.ndarray
@@ -51,6 +52,7 @@ class Scene:
     trust: np.ndarray
     chosen: np.ndarray
     weight: np.ndarray
+    skipped: tuple[str, ...]
 
 
 class Fusion:

@@ -1,0 +1,1 @@
+"""What gets the tick's limited resources: sources' places, segments, and energy."""

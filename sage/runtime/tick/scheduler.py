@@ -1,0 +1,84 @@
+"""The stage "schedule" of a tick: scores every source by its record and chooses who gets full attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sage.runtime.channels.layout import Layout
+from sage.runtime.config import RuntimeConfig
+from sage.runtime.scheduling.attention import Attention
+from sage.runtime.scheduling.pinning import Pinning
+from sage.runtime.scheduling.skips import skip_words
+from sage.runtime.scheduling.value import ErrorGrowth, recency
+from sage.runtime.tick.fusion import Scene
+from sage.runtime.tick.senses import Gathered
+from sage.runtime.trust.contract import TrustForm
+from sage.runtime.trust.estimator import token_weights
+
+
+class Scheduler:
+    """Owns the attention of a run. Trust, salience and error of a tick take effect in the next one."""
+
+    def __init__(self, layout: Layout, config: RuntimeConfig) -> None:
+        num, tick = layout.num_sources, config.tick
+        self._period_ns = layout.period_ns
+        self._config = config.attention
+        self._min_trust = config.posture.min_trust
+        self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * layout.period_ns)
+        self.attention = Attention(
+            num,
+            config.attention,
+            names=[spec.name for spec in layout.specs],
+            min_rate_hz=min(tick.rate_hz, tick.rest_rate_hz, tick.dream_rate_hz),
+            seed=config.seed,
+        )
+        self._pinning = Pinning(
+            num, window=config.attention.pin_window & ~1, threshold=config.attention.pin_change
+        )
+        self._growth = ErrorGrowth(num)
+        self._interval = np.ones(num, dtype=np.int64)
+        self._confidence = math.nan
+
+    def schedule(
+        self, gathered: Gathered, now_ns: int, statuses: list[str], trust: TrustForm, salience: np.ndarray
+    ) -> Scene:
+        """Choose for one tick. statuses: of the sources, in order.  salience: (N,) of the tick before."""
+        # A bounded sensor captures after the tick's start: its age is 0, not negative.
+        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
+        is_running = np.array([status == "running" for status in statuses])
+        usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
+        figures, fresh_rate = trust.trust, recency(age_ns, self._period_ns)
+        score = figures * gathered.quality * fresh_rate * (1 + salience)
+        self._interval = self.attention.waited + 1
+        chosen = self.attention.choose(
+            score,
+            gathered.fresh,
+            pinned=self._pinned(trust),
+            held=self._held(figures),
+            value=self._growth.value if self._config.policy in ("deficit", "surprise") else None,
+        )
+        return Scene(
+            age_ns=age_ns,
+            usable=usable,
+            trust=figures,
+            chosen=chosen,
+            weight=token_weights(figures, fresh_rate, gathered.quality * gathered.confidence, usable),
+            skipped=skip_words(self.attention.skips.tolist(), statuses),
+        )
+
+    def note(self, error: np.ndarray, confidence: float) -> None:
+        """After a tick. error: (N,) of its predictions, NaN without one.  confidence: of its posture."""
+        self._growth.note(error, self._interval)
+        self._confidence = confidence
+
+    def _pinned(self, trust: TrustForm) -> np.ndarray | None:
+        if not self._pinning.is_enabled:
+            return None
+        return self._pinning.note(np.where(np.isfinite(trust.nis), trust.responsibility, np.nan))
+
+    def _held(self, trust: np.ndarray) -> np.ndarray | None:
+        if not self._confidence < self._config.min_confidence:
+            return None
+        return trust < self._min_trust
