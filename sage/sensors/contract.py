@@ -21,10 +21,6 @@ from sage.sensors.connections import ConnectionPool
 from sage.sensors.latest import LatestReadings
 from sage.sensors.limits import NO_LIMITS, EffectorLimits
 
-#: Version of the contracts of sensors, effectors and environments. A plug-in's class has the one that it was
-#: made for as `contract_version`; without it: 1. Within a version the contract only grows, so that a plug-in
-#: made for it keeps working.
-CONTRACT_VERSION = 1
 #: Of an action's tensor: what numpy computes with and a device understands.
 ACTION_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 Modality = Literal["physical", "temporal", "cognitive"]

@@ -45,6 +45,8 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "instruments": {},
 }
+#: The groups that the plug-in contract is about.
+_DEVICES = ("sensors", "effectors", "environments")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +90,23 @@ def resolve(group: Group, kind: str) -> Any:
     known = plugins(group)
     if kind not in known:
         raise UserError(f"{kind}: unknown kind of {group.removesuffix('s')}: {nearest(kind, known)}")
+    from sage.sensors.contract_version import contract_problem
+
     plugin = known[kind]
     module_name, _, class_name = plugin.target.partition(":")
     try:
-        return getattr(import_module(module_name), class_name)
+        found = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"{kind}: {plugin.target} ({plugin.origin}) cannot be imported: {error}: reinstall it"
         ) from error
+    except Exception as error:  # around a plug-in, whose module may do anything when it is imported
+        text = " ".join(str(error).split())
+        raise UserError(
+            f"{kind}: {plugin.target} ({plugin.origin}) raises {type(error).__name__} when it is imported:"
+            f" {text}: correct the plug-in: its module touches no device"
+        ) from error
+    problem = contract_problem(found, plugin.origin) if group in _DEVICES else ""
+    if problem:
+        raise UserError(f"{kind}: {problem}")
+    return found

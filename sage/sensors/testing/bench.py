@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from sage.errors import SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import ITEM_BYTES
 from sage.sensors.contract import Reading, Sensor, SourceExhausted
+from sage.sensors.contract_version import CONTRACT_VERSION, contract_problem
 from sage.sensors.testing.plugin_call import describe_error, describe_hang
 
 MakeSensor = Callable[[], Sensor]
@@ -71,6 +73,13 @@ def run_check(name: str, check: Callable[[], str], *, timeout_secs: float) -> Ch
     if results:
         return results[0]
     return CheckResult(name=name, is_ok=False, detail=describe_hang(thread.ident, timeout_secs))
+
+
+def contract_is_this_one(bench: Any) -> str:
+    """Of a sensor, an effector or an environment."""
+    problem = contract_problem(type(bench.make()))
+    require(not problem, problem)
+    return f"plug-in contract {CONTRACT_VERSION}"
 
 
 def readings(sensor: Sensor, bench: Bench) -> Iterator[tuple[np.ndarray, Reading]]:

@@ -18,7 +18,7 @@ from sage.sensors.config import EffectorConfig
 from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.effector_driver import EffectorDriver, EffectorHeld, EffectorTooSoon
 from sage.sensors.limits import MAX_SLEW_SECS
-from sage.sensors.testing.bench import CheckResult, require, run_check
+from sage.sensors.testing.bench import CheckResult, contract_is_this_one, require, run_check
 
 #: Of a channel's half range: how far from the middle the checks go.
 SMALL = 0.1
@@ -222,6 +222,7 @@ EFFECTOR_CHECKS: dict[str, Callable[[EffectorBench], str]] = {
         spec_is_known_before_open,
         spec_never_changes,
         config_is_an_effector_config,
+        contract_is_this_one,
         an_action_within_range_is_done,
         what_is_out_of_range_is_limited_or_held,
         what_is_not_finite_is_held,

@@ -14,7 +14,7 @@ _README = """\
 
 The effector kind `{name}` for SAGE.
 
-    pip install -e .
+    pip install -e '.[test]'
     sage effectors check {name}
     pytest
 
@@ -68,6 +68,7 @@ class {class_name}Effector:
     """Two channels, x and y. Positions out of reach are limited; what is not finite is held."""
 
     Config = {class_name}Config
+    contract_version = 1
 
     def __init__(self, config: {class_name}Config, context: SensorContext) -> None:
         self._position = np.zeros(2, dtype=np.float32)
@@ -121,21 +122,15 @@ class {class_name}Effector:
 '''
 
 _TEST = """\
+from collections.abc import Callable
+
 import pytest
-from sage_effector_{name} import {class_name}Config, {class_name}Effector
-
-from sage.mailbox import RealClock
-from sage.sensors import SensorContext
-from sage.sensors.conformance import CheckResult, check_effector
-
-CLOCK = RealClock()
-CONTEXT = SensorContext(clock=CLOCK, epoch_ns=CLOCK.now_ns())
-RESULTS = check_effector(lambda: {class_name}Effector({class_name}Config(), CONTEXT), clock=CLOCK)
+from sage_effector_{name} import {class_name}Effector
 
 
-@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.name)
-def test_it_is_an_effector(result: CheckResult) -> None:
-    assert result.is_ok, result.detail
+@pytest.mark.sage_effector(kind={class_name}Effector)
+def test_it_is_an_effector(sage_check: Callable[[], None]) -> None:
+    sage_check()
 """
 
 _FILES = {

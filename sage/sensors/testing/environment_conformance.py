@@ -17,7 +17,7 @@ from sage.sensors.config import EnvironmentConfig
 from sage.sensors.contract import Effector, Reading, Sensor, SensorError, SensorSpec, SourceExhausted
 from sage.sensors.driver.environments.host import specs_of
 from sage.sensors.environment import RESET_QUANTITY, REWARD_QUANTITY, Environment
-from sage.sensors.testing.bench import CheckResult, require, run_check
+from sage.sensors.testing.bench import CheckResult, contract_is_this_one, require, run_check
 
 #: Actions of one life, and the most that are done until a reset is delivered.
 NUM_STEPS, MAX_STEPS = 16, 2000
@@ -294,6 +294,7 @@ ENVIRONMENT_CHECKS: dict[str, Callable[[EnvironmentBench], str]] = {
     for check in (
         specs_are_known_before_open,
         config_is_an_environment_config,
+        contract_is_this_one,
         names_begin_with_the_environments_name,
         reward_observes_reward,
         readings_are_finite_and_in_order,

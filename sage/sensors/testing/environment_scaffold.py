@@ -14,7 +14,7 @@ _README = """\
 
 The environment kind `{name}` for SAGE.
 
-    pip install -e .
+    pip install -e '.[test]'
     sage environments check {name}
     pytest
 
@@ -60,6 +60,7 @@ class {class_name}Environment(SteppedEnvironment):
     """Sensors NAME.place, NAME.reward and NAME.reset; effector NAME.action."""
 
     Config = {class_name}Config
+    contract_version = 1
 
     def __init__(self, config: {class_name}Config, context: SensorContext) -> None:
         super().__init__(config, context, {class_name}World(config))
@@ -123,21 +124,15 @@ class {class_name}World:
 '''
 
 _TEST = """\
+from collections.abc import Callable
+
 import pytest
-from sage_environment_{name} import {class_name}Config, {class_name}Environment
-
-from sage.mailbox import ManualClock
-from sage.sensors import SensorContext
-from sage.sensors.conformance import CheckResult, check_environment
-
-CLOCK = ManualClock()
-CONTEXT = SensorContext(clock=CLOCK, epoch_ns=0)
-RESULTS = check_environment(lambda: {class_name}Environment({class_name}Config(), CONTEXT), clock=CLOCK)
+from sage_environment_{name} import {class_name}Environment
 
 
-@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.name)
-def test_it_is_an_environment(result: CheckResult) -> None:
-    assert result.is_ok, result.detail
+@pytest.mark.sage_environment(kind={class_name}Environment)
+def test_it_is_an_environment(sage_check: Callable[[], None]) -> None:
+    sage_check()
 """
 
 _FILES = {

@@ -26,6 +26,9 @@ readme = "README.md"
 requires-python = ">=3.10"
 dependencies = ["sage-runtime", "numpy>=1.26", "pydantic>=2.7"]
 
+[project.optional-dependencies]
+test = ["pytest>=8"]
+
 [project.entry-points."sage.{what}s"]
 {name} = "sage_{what}_{name}:{class_name}{title}"
 
@@ -38,11 +41,13 @@ _README = """\
 
 The sensor kind `{name}` for SAGE.
 
-    pip install -e .
+    pip install -e '.[test]'
     sage sensors check {name}
     pytest
+    pip wheel --no-deps --wheel-dir dist .
 
-Then, in a SAGE config:
+`pytest` runs the conformance kit of SAGE, one test a check. `dist` has the package as one file, for another
+machine. Then, in a SAGE config:
 
     sensors:
       - kind: {name}
@@ -81,6 +86,7 @@ class {class_name}Sensor:
     """Two channels: a triangle wave of 10 readings, and its slope. Bounded: a read never waits."""
 
     Config = {class_name}Config
+    contract_version = 1
 
     def __init__(self, config: {class_name}Config, context: SensorContext) -> None:
         self._config = config
@@ -129,21 +135,34 @@ class {class_name}Sensor:
 '''
 
 _TEST = """\
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from sage_sensor_{name} import {class_name}Config, {class_name}Sensor
 
 from sage.mailbox import ManualClock
 from sage.sensors import SensorContext
-from sage.sensors.conformance import CheckResult, check_sensor
-
-CLOCK = ManualClock()
-CONTEXT = SensorContext(clock=CLOCK, epoch_ns=0)
-RESULTS = check_sensor(lambda: {class_name}Sensor({class_name}Config(), CONTEXT), clock=CLOCK)
 
 
-@pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.name)
-def test_it_is_a_sensor(result: CheckResult) -> None:
-    assert result.is_ok, result.detail
+@pytest.mark.sage_sensor(kind={class_name}Sensor)
+def test_it_is_a_sensor(sage_check: Callable[[], None]) -> None:
+    sage_check()
+
+
+def test_the_wave_rises_and_falls(sage_context: SensorContext, sage_clock: ManualClock) -> None:
+    sensor = {class_name}Sensor({class_name}Config(height=2.0), sage_context)
+    out = np.zeros(2, dtype=np.float32)
+    seen = []
+    sensor.open()
+    for _ in range(10):
+        assert sensor.read_into(out) is not None
+        assert sensor.read_into(out) is None  # the next one is not due yet
+        seen.append(float(out[0]))
+        sage_clock.advance(100_000_000)
+    sensor.close()
+    assert max(seen) == seen[5] == 2.0
+    assert seen[0] == 0.0
 """
 
 _FILES = {

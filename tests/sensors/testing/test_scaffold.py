@@ -2,6 +2,7 @@ import errno
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext
 from sage.sensors.testing.conformance import check_sensor
+from sage.sensors.testing.effector_scaffold import write_effector_package
+from sage.sensors.testing.environment_scaffold import write_environment_package
 from sage.sensors.testing.scaffold import write_package
 
 if sys.version_info >= (3, 11):
@@ -31,8 +34,9 @@ def test_a_new_package_conforms(
         assert result.is_ok, f"{result.name}: {result.detail}"
 
 
-def test_its_own_test_passes(tmp_path: Path) -> None:
-    write_package("wind_speed", tmp_path)
+@pytest.mark.parametrize("write", [write_package, write_effector_package, write_environment_package])
+def test_its_own_test_passes(write: Callable[[str, Path], object], tmp_path: Path) -> None:
+    write("wind_speed", tmp_path)
     command = [
         sys.executable,
         "-m",
@@ -40,6 +44,8 @@ def test_its_own_test_passes(tmp_path: Path) -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "sage.sensors.testing.plugin",
         "--rootdir",
         str(tmp_path),
         "tests",
