@@ -26,6 +26,7 @@ EXTRAS = {
     "trackio": "trackio",
     "prometheus": "prometheus_client",
     "otel": "opentelemetry",
+    "bridge": "zenoh PIL",
     "sensors": "av pynvml",
     "web": "starlette uvicorn",
     "parquet": "pyarrow",

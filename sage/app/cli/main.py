@@ -18,6 +18,7 @@ from sage.about import DESCRIPTION, __version__
 from sage.app.cli import (
     audit,
     bench,
+    bridge,
     coherence,
     config,
     control,
@@ -68,6 +69,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(effectors.app, name="effectors")
 app.add_typer(environments.app, name="environments")
+app.add_typer(bridge.app, name="bridge")
 app.add_typer(store.app, name="store")
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(memory.app, name="memory")

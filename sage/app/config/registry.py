@@ -24,6 +24,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "host": "sage.sensors.devices.host:HostSensor",
         "language": "sage.sensors.language.language_sensor:LanguageSensor",
         "memory": "sage.memory.sensor:MemorySensor",
+        "remote": "sage.sensors.remote.remote_sensor:RemoteSensor",
         "synthetic": "sage.sensors.devices.synthetic:SyntheticSensor",
         "table": "sage.sensors.devices.table:TableSensor",
         "totality": "sage.related_work.totality.sensor:TotalitySensor",

@@ -33,6 +33,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "trackio": (("trackio",), "sessions and training logged to trackio"),
     "prometheus": (("prometheus_client",), "figures as Prometheus text"),
     "otel": (("opentelemetry",), "figures sent to an OpenTelemetry collector"),
+    "bridge": (("zenoh", "PIL"), "sources of other hosts (eclipse-zenoh, Pillow)"),
     "web": (("starlette", "uvicorn"), "`sage serve`: the HTTP API"),
     "export": (("onnx", "onnxscript", "onnxruntime"), "ONNX files, written and run"),
     "sweep": (("optuna",), "`sage sweep`: searches for settings (optuna)"),

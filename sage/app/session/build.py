@@ -120,7 +120,7 @@ def build_run(
     hub = Hub(clock)
     records = hub.peripheral("records", capacity=RING_CAPACITY)
     sensor_world = SensorWorld(context)
-    drivers, missing = _build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
+    drivers, missing = build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     settings = device_settings(config.enabled_effectors, [effector.spec for effector in effectors])
     worlds = EnvironmentBuilder(
@@ -226,7 +226,7 @@ def _build_effector(entry: DeviceEntry, context: SensorContext) -> Effector:
         raise UserError(explain("effectors", entry, error)) from error
 
 
-def _build_drivers(
+def build_drivers(
     entries: Sequence[DeviceEntry], world: SensorWorld, hub: Hub, records: Peripheral, is_manual: bool
 ) -> tuple[list[SensorDriver], list[tuple[str, str]]]:
     drivers: list[SensorDriver] = []

@@ -1,0 +1,1 @@
+"""Sources of one host on another: `sage bridge`."""

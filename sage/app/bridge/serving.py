@@ -1,0 +1,140 @@
+"""`sage bridge serve`: read the sensors of a configuration and send every reading to other hosts.
+
+Invariant: the sensors' drivers are those of a run, so a device that fails is in quarantine and comes back; a
+receiver that is slow or gone delays none of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.build import RING_CAPACITY, build_drivers
+from sage.app.session.making import SensorWorld
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import RealClock
+from sage.mailbox.hub import Hub
+from sage.sensors.contract import SensorContext, SensorError
+from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.remote.sender import MAX_PICTURE_BYTES, HostSender
+from sage.sensors.remote.wire import check_name
+
+log = structlog.get_logger("sage.app")
+#: Between two looks at all sensors, at most; a source of a higher rate is looked at twice a period.
+MAX_POLL_SECS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeOptions:
+    """host: this host's name in keys.  listen: zenoh endpoints.  zenoh_config: a JSON5 file of zenoh."""
+
+    host: str
+    listen: tuple[str, ...]
+    zenoh_config: Path | None = None
+    max_picture_bytes: int = MAX_PICTURE_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTotals:
+    """What was sent of one source. num_faults: of its device."""
+
+    name: str
+    num_sent: int
+    num_bytes: int
+    num_faults: int
+    status: str
+
+
+class Bridge:
+    """The sensors of a configuration and their senders. `run` sends until `stop` or the time limit."""
+
+    def __init__(self, config: SageConfig, options: BridgeOptions) -> None:
+        clock = RealClock()
+        self._clock = clock
+        self._hub = Hub(clock)
+        self._stopped = threading.Event()
+        world = SensorWorld(SensorContext(clock=clock, epoch_ns=clock.now_ns(), base_dir=Path.cwd()))
+        records = self._hub.peripheral("records", capacity=RING_CAPACITY)
+        check_name(options.host)
+        self._drivers, self.missing = build_drivers(
+            config.enabled_sensors, world, self._hub, records, is_manual=False
+        )
+        if not self._drivers:
+            raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
+        try:
+            self._sender = HostSender(
+                options.host,
+                [driver.spec for driver in self._drivers],
+                clock,
+                listen=options.listen,
+                settings=options.zenoh_config,
+                max_picture_bytes=options.max_picture_bytes,
+            )
+        except SensorError as error:
+            self._hub.close()
+            raise UserError(f"--listen {error}") from None
+        world.begin(clock.now_ns())
+
+    def run(self, seconds: float | None = None) -> tuple[SourceTotals, ...]:
+        """Send until `stop` or for `seconds`; returns the totals."""
+        for driver in self._drivers:
+            driver.renew()
+            driver.start()
+        period_secs = min(MAX_POLL_SECS, *(driver.spec.period_ns / 2e9 for driver in self._drivers))
+        deadline_ns = None if seconds is None else self._clock.now_ns() + round(seconds * 1e9)
+        try:
+            while not self._stopped.wait(period_secs):
+                if deadline_ns is not None and self._clock.now_ns() >= deadline_ns:
+                    break
+                now_ns = self._clock.now_ns()
+                for driver in self._drivers:
+                    driver.poll(now_ns)
+                    self._send(driver)
+        finally:
+            totals = self._totals()
+            self._close()
+        return totals
+
+    def stop(self) -> None:
+        """End `run`. Safe in a signal handler and on any thread."""
+        self._stopped.set()
+
+    def _send(self, driver: SensorDriver) -> None:
+        source = self._sender.sources[driver.spec.name]
+        while (lease := driver.read_next()) is not None:
+            with lease:
+                meta = lease.meta
+                statistics = driver.statistics()
+                source.send(
+                    lease.array,
+                    sequence=meta.sequence,
+                    captured_ns=meta.stamp_ns,
+                    noise_std=statistics.noise_std,
+                    quality=meta.quality,
+                    confidence=statistics.confidence,
+                )
+
+    def _totals(self) -> tuple[SourceTotals, ...]:
+        found = []
+        for driver in self._drivers:
+            source, statistics = self._sender.sources[driver.spec.name], driver.statistics()
+            found.append(
+                SourceTotals(
+                    name=driver.spec.name,
+                    num_sent=source.num_sent,
+                    num_bytes=source.num_bytes,
+                    num_faults=statistics.num_faults,
+                    status=statistics.status,
+                )
+            )
+        return tuple(found)
+
+    def _close(self) -> None:
+        for driver in self._drivers:
+            driver.close()
+        self._sender.close()
+        self._hub.close()

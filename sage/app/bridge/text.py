@@ -1,0 +1,47 @@
+"""What `sage bridge` prints: entries to paste into a configuration, and totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from sage.app.bridge.serving import SourceTotals
+from sage.sensors.remote.wire import described
+
+
+def entries(found: Mapping[tuple[str, str], bytes], endpoint: str) -> str:
+    """Sensors of a configuration, one for each source of the other hosts, as YAML. DataError for a
+    description that cannot be read.
+    """
+    items = []
+    for (host, source), description in sorted(found.items()):
+        spec = described(description, source)
+        entry: dict[str, object] = {
+            "kind": "remote",
+            "name": f"{host}.{source}",
+            "endpoint": endpoint,
+            "host": host,
+            "source": source,
+            "shape": list(spec.tensor.shape),
+            "dtype": spec.tensor.dtype,
+            "rate_hz": round(1e9 / spec.period_ns, 3),
+            "quantity": spec.observes[0],
+            "unit": spec.observes[1],
+        }
+        if spec.channels:
+            entry["channels"] = list(spec.channels)
+        if spec.modality != "physical":
+            entry["modality"] = spec.modality
+        items.append(entry)
+    text: str = yaml.safe_dump({"sensors": items}, sort_keys=False, default_flow_style=None, width=120)
+    return text
+
+
+def totals_text(totals: Sequence[SourceTotals]) -> str:
+    """One line a source."""
+    return "\n".join(
+        f"{each.name}: {each.num_sent:,} readings, {each.num_bytes:,} bytes sent, {each.num_faults} faults,"
+        f" {each.status}"
+        for each in totals
+    )

@@ -1,0 +1,1 @@
+"""Sources of another host: readings over zenoh, with ages on one clock and lost readings counted."""

@@ -1,0 +1,77 @@
+"""`sage bridge`: sources of one process seen in another, and bad input in one line."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sage.app.bridge.serving import Bridge, BridgeOptions
+from sage.app.cli.main import invoke
+from sage.app.config.sage_config import load_config
+
+pytest.importorskip("zenoh")
+
+
+@pytest.fixture
+def endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp/127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_what_is_served_is_listed_as_a_configuration_that_runs(
+    endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "desk.yaml"
+    config.write_text("name: desk\nsensors: [{kind: synthetic, name: field, shape: [4], rate_hz: 50}]\n")
+    bridge = Bridge(load_config(config), BridgeOptions(host="desk", listen=(endpoint,)))
+    totals = []
+    thread = threading.Thread(target=lambda: totals.extend(bridge.run(120.0)))
+    thread.start()
+    try:
+        assert invoke(["bridge", "list", endpoint]) == 0
+        printed = capsys.readouterr().out
+        (entry,) = yaml.safe_load(printed)["sensors"]
+        assert (entry["kind"], entry["name"], entry["shape"]) == ("remote", "desk.field", [4])
+        other = tmp_path / "other.yaml"
+        other.write_text("name: other\n" + printed)
+        run = [
+            "run",
+            str(other),
+            "--ticks",
+            "30",
+            "--no-live",
+            "--json",
+            "--state-dir",
+            str(tmp_path / "state"),
+        ]
+        assert invoke(run) == 0
+        assert '"desk.field"' in capsys.readouterr().out
+    finally:
+        bridge.stop()
+        thread.join(30)
+    (found,) = totals
+    assert found.num_sent > 0
+    assert found.num_bytes == found.num_sent * 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["bridge", "list", "tcp/127.0.0.1:9"], "check the endpoint and the other host"),
+        (["bridge", "list", "nonsense"], "nonsense"),
+        (["bridge", "serve", "language", "--host", "a/b"], "'a/b' is no name"),
+        (["bridge", "serve", "language", "--listen", "tcp/127.0.0.1:1:2"], "--listen"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(arguments) == 2
+    error = capsys.readouterr().err
+    assert problem in error
+    assert len(error.splitlines()) == 1

@@ -1,0 +1,177 @@
+"""Sources over zenoh on one host: newest reading, counted gaps, a sender that begins again, bad messages."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sage.mailbox.clock import RealClock
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
+from sage.sensors.remote.link import list_sources
+from sage.sensors.remote.remote_sensor import RemoteConfig, RemoteSensor
+from sage.sensors.remote.sender import HostSender
+from sage.sensors.remote.wire import key_of
+
+zenoh = pytest.importorskip("zenoh")
+
+IMU = SensorSpec(
+    name="imu",
+    modality="physical",
+    tensor=TensorSpec(shape=(3,), dtype="float32"),
+    period_ns=10_000_000,
+    observes=("acceleration", "m/s^2"),
+)
+CAMERA = SensorSpec(
+    name="front",
+    modality="physical",
+    tensor=TensorSpec(shape=(24, 32, 3), dtype="uint8"),
+    period_ns=33_000_000,
+    observes=("light", "sRGB 0..255"),
+)
+NUM_TRIES = 400
+
+
+class Pair:
+    """A sending host and remote sensors of it, on one machine."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.endpoint = f"tcp/127.0.0.1:{probe.getsockname()[1]}"
+        self.clock = RealClock()
+        self.context = SensorContext(clock=self.clock, epoch_ns=self.clock.now_ns())
+        self.sender = self.begin()
+
+    def begin(self) -> HostSender:
+        return HostSender("robot", (IMU, CAMERA), self.clock, listen=[self.endpoint])
+
+    def sensor(self, **changes: Any) -> RemoteSensor:
+        keys = {
+            "name": "imu",
+            "endpoint": self.endpoint,
+            "host": "robot",
+            "shape": (3,),
+            "rate_hz": 100,
+            "quantity": "acceleration",
+            "unit": "m/s^2",
+        }
+        return RemoteSensor(RemoteConfig(**{**keys, **changes}), self.context)
+
+    def send(self, values: np.ndarray, sequence: int, source: str = "imu") -> int:
+        captured_ns = self.clock.now_ns()
+        self.sender.sources[source].send(
+            values, sequence=sequence, captured_ns=captured_ns, noise_std=0.1, quality=0.9, confidence=0.8
+        )
+        return captured_ns
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    yield made
+    made.sender.close()
+
+
+def read(sensor: RemoteSensor, out: np.ndarray, again: Callable[[], object] = lambda: None) -> Reading:
+    """The next reading; `again` is called before each try."""
+    for _ in range(NUM_TRIES):
+        again()
+        reading = sensor.read_into(out)
+        if reading is not None:
+            return reading
+    raise AssertionError("no reading arrived")
+
+
+def test_a_reading_arrives_with_its_time_on_this_clock(pair: Pair) -> None:
+    sensor = pair.sensor()
+    sensor.open()
+    out = np.zeros(3, np.float32)
+    sent: list[int] = []
+    values = np.array([1, 2, 3], np.float32)
+    reading = read(sensor, out, lambda: sent.append(pair.send(values, 7)))
+    assert out.tolist() == [1, 2, 3]
+    assert (reading.sequence, reading.quality, reading.confidence, reading.noise_std) == (7, 0.9, 0.8, 0.1)
+    error_ns = sensor._host.value.clock_error_ns  # type: ignore[union-attr]
+    assert min(abs(reading.captured_ns - each) for each in sent) <= error_ns + 1
+    assert reading.received_ns >= reading.captured_ns
+    sensor.close()
+    sensor.close()
+    with pytest.raises(SensorError, match="read while closed"):
+        sensor.read_into(out)
+
+
+def test_pictures_travel_as_jpeg(pair: Pair) -> None:
+    pytest.importorskip("PIL.Image")
+    sensor = pair.sensor(
+        name="view", source="front", shape=(24, 32, 3), dtype="uint8", rate_hz=30, quantity="light",
+        unit="sRGB 0..255",
+    )  # fmt: skip
+    sensor.open()
+    out = np.zeros((24, 32, 3), np.uint8)
+    picture = np.full((24, 32, 3), (200, 30, 90), np.uint8)
+    read(sensor, out, lambda: pair.send(picture, 0, "front"))
+    assert np.abs(out.astype(int) - picture).max() < 12
+    sensor.close()
+
+
+def test_a_sender_that_begins_again_counts_on(pair: Pair) -> None:
+    sensor = pair.sensor()
+    sensor.open()
+    out = np.zeros(3, np.float32)
+    values = np.zeros(3, np.float32)
+    assert read(sensor, out, lambda: pair.send(values, 40)).sequence == 40
+    pair.sender.close()
+    pair.sender = pair.begin()
+    while (reading := read(sensor, out, lambda: pair.send(values, 0))).sequence == 40:
+        pass  # one of the first run, sent twice
+    assert reading.sequence == 41
+    sensor.close()
+
+
+def test_a_message_that_cannot_be_read_is_a_fault_and_the_next_one_is_read(pair: Pair) -> None:
+    sensor = pair.sensor()
+    sensor.open()
+    out = np.zeros(3, np.float32)
+    stranger = pair.sender._session.declare_publisher(key_of("robot", "imu"))
+    with pytest.raises(SensorError, match=r"imu: (header|message) "):
+        read(sensor, out, lambda: stranger.put(b"\x00" * 12, attachment=b"nonsense"))
+    stranger.undeclare()
+
+    def reads() -> bool:
+        try:
+            return sensor.read_into(out) is not None
+        except SensorError:  # of a message that was under way
+            return False
+
+    for _ in range(NUM_TRIES):
+        pair.send(np.ones(3, np.float32), 1)
+        if reads():
+            break
+    assert out.tolist() == [1, 1, 1]
+    sensor.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"shape": (4,)}, r"shape is \(4,\), host robot sends \(3,\): correct the configuration"),
+        ({"unit": "g"}, "quantity, unit"),
+        ({"source": "lidar"}, "host robot has no source lidar"),
+        ({"host": "other"}, "no clock of host other answers"),
+        ({"endpoint": "tcp/127.0.0.1:9"}, "tcp/127.0.0.1:9: .*check the endpoint and the other host"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(pair: Pair, changes: dict[str, Any], problem: str) -> None:
+    sensor = pair.sensor(**changes)
+    with pytest.raises(SensorUnavailable, match=problem):
+        sensor.open()
+    assert pair.context.connections.num_open == 0
+
+
+def test_sources_are_listed(pair: Pair) -> None:
+    assert set(list_sources(pair.endpoint)) == {("robot", "imu"), ("robot", "front")}
