@@ -32,7 +32,7 @@ def serve(
     zenoh_config: ZenohOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Read the sensors of a configuration and send every reading. Anyone who reaches ENDPOINT can read them."""
+    """Read the sensors of a configuration and send every reading, to anyone who reaches ENDPOINT."""
     import platform
 
     from sage.app.bridge.serving import Bridge, BridgeOptions
