@@ -38,9 +38,10 @@ def serve(
     allow_host: AllowOption = None,
     device: DeviceOption = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Puzzles solved at a time.")] = 64,
+    opens_page: Annotated[bool, typer.Option("--open", help="Open the puzzle page in a browser.")] = False,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Serve /v1/solve, /v1/models and /healthz over HTTP.
+    """Serve the puzzle page and the API (/v1/solve, /v1/models) over HTTP.
 
     Clients must send the bearer token stored in STATE_DIR/http.token.
     """
@@ -55,5 +56,6 @@ def serve(
         device=device,
         batch_size=batch_size,
         state_dir=state_dir,
+        opens_page=opens_page,
     )
     serve_until_interrupted(options)

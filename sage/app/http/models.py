@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sage.app.boards.board import board_of
+from sage.app.boards.examples import example, example_kinds
 from sage.app.http.replies import Refusal
 from sage.app.http.steps import Recording
 from sage.app.terminal.errors import nearest
@@ -48,10 +49,22 @@ class ServedModel:
             "num_cells": front.seq_len,
             "board": None if self.inference.task is None else board_of(self.inference.task).to_plain(),
             "sizes": list(card.sizes) if card is not None and card.sizes is not None else None,
+            "is_searchable": self.inference.is_searchable,
+            "examples": list(example_kinds(self.inference.task)),
             "num_symbols": front.vocab_size,
             "num_parameters": num_parameters(self.inference.model),
             "trained": dict(card.trained) if card is not None else {},
         }
+
+    async def example(self, kind: str, seed: int) -> str:
+        """A puzzle as text. Refusal 422 where the task has none of this kind."""
+        task = self.inference.task
+        try:
+            if task is None:
+                raise InputError(f"{self.inference.name}: the model names no task: it has no examples")
+            return await asyncio.to_thread(example, task, kind, seed)
+        except InputError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 
     async def encode(self, puzzles: tuple[str, ...]) -> list[Encoded]:
         """For each puzzle the inference of its size, and its cells. Refusal 422 where a puzzle is wrong."""

@@ -1,4 +1,4 @@
-"""The routes, behind the guard: /v1/solve, /v1/models, /healthz.
+"""The routes, behind the guard: the pages, /v1/solve, /v1/models, /v1/examples, /healthz.
 
 Invariant: a request ends at its timeout; the work of a client that disconnects is cancelled.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -18,10 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sage.app.http.files import FILE_PATHS, file_routes
 from sage.app.http.guard import Access, Guard
 from sage.app.http.models import Encoded, ServedModel, ServedModels
 from sage.app.http.replies import Refusal, refuse_raised, reply
-from sage.app.http.solve_request import SolveLimits, read_request
+from sage.app.http.solve_request import SolveLimits, read_example, read_request
 from sage.app.http.steps import Recording, plain_steps
 from sage.hrm_core.solving.inference import Answer
 from sage.hrm_core.solving.settings import SolveSettings
@@ -30,8 +32,9 @@ Result = TypeVar("Result")
 
 
 def create_app(models: ServedModels, access: Access, limits: SolveLimits | None = None) -> ASGIApp:
-    """The ASGI application. It closes `models` when the server shuts down."""
-    routes = _Routes(models, limits or SolveLimits())
+    """The ASGI application. It closes `models` when the server shuts down. Pages and their files are open:
+    their scripts send the token.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -41,15 +44,22 @@ def create_app(models: ServedModels, access: Access, limits: SolveLimits | None 
             await asyncio.to_thread(models.close)
 
     app = Starlette(
-        routes=[
-            Route("/healthz", routes.health, methods=["GET"]),
-            Route("/v1/models", routes.list_models, methods=["GET"]),
-            Route("/v1/solve", routes.solve, methods=["POST"]),
-        ],
+        routes=[*file_routes(), *solving_routes(models, limits)],
         exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
         lifespan=lifespan,
     )
-    return Guard(app, access)
+    return Guard(app, replace(access, open_paths=access.open_paths | FILE_PATHS))
+
+
+def solving_routes(models: ServedModels, limits: SolveLimits | None = None) -> list[Route]:
+    """The API in front of the models, for this application or another one behind a guard."""
+    routes = _Routes(models, limits or SolveLimits())
+    return [
+        Route("/healthz", routes.health, methods=["GET"]),
+        Route("/v1/models", routes.list_models, methods=["GET"]),
+        Route("/v1/examples", routes.example, methods=["GET"]),
+        Route("/v1/solve", routes.solve, methods=["POST"]),
+    ]
 
 
 class _Routes:
@@ -66,6 +76,10 @@ class _Routes:
 
     async def list_models(self, _: Request) -> Response:
         return reply({"models": [model.describe() for model in self._models]})
+
+    async def example(self, request: Request) -> Response:
+        asked = read_example(request.query_params)
+        return reply({"puzzle": await self._models.pick(asked.model).example(asked.kind, asked.seed)})
 
     async def solve(self, request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

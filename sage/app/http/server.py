@@ -26,7 +26,8 @@ _ANY = ("0.0.0.0", "::")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
     """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host
-    beside the loopback's and `host` itself.  port 0: a free port."""
+    beside the loopback's and `host` itself.  port 0: a free port.
+    opens_page: open the page in a browser."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -35,6 +36,7 @@ class ServeOptions:
     device: str = "cpu"
     batch_size: int = 64
     state_dir: Path | None = None
+    opens_page: bool = False
 
 
 def serve(options: ServeOptions) -> None:
@@ -44,6 +46,7 @@ def serve(options: ServeOptions) -> None:
     need_web("serve")
     from sage.app.config.state_dir import default_state_dir, open_state_dir
     from sage.app.http.guard import Access
+    from sage.app.http.opening import open_page
     from sage.app.http.routes import create_app
     from sage.app.http.token import TOKEN_NAME, open_token
     from sage.app.terminal.logs import log_to_stderr
@@ -58,13 +61,15 @@ def serve(options: ServeOptions) -> None:
         address = listening.getsockname()
         app = create_app(load_models(options), Access(token=token, hosts=hosts))
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        typer.echo(f"sage: http://{shown}:{address[1]}  token: {folder / TOKEN_NAME}", err=True)
+        typer.echo(f"sage: http://{shown}:{address[1]}/  token: {folder / TOKEN_NAME}", err=True)
         if not ipaddress.ip_address(address[0]).is_loopback:
             typer.echo(
                 "sage: this address is not 127.0.0.1: the token and the puzzles are sent without TLS: use a"
                 " TLS proxy",
                 err=True,
             )
+        if options.opens_page and not open_page(folder, f"http://{shown}:{address[1]}/", token):
+            typer.echo("sage: no browser found: open the address, and give the page the token", err=True)
         build_server(app).run(sockets=[listening])
 
 

@@ -1,4 +1,4 @@
-"""The body of a request to /v1/solve.
+"""The body of a request to /v1/solve, and the query of one to /v1/examples.
 
 Invariant: a SolveRequest is within the server's limits; every error is a Refusal with the key.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -84,6 +85,26 @@ def read_request(body: bytes, usual: SolveSettings, limits: SolveLimits) -> Solv
         timeout_secs=_read_timeout(fields, limits),
         with_steps=_read_steps(fields, settings, limits),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleRequest:
+    """model: its name; None: the only model.  seed: 0 to 2^31 - 1."""
+
+    model: str | None
+    kind: str
+    seed: int
+
+
+def read_example(query: Mapping[str, str]) -> ExampleRequest:
+    """Refusal 422 where a value is wrong."""
+    for key in query:
+        if key not in ("model", "kind", "seed"):
+            _refuse(f"{key[:64]}: no such key: give model, kind or seed")
+    seed = query.get("seed", "0")
+    if not (seed.isascii() and seed.isdigit() and len(seed) <= 10 and int(seed) < 2**31):
+        _refuse("seed: give a whole number from 0 to 2^31 - 1")
+    return ExampleRequest(model=query.get("model"), kind=query.get("kind", "easy"), seed=int(seed))
 
 
 def _read_object(body: bytes) -> dict[str, Any]:

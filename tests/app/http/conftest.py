@@ -63,7 +63,14 @@ class Caller:
         return self.ask("POST", "/v1/solve", said=said, **more)
 
     async def _ask(
-        self, method: str, path: str, headers: Any, parts: list[bytes | None], *, hangs_up: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: Any,
+        parts: list[bytes | None],
+        *,
+        hangs_up: bool = False,
+        query: str = "",
     ) -> Reply:
         scope = {
             "type": "http",
@@ -73,7 +80,7 @@ class Caller:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8765),

@@ -1,0 +1,63 @@
+// Requests to this server. The token comes in the address's fragment, which is not sent, or from the form; it stays
+// in this tab.
+const KEY = "sage-token";
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  sessionStorage.setItem(KEY, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function ask(path, body) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
+  const options = { headers, method: body === undefined ? "GET" : "POST" };
+  if (body !== undefined) {
+    headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let reply;
+  try {
+    reply = await fetch(path, options);
+  } catch {
+    throw new Refused(0, "The server does not answer: start it again with `sage serve`");
+  }
+  const plain = await reply.json().catch(() => null);
+  if (!reply.ok || plain === null) throw new Refused(reply.status, plain?.error?.message ?? `The server replied with ${reply.status}`);
+  return plain;
+}
+
+// Runs `start`; without a valid token the form with the id "token" is shown until there is one.
+export async function withToken(start, showFault) {
+  const form = document.getElementById("token");
+  async function attempt() {
+    try {
+      await start();
+      form.hidden = true;
+      document.getElementById("main").hidden = false;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) {
+        form.hidden = false;
+        document.getElementById("main").hidden = true;
+        form.elements.token.focus();
+      } else {
+        document.getElementById("main").hidden = false;
+        showFault(error);
+      }
+    }
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(KEY, form.elements.token.value.trim());
+    attempt();
+  });
+  // A link with a token, opened while the page is open, changes the fragment alone.
+  addEventListener("hashchange", () => location.reload());
+  await attempt();
+}
