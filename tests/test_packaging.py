@@ -30,6 +30,7 @@ EXTRAS = {
     "sensors": "av pynvml",
     "web": "starlette uvicorn",
     "parquet": "pyarrow",
+    "recording": "mcap",
     "groot": "zmq websockets",
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",

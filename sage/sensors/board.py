@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,10 +44,13 @@ class Posted:
 
 
 class Board:
-    """has_readers: a sensor reads values, so that the loop posts them."""
+    """has_readers: a sensor reads values, so that the loop posts them.  on_text: called with each text that a
+    sensor posts, on its thread.
+    """
 
     def __init__(self) -> None:
         self.has_readers = False
+        self.on_text: Callable[[str, AnswerText], None] | None = None
         self._lock = threading.Lock()
         self._channels: dict[str, tuple[str, ...]] = {}
         self._posted = Posted()
@@ -83,6 +86,8 @@ class Board:
     def post_text(self, source: str, answer_text: AnswerText) -> None:
         with self._lock:
             self._texts.setdefault(source, deque(maxlen=MAX_WAITING)).append(answer_text)
+        if self.on_text is not None:
+            self.on_text(source, answer_text)
 
     def take(self, source: str, sequence: int) -> AnswerText | None:
         """The text of a reading; earlier ones of the source are dropped. None without one."""

@@ -29,6 +29,7 @@ from sage.app.cli import (
     groot,
     mailbox,
     memory,
+    recording,
     report,
     run,
     sensors,
@@ -55,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("replay")(recording.replay)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("coherence")(coherence.coherence)
@@ -71,6 +73,7 @@ app.add_typer(effectors.app, name="effectors")
 app.add_typer(environments.app, name="environments")
 app.add_typer(bridge.app, name="bridge")
 app.add_typer(store.app, name="store")
+app.add_typer(recording.app, name="recording")
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(memory.app, name="memory")
 app.add_typer(memory.entities, name="entities")

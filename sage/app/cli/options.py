@@ -60,6 +60,22 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the k
 IntoOption = Annotated[
     Path, typer.Option("--into", metavar="DIR", help="Folder that the package's folder is created in.")
 ]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE.mcap", help="Record every reading and report to an MCAP file."),
+]
+RecordMaxBytesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--record-max-bytes",
+        metavar="N",
+        help="Record to a series of files of N bytes together; the oldest file is deleted.",
+    ),
+]
+RecordJpegOption = Annotated[
+    bool,
+    typer.Option("--record-jpeg", help="Record pictures as JPEG: smaller, and not bit for bit."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

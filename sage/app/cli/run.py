@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from sage.app.cli.options import ConfigArgument, JsonOption, SetOption, StateDirOption, TrackOption
+from sage.app.cli.options import (
+    ConfigArgument,
+    JsonOption,
+    RecordJpegOption,
+    RecordMaxBytesOption,
+    RecordOption,
+    SetOption,
+    StateDirOption,
+    TrackOption,
+)
 
 
 def run(
@@ -34,6 +43,9 @@ def run(
         ),
     ] = None,
     track: TrackOption = None,
+    record: RecordOption = None,
+    record_max_bytes: RecordMaxBytesOption = None,
+    record_jpeg: RecordJpegOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
@@ -50,6 +62,7 @@ def run(
         loaded = loaded.model_copy(update={"tracking": tracking})
     open_state_dir(loaded.state_path)
 
+    from sage.app.recording.attaching import attachments
     from sage.app.session.run import run_session
 
     return run_session(
@@ -60,4 +73,5 @@ def run(
         live=not no_live,
         json_output=json_output,
         trace_path=trace,
+        attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg),
     )

@@ -25,6 +25,7 @@ _MIN_DISK_BYTES = 1 << 30
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "sensors": (("av", "pynvml"), "video and audio (av), GPU telemetry (pynvml)"),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
+    "recording": (("mcap",), "sessions recorded and replayed (MCAP)"),
     "fast": (("numba",), "the loop, puzzle generators and CPU training, compiled (numba)"),
     "cuda": (("cupy", "numba_cuda", "cuda"), "mailboxes in CuPy and Numba kernels"),
     "flash": (("flash_attn",), "attention on CUDA in fp16 and bf16 (flash-attn)"),

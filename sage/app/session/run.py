@@ -34,6 +34,7 @@ from sage.app.control.hold import Hold, HoldFile
 from sage.app.control.server import ControlServer
 from sage.app.control.session_control import SessionControl, held_over
 from sage.app.live.view import LiveView
+from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
@@ -55,6 +56,7 @@ EXIT_OK, EXIT_FAILED = 0, 1
 NUM_HELD_OUT, HELD_OUT_SECS = 200, 3.0
 #: Episodes of each policy that the loop's is compared with.
 NUM_COMPARED_EPISODES = 100
+NOTHING_ATTACHED = Attachments()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +80,12 @@ def run_session(
     live: bool,
     json_output: bool,
     trace_path: Path | None = None,
+    attached: Attachments = NOTHING_ATTACHED,
 ) -> int:
     """Run the loop until it ends. Returns 0, or 1 after a crisis. `fast`: on a manual clock, without a
     snapshot, so that equal runs have equal results.
 
-    trace_path: the file for a Chrome/Perfetto trace of focus messages.
+    trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
     """
     log_to_stderr()
     check_packages(config.tracking.to)
@@ -101,6 +104,7 @@ def run_session(
         if keeper is not None:
             stack.callback(keeper.close)
         control = _controlled(run, held, audit, config)
+        attached.prepare(config, run, clock, stack)
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
@@ -111,12 +115,13 @@ def run_session(
         view = LiveView(
             session,
             is_enabled=live and not json_output,
-            notices=lambda: (*control.notices(), *writer.notices(), *tracker.notices()),
+            notices=lambda: (*control.notices(), *writer.notices(), *tracker.notices(), *attached.notices()),
         )
         view.watch(run.hub.snapshot)
         instruments: list[Instrument] = [
             *(writer, summary, view, control, tracker),
             *([keeper] if keeper else []),
+            *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
@@ -128,7 +133,7 @@ def run_session(
     problem = keeper.problem if keeper is not None else ""
     num_lost = _num_lost(writer.statistics())
     ending = Ending(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
-    _show(summary, ending, state_dir, json_output=json_output)
+    _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
 
 
@@ -282,9 +287,11 @@ def _num_lost(statistics: StoreStatistics) -> int:
     return statistics.num_dropped + statistics.num_unstorable + statistics.num_queued
 
 
-def _show(summary: SessionSummary, ending: Ending, state_dir: Path, *, json_output: bool) -> None:
+def _show(
+    summary: SessionSummary, ending: Ending, state_dir: Path, attached: Attachments, *, json_output: bool
+) -> None:
     if json_output:
-        document = to_plain(summary.as_dict() | asdict(ending))
+        document = to_plain(summary.as_dict() | asdict(ending)) | attached.figures()
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
         return
     from rich.console import Console
@@ -294,7 +301,7 @@ def _show(summary: SessionSummary, ending: Ending, state_dir: Path, *, json_outp
     console = Console()
     print_summary(summary.figures(), console)
     console.print()
-    for line in _closing_lines(ending, state_dir):
+    for line in (*_closing_lines(ending, state_dir), *attached.lines()):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -19,7 +19,7 @@ from sage.mailbox.clock import Clock, ManualClock
 from sage.runtime.report import ActionFacts
 from sage.runtime.tick.effects import EffectDecision, EffectLog, EffectOutcome, Outcome
 from sage.runtime.tick.policy import MODEL_ROLE, Decision, Policy, Situation
-from sage.sensors.contract import Action, Effector, SensorError
+from sage.sensors.contract import Action, Effector, EffectorSpec, SensorError
 from sage.sensors.driver.effector_driver import (
     Call,
     EffectorDriver,
@@ -112,6 +112,11 @@ class EffectorGate:
     def stopped(self) -> dict[str, str]:
         """Why, by effector, of those that are stopped."""
         return dict(self._stopped)
+
+    @property
+    def specs(self) -> tuple[EffectorSpec, ...]:
+        """Of the effectors of the action vector, in its order."""
+        return tuple(driver.spec for driver in self._drivers)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ hundred nanoseconds, and a source without a new reading holds no slot and evicts
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -24,6 +24,22 @@ if TYPE_CHECKING:
     from sage.mailbox.contract import FocusSender, Loan, Peripheral
 
 
+class ReadingTap(Protocol):
+    """Gets all that a device returns, before it is judged. Called on the driver's thread and on the device's;
+    it copies what it keeps, returns at once and raises nothing. Times are on the run's clock.
+    """
+
+    def take(self, values: np.ndarray, reading: Reading, read_ns: int) -> None: ...
+
+    def note_fault(self, message: str, at_ns: int) -> None:
+        """The driver puts the device in quarantine."""
+        ...
+
+    def note_end(self, at_ns: int) -> None:
+        """The device is exhausted."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
     """Where one source's readings go. producer: its number in records and quotas."""
@@ -31,6 +47,7 @@ class Outlet:
     peripheral: Peripheral
     focus: FocusSender
     producer: int
+    taps: tuple[ReadingTap, ...] = ()
 
 
 #: Up to this size copying a reading costs less than holding a slot for it.
@@ -92,6 +109,9 @@ class Delivery:
             raise SensorError(
                 f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None"
             )
+        if reading is not None:
+            for tap in self._outlet.taps:
+                tap.take(array, reading, self._clock.now_ns())
         return reading
 
     def _lent(self) -> np.ndarray:

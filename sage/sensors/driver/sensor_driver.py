@@ -10,6 +10,7 @@ use `with`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
-from sage.sensors.driver.delivery import Delivery, Outlet
+from sage.sensors.driver.delivery import Delivery, Outlet, ReadingTap
 from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.supervision import (
     Backoff,
@@ -132,6 +133,12 @@ class SensorDriver:
     def trust(self, value: float) -> None:
         self._ledger.trust = value
 
+    def attach_tap(self, tap: ReadingTap) -> None:
+        """From the next start of the device on. A tap gets no readings of a sensor in a process of its own,
+        only its faults.
+        """
+        self._outlet = dataclasses.replace(self._outlet, taps=(*self._outlet.taps, tap))
+
     def renew(self) -> None:
         """Drop the first instance, so that `start` makes a new one with the context of now."""
         if self._status == "closed":
@@ -158,6 +165,8 @@ class SensorDriver:
             try:
                 self._engine.poll(now_ns)
             except SourceExhausted:
+                for tap in self._outlet.taps:
+                    tap.note_end(now_ns)
                 self._end("exhausted")
             except (SensorError, InputError, DataError) as error:
                 self._failed(error, now_ns)
@@ -287,6 +296,8 @@ class SensorDriver:
         if isinstance(error, (InputError, DataError)) and not self._has_opened_once:
             self._end("closed")
             raise InputError(f"{self._spec.name}: {error}") from error
+        for tap in self._outlet.taps:
+            tap.note_fault(str(error), now_ns)
         self._end("quarantined")
         self._num_faults += 1
         self._last_error = str(error)

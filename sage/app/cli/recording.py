@@ -1,0 +1,118 @@
+"""`sage replay` and `sage recording`: recordings that `sage run --record` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sage.app.cli.options import JsonOption, RecordOption, SetOption, StateDirOption, command_group
+
+app = command_group("Show, check, rebuild and export recordings of sessions.")
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A recording that `sage run --record` wrote.")
+]
+
+
+def replay(
+    file: FileArgument,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="CONFIG",
+            help="Another configuration: its sensors that have the name of a recorded source are replayed.",
+        ),
+    ] = None,
+    ticks: Annotated[int | None, typer.Option(min=1, help="Stop after this many ticks.")] = None,
+    overrides: SetOption = None,
+    state_dir: StateDirOption = None,
+    no_live: Annotated[
+        bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
+    ] = False,
+    record: RecordOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Run the loop again on the readings of a recording, on a simulated clock, and compare the reports.
+
+    Nothing is read from devices and nothing moves.
+    """
+    from sage.app.config.state_dir import open_state_dir
+    from sage.app.recording.attaching import attachments
+    from sage.app.recording.replay import ReplayCheck, read_run, replay_config
+    from sage.app.session.run import run_session
+
+    recorded = read_run(file)
+    loaded = replay_config(recorded, config, overrides or ())
+    loaded = loaded.model_copy(update={"state_dir": state_dir})
+    open_state_dir(loaded.state_path)
+    limit = ticks or (recorded.num_ticks if recorded.is_manual else None)
+    return run_session(
+        loaded,
+        seconds=None if limit else recorded.duration_secs,
+        ticks=limit,
+        fast=True,
+        live=not no_live,
+        json_output=json_output,
+        attached=attachments(record, others=(ReplayCheck(recorded),)),
+    )
+
+
+@app.command("info")
+def info(file: FileArgument, json_output: JsonOption = False) -> None:
+    """Print the run, the sources and the messages of a recording."""
+    from sage.app.recording.info import describe, render
+
+    found = describe(file)
+    if json_output:
+        import json
+
+        typer.echo(json.dumps(found))
+        return
+    render(found)
+
+
+@app.command("check")
+def check(file: FileArgument) -> int:
+    """Read all of a recording: checksums, messages, order. Exit code 1 when something is wrong."""
+    from sage.app.recording.check import check_recording
+
+    problems, num_messages = check_recording(file)
+    for problem in problems:
+        typer.echo(f"{file}: {problem}")
+    if not problems:
+        typer.echo(f"{file}: {num_messages:,} messages, nothing wrong")
+    return 1 if problems else 0
+
+
+@app.command("recover")
+def recover(
+    file: FileArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="File to write. Default: NAME.recovered.mcap beside it."),
+    ] = None,
+) -> None:
+    """Write a whole recording from one that a crash or a full disk cut. FILE is not changed."""
+    from sage.app.recording.recover import recover_recording
+
+    recovered = recover_recording(file, out)
+    lost = f", {recovered.num_damaged} damaged chunks left out" if recovered.num_damaged else ""
+    end = "" if recovered.is_whole else ", its end was cut"
+    typer.echo(f"{recovered.path}: {recovered.num_messages:,} messages{lost}{end}")
+
+
+@app.command("export")
+def export(
+    file: FileArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
+    file_format: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="parquet or csv.")
+    ] = "parquet",
+) -> None:
+    """Write one table for each source, and tables of ticks, trust and events."""
+    from sage.app.recording.export import export_recording
+
+    typer.echo("\n".join(map(str, export_recording(file, out, file_format))))

@@ -1,0 +1,23 @@
+"""The attachments that the options of `sage run` and `sage replay` ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sage.app.session.attachments import Attachment, Attachments
+
+
+def attachments(
+    record: Path | None,
+    *,
+    max_bytes: int | None = None,
+    jpeg: bool = False,
+    others: tuple[Attachment, ...] = (),
+) -> Attachments:
+    """UserError for options that do not fit, and for a package that is missing."""
+    found = list(others)
+    if record is not None:
+        from sage.app.recording.recorder import Recorder
+
+        found.append(Recorder(record, max_bytes=max_bytes, jpeg=jpeg))
+    return Attachments(found)

@@ -1,0 +1,195 @@
+"""`sage recording export`: tables of a recording, as Parquet or CSV.
+
+Invariant: written in chunks, so memory does not grow with the length of the recording. Times are seconds
+since the run's start, and wall time in ns.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from sage.app.recording.channels import COHERENCE_TOPIC, EVENT_TOPIC, SLEEP_TOPIC, TICK_TOPIC
+from sage.app.terminal.errors import UserError
+from sage.errors import SageError
+from sage.sensors.recordings.codec import FORM_KEY, SOURCE_KEY, SPEC_KEY, STATUS_FORM
+from sage.sensors.recordings.mcap_file import McapFile
+from sage.sensors.recordings.recorded_stream import start_of
+
+_CHUNK_ROWS = 2000
+_READING = ("time_secs", "captured_ns", "received_ns", "sequence", "noise_std", "quality", "confidence")
+_SOURCE = ("trust", "weight", "quality", "surprise", "novelty", "salience", "error", "age_ns", "is_fresh")
+_TICK = ("tick", "state", "num_segments", "value", "digest")
+_PARTS = {
+    "coherence": ("coherence", "xerr", "agreement", "correctness"),
+    "learning": ("loss", "weights_version"),
+}
+_EVENT = ("kind", "name", "message", "tick")
+Format = Literal["parquet", "csv"]
+Row = list[Any]
+
+
+def export_recording(path: Path, out: Path, file_format: Format) -> tuple[Path, ...]:
+    """The files written: one for each source, `ticks`, `trust` (a row for each tick and source), `events`,
+    `nights`, `coherence`, `status`; none for a channel without messages. A picture's row has its size alone.
+
+    UserError for a file that cannot be read and a folder that cannot be written.
+    """
+    try:
+        with McapFile(path) as file:
+            start_ns = start_of(file)
+            out.mkdir(parents=True, exist_ok=True)
+            written = []
+            for name, topics, table in _tables(file):
+                if any(file.count_of(each) for each in file.channels() if each.topic in topics):
+                    target = out / f"{name}.{file_format}"
+                    rows = table.rows(file, topics, start_ns)
+                    _write(target, table.columns, rows, file_format)
+                    written.append(target)
+            return tuple(written)
+    except SageError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{out}: {reason}: give a folder that can be written") from error
+
+
+class _Table:
+    """columns: name -> "int64", "float64", "bool" or "string"."""
+
+    def __init__(self, columns: dict[str, str]) -> None:
+        self.columns = columns
+
+    def rows(self, file: McapFile, topics: Sequence[str], start_ns: int) -> Iterator[Row]:
+        for _, channel, record in file.messages(topics=topics):
+            message = json.loads(record.data)
+            yield from self.rows_of(message, channel, record, (record.log_time - start_ns) / 1e9)
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        raise NotImplementedError
+
+
+class _Readings(_Table):
+    def __init__(self, spec: dict[str, Any], form: str) -> None:
+        self._form = form
+        num = 1
+        for size in spec["tensor"]["shape"]:
+            num *= int(size)
+        names = list(spec["channels"]) or [f"c{index}" for index in range(num)]
+        kind = "int64" if spec["tensor"]["dtype"].startswith(("int", "uint")) else "float64"
+        values = {name: kind for name in names} if form == "values" else {"num_bytes": "int64"}
+        whole = ("captured_ns", "received_ns", "sequence")
+        heads = {name: "int64" if name in whole else "float64" for name in _READING}
+        super().__init__(heads | values)
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        head = [secs, record.publish_time, record.log_time, *(message[name] for name in _READING[3:])]
+        if self._form == "values":
+            given = message["values"]
+            yield head + (list(given.values()) if isinstance(given, dict) else list(given))
+        else:
+            yield [*head, len(message["data"]) * 3 // 4]
+
+
+class _Ticks(_Table):
+    def __init__(self) -> None:
+        kinds = {"tick": "int64", "num_segments": "int64", "state": "string", "digest": "string"}
+        parts = {
+            name: "int64" if name.endswith("version") else "float64"
+            for each in _PARTS.values()
+            for name in each
+        }
+        super().__init__({"time_secs": "float64"} | {n: kinds.get(n, "float64") for n in _TICK} | parts)
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        parts = [message[part][name] for part, names in _PARTS.items() for name in names]
+        yield [secs, *(message[name] for name in _TICK), *parts]
+
+
+class _Trust(_Table):
+    def __init__(self) -> None:
+        kinds = {"age_ns": "int64", "is_fresh": "bool"}
+        head = {"time_secs": "float64", "tick": "int64", "source": "string", "status": "string"}
+        super().__init__(head | {name: kinds.get(name, "float64") for name in _SOURCE})
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        for source in message["sources"]:
+            yield [
+                secs,
+                message["tick"],
+                source["name"],
+                source["status"],
+                *(source[name] for name in _SOURCE),
+            ]
+
+
+class _Events(_Table):
+    def __init__(self) -> None:
+        super().__init__({"time_secs": "float64"} | {n: "int64" if n == "tick" else "string" for n in _EVENT})
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        yield [secs, *(message[name] for name in _EVENT)]
+
+
+class _Status(_Table):
+    def __init__(self) -> None:
+        super().__init__(
+            {"time_secs": "float64", "source": "string", "status": "string", "message": "string"}
+        )
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        yield [secs, channel.metadata[SOURCE_KEY], message["status"], message["message"]]
+
+
+class _Plain(_Table):
+    """Fields of a message by name."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self._fields = fields
+        super().__init__({"time_secs": "float64"} | fields)
+
+    def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
+        yield [secs, *(message[name] for name in self._fields)]
+
+
+def _tables(file: McapFile) -> Iterator[tuple[str, list[str], _Table]]:
+    """(name of the file, topics, table)."""
+    for channel in file.channels():
+        if SPEC_KEY in channel.metadata:
+            spec = json.loads(channel.metadata[SPEC_KEY])
+            name = channel.metadata[SOURCE_KEY].replace("/", "_")
+            yield f"source.{name}", [channel.topic], _Readings(spec, channel.metadata[FORM_KEY])
+    statuses = [each.topic for each in file.channels() if each.metadata.get(FORM_KEY) == STATUS_FORM]
+    nights = {"outcome": "string", "reason": "string", "tick": "int64", "loss_before": "float64"}
+    nights |= {name: "float64" for name in ("loss_after", "gain", "gain_low", "gain_high")}
+    coherence = {"metric": "string", "modules": "string", "tick": "int64", "value": "float64"}
+    coherence |= {name: "float64" for name in ("null_mean", "null_std", "z")}
+    yield "ticks", [TICK_TOPIC], _Ticks()
+    yield "trust", [TICK_TOPIC], _Trust()
+    yield "events", [EVENT_TOPIC], _Events()
+    yield "nights", [SLEEP_TOPIC], _Plain(nights)
+    yield "coherence", [COHERENCE_TOPIC], _Plain(coherence)
+    yield "status", statuses, _Status()
+
+
+def _write(target: Path, columns: dict[str, str], rows: Iterator[Row], file_format: Format) -> None:
+    if file_format == "csv":
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(rows)
+        return
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UserError("Parquet needs the package pyarrow: pip install 'sage-runtime[parquet]'") from error
+    kinds = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    with pq.ParquetWriter(target, schema) as writer:
+        while chunk := [row for _, row in zip(range(_CHUNK_ROWS), rows)]:
+            arrays = [pa.array(values, type=field.type) for values, field in zip(zip(*chunk), schema)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

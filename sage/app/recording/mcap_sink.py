@@ -1,0 +1,200 @@
+"""MCAP files as a sink: one file, or a series within a budget of bytes.
+
+Invariant: every file is complete by itself: channels, the start of the run, the configuration. A write that
+fails leaves a file that ends with its last whole record, from which `sage recording recover` makes a complete
+one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage.about import __version__
+from sage.app.recording.channels import ChannelSpec
+from sage.app.terminal.errors import UserError
+from sage.sensors.contract import SensorUnavailable
+from sage.sensors.recordings.mcap_file import import_mcap
+
+#: A chunk is written when it has this size: what a kill costs at most.
+CHUNK_BYTES = 64 << 10
+#: Files of a series within a budget, and the least budget.
+NUM_FILES, MIN_BUDGET = 8, 4 << 20
+CONFIG_NAME, RUN_NAME, EFFECTORS_NAME, END_NAME = "config.yaml", "sage.run", "sage.effectors", "sage.end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What every file of a recording holds. run: metadata of the session.  effectors: their specs as JSON, in
+    order.  config: the effective configuration, as YAML.
+    """
+
+    run: Mapping[str, str]
+    effectors: tuple[str, ...]
+    config: str
+
+
+class McapSink:
+    """path: of the file, or with `max_bytes` NAME.mcap of the series NAME_0001.mcap, NAME_0002.mcap, ... of
+    which the oldest are deleted. UserError for a path that cannot be written.
+    """
+
+    def __init__(self, path: Path, record: RunRecord, *, max_bytes: int | None = None) -> None:
+        self.paths: list[Path] = []
+        self.num_deleted = 0
+        self._path = path
+        self._record = record
+        self._max_bytes = max_bytes
+        self._channels: list[ChannelSpec] = []
+        self._ids: list[int] = []
+        self._file = self._opened()
+
+    def add_channel(self, channel: ChannelSpec) -> int:
+        self._channels.append(channel)
+        self._ids.append(self._file.register(channel))
+        return len(self._channels) - 1
+
+    def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
+        if self._max_bytes is not None and self._file.size >= self._max_bytes // NUM_FILES - 2 * CHUNK_BYTES:
+            self._file.finish({})
+            self._file = self._opened()
+            self._ids = [self._file.register(each) for each in self._channels]
+        self._file.add(self._ids[channel], data, log_ns, publish_ns, sequence)
+
+    def close(self, ending: dict[str, str]) -> None:
+        self._file.finish(ending)
+
+    def _opened(self) -> _McapOutput:
+        path = self._path
+        if self._max_bytes is not None:
+            path = path.with_name(f"{path.stem}_{self.num_deleted + len(self.paths) + 1:04d}{path.suffix}")
+            self._make_room(self._max_bytes - self._max_bytes // NUM_FILES)
+        self.paths.append(path)
+        return _McapOutput(path, self._record)
+
+    def _make_room(self, max_bytes: int) -> None:
+        """Delete the oldest files until the others have `max_bytes` together."""
+        sizes = [path.stat().st_size for path in self.paths]
+        while self.paths and sum(sizes) > max_bytes:
+            self.paths.pop(0).unlink(missing_ok=True)
+            sizes.pop(0)
+            self.num_deleted += 1
+
+
+class _McapOutput:
+    """One file. Records before `_good` bytes are whole."""
+
+    def __init__(self, path: Path, record: RunRecord) -> None:
+        writer_module = import_mcap("mcap.writer")
+        self._path = path
+        self._stream = path.open("wb", buffering=0)
+        self._output = _Whole(self._stream)
+        self._is_finished = False
+        self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES)
+        self._schemas: dict[str, int] = {}
+        self._do(lambda: self._begin(record))
+
+    @property
+    def size(self) -> int:
+        return self._output.tell()
+
+    def register(self, channel: ChannelSpec) -> int:
+        def call() -> Any:
+            name = channel.schema_name
+            if name not in self._schemas:
+                schema = json.dumps(channel.schema).encode()
+                self._schemas[name] = self._writer.register_schema(name, "jsonschema", schema)
+            return self._writer.register_channel(
+                channel.topic, "json", self._schemas[name], dict(channel.metadata)
+            )
+
+        return int(self._do(call))
+
+    def add(self, channel: int, data: bytes, log_ns: int, publish_ns: int, sequence: int) -> None:
+        self._do(
+            lambda: self._writer.add_message(
+                channel, log_time=log_ns, data=data, publish_time=publish_ns, sequence=sequence
+            )
+        )
+
+    def finish(self, ending: dict[str, str]) -> None:
+        """Index and end. Nothing where a write has failed before."""
+        if self._is_finished:
+            return
+
+        def call() -> None:
+            if ending:
+                self._writer.add_metadata(END_NAME, ending)
+            self._writer.finish()
+
+        self._do(call)
+        self._is_finished = True
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+
+    def _begin(self, record: RunRecord) -> None:
+        self._writer.start(profile="", library=f"sage {__version__}")
+        self._writer.add_metadata(RUN_NAME, dict(record.run))
+        self._writer.add_metadata(EFFECTORS_NAME, {"specs": json.dumps(record.effectors)})
+        start_ns = int(record.run["start_ns"])
+        self._writer.add_attachment(
+            start_ns, start_ns, CONFIG_NAME, "application/yaml", record.config.encode()
+        )
+
+    def _do(self, call: Any) -> Any:
+        """A call that writes. After an OSError the file is cut to its whole records and closed."""
+        try:
+            return call()
+        except OSError as error:
+            self._is_finished = True
+            self._output.cut()
+            self._stream.close()
+            reason = error.strerror or str(error)
+            raise OSError(
+                error.errno,
+                f"{reason.lower()}: what was written can be read after `sage recording recover {self._path}`",
+            ) from error
+
+
+class _Whole:
+    """A file to write to that can be cut to the last write that was complete."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._good = 0
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        while len(view):
+            view = view[self._stream.write(view) :]
+        self._good += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._good
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def cut(self) -> None:
+        self._stream.truncate(self._good)
+
+
+def check_output(path: Path, max_bytes: int | None) -> None:
+    """UserError for a name or a folder that will not do, and without the package mcap."""
+    if path.suffix != ".mcap":
+        raise UserError(f"--record {path}: give a name that ends in .mcap")
+    if max_bytes is not None and max_bytes < MIN_BUDGET:
+        raise UserError(f"--record-max-bytes {max_bytes}: give {MIN_BUDGET} or more")
+    try:
+        import_mcap("mcap.writer")
+    except SensorUnavailable as error:
+        raise UserError(f"--record: {error}") from error
+    if path.is_dir():
+        raise UserError(f"--record {path}: is a directory: give a file")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"--record {path}: cannot write in {path.parent}: give a folder that can be written")

@@ -1,0 +1,34 @@
+"""An effector of a recorded run in its replay: it takes the same actions, and nothing moves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sage.errors import DataError, InputError
+from sage.sensors.config import EffectorConfig
+from sage.sensors.contract import EffectorSpec, SensorContext
+from sage.sensors.effectors.holding import HoldingEffector
+from sage.sensors.recordings.codec import effector_spec
+
+
+class RecordedEffectorConfig(EffectorConfig):
+    """spec: JSON, as a recording has it under `sage.effectors`."""
+
+    kind: Literal["recorded"] = "recorded"
+    effect: str = Field("recorded", min_length=1)
+    spec: str = Field(min_length=2)
+
+
+class RecordedEffector(HoldingEffector):
+    """Nothing is done. After `abort` it holds until it is opened again. InputError for a damaged spec."""
+
+    Config = RecordedEffectorConfig
+
+    def __init__(self, config: RecordedEffectorConfig, context: SensorContext) -> None:
+        try:
+            spec: EffectorSpec = effector_spec(config.spec)
+        except DataError as error:
+            raise InputError(f"{config.name}: {error}") from error
+        super().__init__(spec)
