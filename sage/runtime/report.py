@@ -32,8 +32,8 @@ class State(str, Enum):
 class SourceFacts:
     """One source in one tick. Scores are 0..1; `surprise` is the NIS per dimension of its last reading.
 
-    status: "running", "starting", "quarantined", "exhausted", "closed".  sequence: -1 before the first
-    reading.
+    status: "running", "starting", "quarantined", "disabled", "exhausted", "closed".
+    sequence: -1 before the first reading.
     age_ns: now - captured_ns of the newest reading, -1 without one.
     is_fresh: a new reading came this tick.  is_attended: it got full attention.
     is_judged: there has been evidence for or against it; without any, trust is that of the prior.

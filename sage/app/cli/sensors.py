@@ -12,6 +12,7 @@ from sage.app.cli.options import (
     JsonOption,
     NameArgument,
     SetOption,
+    StateDirArgument,
     command_group,
     create_package,
     print_kinds,
@@ -72,3 +73,33 @@ def record(
     typer.echo(
         f"{out}: {recording.num_readings} readings of {recording.name}, {recording.num_channels} channels"
     )
+
+
+SourceArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a source of the session.")]
+
+
+@app.command("disable")
+def disable(
+    name: SourceArgument, state_dir: StateDirArgument = None, json_output: JsonOption = False
+) -> None:
+    """Close a source of the running session until `sage sensors enable`, for example to unplug it."""
+    _switch("disable_source", name, state_dir, json_output, changed="disabled", unchanged="not open")
+
+
+@app.command("enable")
+def enable(name: SourceArgument, state_dir: StateDirArgument = None, json_output: JsonOption = False) -> None:
+    """Open a source of the running session again that `sage sensors disable` closed."""
+    _switch("enable_source", name, state_dir, json_output, changed="enabled", unchanged="not disabled")
+
+
+def _switch(
+    verb: str, name: str, state_dir: Path | None, json_output: bool, *, changed: str, unchanged: str
+) -> None:
+    import json
+
+    from sage.app.config.state_dir import default_state_dir
+    from sage.app.control.client import ask
+
+    result = ask((state_dir or default_state_dir()).expanduser(), verb, name=name)
+    word = changed if result["has_changed"] else f"{unchanged}, it is {result['status']}"
+    typer.echo(json.dumps(result) if json_output else f"{name}: {word}")

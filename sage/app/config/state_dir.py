@@ -17,6 +17,8 @@ from sage.app.terminal.errors import UserError
 STORE_NAME = "store.sqlite"
 #: Snapshots, the journals of memories, the files of a night, the lock.
 MIND_NAME, JOURNAL_NAME, SLEEP_NAME, LOCK_NAME = "mind", "journal", "sleep", "lock"
+#: What sensors keep about their devices, a file for each.
+CALIBRATION_NAME = "calibration"
 #: The audit log of effectors.
 AUDIT_NAME = "audit"
 #: The trainers of puzzle streams, a folder for each stream.

@@ -174,6 +174,10 @@ class SessionControl:
             self._audit.note(event, "asked for by a person")
         return has_changed
 
+    def between_ticks(self, function: Callable[[], ResultT]) -> ResultT:
+        """Run it on the loop's thread, for verbs of other parts. UserError where the tick does not end."""
+        return self._between_ticks(function)
+
     def _between_ticks(self, function: Callable[[], ResultT]) -> ResultT:
         """UserError, and nothing is done, where the tick does not end in time."""
         future: Future[ResultT] = self._loop.control.ask(function)

@@ -23,7 +23,14 @@ _STATE_STYLES = {
     State.CRISIS: "bold red",
 }
 _OUTCOME_STYLES = {SleepOutcome.ACCEPTED: "green", SleepOutcome.FAILED: "red"}
-_STATUS_STYLES = {"running": "", "starting": "dim", "quarantined": "red", "exhausted": "dim", "closed": "dim"}
+_STATUS_STYLES = {
+    "running": "",
+    "starting": "dim",
+    "quarantined": "red",
+    "exhausted": "dim",
+    "closed": "dim",
+    "disabled": "dim",
+}
 _LABEL_WIDTH = 11
 
 

@@ -15,7 +15,7 @@ import torch
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
-from sage.app.config.state_dir import SOLVING_NAME
+from sage.app.config.state_dir import CALIBRATION_NAME, SOLVING_NAME
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder, PuzzleEndpoints
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
@@ -35,6 +35,7 @@ from sage.runtime.tick.effects import EffectLog
 from sage.runtime.tick.memory_writer import CARRY_EVERY, recall_store
 from sage.sensors.board import Board
 from sage.sensors.contract import Effector, Sensor, SensorContext, SensorError, SensorSpec
+from sage.sensors.driver.calibration import CalibrationFolder
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
 from sage.sensors.driver.sensor_driver import SensorDriver
@@ -119,7 +120,8 @@ def build_run(
     )
     hub = Hub(clock)
     records = hub.peripheral("records", capacity=RING_CAPACITY)
-    sensor_world = SensorWorld(context)
+    calibrations = None if is_manual else CalibrationFolder(directory.with_name(CALIBRATION_NAME))
+    sensor_world = SensorWorld(context, calibrations)
     drivers, missing = build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     settings = device_settings(config.enabled_effectors, [effector.spec for effector in effectors])
@@ -267,6 +269,7 @@ def build_drivers(
                 clock=world.context.clock,
                 producer=len(drivers),
                 isolation=isolation,
+                calibrations=world.calibrations,
             )
         )
     return drivers, missing
@@ -284,6 +287,7 @@ def _isolation(entry: DeviceEntry, kind: type, spec: SensorSpec, world: SensorWo
             context=lambda: world.context,
             records=hub.shared_peripheral(f"{spec.name}.records", capacity=ISOLATED_CAPACITY, engine="plain"),
             focus=hub.shared_focus(spec.name, slots=NUM_SLOTS, slot_bytes=slot_bytes(spec), engine="plain"),
+            calibrations=str(world.calibrations.folder) if world.calibrations else "",
         )
     except (SensorError, MailboxError) as error:
         raise UserError(f"sensors.{entry.name}: {error}") from error

@@ -10,6 +10,7 @@ from sage.app.config.entry import DeviceEntry
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
 from sage.sensors.contract import SensorContext, SensorError, SensorSpec
+from sage.sensors.driver.calibration import CalibrationFolder
 
 DeviceT = TypeVar("DeviceT")
 #: Of a sensor's mailbox.
@@ -17,10 +18,14 @@ NUM_SLOTS = 4
 
 
 class SensorWorld:
-    """The context that sensors are made with. `begin` sets the run's epoch."""
+    """The context that sensors are made with. `begin` sets the run's epoch.
 
-    def __init__(self, context: SensorContext) -> None:
+    calibrations: where sensors keep theirs; None in a replay, so that equal runs have equal results.
+    """
+
+    def __init__(self, context: SensorContext, calibrations: CalibrationFolder | None = None) -> None:
         self.context = context
+        self.calibrations = calibrations
 
     def begin(self, epoch_ns: int) -> None:
         self.context = dataclasses.replace(self.context, epoch_ns=epoch_ns)

@@ -33,6 +33,7 @@ from sage.app.config.state_dir import (
 from sage.app.control.hold import Hold, HoldFile
 from sage.app.control.server import ControlServer
 from sage.app.control.session_control import SessionControl, held_over
+from sage.app.control.source_switch import SourceSwitch
 from sage.app.live.view import LiveView
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
@@ -125,7 +126,9 @@ def run_session(
         ]
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
-        stack.enter_context(ControlServer(state_dir, control.verbs))
+        stack.enter_context(
+            ControlServer(state_dir, {**control.verbs, **SourceSwitch(run.loop, control).verbs})
+        )
         stack.enter_context(_drawn(view))
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)

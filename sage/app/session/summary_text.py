@@ -29,6 +29,7 @@ _EVENTS = {
     "state": "state changes",
     "sleep": "sleep starts and ends",
     "missing": "missing sensors",
+    "health": "changes of a sensor's health",
     "fault": "faults",
     "held": "times that answers were held",
     "level": "moves to another level",

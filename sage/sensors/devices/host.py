@@ -100,7 +100,13 @@ class HostSensor:
         self._last_ns = now_ns
         quality = self._read_figures(out, elapsed_secs)
         self._sequence += 1
-        return Reading(captured_ns=now_ns, received_ns=now_ns, sequence=self._sequence - 1, quality=quality)
+        return Reading(
+            captured_ns=now_ns,
+            received_ns=now_ns,
+            sequence=self._sequence - 1,
+            quality=quality,
+            health=f"not read: {', '.join(sorted(self._failing))}" if self._failing else "",
+        )
 
     def close(self) -> None:
         self._is_open = False

@@ -21,6 +21,7 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
+from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet, ReadingTap
 from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.supervision import (
@@ -36,7 +37,7 @@ from sage.sensors.driver.worker import SensorWorker
 if TYPE_CHECKING:
     from sage.mailbox.contract import Focus, Lease, Peripheral
 
-Status = Literal["starting", "running", "quarantined", "exhausted", "closed"]
+Status = Literal["starting", "running", "quarantined", "disabled", "exhausted", "closed"]
 
 #: Threads of one device that hang, each with a loan, before no further one is started.
 MAX_ENDING = 2
@@ -53,6 +54,7 @@ class DriverStatistics:
     older than max_age_secs.  num_duplicate, num_reordered, num_flooded: not delivered.  num_faults:
     times in quarantine.
     num_restarts: times it came back.  last_error: of the last fault, also when it is over.
+    health: what lowers the quality of the last reading, "" where nothing does.
     """
 
     name: str
@@ -71,6 +73,7 @@ class DriverStatistics:
     noise_std: float
     quality: float
     confidence: float
+    health: str = ""
 
 
 class SensorDriver:
@@ -80,6 +83,7 @@ class SensorDriver:
     mode: as SensorConfig.driver, which it overrides; an environment's config has none: "auto".
     max_per_poll: readings that one inline poll delivers at most.
     isolation: for a sensor in a process of its own; `focus` is then the shared mailbox that it publishes to.
+    calibrations: where a sensor's calibration is kept; without it none is restored.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class SensorDriver:
         mode: DriverMode | None = None,
         max_per_poll: int = 32,
         isolation: EngineMaker | None = None,
+        calibrations: CalibrationFolder | None = None,
     ) -> None:
         self._make = make
         self._first: Sensor | None = make()
@@ -104,6 +109,7 @@ class SensorDriver:
         self._outlet = Outlet(peripheral=peripheral, focus=focus, producer=producer)
         self._max_per_poll = max_per_poll
         self._isolation = isolation
+        self._calibrations = calibrations
         chosen = mode or (config.driver if isinstance(config, SensorConfig) else "auto")
         self.is_inline = isolation is None and _is_inline(self._spec, chosen)
         self._max_age_ns = round(config.max_age_secs * 1e9)
@@ -238,7 +244,23 @@ class SensorDriver:
             noise_std=math.nan if last is None else last.noise_std,
             quality=math.nan if last is None else last.quality,
             confidence=math.nan if last is None else last.confidence,
+            health="" if last is None else last.health,
         )
+
+    def disable(self) -> bool:
+        """Give the device back until `enable`. Whether that changed anything."""
+        if self._status not in ("starting", "running", "quarantined"):
+            return False
+        self._end("disabled")
+        return True
+
+    def enable(self) -> bool:
+        """Open the device again, at the next poll. Whether it was disabled."""
+        if self._status != "disabled":
+            return False
+        self._status = "quarantined"
+        self._retry_ns = self._clock.now_ns()
+        return True
 
     def close(self) -> None:
         """Close the device; safe to call twice. What was delivered can still be read."""
@@ -282,7 +304,7 @@ class SensorDriver:
                 f"{self._spec.name}: opened again, it has another spec: {sensor.spec.tensor}, it was"
                 f" {self._spec.tensor}"
             )
-        return sensor
+        return with_calibration(sensor, self._calibrations)
 
     def _has_opened(self, now_ns: int) -> None:
         self._status = "running"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from sage.mailbox.clock import Clock
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec
+from sage.sensors.driver.calibration import CalibratedSensor, checked
 from sage.sensors.testing.bench import (
     Bench,
     CheckFailed,
@@ -170,6 +173,35 @@ def _has_ended(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
+def a_calibration_comes_back(bench: Bench) -> str:
+    """What one instance keeps, another one accepts, with the same names."""
+    sensor = bench.make()
+    if not isinstance(sensor, CalibratedSensor):
+        return "it has none"
+    sensor.open()
+    try:
+        next(readings(sensor, bench))
+        try:
+            kept = checked(sensor.calibration(), sensor.spec.name)
+        except SensorError as error:
+            raise CheckFailed(str(error)) from error
+    finally:
+        sensor.close()
+    other: Any = bench.make()
+    other.restore(json.loads(json.dumps(kept)))
+    other.open()
+    try:
+        next(readings(other, bench))
+        again = other.calibration()
+    finally:
+        other.close()
+    require(
+        set(again) == set(kept),
+        f"calibration() has {', '.join(kept)}, and after restore() {', '.join(again)}: give the same names",
+    )
+    return ", ".join(kept) or "empty"
+
+
 def reading_while_closed_raises(bench: Bench) -> str:
     sensor = bench.make()
     out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
@@ -222,6 +254,7 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
         closing_gives_everything_back,
         reading_while_closed_raises,
         it_opens_again_after_close,
+        a_calibration_comes_back,
         three_ways_to_read,
     )
 }

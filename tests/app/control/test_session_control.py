@@ -27,6 +27,7 @@ from sage.app.control import session_control
 from sage.app.control.client import ask
 from sage.app.control.hold import HoldFile
 from sage.app.control.session_control import SessionControl
+from sage.app.control.source_switch import SourceSwitch
 from sage.app.session.build import Run, build_run
 from sage.app.terminal.errors import UserError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
@@ -354,3 +355,43 @@ def test_after_kill_9_effectors_are_held_until_a_person_arms(launch, tmp_path: P
     printed = capsys.readouterr().out
     for event in ("approved", "done", "denied", "held", "armed", "estop"):
         assert f"  {event}" in printed
+
+
+def test_a_source_is_disabled_and_enabled_while_the_loop_runs(begin):
+    """Between two ticks; the report shows it, and the loop goes on without the source."""
+    session = begin(ManualClock())
+    verbs = SourceSwitch(session.loop, session.control).verbs
+    seen: list[tuple[str, bool]] = []
+    results: list[dict[str, Any]] = []
+
+    def at(tick: int) -> None:
+        source = session.reports[-1].facts.sources[0]
+        seen.append((source.status, source.is_fresh))
+        if tick == 5:
+            pool.submit(lambda: results.append(verbs["disable_source"]({"name": "one"})))
+            assert asked(1)
+        if tick == 10:
+            pool.submit(lambda: results.append(verbs["enable_source"]({"name": "one"})))
+            assert asked(1)
+
+    def asked(num: int) -> bool:
+        """Whether so many requests wait for the end of the tick."""
+        queue = session.loop.control._asked
+        for _ in range(10_000):
+            if queue.qsize() >= num:
+                return True
+            threading.Event().wait(0.001)
+        return False
+
+    opened(session, at)
+    with ThreadPoolExecutor() as pool:
+        session.loop.run(num_ticks=20)
+    assert {status for status, _ in seen[1:5]} == {"running"}
+    assert seen[6:9] == [("disabled", False)] * 3
+    assert seen[-1] == ("running", True)
+    assert [result["has_changed"] for result in results] == [True, True]
+    assert results[0]["status"] == "disabled"
+    events = [event.message for report in session.reports for event in report.facts.events]
+    assert {"one disabled", "one enabled", "running -> disabled"} <= set(events)
+    with pytest.raises(UserError, match=r"two: no source of this session: .*one"):
+        verbs["disable_source"]({"name": "two"})

@@ -53,7 +53,7 @@ class Isolation:
     """What an isolated source needs besides what every source has.  target: its class, "module:Class".
 
     context: the run's, when a process starts.  records, focus: its own shared mailboxes, made and closed by
-    the builder of the run.
+    the builder of the run.  calibrations: the folder that they are kept in, "" for none.
     """
 
     target: str
@@ -61,6 +61,7 @@ class Isolation:
     context: Callable[[], SensorContext]
     records: SharedPeripheral
     focus: SharedFocus
+    calibrations: str = ""
 
     def plan(self, *, status: str, producer: int, after_sequence: int) -> IsolationPlan:
         context = self.context()
@@ -76,6 +77,7 @@ class Isolation:
             producer=producer,
             after_sequence=after_sequence,
             parent=my_identity(),
+            calibrations=self.calibrations,
         )
 
     def engine(self, ledger: Ledger, outlet: Outlet, *, hang_ns: int) -> ProcessEngine:
@@ -262,9 +264,10 @@ class ProcessEngine:
             return 0
         self._peripheral.push_many(batch.records)
         now_ns = self._isolation.context().clock.now_ns()
+        health = self._status.health if self._status is not None else ""
         for record in batch.records.view(SUMMARY):
             if record["kind"] == KIND_SUMMARY:
-                ledger.take_over(_reading(record, now_ns))
+                ledger.take_over(_reading(record, now_ns, health))
         return len(batch)
 
     def _take_counts(self, counts: Counts) -> None:
@@ -289,7 +292,7 @@ class ProcessEngine:
             raise SensorHung(process.with_output(f"a call has not returned for {waited_secs:.1f} s"))
 
 
-def _reading(record: object, now_ns: int) -> Reading:
+def _reading(record: object, now_ns: int, health: str) -> Reading:
     fields: dict[str, float] = {name: record[name].item() for name in _FIELDS}  # type: ignore[index]
     return Reading(
         captured_ns=int(fields["stamp_ns"]),
@@ -298,6 +301,7 @@ def _reading(record: object, now_ns: int) -> Reading:
         noise_std=fields["noise_std"],
         quality=fields["quality"],
         confidence=fields["confidence"],
+        health=health,
     )
 
 

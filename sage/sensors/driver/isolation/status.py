@@ -22,9 +22,12 @@ _FIRST = OWN_OFFSET // 8
 _STATE, _NUM_CALLS, _DROPPED, _LATE, _DUPLICATE, _REORDERED, _FLOODED, _ERROR_LENGTH = range(
     _FIRST, _FIRST + 8
 )
+_NUM_HEALTHS = _FIRST + 10
 # Written by the loop.
 _STOP, _TRUST = range(_FIRST + 8, _FIRST + 10)
-_ERROR_OFFSET = 2048
+#: Texts of the health, in turn, so that the one that is read is not the one that is written.
+_HEALTH_OFFSET, _HEALTH_BYTES, _HEALTH_TEXTS = 1536, 128, 4
+_ERROR_OFFSET = _HEALTH_OFFSET + _HEALTH_TEXTS * _HEALTH_BYTES
 _MAX_ERROR_BYTES = HEADER_BYTES - _ERROR_OFFSET
 
 
@@ -102,6 +105,27 @@ class StatusBlock:
     @trust.setter
     def trust(self, value: float) -> None:
         self._words[_TRUST] = struct.unpack("<q", struct.pack("<d", value))[0]
+
+    @property
+    def health(self) -> str:
+        """Of the last reading, "" where nothing lowers its quality."""
+        first = self._health_offset(self._words[_NUM_HEALTHS])
+        text = bytes(self._segment.memory[first : first + _HEALTH_BYTES])
+        return text.rstrip(b"\0").decode("utf-8", "ignore")
+
+    @health.setter
+    def health(self, text: str) -> None:
+        if text == self.health:
+            return
+        num = self._words[_NUM_HEALTHS] + 1
+        first = self._health_offset(num)
+        cut = text.encode()[:_HEALTH_BYTES]
+        self._segment.memory[first : first + _HEALTH_BYTES] = cut.ljust(_HEALTH_BYTES, b"\0")
+        self._words[_NUM_HEALTHS] = num
+
+    @staticmethod
+    def _health_offset(num: int) -> int:
+        return _HEALTH_OFFSET + num % _HEALTH_TEXTS * _HEALTH_BYTES
 
     @property
     def error(self) -> str:

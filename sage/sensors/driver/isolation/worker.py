@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import RealClock
@@ -19,6 +20,7 @@ from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import is_alive
 from sage.mailbox.shared.ring.mapping import SharedPeripheral
 from sage.sensors.contract import Sensor, SensorContext
+from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
 from sage.sensors.driver.isolation.status import EXHAUSTED, OPEN, Counts, StatusBlock
@@ -80,7 +82,8 @@ class IsolatedSensor:
     def _obtain(self) -> Sensor:
         first, self._first = self._first, None
         assert first is not None, "a process opens its device once"
-        return first
+        calibrations = self._plan.calibrations
+        return with_calibration(first, CalibrationFolder(Path(calibrations)) if calibrations else None)
 
     def _report(self) -> None:
         ledger, status = self._ledger, self._status
@@ -93,6 +96,7 @@ class IsolatedSensor:
             reordered=ledger.num_reordered,
             flooded=ledger.num_flooded,
         )
+        status.health = "" if ledger.last is None else ledger.last.health
         if self._worker.is_open:
             status.state = OPEN
 
