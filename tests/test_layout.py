@@ -33,7 +33,10 @@ SIGNPOSTS = ("hrm_core", "mailbox", "sensors", "memory", "gr00t_integration", "r
 #: What a run is made of and only app may name.
 CONCRETE = {
     *(f"sage.sensors.devices.{kind}" for kind in ("audio", "clock", "host", "synthetic", "table", "video")),
-    *(f"sage.sensors.recordings.recorded_{kind}" for kind in ("sensor", "effector")),
+    *(
+        f"sage.sensors.recordings.{kind}"
+        for kind in ("recorded_sensor", "stand_in", "mcap_sensor", "rosbag_sensor")
+    ),
     *(f"sage.sensors.effectors.{kind}" for kind in ("journal", "null", "recording")),
     "sage.memory.sensor",
     "sage.sensors.language.language_sensor",

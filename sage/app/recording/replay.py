@@ -31,9 +31,9 @@ from sage.runtime.report import Event, Instrument, SleepReport, TickReport
 from sage.sensors.contract import EffectorSpec
 from sage.sensors.recordings.codec import SPEC_KEY, effector_spec, plain_spec
 from sage.sensors.recordings.mcap_file import McapFile
-from sage.sensors.recordings.recorded_effector import RecordedEffectorConfig
 from sage.sensors.recordings.recorded_sensor import RecordedConfig
 from sage.sensors.recordings.recorded_stream import RUN_RECORD, end_of, start_of
+from sage.sensors.recordings.stand_in import StandInConfig
 
 #: A sensor that is a part of the run itself.
 _OWN_KINDS = ("memory",)
@@ -244,7 +244,7 @@ def _effectors(
         given = settings.get(spec.name)
         limits = {} if given is None else {key: getattr(given, key) for key in _LIMITS}
         yield DeviceEntry(
-            config=RecordedEffectorConfig(
+            config=StandInConfig(
                 name=spec.name,
                 effect=spec.effect,
                 target=spec.target,

@@ -13,20 +13,20 @@ from sage.sensors.effectors.holding import HoldingEffector
 from sage.sensors.recordings.codec import effector_spec
 
 
-class RecordedEffectorConfig(EffectorConfig):
+class StandInConfig(EffectorConfig):
     """spec: JSON, as a recording has it under `sage.effectors`."""
 
-    kind: Literal["recorded"] = "recorded"
-    effect: str = Field("recorded", min_length=1)
+    kind: Literal["stand_in"] = "stand_in"
+    effect: str = Field("stand_in", min_length=1)
     spec: str = Field(min_length=2)
 
 
-class RecordedEffector(HoldingEffector):
+class StandInEffector(HoldingEffector):
     """Nothing is done. After `abort` it holds until it is opened again. InputError for a damaged spec."""
 
-    Config = RecordedEffectorConfig
+    Config = StandInConfig
 
-    def __init__(self, config: RecordedEffectorConfig, context: SensorContext) -> None:
+    def __init__(self, config: StandInConfig, context: SensorContext) -> None:
         try:
             spec: EffectorSpec = effector_spec(config.spec)
         except DataError as error:

@@ -1,0 +1,232 @@
+"""What the sensors share that replay a topic of another program's recording.
+
+Invariant: a message is read when it is due on the run's clock, each once, in order; several topics of one
+file have one time axis. The file is read as the clock goes on, not whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from sage.errors import DataError
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.config import SensorConfig
+from sage.sensors.contract import (
+    Modality,
+    Reading,
+    SensorContext,
+    SensorError,
+    SensorSpec,
+    SensorUnavailable,
+    SourceExhausted,
+)
+from sage.sensors.recordings.fields import MAX_FIELDS, is_picture, numbers, picture, reader_of
+
+#: Messages that the period is estimated from.
+_NUM_FIRST = 64
+
+
+class TopicConfig(SensorConfig):
+    """path: relative to the current directory.  topic: in it.
+
+    fields: paths of numbers in a message, for example "linear_acceleration.x" or "values[0]"; all of the
+    first message when left out, up to 64. A picture has none.  max_rate_hz: messages closer than this to the
+    one before are left out.  missing: what to do with a number that is not finite: "error" or "drop" (leave
+    the message out).  time_zero_secs: time since the file's first message at the run's start; earlier
+    messages are left out.  stop_secs: time since the file's first message after which nothing is read.
+    noise_std: claimed, in the unit.
+    """
+
+    path: Path
+    topic: str = Field(min_length=1)
+    fields: tuple[str, ...] | None = Field(None, min_length=1)
+    observes: str = "message"
+    unit: str = "1"
+    modality: Modality = "physical"
+    max_rate_hz: float | None = Field(None, gt=0)
+    missing: Literal["error", "drop"] = "error"
+    time_zero_secs: float = Field(0.0, ge=0)
+    stop_secs: float | None = Field(None, gt=0)
+    noise_std: float | None = Field(None, ge=0)
+
+
+class TopicFile(Protocol):
+    """A file that is open. topics: (name, schema's name) of each.  start_ns: of its first message."""
+
+    @property
+    def topics(self) -> Sequence[tuple[str, str]]: ...
+
+    @property
+    def start_ns(self) -> int: ...
+
+    def messages(self, topic: str, from_ns: int) -> Iterator[tuple[int, Any]]:
+        """(time in ns, message), from a time on. DataError for a message that cannot be decoded."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class TopicSensor:
+    """A kind overrides `_open_file`. Bounded."""
+
+    def __init__(self, config: TopicConfig, context: SensorContext) -> None:
+        self._config = config
+        self._path = context.base_dir / config.path
+        self._clock = context.clock
+        self._epoch_ns = context.epoch_ns
+        self._zero_ns = round(config.time_zero_secs * 1e9)
+        self._noise_std = math.nan if config.noise_std is None else config.noise_std
+        self._file: TopicFile | None = None
+        self._items: Iterator[tuple[int, np.ndarray]] = iter(())
+        self._next: tuple[int, np.ndarray] | None = None
+        self._sequence = 0
+        self._schema = ""
+        self._paths: tuple[str, ...] = ()
+        self._spec = self._described()
+
+    @property
+    def spec(self) -> SensorSpec:
+        return self._spec
+
+    def open(self) -> None:
+        """Go on at the message that is due next on the clock."""
+        self.close()
+        self._file = self._opened()
+        self._sequence = 0
+        elapsed_ns = max(0, self._clock.now_ns() - self._epoch_ns)
+        self._items = self._readings(self._file, elapsed_ns)
+        self._advance()
+
+    def read_into(self, out: np.ndarray) -> Reading | None:
+        if self._file is None:
+            raise SensorError(f"{self._spec.name}: read while closed: call open() first")
+        if self._next is None:
+            raise SourceExhausted(f"{self._spec.name}: end of the recording")
+        at_ns, values = self._next
+        now_ns = self._clock.now_ns()
+        if now_ns < self._epoch_ns + at_ns:
+            return None
+        out[...] = values
+        reading = Reading(
+            captured_ns=self._epoch_ns + at_ns,
+            received_ns=now_ns,
+            sequence=self._sequence,
+            noise_std=self._noise_std,
+        )
+        self._sequence += 1
+        self._advance()
+        return reading
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _open_file(self, path: Path) -> TopicFile:
+        """SensorUnavailable for a file that cannot be read, or a package that is missing."""
+        raise NotImplementedError
+
+    def _opened(self) -> TopicFile:
+        if not self._path.exists():
+            raise SensorUnavailable(
+                f"{self._path}: no such file: check `path`, which is relative to the current directory"
+            )
+        return self._open_file(self._path)
+
+    def _described(self) -> SensorSpec:
+        file = self._opened()
+        try:
+            return self._spec_of(file)
+        except DataError as error:
+            raise SensorUnavailable(f"{self._path}: {self._config.topic}: {error}") from error
+        finally:
+            file.close()
+
+    def _spec_of(self, file: TopicFile) -> SensorSpec:
+        config, schemas = self._config, dict(file.topics)
+        if config.topic not in schemas:
+            listed = ", ".join(sorted(schemas)) or "none"
+            raise SensorUnavailable(f"{self._path}: no topic {config.topic!r}: it has {listed}")
+        self._schema = schemas[config.topic]
+        first = next(file.messages(config.topic, file.start_ns), None)
+        if first is None:
+            raise SensorUnavailable(
+                f"{self._path}: topic {config.topic!r} has no message: choose another one"
+            )
+        is_image = is_picture(self._schema) and config.fields is None
+        if is_image:
+            shape, dtype = picture(first[1], self._schema).shape, "uint8"
+        else:
+            self._paths = config.fields or self._all_fields(first[1])
+            reader_of(self._paths)(first[1])
+            shape, dtype = (len(self._paths),), "float32"
+        times_ns = [at_ns for at_ns, _ in itertools.islice(self._kept(file, 0), _NUM_FIRST)]
+        if not times_ns:
+            raise SensorUnavailable(
+                f"{self._path}: topic {config.topic!r} has no message from time_zero_secs on"
+            )
+        return SensorSpec(
+            name=config.name,
+            modality=config.modality,
+            tensor=TensorSpec(shape=shape, dtype=dtype),
+            period_ns=_median_step_ns(times_ns),
+            observes=("light", "sRGB 0..255") if is_image else (config.observes, config.unit),
+            channels=() if is_image else self._paths,
+            is_bounded=True,
+        )
+
+    def _all_fields(self, message: Any) -> tuple[str, ...]:
+        paths = tuple(path for path, _ in numbers(message))
+        if not 1 <= len(paths) <= MAX_FIELDS:
+            raise DataError(f"a message has {len(paths)} numbers: choose up to {MAX_FIELDS} in `fields`")
+        return paths
+
+    def _kept(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, Any]]:
+        """(time since the run's start, message) within the config's time and rate."""
+        config, start_ns = self._config, file.start_ns + self._zero_ns
+        stop_ns = math.inf if config.stop_secs is None else config.stop_secs * 1e9 - self._zero_ns
+        gap_ns = 0.0 if config.max_rate_hz is None else 0.999e9 / config.max_rate_hz
+        next_ns = -math.inf
+        for time_ns, message in file.messages(config.topic, start_ns + from_ns):
+            at_ns = time_ns - start_ns
+            if at_ns > stop_ns:
+                return
+            if at_ns >= max(from_ns, next_ns):
+                next_ns = at_ns + gap_ns
+                yield at_ns, message
+
+    def _readings(self, file: TopicFile, from_ns: int) -> Iterator[tuple[int, np.ndarray]]:
+        read = reader_of(self._paths)
+        for at_ns, message in self._kept(file, from_ns):
+            if self._paths:
+                values = np.array(read(message), dtype=np.float32)
+                if self._config.missing == "drop" and not np.isfinite(values).all():
+                    continue
+            else:
+                values = picture(message, self._schema)
+                if values.shape != self._spec.tensor.shape:
+                    raise DataError(
+                        f"a picture is {values.shape}, the first one is {self._spec.tensor.shape}"
+                    )
+            yield at_ns, values
+
+    def _advance(self) -> None:
+        try:
+            self._next = next(self._items, None)
+        except DataError as error:
+            self._next = None
+            raise SensorError(f"{self._path}: {self._config.topic}: {error}") from error
+
+
+def _median_step_ns(times_ns: list[int]) -> int:
+    """Of steps above 0; a second where there is none."""
+    steps_ns = np.diff(np.array(times_ns, dtype=np.int64))
+    steps_ns = steps_ns[steps_ns > 0]
+    return int(np.median(steps_ns)) if len(steps_ns) else 1_000_000_000
