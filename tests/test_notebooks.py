@@ -11,9 +11,7 @@ import nbclient
 import nbformat
 import pytest
 
-QUICK = ("arc_voting",)  # seconds; part of the default suite
-SLOW = ("coherence_session", "a_night_of_sleep")
-NOTEBOOKS = QUICK + SLOW
+NOTEBOOKS = ("arc_voting", "coherence_session", "a_night_of_sleep")
 
 
 def _read(repository: Path, name: str) -> dict[str, Any]:
@@ -34,7 +32,8 @@ def test_cells_are_python_without_output(name: str, repository: Path) -> None:
             assert cell["execution_count"] is None
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_to_its_end(name: str, repository: Path, tmp_path: Path) -> None:
     book = nbformat.read(repository / "notebooks" / f"{name}.ipynb", as_version=4)
     client = nbclient.NotebookClient(
