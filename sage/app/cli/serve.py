@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,15 @@ AllowOption = Annotated[
     typer.Option("--allow-host", metavar="NAME", help="Further name allowed in the Host header. Repeatable."),
 ]
 
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="A data set, or a folder with data sets, for the page /data. Repeatable.",
+    ),
+]
+
 
 def serve(
     checkpoint: CheckpointsOption = None,
@@ -38,10 +48,11 @@ def serve(
     allow_host: AllowOption = None,
     device: DeviceOption = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Puzzles solved at a time.")] = 64,
+    data: DataOption = None,
     opens_page: Annotated[bool, typer.Option("--open", help="Open the puzzle page in a browser.")] = False,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Serve the puzzle page and the API (/v1/solve, /v1/models) over HTTP.
+    """Serve the pages (puzzles, data sets) and the API (/v1/solve, /v1/models) over HTTP.
 
     Clients must send the bearer token stored in STATE_DIR/http.token.
     """
@@ -57,5 +68,6 @@ def serve(
         batch_size=batch_size,
         state_dir=state_dir,
         opens_page=opens_page,
+        data_folders=tuple(data or ()),
     )
     serve_until_interrupted(options)

@@ -13,11 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-_PAGES = {"/": "puzzle.html", "/puzzles": "puzzle.html"}
+_PAGES = {"/": "puzzle.html", "/puzzles": "puzzle.html", "/data": "dataset.html"}
 _PARTS = (
     "api.js",
     "board.js",
     "chart.js",
+    "dataset.js",
+    "dataset_page.js",
     "puzzle.js",
     "sage.css",
     "steps.js",

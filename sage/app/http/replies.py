@@ -41,7 +41,7 @@ async def refuse_raised(request: Request, error: Exception) -> Response:
         return refuse(error)
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     if status is HTTPStatus.NOT_FOUND:
-        message = f"{request.url.path}: not found: use /, /v1/solve, /v1/models, /v1/examples or /healthz"
+        message = f"{request.url.path}: not found: use /, /data, /v1/solve, /v1/models or /healthz"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         message = f"{request.method} {request.url.path}: method not allowed: POST /v1/solve, GET the others"
     else:

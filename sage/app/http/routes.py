@@ -1,4 +1,5 @@
-"""The routes, behind the guard: the pages, /v1/solve, /v1/models, /v1/examples, /healthz.
+"""The routes, behind the guard: the pages, /v1/solve, /v1/models, /v1/examples, /v1/datasets,
+/healthz.
 
 Invariant: a request ends at its timeout; the work of a client that disconnects is cancelled.
 """
@@ -6,10 +7,11 @@ Invariant: a request ends at its timeout; the work of a client that disconnects 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -19,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sage.app.http.datasets import dataset_routes
 from sage.app.http.files import FILE_PATHS, file_routes
 from sage.app.http.guard import Access, Guard
 from sage.app.http.models import Encoded, ServedModel, ServedModels
@@ -31,9 +34,15 @@ from sage.hrm_core.solving.settings import SolveSettings
 Result = TypeVar("Result")
 
 
-def create_app(models: ServedModels, access: Access, limits: SolveLimits | None = None) -> ASGIApp:
+def create_app(
+    models: ServedModels,
+    access: Access,
+    limits: SolveLimits | None = None,
+    *,
+    data_folders: Sequence[Path] = (),
+) -> ASGIApp:
     """The ASGI application. It closes `models` when the server shuts down. Pages and their files are open:
-    their scripts send the token.
+    their scripts send the token. data_folders: of the viewer of data sets.
     """
 
     @asynccontextmanager
@@ -44,7 +53,7 @@ def create_app(models: ServedModels, access: Access, limits: SolveLimits | None 
             await asyncio.to_thread(models.close)
 
     app = Starlette(
-        routes=[*file_routes(), *solving_routes(models, limits)],
+        routes=[*file_routes(), *solving_routes(models, limits), *dataset_routes(data_folders)],
         exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
         lifespan=lifespan,
     )

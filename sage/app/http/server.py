@@ -27,7 +27,7 @@ _ANY = ("0.0.0.0", "::")
 class ServeOptions:
     """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host
     beside the loopback's and `host` itself.  port 0: a free port.
-    opens_page: open the page in a browser."""
+    opens_page: open the page in a browser.  data_folders: of the viewer of data sets."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -37,6 +37,7 @@ class ServeOptions:
     batch_size: int = 64
     state_dir: Path | None = None
     opens_page: bool = False
+    data_folders: Sequence[Path] = ()
 
 
 def serve(options: ServeOptions) -> None:
@@ -54,12 +55,16 @@ def serve(options: ServeOptions) -> None:
     log_to_stderr()
     for name in options.checkpoints:
         check_model(name)
+    for each in options.data_folders:
+        if not each.is_dir():
+            raise UserError(f"serve: --data {each}: no such folder: give a folder with data sets")
     hosts = allowed_hosts(options)
     folder = open_state_dir(options.state_dir or default_state_dir())
     token = open_token(folder)
     with bind(options.host, options.port) as listening:
         address = listening.getsockname()
-        app = create_app(load_models(options), Access(token=token, hosts=hosts))
+        access = Access(token=token, hosts=hosts)
+        app = create_app(load_models(options), access, data_folders=options.data_folders)
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         typer.echo(f"sage: http://{shown}:{address[1]}/  token: {folder / TOKEN_NAME}", err=True)
         if not ipaddress.ip_address(address[0]).is_loopback:

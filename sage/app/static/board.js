@@ -87,20 +87,21 @@ function drawMazeCell(drawing, board, symbol, at, certainty, isOff) {
     drawing.append(svg("circle", { ...middle, r: CELL * 0.29, class: isOff ? "path off" : "path", "fill-opacity": opacity.toFixed(3) }));
   } else if (text === "S" || text === "G") {
     drawing.append(svg("rect", { ...at, class: "end" }));
-    drawing.append(svg("text", { x: middle.cx, y: middle.cy + 1, class: "given", "font-size": 22 }, text));
+    drawing.append(svg("text", { x: middle.cx, y: middle.cy + 1, class: "mark", "font-size": 24 }, text));
   } else if (isOff) drawing.append(svg("circle", { ...middle, r: CELL * 0.1, class: "path off" }));
 }
 
 function lines(board, part, width, height) {
   const group = svg("g");
   const [boxRows, boxCols] = board.box;
+  const isFine = board.kind === "maze" && part.cols > 20; // lines between such cells would only blur them
   for (let row = 0; row <= part.rows; row += 1) {
     const isThick = row === 0 || row === part.rows || (boxRows > 0 && row % boxRows === 0);
-    if (!isThick) group.append(svg("path", { class: "thin", d: `M0 ${row * CELL}H${width}` }));
+    if (!isThick && !isFine) group.append(svg("path", { class: "thin", d: `M0 ${row * CELL}H${width}` }));
   }
   for (let col = 0; col <= part.cols; col += 1) {
     const isThick = col === 0 || col === part.cols || (boxCols > 0 && col % boxCols === 0);
-    if (!isThick) group.append(svg("path", { class: "thin", d: `M${col * CELL} 0V${height}` }));
+    if (!isThick && !isFine) group.append(svg("path", { class: "thin", d: `M${col * CELL} 0V${height}` }));
   }
   for (let row = 0; row <= part.rows; row += boxRows || part.rows) group.append(svg("path", { class: "thick", d: `M0 ${row * CELL}H${width}` }));
   for (let col = 0; col <= part.cols; col += boxCols || part.cols) group.append(svg("path", { class: "thick", d: `M${col * CELL} 0V${height}` }));

@@ -15,7 +15,7 @@ from sage.app.cli.options import JsonOption, QuietOption, command_group
 if TYPE_CHECKING:
     from sage.hrm_core.datasets.layout import FolderFacts
 
-app = command_group("Build and check data sets to train on.")
+app = command_group("Build, check and look at data sets to train on.")
 
 #: kind -> "module:function", and the options that only some builders have.
 _BUILDERS = {
@@ -122,6 +122,36 @@ def check(
 
         facts = layout.check(folder)
     typer.echo(_told(folder, facts, is_json=json_output))
+
+
+@app.command("view")
+def view(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="With train/ and test/, built here or elsewhere.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML file to write.")],
+    num: Annotated[
+        int, typer.Option("--num", min=1, help="Examples of train and of test: the first so many.")
+    ] = 200,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a data set's examples as one HTML file that a browser opens without a server."""
+    import json
+
+    from sage.app.boards.file import write_file
+    from sage.app.terminal.errors import UserError, user_errors
+
+    with user_errors("data view"):
+        try:
+            num_bytes = write_file(folder, out, num=num)
+        except OSError as error:
+            raise UserError(
+                f"data view: {out}: {(error.strerror or str(error)).lower()}: give another --out"
+            ) from error
+    if json_output:
+        typer.echo(json.dumps({"file": str(out), "num_bytes": num_bytes}))
+        return
+    typer.echo(f"{out}: written ({num_bytes / 1e6:.1f} MB); open it in a browser")
 
 
 def _told(folder: Path, facts: FolderFacts, *, is_json: bool) -> str:

@@ -77,7 +77,7 @@ def test_a_pasted_sudoku_is_solved_step_by_step(chromium: Any, address: str) -> 
     assert "4 is twice in row 1" in chromium.run("document.getElementById('fault').textContent")
 
     chromium.set_width(390)
-    assert chromium.run("document.documentElement.scrollWidth") == 390
+    assert chromium.run("document.documentElement.scrollWidth") <= 390
     expected = [each for each in chromium.complaints if "422" not in json.dumps(each)]
     assert not expected, expected
     assert all(each.startswith((address, "data:")) for each in chromium.requested)
