@@ -16,6 +16,7 @@ ANCHOR_FORGETTING = 0.97  # of the difference from the median
 MIN_ANCHORED = 4  # sources of one quantity, so that a median is more than one of them
 MEDIAN_VARIANCE = 1.5 * np.pi / 2  # of the median over that of the mean, with a margin
 MAX_LOG_ODDS = 700.0
+MIN_LIKELIHOOD = 1e-300  # relative to the more probable of inlier and outlier
 
 
 def fuse(state, cov, residual, rows, pad, present, kin, num_kin, gate, rules, evidence, floor, judged):
@@ -183,7 +184,8 @@ def _judge_prior(residual, flat, rows, cov, pad, present, share, scale, gate, ru
     spread = _spread(flat, rows, cov)
     square, log_in, log_out = _likelihoods(residual, spread, scale, rules[4], pad)
     top = np.maximum(log_in, log_out)
-    likelihood = np.log(share * np.exp(log_in - top) + (1.0 - share) * np.exp(log_out - top)) + top
+    mixed = share * np.exp(log_in - top) + (1.0 - share) * np.exp(log_out - top)
+    likelihood = np.log(np.maximum(mixed, MIN_LIKELIHOOD)) + top
     judged[2] = np.where(present, likelihood, 0.0)
     judged[3] = np.where(present, np.where(square > gate, 1.0, 0.0), judged[3])
 
