@@ -27,7 +27,7 @@ EXTRAS = {
     "prometheus": "prometheus_client",
     "otel": "opentelemetry",
     "bridge": "zenoh PIL",
-    "sensors": "av pynvml mcap rosbags google.protobuf",
+    "sensors": "av pynvml serial mcap rosbags google.protobuf",
     "web": "starlette uvicorn",
     "parquet": "pyarrow",
     "recording": "mcap",

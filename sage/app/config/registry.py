@@ -22,6 +22,7 @@ _BUILT_IN: dict[Group, dict[str, str]] = {
         "clock": "sage.sensors.devices.clock:ClockSensor",
         "groot": "sage.gr00t_integration.loop.sensor:GrootSensor",
         "host": "sage.sensors.devices.host:HostSensor",
+        "imu": "sage.sensors.devices.imu:ImuSensor",
         "language": "sage.sensors.language.language_sensor:LanguageSensor",
         "mcap": "sage.sensors.recordings.mcap_sensor:McapSensor",
         "memory": "sage.memory.sensor:MemorySensor",

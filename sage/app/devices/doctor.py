@@ -24,8 +24,8 @@ _MIN_DISK_BYTES = 1 << 30
 #: Extra -> (modules that it brings, what this version does with them).
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "sensors": (
-        ("av", "pynvml", "mcap", "rosbags"),
-        "video and audio (av), GPU telemetry (pynvml), MCAP files and ROS bags",
+        ("av", "pynvml", "serial", "mcap", "rosbags"),
+        "video and audio (av), GPU telemetry (pynvml), imu (pyserial), MCAP files and ROS bags",
     ),
     "parquet": (("pyarrow",), "Parquet tables and exports"),
     "recording": (("mcap",), "sessions recorded and replayed (MCAP)"),

@@ -141,10 +141,10 @@ def test_the_driver_keeps_it(new_rig: Callable[..., Any], context: SensorContext
 def test_the_kit_checks_it(context: SensorContext, clock: ManualClock) -> None:
     class Forgets(Learns):
         def calibration(self) -> dict[str, Any]:
-            return {"num_seen": self.num_seen} | ({} if self.num_seen > 3 else {"first": 1.0})
+            return {"num_seen": self.num_seen} | ({} if self.num_seen > 90 else {"first": 1.0})
 
         def restore(self, calibration: Any) -> None:
-            self.num_seen = 9.0
+            self.num_seen = 99.0
 
     class Infinite(Learns):
         def calibration(self) -> dict[str, Any]:
