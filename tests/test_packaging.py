@@ -31,6 +31,7 @@ EXTRAS = {
     "web": "starlette uvicorn",
     "parquet": "pyarrow",
     "recording": "mcap",
+    "foxglove": "foxglove",
     "groot": "zmq websockets",
     "export": "onnx onnxscript onnxruntime",
     "sweep": "optuna",

@@ -72,6 +72,16 @@ RecordMaxBytesOption = Annotated[
         help="Record to a series of files of N bytes together; the oldest file is deleted.",
     ),
 ]
+FoxgloveOption = Annotated[
+    int | None,
+    typer.Option(
+        "--foxglove",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve the session live to Foxglove on this machine. Its usual port is 8765; 0: a free one.",
+    ),
+]
 RecordJpegOption = Annotated[
     bool,
     typer.Option("--record-jpeg", help="Record pictures as JPEG: smaller, and not bit for bit."),

@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from sage.app.cli.options import JsonOption, RecordOption, SetOption, StateDirOption, command_group
+from sage.app.cli.options import (
+    FoxgloveOption,
+    JsonOption,
+    RecordOption,
+    SetOption,
+    StateDirOption,
+    command_group,
+)
 
 app = command_group("Show, check, rebuild and export recordings of sessions.")
 
@@ -33,6 +40,7 @@ def replay(
         bool, typer.Option("--no-live", help="Print no live view, only the summary at the end.")
     ] = False,
     record: RecordOption = None,
+    foxglove: FoxgloveOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop again on the readings of a recording, on a simulated clock, and compare the reports.
@@ -56,7 +64,7 @@ def replay(
         fast=True,
         live=not no_live,
         json_output=json_output,
-        attached=attachments(record, others=(ReplayCheck(recorded),)),
+        attached=attachments(record, foxglove=foxglove, others=(ReplayCheck(recorded),)),
     )
 
 

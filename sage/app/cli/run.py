@@ -9,6 +9,7 @@ import typer
 
 from sage.app.cli.options import (
     ConfigArgument,
+    FoxgloveOption,
     JsonOption,
     RecordJpegOption,
     RecordMaxBytesOption,
@@ -46,6 +47,7 @@ def run(
     record: RecordOption = None,
     record_max_bytes: RecordMaxBytesOption = None,
     record_jpeg: RecordJpegOption = False,
+    foxglove: FoxgloveOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
@@ -73,5 +75,5 @@ def run(
         live=not no_live,
         json_output=json_output,
         trace_path=trace,
-        attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg),
+        attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
     )

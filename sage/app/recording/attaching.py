@@ -12,6 +12,7 @@ def attachments(
     *,
     max_bytes: int | None = None,
     jpeg: bool = False,
+    foxglove: int | None = None,
     others: tuple[Attachment, ...] = (),
 ) -> Attachments:
     """UserError for options that do not fit, and for a package that is missing."""
@@ -20,4 +21,8 @@ def attachments(
         from sage.app.recording.recorder import Recorder
 
         found.append(Recorder(record, max_bytes=max_bytes, jpeg=jpeg))
+    if foxglove is not None:
+        from sage.app.recording.live_server import LiveServer
+
+        found.append(LiveServer(foxglove))
     return Attachments(found)

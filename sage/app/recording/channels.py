@@ -54,6 +54,10 @@ class MessageSink(Protocol):
         """Its number."""
         ...
 
+    def wants(self, channel: int) -> bool:
+        """Whether a message of this channel goes anywhere now."""
+        ...
+
     def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
         """data: a JSON document."""
         ...

@@ -58,6 +58,9 @@ class McapSink:
         self._ids.append(self._file.register(channel))
         return len(self._channels) - 1
 
+    def wants(self, channel: int) -> bool:
+        return True
+
     def write(self, channel: int, data: bytes, *, log_ns: int, publish_ns: int, sequence: int) -> None:
         if self._max_bytes is not None and self._file.size >= self._max_bytes // NUM_FILES - 2 * CHUNK_BYTES:
             self._file.finish({})

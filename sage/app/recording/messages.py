@@ -90,23 +90,21 @@ class Messages:
         self._sink.close(ending)
 
     def _write_reading(self, item: Readings) -> None:
-        source, reading = self._sources[item.source], item.reading
-        captured_ns = reading.captured_ns + self._shift_ns
-        message = encode_reading(
-            item.values,
-            reading,
-            form=source.form,
-            keys=source.keys,
-            frame=item.source,
-            stamp_ns=captured_ns,
-        )
-        log_ns = item.read_ns + self._shift_ns
-        self._put(source.channel, message, log_ns, captured_ns, reading.sequence)
-        if source.pose is not None:
-            turn = {axis: float(item.values[at]) for axis, at in source.axes.items()}
-            pose = {"position": {"x": 0.0, "y": 0.0, "z": 0.0}, "orientation": turn}
-            plain = {"timestamp": message["timestamp"], "frame_id": "world", "pose": _plain_pose(pose)}
-            self._put(source.pose, plain, log_ns, captured_ns, reading.sequence)
+        source, reading, wants = self._sources[item.source], item.reading, self._sink.wants
+        captured_ns, log_ns = reading.captured_ns + self._shift_ns, item.read_ns + self._shift_ns
+        if wants(source.channel):
+            message = encode_reading(
+                item.values,
+                reading,
+                form=source.form,
+                keys=source.keys,
+                frame=item.source,
+                stamp_ns=captured_ns,
+            )
+            self._put(source.channel, message, log_ns, captured_ns, reading.sequence)
+        if source.pose is not None and wants(source.pose):
+            pose = {"timestamp": stamp(captured_ns), "frame_id": "world", "pose": source.pose_of(item.values)}
+            self._put(source.pose, pose, log_ns, captured_ns, reading.sequence)
 
     def _write_status(self, item: Status) -> None:
         at_ns = item.at_ns + self._shift_ns
@@ -145,6 +143,8 @@ class Messages:
         digest = facts.digest()
         self._digest.update(bytes.fromhex(digest))
         self._num_ticks += 1
+        if not self._sink.wants(self._tick):
+            return
         plain = {"timestamp": stamp(at_ns), "digest": digest, **to_plain(facts)}
         plain["timing"] = {"total_ns": timing.total_ns, "model_ns": timing.model_ns}
         self._put(self._tick, plain, at_ns, at_ns, facts.tick)
@@ -154,13 +154,15 @@ class Messages:
         self._put(self._coherence, {"timestamp": stamp(at_ns), **to_plain(row)}, at_ns, at_ns, row.tick)
 
     def _put(self, channel: int, plain: dict[str, Any], log_ns: int, publish_ns: int, sequence: int) -> None:
+        if not self._sink.wants(channel):
+            return
         data = json.dumps(plain, separators=(",", ":"), allow_nan=False).encode()
         self._sink.write(channel, data, log_ns=log_ns, publish_ns=publish_ns, sequence=sequence & 0xFFFFFFFF)
         self.num_written += 1
 
 
 class _Source:
-    """The channels of one source. axes: places of a quaternion's parts, for its pose."""
+    """The channels of one source."""
 
     def __init__(self, sink: MessageSink, spec: SensorSpec, jpeg: bool) -> None:
         form: Form = form_of(spec)
@@ -169,8 +171,15 @@ class _Source:
         self.keys = keys_of(spec)
         self.channel = sink.add_channel(reading_channel(spec, self.form))
         self.status = sink.add_channel(status_channel(spec))
-        self.axes = _axes(spec)
-        self.pose = sink.add_channel(pose_channel(spec.name)) if self.axes else None
+        self._axes = _axes(spec)
+        self.pose = sink.add_channel(pose_channel(spec.name)) if self._axes else None
+
+    def pose_of(self, values: np.ndarray) -> dict[str, Any]:
+        """At the origin; without a turn where the values are not finite, as a viewer refuses null."""
+        turn = {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
+        if np.isfinite(values).all():
+            turn = {axis: float(values[at]) for axis, at in self._axes.items()}
+        return {"position": {"x": 0.0, "y": 0.0, "z": 0.0}, "orientation": turn}
 
 
 def _axes(spec: SensorSpec) -> dict[str, int]:
@@ -180,14 +189,6 @@ def _axes(spec: SensorSpec) -> dict[str, int]:
     if sorted(spec.channels) == ["w", "x", "y", "z"]:
         return {name: index for index, name in enumerate(spec.channels)}
     return {"w": 0, "x": 1, "y": 2, "z": 3}
-
-
-def _plain_pose(pose: dict[str, Any]) -> dict[str, Any]:
-    """A quaternion that is not finite becomes the one without a turn: a viewer refuses null."""
-    turn = pose["orientation"]
-    if not np.isfinite(list(turn.values())).all():
-        return {**pose, "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}}
-    return pose
 
 
 def _log_message(at_ns: int, level: int, message: str, name: str) -> dict[str, Any]:
