@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Section(BaseModel):
-    """A part of the configuration. Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+from sage.runtime.energy_config import EnergyConfig, MetabolismConfig
+from sage.runtime.section import Section as Section
 
 
 class TickConfig(Section):
@@ -73,6 +70,15 @@ class BudgetConfig(Section):
 
     segments: int = Field(2, ge=1, le=64)
     practice_steps: int = Field(1, ge=0, le=64)
+    tokens: int | None = Field(
+        None, ge=1, description="that segments compute, of prediction and puzzles; null: no limit"
+    )
+    bytes: int | None = Field(
+        None, ge=1, description="of the readings with full attention; the sources after them wait"
+    )
+    puzzle_secs: float | None = Field(
+        None, gt=0, description="time of a tick's segments of puzzles; none starts after it"
+    )
 
 
 class ModelSection(Section):
@@ -188,7 +194,7 @@ class PolicyRule(Section):
     effect: str = "*"
     target: str = "*"
     role: str = "*"
-    states: tuple[Literal["wake", "rest", "dream", "crisis"], ...] = ("wake", "rest")
+    states: tuple[Literal["wake", "focus", "rest", "dream", "crisis"], ...] = ("wake", "focus", "rest")
     min_trust: float = Field(0.0, ge=0, le=1)
     max_trust: float = Field(1.0, ge=0, le=1)
     min_confidence: float = Field(0.0, ge=0, le=1)
@@ -343,6 +349,8 @@ class RuntimeConfig(Section):
     tick: TickConfig = TickConfig()
     attention: AttentionConfig = AttentionConfig()
     budget: BudgetConfig = BudgetConfig()
+    energy: EnergyConfig = EnergyConfig()
+    metabolism: MetabolismConfig = MetabolismConfig()
     model: ModelSection = ModelSection()
     trust: TrustConfig = TrustConfig()
     practice: PracticeConfig = PracticeConfig()

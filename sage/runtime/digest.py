@@ -55,10 +55,12 @@ def _is_left_out(value: Any, name: str) -> bool:
     """`solving` without puzzle streams, `acting` without worlds, ADDED_MEMORY where none of it has a
     value, what an action was limited by where it was not: digests are as before there were such fields.
     `last_success` where it is NaN. `posture`, `is_judged` and `skipped` always: they follow from the sources'
-    facts and the configuration.
+    facts and the configuration. `energy` where it is not enabled.
     """
     if name in ("posture", "is_judged", "skipped"):
         return True
+    if name == "energy":
+        return bool(value.energy.supply == 0)
     if name == "last_success":
         return math.isnan(value.last_success)
     return (name in ADDED_FIELDS and not getattr(value, name)) or (

@@ -92,6 +92,7 @@ class Loop:
         self.solving = PuzzleSolving(
             inputs.streams,
             config.solving,
+            config.budget,
             clock=inputs.clock,
             device=inputs.device,
             seed=config.seed,
@@ -234,8 +235,10 @@ class Loop:
         self.answers.meet(gathered, scene, self._statuses.current, self.fusion, now_ns - self._epoch_ns)
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
-        readout = self.reasoner.think(fused.percept, audited, self.config.budget.segments, now_ns)
+        allowance = self.between_ticks.allowance
+        readout = self.reasoner.think(fused.percept, audited, allowance.segments(), now_ns)
         self._note_readout(readout)
+        allowance.settle(readout.num_segments, int(np.count_nonzero(fused.met)))
         solve_ns = self._solve(readout.num_segments)
         stopwatch.lap("reason")
         situation = self._situation(scene, now_ns)
@@ -243,6 +246,7 @@ class Loop:
         done, actions = self.effector_gate.act(wanted, situation)
         actions += self._relays.act(self.effector_gate, situation)
         actions += self.solving.answer(self.effector_gate, situation)
+        allowance.charge_actions(sum(not action.is_held for action in actions))
         stopwatch.lap("act")
         self.scheduler.note(fused.scores.error, situation.posture.confidence)
         self.fusion.predictor.propose(readout.prediction)
@@ -267,7 +271,11 @@ class Loop:
     def _solve(self, num_spent: int) -> int:
         """Segments of puzzles under way, within the tick's budget; returns their time in ns."""
         started_ns = time.perf_counter_ns()
-        self.solving.think(num_spent)
+        allowance = self.between_ticks.allowance
+        self.solving.think(
+            num_spent, allowance.puzzle_segments, 2 * num_spent * (self.layout.num_sources + 2)
+        )
+        allowance.charge_puzzles(self.solving.num_segments)
         return time.perf_counter_ns() - started_ns
 
     def _remember(
@@ -339,6 +347,7 @@ class Loop:
             solving=self.solving.facts(),
             acting=self.worlds.facts(),
             posture=posture,
+            energy=self.between_ticks.allowance.facts(),
         )
 
     def _measure_coherence(

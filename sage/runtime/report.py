@@ -15,14 +15,16 @@ from enum import Enum
 from typing import Any, Protocol
 
 from sage.runtime.digest import canonical
+from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
 
 NAN = math.nan
 
 
 class State(str, Enum):
-    """Operating modes. CRISIS is final: effectors are held and the loop stops."""
+    """Operating modes. In CRISIS effectors are held; one of the model or of memory stops the loop."""
 
     WAKE = "wake"
+    FOCUS = "focus"
     REST = "rest"
     DREAM = "dream"
     CRISIS = "crisis"
@@ -226,6 +228,7 @@ class SolvingFacts:
     level: the stream's current one.  num_segments: computed this tick, all rows together.
     teacher_trust: of the solutions shown, 0..1.  num_steps, loss: of the learner.  num_restarts: of its
     process.  num_swapped, num_refused: offers of weights taken and not taken.
+    skipped: why the stream got no segment: "not due" (no puzzle), "budget", "tokens", "time", "energy".
     board_number, board_cells, board_answer: one puzzle under way and its answer so far, for display.
     """
 
@@ -245,6 +248,7 @@ class SolvingFacts:
     num_refused: int = 0
     bytes_copied: int = 0
     is_sleeping: bool = False
+    skipped: str = ""
     board_number: int = -1
     board_cells: tuple[int, ...] = ()
     board_answer: tuple[int, ...] = ()
@@ -283,6 +287,7 @@ class TickFacts:
     solving: tuple[SolvingFacts, ...] = ()
     acting: tuple[ActingFacts, ...] = ()
     posture: PostureFacts = NO_POSTURE
+    energy: EnergyFacts = NO_ENERGY
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""

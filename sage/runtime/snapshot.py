@@ -214,6 +214,7 @@ def _parts(loop: Loop) -> dict[str, Learner]:
         "cross": fusion.cross,
         "level_gate": fusion.level_gate,
         "trust": loop.trust,
+        "metabolism": loop.between_ticks.allowance,
         **loop.memory_writer.learners,
     }
 

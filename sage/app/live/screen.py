@@ -15,9 +15,11 @@ from rich.text import Text
 from sage.app.live.state import LiveState, ReturnMeans, SourceMemory
 from sage.app.terminal import figures
 from sage.runtime.report import ActingFacts, SleepOutcome, State, TickFacts
+from sage.runtime.scheduling.ledger import MICRO
 
 _STATE_STYLES = {
     State.WAKE: "bold green",
+    State.FOCUS: "bold yellow",
     State.REST: "bold blue",
     State.DREAM: "bold magenta",
     State.CRISIS: "bold red",
@@ -215,6 +217,7 @@ def _figures(state: LiveState, width: int) -> list[Text]:
             f"{learning.num_practice_steps:,} training steps, {figures.percent(learning.gate)} of the"
             " recurrent correction in use",
         ),
+        *_energy_rows(facts),
         *_posture_rows(facts),
         *_action_rows(facts),
         *_solving_rows(state),
@@ -223,6 +226,16 @@ def _figures(state: LiveState, width: int) -> list[Text]:
         *_mailbox_row(state),
     ]
     return [_fit(row, width) for row in rows]
+
+
+def _energy_rows(facts: TickFacts) -> list[Text]:
+    """The ledger, in a run with energy enabled, in units."""
+    energy = facts.energy
+    if not energy.supply:
+        return []
+    text = f"{energy.available / MICRO:.1f} of {energy.supply / MICRO:.1f} available, reserve"
+    text += f" {energy.reserve / MICRO:.1f}, {energy.charged / MICRO:.2f} charged in this tick"
+    return [_row("energy", text)]
 
 
 def _posture_rows(facts: TickFacts) -> list[Text]:

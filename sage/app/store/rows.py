@@ -39,6 +39,7 @@ from sage.runtime.report import (
     TickTiming,
     to_plain,
 )
+from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
 
 _RENAMED = {"num_fresh": "is_fresh", "num_attended": "is_attended"}
 _source_values = attrgetter(
@@ -173,7 +174,7 @@ def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _, solving, added_memory, acting, skipped = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving, added_memory, acting, skipped, energy = _unpack_rest(tick["rest"])
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
@@ -207,6 +208,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
             **{name: _number(tick[name]) for name in ("confidence", "asymmetry", "breadth")},
             starved=tuple(json.loads(tick["starved"] or "[]")),
         ),
+        energy=energy,
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),
@@ -260,7 +262,8 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     solving = [dataclasses.asdict(facts) for facts in report.facts.solving]
     added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.has_added else ()
     acting = [dataclasses.asdict(facts) for facts in report.facts.acting]
-    optional = [solving, added_memory, acting, pack_skipped(report.facts.sources)]
+    energy = () if report.facts.energy == NO_ENERGY else dataclasses.astuple(report.facts.energy)
+    optional = [solving, added_memory, acting, pack_skipped(report.facts.sources), energy]
     while optional and not optional[-1]:
         optional.pop()
     packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
@@ -270,13 +273,21 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
 def _unpack_rest(
     rest: bytes,
 ) -> tuple[
-    Any, Any, Any, Any, tuple[SolvingFacts, ...], tuple[Any, ...], tuple[ActingFacts, ...], tuple[str, ...]
+    Any,
+    Any,
+    Any,
+    Any,
+    tuple[SolvingFacts, ...],
+    tuple[Any, ...],
+    tuple[ActingFacts, ...],
+    tuple[str, ...],
+    EnergyFacts,
 ]:
     """Rows of a run without puzzle streams, rewards, worlds and skipped sources, and of earlier versions, end
     after the order.
     """
     stages, actions, events, order, *optional = msgpack.unpackb(rest, use_list=False)
-    solving, added_memory, acting, skipped = (*optional, (), (), (), ())[:4]
+    solving, added_memory, acting, skipped, energy = (*optional, (), (), (), (), ())[:5]
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
@@ -286,6 +297,7 @@ def _unpack_rest(
         added_memory,
         tuple(ActingFacts(**values) for values in acting),
         tuple(skipped),
+        EnergyFacts(*energy),
     )
 
 

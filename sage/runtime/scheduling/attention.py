@@ -27,7 +27,9 @@ class Attention:
     """Chooses among N sources. waited: (N,) ticks since each was chosen.
 
     names: of the sources; "" for all where None.  min_rate_hz: of the ticks, the least one, in which hard
-    rates must hold. Raises InputError where hard rates leave too little for the other sources.
+    rates must hold.  sizes: bytes of a reading of each source.  max_bytes: of all sources chosen in a tick; a
+    tight limit makes sources wait longer. Raises InputError where hard rates leave too little for the other
+    sources, or a reading is larger than max_bytes.
     """
 
     def __init__(
@@ -38,9 +40,17 @@ class Attention:
         names: Sequence[str] | None = None,
         min_rate_hz: float = 20.0,
         seed: int = 0,
+        sizes: Sequence[int] | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self._config = config
         self._num = num_sources
+        self._sizes = np.array(sizes or [0] * num_sources, dtype=np.int64)
+        self._max_bytes = max_bytes
+        if max_bytes is not None and int(self._sizes.max()) > max_bytes:
+            raise InputError(
+                f"budget.bytes is {max_bytes}: a reading has {int(self._sizes.max())}: give at least as many"
+            )
         self._places = config.top_k
         names = names or [""] * num_sources
         self.waited = np.zeros(num_sources, dtype=np.int64)
@@ -100,6 +110,8 @@ class Attention:
             chosen |= free
         else:
             is_capped = self._contend(score, free, chosen, pinned, value)
+        if self._max_bytes is not None:
+            self._limit_bytes(chosen, score)
         self._note(chosen, candidates, held, is_capped)
         return chosen
 
@@ -130,6 +142,15 @@ class Attention:
             chosen[self._best(score, rest, num_left, value)] = True
             return None
         return self._capped(score, rest, chosen, value)
+
+    def _limit_bytes(self, chosen: np.ndarray, score: np.ndarray) -> None:
+        """Leave out sources that do not fit beside those with earlier deadlines and better scores."""
+        found = np.flatnonzero(chosen)
+        left = self._max_bytes or 0
+        for index in found[np.lexsort((-score[found], self._deadlines[found]))].tolist():
+            size = int(self._sizes[index])
+            chosen[index] = size <= left
+            left -= size if size <= left else 0
 
     def _capped(
         self, score: np.ndarray, rest: np.ndarray, chosen: np.ndarray, value: np.ndarray | None

@@ -16,9 +16,10 @@ from sage.memory.stores.hmemory import HMemory
 from sage.memory.windows.window import concatenate
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.sleep.allowance import Allowance
 from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
-from sage.runtime.sleep.metabolism import Metabolism, Vitals
+from sage.runtime.sleep.metabolism import AWAKE
 from sage.runtime.sleep.practice import Practice, loss_settings
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 from sage.runtime.solving.solvers import PuzzleSolving
@@ -65,20 +66,24 @@ class BetweenTicks:
             acting=config.acting,
         )
         self.sleeper = Sleeper(config.sleep, directory, now_ns)
-        self.metabolism = Metabolism(now_ns)
+        self.allowance = Allowance(config, now_ns)
         self.crisis = CrisisWatch(config.max_resident_bytes)
-        self._calm_since_ns = now_ns
         self.weights_version = 0
 
     @property
     def state(self) -> State:
-        return self.metabolism.state
+        return self.allowance.mode
 
     @property
     def period_ns(self) -> int:
         """Period of a tick in the current state."""
         tick = self._config.tick
-        rates = {State.REST: tick.rest_rate_hz, State.DREAM: tick.dream_rate_hz}
+        rates = {
+            State.FOCUS: self._config.metabolism.focus_rate_hz or tick.rate_hz,
+            State.REST: tick.rest_rate_hz,
+            State.DREAM: tick.dream_rate_hz,
+            State.CRISIS: tick.rest_rate_hz,
+        }
         return int(1e9 / rates.get(self.state, tick.rate_hz))
 
     def pass_time(self, tick: int, deadline_ns: int) -> str:
@@ -89,21 +94,19 @@ class BetweenTicks:
             self._end_night(ended)
         self._solving.pass_time(deadline_ns, self._report_night)
         crisis = self.crisis.check(tick)
-        if self.state in (State.WAKE, State.REST) and not crisis and self.sleeper.is_due(now_ns):
+        if self.state in AWAKE and not crisis and self.sleeper.is_due(now_ns):
             self._start_night(tick, now_ns)
-        if not self._memory_writer.is_calm:
-            self._calm_since_ns = now_ns
-        vitals = Vitals(
-            calm_secs=(now_ns - self._calm_since_ns) * 1e-9,
+        transition = self.allowance.step(
+            now_ns,
+            is_calm=self._memory_writer.is_calm,
+            is_salient=self._memory_writer.is_salient,
             is_sleeping=self.sleeper.is_sleeping or self._solving.is_sleeping,
             crisis=crisis,
         )
-        transition = self.metabolism.step(vitals, now_ns)
         if transition is not None:
             self._emit("state", f"{transition.target.value}: {transition.reason}")
-        # A night trains a copy of the weights: an accepted one would overwrite practice done meanwhile.
-        if self.state is not State.DREAM:
-            self.practice.work(tick, deadline_ns, self._config.budget.practice_steps)
+        self.practice.work(tick, deadline_ns, self.allowance.practice_steps())
+        self.allowance.charge_practice(self.practice.num_steps)
         return crisis
 
     def _report_night(self, report: SleepReport) -> None:

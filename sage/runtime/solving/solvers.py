@@ -1,24 +1,33 @@
 """All puzzle streams of a run: one budget of segments a tick for all of their puzzles.
 
-Invariant: a tick computes at most the budget, or one batch of rows where that is more.
+Invariant: a tick computes at most the budget, or one batch of rows where that is more, and never more than
+the operating mode, its energy and `budget.tokens` allow.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from sage.mailbox.clock import Clock
-from sage.runtime.config import SolvingConfig
+from sage.runtime.config import BudgetConfig, SolvingConfig
 from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
+from sage.runtime.scheduling.budgets import TickBudget
+from sage.runtime.scheduling.skips import BUDGET, NOT_DUE, WORDS
 from sage.runtime.solving.schedule import choose
 from sage.runtime.solving.solver import Emit, StreamSolver
 from sage.runtime.solving.stream import PuzzleStream
+from sage.runtime.solving.under_way import LevelRows
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.policy import Situation
+
+BUDGET_WORD, NOT_DUE_WORD = WORDS[BUDGET], WORDS[NOT_DUE]
+DEFAULT_LIMITS = BudgetConfig()
 
 
 class PuzzleSolving:
@@ -28,6 +37,7 @@ class PuzzleSolving:
         self,
         streams: Sequence[PuzzleStream],
         config: SolvingConfig,
+        limits: BudgetConfig = DEFAULT_LIMITS,
         *,
         clock: Clock,
         device: torch.device,
@@ -39,6 +49,11 @@ class PuzzleSolving:
             for stream in streams
         )
         self._segments = config.segments
+        self._tokens = limits.tokens
+        self._puzzle_ns = None if limits.puzzle_secs is None else int(limits.puzzle_secs * 1e9)
+        self._reason = ""  # why the tick's last batch had to wait
+        #: Of all puzzles, computed in this tick.
+        self.num_segments = 0
 
     @property
     def is_sleeping(self) -> bool:
@@ -64,11 +79,20 @@ class PuzzleSolving:
         for solver in self.solvers:
             solver.sense(tick, now_ns, time_ns, episode)
 
-    def think(self, num_spent: int) -> None:
-        """Spend what the prediction has left of the tick's segments. num_spent: by the prediction."""
+    def think(self, num_spent: int, most: int | None = None, num_tokens: int = 0) -> None:
+        """Spend what the prediction has left of the tick's budget. num_spent, num_tokens: by the prediction.
+
+        most: segments that the operating mode and its energy allow, None for no such limit.
+        """
         budget = self._segments - num_spent
-        spent = 0
-        while True:
+        self.num_segments = 0
+        self._reason = ""
+        limit = TickBudget({"energy": most, "tokens": self._tokens})
+        if not limit.take(energy=0, tokens=num_tokens):
+            self._reason = "tokens"
+            return
+        started_ns = time.perf_counter_ns()
+        while not self._reason:
             places = [
                 (solver, level)
                 for solver in self.solvers
@@ -80,20 +104,40 @@ class PuzzleSolving:
             claims = [solver.rows[level].claim(solver.record.stake(level)) for solver, level in places]
             index = choose(claims)
             solver, level = places[index]
-            if spent and spent + solver.rows[level].num_next_rows > budget:
+            rows = solver.rows[level]
+            self._reason = self._unaffordable(rows, budget, limit, started_ns)
+            if self._reason:
                 return
-            spent += solver.step(level)
+            num_rows = rows.num_next_rows
+            limit.take(energy=num_rows, tokens=num_rows * rows.num_cells)
+            self.num_segments += solver.step(level)
             for other, (each, number) in enumerate(places):
-                rows = each.rows[number]
-                rows.num_waited = 0 if other == index else rows.num_waited + 1
-            if spent >= budget:
-                return
+                waiting = each.rows[number]
+                waiting.num_waited = 0 if other == index else waiting.num_waited + 1
+            if self.num_segments >= budget:
+                self._reason = BUDGET_WORD
+
+    def _unaffordable(self, rows: LevelRows, budget: int, limit: TickBudget, started_ns: int) -> str:
+        """Why the next batch of rows has to wait, or ""."""
+        num_rows = rows.num_next_rows
+        if self.num_segments and self.num_segments + num_rows > budget:
+            return BUDGET_WORD
+        if self._puzzle_ns is not None and time.perf_counter_ns() - started_ns >= self._puzzle_ns:
+            return "time"
+        return limit.short_of(energy=num_rows, tokens=num_rows * rows.num_cells)
 
     def answer(self, gate: EffectorGate, situation: Situation) -> tuple[ActionFacts, ...]:
         return tuple(fact for solver in self.solvers for fact in solver.answer(gate, situation))
 
     def facts(self) -> tuple[SolvingFacts, ...]:
-        return tuple(solver.facts() for solver in self.solvers)
+        return tuple(self._with_reason(solver.facts()) for solver in self.solvers)
+
+    def _with_reason(self, facts: SolvingFacts) -> SolvingFacts:
+        """A stream without a segment in this tick has a reason: no puzzle, or what the others left."""
+        if facts.num_segments:
+            return facts
+        reason = self._reason or BUDGET_WORD
+        return replace(facts, skipped=reason if facts.num_under_way else NOT_DUE_WORD)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of every stream's weights and of the trust in its teacher, as STREAM/NAME."""

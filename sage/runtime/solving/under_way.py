@@ -62,10 +62,11 @@ class Answered:
 
 
 class LevelRows:
-    """The engine of one level and its puzzles. num_waited: choices since its last segment."""
+    """The engine of one level and its puzzles. num_waited: choices since its last segment.  num_cells: L."""
 
     def __init__(self, model: HRM, task: Task, config: SolvingConfig, seed: int) -> None:
         self.num_waited = 0
+        self.num_cells = task.spec.seq_len
         self._settings = settings_of(config, seed).changed(max_segments=segments_of(model, config))
         self._engine = Engine(model, task, batch_size=config.rows, on_segment=self._note)
         self._live: dict[Job, UnderWay] = {}

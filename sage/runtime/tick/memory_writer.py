@@ -106,6 +106,7 @@ class MemoryWriter:
         #: (N,) of the tick: 1 - best match in memory, NaN for a source that was not met.
         self.novelty = np.full(layout.num_sources, np.nan)
         self.is_calm = False
+        self.is_salient = False
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
         # A reading from memory is not part of the key of a new memory.
@@ -187,6 +188,7 @@ class MemoryWriter:
         )
         self.salience = scores.salience
         self.is_calm = scores.is_warm and not scores.is_open
+        self.is_salient = scores.is_warm and scores.is_open
         self.transitions.append(
             Frame(
                 **percept.by_name(),

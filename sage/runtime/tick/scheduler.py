@@ -31,8 +31,15 @@ class Scheduler:
             num,
             config.attention,
             names=[spec.name for spec in layout.specs],
-            min_rate_hz=min(tick.rate_hz, tick.rest_rate_hz, tick.dream_rate_hz),
+            min_rate_hz=min(
+                tick.rate_hz,
+                tick.rest_rate_hz,
+                tick.dream_rate_hz,
+                config.metabolism.focus_rate_hz or tick.rate_hz,
+            ),
             seed=config.seed,
+            sizes=[spec.tensor.num_bytes for spec in layout.specs],
+            max_bytes=config.budget.bytes,
         )
         self._pinning = Pinning(
             num, window=config.attention.pin_window & ~1, threshold=config.attention.pin_change

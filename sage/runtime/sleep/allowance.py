@@ -1,0 +1,118 @@
+"""What a tick may spend in the current state: segments, practice steps, and their energy.
+
+Invariant: what is done is charged, and what is not affordable is not done; the prediction has one segment in
+every tick.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sage.runtime.config import RuntimeConfig
+from sage.runtime.report import State
+from sage.runtime.scheduling.energy import Energy
+from sage.runtime.scheduling.energy_facts import EnergyFacts
+from sage.runtime.sleep.metabolism import Metabolism, Transition, Vitals
+
+DEMAND_RATE = 0.1  # of the running share of salient ticks
+#: In the order of their numbers in a snapshot.
+_STATES = (State.WAKE, State.REST, State.DREAM, State.CRISIS, State.FOCUS)
+
+
+class Allowance:
+    """Owns the operating mode and the energy of a run."""
+
+    def __init__(self, config: RuntimeConfig, now_ns: int) -> None:
+        self._config = config
+        self.metabolism = Metabolism(now_ns, config.metabolism)
+        self.energy = Energy(config.energy, now_ns)
+        self._demand = 0.0
+        self._calm_since_ns = now_ns
+        self._num_practice_steps = 0
+        #: Most segments of all puzzles in this tick, None for no other limit than the configuration's.
+        self.puzzle_segments: int | None = None
+
+    @property
+    def mode(self) -> State:
+        return self.metabolism.state
+
+    def segments(self) -> int:
+        """Most segments of this tick's prediction, at least 1."""
+        metabolism, usual = self._config.metabolism, self._config.budget.segments
+        by_state = {
+            State.FOCUS: metabolism.focus_segments,
+            State.REST: metabolism.rest_segments,
+            State.CRISIS: 1,
+        }
+        return max(self.energy.affordable("segment", by_state.get(self.mode) or usual), 1)
+
+    def settle(self, num_segments: int, num_sources: int) -> None:
+        """After the prediction: charge it, and find what is left for puzzles.
+
+        num_sources: with full attention; each was fused, and memory was asked once.
+        """
+        energy = self.energy
+        energy.charge_always("tick")
+        energy.charge_always("segment", num_segments)
+        energy.charge_always("source", num_sources)
+        energy.charge("recall")
+        self.puzzle_segments = None
+        if self.mode is State.CRISIS or (
+            self.mode is State.REST and not self._config.metabolism.rest_puzzles
+        ):
+            self.puzzle_segments = 0
+        elif energy.is_enabled:
+            self.puzzle_segments = energy.affordable("segment", 1 << 30)
+
+    def charge_puzzles(self, num_segments: int) -> None:
+        self.energy.charge_always("segment", num_segments)
+
+    def charge_actions(self, num_actions: int) -> None:
+        """Actions that were done: they are charged, never refused here; the policy decides."""
+        self.energy.charge_always("action", num_actions)
+
+    def practice_steps(self) -> int:
+        """Most practice steps before the next tick. None in a crisis, in FOCUS, whose time belongs to the
+        prediction, and in a dream: an accepted night would overwrite what practice did meanwhile.
+        """
+        if self.mode in (State.DREAM, State.CRISIS, State.FOCUS):
+            return 0
+        return self.energy.affordable("practice_step", self._config.budget.practice_steps)
+
+    def charge_practice(self, num_steps: int) -> None:
+        """num_steps: of all practice so far."""
+        self.energy.charge_always("practice_step", max(num_steps - self._num_practice_steps, 0))
+        self._num_practice_steps = num_steps
+
+    def step(
+        self, now_ns: int, *, is_calm: bool, is_salient: bool, is_sleeping: bool, crisis: str
+    ) -> Transition | None:
+        """Between two ticks: recharge, and change the state where the table says so."""
+        self.energy.recharge(now_ns)
+        self._demand += DEMAND_RATE * (is_salient - self._demand)
+        if not is_calm:
+            self._calm_since_ns = now_ns
+        vitals = Vitals(
+            calm_secs=(now_ns - self._calm_since_ns) * 1e-9,
+            demand=self._demand,
+            energy=self.energy.share,
+            is_sleeping=is_sleeping,
+            crisis=crisis,
+        )
+        return self.metabolism.step(vitals, now_ns)
+
+    def reconfigure(self, config: RuntimeConfig) -> None:
+        """Other limits of a tick, from the next tick on; states and energy stay as they were built."""
+        self._config = self._config.model_copy(update={"budget": config.budget})
+
+    def facts(self) -> EnergyFacts:
+        return self.energy.facts()
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"state": np.array(_STATES.index(self.state), dtype=np.int64), **self.energy.state()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """A snapshot of an earlier version has nothing of it: then nothing changes."""
+        if "state" in state and 0 <= int(state["state"]) < len(_STATES):
+            self.metabolism.resume(_STATES[int(state["state"])])
+        self.energy.load_state(state)
