@@ -179,7 +179,7 @@
   }
 
   const colours = () => ({
-    wake: css("--line"), rest: css("--tone-0"), dream: css("--tone-3"), crisis: css("--bad"),
+    wake: css("--line"), focus: css("--tone-1"), rest: css("--tone-0"), dream: css("--tone-3"), crisis: css("--bad"),
     running: css("--run"), starting: css("--tone-4"), quarantined: css("--bad"), exhausted: css("--soft"), closed: css("--line"),
   });
   function timeline(host, legend) {

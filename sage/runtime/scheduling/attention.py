@@ -155,7 +155,7 @@ class Attention:
     def _capped(
         self, score: np.ndarray, rest: np.ndarray, chosen: np.ndarray, value: np.ndarray | None
     ) -> np.ndarray:
-        """One source after the other, so that no producer gets more than its cap; then whoever is left."""
+        """One source after the other, up to the cap of each producer. Returns those left out by it."""
         counts = np.bincount(self._producers[chosen], minlength=int(self._producers.max()) + 1)
         capped = np.zeros(self._num, dtype=bool)
         num_left = self._places - int(np.count_nonzero(chosen))

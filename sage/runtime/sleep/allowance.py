@@ -109,7 +109,7 @@ class Allowance:
         return self.energy.facts()
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"state": np.array(_STATES.index(self.state), dtype=np.int64), **self.energy.state()}
+        return {"state": np.array(_STATES.index(self.mode), dtype=np.int64), **self.energy.state()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """A snapshot of an earlier version has nothing of it: then nothing changes."""
