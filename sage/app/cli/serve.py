@@ -31,6 +31,10 @@ AllowOption = Annotated[
     typer.Option("--allow-host", metavar="NAME", help="Further name allowed in the Host header. Repeatable."),
 ]
 
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="MODEL", help="A model of text, for /v1/generate. Repeatable."),
+]
 DataOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -48,6 +52,7 @@ def serve(
     allow_host: AllowOption = None,
     device: DeviceOption = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Puzzles solved at a time.")] = 64,
+    text: TextOption = None,
     data: DataOption = None,
     opens_page: Annotated[bool, typer.Option("--open", help="Open the puzzle page in a browser.")] = False,
     state_dir: StateDirOption = None,
@@ -68,6 +73,7 @@ def serve(
         batch_size=batch_size,
         state_dir=state_dir,
         opens_page=opens_page,
+        text_models=tuple(text or ()),
         data_folders=tuple(data or ()),
     )
     serve_until_interrupted(options)

@@ -23,6 +23,7 @@ _PARTS = (
     "puzzle.js",
     "sage.css",
     "steps.js",
+    "text.js",
     "tree.js",
     "written.js",
 )

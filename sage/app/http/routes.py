@@ -1,5 +1,5 @@
-"""The routes, behind the guard: the pages, /v1/solve, /v1/models, /v1/examples, /v1/datasets,
-/healthz.
+"""The routes, behind the guard: the pages, /v1/solve, /v1/models, /v1/examples, /v1/generate,
+/v1/datasets, /healthz.
 
 Invariant: a request ends at its timeout; the work of a client that disconnects is cancelled.
 """
@@ -7,7 +7,7 @@ Invariant: a request ends at its timeout; the work of a client that disconnects 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -24,12 +24,15 @@ from starlette.types import ASGIApp
 from sage.app.http.datasets import dataset_routes
 from sage.app.http.files import FILE_PATHS, file_routes
 from sage.app.http.guard import Access, Guard
+from sage.app.http.json_body import read_json_object
 from sage.app.http.models import Encoded, ServedModel, ServedModels
 from sage.app.http.replies import Refusal, refuse_raised, reply
 from sage.app.http.solve_request import SolveLimits, read_example, read_request
 from sage.app.http.steps import Recording, plain_steps
+from sage.app.http.texts import text_routes
 from sage.hrm_core.solving.inference import Answer
 from sage.hrm_core.solving.settings import SolveSettings
+from sage.hrm_core.text.baseline_comparison import BaselineComparison
 
 Result = TypeVar("Result")
 
@@ -40,9 +43,11 @@ def create_app(
     limits: SolveLimits | None = None,
     *,
     data_folders: Sequence[Path] = (),
+    text_models: Mapping[str, BaselineComparison] | None = None,
 ) -> ASGIApp:
     """The ASGI application. It closes `models` when the server shuts down. Pages and their files are open:
     their scripts send the token. data_folders: of the viewer of data sets.
+    text_models: by name.
     """
 
     @asynccontextmanager
@@ -53,7 +58,12 @@ def create_app(
             await asyncio.to_thread(models.close)
 
     app = Starlette(
-        routes=[*file_routes(), *solving_routes(models, limits), *dataset_routes(data_folders)],
+        routes=[
+            *file_routes(),
+            *solving_routes(models, limits),
+            *text_routes(text_models or {}),
+            *dataset_routes(data_folders),
+        ],
         exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
         lifespan=lifespan,
     )
@@ -91,10 +101,8 @@ class _Routes:
         return reply({"puzzle": await self._models.pick(asked.model).example(asked.kind, asked.seed)})
 
     async def solve(self, request: Request) -> Response:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: send application/json")
-        body = await request.body()
-        wanted = read_request(body, next(iter(self._models)).inference.settings, self._limits)
+        fields = await read_json_object(request)
+        wanted = read_request(fields, next(iter(self._models)).inference.settings, self._limits)
         model = self._models.pick(wanted.model)
         settings = wanted.settings_for(is_searchable=model.inference.is_searchable)
         recording = Recording() if wanted.with_steps else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from sage.app.http.models import ServedModels
+    from sage.hrm_core.text.baseline_comparison import BaselineComparison
 
 _ANY = ("0.0.0.0", "::")
 
@@ -27,7 +28,8 @@ _ANY = ("0.0.0.0", "::")
 class ServeOptions:
     """checkpoints: as for `sage solve --checkpoint`; none: all shipped models.  allowed_hosts: names in Host
     beside the loopback's and `host` itself.  port 0: a free port.
-    opens_page: open the page in a browser.  data_folders: of the viewer of data sets."""
+    opens_page: open the page in a browser.  data_folders: of the viewer of data sets.
+    text_models: names or paths of models of text."""
 
     checkpoints: Sequence[str] = ()
     host: str = "127.0.0.1"
@@ -38,6 +40,7 @@ class ServeOptions:
     state_dir: Path | None = None
     opens_page: bool = False
     data_folders: Sequence[Path] = ()
+    text_models: Sequence[str] = ()
 
 
 def serve(options: ServeOptions) -> None:
@@ -53,7 +56,7 @@ def serve(options: ServeOptions) -> None:
     from sage.app.terminal.logs import log_to_stderr
 
     log_to_stderr()
-    for name in options.checkpoints:
+    for name in (*options.checkpoints, *options.text_models):
         check_model(name)
     for each in options.data_folders:
         if not each.is_dir():
@@ -64,7 +67,12 @@ def serve(options: ServeOptions) -> None:
     with bind(options.host, options.port) as listening:
         address = listening.getsockname()
         access = Access(token=token, hosts=hosts)
-        app = create_app(load_models(options), access, data_folders=options.data_folders)
+        app = create_app(
+            load_models(options),
+            access,
+            data_folders=options.data_folders,
+            text_models=load_text_models(options),
+        )
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         typer.echo(f"sage: http://{shown}:{address[1]}/  token: {folder / TOKEN_NAME}", err=True)
         if not ipaddress.ip_address(address[0]).is_loopback:
@@ -154,6 +162,21 @@ def load_models(options: ServeOptions) -> ServedModels:
             HRMInference(name, device=device, settings=settings, batch_size=options.batch_size)
             for name in options.checkpoints or shipped_folders()
         )
+
+
+def load_text_models(options: ServeOptions) -> dict[str, BaselineComparison]:
+    """By the name of their folder. UserError names the one that cannot be loaded."""
+    from sage.app.models.text_models import load_text_model
+    from sage.app.terminal.errors import user_errors
+
+    found: dict[str, BaselineComparison] = {}
+    for each in options.text_models:
+        name = Path(each).name
+        if name in found:
+            raise UserError(f"serve: --text {each}: two models have the name {name}: rename a folder")
+        with user_errors("serve"):
+            found[name] = load_text_model(each)
+    return found
 
 
 def need_web(command: str) -> None:

@@ -15,7 +15,8 @@ export class Refused extends Error {
   }
 }
 
-export async function ask(path, body) {
+// The reply as an object; with onLine, a function of each object of a reply in lines.
+export async function ask(path, body, onLine) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
   const options = { headers, method: body === undefined ? "GET" : "POST" };
   if (body !== undefined) {
@@ -28,9 +29,22 @@ export async function ask(path, body) {
   } catch {
     throw new Refused(0, "The server does not answer: start it again with `sage serve`");
   }
+  if (reply.ok && onLine) return readLines(reply, onLine);
   const plain = await reply.json().catch(() => null);
   if (!reply.ok || plain === null) throw new Refused(reply.status, plain?.error?.message ?? `The server replied with ${reply.status}`);
   return plain;
+}
+
+async function readLines(reply, onLine) {
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return null;
+    const lines = (held + value).split("\n");
+    held = lines.pop();
+    for (const line of lines) onLine(JSON.parse(line));
+  }
 }
 
 // Runs `start`; without a valid token the form with the id "token" is shown until there is one.

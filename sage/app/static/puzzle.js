@@ -2,9 +2,10 @@
 import { ask, withToken } from "./api.js";
 import { drawBoard, Editor, html, svg } from "./board.js";
 import { showSteps } from "./steps.js";
+import { textForm } from "./text.js";
 import { arcBoard, cellsOf, firstSize, readArcTask, textOf } from "./written.js";
 
-const NAMES = { sudoku: "Sudoku", maze: "Maze", arc: "ARC", cells: "Other tasks" };
+const NAMES = { sudoku: "Sudoku", maze: "Maze", arc: "ARC", cells: "Other tasks", text: "Text" };
 const NO_MODEL = {
   arc: "No model of ARC is served: a grid can be drawn and pasted, not solved. Train one with `sage train arc1` and serve it with `sage serve --checkpoint RUN`.",
 };
@@ -22,7 +23,7 @@ function fail(place, error) {
 
 function showKinds() {
   const served = new Set(models.map((each) => each.board?.kind));
-  const kinds = Object.keys(NAMES).filter((each) => each === "arc" || served.has(each));
+  const kinds = Object.keys(NAMES).filter((each) => each === "arc" || each === "text" || served.has(each));
   by("kinds").replaceChildren(...kinds.map((each) => {
     const tab = html("button", { type: "button", role: "tab", "aria-selected": String(each === kind), tabindex: each === kind ? "0" : "-1" }, NAMES[each]);
     tab.addEventListener("click", () => chooseKind(each));
@@ -39,6 +40,9 @@ function showKinds() {
 function chooseKind(chosen) {
   kind = chosen;
   showKinds();
+  by("puzzles").hidden = by("tree").hidden = kind === "text";
+  by("writing").hidden = kind !== "text";
+  if (kind === "text") return;
   const fitting = models.filter((each) => each.board?.kind === kind);
   by("model").replaceChildren(...fitting.map((each) => html("option", { value: each.name }, each.name)));
   by("model-label").hidden = !fitting.length;
@@ -253,6 +257,7 @@ by("text").addEventListener("keydown", (event) => {
 
 await withToken(async () => {
   models = (await ask("/v1/models")).models;
+  by("writing").replaceChildren(textForm((await ask("/v1/text_models")).models));
   const kinds = models.map((each) => each.board?.kind);
   chooseKind(["sudoku", "maze", "arc", "cells"].find((each) => kinds.includes(each)) ?? "arc");
 }, (error) => fail(by("page-fault"), error));

@@ -7,6 +7,8 @@ the time.
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -80,6 +82,35 @@ def generate(
     with this text.  num_segments: HRM's segments per token; default: halt_max_segments, at most 8.
     Raises InputError for settings or a prompt that the model cannot take.
     """
+    steps = generate_stream(
+        model,
+        prompt,
+        tokenizer,
+        max_length,
+        use_hrm=use_hrm,
+        stop=stop,
+        sampling=sampling,
+        num_segments=num_segments,
+        use_cache=use_cache,
+    )
+    return deque(steps, maxlen=1)[0]
+
+
+def generate_stream(
+    model: HRM | PlainGPT | BaselineComparison,
+    prompt: str,
+    tokenizer: Tokenizer = BYTES,
+    max_length: int | None = None,
+    *,
+    use_hrm: bool = True,
+    stop: str = "",
+    sampling: Sampling | None = None,
+    num_segments: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[Generated]:
+    """What `generate` returns, so far, after each token; `stopped` is "length" until the text ended with
+    `stop`. InputError before the first token, as `generate`.
+    """
     chosen = model.chosen(use_hrm=use_hrm) if isinstance(model, BaselineComparison) else model
     if not isinstance(model, BaselineComparison) and isinstance(chosen, HRM) != use_hrm:
         raise InputError(
@@ -92,22 +123,21 @@ def generate(
     _check_limit(chosen, len(tokens), limit)
     decoder = make_decoder(chosen, num_segments=num_segments, use_cache=use_cache)
     generator = torch.Generator().manual_seed(sampling.seed)
-    whole, reason, started = list(tokens), "length", time.perf_counter()
-    new = tokens
-    while len(whole) < limit:
+    whole, started = list(tokens), time.perf_counter()
+    new, is_stopped = tokens, False
+    while len(whole) < limit and not is_stopped:
         logits_V = decoder.extend(torch.tensor([new], dtype=torch.int32, device=_device(chosen)))[0]
         new = [_sample(logits_V, sampling, generator)]
         whole += new
-        if stop and tokenizer.decode(whole[len(tokens) :]).endswith(stop):
-            reason = "stop"
-            break
-    return Generated(
-        text=tokenizer.decode(whole[len(tokens) :]),
-        tokens=tuple(whole),
-        num_new=len(whole) - len(tokens),
-        secs=time.perf_counter() - started,
-        stopped=reason,
-    )
+        text = tokenizer.decode(whole[len(tokens) :])
+        is_stopped = bool(stop) and text.endswith(stop)
+        yield Generated(
+            text=text,
+            tokens=tuple(whole),
+            num_new=len(whole) - len(tokens),
+            secs=time.perf_counter() - started,
+            stopped="stop" if is_stopped else "length",
+        )
 
 
 def make_decoder(

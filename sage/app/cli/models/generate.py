@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sage.app.cli.options import JsonOption, SeedOption
-
-if TYPE_CHECKING:
-    from sage.hrm_core.text.baseline_comparison import BaselineComparison
 
 ModelArgument = Annotated[
     str,
@@ -55,6 +52,7 @@ def generate(
 
     check_model(model)
     with only_warnings(), user_errors("generate"):
+        from sage.app.models.text_models import load_text_model
         from sage.hrm_core.text.generation import Sampling
         from sage.hrm_core.text.generation import generate as write
 
@@ -65,7 +63,7 @@ def generate(
             "sampling": sampling,
             "num_segments": segments,
         }
-        written = write(_load(model), prompt, max_length=max_length, **options)
+        written = write(load_text_model(model), prompt, max_length=max_length, **options)
     if json_output:
         plain_text = {
             "prompt": prompt,
@@ -76,18 +74,3 @@ def generate(
         typer.echo(json.dumps({**plain_text, "secs": written.secs}))
         return
     typer.echo(prompt + written.text)
-
-
-def _load(name: str) -> BaselineComparison:
-    """The model, with the plain GPT if one is stored beside it. InputError where it is not a model of
-    text.
-    """
-    from sage.hrm_core.model.hrm import HRM
-    from sage.hrm_core.solving.published import locate
-    from sage.hrm_core.text.baseline_comparison import BaselineComparison, load_plain
-    from sage.hrm_core.text.decoding import need_text_model
-
-    folder = locate(name)
-    folder = folder / "model" if (folder / "model" / "config.json").is_file() else folder
-    hrm = HRM.from_pretrained(folder).eval()
-    return BaselineComparison(hrm=hrm, gpt=load_plain(folder, need_text_model(hrm)))
