@@ -48,6 +48,16 @@ def run(
     record_max_bytes: RecordMaxBytesOption = None,
     record_jpeg: RecordJpegOption = False,
     foxglove: FoxgloveOption = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port of the page; the next free one where it is in use; 0: a free one."
+        ),
+    ] = 8642,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
@@ -64,6 +74,7 @@ def run(
         loaded = loaded.model_copy(update={"tracking": tracking})
     open_state_dir(loaded.state_path)
 
+    from sage.app.page.opening import PageOptions
     from sage.app.recording.attaching import attachments
     from sage.app.session.run import run_session
 
@@ -76,4 +87,5 @@ def run(
         json_output=json_output,
         trace_path=trace,
         attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
+        page=PageOptions(port=port, opens_browser=open_page) if page or open_page else None,
     )

@@ -13,7 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import structlog
@@ -45,6 +45,11 @@ class ControlServer:
         self._room = threading.Semaphore(MAX_CLIENTS)
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def verbs(self) -> Mapping[str, Verb]:
+        """Those registered so far."""
+        return MappingProxyType(self._verbs)
 
     def register(self, name: str, verb: Verb) -> None:
         self._verbs[name] = verb

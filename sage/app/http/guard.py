@@ -33,12 +33,14 @@ _HEADERS = {
 class Access:
     """token: the bearer token that clients send; None: none is needed.  hosts: allowed names in Host, lower
     case, no port.
-    open_paths: served without a token.  max_body_bytes, body_timeout_secs: limits of a request's body.
+    open_paths: served without a token.  open_methods: methods that need none on any path.
+    max_body_bytes, body_timeout_secs: limits of a request's body.
     larger_bodies: path -> bytes, in place of max_body_bytes."""
 
     token: str | None
     hosts: frozenset[str] = LOOPBACK
     open_paths: frozenset[str] = frozenset({"/healthz"})
+    open_methods: frozenset[str] = frozenset()
     max_body_bytes: int = 1 << 20
     body_timeout_secs: float = 10.0
     larger_bodies: Mapping[str, int] = field(default_factory=dict)
@@ -69,12 +71,12 @@ class Guard:
             return
         body = _Body(receive, self._access, self._access.body_limit(scope["path"]))
         try:
-            self.check(Headers(scope=scope), scope["path"])
+            self.check(Headers(scope=scope), scope["path"], scope["method"])
             await self._app(scope, body.receive, _with_headers(send))
         except Refusal as refusal:  # also the body's: it is read before a reply begins
             await refuse(refusal)(scope, receive, _with_headers(send))
 
-    def check(self, headers: Mapping[str, str], path: str) -> None:
+    def check(self, headers: Mapping[str, str], path: str, method: str) -> None:
         """Raise a Refusal; checked in this order: Host, Origin, token, size."""
         access = self._access
         if host_name(headers.get("host", "")) not in access.hosts:
@@ -85,7 +87,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites have no access")
-        is_open = access.token is None or path in access.open_paths
+        is_open = access.token is None or path in access.open_paths or method in access.open_methods
         if not is_open and not self._has_token(headers.get("authorization", "")):
             challenge = {"www-authenticate": 'Bearer realm="sage"'}
             raise Refusal(

@@ -86,7 +86,7 @@ def serve(options: ServeOptions) -> None:
         build_server(app).run(sockets=[listening])
 
 
-def build_server(app: object) -> uvicorn.Server:
+def build_server(app: object, *, stop_secs: int = 5) -> uvicorn.Server:
     """uvicorn with limits on headers, concurrent requests, idle connections and the time of a stop."""
     import uvicorn
 
@@ -102,7 +102,7 @@ def build_server(app: object) -> uvicorn.Server:
         limit_concurrency=256,
         backlog=256,
         timeout_keep_alive=5,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=stop_secs,
         h11_max_incomplete_event_size=16 << 10,
     )
     return uvicorn.Server(config)

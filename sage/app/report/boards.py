@@ -41,7 +41,7 @@ def boards_html(boards: Sequence[Board], levels: Sequence[LevelHistory]) -> str:
 def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> str:
     num = len(board.ticks)
     steps = np.unique(np.linspace(0, num - 1, min(num, NUM_STEPS)).round().astype(int))
-    level = _level_of(board, levels)
+    level = level_of(len(board.cells), [each.name for each in levels if each.stream == board.stream])
     before, grids = board.cells, []
     for step in steps.tolist():
         answer = board.answers[step]
@@ -54,21 +54,24 @@ def _board(board: Board, levels: Sequence[LevelHistory], *, is_named: bool) -> s
     return f"<figure><figcaption>{text(caption)}</figcaption>{steps_html}</figure>"
 
 
-def _level_of(board: Board, levels: Sequence[LevelHistory]) -> str:
-    """The name of the stream's level whose size, as in `sudoku 4x4`, fits; "" where none does."""
+def level_of(num_cells: int, levels: Sequence[str]) -> str:
+    """The first name of a stream's levels whose size, as in `sudoku 4x4`, fits; "" where none does."""
     for level in levels:
-        size = _SIZE.search(level.name)
-        num = int(size[1]) * int(size[2]) if size is not None else 0
-        if level.stream == board.stream and num == len(board.cells):
-            return level.name
+        size = _SIZE.search(level)
+        if size is not None and int(size[1]) * int(size[2]) == num_cells:
+            return level
     return ""
 
 
-def _grid(cells: np.ndarray, answer: np.ndarray, before: np.ndarray, level: str) -> str:
+def columns_of(num_cells: int, level: str) -> int:
+    """Of the grid of a puzzle: by the level's name, else square, else one row."""
     size = _SIZE.search(level)
-    side = math.isqrt(len(cells))
-    columns = int(size[2]) if size is not None else side if side * side == len(cells) else len(cells)
-    items = []
+    side = math.isqrt(num_cells)
+    return int(size[2]) if size is not None else side if side * side == num_cells else num_cells
+
+
+def _grid(cells: np.ndarray, answer: np.ndarray, before: np.ndarray, level: str) -> str:
+    columns, items = columns_of(len(cells), level), []
     for given, now, then in zip(cells.tolist(), answer.tolist(), before.tolist()):
         is_given = given == now and _symbol(given, level) != ""
         kind = "given" if is_given else "new" if now != then else ""

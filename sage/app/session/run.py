@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -35,6 +36,9 @@ from sage.app.control.server import ControlServer
 from sage.app.control.session_control import SessionControl, held_over
 from sage.app.control.source_switch import SourceSwitch
 from sage.app.live.view import LiveView
+from sage.app.page.feed import SessionFeed
+from sage.app.page.opening import PageOptions, opened_page
+from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
@@ -82,11 +86,13 @@ def run_session(
     json_output: bool,
     trace_path: Path | None = None,
     attached: Attachments = NOTHING_ATTACHED,
+    page: PageOptions | None = None,
 ) -> int:
     """Run the loop until it ends. Returns 0, or 1 after a crisis. `fast`: on a manual clock, without a
     snapshot, so that equal runs have equal results.
 
     trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
+    page: None serves none.
     """
     log_to_stderr()
     check_packages(config.tracking.to)
@@ -113,22 +119,27 @@ def run_session(
         tracker = _tracked(config, state_dir, session)
         stack.callback(tracker.close)
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
+
+        def notices() -> tuple[str, ...]:
+            return (*control.notices(), *writer.notices(), *tracker.notices(), *attached.notices())
+
+        feed = SessionFeed(session, about=_about(config), notices=notices, mailboxes=run.hub.snapshot)
+        verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, "screen": screen_verb(feed)}
+        server = stack.enter_context(ControlServer(state_dir, verbs))
+        address = stack.enter_context(opened_page(page, feed, store, session, server, state_dir))
         view = LiveView(
             session,
             is_enabled=live and not json_output,
-            notices=lambda: (*control.notices(), *writer.notices(), *tracker.notices(), *attached.notices()),
+            notices=lambda: (*notices(), *([f"page: {address}"] if address and sys.stdout.isatty() else [])),
         )
         view.watch(run.hub.snapshot)
         instruments: list[Instrument] = [
-            *(writer, summary, view, control, tracker),
+            *(writer, summary, view, control, tracker, feed),
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
-        stack.enter_context(
-            ControlServer(state_dir, {**control.verbs, **SourceSwitch(run.loop, control).verbs})
-        )
         stack.enter_context(_drawn(view))
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
@@ -188,6 +199,13 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock, run: R
         clock_ns=clock.now_ns(),
         temporal=run.temporal_sources,
     )
+
+
+def _about(config: SageConfig) -> dict[str, Any]:
+    """For the page: what does not change in a session."""
+    tick = config.tick
+    rates = {"wake": tick.rate_hz, "rest": tick.rest_rate_hz, "dream": tick.dream_rate_hz}
+    return {"name": config.name, "sage": __version__, "rates_hz": rates}
 
 
 def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracker:

@@ -198,14 +198,22 @@ class MetricsStore:
         with self._connected() as connection:
             return _session_record(connection, _session_row(connection, self.path, session))
 
-    def series(self, session: str, names: Sequence[str], max_points: int = 1500) -> Series:
+    def series(
+        self,
+        session: str,
+        names: Sequence[str],
+        max_points: int = 1500,
+        *,
+        span_ns: tuple[int, int] | None = None,
+    ) -> Series:
         """Columns over time, averaged down to at most `max_points` on one time axis; NaN without a value.
 
         names: columns of a tick ("coherence", "total_ns") or of a source ("imu.trust"); see store/schema.py.
+        span_ns: from and to, both included, on the run's clock; None: the whole session.
         """
         with self._connected() as connection:
             key = _session_row(connection, self.path, session)["key"]
-            return read_series(connection, key, names, max_points)
+            return read_series(connection, key, names, max_points, span_ns)
 
     def tick(self, session: str, tick: int) -> TickReport | None:
         """The report of a tick, or None when it is not stored or part of an average."""

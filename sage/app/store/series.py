@@ -17,6 +17,7 @@ from sage.app.store.schema import SOURCE_COLUMNS, TICK_COLUMNS, Column
 from sage.app.terminal.errors import UserError
 
 _TICK = {column.name: column for column in TICK_COLUMNS if column.sql_type != "BLOB"}
+_EVER = (-(1 << 62), 1 << 62)
 _SOURCE = {column.name: column for column in SOURCE_COLUMNS}
 
 
@@ -35,7 +36,11 @@ class Series:
 
 
 def read_series(
-    connection: sqlite3.Connection, session: int, names: Sequence[str], max_points: int
+    connection: sqlite3.Connection,
+    session: int,
+    names: Sequence[str],
+    max_points: int,
+    span_ns: tuple[int, int] | None = None,
 ) -> Series:
     """See MetricsStore.series. A point is one stored tick, or a span of equal length when there are too
     many.
@@ -43,10 +48,11 @@ def read_series(
     if max_points < 2:
         raise UserError(f"max_points is {max_points}: give 2 or more")
     tick_columns, source_columns = _sort_out(connection, session, names)
-    plan = _plan(connection, session, max_points)
+    plan = _plan(connection, session, max_points, span_ns or _EVER)
     rows = connection.execute(
         f"SELECT span, MAX(tick), time_ns, SUM(num_ticks){_folded(tick_columns)} FROM (SELECT *, (time_ns -"
-        " :first) / :width AS span FROM ticks WHERE session = :session) GROUP BY span ORDER BY span",
+        " :first) / :width AS span FROM ticks WHERE session = :session AND time_ns BETWEEN :first AND"
+        " :last) GROUP BY span ORDER BY span",
         plan,
     ).fetchall()
     position = {row[0]: index for index, row in enumerate(rows)}
@@ -88,12 +94,16 @@ def _sort_out(
     return ticks, sources
 
 
-def _plan(connection: sqlite3.Connection, session: int, max_points: int) -> dict[str, int]:
+def _plan(
+    connection: sqlite3.Connection, session: int, max_points: int, span_ns: tuple[int, int]
+) -> dict[str, int]:
     """The spans of time: `width` in ns; 1 when each stored tick is a point."""
-    query = "SELECT COUNT(*), MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ?"
-    num_rows, first_ns, last_ns = connection.execute(query, (session,)).fetchone()
+    query = (
+        "SELECT COUNT(*), MIN(time_ns), MAX(time_ns) FROM ticks WHERE session = ? AND time_ns BETWEEN ? AND ?"
+    )
+    num_rows, first_ns, last_ns = connection.execute(query, (session, *span_ns)).fetchone()
     width = 1 if num_rows <= max_points else (last_ns - first_ns) // max_points + 1
-    return {"session": session, "first": first_ns or 0, "width": width}
+    return {"session": session, "first": first_ns or 0, "last": last_ns or 0, "width": width}
 
 
 def _read_source(
@@ -106,7 +116,8 @@ def _read_source(
         f"SELECT span, MAX(tick){_folded(columns)} FROM"
         " (SELECT sources.*, (ticks.time_ns - :first) / :width AS span FROM sources CROSS JOIN ticks"
         "  ON ticks.session = sources.session AND ticks.tick = sources.tick"
-        "  WHERE sources.session = :session AND source = :source) GROUP BY span",
+        "  WHERE sources.session = :session AND source = :source AND ticks.time_ns BETWEEN :first AND :last)"
+        " GROUP BY span",
         plan,
     ).fetchall()
     aligned: list[list[object]] = [[None] * len(position) for _ in columns]

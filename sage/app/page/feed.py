@@ -1,0 +1,89 @@
+"""What the page shows, kept up to date from the reports of a session.
+
+Invariant: one append per tick on the loop's thread. Reports beyond the queue's size are skipped, the newest
+are kept; everything else is done on the thread that asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sage.app.live.state import LiveState
+from sage.app.page.boards import StreamTrails
+from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.hub import HubStatistics
+from sage.runtime.report import Event, SleepReport, TickReport
+
+_INBOX, _NUM_TIMINGS, _NUM_EVENTS = 1024, 512, 200
+
+
+class SessionFeed:
+    """An Instrument. live, trails, total_ns, events: see `take_in`, which updates them; read them under
+    `lock`.
+
+    title: the session's id.  about: constant facts of the session, for the page's first lines.
+    notices: called when the state is read; returns problems to show.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        about: dict[str, Any] | None = None,
+        notices: Callable[[], tuple[str, ...]] = tuple,
+        mailboxes: Callable[[], HubStatistics] | None = None,
+        real_clock: Clock | None = None,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.about = {"session": title, **(about or {})}
+        self.live = LiveState(title=title)
+        self.trails: dict[str, StreamTrails] = {}
+        self.total_ns: deque[int] = deque(maxlen=_NUM_TIMINGS)
+        self.events: deque[tuple[int, Event]] = deque(maxlen=_NUM_EVENTS)
+        self._num_events = 0
+        self._notices = notices
+        self._mailboxes = mailboxes
+        self._real_clock = real_clock or RealClock()
+        self._inbox: deque[TickReport | SleepReport | Event] = deque(maxlen=_INBOX)
+
+    def on_tick(self, report: TickReport) -> None:
+        self._inbox.append(report)
+
+    def on_sleep(self, report: SleepReport) -> None:
+        self._inbox.append(report)
+
+    def on_event(self, event: Event) -> None:
+        self._inbox.append(event)
+
+    def take_in(self, max_items: int = _INBOX) -> bool:
+        """Add up to `max_items` of the waiting reports; whether more are waiting."""
+        with self.lock:
+            for _ in range(min(max_items, len(self._inbox))):
+                try:
+                    item = self._inbox.popleft()
+                except IndexError:  # the loop's thread dropped the oldest meanwhile
+                    break
+                self._take(item)
+            return bool(self._inbox)
+
+    def refresh(self) -> LiveState:
+        """The state with its notices, mailboxes and speed as of now. Hold `lock` while reading it."""
+        with self.lock:
+            self.live.notices = self._notices()
+            if self._mailboxes is not None:
+                self.live.mailboxes = self._mailboxes()
+            self.live.measure_speed(self._real_clock.now_ns())
+            return self.live
+
+    def _take(self, item: TickReport | SleepReport | Event) -> None:
+        self.live.take(item)
+        if isinstance(item, Event):
+            self._num_events += 1
+            self.events.append((self._num_events, item))
+        elif isinstance(item, TickReport):
+            self.total_ns.append(item.timing.total_ns)
+            for facts in item.facts.solving:
+                self.trails.setdefault(facts.stream, StreamTrails()).take(item.facts.tick, facts)

@@ -1,0 +1,83 @@
+"""`sage run --page`: the page of a session, from its options to its address.
+
+Invariant: a page that cannot be opened is one line on stderr, and the session goes on without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sage.app.control.server import ControlServer
+from sage.app.http.server import need_web
+from sage.app.http.token import TOKEN_NAME, open_token
+from sage.app.page.feed import SessionFeed
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.terminal.errors import UserError
+
+#: A page of the state directory that leads a browser to the address, so that the token is in no command line.
+LINK_NAME = "page.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions:
+    """port: the first that is tried; 0: a free one.  opens_browser: opens the page in one."""
+
+    port: int
+    opens_browser: bool = False
+
+
+@contextmanager
+def opened_page(
+    options: PageOptions | None,
+    feed: SessionFeed,
+    store: MetricsStore,
+    session: str,
+    control: ControlServer,
+    state_dir: Path,
+) -> Iterator[str]:
+    """The address while it is served, as it is printed; "" where there is none. options None: no page."""
+    if options is None:
+        yield ""
+        return
+    try:
+        need_web("page")
+        from sage.app.page.endpoints import Endpoints
+        from sage.app.page.history import History
+        from sage.app.page.server import PageServer
+
+        token = open_token(state_dir)
+        endpoints = Endpoints(feed, History(store, session), lambda: control.verbs)
+        server = PageServer(endpoints, token, wanted=options.port)
+    except UserError as error:
+        typer.echo(f"sage: no page: {error}", err=True)
+        yield ""
+        return
+    with server:
+        address = f"{server.address}#token={token}"
+        if options.opens_browser:
+            _open_browser(address, state_dir)
+        # With the token on a terminal only: a log file may be read by others.
+        shown = address if sys.stderr.isatty() else f"{server.address}  token: {state_dir / TOKEN_NAME}"
+        typer.echo(f"sage: page: {shown}", err=True)
+        yield shown
+
+
+def _open_browser(address: str, state_dir: Path) -> None:
+    import webbrowser
+
+    path = state_dir.resolve() / LINK_NAME
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(
+            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">'
+            f'<a href="{address}">The page of the session</a>\n'
+        )
+    if not webbrowser.open(path.as_uri()):
+        typer.echo("sage: --open: no browser was found: open the address above", err=True)

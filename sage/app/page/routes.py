@@ -1,0 +1,102 @@
+"""The ASGI application of the live page, behind the guard of sage.app.http.
+
+Invariant: reading needs no token, so that a browser can open the page; a request that changes state needs it.
+The page loads nothing from another server, and its policy (CSP) forbids it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from sage.app.http.guard import LOOPBACK, Access, Guard
+from sage.app.http.replies import Refusal, refuse
+from sage.app.page.endpoints import Endpoints, endpoint_of
+from sage.app.page.table import ENDPOINTS
+
+MAX_BODY_BYTES = 4096
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_OWN, _SHARED = Path(__file__).parent / "static", Path(__file__).parents[1] / "static"
+_KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def create_app(endpoints: Endpoints, token: str, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """more: routes of another part, e.g. of the puzzle page."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        taking = asyncio.ensure_future(endpoints.take_in())
+        try:
+            yield
+        finally:
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
+
+    app = Starlette(
+        routes=[
+            *(Route(row.path, endpoint_of(endpoints, row), methods=[row.method]) for row in ENDPOINTS),
+            *static_routes(),
+            *more,
+        ],
+        lifespan=lifespan,
+        exception_handlers={
+            Refusal: _refuse_raised,
+            HTTPException: _refuse_raised,
+            Exception: _refuse_raised,
+        },
+    )
+    return Guard(app, page_access(token))
+
+
+def page_access(token: str) -> Access:
+    methods = frozenset({"GET", "HEAD"})
+    return Access(token=token, hosts=LOOPBACK, open_methods=methods, max_body_bytes=MAX_BODY_BYTES)
+
+
+def static_routes() -> list[Route]:
+    """The page and its files, read once."""
+    files = {file.name: file for file in (*_OWN.iterdir(), *_SHARED.glob("uplot.min.*"))}
+    return [
+        Route("/" if name == "index.html" else f"/static/{name}", _file(file), methods=["GET"])
+        for name, file in sorted(files.items())
+    ]
+
+
+def _file(file: Path) -> Callable[[Request], Awaitable[Response]]:
+    body, kind = file.read_bytes(), _KINDS[file.suffix]
+    headers = {"content-type": f"{kind}; charset=utf-8", "content-security-policy": CSP}
+
+    async def endpoint(request: Request) -> Response:
+        return Response(body, headers=headers)
+
+    return endpoint
+
+
+async def _refuse_raised(request: Request, error: Exception) -> Response:
+    """Of a Refusal, an HTTPException (404, 405), or any other exception (500)."""
+    if isinstance(error, Refusal):
+        return refuse(error)
+    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
+    path = request.url.path[:128]
+    if status is HTTPStatus.NOT_FOUND:
+        message = f"{path}: not found: GET /openapi.json lists the paths"
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        message = f"{request.method} {path}: method not allowed: GET /openapi.json lists the methods"
+    else:
+        message = "internal error: see the session's log"
+    return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

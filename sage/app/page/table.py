@@ -1,0 +1,162 @@
+"""The table of the page's routes. The application, the OpenAPI document, the documentation's test and the
+security test are all made from it.
+
+Invariant: no route that changes state is outside of this table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+from sage.app.http.replies import Refusal
+
+#: Verbs of the control socket that the page offers where the session has them, with what each does.
+CONTROL_VERBS = {
+    "pause": "Stop ticking after the current tick, with effectors held.",
+    "resume": "Continue after a pause.",
+    "estop": "Stop every effector now.",
+    "arm": "Let effectors act again.",
+    "sleep": "Start a night now.",
+    "wake": "End the night in progress; its candidate is dropped.",
+    "snapshot": "Write a snapshot now.",
+}
+CONTROL_PREFIX = "/api/control/"
+MAX_NAMES, MAX_NAME_CHARS, MAX_SECS = 64, 120, 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """kind: "names" is a list of texts with commas between.  low, high: of a number, both allowed."""
+
+    name: str
+    kind: Literal["names", "number", "integer"]
+    about: str
+    default: float | None = None
+    low: float = 0
+    high: float = MAX_SECS
+    is_required: bool = False
+
+    def read(self, text: str | None) -> Any:
+        """The value. Refusal 400."""
+        if text is None:
+            if self.is_required:
+                raise _wrong(f"{self.name}: missing: {self.about}")
+            return self.default
+        if self.kind == "names":
+            return self._names(text)
+        try:
+            value = int(text[:20]) if self.kind == "integer" else float(text[:40])
+        except ValueError:
+            value = math.nan
+        if not self.low <= value <= self.high:
+            raise _wrong(f"{self.name} is {text[:40]!r}: give a number from {self.low:g} to {self.high:g}")
+        return value
+
+    def _names(self, text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part for part in text.split(",") if part))
+        if not names or len(names) > MAX_NAMES or max(map(len, names)) > MAX_NAME_CHARS:
+            raise _wrong(f"{self.name}: give 1 to {MAX_NAMES} names of up to {MAX_NAME_CHARS} characters")
+        return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One route. call: the name of the method of `Endpoints`.  media: of its reply."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    call: str
+    about: str
+    parameters: tuple[Parameter, ...] = ()
+    media: str = "application/json"
+
+    @property
+    def changes_state(self) -> bool:
+        return self.method == "POST"
+
+    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters' values. Refusal 400 for one that is unknown or wrong."""
+        known = {parameter.name for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                expected = f"give {', '.join(sorted(known))}" if known else "this path takes none"
+                raise _wrong(f"{name[:40]}: unknown query parameter: {expected}")
+        return {parameter.name: parameter.read(given.get(parameter.name)) for parameter in self.parameters}
+
+
+def _points(default: int) -> Parameter:
+    about = "Most points of a series; more are averaged."
+    return Parameter(name="points", kind="integer", about=about, default=default, low=2, high=3000)
+
+
+_SERIES = (
+    Parameter(
+        name="names",
+        kind="names",
+        about="Columns of a tick, or SOURCE.column, with commas between.",
+        is_required=True,
+    ),
+    Parameter(name="from", kind="number", about="Seconds of the session's clock, included."),
+    Parameter(name="to", kind="number", about="Seconds of the session's clock, included."),
+    _points(600),
+)
+_EVENTS = (
+    Parameter(name="limit", kind="integer", about="Most events, the newest.", default=100, low=1, high=1000),
+)
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/live",
+        call="live",
+        about="A stream of server-sent events: the whole state, twice a second, the newest only.",
+        media="text/event-stream",
+    ),
+    Endpoint(method="GET", path="/api/status", call="status", about="State, ticks, durations, commands."),
+    Endpoint(
+        method="GET", path="/api/sources", call="sources", about="Each source: trust, age, rate, drops."
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/series",
+        call="series",
+        about="Columns over time, from the store.",
+        parameters=_SERIES,
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/levels",
+        call="levels",
+        about="The share of right answers of each level over time, and the returns of worlds.",
+        parameters=(_points(300),),
+    ),
+    Endpoint(method="GET", path="/api/nights", call="nights", about="The reports of nights."),
+    Endpoint(method="GET", path="/api/events", call="events", about="The newest events.", parameters=_EVENTS),
+    Endpoint(
+        method="GET",
+        path="/api/puzzles",
+        call="puzzles",
+        about="Each stream: its levels, and the puzzle in hand as its answer forms over segments.",
+    ),
+    Endpoint(
+        method="GET",
+        path="/metrics",
+        call="metrics",
+        about="The figures in Prometheus' text format.",
+        media="text/plain",
+    ),
+    Endpoint(method="GET", path="/openapi.json", call="document", about="This document."),
+    Endpoint(method="GET", path="/healthz", call="health", about="Whether the server answers."),
+    *(
+        Endpoint(method="POST", path=f"{CONTROL_PREFIX}{verb}", call="control", about=about)
+        for verb, about in CONTROL_VERBS.items()
+    ),
+)
+
+
+def _wrong(message: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, message)
