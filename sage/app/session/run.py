@@ -10,7 +10,7 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,12 +127,7 @@ def run_session(
         verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, "screen": screen_verb(feed)}
         server = stack.enter_context(ControlServer(state_dir, verbs))
         address = stack.enter_context(opened_page(page, feed, store, session, server, state_dir))
-        view = LiveView(
-            session,
-            is_enabled=live and not json_output,
-            notices=lambda: (*notices(), *([f"page: {address}"] if address and sys.stdout.isatty() else [])),
-        )
-        view.watch(run.hub.snapshot)
+        view = _view(session, run, notices, address if live and not json_output else None)
         instruments: list[Instrument] = [
             *(writer, summary, view, control, tracker, feed),
             *([keeper] if keeper else []),
@@ -199,6 +194,14 @@ def _begin_session(store: MetricsStore, config: SageConfig, clock: Clock, run: R
         clock_ns=clock.now_ns(),
         temporal=run.temporal_sources,
     )
+
+
+def _view(session: str, run: Run, notices: Callable[[], tuple[str, ...]], address: str | None) -> LiveView:
+    """address: of the page, "" without one; None: nothing is shown."""
+    more = (f"page: {address}",) if address and sys.stdout.isatty() else ()
+    view = LiveView(session, is_enabled=address is not None, notices=lambda: (*notices(), *more))
+    view.watch(run.hub.snapshot)
+    return view
 
 
 def _about(config: SageConfig) -> dict[str, Any]:

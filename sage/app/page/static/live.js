@@ -1,0 +1,167 @@
+// The live page: frames from the stream, history from the store, commands and keys.
+import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
+import { clock, count, find, make, number, put } from "./live_format.js";
+import { showHand } from "./live_hand.js";
+import { budgetMillis, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources } from "./live_parts.js";
+import { LinePlot, markNights } from "./live_plots.js";
+
+const HISTORY_SECS = 10;
+const plots = {
+  curve: new LinePlot("curve", { low: 0, high: 100, show: (value) => `${value.toFixed(0)}%` }),
+  tick: new LinePlot("tick", { low: 0, show: (value) => `${number(value, 1)} ms` }),
+  coherence: new LinePlot("coherence", { high: 1 }),
+};
+const COHERENCE = [["coherence", "coherence", 0], ["agreement", "agreement", 2], ["agreement_null", "agreement by chance", -1], ["correctness", "correctness", 1]];
+let frame = null, isRead = false, knownSleeps = -1;
+
+function onFrame(next) {
+  frame = next;
+  const { status } = frame;
+  document.title = `${status.is_paused ? "paused" : status.state}: ${status.name ?? "SAGE"}`;
+  put(find("name"), status.name ?? "SAGE");
+  put(find("session"), status.session ?? "");
+  showState(status.is_paused ? "paused" : status.state);
+  put(find("clock"), clock(status.run_secs));
+  put(find("tick"), count(status.tick));
+  put(find("rate"), `${number(status.tick_hz, 1)} Hz`);
+  notice(status.secs_since_tick > 3 && !status.is_paused ? `No tick has ended for ${Math.round(status.secs_since_tick)} s.` : status.notices.filter((each) => !each.startsWith("paused")).join(" "), "");
+  showActions(status);
+  showEvents(frame.events);
+  if (!frame.sources) return;
+  showLoop(status);
+  showSources(frame.sources);
+  showMemory(frame);
+  showSleep(status, frame.sleep);
+  showEffectors(status, frame.actions);
+  showHand(frame.puzzles, frame.worlds);
+  plots.tick.options.level = budgetMillis(status);
+  plots.tick.add(status.run_secs, { total: status.tick_ms, model: status.model_ms });
+  plots.coherence.add(status.run_secs, frame.coherence);
+  if (!isRead || frame.sleep.num !== knownSleeps) { isRead = true; knownSleeps = frame.sleep.num; readHistory(); }
+}
+
+function showState(state) {
+  const element = find("state");
+  put(element, state);
+  element.dataset.state = state;
+}
+
+async function readHistory() {
+  if (document.hidden) return;
+  try {
+    const names = ["total_ns", "model_ns", ...COHERENCE.map(([key]) => key)].join();
+    const [series, levels, nights] = await Promise.all([read(`/api/series?names=${names}&points=400`), read("/api/levels?points=300"), read("/api/nights")]);
+    const millis = (values) => values.map((value) => (value === null ? null : value / 1e6));
+    plots.tick.setData(series.times, [
+      { key: "total", label: "whole tick", tone: 0, values: millis(series.series.total_ns) },
+      { key: "model", label: "model", tone: 1, dashed: true, values: millis(series.series.model_ns) },
+    ]);
+    plots.coherence.setData([...series.times], COHERENCE.map(([key, label, tone]) => ({ key, label, tone, dashed: tone < 0, values: series.series[key] })));
+    showCurve(levels);
+    showNights(nights.nights);
+    markNights(nights.nights.filter((night) => night.outcome !== "skipped").map((night) => ({ secs: secsOf(series, night.end_tick || night.tick), outcome: night.outcome })));
+  } catch (error) {
+    notice(`The history cannot be read: ${error.message}`, "bad");
+  }
+}
+
+function showCurve(found) {
+  if (!found.levels.length && found.worlds.length) {
+    put(find("curve-note"), "Median return of the last 20 episodes of each world. Lines mark nights.");
+    Object.assign(plots.curve.options, { low: null, high: null, show: (value) => number(value) });
+    plots.curve.setData(found.times, found.worlds.map((world, tone) => ({ key: world.world, label: world.world, tone, values: world.return })));
+    return;
+  }
+  const isSingle = new Set(found.levels.map((level) => level.stream)).size < 2;
+  const lines = found.levels.filter((level) => level.num_answers).map((level, tone) => ({
+    key: `${level.stream}/${level.name}`, label: isSingle ? level.name : `${level.stream}: ${level.name}`, tone, values: level.share.map((share) => (share === null ? null : 100 * share)),
+  }));
+  plots.curve.setData(found.times, lines);
+}
+
+// The time of a tick, by the stored points around it.
+function secsOf({ ticks, times }, tick) {
+  const after = ticks.findIndex((each) => each >= tick);
+  if (after <= 0) return times[after < 0 ? times.length - 1 : 0] ?? 0;
+  const share = (tick - ticks[after - 1]) / (ticks[after] - ticks[after - 1]);
+  return times[after - 1] + share * (times[after] - times[after - 1]);
+}
+
+function notice(text, kind) {
+  const element = find("notice");
+  element.hidden = !text;
+  element.className = `notice ${kind}`;
+  put(element, text);
+}
+
+const ASKS = { arm: ["Let effectors act again?", "Check the machine first. They act as soon as the policy allows it."] };
+const LABELS = { pause: "Pause", resume: "Resume", sleep: "Sleep", wake: "Wake", snapshot: "Snapshot", arm: "Arm", estop: "E-stop" };
+
+function offered(status) {
+  const isHeld = Object.keys(status.held).length > 0, isAsleep = status.state === "dream";
+  const wanted = { pause: !status.is_paused, resume: status.is_paused, sleep: !isAsleep, wake: isAsleep, snapshot: true, arm: isHeld, estop: true };
+  return Object.keys(LABELS).filter((verb) => wanted[verb] && (status.commands ?? []).includes(verb));
+}
+function showActions(status) {
+  const verbs = offered(status), host = find("actions");
+  if (host.dataset.verbs === verbs.join()) return;
+  const focused = document.activeElement?.dataset?.verb;
+  host.dataset.verbs = verbs.join();
+  host.replaceChildren(...verbs.map((verb) => make("button", { type: "button", "data-verb": verb, class: verb === "estop" ? "danger" : verb === "arm" ? "strong" : "", text: LABELS[verb], onclick: () => run(verb) })));
+  if (focused) (host.querySelector(`[data-verb="${focused}"]`) ?? host.firstElementChild)?.focus();
+}
+
+async function run(verb) {
+  if (!hasToken() && !(await askToken())) return;
+  if (ASKS[verb] && !(await ask(...ASKS[verb]))) return;
+  const button = find("actions").querySelector(`[data-verb="${verb}"]`);
+  if (button) button.disabled = true;
+  try {
+    await command(verb);
+    notice("", "");
+  } catch (error) {
+    notice(`${LABELS[verb]}: ${error.message}`, "bad");
+  } finally {
+    if (button) button.disabled = false;
+  }
+}
+
+function ask(title, text, withInput = false) {
+  const dialog = find("ask"), input = find("ask-input");
+  put(find("h-ask"), title);
+  put(find("ask-text"), text);
+  put(find("ask-yes"), withInput ? "Use it" : "Yes");
+  input.hidden = !withInput;
+  input.value = "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? input.value || "yes" : ""), { once: true }));
+}
+async function askToken() {
+  const given = await ask("Commands need the token", "Open the address that sage run printed, or give the token here: it is in http.token of the state directory.", true);
+  if (given && given !== "yes") setToken(given);
+  return hasToken();
+}
+
+const SECTIONS = ["life", "loop", "senses", "mind", "sleep", "effectors", "events"];
+const KEYS = [["1 to 7", "go to a section"], ["p", "pause or resume"], ["s", "start or end a night"], ["Shift + E", "stop every effector"], ["?", "this list"]];
+find("key-list").append(...KEYS.flatMap(([key, about]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text: about })]));
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog[open]")) return;
+  const verbs = frame ? offered(frame.status) : [], either = (...names) => names.find((name) => verbs.includes(name));
+  const verb = { p: either("pause", "resume"), s: either("sleep", "wake"), E: either("estop") }[event.key];
+  if (event.key === "?") find("keys").showModal();
+  else if (SECTIONS[event.key - 1]) {
+    const heading = find(`h-${SECTIONS[event.key - 1]}`);
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+    heading.closest("section").scrollIntoView();
+  } else if (verb) run(verb);
+  else return;
+  event.preventDefault();
+});
+
+keepToken();
+follow(onFrame, () => showState("no connection"));
+setInterval(readHistory, HISTORY_SECS * 1000);
+document.addEventListener("visibilitychange", readHistory);

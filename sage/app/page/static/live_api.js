@@ -1,0 +1,32 @@
+// The server's routes. The token comes once in the address (#token=...), is removed from it, and stays in this tab.
+const KEY = "sage-token";
+
+export function keepToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
+  sessionStorage.setItem(KEY, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+export const hasToken = () => Boolean(sessionStorage.getItem(KEY));
+export const setToken = (token) => sessionStorage.setItem(KEY, token.trim());
+
+export async function read(path) {
+  return settled(await fetch(path, { headers: { accept: "application/json" } }));
+}
+export async function command(verb) {
+  const headers = { "content-type": "application/json", authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
+  const response = await fetch(`/api/control/${verb}`, { method: "POST", headers, body: "{}" });
+  if (response.status === 401) sessionStorage.removeItem(KEY);
+  return settled(response);
+}
+async function settled(response) {
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error?.message ?? `status ${response.status}`);
+  return body;
+}
+// EventSource connects again by itself after a break.
+export function follow(onFrame, onBreak) {
+  const source = new EventSource("/api/live");
+  source.onmessage = (message) => onFrame(JSON.parse(message.data));
+  source.onerror = onBreak;
+}
