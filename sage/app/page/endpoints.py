@@ -24,7 +24,7 @@ from sage.app.page.document import MAX_REASON_CHARS, describe
 from sage.app.page.feed import SessionFeed
 from sage.app.page.history import History
 from sage.app.page.metrics_text import MEDIA, metrics_text
-from sage.app.page.table import CONTROL_PREFIX, CONTROL_VERBS, ENDPOINTS, Endpoint
+from sage.app.page.table import COMMANDS, CONTROL_PREFIX, ENDPOINTS, Endpoint
 from sage.app.page.view import frame
 from sage.errors import SageError
 
@@ -116,11 +116,12 @@ class Endpoints:
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type: send application/json")
         fields = _read_control(await request.body())
         name = request.url.path.removeprefix(CONTROL_PREFIX)
-        verb = self._verbs().get(name)
+        command = COMMANDS[name]
+        verb = self._verbs().get(command.verb)
         if verb is None:
             raise Refusal(HTTPStatus.CONFLICT, f"{name}: this session has no such command")
-        called = verb
-        return reply(await _worked(HTTPStatus.CONFLICT, lambda: called({"verb": name, **fields})))
+        called, asked = verb, {"verb": command.verb, **dict(command.fields), **fields}
+        return reply(await _worked(HTTPStatus.CONFLICT, lambda: called(asked)))
 
     def _part(self, name: str) -> Any:
         found = self._latest()
@@ -135,7 +136,7 @@ class Endpoints:
         if not self._frame or now - self._made_secs > SHARED_SECS:
             verbs = self._verbs()
             made = frame(self._feed, verbs["status"]({"verb": "status"}))
-            made["status"]["commands"] = [name for name in CONTROL_VERBS if name in verbs]
+            made["status"]["commands"] = [name for name, command in COMMANDS.items() if command.verb in verbs]
             self._frame, self._encoded, self._made_secs = made, b"", now
         return self._frame
 

@@ -14,15 +14,27 @@ from typing import Any, Literal
 
 from sage.app.http.replies import Refusal
 
-#: Verbs of the control socket that the page offers where the session has them, with what each does.
-CONTROL_VERBS = {
-    "pause": "Stop ticking after the current tick, with effectors held.",
-    "resume": "Continue after a pause.",
-    "estop": "Stop every effector now.",
-    "arm": "Let effectors act again.",
-    "sleep": "Start a night now.",
-    "wake": "End the night in progress; its candidate is dropped.",
-    "snapshot": "Write a snapshot now.",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What one path below CONTROL_PREFIX asks of the session. verb, fields: of the control socket."""
+
+    verb: str
+    about: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+#: By the last part of their paths; the page offers those whose verb the session has.
+COMMANDS = {
+    "pause": Command(verb="pause", about="Stop ticking after the current tick, with effectors held."),
+    "resume": Command(verb="resume", about="Continue after a pause."),
+    "estop": Command(verb="estop", about="Stop every effector now."),
+    "arm": Command(verb="arm", about="Let effectors act again."),
+    "sleep": Command(verb="night", fields=(("action", "start"),), about="Start a night now."),
+    "wake": Command(
+        verb="night", fields=(("action", "stop"),), about="End the night in progress without its candidate."
+    ),
+    "snapshot": Command(verb="snapshot", about="Write a snapshot now."),
 }
 CONTROL_PREFIX = "/api/control/"
 MAX_NAMES, MAX_NAME_CHARS, MAX_SECS = 64, 120, 1e9
@@ -152,8 +164,8 @@ ENDPOINTS = (
     Endpoint(method="GET", path="/openapi.json", call="document", about="This document."),
     Endpoint(method="GET", path="/healthz", call="health", about="Whether the server answers."),
     *(
-        Endpoint(method="POST", path=f"{CONTROL_PREFIX}{verb}", call="control", about=about)
-        for verb, about in CONTROL_VERBS.items()
+        Endpoint(method="POST", path=f"{CONTROL_PREFIX}{name}", call="control", about=command.about)
+        for name, command in COMMANDS.items()
     ),
 )
 

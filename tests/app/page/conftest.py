@@ -60,7 +60,11 @@ class Page:
             for instrument in (writer, self.feed):
                 give(with_puzzle(item), instrument)
         self.store.close()
-        self.verbs = {"status": self._status, "pause": self._done, "estop": self._done, "arm": self._refused}
+        self.verbs = {
+            "status": self._status,
+            **dict.fromkeys(("pause", "estop", "night"), self._done),
+            "arm": self._refused,
+        }
         self.endpoints = Endpoints(self.feed, History(self.store, self.session), lambda: self.verbs)
         self.app = create_app(self.endpoints, TOKEN)
 

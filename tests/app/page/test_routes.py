@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sage.app.page.routes import MAX_BODY_BYTES
-from sage.app.page.table import CONTROL_VERBS, ENDPOINTS
+from sage.app.page.table import COMMANDS, ENDPOINTS
 
 TOKEN = "a-token-for-the-tests-alone"
 GOOD = {"host": "127.0.0.1:8642", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -59,7 +59,7 @@ def test_the_table_has_every_route_of_the_application():
 
     methods = {method for route in static_routes() for method in route.methods or ()}
     assert methods == {"GET", "HEAD"}
-    assert len(CHANGING) == len(CONTROL_VERBS)
+    assert len(CHANGING) == len(COMMANDS)
 
 
 @pytest.mark.parametrize("path", [*READING, "/", "/static/uplot.min.js"])
@@ -85,7 +85,7 @@ def test_no_reply_has_the_token(page):
 def test_status_sources_and_puzzles(page):
     status = page.ask("GET", "/api/status").json
     assert (status["tick"], status["state"], status["session"]) == (399, "wake", "calm-otter")
-    assert status["commands"] == ["pause", "estop", "arm"]
+    assert status["commands"] == ["pause", "estop", "arm", "sleep", "wake"]
     assert 0 < status["tick_ms_p50"] <= status["tick_ms_p99"]
     sources = {each["name"]: each for each in page.ask("GET", "/api/sources").json["sources"]}
     assert sources["camera.front"]["num_faults"] == 3
@@ -138,6 +138,9 @@ def test_commands_are_those_of_the_control_socket(page):
     assert page.ask("POST", "/api/control/pause", body=b"{}").json == {"has_changed": True}
     assert page.ask("POST", "/api/control/estop", body=b'{"reason": "smoke"}').status == 200
     assert page.asked[-2:] == [{"verb": "pause"}, {"verb": "estop", "reason": "smoke"}]
+    assert page.ask("POST", "/api/control/sleep", body=b"{}").status == 200
+    assert page.ask("POST", "/api/control/wake", body=b"{}").status == 200
+    assert [each["action"] for each in page.asked[-2:]] == ["start", "stop"]
     refused = page.ask("POST", "/api/control/arm", body=b"{}")
     assert (refused.status, refused.json["error"]["code"]) == (409, "conflict")
     absent = page.ask("POST", "/api/control/snapshot", body=b"{}")

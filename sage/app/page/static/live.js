@@ -9,7 +9,7 @@ const HISTORY_SECS = 10;
 const plots = {
   curve: new LinePlot("curve", { low: 0, high: 100, show: (value) => `${value.toFixed(0)}%` }),
   tick: new LinePlot("tick", { low: 0, show: (value) => `${number(value, 1)} ms` }),
-  coherence: new LinePlot("coherence", { high: 1 }),
+  coherence: new LinePlot("coherence", { high: 1, show: (value) => number(value) }),
 };
 const COHERENCE = [["coherence", "coherence", 0], ["agreement", "agreement", 2], ["agreement_null", "agreement by chance", -1], ["correctness", "correctness", 1]];
 let frame = null, isRead = false, knownSleeps = -1;

@@ -6,7 +6,8 @@ export function number(value, digits = 2) {
   if (!isNumber(value)) return DASH;
   const size = Math.abs(value);
   if (size >= 1000) return Math.round(value).toLocaleString("en");
-  return value.toFixed(size >= 100 ? Math.min(digits, 0) : size >= 10 ? Math.min(digits, 1) : digits);
+  const text = value.toFixed(size >= 100 ? 0 : size >= 10 ? Math.min(digits, 1) : digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : DASH);
 export const percent = (value, digits = 0) => (isNumber(value) ? `${(100 * value).toFixed(digits)}%` : DASH);
