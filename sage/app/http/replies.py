@@ -41,9 +41,11 @@ async def refuse_raised(request: Request, error: Exception) -> Response:
         return refuse(error)
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     if status is HTTPStatus.NOT_FOUND:
-        message = f"{request.url.path}: not found: use /, /data, /v1/solve, /v1/models or /healthz"
+        message = f"{request.url.path}: not found: GET /openapi.json lists the paths"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"{request.method} {request.url.path}: method not allowed: POST /v1/solve, GET the others"
+        message = (
+            f"{request.method} {request.url.path}: method not allowed: GET /openapi.json lists the methods"
+        )
     else:
         message = "internal error: see the server's log"
     return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

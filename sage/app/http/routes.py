@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sage.app.http.datasets import dataset_routes
+from sage.app.http.document import document
 from sage.app.http.files import FILE_PATHS, file_routes
 from sage.app.http.guard import Access, Guard
 from sage.app.http.json_body import read_json_object
@@ -63,11 +64,16 @@ def create_app(
             *solving_routes(models, limits),
             *text_routes(text_models or {}),
             *dataset_routes(data_folders),
+            Route("/openapi.json", _document, methods=["GET"]),
         ],
         exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
         lifespan=lifespan,
     )
-    return Guard(app, replace(access, open_paths=access.open_paths | FILE_PATHS))
+    return Guard(app, replace(access, open_paths=access.open_paths | FILE_PATHS | {"/openapi.json"}))
+
+
+async def _document(_: Request) -> Response:
+    return reply(document())
 
 
 def solving_routes(models: ServedModels, limits: SolveLimits | None = None) -> list[Route]:
