@@ -34,15 +34,15 @@ def test_without_a_gpu_no_cuda_can_be_downloaded(repository: Path, tmp_path: Pat
     said = _dry_run(repository, tmp_path).stdout
     assert "machine: cpu" in said
     assert "pip install torch==2.13.0+cpu" in said
-    assert "[fast,sensors]" in said
-    assert "run: sage run configs/default.yaml --seconds 5" in said
+    assert "[fast,sensors,web]" in said
+    assert "run: sage run configs/default.yaml --page --seconds 5" in said
 
 
 @pytest.mark.parametrize("config", ["robot", "configs/robot.yaml"])
 def test_a_configuration_gets_its_extra_and_is_run(repository: Path, tmp_path: Path, config: str) -> None:
     said = _dry_run(repository, tmp_path, config=config).stdout
-    assert "[fast,sensors,robot]" in said
-    assert f"run: sage run {config} --seconds 5" in said
+    assert "[fast,sensors,web,robot]" in said
+    assert f"run: sage run {config} --page --seconds 5" in said
 
 
 def test_a_cuda_13_driver_gets_the_cuda_torch_and_the_extra(repository: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_cuda_13_driver_gets_the_cuda_torch_and_the_extra(repository: Path, tm
     ).stdout
     assert "machine: cuda13" in said
     assert "pip install torch==2.13.0\n" in said
-    assert "[fast,sensors,cuda]" in said
+    assert "[fast,sensors,web,cuda]" in said
 
 
 def test_an_older_driver_gets_the_cuda_12_build(repository: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_an_older_driver_gets_the_cuda_12_build(repository: Path, tmp_path: Path
         repository, tmp_path, "| NVIDIA-SMI 550.54  Driver Version: 550.54  CUDA Version: 12.4 |"
     ).stdout
     assert "pip install torch==2.13.0+cu126" in said
-    assert "[fast,sensors,cuda12]" in said
+    assert "[fast,sensors,web,cuda12]" in said
 
 
 def test_a_driver_that_names_no_cuda_version_is_taken_for_a_new_one(repository: Path, tmp_path: Path) -> None:

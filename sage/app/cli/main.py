@@ -36,6 +36,7 @@ from sage.app.cli import (
     serve,
     sleep,
     store,
+    top,
     totality,
 )
 from sage.app.cli.models import data, export, generate, hub, model, plot, solve, sweep, tasks, train
@@ -61,6 +62,7 @@ app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("coherence")(coherence.coherence)
 app.command("status")(control.status)
+app.command("top")(top.top)
 app.command("pause")(control.pause)
 app.command("resume")(control.resume)
 app.command("estop")(control.estop)

@@ -147,7 +147,7 @@ class Endpoints:
         return self._encoded
 
     async def _stream(self) -> AsyncIterator[bytes]:
-        """A slow client waits in its own send and misses frames; nobody waits for it."""
+        """A slow client waits in its own send and misses frames; no other one waits."""
         self._num_streams += 1
         try:
             yield b"retry: 1000\n\n" + self._event()

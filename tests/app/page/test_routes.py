@@ -177,3 +177,9 @@ def test_the_document_has_every_route(page):
     for row in ENDPOINTS:
         operation = document["paths"][row.path][row.method.lower()]
         assert ("security" in operation) == row.changes_state
+
+
+def test_the_documentation_has_every_route(repository):
+    text = (repository / "docs" / "page.md").read_text()
+    for row in ENDPOINTS:
+        assert f"`{row.method} {row.path}" in text

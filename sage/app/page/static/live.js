@@ -147,7 +147,7 @@ const SECTIONS = ["life", "loop", "senses", "mind", "sleep", "effectors", "event
 const KEYS = [["1 to 7", "go to a section"], ["p", "pause or resume"], ["s", "start or end a night"], ["Shift + E", "stop every effector"], ["?", "this list"]];
 find("key-list").append(...KEYS.flatMap(([key, about]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text: about })]));
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, dialog[open]")) return;
   const verbs = frame ? offered(frame.status) : [], either = (...names) => names.find((name) => verbs.includes(name));
   const verb = { p: either("pause", "resume"), s: either("sleep", "wake"), E: either("estop") }[event.key];
   if (event.key === "?") find("keys").showModal();

@@ -1,0 +1,108 @@
+"""The live page of a real session in Chromium: values change, commands act, nothing else is loaded."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIG = """
+name: small
+tick: {rate_hz: 20, rest_rate_hz: 20, dream_rate_hz: 20}
+model: {hidden_size: 16, num_heads: 2, H_cycles: 1, L_cycles: 1}
+budget: {segments: 1}
+practice: {every_ticks: 8, batch_size: 2}
+sleep: {enabled: false}
+memory: {num_experiences: 32, num_recall: 32, num_transitions: 128}
+sensors:
+  - {kind: synthetic, name: one, shape: [2], rate_hz: 20}
+  - {kind: synthetic, name: two, shape: [2], rate_hz: 20, seed: 1}
+effectors: [{kind: recording, name: record}]
+policy: {rules: [{decision: allow, effect: record, target: self, reason: it only records}]}
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The address and the token of the page of a session that runs."""
+    (tmp_path / "small.yaml").write_text(CONFIG)
+    command = [
+        sys.executable,
+        "-m",
+        "sage",
+        "run",
+        str(tmp_path / "small.yaml"),
+        "--no-live",
+        "--seconds",
+        "300",
+    ]
+    command += ["--page", "--port", "0", "--state-dir", str(tmp_path / "state")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    try:
+        lines = (re.search(r"page: (http://127\.0\.0\.1:\d+/)  token: (.*)", line) for line in process.stderr)
+        found = next(found for found in lines if found)
+        yield found[1], Path(found[2].strip()).read_text().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def text(selector: str) -> str:
+    return f"document.querySelector('{selector}').textContent"
+
+
+@pytest.mark.slow
+def test_the_page_of_a_real_session(chromium: Any, session: tuple[str, str]) -> None:
+    address, token = session
+    chromium.open(f"{address}#token={token}")
+    chromium.until(f"Number({text('#tick')}.replaceAll(',', '')) > 40")
+    assert "token" not in chromium.run("location.href")
+    before = chromium.run(text("#tick"))
+    chromium.until(f"{text('#tick')} !== '{before}'")
+    chromium.until("document.querySelector('#plot-tick .u-over')")
+    assert chromium.run("document.querySelectorAll('#sources tr').length") == 2
+    assert chromium.run(text("#effectors .rows b")) == "record"
+
+    chromium.run("document.querySelector('[data-verb=pause]').click()")
+    chromium.until(f"{text('#state')} === 'paused'")
+    chromium.until("document.activeElement !== null && document.querySelector('[data-verb=resume]')")
+    chromium.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'p', bubbles: true}))")
+    chromium.until(f"{text('#state')} !== 'paused'")
+
+    chromium.run("document.querySelector('[data-verb=estop]').click()")
+    chromium.until("document.querySelector('[data-verb=arm]')")
+    assert "are held" in chromium.run(text("#effector-lead"))
+    chromium.run("document.querySelector('[data-verb=arm]').click()")
+    chromium.until("document.querySelector('#ask[open]')")
+    chromium.run("document.querySelector('#ask-yes').click()")
+    chromium.until(f"{text('#effector-lead')}.includes('may act')")
+
+    chromium.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: '?', bubbles: true}))")
+    assert chromium.run("document.querySelector('#keys').open")
+    for width in (390, 1280):
+        chromium.set_width(width)
+        assert chromium.run("document.documentElement.scrollWidth") <= width
+    assert chromium.complaints == []
+    assert {url.split("/")[2] for url in chromium.requested} == {address.split("/")[2]}
+    assert not any(token in url for url in chromium.requested if "#" not in url)
+
+
+@pytest.mark.slow
+def test_without_the_token_the_page_only_shows(chromium: Any, session: tuple[str, str]) -> None:
+    address, _ = session
+    chromium.open(address)
+    chromium.until("document.querySelector('[data-verb=pause]')")
+    chromium.run("document.querySelector('[data-verb=pause]').click()")
+    chromium.until("document.querySelector('#ask[open] #ask-input:not([hidden])')")
+    chromium.run("document.querySelector('#ask-input').value = 'a-wrong-token-of-some-length'")
+    chromium.run("document.querySelector('#ask-yes').click()")
+    chromium.until("document.querySelector('#notice.bad')")
+    assert "Bearer TOKEN" in chromium.run(text("#notice"))
+    assert chromium.run(text("#state")) != "paused"
