@@ -50,6 +50,7 @@ def steps(repository: Path) -> list[tuple[str, str]]:
     return STEP.findall(section)
 
 
+@pytest.mark.slow
 def test_a_person_who_follows_the_steps_has_a_sensor_that_runs(
     repository: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
