@@ -130,6 +130,8 @@ def make_bars(
             )
         jump = _over(ours.get("odometry jump"), ours.get("nominal"))
         wanted.append((f"{name}: odometry jump over nominal", jump, 1.5, False))
+        after = [ours.get(f"{fault}, from 30 s after") for fault in ("odometry jump", "nominal")]
+        wanted.append((f"{name}: the same from 30 s after the jump", _over(*after), 1.5, False))
     return [
         harness.Bar(
             name=name, value=None if is_quick else value, bar=bar, better="higher" if is_high else "lower"

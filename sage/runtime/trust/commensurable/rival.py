@@ -14,9 +14,11 @@ from sage.runtime.trust.commensurable.belief import Belief
 from sage.runtime.trust.commensurable.rules import FusionRules, Sources
 
 MIN_SUPPORT = 1.0  # log likelihood ratio of a source that supports the rival
+MIN_EACH = 3  # readings of each of them
 MIN_SOURCES = 2  # independent sources that must support it
 KEPT_EVIDENCE = 0.5  # share of the evidence that a rival starts with
-MAX_REJECTED = 0.5  # share of readings that a rival may reject itself
+MAX_REJECTED = 0.5  # share of a source's readings; above it, it rejects a prediction
+MIN_READINGS = 4  # before a rival that rejects most readings is dropped
 
 
 class Rivalry:
@@ -33,7 +35,7 @@ class Rivalry:
         self._age = 0
         self._since = np.full(self._num_lineages, rules.window)  # updates since the last reading
         self._gain = np.zeros(self._num_lineages)
-        self._num_rejected = np.zeros(2)  # readings that the rival rejected, and all
+        self._num_judged = np.zeros((3, self._num_lineages))  # readings in all, rejected, and by the rival
 
     def prior_of(self, belief: Belief) -> Belief | None:
         """The belief before an update, from which a rival would start."""
@@ -52,9 +54,8 @@ class Rivalry:
             self._compare(belief, present)
             if self._is_won():
                 return True
-            is_lost = self._num_rejected[1] >= 4 and (
-                self._num_rejected[0] > MAX_REJECTED * self._num_rejected[1]
-            )
+            num, _, num_own = self._num_judged.sum(axis=1)
+            is_lost = num >= MIN_READINGS and num_own > MAX_REJECTED * num
             if self._age >= self._rules.window or is_lost:
                 self.rival = None
         if self.rival is None:
@@ -64,17 +65,21 @@ class Rivalry:
     def start(self, prior: Belief | None) -> Belief:
         """`prior` becomes the rival."""
         assert prior is not None
-        self.rival, self._age = prior, 0
-        self._gain[:] = 0.0
-        self._num_rejected[:] = 0.0
+        self._challenge(prior)
         return prior
 
-    def take(self) -> Belief:
-        """The rival, which has won."""
-        won, self.rival = self.rival, None
+    def take(self, lost: Belief) -> Belief:
+        """The rival, which has won; `lost` becomes its rival, and may win back."""
+        won = self.rival
         assert won is not None
+        self._challenge(lost)
         self.num_won += 1
         return won
+
+    def _challenge(self, rival: Belief) -> None:
+        self.rival, self._age = rival, 0
+        self._gain[:] = 0.0
+        self._num_judged[:] = 0.0
 
     def _is_rejected(self, belief: Belief, present: np.ndarray) -> bool:
         """Whether most of the independent sources present reject the prediction."""
@@ -89,14 +94,17 @@ class Rivalry:
         for lineage in np.unique(self._lineage[present]):
             is_own = present & (self._lineage == lineage)
             self._gain[lineage] += ratio[is_own].mean()
-        self._num_rejected += (self.rival.judged[3][present].sum(), np.count_nonzero(present))
+            rejected = (each.judged[3][is_own].mean() for each in (belief, self.rival))
+            self._num_judged[:, lineage] += (1.0, *rejected)
 
     def _is_won(self) -> bool:
+        """Whether most of the recent lineages mostly reject the prediction, and accept the rival's."""
         is_recent = self._since < self._rules.window
-        num_support = np.count_nonzero(is_recent & (self._gain > MIN_SUPPORT))
+        num, num_rejected, num_own = self._num_judged
+        is_support = (num >= MIN_EACH) & (num_rejected > MAX_REJECTED * num) & (num_own <= MAX_REJECTED * num)
+        num_support = np.count_nonzero(is_recent & is_support & (self._gain > MIN_SUPPORT))
         return bool(
             num_support >= MIN_SOURCES
             and 2 * num_support > np.count_nonzero(is_recent)
             and self._gain[is_recent].sum() > self._rules.evidence_ratio
-            and self._num_rejected[0] <= MAX_REJECTED * self._num_rejected[1]
         )

@@ -80,7 +80,7 @@ class RobustFilter:
         prior = self._rivalry.prior_of(before)
         self._update(before, values, present, measurement)
         if self._rivalry.judge(before, present):
-            self._belief = self._rivalry.take()
+            self._belief = self._rivalry.take(before)
         elif self._rivalry.is_starting:
             self._update(self._rivalry.start(prior), values, present, measurement)
 

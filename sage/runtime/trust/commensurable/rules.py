@@ -32,8 +32,8 @@ class FusionRules:
     gate: float | None = None
     is_anchored: bool = True
     is_prior_judged: bool = True
-    window: int = 24
-    evidence_ratio: float = 10.0
+    window: int = 48
+    evidence_ratio: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("prior_inlier", "prior_outlier", "prior_scale", "outlier_ratio"):

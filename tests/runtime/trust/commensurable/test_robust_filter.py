@@ -176,7 +176,7 @@ def test_agreeing_sources_correct_a_wrong_prior(track: Track) -> None:
     jumped.truth[FAULT.start :, 0] += 60.0
     jumped.readings[FAULT.start :, :, 0] += 60.0
     robust, states = run(jumped.readings)
-    after = np.abs((states - jumped.truth)[FAULT.start + 4 : FAULT.stop, 0])
+    after = np.abs((states - jumped.truth)[FAULT.start + 8 : FAULT.stop, 0])
     assert robust.num_jumps == 1
     assert after.mean() < 1.0
     gated, states = run(jumped.readings, FusionRules(is_prior_judged=False))
