@@ -27,6 +27,7 @@ from sage.app.cli import (
     effectors,
     environments,
     groot,
+    inject,
     mailbox,
     memory,
     recording,
@@ -67,6 +68,7 @@ app.command("pause")(control.pause)
 app.command("resume")(control.resume)
 app.command("estop")(control.estop)
 app.command("arm")(control.arm)
+app.command("inject")(inject.inject)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

@@ -133,3 +133,8 @@ def create_package(group: Group, name: str, into: Path, write: Callable[[str, Pa
             f"{folder}: {(error.strerror or str(error)).lower()}: give a folder that can be written"
         ) from None
     typer.echo(f"Created {folder}. Next: pip install -e {folder}; sage {group} check {name}")
+
+
+AllowInjectOption = Annotated[
+    bool, typer.Option("--allow-inject", help="Permit `sage inject`: faults on purpose, for tests.")
+]

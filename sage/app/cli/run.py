@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sage.app.cli.options import (
+    AllowInjectOption,
     ConfigArgument,
     FoxgloveOption,
     JsonOption,
@@ -58,13 +59,14 @@ def run(
         ),
     ] = 8642,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    allow_inject: AllowInjectOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
     from sage.app.config.sage_config import load_config
     from sage.app.config.state_dir import open_state_dir
 
-    loaded = load_config(config, overrides or (), with_files=True)
+    loaded = load_config(config, _overrides(overrides, allow_inject), with_files=True)
     if state_dir is not None:
         loaded = loaded.model_copy(update={"state_dir": state_dir})
     if track:
@@ -89,3 +91,7 @@ def run(
         attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
         page=PageOptions(port=port, opens_browser=open_page) if page or open_page else None,
     )
+
+
+def _overrides(given: list[str] | None, allow_inject: bool) -> list[str]:
+    return [*(given or ()), *(["diagnosis.allow_inject=true"] if allow_inject else [])]

@@ -24,6 +24,7 @@ from sage.app.config.paths import check_paths
 from sage.app.config.registry import Group, resolve
 from sage.app.config.state_dir import default_state_dir
 from sage.app.config.yaml_file import YamlDocument, read_yaml
+from sage.app.diagnosis.config import DiagnosisConfig
 from sage.app.terminal.errors import UserError
 from sage.app.trackers.config import TrackingConfig
 from sage.runtime.config import PolicyConfig, RuntimeConfig, Section
@@ -61,6 +62,7 @@ class SageConfig(RuntimeConfig):
     store: StoreConfig = StoreConfig()
     audit: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
+    diagnosis: DiagnosisConfig = DiagnosisConfig()
     sensors: tuple[DeviceEntry, ...] = ()
     effectors: tuple[DeviceEntry, ...] = ()
     environments: tuple[DeviceEntry, ...] = ()

@@ -16,6 +16,7 @@ from sage.app.config.entry import DeviceEntry
 from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
 from sage.app.config.state_dir import CALIBRATION_NAME, SOLVING_NAME
+from sage.app.diagnosis.faults import FaultBoard
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder, PuzzleEndpoints
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
@@ -121,7 +122,7 @@ def build_run(
     hub = Hub(clock)
     records = hub.peripheral("records", capacity=RING_CAPACITY)
     calibrations = None if is_manual else CalibrationFolder(directory.with_name(CALIBRATION_NAME))
-    sensor_world = SensorWorld(context, calibrations)
+    sensor_world = SensorWorld(context, calibrations, FaultBoard() if config.diagnosis.allow_inject else None)
     drivers, missing = build_drivers(config.enabled_sensors, sensor_world, hub, records, is_manual)
     effectors = [_build_effector(entry, context) for entry in config.enabled_effectors]
     settings = device_settings(config.enabled_effectors, [effector.spec for effector in effectors])
@@ -235,10 +236,11 @@ def build_drivers(
     missing: list[tuple[str, str]] = []
     for entry in entries:
         kind = resolve("sensors", entry.kind)
+        board = None if entry.config.isolate and not is_manual else world.faults
 
-        def make(kind: type = kind, entry: DeviceEntry = entry) -> Sensor:
+        def make(kind: type = kind, entry: DeviceEntry = entry, board: FaultBoard | None = board) -> Sensor:
             sensor: Sensor = kind(entry.config, world.context)
-            return sensor
+            return sensor if board is None else board.wrap(sensor)
 
         try:
             spec = made("sensors", entry, make).spec

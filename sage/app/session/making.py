@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sage.app.config.entry import DeviceEntry
+from sage.app.diagnosis.faults import FaultBoard
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
 from sage.sensors.contract import SensorContext, SensorError, SensorSpec
@@ -21,11 +22,18 @@ class SensorWorld:
     """The context that sensors are made with. `begin` sets the run's epoch.
 
     calibrations: where sensors keep theirs; None in a replay, so that equal runs have equal results.
+    faults: sensors of this process are faulted by it; None where the run does not permit that.
     """
 
-    def __init__(self, context: SensorContext, calibrations: CalibrationFolder | None = None) -> None:
+    def __init__(
+        self,
+        context: SensorContext,
+        calibrations: CalibrationFolder | None = None,
+        faults: FaultBoard | None = None,
+    ) -> None:
         self.context = context
         self.calibrations = calibrations
+        self.faults = faults
 
     def begin(self, epoch_ns: int) -> None:
         self.context = dataclasses.replace(self.context, epoch_ns=epoch_ns)

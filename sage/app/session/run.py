@@ -11,10 +11,11 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -43,6 +44,7 @@ from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
+from sage.app.session.watching import Diagnosing
 from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistics
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.logs import log_to_stderr
@@ -118,18 +120,18 @@ def run_session(
         writer = store.instrument(session)
         tracker = _tracked(config, state_dir, session)
         stack.callback(tracker.close)
+        watch = stack.enter_context(closing(Diagnosing(run, config, writer, state_dir=state_dir)))
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
-
-        def notices() -> tuple[str, ...]:
-            return (*control.notices(), *writer.notices(), *tracker.notices(), *attached.notices())
-
+        notices = partial(_notices, control, watch, writer, tracker, attached)
         feed = SessionFeed(session, about=_about(config), notices=notices, mailboxes=run.hub.snapshot)
-        verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, "screen": screen_verb(feed)}
+        verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs}
+        verbs["screen"] = screen_verb(feed)
         server = stack.enter_context(ControlServer(state_dir, verbs))
         address = stack.enter_context(opened_page(page, feed, store, session, server, state_dir))
         view = _view(session, run, notices, address if live and not json_output else None)
         instruments: list[Instrument] = [
             *(writer, summary, view, control, tracker, feed),
+            *watch.instruments,
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
@@ -144,6 +146,15 @@ def run_session(
     ending = Ending(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
+
+
+class _Noticing(Protocol):
+    def notices(self) -> tuple[str, ...]: ...
+
+
+def _notices(*parts: _Noticing) -> tuple[str, ...]:
+    """Lines for the live view, of every part."""
+    return tuple(line for part in parts for line in part.notices())
 
 
 @contextmanager

@@ -90,6 +90,7 @@ class StoreWriter:
         self._num_failed_writes = 0
         self._num_reported_drops = 0
         self._problem = ""
+        self._refusal = ""
         self._connection: sqlite3.Connection | None = None
         self._is_closing = False
         self._wake = threading.Event()
@@ -147,6 +148,17 @@ class StoreWriter:
             num_failed_writes=self._num_failed_writes, num_queued=self._queue.qsize(), problem=self._problem,
         )  # fmt: skip
 
+    def problem(self) -> str:
+        """Why the last write failed, "" where it did not."""
+        return self._problem
+
+    def refuse(self, reason: str) -> None:
+        """Make writes fail with a reason, as on a full disk; "" ends that. Batches stay queued, as in any
+        failure.
+        """
+        self._refusal = reason
+        self._wake.set()
+
     def notices(self) -> tuple[str, ...]:
         """Problems to show in the live view; empty without any."""
         statistics = self.statistics()
@@ -191,6 +203,8 @@ class StoreWriter:
         self._count_flush()
 
     def _write(self, batch: list[Item], is_last: bool) -> None:
+        if self._refusal:
+            raise OSError(self._refusal)
         if self._connection is None:
             self._connection = connect(self._path, timeout_secs=1.0)
         rows = self._rows(batch)
