@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -75,19 +77,20 @@ def info(file: FileArgument, json_output: JsonOption = False) -> None:
 
     found = describe(file)
     if json_output:
-        import json
-
-        typer.echo(json.dumps(found))
+        _print(found)
         return
     render(found)
 
 
 @app.command("check")
-def check(file: FileArgument) -> int:
+def check(file: FileArgument, json_output: JsonOption = False) -> int:
     """Read all of a recording: checksums, messages, order. Exit code 1 when something is wrong."""
     from sage.app.recording.check import check_recording
 
     problems, num_messages = check_recording(file)
+    if json_output:
+        _print({"file": str(file), "num_messages": num_messages, "problems": problems})
+        return 1 if problems else 0
     for problem in problems:
         typer.echo(f"{file}: {problem}")
     if not problems:
@@ -102,11 +105,15 @@ def recover(
         Path | None,
         typer.Option("--out", metavar="FILE", help="File to write. Default: NAME.recovered.mcap beside it."),
     ] = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Write a whole recording from one that a crash or a full disk cut. FILE is not changed."""
     from sage.app.recording.recover import recover_recording
 
     recovered = recover_recording(file, out)
+    if json_output:
+        _print(asdict(recovered) | {"path": str(recovered.path)})
+        return
     lost = f", {recovered.num_damaged} damaged chunks left out" if recovered.num_damaged else ""
     end = "" if recovered.is_whole else ", its end was cut"
     typer.echo(f"{recovered.path}: {recovered.num_messages:,} messages{lost}{end}")
@@ -119,8 +126,17 @@ def export(
     file_format: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="parquet or csv.")
     ] = "parquet",
+    json_output: JsonOption = False,
 ) -> None:
     """Write one table for each source, and tables of ticks, trust and events."""
     from sage.app.recording.export import export_recording
 
-    typer.echo("\n".join(map(str, export_recording(file, out, file_format))))
+    written = [str(path) for path in export_recording(file, out, file_format)]
+    if json_output:
+        _print({"files": written})
+        return
+    typer.echo("\n".join(written))
+
+
+def _print(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document))
