@@ -236,12 +236,17 @@ class RunFeed:
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
-            reason = str(error) if isinstance(error, (SageError, OSError)) else repr(error)
-            self._problem = self._problem or reason or type(error).__name__
+            self._problem = self._problem or _reason(error)
             self._num_dropped += len(self._queue)
             self._queue.clear()
             self._num_bytes = 0
         log.error("stopped; the session goes on", part=self._name, error=self._problem)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__ if isinstance(error, SageError) else repr(error)
 
 
 def _both(

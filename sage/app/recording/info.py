@@ -58,7 +58,7 @@ def render(found: dict[str, Any]) -> None:
     head = f"{found['file']}: {found['num_messages']:,} messages, {duration}, {size}"
     console.print(head, soft_wrap=True, highlight=False, markup=False)
     if run:
-        line = f"run {run['name']}, session {run['session']}, seed {run['seed']}, {run['clock']} clock"
+        line = ", ".join(f"{key} {run[key]}" for key in ("name", "session", "seed", "clock") if key in run)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if ending:
         counts = f"{ending['num_ticks']} ticks, {ending['num_dropped']} messages dropped"

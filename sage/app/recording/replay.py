@@ -37,7 +37,6 @@ from sage.sensors.recordings.stand_in import StandInConfig
 
 #: A sensor that is a part of the run itself.
 _OWN_KINDS = ("memory",)
-_PUZZLES = "puzzles"
 _SUPERVISED = ("hang_secs", "max_age_secs", "backoff_secs", "max_backoff_secs")
 _LIMITS = ("max_rate_hz", "max_slew", "workspace", "needs", "dry_run")
 
@@ -101,7 +100,7 @@ def replay_config(recorded: RecordedRun, other: str | None, overrides: Sequence[
     else:
         base = recorded.config
     own = [_replayed(entry, recorded) for entry in base.sensors if entry.enabled]
-    worlds = [entry for entry in base.enabled_environments if entry.kind != _PUZZLES]
+    worlds = [entry for entry in base.enabled_environments if _world_sensors(entry, recorded)]
     sensors = [entry for entry in own if entry is not None] + [
         each for world in worlds for each in _world_sensors(world, recorded)
     ]
@@ -109,11 +108,12 @@ def replay_config(recorded: RecordedRun, other: str | None, overrides: Sequence[
         raise UserError(
             f"{recorded.path}: the configuration has none of its sources: {', '.join(recorded.sources)}"
         )
-    puzzles = tuple(entry for entry in base.enabled_environments if entry.kind == _PUZZLES)
+    # Environments of puzzles are no sources of the loop.
+    others = tuple(entry for entry in base.enabled_environments if entry not in worlds)
     update = {
         "sensors": tuple(sensors),
         "effectors": tuple(_effectors(base, worlds, recorded)),
-        "environments": puzzles,
+        "environments": others,
     }
     return base.model_copy(update=update)
 

@@ -1,0 +1,213 @@
+"""What a replay is made of, sources without readings, pictures as JPEG, and a queue that is full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+
+from sage.app.cli.main import invoke
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.recording import feed
+from sage.app.recording.channels import reading_channel
+from sage.app.recording.mcap_sink import McapSink, RunRecord
+from sage.app.recording.replay import RecordedRun, replay_config
+from sage.app.terminal.errors import UserError
+from sage.mailbox.clock import ManualClock
+from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.contract import EffectorSpec, Reading, SensorContext, SensorSpec, SourceExhausted
+from sage.sensors.recordings.codec import (
+    decode_reading,
+    decode_values,
+    effector_spec,
+    encode_reading,
+    form_of,
+    keys_of,
+    plain_spec,
+    sensor_spec,
+)
+from sage.sensors.recordings.recorded_sensor import RecordedConfig, RecordedSensor
+from sage.sensors.testing.conformance import check_sensor
+
+pytest.importorskip("mcap", reason="pip install 'sage-runtime[recording]'")
+
+EFFECTOR = EffectorSpec(
+    name="room.move", effect="move", target="room", tensor=TensorSpec(shape=(2,)), low=(-1, -1), high=(1, 1)
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def config_of(**data: object) -> SageConfig:
+    return build_config(YamlDocument(source="test", data=dict(data)))
+
+
+def recorded_run(config: SageConfig, *sources: str) -> RecordedRun:
+    return RecordedRun(
+        path=Path("/run.mcap"),
+        config=config,
+        sources=sources,
+        effectors=(EFFECTOR,),
+        num_ticks=9,
+        duration_secs=1.0,
+        is_manual=True,
+        digest="",
+    )
+
+
+def test_sources_become_replays_and_puzzles_and_memory_stay() -> None:
+    config = config_of(
+        sensors=[
+            {"kind": "host", "name": "host", "hang_secs": 7.0},
+            {"kind": "host", "name": "gpu", "optional": True},
+            {"kind": "memory", "name": "recall"},
+        ],
+        environments=[
+            {"kind": "key_door", "name": "room"},
+            {"kind": "table", "name": "table"},
+            {"kind": "puzzles", "name": "sudoku", "task": "sudoku", "options": {"size": 4}},
+        ],
+    )
+    replay = replay_config(recorded_run(config, "host", "recall", "room.reward", "room.position"), None, ())
+    assert [(entry.kind, entry.name) for entry in replay.sensors] == [
+        ("recorded", "host"),
+        ("memory", "recall"),
+        ("recorded", "room.reward"),
+        ("recorded", "room.position"),
+    ]
+    assert replay.sensors[0].config.hang_secs == 7.0
+    assert [entry.name for entry in replay.environments] == ["table", "sudoku"]
+    assert [(entry.kind, entry.name) for entry in replay.effectors] == [("stand_in", "room.move")]
+    assert effector_spec(replay.effectors[0].config.spec) == EFFECTOR
+    assert replay_config(recorded_run(config, "host"), None, ("seed=5",)).seed == 5
+    with pytest.raises(UserError, match="none of its sources: other"):
+        replay_config(recorded_run(config, "other"), None, ())
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "form"),
+    [
+        ((3,), "float32", "values"),
+        ((2, 2), "float64", "values"),
+        ((4,), "int64", "values"),
+        ((300,), "float32", "tensor"),
+        ((3,), "float16", "tensor"),
+        ((5, 4, 3), "uint8", "raw_image"),
+        ((5, 4), "uint8", "raw_image"),
+    ],
+)
+def test_a_reading_comes_back_bit_for_bit(shape: tuple[int, ...], dtype: str, form: str) -> None:
+    tensor = TensorSpec(shape=shape, dtype=dtype)
+    spec = SensorSpec(
+        name="s", modality="physical", tensor=tensor, period_ns=5, observes=("a", "b"), lineage=("x",)
+    )
+    assert form_of(spec) == form
+    assert sensor_spec(plain_spec(spec), "s").tensor == tensor
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal(shape) * 100).astype(dtype)
+    reading = Reading(captured_ns=1, received_ns=2, sequence=3, noise_std=0.1, quality=0.3, confidence=0.7)
+    message = encode_reading(values, reading, form=form_of(spec), keys=keys_of(spec), frame="s", stamp_ns=1)
+    plain = json.loads(json.dumps(message, allow_nan=False))
+    back = decode_values(plain, spec, form)
+    assert back.dtype == values.dtype
+    assert np.array_equal(back, values)
+    assert decode_reading(plain, captured_ns=1, received_ns=2) == reading
+
+
+def test_a_picture_as_jpeg_is_close() -> None:
+    pytest.importorskip("av", reason="pip install 'sage-runtime[sensors]'")
+    tensor = TensorSpec(shape=(32, 48, 3), dtype="uint8")
+    spec = SensorSpec(name="s", modality="physical", tensor=tensor, period_ns=5, observes=("light", "sRGB"))
+    rows, columns = np.mgrid[0:32, 0:48]
+    values = np.stack([rows * 4, columns * 4, rows + columns], axis=2).astype(np.uint8)
+    reading = Reading(captured_ns=1, received_ns=2, sequence=3)
+    message = encode_reading(values, reading, form="jpeg", keys=(), frame="s", stamp_ns=1)
+    assert message["format"] == "jpeg"
+    back = decode_values(message, spec, "jpeg")
+    assert np.abs(back.astype(int) - values).mean() < 8
+
+
+def test_a_source_without_readings_is_replayed_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "silent.mcap"
+    specs = [
+        SensorSpec(
+            name=name, modality="physical", tensor=TensorSpec(shape=(1,)), period_ns=5, observes=("a", "b")
+        )
+        for name in ("silent", "other")
+    ]
+    sink = McapSink(path, RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n"))
+    channels = [sink.add_channel(reading_channel(spec, "values")) for spec in specs]
+    for index in range(3):
+        message = {"values": [0.5], "sequence": index, "noise_std": None, "quality": 1, "confidence": 1}
+        at_ns = 1000 + index * 10
+        data = json.dumps(message).encode()
+        sink.write(channels[1], data, log_ns=at_ns, publish_ns=at_ns, sequence=index)
+    sink.close({})
+    clock = ManualClock()
+    context = SensorContext(clock=clock, epoch_ns=0)
+    silent = RecordedSensor(RecordedConfig(name="silent", path=path), context)
+    out = np.zeros(1, dtype=np.float32)
+    silent.open()
+    assert silent.read_into(out) is None
+    clock.advance(20)
+    assert silent.read_into(out) is None
+    clock.advance(1)
+    with pytest.raises(SourceExhausted):
+        silent.read_into(out)
+    silent.close()
+    empty = tmp_path / "empty.mcap"
+    sink = McapSink(empty, RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n"))
+    sink.close({})
+    assert invoke(["recording", "check", str(empty)]) == 0
+    assert invoke(["recording", "info", str(empty)]) == 0
+    assert invoke(["replay", str(empty)]) == 2
+
+
+def test_a_full_queue_drops_and_counts_and_changes_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "name: small\nmodel: {hidden_size: 16, num_heads: 2, H_cycles: 1, L_cycles: 1}\n"
+        "budget: {segments: 1}\nsleep: {enabled: false}\npractice: {enabled: false}\n"
+        "sensors: [{kind: synthetic, name: one, shape: [2], rate_hz: 20}]\n"
+    )
+    monkeypatch.setattr(feed, "MAX_ITEMS", 0)
+    run = ["run", str(tmp_path / "small.yaml"), "--fast", "--ticks", "10", "--json"]
+    files = ["--record", str(tmp_path / "run.mcap"), "--state-dir", str(tmp_path / "state")]
+    assert invoke([*run, *files]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_ticks"] == 10
+    assert found["recording"]["num_messages"] == 0
+    assert found["recording"]["num_dropped"] >= 20
+    assert invoke(["recording", "check", str(tmp_path / "run.mcap")]) == 0
+
+
+def test_the_conformance_kit_passes(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    spec = SensorSpec(
+        name="one", modality="physical", tensor=TensorSpec(shape=(2,)), period_ns=10**7, observes=("a", "b")
+    )
+    sink = McapSink(path, RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n"))
+    channel = sink.add_channel(reading_channel(spec, "values"))
+    for index in range(500):
+        reading = Reading(captured_ns=0, received_ns=0, sequence=index)
+        values = np.array([index, 0.1], dtype=np.float32)
+        message = encode_reading(values, reading, form="values", keys=(), frame="one", stamp_ns=0)
+        at_ns = 1000 + index * 10**7
+        data = json.dumps(message).encode()
+        sink.write(channel, data, log_ns=at_ns, publish_ns=at_ns, sequence=index)
+    sink.close({})
+    clock = ManualClock()
+    context = SensorContext(clock=clock, epoch_ns=0)
+    config = RecordedConfig(name="one", path=path)
+    results = check_sensor(lambda: RecordedSensor(config, context), clock=clock)
+    assert not [result for result in results if not result.is_ok]
