@@ -52,6 +52,7 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         "hub push",
         "bench",
         "serve",
+        "top",
         "groot serve",
         "totality serve",
     }
