@@ -23,7 +23,8 @@ def sleep(
     ] = False,
 ) -> None:
     """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
-    candidate and a report. Of a state directory: one night for each folder in it.
+    candidate and a report. Of a state directory: one night for each folder in it. Several processes
+    (torchrun -m sage sleep DIR) train it together.
     """
     from sage.app.terminal.errors import UserError
 
@@ -37,8 +38,13 @@ def sleep(
             f"{folder}: job.json is missing in it and in the folders of a run: give a state directory, or"
             " STATE_DIR/sleep/NIGHT of a run"
         )
-    for night in nights:
-        typer.echo(_result(night, examine=examine))
+    from sage.app.models.training.processes import joined_ranks
+
+    with joined_ranks("cpu") as (ranks, _):
+        for night in nights:
+            result = _result(night, examine=examine)
+            if ranks.index == 0:
+                typer.echo(result)
 
 
 def _nights_in(folder: Path) -> list[Path]:

@@ -63,6 +63,15 @@ class Ranks:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag.item() > 0)  # sync: all ranks must decide alike
 
+    def mean(self, value: float) -> float:
+        """The mean of a number over the ranks: the same on each of them."""
+        if self.count == 1:
+            return value
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        found = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.all_reduce(found)
+        return float(found.item()) / self.count  # sync: all ranks must decide alike
+
     def barrier(self) -> None:
         if self.count > 1:
             dist.barrier()

@@ -20,10 +20,12 @@ import numpy as np
 import torch
 
 from sage.durable import write_file
+from sage.errors import InputError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.loss import LossSettings, window_errors, window_loss
 from sage.hrm_core.observation.model import ObservationModel
 from sage.hrm_core.observation.targets import residual_squares
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig, Trains
@@ -107,6 +109,7 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
 
 def run_night(directory: Path) -> SleepReport:
     """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
+    Processes of torch.distributed run it together; the first of them writes.
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
@@ -115,7 +118,10 @@ def run_night(directory: Path) -> SleepReport:
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
     night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
-    report = sleep_on(night, plan)
+    ranks = Ranks.current()
+    report = sleep_on(night, plan, ranks)
+    if ranks.index:
+        return report
     if report.outcome is SleepOutcome.ACCEPTED:
         save_model(directory / "candidate.safetensors", night.model)
     _write_json(directory / "report.json", to_plain(report))
@@ -155,8 +161,12 @@ def main(directory: Path) -> SleepReport:
     return run_night(directory)
 
 
-def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
-    """Train `night.model` in place and compare it with its state before. The caller keeps the original."""
+def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE) -> SleepReport:
+    """Train `night.model` in place and compare it with its state before. The caller keeps the original.
+
+    ranks: processes that take each step together, each on its share of the windows. InputError where a
+    batch has fewer windows than there are processes.
+    """
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
     reason = why_skip(night, plan)
@@ -171,7 +181,7 @@ def sleep_on(night: Night, plan: SleepPlan) -> SleepReport:
     if reason:
         return report
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
-    num_steps = _train(night.model, night.replay, plan)
+    num_steps = _train(night.model, night.replay, plan, ranks)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     blocks = blocks_of(night.examined, plan)
     verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed, blocks=blocks)
@@ -214,8 +224,12 @@ def count_readings(windows: Window, burn_in: int) -> int:
     return int(windows.fresh[:, burn_in + 1 :].sum()) if len(windows) else 0
 
 
-def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
+def _train(model: ObservationModel, replay: Window, plan: SleepPlan, ranks: Ranks) -> int:
+    batch_size = min(plan.batch_size, len(replay))
+    if batch_size < ranks.count:
+        raise InputError(f"a batch has {batch_size} windows for {ranks.count} processes: run fewer processes")
     generator = torch.Generator().manual_seed(plan.seed)
+    own = generator if ranks.count == 1 else torch.Generator().manual_seed(plan.seed + 1 + ranks.index)
     weights = trained_weights(model, plan.trains)
     optimizer = torch.optim.AdamW(weights, lr=plan.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     model.note_residuals(residual_squares(model, replay))
@@ -223,18 +237,19 @@ def _train(model: ObservationModel, replay: Window, plan: SleepPlan) -> int:
     num_steps = 0
     for number in range(plan.num_steps):
         optimizer.param_groups[0]["lr"] = plan.learning_rate * _rate_share(number, plan.num_steps)
-        chosen = torch.randint(len(replay), (min(plan.batch_size, len(replay)),), generator=generator)
+        chosen = torch.randint(len(replay), (batch_size,), generator=generator)[ranks.index :: ranks.count]
         loss, _ = window_loss(
             model,
-            augment(replay[chosen], model.channel_source, generator),
+            augment(replay[chosen], model.channel_source, own),
             burn_in=plan.burn_in,
             num_segments=plan.num_segments,
             mask_probability=plan.mask_probability,
-            generator=generator,
+            generator=own,
             settings=plan.loss,
         )
         model.zero_grad(set_to_none=True)  # also of the weights that are not trained
         loss.backward()
+        ranks.mean_([weight.grad for weight in weights if weight.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
         if torch.isfinite(norm):  # sync: a bad step must not be taken
             optimizer.step()

@@ -17,7 +17,7 @@ from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.optim.config import OptimizerConfig
 from sage.hrm_core.optim.ema import EMA
 from sage.hrm_core.optim.optimizers import Optimizers
-from sage.hrm_core.optim.ranks import SINGLE
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import TaskSpec
 from sage.hrm_core.training.config import TrainConfig
 from sage.hrm_core.training.learner import Learner, StepFacts
@@ -33,7 +33,7 @@ class FamilyTrainer:
     """One optimizer and one moving average over the shared weights; the rows of a batch for each level.
 
     learns: "low" trains all but the H net, "high" the H net alone. InputError where the nets are shared and
-    it is not "all". num_steps: steps so far, finite ones.
+    it is not "all". ranks: processes that take each step together.  num_steps: steps so far, finite ones.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class FamilyTrainer:
         *,
         num_steps: int,
         learns: Learns = "all",
+        ranks: Ranks = SINGLE,
     ) -> None:
         check_learns(family, learns)
         for name, weight in family.named_parameters():
@@ -60,7 +61,7 @@ class FamilyTrainer:
                 spec,
                 config,
                 num_steps=num_steps,
-                ranks=SINGLE,
+                ranks=ranks,
                 optimizers=optimizers,
                 ema=self._ema,
             )

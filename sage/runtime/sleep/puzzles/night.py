@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport
@@ -71,7 +72,8 @@ class NightPlan:
 class PuzzleNight:
     """Call `advance` until it returns a result. on_step: called with the candidate after each training step.
 
-    family: in the weights that the loop has; it is copied.
+    family: in the weights that the loop has; it is copied.  ranks: processes that train the candidate;
+    each of them examines all puzzles and comes to the same result.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class PuzzleNight:
         *,
         on_step: Callable[[ModelFamily], None] = lambda candidate: None,
         clock: Callable[[], float] = time.process_time,
+        ranks: Ranks = SINGLE,
     ) -> None:
+        self._ranks = ranks
         self._tasks = tuple(tasks)
         self._before = family.copy()
         self._plan = plan
@@ -233,6 +237,7 @@ class PuzzleNight:
             train_config(config, is_night=True, seed=self._plan.seed),
             num_steps=config.night_steps,
             learns=config.night_learns,
+            ranks=self._ranks,
         )
         tasks = [
             PoolTask(pool, task, moves=config.night_symmetries) if len(pool) else None
@@ -245,12 +250,12 @@ class PuzzleNight:
         for _ in range(config.night_steps):
             level = int(self._rng.choice(levels, p=needs / needs.sum()))
             if config.night_cpu_secs is not None:
-                trainer.end_at(self._last_step(config.night_cpu_secs, self._clock() - started))
+                trainer.end_at(self._last_step(config.night_cpu_secs, self._spent(started)))
             facts = trainer.step(level, sources[level])
             self._losses.append(facts.figures["lm_loss"])
             self._on_step(candidate)
             yield None
-            is_late = config.night_cpu_secs is not None and self._clock() - started > config.night_cpu_secs
+            is_late = config.night_cpu_secs is not None and self._spent(started) > config.night_cpu_secs
             if is_late or trainer.num_bad_steps >= MAX_BAD_STEPS:
                 break
         self._num_steps, self._num_bad_steps = trainer.num_steps, trainer.num_bad_steps
@@ -259,6 +264,10 @@ class PuzzleNight:
             return f"not finite: {self._num_bad_steps} steps had a loss or a gradient that is not a number"
         candidate.load_weights(weights)
         return self._why_diverged()
+
+    def _spent(self, started: float) -> float:
+        """Seconds since then, the mean of all ranks: they end together."""
+        return self._ranks.mean(self._clock() - started)
 
     def _last_step(self, limit_secs: float, spent_secs: float) -> int:
         """Steps of this night, by the mean time of those taken: its learning rate falls to 0 there."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from sage.errors import InputError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
@@ -92,10 +93,14 @@ class PuzzleTrainer:
         return Offer(weights=self.weights(), kind="practice", num_steps=self.num_steps, loss=self.loss)
 
     def begin_night(
-        self, tick: int, *, on_step: Callable[[ModelFamily], None] = lambda candidate: None
+        self,
+        tick: int,
+        *,
+        on_step: Callable[[ModelFamily], None] = lambda candidate: None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         """Start a night on copies of the weights and the memory; a night in progress ends without a result.
-        on_step: see PuzzleNight.
+        on_step, ranks: see PuzzleNight.
         """
         family = ModelFamily(self._practice.family.configs)
         family.load_weights(self.weights())
@@ -108,7 +113,7 @@ class PuzzleTrainer:
             slept_at=self.slept_at,
         )
         self.num_nights += 1
-        self._night = PuzzleNight(self.tasks, family, self.memory, plan, on_step=on_step)
+        self._night = PuzzleNight(self.tasks, family, self.memory, plan, on_step=on_step, ranks=ranks)
 
     def advance_night(self) -> Offer | None:
         """One slice of the night; its result at the end, with a report. Accepted weights are then those of

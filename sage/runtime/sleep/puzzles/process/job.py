@@ -20,6 +20,7 @@ from sage.errors import DataError, InputError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.evaluation.report import wilson_interval
 from sage.hrm_core.model_family import ModelFamily
+from sage.hrm_core.optim.ranks import Ranks
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.hrm_core.tasks.contract import Task
 from sage.mailbox.shared.memory.identity import is_alive, my_identity
@@ -94,16 +95,20 @@ def read_solver_job(folder: Path) -> TrainerSetup:
 
 
 def sleep_on_folder(folder: Path) -> SleepReport:
-    """One night; writes report.json last, and an accepted candidate as a model folder.
+    """One night; writes report.json last, and an accepted candidate as a model folder. Processes of
+    torch.distributed run it together; the first of them writes.
 
     Errors as read_solver_job; FileNotFoundError where the weights are missing.
     """
+    ranks = Ranks.current()
     trainer = _restored(folder)
-    trainer.begin_night(0)
+    trainer.begin_night(0, ranks=ranks)
     offer = None
     while offer is None:
         offer = trainer.advance_night()
     assert offer.report is not None
+    if ranks.index:
+        return offer.report
     if offer.report.outcome is SleepOutcome.ACCEPTED:
         family = ModelFamily(trainer.configs)
         family.load_weights(offer.weights)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +157,30 @@ def test_sage_sleep_without_a_job_is_refused_in_one_line(tmp_path: Path) -> None
         result = CliRunner().invoke(app, ["sleep", str(folder)])
         assert result.exit_code != 0
         assert message in str(result.exception) + result.output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_come_to_the_verdict_of_one(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
+    settings = {"night_steps": 40, "num_asked": 64, "min_examined": 64}
+    folders = [_folder(tasks, feed, tmp_path / name, **settings) for name in ("one", "two")]
+    identity = "from sage.mailbox.shared.memory.identity import my_identity; print(my_identity())"
+    ended = subprocess.run([sys.executable, "-c", identity], capture_output=True, text=True, check=True)
+    for folder in folders:  # the run that left them is over
+        plain = json.loads((folder / JOB).read_text())
+        (folder / JOB).write_text(json.dumps(plain | {"parent": json.loads(ended.stdout)}))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    reports = []
+    for folder, launcher in zip(folders, ([], torchrun)):
+        command = [sys.executable, *launcher, "-m", "sage", "sleep", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count('"outcome"') == 1  # of the first process alone
+        reports.append(json.loads((folder / REPORT).read_text()))
+    one, two = reports
+    assert one["outcome"] == two["outcome"] == "accepted"
+    assert one["num_steps"] == two["num_steps"] == 40
+    assert one["num_examined"] == two["num_examined"]
+    assert two["loss_after"] == pytest.approx(one["loss_after"], abs=0.2)
+    assert (folders[1] / CANDIDATE).is_dir()
