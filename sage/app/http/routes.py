@@ -58,13 +58,13 @@ def create_app(
         finally:
             await asyncio.to_thread(models.close)
 
+    routes = create_routes(models, limits, data_folders=data_folders, text_models=text_models)
     app = Starlette(
         routes=[
             *file_routes(),
-            *solving_routes(models, limits),
-            *text_routes(text_models or {}),
-            *dataset_routes(data_folders),
+            Route("/healthz", _Health(models).reply, methods=["GET"]),
             Route("/openapi.json", _document, methods=["GET"]),
+            *routes,
         ],
         exception_handlers={Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised},
         lifespan=lifespan,
@@ -72,32 +72,46 @@ def create_app(
     return Guard(app, replace(access, open_paths=access.open_paths | FILE_PATHS | {"/openapi.json"}))
 
 
+def create_routes(
+    models: ServedModels,
+    limits: SolveLimits | None = None,
+    *,
+    data_folders: Sequence[Path] = (),
+    text_models: Mapping[str, BaselineComparison] | None = None,
+) -> list[Route]:
+    """The API under /v1, for this application or another one behind a guard, which closes `models`; with
+    `file_routes` it serves the pages too. The arguments are those of `create_app`.
+    """
+    solving = _Solving(models, limits or SolveLimits())
+    return [
+        Route("/v1/models", solving.list_models, methods=["GET"]),
+        Route("/v1/examples", solving.example, methods=["GET"]),
+        Route("/v1/solve", solving.solve, methods=["POST"]),
+        *text_routes(text_models or {}),
+        *dataset_routes(data_folders),
+    ]
+
+
 async def _document(_: Request) -> Response:
     return reply(document())
 
 
-def solving_routes(models: ServedModels, limits: SolveLimits | None = None) -> list[Route]:
-    """The API in front of the models, for this application or another one behind a guard."""
-    routes = _Routes(models, limits or SolveLimits())
-    return [
-        Route("/healthz", routes.health, methods=["GET"]),
-        Route("/v1/models", routes.list_models, methods=["GET"]),
-        Route("/v1/examples", routes.example, methods=["GET"]),
-        Route("/v1/solve", routes.solve, methods=["POST"]),
-    ]
+class _Health:
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
 
-
-class _Routes:
-    def __init__(self, models: ServedModels, limits: SolveLimits) -> None:
-        self._models, self._limits = models, limits
-
-    async def health(self, _: Request) -> Response:
+    async def reply(self, _: Request) -> Response:
         stopped = self._models.stopped()
         if stopped:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"stopped: {', '.join(stopped)}: restart the server"
             )
         return reply({"status": "ok"})
+
+
+class _Solving:
+    def __init__(self, models: ServedModels, limits: SolveLimits) -> None:
+        self._models, self._limits = models, limits
 
     async def list_models(self, _: Request) -> Response:
         return reply({"models": [model.describe() for model in self._models]})

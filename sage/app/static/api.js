@@ -15,10 +15,10 @@ export class Refused extends Error {
   }
 }
 
-// The reply as an object; with onLine, a function of each object of a reply in lines.
-export async function ask(path, body, onLine) {
+// The reply as an object. onLine: a function of each object of a reply in lines.  signal: cancels the request.
+export async function ask(path, body, { onLine, signal } = {}) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
-  const options = { headers, method: body === undefined ? "GET" : "POST" };
+  const options = { headers, method: body === undefined ? "GET" : "POST", signal };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -26,7 +26,8 @@ export async function ask(path, body, onLine) {
   let reply;
   try {
     reply = await fetch(path, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw new Refused(0, "Cancelled");
     throw new Refused(0, "The server does not answer: start it again with `sage serve`");
   }
   if (reply.ok && onLine) return readLines(reply, onLine);

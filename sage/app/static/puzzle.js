@@ -14,6 +14,7 @@ const by = (id) => document.getElementById(id);
 let models = [];
 let kind = "sudoku";
 let model = null;
+let solving = null;
 const editor = new Editor(by("puzzle"), (cells) => { by("text").value = textOf(editor.board, cells); });
 
 function fail(place, error) {
@@ -52,7 +53,7 @@ function chooseKind(chosen) {
 function chooseModel(chosen, board = null, text = "") {
   model = chosen;
   if (model) by("model").value = model.name;
-  const parts = model ? [`${model.num_cells} cells`, `${model.num_parameters.toLocaleString("en")} weights`] : [];
+  const parts = model ? [model.sizes ? `grids of ${model.sizes.map((side) => `${side} × ${side}`).join(" to ")}` : `${model.num_cells} cells`, `${model.num_parameters.toLocaleString("en")} weights`] : [];
   by("about").replaceChildren(...withCode(model ? `Task ${model.task}; ${parts.join(", ")}.` : NO_MODEL[kind]));
   const sizes = model?.sizes;
   by("size-label").hidden = !sizes;
@@ -146,6 +147,7 @@ function showExamples() {
 async function loadExample(name) {
   fail(by("fault"), null);
   const asked = model;
+  by("busy").textContent = "Drawing an example …";
   try {
     const seed = Math.floor(Math.random() * 1e6);
     const found = await ask(`/v1/examples?model=${encodeURIComponent(asked.name)}&kind=${encodeURIComponent(name)}&seed=${seed}`);
@@ -155,7 +157,9 @@ async function loadExample(name) {
     followText();
     if (kind !== "cells") by("text").value = textOf(editor.board, editor.cells);
   } catch (error) {
-    fail(by("fault"), error);
+    if (asked === model) fail(by("fault"), error);
+  } finally {
+    by("busy").textContent = "";
   }
 }
 
@@ -201,16 +205,19 @@ function showArcTask(task) {
 
 async function solve() {
   fail(by("fault"), null);
+  if (!by("text").value.trim() && kind !== "cells") by("text").value = textOf(editor.board, editor.cells);
   const asked = { model: model.name, puzzle: by("text").value, steps: true, max_segments: Number(by("segments").value) };
   if (model.is_searchable) {
     asked.search = Number(by("search").value);
     if (asked.search) asked.search_seconds = Number(by("seconds").value);
   }
   by("solve").disabled = true;
+  by("cancel").hidden = false;
   by("busy").textContent = "Solving …";
   clearAnswer();
+  solving = new AbortController();
   try {
-    const found = await ask("/v1/solve", asked);
+    const found = await ask("/v1/solve", asked, { signal: solving.signal });
     const tree = showSteps(by("answer"), found);
     by("tree").replaceChildren(...(tree ? [html("div", { class: "gap" }), tree] : []));
     if (kind !== "cells" && kind !== "arc") {
@@ -222,6 +229,7 @@ async function solve() {
     fail(by("fault"), error);
   } finally {
     by("solve").disabled = !model;
+    by("cancel").hidden = true;
     by("busy").textContent = "";
   }
 }
@@ -245,6 +253,7 @@ by("rows").addEventListener("change", resizeArc);
 by("cols").addEventListener("change", resizeArc);
 by("text").addEventListener("input", followText);
 by("solve").addEventListener("click", solve);
+by("cancel").addEventListener("click", () => solving?.abort());
 by("clear").addEventListener("click", () => {
   fail(by("fault"), null);
   clearAnswer();

@@ -27,11 +27,12 @@ export function textForm(models) {
     fault.hidden = true;
     const asked = { model: model.value, prompt: prompt.value, temperature: Number(temperature.value), seed: Number(seed.value), max_length: Number(length.value), stream: true };
     try {
-      await ask("/v1/generate", asked, (step) => {
+      const onLine = (step) => {
         shown.hidden = false;
         shown.replaceChildren(html("b", {}, step.prompt), step.text);
         told.textContent = `${step.num_new} tokens`;
-      });
+      };
+      await ask("/v1/generate", asked, { onLine });
     } catch (error) {
       fault.textContent = error.message;
       fault.hidden = false;
