@@ -65,6 +65,14 @@ class AttentionConfig(Section):
     max_age_secs: float = Field(5.0, gt=0, description="older readings have no weight")
 
 
+class VisionConfig(Section):
+    """How images are read (docs/attention.md)."""
+
+    focus_tiles: int = Field(
+        0, ge=0, le=48, description="of 48 tiles, read at full resolution in a frame; 0: none"
+    )
+
+
 class BudgetConfig(Section):
     """Limits of one tick, in counted units, so that results are equal on every machine."""
 
@@ -348,6 +356,7 @@ class RuntimeConfig(Section):
     )
     tick: TickConfig = TickConfig()
     attention: AttentionConfig = AttentionConfig()
+    vision: VisionConfig = VisionConfig()
     budget: BudgetConfig = BudgetConfig()
     energy: EnergyConfig = EnergyConfig()
     metabolism: MetabolismConfig = MetabolismConfig()

@@ -59,7 +59,7 @@ class Loop:
     def __init__(self, config: RuntimeConfig, inputs: LoopInputs) -> None:
         self.config = config
         self.clock = inputs.clock
-        self.layout = Layout.of([driver.spec for driver in inputs.drivers])
+        self.layout = Layout.of([driver.spec for driver in inputs.drivers], config.vision.focus_tiles)
         num = self.layout.num_sources
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(inputs.drivers, inputs.records, inputs.latest)

@@ -26,15 +26,15 @@ class Layout:
     maps: tuple[ObservationMap, ...]
 
     @classmethod
-    def of(cls, specs: Sequence[SensorSpec]) -> Layout:
-        """InputError when two sources have the same name, or there is none."""
+    def of(cls, specs: Sequence[SensorSpec], focus_tiles: int = 0) -> Layout:
+        """InputError when two sources have the same name, or there is none. focus_tiles: of images."""
         names = [spec.name for spec in specs]
         if not names:
             raise InputError("sensors: none is enabled: enable at least one")
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise InputError(f"sensors: the name {twice[0]!r} is used twice: give each sensor its own name")
-        return cls(tuple(specs), tuple(observation_map(spec) for spec in specs))
+        return cls(tuple(specs), tuple(observation_map(spec, focus_tiles) for spec in specs))
 
     @property
     def num_sources(self) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sage.runtime.vision.tiled_grid import TiledGrid
 from sage.sensors.board import ANSWER, OUTCOME, topic_of
 from sage.sensors.contract import SensorSpec
 
@@ -35,15 +36,18 @@ class ObservationMap(Protocol):
         ...
 
 
-def observation_map(spec: SensorSpec) -> ObservationMap:
-    """The map for a source, chosen by its shape, and for an embedding by what it observes."""
+def observation_map(spec: SensorSpec, focus_tiles: int = 0) -> ObservationMap:
+    """The map for a source, chosen by its shape, and for an embedding by what it observes.
+
+    focus_tiles: of an image, read at full resolution; 0: none.
+    """
     shape = spec.tensor.shape
     if topic_of(spec.observes, ANSWER) is not None or topic_of(spec.observes, OUTCOME) is not None:
         return Projection(spec.tensor.num_elements)
     if spec.tensor.num_elements <= MAX_CHANNELS:
         return Vector(spec.tensor.num_elements, spec.observes[1])
     if len(shape) in (2, 3) and spec.tensor.dtype == "uint8" and min(shape[:2]) >= max(IMAGE_GRID):
-        return LuminanceGrid(shape)
+        return TiledGrid(shape, IMAGE_GRID, focus_tiles) if focus_tiles else LuminanceGrid(shape)
     if len(shape) == 1 and spec.tensor.num_elements >= 4 * NUM_BANDS:
         return BandLevels(shape[0])
     return GroupMeans(spec.tensor.num_elements, spec.observes[1])

@@ -60,7 +60,8 @@ class Attention:
         self.servers = DeadlineServers([1] * len(periods), periods, capacity=config.top_k)
         self._deadlines = np.full(num_sources, NEVER)
         self.max_wait = int(4 * num_sources / config.top_k + 1)
-        self._overdue = self._overdue_from()
+        #: Ticks waited from which a source has a deadline.
+        self.overdue = self._overdue_from()
         self._is_soft = np.ones(num_sources, dtype=bool)
         self._is_soft[self._hard] = False
         self._producers = _producers(names, config.producers)
@@ -201,9 +202,9 @@ class Attention:
 
     def _release(self, candidates: np.ndarray) -> None:
         """Give deadlines to the candidates that waited long, and to those with a hard rate."""
-        starts = candidates & self._is_soft & (self.waited >= self._overdue) & (self._deadlines == NEVER)
+        starts = candidates & self._is_soft & (self.waited >= self.overdue) & (self._deadlines == NEVER)
         if starts.any():
-            self._deadlines[starts] = self._tick + self.max_wait - self._overdue
+            self._deadlines[starts] = self._tick + self.max_wait - self.overdue
         if len(self._hard):
             is_due = candidates[self._hard] & (self.servers.pending == 0)
             is_due &= self.servers.deadlines <= self._tick
