@@ -20,7 +20,9 @@ from sage.sensors.devices import host_probes
 from sage.sensors.devices.gpu_probe import gpu_probes
 from sage.sensors.devices.host_probes import FIGURE_ERRORS, Probe, TolerantProbe, describe
 
-Subject = Literal["cpu", "frequency", "memory", "swap", "disk", "network", "temperature", "process", "gpu"]
+Subject = Literal[
+    "cpu", "frequency", "memory", "swap", "disk", "network", "temperature", "power", "process", "gpu"
+]
 #: In the order of the channels, each with what is missing on a machine that lacks it.
 SUBJECTS: dict[Subject, str] = {
     "cpu": "processor load",
@@ -30,6 +32,7 @@ SUBJECTS: dict[Subject, str] = {
     "disk": "disk counter",
     "network": "network interface",
     "temperature": "temperature sensor",
+    "power": "power monitor",
     "process": "process figure",
     "gpu": "GPU",
 }
@@ -169,6 +172,7 @@ def find_probes(read: tuple[Subject, ...] | None, sysfs: Path, *, name: str) -> 
         "disk": host_probes.disk_probes,
         "network": host_probes.network_probes,
         "temperature": lambda: host_probes.temperature_probes(sysfs),
+        "power": lambda: host_probes.power_probes(sysfs),
         "process": host_probes.process_probes,
         "gpu": lambda: gpu_probes(sysfs),
     }

@@ -264,6 +264,26 @@ def temperature_probes(sysfs: Path) -> Sequence[Probe]:
     )
 
 
+def power_probes(sysfs: Path) -> Sequence[Probe]:
+    """Power of each rail that an INA3221 measures (Jetson), by its label: mV times mA."""
+    probes = []
+    for chip in sorted(sysfs.glob("class/hwmon/hwmon*")):
+        if _name_of(chip / "name", "") != "ina3221":
+            continue
+        for label in sorted(chip.glob("in*_label")):
+            number = label.name.removeprefix("in").removesuffix("_label")
+            files = (chip / f"in{number}_input", chip / f"curr{number}_input")
+            rail = _name_of(label, "").replace(" ", "_")
+            # the fourth to seventh channel are sums, which have no current of their own
+            if rail and all(map(_is_readable, files)):
+                probes.append(GaugeProbe((f"power_{rail}_w",), _power_of(*files)))
+    return tuple(probes)
+
+
+def _power_of(voltage: Path, current: Path) -> Callable[[], tuple[float, ...]]:
+    return lambda: (_milli(voltage) * _milli(current),)
+
+
 def _hottest_of(files: Sequence[Path]) -> Callable[[], tuple[float, ...]]:
     return lambda: (max(_milli(path) for path in files),)
 

@@ -54,6 +54,15 @@ def jetson(tmp_path: Path) -> Path:
             "class/hwmon/hwmon1/name": "cpu_thermal\n",
             "class/hwmon/hwmon1/temp1_input": "48500\n",
             "class/devfreq/17000000.gpu/device/load": "250\n",
+            "class/hwmon/hwmon2/name": "ina3221\n",
+            "class/hwmon/hwmon2/in1_label": "VDD_IN\n",
+            "class/hwmon/hwmon2/in1_input": "5000\n",
+            "class/hwmon/hwmon2/curr1_input": "1500\n",
+            "class/hwmon/hwmon2/in2_label": "VDD_CPU_GPU_CV\n",
+            "class/hwmon/hwmon2/in2_input": "4960\n",
+            "class/hwmon/hwmon2/curr2_input": "400\n",
+            "class/hwmon/hwmon2/in7_label": "sum of shunt voltages\n",
+            "class/hwmon/hwmon2/in7_input": "12\n",
         },
     )
     return tmp_path / "sys"
@@ -133,12 +142,14 @@ def test_a_jetsons_zones_and_gpu_are_found_in_its_sysfs(
     clock: ManualClock, context: SensorContext, jetson: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_probe, "_nvml_probes", tuple)
-    sensor = opened(context, read=["temperature", "gpu"], sysfs_root=jetson)
+    sensor = opened(context, read=["temperature", "power", "gpu"], sysfs_root=jetson)
     assert read(sensor, clock) == {
         "temperature_cpu": 48.5,
         "temperature_gpu": 46.125,
         "temperature_tj": 49.0,
         "temperature_nvme": 41.0,
+        "power_vdd_in_w": pytest.approx(7.5),
+        "power_vdd_cpu_gpu_cv_w": pytest.approx(1.984),
         "gpu0_load": 0.25,
     }
 
