@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -34,6 +34,8 @@ FRAME_SECS, SHARED_SECS, TAKE_SECS = 0.5, 0.25, 0.25
 #: Reports that are taken in without a pause, so that the loop's thread gets its turn.
 SLICE = 16
 MAX_STREAMS = 128
+#: Of one kind that wait at the same time.
+MAX_COMMANDS = 4
 ResultT = TypeVar("ResultT")
 
 
@@ -57,6 +59,8 @@ class Endpoints:
         self._frame: dict[str, Any] = {}
         self._encoded = b""
         self._num_streams = 0
+        # A stop must not wait for threads that read the store, or that wait for a snapshot.
+        self._limiters = {name: CapacityLimiter(MAX_COMMANDS) for name in COMMANDS}
         self._is_closing = False
 
     def close(self) -> None:
@@ -121,7 +125,7 @@ class Endpoints:
         if verb is None:
             raise Refusal(HTTPStatus.CONFLICT, f"{name}: this session has no such command")
         called, asked = verb, {"verb": command.verb, **dict(command.fields), **fields}
-        return reply(await _worked(HTTPStatus.CONFLICT, lambda: called(asked)))
+        return reply(await _worked(HTTPStatus.CONFLICT, lambda: called(asked), self._limiters[name]))
 
     def _part(self, name: str) -> Any:
         found = self._latest()
@@ -176,10 +180,12 @@ async def _stored(work: Callable[[], bytes]) -> Response:
     return Response(body, media_type="application/json")
 
 
-async def _worked(status: HTTPStatus, work: Callable[[], ResultT]) -> ResultT:
+async def _worked(
+    status: HTTPStatus, work: Callable[[], ResultT], limiter: CapacityLimiter | None = None
+) -> ResultT:
     """The result of work on another thread; its SageError as a Refusal of this status."""
     try:
-        return await run_in_threadpool(work)
+        return await to_thread.run_sync(work, limiter=limiter)
     except SageError as error:
         raise Refusal(status, str(error)[:400]) from error
 
