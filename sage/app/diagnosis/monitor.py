@@ -158,8 +158,9 @@ class DiagnosisMonitor:
         begun = [text for text in found.causes if text not in self.named]
         self.named = found.causes
         self._counts["named"] += len(begun)
+        confirmed = f"HRM's answers confirmed: {self._counts['agreed']} of {self._counts['calls']}"
         for text in begun:
-            self._note(NAMED, f"{text} (symptoms: {', '.join(found.symptoms)}{_doubt(found)})")
+            self._note(NAMED, f"{text} (symptoms: {', '.join(found.symptoms)}{_doubt(found)}; {confirmed})")
 
 
 def _doubt(found: Diagnosis) -> str:
