@@ -6,6 +6,8 @@ import { budgetMillis, showEffectors, showEvents, showLoop, showMemory, showNigh
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
+// A night that ended is in the store, and no longer hidden by a shared reply, after this time.
+const SETTLED_SECS = 2.5;
 const plots = {
   curve: new LinePlot("curve", { low: 0, high: 100, show: (value) => `${value.toFixed(0)}%` }),
   tick: new LinePlot("tick", { low: 0, show: (value) => `${number(value, 1)} ms` }),
@@ -37,7 +39,10 @@ function onFrame(next) {
   plots.tick.options.level = budgetMillis(status);
   plots.tick.add(status.run_secs, { total: status.tick_ms, model: status.model_ms });
   plots.coherence.add(status.run_secs, frame.coherence);
-  if (!isRead || frame.sleep.num !== knownSleeps) { isRead = true; knownSleeps = frame.sleep.num; readHistory(); }
+  if (!isRead) readHistory();
+  else if (frame.sleep.num !== knownSleeps) setTimeout(readHistory, SETTLED_SECS * 1000);
+  isRead = true;
+  knownSleeps = frame.sleep.num;
 }
 
 function showState(state) {

@@ -6,10 +6,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sage.app.page.endpoints import Endpoints
+from sage.app.page.feed import SessionFeed
+from sage.app.page.history import History
+from sage.app.page.server import PageServer
+from sage.app.session.synthetic import SyntheticSession
+from sage.app.store.metrics_store import MetricsStore
+from sage.runtime.report import SleepReport, State, TickReport
+
+TOKEN = "a-token-for-the-tests-alone"
 
 CONFIG = """
 name: small
@@ -106,3 +117,53 @@ def test_without_the_token_the_page_only_shows(chromium: Any, session: tuple[str
     chromium.until("document.querySelector('#notice.bad')")
     assert "Bearer TOKEN" in chromium.run(text("#notice"))
     assert chromium.run(text("#state")) != "paused"
+
+
+class Nights:
+    """A session of made-up reports, with the verb `night`: each call is followed by a tick in its state."""
+
+    def __init__(self, folder: Path) -> None:
+        self.feed = SessionFeed("calm-otter", about={"name": "made up"})
+        self.store = MetricsStore(folder / "store.sqlite")
+        self.session = self.store.begin_session()
+        self.writer = self.store.instrument(self.session)
+        items = list(SyntheticSession(num_ticks=200).items())
+        self.last = [item for item in items if isinstance(item, TickReport)][-1]
+        self.report = next(item for item in items if isinstance(item, SleepReport))
+        for item in items:
+            if isinstance(item, TickReport):
+                self.feed.on_tick(item)
+                self.writer.on_tick(item)
+
+    def status(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"is_paused": False, "held": {}, "effectors": ["recorder"], "secs_since_tick": 0.01}
+
+    def night(self, request: dict[str, Any]) -> dict[str, Any]:
+        state = State.DREAM if request["action"] == "start" else State.WAKE
+        if state is State.WAKE:
+            self.feed.on_sleep(self.report)
+            self.writer.on_sleep(self.report)
+        facts = replace(self.last.facts, tick=self.last.facts.tick + 1, state=state)
+        self.last = replace(self.last, facts=facts)
+        self.feed.on_tick(self.last)
+        return {}
+
+
+def test_a_night_is_started_and_ended(chromium: Any, tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    verbs = {"status": nights.status, "night": nights.night}
+    endpoints = Endpoints(nights.feed, History(nights.store, nights.session), lambda: verbs)
+    with nights.store, PageServer(endpoints, TOKEN, wanted=0) as server:
+        chromium.open(f"{server.address}#token={TOKEN}")
+        chromium.until("document.querySelector('[data-verb=sleep]')")
+        assert chromium.run("document.querySelectorAll('.actions button').length") == 1
+        chromium.run("document.querySelector('[data-verb=sleep]').click()")
+        chromium.until(f"{text('#state')} === 'dream'")
+        assert "in progress" in chromium.run(text("#sleep-lead"))
+        chromium.until("document.querySelector('[data-verb=wake]')")
+        chromium.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 's', bubbles: true}))")
+        chromium.until(f"{text('#state')} === 'wake'")
+        assert "1 in all; the last was accepted" in chromium.run(text("#sleep-lead"))
+        chromium.until("document.querySelectorAll('#nights tr').length === 1")
+        assert "+12.0% (+7.0% to +17.0%)" in chromium.run(text("#nights tr"))
+    assert chromium.complaints == []
