@@ -308,6 +308,7 @@ def test_a_killed_recording_has_all_but_its_last_chunk(folder: Path, tmp_path: P
     assert invoke(["replay", str(tmp_path / "killed.recovered.mcap"), *state]) == 0
 
 
+@pytest.mark.slow
 def test_a_series_keeps_its_budget(
     folder: Path, tmp_path: Path, sage: Callable[..., tuple[int, str, str]]
 ) -> None:

@@ -31,6 +31,7 @@ from sage.sensors.recordings.codec import (
     plain_spec,
     sensor_spec,
 )
+from sage.sensors.recordings.mcap_file import McapFile
 from sage.sensors.recordings.recorded_sensor import RecordedConfig, RecordedSensor
 from sage.sensors.testing.conformance import check_sensor
 
@@ -170,6 +171,33 @@ def test_a_source_without_readings_is_replayed_to_its_end(tmp_path: Path) -> Non
     assert invoke(["recording", "check", str(empty)]) == 0
     assert invoke(["recording", "info", str(empty)]) == 0
     assert invoke(["replay", str(empty)]) == 2
+
+
+def test_a_series_of_files_keeps_its_budget_and_each_is_complete(tmp_path: Path) -> None:
+    tensor = TensorSpec(shape=(120, 160, 3), dtype="uint8")
+    spec = SensorSpec(name="eye", modality="physical", tensor=tensor, period_ns=5, observes=("light", "sRGB"))
+    record = RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n")
+    budget = 4 << 20
+    sink = McapSink(tmp_path / "run.mcap", record, max_bytes=budget)
+    channel = sink.add_channel(reading_channel(spec, "raw_image"))
+    rng = np.random.default_rng(0)
+    for index in range(120):
+        values = rng.integers(0, 256, tensor.shape, dtype=np.uint8)
+        reading = Reading(captured_ns=0, received_ns=0, sequence=index)
+        message = encode_reading(values, reading, form="raw_image", keys=(), frame="eye", stamp_ns=0)
+        at_ns = 1000 + index
+        data = json.dumps(message).encode()
+        sink.write(channel, data, log_ns=at_ns, publish_ns=at_ns, sequence=index)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= budget
+    sink.close({"num_ticks": "0"})
+    files = sorted(tmp_path.iterdir())
+    assert files == sink.paths
+    assert sink.num_deleted > 0
+    assert sum(path.stat().st_size for path in files) <= budget
+    for path in (files[0], files[-1]):
+        assert invoke(["recording", "check", str(path)]) == 0
+        with McapFile(path) as file:
+            assert file.attachment("config.yaml") == b"name: a\n"
 
 
 def test_a_full_queue_drops_and_counts_and_changes_no_report(
