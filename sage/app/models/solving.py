@@ -191,7 +191,7 @@ def shipped_model(task: str, puzzle: str) -> Path:
     ]
     if not folders:
         raise InputError("no model of this task is shipped: give one with --checkpoint")
-    usual = [folder for folder in folders if not _has_deduction_heads(folder)]
+    usual = [folder for folder in folders if not _is_chosen_by_name(folder)]
     by_cells = {cells: folder for folder in usual for cells in _all_cells(folder)}
     found = next((by_cells[cells] for cells in _possible_cells(task, puzzle) if cells in by_cells), None)
     if found is None:
@@ -359,9 +359,12 @@ def _task_of_size(task: str, published: Published) -> Task:
     return make_task(task, **({"size": isqrt(front.seq_len)} if "size" in task_kind(task).options else {}))
 
 
-def _has_deduction_heads(folder: Path) -> bool:
-    """Such a model is used by its name only."""
-    return bool(json.loads((folder / "config.json").read_text()).get("heads") == "deduction")
+def _is_chosen_by_name(folder: Path) -> bool:
+    """Whether the model's card says that it is used where --checkpoint names it, and only there."""
+    from sage.hrm_core.solving.task_card import read_card
+
+    card = read_card(folder)
+    return card is not None and card.trained.get("chosen") == "by name"
 
 
 def _all_cells(folder: Path) -> list[int]:
