@@ -107,6 +107,7 @@ def _examine_torch() -> tuple[Finding, ...]:
         Finding(topic="device", found=device, why=why),
         _examine_attention(device),
         _examine_dtype(device),
+        *(_examine_kernels() if device.startswith("cuda") else ()),
     )
 
 
@@ -118,6 +119,14 @@ def _examine_attention(device: str) -> Finding:
 
     choice = choose_attention(device.split()[0], torch.bfloat16, 64)
     return Finding(topic="attention", found=choice.name, why=choice.reason)
+
+
+def _examine_kernels() -> tuple[Finding, ...]:
+    import torch
+
+    from sage.app.devices.gpu_kernels import examine_kernels
+
+    return examine_kernels(torch.device("cuda"))
 
 
 def _examine_dtype(device: str) -> Finding:
