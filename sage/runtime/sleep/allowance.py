@@ -71,13 +71,13 @@ class Allowance:
         """Actions that were done: they are charged, never refused here; the policy decides."""
         self.energy.charge_always("action", num_actions)
 
-    def practice_steps(self) -> int:
-        """Most practice steps before the next tick. None in a crisis, in FOCUS, whose time belongs to the
-        prediction, and in a dream: an accepted night would overwrite what practice did meanwhile.
+    def practice_steps(self, most: int) -> int:
+        """At most `most` practice steps before the next tick. None in a crisis, in FOCUS, whose time is
+        the prediction's, and in a dream: an accepted night would overwrite what practice did meanwhile.
         """
         if self.mode in (State.DREAM, State.CRISIS, State.FOCUS):
             return 0
-        return self.energy.affordable("practice_step", self._config.budget.practice_steps)
+        return self.energy.affordable("practice_step", most)
 
     def charge_practice(self, num_steps: int) -> None:
         """num_steps: of all practice so far."""
@@ -100,10 +100,6 @@ class Allowance:
             crisis=crisis,
         )
         return self.metabolism.step(vitals, now_ns)
-
-    def reconfigure(self, config: RuntimeConfig) -> None:
-        """Other limits of a tick, from the next tick on; states and energy stay as they were built."""
-        self._config = self._config.model_copy(update={"budget": config.budget})
 
     def facts(self) -> EnergyFacts:
         return self.energy.facts()

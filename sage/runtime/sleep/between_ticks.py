@@ -105,7 +105,8 @@ class BetweenTicks:
         )
         if transition is not None:
             self._emit("state", f"{transition.target.value}: {transition.reason}")
-        self.practice.work(tick, deadline_ns, self.allowance.practice_steps())
+        num_steps = self.allowance.practice_steps(self._config.budget.practice_steps)
+        self.practice.work(tick, deadline_ns, num_steps)
         self.allowance.charge_practice(self.practice.num_steps)
         return crisis
 
