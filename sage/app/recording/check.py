@@ -18,7 +18,7 @@ from sage.sensors.recordings.codec import (
     decode_values,
     sensor_spec,
 )
-from sage.sensors.recordings.mcap_file import McapFile
+from sage.sensors.recordings.mcap_file import McapFile, faults, import_mcap
 from sage.sensors.recordings.recorded_stream import start_of
 
 
@@ -31,6 +31,7 @@ def check_recording(path: Path) -> tuple[list[str], int]:
     except SensorUnavailable as error:
         raise UserError(str(error)) from error
     with file:
+        problems += _checksums(path)
         try:
             start_of(file)
             num_messages = _read_all(file, problems)
@@ -40,6 +41,23 @@ def check_recording(path: Path) -> tuple[list[str], int]:
             if num_messages != file.num_messages:
                 problems.append(f"{num_messages:,} messages, its index has {file.num_messages:,}")
     return problems, num_messages
+
+
+def _checksums(path: Path) -> list[str]:
+    """Of the whole data section, from the first byte on, where the file has one."""
+    reader = import_mcap("mcap.stream_reader")
+    try:
+        with path.open("rb") as stream:
+            records = reader.StreamReader(
+                stream, emit_chunks=True, validate_crcs=True, record_size_limit=path.stat().st_size
+            ).records
+            for _ in records:
+                pass
+    except (*faults(), reader.CRCValidationError) as error:
+        return [
+            f"the file is damaged ({' '.join(str(error).split())[:120]}): run `sage recording recover {path}`"
+        ]
+    return []
 
 
 def _read_all(file: McapFile, problems: list[str]) -> int:
@@ -55,7 +73,7 @@ def _read_all(file: McapFile, problems: list[str]) -> int:
         try:
             message = json.loads(record.data)
             if channel.id in specs:
-                decode_values(message, specs[channel.id], channel.metadata[FORM_KEY])
+                decode_values(message, specs[channel.id], channel.metadata.get(FORM_KEY, ""))
                 decode_reading(message, captured_ns=record.publish_time, received_ns=record.log_time)
         except (SageError, ValueError) as error:
             if channel.id not in wrong:

@@ -97,7 +97,7 @@ class _McapOutput:
         self._stream = path.open("wb", buffering=0)
         self._output = _Whole(self._stream)
         self._is_finished = False
-        self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES)
+        self._writer: Any = writer_module.Writer(self._output, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
         self._schemas: dict[str, int] = {}
         self._do(lambda: self._begin(record))
 

@@ -39,7 +39,7 @@ def recover_recording(path: Path, out: Path | None = None) -> Recovered:
     try:
         writer_module = import_mcap("mcap.writer")
         with target.open("wb") as stream:
-            writer = writer_module.Writer(stream, chunk_size=CHUNK_BYTES)
+            writer = writer_module.Writer(stream, chunk_size=CHUNK_BYTES, enable_data_crcs=True)
             writer.start(profile="", library="sage recording recover")
             copier = _Copier(writer, recovered)
             for record in _records(path, recovered):
@@ -97,7 +97,8 @@ def _records(path: Path, recovered: Recovered) -> Iterator[Any]:
     reader_module, records = import_mcap("mcap.stream_reader"), import_mcap("mcap.records")
     errors = (*faults(), reader_module.CRCValidationError)
     with path.open("rb") as stream:
-        reader = reader_module.StreamReader(stream, emit_chunks=True)
+        limit = path.stat().st_size
+        reader = reader_module.StreamReader(stream, emit_chunks=True, record_size_limit=limit)
         found = iter(reader.records)
         while True:
             try:

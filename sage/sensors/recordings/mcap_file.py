@@ -6,11 +6,12 @@ Invariant: a file without an index, as a crash leaves it, is refused with the co
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sage.errors import DataError
 from sage.sensors.contract import SensorUnavailable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mcap.summary import Summary
 
 MAGIC = b"\x89MCAP0\r\n"
+#: Opcode, length, start of the summary, start of its offsets, checksum of the summary.
+_FOOTER = struct.Struct("<BQQQI")
 
 
 def import_mcap(module: str) -> ModuleType:
@@ -39,7 +42,25 @@ def faults() -> tuple[type[Exception], ...]:
     """What the package raises for a damaged file."""
     errors = import_mcap("mcap.exceptions")
     zstandard = import_mcap("zstandard")
-    return (errors.McapError, zstandard.ZstdError, struct.error, ValueError, KeyError, EOFError, RuntimeError)
+    values = (ValueError, KeyError, IndexError, TypeError, EOFError, OSError, MemoryError, RuntimeError)
+    return (errors.McapError, zstandard.ZstdError, struct.error, *values)
+
+
+def _has_end(stream: IO[bytes]) -> bool:
+    """Whether the file ends as one that is whole, with the index's checksum where it has one."""
+    size = stream.seek(0, 2)
+    if size < len(MAGIC) + _FOOTER.size + len(MAGIC):
+        return False
+    stream.seek(size - _FOOTER.size - len(MAGIC))
+    footer = stream.read(_FOOTER.size)
+    if stream.read(len(MAGIC)) != MAGIC:
+        return False
+    _, _, summary_start, _, checksum = _FOOTER.unpack(footer)
+    if not checksum or not summary_start:
+        return True
+    stream.seek(summary_start)
+    summary = stream.read(size - summary_start - 4 - len(MAGIC))
+    return bool(zlib.crc32(summary) == checksum)
 
 
 class McapFile:
@@ -59,7 +80,10 @@ class McapFile:
             raise SensorUnavailable(f"{path}: {reason}: give an MCAP file") from error
         try:
             self._check_magic()
-            self.reader: McapReader = reader_module.SeekingReader(self._stream, validate_crcs=True)
+            limit = path.stat().st_size
+            self.reader: McapReader = reader_module.SeekingReader(
+                self._stream, validate_crcs=True, record_size_limit=limit
+            )
             self.summary: Summary = self._summary()
         except BaseException:
             self._stream.close()
@@ -133,7 +157,7 @@ class McapFile:
 
     def _summary(self) -> Summary:
         try:
-            summary = self.reader.get_summary()
+            summary = self.reader.get_summary() if _has_end(self._stream) else None
         except self._faults:
             summary = None
         if summary is None:
