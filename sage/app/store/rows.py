@@ -51,6 +51,7 @@ _source_values = attrgetter(
 )
 _sleep_values = attrgetter(*(name for name in names_of(SLEEP_COLUMNS) if name != "levels"))
 _ACTION_FIELDS = ("effector", "asked", "done", "decision", "reason", "is_held", "limited_by", "is_dry")
+_ENERGY_FIELDS = ("supply", "available", "allocated", "spent", "reserve", "charged")
 _EVENT_FIELDS = ("kind", "tick", "source", "message", "data")
 _added_memory_values = attrgetter(*ADDED_MEMORY)
 _action_values = attrgetter(*_ACTION_FIELDS)
@@ -297,7 +298,7 @@ def _unpack_rest(
         added_memory,
         tuple(ActingFacts(**values) for values in acting),
         tuple(skipped),
-        EnergyFacts(*energy),
+        EnergyFacts(**dict(zip(_ENERGY_FIELDS, energy))),
     )
 
 

@@ -12,6 +12,7 @@ from sage.app.session.synthetic import SOURCES, SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.terminal.errors import UserError
 from sage.runtime.report import ActingFacts, TickReport, to_plain
+from sage.runtime.scheduling.energy_facts import EnergyFacts
 
 WALL_NS = 1_795_305_600_000_000_000
 
@@ -43,6 +44,24 @@ def test_what_a_world_earned_is_restored(store):
     restored = store.tick(session, report.facts.tick)
     assert to_plain(restored.facts.acting[0]) == to_plain(worlds[0])  # NaN is null in both
     assert restored.facts.acting[1].world == "grid"
+    assert restored.facts.digest() == report.facts.digest()
+
+
+def test_energy_and_the_reasons_of_skipped_sources_are_restored(store):
+    (report,) = [item for item in SyntheticSession(num_ticks=1).items() if isinstance(item, TickReport)]
+    energy = EnergyFacts(supply=10, available=4, allocated=1, spent=3, reserve=2, charged=3)
+    first, *others = report.facts.sources
+    sources = (dataclasses.replace(first, is_attended=False, skipped="cap"), *others)
+    report = dataclasses.replace(
+        report, facts=dataclasses.replace(report.facts, energy=energy, sources=sources)
+    )
+    session = store.begin_session()
+    writer = store.instrument(session)
+    writer.on_tick(report)
+    assert writer.flush()
+    restored = store.tick(session, report.facts.tick)
+    assert restored.facts.energy == energy
+    assert restored.facts.sources[0].skipped == "cap"
     assert restored.facts.digest() == report.facts.digest()
 
 
