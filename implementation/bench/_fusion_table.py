@@ -9,6 +9,8 @@ import numpy as np
 from _fusion_scenarios import HELD_OUT, SCENARIOS
 
 OURS = "robust fusion"
+#: Arm -> fault -> group ("healthy", "faulty") -> mean squared error.
+Errors = dict[str, dict[str, dict[str, float]]]
 Plaza = dict[str, dict[str, dict[str, float]]]
 
 
@@ -142,3 +144,40 @@ def make_bars(
 
 def _over(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value / other
+
+
+def _fault_ratios(runs: list[Errors], arm: str, fault: str, group: str) -> list[float]:
+    """Error with the fault over the error without it, one a seed."""
+    return [run[arm][fault][group] / run[arm]["none"][group] for run in runs]
+
+
+def recordings_table(found: dict[str, list[Errors]]) -> harness.TextTable:
+    """Mean and standard deviation over the seeds."""
+    rows = []
+    for name, runs in found.items():
+        for arm, by_fault in runs[0].items():
+            cells = [f"{np.mean([run[arm]['none']['healthy'] for run in runs]):.3f}"]
+            for fault in [each for each in by_fault if each != "none"]:
+                for group in ("healthy", "faulty"):
+                    ratios = _fault_ratios(runs, arm, fault, group)
+                    cells.append(f"{np.mean(ratios):.2f} ± {np.std(ratios):.2f}")
+            rows.append((name, arm, *cells))
+    faults = [each for each in next(iter(found.values()))[0]["trust"] if each != "none"]
+    columns = [f"{fault}, {group}" for fault in faults for group in ("healthy", "faulty")]
+    return harness.TextTable(
+        title="Error after a fault over that without it (first figure: error without it)",
+        columns=("recording", "arm", "healthy", *columns),
+        rows=tuple(rows),
+    )
+
+
+def make_recording_bars(found: dict[str, list[Errors]], *, is_quick: bool) -> list[harness.Bar]:
+    """At most 1.2 times the error without the fault, for the package's own trust."""
+    bars = []
+    for name, runs in found.items():
+        for fault in [each for each in runs[0]["trust"] if each != "none"]:
+            for group in ("healthy", "faulty"):
+                value = None if is_quick else float(np.mean(_fault_ratios(runs, "trust", fault, group)))
+                title = f"{name}, {fault}: {group} over those without it"
+                bars.append(harness.Bar(name=title, value=value, bar=1.2, better="lower"))
+    return bars

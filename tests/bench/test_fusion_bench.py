@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from _fusion_baselines import BASELINES, robust
 from _fusion_plaza import Plaza, with_fault
+from _fusion_recordings import compared, spoiled
 from _fusion_scenarios import (
     FAULT,
     HELD_OUT,
@@ -23,8 +24,10 @@ from _fusion_scenarios import (
     oracle,
     position_error,
 )
-from _fusion_table import Figures, errors_table, make_bars
+from _fusion_table import Figures, errors_table, make_bars, make_recording_bars, recordings_table
 from fusion import compare_limits
+
+from sage.runtime.prediction.predictor import PredictionScored
 
 
 def test_a_fault_is_in_the_readings_and_told_to_the_oracle() -> None:
@@ -110,6 +113,40 @@ def test_faults_of_a_recording() -> None:
     assert len(set(stuck.ranges[is_hit, 2])) == 1
     assert jumped.odometry[:, 1].sum() == pytest.approx(9.0 + 10.0)
     assert np.array_equal(with_fault(plaza, "nominal").ranges, ranges)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_a_recording_is_spoiled_from_a_time_on(tmp_path: Path, suffix: str) -> None:
+    table = np.stack([np.arange(20.0), np.sin(np.arange(20.0)), np.cos(np.arange(20.0))], axis=1)
+    path = tmp_path / f"clean{suffix}"
+    if suffix == ".csv":
+        np.savetxt(path, table, delimiter=",", header="t,a,b", comments="")
+    else:
+        np.savez(path, log=table, log__cols=np.array(["t", "a", "b"]))
+    sensor = {"path": str(path), "key": "log", "time": "t", "columns": ["a"]}
+    for fault in ("stuck", "bias"):
+        out = spoiled(sensor, fault, 12.0, tmp_path)
+        found = np.load(out)["log"] if suffix == ".npz" else np.loadtxt(out, delimiter=",", skiprows=1)
+        np.testing.assert_allclose(found[:, [0, 2]], table[:, [0, 2]])
+        np.testing.assert_allclose(found[:12], table[:12])
+        wanted = np.full(8, table[12, 1]) if fault == "stuck" else table[12:, 1] + 4 * table[:12, 1].std()
+        np.testing.assert_allclose(found[12:, 1], wanted)
+
+
+def test_errors_after_a_fault_are_those_of_the_true_signal() -> None:
+    def event(source: str, time: int, predicted: float, actual: float) -> PredictionScored:
+        values = (np.array([each]) for each in (actual, 0.0, predicted, 0.0, 2.0))
+        named = dict(zip(("actual", "last", "predicted", "skip", "scale"), values, strict=True))
+        return PredictionScored(source=source, captured_ns=time, horizon_ns=1, **named)
+
+    clean = [event(source, time, 1.0, 0.0) for time in range(9) for source in ("a", "b")]
+    faulty = [event(source, time, 4.0, 9.0) for time in range(9) for source in ("a", "b")]
+    assert compared(clean, clean, "b") == {"healthy": 0.25, "faulty": 0.25}
+    assert compared(faulty, clean, "b") == {"healthy": 4.0, "faulty": 4.0}
+    errors = {"none": compared(clean, clean, "b"), "bias": compared(faulty, clean, "b")}
+    found = {"flight": [{"trust": errors}]}
+    assert recordings_table(found).rows == (("flight", "trust", "0.250", "16.00 ± 0.00", "16.00 ± 0.00"),)
+    assert [bar.is_met for bar in make_recording_bars(found, is_quick=False)] == [False, False]
 
 
 @pytest.mark.slow
