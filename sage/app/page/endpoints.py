@@ -34,6 +34,8 @@ FRAME_SECS, SHARED_SECS, TAKE_SECS = 0.5, 0.25, 0.25
 #: Reports that are taken in without a pause, so that the loop's thread gets its turn.
 SLICE = 16
 MAX_STREAMS = 128
+#: Frames sent in a second, to all clients together: more pages get a frame less often.
+MAX_SENDS_HZ = 32
 #: Of one kind that wait at the same time.
 MAX_COMMANDS = 4
 ResultT = TypeVar("ResultT")
@@ -150,16 +152,21 @@ class Endpoints:
             self._encoded = b"data: " + json.dumps(latest, allow_nan=False).encode() + b"\n\n"
         return self._encoded
 
+    @property
+    def _period_secs(self) -> float:
+        """From one frame of a client to its next."""
+        return max(FRAME_SECS, self._num_streams / MAX_SENDS_HZ)
+
     async def _stream(self) -> AsyncIterator[bytes]:
         """A slow client waits in its own send and misses frames; no other one waits."""
         self._num_streams += 1
         try:
             yield b"retry: 1000\n\n" + self._event()
             # Not all clients at the same moment: each send holds the interpreter for a short time.
-            await asyncio.sleep(random.uniform(0.1, 1) * FRAME_SECS)
+            await asyncio.sleep(random.uniform(0.1, 1) * self._period_secs)
             while not self._is_closing:
                 yield self._event()
-                await asyncio.sleep(FRAME_SECS)
+                await asyncio.sleep(self._period_secs)
         finally:
             self._num_streams -= 1
 

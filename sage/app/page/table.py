@@ -125,7 +125,7 @@ ENDPOINTS = (
         method="GET",
         path="/api/live",
         call="live",
-        about="A stream of server-sent events: the whole state, twice a second, the newest only.",
+        about="A stream of server-sent events: the whole state, at most twice a second, the newest only.",
         media="text/event-stream",
     ),
     Endpoint(method="GET", path="/api/status", call="status", about="State, ticks, durations, commands."),
