@@ -38,6 +38,8 @@ class LoopControl:
         self._mark = mark
         self._asked: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._is_paused = False
+        #: Called on the loop's thread before each tick, and in each period of a pause.
+        self.beat: Callable[[], None] = lambda: None
 
     @property
     def is_paused(self) -> bool:
@@ -67,6 +69,7 @@ class LoopControl:
         """Between two ticks, on the loop's thread: do what was asked. True where no tick may follow: one
         period of a pause has passed.
         """
+        self.beat()
         self._do_asked()
         if not self._is_paused:
             return False

@@ -22,6 +22,7 @@ from sage.app.cli import (
     coherence,
     config,
     control,
+    daemon,
     demo,
     doctor,
     effectors,
@@ -69,6 +70,11 @@ app.command("resume")(control.resume)
 app.command("estop")(control.estop)
 app.command("arm")(control.arm)
 app.command("inject")(inject.inject)
+app.command("stop")(control.stop)
+app.command("reload")(control.reload)
+app.command("snapshot")(control.snapshot)
+app.add_typer(control.night, name="night")
+app.add_typer(daemon.app, name="daemon")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

@@ -60,20 +60,30 @@ def run(
     ] = 8642,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     allow_inject: AllowInjectOption = False,
+    drain_secs: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="After SIGTERM or `sage stop`: exit with code 1 if not ended within this time."
+        ),
+    ] = 60.0,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""
-    from sage.app.config.sage_config import load_config
+    from sage.app.config.sage_config import SageConfig, load_config
     from sage.app.config.state_dir import open_state_dir
 
-    loaded = load_config(config, _overrides(overrides, allow_inject), with_files=True)
-    if state_dir is not None:
-        loaded = loaded.model_copy(update={"state_dir": state_dir})
-    if track:
-        from sage.app.trackers.opening import chosen
+    def read() -> SageConfig:
+        loaded = load_config(config, _overrides(overrides, allow_inject), with_files=True)
+        if state_dir is not None:
+            loaded = loaded.model_copy(update={"state_dir": state_dir})
+        if track:
+            from sage.app.trackers.opening import chosen
 
-        tracking = loaded.tracking.model_copy(update={"to": chosen(loaded.tracking.to, track)})
-        loaded = loaded.model_copy(update={"tracking": tracking})
+            tracking = loaded.tracking.model_copy(update={"to": chosen(loaded.tracking.to, track)})
+            loaded = loaded.model_copy(update={"tracking": tracking})
+        return loaded
+
+    loaded = read()
     open_state_dir(loaded.state_path)
 
     from sage.app.page.opening import PageOptions
@@ -90,6 +100,8 @@ def run(
         trace_path=trace,
         attached=attachments(record, max_bytes=record_max_bytes, jpeg=record_jpeg, foxglove=foxglove),
         page=PageOptions(port=port, opens_browser=open_page) if page or open_page else None,
+        drain_secs=drain_secs,
+        reread=read,
     )
 
 

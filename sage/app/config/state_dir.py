@@ -60,3 +60,9 @@ def locked(state_dir: Path) -> Iterator[None]:
                 " --state-dir"
             ) from None
         yield
+
+
+def wait_unlocked(state_dir: Path) -> None:
+    """Until no session uses the directory."""
+    with (state_dir / LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)

@@ -10,8 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as NoResult
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sage.app.audit.log import AuditLog
+from sage.app.control.asking import TICK_SECS, done_between_ticks
 from sage.app.control.hold import Hold, HoldFile
 from sage.app.control.server import Verb
 from sage.app.terminal.errors import UserError
@@ -28,8 +27,7 @@ from sage.runtime.report import Event, SleepReport, TickReport, to_plain
 
 log = structlog.get_logger("sage.app")
 ResultT = TypeVar("ResultT")
-#: How long a verb waits for the end of the tick, and `estop` for the devices to return from `abort`.
-TICK_SECS = 5.0
+#: How long `estop` waits for the devices to return from `abort`.
 ABORT_SECS = 1.0
 ESTOP_REASON = "estop"
 
@@ -55,6 +53,11 @@ class SessionControl:
         self._hold: Hold | None = None
         self._report: TickReport | None = None
         self._reported_ns = real_ns()
+        self._details: dict[str, Callable[[], Any]] = {}
+
+    def add_details(self, name: str, function: Callable[[], Any]) -> None:
+        """A part of the status: JSON values, asked for by any thread."""
+        self._details[name] = function
 
     @property
     def verbs(self) -> dict[str, Verb]:
@@ -111,7 +114,7 @@ class SessionControl:
                 "num_sources_running": sum(source.status == "running" for source in facts.sources),
                 "posture": to_plain(facts.posture),
             }
-        return result
+        return result | {name: function() for name, function in self._details.items()}
 
     def _pause(self, request: dict[str, Any]) -> dict[str, Any]:
         has_changed = self._between_ticks(lambda: self._noted(self._loop.control.pause(), "paused"))
@@ -179,16 +182,7 @@ class SessionControl:
         return self._between_ticks(function)
 
     def _between_ticks(self, function: Callable[[], ResultT]) -> ResultT:
-        """UserError, and nothing is done, where the tick does not end in time."""
-        future: Future[ResultT] = self._loop.control.ask(function)
-        try:
-            return future.result(TICK_SECS)
-        except (NoResult, CancelledError):
-            if not future.cancel() and future.done() and not future.cancelled():
-                return future.result()
-            raise UserError(
-                f"the tick has not ended within {TICK_SECS:g} s, nothing was done: ask again, or `sage estop`"
-            ) from None
+        return done_between_ticks(self._loop.control, function, secs=TICK_SECS)
 
 
 @contextmanager

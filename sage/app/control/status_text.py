@@ -12,6 +12,10 @@ def as_text(status: dict[str, Any]) -> str:
         f"session    {status['name']}, {state}, process {status['pid']}, sage {status['sage']}",
         f"tick       {status['tick']:,}, the last {status['secs_since_tick']:.3g} s ago",
     ]
+    service = status.get("service")
+    if service is not None:
+        reason = f": {service['reason']}" if service["reason"] else ""
+        lines.append(f"service    {service['state']} for {service['secs']:,.0f} s{reason}")
     if "num_sources" in status:
         lines.append(f"sources    {status['num_sources_running']} of {status['num_sources']} running")
         lines.append(f"posture    {_posture(status['posture'])}")

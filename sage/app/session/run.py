@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
@@ -36,6 +35,11 @@ from sage.app.control.hold import Hold, HoldFile
 from sage.app.control.server import ControlServer
 from sage.app.control.session_control import SessionControl, held_over
 from sage.app.control.source_switch import SourceSwitch
+from sage.app.daemon.drain import DRAIN_SECS, Drain
+from sage.app.daemon.notify import Notifier
+from sage.app.daemon.service import Service
+from sage.app.daemon.signals import signals_handled
+from sage.app.daemon.verbs import ServiceVerbs
 from sage.app.live.view import LiveView
 from sage.app.page.feed import SessionFeed
 from sage.app.page.opening import PageOptions, opened_page
@@ -89,18 +93,24 @@ def run_session(
     trace_path: Path | None = None,
     attached: Attachments = NOTHING_ATTACHED,
     page: PageOptions | None = None,
+    drain_secs: float = DRAIN_SECS,
+    reread: Callable[[], SageConfig] | None = None,
 ) -> int:
     """Run the loop until it ends. Returns 0, or 1 after a crisis. `fast`: on a manual clock, without a
     snapshot, so that equal runs have equal results.
 
     trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
-    page: None serves none.
+    page: None serves none.  drain_secs: from a request to stop to the end of the process.  reread: the
+    configuration as it is on the disk, for a reload.
     """
     log_to_stderr()
     check_packages(config.tracking.to)
     state_dir = open_state_dir(config.state_path)
     clock: Clock = ManualClock() if fast else RealClock()
+    drain = Drain(secs=drain_secs)
     with ExitStack() as stack:
+        service = stack.enter_context(Service(Notifier.from_environment()))
+        stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
         retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
         store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
@@ -108,11 +118,14 @@ def run_session(
         stack.callback(audit.close)
         has_effectors = bool(config.enabled_effectors or config.enabled_environments)
         held = stack.enter_context(held_over(state_dir, has_effectors=has_effectors, is_replay=fast))
-        run = stack.enter_context(_built(config, clock, state_dir, trace_path, audit))
+        run = stack.enter_context(_built(config, clock, state_dir, trace_path, audit, drain, service))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         if keeper is not None:
             stack.callback(keeper.close)
         control = _controlled(run, held, audit, config)
+        control.add_details("service", service.facts)
+        served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
+        service.reload_soon = served.reload_soon
         attached.prepare(config, run, clock, stack)
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
@@ -124,13 +137,13 @@ def run_session(
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         notices = partial(_notices, control, watch, writer, tracker, attached)
         feed = SessionFeed(session, about=_about(config), notices=notices, mailboxes=run.hub.snapshot)
-        verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs}
+        verbs = {**control.verbs, **SourceSwitch(run.loop, control).verbs, **watch.verbs, **served.verbs}
         verbs["screen"] = screen_verb(feed)
         server = stack.enter_context(ControlServer(state_dir, verbs))
         address = stack.enter_context(opened_page(page, feed, store, session, server, state_dir))
         view = _view(session, run, notices, address if live and not json_output else None)
         instruments: list[Instrument] = [
-            *(writer, summary, view, control, tracker, feed),
+            *(writer, summary, view, control, tracker, feed, service),
             *watch.instruments,
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
@@ -138,8 +151,10 @@ def run_session(
         run.loop.observe(*instruments)
         _report_missing(run, instruments)
         stack.enter_context(_drawn(view))
+        service.begin(config.tick)
         until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
         reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
+        service.drain(reason)
         _examine(run, config, summary)
     problem = keeper.problem if keeper is not None else ""
     num_lost = _num_lost(writer.statistics())
@@ -159,11 +174,19 @@ def _notices(*parts: _Noticing) -> tuple[str, ...]:
 
 @contextmanager
 def _built(
-    config: SageConfig, clock: Clock, state_dir: Path, trace_path: Path | None, audit: AuditLog
+    config: SageConfig,
+    clock: Clock,
+    state_dir: Path,
+    trace_path: Path | None,
+    audit: AuditLog,
+    drain: Drain,
+    service: Service,
 ) -> Iterator[Run]:
     """The run, stopped by signals until exit, then closed."""
     run = build_run(config, clock, directory=state_dir / SLEEP_NAME, effect_log=audit)
-    with _stopped_by_signals(run):
+    drain.attach(run.loop.stop)
+    run.loop.control.beat = service.beat
+    with signals_handled(drain, on_hangup=service.on_hangup if service.is_managed else None):
         try:
             with _traced(run, trace_path) if trace_path is not None else nullcontext():
                 yield run
@@ -227,24 +250,6 @@ def _tracked(config: SageConfig, state_dir: Path, session: str) -> SessionTracke
     about = {"name": config.name, "config_hash": config_hash(config), "sage": __version__}
     trackers = open_trackers(config.tracking.to, state_dir / TRACKERS_NAME / session, about)
     return SessionTracker(trackers, every_secs=config.tracking.every_secs)
-
-
-@contextmanager
-def _stopped_by_signals(run: Run) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after the current tick; a second one aborts at once. SIGHUP acts as
-    SIGTERM (see `sage.app.terminal.signals`).
-    """
-
-    def stop(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-        run.loop.stop(f"signal {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

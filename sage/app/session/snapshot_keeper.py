@@ -91,16 +91,30 @@ class SnapshotKeeper:
 
     def on_tick(self, report: TickReport) -> None:
         self._report_change()
-        if not self._is_due() or (self._writing is not None and self._writing.is_alive()):
+        if not self._is_due() or self._is_writing:
             return
         self._wait_ns = min(2 * self._wait_ns, self._every_ns)
+        self.begin_now()
+
+    @property
+    def _is_writing(self) -> bool:
+        return self._writing is not None and self._writing.is_alive()
+
+    def begin_now(self) -> threading.Thread | None:
+        """Between two ticks: start writing a snapshot, or return the thread that writes one already; None
+        where nothing has changed since the last one, or it could not be taken.
+        """
+        if self._is_writing:
+            return self._writing
         self._next_ns = self._clock.now_ns() + self._wait_ns
         snapshot = self._capture()
-        if snapshot is not None:
-            self._writing = threading.Thread(
-                target=self._write, args=(snapshot,), name="sage-snapshot", daemon=True
-            )
-            self._writing.start()
+        if snapshot is None:
+            return None
+        self._writing = threading.Thread(
+            target=self._write, args=(snapshot,), name="sage-snapshot", daemon=True
+        )
+        self._writing.start()
+        return self._writing
 
     def on_sleep(self, report: SleepReport) -> None:
         if report.outcome is SleepOutcome.ACCEPTED:

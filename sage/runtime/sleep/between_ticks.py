@@ -110,6 +110,44 @@ class BetweenTicks:
         self.allowance.charge_practice(self.practice.num_steps)
         return crisis
 
+    def reconfigure(self, config: RuntimeConfig) -> None:
+        """Take the rates of ticks, the steps of practice, the settings of sleep and the limit of memory of
+        another configuration; the rest stays as it was built. Between two ticks.
+        """
+        self._config = self._config.model_copy(
+            update={
+                "tick": config.tick,
+                "budget": config.budget,
+                "sleep": config.sleep,
+                "max_resident_bytes": config.max_resident_bytes,
+            }
+        )
+        self.sleeper.reconfigure(config.sleep, self._clock.now_ns())
+        self.crisis.max_resident_bytes = config.max_resident_bytes
+
+    def ask_night(self) -> str:
+        """A night is due now. Why there will be none, or "". Between two ticks."""
+        if self.state is State.CRISIS:
+            return "a crisis holds the loop: end its cause first"
+        if self.sleeper.is_sleeping or self._solving.is_sleeping:
+            return "a night is in progress"
+        self.sleeper.ask()
+        return ""
+
+    def stop_night(self) -> str:
+        """End the nights in progress without a result; the weights stay as they are. Why there was nothing
+        to end, or "". Between two ticks.
+        """
+        if not self.sleeper.is_sleeping and not self._solving.is_sleeping:
+            return "no night is in progress"
+        self._cancel_nights("stopped by a person")
+        return ""
+
+    def _cancel_nights(self, reason: str) -> None:
+        self._solving.abort_night()
+        if self.sleeper.is_sleeping:
+            self._end_night(self.sleeper.cancel(reason))
+
     def _report_night(self, report: SleepReport) -> None:
         self._on_sleep(report)
         self._emit("sleep", f"{report.stream}: {report.outcome.value}: {report.reason}")

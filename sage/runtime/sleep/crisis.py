@@ -15,7 +15,7 @@ class CrisisWatch:
     """`check` returns the crisis, or ""."""
 
     def __init__(self, max_resident_bytes: int) -> None:
-        self._max_resident_bytes = max_resident_bytes
+        self.max_resident_bytes = max_resident_bytes
         self._process = psutil.Process()
         self._num_nonfinite = 0
 
@@ -28,7 +28,7 @@ class CrisisWatch:
             return f"the model's output is not finite for {self._num_nonfinite} ticks in a row"
         if tick % EVERY_TICKS == 0:
             resident = self._process.memory_info().rss
-            if resident > self._max_resident_bytes:
-                limit = self._max_resident_bytes >> 20
+            if resident > self.max_resident_bytes:
+                limit = self.max_resident_bytes >> 20
                 return f"{resident >> 20} MiB resident, max_resident_bytes is {limit} MiB"
         return ""

@@ -41,6 +41,7 @@ class Sleeper:
         self._process: subprocess.Popen[bytes] | None = None
         self._done: EndedNight | None = None
         self._tick = 0
+        self._is_asked = False
         self.num_nights = 0
 
     @property
@@ -48,7 +49,17 @@ class Sleeper:
         return self._process is not None or self._done is not None
 
     def is_due(self, now_ns: int) -> bool:
-        return self._config.enabled and not self.is_sleeping and now_ns >= self._next_ns
+        is_time = self._config.enabled and now_ns >= self._next_ns
+        return not self.is_sleeping and (is_time or self._is_asked)
+
+    def ask(self) -> None:
+        """The next night is due now, also where sleep is not enabled."""
+        self._is_asked = True
+
+    def reconfigure(self, config: SleepConfig, now_ns: int) -> None:
+        """Other settings from the next night on; it is due within the new interval at the latest."""
+        self._config = config
+        self._next_ns = min(self._next_ns, now_ns + int(config.every_secs * 1e9))
 
     def begin(self, night: Night, plan: SleepPlan, now_ns: int) -> None:
         """Start the night's process, or run the night now when `where` is "inline"."""
@@ -99,8 +110,15 @@ class Sleeper:
             self._process.wait()
             self._process = None
 
+    def cancel(self, reason: str) -> EndedNight:
+        """Kill the night in progress, or drop its result; the report has the reason."""
+        self.abort()
+        self._done = None
+        return self._failed(reason)
+
     def _schedule_next(self, plan: SleepPlan, now_ns: int) -> None:
         self.num_nights += 1
+        self._is_asked = False
         self._tick = plan.tick
         self._next_ns = now_ns + int(self._config.every_secs * 1e9)
 

@@ -167,3 +167,9 @@ class PuzzleSolving:
     def begin_night(self, tick: int) -> None:
         for solver in self.solvers:
             solver.learner.begin_night(tick)
+
+    def abort_night(self) -> None:
+        """End nights in progress without a result."""
+        for solver in self.solvers:
+            if solver.learner.facts().is_sleeping:
+                solver.learner.abort_night()

@@ -1,0 +1,84 @@
+"""`sage daemon`: a session as a systemd service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sage.app.cli.options import ConfigArgument, command_group
+
+if TYPE_CHECKING:
+    from sage.app.daemon.unit import UnitSettings
+
+app = command_group("Run a session as a systemd service: print or install its unit.")
+SystemOption = Annotated[
+    bool, typer.Option("--system/--user", help="A unit of the system, or of this user's service manager.")
+]
+AccountOption = Annotated[
+    str, typer.Option("--account", metavar="NAME", help="Account that a system unit runs as. Default: yours.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override one key. Repeatable."),
+]
+DrainOption = Annotated[
+    float, typer.Option("--drain-secs", min=0.1, help="Time from SIGTERM to the end of the process.")
+]
+
+
+@app.command("unit")
+def unit(
+    config: ConfigArgument = "default",
+    system: SystemOption = False,
+    account: AccountOption = "",
+    overrides: SetOption = None,
+    drain_secs: DrainOption = 60.0,
+) -> None:
+    """Print the unit file."""
+    from sage.app.daemon.unit import unit_text
+
+    typer.echo(unit_text(_settings(config, system, account, overrides, drain_secs)), nl=False)
+
+
+@app.command("install")
+def install(
+    config: ConfigArgument = "default",
+    system: SystemOption = False,
+    account: AccountOption = "",
+    overrides: SetOption = None,
+    drain_secs: DrainOption = 60.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace another unit of that name.")] = False,
+) -> None:
+    """Write the unit file to ~/.config/systemd/user, or to /etc/systemd/system with --system."""
+    from sage.app.daemon.unit import UNIT_NAME, install_unit, unit_path, unit_text
+
+    settings = _settings(config, system, account, overrides, drain_secs)
+    path = unit_path(settings.scope)
+    is_new = install_unit(path, unit_text(settings), replaces=force)
+    systemctl = "systemctl" if system else "systemctl --user"
+    typer.echo(f"{'Wrote' if is_new else 'Already there:'} {path}")
+    typer.echo(f"Next: {systemctl} daemon-reload; {systemctl} enable --now {UNIT_NAME}")
+
+
+def _settings(
+    config: str, system: bool, account: str, overrides: list[str] | None, drain_secs: float
+) -> UnitSettings:
+    """UserError where the configuration is not valid now."""
+    import getpass
+
+    from sage.app.config.names import shipped_configs
+    from sage.app.config.sage_config import find_config, load_config
+    from sage.app.daemon.unit import UnitSettings
+
+    load_config(config, overrides or ())
+    words = [word for override in overrides or () for word in ("--set", override)]
+    found = find_config(config).absolute()
+    name = found.stem if found in shipped_configs().values() else str(found)
+    return UnitSettings(
+        config=name,
+        scope="system" if system else "user",
+        arguments=tuple(words),
+        user=(account or getpass.getuser()) if system else "",
+        drain_secs=drain_secs,
+    )

@@ -1,0 +1,1 @@
+"""A session as a service: its states, the service manager's watchdog, signals, the unit file, guards."""
