@@ -20,6 +20,27 @@ from sage.app.cli.options import (
     TrackOption,
 )
 
+PageOption = Annotated[
+    bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
+]
+PagePortOption = Annotated[
+    int,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Port of the page; the next free one where it is in use; 0: a free one.",
+    ),
+]
+DrainOption = Annotated[
+    float,
+    typer.Option(
+        "--drain-secs",
+        min=0.1,
+        help="After SIGTERM or `sage stop`: exit with code 1 if not ended within this time.",
+    ),
+]
+
 
 def run(
     config: ConfigArgument = "default",
@@ -49,23 +70,11 @@ def run(
     record_max_bytes: RecordMaxBytesOption = None,
     record_jpeg: RecordJpegOption = False,
     foxglove: FoxgloveOption = None,
-    page: Annotated[
-        bool, typer.Option("--page/--no-page", help="Serve the live page on 127.0.0.1 (extra `web`).")
-    ] = False,
-    port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, help="Port of the page; the next free one where it is in use; 0: a free one."
-        ),
-    ] = 8642,
+    page: PageOption = False,
+    port: PagePortOption = 8642,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     allow_inject: AllowInjectOption = False,
-    drain_secs: Annotated[
-        float,
-        typer.Option(
-            min=0.1, help="After SIGTERM or `sage stop`: exit with code 1 if not ended within this time."
-        ),
-    ] = 60.0,
+    drain_secs: DrainOption = 60.0,
     json_output: JsonOption = False,
 ) -> int:
     """Run the loop: sense, reason, remember and sleep."""

@@ -130,7 +130,7 @@ def install_unit(path: Path, text: str, *, replaces: bool) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """One word of ExecStart=. "%S/" and "%h/" at the start are specifiers; "$" and other "%" are taken as they are."""
+    """One word of ExecStart=. "%S/" and "%h/" at its start are specifiers; "$" and other "%" are escaped."""
     if "\n" in word or "\0" in word:
         raise UserError(f"{word!r}: a unit cannot contain a line break: rename the file")
     text = word if word.startswith(("%S/", "%h/")) else word.replace("%", "%%")

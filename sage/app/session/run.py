@@ -10,7 +10,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -81,6 +81,14 @@ class Ending:
     num_reports_lost: int
     snapshot_problem: str
 
+    @classmethod
+    def of(
+        cls, session: str, reason: str, statistics: StoreStatistics, keeper: SnapshotKeeper | None
+    ) -> Ending:
+        problem = keeper.problem if keeper is not None else ""
+        num_lost = _num_lost(statistics)
+        return cls(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
+
 
 def run_session(
     config: SageConfig,
@@ -96,8 +104,7 @@ def run_session(
     drain_secs: float = DRAIN_SECS,
     reread: Callable[[], SageConfig] | None = None,
 ) -> int:
-    """Run the loop until it ends. Returns 0, or 1 after a crisis. `fast`: on a manual clock, without a
-    snapshot, so that equal runs have equal results.
+    """Run the loop until it ends; returns 0, or 1 after a crisis. fast: on a manual clock, without snapshots.
 
     trace_path: the file for a Chrome/Perfetto trace of focus messages.  attached: recordings and the like.
     page: None serves none.  drain_secs: from a request to stop to the end of the process.  reread: the
@@ -112,27 +119,22 @@ def run_session(
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
-        retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
-        store = stack.enter_context(MetricsStore(state_dir / STORE_NAME, retention=retention))
-        audit = AuditLog(state_dir / AUDIT_NAME, max_bytes=config.audit.max_bytes)
-        stack.callback(audit.close)
-        has_effectors = bool(config.enabled_effectors or config.enabled_environments)
-        held = stack.enter_context(held_over(state_dir, has_effectors=has_effectors, is_replay=fast))
+        store = stack.enter_context(_metrics_store(config, state_dir))
+        audit = stack.enter_context(closing(_audit_log(config, state_dir)))
+        held = stack.enter_context(_held(config, state_dir, is_replay=fast))
         run = stack.enter_context(_built(config, clock, state_dir, trace_path, audit, drain, service))
         keeper = _load_snapshot(run, state_dir, clock) if not fast else None
         if keeper is not None:
             stack.callback(keeper.close)
         control = _controlled(run, held, audit, config)
-        control.add_details("service", service.facts)
         served = ServiceVerbs(run.loop, config, service=service, drain=drain, keeper=keeper, reread=reread)
-        service.reload_soon = served.reload_soon
+        _linked(control, service, served)
         attached.prepare(config, run, clock, stack)
         _open(run)
         # The session begins only now: a build or a device that fails leaves none behind.
         session = _begin_session(store, config, clock, run)
         writer = store.instrument(session)
-        tracker = _tracked(config, state_dir, session)
-        stack.callback(tracker.close)
+        tracker = stack.enter_context(closing(_tracked(config, state_dir, session)))
         watch = stack.enter_context(closing(Diagnosing(run, config, writer, state_dir=state_dir)))
         summary = SessionSummary(temporal=run.temporal_sources, missing=run.missing)
         notices = partial(_notices, control, watch, writer, tracker, attached)
@@ -148,19 +150,42 @@ def run_session(
             *([keeper] if keeper else []),
             *attached.begin(SessionStart(id=session, config=config, run=run, clock=clock)),
         ]
-        run.loop.observe(*instruments)
-        _report_missing(run, instruments)
+        _observe(run, instruments)
         stack.enter_context(_drawn(view))
         service.begin(config.tick)
-        until_ns = None if seconds is None else clock.now_ns() + int(seconds * 1e9)
-        reason = run.loop.run(num_ticks=ticks, until_ns=until_ns)
+        reason = run.loop.run(num_ticks=ticks, until_ns=_after(clock, seconds))
         service.drain(reason)
         _examine(run, config, summary)
-    problem = keeper.problem if keeper is not None else ""
-    num_lost = _num_lost(writer.statistics())
-    ending = Ending(session=session, ended_by=reason, num_reports_lost=num_lost, snapshot_problem=problem)
+    ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
+
+
+def _metrics_store(config: SageConfig, state_dir: Path) -> MetricsStore:
+    retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
+    return MetricsStore(state_dir / STORE_NAME, retention=retention)
+
+
+def _audit_log(config: SageConfig, state_dir: Path) -> AuditLog:
+    return AuditLog(state_dir / AUDIT_NAME, max_bytes=config.audit.max_bytes)
+
+
+def _held(
+    config: SageConfig, state_dir: Path, *, is_replay: bool
+) -> AbstractContextManager[tuple[HoldFile, Hold | None]]:
+    has_effectors = bool(config.enabled_effectors or config.enabled_environments)
+    return held_over(state_dir, has_effectors=has_effectors, is_replay=is_replay)
+
+
+def _after(clock: Clock, seconds: float | None) -> int | None:
+    """The time on the clock so much later; None for no limit."""
+    return None if seconds is None else clock.now_ns() + int(seconds * 1e9)
+
+
+def _linked(control: SessionControl, service: Service, served: ServiceVerbs) -> None:
+    """The status has the service's facts; SIGHUP reloads."""
+    control.add_details("service", service.facts)
+    service.reload_soon = served.reload_soon
 
 
 class _Noticing(Protocol):
@@ -267,8 +292,11 @@ def _traced(run: Run, path: Path) -> Iterator[None]:
         trace.write(path)
 
 
-def _report_missing(run: Run, instruments: Sequence[Instrument]) -> None:
-    """To the log, and to the instruments, since the live view covers the log."""
+def _observe(run: Run, instruments: Sequence[Instrument]) -> None:
+    """Optional sensors that are missing are in the log, and with the instruments, since the live view covers
+    the log.
+    """
+    run.loop.observe(*instruments)
     for name, reason in run.missing:
         log.info("optional sensor not available", sensor=name, reason=reason)
         for instrument in instruments:
