@@ -53,6 +53,10 @@ def test_every_command_that_prints_a_result_has_json() -> None:
         "bench",
         "serve",
         "top",
+        "bridge serve",
+        "daemon install",
+        "daemon unit",
+        "inject",
         "groot serve",
         "totality serve",
     }
