@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sage.runtime.energy_config import EnergyConfig, MetabolismConfig
+from sage.runtime.guards_config import GuardsConfig
 from sage.runtime.section import Section as Section
 
 
@@ -371,4 +372,5 @@ class RuntimeConfig(Section):
     policy: PolicyConfig = PolicyConfig()
     posture: PostureConfig = PostureConfig()
     coherence: CoherenceConfig = CoherenceConfig()
+    guards: GuardsConfig = GuardsConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")

@@ -95,6 +95,7 @@ def test_starts_without_a_verifier_stand_beside_one_pass(
     assert "without a verifier, 3 starts of 2 segments" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_all_judges_every_model_and_names_what_is_not_trained(
     mixture_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

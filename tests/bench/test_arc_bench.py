@@ -47,6 +47,7 @@ def test_a_record_goes_on_from_its_file_and_refuses_other_settings(tmp_path: Pat
         Record(path, {"steps": 5})
 
 
+@pytest.mark.slow
 def test_a_quick_run_ends_in_one_document(tmp_path: Path) -> None:
     for side in ("training", "evaluation"):
         (tmp_path / side).mkdir()

@@ -64,6 +64,7 @@ def test_at_a_quarter_of_the_rate_a_quarter_is_fresh_and_not_all_at_once(tmp_pat
     assert max(fresh[60:]) < 8 <= TOP_K
 
 
+@pytest.mark.slow
 def test_the_soak_tells_resident_bytes_at_each_look() -> None:
     described = soak((201, 202, 203))
     assert len(described["resident_bytes"]) == 3

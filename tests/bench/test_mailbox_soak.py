@@ -20,6 +20,7 @@ from _mailbox_rounds import BY_64, CALL, LARGE_PLACED, LATENCY, PLACED, SENT, SI
 from _mailbox_soak import SoakPlan, soak
 
 
+@pytest.mark.slow
 def test_our_own_pair_does_every_kind_of_work() -> None:
     tally, failed = run_rounds([(OurPeer("block", num_idle=2), True)], Plan(num_rounds=1, slice_secs=0.002))
     assert not failed

@@ -10,6 +10,7 @@ import sys
 import _memory_stores
 import harness
 import numpy as np
+import pytest
 
 # A signpost beside the package has the same name: the script is imported from the bench folder.
 memory = importlib.import_module("memory")
@@ -35,6 +36,7 @@ def test_eviction_by_salience_keeps_more_salient_events_than_by_age() -> None:
     assert found["fifo"] < 0.2
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark_ends_with_its_document() -> None:
     script = harness.ROOT / "implementation" / "bench" / "memory.py"
     done = subprocess.run(

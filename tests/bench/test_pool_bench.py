@@ -59,6 +59,7 @@ def test_the_bars_compare_with_the_best_peer() -> None:
     assert {bar.is_met for bar in bars_of(means, is_quick=True)} == {None}
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark_ends_with_its_document() -> None:
     command = [sys.executable, str(harness.ROOT / "implementation" / "bench" / "pool.py"), "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)

@@ -181,6 +181,7 @@ def test_without_digits_the_remedy_is_one_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_quick_run_prints_its_document_last(digits: Path) -> None:
     ran = subprocess.run(
         [sys.executable, sleep.__file__, "--quick", "--digits", str(digits)],

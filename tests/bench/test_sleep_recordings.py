@@ -79,6 +79,7 @@ def test_an_unknown_recording_is_one_line() -> None:
     assert ran.stderr.strip() == "sleep: --recordings boat: give some of flight, xio, host"
 
 
+@pytest.mark.slow
 def test_a_quick_life_prints_its_nights(recordings: Path) -> None:
     ran = subprocess.run(
         [sys.executable, sleep.__file__, "--suite", "recordings", "--recordings", "flight", "--quick"],

@@ -33,6 +33,7 @@ def _cleared(planner: str, seed: int, finished: int) -> Cleared:
     )
 
 
+@pytest.mark.slow
 def test_planners_get_the_same_scenes_and_search_clears_them_all() -> None:
     task = TableTask()
     planners = {SEARCH: breadth_first(task), GREEDY: greedy(task), "linear": linear(task, num=50, seed=0)}

@@ -89,6 +89,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(arguments: list[str], line: 
     assert (done.returncode, done.stderr) == (2, line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("name", "module", "owner", "call"),

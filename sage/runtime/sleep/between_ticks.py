@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from sage.hrm_core.observation.model import ObservationModel
-from sage.mailbox.clock import Clock
+from sage.mailbox.clock import Clock, ManualClock
 from sage.memory.stores.hmemory import HMemory
 from sage.memory.windows.window import concatenate
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.sleep.alarm import NightAlarm
 from sage.runtime.sleep.allowance import Allowance
 from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
+from sage.runtime.sleep.guards import Guards
+from sage.runtime.sleep.judge import SLEPT
 from sage.runtime.sleep.metabolism import AWAKE
 from sage.runtime.sleep.practice import Practice, loss_settings
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
@@ -68,6 +71,10 @@ class BetweenTicks:
         self.sleeper = Sleeper(config.sleep, directory, now_ns)
         self.allowance = Allowance(config, now_ns)
         self.crisis = CrisisWatch(config.max_resident_bytes)
+        # On a manual clock the machine of the moment must not change a run that repeats.
+        self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory)
+        self._is_guarded = False
+        self._alarm = NightAlarm(now_ns)
         self.weights_version = 0
 
     @property
@@ -94,14 +101,15 @@ class BetweenTicks:
             self._end_night(ended)
         self._solving.pass_time(deadline_ns, self._report_night)
         crisis = self.crisis.check(tick)
-        if self.state in AWAKE and not crisis and self.sleeper.is_due(now_ns):
+        guarded = self._watch(now_ns)
+        if self.state in AWAKE and not (crisis or guarded) and self.sleeper.is_due(now_ns):
             self._start_night(tick, now_ns)
         transition = self.allowance.step(
             now_ns,
             is_calm=self._memory_writer.is_calm,
             is_salient=self._memory_writer.is_salient,
             is_sleeping=self.sleeper.is_sleeping or self._solving.is_sleeping,
-            crisis=crisis,
+            crisis=crisis or guarded,
         )
         if transition is not None:
             self._emit("state", f"{transition.target.value}: {transition.reason}")
@@ -109,6 +117,20 @@ class BetweenTicks:
         self.practice.work(tick, deadline_ns, num_steps)
         self.allowance.charge_practice(self.practice.num_steps)
         return crisis
+
+    def _watch(self, now_ns: int) -> str:
+        """The alarm of missing nights, and the guards of the machine: why the loop has to be in CRISIS, ""
+        where it has not. Nights in progress end without a result.
+        """
+        alarm = self._alarm.check(self._config.sleep, now_ns)
+        if alarm:
+            self._emit("alarm", alarm)
+        guarded = "" if self._guards is None else self._guards.check(now_ns)
+        if bool(guarded) != self._is_guarded:
+            self._is_guarded = bool(guarded)
+            self._emit("guard", guarded or "over")
+            self._cancel_nights(f"crisis: {guarded}")
+        return guarded
 
     def reconfigure(self, config: RuntimeConfig) -> None:
         """Take the rates of ticks, the steps of practice, the settings of sleep and the limit of memory of
@@ -178,7 +200,11 @@ class BetweenTicks:
             self._reasoner.burn_in(window, self._config.budget.segments)
             self._memory_writer.transitions.mark_break()
             self.weights_version += 1
-        if ended.report.outcome is not SleepOutcome.SKIPPED:
+        if ended.report.outcome is SleepOutcome.SKIPPED:
+            self._alarm.note_skipped(ended.report.reason)
+        else:
+            self._alarm.note_night(self._clock.now_ns())
+        if ended.report.outcome in SLEPT:
             self._memory_writer.memory.mark_slept()
             learned = self._memory_writer.learn_salience()
             if learned is not None:

@@ -17,6 +17,8 @@ MIN_EXAMINED = 4  # fewer losses, or blocks of losses, give no usable interval
 MAX_OLD_LOSS_RISE = 0.01
 #: Of the steps of a night: more that are not finite, and it is rolled back.
 MAX_REJECTED = 0.1
+#: After these nights what was examined counts as old; a night that was undone moves no such mark.
+SLEPT = (SleepOutcome.ACCEPTED, SleepOutcome.UNDECIDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

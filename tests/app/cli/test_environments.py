@@ -22,7 +22,7 @@ def test_check_prints_what_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["environments", "check", "key_door", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["is_ok"]
-    assert len(result["checks"]) == 10
+    assert len(result["checks"]) == 11
 
 
 @pytest.mark.parametrize(

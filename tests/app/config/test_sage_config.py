@@ -23,6 +23,7 @@ SHIPPED = (
     "default",
     "flight",
     "gym",
+    "jetson",
     "language",
     "maze",
     "robot",

@@ -137,6 +137,7 @@ def _is_idle(models: ServedModels) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_full_server_says_when_to_come_back(build_caller: Callable[..., Any], models: ServedModels) -> None:
     caller = build_caller(limits=SolveLimits(num_puzzles=1000))
     found = caller.solve({"puzzles": [PUZZLE] * 301, "max_segments": 1})

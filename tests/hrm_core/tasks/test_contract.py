@@ -26,6 +26,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "colouring": {"vertices": 6},
     "brackets-dyck": {},
     "brackets-anbn": {"grammar": "anbn", "depth": 40},
+    "diagnosis": {},
     "table": {},
     "table-small": {"objects": (3, 4), "places": 4, "buffers": 2, "aside": 1},
     "text": {"length": 16},

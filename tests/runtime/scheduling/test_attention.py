@@ -45,10 +45,12 @@ def test_no_source_waits_longer_than_four_n_over_k(num: int, top_k: int, seed: i
         assert (attention.skips[chosen] == ATTENDED).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_hard_rates_and_the_limit_on_waiting_hold_together(data: st.DataObject):
-    """Sources with hard rates use up to 0.9 of the places; one producer is capped, one source is pinned."""
+    """Sources with hard rates use up to 0.9 of the places, and 0.95 together with what the limit on waiting
+    claims; one producer is capped, one source is pinned.
+    """
     top_k = data.draw(st.integers(1, 6))
     names, rates, share = [], {}, 0.0
     for index in range(data.draw(st.integers(0, 4 * top_k))):
@@ -63,14 +65,14 @@ def test_hard_rates_and_the_limit_on_waiting_hold_together(data: st.DataObject):
     policy = data.draw(st.sampled_from(["top_k", "deficit"]))
     config = AttentionConfig(top_k=top_k, rates_hz=rates, max_per_producer=1, policy=policy)
     num = len(names)
-    if share > 0 and num_soft / (int(4 * num / top_k + 1) + 1) > top_k - share - 1e-6:
-        return  # more than there is
+    if share > 0 and share + num_soft / (int(4 * num / top_k + 1) + 1) > 0.95 * top_k:
+        return  # nearly all that there is, or more
     attention = Attention(num, config, names=names)
     generator = np.random.default_rng(data.draw(st.integers(0, 99)))
     score, pinned, every = generator.random(num) ** 8, np.zeros(num, dtype=bool), np.ones(num, dtype=bool)
     pinned[-1] = True
     num_hard = len(rates)
-    for _ in range(12 * num):
+    for _ in range(8 * num):
         chosen = attention.choose(score, every, pinned=pinned, held=generator.random(num) < 0.5)
         assert chosen.sum() <= top_k
         assert attention.waited[num_hard:].max() <= 4 * num / top_k + 1

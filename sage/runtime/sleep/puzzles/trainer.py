@@ -16,6 +16,7 @@ from sage.hrm_core.optim.ranks import SINGLE, Ranks
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep.judge import SLEPT
 from sage.runtime.sleep.puzzles.family_trainer import check_learns
 from sage.runtime.sleep.puzzles.memory import PuzzleMemory
 from sage.runtime.sleep.puzzles.night import NightPlan, NightResult, PuzzleNight
@@ -25,7 +26,7 @@ from sage.runtime.solving.learner import Offer
 
 class PuzzleTrainer:
     """stream: its name in reports.  names, tasks, configs: of each level.  slept_at: tick of the last night
-    that was not skipped, -1 before it.
+    that was accepted or undecided, -1 before it.
 
     InputError where `learns` or `night_learns` does not fit the models, or a task cannot be searched though
     night_calls is above 0.
@@ -140,7 +141,7 @@ class PuzzleTrainer:
     def _keep(self, result: NightResult) -> None:
         if result.report.outcome is SleepOutcome.ACCEPTED:
             self._practice.load(result.weights)
-        if result.report.outcome is not SleepOutcome.SKIPPED:
+        if result.report.outcome in SLEPT:
             self.slept_at = result.report.tick
         for searched in result.searched:
             table = self.memory.levels[searched.level].unsolved

@@ -29,6 +29,7 @@ for step in (push.push, pop.pop):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_plain()), reason="numba is not installed: pip install 'sage-runtime[fast]'")
 def test_aarch64_code_contains_the_memory_orders():
     found = subprocess.run(

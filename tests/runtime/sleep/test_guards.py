@@ -1,0 +1,68 @@
+"""Guards of the machine trip, stay while the figure is near its limit, and end; alarms of missing nights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sage.runtime.config import SleepConfig
+from sage.runtime.guards_config import GuardsConfig
+from sage.runtime.sleep import guards
+from sage.runtime.sleep.alarm import NightAlarm
+from sage.runtime.sleep.guards import Guards
+
+SECOND = 1_000_000_000
+
+
+def test_a_full_disk_is_a_crisis_until_it_is_well_above_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {"bytes": 2000.0}
+    monkeypatch.setattr(guards, "_free_bytes", lambda directory: free["bytes"])
+    watch = Guards(GuardsConfig(every_secs=1.0, min_free_bytes=1000), tmp_path)
+    assert watch.check(0) == ""
+    free["bytes"] = 900.0
+    assert watch.check(SECOND // 2) == ""  # not read yet
+    assert watch.check(SECOND) == "free disk: 900 bytes, at least 1,000 bytes wanted"
+    free["bytes"] = 1050.0
+    assert watch.check(2 * SECOND)  # above the limit, within the margin
+    free["bytes"] = 1101.0
+    assert watch.check(3 * SECOND) == ""
+
+
+def test_each_guard_has_its_figure_and_two_reasons_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "_available_bytes", lambda: 10.0)
+    monkeypatch.setattr(guards, "_hottest", lambda: 99.0)
+    config = GuardsConfig(min_free_bytes=0, min_available_bytes=100, max_celsius=90.0)
+    found = Guards(config, tmp_path).check(0)
+    assert found == (
+        "available memory: 10 bytes, at least 100 bytes wanted; temperature: 99 degrees Celsius, at most 90"
+        " degrees Celsius wanted"
+    )
+
+
+def test_a_figure_that_cannot_be_read_trips_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "_hottest", lambda: None)
+    assert Guards(GuardsConfig(max_celsius=50.0), tmp_path).check(0) == ""
+
+
+def test_the_figures_of_this_machine_are_read(tmp_path: Path) -> None:
+    assert (guards._free_bytes(tmp_path / "not" / "made" / "yet") or 0) > 0
+    assert (guards._available_bytes() or 0) > 0
+    guards._hottest()
+
+
+def test_missing_nights_raise_an_alarm_once_an_interval() -> None:
+    config = SleepConfig(every_secs=100, first_after_secs=10)
+    alarm = NightAlarm(0)
+    assert alarm.check(config, 199 * SECOND) == ""
+    assert "no night for 200 s, one is due every 100 s: none was started" in alarm.check(config, 200 * SECOND)
+    assert alarm.check(config, 201 * SECOND) == ""
+    alarm.note_skipped("3 puzzles to examine")
+    assert "the last one was skipped: 3 puzzles to examine" in alarm.check(config, 400 * SECOND)
+    alarm.note_night(500 * SECOND)
+    assert alarm.check(config, 699 * SECOND) == ""
+    assert alarm.check(SleepConfig(enabled=False), 9999 * SECOND) == ""
