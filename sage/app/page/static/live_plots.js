@@ -54,7 +54,10 @@ export class LinePlot {
     const { low, high } = this.options;
     // The level is part of the picture unless it would flatten the lines.
     const withLevel = (max) => (max !== null && this.options.level <= 8 * max ? Math.max(max, this.options.level) : max);
-    const range = (u, min, most, max = withLevel(most)) => [low ?? min ?? 0, high ?? (max === null ? 1 : max + 0.08 * Math.max(1e-6, max - (low ?? min)))];
+    const range = (u, min, most) => {
+      const max = withLevel(most);
+      return [low ?? min ?? 0, high ?? (max === null ? 1 : max + 0.08 * Math.max(1e-6, max - (low ?? min)))];
+    };
     this.u = new uPlot({
       width: this.host.clientWidth, height: this.host.clientHeight, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
