@@ -115,4 +115,6 @@ def run(
 
 
 def _overrides(given: list[str] | None, allow_inject: bool) -> list[str]:
-    return [*(given or ()), *(["diagnosis.allow_inject=true"] if allow_inject else [])]
+    """Faults are injected to see their causes named."""
+    injecting = ["diagnosis.enabled=true", "diagnosis.allow_inject=true"] if allow_inject else []
+    return [*injecting, *(given or ())]
