@@ -40,12 +40,11 @@ async def refuse_raised(request: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return refuse(error)
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
+    path = request.url.path[:128]
     if status is HTTPStatus.NOT_FOUND:
-        message = f"{request.url.path}: not found: GET /openapi.json lists the paths"
+        message = f"{path}: not found: GET /openapi.json lists the paths"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        message = (
-            f"{request.method} {request.url.path}: method not allowed: GET /openapi.json lists the methods"
-        )
+        message = f"{request.method} {path}: method not allowed: GET /openapi.json lists the methods"
     else:
-        message = "internal error: see the server's log"
+        message = "internal error: see the log"
     return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from sage.app.http.guard import LOOPBACK, Access, Guard
-from sage.app.http.replies import Refusal, refuse
+from sage.app.http.replies import Refusal, refuse_raised
 from sage.app.page.endpoints import Endpoints, endpoint_of
 from sage.app.page.table import ENDPOINTS
 
@@ -55,9 +54,9 @@ def create_app(endpoints: Endpoints, token: str, more: Sequence[BaseRoute] = ())
         ],
         lifespan=lifespan,
         exception_handlers={
-            Refusal: _refuse_raised,
-            HTTPException: _refuse_raised,
-            Exception: _refuse_raised,
+            Refusal: refuse_raised,
+            HTTPException: refuse_raised,
+            Exception: refuse_raised,
         },
     )
     return Guard(app, page_access(token))
@@ -85,18 +84,3 @@ def _file(file: Path) -> Callable[[Request], Awaitable[Response]]:
         return Response(body, headers=headers)
 
     return endpoint
-
-
-async def _refuse_raised(request: Request, error: Exception) -> Response:
-    """Of a Refusal, an HTTPException (404, 405), or any other exception (500)."""
-    if isinstance(error, Refusal):
-        return refuse(error)
-    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
-    path = request.url.path[:128]
-    if status is HTTPStatus.NOT_FOUND:
-        message = f"{path}: not found: GET /openapi.json lists the paths"
-    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"{request.method} {path}: method not allowed: GET /openapi.json lists the methods"
-    else:
-        message = "internal error: see the session's log"
-    return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +58,7 @@ def export_recording(path: Path, out: Path, file_format: Format) -> tuple[Path, 
         raise UserError(f"{out}: {reason}: give a folder that can be written") from error
 
 
-class _Table:
+class _Table(ABC):
     """columns: name -> "int64", "float64", "bool" or "string"."""
 
     def __init__(self, columns: dict[str, str]) -> None:
@@ -68,8 +69,9 @@ class _Table:
             message = json.loads(record.data)
             yield from self.rows_of(message, channel, record, (record.log_time - start_ns) / 1e9)
 
+    @abstractmethod
     def rows_of(self, message: dict[str, Any], channel: Any, record: Any, secs: float) -> Iterator[Row]:
-        raise NotImplementedError
+        """The rows of one message. secs: since the start of the recording."""
 
 
 class _Readings(_Table):

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sage.app.http.guard import Access, Guard
-from sage.app.http.replies import Refusal, refuse, reply
+from sage.app.http.replies import Refusal, refuse_raised, reply
 from sage.app.totality.document import describe
 from sage.errors import InputError
 from sage.related_work.totality.content import Content
@@ -92,7 +92,7 @@ def create_app(served: Served, access: Access) -> ASGIApp:
                 await run_in_threadpool(served.folder.close)
 
     routes = [Route(path, call, methods=[method]) for method, path, call in endpoints.table()]
-    handlers = {Refusal: _refuse_raised, HTTPException: _refuse_raised, Exception: _refuse_raised}
+    handlers = {Refusal: refuse_raised, HTTPException: refuse_raised, Exception: refuse_raised}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     return Guard(app, access)
 
@@ -227,18 +227,3 @@ def _only(given: Mapping[str, str], known: tuple[str, ...]) -> None:
         if name not in known:
             expected = f"give one of {', '.join(known)}" if known else "this path takes none"
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{name[:64]}: unknown query parameter: {expected}")
-
-
-async def _refuse_raised(request: Request, error: Exception) -> Response:
-    """Of a Refusal, an HTTPException (404, 405), or any other exception (500)."""
-    if isinstance(error, Refusal):
-        return refuse(error)
-    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
-    path = request.url.path[:128]
-    if status is HTTPStatus.NOT_FOUND:
-        message = f"{path}: not found: GET /openapi.json lists the paths"
-    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"{request.method} {path}: method not allowed: GET /openapi.json lists the methods"
-    else:
-        message = "internal error: see the server's log"
-    return refuse(Refusal(status, message, dict(getattr(error, "headers", None) or {})))
