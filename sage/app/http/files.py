@@ -33,27 +33,30 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+#: The links of a page, and the one to a session's page.
+_LINKS, _SESSION = b'<nav aria-label="Pages">', b'<a href="/">Session</a>'
 #: Served without a token: they hold nothing of a user.
 FILE_PATHS = frozenset(_FILES)
 
 
 def file_routes(*, has_index: bool = True) -> list[Route]:
     """GET of every page and every file that a page loads; for `Access.open_paths` see FILE_PATHS.
-    has_index: False leaves `/` to another page.
+    has_index: False leaves `/` to another page, to which these pages then have a link.
     """
     return [
-        Route(path, _reply_of(name), methods=["GET"])
+        Route(path, _reply_of(name, has_index=has_index), methods=["GET"])
         for path, name in _FILES.items()
         if has_index or path != "/"
     ]
 
 
-def _reply_of(name: str) -> Callable[[Request], Awaitable[Response]]:
+def _reply_of(name: str, *, has_index: bool) -> Callable[[Request], Awaitable[Response]]:
     kind = _TYPES[name[name.rindex(".") :]]
 
     async def file(_: Request) -> Response:
         headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
-        return Response(_content(name), media_type=kind, headers=headers)
+        body = _content(name) if has_index else _content(name).replace(_LINKS, _LINKS + _SESSION)
+        return Response(body, media_type=kind, headers=headers)
 
     return file
 

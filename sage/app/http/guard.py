@@ -33,7 +33,7 @@ _HEADERS = {
 class Access:
     """token: the bearer token that clients send; None: none is needed.  hosts: allowed names in Host, lower
     case, no port.
-    open_paths: served without a token.  open_methods: methods that need none on any path.
+    open_paths: served without a token.  open_methods: methods that need none on any path but closed_paths.
     max_body_bytes, body_timeout_secs: limits of a request's body.
     larger_bodies: path -> bytes, in place of max_body_bytes."""
 
@@ -41,6 +41,7 @@ class Access:
     hosts: frozenset[str] = LOOPBACK
     open_paths: frozenset[str] = frozenset({"/healthz"})
     open_methods: frozenset[str] = frozenset()
+    closed_paths: frozenset[str] = frozenset()
     max_body_bytes: int = 1 << 20
     body_timeout_secs: float = 10.0
     larger_bodies: Mapping[str, int] = field(default_factory=dict)
@@ -87,8 +88,10 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "Origin: pages of other sites have no access")
-        is_open = access.token is None or path in access.open_paths or method in access.open_methods
-        if not is_open and not self._has_token(headers.get("authorization", "")):
+        is_open = path in access.open_paths or (
+            method in access.open_methods and path not in access.closed_paths
+        )
+        if access.token is not None and not is_open and not self._has_token(headers.get("authorization", "")):
             challenge = {"www-authenticate": 'Bearer realm="sage"'}
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,

@@ -114,15 +114,21 @@ class ServedModel:
 
 
 class ServedModels:
-    """Served models by name, in the order given."""
+    """Served models by name, in the order given. niceness: of their threads, see SolvingService."""
 
-    def __init__(self, inferences: Iterable[HRMInference], *, max_waiting: int = 4096) -> None:
+    def __init__(
+        self, inferences: Iterable[HRMInference], *, max_waiting: int = 4096, niceness: int = 0
+    ) -> None:
         self._models: dict[str, ServedModel] = {}
         for inference in inferences:
             if inference.name in self._models:
                 raise InputError(f"two models have the name {inference.name}: rename a folder")
             service = SolvingService(
-                inference.model, inference.task, batch_size=inference.batch_size, max_waiting=max_waiting
+                inference.model,
+                inference.task,
+                batch_size=inference.batch_size,
+                max_waiting=max_waiting,
+                niceness=niceness,
             )
             self._models[inference.name] = ServedModel(inference=inference, service=service)
         if not self._models:

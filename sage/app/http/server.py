@@ -146,8 +146,8 @@ def allowed_hosts(options: ServeOptions) -> frozenset[str]:
     return frozenset(LOOPBACK | named | own)
 
 
-def load_models(options: ServeOptions) -> ServedModels:
-    """Load all models before the first request. UserError names the one that cannot be loaded."""
+def load_models(options: ServeOptions, *, niceness: int = 0) -> ServedModels:
+    """Load all models. UserError names the one that cannot be loaded. niceness: of their threads."""
     from sage.app.http.models import ServedModels
     from sage.app.models.training.processes import chosen_device
     from sage.app.terminal.errors import user_errors
@@ -158,10 +158,11 @@ def load_models(options: ServeOptions) -> ServedModels:
     settings = SolveSettings(halt="verifier", max_segments=64)
     device = str(chosen_device(options.device))
     with user_errors("serve"):
-        return ServedModels(
+        inferences = (
             HRMInference(name, device=device, settings=settings, batch_size=options.batch_size)
             for name in options.checkpoints or shipped_folders()
         )
+        return ServedModels(inferences, niceness=niceness)
 
 
 def load_text_models(options: ServeOptions) -> dict[str, BaselineComparison]:

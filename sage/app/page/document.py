@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sage.about import __version__
@@ -24,8 +24,9 @@ _FAULTS = {
 }
 
 
-def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    paths: dict[str, Any] = {}
+def describe(endpoints: Sequence[Endpoint], more: Mapping[str, Any]) -> dict[str, Any]:
+    """more: the operations of other paths, as OpenAPI has them."""
+    paths: dict[str, Any] = dict(more)
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {

@@ -42,7 +42,9 @@ ResultT = TypeVar("ResultT")
 
 
 class Endpoints:
-    """verbs: those of the control socket, as registered at the time of a request."""
+    """verbs: those of the control socket, as registered at the time of a request.  more_paths: of the OpenAPI
+    document, served by other routes.
+    """
 
     def __init__(
         self,
@@ -50,13 +52,14 @@ class Endpoints:
         history: History,
         verbs: Callable[[], Mapping[str, Verb]],
         *,
+        more_paths: Mapping[str, Any] | None = None,
         real_secs: Callable[[], float] = time.monotonic,
     ) -> None:
         self._feed = feed
         self._history = history
         self._verbs = verbs
         self._real_secs = real_secs
-        self._document = describe(ENDPOINTS)
+        self._document = describe(ENDPOINTS, more_paths or {})
         self._made_secs = -1.0
         self._frame: dict[str, Any] = {}
         self._encoded = b""

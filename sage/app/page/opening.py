@@ -51,10 +51,12 @@ def opened_page(
         from sage.app.page.endpoints import Endpoints
         from sage.app.page.history import History
         from sage.app.page.server import PageServer
+        from sage.app.page.solving import PuzzleRoutes, solving_paths
 
         token = open_token(state_dir)
-        endpoints = Endpoints(feed, History(store, session), lambda: control.verbs)
-        server = PageServer(endpoints, token, wanted=options.port)
+        history = History(store, session)
+        endpoints = Endpoints(feed, history, lambda: control.verbs, more_paths=solving_paths())
+        server = PageServer(endpoints, token, wanted=options.port, puzzles=PuzzleRoutes())
     except UserError as error:
         typer.echo(f"sage: no page: {error}", err=True)
         yield ""

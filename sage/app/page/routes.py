@@ -1,6 +1,7 @@
 """The ASGI application of the live page, behind the guard of sage.app.http.
 
-Invariant: reading needs no token, so that a browser can open the page; a request that changes state needs it.
+Invariant: reading needs no token, so that a browser can open the page; a request that changes state or
+reaches a model needs it.
 The page loads nothing from another server, and its policy (CSP) forbids it.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,15 +17,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sage.app.http.guard import LOOPBACK, Access, Guard
 from sage.app.http.replies import Refusal, refuse_raised
 from sage.app.page.endpoints import Endpoints, endpoint_of
+from sage.app.page.solving import PuzzleRoutes, solving_paths
 from sage.app.page.table import ENDPOINTS
 
 MAX_BODY_BYTES = 4096
+#: Of a request to solve: a batch of puzzles as text.
+SOLVE_BYTES = 1 << 20
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,8 +37,8 @@ _OWN, _SHARED = Path(__file__).parent / "static", Path(__file__).parents[1] / "s
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def create_app(endpoints: Endpoints, token: str, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """more: routes of another part, e.g. of the puzzle page."""
+def create_app(endpoints: Endpoints, token: str, puzzles: PuzzleRoutes | None = None) -> ASGIApp:
+    """puzzles: the routes of the puzzle page; None: it is not served."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -50,7 +54,7 @@ def create_app(endpoints: Endpoints, token: str, more: Sequence[BaseRoute] = ())
         routes=[
             *(Route(row.path, endpoint_of(endpoints, row), methods=[row.method]) for row in ENDPOINTS),
             *static_routes(),
-            *more,
+            *(puzzles.routes() if puzzles is not None else ()),
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -64,7 +68,14 @@ def create_app(endpoints: Endpoints, token: str, more: Sequence[BaseRoute] = ())
 
 def page_access(token: str) -> Access:
     methods = frozenset({"GET", "HEAD"})
-    return Access(token=token, hosts=LOOPBACK, open_methods=methods, max_body_bytes=MAX_BODY_BYTES)
+    return Access(
+        token=token,
+        hosts=LOOPBACK,
+        open_methods=methods,
+        closed_paths=frozenset(solving_paths()),
+        max_body_bytes=MAX_BODY_BYTES,
+        larger_bodies={"/v1/solve": SOLVE_BYTES},
+    )
 
 
 def static_routes() -> list[Route]:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import structlog
 
 from sage.app.http.server import build_server
 from sage.app.page.endpoints import Endpoints
 from sage.app.page.routes import create_app
+from sage.app.page.solving import PuzzleRoutes
 from sage.app.terminal.errors import UserError
-
-if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
 
 log = structlog.get_logger("sage.app")
 HOST, PORT = "127.0.0.1", 8642
@@ -37,12 +33,17 @@ class PageServer:
     """
 
     def __init__(
-        self, endpoints: Endpoints, token: str, *, wanted: int = PORT, more: Sequence[BaseRoute] = ()
+        self,
+        endpoints: Endpoints,
+        token: str,
+        *,
+        wanted: int = PORT,
+        puzzles: PuzzleRoutes | None = None,
     ) -> None:
-        self._endpoints = endpoints
+        self._endpoints, self._puzzles = endpoints, puzzles
         self._socket = bind_from(wanted)
         self.port = int(self._socket.getsockname()[1])
-        self._server = build_server(create_app(endpoints, token, more), stop_secs=STOP_SECS)
+        self._server = build_server(create_app(endpoints, token, puzzles), stop_secs=STOP_SECS)
         self._thread = threading.Thread(target=self._run, name="sage-page", daemon=True)
 
     @property
@@ -60,6 +61,8 @@ class PageServer:
         self._server.should_exit = True
         self._thread.join(STOP_SECS + 4)
         self._socket.close()
+        if self._puzzles is not None:
+            self._puzzles.close()
 
     def _run(self) -> None:
         try:

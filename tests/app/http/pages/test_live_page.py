@@ -100,6 +100,20 @@ def test_the_page_of_a_real_session(chromium: Any, session: tuple[str, str]) -> 
     for width in (390, 1280):
         chromium.set_width(width)
         assert chromium.run("document.documentElement.scrollWidth") <= width
+
+    chromium.events.clear()
+    chromium.open(f"{address}puzzles")  # the token stays in the tab
+    chromium.until("document.getElementById('model').value")
+    chromium.run("document.getElementById('model').value = 'sudoku4'")
+    chromium.run("document.getElementById('model').dispatchEvent(new Event('change'))")
+    chromium.run("document.getElementById('text').value = '.4..1.42.23.....'")
+    chromium.run("document.getElementById('text').dispatchEvent(new Event('input'))")
+    chromium.run("document.getElementById('solve').click()")
+    chromium.until("document.querySelector('#answer .verdict')")
+    assert "the rules accept the answer" in chromium.run(text("#answer .verdict"))
+    assert int(chromium.run("document.querySelector('.stepper input').max")) >= 1
+    chromium.run("document.querySelector('nav a[href=\"/\"]').click()")
+    chromium.until("document.getElementById('tick')")
     assert chromium.complaints == []
     assert {url.split("/")[2] for url in chromium.requested} == {address.split("/")[2]}
     assert not any(token in url for url in chromium.requested if "#" not in url)
