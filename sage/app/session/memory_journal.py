@@ -69,6 +69,11 @@ class MemoryJournal:
         return self._journal.last_sequence if self._journal is not None else 0
 
     @property
+    def acknowledged(self) -> int:
+        """Every row up to this one is on the disk."""
+        return self._journal.acknowledged if self._journal is not None else 0
+
+    @property
     def num_bytes(self) -> int:
         """Of all rows since the start."""
         return self._journal.statistics().bytes_appended if self._journal is not None else 0

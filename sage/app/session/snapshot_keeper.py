@@ -69,6 +69,16 @@ class SnapshotKeeper:
         """Why changes of memory are not written now, "" when they are."""
         return self._journal.problem if self._journal is not None else ""
 
+    @property
+    def last_sequence(self) -> int:
+        """Number of the journal's newest row; it may not be on the disk yet."""
+        return self._journal.last_sequence if self._journal is not None else 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Every row of the journal up to this one is on the disk."""
+        return self._journal.acknowledged if self._journal is not None else 0
+
     def attach(self, loop: Loop) -> str:
         """Load what an earlier run kept for these sensors into `loop`, and record its memories from now on.
 
