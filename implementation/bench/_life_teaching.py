@@ -100,6 +100,10 @@ class Judged:
     def to_plain(self) -> dict[str, Any]:
         return {"way": self.way.to_plain(), "easy": self.easy}
 
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Judged:
+        return cls(way=Way.from_plain(plain["way"]), easy=plain["easy"])
+
 
 class Life:
     """One arm, one seed. `live` runs the nights that are missing in `folder`; returns them all.
@@ -250,6 +254,21 @@ def planned_steps(model: HRM, task: Task, config: TrainConfig, cpu_secs: float, 
     """
     timed = Trainer(copy.deepcopy(model), task, replace(config, steps=num_timed)).train()
     return max(num_timed, round((cpu_secs - timed.cpu_secs) / (timed.cpu_secs / num_timed)))
+
+
+def judge_once(
+    path: Path, model: str, task: Task, real: Examples, easy: Examples, *, calls: int = 16
+) -> Judged:
+    """As `judge`; what an earlier call with the same numbers wrote to `path` is read instead."""
+    asked = {"puzzles": len(real), "easy": len(easy), "calls": calls, "segments": CALL_SEGMENTS}
+    if path.is_file():
+        plain = json.loads(path.read_text())
+        if plain["asked"] == asked:
+            return Judged.from_plain(plain["judged"])
+    judged = judge(model, task, real, easy, calls=calls)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"asked": asked, "judged": judged.to_plain()}))
+    return judged
 
 
 def judge(model: str, task: Task, real: Examples, easy: Examples, *, calls: int = 16) -> Judged:

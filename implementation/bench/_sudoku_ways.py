@@ -67,6 +67,13 @@ class Way:
         plain["calls_to_solve"] = [each if math.isfinite(each) else None for each in self.calls_to_solve]
         return plain
 
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Way:
+        """The way whose `to_plain` went through JSON."""
+        calls = [math.inf if each is None else each for each in plain["calls_to_solve"]]
+        at = {int(budget): share for budget, share in plain["at"].items()}
+        return cls(**{**plain, "calls_to_solve": calls, "at": at})
+
 
 def run_way(
     name: str,

@@ -36,11 +36,12 @@ import _life_arms as arms
 import _life_report as report
 import harness
 import numpy as np
-from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge
+from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge_once
 
 from sage.app.models.training.building import build_task
 from sage.app.models.training.recipe import find_recipe
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.contract import Examples
 from sage.hrm_core.tasks.sudoku.files import load_csv
 from sage.hrm_core.tasks.sudoku.grid import box_of_size
 
@@ -76,9 +77,9 @@ class Lives:
         self._task = build_task(find_recipe(RECIPE, None))
         easy = make_task("sudoku", size=9, givens=(36, 50))
         self._easy = easy.held_out(scale.num_easy)
-        self.before = judge(self._model, self._task, self._real, self._easy)
-        self.before_long = judge(
-            self._model, self._task, self._real, self._easy.take(slice(1)), calls=scale.long_calls
+        self.before = self._judge("before.json", self._model, self._easy)
+        self.before_long = self._judge(
+            "before_long.json", self._model, self._easy.take(slice(1)), calls=scale.long_calls
         )
         self.nights: dict[tuple[str, int], list[Night]] = {}
         self.after: dict[tuple[str, int, int], Judged] = {}
@@ -90,13 +91,17 @@ class Lives:
                 life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
                 self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
                 for night in range(1, self._scale.nights + 1):
-                    found = judge(life.model_after(night), self._task, self._real, self._easy)
+                    name = f"{home.name}/night-{night}/judged.json"
+                    found = self._judge(name, life.model_after(night), self._easy)
                     self.after[arm, seed, night] = found
                     print(
                         f"{arm}, seed {seed}, after night {night}: {found.way.solved:.3f}",
                         file=sys.stderr,
                         flush=True,
                     )
+
+    def _judge(self, name: str, model: str, easy: Examples, calls: int = 16) -> Judged:
+        return judge_once(self._root / name, model, self._task, self._real, easy, calls=calls)
 
     def last(self, arm: str, seeds: Sequence[int]) -> list[Judged]:
         return [self.after[arm, seed, self._scale.nights] for seed in seeds if (arm, seed) in self.nights]

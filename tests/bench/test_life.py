@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
+import _life_teaching
 import pytest
 import torch
 from _life_dark import ALPHA, BETA, dark_loss
+from _life_teaching import Judged, judge_once
+from _sudoku_ways import Way
 from life import FIXTURE_SHA256, bars_of, check_fixture, difference
 
 
@@ -52,3 +56,22 @@ def test_the_dark_loss_has_three_parts() -> None:
     target = torch.full((1, 3, 5), 2.0)
     found = float(dark_loss(logits, labels, target, num_fresh=2))
     assert found == pytest.approx((1 + BETA) * math.log(5) + ALPHA * 4.0, rel=1e-5)
+
+
+def test_a_figure_is_read_from_its_file_until_the_numbers_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def judge(*_: object, calls: int = 16, asked: list[int] = calls) -> Judged:
+        asked.append(calls)
+        way = Way("search", 2, 0.5, 0.1, 0.9, 0.0, 0.5, 3.0, 9.0, 9.0, 0.1, {16: 0.5}, [2.0, math.inf])
+        return Judged(way=way, easy=1.0)
+
+    monkeypatch.setattr(_life_teaching, "judge", judge)
+    found = [
+        judge_once(tmp_path / "night-1" / "judged.json", "", None, [0, 1], [0], calls=num)  # type: ignore[arg-type]
+        for num in (16, 16, 256)
+    ]
+    assert found[0] == found[1]
+    assert calls == [16, 256]
