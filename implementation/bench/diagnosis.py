@@ -2,7 +2,7 @@
 
 The puzzles are held-out graphs of 30 to 60 causes and symptoms, each drawn anew, with three faults and one
 smallest explanation. A cause makes all of its symptoms appear. A right answer is the smallest set of causes
-that explains every symptom, exactly. HRM reads the graph as cells and answers in one call of four segments,
+that explains every symptom, exactly. HRM reads the graph as cells and answers in one call of three segments,
 without search and without a checker; with search it may ask the task's rules. Least squares and trees read
 the same graph as bits, and are told that there are three causes, which HRM is not; the second row of trees
 reads counts made by hand instead (`_diagnosis_peers.counts_of`). CPU time of HRM is of one graph a call; the
@@ -20,6 +20,7 @@ import harness
 import numpy as np
 from _diagnosis_peers import Namer, exact, greedy, linear, trees_of_bits, trees_of_counts
 
+from sage.app.diagnosis.naming import SEGMENTS
 from sage.hrm_core.evaluation.report import wilson_interval
 from sage.hrm_core.solving.published import load_published
 from sage.hrm_core.solving.solver import Solver
@@ -30,8 +31,6 @@ from sage.hrm_core.tasks.diagnosis.task import DiagnosisTask
 
 NUM_FAULTS = 3
 NUM_GRAPHS, NUM_LEARNED, NUM_TREES, SEARCH_CALLS = 1000, 20_000, 1000, 64
-#: Of HRM's call, none left out: the model was trained with two.
-SEGMENTS = 4
 BAR_SHARE, ABOVE_LINEAR, ABOVE_GREEDY, BAR_MS = 0.95, 0.20, 0.05, 20.0
 HRM, SEARCH, EXACT, GREEDY = "HRM, one pass", "HRM with search", "exact solver", "greedy set cover"
 LINEAR, TREES, COUNTED = "linear skip, same bits", "boosted trees, same bits", "boosted trees, counts by hand"
