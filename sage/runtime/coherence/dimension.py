@@ -25,9 +25,9 @@ def participation_ratio(samples: np.ndarray) -> float:
 
 def naive_participation_ratio(samples: np.ndarray) -> float:
     """The same from the sample covariance, without correction: at most n - 1. samples: (n, d)."""
-    gram = _centered_gram(samples)
-    square = float((gram**2).sum())
-    return float(np.trace(gram)) ** 2 / square if square > 0 else math.nan
+    matrix, lengths = _inner_products(samples)
+    square = float((matrix**2).sum())
+    return float(lengths.sum()) ** 2 / square if square > 0 else math.nan
 
 
 def jackknife(samples: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
@@ -49,18 +49,21 @@ def _moments(samples: np.ndarray) -> tuple[float, float]:
     n = len(samples)
     if n < MIN_SAMPLES:
         return math.nan, math.nan
-    gram = _centered_gram(samples)
-    t1 = float(np.trace(gram)) / (n - 1)
-    t2 = float((gram**2).sum()) / (n - 1) ** 2
-    q = float((np.diag(gram) ** 2).sum()) / (n - 1)
+    matrix, lengths = _inner_products(samples)
+    t1 = float(lengths.sum()) / (n - 1)
+    t2 = float((matrix**2).sum()) / (n - 1) ** 2
+    q = float((lengths**2).sum()) / (n - 1)
     k = (n - 1) / (n * (n - 2) * (n - 3))
     trace_of_square = k * ((n - 1) * (n - 2) * t2 + t1**2 - n * q)
     square_of_trace = k * (2 * t2 + (n**2 - 3 * n + 1) * t1**2 - n * q)
     return square_of_trace, trace_of_square
 
 
-def _centered_gram(samples: np.ndarray) -> np.ndarray:
-    """(n, n) inner products of the rows after subtracting their mean: it has the covariance's eigenvalues."""
+def _inner_products(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows less their mean: the inner products of the rows (n, n), or of the columns (d, d) where those
+    are fewer; either has the covariance's eigenvalues times n - 1. And the rows' squared lengths (n,).
+    """
     centered = samples.astype(np.float64) - samples.mean(axis=0, dtype=np.float64)
-    gram: np.ndarray = centered.dot(centered.T)
-    return gram
+    n, d = centered.shape
+    matrix: np.ndarray = centered.dot(centered.T) if n <= d else centered.T.dot(centered)
+    return matrix, (centered**2).sum(axis=1)

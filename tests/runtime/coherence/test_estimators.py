@@ -73,6 +73,16 @@ def test_the_participation_ratio_of_known_eigenvalues(generator: np.random.Gener
     assert_mean(lambda: participation_ratio(generator.standard_normal((400, 4)) * scale), truth)
 
 
+def test_the_participation_ratio_of_many_rows_is_that_of_the_rows_inner_products(
+    generator: np.random.Generator,
+) -> None:
+    """More rows than columns, and with columns of zeros more columns than rows: the same figures."""
+    few = generator.standard_normal((40, 6)) * np.arange(1, 7)
+    wide = np.hstack([few, np.zeros((40, 60))])
+    assert participation_ratio(few) == pytest.approx(participation_ratio(wide))
+    assert naive_participation_ratio(few) == pytest.approx(naive_participation_ratio(wide))
+
+
 def test_the_participation_ratio_of_heavy_tails_is_not_biased_by_their_kurtosis(
     generator: np.random.Generator,
 ) -> None:
