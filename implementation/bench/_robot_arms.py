@@ -6,23 +6,20 @@ sleep and exploration off. The curve is of the episodes while it learned.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MethodType
 from typing import Any
 from unittest import mock
 
 import harness
-from torch import Tensor
 
 from sage.app.config.sage_config import SageConfig, load_config
 from sage.app.session.build import build_run
-from sage.hrm_core.model.recurrence import Carry
-from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.clock import ManualClock
 from sage.runtime.report import Event, SleepReport, TickReport
 from sage.sensors.contract import SensorContext
@@ -33,7 +30,7 @@ CONFIG = harness.ROOT / "configs" / "robot.yaml"
 LEARNERS: dict[str, tuple[str, ...]] = {
     "hrm": (),
     "one_segment": ("budget.segments=1",),
-    "linear": ("budget.segments=1",),
+    "linear": ("budget.segments=1", "model.kind=linear"),
 }
 POLICIES = ("random", "scripted")
 ARMS = (*LEARNERS, *POLICIES)
@@ -95,7 +92,7 @@ def run_arm(arm: str, seed: int, *, num_ticks: int, num_episodes: int, overrides
         started = time.process_time()
         examined = play(config, arm, num_episodes)
         return Trial(arm, seed, examined=examined, cpu_secs=time.process_time() - started)
-    return _learn(arm, seed, num_ticks, num_episodes, overrides)
+    return learn(arm, seed, num_ticks, num_episodes, (*overrides, *LEARNERS[arm]))
 
 
 def arm_config(config: SageConfig) -> MujocoConfig:
@@ -104,22 +101,32 @@ def arm_config(config: SageConfig) -> MujocoConfig:
     return entry.config
 
 
-def _learn(arm: str, seed: int, num_ticks: int, num_episodes: int, overrides: tuple[str, ...]) -> Trial:
+def learn(
+    arm: str,
+    seed: int,
+    num_ticks: int,
+    num_episodes: int,
+    settings: tuple[str, ...],
+    *,
+    cpu_secs: float = math.inf,
+) -> Trial:
+    """Learn for `num_ticks` ticks, or until so many CPU seconds are spent, and be examined. settings: of the
+    configuration.
+    """
     seeds = (f"seed={seed}", f"environments.arm.seed={seed}")
-    config = load_config(CONFIG, [*overrides, *LEARNERS[arm], *seeds])
+    config = load_config(CONFIG, [*settings, *seeds])
     outcomes, made = Outcomes(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_kept(made))
         run = build_run(config, ManualClock(), directory=folder / "sleep", instruments=[outcomes])
         stack.callback(run.close)
-        model = run.loop.reasoner.model
-        if arm == "linear":
-            make_linear(model)
         run.open()
-        trial = Trial(arm, seed, num_parameters=num_trained(model, is_linear=arm == "linear"))
+        weights = run.loop.reasoner.model.parameters()
+        trial = Trial(arm, seed, num_parameters=sum(weight.numel() for weight in weights))
         started = time.process_time()
-        run.loop.run(num_ticks=num_ticks)
+        while run.loop.tick_count < num_ticks and time.process_time() - started < cpu_secs:
+            run.loop.run(num_ticks=min(CHUNK_TICKS, num_ticks - run.loop.tick_count))
         trial.cpu_secs = time.process_time() - started
         trial.num_ticks, trial.num_steps = run.loop.tick_count, run.loop.between_ticks.practice.num_steps
         trial.learned, trial.returns = list(outcomes.successes), list(outcomes.returns)
@@ -142,32 +149,6 @@ def _kept(made: list[MujocoEnvironment]) -> Any:
         made.append(self)
 
     return mock.patch.object(MujocoEnvironment, "__init__", keep)
-
-
-def make_linear(model: ObservationModel) -> None:
-    """Replace the recurrence: the readout is the sum of the sources' tokens, so that actions, values and
-    predictions are linear in the features of one tick.
-    """
-
-    def refine(self: ObservationModel, carry: Carry, tokens: Tensor, *_: object) -> Carry:
-        num = self.front.num_sources
-        sources = tokens[:, :num]
-        readout = tokens[:, num:] + sources.sum(1, keepdim=True) / num**0.5
-        return Carry(z_H=tokens.new_zeros(tokens.shape) + _joined(sources, readout), z_L=carry.z_L)
-
-    model.refine = MethodType(refine, model)  # type: ignore[method-assign]
-
-
-def _joined(sources: Tensor, readout: Tensor) -> Tensor:
-    import torch
-
-    return torch.cat((sources, readout), dim=1)
-
-
-def num_trained(model: ObservationModel, *, is_linear: bool) -> int:
-    """Weights in use."""
-    nets = {id(weight) for net in model.nets for weight in net.parameters()} if is_linear else set()
-    return sum(weight.numel() for weight in model.parameters() if id(weight) not in nets)
 
 
 def rates(config: MujocoConfig, num_steps: int, backend: str | None) -> dict[str, float | None]:

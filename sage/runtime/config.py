@@ -93,6 +93,9 @@ class BudgetConfig(Section):
 class ModelSection(Section):
     """The reasoning model of the loop (HRM.md, In the loop): one token for each source, and two more."""
 
+    kind: Literal["hrm", "linear"] = Field(
+        "hrm", description="linear: no H or L net and no state between ticks, for comparison"
+    )
     hidden_size: int = Field(64, ge=8)
     num_heads: int = Field(4, ge=1)
     num_layers: int = Field(1, ge=1)
@@ -107,6 +110,7 @@ class TrustConfig(Section):
     (docs/trust.md).
     """
 
+    enabled: bool = Field(True, description="false: the trust in every source is 1, for comparison")
     prior_inlier: float = Field(9.0, gt=0)
     prior_outlier: float = Field(1.0, gt=0)
     prior_scale: float = Field(10.0, gt=0)
@@ -179,6 +183,11 @@ class SleepConfig(Section):
 class MemoryConfig(Section):
     """Capacities: H-memory in experiences and recall entries, L-memory in ticks."""
 
+    enabled: bool = Field(
+        True,
+        description="false: no experience is kept for replay, examination or recall, for comparison; practice"
+        " has the latest num_transitions",
+    )
     num_experiences: int = Field(512, ge=8)
     num_recall: int = Field(1024, ge=8)
     num_transitions: int = Field(2048, ge=64)
@@ -246,7 +255,12 @@ class SolvingConfig(Section):
     )
     rows: int = Field(4, ge=1, le=256, description="rows of one level that are computed together")
     max_under_way: int = Field(16, ge=1, le=4096, description="puzzles read and not answered yet")
-    max_segments: int = Field(16, ge=1, le=4096, description="of one row; then its best answer is given")
+    max_segments: int = Field(
+        16,
+        ge=1,
+        le=4096,
+        description="of one row; then its best answer is given. 1: fresh weights are trained for one, too",
+    )
     min_confidence: float = Field(
         0.9, ge=0, lt=1, description="of the Q head in an answer that is given before max_segments"
     )
@@ -306,10 +320,10 @@ class SolverTrainingConfig(Section):
     inline_steps: int = Field(1, ge=1, le=1000, description="optimizer steps between two ticks, inline")
     symmetries: bool = Field(True, description="practice moves puzzles by the symmetries of their task")
     night_symmetries: bool = Field(True, description="nights move puzzles by the symmetries of their task")
-    replay: Literal["weighted", "uniform", "surprising"] = Field(
+    replay: Literal["weighted", "uniform", "surprising", "none"] = Field(
         "weighted",
-        description="what is kept for replay: drawn by surprise x trust + 0.05, drawn evenly, or the most"
-        " surprising",
+        description="what is kept for replay: drawn by surprise x trust + 0.05, drawn evenly, the most"
+        " surprising, or nothing: then practice has the num_recent newest, and there are no nights",
     )
     num_replayed: int = Field(2048, ge=8, le=1_000_000, description="puzzles kept of a level for replay")
     num_recent: int = Field(256, ge=8, le=1_000_000, description="newest puzzles kept of a level")
@@ -374,3 +388,13 @@ class RuntimeConfig(Section):
     coherence: CoherenceConfig = CoherenceConfig()
     guards: GuardsConfig = GuardsConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> RuntimeConfig:
+        for name in ("practice", "sleep"):
+            section = getattr(self, name)
+            if self.model.kind == "linear" and section.enabled and section.trains == "H":
+                raise ValueError(
+                    f"{name}.trains is H: model.kind linear has no H net: give both, or {name}.enabled: false"
+                )
+        return self

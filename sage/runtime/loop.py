@@ -48,6 +48,7 @@ from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
 from sage.runtime.trust.estimator import TrustEstimator
+from sage.runtime.trust.even import in_use
 from sage.runtime.trust.posture import PostureMeter
 
 SUSPECT_TRUST = 0.7
@@ -70,7 +71,7 @@ class Loop:
         self.scheduler = Scheduler(self.layout, config)
         self.fusion = Fusion(self.layout, inputs.on_scored)
         self.answers = Answers(self.layout, inputs.board, self._emit)
-        self.trust = self.answers.joined(TrustEstimator(num, config.trust))
+        self.trust = in_use(self.answers.joined(TrustEstimator(num, config.trust)), config.trust)
         choices = self.effector_gate.choices
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)

@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import robot
-import torch
-from _robot_arms import Trial, make_linear, run_arm
-
-from sage.hrm_core.config.model import ModelConfig, ObservationFront
-from sage.hrm_core.observation.model import Observation, ObservationModel
+from _robot_arms import Trial, run_arm
 
 SMALL = (
     "environments.arm.camera=0",
@@ -37,33 +33,6 @@ def test_all_arms_have_the_same_episodes() -> None:
     pytest.importorskip("mujoco")
     first, again = (run_arm("scripted", 3, num_ticks=1, num_episodes=8, overrides=SMALL) for _ in range(2))
     assert first.examined == again.examined
-
-
-def test_the_linear_arm_is_linear_in_the_features() -> None:
-    front = ObservationFront(source_dims=(3, 2), num_actions=2)
-    config = ModelConfig.preset("loop", front=front, hidden_size=16, num_heads=2, mlp_multiple=8)
-    model = ObservationModel(config, generator=torch.Generator().manual_seed(0))
-    make_linear(model)
-    yes, ones = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 5)
-    means = []
-    with torch.no_grad():
-        model.readout_weight.normal_()
-        for scale in (0.0, 1.0, 2.0):
-            observation = Observation(
-                values=scale * ones,
-                deltas=-scale * ones,
-                skip=ones,
-                cross=ones,
-                present=yes,
-                fresh=yes,
-                age_secs=torch.zeros(1, 2),
-                weight=torch.ones(1, 2),
-            )
-            _, output = model(model.initial_carry(1), observation)
-            assert output.action_mean is not None
-            means.append(output.action_mean)
-    assert not torch.equal(means[0], means[1])
-    assert torch.allclose(means[2] - means[0], 2 * (means[1] - means[0]), atol=1e-4)
 
 
 def test_a_difference_is_paired_and_holds_its_interval() -> None:

@@ -74,6 +74,7 @@ def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, 
         world=world.host,
         family=family,
         learner=learner,
+        checks_labels=config.solver_training.checks_labels,
     )
 
 

@@ -45,7 +45,7 @@ GradientKind = Literal["one_step", "last_cycle", "full"]
 QSource = Literal["one_token", "mean"]
 HeadsKind = Literal["answer", "deduction"]
 #: Settings that configs of earlier versions lack, with the value that gives the same model.
-_ADDED_LATER = {"damping": 0.0, "heads": "answer"}
+_ADDED_LATER = {"damping": 0.0, "heads": "answer", "is_recurrent": True}
 _FRONTS: dict[str, type[Front]] = {
     "tokens": TokenFront,
     "continuous": ContinuousFront,
@@ -92,6 +92,8 @@ class ModelConfig:
     heads: answer, or deduction: the model also reads candidate sets and has a keep logit for each (cell,
     symbol) and a conflict logit for the puzzle (after LDT, arXiv 2605.08605). It needs a front with
     alike_from.
+    is_recurrent: False, for a model of sensors only: there are no nets, and the heads read the tokens
+    themselves.
     """
 
     front: Front
@@ -119,6 +121,7 @@ class ModelConfig:
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
     heads: HeadsKind = "answer"
+    is_recurrent: bool = True
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -156,6 +159,12 @@ class ModelConfig:
             "q_source",
             self.q_source,
             "a model of sensors has its own readout: give one_token",
+        )
+        need(
+            is_sensors or self.is_recurrent,
+            "is_recurrent",
+            self.is_recurrent,
+            "only a model of sensors can be without nets: give True",
         )
         if self.is_causal:
             need(

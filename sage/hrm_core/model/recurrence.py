@@ -66,10 +66,12 @@ class Recurrence(nn.Module):
         # Drawn once and never trained, so they travel with the weights.
         self.register_buffer("H_init", torch.empty(config.hidden_size))  # (D,)
         self.register_buffer("L_init", torch.empty(config.L_size))  # (D,), L's
+        self.has_bridges = config.is_recurrent and config.L_size != config.hidden_size
+        if not config.is_recurrent:
+            return
         if not config.shares_nets:
             self.H_level = Net(config, config.H_layers, config.hidden_size)
         self.L_level = Net(config, config.L_layers, config.L_size)
-        self.has_bridges = config.L_size != config.hidden_size
         if self.has_bridges:
             self.H_to_L = Linear(config.hidden_size, config.L_size)
             self.L_to_H = Linear(config.L_size, config.hidden_size)
@@ -103,7 +105,9 @@ class Recurrence(nn.Module):
 
     @property
     def nets(self) -> tuple[Net, ...]:
-        """Each net once: L, and H unless it is the same."""
+        """Each net once: L, and H unless it is the same; none without recurrence."""
+        if not self.config.is_recurrent:
+            return ()
         return (self.L_level,) if self.config.shares_nets else (self.L_level, self.H_level)
 
     def is_strategic(self, parameter_name: str) -> bool:

@@ -122,7 +122,8 @@ class ObservationModel(Recurrence):
 
     def forward(self, carry: Carry, observation: Observation) -> tuple[Carry, Output]:
         """One segment on carry (B, S, D). The carry comes back detached."""
-        carry = self.refine(carry, self._tokens(observation))
+        tokens = self._tokens(observation)
+        carry = self.refine(carry, tokens) if self.config.is_recurrent else self._joined(carry, tokens)
         return carry.detach(), self._read(carry.z_H, observation.cross)
 
     @torch.no_grad()
@@ -153,6 +154,15 @@ class ObservationModel(Recurrence):
         sources_NBD = torch.addcmul(self.source_token, evidence_NBD, trust_NB1)
         extra_2BD = self.extra_tokens.expand(-1, flat.shape[0], -1)
         return torch.cat((sources_NBD, extra_2BD)).transpose(0, 1)
+
+    def _joined(self, carry: Carry, tokens_BSD: Tensor) -> Carry:
+        """In the place of the nets: each source keeps its token, and the readout is the sum of them, so that
+        actions, value and predictions are linear in the features of one tick.
+        """
+        num_sources = self.front.num_sources
+        sources, extra = tokens_BSD[:, :num_sources], tokens_BSD[:, num_sources:]
+        readout = extra + sources.sum(1, keepdim=True) / num_sources**0.5
+        return Carry(z_H=torch.cat((sources, readout), dim=1), z_L=carry.z_L)
 
     def _read(self, z_H_BSD: Tensor, cross_BC: Tensor) -> Output:
         num_sources, num_actions = self.front.num_sources, self.front.num_actions

@@ -90,6 +90,8 @@ def _config(spec: TaskSpec, section: SolvingConfig) -> ModelConfig:
         changes["hidden_size"] = section.hidden_size
     if section.two_nets:
         changes["shares_nets"] = False
+    if section.max_segments == 1:
+        changes |= {"halt_max_segments": 1, "halt_exploration": 0.0}
     return config_for(preset, spec, **changes)
 
 

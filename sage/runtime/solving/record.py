@@ -1,6 +1,6 @@
 """What became of a stream's answers: counts by level, experiences for the learner, facts for reports.
 
-Invariant: a solution that the task's rules refuse reaches no experience.
+Invariant: a solution that the task's rules refuse reaches no experience, unless labels are not checked.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class Given:
 class StreamRecord:
     """Counts of one stream. answers: facts of the results of this tick, until `take_answers`."""
 
-    def __init__(self, levels: Sequence[StreamLevel]) -> None:
+    def __init__(self, levels: Sequence[StreamLevel], *, checks_labels: bool = True) -> None:
         self.teacher = TeacherTrust()
+        self._checks_labels = checks_labels
         self._levels = levels
         self._waiting: dict[int, Given] = {}
         self._answers: list[AnswerFacts] = []
@@ -150,8 +151,8 @@ class StreamRecord:
         return self._num_answered[level] > 0
 
     def _solution(self, answered: Answered, result: Result) -> tuple[SolutionSource, np.ndarray | None]:
-        """The solution to learn from: the teacher's if the rules accept it, else an own answer that both the
-        environment and the rules accept.
+        """The solution to learn from: the teacher's if the rules accept it or labels are not checked, else an
+        own answer that both the environment and the rules accept.
         """
         rules, cells = self._levels[answered.puzzle.level].task, answered.puzzle.cells
         if not answered.is_abstained and result.is_right and rules_accept(rules, cells, answered.cells):
@@ -161,7 +162,7 @@ class StreamRecord:
         if result.solution is not None:
             is_accepted = rules_accept(rules, cells, result.solution)
             self.teacher.note(is_accepted)
-            if is_accepted and own is None:
+            if own is None and (is_accepted or not self._checks_labels):
                 return SolutionSource.TEACHER, result.solution
         return (SolutionSource.NONE, None) if own is None else (SolutionSource.VERIFIED, own)
 

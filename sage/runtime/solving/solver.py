@@ -51,7 +51,7 @@ class StreamSolver:
         self.name = stream.name
         self.family = stream.family.to(device).eval()
         self.learner = stream.learner
-        self.record = StreamRecord(stream.levels)
+        self.record = StreamRecord(stream.levels, checks_labels=stream.checks_labels)
         self._world = stream.world
         self.levels = tuple(stream.levels)
         self.rows = [

@@ -55,6 +55,7 @@ class PuzzleStream:
     world: the state of the environment, for a snapshot; None for one that begins anew in each run.
     learner: made for models of the same `family.configs`; the loop opens it with the family's weights, and
     closes it.
+    checks_labels: a solution that the task's rules refuse reaches no experience.
     """
 
     name: str
@@ -67,3 +68,4 @@ class PuzzleStream:
     learner: PuzzleLearner
     level: SensorDriver | None = None
     world: Resumable | None = None
+    checks_labels: bool = True

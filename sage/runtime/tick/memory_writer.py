@@ -70,6 +70,7 @@ class MemoryWriter:
         recall: RecallStore,
     ) -> None:
         self._layout = layout
+        self._is_enabled = config.memory.enabled
         self._length = config.practice.window_ticks
         self.transitions = TransitionRing(
             config.memory.num_transitions,
@@ -123,7 +124,7 @@ class MemoryWriter:
         #: None in a run without a source that observes a reward.
         self.reward_memory = (
             RewardMemory(KEY_DIM, discount=config.acting.discount, reward_scale=config.acting.reward_scale)
-            if any(spec.observes[0] == REWARD_QUANTITY for spec in layout.specs)
+            if config.memory.enabled and any(spec.observes[0] == REWARD_QUANTITY for spec in layout.specs)
             else None
         )
         self._key_scale = 1.0 / max(np.sqrt(is_physical.sum()), 1.0)
@@ -203,12 +204,21 @@ class MemoryWriter:
         )
         now = self._value.dot(percept.values)
         self._use_judge.see(tick, now, recalled.slots, self.memory.recall_store.values(recalled.slots))
+        is_kept = self._is_enabled and self._keep(
+            tick, time_ns, key, now, scores, _mean_trust(trust, fused.met)
+        )
+        return self._facts(scores.gate, is_kept, bound)
+
+    def _keep(
+        self, tick: int, time_ns: int, key: np.ndarray, now: np.ndarray, scores: SalienceScores, trust: float
+    ) -> bool:
+        """Store in H-memory what this tick completes or is due; returns whether something was stored."""
         is_kept = self._complete(tick, time_ns, now)
         if tick % self._length == 0:
             is_kept |= self._offer_regular(time_ns)
         if scores.is_open and tick - self._last_salient_tick >= LEAD_TICKS:
-            self._await(tick, time_ns, key, scores, _mean_trust(trust, fused.met))
-        return self._facts(scores.gate, is_kept, bound)
+            self._await(tick, time_ns, key, scores, trust)
+        return is_kept
 
     def _await(self, tick: int, time_ns: int, key: np.ndarray, scores: SalienceScores, trust: float) -> None:
         """Note a salient tick, which is stored once LEAD_TICKS have passed."""

@@ -71,6 +71,7 @@ def build_model(
         expansion=section.expansion,
         mlp_multiple=32,
         has_q_continue=False,
+        is_recurrent=section.kind == "hrm",
     )
     return ObservationModel(config, generator=torch.Generator().manual_seed(seed))
 

@@ -196,3 +196,29 @@ def test_equal_seeds_think_equal_thoughts(build_model: Build) -> None:
 def test_a_puzzle_front_is_refused_with_the_front_it_needs() -> None:
     with pytest.raises(TypeError, match="ObservationFront"):
         ObservationModel(ModelConfig.preset("trm-7m"))
+
+
+def test_without_recurrence_everything_is_linear_in_the_features_and_there_are_no_nets() -> None:
+    front = ObservationFront(source_dims=(3, 1, 2), num_actions=2)
+    config = ModelConfig.preset(
+        "loop", front=front, hidden_size=16, num_heads=2, mlp_multiple=8, is_recurrent=False
+    )
+    assert ModelConfig.from_plain(config.to_plain()) == config
+    model = ObservationModel(config, generator=torch.Generator().manual_seed(0))
+    assert not model.nets
+    assert not [name for name, _ in model.named_parameters() if "level" in name]
+    given = observe(2, age_secs=torch.zeros(2, 3), fresh=torch.zeros(2, 3, dtype=torch.bool))
+    found = []
+    with torch.no_grad():
+        model.readout_weight.normal_()
+        model.head_weight.normal_()
+        for scale in (0.0, 1.0, 2.0):
+            scaled = {name: scale * getattr(given, name) for name in ("values", "deltas", "cross")}
+            carry, output = model(model.initial_carry(2), dataclasses.replace(given, **scaled))
+            assert carry.z_H.shape == (2, 5, 16)
+            assert output.action_mean is not None
+            assert output.prediction is not None
+            found.append((output.action_mean, output.prediction))
+    for zero, one, two in zip(*found):
+        assert not torch.equal(zero, one)
+        assert torch.allclose(two - zero, 2 * (one - zero), atol=1e-4)

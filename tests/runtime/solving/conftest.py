@@ -122,6 +122,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
         levels: Sequence[Mapping[str, object]] = ({"size": 4},),
         sections: Mapping[str, object] | None = None,
         resumes_from: Path | None = None,
+        checks_labels: bool = True,
         **puzzles: object,
     ) -> Life:
         clock = ManualClock()
@@ -181,6 +182,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             family=family_for([task.spec for task in tasks], section),
             learner=learner,
             world=world,
+            checks_labels=checks_labels,
         )
         inputs = LoopInputs(
             clock=clock,

@@ -64,6 +64,12 @@ def test_weights_of_another_task_are_refused():
         family_for(MAZES, SolvingConfig(weights="sudoku4"))
 
 
+def test_fresh_weights_of_one_segment_are_trained_for_one():
+    section = SolvingConfig(max_segments=1)
+    model = family_for(SUDOKUS[:1], section)[0]
+    assert model.config.halt_max_segments == segments_of(model, section) == 1
+
+
 @pytest.mark.parametrize("reasoner", ["transformer", "mlp"])
 def test_a_reasoner_without_recurrence_computes_one_segment_with_about_as_many_parameters(reasoner):
     family = family_for(SUDOKUS, SolvingConfig(), reasoner=reasoner)

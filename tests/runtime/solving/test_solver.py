@@ -89,6 +89,15 @@ def test_a_stream_without_a_teacher_gives_no_solutions_of_wrong_answers(live):
     assert np.isnan(life.recorder.solving[-1].teacher_trust)
 
 
+def test_lies_reach_the_learner_where_labels_are_not_checked(live):
+    life = live(SolvingConfig(max_segments=2), teacher={"lying": 0.5}, checks_labels=False)
+    life.loop.run(num_ticks=200)
+    taught = [each for each in life.learner.experiences if each.source is SolutionSource.TEACHER]
+    rules = life.solver.levels[0].task
+    is_true = [bool(rules.verify(each.cells[None], each.solution[None])[0]) for each in taught]
+    assert 0 < sum(is_true) < len(is_true)
+
+
 def test_lies_lower_the_trust_in_the_teacher_and_reach_no_learner(live):
     life = live(SolvingConfig(max_segments=2), teacher={"lying": 0.5})
     life.loop.run(num_ticks=30)

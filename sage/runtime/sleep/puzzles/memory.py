@@ -99,7 +99,8 @@ class PuzzleMemory:
         """Keep a row that has a solution, for practice and, as its weight and chance decide, for replay."""
         tables = self.levels[level]
         tables.recent.append(row)
-        self._sample(tables.replayed, row)
+        if self._config.replay != "none":
+            self._sample(tables.replayed, row)
 
     def settle(self, level: int, index: int, solution: np.ndarray, calls: int) -> None:
         """A search found the solution of row `index` of the level's unsolved ones: it is kept for replay."""

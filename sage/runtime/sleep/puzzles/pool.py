@@ -100,7 +100,9 @@ class TaskRows:
 
 
 class RecentRows:
-    """A RowSource over two tables: RECENT_SHARE of the rows from `recent`, the others from `replayed`."""
+    """A RowSource over two tables: RECENT_SHARE of the rows from `recent`, the others from `replayed`;
+    all from `recent` while the other is empty.
+    """
 
     def __init__(
         self,
@@ -118,7 +120,7 @@ class RecentRows:
 
     def take(self, num: int) -> Examples:
         recent, replayed = self._tables
-        num_recent = int(self._rng.binomial(num, RECENT_SHARE))
+        num_recent = int(self._rng.binomial(num, RECENT_SHARE)) if replayed.count else num
         parts = []
         for table, count in ((recent, num_recent), (replayed, num - num_recent)):
             rows = self._rng.integers(0, table.count, count)

@@ -8,6 +8,7 @@ from sage.hrm_core.tasks.contract import Task
 from sage.hrm_core.tasks.orbits import are_examined, orbit_keys
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.sleep.puzzles.memory import PuzzleMemory, surprise_of
+from sage.runtime.sleep.puzzles.pool import RecentRows
 from sage.runtime.sleep.puzzles.table import Provenance
 from tests.runtime.sleep.puzzles.conftest import Feed
 
@@ -60,6 +61,19 @@ def test_other_write_rules(tasks: list[Task], feed: Feed, replay: str) -> None:
         memory.note(feed(1, first=index, confidence=float(index % 2), is_right=False)[0])
     share = (memory.levels[0].replayed.columns["surprise"][:60] > 0.99).mean()
     assert share == 1.0 if replay == "surprising" else share > 0
+
+
+def test_without_replay_practice_has_the_newest_rows(tasks: list[Task], feed: Feed) -> None:
+    memory = _memory(tasks, num_recent=16, replay="none")
+    for experience in feed(100):
+        memory.note(experience)
+    level = memory.levels[0]
+    assert level.replayed.count == 0
+    rows = RecentRows(level.recent, level.replayed, tasks[0], np.random.default_rng(0), moves=False)
+    taken = rows.take(64)
+    newest = level.recent.cells[: level.recent.count]
+    assert len(taken) == 64
+    assert all((newest == cells).all(axis=1).any() for cells in taken.inputs)
 
 
 def test_a_solution_that_breaks_the_rules_is_refused(tasks: list[Task], feed: Feed) -> None:
