@@ -4,6 +4,7 @@ weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,10 +15,13 @@ from _hrm_rounds import Timing, take_turns
 from torch import Tensor
 
 from sage.hrm_core.model.hrm import HRM
+from sage.hrm_core.solving.forms import BFLOAT16, COMPILED, FLOAT32, choose_form, measure_forms
 
 BATCHES, DEPTHS = (1, 16), (1, 16)
 REFERENCE_FP32, REFERENCE_BF16 = "reference fp32", "reference bf16"
 OURS_FP32, OURS_BF16, OURS_COMPILED = "ours fp32", "ours bf16", "ours bf16 compiled"
+#: What `sage serve` runs after `sage doctor --measure`: the form that costs least by times of this run.
+OURS_CHOSEN = "ours, a user's call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,8 @@ def time_segments(plan: SegmentPlan) -> list[SegmentRow]:
     ours = {OURS_BF16: model.to_inference(torch.bfloat16)}
     if plan.is_whole:
         ours |= {OURS_FP32: model, OURS_COMPILED: model.to_inference(torch.bfloat16, is_compiled=True)}
+        form = choose_form(measure_forms(model, is_compiled=True), math.inf).form
+        ours[OURS_CHOSEN] = ours[{FLOAT32: OURS_FP32, BFLOAT16: OURS_BF16, COMPILED: OURS_COMPILED}[form]]
     rows = []
     for batch_size, most_segments in zip(BATCHES, plan.most_segments):
         inputs = puzzles(batch_size)

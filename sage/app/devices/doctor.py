@@ -15,6 +15,7 @@ from pathlib import Path
 from sage.about import PACKAGE_DIR, __version__
 from sage.app.config.state_dir import default_state_dir, open_state_dir
 from sage.app.devices.finding import Finding
+from sage.app.devices.inference_forms import examine_forms
 from sage.app.devices.open_environments import examine_environments
 from sage.app.terminal.errors import UserError
 
@@ -106,7 +107,7 @@ def _examine_torch() -> tuple[Finding, ...]:
         Finding(topic="torch", found=str(torch.__version__), why=build),
         Finding(topic="device", found=device, why=why),
         _examine_attention(device),
-        _examine_dtype(device),
+        *examine_forms(device.split()[0]),
         *(_examine_kernels() if device.startswith("cuda") else ()),
     )
 
@@ -127,14 +128,6 @@ def _examine_kernels() -> tuple[Finding, ...]:
     from sage.app.devices.gpu_kernels import examine_kernels
 
     return examine_kernels(torch.device("cuda"))
-
-
-def _examine_dtype(device: str) -> Finding:
-    """What `--dtype auto` computes in."""
-    from sage.hrm_core.model.precision import choose_dtype
-
-    choice = choose_dtype(device.split()[0])
-    return Finding(topic="--dtype auto", found=choice.dtype, why=choice.reason)
 
 
 def _choose_device() -> tuple[str, str]:

@@ -6,6 +6,7 @@ Invariant: the socket is bound before any model is loaded, so that a port in use
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,7 +160,13 @@ def load_models(options: ServeOptions, *, niceness: int = 0) -> ServedModels:
     device = str(chosen_device(options.device))
     with user_errors("serve"):
         inferences = (
-            HRMInference(name, device=device, settings=settings, batch_size=options.batch_size)
+            HRMInference(
+                name,
+                device=device,
+                settings=settings,
+                batch_size=options.batch_size,
+                num_segments=math.inf,
+            )
             for name in options.checkpoints or shipped_folders()
         )
         return ServedModels(inferences, niceness=niceness)

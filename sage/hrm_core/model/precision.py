@@ -51,10 +51,19 @@ def has_amx() -> bool:
     return "amx_bf16" in _cpu_flags() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
+def processor_name() -> str:
+    """Of the first processor in /proc/cpuinfo; "" without that file or that line."""
+    return _cpu_line("model name")
+
+
 def _cpu_flags() -> set[str]:
-    """Of the first processor in /proc/cpuinfo; none without that file."""
+    return set(_cpu_line("flags").split())
+
+
+def _cpu_line(name: str) -> str:
+    """Of the first processor in /proc/cpuinfo; "" without that file."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

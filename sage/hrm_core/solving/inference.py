@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from sage.hrm_core.config.model import TokenFront
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.branching import as_searchable
 from sage.hrm_core.solving.fit import check_fit
+from sage.hrm_core.solving.forms import FormChoice, in_best_form
 from sage.hrm_core.solving.published import Published, load_published
 from sage.hrm_core.solving.settings import USUAL, SolveSettings
 from sage.hrm_core.solving.solutions import Solution, Solutions
@@ -84,8 +85,9 @@ class HRMInference:
     """checkpoint: a shipped name, a folder, a file, a hub repository, or a Published.
 
     task: needed if the checkpoint names none; InputError if its size is not the model's.  dtype: weights are
-    cast to it once, e.g. torch.bfloat16; None keeps theirs (an ONNX file always does).
-    settings: the defaults of `solve`.
+    cast to it once, e.g. torch.bfloat16; None keeps theirs (an ONNX file always does); "auto": what costs
+    least on this machine, see `forms.in_best_form`.
+    settings: the defaults of `solve`.  num_segments: of a batch that will be run, for "auto".
     """
 
     def __init__(
@@ -94,9 +96,10 @@ class HRMInference:
         *,
         task: Task | None = None,
         device: str = "cpu",
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | Literal["auto"] | None = "auto",
         settings: SolveSettings = USUAL,
         batch_size: int = 64,
+        num_segments: float = 1.0,
     ) -> None:
         published = (
             checkpoint if isinstance(checkpoint, Published) else load_published(checkpoint, device=device)
@@ -106,7 +109,10 @@ class HRMInference:
         self.name = published.name
         self.card = published.card
         self.model = published.model
-        if dtype is not None and isinstance(self.model, HRM):
+        self.form = FormChoice(form="", reason="the caller gave a dtype")
+        if dtype == "auto":
+            self.model, self.form = in_best_form(self.model, num_segments=num_segments)
+        elif dtype is not None and isinstance(self.model, HRM):
             self.model = self.model.to_inference(dtype)
         self.task = task or published.task
         self.settings = settings

@@ -71,7 +71,10 @@ SubmissionOption = Annotated[
 
 DtypeOption = Annotated[
     str,
-    typer.Option("--dtype", help="Of the matrix products: float32, bfloat16, or auto: see `sage doctor`."),
+    typer.Option(
+        "--dtype",
+        help="Of the matrix products: float32, bfloat16, or auto: what costs least, see `sage doctor`.",
+    ),
 ]
 
 
@@ -101,7 +104,7 @@ def evaluate(
     failures: Annotated[int, typer.Option("--failures", min=0, help="Draw this many unsolved puzzles.")] = 0,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = "auto",
     state_dir: StateDirOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,

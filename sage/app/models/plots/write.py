@@ -77,7 +77,7 @@ def _draw_model(source: str, options: PlotOptions, left_out: list[str]) -> dict[
     from sage.hrm_core.model.hrm import HRM
     from sage.hrm_core.solving.inference import HRMInference
 
-    inference = HRMInference(source)
+    inference = HRMInference(source, dtype=None)
     model = inference.model
     if not isinstance(model, HRM):
         raise InputError("an exported file has no states to draw: give the checkpoint that it was made from")

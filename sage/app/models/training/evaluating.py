@@ -5,6 +5,7 @@ Invariant: every model is judged on the same puzzles, the task's own held-out se
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 #: What "all" means where puzzles are made fresh and never end.
 NUM_FRESH = 10_000
+#: Puzzles evaluated together.
+BATCH_SIZE = 256
 #: Of the matrix products. bfloat16: the same model as `HRM.to_inference` makes. auto: what
-#: model.precision.choose_dtype chooses for the device.
+#: solving.forms.in_best_form chooses for the machine and the model.
 DTYPES = ("float32", "bfloat16", "auto")
 
 
@@ -151,8 +154,9 @@ def _evaluate(pair: Judged, request: EvalRequest) -> Evaluated:
             " --search out"
         )
     task, num = pair.task, request.num if request.num is not None else num_puzzles(pair.task)
-    model = _in_dtype(pair, request.dtype)
-    report = evaluate(model, task, num=num, segments=request.segments)
+    num_segments = math.ceil(num / BATCH_SIZE) * max(request.segments)
+    model = _in_dtype(pair, request.dtype, num_segments)
+    report = evaluate(model, task, num=num, segments=request.segments, batch_size=BATCH_SIZE)
     searched = None
     if request.tries is not None or request.search is not None:
         searched = search(
@@ -208,16 +212,16 @@ def _deduced(
     )
 
 
-def _in_dtype(pair: Judged, dtype: str) -> SegmentModel:
+def _in_dtype(pair: Judged, dtype: str, num_segments: float) -> SegmentModel:
     import torch
 
     from sage.hrm_core.model.hrm import HRM
-    from sage.hrm_core.model.precision import choose_dtype
+    from sage.hrm_core.solving.forms import in_best_form
 
     if dtype == "auto":
-        if not isinstance(pair.model, HRM):
-            return pair.model  # an exported model has its own
-        dtype = choose_dtype(pair.model.inner.H_init.device.type).dtype
+        model: SegmentModel
+        model, _ = in_best_form(pair.model, num_segments=num_segments)
+        return model
     if dtype == "float32":
         return pair.model
     if not isinstance(pair.model, HRM):
