@@ -174,10 +174,22 @@ def lived(arm: Arm, seed: int, scale: Scale, folder: Path | None) -> Lived:
 
 
 class Life:
-    """One arm with one seed."""
+    """One arm with one seed. solved: of the last measurement, for each level whether each held-out puzzle is
+    solved.
+    """
 
-    def __init__(self, arm: Arm, seed: int, scale: Scale, *, clock: Callable[[], float] = time.process_time):
+    def __init__(
+        self,
+        arm: Arm,
+        seed: int,
+        scale: Scale,
+        *,
+        solving: SolvingConfig = SOLVING,
+        clock: Callable[[], float] = time.process_time,
+    ):
         self._arm = arm
+        self._solving = solving
+        self.solved: list[np.ndarray] = []
         self._scale = scale
         self._seed = seed
         self._clock = clock
@@ -193,7 +205,10 @@ class Life:
         self._stream = PuzzleStream(config, self._sources, is_ahead=False)
         specs = [task.spec for task in self._tasks]
         self._family = family_for(
-            specs, SolvingConfig(two_nets=arm.two_nets), reasoner=arm.reasoner, seed=seed
+            specs,
+            solving.model_copy(update={"two_nets": arm.two_nets}),
+            reasoner=arm.reasoner,
+            seed=seed,
         )
         training = SolverTrainingConfig(
             where="inline",
@@ -308,7 +323,7 @@ class Life:
         for level, model in enumerate(self._family.members):
             rows = [index for index, (each, _) in enumerate(puzzles) if each == level]
             engine = Engine(model, self._tasks[level], batch_size=64)  # type: ignore[arg-type]
-            solving = SolveSettings(max_segments=segments_of(model, SOLVING))  # type: ignore[arg-type]
+            solving = SolveSettings(max_segments=segments_of(model, self._solving))  # type: ignore[arg-type]
             jobs = {engine.submit(puzzles[index][1], solving): index for index in rows}
             while not engine.is_idle:
                 for job in engine.step():
@@ -316,12 +331,13 @@ class Life:
         return [each for each in found if each is not None]
 
     def _measure(self) -> None:
-        solved = []
+        self.solved = []
         for level, examples in enumerate(self._examples):
             answers = self._solve([(level, cells) for cells in examples.inputs])
             cells = np.array([each.cells for each in answers])
-            solved.append(float(self._tasks[level].verify(examples.inputs, cells).mean()))
-        self._points.append(Point(train_secs=self._train_secs, solved=tuple(solved)))
+            self.solved.append(np.asarray(self._tasks[level].verify(examples.inputs, cells)))
+        shares = tuple(float(each.mean()) for each in self.solved)
+        self._points.append(Point(train_secs=self._train_secs, solved=shares))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
