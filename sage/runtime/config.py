@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sage.runtime.coherence_config import CoherenceConfig
 from sage.runtime.energy_config import EnergyConfig, MetabolismConfig
 from sage.runtime.guards_config import GuardsConfig
 from sage.runtime.section import Section as Section
@@ -347,19 +348,6 @@ class SolverTrainingConfig(Section):
     )
     min_examined: int = Field(64, ge=1, description="with fewer held-out puzzles there is no night")
     checks_labels: bool = Field(True, description="solutions that break the rules of the task are not kept")
-
-
-class CoherenceConfig(Section):
-    """Coherence figures of each window of ticks, with their values under chance (docs/coherence.md)."""
-
-    window_ticks: int = Field(0, ge=0, le=100_000, description="ticks of a window; 0: not measured")
-    num_surrogates: int = Field(99, ge=9, le=9999, description="draws of each null distribution")
-
-    @model_validator(mode="after")
-    def _enough_ticks(self) -> CoherenceConfig:
-        if 0 < self.window_ticks < 32:
-            raise ValueError(f"window_ticks is {self.window_ticks}: give at least 32, or 0 for none")
-        return self
 
 
 class RuntimeConfig(Section):

@@ -108,7 +108,7 @@ class _Window:
     def _complexity(self, name: str, signal: np.ndarray) -> Figure:
         if self._num < 4 or not np.ptp(signal):
             return "cplx.lz", name, self._num, math.nan, NO_NULL
-        shuffled = (phase_shuffled(signal, self._generator) for _ in range(self._num_surrogates))
+        shuffled = phase_shuffled(signal, self._generator, self._num_surrogates)
         chance = null_of(np.array([timescales.complexity(each) for each in shuffled]))
         return "cplx.lz", name, self._num, timescales.complexity(signal), chance
 

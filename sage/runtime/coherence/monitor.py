@@ -30,7 +30,8 @@ LOW_PRIORITY = 10
 
 
 class CoherenceMonitor:
-    """num_ticks: of a window, at least 8.  dims: (N,) dimensions of each source.
+    """num_ticks: collected ones of a window, at least 8.  every_ticks: of which one is collected.
+    dims: (N,) dimensions of each source.
     on_rows: called on the loop's thread, from `collect` or `close`.
 
     is_inline: measure on the caller's thread.  num_skipped: windows that came while one was measured.
@@ -47,12 +48,14 @@ class CoherenceMonitor:
         num_surrogates: int,
         seed: int,
         is_inline: bool,
+        every_ticks: int = 1,
     ) -> None:
         self._window = TickWindow(num_ticks, dims, num_features, device)
         self._on_rows = on_rows
         self._num_surrogates = num_surrogates
         self._seed = seed
         self._is_inline = is_inline
+        self._every_ticks = every_ticks
         self._requests: queue.Queue[Ticks | None] = queue.Queue(maxsize=1)
         self._results: queue.SimpleQueue[Rows] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -71,19 +74,20 @@ class CoherenceMonitor:
         persistence: float,
         carry: Carry,
     ) -> None:
-        """Add one tick (`TickWindow.add`) and pass on the rows of a window measured since."""
-        self._window.add(
-            time_ns=time_ns,
-            states=states,
-            present=present,
-            nis=nis,
-            error=error,
-            persistence=persistence,
-            high=carry.z_H[0],
-            low=carry.z_L[0],
-        )
-        if self._window.is_full:
-            self._measure(self._window.take(tick, trust))
+        """Add a tick whose turn it is (`TickWindow.add`), and pass on the rows of a window measured since."""
+        if tick % self._every_ticks == 0:
+            self._window.add(
+                time_ns=time_ns,
+                states=states,
+                present=present,
+                nis=nis,
+                error=error,
+                persistence=persistence,
+                high=carry.z_H[0],
+                low=carry.z_L[0],
+            )
+            if self._window.is_full:
+                self._measure(self._window.take(tick, trust))
         self._deliver()
 
     def close(self) -> None:
@@ -143,6 +147,7 @@ def build_monitor(
         device=device,
         on_rows=on_rows,
         num_surrogates=section.num_surrogates,
+        every_ticks=section.every_ticks,
         seed=config.seed,
         is_inline=isinstance(clock, ManualClock),
     )

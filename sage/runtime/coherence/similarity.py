@@ -24,11 +24,12 @@ def debiased_cka(first: np.ndarray, second: np.ndarray) -> float:
 
 def cka_at_lags(first: np.ndarray, second: np.ndarray, lags: np.ndarray) -> np.ndarray:
     """(S,) debiased CKA of `first` with `second` moved in time by each of `lags` (S,), circularly."""
-    one, two = _centered(first), _centered(second)
+    one, two = _rows_centered(first), _rows_centered(second)
     variation = _unbiased_hsic(one, one) * _unbiased_hsic(two, two)
     if variation <= 0:
         return np.full(len(lags), math.nan)
-    moved = (np.roll(two, (int(lag), int(lag)), axis=(0, 1)) for lag in lags)
+    rows = np.arange(len(two))
+    moved = (two[(rows - int(lag)) % len(two)] for lag in lags)
     return np.array([_unbiased_hsic(one, each) for each in moved]) / math.sqrt(variation)
 
 
@@ -45,16 +46,18 @@ def _rows_centered(values: np.ndarray) -> np.ndarray:
     return centered
 
 
-def _centered(values: np.ndarray) -> np.ndarray:
-    """The (n, n) Gram matrix of the rows, with a zero diagonal, as the unbiased estimator takes it."""
-    rows = _rows_centered(values)
-    gram: np.ndarray = rows.dot(rows.T)
-    np.fill_diagonal(gram, 0.0)
-    return gram
-
-
 def _unbiased_hsic(one: np.ndarray, two: np.ndarray) -> float:
+    """Of Gram matrices with a zero diagonal (Song et al. 2012, equation 5), from centred rows (n, p), (n, q).
+
+    Rows of a centred Gram matrix add up to 0, so that without its diagonal they add up to minus the squared
+    lengths; and the sum of products of two Gram matrices is the squared norm of the rows' cross product.
+    """
     n = len(one)
-    sums_one, sums_two = one.sum(axis=0), two.sum(axis=0)
-    total = (one * two).sum() + sums_one.sum() * sums_two.sum() / ((n - 1) * (n - 2))
-    return float(total - 2.0 / (n - 2) * sums_one.dot(sums_two)) / (n * (n - 3))
+    lengths_one, lengths_two = (one**2).sum(axis=1), (two**2).sum(axis=1)
+    if n < one.shape[1]:
+        products = float((one.dot(one.T) * two.dot(two.T)).sum())
+    else:
+        products = float((one.T.dot(two) ** 2).sum())
+    shared = float(lengths_one.dot(lengths_two))
+    total = products - shared + float(lengths_one.sum() * lengths_two.sum()) / ((n - 1) * (n - 2))
+    return (total - 2.0 / (n - 2) * shared) / (n * (n - 3))

@@ -60,7 +60,7 @@ class LagTable:
     def __init__(self, signals: np.ndarray) -> None:
         vectors = signals.reshape(*signals.shape[:2], -1)
         spectrum = np.fft.fft(vectors, axis=0)
-        products = np.einsum("fid,fjd->fij", spectrum.conj(), spectrum, optimize=False)
+        products = np.matmul(spectrum.conj(), spectrum.swapaxes(1, 2))
         # roll(b, lag) has the spectrum B exp(-2 pi i f lag / T): a product at a lag is a Fourier sum.
         self._table = np.fft.fft(products, axis=0) / len(signals) ** 2  # (T, N, N)
 
@@ -73,12 +73,12 @@ class LagTable:
         return found
 
 
-def phase_shuffled(signal: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(T,) with the spectrum's magnitudes of `signal` and random phases (Theiler et al. 1992)."""
+def phase_shuffled(signal: np.ndarray, generator: np.random.Generator, num: int = 1) -> np.ndarray:
+    """(num, T) with the spectrum's magnitudes of `signal` (T,) and random phases (Theiler et al. 1992)."""
     spectrum = np.fft.rfft(signal)
-    turned = spectrum * np.exp(2j * np.pi * generator.random(len(spectrum)))
-    turned[0] = spectrum[0]
+    turned = spectrum * np.exp(2j * np.pi * generator.random((num, len(spectrum))))
+    turned[:, 0] = spectrum[0]
     if len(signal) % 2 == 0:
-        turned[-1] = np.abs(spectrum[-1]) * generator.choice((-1.0, 1.0))
+        turned[:, -1] = np.abs(spectrum[-1]) * generator.choice((-1.0, 1.0), num)
     result: np.ndarray = np.fft.irfft(turned, n=len(signal))
     return result

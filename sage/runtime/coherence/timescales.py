@@ -41,6 +41,8 @@ def lempel_ziv(bits: np.ndarray) -> int:
             if place < 0:
                 break
             length += 1
+            while start + length <= num and text[place + length - 1] == text[start + length - 1]:
+                length += 1
         phrases += 1
         start += length
     return phrases
@@ -53,4 +55,6 @@ def complexity(signal: np.ndarray) -> float:
     num = len(signal)
     if num < 4:
         return math.nan
-    return lempel_ziv(signal > np.median(signal)) * math.log2(num) / num
+    middle = np.partition(signal, ((num - 1) // 2, num // 2))
+    median = (middle[(num - 1) // 2] + middle[num // 2]) / 2
+    return lempel_ziv(signal > median) * math.log2(num) / num

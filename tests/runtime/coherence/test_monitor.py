@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sage.app.config.sage_config import load_config
 from sage.hrm_core.model.recurrence import Carry
 from sage.runtime.coherence import monitor as monitor_module
 from sage.runtime.coherence.measures import first_component, measure
@@ -110,7 +111,9 @@ def add(monitor: CoherenceMonitor, tick: int) -> None:
     )
 
 
-def make_monitor(received: list[tuple[CoherenceRow, ...]], *, is_inline: bool) -> CoherenceMonitor:
+def make_monitor(
+    received: list[tuple[CoherenceRow, ...]], *, is_inline: bool, every_ticks: int = 1
+) -> CoherenceMonitor:
     return CoherenceMonitor(
         32,
         np.ones(NUM_SOURCES, dtype=np.int64),
@@ -120,6 +123,7 @@ def make_monitor(received: list[tuple[CoherenceRow, ...]], *, is_inline: bool) -
         num_surrogates=9,
         seed=0,
         is_inline=is_inline,
+        every_ticks=every_ticks,
     )
 
 
@@ -136,6 +140,26 @@ def test_inline_and_in_a_thread_the_rows_are_the_same() -> None:
         assert {row.tick for row in received[0]} == {32}
         results.append([str(row) for row in received[0]])
     assert results[0] == results[1]
+
+
+def test_one_tick_in_four_is_collected_and_measured_once_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What coherence costs: of 256 ticks 64 are copied, and two windows of 32 are measured."""
+    measured: list[Ticks] = []
+
+    def count(ticks: Ticks, **_: object) -> tuple[CoherenceRow, ...]:
+        measured.append(ticks)
+        return ()
+
+    monkeypatch.setattr(monitor_module, "measure", count)
+    monitor = make_monitor([], is_inline=True, every_ticks=4)
+    for tick in range(1, 257):
+        add(monitor, tick)
+    assert [each.tick for each in measured] == [128, 256]
+    assert [len(each.states) for each in measured] == [32, 32]
+    assert measured[0].rate_hz == pytest.approx(5.0)
+    shipped = load_config("default").coherence
+    assert shipped.window_ticks
+    assert shipped.every_ticks == 4
 
 
 def test_a_window_that_comes_during_a_measurement_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
