@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from safetensors.numpy import load, save
 
 from sage.errors import DataError, InputError
 
+#: What surrounds the checksum in a JSON file.
+_CHECKSUM_KEY, _CHECKSUM_END = ', "checksum": "', '"}'
 Content = bytes | bytearray | memoryview
 
 
@@ -149,6 +151,38 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def checked_json(values: Mapping[str, Any]) -> bytes:
+    """A JSON object whose last key, "checksum", is over the text before it. ValueError for NaN."""
+    text = json.dumps(values, allow_nan=False)[:-1]
+    return f"{text}{_CHECKSUM_KEY}{digest_of(text.encode())}{_CHECKSUM_END}".encode()
+
+
+def read_json(path: Path, *, plain_keys: Collection[str]) -> dict[str, Any]:
+    """The object in a file of `checked_json`, without its checksum. FileNotFoundError when there is no file.
+
+    plain_keys: all that a file of an earlier version may have, which had no checksum.  DamagedFile when the
+    checksum differs, and for any other content.
+    """
+    try:
+        return _parse_json(path.read_bytes().decode(), plain_keys)
+    except (ValueError, TypeError) as error:
+        raise DamagedFile(f"{path} is damaged ({' '.join(str(error).split())}): delete it") from error
+
+
+def _parse_json(text: str, plain_keys: Collection[str]) -> dict[str, Any]:
+    end = len(text) - len(_CHECKSUM_END) - 32
+    is_checked = text[:end].endswith(_CHECKSUM_KEY) and text.endswith(_CHECKSUM_END)
+    if is_checked and digest_of(text[: end - len(_CHECKSUM_KEY)].encode()) != text[end : end + 32]:
+        raise ValueError("the checksum differs")
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("not a JSON object")
+    if not is_checked and not found.keys() <= set(plain_keys):
+        raise ValueError(f"unknown keys: {', '.join(sorted(found.keys() - set(plain_keys)))[:80]}")
+    found.pop("checksum", None)
+    return found
 
 
 def write_checked(path: Path, contents: Contents, *, schema: str) -> None:

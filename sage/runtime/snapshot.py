@@ -29,10 +29,11 @@ from sage.hrm_core.observation.model import ObservationModel
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
 from sage.runtime.loop import Loop
+from sage.runtime.snapshot_about import read_about, write_about
 from sage.runtime.tick.reasoner import load_observation_model
 
 FORMAT = 2
-MODEL, STATE, MEMORY, ABOUT = "model.safetensors", "state.safetensors", "memory.safetensors", "mind.json"
+MODEL, STATE, MEMORY = "model.safetensors", "state.safetensors", "memory.safetensors"
 #: Absent in the snapshot of a run without puzzle streams.
 SOLVING = "solving.safetensors"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
@@ -116,7 +117,7 @@ def write_snapshot(home: Path, snapshot: Snapshot) -> None:
             names.append(SOLVING)
         digests = {name: digest_of((folder / name).read_bytes()) for name in names}
         about = {"format": FORMAT, "digests": digests, **snapshot.about}
-        (folder / ABOUT).write_text(json.dumps(about))
+        write_about(folder, about)
 
 
 def save_snapshot(home: Path, loop: Loop) -> None:
@@ -188,12 +189,9 @@ def _load(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
 
 def _checked(folder: Path) -> dict[str, Any]:
     """The content of mind.json, after every file's digest is compared."""
-    about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+    about = read_about(folder)
     if about["format"] != FORMAT:
         raise DataError(f"its format is {about['format']}, this version reads {FORMAT}")
-    for name, digest in about["digests"].items():
-        if digest_of((folder / name).read_bytes()) != digest:
-            raise DataError(f"the digest of {name} differs")
     int(about["weights_version"]), int(about["tick"])
     return about
 

@@ -22,6 +22,7 @@ from sage.runtime.snapshot import (
     snapshot_key,
     write_snapshot,
 )
+from sage.runtime.snapshot_about import ABOUT
 
 
 class Digests:
@@ -159,7 +160,7 @@ def test_without_a_snapshot_a_run_starts_fresh(young: Loop, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", [snapshot_module.MODEL, snapshot_module.STATE, snapshot_module.MEMORY, snapshot_module.ABOUT]
+    "name", [snapshot_module.MODEL, snapshot_module.STATE, snapshot_module.MEMORY, ABOUT]
 )
 @pytest.mark.parametrize("harm", ["gone", "cut", "one bit"])
 def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
@@ -173,7 +174,7 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
     elif harm == "cut":
         path.write_bytes(content[:-20])
     else:
-        position = 2 if name == snapshot_module.ABOUT else len(content) // 2
+        position = 2 if name == ABOUT else len(content) // 2
         content[position] ^= 1
         path.write_bytes(content)
     before = learned(young)
@@ -188,7 +189,7 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"format": 1}', '{"format": 2}'])
 def test_a_snapshot_of_another_format_is_set_aside(kept: Kept, young: Loop, content: str):
-    (kept.directory / snapshot_module.ABOUT).write_text(content)
+    (kept.directory / ABOUT).write_text(content)
     assert "could not be read" in load_snapshot(kept.home, young)
 
 
@@ -300,5 +301,5 @@ def test_a_snapshot_that_an_earlier_version_wrote_is_loaded(start, settings, tmp
     assert len(loop.memory_writer.memory.replay) > 0
     loop.run(num_ticks=4)
     assert sorted(path.name for path in (home / snapshot_key(loop)).iterdir()) == sorted(
-        [snapshot_module.ABOUT, snapshot_module.MEMORY, snapshot_module.MODEL, snapshot_module.STATE]
+        [ABOUT, snapshot_module.MEMORY, snapshot_module.MODEL, snapshot_module.STATE]
     )

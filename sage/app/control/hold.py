@@ -7,15 +7,15 @@ cleanly leaves its marker behind, and the next one starts held.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from sage.durable import sync_folder, write_file
+from sage.durable import checked_json, read_json, sync_folder, write_file
+from sage.errors import DataError
 
 HOLD_NAME, RUNNING_NAME = "hold.json", "running"
 Cause = Literal["estop", "crash"]
@@ -63,12 +63,12 @@ class HoldFile:
     def read(self) -> Hold | None:
         """The hold that is in force. A file that cannot be read holds as an estop does."""
         try:
-            plain = json.loads(self._path.read_text(encoding="utf-8"))
+            plain = read_json(self._path, plain_keys=("cause", "reason", "since_ns"))
             cause: Cause = "crash" if plain["cause"] == "crash" else "estop"
             return Hold(cause=cause, reason=str(plain["reason"]), since_ns=int(plain["since_ns"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, DataError, ValueError, KeyError, TypeError):
             return Hold(cause="estop", reason=f"{self._path} cannot be read", since_ns=self._wall_ns())
 
     def begin(self, *, has_effectors: bool) -> Hold | None:
@@ -87,8 +87,7 @@ class HoldFile:
     def write(self, cause: Cause, reason: str) -> Hold:
         """On the disk when it returns. OSError where that fails."""
         hold = Hold(cause=cause, reason=reason, since_ns=self._wall_ns())
-        text = json.dumps({"cause": cause, "reason": reason, "since_ns": hold.since_ns})
-        write_file(self._path, text.encode())
+        write_file(self._path, checked_json(asdict(hold)))
         return hold
 
     def clear(self) -> None:

@@ -11,10 +11,13 @@ import stat
 from pathlib import Path
 
 from sage.app.terminal.errors import UserError
+from sage.durable import digest_of
 
 TOKEN_NAME = "http.token"
 _NUM_BYTES = 32
 _MIN_LENGTH = 16
+#: Of a generated token: SECRET.CHECK, where the check is of the secret.
+_SECRET_LENGTH, _CHECK_LENGTH = 43, 8
 
 
 def open_token(folder: Path) -> str:
@@ -37,10 +40,29 @@ def open_token(folder: Path) -> str:
             raise UserError(f"{path}: other users can read it: remove it, and a new token is generated")
         token = file.read(1024).strip()
         if not token:
-            token = secrets.token_urlsafe(_NUM_BYTES)
+            secret = secrets.token_urlsafe(_NUM_BYTES)
+            token = f"{secret}.{_check_of(secret)}"
             file.write(f"{token}\n")
+    if _is_altered(token):
+        raise UserError(f"{path}: altered since it was generated: remove it, and a new token is generated")
     if len(token) < _MIN_LENGTH or not token.isascii() or not token.isprintable():
         raise UserError(
             f"{path}: no token of {_MIN_LENGTH} characters or more: remove it, and a new one is generated"
         )
     return token
+
+
+def _check_of(secret: str) -> str:
+    return digest_of(secret.encode())[:_CHECK_LENGTH]
+
+
+def _is_altered(token: str) -> bool:
+    """Whether it differs from a generated token in a few bits; a person's own token has another form."""
+    secret, point, check = (
+        token[:_SECRET_LENGTH],
+        token[_SECRET_LENGTH : _SECRET_LENGTH + 1],
+        token[_SECRET_LENGTH + 1 :][:_CHECK_LENGTH],
+    )
+    is_right = check == _check_of(secret)
+    has_form = point == "." and len(check) == _CHECK_LENGTH
+    return (is_right or has_form) and not (is_right and token == f"{secret}.{check}")

@@ -5,7 +5,6 @@ Invariant: reading changes no memory; a state directory without memories raises 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +15,15 @@ import numpy as np
 
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, default_state_dir, locked
 from sage.app.terminal.errors import UserError
-from sage.durable import digest_of, previous_of, read_checked
+from sage.durable import previous_of, read_checked
 from sage.errors import SageError
 from sage.memory.stores.journal_file import JournalContents, read_journal
 from sage.memory.stores.recovery import overlaid
 from sage.memory.stores.snapshot import SCHEMA, states_in
 from sage.memory.stores.state import StoreState
+from sage.runtime.snapshot_about import ABOUT, read_about
 
-ABOUT, MEMORY = "mind.json", "memory.safetensors"
+MEMORY = "memory.safetensors"
 #: Fields of a memory of any store, in the order of an export.
 FIELDS = (
     "mind",
@@ -164,12 +164,9 @@ def _read(state_dir: Path) -> Archive:
 
 
 def read_snapshot(folder: Path) -> tuple[dict[str, Any], dict[str, StoreState]]:
-    """A snapshot's about and the states of its stores, checked. DataError when its digest differs."""
-    about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
-    path = folder / MEMORY
-    if digest_of(path.read_bytes()) != about["digests"][MEMORY]:
-        raise UserError(f"the digest of {MEMORY} differs")
-    return about, states_in(read_checked(path, schema=SCHEMA))
+    """A snapshot's about and the states of its stores, checked. DataError when a digest differs."""
+    about = read_about(folder)
+    return about, states_in(read_checked(folder / MEMORY, schema=SCHEMA))
 
 
 def _keys(state_dir: Path) -> list[str]:

@@ -6,7 +6,6 @@ emptied only after the snapshot that includes its rows is on the disk.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
-from sage.app.memories.archive import ABOUT, MEMORY, Archive, Mind, Table
+from sage.app.memories.archive import MEMORY, Archive, Mind, Table
 from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
@@ -26,6 +25,7 @@ from sage.memory.stores.journal_row import StoredRow, renumbered
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
 from sage.runtime.snapshot import STATE
+from sage.runtime.snapshot_about import ABOUT, write_about
 
 #: Parts of a snapshot that are sums over all memories, and their names in the output.
 SUMS = {"entities": "entity memory", "sidecar": "sidecar"}
@@ -142,7 +142,7 @@ def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], term
         digests = {**mind.about["digests"], **digests}
         epoch_ns = mind.tables[0].epoch_ns
         about = {**mind.about, "digests": digests, "journal": newest, "epoch_ns": epoch_ns}
-        (folder / ABOUT).write_text(json.dumps(about))
+        write_about(folder, about)
     if journal.exists():
         restart_journal(journal)
 

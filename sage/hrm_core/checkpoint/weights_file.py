@@ -5,12 +5,14 @@ Invariant: a file is written complete or not at all (sage.durable), and contains
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 
 from sage.durable import write_file
@@ -19,6 +21,8 @@ from sage.hrm_core.checkpoint.saved_model import Configured, SavedModel
 from sage.hrm_core.config.model import ModelConfig
 
 FORMAT = "sage-model-1"
+#: Of the header that save_model writes.
+_PARTS = ("format", "config", "metadata")
 
 
 def save_model(path: Path | str, model: Configured, metadata: Mapping[str, Any] | None = None) -> None:
@@ -32,11 +36,15 @@ def save_model(path: Path | str, model: Configured, metadata: Mapping[str, Any] 
         "config": json.dumps(model.config.to_plain()),
         "metadata": json.dumps(dict(metadata or {})),
     }
+    header["checksum"] = _checksum(header, state)
     write_file(path, safetensors.torch.save(state, metadata=header))
 
 
 def read_model(path: Path | str, device: str = "cpu") -> SavedModel:
-    """What save_model wrote. CheckpointError if the file is absent, damaged or of another format."""
+    """What save_model wrote. CheckpointError if the file is absent, damaged or of another format.
+
+    A file of an earlier version has no checksum.
+    """
     path = Path(path)
     header = read_header(path)
     if header.get("format") != FORMAT:
@@ -47,7 +55,7 @@ def read_model(path: Path | str, device: str = "cpu") -> SavedModel:
         metadata = json.loads(header["metadata"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: its header is not a model's: {_one_line(error)}") from error
-    return SavedModel(path=path, config=config, state=read_tensors(path, device), metadata=metadata)
+    return SavedModel(path=path, config=config, state=_checked(path, header, device), metadata=metadata)
 
 
 def is_ours(path: Path) -> bool:
@@ -72,6 +80,29 @@ def read_tensors(path: Path, device: str = "cpu") -> dict[str, Any]:
         return dict(safetensors.torch.load_file(path, device=device))
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a safetensors file: {_one_line(error)}") from error
+
+
+def _checked(path: Path, header: Mapping[str, str], device: str) -> dict[str, Any]:
+    """The tensors of a file of ours, compared with its checksum."""
+    unknown = header.keys() - {*_PARTS, "checksum"}
+    if unknown:
+        raise CheckpointError(f"{path}: damaged (unknown {min(unknown)[:40]!r} in its header): copy it again")
+    state = read_tensors(path)
+    if "checksum" in header and header["checksum"] != _checksum(header, state):
+        raise CheckpointError(f"{path}: damaged (the checksum differs): copy it again, or use another file")
+    return {name: tensor.to(device) for name, tensor in state.items()}
+
+
+def _checksum(header: Mapping[str, str], state: Mapping[str, torch.Tensor]) -> str:
+    """blake2b-128 of the header's parts and of every tensor's name, type, shape and bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in _PARTS:
+        digest.update(header[part].encode() + b"\0")
+    for name in sorted(state):
+        tensor = state[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _one_line(error: Exception) -> str:

@@ -8,10 +8,10 @@ examined window is never replayed.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sage.durable import write_file
+from sage.durable import checked_json, read_json, write_file
 from sage.errors import InputError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.hrm_core.observation.loss import LossSettings, window_errors, window_loss
@@ -94,7 +94,7 @@ class SleepPlan:
     @classmethod
     def read(cls, path: Path) -> SleepPlan:
         """The plan in a job.json; one of an earlier version has the loss at its defaults."""
-        content = json.loads(path.read_text())
+        content = read_json(path, plain_keys=_names(cls))
         return cls(**{**content, "loss": LossSettings(**content.get("loss", {}))})
 
 
@@ -281,16 +281,17 @@ def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Gene
     return windows.replace(values=windows.values + noise, deltas=windows.deltas + step)
 
 
-def _write_json(path: Path, content: object) -> None:
-    write_file(path, json.dumps(content).encode())
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_file(path, checked_json(content))
+
+
+def _names(kind: type[SleepPlan] | type[SleepReport]) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind)]
 
 
 def read_report(path: Path) -> SleepReport:
     """report.json as a SleepReport; null is NaN again."""
-    found = json.loads(path.read_text())
-    if not isinstance(found, dict):
-        raise TypeError(f"{path}: not a report: run the night again")
-    return report_of(found)
+    return report_of(read_json(path, plain_keys=_names(SleepReport)))
 
 
 def report_of(plain: dict[str, Any]) -> SleepReport:

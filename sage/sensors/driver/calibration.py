@@ -6,7 +6,6 @@ or that the sensor refuses, is set aside and logged, and the sensor opens withou
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,9 +44,11 @@ class CalibrationFolder:
 
     def load(self, spec: SensorSpec) -> dict[str, Any] | None:
         """None where nothing was kept, by another kind of reading, or where the file is damaged."""
+        from sage.durable import read_json
+
         path = self.path_of(spec)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path, plain_keys=("version", "reading", "values"))
             if document["version"] != VERSION or document["reading"] != _reading_of(spec):
                 return None
             return checked(document["values"], spec.name)
@@ -59,11 +60,11 @@ class CalibrationFolder:
 
     def save(self, spec: SensorSpec, values: dict[str, Any]) -> None:
         """On the disk when it returns. OSError."""
-        from sage.durable import write_file
+        from sage.durable import checked_json, write_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
         document = {"version": VERSION, "reading": _reading_of(spec), "values": values}
-        write_file(self.path_of(spec), json.dumps(document, allow_nan=False).encode())
+        write_file(self.path_of(spec), checked_json(document))
 
     def refuse(self, spec: SensorSpec, error: Exception) -> None:
         """Set the file aside: the next open has no calibration."""

@@ -14,7 +14,7 @@ import torch
 
 from sage.app.cli.main import invoke
 from sage.app.config.state_dir import locked
-from sage.app.memories.archive import ABOUT, FIELDS, MEMORY, open_archive
+from sage.app.memories.archive import FIELDS, MEMORY, open_archive
 from sage.app.memories.export import records
 from sage.app.memories.terms import parse_time
 from sage.app.terminal.errors import UserError
@@ -26,6 +26,7 @@ from sage.memory.stores.journal_row import JournalRow
 from sage.memory.stores.recall import RecallStore
 from sage.memory.stores.snapshot import save_states
 from sage.memory.windows.window import Window, WindowShape
+from sage.runtime.snapshot_about import ABOUT
 
 SECOND_NS = 10**9
 EPOCH_NS = 1_800_000_000 * SECOND_NS

@@ -301,7 +301,8 @@ def test_a_snapshot_of_today_without_a_journal_is_continued(begin, tmp_path: Pat
     import json
 
     from sage.durable import Contents, digest_of, read_checked, write_checked
-    from sage.runtime.snapshot import ABOUT, MEMORY
+    from sage.runtime.snapshot import MEMORY
+    from sage.runtime.snapshot_about import ABOUT
 
     life = begin()
     life.tick(110)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sage.durable import write_file
+from sage.durable import checked_json, read_json, write_file
 from sage.errors import DataError, InputError
 from sage.hrm_core.config.model import ModelConfig
 from sage.hrm_core.evaluation.report import wilson_interval
@@ -33,6 +33,8 @@ from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 
 JOB, REPORT, CANDIDATE = "job.json", "report.json", "candidate"
 SCHEMA = "solver_job/1"
+#: Also of a job.json that an earlier version wrote without a checksum.
+KEYS = ("schema", "stream", "names", "tasks", "configs", "config", "seed", "parent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def write_solver_job(folder: Path, setup: TrainerSetup) -> None:
         "seed": setup.seed,
         "parent": my_identity(),
     }
-    write_file(folder / JOB, json.dumps(plain).encode())
+    write_file(folder / JOB, checked_json(plain))
 
 
 def is_solver_job(folder: Path) -> bool:
@@ -74,7 +76,7 @@ def read_solver_job(folder: Path) -> TrainerSetup:
     """DataError for a file that is no job; InputError while its run goes on, or a task cannot be made."""
     path = folder / JOB
     try:
-        plain = json.loads(path.read_text())
+        plain = read_json(path, plain_keys=KEYS)
         if plain["schema"] != SCHEMA:
             raise DataError(f"{path} has schema {plain['schema']!r}, this version reads {SCHEMA!r}")
         if is_alive(plain["parent"]) and plain["parent"] != my_identity():
@@ -113,7 +115,7 @@ def sleep_on_folder(folder: Path) -> SleepReport:
         family = ModelFamily(trainer.configs)
         family.load_weights(offer.weights)
         family[0].save_pretrained(folder / CANDIDATE)
-    write_file(folder / REPORT, json.dumps(to_plain(offer.report)).encode())
+    write_file(folder / REPORT, checked_json(to_plain(offer.report)))
     return offer.report
 
 
