@@ -16,7 +16,7 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.hub import Hub
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
-from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import TaskCall, TrainerSetup
 from sage.runtime.solving.learner import PuzzleLearner
 from sage.runtime.solving.models import FRESH, family_for
 from sage.runtime.solving.stream import PuzzleStream, StreamLevel
@@ -55,6 +55,9 @@ def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, 
             stream=world.name,
             names=tuple(level.name for level in levels),
             tasks=tuple(level.task for level in levels),
+            calls=tuple(
+                TaskCall(name=level.task, options=dict(level.options)) for level in world.environment.levels
+            ),
             configs=family.configs,
             config=config.solver_training,
             seed=config.seed,

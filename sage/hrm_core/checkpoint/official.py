@@ -13,11 +13,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -171,7 +171,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         # Mapped, not read: a table of puzzles can be 99% of a file and is then never loaded.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise CheckpointError(
             f"{path}: contains more than weights, or is not a checkpoint: not opened, because it could run"
             " code"

@@ -6,35 +6,26 @@ Invariant: the folder's memory and weights stay as they are; job.json has no cod
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from sage.durable import checked_json, read_json, write_file
-from sage.errors import DataError, InputError
-from sage.hrm_core.config.model import ModelConfig
+from sage.durable import checked_json, write_file
+from sage.errors import InputError
 from sage.hrm_core.evaluation.report import wilson_interval
 from sage.hrm_core.model_family import ModelFamily
 from sage.hrm_core.optim.ranks import Ranks
-from sage.hrm_core.tasks.catalogue import make_task
-from sage.hrm_core.tasks.contract import Task
 from sage.mailbox.shared.memory.identity import is_alive, my_identity
-from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome, SleepReport, to_plain
 from sage.runtime.sleep.puzzles.examination import Answers, ExaminedLevel, answers_of
-from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import JOB, TrainerSetup, read_job
 from sage.runtime.sleep.puzzles.store import WEIGHTS, load_weights, restore_memory
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
 
-JOB, REPORT, CANDIDATE = "job.json", "report.json", "candidate"
-SCHEMA = "solver_job/1"
-#: Also of a job.json that an earlier version wrote without a checksum.
-KEYS = ("schema", "stream", "names", "tasks", "configs", "config", "seed", "parent")
+REPORT, CANDIDATE = "report.json", "candidate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +39,6 @@ class LevelShare:
     high: float
 
 
-def write_solver_job(folder: Path, setup: TrainerSetup) -> None:
-    """job.json, for this process's run. A task that the catalogue cannot make again is null in it."""
-    plain = {
-        "schema": SCHEMA,
-        "stream": setup.stream,
-        "names": setup.names,
-        "tasks": [_described(task) for task in setup.tasks],
-        "configs": [config.to_plain() for config in setup.configs],
-        "config": setup.config.model_dump(mode="json"),
-        "seed": setup.seed,
-        "parent": my_identity(),
-    }
-    write_file(folder / JOB, checked_json(plain))
-
-
 def is_solver_job(folder: Path) -> bool:
     """Whether its job.json is of a solving model; False where there is none, or of the observation model."""
     try:
@@ -74,26 +50,10 @@ def is_solver_job(folder: Path) -> bool:
 
 def read_solver_job(folder: Path) -> TrainerSetup:
     """DataError for a file that is no job; InputError while its run goes on, or a task cannot be made."""
-    path = folder / JOB
-    try:
-        plain = read_json(path, plain_keys=KEYS)
-        if plain["schema"] != SCHEMA:
-            raise DataError(f"{path} has schema {plain['schema']!r}, this version reads {SCHEMA!r}")
-        if is_alive(plain["parent"]) and plain["parent"] != my_identity():
-            raise InputError(f"{folder}: a run uses it: stop the run first")
-        tasks = tuple(_made(each, folder) for each in plain["tasks"])
-        return TrainerSetup(
-            stream=plain["stream"],
-            names=tuple(plain["names"]),
-            tasks=tasks,
-            configs=tuple(ModelConfig.from_plain(each) for each in plain["configs"]),
-            config=SolverTrainingConfig.model_validate(plain["config"]),
-            seed=plain["seed"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, (DataError, InputError)):
-            raise
-        raise DataError(f"{path} is damaged ({error}): run the night of another folder") from error
+    job = read_job(folder)
+    if is_alive(job.parent) and job.parent != my_identity():
+        raise InputError(f"{folder}: a run uses it: stop the run first")
+    return job.setup
 
 
 def sleep_on_folder(folder: Path) -> SleepReport:
@@ -146,25 +106,3 @@ def _restored(folder: Path) -> PuzzleTrainer:
     weights, num_steps = load_weights(folder / WEIGHTS)
     trainer.load(weights, num_steps=num_steps)
     return trainer
-
-
-def _described(task: Task) -> dict[str, Any] | None:
-    """Name and options in the catalogue that make this task again; None where there are none, as for a task
-    of files.
-    """
-    config = getattr(task, "config", None)
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        return None
-    name, options = task.spec.name, dataclasses.asdict(config)
-    try:
-        again = make_task(name, **json.loads(json.dumps(options)))
-    except (InputError, TypeError, ValueError):
-        return None
-    is_same = again.spec == task.spec and type(again) is type(task)
-    return {"name": name, "options": options} if is_same else None
-
-
-def _made(described: dict[str, Any] | None, folder: Path) -> Task:
-    if described is None:
-        raise InputError(f"{folder}: a level's puzzles are from files: their task cannot be made again here")
-    return make_task(described["name"], **described["options"])

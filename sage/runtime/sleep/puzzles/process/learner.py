@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -19,16 +18,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sage.durable import write_file
-from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.puzzles.process.board import RUNNING, STARTING, Board
-from sage.runtime.sleep.puzzles.process.job import write_solver_job
-from sage.runtime.sleep.puzzles.process.plan import PLAN, TrainerPlan, TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, TrainerSetup, write_job
 from sage.runtime.sleep.puzzles.process.wire import (
     experience_size,
     offer_bytes,
@@ -43,6 +39,8 @@ SLOTS, OFFER_SLOTS = 64, 4
 MAX_WAITING = 4096
 FIRST_DELAY_SECS, LONGEST_DELAY_SECS = 0.5, 30.0
 CLOSE_SECS = 0.9
+#: What earlier versions left in the folder; nothing reads it.
+FORMER_PLAN = "plan.pickle"
 _log = logging.getLogger(__name__)
 
 
@@ -50,18 +48,12 @@ class ProcessLearner:
     """PuzzleLearner. folder: of the trainer's journal and weights.  clock: of the loop.  hub: makes its two
     mailboxes, and closes them.
 
-    InputError for settings that do not fit the models, or a task that cannot be sent to a process.
+    InputError for settings that do not fit the models, or a task that another process cannot make.
     """
 
     def __init__(self, setup: TrainerSetup, folder: Path, hub: Hub, clock: Clock) -> None:
         trainer = setup.build()
-        try:
-            pickle.dumps(setup)
-        except Exception as error:  # a task may be a plug-in
-            raise InputError(
-                f"stream {setup.stream}: its tasks cannot be sent to a process ({error}): set"
-                " solver_training.where to inline"
-            ) from error
+        setup.check_calls()
         self._setup = setup
         self._folder = folder
         self._clock = clock
@@ -116,18 +108,15 @@ class ProcessLearner:
         self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         self._folder.mkdir(parents=True, exist_ok=True)
         save_weights(self._folder / WEIGHTS, self._weights, num_steps=0)
-        plan = TrainerPlan(
-            setup=self._setup,
-            folder=self._folder.absolute(),
+        link = TrainerLink(
             experiences=self._experiences.name,
             offers=self._offers.name,
             board=self._board.name,
             run=self._run,
-            parent=my_identity(),
             epoch_ns=time.time_ns(),
         )
-        write_file(self._folder / PLAN, pickle.dumps(plan))
-        write_solver_job(self._folder, self._setup)
+        write_job(self._folder, TrainerJob(setup=self._setup, parent=my_identity(), link=link))
+        (self._folder / FORMER_PLAN).unlink(missing_ok=True)
         self._start()
 
     def note(self, experiences: Sequence[PuzzleExperience]) -> None:
@@ -238,7 +227,7 @@ class ProcessLearner:
                     *options,
                     "-m",
                     "sage.runtime.sleep.puzzles.process.worker",
-                    str(self._folder / PLAN),
+                    str(self._folder.absolute()),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The trainer's process: `python -m sage.runtime.sleep.puzzles.process.worker PLAN`, a pickled TrainerPlan.
+"""The trainer's process: `python -m sage.runtime.sleep.puzzles.process.worker FOLDER`, which has job.json.
 
 One thread of computation at nice 10.
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import pickle
 import signal
 import sys
 import time
@@ -24,7 +23,7 @@ from sage.mailbox.errors import MailboxEmpty
 from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import is_alive
 from sage.runtime.sleep.puzzles.process.board import RUNNING, Board
-from sage.runtime.sleep.puzzles.process.plan import TrainerPlan
+from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, read_job, read_link
 from sage.runtime.sleep.puzzles.process.wire import offer_bytes, read_experience, write_offer
 from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, load_weights
 from sage.runtime.solving.learner import Offer
@@ -38,30 +37,33 @@ _log = logging.getLogger(__name__)
 
 
 class TrainerProcess:
-    """Takes experiences, practises, offers weights, sleeps when asked, until the loop stops it."""
+    """Takes experiences, practises, offers weights, sleeps when asked, until the loop stops it.
 
-    def __init__(self, plan: TrainerPlan, board: Board) -> None:
-        self._plan = plan
+    folder: of the TrainerStore.
+    """
+
+    def __init__(self, folder: Path, job: TrainerJob, link: TrainerLink, board: Board) -> None:
+        self._config, self._parent = job.setup.config, job.parent
         self._board = board
         clock = RealClock()
-        self._trainer = plan.setup.build()
-        self._store = TrainerStore(plan.folder, self._trainer, run=plan.run, epoch_ns=plan.epoch_ns)
-        weights, num_steps = load_weights(plan.folder / WEIGHTS)
+        self._trainer = job.setup.build()
+        self._store = TrainerStore(folder, self._trainer, run=link.run, epoch_ns=link.epoch_ns)
+        weights, num_steps = load_weights(folder / WEIGHTS)
         self._trainer.load(weights, num_steps=num_steps)
-        self._experiences = SharedFocus.attach(plan.experiences, clock=clock, engine="plain")
-        self._offers = SharedFocus.attach(plan.offers, clock=clock, engine="plain")
+        self._experiences = SharedFocus.attach(link.experiences, clock=clock, engine="plain")
+        self._offers = SharedFocus.attach(link.offers, clock=clock, engine="plain")
         self._offer_bytes = offer_bytes(self._trainer.weights())
         self._night = 0
         self._unsent: Offer | None = None
         now = time.monotonic()
-        self._offer_at = now + plan.setup.config.offer_secs
+        self._offer_at = now + self._config.offer_secs
         self._snapshot_at = now + FIRST_SNAPSHOT_SECS
         self._num_steps_offered = 0
         self._sequence = 0
 
     def run(self) -> None:
         self._board.state = RUNNING
-        while not self._board.must_stop and is_alive(self._plan.parent):
+        while not self._board.must_stop and is_alive(self._parent):
             is_idle = not self._work()
             self._take_experiences(IDLE_SECS if is_idle else 0.0)
             self._save_memory_if_due()
@@ -107,7 +109,7 @@ class TrainerProcess:
         self._publish(offer, night=0)
 
     def _save_weights(self, offer: Offer) -> None:
-        self._offer_at = time.monotonic() + self._plan.setup.config.offer_secs
+        self._offer_at = time.monotonic() + self._config.offer_secs
         self._num_steps_offered = offer.num_steps
         with suppress(OSError):  # a full disk: a restart has the weights of before
             self._store.save_weights(offer.weights)
@@ -163,11 +165,12 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    plan: TrainerPlan = pickle.loads(Path(sys.argv[1]).read_bytes())
-    board = Board.attach(plan.board)
+    folder = Path(sys.argv[1])
+    link = read_link(folder)
+    board = Board.attach(link.board)
     os.nice(NICE)  # after the imports, so that a loaded machine does not delay the first step
     try:
-        TrainerProcess(plan, board).run()
+        TrainerProcess(folder, read_job(folder), link, board).run()
     except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
         text = str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
         board.fail(text)

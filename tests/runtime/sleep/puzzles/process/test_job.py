@@ -13,23 +13,32 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from sage.app.cli.main import app
+from sage.durable import read_json
 from sage.errors import DataError, InputError
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model_family import family_of
 from sage.hrm_core.tasks.contract import Task
+from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.report import SleepOutcome
 from sage.runtime.sleep.puzzles.process.job import (
     CANDIDATE,
-    JOB,
     REPORT,
     examine,
     is_solver_job,
     read_solver_job,
     sleep_on_folder,
-    write_solver_job,
 )
-from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import (
+    JOB,
+    KEYS,
+    TaskCall,
+    TrainerJob,
+    TrainerSetup,
+    read_job,
+    read_link,
+    write_job,
+)
 from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, save_weights
 from tests.runtime.sleep.puzzles.conftest import NAMES, Feed
 
@@ -54,7 +63,7 @@ def _folder(
         store.note(number, experience)
     store.close()
     save_weights(folder / WEIGHTS, family.weights() if weights is None else weights, num_steps=5)
-    write_solver_job(folder, setup)
+    write_job(folder, TrainerJob(setup=setup, parent=my_identity()))
     return folder
 
 
@@ -116,9 +125,9 @@ def test_an_accepted_candidate_is_a_model_folder(
 
 def test_what_is_no_job_is_refused(tasks: list[Task], feed: Feed, tmp_path: Path) -> None:
     folder = _folder(tasks, feed, tmp_path / "trainer")
-    plain = json.loads((folder / JOB).read_text())
+    plain = read_json(folder / JOB, plain_keys=KEYS)
     (folder / JOB).write_text(json.dumps({**plain, "tasks": [None]}))
-    with pytest.raises(InputError, match="puzzles are from files"):
+    with pytest.raises(InputError, match="not of the catalogue"):
         read_solver_job(folder)
     (folder / JOB).write_text(json.dumps({**plain, "schema": "solver_job/9"}))
     with pytest.raises(DataError, match="solver_job/9"):
@@ -130,6 +139,38 @@ def test_what_is_no_job_is_refused(tasks: list[Task], feed: Feed, tmp_path: Path
     (folder / JOB).write_text(json.dumps(plain))
     with pytest.raises(DataError, match="is damaged"):
         read_solver_job(folder)
+
+
+def test_tasks_are_made_again_from_their_calls_or_refused(tasks: list[Task], tmp_path: Path) -> None:
+    family = family_of("sudoku", [tasks[0].spec])
+
+    class Own:  # of no catalogue
+        spec = tasks[0].spec
+
+    def setup(task: Any, *calls: TaskCall) -> TrainerSetup:
+        return TrainerSetup(
+            stream="puzzles",
+            names=NAMES[:1],
+            tasks=(task,),
+            calls=calls,
+            configs=family.configs,
+            config=SolverTrainingConfig(),
+            seed=0,
+        )
+
+    with pytest.raises(InputError, match="set solver_training"):
+        setup(Own()).check_calls()
+    with pytest.raises(InputError, match="no JSON"):
+        setup(Own(), TaskCall(name="sudoku", options={"size": object()})).check_calls()
+    named = setup(Own(), TaskCall(name="sudoku", options={"size": 4, "givens": [4, 6]}))
+    named.check_calls()
+    write_job(tmp_path, TrainerJob(setup=named, parent=my_identity()))
+    again = read_job(tmp_path)
+    assert again.link is None
+    assert again.setup.tasks[0].config.givens == (4, 6)  # type: ignore[attr-defined]
+    assert b"pickle" not in (tmp_path / JOB).read_bytes()
+    with pytest.raises(DataError, match="is damaged"):
+        read_link(tmp_path)
 
 
 def _other_process() -> int:
@@ -167,7 +208,7 @@ def test_two_processes_come_to_the_verdict_of_one(tasks: list[Task], feed: Feed,
     identity = "from sage.mailbox.shared.memory.identity import my_identity; print(my_identity())"
     ended = subprocess.run([sys.executable, "-c", identity], capture_output=True, text=True, check=True)
     for folder in folders:  # the run that left them is over
-        plain = json.loads((folder / JOB).read_text())
+        plain = read_json(folder / JOB, plain_keys=KEYS)
         (folder / JOB).write_text(json.dumps(plain | {"parent": json.loads(ended.stdout)}))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
