@@ -14,6 +14,7 @@ class EnergyCosts(Section):
     source: float = Field(0.01, ge=0, description="full attention to one source")
     segment: float = Field(0.1, ge=0, description="of the prediction, or of one puzzle")
     practice_step: float = Field(0.5, ge=0)
+    night_step: float = Field(0.5, ge=0, description="of a night, the observation model's or a stream's")
     action: float = Field(0.05, ge=0, description="one effector's")
     recall: float = Field(0.02, ge=0, description="of memory, once a tick")
 

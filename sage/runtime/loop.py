@@ -108,6 +108,7 @@ class Loop:
             directory=inputs.directory,
             emit=self._emit,
             on_sleep=self._instruments.on_sleep,
+            stopped=lambda: self.effector_gate.stopped_all,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(

@@ -10,7 +10,7 @@ import numpy as np
 
 from sage.runtime.energy_config import EnergyConfig
 from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
-from sage.runtime.scheduling.ledger import EnergyLedger, micro
+from sage.runtime.scheduling.ledger import Allocation, EnergyLedger, micro
 
 _STATE = ("supply", "available", "spent", "reserve")
 
@@ -57,6 +57,18 @@ class Energy:
         if not self.charge(purpose, num):
             self._charged += self.ledger.draw_reserve(round(self._costs[purpose] * num))
 
+    def set_aside(self, purpose: str, num: int) -> Allocation | None:
+        """Allocate for later; `spend` ends it. None where it is not available. With energy disabled it is of
+        nothing.
+        """
+        return self.ledger.allocate(purpose, self._costs[purpose] * num if self.is_enabled else 0)
+
+    def spend(self, allocation: Allocation, num: int) -> None:
+        """Commit `num` of what was set aside, at most all of it, and refund the rest."""
+        actual = min(self._costs[allocation.purpose] * num, allocation.amount)
+        self.ledger.commit(allocation, actual)
+        self._charged += actual
+
     def recharge(self, now_ns: int) -> None:
         """Give back what the time since the last call is worth."""
         elapsed_ns, self._recharged_ns = max(now_ns - self._recharged_ns, 0), now_ns
@@ -79,7 +91,10 @@ class Energy:
         )
 
     def state(self) -> dict[str, np.ndarray]:
-        return {name: np.array(getattr(self.ledger, name), dtype=np.int64) for name in _STATE}
+        """What is set aside counts as available: what it is for does not outlast a restart."""
+        state = {name: np.array(getattr(self.ledger, name), dtype=np.int64) for name in _STATE}
+        state["available"] += self.ledger.allocated
+        return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Of another supply, or of an earlier version: nothing changes."""

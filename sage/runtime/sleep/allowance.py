@@ -12,6 +12,7 @@ from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import State
 from sage.runtime.scheduling.energy import Energy
 from sage.runtime.scheduling.energy_facts import EnergyFacts
+from sage.runtime.scheduling.ledger import Allocation
 from sage.runtime.sleep.metabolism import Metabolism, Transition, Vitals
 
 DEMAND_RATE = 0.1  # of the running share of salient ticks
@@ -29,6 +30,8 @@ class Allowance:
         self._demand = 0.0
         self._calm_since_ns = now_ns
         self._num_practice_steps = 0
+        self._night: Allocation | None = None
+        self._num_night_steps = 0
         #: Most segments of all puzzles in this tick, None for no other limit than the configuration's.
         self.puzzle_segments: int | None = None
 
@@ -83,6 +86,23 @@ class Allowance:
         """num_steps: of all practice so far."""
         self.energy.charge_always("practice_step", max(num_steps - self._num_practice_steps, 0))
         self._num_practice_steps = num_steps
+
+    def begin_night(self, num_steps: int) -> bool:
+        """Set aside what the steps of a night cost, of all models. False where it is not available."""
+        self.end_night()
+        self._num_night_steps = 0
+        self._night = self.energy.set_aside("night_step", num_steps)
+        return self._night is not None
+
+    def note_night(self, num_steps: int) -> None:
+        """Steps of one model's part of the night, at its end."""
+        self._num_night_steps += num_steps
+
+    def end_night(self) -> None:
+        """Charge the steps that were done, and refund the others. Without a night nothing happens."""
+        if self._night is not None:
+            self.energy.spend(self._night, self._num_night_steps)
+            self._night = None
 
     def step(
         self, now_ns: int, *, is_calm: bool, is_salient: bool, is_sleeping: bool, crisis: str

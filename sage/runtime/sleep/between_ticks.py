@@ -22,7 +22,7 @@ from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
 from sage.runtime.sleep.guards import Guards
 from sage.runtime.sleep.judge import SLEPT
-from sage.runtime.sleep.metabolism import AWAKE
+from sage.runtime.sleep.metabolism import AWAKE, CRISIS_REASON
 from sage.runtime.sleep.practice import Practice, loss_settings
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 from sage.runtime.solving.solvers import PuzzleSolving
@@ -36,7 +36,8 @@ class BetweenTicks:
     """Owns practice, sleep and the operating mode. A night is of the observation model and of the models that
     solve puzzles; DREAM lasts until all of them have ended.
 
-    emit(kind, message): creates an event.  on_sleep: called with the report of every night.
+    emit(kind, message): creates an event.  on_sleep: called with the report of every night.  stopped: why a
+    person stopped every effector, "" where none did: a crisis until they are released.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class BetweenTicks:
         directory: Path,
         emit: Emit,
         on_sleep: Callable[[SleepReport], None],
+        stopped: Callable[[], str] = lambda: "",
     ) -> None:
         self._config = config
         self._reasoner = reasoner
@@ -58,6 +60,7 @@ class BetweenTicks:
         self._clock = clock
         self._emit = emit
         self._on_sleep = on_sleep
+        self._stopped = stopped
         now_ns = clock.now_ns()
         self.practice = Practice(
             reasoner.model,
@@ -73,7 +76,7 @@ class BetweenTicks:
         self.crisis = CrisisWatch(config.max_resident_bytes)
         # On a manual clock the machine of the moment must not change a run that repeats.
         self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory)
-        self._is_guarded = False
+        self._is_held = False
         self._alarm = NightAlarm(now_ns)
         self.weights_version = 0
 
@@ -101,36 +104,46 @@ class BetweenTicks:
             self._end_night(ended)
         self._solving.pass_time(deadline_ns, self._report_night)
         crisis = self.crisis.check(tick)
-        guarded = self._watch(now_ns)
-        if self.state in AWAKE and not (crisis or guarded) and self.sleeper.is_due(now_ns):
+        held = self._watch(now_ns)
+        if self.state in AWAKE and not (crisis or held) and self.sleeper.is_due(now_ns):
             self._start_night(tick, now_ns)
         transition = self.allowance.step(
             now_ns,
             is_calm=self._memory_writer.is_calm,
             is_salient=self._memory_writer.is_salient,
-            is_sleeping=self.sleeper.is_sleeping or self._solving.is_sleeping,
-            crisis=crisis or guarded,
+            is_sleeping=self.is_asleep,
+            crisis=crisis or held,
         )
         if transition is not None:
-            self._emit("state", f"{transition.target.value}: {transition.reason}")
+            cause = crisis or held if transition.reason == CRISIS_REASON else transition.reason
+            self._emit("state", f"{transition.target.value}: {cause}")
+        self._solving.pause_practice(self.state is State.CRISIS)
+        if not self.is_asleep:
+            self.allowance.end_night()
         num_steps = self.allowance.practice_steps(self._config.budget.practice_steps)
         self.practice.work(tick, deadline_ns, num_steps)
         self.allowance.charge_practice(self.practice.num_steps)
         return crisis
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether a night is in progress, of the observation model or of a stream's."""
+        return self.sleeper.is_sleeping or self._solving.is_sleeping
+
     def _watch(self, now_ns: int) -> str:
-        """The alarm of missing nights, and the guards of the machine: why the loop has to be in CRISIS, ""
-        where it has not. Nights in progress end without a result.
+        """The alarm of missing nights; then a stop of every effector, and the guards of the machine: why the
+        loop has to be in CRISIS, "" where it has not. Nights in progress end without a result.
         """
         alarm = self._alarm.check(self._config.sleep, now_ns)
         if alarm:
             self._emit("alarm", alarm)
         guarded = "" if self._guards is None else self._guards.check(now_ns)
-        if bool(guarded) != self._is_guarded:
-            self._is_guarded = bool(guarded)
-            self._emit("guard", guarded or "over")
-            self._cancel_nights(f"crisis: {guarded}")
-        return guarded
+        held = "; ".join(filter(None, (self._stopped(), guarded)))
+        if bool(held) != self._is_held:
+            self._is_held = bool(held)
+            self._emit("guard", held or "over")
+            self._cancel_nights(f"crisis: {held}")
+        return held
 
     def reconfigure(self, config: RuntimeConfig) -> None:
         """Take the rates of ticks, the steps of practice, the settings of sleep and the limit of memory of
@@ -151,7 +164,7 @@ class BetweenTicks:
         """A night is due now. Why there will be none, or "". Between two ticks."""
         if self.state is State.CRISIS:
             return "a crisis holds the loop: end its cause first"
-        if self.sleeper.is_sleeping or self._solving.is_sleeping:
+        if self.is_asleep:
             return "a night is in progress"
         self.sleeper.ask()
         return ""
@@ -160,7 +173,7 @@ class BetweenTicks:
         """End the nights in progress without a result; the weights stay as they are. Why there was nothing
         to end, or "". Between two ticks.
         """
-        if not self.sleeper.is_sleeping and not self._solving.is_sleeping:
+        if not self.is_asleep:
             return "no night is in progress"
         self._cancel_nights("stopped by a person")
         return ""
@@ -171,11 +184,11 @@ class BetweenTicks:
             self._end_night(self.sleeper.cancel(reason))
 
     def _report_night(self, report: SleepReport) -> None:
+        self.allowance.note_night(report.num_steps)
         self._on_sleep(report)
         self._emit("sleep", f"{report.stream}: {report.outcome.value}: {report.reason}")
 
     def _start_night(self, tick: int, now_ns: int) -> None:
-        self._solving.begin_night(tick)
         plan = SleepPlan.of(
             self._config.sleep,
             self._config.practice,
@@ -184,6 +197,12 @@ class BetweenTicks:
             tick=tick,
             loss=loss_settings(self._config.practice, self._config.acting),
         )
+        num_steps = self._config.sleep.num_steps
+        num_steps += self._config.solver_training.night_steps * len(self._solving.solvers)
+        if not self.allowance.begin_night(num_steps):
+            self._end_night(self.sleeper.skip(plan, f"energy: too little for {num_steps} steps", now_ns))
+            return
+        self._solving.begin_night(tick)
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
         reason = why_skip(night, plan)
         if night is None or reason:
@@ -209,6 +228,7 @@ class BetweenTicks:
             learned = self._memory_writer.learn_salience()
             if learned is not None:
                 self._emit("salience", f"weights: {learned}")
+        self.allowance.note_night(ended.report.num_steps)
         self._on_sleep(ended.report)
         self._emit("sleep", f"{ended.report.outcome.value}: {ended.report.reason}")
 

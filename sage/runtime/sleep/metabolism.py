@@ -43,6 +43,8 @@ class Transition:
 
 AWAKE = (State.WAKE, State.FOCUS, State.REST)
 _TIRED = "energy is low"
+#: Of the transition whose cause `Vitals.crisis` has.
+CRISIS_REASON = "crisis"
 #: In order of priority: the first transition that can fire does.
 TABLE: tuple[Transition, ...] = (
     Transition(
@@ -50,7 +52,7 @@ TABLE: tuple[Transition, ...] = (
         target=State.CRISIS,
         guard=lambda v, c: bool(v.crisis),
         min_dwell_secs=0,
-        reason="crisis",
+        reason=CRISIS_REASON,
     ),
     Transition(
         sources=(*AWAKE, State.DREAM),

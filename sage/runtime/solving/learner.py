@@ -112,6 +112,10 @@ class PuzzleLearner(Protocol):
         """End a night in progress without a result; practice continues from the weights before it."""
         ...
 
+    def pause(self, is_paused: bool) -> None:
+        """Whether practice stops, until the next call; experiences are still taken."""
+        ...
+
     def facts(self) -> LearnerFacts: ...
 
     def close(self) -> None:

@@ -164,6 +164,11 @@ class PuzzleSolving:
             if report is not None:
                 on_sleep(report)
 
+    def pause_practice(self, is_paused: bool) -> None:
+        """Whether learners practise no more, until the next call."""
+        for solver in self.solvers:
+            solver.learner.pause(is_paused)
+
     def begin_night(self, tick: int) -> None:
         for solver in self.solvers:
             solver.learner.begin_night(tick)

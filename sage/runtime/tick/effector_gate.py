@@ -82,6 +82,8 @@ class EffectorGate:
         self._on_fault = on_fault
         self._log = log
         self._stopped: dict[str, str] = {}
+        #: Why every effector is stopped, also in a loop without one; "" where none is, or some go on.
+        self.stopped_all = ""
         self._stop_lock = threading.Lock()
         #: Of stops so far.
         self.num_stops = 0
@@ -147,6 +149,8 @@ class EffectorGate:
         with self._stop_lock:
             self.num_stops += 1
             self._stopped = {**self._stopped, **{driver.spec.name: reason for driver in concerned}}
+            if not spares:
+                self.stopped_all = reason
             return {driver.spec.name: driver.stop() for driver in concerned}
 
     def release(self, num_stops: int) -> bool:
@@ -160,6 +164,7 @@ class EffectorGate:
             for driver in self._all:
                 driver.release()
             self._stopped = {}
+            self.stopped_all = ""
         return True
 
     def act(self, values: np.ndarray, situation: Situation) -> tuple[np.ndarray, tuple[ActionFacts, ...]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sage.runtime.report import SleepOutcome, SleepReport, State
+from sage.runtime.scheduling.ledger import MICRO
 from sage.runtime.sleep.between_ticks import gather_night
 from sage.runtime.sleep.sleeper import EndedNight
 
@@ -69,6 +70,24 @@ def test_there_is_no_practice_during_a_night(loop, monkeypatch: pytest.MonkeyPat
     assert loop.between_ticks.practice.num_steps > num_steps
 
 
+def test_a_stop_of_every_effector_is_a_crisis_until_they_are_released(loop):
+    ticks, gate = loop.between_ticks, loop.effector_gate
+    gate.stop("the last session did not end cleanly", spares=("cognitive",))
+    loop.run(num_ticks=2)
+    assert ticks.state is State.WAKE, "after a crash learning goes on"
+    gate.stop("estop: smoke")
+    loop.run(num_ticks=4)
+    assert ticks.state is State.CRISIS
+    assert ticks.ask_night() == "a crisis holds the loop: end its cause first"
+    num_steps = ticks.practice.num_steps
+    loop.run(num_ticks=10)
+    assert ticks.practice.num_steps == num_steps
+    assert gate.release(gate.num_stops)
+    loop.run(num_ticks=200)
+    assert ticks.state in (State.REST, State.WAKE)
+    assert ticks.practice.num_steps > num_steps
+
+
 class Recorder:
     """An instrument that records each tick's state and every sleep report."""
 
@@ -111,8 +130,35 @@ def test_a_skipped_night_leaves_the_examined_windows_new(start, settings):
 def test_a_night_that_takes_place_is_a_dream(start, settings):
     recorder = Recorder()
     sleep = SLEEP | {"first_after_secs": 15, "min_examined": 1, "num_steps": 2}
-    loop = start(settings(practice={"window_ticks": 8}, sleep=sleep), instruments=(recorder,)).loop
+    costs = dict.fromkeys(("tick", "source", "segment", "practice_step", "action", "recall"), 0.0)
+    energy = {"enabled": True, "supply": 10, "costs": costs | {"night_step": 2.0}, "recharge_per_sec": 0}
+    practice = {"window_ticks": 8}
+    loop = start(settings(practice=practice, sleep=sleep, energy=energy), instruments=(recorder,)).loop
     loop.run(num_ticks=400)
     assert len(recorder.outcomes) == 1
     assert recorder.outcomes[0] is not SleepOutcome.SKIPPED
     assert State.DREAM in recorder.states
+    ledger = loop.between_ticks.allowance.energy.ledger
+    assert (ledger.spent, ledger.allocated) == (4 * MICRO, 0)
+
+
+def test_a_night_that_is_not_affordable_is_skipped_and_one_in_progress_is_set_aside(start, settings):
+    energy = {"enabled": True, "supply": 100, "reserve": 0, "costs": {"night_step": 2.0}}
+    loop = start(settings(sleep={"num_steps": 40}, energy=energy)).loop
+    allowance = loop.between_ticks.allowance
+    assert not allowance.begin_night(51)
+    assert allowance.begin_night(50)
+    saved = allowance.state()
+    assert int(saved["available"]) == 100 * MICRO, "a restart has no night in progress"
+    allowance.note_night(10)
+    allowance.end_night()
+    allowance.end_night()
+    assert allowance.energy.ledger.spent == 20 * MICRO
+    assert allowance.energy.ledger.available == 80 * MICRO
+
+    assert loop.between_ticks.ask_night() == ""
+    allowance.energy.charge("night_step", 1)
+    events = []
+    loop.between_ticks._emit = lambda kind, message: events.append((kind, message))
+    loop.run(num_ticks=2)
+    assert ("sleep", "skipped: energy: too little for 40 steps") in events

@@ -41,6 +41,7 @@ class FakeLearner:
         self.nights: list[int] = []
         self.is_closed = False
         self.is_sleeping = False
+        self.is_paused = False
 
     def open(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.opened = {name: tensor.clone() for name, tensor in weights.items()}
@@ -62,6 +63,9 @@ class FakeLearner:
 
     def abort_night(self) -> None:
         self.is_sleeping = False
+
+    def pause(self, is_paused: bool) -> None:
+        self.is_paused = is_paused
 
     def facts(self) -> LearnerFacts:
         return LearnerFacts(num_experiences=len(self.experiences), is_sleeping=self.is_sleeping)

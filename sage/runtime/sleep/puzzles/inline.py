@@ -34,6 +34,7 @@ class InlineLearner:
         self.trainer = PuzzleTrainer(stream, names, tasks, configs, config, seed=seed)
         self._num_steps_offered = 0
         self._offer: Offer | None = None
+        self._is_paused = False
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
         self.trainer.load(weights)
@@ -47,7 +48,7 @@ class InlineLearner:
         for _ in range(self._config.inline_steps):
             if self.trainer.is_sleeping:
                 self._offer = self.trainer.advance_night() or self._offer
-            elif self.trainer.practise():
+            elif not self._is_paused and self.trainer.practise():
                 is_due = self.trainer.num_steps - self._num_steps_offered >= self._config.offer_steps
                 if is_due and (self._offer is None or self._offer.kind == "practice"):
                     self._num_steps_offered = self.trainer.num_steps
@@ -63,6 +64,9 @@ class InlineLearner:
 
     def abort_night(self) -> None:
         self.trainer.abort_night()
+
+    def pause(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
 
     def facts(self) -> LearnerFacts:
         trainer = self.trainer

@@ -36,6 +36,12 @@ def test_practice_waits_for_puzzles_and_then_learns(tasks: list[Task], feed: Fee
     assert learner.facts().num_steps == 41
     assert learner.facts().loss < first
     assert learner.facts().num_experiences == 40
+    learner.pause(True)
+    learner.work(0)
+    assert learner.facts().num_steps == 41
+    learner.pause(False)
+    learner.work(0)
+    assert learner.facts().num_steps == 42
 
 
 def test_equal_experiences_give_equal_weights(tasks: list[Task], feed: Feed) -> None:

@@ -17,7 +17,7 @@ _FIRST = OWN_OFFSET // 8
 # Written by the trainer.
 _STATE, _NUM_STEPS, _LOSS, _ACKNOWLEDGED, _NIGHT_UNDER_WAY, _ERROR_LENGTH = range(_FIRST, _FIRST + 6)
 # Written by the loop.
-_STOP, _NIGHT, _NIGHT_TICK, _ABORTED = range(_FIRST + 8, _FIRST + 12)
+_STOP, _NIGHT, _NIGHT_TICK, _ABORTED, _PAUSED = range(_FIRST + 8, _FIRST + 13)
 _ERROR_OFFSET = 2048
 _MAX_ERROR_BYTES = HEADER_BYTES - _ERROR_OFFSET
 
@@ -98,6 +98,15 @@ class Board:
     @aborted.setter
     def aborted(self, value: int) -> None:
         self._words[_ABORTED] = value
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the trainer practises no more for now."""
+        return bool(self._words[_PAUSED])
+
+    @is_paused.setter
+    def is_paused(self, value: bool) -> None:
+        self._words[_PAUSED] = int(value)
 
     @property
     def must_stop(self) -> bool:

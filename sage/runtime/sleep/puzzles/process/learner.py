@@ -176,6 +176,9 @@ class ProcessLearner:
         self._night += 1  # its result, if it is under way to here, is of no night
         self._end_night()
 
+    def pause(self, is_paused: bool) -> None:
+        self._board.is_paused = is_paused
+
     def facts(self) -> LearnerFacts:
         copied = self._experiences.statistics().bytes_copied + self._offers.statistics().bytes_copied
         return LearnerFacts(

@@ -89,7 +89,7 @@ class TrainerProcess:
                 if offer is not None:
                     self._end_night(offer)
             return True
-        if not trainer.practise():
+        if board.is_paused or not trainer.practise():
             return False
         is_new = trainer.num_steps > self._num_steps_offered
         if is_new and time.monotonic() >= self._offer_at:

@@ -87,9 +87,19 @@ def rig(tasks: list[Task], tmp_path: Path) -> Iterator[Rig]:
 @pytest.mark.timeout(1200)
 def test_a_life_with_kills_loses_nothing_and_copies_nothing(rig: Rig, feed: Feed) -> None:
     learner = rig.learner
-    learner.note(feed(120))
+    learner.note(feed(90))
     first = rig.until_offered("practice")
     assert first.num_steps > 0
+
+    learner.pause(True)  # a step in progress ends before the second of these is acknowledged
+    counts = []
+    for number in range(90, 120, 10):
+        learner.note(feed(10, first=number))
+        rig.until(lambda number=number: learner.acknowledged == number + 10)  # type: ignore[misc]
+        counts.append(learner.facts().num_steps)
+    assert counts[1] == counts[2]
+    learner.pause(False)
+    rig.until(lambda: learner.facts().num_steps > counts[2])
     assert any(not torch.equal(tensor, first.weights[name]) for name, tensor in rig.family.weights().items())
 
     rig.kill()  # in practice
