@@ -22,12 +22,26 @@ def sweep(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Output folder. Default: STATE_DIR/sweeps/FILE."),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="What several workers share: a database's URL, or a file. Default: a file in --out.",
+        ),
+    ] = None,
+    worker: Annotated[
+        str,
+        typer.Option("--worker", metavar="NAME", help="Name of this process. Default: that of the host."),
+    ] = "",
     device: DeviceOption = "auto",
     state_dir: StateDirOption = None,
     quiet: QuietOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """Search a recipe's settings (Bayesian). The same command resumes an interrupted search.
+
+    Run on several machines at once with the same FILE and --storage, it trains different trials on each.
 
     Exit code 1 if every trial failed, 130 if interrupted.
     """
@@ -48,6 +62,8 @@ def sweep(
             wanted,
             folder,
             device=device,
+            storage=storage,
+            worker=worker,
             on_trial=lambda trial: None if quiet else typer.echo(show_trial(trial, wanted.metric), err=True),
         )
     typer.echo(show_swept(swept, is_json=json_output))

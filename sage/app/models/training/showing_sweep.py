@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from sage.app.models.training.sweep import Swept, Trial
+from sage.app.models.training.sweep import Swept
+from sage.app.models.training.sweep_study import Trial
 from sage.app.terminal.figures import percent
 
 
@@ -24,6 +25,7 @@ def show_swept(swept: Swept, *, is_json: bool) -> str:
             "sweep": str(swept.folder),
             "metric": swept.metric,
             "is_interrupted": swept.is_interrupted,
+            "num_running": swept.num_running,
             "trials": [dataclasses.asdict(trial) for trial in swept.trials],
             "best": None if best is None else best.number,
         }
@@ -39,7 +41,10 @@ def show_swept(swept: Swept, *, is_json: bool) -> str:
         f"  trial {trial.number:>4}  {percent(trial.value, 1):>6}  {_settings(trial)}" for trial in done[:10]
     ]
     if best is not None:
-        lines.append(f"best:  {swept.folder / f'trial-{best.number:04d}'}")
+        folder = swept.folder / f"trial-{best.number:04d}"
+        lines.append(f"best:  {folder}" if folder.is_dir() else f"best:  {folder.name} of {best.worker}")
+    if swept.num_running:
+        lines.append(f"running: {swept.num_running} trials of other workers")
     if swept.is_interrupted:
         lines.append(f"resume: the same command, --out {swept.folder}")
     return "\n".join(lines)

@@ -3,13 +3,16 @@ trials.
 
 Bayesian (TPE, Bergstra et al. 2011) by optuna. Layout of a sweep:  sweep.json  journal.log  trial-0000/ (a
 run)  ...
-Invariant: the folder is the whole state of the sweep: it can be interrupted anywhere and resumed, and an
-interrupted trial resumes from its own checkpoint with its own settings.
+Several processes, on several machines, share one sweep through optuna's storage: each is a worker with a
+name. Invariant: folder and storage are the whole state of the sweep: it can be interrupted anywhere and
+resumed; an interrupted trial resumes from its own checkpoint with its own settings, by the worker that had
+it, and by no other.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,32 +20,24 @@ from typing import TYPE_CHECKING, Any
 
 from sage.app.models.training.recipe import Recipe, find_recipe
 from sage.app.models.training.space import Sweep
+from sage.app.models.training.sweep_study import Study, Trial, claim_folder, one_process
 from sage.app.terminal.errors import UserError
 
 if TYPE_CHECKING:
     from sage.app.models.training.run import Trained
 
-STUDY = "sweep"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """settings: recipe key -> value.  value: the metric, None where the trial failed.  reason: why."""
-
-    number: int
-    settings: dict[str, Any]
-    value: float | None
-    reason: str = ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """trials: in order.  is_interrupted: by a signal; the sweep can be resumed."""
+    """trials: in order, of all workers.  num_running: trials of other workers that have not ended.
+    is_interrupted: by a signal; the sweep can be resumed.
+    """
 
     folder: Path
     metric: str
     trials: tuple[Trial, ...]
     is_interrupted: bool
+    num_running: int = 0
 
     @property
     def best(self) -> Trial | None:
@@ -51,38 +46,41 @@ class Swept:
 
 
 def run_sweep(
-    sweep: Sweep, folder: Path, *, device: str = "auto", on_trial: Callable[[Trial], None] = lambda _: None
+    sweep: Sweep,
+    folder: Path,
+    *,
+    device: str = "auto",
+    on_trial: Callable[[Trial], None] = lambda _: None,
+    storage: str | None = None,
+    worker: str = "",
 ) -> Swept:
-    """Train the trials that are missing. UserError where the folder belongs to another sweep."""
+    """Train the trials that are missing and that no other worker trains.
+
+    storage: a URL that SQLAlchemy reads, or a file on a disk that all machines share; None: a file in
+    `folder`, which then is what the workers share.  worker: this process's name; "": the name of the host.
+    UserError where the folder belongs to another sweep, or another process has the worker's name.
+    """
     optuna = _optuna()
-    _claim(sweep, folder)
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
-    )
-    study = optuna.create_study(
-        study_name=STUDY,
-        storage=storage,
-        direction="maximize",
-        load_if_exists=True,
-        sampler=_sampler(optuna, sweep, 0),
-    )
-    is_interrupted = False
-    while not is_interrupted and (number := _num_ended(study)) < sweep.trials:
-        study.sampler = _sampler(
-            optuna, sweep, number
-        )  # seeded by the trial's number, so that a resumed sweep draws the same
-        trial = _unfinished(study) or study.ask(sweep.distributions())
-        settings = dict(trial.params)
-        trained, reason = _train(sweep, settings, folder / f"trial-{trial.number:04d}", device)
-        is_interrupted = trained is not None and trained.result.is_interrupted
-        if not is_interrupted:
-            value = None if trained is None else _measure(trained, sweep.metric)
-            state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
-            study.tell(trial.number, value, state=state)
-            on_trial(Trial(number=trial.number, settings=settings, value=value, reason=reason))
-    return Swept(
-        folder=folder, metric=sweep.metric, trials=_ended_trials(study), is_interrupted=is_interrupted
-    )
+    claim_folder(sweep, folder)
+    worker = worker or socket.gethostname()
+    with one_process(folder, worker):
+        study = Study(optuna, sweep, folder, storage)
+        is_interrupted = False
+        while not is_interrupted and (drawn := study.next_trial(worker)) is not None:
+            number, settings = drawn
+            trained, reason = _train(sweep, settings, folder / f"trial-{number:04d}", device)
+            is_interrupted = trained is not None and trained.result.is_interrupted
+            if not is_interrupted:
+                value = None if trained is None else _measure(trained, sweep.metric)
+                study.tell(number, value)
+                on_trial(Trial(number=number, settings=settings, value=value, reason=reason, worker=worker))
+        return Swept(
+            folder=folder,
+            metric=sweep.metric,
+            trials=study.ended(),
+            is_interrupted=is_interrupted,
+            num_running=study.num_running(worker),
+        )
 
 
 def recipe_of(sweep: Sweep, settings: dict[str, Any]) -> Recipe:
@@ -121,46 +119,6 @@ def _measure(trained: Trained, metric: str) -> float | None:
     card = json.loads((trained.folder / "model" / "task.json").read_text())
     report = card["trained"]["eval"]
     return None if report is None else float(report["depths"][-1][metric] or 0.0)
-
-
-def _sampler(optuna: Any, sweep: Sweep, number: int) -> Any:
-    return optuna.samplers.TPESampler(
-        seed=sweep.seed + number, n_startup_trials=min(10, max(2, sweep.trials // 3))
-    )
-
-
-def _unfinished(study: Any) -> Any:
-    """The trial that was running when the sweep was interrupted."""
-    running = [trial for trial in study.trials if trial.state.name == "RUNNING"]
-    return running[0] if running else None
-
-
-def _num_ended(study: Any) -> int:
-    return sum(trial.state.is_finished() for trial in study.trials)
-
-
-def _ended_trials(study: Any) -> tuple[Trial, ...]:
-    return tuple(
-        Trial(number=trial.number, settings=dict(trial.params), value=trial.value)
-        for trial in study.trials
-        if trial.state.is_finished()
-    )
-
-
-def _claim(sweep: Sweep, folder: Path) -> None:
-    """Write sweep.json. UserError where it has other settings; only the number of trials may change."""
-    path, plain = folder / "sweep.json", sweep.to_plain()
-    if path.is_file():
-        before = json.loads(path.read_text())
-        changed = [key for key in plain if key != "trials" and before.get(key) != plain[key]]
-        if changed:
-            raise UserError(
-                f"--out {folder}: contains another sweep ({changed[0]} differs): give another folder"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--out {folder}: not empty and not a sweep: give another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(plain, indent=2) + "\n")
 
 
 def _optuna() -> Any:

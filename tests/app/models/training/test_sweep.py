@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sage.app.cli.main import invoke
-from sage.app.models.training.space import read_sweep
+from sage.app.models.training import sweep as sweeping
+from sage.app.models.training.space import Sweep, read_sweep
+from sage.app.models.training.sweep import run_sweep
+from sage.app.models.training.sweep_study import one_process
 from sage.app.terminal.errors import UserError
 
 SWEEP = """
@@ -107,3 +116,85 @@ def test_another_sweeps_folder_is_refused(
     file.write_text(SWEEP.replace("seed: 3", "seed: 4"))
     assert invoke(["sweep", str(file), "--out", str(tmp_path / "sweep")]) == 2
     assert "contains another sweep (seed differs)" in capsys.readouterr().err
+
+
+def test_two_workers_share_one_storage_and_train_different_trials(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker's first trial waits until the other has drawn one, so that both are under way at once."""
+    both = threading.Barrier(2, timeout=60)
+    waited: set[str] = set()
+
+    def train(sweep: Sweep, settings: dict[str, object], folder: Path, device: str) -> tuple[None, str]:
+        if folder.parent.name not in waited:
+            waited.add(folder.parent.name)
+            both.wait()
+        return None, "not trained in this test"
+
+    monkeypatch.setattr(sweeping, "_train", train)
+    sweep, storage = read_sweep(file), str(tmp_path / "shared" / "search.log")
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_sweep, sweep, tmp_path / name, storage=storage, worker=name) for name in "ab"]
+        swept = [run.result() for run in runs]
+    last = max(swept, key=lambda each: len(each.trials))
+    assert [trial.number for trial in last.trials] == list(range(5))
+    assert {trial.worker for trial in last.trials} == {"a", "b"}
+    assert len({str(trial.settings) for trial in last.trials}) == 5
+    assert all(len(each.trials) + each.num_running == 5 for each in swept)
+
+
+def test_an_interrupted_trial_goes_on_with_its_own_worker_alone(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = SimpleNamespace(result=SimpleNamespace(is_interrupted=True))
+    drawn: list[tuple[str, dict[str, object]]] = []
+
+    def train(sweep: Sweep, settings: dict[str, object], folder: Path, device: str) -> tuple[object, str]:
+        drawn.append((folder.name, settings))
+        return (stopped, "") if len(drawn) == 1 else (None, "not trained in this test")
+
+    monkeypatch.setattr(sweeping, "_train", train)
+    sweep, home = replace(read_sweep(file), trials=2), tmp_path / "sweep"
+    assert run_sweep(sweep, home, worker="a").is_interrupted
+    other = run_sweep(sweep, home, worker="b")
+    assert [trial.number for trial in other.trials] == [1]
+    assert other.num_running == 1
+    again = run_sweep(sweep, home, worker="a")
+    assert [trial.worker for trial in again.trials] == ["a", "b"]
+    assert drawn[2] == drawn[0] == ("trial-0000", again.trials[0].settings)
+    with one_process(home, "a"), pytest.raises(UserError, match="give another name"):
+        run_sweep(sweep, home, worker="a")
+
+
+def test_a_database_that_does_not_answer_is_one_line(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "sqlite:////nowhere/at/all.db"
+    assert invoke(["sweep", str(file), "--out", str(tmp_path / "sweep"), "--storage", wrong]) == 2
+    error = capsys.readouterr().err
+    assert f"--storage {wrong}" in error
+    assert error.strip().count("\n") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["search.log", "sqlite:///{folder}/search.db"])
+def test_two_processes_on_one_storage_do_one_sweep(file: Path, tmp_path: Path, storage: str) -> None:
+    shared = storage.format(folder=tmp_path) if "://" in storage else str(tmp_path / storage)
+    commands = [
+        [
+            *(sys.executable, "-m", "sage", "sweep", str(file), "--out", str(tmp_path / name)),
+            *("--worker", name, "--storage", shared, "--device", "cpu", "--json"),
+        ]
+        for name in ("one", "two")
+    ]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    reports = [json.loads(process.communicate()[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    trials = max((report["trials"] for report in reports), key=len)
+    assert [trial["number"] for trial in trials] == list(range(5))
+    assert len({trial["settings"]["train.optimizer.lr"] for trial in trials}) == 5
+    for trial in trials:
+        home = tmp_path / trial["worker"] / f"trial-{trial['number']:04d}"
+        assert json.loads((home / "recipe.json").read_text())["train"]["optimizer"]["lr"] == pytest.approx(
+            trial["settings"]["train.optimizer.lr"]
+        )
