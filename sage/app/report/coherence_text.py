@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.coherence import CoherenceSummary, summarize
-from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.opening import open_to_read
 from sage.app.terminal import figures
 from sage.app.terminal.errors import UserError
 
@@ -22,7 +22,7 @@ def load_summaries(state_dir: Path, sessions: Sequence[str]) -> dict[str, Summar
     not stored or measured no windows.
     """
     found = {}
-    with MetricsStore(state_dir / STORE_NAME, must_exist=True) as store:
+    with open_to_read(state_dir / STORE_NAME) as store:
         names: Sequence[str | None] = sessions or (None,)
         for name in names:
             session = store.session(name).id

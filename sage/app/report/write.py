@@ -22,7 +22,7 @@ from sage.app.report.data import ReportData, collect
 from sage.app.report.html import footer_html, header_html, main_html
 from sage.app.report.markup import text
 from sage.app.report.memories import read_memory_map
-from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.opening import open_to_read
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import ALL_PHYSICAL, verdict
 from sage.runtime.report import to_plain
@@ -39,7 +39,7 @@ def write_report(state_dir: Path, session: str | None = None, out: Path | None =
 
 def load_report(state_dir: Path, session: str | None = None) -> ReportData:
     """The data of `session`, the latest when None. Raises UserError without a store or such a session."""
-    with MetricsStore(state_dir / STORE_NAME, must_exist=True) as store:
+    with open_to_read(state_dir / STORE_NAME) as store:
         record = store.session(session)
         return collect(store, record, memory=read_memory_map(state_dir, record))
 

@@ -50,6 +50,7 @@ from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
 from sage.app.session.watching import Diagnosing
 from sage.app.store.metrics_store import MetricsStore, Retention, StoreStatistics
+from sage.app.store.opening import repair
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.logs import log_to_stderr
 from sage.app.trackers.opening import check_packages, open_trackers
@@ -162,6 +163,7 @@ def run_session(
 
 
 def _metrics_store(config: SageConfig, state_dir: Path) -> MetricsStore:
+    repair(state_dir / STORE_NAME, log.error)
     retention = Retention(keep_days=config.store.keep_days, max_bytes=config.store.max_bytes)
     return MetricsStore(state_dir / STORE_NAME, retention=retention)
 

@@ -27,7 +27,7 @@ from sage.app.store.rows import (
     restore_tick,
     source_order,
 )
-from sage.app.store.schema import connect, create_if_missing
+from sage.app.store.schema import close_merged, connect, create_if_missing
 from sage.app.store.series import Series, read_series
 from sage.app.store.skill import read_skill_table
 from sage.app.store.thinning import Retention, transaction, used_bytes
@@ -118,7 +118,7 @@ class MetricsStore:
                 " state directory"
             )
         create_if_missing(self.path)
-        connect(self.path).close()
+        connect(self.path, is_reader=True).close()
 
     def __enter__(self) -> MetricsStore:
         return self
@@ -320,7 +320,10 @@ class MetricsStore:
                 f"{self.path}: the metrics store failed ({error}): free disk space, or move the file away"
             ) from error
         finally:
-            connection.close()
+            if is_reader:
+                connection.close()
+            else:
+                close_merged(connection, self.path)
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ import yaml
 
 from sage.app.store.boards import BOARD_TABLE
 from sage.app.store.episodes import EPISODE_TABLE
+from sage.app.store.page_checks import merge
 from sage.app.terminal.errors import UserError
 
 SCHEMA_VERSION = 6
@@ -161,6 +163,7 @@ def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # `close_merged` and the writer merge the log
         _refuse_foreign(connection, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(
@@ -169,13 +172,23 @@ def connect(path: Path, *, is_reader: bool = False, timeout_secs: float = 5.0) -
     return connection
 
 
+def close_merged(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a connection that may write, with the log merged into the file and the checksums of its pages
+    written. Where that fails the log stays, and the next session merges it.
+    """
+    with suppress(sqlite3.Error, OSError):
+        merge(connection, path)
+    connection.close()
+
+
 def create_if_missing(path: Path) -> None:
     """Make the file with its tables, or upgrade one of an earlier schema version. Any other file is left as
     it is; `connect` checks it.
     """
     try:
         if path.exists() and path.stat().st_size > 0:
-            _upgrade(path)
+            if _is_earlier(path):
+                _upgrade(path)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None)
@@ -185,7 +198,7 @@ def create_if_missing(path: Path) -> None:
             stamps = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {stamps} COMMIT;")
         finally:
-            connection.close()
+            close_merged(connection, path)
     except (OSError, sqlite3.Error) as error:
         if "malformed" in str(error) or "not a database" in str(error):
             raise UserError(
@@ -196,13 +209,25 @@ def create_if_missing(path: Path) -> None:
         ) from error
 
 
+def _is_earlier(path: Path) -> bool:
+    """Whether it is a store of an earlier version; False for what `connect` refuses."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        return application_id == APPLICATION_ID and 1 <= _version(connection) < SCHEMA_VERSION
+    except sqlite3.DatabaseError as error:
+        if "not a database" not in str(error):
+            raise
+        return False
+    finally:
+        connection.close()
+
+
 def _upgrade(path: Path) -> None:
     """From an earlier schema version, in one transaction."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        if application_id != APPLICATION_ID or not 1 <= _version(connection) < SCHEMA_VERSION:
-            return
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("BEGIN IMMEDIATE")
         if _version(connection) == 1:  # another process may have upgraded it meanwhile
             _upgrade_from_1(connection)
@@ -215,11 +240,8 @@ def _upgrade(path: Path) -> None:
         if _version(connection) == 5:
             _upgrade_from_5(connection)
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
-        if "not a database" not in str(error):  # `connect` reports that one
-            raise
     finally:
-        connection.close()
+        close_merged(connection, path)
 
 
 def _upgrade_from_1(connection: sqlite3.Connection) -> None:

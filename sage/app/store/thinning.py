@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sage.app.store.page_checks import WRITING
 from sage.app.store.schema import ANSWER_COLUMNS, SOURCE_COLUMNS, TICK_COLUMNS, names_of
 from sage.errors import InputError
 
@@ -230,13 +231,21 @@ class transaction:
         self._connection = connection
 
     def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        WRITING.acquire()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            WRITING.release()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._connection.execute("COMMIT")
-        elif self._connection.in_transaction:  # a full disk may have rolled back already
-            self._connection.execute("ROLLBACK")
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+            elif self._connection.in_transaction:  # a full disk may have rolled back already
+                self._connection.execute("ROLLBACK")
+        finally:
+            WRITING.release()
 
 
 def _scalar(connection: sqlite3.Connection, query: str, *parameters: object) -> Any:

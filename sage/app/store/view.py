@@ -9,18 +9,18 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from sage.app.config.state_dir import STORE_NAME, default_state_dir
-from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.opening import open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sage.app.store.metrics_store import SessionRecord, StoreInspection
+    from sage.app.store.metrics_store import MetricsStore, SessionRecord, StoreInspection
 
 
 def open_store(state_dir: Path | None) -> MetricsStore:
     """The store in a state directory (the default one when None). Raises UserError when there is none."""
-    return MetricsStore((state_dir or default_state_dir()) / STORE_NAME, must_exist=True)
+    return open_to_read((state_dir or default_state_dir()) / STORE_NAME)
 
 
 def render_sessions(sessions: Sequence[SessionRecord], inspection: StoreInspection) -> None:

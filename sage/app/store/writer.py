@@ -10,18 +10,21 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from sage.app.store.boards import board_rows, insert_boards
 from sage.app.store.episodes import INSERT_EPISODE, episode_row
+from sage.app.store.page_checks import log_bytes, merge
 from sage.app.store.rows import answer_rows, coherence_row, event_row, sleep_row, source_row, tick_row
 from sage.app.store.schema import (
     ANSWER_COLUMNS,
     SLEEP_COLUMNS,
     SOURCE_COLUMNS,
     TICK_COLUMNS,
+    close_merged,
     connect,
     insert_into,
 )
@@ -41,6 +44,8 @@ _INSERT_EVENT = (
 )
 _INSERT_COHERENCE = "INSERT OR REPLACE INTO coherence VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MAX_BATCH = 1024
+#: The write-ahead log is merged into the file when it has this many bytes.
+_LOG_BYTES = 4 << 20
 _MAX_RETRY_SECS = 5.0
 #: Queue space reserved for sleeps and events, which are rare.
 _RESERVE = 256
@@ -222,11 +227,14 @@ class StoreWriter:
         self._last_tick = rows.last_tick
         if not is_last:
             self._thin(self._connection)
+        if log_bytes(self._path) > _LOG_BYTES:
+            with suppress(sqlite3.Error, OSError):  # the rows are stored: a full disk is tried again
+                merge(self._connection, self._path)
 
     def _disconnect(self) -> None:
         """Close the connection; the next write opens a new one."""
         if self._connection is not None:
-            self._connection.close()
+            close_merged(self._connection, self._path)
             self._connection = None
             self._thinner.restart()
 
