@@ -17,11 +17,13 @@ from sage.hrm_core.tasks.table.task import TableTask
 
 #: Further tries of the model with the checker, with noise, after the plain one.
 TRIES = 8
+#: Model calls of a search over plans, the plain try included.
+SEARCH_CALLS = 64
 RIDGE = 1.0
 
 
 def model_planners(folder: Path, task: TableTask) -> dict[str, Planner]:
-    """Of one trained model. Only the last one asks the task's rules."""
+    """Of one trained model. Only the last two ask the task's rules."""
     model = load_published(folder).model
     segments = model.config.halt_max_segments
 
@@ -33,6 +35,9 @@ def model_planners(folder: Path, task: TableTask) -> dict[str, Planner]:
         "HRM": plan(None, max_segments=segments),
         "HRM, one segment": plan(None, max_segments=1),
         "HRM with the checker": plan(task, max_segments=segments, halt="verifier", tries=TRIES),
+        "HRM, search with the checker": plan(
+            task, max_segments=segments, halt="verifier", search=SEARCH_CALLS, search_segments=segments
+        ),
     }
 
 

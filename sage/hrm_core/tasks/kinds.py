@@ -77,5 +77,6 @@ TABLE = TaskKind(
     about="clearing a table: objects that block each other",
     config=TableConfig,
     build=TableTask,
+    is_searchable=True,
 )
 TEXT = TaskKind(name="text", about="the next byte of a text file, causal", config=TextConfig, build=TextTask)

@@ -14,6 +14,7 @@ from sage.hrm_core.tasks.conformance import PARTIAL_CHECKS, CheckFailed, SearchC
 from sage.hrm_core.tasks.constraint.kernel import first_colourings
 from sage.hrm_core.tasks.maze.grid import solve_mazes
 from sage.hrm_core.tasks.sudoku.grid import solve_grids
+from sage.hrm_core.tasks.table.kernel import solve_scenes
 
 BUILDS: dict[str, dict[str, Any]] = {
     "sudoku-4": {"size": 4},
@@ -31,6 +32,8 @@ BUILDS: dict[str, dict[str, Any]] = {
     "sat-wide": {"variables": 9, "width": 4},
     "diagnosis-small": {"causes": (5, 8), "symptoms": (5, 8), "nodes": (12, 16), "reach": (1, 4)},
     "diagnosis-large": {},
+    "table-usual": {},
+    "table-wide": {"buffers": 2, "blocked": 0.8, "begun": 0.6},
     "colouring-3": {"vertices": 8},
     "colouring-4": {"vertices": 11, "colours": 4, "density": (0.3, 0.7)},
 }
@@ -71,7 +74,14 @@ def _solver(name: str, task: Any) -> Callable[[np.ndarray], np.ndarray]:
     def diagnosis(puzzles: np.ndarray) -> np.ndarray:
         return task.with_causes(puzzles, task.solved(task.graphs_of(puzzles))[0])
 
+    def table(puzzles: np.ndarray) -> np.ndarray:
+        scenes = task.scenes_of(puzzles)
+        aside, home = np.zeros_like(scenes.goals), np.zeros_like(scenes.goals)
+        solve_scenes(scenes.goals, scenes.blockers, task.config.places, aside, home)
+        return task.with_plan(puzzles, aside, home)
+
     return {
+        "table": table,
         "sudoku": sudoku,
         "maze": maze,
         "hanoi": hanoi,

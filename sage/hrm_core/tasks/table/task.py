@@ -20,7 +20,9 @@ from sage.errors import InputError
 from sage.hrm_core.tasks.contract import IGNORED, Baseline, Examples, TaskSpec
 from sage.hrm_core.tasks.split import Generated, are_held_out, without_ids
 from sage.hrm_core.tasks.table.config import TableConfig
+from sage.hrm_core.tasks.table.kernel import HOME
 from sage.hrm_core.tasks.table.scenes import Scenes, as_sets, draw_scenes, orbit_keys_of, renamed
+from sage.hrm_core.tasks.table.steps import Prefix, appended, prefix_of
 from sage.hrm_core.tasks.table.text import draw_scene, place_name, read_scene, write_plan, write_scene
 
 BLANK, BLANK_GOAL, EMPTY, OBJECT, SETTLED, BUFFER, FULL_BUFFER, NONE = range(1, 9)
@@ -144,6 +146,88 @@ class TableTask(Generated):
         is_plan = (is_round | (answers == NONE) | ~_is_asked(inputs)).all(axis=1)
         num_planned = (aside > 0).sum(axis=1) + (home > 0).sum(axis=1)
         return (played[:, 1] > 0) & is_plan, played[:, 0], num_planned
+
+    def may_extend(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """(N,) bool. partial: puzzles with the first moves of a plan, the first in round 1, each next one in
+        the next round. The moves keep the rules in this order.
+        """
+        return np.array([self._prefix(*rows) is not None for rows in zip(inputs, partial)], bool)
+
+    def next_choices(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """Every move that the rules allow next; none where all objects are at their goals."""
+        prefix = self._known_prefix(inputs, partial)
+        symbol = ROUND + prefix.num_moves
+        steps = [(cell, symbol) for cell, _ in self._next_cells(inputs, prefix)]
+        return np.array(steps, np.int32).reshape(-1, 2)
+
+    def as_inputs(self, inputs: np.ndarray, partial: np.ndarray) -> np.ndarray:
+        """The scene after the moves, as a puzzle. InputError where may_extend is False."""
+        prefixes = [self._known_prefix(*rows) for rows in zip(inputs, partial)]
+        shape = (len(prefixes), self.config.rows)
+        goals = np.array([each.goals for each in prefixes], np.int64).reshape(shape)
+        blockers = np.array([each.blockers for each in prefixes], np.int64).reshape(shape)
+        return self.cells_of(Scenes(goals=goals, blockers=blockers))
+
+    def complete(self, inputs: np.ndarray, partial: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """The moves of partial, then the answer's, in rounds without gaps. A symbol of the answer that is no
+        round stays, so that the plan is refused where it is none.
+        """
+        whole = np.array(inputs, np.int32)
+        for row, puzzle, moves, answer in zip(whole, inputs, partial, answers):
+            prefix = self._known_prefix(puzzle, moves)
+            cells, sources = self._asked_cells(puzzle, prefix)
+            later = answer[sources].astype(np.int64)
+            is_round = (later >= ROUND) & (later < self.spec.vocab_size)
+            numbers = appended(np.where(is_round, later - ROUND + 1, 0), prefix.num_moves)
+            row[_is_asked(puzzle)] = NONE
+            row[cells] = np.where(is_round, ROUND + numbers - 1, later)
+            is_made = moves >= ROUND
+            row[is_made & _is_asked(puzzle)] = moves[is_made & _is_asked(puzzle)]
+        return whole
+
+    def choice_log_probs(self, inputs: np.ndarray, partial: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
+        """Of a move that may follow: the log-probability that the rest of the plan makes it in round 1."""
+        found = np.array(log_probs, np.float64)
+        for scores, puzzle, moves, own in zip(found, inputs, partial, log_probs):
+            prefix = self._known_prefix(puzzle, moves)
+            for cell, source in self._next_cells(puzzle, prefix):
+                scores[cell, ROUND + prefix.num_moves] = own[source, ROUND]
+        return found
+
+    def _prefix(self, puzzle: np.ndarray, partial: np.ndarray) -> Prefix | None:
+        """Of one puzzle and partial answer (L,)."""
+        is_made = (puzzle != partial) & _is_asked(puzzle)
+        is_round = (partial >= ROUND) & (partial < self.spec.vocab_size)
+        if not np.where(is_made, is_round, puzzle == partial).all():
+            return None
+        scene = self.scenes_of(puzzle[None])
+        aside, home = self.rounds_of(puzzle[None], partial[None])
+        return prefix_of(scene.goals[0], scene.blockers[0], self.config.places, aside[0], home[0])
+
+    def _known_prefix(self, puzzle: np.ndarray, partial: np.ndarray) -> Prefix:
+        prefix = self._prefix(puzzle, partial)
+        if prefix is None:
+            raise InputError("a partial answer's moves break a rule: give one that may_extend accepts")
+        return prefix
+
+    def _next_cells(self, puzzle: np.ndarray, prefix: Prefix) -> list[tuple[int, int]]:
+        """Of each move that may follow: its cell in the puzzle, and in the puzzle that remains."""
+        rows, goals = self.config.rows, self.scenes_of(puzzle[None]).goals[0]
+        columns = [(row, int(goals[row]) if to == HOME else self.config.places) for row, to in prefix.moves]
+        return [(row * rows + column, int(prefix.at[row]) * rows + column) for row, column in columns]
+
+    def _asked_cells(self, puzzle: np.ndarray, prefix: Prefix) -> tuple[np.ndarray, np.ndarray]:
+        """The cells that the rest of a plan fills: of the puzzle, and of the puzzle that remains."""
+        rows, goals = self.config.rows, self.scenes_of(puzzle[None]).goals[0]
+        here = np.arange(rows)
+        is_left = (goals >= 0) & (goals != here) & (prefix.states != HOME)
+        left = np.flatnonzero(is_left)
+        waits = np.flatnonzero(is_left & (here < self.config.places) & (prefix.at == here))
+        cells = np.concatenate([left * rows + goals[left], waits * rows + self.config.places])
+        sources = np.concatenate(
+            [prefix.at[left] * rows + goals[left], prefix.at[waits] * rows + self.config.places]
+        )
+        return cells, sources
 
     def with_givens(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """(N, L) int32: the rounds of answers, and the rest of the scenes."""
