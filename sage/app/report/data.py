@@ -21,6 +21,7 @@ from sage.app.store.boards import Board
 from sage.app.store.episodes import EpisodeHistory
 from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
+from sage.app.terminal.skips import SkipFigures
 from sage.runtime.report import Event, SleepReport, State
 
 _MAX_POINTS, _MIN_POINTS = 1500, 240
@@ -81,6 +82,7 @@ class ReportData:
     sleep_secs: tuple[float, ...]
     events: tuple[Event, ...]
     coherence: tuple[CoherenceSummary, ...] = ()
+    skips: tuple[SkipFigures, ...] = ()
     memory: MemoryMap | None = None
     worlds: tuple[EpisodeHistory, ...] = ()
     boards: tuple[Board, ...] = ()
@@ -129,6 +131,7 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
         sleep_secs=sleep_secs,
         events=store.events(session.id, limit=_MAX_EVENTS),
         coherence=summarize(store.coherence(session.id)),
+        skips=store.skips(session.id),
         memory=memory,
         worlds=worlds,
         boards=store.boards(session.id),

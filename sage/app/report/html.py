@@ -15,6 +15,7 @@ from sage.app.report.markup import cells, table, text
 from sage.app.report.memories import memories_html
 from sage.app.report.plots import Plot
 from sage.app.report.puzzles import NUM_RECENT, SECTION, ForgettingTable, forgetting_tables, labels_of
+from sage.app.report.skips import skips_table
 from sage.app.report.worlds import SECTION as WORLDS
 from sage.app.report.worlds import world_table
 from sage.app.terminal import figures
@@ -369,4 +370,5 @@ _TABLES: dict[str, Callable[[ReportData], str]] = {
     SECTION: _puzzle_tables,
     WORLDS: _world_table,
     "Coherence": _coherence_table,
+    "Attention": lambda data: skips_table(data.skips),
 }

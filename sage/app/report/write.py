@@ -64,6 +64,7 @@ def report_as_dict(data: ReportData) -> dict[str, Any]:
         "num_ticks": data.session.num_ticks,
         "verdict": verdict(total) if total else None,
         "skills": {name: to_plain(skill) for name, skill in data.skills.items()},
+        "skips": to_plain(data.skips),
         "sleeps": to_plain(data.sleeps),
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sage.app.session.acting_figures import WorldFigures
 from sage.app.session.solving_figures import StreamFigures
 from sage.app.terminal.skill import SkillFigures
+from sage.app.terminal.skips import SkipFigures
 from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport
 
 
@@ -56,6 +57,7 @@ class SessionFigures:
     missing: optional sensors that this machine lacks, by name, with the reason.
     solving: of each puzzle stream.  acting: of each world that moves by the loop's actions.
     totals: what environments counted, by the environment's name.
+    skips: why sources got no full attention and streams no segment, the most frequent reason first.
     """
 
     num_ticks: int
@@ -83,3 +85,4 @@ class SessionFigures:
     solving: tuple[StreamFigures, ...] = ()
     acting: tuple[WorldFigures, ...] = ()
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    skips: tuple[SkipFigures, ...] = ()

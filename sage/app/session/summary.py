@@ -17,6 +17,7 @@ from sage.app.session.acting_figures import ActingTally
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
+from sage.app.terminal.skips import SkipTally
 from sage.runtime.report import (
     NAN,
     CoherenceFacts,
@@ -63,6 +64,7 @@ class SessionSummary:
         self._solving = SolvingTally()
         self._acting = ActingTally()
         self._totals: dict[str, dict[str, int]] = {}
+        self._skips = SkipTally()
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -82,6 +84,7 @@ class SessionSummary:
             self._acting.add(world)
         for solving in facts.solving:
             self._solving.add(solving)
+            self._skips.add(solving.stream, solving.skipped)
         for name, (total, num) in self._coherence.items():
             value = getattr(facts.coherence, name)
             if math.isfinite(value):
@@ -143,6 +146,7 @@ class SessionSummary:
             solving=self._solving.figures(),
             acting=self._acting.figures(),
             totals=dict(self._totals),
+            skips=self._skips.figures(),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -173,6 +177,7 @@ class SessionSummary:
         tally.last = source
         tally.num_readings += source.is_fresh
         self._skill.add(source)
+        self._skips.add(source.name, source.skipped)
 
     def _source_figures(self, tally: _SourceTally) -> SourceFigures:
         last = tally.last

@@ -15,6 +15,7 @@ from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigur
 from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
+from sage.app.terminal.skips import skips_line
 from sage.memory.salience import SCORES
 from sage.runtime.report import SleepOutcome, SleepReport
 
@@ -103,6 +104,8 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         facts.insert(5, ("salience", f"weights learned from which memories were of use: {weights}"))
     if figures.sidecar.num_bound:
         facts.insert(5, ("reward", _sidecar_fact(figures.sidecar)))
+    if figures.skips:
+        facts.insert(3, ("skipped", f"in ticks: {skips_line(figures.skips)}"))
     if figures.missing:
         missing = "; ".join(f"{name} ({_without(name, reason)})" for name, reason in figures.missing)
         facts.insert(1, ("missing", f"optional sensors that are not available: {missing}"))

@@ -20,7 +20,7 @@ from sage.app.store.boards import Board, read_boards
 from sage.app.store.episodes import EpisodeHistory, read_episodes
 from sage.app.store.names import readable_name
 from sage.app.store.rows import (
-    restore_coherence,
+    read_coherence,
     restore_event,
     restore_sleep,
     restore_source,
@@ -30,10 +30,12 @@ from sage.app.store.rows import (
 from sage.app.store.schema import close_merged, connect, create_if_missing
 from sage.app.store.series import Series, read_series
 from sage.app.store.skill import read_skill_table
+from sage.app.store.skips import read_skips
 from sage.app.store.thinning import Retention, transaction, used_bytes
 from sage.app.store.writer import StoreStatistics, StoreWriter
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import SkillTable
+from sage.app.terminal.skips import SkipFigures
 from sage.runtime.coherence.rows import CoherenceRow
 from sage.runtime.report import Event, SleepReport, TickReport
 
@@ -255,14 +257,14 @@ class MetricsStore:
         with self._connected() as connection:
             return read_boards(connection, _session_row(connection, self.path, session)["key"])
 
-    def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
-        """The figures of every window, oldest first, in each window in the order of metric and modules; empty
-        unless the session measured windows.
-        """
+    def skips(self, session: str) -> tuple[SkipFigures, ...]:
         with self._connected() as connection:
-            key = _session_row(connection, self.path, session)["key"]
-            rows = connection.execute("SELECT * FROM coherence WHERE session = ?", (key,))
-            return tuple(restore_coherence(row) for row in rows)
+            return read_skips(connection, _session_row(connection, self.path, session)["key"]).figures()
+
+    def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
+        """The figures of every window, oldest first, then by metric and modules; empty without a window."""
+        with self._connected() as connection:
+            return read_coherence(connection, _session_row(connection, self.path, session)["key"])
 
     def sleep_ends(self, session: str) -> tuple[int, ...]:
         """The last tick of each sleep, in the order of `sleeps`."""

@@ -158,6 +158,12 @@ def coherence_row(session: int, row: CoherenceRow) -> tuple[Any, ...]:
     )
 
 
+def read_coherence(connection: sqlite3.Connection, session: int) -> tuple[CoherenceRow, ...]:
+    """session: its key."""
+    rows = connection.execute("SELECT * FROM coherence WHERE session = ?", (session,))
+    return tuple(restore_coherence(row) for row in rows)
+
+
 def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
     return CoherenceRow(
         metric=row["metric"],

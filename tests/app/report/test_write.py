@@ -202,7 +202,7 @@ def test_every_cell_of_the_skill_table_names_its_column_for_narrow_screens(tmp_p
         "after sleep",
         "HRM adds",
     ]
-    assert len(labels) == 4 * 7
+    assert sum(label in labels[:7] for label in labels) == 4 * 7
 
 
 @pytest.mark.parametrize("num_ticks", [0, 1, 2])
