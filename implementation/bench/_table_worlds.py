@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ STEP_NS = 200_000_000
 #: Scenes of one seed have seeds of their own, from this number times the seed on.
 SEEDS_APART = 100_000
 #: Periods after which a table that is not done is a fault of this file.
-MOST_PERIODS = 2_000
+MOST_PERIODS = {"rules": 2_000, "mujoco": 50_000}
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ class Cleared:
 class _World:
     """One environment with one table, until its first scene has ended."""
 
-    def __init__(self, seed: int, clock: ManualClock) -> None:
+    def __init__(self, seed: int, clock: ManualClock, executor: Literal["rules", "mujoco"]) -> None:
         context = SensorContext(clock=clock, epoch_ns=0, base_dir=Path.cwd(), memory=None)
-        config = TableWorldConfig(tables=1, seed=seed, teacher="never", move_secs=STEP_NS / 1e9)
+        config = TableWorldConfig(
+            tables=1, seed=seed, teacher="never", move_secs=STEP_NS / 1e9, executor=executor
+        )
         self._environment = TableEnvironment(config, context)
         self._environment.open()
         self._clock = clock
@@ -93,12 +96,14 @@ class _World:
         self._environment.close()
 
 
-def clear_tables(name: str, planner: Planner, *, num: int, seed: int) -> Cleared:
+def clear_tables(
+    name: str, planner: Planner, *, num: int, seed: int, executor: Literal["rules", "mujoco"] = "rules"
+) -> Cleared:
     """`num` scenes, planned together at each period of the arms."""
     clock = ManualClock()
-    worlds = [_World(seed * SEEDS_APART + index, clock) for index in range(num)]
+    worlds = [_World(seed * SEEDS_APART + index, clock, executor) for index in range(num)]
     cpu_secs = 0.0
-    for _ in range(MOST_PERIODS):
+    for _ in range(MOST_PERIODS[executor]):
         asked = [(world, world.scene()) for world in worlds if not world.has_ended]
         waiting = [(world, scene) for world, scene in asked if scene is not None]
         if waiting:
@@ -111,7 +116,7 @@ def clear_tables(name: str, planner: Planner, *, num: int, seed: int) -> Cleared
             break
         clock.advance(STEP_NS)
     else:
-        raise RuntimeError(f"{name}: scenes have not ended after {MOST_PERIODS} periods")
+        raise RuntimeError(f"{name}: scenes have not ended after {MOST_PERIODS[executor]} periods")
     totals = {key: sum(world.totals[key] for world in worlds) for key in worlds[0].totals}
     for world in worlds:
         world.close()

@@ -60,6 +60,9 @@ class Simulation:
         self._free = {
             thing.name: int(self.model.joint(thing.body).qposadr[0]) for thing in things if thing.is_free
         }
+        self._free_speeds = {
+            thing.name: int(self.model.joint(thing.body).dofadr[0]) for thing in things if thing.is_free
+        }
         self._mocap = {
             thing.name: int(self.model.body(thing.body).mocapid[0]) for thing in things if not thing.is_free
         }
@@ -81,6 +84,14 @@ class Simulation:
                 self.data.qpos[first : first + 7] = [*place, 1.0, 0.0, 0.0, 0.0]
             else:
                 self.data.mocap_pos[self._mocap[thing]] = place
+        self._mujoco.mj_forward(self.model, self.data)
+
+    def put(self, places: dict[str, np.ndarray]) -> None:
+        """Put objects that fall at other places (3,), at rest. KeyError for one that does not fall."""
+        for thing, place in places.items():
+            first, speeds = self._free[thing], self._free_speeds[thing]
+            self.data.qpos[first : first + 7] = [*place, 1.0, 0.0, 0.0, 0.0]
+            self.data.qvel[speeds : speeds + 6] = 0.0
         self._mujoco.mj_forward(self.model, self.data)
 
     def advance(self, joints: np.ndarray, opening: float, secs: float) -> None:

@@ -28,6 +28,7 @@ class Outcome(Enum):
     SLIPPED = "slipped"
     REFUSED = "refused"  # the move breaks a rule
     NO_PLAN = "no plan"
+    WORKING = "working"  # the move has not ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,10 @@ class TableWorldConfig(EnvironmentConfig):
     a buffer, and needs one.
 
     tables: side by side, each with an arm of its own; so many plans may be asked for at a time.
-    move_secs: time of one move.  slip: chance that an object falls back to where it stood.
+    executor: `rules` makes a move in an instant, `mujoco` with the simulated arm of the environment `mujoco`,
+    which needs the extra `robot` and no renderer; there an object in another one's way lies upon it.
+    move_secs: time of one move, with `mujoco` of one step of the arm's controller (0.1 s of simulation).
+    slip: chance that an object falls back to where it stood, with `mujoco` that the gripper does not close.
     change: chance after each move that the scene changes: an object is put back on the table, or another one
     stands in the way.  max_plans: plans for a scene, at most, one more for each change.
     teacher: `after` shows the shortest plan with the result of a plan, `never` only whether it was right.
@@ -29,6 +32,7 @@ class TableWorldConfig(EnvironmentConfig):
     places: int = 8
     buffers: int = 1
     blocked: float = 0.3
+    executor: Literal["rules", "mujoco"] = "rules"
     tables: int = Field(8, ge=1, le=1024)
     move_secs: float = Field(0.2, gt=0, le=3600)
     slip: float = Field(0.05, ge=0, lt=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.split import are_held_out
 from sage.hrm_core.tasks.table.scenes import renamed
 from sage.hrm_core.tasks.table.task import TableTask
 from sage.sensors.environments.table.arm import Arm, Chances, Outcome
@@ -84,7 +85,7 @@ class Tables:
         chances = Chances(slip=config.slip, change=config.change)
         self._tables = [
             _Table(
-                arm=Arm(self._task, chances, np.random.default_rng((config.seed, _SALT, index))),
+                arm=self._new_arm(chances, np.random.default_rng((config.seed, _SALT, index))),
                 due_ns=now_ns,
                 names=np.arange(self._task.config.rows),
             )
@@ -92,6 +93,24 @@ class Tables:
         ]
         for table in self._tables:
             self._begin(table)
+
+    def _new_arm(self, chances: Chances, rng: np.random.Generator) -> Arm:
+        if self._config.executor == "rules":
+            return Arm(self._task, chances, rng)
+        from sage.sensors.environments.table.mujoco_arm import MujocoArm
+
+        return MujocoArm(self._config.name, self._task, chances, rng)
+
+    def _draw(self) -> np.ndarray:
+        """(N, L) scenes that may begin."""
+        found = self._first.sample(16, self._rng).inputs
+        if self._config.executor == "rules":
+            return found
+        from sage.sensors.environments.table.mujoco_arm import as_pairs
+
+        pairs = self._first.solved(as_pairs(self._first.scenes_of(found))).inputs
+        kept: np.ndarray = pairs[~are_held_out(self._first.orbit_keys(pairs))]
+        return kept
 
     def advance(self, now_ns: int) -> None:
         """Make the moves that are due."""
@@ -155,8 +174,8 @@ class Tables:
             self._ask(table)
 
     def _begin(self, table: _Table) -> None:
-        if not self._scenes:
-            self._scenes.extend(self._first.sample(16, self._rng).inputs)
+        while not self._scenes:
+            self._scenes.extend(self._draw())
         table.arm.set_scene(self._task.scenes_of(self._scenes.popleft()[None]))
         table.num_plans = 0
         self._ask(table)
