@@ -35,6 +35,14 @@ def serve(
         Path | None,
         typer.Option("--dataset", metavar="DIR", help="Replay the actions of a data set, v2.1 or v3.0."),
     ] = None,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            help="Scripted: line (straight to the target) or reach (sage_arm: the hand goes to the object).",
+        ),
+    ] = "line",
     execute_steps: Annotated[
         int, typer.Option("--execute-steps", min=1, help="Steps that a replay moves on with each request.")
     ] = 8,
@@ -71,6 +79,7 @@ def serve(
             dialect=dialect,
             embodiment=embodiment,
             dataset=dataset,
+            policy=policy,
             execute_steps=execute_steps,
             target=target,
             max_step=max_step,

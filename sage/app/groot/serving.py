@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from sage.app.terminal.errors import UserError, user_errors
+from sage.app.groot.reach_policy import ReachPolicy
+from sage.app.terminal.errors import UserError, nearest, user_errors
 from sage.gr00t_integration.dialects import dialect_named
 from sage.gr00t_integration.embodiment import Embodiment, load_embodiment
 from sage.gr00t_integration.server.openpi_server import OpenpiPolicyServer
@@ -18,17 +19,21 @@ from sage.gr00t_integration.server.zmq_server import ZmqPolicyServer
 from sage.user_file import read_user_text
 
 OPENPI = "openpi"
+LINE, REACH = POLICIES = ("line", "reach")
+#: Of configs/groot.yaml: the arm's max_speed times control_secs, in rad.
+STEP_ANGLE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrootServeOptions:
-    """dialect: of GR00T, or "openpi".  dataset: a folder to replay; None: the scripted policy.
-    target: of the scripted policy.  port None: the protocol's own.
+    """dialect: of GR00T, or "openpi".  dataset: a folder to replay; None: a scripted policy.
+    policy: "line" or "reach".  target: of "line".  port None: the protocol's own.
     """
 
     dialect: str
     embodiment: str
     dataset: Path | None = None
+    policy: str = LINE
     execute_steps: int = 8
     target: str | None = None
     max_step: float = 0.02
@@ -61,6 +66,12 @@ def read_token(path: Path | None) -> str | None:
 
 
 def _policy(options: GrootServeOptions, embodiment: Embodiment) -> ServedPolicy:
+    if options.policy not in POLICIES:
+        raise UserError(f"--policy {options.policy}: unknown: {nearest(options.policy, POLICIES)}")
+    if options.policy == REACH:
+        if options.dataset is not None or options.target is not None:
+            raise UserError("--policy reach: it has no --dataset and no --target: leave them out")
+        return ReachPolicy(embodiment, step_angle=STEP_ANGLE)
     if options.dataset is not None:
         if options.target is not None:
             raise UserError("--target: a replay has none: leave it or --dataset out")

@@ -28,7 +28,8 @@ class GrootRelayConfig(EffectorConfig):
     embodiment: as of the sensor.  control_hz: steps of a chunk in a second; default: the embodiment's.
     execute_steps: of each chunk; default: all.  blend_steps: between two chunks.
     max_chunk_secs: an older chunk is not executed.  align: whether step 0 of a chunk is at the time of its
-    observation, or of its arrival.
+    observation, or of its arrival.  rests_when_idle: without a step the rest values are executed, as an
+    action of their own: speeds of 0, and a world that advances by actions goes on.
     """
 
     kind: Literal["groot_relay"] = "groot_relay"
@@ -42,6 +43,7 @@ class GrootRelayConfig(EffectorConfig):
     blend_steps: int = Field(4, ge=0)
     max_chunk_secs: float = Field(2.0, gt=0)
     align: Align = "observed"
+    rests_when_idle: bool = False
 
 
 class GrootRelay:
@@ -110,6 +112,8 @@ class GrootRelay:
             if self._board is None:
                 self._board = self._context.connections.open((BOARD, self._config.chunks), ChunkBoard)
             values = self.executor.values(self._board.value.newest(), now_ns)
+        if values is None and self._config.rests_when_idle:
+            values = self._spec.rest_values()
         return None if values is None else values.astype(np.float32)
 
     def open(self) -> None:

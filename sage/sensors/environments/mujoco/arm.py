@@ -78,6 +78,12 @@ def limited(before: np.ndarray, wanted: np.ndarray, workspace: Workspace) -> np.
     return result
 
 
+def from_hand(offset: np.ndarray, yaw: float) -> np.ndarray:
+    """The inverse of `to_hand`."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.array([cos * offset[0] - sin * offset[1], sin * offset[0] + cos * offset[1], offset[2]])
+
+
 def to_hand(offset: np.ndarray, yaw: float) -> np.ndarray:
     """An offset (3,) in the hand's frame: outward from the base, to its left, up."""
     cos, sin = np.cos(yaw), np.sin(yaw)
