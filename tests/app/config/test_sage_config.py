@@ -22,6 +22,7 @@ SHIPPED = (
     "coherence",
     "default",
     "flight",
+    "groot",
     "gym",
     "jetson",
     "language",
