@@ -62,6 +62,28 @@ def write_file(path: Path, content: Content) -> None:
     sync_folder(path.parent)
 
 
+def remove_partials(folder: Path) -> int:
+    """Remove what `write_file` left in the folder in processes that were killed; returns how many files."""
+    num = 0
+    for path in folder.glob(".*.*.partial"):
+        pid = path.name.removesuffix(".partial").rpartition(".")[2]
+        if pid.isdecimal() and not _is_running(int(pid)):
+            with suppress(OSError):
+                path.unlink()
+                num += 1
+    return num
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
 @contextmanager
 def write_folder(path: Path, *, keeps_previous: bool = False) -> Iterator[Path]:
     """An empty folder to write into, which replaces the folder `path` when the block ends without an error.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from sage.durable import (
     digest_of,
     previous_of,
     read_checked,
+    remove_partials,
     set_aside,
     write_checked,
     write_file,
@@ -110,6 +112,23 @@ def test_write_file_replaces_the_content(tmp_path: Path) -> None:
         write_file(tmp_path / "a", content)
         assert (tmp_path / "a").read_bytes() == bytes(content)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], stdout=subprocess.PIPE, check=True
+    )
+    left = tmp_path / f".weights.safetensors.{int(ended.stdout)}.partial"
+    kept = [
+        tmp_path / f".weights.safetensors.{os.getpid()}.partial",
+        tmp_path / ".folder.partial",
+        tmp_path / "a.1",
+    ]
+    for path in (left, *kept):
+        path.write_bytes(b"half")
+    assert remove_partials(tmp_path) == 1
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert remove_partials(tmp_path) == 0
 
 
 def test_write_folder_creates_parents_and_replaces_the_folder(tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ verified ("search"); train on what the days solved, with symmetries ("solved onl
 replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no sleep. Measured on rows 1 to
 500 of mix_dev_2k.csv at 16 model calls. Start: the first shipped sudoku9 weights, kept as a file with this
 SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended.
+
+Suite kills: a life at 20 Hz with a stream of 4x4 sudokus whose trainer's process is ended by kill -9 100
+times: at random times, in nights, while it writes its weights, while it holds a loan or a lease. Phases with
+kills and phases without alternate. Counted: what was acknowledged and is not on the disk, files that cannot
+be read, ticks, and what is left after the life. At most 15 minutes.
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ from pathlib import Path
 from typing import Any
 
 import _life_arms as arms
+import _life_kills as kills
+import _life_kills_report as kills_report
 import _life_report as report
 import harness
 import numpy as np
@@ -51,6 +58,7 @@ STARTS = {"first": str(FIXTURE), "shipped": "sudoku9"}
 NO_SLEEP = "no sleep"
 TARGET, GAP_SHARE, EASY_BAR = 0.70, 0.5, 0.998
 FEWEST_SEEDS = 3
+SUITES = ("life", "reasoner", "loops", "self-teaching", "kills")
 
 
 def check_fixture() -> None:
@@ -250,7 +258,7 @@ def self_teaching(arguments: Any) -> None:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--suite", choices=("life", "reasoner", "loops", "self-teaching"), default="life")
+    parser.add_argument("--suite", choices=SUITES, default="life")
     parser.add_argument("--seeds", help="random seeds, separated by commas (0 to 4, self-teaching 0 to 2)")
     parser.add_argument("--nights", type=int, help="nights of a life (4, self-teaching 3)")
     parser.add_argument("--runs", type=Path, help="folder of lives, to continue (default: none is kept)")
@@ -259,7 +267,13 @@ def main() -> None:
     group = parser.add_argument_group("suite self-teaching")
     group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
     arguments = parser.parse_args()
-    suites = {"life": whole_life, "reasoner": reasoners, "loops": loops, "self-teaching": self_teaching}
+    suites = {
+        "life": whole_life,
+        "reasoner": reasoners,
+        "loops": loops,
+        "self-teaching": self_teaching,
+        "kills": killed_life,
+    }
     suite = suites[arguments.suite]
     suite(arguments)
 
@@ -278,6 +292,24 @@ def whole_life(arguments: Any) -> None:
 def loops(arguments: Any) -> None:
     lives, scale, seeds = nights_of(arms.LOOP_ARMS, arguments)
     write(arguments, "life_loops", lives, scale, seeds, [])
+
+
+def killed_life(arguments: Any) -> None:
+    scale = kills.QUICK if arguments.quick else kills.Scale()
+    with tempfile.TemporaryDirectory() as folder:
+        life = kills.live(Path(folder), scale)
+    bars = kills_report.bars(life, scale)
+    results = {
+        "scale": asdict(scale),
+        **kills_report.plain(life),
+        "delay_secs": kills.DELAY_SECS,
+        "calibration": harness.calibrate(),
+    }
+    tables = [*kills_report.tables(life), harness.bars_table(bars)]
+    whole = harness.document("life_kills", results, bars)
+    harness.finish(
+        whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("Suite kills: ")[2]
+    )
 
 
 def nights_of(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sage.durable import Contents, read_checked, set_aside, write_checked
+from sage.durable import Contents, read_checked, remove_partials, set_aside, write_checked
 from sage.errors import SageError
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import read_journal
@@ -44,6 +44,7 @@ class TrainerStore:
 
     def __init__(self, folder: Path, trainer: PuzzleTrainer, *, run: int, epoch_ns: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_partials(folder)
         self._folder = folder
         self._trainer = trainer
         self._run = run
