@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,21 @@ from sage.app.config.names import check_model
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.environments import PuzzleEndpoints
 from sage.app.terminal.errors import UserError
-from sage.errors import SageError
+from sage.errors import InputError, SageError
+from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.catalogue import make_task
 from sage.mailbox.clock import Clock
 from sage.mailbox.hub import Hub
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
-from sage.runtime.sleep.puzzles.process.plan import TaskCall, TrainerSetup
+from sage.runtime.sleep.puzzles.process.plan import TrainerSetup
 from sage.runtime.solving.learner import PuzzleLearner
 from sage.runtime.solving.models import FRESH, family_for
 from sage.runtime.solving.stream import PuzzleStream, StreamLevel
 from sage.runtime.solving.under_way import settings_of
+from sage.sensors.environment import Level
+
+_log = logging.getLogger(__name__)
 
 
 def build_streams(
@@ -55,9 +60,7 @@ def _stream(config: SageConfig, world: PuzzleEndpoints, hub: Hub, clock: Clock, 
             stream=world.name,
             names=tuple(level.name for level in levels),
             tasks=tuple(level.task for level in levels),
-            calls=tuple(
-                TaskCall(name=level.task, options=dict(level.options)) for level in world.environment.levels
-            ),
+            addresses=_addresses(world) if config.solver_training.where == "process" else (),
             configs=family.configs,
             config=config.solver_training,
             seed=config.seed,
@@ -93,7 +96,28 @@ def _levels(world: PuzzleEndpoints) -> list[StreamLevel]:
     ]
 
 
+def _addresses(world: PuzzleEndpoints) -> tuple[TaskAddress | None, ...]:
+    return tuple(_address(level) for level in world.environment.levels)
+
+
+def _address(level: Level) -> TaskAddress | None:
+    """None for a task with options that are values of code."""
+    try:
+        return address_for(level.task, dict(level.options))
+    except InputError:
+        return None
+
+
 def _learner(setup: TrainerSetup, folder: Path, hub: Hub, clock: Clock) -> PuzzleLearner:
-    if setup.config.where == "process":
+    """In the loop's process too where another process cannot make a task; a warning then states it."""
+    level = setup.level_without_address() if setup.config.where == "process" else None
+    if level is not None:
+        _log.warning(
+            "%s: the task of %s has no name and plain options that make it in another process: its trainer"
+            " runs in the loop's process",
+            setup.stream,
+            level,
+        )
+    elif setup.config.where == "process":
         return ProcessLearner(setup, folder, hub, clock)
     return InlineLearner(setup.stream, setup.names, setup.tasks, setup.configs, setup.config, seed=setup.seed)

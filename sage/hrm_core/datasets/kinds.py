@@ -6,5 +6,9 @@ from sage.hrm_core.datasets.folder_task import FolderConfig, FolderTask
 from sage.hrm_core.tasks.catalogue import TaskKind
 
 FOLDER = TaskKind(
-    name="folder", about="a data set folder in the published layout", config=FolderConfig, build=FolderTask
+    name="folder",
+    about="a data set folder in the published layout",
+    config=FolderConfig,
+    build=FolderTask,
+    files=("path",),
 )

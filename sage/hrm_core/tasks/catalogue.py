@@ -22,6 +22,7 @@ from sage.hrm_core.tasks.contract import Task
 class TaskKind:
     """about: one line for a list.  config: a dataclass whose fields are the options.  build: from a config to
     a task.  is_searchable: its tasks have the methods of PartialCheck (`sage solve --search`).
+    files: the options that name files or folders.
     """
 
     name: str
@@ -29,6 +30,7 @@ class TaskKind:
     config: type
     build: Callable[[Any], Task]
     is_searchable: bool = False
+    files: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -20,7 +20,11 @@ from sage.hrm_core.tasks.table.task import TableTask
 from sage.hrm_core.tasks.text import TextConfig, TextTask
 
 ARC = TaskKind(
-    name="arc", about="ARC-AGI 1 and 2, ConceptARC: coloured grids", config=ArcConfig, build=ArcTask
+    name="arc",
+    about="ARC-AGI 1 and 2, ConceptARC: coloured grids",
+    config=ArcConfig,
+    build=ArcTask,
+    files=("train", "evaluate", "more"),
 )
 ARC_GENERATED = TaskKind(
     name="arc_generated",
@@ -37,6 +41,7 @@ COLOURING = TaskKind(
     config=ColouringConfig,
     build=ColouringTask,
     is_searchable=True,
+    files=("instances",),
 )
 DIAGNOSIS = TaskKind(
     name="diagnosis",
@@ -58,12 +63,18 @@ MAZE = TaskKind(
     config=MazeConfig,
     build=build_maze_task,
     is_searchable=True,
+    files=("data",),
 )
 PATTERNS = TaskKind(
     name="patterns", about="number sequences to continue", config=PatternsConfig, build=PatternsTask
 )
 SAT = TaskKind(
-    name="sat", about="satisfiability, random or SATLIB", config=SatConfig, build=SatTask, is_searchable=True
+    name="sat",
+    about="satisfiability, random or SATLIB",
+    config=SatConfig,
+    build=SatTask,
+    is_searchable=True,
+    files=("instances",),
 )
 SUDOKU = TaskKind(
     name="sudoku",
@@ -71,6 +82,7 @@ SUDOKU = TaskKind(
     config=SudokuConfig,
     build=build_sudoku_task,
     is_searchable=True,
+    files=("train", "dev"),
 )
 TABLE = TaskKind(
     name="table",
@@ -79,4 +91,10 @@ TABLE = TaskKind(
     build=TableTask,
     is_searchable=True,
 )
-TEXT = TaskKind(name="text", about="the next byte of a text file, causal", config=TextConfig, build=TextTask)
+TEXT = TaskKind(
+    name="text",
+    about="the next byte of a text file, causal",
+    config=TextConfig,
+    build=TextTask,
+    files=("path",),
+)

@@ -9,8 +9,10 @@ import pytest
 
 from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
+from sage.app.session import streams
 from sage.app.session.build import build_run
 from sage.app.terminal.errors import UserError
+from sage.errors import InputError
 from sage.mailbox.clock import Clock, ManualClock, RealClock
 from sage.runtime.sleep.puzzles.inline import InlineLearner
 from sage.runtime.sleep.puzzles.process.learner import ProcessLearner
@@ -59,3 +61,18 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path, settings, message):
     with pytest.raises(UserError, match=message) as raised:
         built(config(**settings), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_task_without_a_name_is_learned_in_the_loops_process(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(streams, "address_for", _no_address)
+    run = built(config(), tmp_path, RealClock())
+    try:
+        assert isinstance(run.loop.solving.solvers[0].learner, InlineLearner)
+        (line,) = [record.getMessage() for record in caplog.records if "trainer" in record.getMessage()]
+        assert line.startswith("riddles: the task of sudoku 4x4 has no name and plain options")
+    finally:
+        run.close()
+
+
+def _no_address(name, options):
+    raise InputError(f"task {name}: its options are no plain values")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.handles import Lease
 from sage.mailbox.hub import Hub
@@ -53,7 +54,11 @@ class ProcessLearner:
 
     def __init__(self, setup: TrainerSetup, folder: Path, hub: Hub, clock: Clock) -> None:
         trainer = setup.build()
-        setup.check_calls()
+        if (level := setup.level_without_address()) is not None:
+            raise InputError(
+                f"stream {setup.stream}: the task of {level} has no name and plain options that make it in"
+                " another process: set solver_training.where to inline"
+            )
         self._setup = setup
         self._folder = folder
         self._clock = clock

@@ -6,8 +6,6 @@ nothing in it is code.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from typing import Any
 from sage.durable import checked_json, read_json, write_file
 from sage.errors import DataError, InputError
 from sage.hrm_core.config.model import ModelConfig
-from sage.hrm_core.tasks.catalogue import make_task
+from sage.hrm_core.tasks.address import TaskAddress, address_of
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolverTrainingConfig
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
@@ -29,34 +27,9 @@ KEYS = ("schema", "stream", "names", "tasks", "configs", "config", "seed", "pare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCall:
-    """The call of the catalogue that makes a task: its name and its options, as JSON has them."""
-
-    name: str
-    options: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, task: Task) -> TaskCall | None:
-        """The call that makes a task of this kind with this config; None where there is none."""
-        config = getattr(task, "config", None)
-        if not dataclasses.is_dataclass(config) or isinstance(config, type):
-            return None
-        call = cls(name=task.spec.name, options=asdict(config))
-        try:
-            again = make_task(call.name, **json.loads(json.dumps(call.options)))
-        except (InputError, TypeError, ValueError):
-            return None
-        return call if again.spec == task.spec and type(again) is type(task) else None
-
-    def make(self) -> Task:
-        """InputError as make_task."""
-        return make_task(self.name, **self.options)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerSetup:
-    """stream: its name.  names, tasks, configs: of each level.  calls: what makes the tasks again; empty:
-    found by `TaskCall.of`.
+    """stream: its name.  names, tasks, configs: of each level.  addresses: what makes the tasks again, None
+    for one that nothing does; empty: found by `address_of`.
     """
 
     stream: str
@@ -65,36 +38,23 @@ class TrainerSetup:
     configs: tuple[ModelConfig, ...]
     config: SolverTrainingConfig
     seed: int
-    calls: tuple[TaskCall | None, ...] = ()
+    addresses: tuple[TaskAddress | None, ...] = ()
 
     def build(self) -> PuzzleTrainer:
         """InputError as PuzzleTrainer."""
         return PuzzleTrainer(self.stream, self.names, self.tasks, self.configs, self.config, seed=self.seed)
 
-    def check_calls(self) -> None:
-        """InputError where a task cannot be made again by another process."""
-        for name, call in zip(self.names, self._task_calls()):
-            reason = "it is not of the catalogue" if call is None else ""
-            try:
-                json.dumps(None if call is None else call.options)
-            except (TypeError, ValueError) as error:
-                reason = f"its options are no JSON: {error}"
-            if reason:
-                raise InputError(
-                    f"stream {self.stream}, {name}: its task cannot be made by another process ({reason}):"
-                    " set solver_training.where to inline"
-                )
+    def level_without_address(self) -> str | None:
+        """Name of the first level whose task no other process can make, None without one."""
+        found = (name for name, address in zip(self.names, self._addressed()) if address is None)
+        return next(found, None)
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON; a task that cannot be made again is null."""
-        calls = [
-            None if call is None else {"name": call.name, "options": dict(call.options)}
-            for call in self._task_calls()
-        ]
         return {
             "stream": self.stream,
             "names": list(self.names),
-            "tasks": calls,
+            "tasks": [None if each is None else each.to_plain() for each in self._addressed()],
             "configs": [config.to_plain() for config in self.configs],
             "config": self.config.model_dump(mode="json"),
             "seed": self.seed,
@@ -102,24 +62,24 @@ class TrainerSetup:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> TrainerSetup:
-        """InputError where a task cannot be made; KeyError, TypeError or ValueError where a part is missing
-        or wrong.
+        """InputError where a task cannot be made, DataError where a file of one is missing or changed;
+        KeyError, TypeError or ValueError where a part is missing or wrong.
         """
         if None in plain["tasks"]:
             raise InputError("a level's task is not of the catalogue: it cannot be made again here")
-        calls = tuple(TaskCall(name=each["name"], options=each["options"]) for each in plain["tasks"])
+        addresses = tuple(TaskAddress.from_plain(each) for each in plain["tasks"])
         return cls(
             stream=plain["stream"],
             names=tuple(plain["names"]),
-            tasks=tuple(call.make() for call in calls),
+            tasks=tuple(each.make() for each in addresses),
             configs=tuple(ModelConfig.from_plain(each) for each in plain["configs"]),
             config=SolverTrainingConfig.model_validate(plain["config"]),
             seed=plain["seed"],
-            calls=calls,
+            addresses=addresses,
         )
 
-    def _task_calls(self) -> tuple[TaskCall | None, ...]:
-        return self.calls or tuple(TaskCall.of(task) for task in self.tasks)
+    def _addressed(self) -> tuple[TaskAddress | None, ...]:
+        return self.addresses or tuple(address_of(task) for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from sage.durable import read_json
 from sage.errors import DataError, InputError
 from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.model_family import family_of
+from sage.hrm_core.tasks.address import TaskAddress, address_for
 from sage.hrm_core.tasks.contract import Task
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SolverTrainingConfig
@@ -32,7 +34,6 @@ from sage.runtime.sleep.puzzles.process.job import (
 from sage.runtime.sleep.puzzles.process.plan import (
     JOB,
     KEYS,
-    TaskCall,
     TrainerJob,
     TrainerSetup,
     read_job,
@@ -141,29 +142,27 @@ def test_what_is_no_job_is_refused(tasks: list[Task], feed: Feed, tmp_path: Path
         read_solver_job(folder)
 
 
-def test_tasks_are_made_again_from_their_calls_or_refused(tasks: list[Task], tmp_path: Path) -> None:
+def test_tasks_are_made_again_from_their_addresses(tasks: list[Task], tmp_path: Path) -> None:
     family = family_of("sudoku", [tasks[0].spec])
 
     class Own:  # of no catalogue
         spec = tasks[0].spec
 
-    def setup(task: Any, *calls: TaskCall) -> TrainerSetup:
+    def setup(*addresses: TaskAddress) -> TrainerSetup:
+        own: Any = Own()
         return TrainerSetup(
             stream="puzzles",
             names=NAMES[:1],
-            tasks=(task,),
-            calls=calls,
+            tasks=(own,),
+            addresses=addresses,
             configs=family.configs,
             config=SolverTrainingConfig(),
             seed=0,
         )
 
-    with pytest.raises(InputError, match="set solver_training"):
-        setup(Own()).check_calls()
-    with pytest.raises(InputError, match="no JSON"):
-        setup(Own(), TaskCall(name="sudoku", options={"size": object()})).check_calls()
-    named = setup(Own(), TaskCall(name="sudoku", options={"size": 4, "givens": [4, 6]}))
-    named.check_calls()
+    assert setup().level_without_address() == NAMES[0]
+    named = setup(address_for("sudoku", {"size": 4, "givens": [4, 6]}))
+    assert named.level_without_address() is None
     write_job(tmp_path, TrainerJob(setup=named, parent=my_identity()))
     again = read_job(tmp_path)
     assert again.link is None
@@ -171,6 +170,21 @@ def test_tasks_are_made_again_from_their_calls_or_refused(tasks: list[Task], tmp
     assert b"pickle" not in (tmp_path / JOB).read_bytes()
     with pytest.raises(DataError, match="is damaged"):
         read_link(tmp_path)
+
+    lines = tmp_path / "train.csv"
+    lines.write_text("source,question,answer,rating\na,12.43412214343..,1234341221434321,0\n")
+    of_file = setup(address_for("sudoku", {"size": 4, "train": str(lines)}))
+    write_job(tmp_path, TrainerJob(setup=of_file, parent=my_identity()))
+    task = read_solver_job(tmp_path).tasks[0]
+    examples = task.sample(2, np.random.default_rng(0))
+    assert task.verify(examples.inputs, examples.labels).all()
+    lines.write_text(lines.read_text() + "b,1234341221434...,1234341221434321,0\n")
+    with pytest.raises(DataError, match=r"train\.csv: SHA-256 is .* was recorded: restore") as raised:
+        read_solver_job(tmp_path)
+    assert "\n" not in str(raised.value)
+    lines.unlink()
+    with pytest.raises(DataError, match=r"train\.csv: cannot be read"):
+        read_solver_job(tmp_path)
 
 
 def _other_process() -> int:
