@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 #: A writer is killed at most this long after it has recovered; one in five so long after its start.
-LONGEST_SECS = 1.0
+LONGEST_SECS = 0.6
 EARLY_SHARE = 0.2
 #: A restart must report what it recovered in this time, unless it is killed before.
 PATIENCE_SECS = 120.0

@@ -2,7 +2,7 @@
 
 The suite `kills` starts a process that writes everything a session writes, as fast as it can: the loop with
 snapshots, journal of experiences and metrics store; the audit log; a Totality folder; the store of a puzzle
-trainer. It is killed (SIGKILL) at a random time, at most a second after it has recovered, one in five after
+trainer. It is killed (SIGKILL) at a random time, at most 0.6 s after it has recovered, one in five after
 its start, so that some are killed while they recover. The next process recovers, reports what it found, and
 writes on. Nothing that was acknowledged
 may be missing, nothing may be damaged, and memory has the same content as after the same journal row before
