@@ -1,12 +1,21 @@
-"""A state directory that is written while its process is killed, again and again: what is lost or damaged.
+"""Soak: a session for up to a million ticks with faults all the time, and a state directory that is written
+while its process is killed, again and again.
+
+The suite `ticks` runs a session on a manual clock, with the tiny preset and nothing drawn, with the built-in
+sources and environments that need no device, on one state directory. A seeded plan has faults of sources
+(frozen, flooding, raising, wrong shapes, NaN, old readings), steps of the loop's clock and of the wall clock,
+full disks (a limit on the size of files, so that every write fails), and a kill (SIGKILL) at a random tick;
+the next process resumes. Nothing that was acknowledged may be missing, and nothing may be damaged. Slopes of
+resident memory, descriptors and threads are Theil-Sen's, of pairs of samples within one life after 1,000
+ticks, per 10,000 ticks, with 95% intervals. With `--state DIR` a later call continues. On a manual clock
+sensors and the trainer run in the session's own process: there are no worker processes to kill.
 
 The suite `kills` starts a process that writes everything a session writes, as fast as it can: the loop with
 snapshots, journal of experiences and metrics store; the audit log; a Totality folder; the store of a puzzle
-trainer. It is killed (SIGKILL) at a random time, at most 0.6 s after it has recovered, one in five after
-its start, so that some are killed while they recover. The next process recovers, reports what it found, and
-writes on. Nothing that was acknowledged
-may be missing, nothing may be damaged, and memory has the same content as after the same journal row before
-the kill, where the kill left that row as the newest one.
+trainer. It is killed (SIGKILL) at a random time, at most 0.6 s after it has recovered, one in five after its
+start, so that some are killed while they recover. The next process recovers, reports what it found, and
+writes on. Nothing that was acknowledged may be missing, nothing may be damaged, and memory has the same
+content as after the same journal row before the kill, where the kill left that row as the newest one.
 """
 
 from __future__ import annotations
@@ -18,7 +27,12 @@ from typing import Any
 
 import harness
 from _soak_kills import kills
+from _soak_ticks import SoakPlan, soak
 
+NUM_TICKS = 1_000_000
+#: A life's length, on average: of a run of hours, of one of minutes, and of a quick one.
+TICKS_A_KILL, FEW_TICKS_A_KILL, QUICK_TICKS_A_KILL = 10_000, 1_500, 60
+SHORT_MINUTES, QUICK_MINUTES = 30.0, 0.4
 NUM_KILLS, NUM_QUICK_KILLS = 500, 12
 
 
@@ -32,6 +46,56 @@ def run_kill_suite(arguments: argparse.Namespace) -> None:
     notes = (__doc__ or "").partition("\n\n")[2]
     document = harness.document("soak_kills", results, bars)
     harness.finish(document, tables, is_saved=arguments.save, notes=notes)
+
+
+def run_tick_suite(arguments: argparse.Namespace) -> None:
+    minutes = QUICK_MINUTES if arguments.quick else arguments.minutes
+    kills_at = TICKS_A_KILL if minutes > SHORT_MINUTES else FEW_TICKS_A_KILL
+    plan = SoakPlan(
+        ticks=arguments.ticks,
+        minutes=minutes,
+        ticks_a_kill=QUICK_TICKS_A_KILL if arguments.quick else kills_at,
+        seed=arguments.seed,
+    )
+    with tempfile.TemporaryDirectory(prefix="sage-soak-") as folder:
+        found = soak(arguments.state or Path(folder), plan)
+    samples = found.pop("samples")
+    bars = tick_bars(found)
+    results = {"suite": "ticks", "ticks_a_kill": plan.ticks_a_kill, "num_samples": len(samples), **found}
+    tables = [tick_table(found), slope_table(found), harness.bars_table(bars)]
+    notes = (__doc__ or "").partition("\n\n")[2]
+    harness.finish(harness.document("soak", results, bars), tables, is_saved=arguments.save, notes=notes)
+
+
+def tick_bars(found: dict[str, Any]) -> list[harness.Bar]:
+    """Growth counts where its interval is above 0: its lower end is what is compared."""
+    wanted = harness.Bar(name="ticks", value=float(found["ticks"]), bar=float(NUM_TICKS), better="higher")
+    lost = float(len(found["problems"]))
+    bars = [wanted, harness.Bar(name="losses and damaged files", value=lost, bar=0.0, better="lower")]
+    for name, slope in found["slopes"].items():
+        label = f"growth of {name.replace('_', ' ')}, lower end of the interval"
+        bars.append(harness.Bar(name=label, value=slope["low"], bar=0.0, better="lower"))
+    return bars
+
+
+def tick_table(found: dict[str, Any]) -> harness.TextTable:
+    rows = [("ticks", f"{found['ticks']:,}"), ("lives", f"{found['lives']:,}")]
+    rows += [(name, f"{num:,}") for name, num in sorted(found["counts"].items())]
+    rows.append(("rows of memory that one kill lost, at most", f"{found['most_unwritten']:,}"))
+    rows.append(("losses and damaged files", f"{len(found['problems']):,}"))
+    return harness.TextTable(title="Ticks under faults", columns=("", ""), rows=tuple(rows))
+
+
+def slope_table(found: dict[str, Any]) -> harness.TextTable:
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:+,.1f}"
+
+    rows = tuple(
+        (name.replace("_", " "), *(shown(slope[key]) for key in ("median", "low", "high")))
+        for name, slope in found["slopes"].items()
+    )
+    columns = ("", "slope", "from", "to (95%)")
+    return harness.TextTable(title="Growth per 10,000 ticks", columns=columns, rows=rows)
 
 
 def kill_bars(found: dict[str, Any]) -> list[harness.Bar]:
@@ -61,11 +125,14 @@ def kill_table(found: dict[str, Any]) -> harness.TextTable:
 
 def main() -> None:
     parser = harness.argument_parser(__doc__)
-    parser.add_argument("--suite", default="kills", choices=("kills",), help="which suite")
+    parser.add_argument("--suite", default="ticks", choices=("ticks", "kills"), help="which suite")
+    parser.add_argument("--ticks", type=int, default=NUM_TICKS, help="number of ticks in all (suite ticks)")
+    parser.add_argument("--minutes", type=float, default=110.0, help="of this call (suite ticks)")
+    parser.add_argument("--state", type=Path, help="folder that a later call continues from (suite ticks)")
     parser.add_argument("--kills", type=int, default=NUM_KILLS, help="number of kills (suite kills)")
-    parser.add_argument("--seed", type=int, default=0, help="of the times of the faults")
+    parser.add_argument("--seed", type=int, default=0, help="of the plan of faults")
     arguments = parser.parse_args()
-    run_kill_suite(arguments)
+    (run_tick_suite if arguments.suite == "ticks" else run_kill_suite)(arguments)
 
 
 if __name__ == "__main__":

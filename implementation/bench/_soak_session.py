@@ -1,0 +1,309 @@
+"""One life of the soak: a session on a manual clock with every source and environment that needs no device,
+on a state directory, with faults from a seeded plan, until it is killed or has done its ticks.
+
+A full disk is a limit on the size of files (RLIMIT_FSIZE): every write to a file fails meanwhile, as it does
+on a disk without space. Invariant: equal seeds and lives have equal plans.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import os
+import resource
+import time
+from collections import Counter
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from _soak_writer import report
+
+from sage.app.audit.log import AuditLog
+from sage.app.audit.reader import read_trail
+from sage.app.config.sage_config import SageConfig, build_config
+from sage.app.config.yaml_file import YamlDocument
+from sage.app.session.build import Run, build_run
+from sage.app.session.snapshot_keeper import SnapshotKeeper
+from sage.app.store.metrics_store import MetricsStore
+from sage.app.store.opening import repair
+from sage.mailbox.clock import ManualClock
+from sage.runtime.report import Event, SleepReport, TickReport
+
+RATE_HZ = 20
+SAMPLE_EVERY = 250
+SNAPSHOT_SECS = 30.0
+#: A fault of sources, a step of the clock, a full disk: one of each in so many ticks, on average.
+TICKS_A_STEP, TICKS_A_FULL_DISK = 900, 1200
+FULL_DISK_TICKS, FULL_DISK_BYTES = 12, 512
+SECS_A_FAULT, LONGEST_FAULT_SECS = 12.0, 6.0
+NUM_FAULTY, NUM_PLANNED = 3, 400
+SOURCE_FAULTS = ("raise", "nan", "shape", "stale", "frozen", "flood", "bias", "noise")
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """Of one life. faults: of each synthetic source, for the configuration."""
+
+    faults: list[list[dict[str, Any]]]
+    chance: np.random.Generator
+
+    @classmethod
+    def of(cls, seed: int, life: int) -> Plan:
+        chance = np.random.default_rng([seed, life])
+        return cls(faults=[_faults(chance) for _ in range(NUM_FAULTY)], chance=chance)
+
+    def num_begun(self, secs: float) -> Counter[str]:
+        """Faults of sources that have begun at this time of the life."""
+        return Counter(
+            f"source {each['fault']}" for faults in self.faults for each in faults if each["at_secs"] <= secs
+        )
+
+
+def _faults(chance: np.random.Generator) -> list[dict[str, Any]]:
+    found, at = [], 0.0
+    for _ in range(NUM_PLANNED):
+        at += float(chance.exponential(SECS_A_FAULT * NUM_FAULTY)) + LONGEST_FAULT_SECS
+        kind = SOURCE_FAULTS[int(chance.integers(len(SOURCE_FAULTS)))]
+        secs = float(chance.uniform(0.2, LONGEST_FAULT_SECS))
+        size = 20.0 if kind == "flood" else 1.0 if kind in ("nan", "shape") else 3.0
+        found.append({"at_secs": at, "for_secs": secs, "fault": kind, "size": size})
+    return found
+
+
+def config_of(plan: Plan, folder: Path) -> SageConfig:
+    """The tiny preset with all built-in sources and environments that need no device, nothing drawn."""
+    sensors: list[dict[str, Any]] = [
+        {"kind": "synthetic", "name": f"s{index}", "shape": [3], "rate_hz": 20, "seed": index, "faults": each}
+        for index, each in enumerate(plan.faults)
+    ]
+    sensors += [
+        {"kind": "host", "name": "cpu", "read": ["cpu"], "period_secs": 1, "optional": True},
+        {"kind": "host", "name": "ram", "read": ["memory"], "period_secs": 1, "optional": True},
+        {"kind": "clock", "name": "clock", "cycles_secs": [60, 3600, 86400]},
+        {"kind": "memory", "name": "recall"},
+        {"kind": "table", "name": "table", "path": str(_table(folder)), "time": "t", "loop": True},
+    ]
+    environments: list[dict[str, Any]] = [
+        {"kind": "key_door", "name": "room"},
+        {
+            "kind": "puzzles",
+            "name": "puzzles",
+            "levels": [
+                {"task": "sudoku", "options": {"size": 4}},
+                {"task": "maze", "options": {"size": 6, "difficulty": "easy"}},
+            ],
+            "teacher": "after",
+        },
+        {"kind": "table", "name": "blocks", "tables": 2, "teacher": "after"},
+    ]
+    if find_spec("gymnasium"):
+        channels = ["position", "speed", "angle", "turn"]
+        environments.append({"kind": "gymnasium", "name": "cart", "id": "CartPole-v1", "channels": channels})
+    allow = {"decision": "allow", "reason": "nothing outside changes"}
+    data = {
+        "tick": {"rate_hz": RATE_HZ, "rest_rate_hz": RATE_HZ, "dream_rate_hz": RATE_HZ},
+        "model": {"hidden_size": 8, "num_heads": 1, "H_cycles": 1, "L_cycles": 1},
+        "practice": {"every_ticks": 64, "batch_size": 2, "window_ticks": 4, "burn_in_ticks": 1},
+        "memory": {"num_experiences": 64, "num_recall": 64, "num_transitions": 128},
+        "sleep": {"first_after_secs": 30, "every_secs": 90, "num_steps": 2, "batch_size": 2, "block_secs": 1},
+        "solving": {"segments": 2, "rows": 2, "max_segments": 2, "hidden_size": 16, "num_checked": 2},
+        "solver_training": {"batch_size": 4, "min_puzzles": 4, "num_replayed": 64, "night_steps": 2},
+        "budget": {"segments": 1, "practice_steps": 1},
+        "guards": {"min_free_bytes": 0, "min_available_bytes": 0},
+        "sensors": sensors,
+        "environments": environments,
+        "effectors": [{"kind": "recording", "name": "record"}],
+        "policy": {
+            "rules": [
+                {**allow, "effect": "record", "target": "self"},
+                {**allow, "effect": "cognitive", "target": "puzzle"},
+                {**allow, "effect": "simulated", "target": "world"},
+            ]
+        },
+    }
+    return build_config(YamlDocument(data=data, source="soak"))
+
+
+def _table(folder: Path) -> Path:
+    path = folder / "table.csv"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("t", "x", "y"))
+            writer.writerows((f"{at / 5:.1f}", np.sin(at / 9), np.cos(at / 7)) for at in range(500))
+    return path
+
+
+class Seen:
+    """An instrument that counts; it keeps no report."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.num_others = 0
+
+    def on_tick(self, tick_report: TickReport) -> None: ...
+
+    def on_coherence(self, rows: object) -> None:
+        self.num_others += 1
+
+    def on_sleep(self, sleep_report: SleepReport) -> None:
+        self.num_others += 1
+        self.counts[f"night {sleep_report.outcome.value}"] += 1
+
+    def on_event(self, event: Event) -> None:
+        self.num_others += 1
+        self.counts[f"event {event.kind}"] += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """A session that is open."""
+
+    run: Run
+    clock: ManualClock
+    keeper: SnapshotKeeper
+    metrics: MetricsStore
+    session: str
+    audit: AuditLog
+    plan: Plan
+    seen: Seen
+    counts: Counter[str] = field(default_factory=Counter)
+    num_audited: int = 0
+    full_until: int = 0
+    wall_offset_ns: int = 0
+
+    def tick(self, number: int) -> None:
+        chance = self.plan.chance
+        if chance.random() < 1 / TICKS_A_STEP:
+            self._step_clock(chance)
+        if not self.full_until and chance.random() < 1 / TICKS_A_FULL_DISK:
+            self._set_limit(FULL_DISK_BYTES)
+            self.full_until = number + FULL_DISK_TICKS
+            self.counts["full disk"] += 1
+        elif self.full_until and number >= self.full_until:
+            self._set_limit(resource.RLIM_INFINITY)
+            self.full_until = 0
+        self.run.loop.run(num_ticks=1)
+        if not self.audit.note("tick", str(self.num_audited + 1)):
+            self.num_audited += 1
+
+    def _step_clock(self, chance: np.random.Generator) -> None:
+        """The loop's clock, which never goes back, jumps ahead, or the wall clock is set back or ahead."""
+        if chance.random() < 0.5:
+            self.clock.advance(int(chance.uniform(0.5, 300.0) * 1e9))
+            self.counts["clock ahead"] += 1
+        else:
+            self.wall_offset_ns += int(chance.uniform(-3600.0, 3600.0) * 1e9)
+            self.counts["wall clock set"] += 1
+
+    def _set_limit(self, num_bytes: int) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """Of every tick: what is appended and acknowledged."""
+        return {
+            "tick": number,
+            "memory": self.keeper.acknowledged,
+            "appended": self.keeper.last_sequence,
+            "audit": self.num_audited,
+            "stored": self._num_ticks_stored(),
+        }
+
+    def _num_ticks_stored(self) -> int:
+        """At least so many: whatever was not a tick may have been written too."""
+        return max(self.metrics.instrument(self.session).statistics().num_written - self.seen.num_others, 0)
+
+    def sample(self, number: int, process: psutil.Process) -> dict[str, Any]:
+        gc.collect()
+        secs = (self.clock.now_ns() - self.run.loop.epoch_ns) / 1e9
+        return {
+            "tick": number,
+            "resident_bytes": process.memory_info().rss,
+            "descriptors": process.num_fds(),
+            "threads": process.num_threads(),
+            "counts": {**self.counts, **self.plan.num_begun(secs), **self.seen.counts},
+        }
+
+
+def live(folder: Path, out: int, seed: int, life: int, max_ticks: int) -> None:
+    """Recover, report it, tick; ends cleanly after `max_ticks`. Lines of JSON go to the descriptor `out`."""
+    plan, process = Plan.of(seed, life), psutil.Process()
+    with ExitStack() as stack:
+        open_life = _opened(folder, plan, stack, out)
+        for number in range(1, max_ticks + 1):
+            open_life.tick(number)
+            report(out, "tick", open_life.facts(number))
+            if number % SAMPLE_EVERY == 0:
+                report(out, "sample", open_life.sample(number, process))
+        open_life._set_limit(resource.RLIM_INFINITY)
+        report(out, "sample", open_life.sample(max_ticks, process))
+    report(out, "ended", {"problem": open_life.keeper.problem})
+
+
+def _opened(folder: Path, plan: Plan, stack: ExitStack, out: int) -> Life:
+    folder.mkdir(parents=True, exist_ok=True)
+    problems: list[str] = []
+    repair(folder / "store.sqlite", problems.append)
+    metrics = stack.enter_context(MetricsStore(folder / "store.sqlite"))
+    audit = stack.enter_context(closing(AuditLog(folder / "audit", max_bytes=16 << 20)))
+    clock, seen = ManualClock(), Seen()
+    run = build_run(config_of(plan, folder), clock, directory=folder / "sleep", effect_log=audit)
+    stack.callback(run.close)
+    life: Life | None = None
+
+    def wall_ns() -> int:
+        return time.time_ns() + (life.wall_offset_ns if life is not None else 0)
+
+    keeper = SnapshotKeeper(
+        folder / "mind",
+        clock,
+        journal_home=folder / "journal",
+        first_secs=SNAPSHOT_SECS,
+        every_secs=SNAPSHOT_SECS,
+        wall_ns=wall_ns,
+    )
+    message = keeper.attach(run.loop)
+    stack.callback(keeper.close)
+    trail = read_trail(folder / "audit", last=2000)
+    last = metrics.sessions()[-1:]
+    problems += [*trail.problems, *map(str, folder.rglob("*.damaged"))]
+    if "damaged" in message or "could not be read" in message:
+        problems.append(message)
+    recovered = {
+        "message": message,
+        "memory": keeper.last_sequence,
+        "audit": max((int(row["reason"]) for row in trail.rows if row["event"] == "tick"), default=0),
+        "stored": last[0].num_ticks if last else 0,
+        "problems": problems,
+    }
+    report(out, "recovered", recovered)
+    session = metrics.begin_session(name="soak", temporal=run.temporal_sources)
+    run.open()
+    run.loop.observe(metrics.instrument(session), keeper, seen)
+    life = Life(
+        run=run,
+        clock=clock,
+        keeper=keeper,
+        metrics=metrics,
+        session=session,
+        audit=audit,
+        plan=plan,
+        seen=seen,
+        num_audited=recovered["audit"],
+    )
+    return life
+
+
+def write_nothing_to_disk() -> None:
+    """A write beyond the limit then raises, instead of ending the process."""
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,226 @@
+"""The soak's parent: lives of a session that are killed at random, on one state directory, for a number of
+ticks or minutes; what they found is in DIR/soak.json, from which a later call continues.
+
+Run as a script, for the reason given in `_soak_kills`. Invariant: any loss or damage is a line of `problems`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sage.durable import checked_json, read_json, write_file
+
+FIGURES = ("resident_bytes", "descriptors", "threads")
+KEYS = ("seed", "ticks", "lives", "counts", "problems", "samples", "most_unwritten", "last", "secs")
+#: Samples of a life before this tick are left out of slopes.
+WARM_TICKS = 1000
+#: A life that says nothing for so long hangs.
+PATIENCE_SECS = 240.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoakPlan:
+    """Until `ticks` in all, or for `minutes` of this call. ticks_a_kill: on average."""
+
+    ticks: int = 1_000_000
+    minutes: float = 110.0
+    ticks_a_kill: int = 10_000
+    seed: int = 0
+
+
+def soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
+    """What happened since the first call on `folder`. RuntimeError where the process fails."""
+    values = [plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed]
+    command = [sys.executable, __file__, str(folder), *map(str, values)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"soak in {folder}:\n{done.stderr.strip()[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """soak.json. samples: [life, tick, resident bytes, descriptors, threads].  most_unwritten: rows of the
+    memory journal that a kill lost, at most.  last: of the life before, its last line of a tick.
+    """
+
+    seed: int = 0
+    ticks: int = 0
+    lives: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    samples: list[list[int]] = field(default_factory=list)
+    most_unwritten: int = 0
+    last: dict[str, Any] = field(default_factory=dict)
+    secs: float = 0.0
+
+    @classmethod
+    def read(cls, folder: Path, seed: int) -> Record:
+        try:
+            plain = read_json(folder / "soak.json", plain_keys=KEYS)
+        except FileNotFoundError:
+            return cls(seed=seed)
+        return cls(**{**plain, "counts": Counter(plain["counts"])})
+
+    def write(self, folder: Path) -> None:
+        write_file(folder / "soak.json", checked_json(self.plain()))
+
+    def plain(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in KEYS} | {"counts": dict(self.counts)}
+
+    def note_life(self, lines: list[dict[str, Any]]) -> None:
+        """All lines of one life."""
+        self.lives += 1
+        ticks: list[dict[str, Any]] = []
+        newest: dict[str, int] = {}
+        for line in lines:
+            if line["kind"] == "recovered":
+                self._compare(line)
+            elif line["kind"] == "tick":
+                ticks.append(line)
+            elif line["kind"] == "sample":
+                newest = line["counts"]
+                self.samples.append([self.lives, line["tick"], *(line[name] for name in FIGURES)])
+        self.counts.update(newest)
+        if ticks:
+            self.ticks += ticks[-1]["tick"]
+            self.last = ticks[-1]
+
+    def _compare(self, found: dict[str, Any]) -> None:
+        self.counts["restarts that recovered"] += 1
+        self.problems += [f"life {self.lives}: {each}" for each in found["problems"]]
+        for part in ("memory", "audit", "stored"):
+            if self.last and found[part] < self.last[part]:
+                self.problems.append(
+                    f"life {self.lives}: {part}: {found[part]} restored, {self.last[part]} acknowledged"
+                )
+        if self.last:
+            self.most_unwritten = max(self.most_unwritten, self.last["appended"] - found["memory"])
+        self.last = {}
+
+
+def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
+    from _soak_session import live, write_nothing_to_disk
+
+    write_nothing_to_disk()
+    with tempfile.TemporaryDirectory() as other:
+        read_end, write_end = os.pipe()
+        live(Path(other) / "state", write_end, plan.seed, 0, 3)  # imports and compiles
+        os.close(read_end)
+        os.close(write_end)
+    if threading.active_count() > 1:
+        raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    record = Record.read(folder, plan.seed)
+    started = time.monotonic()
+    deadline = started + 60 * plan.minutes
+    while record.ticks < plan.ticks and time.monotonic() < deadline and len(record.problems) < 20:
+        began = time.monotonic()
+        chance = np.random.default_rng([plan.seed, record.lives, 1])
+        until = 1 + int(chance.exponential(plan.ticks_a_kill))
+        wanted = plan.ticks - record.ticks
+        lines, ending = _one_life(folder / "state", live, plan, record.lives, (until, wanted), deadline)
+        record.counts[ending] += 1
+        if ending in ("hung", "failed"):
+            record.problems.append(f"life {record.lives + 1} {ending}")
+        record.note_life(lines)
+        record.secs += time.monotonic() - began
+        record.write(folder)
+    return record.plain() | {"slopes": slopes(record.samples)}
+
+
+def _one_life(
+    folder: Path, live: Any, plan: SoakPlan, life: int, ticks: tuple[int, int], deadline: float
+) -> tuple[list[dict[str, Any]], str]:
+    """Its lines, and how it ended: "killed" at tick ticks[0], "ended" by itself after ticks[1]."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(read_end)
+        code = 0
+        try:
+            live(folder, write_end, plan.seed, life, ticks[1])
+        except BaseException:
+            traceback.print_exc()
+            code = 3
+        os._exit(code)
+    os.close(write_end)
+    data, ending, num_ticks = b"", "", 0
+    with os.fdopen(read_end, "rb", buffering=0) as pipe:
+        while not ending:
+            ready, _, _ = select.select([pipe], [], [], PATIENCE_SECS)
+            piece = pipe.read(1 << 16) if ready else b""
+            data += piece
+            num_ticks += piece.count(b'"kind": "tick"')
+            if not ready:
+                ending = "hung"
+            elif not piece:
+                ending = "ended"
+            elif num_ticks >= ticks[0] or time.monotonic() > deadline:
+                ending = "killed"
+        if ending != "ended":
+            os.kill(pid, signal.SIGKILL)
+            while piece := pipe.read(1 << 16):
+                data += piece
+    _, status = os.waitpid(pid, 0)
+    if ending == "ended" and status:
+        ending = "failed"
+    return [json.loads(raw) for raw in data.split(b"\n")[:-1]], ending
+
+
+def slopes(samples: list[list[int]]) -> dict[str, dict[str, float | None]]:
+    """Theil-Sen slope of each figure over ticks within a life, per 10,000 ticks, with its 95% interval
+    (Sen 1968: of the sorted pairwise slopes, with the variance of Kendall's S summed over lives).
+    """
+    table = np.array(samples, float).reshape(-1, 2 + len(FIGURES))
+    table = table[table[:, 1] >= WARM_TICKS]
+    return {name: _slope(table[:, 0], table[:, 1], table[:, 2 + at]) for at, name in enumerate(FIGURES)}
+
+
+def _slope(lives: np.ndarray, ticks: np.ndarray, values: np.ndarray) -> dict[str, float | None]:
+    pairs, variance = [], 0.0
+    for life in np.unique(lives):
+        x, y = ticks[lives == life], values[lives == life]
+        first, second = np.triu_indices(len(x), 1)
+        pairs.append((y[second] - y[first]) / (x[second] - x[first]))
+        variance += len(x) * (len(x) - 1) * (2 * len(x) + 5) / 18
+    found = np.sort(np.concatenate(pairs)) * 1e4 if pairs else np.zeros(0)
+    if len(found) < 3:
+        return {"median": None, "low": None, "high": None, "num_pairs": len(found)}
+    half = 1.96 * variance**0.5 / 2
+    low = int(max(len(found) / 2 - half, 0))
+    high = int(min(len(found) / 2 + half, len(found) - 1))
+    return {
+        "median": float(np.median(found)),
+        "low": float(found[low]),
+        "high": float(found[high]),
+        "num_pairs": len(found),
+    }
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    ticks, minutes, ticks_a_kill, seed = sys.argv[2:]
+    wanted = SoakPlan(
+        ticks=int(ticks), minutes=float(minutes), ticks_a_kill=int(ticks_a_kill), seed=int(seed)
+    )
+    print(json.dumps(run_soak(Path(sys.argv[1]), wanted)))
