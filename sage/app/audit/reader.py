@@ -84,7 +84,10 @@ def _checked(home: Path) -> Iterator[tuple[dict[str, Any] | None, str]]:
             text = path.read_bytes()
         except FileNotFoundError:  # removed by the run meanwhile, as the oldest
             continue
-        for index, raw in enumerate(text.split(b"\n")[:-1], 1):
+        *lines, rest = text.split(b"\n")
+        if rest:
+            yield None, f"{path.name}:{len(lines) + 1}: the last row is cut, or its end is altered"
+        for index, raw in enumerate(lines, 1):
             place = f"{path.name}:{index}"
             try:
                 row, digest, payload = from_line(raw.decode())

@@ -79,7 +79,7 @@ def to_line(row: dict[str, Any], previous: str) -> tuple[str, str]:
 def from_line(line: str) -> tuple[dict[str, Any], str, str]:
     """(row, its hash, its text without the hash). ValueError for a line that is not a row."""
     start = len(line) - len(_HASH_KEY) - _HASH_LENGTH - 2
-    if start < 1 or line[start : start + len(_HASH_KEY)] != _HASH_KEY:
+    if start < 1 or line[start : start + len(_HASH_KEY)] != _HASH_KEY or line[-2:] != '"}':
         raise ValueError("the line has no hash")
     text = f"{line[:start]}}}"
     row = json.loads(text)
