@@ -1,4 +1,4 @@
-"""Loops of made-up sources on a manual clock, built as any run is, with nothing between ticks.
+"""Loops of synthetic sources on a manual clock, built as any run is, with nothing between ticks.
 
 Invariant: practice and sleep are off and every source is attended, so that a tick does all of a tick's work
 and no more.
@@ -6,6 +6,7 @@ and no more.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +19,24 @@ from sage.mailbox.clock import ManualClock
 from sage.runtime.config import (
     AttentionConfig,
     BudgetConfig,
+    CoherenceConfig,
     ModelSection,
+    PolicyConfig,
+    PolicyRule,
     PracticeConfig,
     SleepConfig,
+    SolverTrainingConfig,
+    SolvingConfig,
     TickConfig,
 )
 from sage.runtime.report import Event, SleepReport, TickReport
 from sage.sensors.devices.synthetic import SyntheticConfig
+from sage.sensors.effectors.recording import RecordingConfig
+from sage.sensors.environments.puzzles.config import PuzzlesConfig
 
 TICK_HZ = 20.0
-TOP_K = 64
+TOP_K = 256
+WINDOW_TICKS = 64  # of the coherence figures
 NUM_CHANNELS = 3
 QUARTER_SPREAD = (
     0.2  # sources at a quarter of the rate differ by this share, or all would speak in one tick of four
@@ -35,13 +44,15 @@ QUARTER_SPREAD = (
 
 
 class Reports:
-    """An instrument that keeps the last report alone: what it holds must not grow."""
+    """An instrument that reads the facts of every source and keeps the last report alone."""
 
     def __init__(self) -> None:
         self.last: TickReport | None = None
+        self.num_fresh = 0
 
     def on_tick(self, report: TickReport) -> None:
         self.last = report
+        self.num_fresh += sum(source.is_fresh for source in report.facts.sources)
 
     def on_sleep(self, report: SleepReport) -> None: ...
 
@@ -49,13 +60,20 @@ class Reports:
 
 
 class Session:
-    """One open loop; `tick` is one tick and the time until the next."""
+    """One open loop; `tick` is one tick and the time until the next.
+
+    wall_ns, cpu_ns: of the last tick with its instruments, without the time between ticks.
+    """
 
     def __init__(self, loop: Any, clock: ManualClock) -> None:
         self._loop, self._clock = loop, clock
+        self.wall_ns = self.cpu_ns = 0
 
     def tick(self) -> TickReport:
+        started_ns, started_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
         report: TickReport = self._loop.tick()
+        self.cpu_ns = time.thread_time_ns() - started_cpu_ns
+        self.wall_ns = time.perf_counter_ns() - started_ns
         self._loop.between_ticks.pass_time(self._loop.tick_count, self._clock.now_ns())
         self._clock.advance(self._loop.between_ticks.period_ns)
         return report
@@ -64,7 +82,8 @@ class Session:
 @contextmanager
 def session(config: SageConfig, directory: Path) -> Iterator[Session]:
     clock = ManualClock()
-    run = build_run(config, clock, directory=directory, instruments=[Reports()])
+    instruments = [Reports()] if config.effectors else []
+    run = build_run(config, clock, directory=directory, instruments=instruments)
     try:
         run.open()
         yield Session(run.loop, clock)
@@ -84,6 +103,21 @@ def synthetic_config(
         model=ModelSection(hidden_size=hidden_size),
         practice=PracticeConfig(enabled=False),
         sleep=SleepConfig(enabled=False),
+    )
+
+
+def with_all_on(config: SageConfig) -> SageConfig:
+    """With a stream of puzzles, an effector that is allowed to act, and windows of coherence figures."""
+    puzzles = PuzzlesConfig(name="puzzles", task="sudoku", options={"size": 4}, teacher="after")
+    return config.model_copy(
+        update={
+            "effectors": (DeviceEntry(config=RecordingConfig(name="record", size=3)),),
+            "environments": (DeviceEntry(config=puzzles),),
+            "policy": PolicyConfig(rules=(PolicyRule(decision="allow"),)),
+            "solving": SolvingConfig(hidden_size=32),
+            "solver_training": SolverTrainingConfig(practises=False),
+            "coherence": CoherenceConfig(window_ticks=WINDOW_TICKS, num_surrogates=9),
+        }
     )
 
 
