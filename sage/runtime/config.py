@@ -132,6 +132,7 @@ class PracticeConfig(Section):
     enabled: bool = True
     trains: Trains = Field("L", description="L: all but the H net; H: the H net alone; both: all weights")
     every_ticks: int = Field(4, ge=1)
+    by_time: bool = Field(False, description="every_ticks counts ticks of tick.rate_hz, also in slower modes")
     batch_size: int = Field(4, ge=1)
     passes: int = Field(1, ge=1, description="steps on each batch, on as many parts of it; unrolled once")
     window_ticks: int = Field(16, ge=4)

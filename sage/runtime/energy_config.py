@@ -40,6 +40,13 @@ class MetabolismConfig(Section):
     rest_segments: int | None = Field(
         None, ge=1, le=64, description="of the prediction in REST; null: budget.segments"
     )
+    rest_change: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="calm is then a change of the readings below this share of its running mean, whatever is"
+        " salient; null: calm is what is not salient",
+    )
     rest_puzzles: bool = Field(True, description="solve puzzles in REST")
     focuses: bool = Field(False, description="FOCUS while much is salient")
     focus_demand: float = Field(
@@ -51,6 +58,7 @@ class MetabolismConfig(Section):
     focus_segments: int | None = Field(
         None, ge=1, le=64, description="of the prediction in FOCUS; null: budget.segments"
     )
+    focus_practises: bool = Field(False, description="practise in FOCUS, too")
     focus_rate_hz: float | None = Field(
         None, gt=0, le=1000, description="of ticks in FOCUS; null: tick.rate_hz"
     )

@@ -6,6 +6,8 @@ every tick.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sage.runtime.config import RuntimeConfig
@@ -16,6 +18,7 @@ from sage.runtime.scheduling.ledger import Allocation
 from sage.runtime.sleep.metabolism import Metabolism, Transition, Vitals
 
 DEMAND_RATE = 0.1  # of the running share of salient ticks
+CHANGE_RATE = 0.001  # of the running mean of changes
 #: In the order of their numbers in a snapshot.
 _STATES = (State.WAKE, State.REST, State.DREAM, State.CRISIS, State.FOCUS)
 
@@ -28,6 +31,8 @@ class Allowance:
         self.metabolism = Metabolism(now_ns, config.metabolism)
         self.energy = Energy(config.energy, now_ns)
         self._demand = 0.0
+        self._mean_change = 0.0
+        self._num_changes = 0
         self._calm_since_ns = now_ns
         self._num_practice_steps = 0
         self._night: Allocation | None = None
@@ -75,10 +80,11 @@ class Allowance:
         self.energy.charge_always("action", num_actions)
 
     def practice_steps(self, most: int) -> int:
-        """At most `most` practice steps before the next tick. None in a crisis, in FOCUS, whose time is
-        the prediction's, and in a dream: an accepted night would overwrite what practice did meanwhile.
+        """At most `most` practice steps before the next tick. None in a crisis, in FOCUS unless the
+        configuration has it, and in a dream: an accepted night would overwrite what practice did meanwhile.
         """
-        if self.mode in (State.DREAM, State.CRISIS, State.FOCUS):
+        is_focused = self.mode is State.FOCUS and not self._config.metabolism.focus_practises
+        if is_focused or self.mode in (State.DREAM, State.CRISIS):
             return 0
         return self.energy.affordable("practice_step", most)
 
@@ -105,10 +111,22 @@ class Allowance:
             self._night = None
 
     def step(
-        self, now_ns: int, *, is_calm: bool, is_salient: bool, is_sleeping: bool, crisis: str
+        self,
+        now_ns: int,
+        *,
+        is_calm: bool,
+        is_salient: bool,
+        is_sleeping: bool,
+        crisis: str,
+        change: float = math.nan,
     ) -> Transition | None:
-        """Between two ticks: recharge, and change the state where the table says so."""
+        """Between two ticks: recharge, and change the state where the table says so. change: of the readings
+        in the tick, squared.
+        """
         self.energy.recharge(now_ns)
+        if self._config.metabolism.rest_change is not None:
+            is_moving = self._is_moving(change, self._config.metabolism.rest_change)
+            is_calm, is_salient = not is_moving, is_salient and is_moving
         self._demand += DEMAND_RATE * (is_salient - self._demand)
         if not is_calm:
             self._calm_since_ns = now_ns
@@ -120,6 +138,17 @@ class Allowance:
             crisis=crisis,
         )
         return self.metabolism.step(vitals, now_ns)
+
+    def _is_moving(self, change: float, limit: float) -> bool:
+        """Whether the readings change by at least `limit` of their running mean, in ticks of equal length."""
+        if not math.isfinite(change):
+            return False
+        tick = self._config.tick
+        if self.mode is State.REST:
+            change *= tick.rest_rate_hz / tick.rate_hz
+        self._num_changes += 1
+        self._mean_change += max(CHANGE_RATE, 1 / self._num_changes) * (change - self._mean_change)
+        return change >= limit * self._mean_change
 
     def facts(self) -> EnergyFacts:
         return self.energy.facts()

@@ -77,6 +77,7 @@ class BetweenTicks:
         # On a manual clock the machine of the moment must not change a run that repeats.
         self._guards = None if isinstance(clock, ManualClock) else Guards(config.guards, directory)
         self._is_held = False
+        self._num_usual_ticks = 0
         self._alarm = NightAlarm(now_ns)
         self.weights_version = 0
 
@@ -112,6 +113,7 @@ class BetweenTicks:
             is_calm=self._memory_writer.is_calm,
             is_salient=self._memory_writer.is_salient,
             is_sleeping=self.is_asleep,
+            change=self._memory_writer.change,
             crisis=crisis or held,
         )
         if transition is not None:
@@ -121,7 +123,11 @@ class BetweenTicks:
         if not self.is_asleep:
             self.allowance.end_night()
         num_steps = self.allowance.practice_steps(self._config.budget.practice_steps)
-        self.practice.work(tick, deadline_ns, num_steps)
+        num_ticks = 1
+        if self._config.practice.by_time:
+            num_ticks = max(round(self.period_ns * 1e-9 * self._config.tick.rate_hz), 1)
+            tick = self._num_usual_ticks = self._num_usual_ticks + num_ticks
+        self.practice.work(tick, deadline_ns, num_steps, num_ticks)
         self.allowance.charge_practice(self.practice.num_steps)
         return crisis
 

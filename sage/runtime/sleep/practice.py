@@ -72,16 +72,16 @@ class Practice:
             weight_decay=self._config.weight_decay,
         )
 
-    def work(self, tick: int, deadline_ns: int, max_steps: int) -> None:
+    def work(self, tick: int, deadline_ns: int, max_steps: int, num_ticks: int = 1) -> None:
         """Run the slices that fit before `deadline_ns`, up to `max_steps` steps.
 
-        A lesson starts every `every_ticks` ticks.
+        A lesson starts every `every_ticks` ticks.  num_ticks: since the last call, `tick` being the last.
         """
         if not self.is_enabled:
             return
         num_left = max_steps
         while num_left and (
-            self._lesson is not None or (tick % self._config.every_ticks == 0 and self._begin())
+            self._lesson is not None or (tick % self._config.every_ticks < num_ticks and self._begin())
         ):
             lesson = self._lesson
             assert lesson is not None

@@ -7,6 +7,7 @@ random projections of standardised readings, not learned, so that they stay vali
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ class MemoryWriter:
         self.novelty = np.full(layout.num_sources, np.nan)
         self.is_calm = False
         self.is_salient = False
+        #: Mean square of the readings' changes in the tick, in training deviations; NaN without a reading.
+        self.change = math.nan
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
         # A reading from memory is not part of the key of a new memory.
@@ -179,6 +182,7 @@ class MemoryWriter:
         recalled = self.memory.recall(key, time_ns=time_ns)
         self.novelty = np.where(fused.met, _novelty(recalled), np.nan)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
+        self.change = float((arousal[fused.met] ** 2).mean()) if fused.met.any() else math.nan
         scores = self._appraisal.appraise(
             surprise=surprise,
             novelty=self.novelty,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from sage.runtime.config import RuntimeConfig, TickConfig
+from sage.runtime.energy_config import MetabolismConfig
 from sage.runtime.report import State
 from sage.runtime.scheduling.ledger import MICRO
+from sage.runtime.sleep.allowance import Allowance
 from sage.runtime.trust.answers.beta import RightOrWrong
 
 COSTS = {"tick": 0.1, "source": 0.1, "segment": 1.0, "practice_step": 1.0}
@@ -60,6 +65,35 @@ def test_energy_is_charged_runs_out_and_returns(start, settings):
         loop.run(num_ticks=25)
     assert any(facts.state is State.REST for facts in seen.found[-25:])
     assert seen.found[-1].energy.supply == 250 * MICRO
+
+
+def test_rest_is_of_readings_that_hardly_change_whatever_is_salient():
+    config = RuntimeConfig(
+        tick=TickConfig(rate_hz=20, rest_rate_hz=5),
+        metabolism=MetabolismConfig(rest_after_secs=1, rest_change=0.25, focuses=True, focus_practises=True),
+    )
+    allowance = Allowance(config, 0)
+    now_ns, states = 0, []
+
+    def pass_secs(secs: float, change: float) -> State:
+        nonlocal now_ns
+        end_ns = now_ns + round(secs * 1e9)
+        while now_ns < end_ns:
+            is_resting = allowance.mode is State.REST
+            now_ns += 200_000_000 if is_resting else 50_000_000
+            allowance.step(
+                now_ns, is_calm=False, is_salient=True, is_sleeping=False, crisis="",
+                change=change * (4 if is_resting else 1),
+            )  # fmt: skip
+            states.append(allowance.mode)
+        return allowance.mode
+
+    assert pass_secs(10, 1.0) is State.FOCUS
+    assert allowance.practice_steps(1) == 1
+    assert pass_secs(10, 0.1) is State.REST
+    assert pass_secs(4, math.nan) is State.REST
+    assert pass_secs(1.4, 1.0) is not State.REST
+    assert pass_secs(10, 0.5) is State.FOCUS
 
 
 def test_the_trust_of_a_source_that_is_always_right_never_falls():

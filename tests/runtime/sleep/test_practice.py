@@ -77,6 +77,12 @@ def test_with_time_enough_a_due_tick_is_one_step(practice: Practice, model):
     assert any(name.startswith("L_level.") for name in moved)
 
 
+def test_ticks_of_several_usual_ones_pass_no_due_tick(practice: Practice):
+    for tick in (3, 6, 9, 12):  # each of three ticks; 4, 8 and 12 are due
+        practice.work(tick, 1 << 60, 1, num_ticks=3)
+    assert practice.num_steps == 3
+
+
 def test_steps_on_one_lesson_lower_its_loss(practice: Practice):
     practice.work(4, 1 << 60, 1)
     first = practice.loss
