@@ -40,7 +40,7 @@ GROWTH = (10, 30, 100, 300)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """puzzles: of each task.  cells: of each puzzle.  segments: of each computation.  steps: of training;
-    None: the recipe's.
+    None: the recipe's.  trained_seeds: of nets trained here; empty for none.
     """
 
     puzzles: int = 500
@@ -50,7 +50,7 @@ class Scale:
     steps: int | None = None
     trained_seeds: tuple[int, ...] = (0, 1, 2)
     untrained_seeds: tuple[int, ...] = (0, 1, 2)
-    models: tuple[str, ...] = ("sudoku6", "sudoku9")
+    models: tuple[str, ...] = ("sudoku6", "sudoku9")  # the first has the shape that is trained here
 
 
 QUICK = Scale(
@@ -170,16 +170,14 @@ def growth(net: Net, states: States) -> list[dict[str, Any]]:
 
 def nets_of(scale: Scale) -> list[list[Net]]:
     """Each shape's nets, untrained ones first."""
-    shapes = []
-    for name in scale.models:
-        own = [shipped(name)]
-        if name == "sudoku6":
-            own += [trained(0, has_two_nets=False, is_shuffled=True, steps=scale.steps)]
-        shapes.append(own)
-    two = [
-        trained(seed, has_two_nets=True, is_shuffled=False, steps=scale.steps) for seed in scale.trained_seeds
-    ]
-    shapes.append([*two, trained(0, has_two_nets=True, is_shuffled=True, steps=scale.steps)])
+    shapes = [[shipped(name)] for name in scale.models]
+    if scale.trained_seeds:
+        steps = scale.steps
+        shapes[0].append(trained(0, has_two_nets=False, is_shuffled=True, steps=steps))
+        two = [
+            trained(seed, has_two_nets=True, is_shuffled=False, steps=steps) for seed in scale.trained_seeds
+        ]
+        shapes.append([*two, trained(0, has_two_nets=True, is_shuffled=True, steps=steps)])
     return [[*(untrained(own[0], seed) for seed in scale.untrained_seeds), *own] for own in shapes]
 
 
@@ -258,8 +256,13 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--puzzles", type=int, help="held-out puzzles of each task (default 500)")
+    parser.add_argument(
+        "--shipped", action="store_true", help="shipped and untrained nets alone, none trained"
+    )
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else Scale()
+    if arguments.shipped:
+        scale = Scale(**(asdict(scale) | {"trained_seeds": ()}))
     if arguments.puzzles:
         scale = Scale(**(asdict(scale) | {"puzzles": arguments.puzzles}))
     shapes = nets_of(scale)
