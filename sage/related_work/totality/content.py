@@ -106,6 +106,18 @@ class Scheme(Content):
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] = 1
     updated_at: Time = ""
 
+    def at(self, activation: float) -> Scheme:
+        """This scheme with another activation, 0..1, which is not checked again."""
+        return Scheme.model_construct(
+            _fields_set=self.model_fields_set,
+            id=self.id,
+            label=self.label,
+            slots=self.slots,
+            activation=activation,
+            version=self.version,
+            updated_at=self.updated_at,
+        )
+
 
 class Link(Content):
     """A directed relation between two entities of one canvas, by their ids."""

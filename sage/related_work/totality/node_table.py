@@ -108,8 +108,7 @@ class NodeTable:
     def most_active(self, kind: Kind, minimum: float, limit: int, now_ns: int) -> list[str]:
         """Ids of a kind with at least `minimum`, the most active first, then the oldest change."""
         rows = self._matching(kind, minimum, 0, 0, now_ns)
-        order = np.argsort(-self._decayed(rows, now_ns), kind="stable")[:limit]
-        return [self._ids[row] for row in rows[order]]
+        return [self._ids[row] for row in self._top(rows, limit, now_ns)]
 
     def mean_activation(self, kind: Kind, now_ns: int) -> float:
         """0 without a node of the kind."""
@@ -133,9 +132,8 @@ class NodeTable:
         """
         rows = self._matching(kind, minimum, since_ns, after, now_ns)
         if by_activation:
-            order = np.argsort(-self._decayed(rows, now_ns), kind="stable")[:limit]
-            return Page(ids=tuple(self._ids[row] for row in rows[order]), cursor=None)
-        rows = rows[: limit + 1]
+            return Page(ids=tuple(self._ids[row] for row in self._top(rows, limit, now_ns)), cursor=None)
+        rows = self._oldest(rows, limit + 1)
         shown = rows[:limit]
         cursor = int(self._sequence[shown[-1]]) if len(rows) > limit else None
         return Page(ids=tuple(self._ids[row] for row in shown), cursor=cursor)
@@ -151,7 +149,7 @@ class NodeTable:
     def _matching(
         self, kind: Kind | None, minimum: float, since_ns: int, after: int, now_ns: int
     ) -> np.ndarray:
-        """Rows in the order of their changes."""
+        """Rows, in no order."""
         mask = self._sequence > max(after, 0)
         if kind is not None:
             mask &= self._is_canvas == (kind == "canvas")
@@ -160,7 +158,25 @@ class NodeTable:
         rows = np.flatnonzero(mask)
         if minimum > 0.0:
             rows = rows[self._decayed(rows, now_ns) >= minimum]
-        found: np.ndarray = rows[np.argsort(self._sequence[rows], kind="stable")]
+        return rows
+
+    def _oldest(self, rows: np.ndarray, limit: int) -> np.ndarray:
+        """The first `limit` of `rows` in the order of their changes; only they are sorted."""
+        sequence = self._sequence[rows]
+        if len(rows) > limit:
+            chosen = np.argpartition(sequence, limit - 1)[:limit]
+            rows, sequence = rows[chosen], sequence[chosen]
+        found: np.ndarray = rows[np.argsort(sequence)]
+        return found
+
+    def _top(self, rows: np.ndarray, limit: int, now_ns: int) -> np.ndarray:
+        """The `limit` most active of `rows`, the most active first, then the oldest change."""
+        activation = self._decayed(rows, now_ns)
+        if len(rows) > limit:
+            least = np.partition(activation, len(rows) - limit)[len(rows) - limit]
+            is_candidate = activation >= least  # more than `limit` where several are equal
+            rows, activation = rows[is_candidate], activation[is_candidate]
+        found: np.ndarray = rows[np.lexsort((self._sequence[rows], -activation))[:limit]]
         return found
 
     def _decayed(self, rows: np.ndarray, now_ns: int) -> np.ndarray:

@@ -321,3 +321,33 @@ def test_the_least_salient_are_evicted_and_named(clock: ManualClock) -> None:
     assert set(store.imagine(request).evicted) < set(first)
     with pytest.raises(Conflict, match="do not fit"):
         store.write(WriteRequest(schemes=tuple(SchemeDraft(label=str(at)) for at in range(4))))
+
+
+def test_pages_are_in_order_where_activations_are_equal_and_nodes_changed(store: TotalityStore) -> None:
+    drafts = tuple(
+        SchemeDraft(id=f"s-{at}", label="thing", activation=(at % 5) / 8) for at in (7, 2, 9, 0, 4, 1, 8, 3)
+    )
+    store.write(WriteRequest(schemes=drafts))
+    activate(store, "s-2", 0.0625)
+    every = store.read(ReadQuery(scope="schemes", order="activation", limit=1000)).schemes
+    values = [each.activation for each in every]
+    assert values == sorted(values, reverse=True)
+    for limit in range(1, len(every) + 1):
+        top = store.read(ReadQuery(scope="schemes", order="activation", limit=limit)).schemes
+        assert [each.id for each in top] == [each.id for each in every[:limit]]
+    changed, cursor = [], None
+    while True:
+        page = store.read(ReadQuery(scope="schemes", limit=3, cursor=cursor))
+        changed += [each.id for each in page.schemes]
+        if (cursor := page.cursor) is None:
+            break
+    assert changed == [each.id for each in store.read(ReadQuery(scope="schemes", limit=1000)).schemes]
+    assert [name for name in changed if name.startswith("s-")] == [each.id for each in drafts]
+
+
+def test_a_read_at_once_never_waits_for_the_store(store: TotalityStore) -> None:
+    query = ReadQuery(limit=2)
+    assert store.read_at_once(query) == store.read(query)
+    with store._lock:
+        assert store.read_at_once(query) is None
+    assert store.read_at_once(query) is not None
