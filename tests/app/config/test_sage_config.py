@@ -30,6 +30,7 @@ SHIPPED = (
     "robot",
     "sudoku",
     "table",
+    "totality",
     "walk",
     "xio",
 )
