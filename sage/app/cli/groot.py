@@ -162,7 +162,9 @@ def check(
         str, typer.Option("--dialect", metavar="NAME", help="Of the server; auto: by its reply.")
     ] = "auto",
     api_token_file: TokenOption = None,
-    timeout_secs: Annotated[float, typer.Option("--timeout", min=0.01, help="Of a request, in s.")] = 15.0,
+    timeout_secs: Annotated[
+        float, typer.Option("--timeout", min=0.01, max=3600, help="Of a request, in s.")
+    ] = 15.0,
     json_output: JsonOption = False,
 ) -> None:
     """Check a policy server or a data set against an embodiment; print what it is, or what is wrong."""

@@ -125,6 +125,8 @@ class OpenpiPolicyClient:
                 proxy=None,
             )
             self._connection = self._opened.enter_context(connecting)
+        except ValueError as error:
+            raise self._failed(f"{str(error).lower()}: give ws://HOST:PORT") from error
         except TimeoutError as error:
             raise self._timed_out() from error
         except (OSError, self._websockets.exceptions.WebSocketException) as error:

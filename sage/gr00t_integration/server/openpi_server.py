@@ -41,6 +41,8 @@ class OpenpiPolicyServer:
         port: int = 8000,
         api_token: str | None = None,
     ) -> None:
+        if not host.strip():
+            raise InputError("host is empty: give 127.0.0.1, or the address to listen on")
         websockets = load_websockets()
         self._websockets: Any = websockets
         self._policy = policy

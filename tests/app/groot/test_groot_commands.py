@@ -88,6 +88,9 @@ def test_a_check_with_another_embodiment_or_token_fails_in_one_line(
         (["check", "localhost"], "give tcp://HOST:PORT or ws://HOST:PORT"),
         (["check", "tcp://127.0.0.1:9", "--timeout", "0.05"], "no answer within 0.05 s"),
         (["check", "ws://127.0.0.1:9"], "start the server"),
+        (["check", "ws://127.0.0.1:99999"], "give ws://HOST:PORT"),
+        (["check", "tcp://127.0.0.1:9", "--timeout", "inf"], "less than or equal to 3600"),
+        (["serve", "--dialect", "openpi", "--host", ""], "host is empty"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: list[str], said: str, capsys: Any) -> None:
