@@ -107,7 +107,7 @@ def record(
     ],
     effector: Annotated[str, typer.Option("--effector", metavar="NAME", help="Whose actions are recorded.")],
     task: Annotated[str, typer.Option("--task", metavar="TEXT", help="The instruction, in words.")],
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Length of the run.")],
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=1e6, help="Length of the run.")],
     embodiment: EmbodimentOption = "so100",
     overrides: SetOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="On a simulated clock (deterministic).")] = False,

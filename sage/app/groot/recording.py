@@ -52,6 +52,15 @@ class RecordFacts:
     num_left_out: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a frame has. video, state: of the embodiment, by key: a source."""
+
+    embodiment: Embodiment
+    video: dict[str, str]
+    state: dict[str, str]
+
+
 class FrameRecorder:
     """An instrument that writes each tick's frame. error: the first one; the run then ends."""
 
@@ -105,23 +114,27 @@ class FrameRecorder:
 def record(options: RecordOptions) -> RecordFacts:
     """Run and record. UserError where it cannot start, or nothing was recorded."""
     with user_errors("groot record"):
+        video, state = _mapping(options.video, "--video"), _mapping(options.state, "--state")
+        if not options.task.strip():
+            raise UserError("--task: empty: give the instruction in words")
         config = load_config(options.config, [*options.overrides, "sleep.enabled=false"])
         embodiment = load_embodiment(options.embodiment)
         writer = DatasetWriter(options.out, embodiment, fps=_fps(config))
         with tempfile.TemporaryDirectory() as folder:
-            return _record(options, config, embodiment, writer, Path(folder) / "sleep")
+            wanted = _Wanted(embodiment=embodiment, video=video, state=state)
+            return _record(options, config, wanted, writer, Path(folder) / "sleep")
 
 
 def _record(
-    options: RecordOptions, config: SageConfig, embodiment: Embodiment, writer: DatasetWriter, folder: Path
+    options: RecordOptions, config: SageConfig, wanted: _Wanted, writer: DatasetWriter, folder: Path
 ) -> RecordFacts:
     clock: Clock = ManualClock() if options.is_fast else RealClock()
     run = build_run(config, clock, directory=folder)
     try:
         maker = ObservationMaker(
-            embodiment,
-            video=_mapping(options.video, "--video"),
-            state=_mapping(options.state, "--state"),
+            wanted.embodiment,
+            video=wanted.video,
+            state=wanted.state,
             latest=run.world.context.latest,
             watcher=WATCHER,
         )
@@ -130,7 +143,7 @@ def _record(
         if options.effector not in names:
             raise UserError(f"--effector {options.effector}: {nearest(options.effector, names)}")
         recorder = FrameRecorder(
-            run, maker, writer, embodiment=embodiment, effector=options.effector, task=options.task
+            run, maker, writer, embodiment=wanted.embodiment, effector=options.effector, task=options.task
         )
         run.loop.observe(recorder)
         run.open()
@@ -158,4 +171,8 @@ def _mapping(texts: Sequence[str], flag: str) -> dict[str, str]:
     for key, sign, value in pairs:
         if not (key and sign and value):
             raise UserError(f"{flag} {key}{sign}{value}: give KEY=SOURCE")
+    keys = [key for key, _, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UserError(f"{flag} {key}: given twice: give one source for each key")
     return {key: value for key, _, value in pairs}

@@ -75,6 +75,9 @@ def test_a_check_with_another_embodiment_or_token_fails_in_one_line(
     served.end()
 
 
+RECORD = ["record", "robot", "--out", "/nowhere/x", "--state", "b=c", "--effector", "x", "--seconds", "1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -89,6 +92,9 @@ def test_a_check_with_another_embodiment_or_token_fails_in_one_line(
         (["check", "tcp://127.0.0.1:9", "--timeout", "0.05"], "no answer within 0.05 s"),
         (["check", "ws://127.0.0.1:9"], "start the server"),
         (["check", "ws://127.0.0.1:99999"], "give ws://HOST:PORT"),
+        ([*RECORD, "--video", "a", "--task", "t"], "--video a: give KEY=SOURCE"),
+        ([*RECORD, "--video", "a=b", "--video", "a=c", "--task", "t"], "given twice"),
+        ([*RECORD, "--video", "a=b", "--task", " "], "--task: empty"),
         (["check", "tcp://127.0.0.1:9", "--timeout", "inf"], "less than or equal to 3600"),
         (["serve", "--dialect", "openpi", "--host", ""], "host is empty"),
     ],
