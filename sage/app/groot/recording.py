@@ -171,8 +171,4 @@ def _mapping(texts: Sequence[str], flag: str) -> dict[str, str]:
     for key, sign, value in pairs:
         if not (key and sign and value):
             raise UserError(f"{flag} {key}{sign}{value}: give KEY=SOURCE")
-    keys = [key for key, _, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise UserError(f"{flag} {key}: given twice: give one source for each key")
     return {key: value for key, _, value in pairs}

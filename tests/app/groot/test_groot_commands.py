@@ -93,7 +93,6 @@ RECORD = ["record", "robot", "--out", "/nowhere/x", "--state", "b=c", "--effecto
         (["check", "ws://127.0.0.1:9"], "start the server"),
         (["check", "ws://127.0.0.1:99999"], "give ws://HOST:PORT"),
         ([*RECORD, "--video", "a", "--task", "t"], "--video a: give KEY=SOURCE"),
-        ([*RECORD, "--video", "a=b", "--video", "a=c", "--task", "t"], "given twice"),
         ([*RECORD, "--video", "a=b", "--task", " "], "--task: empty"),
         (["check", "tcp://127.0.0.1:9", "--timeout", "inf"], "less than or equal to 3600"),
         (["serve", "--dialect", "openpi", "--host", ""], "host is empty"),
