@@ -214,6 +214,7 @@ class Life:
             "appended": self.keeper.last_sequence,
             "audit": self.num_audited,
             "stored": self._num_ticks_stored(),
+            "counts": self.num_of_each(),
         }
 
     def _num_ticks_stored(self) -> int:
@@ -222,14 +223,17 @@ class Life:
 
     def sample(self, number: int, process: psutil.Process) -> dict[str, Any]:
         gc.collect()
-        secs = (self.clock.now_ns() - self.run.loop.epoch_ns) / 1e9
         return {
             "tick": number,
             "resident_bytes": process.memory_info().rss,
             "descriptors": process.num_fds(),
             "threads": process.num_threads(),
-            "counts": {**self.counts, **self.plan.num_begun(secs), **self.seen.counts},
+            "counts": self.num_of_each(),
         }
+
+    def num_of_each(self) -> dict[str, int]:
+        secs = (self.clock.now_ns() - self.run.loop.epoch_ns) / 1e9
+        return {**self.counts, **self.plan.num_begun(secs), **self.seen.counts}
 
 
 def live(folder: Path, out: int, seed: int, life: int, max_ticks: int) -> None:

@@ -94,6 +94,7 @@ class Record:
             if line["kind"] == "recovered":
                 self._compare(line)
             elif line["kind"] == "tick":
+                newest = line.pop("counts", newest)
                 ticks.append(line)
             elif line["kind"] == "sample":
                 newest = line["counts"]
