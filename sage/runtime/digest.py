@@ -54,10 +54,10 @@ def _canonical_items(value: Any) -> Any:
 def _is_left_out(value: Any, name: str) -> bool:
     """`solving` without puzzle streams, `acting` without worlds, ADDED_MEMORY where none of it has a
     value, what an action was limited by where it was not: digests are as before there were such fields.
-    `last_success` where it is NaN. `posture`, `is_judged` and `skipped` always: they follow from the sources'
-    facts and the configuration. `energy` where it is not enabled.
+    `last_success` where it is NaN. `posture`, `is_judged`, `skipped`, `ending` and `solver_trust` always:
+    they follow from the other facts and the configuration. `energy` where it is not enabled.
     """
-    if name in ("posture", "is_judged", "skipped"):
+    if name in ("posture", "is_judged", "skipped", "ending", "solver_trust"):
         return True
     if name == "energy":
         return bool(value.energy.supply == 0)

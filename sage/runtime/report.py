@@ -194,7 +194,7 @@ class AnswerFacts:
     accepted it.  is_abstained: the solver gave none.  decision: of the policy, as in ActionFacts.
     num_segments, num_calls: spent on it.  confidence: of the Q head, 0..1.  age_ticks: from reading the
     puzzle to its result.  num_open: cells that still changed, after each of its segments.  weights_changed:
-    while it was under way, so that it started again.
+    while it was under way, so that it started again.  ending: a word of Outcome; "" in earlier records.
     """
 
     number: int
@@ -208,6 +208,7 @@ class AnswerFacts:
     age_ticks: int
     num_open: tuple[int, ...] = ()
     weights_changed: bool = False
+    ending: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +227,8 @@ class SolvingFacts:
     """One puzzle stream in one tick.
 
     level: the stream's current one.  num_segments: computed this tick, all rows together.
-    teacher_trust: of the solutions shown, 0..1.  num_steps, loss: of the learner.  num_restarts: of its
+    teacher_trust: of the solutions shown, 0..1.  solver_trust: of the answers given, 0..1, from their results
+    and how they ended; NaN before the first.  num_steps, loss: of the learner.  num_restarts: of its
     process.  num_swapped, num_refused: offers of weights taken and not taken.
     skipped: why the stream got no segment: "not due" (no puzzle), "budget", "tokens", "time", "energy".
     board_number, board_cells, board_answer: one puzzle under way and its answer so far, for display.
@@ -239,6 +241,7 @@ class SolvingFacts:
     num_segments: int = 0
     answers: tuple[AnswerFacts, ...] = ()
     teacher_trust: float = NAN
+    solver_trust: float = NAN
     num_experiences: int = 0
     num_lost: int = 0
     num_steps: int = 0

@@ -45,6 +45,7 @@ class StreamFigures:
     level: int
     levels: tuple[LevelFigures, ...]
     teacher_trust: float
+    solver_trust: float
     num_steps: int
     loss: float
     num_experiences: int
@@ -119,6 +120,7 @@ class SolvingTally:
                 level=facts.level,
                 levels=tuple(tally.figures() for tally in self._levels[stream]),
                 teacher_trust=facts.teacher_trust,
+                solver_trust=facts.solver_trust,
                 num_steps=facts.num_steps,
                 loss=facts.loss,
                 num_experiences=facts.num_experiences,
@@ -185,6 +187,8 @@ def _learner_line(stream: StreamFigures) -> str:
         text += f"; the trainer restarted {count(stream.num_restarts)} times"
     if stream.teacher_trust == stream.teacher_trust:
         text += f"; trust in the teacher {number(stream.teacher_trust)}"
+    if stream.solver_trust == stream.solver_trust:
+        text += f"; trust in the answers {number(stream.solver_trust)}"
     return text
 
 

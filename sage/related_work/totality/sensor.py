@@ -6,6 +6,7 @@ time is a fault, and the driver puts the sensor in quarantine.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from sage.mailbox.tensor_spec import TensorSpec
 from sage.related_work.totality.connection import OpenTotality, TotalityPlace, open_totality
 from sage.related_work.totality.encoding import encode_canvases
 from sage.related_work.totality.read_query import ReadQuery
+from sage.related_work.totality.store import TotalityStore
 from sage.sensors.config import SensorConfig
 from sage.sensors.connections import SharedConnection
 from sage.sensors.contract import Reading, SensorContext, SensorError, SensorSpec, SensorUnavailable
@@ -42,7 +44,9 @@ class TotalitySensorConfig(TotalityPlace, SensorConfig):
 
 
 class TotalitySensor:
-    """confidence: the mean activation of the canvases that were read. No reading while there is no canvas."""
+    """confidence: the mean activation of the canvases that were read, times the trust in imagination by how
+    it ended, where the store is in this process and has imagined. No reading while there is no canvas.
+    """
 
     Config = TotalitySensorConfig
 
@@ -98,11 +102,14 @@ class TotalitySensor:
             return None
         active = [(each, reply.activations[each.id]) for each in reply.canvases]
         out[:] = encode_canvases(active, self._config.num_canvases, self._config.size)
+        store = self._shared.value.totality
+        trust = store.endings.trust if isinstance(store, TotalityStore) else math.nan
         reading = Reading(
             captured_ns=now_ns,
             received_ns=self._context.clock.now_ns(),
             sequence=self._num_read,
-            confidence=float(np.mean([activation for _, activation in active])),
+            confidence=float(np.mean([activation for _, activation in active]))
+            * (1.0 if math.isnan(trust) else trust),
         )
         self._num_read += 1
         return reading

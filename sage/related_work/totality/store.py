@@ -14,6 +14,7 @@ import numpy as np
 
 from sage.durable import digest_of
 from sage.errors import InputError
+from sage.hrm_core.solving.endings import EndingTrust
 from sage.related_work.totality.change import Change, ChangeLog, Node
 from sage.related_work.totality.content import Canvas, Scheme
 from sage.related_work.totality.drafting import Drafting
@@ -67,6 +68,8 @@ class TotalityStore:
         self._log = log
         self._state = state or StoreState()
         self._lock = threading.Lock()
+        #: Of imagination, since this store was opened.
+        self.endings = EndingTrust()
 
     def read(self, query: ReadQuery) -> ReadReply:
         """One page, oldest change first; or the most active ones, without a cursor."""
@@ -254,6 +257,7 @@ class TotalityStore:
                 created_at=to_text(now_ns),
             )
         ).run()
+        self.endings.note(finished.outcome)
         if not finished.canvases:
             raise Conflict(
                 f"no canvas made, outcome {finished.outcome}: {finished.problem or 'max_calls is too small'}"

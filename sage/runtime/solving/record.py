@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sage.errors import InputError
+from sage.hrm_core.solving.endings import EndingTrust
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.report import AnswerFacts, LevelFacts
 from sage.runtime.solving.learner import PuzzleExperience, SolutionSource
@@ -56,6 +57,7 @@ class StreamRecord:
         self._num_right = [0] * len(levels)
         self._recent: list[deque[bool]] = [deque(maxlen=NUM_RECENT) for _ in levels]
         self._stake = [1.0] * len(levels)
+        self.endings = EndingTrust()
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of the counts, for a snapshot. `recent` is (levels, NUM_RECENT), -1 where there is none."""
@@ -68,6 +70,7 @@ class StreamRecord:
             "right": np.array(self._num_right, np.int64),
             "recent": recent,
             "stake": np.array(self._stake),
+            "endings": self.endings.state(),
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -80,6 +83,8 @@ class StreamRecord:
             deque((bool(each) for each in row if each >= 0), maxlen=NUM_RECENT) for row in state["recent"]
         ]
         self._stake = state["stake"].tolist()
+        if "endings" in state:  # an earlier version has none
+            self.endings.load_state(state["endings"])
 
     def stake(self, level: int) -> float:
         """The mean reward of a right answer at this level; 1 before the first."""
@@ -110,6 +115,7 @@ class StreamRecord:
         self._num_answered[level] += 1
         self._num_right[level] += result.is_right
         self._recent[level].append(result.is_right)
+        self.endings.note(answered.outcome, is_right=result.is_right)
         self._answers.append(_facts(given, result, tick))
         source, solution = self._solution(answered, result)
         return PuzzleExperience(
@@ -191,4 +197,5 @@ def _facts(given: Given, result: Result, tick: int) -> AnswerFacts:
         age_ticks=tick - answered.tick,
         num_open=answered.num_open,
         weights_changed=answered.weights_changed,
+        ending=answered.outcome,
     )

@@ -162,6 +162,7 @@ class StreamSolver:
             num_segments=self._num_segments,
             answers=self.record.take_answers(),
             teacher_trust=self.record.teacher.trust if self.record.teacher.num_shown else math.nan,
+            solver_trust=self.record.endings.trust,
             num_experiences=counts.num_experiences,
             num_lost=counts.num_lost,
             num_steps=counts.num_steps,

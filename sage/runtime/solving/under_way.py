@@ -15,7 +15,7 @@ from sage.hrm_core.model.hrm import HRM
 from sage.hrm_core.solving.engine import Engine
 from sage.hrm_core.solving.job import Job
 from sage.hrm_core.solving.settings import SolveSettings
-from sage.hrm_core.solving.solutions import Solution, confidence_of
+from sage.hrm_core.solving.solutions import Outcome, Solution, confidence_of
 from sage.hrm_core.tasks.contract import Task
 from sage.runtime.config import SolvingConfig
 from sage.runtime.solving.models import segments_of
@@ -45,7 +45,8 @@ class UnderWay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A puzzle with the answer that is to be given. cells: (L,) int32; empty when the solver abstains."""
+    """A puzzle with the answer that is to be given. cells: (L,) int32; empty when the solver abstains.
+    outcome: how solving ended."""
 
     puzzle: Puzzle
     tick: int
@@ -55,6 +56,7 @@ class Answered:
     num_calls: int
     num_open: tuple[int, ...]
     weights_changed: bool
+    outcome: Outcome = "abstained"
 
     @property
     def is_abstained(self) -> bool:
@@ -148,6 +150,7 @@ class LevelRows:
             num_calls=calls,
             num_open=tuple(each.num_open),
             weights_changed=each.weights_changed,
+            outcome="abstained" if solution is None else solution.outcome,
         )
 
 

@@ -14,6 +14,7 @@ from sage.related_work.totality.encoding import encode, encode_canvases
 from sage.related_work.totality.messages import ImagineRequest, OpCall
 from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.sensor import TotalitySensor, TotalitySensorConfig
+from sage.related_work.totality.store import TotalityStore
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
 from sage.sensors.testing.conformance import check_sensor
 from sage.sensors.testing.effector_conformance import check_effector
@@ -81,7 +82,10 @@ def test_the_most_active_canvases_are_read_once_a_period(context: SensorContext,
     assert reading is not None
     assert (reading.sequence, reading.captured_ns) == (0, clock.now_ns())
     np.testing.assert_allclose(out, encode_canvases(expected, 2, 8))
-    assert 0.0 < reading.confidence <= 1.0
+    mean = float(np.mean([activation for _, activation in expected]))
+    assert isinstance(store, TotalityStore)
+    assert store.endings.counts["solved"] == 1
+    assert reading.confidence == pytest.approx(mean * store.endings.trust)
     assert sensor.read_into(out) is None
     sensor.close()
     effector.close()

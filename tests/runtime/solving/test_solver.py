@@ -79,6 +79,12 @@ def test_fresh_weights_answer_at_the_budget_and_learn_from_the_teacher(live):
     assert {each.source for each in wrong} == {SolutionSource.TEACHER}
     assert {each.num_segments for each in wrong} == {3}
     assert life.recorder.answers[0].num_open[0] == 16
+    assert {each.ending for each in life.recorder.answers} <= {"budget", "halted"}
+    facts = life.recorder.solving[-1]
+    assert np.isnan(life.recorder.solving[0].solver_trust)
+    assert 0 < facts.solver_trust < 0.9
+    counts = life.solver.record.endings.counts
+    assert sum(counts.values()) == facts.levels[0].num_answered
 
 
 def test_a_stream_without_a_teacher_gives_no_solutions_of_wrong_answers(live):
