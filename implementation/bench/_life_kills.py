@@ -9,6 +9,7 @@ read after the life.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
@@ -40,8 +42,8 @@ from sage.runtime.sleep.puzzles.store import MEMORY, WEIGHTS, load_weights, rest
 KINDS = ("start", "night", "write", "start", "loan")
 #: Stops of the process in one pause between two ticks, to find it writing or holding a loan.
 TRIES_A_TICK = 12
-#: A kill that found no such moment for so long is one at a random time.
-PATIENCE_SECS = 8.0
+#: A kill that found no such moment in so many CPU seconds of the process is one at a random time.
+PATIENCE_CPU_SECS = 4.0
 #: Delay of a restart in this bench: 100 kills at the delays of a run, which double up to 30 s, take an hour.
 DELAY_SECS = 0.1
 RATE_HZ = 20
@@ -109,7 +111,7 @@ class Killer:
         self._calm_until = scale.least_calm_ticks // (2 + scale.num_kills // scale.kills_a_phase)
         self._calm_ticks = self._calm_until
         self._kind = "start"
-        self._due = self._patience_ends = 0.0
+        self._due, self._patience_ends = 0.0, math.inf
         self._pid = 0
         self.pids: set[int] = set()
         self.acknowledged_at: list[int] = []
@@ -152,14 +154,14 @@ class Killer:
             self.pids.add(pid)
             self._kind = KINDS[self._life.kills.total() % len(KINDS)]
             self._due = now + self._chance.uniform(0, 2 if self._kind == "start" else 0.3)
-            self._patience_ends = now + PATIENCE_SECS
+            self._patience_ends = math.inf
         if now < self._due:
             return
-        kind = self._moment(pid, now)
+        kind = self._moment(pid)
         if kind:
             self._kill(pid, kind)
 
-    def _moment(self, pid: int, now: float) -> str:
+    def _moment(self, pid: int) -> str:
         """The kind of kill for which this is a moment, "" for none. Of "write" and "loan" the process is
         stopped.
         """
@@ -167,8 +169,10 @@ class Killer:
         if self._kind == "start":
             return self._kind
         if board.state != RUNNING:
-            self._patience_ends = now + PATIENCE_SECS
-        elif self._kind == "night":
+            return ""
+        if math.isinf(self._patience_ends):
+            self._patience_ends = _cpu_secs(pid) + PATIENCE_CPU_SECS
+        if self._kind == "night":
             if board.night_under_way and self._chance.random() < 0.2:
                 return self._kind
         else:
@@ -179,7 +183,7 @@ class Killer:
                     return self._kind
                 os.kill(pid, signal.SIGCONT)
                 time.sleep(self._chance.uniform(0, 1e-3))
-        return "random" if now > self._patience_ends else ""
+        return "random" if _cpu_secs(pid) > self._patience_ends else ""
 
     def _is_writing(self, pid: int) -> bool:
         return any(self._folder.glob(f".*.{pid}.partial"))
@@ -283,6 +287,11 @@ def _on_disk(learner: ProcessLearner, folder: Path, life: Life) -> int:
     if had_memory and not (folder / MEMORY).exists():
         life.damaged.append(f"{folder.name}: memory")
     return min(noted, trainer.memory.num_noted)
+
+
+def _cpu_secs(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _is_running(pid: int) -> bool:
