@@ -9,9 +9,13 @@ examination. --world room: the room with a key and a door instead, with discount
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import _gym_loop
@@ -46,6 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--arms", choices=("loop", "mlp", "random"), nargs="+", default=["loop", "mlp", "random"]
     )
+    parser.add_argument("--runs", type=Path, help="folder of trials, to continue (default: none is kept)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seeds = tuple(arguments.seeds or (QUICK_SEEDS if arguments.quick else SEEDS))
@@ -56,9 +61,9 @@ def main() -> None:
         num_episodes=5 if arguments.quick else 20,
         max_ticks=1_000 if arguments.quick else 12_000,
     )
-    trials = run_trials(arguments.world, arguments.arms, seeds, limits)
+    trials = run_trials(arguments.world, arguments.arms, seeds, limits, arguments.runs)
     is_whole = not arguments.quick and seeds == SEEDS and seconds <= SECONDS and "loop" in arguments.arms
-    bars = bars_of(trials) if is_whole else [harness.Bar("lowest median return", None, BAR, "higher")]
+    bars = bars_of(trials if is_whole else [])
     results = {
         "world": arguments.world,
         "cpu_secs": seconds,
@@ -70,18 +75,39 @@ def main() -> None:
     harness.finish(whole, tables if arguments.world == "cart" else tables[:-1], is_saved=arguments.save)
 
 
-def run_trials(world: str, arms: list[str], seeds: tuple[int, ...], limits: Limits) -> list[Trial]:
-    overrides, trials, num_parameters = WORLDS[world], [], 0
-    for seed in seeds:
-        if "loop" in arms:
-            trials.append(_gym_loop.train(overrides, seed, limits, show))
-            num_parameters = trials[-1].num_parameters
-        num_parameters = num_parameters or _gym_loop.num_parameters(overrides)
-        if "mlp" in arms:
-            trials.append(_gym_mlp.train(overrides, seed, num_parameters, limits, show))
-        if "random" in arms:
-            trials.append(_gym_mlp.train(overrides, seed, num_parameters, limits, show, learns=False))
-    return trials
+def run_trials(
+    world: str, arms: list[str], seeds: tuple[int, ...], limits: Limits, runs: Path | None
+) -> list[Trial]:
+    """runs: a folder of trials; one that is there, with the same limits, is read."""
+    overrides = WORLDS[world]
+    num_parameters = _gym_loop.num_parameters(overrides)
+
+    def trial(arm: str, seed: int) -> Trial:
+        if arm == "loop":
+            return _gym_loop.train(overrides, seed, limits, show)
+        learns = arm == "mlp"
+        return _gym_mlp.train(overrides, seed, num_parameters, limits, show, learns=learns)
+
+    return [
+        kept(None if runs is None else runs / f"{world}-{arm}-{seed}.json", limits, partial(trial, arm, seed))
+        for seed in seeds
+        for arm in ARMS
+        if arm in arms
+    ]
+
+
+def kept(path: Path | None, limits: Limits, run: Callable[[], Trial]) -> Trial:
+    """The trial in the file, or a new one, which is written to it."""
+    if path is not None and path.is_file():
+        plain = json.loads(path.read_text())
+        if plain["limits"] == asdict(limits):
+            curve = [tuple(point) for point in plain["trial"]["curve"]]
+            return Trial(**{**plain["trial"], "curve": curve})
+    trial = run()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"limits": asdict(limits), "trial": asdict(trial)}))
+    return trial
 
 
 def show(trial: Trial) -> None:
@@ -95,8 +121,16 @@ def show(trial: Trial) -> None:
 
 
 def bars_of(trials: list[Trial]) -> list[harness.Bar]:
+    """Without trials the bar is owed."""
     medians = [trial.median for trial in trials if trial.arm == "loop" and trial.median is not None]
-    return [harness.Bar("lowest median return of 20 episodes, 5 seeds", min(medians), BAR, "higher")]
+    return [
+        harness.Bar(
+            name="lowest median return of 20 episodes, 5 seeds",
+            value=min(medians, default=None),
+            bar=BAR,
+            better="higher",
+        )
+    ]
 
 
 def describe(trial: Trial) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import _gym_loop
 import _gym_mlp
+import gym
 import pytest
 from _gym_loop import Limits, Trial
 
@@ -31,3 +34,30 @@ def test_a_life_that_is_good_enough_stops() -> None:
     trial = _gym_mlp.train(ROOM, 0, 2000, at_once, nothing)
     assert _gym_loop.NUM_RECENT <= trial.num_episodes < 100
     assert trial.median == pytest.approx(trial.returns[0])
+
+
+def test_the_bar_is_of_the_lowest_seed_and_owed_without_trials() -> None:
+    trials = [Trial("loop", seed, 10, returns=[500.0 - seed] * 3) for seed in range(5)]
+    (bar,) = gym.bars_of([*trials, Trial("plain MLP", 0, 10, returns=[9.0])])
+    assert (bar.value, bar.is_met) == (496.0, True)
+    (owed,) = gym.bars_of([])
+    assert owed.is_met is None
+    gym.trials_table(trials)
+    gym.arms_table(trials)
+    gym.curves_table(trials)
+
+
+def test_a_kept_trial_is_read_until_the_limits_change(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    def run() -> Trial:
+        runs.append(1)
+        return Trial("loop", 0, 10, curve=[(1.0, 20, 9.5)], returns=[4.0])
+
+    path = tmp_path / "runs" / "cart-loop-0.json"
+    first = gym.kept(path, LIMITS, run)
+    assert gym.kept(path, LIMITS, run) == first
+    assert len(runs) == 1
+    gym.kept(path, Limits(cpu_secs=1.0, enough=99.0), run)
+    gym.kept(None, LIMITS, run)
+    assert len(runs) == 3
