@@ -175,5 +175,5 @@ def test_a_run_is_recorded_in_both_layouts(capsys: Any, tmp_path: Path) -> None:
 def test_the_shipped_embodiments_are_listed(capsys: Any) -> None:
     assert invoke(["groot", "embodiments"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "droid", "g1_sim", "gr1", "libero", "so100",
+        "droid", "g1_sim", "gr1", "libero", "sage_arm", "so100",
     ]  # fmt: skip
