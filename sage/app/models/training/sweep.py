@@ -72,7 +72,7 @@ def run_sweep(
             is_interrupted = trained is not None and trained.result.is_interrupted
             if not is_interrupted:
                 value = None if trained is None else _measure(trained, sweep.metric)
-                study.tell(number, value)
+                study.record(number, value)
                 on_trial(Trial(number=number, settings=settings, value=value, reason=reason, worker=worker))
         return Swept(
             folder=folder,

@@ -64,7 +64,7 @@ class Study:
         if own is not None:
             if set(own.params) == set(self._sweep.search):
                 return own.number, dict(own.params)
-            self.tell(own.number, None)  # killed while its settings were drawn
+            self.record(own.number, None)  # killed while its settings were drawn
         if len(self._counted()) >= self._sweep.trials:
             return None
         trial = self._study.ask()
@@ -78,7 +78,7 @@ class Study:
             _draw(trial, key, distribution)
         return trial.number, dict(trial.params)
 
-    def tell(self, number: int, value: float | None) -> None:
+    def record(self, number: int, value: float | None) -> None:
         """The metric of a trial; None: it failed."""
         states = self._optuna.trial.TrialState
         self._study.tell(number, value, state=states.FAIL if value is None else states.COMPLETE)
