@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import platform
@@ -29,6 +30,7 @@ FLOAT32, BFLOAT16, COMPILED = FORMS = ("float32", "bfloat16", "bfloat16 compiled
 MIN_PARAMETERS = 4_000_000
 ROUNDS = 3
 FILE_NAME = "forms.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +109,10 @@ def measure_forms(model: HRM, *, is_compiled: bool = False) -> FormTimes:
     for form in tuple(forms):
         try:
             first_secs = _segment_secs(forms[form])  # also allocates
-        except Exception:  # torch's compiler raises many kinds: without one the form is left out
+        except Exception as error:  # torch's compiler raises many kinds
             if form != COMPILED:
                 raise
+            _log.warning("the compiled form is not measured: torch cannot compile it here: %s", _line(error))
             del forms[form]
             continue
         if form == COMPILED:
@@ -194,6 +197,10 @@ def _segment_secs(model: HRM) -> float:
     model.segment(carry, TokenBatch(inputs=cells, labels=cells, puzzle_ids=ids))
     _wait(device)
     return time.perf_counter() - started
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _wait(device: torch.device) -> None:

@@ -79,7 +79,9 @@ def test_small_and_exported_models_keep_their_form(model: HRM, tmp_path: Path) -
     assert not path.exists()
 
 
-def test_the_forms_that_the_machine_has_are_timed(model: HRM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forms_that_the_machine_has_are_timed(
+    model: HRM, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(forms, "choose_dtype", lambda _: DtypeChoice(dtype=BFLOAT16, reason=""))
     times = measure_forms(model)
     assert set(times.segment_secs) == {FLOAT32, BFLOAT16}
@@ -91,6 +93,7 @@ def test_the_forms_that_the_machine_has_are_timed(model: HRM, monkeypatch: pytes
 
     monkeypatch.setattr(HRM, "compile_blocks", fails)
     assert set(measure_forms(model, is_compiled=True).segment_secs) == {FLOAT32, BFLOAT16}
+    assert "no C++ compiler was found" in caplog.text
 
 
 def _raise(*_: object) -> None:
