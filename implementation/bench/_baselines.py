@@ -1,5 +1,5 @@
 """What the predictor is measured against, each online on the same readings: persistence, last delta, AR(8) by
-RLS.
+RLS, and AR(8) with the limits of the package's own predictor.
 
 Invariant: row t of every forecast is made from rows before t alone. Shapes: T readings of d channels.
 """
@@ -7,6 +7,17 @@ Invariant: row t of every forecast is made from rows before t alone. Shapes: T r
 from __future__ import annotations
 
 import numpy as np
+
+from sage.runtime.prediction.coefficient_filter import CoefficientFilter
+from sage.runtime.prediction.linear_skip import (
+    DELTA_PRIOR,
+    LEVEL_PRIOR,
+    MAX_DEVIATIONS,
+    MAX_GROWTH,
+    MAX_LEVEL,
+    SCALE_FORGETTING,
+    WARM_READINGS,
+)
 
 AR_ORDER = 8
 AR_FORGETTING = 0.999
@@ -54,6 +65,38 @@ def autoregression(
         gain = spread / (forgetting + (past * spread).sum(axis=1))[:, None]
         weights += gain * (levels[row] - guess)[:, None]
         covariance = _bounded((covariance - gain[:, :, None] * spread[:, None, :]) / forgetting)
+    return forecast
+
+
+def guarded_autoregression(actual: np.ndarray, last: np.ndarray, *, order: int = AR_ORDER) -> np.ndarray:
+    """(T, d): AR(`order`) on the terms of the package's linear skip: `order` - 1 deltas in units of the usual
+    delta and the level above the running mean, the same priors, the same limit of an outlier's weight in
+    learning and of a prediction. One filter, whose memory is that of `autoregression`; no mixture, no gate.
+
+    actual, last (T, d): as in `autoregression`.
+    """
+    num_channels = actual.shape[1]
+    prior = np.array([DELTA_PRIOR] * (order - 1) + [LEVEL_PRIOR])
+    filter_ = CoefficientFilter(num_channels, prior, (1.0 - AR_FORGETTING,))
+    every = slice(None)
+    deltas, mean = np.zeros((order - 1, num_channels)), last[0].astype(np.float64)
+    energy, mass, usual = np.zeros(num_channels), 0.0, np.zeros(num_channels)
+    regressors = np.zeros((order, num_channels))
+    forecast = last.copy()
+    for row, (reached, before) in enumerate(zip(actual, last)):
+        inverse = np.where(usual > 0, 1.0 / np.where(usual > 0, usual, 1.0), 0.0)
+        level = np.clip((before - mean) * inverse, -MAX_LEVEL, MAX_LEVEL)
+        regressors = np.concatenate([deltas * inverse, level[None]])
+        bound = np.maximum(MAX_DEVIATIONS, MAX_GROWTH * np.abs(deltas * inverse).max(axis=0))
+        [change] = filter_.predict(every, regressors)
+        forecast[row] = before + np.clip(change, -bound, bound) * usual
+        delta = reached - before
+        rate = np.full(num_channels, 1.0 / (row + WARM_READINGS))
+        filter_.learn(every, regressors, delta * inverse, rate)
+        energy, mass = SCALE_FORGETTING * energy + delta * delta, SCALE_FORGETTING * mass + 1.0
+        usual = np.sqrt(energy / max(mass, 1.0))
+        deltas = np.concatenate([delta[None], deltas[:-1]])
+        mean += (reached - mean) * max(1.0 / (row + 2.0), 1e-4)
     return forecast
 
 

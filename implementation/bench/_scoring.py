@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from _baselines import autoregression, last_delta
+from _baselines import autoregression, guarded_autoregression, last_delta
 
 MIN_SCORED = 200
 MIN_CHANGING = 0.05
@@ -20,7 +20,7 @@ BLOCK_SECS = 2.0
 NUM_RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 NUM_SHUFFLES = 20
-METHODS = ("ours", "skip", "ar8", "last_delta", "shuffled")
+METHODS = ("ours", "skip", "ar8_guarded", "ar8", "last_delta", "shuffled")
 
 
 class Scored(Protocol):
@@ -112,6 +112,7 @@ def score(stream: Stream, generator: np.random.Generator) -> SourceScore:
     forecasts = {
         "ours": stream.ours,
         "skip": stream.skip,
+        "ar8_guarded": guarded_autoregression(stream.actual, stream.last),
         "ar8": autoregression(stream.actual, stream.last, scale=stream.scale),
         "last_delta": last_delta(stream.actual, stream.last),
     }

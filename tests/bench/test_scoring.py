@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from _baselines import autoregression, last_delta
+from _baselines import autoregression, guarded_autoregression, last_delta
 from _scoring import MIN_SCORED, Stream, block_samples, interval, overall, score, skill, streams
 
 PERIOD_SECS = 0.1
@@ -63,12 +63,31 @@ def test_autoregression_reaches_the_skill_that_theory_gives(coefficient: float) 
     )  # persistence errs by 2 / (1 + a), the law by 1
 
 
+def test_guarded_autoregression_keeps_its_skill_through_outliers() -> None:
+    rows = series(0.5)
+    rows[600::200] += 30.0
+    stream = stream_of(rows)
+    place = np.arange(len(rows) - 1) % 200
+    usual = (place >= 20) & (place < 190)  # an outlier is among the last eight readings of the others
+    usual[:500] = False
+    reached = {}
+    for name, forecast in (
+        ("textbook", autoregression(stream.actual, stream.last, scale=stream.scale)),
+        ("guarded", guarded_autoregression(stream.actual, stream.last)),
+    ):
+        errors, persistence = forecast - stream.actual, stream.last - stream.actual
+        reached[name] = skill((errors[usual] ** 2).sum(axis=1), (persistence[usual] ** 2).sum(axis=1))
+    assert reached["guarded"] > 0.1
+    assert reached["guarded"] > reached["textbook"]
+
+
 def test_a_forecast_never_looks_ahead() -> None:
     rows = series(0.5, num_rows=200)
     changed = rows.copy()
     changed[150:] += 5.0
     for forecaster in (
         lambda s: autoregression(s.actual, s.last, scale=np.ones(3)),
+        lambda s: guarded_autoregression(s.actual, s.last),
         lambda s: last_delta(s.actual, s.last),
     ):
         before, after = forecaster(stream_of(rows)), forecaster(stream_of(changed))
