@@ -69,7 +69,7 @@ def run_nights(arguments: Namespace) -> None:
     seeds = (0,) if arguments.quick else tuple(map(int, arguments.seeds.split(",")))
     found, tables = run_recordings(names, seeds, arguments.set, is_quick=arguments.quick)
     results = {"suite": "recordings", "seeds": seeds, "set": arguments.set, "recordings": found}
-    whole = harness.document("sleep", results | {"calibration": harness.calibrate()}, [])
+    whole = harness.document("sleep_recordings", results | {"calibration": harness.calibrate()}, [])
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
 
@@ -103,7 +103,9 @@ def run_digits(arguments: Namespace) -> None:
     if absent:
         tables.append(harness.TextTable(title=f"Avalanche: {absent}", columns=("peer",), rows=()))
     notes = (__doc__ or "").partition("\n\n")[2]
-    harness.finish(harness.document("sleep", results, bars), tables, is_saved=arguments.save, notes=notes)
+    harness.finish(
+        harness.document("sleep_digits", results, bars), tables, is_saved=arguments.save, notes=notes
+    )
 
 
 def find_digits(python: Path) -> Path | None:

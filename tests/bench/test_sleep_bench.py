@@ -190,6 +190,6 @@ def test_a_quick_run_prints_its_document_last(digits: Path) -> None:
         check=True,
     )
     whole = json.loads(ran.stdout.splitlines()[-1])
-    assert whole["bench"] == "sleep"
+    assert whole["bench"] == "sleep_digits"
     assert whole["results"]["avalanche_absent"] == "left out of a quick run"
     assert {bar["met"] for bar in whole["bars"][:-2]} == {None}
