@@ -23,7 +23,7 @@ from sage.mailbox import (
     PeripheralMailbox,
     record_dtype,
 )
-from sage.mailbox.cuda import CudaBackend, FakeDriver, why_no_cuda
+from sage.mailbox.cuda import CudaBackend, FakeDriver, UnifiedBackend, why_no_cuda
 from sage.mailbox.shared import SharedFocus, SharedPeripheral
 from sage.mailbox.shared.memory.engine_choice import why_plain
 
@@ -59,9 +59,9 @@ def _focus_in_process(backend: Callable[[], Backend]) -> Callable[..., FocusMail
     return lambda **options: FocusMailbox("focus", **{"backend": backend(), **options})
 
 
-def _shared_focus(engine: str) -> Callable[..., SharedFocus]:
+def _shared_focus(engine: str, backend: Callable[[], Any] = lambda: None) -> Callable[..., SharedFocus]:
     return lambda **options: SharedFocus.create(
-        f"test.{os.getpid()}.{next(_numbers)}", engine=engine, **options
+        f"test.{os.getpid()}.{next(_numbers)}", engine=engine, backend=backend(), **options
     )
 
 
@@ -69,6 +69,9 @@ FOCUSES: dict[str, Callable[..., Any]] = {
     name: _focus_in_process(backend) for name, backend in BACKENDS.items()
 }
 FOCUSES["shared-plain"] = _shared_focus("plain")
+FOCUSES["unified-fake"] = _shared_focus(
+    "plain", lambda: UnifiedBackend(driver=FakeDriver(is_integrated=True))
+)
 if has_compiler():
     FOCUSES["shared"] = _shared_focus("numba")
 

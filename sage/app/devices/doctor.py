@@ -58,6 +58,7 @@ def examine(state_dir: Path | None = None) -> tuple[Finding, ...]:
         *_examine_torch(),
         *_examine_threads(),
         _examine_mailboxes(),
+        _examine_unified_memory(),
         *_examine_places(state_dir or default_state_dir()),
         *_examine_sensors(),
         *examine_environments(),
@@ -166,6 +167,25 @@ def _examine_mailboxes() -> Finding:
         found=engine,
         why=why or "numba compiles the atomics; a test with two threads passed",
     )
+
+
+def _examine_unified_memory() -> Finding:
+    """Mailboxes in memory that the processor, a GPU and other processes share, tried out with a second
+    process.
+    """
+    from sage.mailbox.cuda.unified_probe import probe_device
+
+    found, topic = probe_device(), "unified mailboxes"
+    if found.mapped is not None:
+        return Finding(topic=topic, found="unavailable", why=f"because {found.mapped}")
+    if found.shared is not None:
+        why = f"between processes unavailable, because {found.shared}"
+        return Finding(topic=topic, found="in one process", why=why)
+    if found.events is not None:
+        why = f"a second process reads the GPU's work from a table, because {found.events}"
+        return Finding(topic=topic, found="between processes", why=why)
+    why = "a second process read and wrote them by the GPU, and saw its events"
+    return Finding(topic=topic, found="between processes", why=why)
 
 
 def _examine_places(state_dir: Path) -> tuple[Finding, ...]:

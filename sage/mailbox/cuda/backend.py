@@ -13,12 +13,13 @@ import numpy as np
 from sage.errors import InputError
 from sage.mailbox.cuda.driver import CudaError, DeviceFacts, Driver
 from sage.mailbox.cuda.order import EventFence, EventPool, StreamOrder
+from sage.mailbox.cuda.unified_probe import why_not_mapped
 from sage.mailbox.cuda.views import host_view
 from sage.mailbox.local.backend import Fence, Order, PoolMemory, ProgramOrder, Surface
 from sage.mailbox.local.slot import HostMemory
 
-Placement = Literal["device", "mapped", "pinned"]
-PLACEMENTS = ("device", "mapped", "pinned")
+Placement = Literal["device", "mapped", "pinned", "auto"]
+PLACEMENTS = ("device", "mapped", "pinned", "auto")
 
 
 class CudaBackend:
@@ -26,7 +27,9 @@ class CudaBackend:
 
     placement: "device", device memory; "mapped", pinned host memory, `.array` is a numpy array and `.tensor`
     a device tensor at the same address (a host reader waits for the kernel that writes); "pinned", arrays and
-    tensors on the host, for asynchronous copies: a slot is reused once its reader's queued copies are done.
+    tensors on the host, for asynchronous copies: a slot is reused once its reader's queued copies are done;
+    "auto", "mapped" where processor and GPU share one memory (a Jetson) and a probe of it works, else
+    "device". The attribute `placement` has what was chosen.
     stream: the driver's handle of the one stream that all work is queued on; None: the current stream of
     torch (for `.tensor`) or CuPy (for `.array`) at each call.  driver: None opens the installed one.
     Raises CudaError with what is missing.
@@ -49,7 +52,8 @@ class CudaBackend:
                 " the two"
             )
         self.device = device
-        self.placement = placement
+        self.placement = choose_placement(self._driver) if placement == "auto" else placement
+        placement = self.placement
         self.stream = stream
         self.name = f"cuda:{device}" if placement == "device" else f"cuda:{device} {placement}"
         self._events: EventPool | None = None
@@ -103,6 +107,12 @@ class CudaBackend:
                 f"{reader.name} cannot read {self.name} directly (no NVLink and no common PCIe switch): "
                 'send() to a mailbox of its own, or use placement="mapped"'
             )
+
+
+def choose_placement(driver: Driver) -> Placement:
+    """ "mapped" where it saves the copy to the device's memory and works, else "device"."""
+    is_unified = driver.facts.is_integrated and why_not_mapped(driver) is None
+    return "mapped" if is_unified else "device"
 
 
 def open_driver(device: int = 0) -> Driver:

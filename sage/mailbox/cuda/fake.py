@@ -201,6 +201,8 @@ class FakeDriver:
         return self._export(self._events[event])
 
     def open_event(self, handle: bytes) -> int:
+        if handle not in self._exported:
+            raise CudaError("cuIpcOpenEventHandle failed with 201: the handle is of another process")
         event = next(self._handles)
         self._events[event] = self._exported[handle]
         return event

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -71,8 +71,8 @@ class SharedPool:
             self.allocation = driver.allocate(num_bytes)
             memory = export(driver, self.allocation.address)
         else:
-            path = _make_file(num_bytes, folder)
-            self.allocation, memory = _register(driver, path, num_bytes), os.fsencode(path)
+            path = make_file(num_bytes, folder)
+            self.allocation, memory = register_file(driver, path, num_bytes), os.fsencode(path)
             self._unlink = weakref.finalize(self, _remove, path, os.getpid())
         self._events = [driver.create_event(is_shared=True) for _ in range(num_slots)]
         self.ticket = PoolTicket(
@@ -131,13 +131,47 @@ class PoolCache:
     def _open(self, ticket: PoolTicket) -> Allocation:
         if ticket.kind == "ipc":
             return self._driver.open_memory(ticket.memory)
-        return _register(self._driver, Path(os.fsdecode(ticket.memory)), ticket.num_bytes)
+        return register_file(self._driver, Path(os.fsdecode(ticket.memory)), ticket.num_bytes)
+
+
+class Writing(Protocol):
+    """Work of another process that a stream waits for."""
+
+    def is_done(self) -> bool:
+        """Raises CudaError where the event cannot be queried any more."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether its process is."""
+        ...
+
+    def on_orphan(self) -> None:
+        """Called when its process died before the work was done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SlotWriting:
+    """The writing of one slot of an opened pool."""
+
+    driver: Driver
+    pool: OpenedPool
+    slot: int
+    call: Callable[[PoolTicket, int], None]
+
+    def is_done(self) -> bool:
+        return self.driver.is_done(self.pool.events[self.slot])
+
+    def is_alive(self) -> bool:
+        return self.pool.ticket.owner.is_alive()
+
+    def on_orphan(self) -> None:
+        self.call(self.pool.ticket, self.slot)
 
 
 @dataclass(slots=True)
 class _Gate:
-    pool: OpenedPool
-    slot: int
+    writing: Writing
     word: int
     value: int
 
@@ -149,7 +183,9 @@ class Watchdog:
     on_orphan: called with each slot whose writer died before its writing was done; its content is invalid.
     """
 
-    def __init__(self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None]) -> None:
+    def __init__(
+        self, driver: Driver, *, on_orphan: Callable[[PoolTicket, int], None] = lambda ticket, slot: None
+    ) -> None:
         self._driver = driver
         self._on_orphan = on_orphan
         self._memory = driver.allocate_mapped(4 * NUM_GATES)
@@ -164,7 +200,11 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def wait(self, pool: OpenedPool, slot: int, stream: int) -> None:
-        """Order work queued on `stream` from now on after the slot's writing. Returns immediately.
+        """Order work queued on `stream` from now on after the slot's writing; see `order`."""
+        self.order(stream, _SlotWriting(driver=self._driver, pool=pool, slot=slot, call=self._on_orphan))
+
+    def order(self, stream: int, writing: Writing) -> None:
+        """Order work queued on `stream` from now on after another process's work. Returns immediately.
 
         Raises CudaError if no gate can be opened any more: after close, or after an error in the watchdog's
         thread.
@@ -174,7 +214,7 @@ class Watchdog:
                 raise CudaError(
                     "the watchdog is closed: this stream would wait forever; create a new one"
                 ) from self._error
-            if self._driver.is_done(pool.events[slot]):
+            if self._is_written(writing):
                 return
             if not self._free:
                 raise CudaError(
@@ -182,7 +222,7 @@ class Watchdog:
                 )
             word = self._free.pop()
             self._values[word] = value = (self._values[word] + 1) & 0xFFFFFFFF
-            self._gates.append(_Gate(pool=pool, slot=slot, word=word, value=value))
+            self._gates.append(_Gate(writing=writing, word=word, value=value))
             self._driver.wait_value(stream, self._memory.address + 4 * word, value)
         self._wake.set()
 
@@ -191,14 +231,14 @@ class Watchdog:
         orphans: list[_Gate] = []
         with self._lock:
             for gate in self._gates[:]:
-                if not self._is_written(gate):
-                    if gate.pool.ticket.owner.is_alive():
+                if not self._is_written(gate.writing):
+                    if gate.writing.is_alive():
                         continue
                     orphans.append(gate)
                 self._open(gate)
             num_shut = len(self._gates)
         for gate in orphans:
-            self._on_orphan(gate.pool.ticket, gate.slot)
+            gate.writing.on_orphan()
         return num_shut
 
     def start(self) -> None:
@@ -221,11 +261,11 @@ class Watchdog:
             for gate in self._gates[:]:
                 self._open(gate)
 
-    def _is_written(self, gate: _Gate) -> bool:
+    def _is_written(self, writing: Writing) -> bool:
         try:
-            return self._driver.is_done(gate.pool.events[gate.slot])
+            return writing.is_done()
         except CudaError:  # the event may be gone with its process
-            if gate.pool.ticket.owner.is_alive():
+            if writing.is_alive():
                 raise
             return False
 
@@ -267,7 +307,8 @@ def _start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _make_file(num_bytes: int, folder: Path) -> Path:
+def make_file(num_bytes: int, folder: Path) -> Path:
+    """A new file of this size, mode 0600, for memory that several processes register."""
     descriptor, name = tempfile.mkstemp(prefix="sage-pool-", dir=folder)  # mode 0600
     try:
         os.ftruncate(descriptor, num_bytes)
@@ -276,7 +317,8 @@ def _make_file(num_bytes: int, folder: Path) -> Path:
     return Path(name)
 
 
-def _register(driver: Driver, path: Path, num_bytes: int) -> Allocation:
+def register_file(driver: Driver, path: Path, num_bytes: int) -> Allocation:
+    """Map a file and register it with CUDA. Raises CudaError if it cannot be opened or registered."""
     try:
         with path.open("r+b") as file:
             mapping = mmap.mmap(file.fileno(), num_bytes)

@@ -31,7 +31,7 @@ def test_without_a_gpu_the_reason_is_one_line_and_opening_raises_it():
 
 
 def test_invalid_pool_options_raise_at_construction():
-    with pytest.raises(ValueError, match="device, mapped, pinned"):
+    with pytest.raises(ValueError, match="device, mapped, pinned, auto"):
         CudaBackend(placement="unified", driver=FakeDriver())
     with pytest.raises(ValueError, match="driver given is of device 1"):
         CudaBackend(0, driver=FakeDriver(device=1))

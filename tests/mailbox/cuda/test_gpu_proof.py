@@ -33,12 +33,13 @@ def test_without_a_gpu_it_names_the_requirement_and_leaves_no_files(prove, tmp_p
 
 
 def test_the_plumbing_runs_on_a_fake_device(prove, tmp_path):
-    done = prove("--fake", "environment", "mailbox", "ipc", "sanitizer", "training")
+    done = prove("--fake", "environment", "mailbox", "ipc", "unified", "sanitizer", "training")
     assert done.returncode == 0, done.stdout
     whole = json.loads(done.stdout.splitlines()[-1])
     assert whole["proof"] == "fake"
-    assert {name: whole["outcomes"][name] for name in ("environment", "mailbox", "ipc", "sanitizer")} == {
-        "environment": "passed", "mailbox": "passed", "ipc": "passed", "sanitizer": "absent",
+    passed = ("environment", "mailbox", "ipc", "unified")
+    assert {name: whole["outcomes"][name] for name in (*passed, "sanitizer")} == {
+        **dict.fromkeys(passed, "passed"), "sanitizer": "absent",
     }  # fmt: skip
     assert json.loads((tmp_path / "out" / "proof.json").read_text()) == whole
     assert {path.name for path in (tmp_path / "out").glob("*.log")} >= {"mailbox.log", "ipc.log"}

@@ -5,6 +5,7 @@ prototypes.
 import ctypes
 import gc
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sage.mailbox import FocusMailbox, ManualClock
-from sage.mailbox.cuda import CudaBackend, CudaError
+from sage.mailbox import FocusMailbox, ManualClock, RealClock
+from sage.mailbox.cuda import CudaBackend, CudaError, UnifiedBackend
 from sage.mailbox.cuda.ipc import PoolCache, SharedPool, export
 from sage.mailbox.cuda.libcuda import LibcudaDriver, Library
+from sage.mailbox.cuda.unified_probe import answer, probe
+from sage.mailbox.shared import SharedFocus
 
 STUB = "tests/mailbox/cuda/libcuda_stub.c"
 
@@ -152,3 +155,33 @@ def test_copies_and_handles_go_through(backend):
     assert driver.enable_peer(1)
     with pytest.raises(CudaError, match="expandable_segments"):
         export(driver, memory.address + 8)
+
+
+def test_a_shared_pool_is_registered_and_its_events_go_through(stub, tmp_path):
+    library, driver = ctypes.CDLL(stub), LibcudaDriver(library=stub)
+    before = library.stub_registered()
+    assert probe(driver, lambda path, handle: answer(driver, path, handle) or "", folder=tmp_path) == (
+        None,
+        None,
+        None,
+    )
+    name = f"test.{os.getpid()}.libcuda"
+    backend = UnifiedBackend(driver=driver)
+    with SharedFocus.create(
+        name, clock=RealClock(), slots=1, slot_bytes=64, engine="plain", backend=backend
+    ) as box:
+        assert library.stub_registered() == before + 1
+        exchange, loan = box._exchange, box.loan((4,))
+        exchange._join(loan, 0)  # as a kernel's writer: the stub shows no tensors
+        loan.publish(stamp_ns=0, sequence=0)
+        with box.receive(timeout_secs=1.0) as lease:
+            assert not lease.array.any()
+            exchange._join(lease, 0)
+            library.stub_hold(1)
+        assert box.try_loan((4,)) is None
+        library.stub_hold(0)
+        assert box.try_loan((4,)) is not None
+        box.unlink()
+    del box, exchange, loan, lease
+    gc.collect()
+    assert library.stub_registered() == before

@@ -139,6 +139,10 @@ class SharedExchange:
         self._raise_unless_loaned(loan)
         return self.pool.tensor(loan.index, loan.form.spec, is_read_only=False)
 
+    def fill(self, loan: Loan, array: np.ndarray) -> None:
+        """Copy the bytes of a small array into a loan without making a tracked view."""
+        self.pool.fill(loan.index, array)
+
     def view_lease(self, lease: Lease) -> np.ndarray:
         if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
@@ -222,9 +226,12 @@ class SharedExchange:
         if viewed or answer < 0 or self.is_closed:
             self._has_ended(lease.place, viewed, answer)
         if writer:
-            raise MailboxError(
-                f"{self._name}: a leased tensor was written to ({writer}): claim() it, or copy it first"
-            )
+            self.raise_written(writer)
+
+    def raise_written(self, writer: str) -> NoReturn:
+        raise MailboxError(
+            f"{self._name}: a leased tensor was written to ({writer}): claim() it, or copy it first"
+        )
 
     def reclaim(self, producer: int) -> int:
         self.enter()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from sage.mailbox.handles import Lease, Loan
@@ -45,6 +46,9 @@ class Holdings:
         self._control = control
         self._pool = pool
         self.trace: MessageTrace | None = None
+        #: Called with place, generation and time of receipt of a handle that was dropped without an end; True
+        #: when it ends the handle itself, later.
+        self.end_later: Callable[[int, int, int | None], bool] | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -102,6 +106,11 @@ class Holdings:
             self._sweeping.release()
 
     def _abandon(self, place: int, generation: int, received_ns: int | None) -> None:
+        if self.end_later is None or not self.end_later(place, generation, received_ns):
+            self.abandon(place, generation, received_ns)
+
+    def abandon(self, place: int, generation: int, received_ns: int | None) -> None:
+        """End a dropped handle in the table."""
         control = self._control
         viewed = control.bit if self._pool.is_viewed(index_of(place)) else 0
         if viewed:

@@ -20,7 +20,7 @@ from sage.mailbox.intake import numpy_dtype
 from sage.mailbox.meta import FocusMeta
 from sage.mailbox.options import POLICIES, Policy, bytes_per_slot, check_pool
 from sage.mailbox.shared.memory.doorbell import Doorbell
-from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET, OWN_OFFSET
+from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET, MAX_PARTICIPANTS, OWN_OFFSET
 from sage.mailbox.shared.memory.segment import HEADER_BYTES, OPTIONS, Layout
 from sage.mailbox.tensor_spec import ITEM_BYTES, MAX_DIMS, TensorSpec
 
@@ -32,8 +32,10 @@ PAGE_BYTES = 4096
 NO_DEADLINE = (1 << 63) - 1
 
 #: The creator's options in the header.
-OPTION_NAMES = ("slots", "slot_bytes", "stride_bytes", "policy", "quota", "ttl_ns", "debug", "receivers")
-SLOTS, SLOT_BYTES, STRIDE_BYTES, POLICY, QUOTA, TTL_NS, DEBUG, RECEIVERS = range(
+OPTION_NAMES = (
+    "slots", "slot_bytes", "stride_bytes", "policy", "quota", "ttl_ns", "debug", "receivers", "has_events",
+)  # fmt: skip
+SLOTS, SLOT_BYTES, STRIDE_BYTES, POLICY, QUOTA, TTL_NS, DEBUG, RECEIVERS, HAS_EVENTS = range(
     OPTIONS, OPTIONS + len(OPTION_NAMES)
 )
 #: "one": each message is for one participant; "each": for every one that listens.
@@ -91,6 +93,13 @@ NO_CHECKSUM = -1
 
 CONTROL_WORDS = TABLE + MAX_SLOTS * SLOT_WORDS
 CONTROL_BYTES = -(-CONTROL_WORDS * 8 // PAGE_BYTES) * PAGE_BYTES
+
+# After the slots, only with HAS_EVENTS: a row for each slot and participant with its latest device work on
+# the slot. EVENT_OWNER: identity of the process.  RECORDED: generation of the slot in which the work was
+# queued.  DONE: the same generation once the work is complete.  HANDLE: the event, for other processes.
+EVENT_OWNER, RECORDED, DONE, HAS_HANDLE, HANDLE = range(5)
+HANDLE_WORDS = 8
+EVENT_WORDS = HANDLE + HANDLE_WORDS
 
 # DLPack's type codes (dlpack.h 1.1): int 0, uint 1, float 2, bfloat 4, bool 6, float8_e4m3fn 10, float8_e5m2
 # 12.
@@ -172,6 +181,7 @@ def focus_layout_for(
     ttl_ns: int | None,
     debug: bool,
     receivers: Receivers,
+    has_events: bool = False,
 ) -> Layout:
     """The segment of a new pool. Raises InputError for an invalid option."""
     if slots > MAX_SLOTS:
@@ -190,9 +200,11 @@ def focus_layout_for(
         "ttl_ns": ttl_ns or 0,
         "debug": int(debug),
         "receivers": RECEIVERS_NAMES.index(receivers),
+        "has_events": int(has_events),
     }
     assert tuple(options) == OPTION_NAMES
-    return Layout(kind=KIND, num_bytes=CONTROL_BYTES + slots * stride_bytes, options=options)
+    event_bytes = slots * MAX_PARTICIPANTS * EVENT_WORDS * 8 if has_events else 0
+    return Layout(kind=KIND, num_bytes=CONTROL_BYTES + slots * stride_bytes + event_bytes, options=options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control
 from sage.mailbox.shared.focus.exchange import REAP_SECS, SharedExchange
 from sage.mailbox.shared.focus.layout import Form, Receivers, focus_layout_for
+from sage.mailbox.shared.focus.ordered import FocusBackend, exchange_for
 from sage.mailbox.shared.focus.statistics import explain, statistics_of
 from sage.mailbox.shared.memory.doorbell import POLL_SECS
 from sage.mailbox.shared.memory.engine_choice import EngineName
@@ -57,6 +58,7 @@ class SharedFocus:
         clock: Clock,
         demoted: RecordSink | None = None,
         engine: EngineName | None = None,
+        backend: FocusBackend | None = None,
     ) -> None:
         """Use `create` or `attach`."""
         self._segment = segment
@@ -74,7 +76,9 @@ class SharedFocus:
         self.ttl_ns = options["ttl_ns"] or None
         self.debug = bool(options["debug"])
         self.receivers = layout.RECEIVERS_NAMES[options["receivers"]]
-        self._exchange = SharedExchange(self._control, name=self.name, clock=clock, demoted=demoted)
+        make = exchange_for(self.name, backend, has_events=bool(options["has_events"]))
+        self._exchange = make(self._control, name=self.name, clock=clock, demoted=demoted)
+        self.backend = "host" if backend is None else backend.name
         self._forms = self._exchange.forms
 
     @classmethod
@@ -93,6 +97,7 @@ class SharedFocus:
         debug: bool = False,
         receivers: Receivers = "one",
         engine: EngineName | None = None,
+        backend: FocusBackend | None = None,
     ) -> SharedFocus:
         """A new mailbox; options as for FocusMailbox. Raises MailboxError if the name is taken or memory is
         short.
@@ -102,6 +107,7 @@ class SharedFocus:
         receivers: "one" gets each message, or "each" participant that had called receive or listen before it
         was published.
         engine: "numba" or "plain", None for the best there is.
+        backend: a device whose streams work on the slots, such as `sage.mailbox.cuda.UnifiedBackend`.
         """
         plan = focus_layout_for(
             name,
@@ -113,26 +119,36 @@ class SharedFocus:
             ttl_ns=ttl_ns,
             debug=debug,
             receivers=receivers,
+            has_events=backend is not None,
         )
         if demoted is not None:
             check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
         segment = Segment.create(name, plan, prepare=_prepare)
         try:
-            return cls(segment, clock=clock, demoted=demoted, engine=engine)
+            return cls(segment, clock=clock, demoted=demoted, engine=engine, backend=backend)
         except BaseException:
             segment.unlink()
             raise
 
     @classmethod
     def attach(
-        cls, name: str, *, clock: Clock, demoted: RecordSink | None = None, engine: EngineName | None = None
+        cls,
+        name: str,
+        *,
+        clock: Clock,
+        demoted: RecordSink | None = None,
+        engine: EngineName | None = None,
+        backend: FocusBackend | None = None,
     ) -> SharedFocus:
         """Attach to an existing mailbox. Raises MailboxError if there is none, or it is of another user or
         version.
+
+        backend: needs a mailbox that was created with one; without it this process uses arrays only.
         """
         if demoted is not None:
             check_record_bytes(name, demoted.record_bytes, RECORD_BYTES)
-        return cls(Segment.attach(name, kind=layout.KIND), clock=clock, demoted=demoted, engine=engine)
+        segment = Segment.attach(name, kind=layout.KIND)
+        return cls(segment, clock=clock, demoted=demoted, engine=engine, backend=backend)
 
     def try_loan(
         self, shape: tuple[int, ...], dtype: str = "float32", *, producer: int = 0, trust: float = 1.0
@@ -220,7 +236,7 @@ class SharedFocus:
         loan = self.try_loan(array.shape, dtype, producer=producer, trust=trust)
         if loan is None:
             return None
-        self._exchange.pool.fill(loan.index, array)
+        self._exchange.fill(loan, array)
         loan.publish(stamp_ns=stamp_ns, sequence=sequence, trust=trust, quality=quality)
         return loan.word
 

@@ -61,6 +61,17 @@ class SharedPool:
         memory = (self._read_only if is_read_only else self._writable)[index]
         return torch.frombuffer(memory, dtype=dtype, count=spec.num_elements).reshape(spec.shape)
 
+    def memory_of(self, index: int) -> Any:
+        """The ctypes array over a slot, writable; the slot counts as viewed while anything else refers to
+        it.
+        """
+        return self._writable[index]
+
+    def keep_alive(self, owner: Any) -> None:
+        """`owner` exists as long as any view of the writable slots."""
+        for memory in self._writable:
+            memory.owner = owner
+
     def fill(self, index: int, array: np.ndarray) -> None:
         """Copy the bytes of a small array into a loaned slot without making a tracked view."""
         start = CONTROL_BYTES + index * self._stride_bytes
