@@ -19,9 +19,9 @@ from unittest import mock
 import harness
 
 from sage.app.config.sage_config import SageConfig, load_config
+from sage.app.dreams.episodes import EpisodeRecord
 from sage.app.session.build import build_run
 from sage.mailbox.clock import ManualClock
-from sage.runtime.report import Event, SleepReport, TickReport
 from sage.sensors.contract import SensorContext
 from sage.sensors.environments.mujoco.mujoco_environment import MujocoEnvironment, play
 from sage.sensors.environments.mujoco.mujoco_world import MujocoConfig
@@ -31,9 +31,11 @@ LEARNERS: dict[str, tuple[str, ...]] = {
     "hrm": (),
     "one_segment": ("budget.segments=1",),
     "linear": ("budget.segments=1", "model.kind=linear"),
+    "dreams": ("sleep.first_after_secs=75", "sleep.every_secs=75", "dreams.ticks=1000"),
 }
 POLICIES = ("random", "scripted")
 ARMS = (*LEARNERS, *POLICIES)
+USUAL_ARMS = tuple(arm for arm in ARMS if arm != "dreams")
 CHUNK_TICKS = 50
 #: Of the episodes of an examination; the seed of the arm is added.
 EXAM_SEED = 500_000
@@ -64,24 +66,6 @@ class Trial:
     @property
     def success(self) -> float | None:
         return sum(self.examined) / len(self.examined) if self.examined else None
-
-
-class Outcomes:
-    """An instrument: the episodes that ended."""
-
-    def __init__(self) -> None:
-        self.successes: list[bool] = []
-        self.returns: list[float] = []
-
-    def on_tick(self, report: TickReport) -> None:
-        for world in report.facts.acting:
-            if world.num_episodes > len(self.successes):
-                self.successes.append(world.last_success > 0)
-                self.returns.append(world.last_return)
-
-    def on_sleep(self, report: SleepReport) -> None: ...
-
-    def on_event(self, event: Event) -> None: ...
 
 
 def run_arm(arm: str, seed: int, *, num_ticks: int, num_episodes: int, overrides: tuple[str, ...]) -> Trial:
@@ -115,7 +99,7 @@ def learn(
     """
     seeds = (f"seed={seed}", f"environments.arm.seed={seed}")
     config = load_config(CONFIG, [*settings, *seeds])
-    outcomes, made = Outcomes(), []
+    outcomes, made = EpisodeRecord(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(_kept(made))
@@ -129,14 +113,14 @@ def learn(
             run.loop.run(num_ticks=min(CHUNK_TICKS, num_ticks - run.loop.tick_count))
         trial.cpu_secs = time.process_time() - started
         trial.num_ticks, trial.num_steps = run.loop.tick_count, run.loop.between_ticks.practice.num_steps
-        trial.learned, trial.returns = list(outcomes.successes), list(outcomes.returns)
+        trial.learned, trial.returns = [each > 0 for each in outcomes.successes], list(outcomes.returns)
         run.loop.actor.explores = False
         run.loop.between_ticks.practice.is_enabled = False
         made[-1].draw_from(EXAM_SEED + seed)
         first = len(outcomes.successes) + 1  # the episode under way is no part of the examination
         while len(outcomes.successes) < first + num_episodes:
             run.loop.run(num_ticks=CHUNK_TICKS)
-        trial.examined = outcomes.successes[first : first + num_episodes]
+        trial.examined = [each > 0 for each in outcomes.successes[first : first + num_episodes]]
     return trial
 
 

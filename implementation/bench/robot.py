@@ -2,10 +2,12 @@
 
 Arms: the loop with HRM (hrm), with HRM at one segment a tick, with a linear model in the place of HRM, a
 random policy, and a scripted one that reads the simulation's own state. Nothing is trained on the scripted
-policy. Each learner has --ticks actions on a manual clock, from nothing; then every arm has the same 50
-episodes of each seed, with practice, sleep and exploration off. Intervals: bootstrap over seeds and their
-episodes, 95%, paired between arms. A trial that has ended is kept in --state, and an interrupted run goes on
-from there. Also: steps of physics and images a second, beside bare mujoco.
+policy. The arm dreams, by name only, is hrm with a night of dreams every 75 simulated seconds: 1,000 actions
+of practice in perturbed copies of the world, which are not among its --ticks. Each learner has --ticks
+actions on a manual clock, from nothing; then every arm has the same 50 episodes of each seed, with practice,
+sleep and exploration off. Intervals: bootstrap over seeds and their episodes, 95%, paired between arms. A
+trial that has ended is kept in --state, and an interrupted run continues there. Also: steps of physics and
+images a second, beside bare mujoco.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import _robot_arms
 import harness
 import numpy as np
 import torch
-from _robot_arms import ARMS, POLICIES, Trial
+from _robot_arms import ARMS, POLICIES, USUAL_ARMS, Trial
 
 from sage.app.config.sage_config import load_config
 from sage.sensors.environments.mujoco.rendering import find_rendering
@@ -38,7 +40,7 @@ def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument("--ticks", type=int, help=f"actions of a learner (default {TICKS})")
     parser.add_argument("--seeds", type=int, nargs="+", help="default 0 1 2 3 4")
-    parser.add_argument("--arms", choices=ARMS, nargs="+", default=list(ARMS))
+    parser.add_argument("--arms", choices=ARMS, nargs="+", default=list(USUAL_ARMS))
     parser.add_argument("--episodes", type=int, help=f"of an examination (default {EPISODES})")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="of the configuration"
@@ -65,6 +67,10 @@ def main() -> None:
     }
     whole = harness.document("robot", results, bars, peers=("mujoco",))
     tables = [arms_table(trials), trials_table(trials), rates_table(rates), harness.bars_table(bars)]
+    gained = difference(_by_seed(trials, "dreams"), _by_seed(trials, "hrm"))
+    if gained is not None:
+        rows = (("examination, dreams minus hrm", _spread(gained)),)
+        tables.insert(1, harness.TextTable(title="Dreams", columns=("", "95% interval"), rows=rows))
     harness.finish(whole, tables, is_saved=arguments.save)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sage.runtime.coherence_config import CoherenceConfig
+from sage.runtime.dreams_config import DreamsConfig
 from sage.runtime.energy_config import EnergyConfig, MetabolismConfig
 from sage.runtime.guards_config import GuardsConfig
 from sage.runtime.section import Section as Section
@@ -369,6 +370,7 @@ class RuntimeConfig(Section):
     practice: PracticeConfig = PracticeConfig()
     acting: ActingConfig = ActingConfig()
     sleep: SleepConfig = SleepConfig()
+    dreams: DreamsConfig = DreamsConfig()
     memory: MemoryConfig = MemoryConfig()
     solving: SolvingConfig = SolvingConfig()
     solver_training: SolverTrainingConfig = SolverTrainingConfig()

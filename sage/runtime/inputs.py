@@ -16,6 +16,7 @@ from sage.mailbox.contract import Peripheral
 from sage.memory.stores.recall import RecallStore
 from sage.runtime.prediction.predictor import ScoredListener
 from sage.runtime.report import Instrument
+from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
 from sage.sensors.board import Board
@@ -36,6 +37,7 @@ class LoopInputs:
     relays: effectors whose actions come from plug-ins; not in `effectors`.  latest: what sensors watch.
     board: that of the sensors' contexts.
     effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
+    dreamer: of nights that begin with dreams.
     """
 
     clock: Clock
@@ -53,3 +55,4 @@ class LoopInputs:
     effect_log: EffectLog | None = None
     relays: Sequence[Relay] = ()
     latest: LatestReadings = field(default_factory=LatestReadings)
+    dreamer: Dreamer | None = None

@@ -109,6 +109,7 @@ class Loop:
             emit=self._emit,
             on_sleep=self._instruments.on_sleep,
             stopped=lambda: self.effector_gate.stopped_all,
+            dreamer=inputs.dreamer,
         )
         self._coherence = CoherenceMeter(num, config.model.hidden_size)
         self._coherence_monitor = build_monitor(

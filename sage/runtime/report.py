@@ -350,8 +350,8 @@ class SleepOutcome(str, Enum):
 class SleepReport:
     """One night. Losses are mean squared errors in training variance on held-out experience.
 
-    stream: the puzzle stream whose solving model slept, "" for the observation model. Then losses are shares
-    not solved, gain is a difference of shares, and `levels` has the shares by level.
+    stream: the puzzle stream whose solving model slept, "" for the observation model. Of a stream losses are
+    shares not solved, gain is their difference, and `levels` has shares; of dreams, those of episodes.
 
     gain: relative, (before - after) / before, with its 90% paired-bootstrap interval.
     loss_persistence, loss_skip: of "nothing changes" and of the linear skip alone on the same experience.

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from sage.hrm_core.tasks.contract import Examples
 from sage.sensors.contract import Effector, Sensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: `SensorSpec.observes[0]` of a reading (1,) that is ENDED or CUT_OFF when the world has started again,
 #: else 0.
@@ -57,6 +60,17 @@ class PartialEnvironment(Environment, Protocol):
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """(name of the sensor, reason in one line) of each part that is left out."""
+        ...
+
+
+@runtime_checkable
+class Perturbable(Protocol):
+    """The `Config` of an environment in which a night can dream: it offers copies of the environment."""
+
+    def perturbed(self, amount: float, seed: int) -> Self:
+        """The settings of a copy with the same sensors and effectors, whose episodes are drawn from `seed`
+        and whose world differs by `amount`, 0 (not at all) to 1.
+        """
         ...
 
 

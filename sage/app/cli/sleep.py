@@ -5,9 +5,12 @@ model by this command.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sage.runtime.sleep.dreaming import Dream
 
 
 def sleep(
@@ -42,7 +45,7 @@ def sleep(
 
     with joined_ranks("cpu") as (ranks, _):
         for night in nights:
-            result = _result(night, examine=examine)
+            result = _result(night, examine=examine, dreams=ranks.count == 1)
             if ranks.index == 0:
                 typer.echo(result)
 
@@ -52,12 +55,12 @@ def _nights_in(folder: Path) -> list[Path]:
     return sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/job.json"))
 
 
-def _result(night: Path, *, examine: bool) -> str:
+def _result(night: Path, *, examine: bool, dreams: bool) -> str:
     from sage.app.terminal.errors import UserError
     from sage.errors import SageError
 
     try:
-        return _examined(night) if examine else _slept(night)
+        return _examined(night) if examine else _slept(night, dreams=dreams)
     except FileNotFoundError as error:
         raise UserError(
             f"{night}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
@@ -66,8 +69,8 @@ def _result(night: Path, *, examine: bool) -> str:
         raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 
 
-def _slept(night: Path) -> str:
-    """The report in JSON."""
+def _slept(night: Path, *, dreams: bool) -> str:
+    """The report in JSON. dreams: whether the night may begin with its dream."""
     import json
 
     from sage.runtime.report import to_plain
@@ -76,7 +79,18 @@ def _slept(night: Path) -> str:
 
     if job.is_solver_job(night):
         return json.dumps(to_plain(job.sleep(night)))
-    return json.dumps(to_plain(consolidate.main(night)))
+    return json.dumps(to_plain(consolidate.main(night, _dream_of(night) if dreams else None)))
+
+
+def _dream_of(night: Path) -> Dream | None:
+    """The dream that the run prepared; None without one."""
+    from sage.app.dreams.bodies import PLAN_NAME, open_dream
+
+    if not (night / PLAN_NAME).is_file():
+        return None
+    from sage.app.session.build import build_run
+
+    return open_dream(night, build_run)
 
 
 def _examined(night: Path) -> str:

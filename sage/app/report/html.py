@@ -250,7 +250,9 @@ def _sleeps(data: ReportData) -> str:
 
 def _card(report: SleepReport, secs: float, reach: float) -> str:
     kind = _OUTCOME_CLASSES.get(report.outcome, "warn")
-    errors = _levels_examined(report) if report.stream else _errors_examined(report)
+    errors = _levels_examined(report)
+    if not report.stream:
+        errors = _errors_examined(report) + errors
     unit = "puzzles" if report.stream else "readings"
     counts = (
         f"Trained on {figures.count(report.num_replayed)} replayed experiences"
@@ -280,9 +282,10 @@ def _errors_examined(report: SleepReport) -> str:
 
 
 def _levels_examined(report: SleepReport) -> str:
-    """Held-out puzzles solved before and after the night."""
+    """Held-out puzzles solved, or episodes that reached their goal, before and after the night."""
+    unit = "puzzles" if report.stream else "in all"
     return "".join(
-        f"<dt>{text(level.level)}, {level.num} puzzles</dt>"
+        f"<dt>{text(level.level)}, {level.num} {unit}</dt>"
         f"<dd>{text(figures.percent(level.before, 1))} → {text(figures.percent(level.after, 1))}</dd>"
         for level in report.levels
     )

@@ -17,6 +17,7 @@ from sage.app.config.registry import resolve
 from sage.app.config.sage_config import SageConfig
 from sage.app.config.state_dir import CALIBRATION_NAME, SOLVING_NAME
 from sage.app.diagnosis.faults import FaultBoard
+from sage.app.dreams.bodies import BodyDreamer
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder, PuzzleEndpoints
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
@@ -159,6 +160,7 @@ def build_run(
         relays=relays,
         latest=context.latest,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
+        dreamer=BodyDreamer(config, context.base_dir, build_run) if config.dreams.ticks else None,
     )
     return _connected(_build_loop(config, inputs), hub, missing, sensor_world, worlds)
 
@@ -187,9 +189,12 @@ def _names(effectors: Sequence[Effector], worlds: EnvironmentBuilder) -> list[st
 
 def _build_loop(config: SageConfig, inputs: LoopInputs) -> Loop:
     try:
-        return Loop(config, inputs)
+        loop = Loop(config, inputs)
     except SageError as error:  # sizes that are valid one by one, not together
         raise UserError(f"{config.name}: {error}") from error
+    if isinstance(inputs.dreamer, BodyDreamer):
+        inputs.dreamer.bind(loop)
+    return loop
 
 
 def _inline(config: SageConfig) -> SageConfig:

@@ -20,6 +20,7 @@ from sage.runtime.sleep.alarm import NightAlarm
 from sage.runtime.sleep.allowance import Allowance
 from sage.runtime.sleep.consolidate import Night, SleepPlan, why_skip
 from sage.runtime.sleep.crisis import CrisisWatch
+from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.sleep.guards import Guards
 from sage.runtime.sleep.judge import SLEPT
 from sage.runtime.sleep.metabolism import AWAKE, CRISIS_REASON
@@ -37,7 +38,8 @@ class BetweenTicks:
     solve puzzles; DREAM lasts until all of them have ended.
 
     emit(kind, message): creates an event.  on_sleep: called with the report of every night.  stopped: why a
-    person stopped every effector, "" where none did: a crisis until they are released.
+    person stopped every effector, "" where none did: a crisis until they are released.  dreamer: of nights
+    that begin with dreams.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class BetweenTicks:
         emit: Emit,
         on_sleep: Callable[[SleepReport], None],
         stopped: Callable[[], str] = lambda: "",
+        dreamer: Dreamer | None = None,
     ) -> None:
         self._config = config
         self._reasoner = reasoner
@@ -71,7 +74,8 @@ class BetweenTicks:
             clock=clock,
             acting=config.acting,
         )
-        self.sleeper = Sleeper(config.sleep, directory, now_ns)
+        self.sleeper = Sleeper(config.sleep, directory, now_ns, dreamer)
+        self._dreamer = dreamer
         self.allowance = Allowance(config, now_ns)
         self.crisis = CrisisWatch(config.max_resident_bytes)
         # On a manual clock the machine of the moment must not change a run that repeats.
@@ -204,6 +208,7 @@ class BetweenTicks:
             loss=loss_settings(self._config.practice, self._config.acting),
         )
         num_steps = self._config.sleep.num_steps
+        num_steps += 0 if self._dreamer is None else self._dreamer.num_steps
         num_steps += self._config.solver_training.night_steps * len(self._solving.solvers)
         if not self.allowance.begin_night(num_steps):
             self._end_night(self.sleeper.skip(plan, f"energy: too little for {num_steps} steps", now_ns))
@@ -211,7 +216,7 @@ class BetweenTicks:
         self._solving.begin_night(tick)
         night = gather_night(self._memory_writer.memory, self._reasoner.model)
         reason = why_skip(night, plan)
-        if night is None or reason:
+        if night is None or (reason and self._dreamer is None):
             self._end_night(self.sleeper.skip(plan, reason, now_ns))
         else:
             self._emit("sleep", f"night {self.sleeper.num_nights + 1} starts")

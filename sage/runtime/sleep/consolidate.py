@@ -30,6 +30,7 @@ from sage.memory.windows.window import Window
 from sage.memory.windows.window_file import load_windows, save_windows
 from sage.runtime.config import PracticeConfig, SleepConfig, Trains
 from sage.runtime.report import NAN, LevelExamination, SleepOutcome, SleepReport, to_plain
+from sage.runtime.sleep.dreaming import Dream, judge_body
 from sage.runtime.sleep.judge import MIN_EXAMINED, judge, mean_of, too_many_rejected
 from sage.runtime.sleep.levels import trained_weights
 from sage.runtime.tick.reasoner import load_observation_model
@@ -107,9 +108,10 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     _write_json(directory / "job.json", to_plain(plan))
 
 
-def run_night(directory: Path) -> SleepReport:
+def run_night(directory: Path, dream: Dream | None = None) -> SleepReport:
     """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
-    Processes of torch.distributed run it together; the first of them writes.
+    Processes of torch.distributed run it together; the first of them writes. dream: of this night; several
+    processes have none.
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
@@ -119,7 +121,7 @@ def run_night(directory: Path) -> SleepReport:
     examined, extra = load_windows(directory / "examined.safetensors")
     night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
     ranks = Ranks.current()
-    report = sleep_on(night, plan, ranks)
+    report = sleep_on(night, plan, ranks, dream)
     if ranks.index:
         return report
     if report.outcome is SleepOutcome.ACCEPTED:
@@ -154,18 +156,19 @@ def examine(directory: Path) -> Examined:
     )
 
 
-def main(directory: Path) -> SleepReport:
+def main(directory: Path, dream: Dream | None = None) -> SleepReport:
     """`sage sleep DIR`: one night in a process of its own, one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return run_night(directory)
+    return run_night(directory, dream)
 
 
-def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE) -> SleepReport:
+def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream | None = None) -> SleepReport:
     """Train `night.model` in place and compare it with its state before. The caller keeps the original.
 
     ranks: processes that take each step together, each on its share of the windows. InputError where a
-    batch has fewer windows than there are processes.
+    batch has fewer windows than there are processes.  dream: practice before the replay, and a second
+    examination, which decides alone where there are too few readings.
     """
     started_ns = time.perf_counter_ns()
     num_examined = count_readings(night.examined, plan.burn_in)
@@ -178,14 +181,21 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE) -> SleepRepor
         num_examined=num_examined,
         num_steps=0,
     )
-    if reason:
+    if reason and dream is None:
         return report
     before = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
+    body = None if dream is None else (dream.examine(night.model), dream.practise(night.model))
     num_steps = _train(night.model, night.replay, plan, ranks)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     blocks = blocks_of(night.examined, plan)
     verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed, blocks=blocks)
+    if reason:
+        verdict = dataclasses.replace(verdict, outcome=SleepOutcome.UNDECIDED, reason=reason)
     problem = too_many_rejected(plan.num_steps - num_steps, plan.num_steps)
+    if dream is not None and body is not None:
+        episodes, dreamt = body
+        verdict = judge_body(verdict, episodes, dream.examine(night.model), dreamt, plan.seed)
+        num_steps += dreamt.num_steps
     if problem:
         verdict = dataclasses.replace(verdict, outcome=SleepOutcome.ROLLED_BACK, reason=problem)
     return dataclasses.replace(
@@ -194,7 +204,7 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE) -> SleepRepor
         loss_persistence=mean_of(before.persistence.numpy()),
         loss_skip=mean_of(before.skip.numpy()),
         wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
-        **dataclasses.asdict(verdict),
+        **{each.name: getattr(verdict, each.name) for each in dataclasses.fields(verdict)},
     )
 
 

@@ -6,6 +6,7 @@ Invariant: the live weights are not changed here; `collect` returns a candidate 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -13,10 +14,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sage.errors import DataError
 from sage.hrm_core.observation.model import ObservationModel
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.consolidate import Night, SleepPlan, read_report, sleep_on, write_job
+from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.tick.reasoner import load_observation_model
 
 ERROR_TAIL_CHARS = 300
@@ -33,8 +36,12 @@ class EndedNight:
 class Sleeper:
     """Decides when a night is due, starts it and collects it. One night at a time."""
 
-    def __init__(self, config: SleepConfig, directory: Path, now_ns: int) -> None:
+    def __init__(
+        self, config: SleepConfig, directory: Path, now_ns: int, dreamer: Dreamer | None = None
+    ) -> None:
+        """dreamer: of nights that begin with dreams."""
         self._config = config
+        self._dreamer = dreamer
         self._home = self._directory = directory
         self._next_ns = now_ns + int(config.first_after_secs * 1e9)
         self._deadline_ns = 0
@@ -65,18 +72,12 @@ class Sleeper:
         """Start the night's process, or run the night now when `where` is "inline"."""
         self._schedule_next(plan, now_ns)
         if self._config.where == "inline":
-            candidate = copy.deepcopy(night.model)
-            report = sleep_on(
-                Night(model=candidate, replay=night.replay, examined=night.examined, is_new=night.is_new),
-                plan,
-            )
-            accepted = report.outcome is SleepOutcome.ACCEPTED
-            self._done = EndedNight(report=report, candidate=candidate if accepted else None)
+            self._done = self._slept(night, plan)
             return
         self._deadline_ns = now_ns + int(self._config.timeout_secs * 1e9)
         try:
             self._spawn(night, plan)
-        except OSError as error:  # no space or no process: the night fails, the loop continues
+        except (OSError, DataError) as error:  # no space, no process, weights that are not finite
             self._done = self._failed(f"could not start: {error}")
 
     def skip(self, plan: SleepPlan, reason: str, now_ns: int) -> EndedNight:
@@ -122,10 +123,27 @@ class Sleeper:
         self._tick = plan.tick
         self._next_ns = now_ns + int(self._config.every_secs * 1e9)
 
+    def _slept(self, night: Night, plan: SleepPlan) -> EndedNight:
+        """The night, now."""
+        dream = None
+        if self._dreamer is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+            try:
+                self._dreamer.prepare(self._home, plan.seed)
+            except (OSError, DataError) as error:
+                return self._failed(f"could not start: {error}")
+            dream = self._dreamer.open(self._home)
+        night = dataclasses.replace(night, model=copy.deepcopy(night.model))
+        report = sleep_on(night, plan, dream=dream)
+        accepted = report.outcome is SleepOutcome.ACCEPTED
+        return EndedNight(report=report, candidate=night.model if accepted else None)
+
     def _spawn(self, night: Night, plan: SleepPlan) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
         # A directory of its own: the sleep process of a killed run cannot write to this night.
         self._directory = self._home / f"{os.getpid()}-{self.num_nights}"
+        if self._dreamer is not None:
+            self._dreamer.prepare(self._directory, plan.seed)
         write_job(self._directory, night, plan)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with (self._directory / "log.txt").open("wb") as log:

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from pydantic import Field
 
 from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
-from sage.sensors.config import EnvironmentConfig
 from sage.sensors.contract import (
     Action,
     Effector,
@@ -30,24 +28,10 @@ from sage.sensors.contract import (
     SensorSpec,
 )
 from sage.sensors.environment import CUT_OFF, ENDED, RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
+from sage.sensors.environments.stepped_config import SteppedConfig as SteppedConfig
 
 #: Names of a world's own sensors and effector, which a view cannot have.
 RESERVED = ("reward", "reset", "success", "action")
-
-
-class SteppedConfig(EnvironmentConfig):
-    """Base of the `Config` of a world that moves by steps.
-
-    seed: of its first state and everything random after it.  rate_hz: nominal, of its readings.
-    effect, target: what the policy's rules match.  timeout_secs: how long one step may take; longer is a
-    fault.
-    """
-
-    seed: int = Field(0, ge=0, lt=2**31)
-    rate_hz: float = Field(20.0, gt=0, le=1000)
-    effect: str = Field("simulated", min_length=1)
-    target: str = Field("world", min_length=1)
-    timeout_secs: float = Field(0.05, gt=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from sage.runtime.sleep.consolidate import (
     sleep_on,
     write_job,
 )
+from sage.runtime.sleep.dreaming import Dreamt, Episodes
 from sage.runtime.tick.reasoner import build_model
 
 PLAN = SleepPlan(
@@ -254,3 +255,39 @@ def test_a_night_learns_with_the_loss_of_its_plan_and_an_earlier_plan_with_the_d
     del content["loss"]
     job.write_text(json.dumps(content))
     assert SleepPlan.read(job).loss == LossSettings()
+
+
+class FakeDream:
+    """Returns of 0 before its practice and `after` later; the practice adds `change` to the weights."""
+
+    def __init__(self, after: float, change: float) -> None:
+        self._returns = [0.0, after]
+        self._change = change
+
+    def examine(self, model: torch.nn.Module) -> Episodes:
+        returns = np.full(8, self._returns.pop(0)) + np.linspace(-0.01, 0.01, 8)
+        return Episodes(returns=returns, successes=np.full(8, math.nan))
+
+    def practise(self, model: torch.nn.Module) -> Dreamt:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += self._change
+        return Dreamt(num_ticks=10, num_episodes=2, num_steps=5, num_failed=0, cpu_secs=0.1)
+
+
+def test_a_dream_comes_before_the_replay_and_its_episodes_decide_where_readings_are_few(night: Night) -> None:
+    few = dataclasses.replace(PLAN, num_steps=2, learning_rate=1e-6, min_examined=10**6)
+    assert sleep_on(copy.deepcopy(night), few).outcome is SleepOutcome.SKIPPED
+    better = sleep_on(copy.deepcopy(night), few, dream=FakeDream(1.0, 0.0))
+    assert better.outcome is SleepOutcome.ACCEPTED
+    assert better.reason.startswith("better in its environments: mean return +1.00")
+    assert better.num_steps == 7
+    equal = sleep_on(copy.deepcopy(night), few, dream=FakeDream(0.0, 0.0))
+    assert equal.outcome is SleepOutcome.UNDECIDED
+    assert "are required; mean return +0.00" in equal.reason
+    enough = dataclasses.replace(few, min_examined=1, block_secs=1e-6)
+    spoiled = sleep_on(copy.deepcopy(night), enough, dream=FakeDream(1.0, 0.5))
+    assert spoiled.loss_after > 1.05 * spoiled.loss_before
+    assert spoiled.outcome is SleepOutcome.ROLLED_BACK
+    worse = sleep_on(copy.deepcopy(night), few, dream=FakeDream(-1.0, 0.0))
+    assert worse.outcome is SleepOutcome.ROLLED_BACK

@@ -6,7 +6,7 @@ out of its range or the tip out of the workspace.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,9 @@ from sage.sensors.environments.mujoco.scene import JOINTS, TOUCHES
 from sage.sensors.environments.mujoco.simulation import Simulation
 from sage.sensors.environments.mujoco.tasks import Work, draw_places
 from sage.sensors.environments.stepped import Control, Step, SteppedConfig, View
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Reward of a metre nearer, and of reaching the goal.
 PROGRESS_REWARD, SUCCESS_REWARD = 10.0, 1.0
@@ -36,6 +39,8 @@ class MujocoConfig(SteppedConfig):
     slew: largest change of a joint's command from one action to the next, of a range of 2.
     radius, height: least and largest distance of the tip from the base's axis and above the table, in m.
     success_radius: in m.
+    perturbation: 0 to 1: each episode has masses, friction, damping and gains of the joints times factors
+    between 1 / (1 + perturbation) and 1 + perturbation, and a start that varies more.
     """
 
     kind: Literal["mujoco"] = "mujoco"
@@ -50,7 +55,11 @@ class MujocoConfig(SteppedConfig):
     radius: tuple[float, float] = (0.12, 0.45)
     height: tuple[float, float] = (0.015, 0.40)
     success_radius: float = Field(0.04, gt=0, le=0.2)
+    perturbation: float = Field(0.0, ge=0, le=1)
     timeout_secs: float = Field(1.0, gt=0)
+
+    def perturbed(self, amount: float, seed: int) -> Self:
+        return self.model_copy(update={"seed": seed, "perturbation": amount})
 
 
 class MujocoWorld:
@@ -118,7 +127,11 @@ class MujocoWorld:
         if seed is not None:
             self.draw_from(seed)
         goal = self._goals[int(self._random.integers(len(self._goals)))]
-        self._targets = arm.HOME + self._random.uniform(-START_NOISE, START_NOISE, len(JOINTS))
+        perturbation = self._config.perturbation
+        if perturbation:
+            self.simulation.perturb(self._random, perturbation)
+        noise = START_NOISE * (1 + perturbation)
+        self._targets = arm.HOME + self._random.uniform(-noise, noise, len(JOINTS))
         self._command = np.zeros(len(JOINTS))
         self.simulation.reset(self._targets, draw_places(self._random))
         self._num_steps = 0

@@ -5,6 +5,7 @@ Invariant: equal calls from one `reset` on give equal states. Lengths in m, angl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,16 @@ from sage.sensors.environments.mujoco.scene import (
     TOUCHES,
     Thing,
     scene_xml,
+)
+
+#: Numbers of the model that `Simulation.perturb` changes.
+_PERTURBED = (
+    "body_mass",
+    "body_inertia",
+    "dof_damping",
+    "geom_friction",
+    "actuator_gainprm",
+    "actuator_biasprm",
 )
 
 
@@ -70,6 +81,7 @@ class Simulation:
         self._bad = [
             int(kind) for kind in (warnings.mjWARN_BADQPOS, warnings.mjWARN_BADQVEL, warnings.mjWARN_BADQACC)
         ]
+        self._usual = {name: getattr(self.model, name).copy() for name in _PERTURBED}
         self._camera: Camera | None = None
 
     def reset(self, joints: np.ndarray, places: dict[str, np.ndarray]) -> None:
@@ -85,6 +97,24 @@ class Simulation:
             else:
                 self.data.mocap_pos[self._mocap[thing]] = place
         self._mujoco.mj_forward(self.model, self.data)
+
+    def perturb(self, random: np.random.Generator, amount: float) -> None:
+        """Before `reset`: masses with their inertia, friction, damping and the joints' gains, each times a
+        factor between 1 / (1 + amount) and 1 + amount of what the scene has.
+        """
+        model, usual = self.model, self._usual
+        limit = math.log1p(amount)
+        mass, damping, gain = (
+            np.exp(random.uniform(-limit, limit, num)) for num in (model.nbody, model.nv, model.nu)
+        )
+        friction = np.exp(random.uniform(-limit, limit))
+        model.body_mass[:] = usual["body_mass"] * mass
+        model.body_inertia[:] = usual["body_inertia"] * mass[:, None]
+        model.dof_damping[:] = usual["dof_damping"] * damping
+        model.geom_friction[:] = usual["geom_friction"] * friction
+        model.actuator_gainprm[:, 0] = usual["actuator_gainprm"][:, 0] * gain
+        model.actuator_biasprm[:, 1:3] = usual["actuator_biasprm"][:, 1:3] * gain[:, None]
+        self._mujoco.mj_setConst(model, self.data)
 
     def put(self, places: dict[str, np.ndarray]) -> None:
         """Put objects that fall at other places (3,), at rest. KeyError for one that does not fall."""

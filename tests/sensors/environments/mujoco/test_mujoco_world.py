@@ -82,6 +82,26 @@ def test_equal_seeds_and_actions_give_equal_states_over_episodes() -> None:
     assert len({len(each) for each in first}) == 2
 
 
+def test_a_perturbed_world_varies_its_physics_within_the_limits_and_by_its_seed() -> None:
+    def masses(world: MujocoWorld, seed: int) -> list[float]:
+        world.reset(seed)
+        return [float(each) for each in world.simulation.model.body_mass]
+
+    usual, world = world_of(), world_of(perturbation=0.25)
+    first = masses(world, 1)
+    assert first == masses(world, 1) != masses(world, 2)
+    for _ in range(20):  # factors are of the scene's own numbers, not of the last episode's
+        world.reset(None)
+        has_mass = usual.simulation.model.body_mass > 0
+        ratios = world.simulation.model.body_mass[has_mass] / usual.simulation.model.body_mass[has_mass]
+        assert ((ratios >= 1 / 1.25 - 1e-9) & (ratios <= 1.25 + 1e-9)).all()
+        gains = world.simulation.model.actuator_gainprm[:, 0]
+        assert np.allclose(gains, -world.simulation.model.actuator_biasprm[:, 1])
+    for _ in range(10):
+        assert np.isfinite(world.step(np.ones(4, dtype=np.float32)).reward)
+    assert [view.name for view in world.views] == [view.name for view in usual.views]
+
+
 def test_the_next_episodes_can_be_drawn_anew() -> None:
     first = [list(np.concatenate(views)) for views in (world_of().reset(9), world_of(seed=3).reset(9))]
     world = world_of()
