@@ -1,13 +1,15 @@
 """One life of the soak: a session on a manual clock with every source and environment that needs no device,
 on a state directory, with faults from a seeded plan, until it is killed or has done its ticks.
 
-A full disk is a limit on the size of files (RLIMIT_FSIZE): every write to a file fails meanwhile, as it does
-on a disk without space. Invariant: equal seeds and lives have equal plans.
+One life in four runs on the real clock: its isolated sensors, its environments, its trainer and its nights
+are processes, which are killed at random. Its clock is not stepped and its disk is not full, because a
+process that starts meanwhile would keep that limit. A full disk is a limit on the size of files
+(RLIMIT_FSIZE): every write to a file fails meanwhile, as it does on a disk without space. Invariant: equal
+seeds and lives have equal plans.
 """
 
 from __future__ import annotations
 
-import csv
 import gc
 import os
 import resource
@@ -21,21 +23,24 @@ from typing import Any
 
 import numpy as np
 import psutil
+from _soak_config import config_of
+from _soak_processes import Killer, SerialLine, identities
 from _soak_writer import report
 
 from sage.app.audit.log import AuditLog
 from sage.app.audit.reader import read_trail
-from sage.app.config.sage_config import SageConfig, build_config
-from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import Run, build_run
+from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.opening import repair
-from sage.mailbox.clock import ManualClock
-from sage.runtime.report import Event, SleepReport, TickReport
+from sage.mailbox.clock import ManualClock, RealClock
+from sage.runtime.report import Event, SleepOutcome, SleepReport, TickReport
 
-RATE_HZ = 20
 SAMPLE_EVERY = 250
+#: One life in so many runs on the real clock, with processes that are killed too.
+LIVES_A_REAL = 4
+CHILDREN_EVERY = 20
 SNAPSHOT_SECS = 30.0
 #: A fault of sources, a step of the clock, a full disk: one of each in so many ticks, on average.
 TICKS_A_STEP, TICKS_A_FULL_DISK = 900, 1200
@@ -75,77 +80,13 @@ def _faults(chance: np.random.Generator) -> list[dict[str, Any]]:
     return found
 
 
-def config_of(plan: Plan, folder: Path) -> SageConfig:
-    """The tiny preset with all built-in sources and environments that need no device, nothing drawn."""
-    sensors: list[dict[str, Any]] = [
-        {"kind": "synthetic", "name": f"s{index}", "shape": [3], "rate_hz": 20, "seed": index, "faults": each}
-        for index, each in enumerate(plan.faults)
-    ]
-    sensors += [
-        {"kind": "host", "name": "cpu", "read": ["cpu"], "period_secs": 1, "optional": True},
-        {"kind": "host", "name": "ram", "read": ["memory"], "period_secs": 1, "optional": True},
-        {"kind": "clock", "name": "clock", "cycles_secs": [60, 3600, 86400]},
-        {"kind": "memory", "name": "recall"},
-        {"kind": "table", "name": "table", "path": str(_table(folder)), "time": "t", "loop": True},
-    ]
-    environments: list[dict[str, Any]] = [
-        {"kind": "key_door", "name": "room"},
-        {
-            "kind": "puzzles",
-            "name": "puzzles",
-            "levels": [
-                {"task": "sudoku", "options": {"size": 4}},
-                {"task": "maze", "options": {"size": 6, "difficulty": "easy"}},
-            ],
-            "teacher": "after",
-        },
-        {"kind": "table", "name": "blocks", "tables": 2, "teacher": "after"},
-    ]
-    if find_spec("gymnasium"):
-        channels = ["position", "speed", "angle", "turn"]
-        environments.append({"kind": "gymnasium", "name": "cart", "id": "CartPole-v1", "channels": channels})
-    allow = {"decision": "allow", "reason": "nothing outside changes"}
-    data = {
-        "tick": {"rate_hz": RATE_HZ, "rest_rate_hz": RATE_HZ, "dream_rate_hz": RATE_HZ},
-        "model": {"hidden_size": 8, "num_heads": 1, "H_cycles": 1, "L_cycles": 1},
-        "practice": {"every_ticks": 64, "batch_size": 2, "window_ticks": 4, "burn_in_ticks": 1},
-        "memory": {"num_experiences": 64, "num_recall": 64, "num_transitions": 128},
-        "sleep": {"first_after_secs": 30, "every_secs": 90, "num_steps": 2, "batch_size": 2, "block_secs": 1},
-        "solving": {"segments": 2, "rows": 2, "max_segments": 2, "hidden_size": 16, "num_checked": 2},
-        "solver_training": {"batch_size": 4, "min_puzzles": 4, "num_replayed": 64, "night_steps": 2},
-        "budget": {"segments": 1, "practice_steps": 1},
-        "guards": {"min_free_bytes": 0, "min_available_bytes": 0},
-        "sensors": sensors,
-        "environments": environments,
-        "effectors": [{"kind": "recording", "name": "record"}],
-        "policy": {
-            "rules": [
-                {**allow, "effect": "record", "target": "self"},
-                {**allow, "effect": "cognitive", "target": "puzzle"},
-                {**allow, "effect": "simulated", "target": "world"},
-            ]
-        },
-    }
-    return build_config(YamlDocument(data=data, source="soak"))
-
-
-def _table(folder: Path) -> Path:
-    path = folder / "table.csv"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("t", "x", "y"))
-            writer.writerows((f"{at / 5:.1f}", np.sin(at / 9), np.cos(at / 7)) for at in range(500))
-    return path
-
-
 class Seen:
     """An instrument that counts; it keeps no report."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.num_others = 0
+        self.num_nights = 0
 
     def on_tick(self, tick_report: TickReport) -> None: ...
 
@@ -154,6 +95,7 @@ class Seen:
 
     def on_sleep(self, sleep_report: SleepReport) -> None:
         self.num_others += 1
+        self.num_nights += sleep_report.outcome is not SleepOutcome.SKIPPED
         self.counts[f"night {sleep_report.outcome.value}"] += 1
 
     def on_event(self, event: Event) -> None:
@@ -166,7 +108,7 @@ class Life:
     """A session that is open."""
 
     run: Run
-    clock: ManualClock
+    clock: ManualClock | RealClock
     keeper: SnapshotKeeper
     metrics: MetricsStore
     session: str
@@ -177,9 +119,19 @@ class Life:
     num_audited: int = 0
     full_until: int = 0
     wall_offset_ns: int = 0
+    killer: Killer | None = None
 
     def tick(self, number: int) -> None:
         chance = self.plan.chance
+        if self.killer is not None:
+            self.killer.tick()
+        else:
+            self._hurt(number, chance)
+        self.run.loop.run(num_ticks=1)
+        if not self.audit.note("tick", str(self.num_audited + 1)):
+            self.num_audited += 1
+
+    def _hurt(self, number: int, chance: np.random.Generator) -> None:
         if chance.random() < 1 / TICKS_A_STEP:
             self._step_clock(chance)
         if not self.full_until and chance.random() < 1 / TICKS_A_FULL_DISK:
@@ -189,12 +141,10 @@ class Life:
         elif self.full_until and number >= self.full_until:
             self._set_limit(resource.RLIM_INFINITY)
             self.full_until = 0
-        self.run.loop.run(num_ticks=1)
-        if not self.audit.note("tick", str(self.num_audited + 1)):
-            self.num_audited += 1
 
     def _step_clock(self, chance: np.random.Generator) -> None:
         """The loop's clock, which never goes back, jumps ahead, or the wall clock is set back or ahead."""
+        assert isinstance(self.clock, ManualClock)
         if chance.random() < 0.5:
             self.clock.advance(int(chance.uniform(0.5, 300.0) * 1e9))
             self.counts["clock ahead"] += 1
@@ -236,14 +186,21 @@ class Life:
         return {**self.counts, **self.plan.num_begun(secs), **self.seen.counts}
 
 
+def is_real(life: int) -> bool:
+    """Whether a life is on the real clock, with processes."""
+    return life % LIVES_A_REAL == LIVES_A_REAL - 1
+
+
 def live(folder: Path, out: int, seed: int, life: int, max_ticks: int) -> None:
     """Recover, report it, tick; ends cleanly after `max_ticks`. Lines of JSON go to the descriptor `out`."""
     plan, process = Plan.of(seed, life), psutil.Process()
     with ExitStack() as stack:
-        open_life = _opened(folder, plan, stack, out)
+        open_life = _opened(folder, plan, stack, out, is_real_time=is_real(life))
         for number in range(1, max_ticks + 1):
             open_life.tick(number)
             report(out, "tick", open_life.facts(number))
+            if open_life.killer is not None:
+                _report_processes(open_life.killer, out, number)
             if number % SAMPLE_EVERY == 0:
                 report(out, "sample", open_life.sample(number, process))
         open_life._set_limit(resource.RLIM_INFINITY)
@@ -251,14 +208,30 @@ def live(folder: Path, out: int, seed: int, life: int, max_ticks: int) -> None:
     report(out, "ended", {"problem": open_life.keeper.problem})
 
 
-def _opened(folder: Path, plan: Plan, stack: ExitStack, out: int) -> Life:
+def _report_processes(killer: Killer, out: int, number: int) -> None:
+    for problem in killer.problems:
+        report(out, "problem", {"text": problem})
+    killer.problems.clear()
+    if number % CHILDREN_EVERY == 0:
+        report(out, "processes", {"identities": identities()})
+
+
+def _opened(folder: Path, plan: Plan, stack: ExitStack, out: int, *, is_real_time: bool) -> Life:
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers()
     problems: list[str] = []
     repair(folder / "store.sqlite", problems.append)
     metrics = stack.enter_context(MetricsStore(folder / "store.sqlite"))
     audit = stack.enter_context(closing(AuditLog(folder / "audit", max_bytes=16 << 20)))
-    clock, seen = ManualClock(), Seen()
-    run = build_run(config_of(plan, folder), clock, directory=folder / "sleep", effect_log=audit)
+    seen = Seen()
+    clock = RealClock() if is_real_time else ManualClock()
+    line = SerialLine(folder) if is_real_time and find_spec("serial") else None
+    if line is not None:
+        stack.callback(line.close)
+    config = config_of(
+        plan.faults, folder.parent, has_processes=is_real_time, imu=None if line is None else line.path
+    )
+    run = build_run(config, clock, directory=folder / "sleep", effect_log=audit)
     stack.callback(run.close)
     life: Life | None = None
 
@@ -302,6 +275,11 @@ def _opened(folder: Path, plan: Plan, stack: ExitStack, out: int) -> Life:
         seen=seen,
         num_audited=recovered["audit"],
     )
+    if is_real_time:
+        life.counts["lives with processes"] += 1
+        life.killer = Killer(
+            run=run, chance=plan.chance, counts=life.counts, num_nights=lambda: seen.num_nights
+        )
     return life
 
 

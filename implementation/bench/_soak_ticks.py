@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _soak_processes import left_in_shm, still_there
 
 from sage.durable import checked_json, read_json, write_file
 
@@ -58,7 +59,7 @@ def soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
 @dataclass(slots=True, kw_only=True)
 class Record:
     """soak.json. samples: [life, tick, resident bytes, descriptors, threads].  most_unwritten: rows of the
-    memory journal that a kill lost, at most.  last: of the life before, its last line of a tick.
+    memory journal that a kill lost, at most.  last: the last line of a tick, by kind of life.
     """
 
     seed: int = 0
@@ -68,7 +69,7 @@ class Record:
     problems: list[str] = field(default_factory=list)
     samples: list[list[int]] = field(default_factory=list)
     most_unwritten: int = 0
-    last: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
     secs: float = 0.0
 
     @classmethod
@@ -85,63 +86,86 @@ class Record:
     def plain(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in KEYS} | {"counts": dict(self.counts)}
 
-    def note_life(self, lines: list[dict[str, Any]]) -> None:
-        """All lines of one life."""
+    def note_life(self, lines: list[dict[str, Any]], kind: str = "state") -> None:
+        """All lines of one life. kind: the folder of its state."""
         self.lives += 1
         ticks: list[dict[str, Any]] = []
         newest: dict[str, int] = {}
         for line in lines:
             if line["kind"] == "recovered":
-                self._compare(line)
+                self._compare(line, kind)
             elif line["kind"] == "tick":
                 newest = line.pop("counts", newest)
                 ticks.append(line)
+            elif line["kind"] == "problem":
+                self.problems.append(f"life {self.lives}: {line['text']}")
             elif line["kind"] == "sample":
                 newest = line["counts"]
                 self.samples.append([self.lives, line["tick"], *(line[name] for name in FIGURES)])
         self.counts.update(newest)
         if ticks:
             self.ticks += ticks[-1]["tick"]
-            self.last = ticks[-1]
+            self.last[kind] = ticks[-1]
 
-    def _compare(self, found: dict[str, Any]) -> None:
+    def note_processes(self, lines: list[dict[str, Any]], before: list[int]) -> None:
+        """None of a life's processes may stay after it, and no shared mailbox after the next life's start.
+        before: pids of lives whose mailboxes this life has removed.
+        """
+        found = [line["identities"] for line in lines if line["kind"] == "processes"]
+        for pid in still_there(found[-1]) if found else ():
+            self.problems.append(f"life {self.lives + 1}: its process {pid} did not end after it")
+        self.counts["processes that ended after their session was killed"] += len(found[-1]) if found else 0
+        if any(line["kind"] == "recovered" for line in lines):
+            names = [name for pid in before for name in left_in_shm(pid)]
+            self.problems += [f"life {self.lives + 1}: {name} stays in /dev/shm" for name in names]
+
+    def _compare(self, found: dict[str, Any], kind: str) -> None:
         self.counts["restarts that recovered"] += 1
         self.problems += [f"life {self.lives}: {each}" for each in found["problems"]]
+        last = self.last.pop(kind, None)
+        if last is None:
+            return
         for part in ("memory", "audit", "stored"):
-            if self.last and found[part] < self.last[part]:
+            if found[part] < last[part]:
                 self.problems.append(
-                    f"life {self.lives}: {part}: {found[part]} restored, {self.last[part]} acknowledged"
+                    f"life {self.lives}: {part}: {found[part]} restored, {last[part]} acknowledged"
                 )
-        if self.last:
-            self.most_unwritten = max(self.most_unwritten, self.last["appended"] - found["memory"])
-        self.last = {}
+        self.most_unwritten = max(self.most_unwritten, last["appended"] - found["memory"])
 
 
 def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
-    from _soak_session import live, write_nothing_to_disk
+    from _soak_files import write_files
+    from _soak_session import is_real, live, write_nothing_to_disk
 
     write_nothing_to_disk()
+    write_files(folder)
     with tempfile.TemporaryDirectory() as other:
         read_end, write_end = os.pipe()
+        write_files(Path(other))
         live(Path(other) / "state", write_end, plan.seed, 0, 3)  # imports and compiles
         os.close(read_end)
         os.close(write_end)
-    if threading.active_count() > 1:
-        raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()}")
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()} and native ones")
     folder.mkdir(parents=True, exist_ok=True)
     record = Record.read(folder, plan.seed)
     started = time.monotonic()
     deadline = started + 60 * plan.minutes
+    left: list[int] = []  # the pid of the life before
     while record.ticks < plan.ticks and time.monotonic() < deadline and len(record.problems) < 20:
         began = time.monotonic()
         chance = np.random.default_rng([plan.seed, record.lives, 1])
         until = 1 + int(chance.exponential(plan.ticks_a_kill))
         wanted = plan.ticks - record.ticks
-        lines, ending = _one_life(folder / "state", live, plan, record.lives, (until, wanted), deadline)
+        # Of their own: a life with other sources does not continue from the snapshot.
+        kind = "real" if is_real(record.lives) else "state"
+        lines, ending, pid = _one_life(folder / kind, live, plan, record.lives, (until, wanted), deadline)
         record.counts[ending] += 1
+        record.note_processes(lines, left)
+        left = [pid]
         if ending in ("hung", "failed"):
             record.problems.append(f"life {record.lives + 1} {ending}")
-        record.note_life(lines)
+        record.note_life(lines, kind)
         record.secs += time.monotonic() - began
         record.write(folder)
     return record.plain() | {"slopes": slopes(record.samples)}
@@ -149,8 +173,8 @@ def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
 
 def _one_life(
     folder: Path, live: Any, plan: SoakPlan, life: int, ticks: tuple[int, int], deadline: float
-) -> tuple[list[dict[str, Any]], str]:
-    """Its lines, and how it ended: "killed" at tick ticks[0], "ended" by itself after ticks[1]."""
+) -> tuple[list[dict[str, Any]], str, int]:
+    """Its lines, how it ended ("killed" at tick ticks[0], "ended" by itself after ticks[1]), and its pid."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
@@ -183,7 +207,7 @@ def _one_life(
     _, status = os.waitpid(pid, 0)
     if ending == "ended" and status:
         ending = "failed"
-    return [json.loads(raw) for raw in data.split(b"\n")[:-1]], ending
+    return [json.loads(raw) for raw in data.split(b"\n")[:-1]], ending, pid
 
 
 def slopes(samples: list[list[int]]) -> dict[str, dict[str, float | None]]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from _soak_kills import Tally, kills
+from _soak_processes import left_in_shm, still_there
 from _soak_ticks import Record, SoakPlan, slopes, soak
+
+from sage.app.session.leftovers import remove_leftovers
+from sage.mailbox.clock import RealClock
+from sage.mailbox.shared.focus.mailbox import SharedFocus
 
 FOUND = {
     "kind": "recovered",
@@ -93,6 +103,45 @@ def test_what_a_life_lacks_is_a_problem_and_a_record_reads_back(tmp_path: Path) 
         assert Record.read(tmp_path, 3).plain() == record.plain()
 
 
+def test_a_process_that_stays_after_its_session_is_a_problem_and_is_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        found = [[child.pid, psutil.Process(child.pid).create_time()], [child.pid, 1.0]]
+        assert still_there(found, patience_secs=0.0) == [child.pid]
+        assert child.wait(30.0) == -signal.SIGKILL
+        assert still_there(found, patience_secs=0.0) == []
+    finally:
+        child.kill()
+        child.communicate()
+    record = Record()
+    record.note_life([{"kind": "problem", "text": "a death was not counted"}])
+    record.note_processes([{"kind": "recovered"}], [os.getpid()])
+    assert record.problems == ["life 1: a death was not counted"]
+
+
+def test_a_session_removes_the_mailboxes_of_killed_ones(tmp_path: Path) -> None:
+    """Made in a child that is killed; those of living processes stay."""
+    mine = SharedFocus.create(f"test.{os.getpid()}.mine", clock=RealClock(), slot_bytes=64, engine="plain")
+    readable, writable = os.pipe()
+    child = os.fork()
+    if not child:
+        SharedFocus.create(f"{os.getpid()}-x.dead", clock=RealClock(), slot_bytes=64, engine="plain")
+        os.write(writable, b"1")
+        signal.pause()
+    assert os.read(readable, 1) == b"1"
+    assert left_in_shm(child) == [f"sage.{child}-x.dead"]
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    record = Record()
+    record.note_processes([{"kind": "recovered"}], [child])
+    assert record.problems == [f"life 1: sage.{child}-x.dead stays in /dev/shm"]
+    assert remove_leftovers() >= 1
+    assert left_in_shm(child) == []
+    mine.send(np.zeros(4, np.float32), stamp_ns=1, sequence=1)
+    mine.close()
+    mine.unlink()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_ten_minutes_under_faults_lose_nothing_and_do_not_grow(tmp_path: Path) -> None:
@@ -101,5 +150,7 @@ def test_ten_minutes_under_faults_lose_nothing_and_do_not_grow(tmp_path: Path) -
     assert found["ticks"] > 1000
     assert found["counts"]["restarts that recovered"] > 1
     assert found["counts"]["full disk"] > 0
+    assert found["counts"]["lives with processes"] > 0
+    assert any(name.startswith("deaths counted: ") for name in found["counts"])
     assert found["slopes"]["descriptors"]["median"] in (None, 0.0)
     assert found["slopes"]["threads"]["median"] in (None, 0.0)
