@@ -46,6 +46,7 @@ from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
+from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
 from sage.app.session.watching import Diagnosing
@@ -120,6 +121,7 @@ def run_session(
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
+        remove_leftovers()
         store = stack.enter_context(_metrics_store(config, state_dir))
         audit = stack.enter_context(closing(_audit_log(config, state_dir)))
         held = stack.enter_context(_held(config, state_dir, is_replay=fast))
