@@ -90,6 +90,7 @@ class AudioSensor:
     def close(self) -> None:
         self._is_open = False
         self._live = None
+        self._playback.stop()
         self._source.close()
 
     def _next_live(self) -> tuple[np.ndarray, int]:

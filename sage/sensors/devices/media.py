@@ -8,7 +8,7 @@ records.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -229,6 +229,12 @@ class Playback:
         self._lap = elapsed_ns // self._lap_ns if self._is_looped else 0
         within_secs = (elapsed_ns - self._lap * self._lap_ns) * 1e-9
         self._play(max(self._first_secs, self._zero_secs + within_secs))
+
+    def stop(self) -> None:
+        """End the decoder with its threads now, not when the garbage collector finds it."""
+        playing, self._playing, self._item = self._playing, None, None
+        if isinstance(playing, Generator):
+            playing.close()
 
     def next_due(self, now_ns: int) -> tuple[Any, int] | None:
         """(item, its captured_ns) when it is due; None before; SourceExhausted at the end."""

@@ -102,6 +102,7 @@ class VideoSensor:
     def close(self) -> None:
         self._reformatter = None
         self._live = None
+        self._playback.stop()
         self._source.close()
 
     def _next_live(self) -> tuple[Any, int]:

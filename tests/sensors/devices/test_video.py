@@ -1,3 +1,4 @@
+import gc
 import struct
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
+from sage.sensors.devices.audio import AudioConfig, AudioSensor
 from sage.sensors.devices.video import VideoConfig, VideoSensor
 
 pytest.importorskip("av", reason="pictures need the package av")
@@ -200,6 +202,31 @@ def test_a_video_turned_by_another_angle_is_refused(context: SensorContext) -> N
     write_video(context.base_dir / "video.mp4", (0.7, 0.7, -0.7, 0.7))
     with pytest.raises(SensorUnavailable, match="no multiple of a quarter turn"):
         opened(context, path="video.mp4")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (VideoSensor, VideoConfig(name="v", lavfi="testsrc2=size=16x12:rate=5")),
+        (AudioSensor, AudioConfig(name="a", lavfi="sine=frequency=440")),
+    ],
+)
+def test_a_closed_source_leaves_no_decoder_thread(context: SensorContext, kind: Any, config: Any) -> None:
+    """Without the garbage collector, which would end them sometime."""
+    threads = Path("/proc/self/task")
+    gc.disable()
+    try:
+        before = len(list(threads.iterdir()))
+        sensor = kind(config, context)
+        sensor.open()
+        out = np.zeros(sensor.spec.tensor.shape, dtype=sensor.spec.tensor.dtype)
+        context.clock.advance(1_000_000_000)  # type: ignore[attr-defined]
+        assert sensor.read_into(out) is not None
+        assert len(list(threads.iterdir())) > before
+        sensor.close()
+        assert len(list(threads.iterdir())) == before
+    finally:
+        gc.enable()
 
 
 def test_reading_a_closed_video_raises(context: SensorContext) -> None:
