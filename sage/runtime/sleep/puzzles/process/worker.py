@@ -162,15 +162,17 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    folder = Path(sys.argv[1])
+    link, job = read_link(folder), read_job(folder)
+    if not is_alive(job.parent):  # it died before the line above that ends this process with it
+        os._exit(0)
     import torch
 
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    link = read_link(folder)
     board = Board.attach(link.board)
     os.nice(NICE)  # after the imports, so that a loaded machine does not delay the first step
     try:
-        TrainerProcess(folder, read_job(folder), link, board).run()
+        TrainerProcess(folder, job, link, board).run()
     except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
         text = str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
         board.fail(text)
