@@ -26,8 +26,15 @@ PHASE_SECS = 20.0
 ARMS: dict[str, dict[str, Any]] = {
     "always awake": {"metabolism": {"rests": False}},
     "modes": {
-        "metabolism": {"rest_after_secs": 2, "rest_segments": 1, "focuses": True},
-        "tick": {"rate_hz": 20, "rest_rate_hz": 5},
+        "metabolism": {
+            "rest_after_secs": 1,
+            "rest_segments": 1,
+            "rest_change": 0.5,
+            "focuses": True,
+            "focus_practises": True,
+        },
+        "tick": {"rate_hz": 20, "rest_rate_hz": 10},
+        "practice": {"every_ticks": 8, "by_time": True},
     },
 }
 
