@@ -108,7 +108,8 @@ class Killer:
         self._last_begin = 0.0
         self._num_calm = 0
         self._is_calm = True
-        self._calm_until = scale.least_calm_ticks // (2 + scale.num_kills // scale.kills_a_phase)
+        num_phases = 1 + scale.num_kills // scale.kills_a_phase
+        self._calm_until = 2 + scale.least_calm_ticks // num_phases  # the first tick of a life is not timed
         self._calm_ticks = self._calm_until
         self._kind = "start"
         self._due, self._patience_ends = 0.0, math.inf
