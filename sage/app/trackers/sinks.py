@@ -89,8 +89,11 @@ class PrometheusSink:
     def __init__(self, config: PrometheusConfig, folder: Path) -> None:
         client: Any = import_module("prometheus_client")
         self._client = client
+        self._family: Any = import_module("prometheus_client.core").Metric
         self._registry = client.CollectorRegistry()
-        self._gauges: dict[str, Any] = {}
+        #: (metric, label): its value. Replaced as a whole: the port is read in another thread.
+        self._values: dict[tuple[str, str], float] = {}
+        self._registry.register(self)
         self._file = config.file or folder / "metrics.prom"
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._server: Any = None
@@ -98,21 +101,23 @@ class PrometheusSink:
             self._server, _ = client.start_http_server(config.port, config.host, self._registry)
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        self._set("sage_step", "", step)
-        for path, value in _finite(figures).items():
-            self._set(*_named(path), value)
+        found = {_named(path): value for path, value in _finite(figures).items()}
+        self._values = {**self._values, ("sage_step", ""): float(step), **found}
         self._client.write_to_textfile(str(self._file), self._registry)
+
+    def collect(self) -> list[Any]:
+        """For the registry: the families. A figure without a name has no label."""
+        families: dict[str, Any] = {}
+        for (metric, label), value in self._values.items():
+            if metric not in families:
+                families[metric] = self._family(metric, metric.replace("_", " "), "gauge")
+            families[metric].add_sample(metric, {"name": label} if label else {}, value)
+        return list(families.values())
 
     def close(self) -> None:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-
-    def _set(self, metric: str, label: str, value: float) -> None:
-        if metric not in self._gauges:
-            about = metric.replace("_", " ")
-            self._gauges[metric] = self._client.Gauge(metric, about, ["name"], registry=self._registry)
-        self._gauges[metric].labels(label).set(value)
 
 
 class OtelSink:
