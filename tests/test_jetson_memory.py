@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 CAP_BYTES, BUDGET_BYTES = 8 << 30, 6 << 30
+#: The first night begins after 45 s, and takes about a minute of one core.
+NIGHT_SECS = 150
 
 
 def resident_bytes(process: psutil.Process) -> list[int]:
@@ -24,18 +29,19 @@ def resident_bytes(process: psutil.Process) -> list[int]:
         return []
 
 
-@pytest.mark.slow
-def test_a_run_with_its_trainer_stays_within_its_budget(tmp_path: Path) -> None:
-    def cap() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (CAP_BYTES, CAP_BYTES))
+def run_capped(folder: Path, *options: str, timeout_secs: float) -> tuple[dict[str, Any], list[list[int]]]:
+    """The JSON document of a run of the configuration, and its resident bytes every 0.2 s."""
 
-    command = [sys.executable, "-m", "sage", "run", "jetson", "--seconds", "30", "--json"]
+    def cap() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (CAP_BYTES, CAP_BYTES))  # its processes have the same cap
+
+    command = [sys.executable, "-m", "sage", "run", "jetson", "--json", *options]
     running = subprocess.Popen(
-        [*command, "--state-dir", str(tmp_path / "state")],
-        cwd=tmp_path,
+        [*command, "--state-dir", str(folder / "state")],
+        cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
-        stderr=(tmp_path / "log").open("w"),
+        stderr=(folder / "log").open("w"),
         text=True,
         preexec_fn=cap,
     )
@@ -49,14 +55,35 @@ def test_a_run_with_its_trainer_stays_within_its_budget(tmp_path: Path) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        out, _ = running.communicate(timeout=280)
+        out, _ = running.communicate(timeout=timeout_secs)
     finally:
         has_ended.set()
         watcher.join()
         running.kill()
-    assert running.returncode == 0, (tmp_path / "log").read_text()[-2000:]
-    document = json.loads(out.splitlines()[-1])
+    assert running.returncode == 0, (folder / "log").read_text()[-2000:]
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found, seen
+
+
+@pytest.mark.slow
+def test_a_run_with_its_trainer_stays_within_its_budget(tmp_path: Path) -> None:
+    document, seen = run_capped(tmp_path, "--seconds", "30", timeout_secs=280)
     assert document["ended_by"] == "time"
     assert max(map(len, seen)) >= 2, "the trainer has a process of its own"
+    peak_bytes = max(map(sum, seen))
+    assert 0 < peak_bytes <= BUDGET_BYTES, f"{peak_bytes / (1 << 30):.2f} GiB"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_night_beside_loop_and_trainer_stays_within_the_budget(tmp_path: Path) -> None:
+    """As configured: the first night begins after 45 s."""
+    document, seen = run_capped(tmp_path, "--seconds", str(NIGHT_SECS), timeout_secs=NIGHT_SECS + 300)
+    assert document["ended_by"] == "time"
+    assert max(map(len, seen)) >= 3, "loop, trainer and night are processes at the same time"
+    with closing(sqlite3.connect(tmp_path / "state" / "store.sqlite")) as store:
+        nights = store.execute("SELECT outcome, reason FROM sleep").fetchall()
+    ended = [outcome for outcome, _ in nights if outcome in ("accepted", "rejected", "undecided")]
+    assert ended, f"no night came to a verdict: {nights}"
     peak_bytes = max(map(sum, seen))
     assert 0 < peak_bytes <= BUDGET_BYTES, f"{peak_bytes / (1 << 30):.2f} GiB"
