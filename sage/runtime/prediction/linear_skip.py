@@ -136,6 +136,11 @@ class LinearSkip:
         kernel(np.zeros(0, dtype=np.intp), np.zeros(0))
         return kernel
 
+    @property
+    def change(self) -> np.ndarray:
+        """As `predict`, without a copy: the next reading changes it."""
+        return self._change
+
     def predict(self) -> np.ndarray:
         """(C,) the next reading minus the last, of every channel, in its own unit."""
         return self._change.copy()

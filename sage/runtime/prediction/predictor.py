@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.runtime.channels.layout import Layout
 from sage.runtime.prediction.gate import OnlineGate
 from sage.runtime.prediction.linear_skip import LinearSkip
@@ -54,16 +56,25 @@ class Scores:
 
 
 class Predictor:
-    """The flat state of all sources (C channels) and the current predictions."""
+    """The flat state of all sources (C channels) and the current predictions.
 
-    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
+    is_compiled: None uses numba where it is installed.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        on_scored: ScoredListener | None = None,
+        *,
+        is_compiled: bool | None = None,
+    ) -> None:
         size = layout.num_channels
         self.layout = layout
         self._on_scored = on_scored
-        self.skip_model = LinearSkip(size)
-        self.wide = WideSkip(layout.is_witness[layout.source_of_channel])
+        self.skip_model = LinearSkip(size, is_compiled=is_compiled)
+        self.wide = WideSkip(layout.is_witness[layout.source_of_channel], is_compiled=is_compiled)
         self.scale = RunningScale(size)
-        self.gate = OnlineGate(size)
+        self.gate = OnlineGate(size, is_compiled=is_compiled)
         self.last = np.zeros(size)
         self.delta = np.zeros(size)
         self._own_skip = np.zeros(size)  # predicted change from the channel's own past
@@ -77,6 +88,9 @@ class Predictor:
         self._high = np.full(size, -np.inf)
         self.frozen_mean = np.zeros(size)
         self.frozen_std = np.ones(size)
+        self._kernel: Any = None
+        if has_compiler() if is_compiled is None else is_compiled:
+            self._compile()
 
     @property
     def prediction(self) -> np.ndarray:
@@ -87,6 +101,8 @@ class Predictor:
         """Score and learn from the new readings. fresh (N,) bool; values (C,) where fresh; captured_ns
         (N,).
         """
+        if self._kernel is not None:
+            return self._meet_compiled(fresh, values, captured_ns)
         channels = np.flatnonzero(fresh[self.layout.source_of_channel])
         actual = values[channels]
         change = actual - self.last[channels]
@@ -114,6 +130,46 @@ class Predictor:
         self.num_readings += fresh
         return scores
 
+    def _compile(self) -> None:
+        """The compiled module and its work arrays; compiled now, not in the first tick: a call without a new
+        reading changes nothing.
+        """
+        from sage.runtime.prediction import meet_kernel
+
+        size, num = self.layout.num_channels, self.layout.num_sources
+        self._kernel = meet_kernel
+        self._table = np.zeros((meet_kernel.NUM_SUMS, size))
+        self._channels = np.zeros(size, dtype=np.intp)
+        self._given = np.zeros((2, size))
+        self._met = np.zeros(size, dtype=np.intp)
+        self._left = np.zeros((2, size))
+        self._level = np.zeros(size)
+        self._meet_compiled(np.zeros(num, dtype=bool), np.zeros(size), self.captured_ns)
+        self.standardised()
+
+    def _meet_compiled(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray) -> Scores:
+        layout, source_of = self.layout, self.layout.source_of_channel
+        num_given, num_met = self._kernel.score(
+            fresh, values, source_of, MIN_READINGS, self.num_readings, self.last, self.skip, self._own_skip,
+            self.correction, self.proposal, self._has_changed, self._low, self._high, *self.scale.arrays,
+            *self.gate.arrays, self._table, self._channels, self._given, self._met, self._left,
+        )  # fmt: skip
+        if self._on_scored is not None:
+            self._report(fresh, values, captured_ns, self._on_scored)
+        channels, given = self._channels[:num_given], self._given
+        self.wide.learn(self._met[:num_met], self._left[0, :num_met], self._left[1, :num_met])
+        self.skip_model.observe(channels, given[0, :num_given])
+        self._kernel.store(
+            channels, given, self.num_readings, source_of, self.skip_model.change, self._has_changed,
+            *self.scale.arrays, self.last, self.delta, self._own_skip, self._level,
+        )  # fmt: skip
+        self.wide.look(self.delta, self._level)
+        self.skip = self._own_skip + self.wide.predict()
+        totals = np.add.reduceat(self._table, layout.offsets[:-1], axis=1)  # (NUM_SUMS, N)
+        means, is_repeat = np.empty((3, layout.num_sources)), np.empty(layout.num_sources, dtype=bool)
+        self._kernel.count(fresh, totals, captured_ns, self.captured_ns, self.num_readings, means, is_repeat)
+        return Scores(error=means[0], skip_error=means[1], persistence_error=means[2], is_repeat=is_repeat)
+
     def _update_skip(self) -> None:
         """Update the linear part of all channels with the newest readings of the other sources."""
         level = np.where(self._has_changed, (self.last - self.scale.mean) / self.scale.std, 0.0)
@@ -133,6 +189,13 @@ class Predictor:
 
     def standardised(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(C,) values, deltas and skip for the model, clipped; 0 before a source's first reading."""
+        if self._kernel is not None:
+            out = np.empty((3, self.layout.num_channels))
+            self._kernel.standardise(
+                self.layout.source_of_channel, self.num_readings, self.last, self.delta, self.skip,
+                self.frozen_mean, self.frozen_std, CLIP, out,
+            )  # fmt: skip
+            return out[0], out[1], out[2]
         seen = (self.num_readings > 0)[self.layout.source_of_channel]
         std = self.frozen_std
         values = np.where(seen, (self.last - self.frozen_mean) / std, 0.0)

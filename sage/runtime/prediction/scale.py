@@ -38,6 +38,11 @@ class RunningScale:
         return np.maximum(np.sqrt(self._square / np.maximum(self._count, 1.0)), floor)
 
     @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """count, mean, square and the floor: the arguments of a compiled step, updated in place."""
+        return self._count, self._mean, self._square, self._floor
+
+    @property
     def count(self) -> np.ndarray:
         """(C,) readings seen."""
         return self._count.copy()

@@ -7,8 +7,11 @@ thousands. Invariant: a reading is predicted, then learned from, once; a gate we
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.errors import InputError
 from sage.runtime.prediction.gate import OnlineGate
 
@@ -34,19 +37,27 @@ class WideSkip:
     """Corrections for C channels from those of physical sources. Float64, vectorised over channels.
 
     is_witness: (C,) bool, the channels used as features. All channels share one covariance of features; the
-    step of a channel with fewer readings is larger in proportion.
+    step of a channel with fewer readings is larger in proportion.  is_compiled: None uses numba where it is
+    installed.
     """
 
-    def __init__(self, is_witness: np.ndarray, *, prior_readings: float = PRIOR_READINGS) -> None:
+    def __init__(
+        self,
+        is_witness: np.ndarray,
+        *,
+        prior_readings: float = PRIOR_READINGS,
+        is_compiled: bool | None = None,
+    ) -> None:
         size = len(is_witness)
         self._witnesses = np.flatnonzero(is_witness)
         num = len(self._witnesses)
+        self._seen = np.zeros((2, num))
         self._mixing: np.ndarray | None = None
         if 2 * num > MAX_FEATURES:
             mixed = MAX_FEATURES // 2
             self._mixing = np.random.default_rng(MIXING_SEED).normal(0, num**-0.5, (num, mixed))
             num = mixed
-        self._gate = OnlineGate(size)
+        self._gate = OnlineGate(size, is_compiled=is_compiled)
         self._covariance = np.eye(2 * num + 1) / prior_readings
         self._doubt = DRIFT / prior_readings
         self._weights = np.zeros((2 * num + 1, size))
@@ -57,10 +68,21 @@ class WideSkip:
         self._num_changes = np.zeros(size)
         self._num_targets = np.zeros(size)
         self._num_learned = np.zeros(1)
+        self._known = np.zeros(size, dtype=np.intp)
+        self._target = np.zeros(size)
+        self._kernel: Any = None
+        if has_compiler() if is_compiled is None else is_compiled:
+            self._compile()
 
     def learn(self, channels: np.ndarray, residual: np.ndarray, change: np.ndarray) -> None:
         """Learn the `residual` (k,) that the skip left of the `change` (k,) of `channels` (k,); raw units."""
         if len(channels) == 0:
+            return
+        if self._kernel is not None:
+            num_known = self._prepare(channels, residual, change)
+            if num_known and self._features.any():
+                self._step(self._known[:num_known], self._target[:num_known])
+            self._kernel.track(self._residual_square, self._num_targets, channels, residual, SCALE_READINGS)
             return
         self._gate.update(channels, residual, self._proposal[channels])
         scale = np.sqrt(self._residual_square[channels])
@@ -73,6 +95,14 @@ class WideSkip:
 
     def look(self, deltas: np.ndarray, levels: np.ndarray) -> None:
         """Update the features: last changes (C,) in raw units, levels (C,) in deviations from their mean."""
+        if self._kernel is not None:
+            seen = self._seen
+            self._kernel.look(deltas, levels, self._witnesses, self._change_square, MAX_DEVIATIONS, seen)
+            self._features[:-1] = (seen if self._mixing is None else seen.dot(self._mixing)).reshape(-1)
+            self._features[-1] = 1.0
+            predicted = self._features.dot(self._weights)
+            self._kernel.propose(predicted, self._residual_square, MAX_DEVIATIONS, self._proposal)
+            return
         unit = np.sqrt(self._change_square)
         deltas = np.where(unit > 0, deltas / np.where(unit > 0, unit, 1.0), 0.0)
         seen = np.clip(
@@ -90,6 +120,35 @@ class WideSkip:
         """(C,) the gated correction of the skip, raw units."""
         correction: np.ndarray = self._gate.weigh(self._proposal) * self._proposal
         return correction
+
+    def _compile(self) -> None:
+        """Compile now, not in the first tick: calls without a channel change nothing."""
+        from sage.runtime.prediction import wide_kernel
+
+        self._kernel = wide_kernel
+        none, nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
+        self._prepare(none, nothing, nothing)
+        wide_kernel.track(self._residual_square, self._num_targets, none, nothing, SCALE_READINGS)
+        wide_kernel.look(nothing, nothing, none, self._change_square, MAX_DEVIATIONS, self._seen)
+        wide_kernel.propose(nothing, self._residual_square, MAX_DEVIATIONS, self._proposal)
+
+    def _prepare(self, channels: np.ndarray, residual: np.ndarray, change: np.ndarray) -> int:
+        """Fill _known and _target; returns how many."""
+        num_known: int = self._kernel.prepare(
+            channels,
+            residual,
+            change,
+            self._proposal,
+            *self._gate.arrays,
+            self._change_square,
+            self._num_changes,
+            self._residual_square,
+            SCALE_READINGS,
+            MAX_DEVIATIONS,
+            self._known,
+            self._target,
+        )
+        return num_known
 
     def _step(self, channels: np.ndarray, target: np.ndarray) -> None:
         x = self._features
