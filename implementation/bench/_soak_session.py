@@ -188,7 +188,7 @@ class Life:
 
 def is_real(life: int) -> bool:
     """Whether a life is on the real clock, with processes."""
-    return life % LIVES_A_REAL == LIVES_A_REAL - 1
+    return life % LIVES_A_REAL == 1
 
 
 def live(folder: Path, out: int, seed: int, life: int, max_ticks: int) -> None:

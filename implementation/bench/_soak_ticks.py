@@ -30,6 +30,8 @@ FIGURES = ("resident_bytes", "descriptors", "threads")
 KEYS = ("seed", "ticks", "lives", "counts", "problems", "samples", "most_unwritten", "last", "secs")
 #: Samples of a life before this tick are left out of slopes.
 WARM_TICKS = 1000
+#: A life on the real clock has so many of the ticks of one on a manual clock, on average.
+REAL_SHARE = 0.3
 #: A life that says nothing for so long hangs.
 PATIENCE_SECS = 240.0
 
@@ -155,7 +157,8 @@ def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
     while record.ticks < plan.ticks and time.monotonic() < deadline and len(record.problems) < 20:
         began = time.monotonic()
         chance = np.random.default_rng([plan.seed, record.lives, 1])
-        until = 1 + int(chance.exponential(plan.ticks_a_kill))
+        share = REAL_SHARE if is_real(record.lives) else 1.0
+        until = 1 + int(chance.exponential(plan.ticks_a_kill * share))
         wanted = plan.ticks - record.ticks
         # Of their own: a life with other sources does not continue from the snapshot.
         kind = "real" if is_real(record.lives) else "state"

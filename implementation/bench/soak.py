@@ -34,7 +34,7 @@ from _soak_ticks import SoakPlan, soak
 
 NUM_TICKS = 1_000_000
 #: A life's length, on average: of a run of hours, of one of minutes, and of a quick one.
-TICKS_A_KILL, FEW_TICKS_A_KILL, QUICK_TICKS_A_KILL = 10_000, 1_500, 60
+TICKS_A_KILL, FEW_TICKS_A_KILL, QUICK_TICKS_A_KILL = 10_000, 1_200, 60
 SHORT_MINUTES, QUICK_MINUTES = 30.0, 0.4
 NUM_KILLS, NUM_QUICK_KILLS = 500, 12
 

@@ -1,4 +1,4 @@
-"""Shared mailboxes of sessions that were killed: their memory in /dev/shm stays until somebody removes it."""
+"""Shared mailboxes of sessions that were killed: without this their memory in /dev/shm is never freed."""
 
 from __future__ import annotations
 
