@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.errors import InputError
 
 SCORES = ("surprise", "novelty", "arousal", "reward", "conflict")
@@ -49,11 +51,17 @@ class Salience:
     """Running-quantile ranks of five scores for `num_sources` sources, and the write gate over them.
 
     write_rate: share of ticks that open the gate, 0..1.  weights: of the five scores in the order of SCORES,
-    equal when None.  InputError for another rate, or weights that are not five numbers of 0 or more.
+    equal when None.  is_compiled: None uses numba where it is installed.  InputError for another rate, or
+    weights that are not five numbers of 0 or more.
     """
 
     def __init__(
-        self, num_sources: int, *, write_rate: float = 0.1, weights: tuple[float, ...] | None = None
+        self,
+        num_sources: int,
+        *,
+        write_rate: float = 0.1,
+        weights: tuple[float, ...] | None = None,
+        is_compiled: bool | None = None,
     ) -> None:
         if not 0.0 < write_rate <= 1.0:
             raise InputError(f"write_rate is {write_rate}: give a share of ticks above 0, at most 1")
@@ -67,6 +75,15 @@ class Salience:
         self._scale = self._count_scale()  # (N, 5)
         self._gates = np.full(WINDOW, np.nan, np.float32)
         self._num_gates = 0
+        self._kernel: Any = None
+        if has_compiler() if is_compiled is None else is_compiled:
+            from sage.memory import salience_kernel
+
+            self._kernel = salience_kernel
+            nothing = np.full(num_sources, np.nan)
+            self._ranked(
+                (nothing, nothing, nothing, nothing), 0.0, np.zeros(num_sources, bool)
+            )  # compiles now, not in the first tick
 
     @property
     def taught_weights(self) -> tuple[float, ...]:
@@ -103,12 +120,7 @@ class Salience:
         reward, (N,) or one number; its sign is ignored.  valid: (N,) bool; other sources are neither ranked
         nor stored.
         """
-        values = np.empty((self._num_sources, len(SCORES)), np.float32)  # (N, 5)
-        for column, score in enumerate((surprise, novelty, arousal, np.abs(reward_error), conflict)):
-            values[:, column] = score
-        values[np.logical_not(valid)] = np.nan
-        ranks = self._ranks(values)
-        self._store(values.reshape(-1))
+        ranks = self._ranked((surprise, novelty, arousal, conflict), reward_error, valid)
         salience = self._weigh(ranks)
         gate = float(np.fmax.reduce(salience, initial=np.nan))
         is_open, is_warm = self._judge(gate)
@@ -125,6 +137,35 @@ class Salience:
             is_open=is_open,
             is_warm=is_warm,
         )
+
+    def _ranked(
+        self, columns: tuple[np.ndarray, ...], reward_error: np.ndarray | float, valid: np.ndarray
+    ) -> np.ndarray:
+        """Ranks (N, 5) of the raw values, which are then stored. columns: without the reward error."""
+        if self._kernel is not None:
+            error = np.empty(self._num_sources)
+            error[:] = reward_error
+            given = tuple(np.ascontiguousarray(column, np.float64) for column in columns)
+            ranks = np.empty((self._num_sources, len(SCORES)), np.float32)
+            self._kernel.rank(
+                given,
+                error,
+                np.ascontiguousarray(valid, bool),
+                MIN_VALUES,
+                self._past,
+                self._num_past,
+                self._scale,
+                ranks,
+            )
+            return ranks
+        surprise, novelty, arousal, conflict = columns
+        values = np.empty((self._num_sources, len(SCORES)), np.float32)  # (N, 5)
+        for column, score in enumerate((surprise, novelty, arousal, np.abs(reward_error), conflict)):
+            values[:, column] = score
+        values[np.logical_not(valid)] = np.nan
+        ranks = self._ranks(values)
+        self._store(values.reshape(-1))
+        return ranks
 
     def _ranks(self, values: np.ndarray) -> np.ndarray:
         """Share of past values below each value, ties counted half: 0.5 for a constant. (N, 5) -> (N, 5)"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sage.compiled import has_compiler
 from sage.memory.salience import MIN_VALUES, WINDOW, Salience, SalienceScores
 
 
@@ -152,3 +153,21 @@ def test_an_invalid_write_rate_raises(write_rate: float) -> None:
 def test_invalid_weights_raise(weights: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="weights"):
         Salience(1, weights=weights)
+
+
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+def test_compiled_and_interpreted_ranks_are_equal() -> None:
+    """With unknown values, sources that are not valid, ties, infinity, and more values than the window."""
+    generator = np.random.default_rng(5)
+    pair = [Salience(4, is_compiled=is_compiled) for is_compiled in (False, True)]
+    num_open = 0
+    for tick in range(WINDOW + 150):
+        values = np.round(generator.standard_normal((5, 4)), 1)
+        values[generator.random((5, 4)) < 0.1] = np.nan
+        values[0, 1] = np.inf if tick % 50 == 49 else values[0, 1]
+        valid = generator.random(4) < 0.8
+        one, other = (appraise(salience, values, valid) for salience in pair)
+        for name in SalienceScores.__slots__:
+            np.testing.assert_array_equal(getattr(other, name), getattr(one, name), f"{name}, tick {tick}")
+        num_open += one.is_open
+    assert num_open > 10
