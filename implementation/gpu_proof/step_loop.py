@@ -8,7 +8,10 @@ are the profiler's own count over a window of ticks.
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -143,10 +146,22 @@ def main() -> None:
         assert notes.num_practised > 0, "it never practised"
         assert notes.nights, "no night ended"
 
+    def sleeps_on_the_card() -> None:
+        """The night that the loop prepared last, again, with its model and its training on the card."""
+        nights = sorted((arguments.out / "card").rglob("job.json"))
+        if not nights:
+            raise Absent("seconds are too short for a night" if is_fake else "no night was prepared")
+        device = "cpu" if is_fake else "cuda"
+        command = [sys.executable, "-m", "sage", "sleep", str(nights[-1].parent), "--device", device]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr[-300:]
+        verdict.facts["night_on_the_card"] = json.loads(done.stdout)["reason"]
+
     if verdict.run("the loop lives on the card", lives):
         verdict.run("no driver allocation after the warm-up", allocates_nothing)
         verdict.run("one readout a tick, two a practice step, one a kept experience", reads_once)
         verdict.run("it practised and slept", sleeps)
+        verdict.run("a night on the card", sleeps_on_the_card)
     verdict.finish()
 
 

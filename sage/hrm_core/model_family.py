@@ -69,9 +69,9 @@ class ModelFamily(nn.Module):
         for name, tensor in own.items():
             tensor.copy_(weights[name])
 
-    def copy(self) -> ModelFamily:
-        """An independent family with equal weights, on the CPU."""
-        other = ModelFamily(self.configs)
+    def copy(self, device: torch.device | str = "cpu") -> ModelFamily:
+        """An independent family with equal weights."""
+        other = ModelFamily(self.configs).to(device)
         other.load_weights(self.weights())
         return other
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from sage.runtime.sleep.dreaming import Dream
 
 
@@ -24,6 +26,9 @@ def sleep(
     examine: Annotated[
         bool, typer.Option("--examine", help="Only examine the weights; nothing is trained or written.")
     ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:1, ...; auto: CUDA if available.")
+    ] = "cpu",
 ) -> None:
     """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
     candidate and a report. Of a state directory: one night for each folder in it. Several processes
@@ -43,9 +48,9 @@ def sleep(
         )
     from sage.app.models.training.processes import joined_ranks
 
-    with joined_ranks("cpu") as (ranks, _):
+    with joined_ranks(device) as (ranks, place):
         for night in nights:
-            result = _result(night, examine=examine, dreams=ranks.count == 1)
+            result = _result(night, examine=examine, dreams=ranks.count == 1, device=place)
             if ranks.index == 0:
                 typer.echo(result)
 
@@ -55,12 +60,12 @@ def _nights_in(folder: Path) -> list[Path]:
     return sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/job.json"))
 
 
-def _result(night: Path, *, examine: bool, dreams: bool) -> str:
+def _result(night: Path, *, examine: bool, dreams: bool, device: torch.device) -> str:
     from sage.app.terminal.errors import UserError
     from sage.errors import SageError
 
     try:
-        return _examined(night) if examine else _slept(night, dreams=dreams)
+        return _examined(night) if examine else _slept(night, dreams=dreams, device=device)
     except FileNotFoundError as error:
         raise UserError(
             f"{night}: {error.filename or error} is missing: give STATE_DIR/sleep/NIGHT of a run"
@@ -69,7 +74,7 @@ def _result(night: Path, *, examine: bool, dreams: bool) -> str:
         raise UserError(f"{night}: no night can be run here ({error}): give another folder") from error
 
 
-def _slept(night: Path, *, dreams: bool) -> str:
+def _slept(night: Path, *, dreams: bool, device: torch.device) -> str:
     """The report in JSON. dreams: whether the night may begin with its dream."""
     import json
 
@@ -78,8 +83,8 @@ def _slept(night: Path, *, dreams: bool) -> str:
     from sage.runtime.sleep.puzzles.process import job
 
     if job.is_solver_job(night):
-        return json.dumps(to_plain(job.sleep(night)))
-    return json.dumps(to_plain(consolidate.main(night, _dream_of(night) if dreams else None)))
+        return json.dumps(to_plain(job.sleep(night, device)))
+    return json.dumps(to_plain(consolidate.main(night, _dream_of(night) if dreams else None, device)))
 
 
 def _dream_of(night: Path) -> Dream | None:

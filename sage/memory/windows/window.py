@@ -55,6 +55,11 @@ class Window(ObservationWindow):
         reset = None if self.reset is None else self.reset[rows]
         return Window(**{name: getattr(self, name)[rows] for name in WINDOW_FIELDS}, reset=reset)
 
+    def to(self, device: torch.device | str) -> Window:
+        """The same window on `device`."""
+        reset = None if self.reset is None else self.reset.to(device)
+        return Window(**{name: getattr(self, name).to(device) for name in WINDOW_FIELDS}, reset=reset)
+
     def replace(self, **changed: Tensor) -> Window:
         """The same window with some tensors changed."""
         return dataclasses.replace(self, **changed)

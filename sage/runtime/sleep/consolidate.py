@@ -108,10 +108,10 @@ def write_job(directory: Path, night: Night, plan: SleepPlan) -> None:
     _write_json(directory / "job.json", to_plain(plan))
 
 
-def run_night(directory: Path, dream: Dream | None = None) -> SleepReport:
+def run_night(directory: Path, dream: Dream | None = None, device: torch.device | str = "cpu") -> SleepReport:
     """Train and examine a candidate; write candidate.safetensors if it is accepted, and report.json last.
     Processes of torch.distributed run it together; the first of them writes. dream: of this night; several
-    processes have none.
+    processes have none.  device: of the model and the windows.
 
     Raises FileNotFoundError or InputError naming the file when the directory is not a job.
     """
@@ -119,13 +119,18 @@ def run_night(directory: Path, dream: Dream | None = None) -> SleepReport:
     model = load_observation_model(directory / "model.safetensors")
     replay, _ = load_windows(directory / "replay.safetensors")
     examined, extra = load_windows(directory / "examined.safetensors")
-    night = Night(model=model, replay=replay, examined=examined, is_new=extra["is_new"].astype(bool))
+    night = Night(
+        model=model.to(device),
+        replay=replay.to(device),
+        examined=examined.to(device),
+        is_new=extra["is_new"].astype(bool),
+    )
     ranks = Ranks.current()
     report = sleep_on(night, plan, ranks, dream)
     if ranks.index:
         return report
     if report.outcome is SleepOutcome.ACCEPTED:
-        save_model(directory / "candidate.safetensors", night.model)
+        save_model(directory / "candidate.safetensors", night.model.cpu())
     _write_json(directory / "report.json", to_plain(report))
     return report
 
@@ -156,11 +161,11 @@ def examine(directory: Path) -> Examined:
     )
 
 
-def main(directory: Path, dream: Dream | None = None) -> SleepReport:
+def main(directory: Path, dream: Dream | None = None, device: torch.device | str = "cpu") -> SleepReport:
     """`sage sleep DIR`: one night in a process of its own, one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return run_night(directory, dream)
+    return run_night(directory, dream, device)
 
 
 def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream | None = None) -> SleepReport:
@@ -188,7 +193,7 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream 
     num_steps = _train(night.model, night.replay, plan, ranks)
     after = window_errors(night.model, night.examined, burn_in=plan.burn_in, num_segments=plan.num_segments)
     blocks = blocks_of(night.examined, plan)
-    verdict = judge(before.model.numpy(), after.model.numpy(), night.is_new, plan.seed, blocks=blocks)
+    verdict = judge(_on_host(before.model), _on_host(after.model), night.is_new, plan.seed, blocks=blocks)
     if reason:
         verdict = dataclasses.replace(verdict, outcome=SleepOutcome.UNDECIDED, reason=reason)
     problem = too_many_rejected(plan.num_steps - num_steps, plan.num_steps)
@@ -201,11 +206,16 @@ def sleep_on(night: Night, plan: SleepPlan, ranks: Ranks = SINGLE, dream: Dream 
     return dataclasses.replace(
         report,
         num_steps=num_steps,
-        loss_persistence=mean_of(before.persistence.numpy()),
-        loss_skip=mean_of(before.skip.numpy()),
+        loss_persistence=mean_of(_on_host(before.persistence)),
+        loss_skip=mean_of(_on_host(before.skip)),
         wall_secs=(time.perf_counter_ns() - started_ns) * 1e-9,
         **{each.name: getattr(verdict, each.name) for each in dataclasses.fields(verdict)},
     )
+
+
+def _on_host(losses: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = losses.cpu().numpy()
+    return array
 
 
 def why_skip(night: Night | None, plan: SleepPlan) -> str:
@@ -281,7 +291,8 @@ def augment(windows: Window, channel_source: torch.Tensor, generator: torch.Gene
     newest, and deltas change with the values, so that a window stays consistent. channel_source: (C,) the
     source of each channel.
     """
-    noise = torch.randn(windows.values.shape, generator=generator) * JITTER_STD  # (B, T+1, C)
+    drawn = torch.randn(windows.values.shape, generator=generator)  # on the host, as its generator
+    noise = drawn.to(windows.values.device) * JITTER_STD  # (B, T+1, C)
     step = torch.zeros_like(noise)
     is_fresh = windows.fresh[:, :, channel_source]
     for tick in range(1, noise.shape[1]):

@@ -82,7 +82,7 @@ class WeightsCheck:
     """
 
     def __init__(self, family: ModelFamily, levels: Sequence[StreamLevel], config: SolvingConfig) -> None:
-        self.candidate = family.copy().to(next(family.parameters()).device).eval()
+        self.candidate = family.copy(next(family.parameters()).device).eval()
         self._family = family
         self._levels = levels
         self._num = config.num_checked

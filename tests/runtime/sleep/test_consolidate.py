@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from sage.app.cli.main import app
 from sage.hrm_core.observation.loss import LossSettings
-from sage.memory.windows.window import WINDOW_FIELDS
+from sage.memory.windows.window import WINDOW_FIELDS, Window
 from sage.runtime.config import PracticeConfig, SleepConfig
 from sage.runtime.report import SleepOutcome, to_plain
 from sage.runtime.sleep import consolidate as sleep
@@ -220,6 +220,23 @@ def test_an_examination_has_the_losses_of_before_the_night_and_writes_nothing(ni
     result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--examine"])
     assert result.exit_code == 0, result.output
     assert f"on {found.num} held-out readings" in result.output
+
+
+def test_a_night_runs_on_the_device_that_is_asked_for(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On a machine without a GPU: the tensors are moved where the night is told, and a wrong device is one
+    line.
+    """
+    moved: list[str] = []
+    to = Window.to
+    monkeypatch.setattr(Window, "to", lambda self, device: (moved.append(str(device)), to(self, device))[1])
+    write_job(tmp_path, night, dataclasses.replace(PLAN, num_steps=2))
+    assert run_night(tmp_path, device=torch.device("cpu")).num_steps == 2
+    assert moved == ["cpu", "cpu"]
+    result = CliRunner().invoke(app, ["sleep", str(tmp_path), "--device", "cuda:99"])
+    assert result.exit_code != 0
+    assert "--device cuda:99" in str(result.exception or result.output)
 
 
 def test_a_night_that_is_not_better_leaves_no_candidate(second_night: Night, stretches, tmp_path: Path):

@@ -89,7 +89,8 @@ class PuzzleNight:
     ) -> None:
         self._ranks = ranks
         self._tasks = tuple(tasks)
-        self._before = family.copy()
+        self._device = next(family.parameters()).device
+        self._before = family.copy(self._device)
         self._plan = plan
         self._config = plan.config
         self._on_step = on_step
@@ -133,7 +134,7 @@ class PuzzleNight:
             yield self._result(report)
             return
         before = yield from self._examine(self._before)
-        candidate = self._before.copy()
+        candidate = self._before.copy(self._device)
         wrong = yield from self._prepare(candidate)
         if not wrong:
             wrong = yield from self._train(candidate, before)
@@ -170,7 +171,7 @@ class PuzzleNight:
     def _result(self, report: SleepReport, candidate: ModelFamily | None = None) -> NightResult:
         is_accepted = report.outcome is SleepOutcome.ACCEPTED and candidate is not None
         family = candidate if is_accepted and candidate is not None else self._before
-        weights = {name: tensor.clone() for name, tensor in family.weights().items()}
+        weights = {name: tensor.to("cpu", copy=True) for name, tensor in family.weights().items()}
         return NightResult(report=report, weights=weights, searched=tuple(self._searched))
 
     def _examine(self, family: ModelFamily) -> Generator[None, None, list[Answers]]:

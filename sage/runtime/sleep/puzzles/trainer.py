@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from sage.errors import InputError
@@ -99,11 +100,12 @@ class PuzzleTrainer:
         *,
         on_step: Callable[[ModelFamily], None] = lambda candidate: None,
         ranks: Ranks = SINGLE,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Start a night on copies of the weights and the memory; a night in progress ends without a result.
-        on_step, ranks: see PuzzleNight.
+        on_step, ranks: see PuzzleNight.  device: of the night's models.
         """
-        family = ModelFamily(self._practice.family.configs)
+        family = ModelFamily(self._practice.family.configs).to(device)
         family.load_weights(self.weights())
         plan = NightPlan(
             stream=self.stream,

@@ -56,15 +56,15 @@ def read_solver_job(folder: Path) -> TrainerSetup:
     return job.setup
 
 
-def sleep_on_folder(folder: Path) -> SleepReport:
-    """One night; writes report.json last, and an accepted candidate as a model folder. Processes of
-    torch.distributed run it together; the first of them writes.
+def sleep_on_folder(folder: Path, device: torch.device | str = "cpu") -> SleepReport:
+    """One night on `device`; writes report.json last, and an accepted candidate as a model folder. Processes
+    of torch.distributed run it together; the first of them writes.
 
     Errors as read_solver_job; FileNotFoundError where the weights are missing.
     """
     ranks = Ranks.current()
     trainer = _restored(folder)
-    trainer.begin_night(0, ranks=ranks)
+    trainer.begin_night(0, ranks=ranks, device=device)
     offer = None
     while offer is None:
         offer = trainer.advance_night()
@@ -93,11 +93,11 @@ def examine(folder: Path) -> tuple[LevelShare, ...]:
     return tuple(found)
 
 
-def sleep(folder: Path) -> SleepReport:
+def sleep(folder: Path, device: torch.device | str = "cpu") -> SleepReport:
     """`sleep_on_folder` as a process of its own does it: one thread at nice 10."""
     torch.set_num_threads(1)
     os.nice(10)
-    return sleep_on_folder(folder)
+    return sleep_on_folder(folder, device)
 
 
 def _restored(folder: Path) -> PuzzleTrainer:
