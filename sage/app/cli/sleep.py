@@ -29,6 +29,7 @@ def sleep(
     device: Annotated[
         str, typer.Option("--device", help="cpu, cuda, cuda:1, ...; auto: CUDA if available.")
     ] = "cpu",
+    parent: Annotated[int, typer.Option("--parent", hidden=True)] = 0,
 ) -> None:
     """Train a copy of the weights on replayed experiences, examine it on held-out ones, write an accepted
     candidate and a report. Of a state directory: one night for each folder in it. Several processes
@@ -36,6 +37,10 @@ def sleep(
     """
     from sage.app.terminal.errors import UserError
 
+    if parent:  # of a run: its night ends with it
+        from sage.mailbox.shared.memory.identity import end_with
+
+        end_with(parent)
     if not folder.is_dir():
         raise UserError(
             f"{folder}: no such folder: give a state directory, or STATE_DIR/sleep/NIGHT of a run"

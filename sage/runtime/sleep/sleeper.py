@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sage.errors import DataError
 from sage.hrm_core.observation.model import ObservationModel
+from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome, SleepReport
 from sage.runtime.sleep.consolidate import Night, SleepPlan, read_report, sleep_on, write_job
@@ -155,6 +156,7 @@ class Sleeper:
                     "sage",
                     "sleep",
                     str(self._directory),
+                    f"--parent={my_identity()}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from sage.hrm_core.checkpoint.weights_file import save_model
+from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
 from sage.runtime.report import SleepOutcome
+from sage.runtime.sleep import sleeper as sleeper_module
 from sage.runtime.sleep.consolidate import Night, SleepPlan, write_job
 from sage.runtime.sleep.sleeper import EndedNight, Sleeper
 
@@ -181,6 +183,17 @@ def test_an_aborted_night_leaves_no_process(night: Night, tmp_path: Path):
     assert process.poll() == -signal.SIGKILL
     assert not sleeper.is_sleeping
     sleeper.abort()
+
+
+def test_a_night_of_a_run_that_was_killed_does_not_begin(night: Night, tmp_path: Path, monkeypatch):
+    """Its process is told which run started it, and ends with that one."""
+    nobody = my_identity() + (1 << 22)
+    monkeypatch.setattr(sleeper_module, "my_identity", lambda: nobody)
+    sleeper = spawned(tmp_path, night)
+    done = waited_for(sleeper)
+    assert done.report.outcome is SleepOutcome.FAILED
+    assert "report.json" in done.report.reason
+    assert done.candidate is None
 
 
 def test_no_room_for_the_snapshot_fails_the_night(night: Night, tmp_path: Path):

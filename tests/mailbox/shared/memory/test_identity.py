@@ -4,7 +4,7 @@ import os
 import signal
 
 from sage.mailbox.shared.memory import identity
-from sage.mailbox.shared.memory.identity import identity_of, is_alive, my_identity, pid_of
+from sage.mailbox.shared.memory.identity import end_with, identity_of, is_alive, my_identity, pid_of
 
 
 def _child():
@@ -47,3 +47,27 @@ def test_a_forked_child_has_another_identity():
     os.close(writing)
     assert theirs != mine
     assert pid_of(theirs) == child
+
+
+def test_a_process_ends_with_the_one_that_started_it_also_when_that_is_dead_already():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        mine = my_identity()
+        if os.fork() == 0:
+            end_with(mine)
+            os.write(writing, b"1")
+            signal.pause()
+            os._exit(0)
+        signal.pause()
+    assert os.read(reading, 1) == b"1"
+    os.close(writing)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b""  # its last holder has ended
+    os.close(reading)
+    late = os.fork()
+    if late == 0:
+        end_with(my_identity() + (1 << 22))
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(late, 0)[1]) == 0

@@ -8,7 +8,6 @@ is acknowledged once it is on the disk.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from sage.errors import SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.errors import MailboxEmpty
 from sage.mailbox.shared.focus.mailbox import SharedFocus
-from sage.mailbox.shared.memory.identity import is_alive
+from sage.mailbox.shared.memory.identity import end_with, is_alive
 from sage.runtime.sleep.puzzles.process.board import RUNNING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, read_job, read_link
 from sage.runtime.sleep.puzzles.process.wire import offer_bytes, read_experience, write_offer
@@ -32,7 +31,6 @@ from sage.runtime.solving.learner import Offer
 IDLE_SECS = 0.05
 FIRST_SNAPSHOT_SECS, SNAPSHOT_SECS = 30.0, 60.0
 NICE = 10
-_PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
 
 
@@ -161,11 +159,9 @@ class TrainerProcess:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     folder = Path(sys.argv[1])
     link, job = read_link(folder), read_job(folder)
-    if not is_alive(job.parent):  # it died before the line above that ends this process with it
-        os._exit(0)
+    end_with(job.parent)
     import torch
 
     torch.set_num_threads(1)
