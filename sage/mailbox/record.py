@@ -215,6 +215,14 @@ def _projection(length: int) -> tuple[np.ndarray, np.ndarray]:
     return signs / math.sqrt(PROJECTION_SIZE * max(length, 1)), np.full(length, 1.0 / max(length, 1))
 
 
+def projection_of(length: int) -> np.ndarray:
+    """(length, PROJECTION_SIZE) the matrix whose product with a sample of `length` values is its projection.
+
+    length: 1 to MAX_SAMPLE.
+    """
+    return _projection(length)[0]
+
+
 _NOTHING = (math.nan, math.nan, math.nan, math.nan, bytes(2 * PROJECTION_SIZE), EMPTY)
 _LARGEST = 1e35  # larger values count as not finite: their sums would exceed float32
 _FLOAT16_MAX = 65504.0

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sage.compiled import has_compiler
 from sage.mailbox.contract import Lease, Peripheral
 from sage.mailbox.record import SUMMARY
+from sage.sensors.driver.batch import RecordBatch
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 from sage.sensors.latest import LatestReadings
 
@@ -53,6 +55,10 @@ class Senses:
         self.drivers = tuple(drivers)
         self._latest = latest or LatestReadings()
         self._subscription = records.subscribe(start="latest")
+        self._batch = RecordBatch(records) if has_compiler() else None
+        if self._batch is not None:
+            for driver in self.drivers:
+                driver.batch_records(self._batch)
         num = len(self.drivers)
         self._captured_ns = np.full(num, -1, dtype=np.int64)
         self._quality = np.ones(num)
@@ -72,6 +78,8 @@ class Senses:
     def sense(self, now_ns: int) -> None:
         for driver in self.drivers:
             driver.poll(now_ns)
+        if self._batch is not None:
+            self._batch.flush()
 
     def drain(self, now_ns: int) -> None:
         """Read every source and drop what it delivered."""

@@ -22,6 +22,7 @@ from sage.sensors.driver.ledger import Ledger, Verdict
 
 if TYPE_CHECKING:
     from sage.mailbox.contract import FocusSender, Loan, Peripheral
+    from sage.sensors.driver.batch import RecordBatch
 
 
 class ReadingTap(Protocol):
@@ -42,12 +43,16 @@ class ReadingTap(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
-    """Where one source's readings go. producer: its number in records and quotas."""
+    """Where one source's readings go. producer: its number in records and quotas.
+
+    batch: takes the records of small readings that are read on the loop's thread, and pushes them together.
+    """
 
     peripheral: Peripheral
     focus: FocusSender
     producer: int
     taps: tuple[ReadingTap, ...] = ()
+    batch: RecordBatch | None = None
 
 
 #: Up to this size copying a reading costs less than holding a slot for it.
@@ -130,6 +135,10 @@ class Delivery:
 
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading with NaN or infinity is a fault of the device, and is not published."""
+        batch = self._outlet.batch
+        if batch is not None and self._scratch is not None and batch.takes(array):
+            self._publish_small(array, reading, sequence, batch)
+            return
         flags = self._summarize(array, reading, sequence)
         if not self._is_finite(array, flags):
             raise SensorError(f"{self._spec.name}: reading {reading.sequence} has NaN or infinity")
@@ -145,9 +154,24 @@ class Delivery:
         else:
             point_to(record, word)
         self._outlet.peripheral.push(record)
-        ledger.count_passed(
-            reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence)
+        ledger.count_passed(_numbered(reading, sequence))
+
+    def _publish_small(self, array: np.ndarray, reading: Reading, sequence: int, batch: RecordBatch) -> None:
+        """As `_publish`; the record is pushed when the batch is."""
+        ledger = self._ledger
+        word = self._copied(array, reading, sequence)
+        if word is None:
+            ledger.num_dropped += 1
+        batch.add(
+            array,
+            reading,
+            producer=self._outlet.producer,
+            sequence=sequence,
+            trust=ledger.trust,
+            word=word or 0,
+            flags=DEMOTED if word is None else 0,
         )
+        ledger.count_passed(_numbered(reading, sequence))
 
     def _copied(self, array: np.ndarray, reading: Reading, sequence: int) -> int | None:
         """The word of a small reading's slot; None when no slot was free."""
@@ -197,3 +221,7 @@ class Delivery:
         if flags & NOT_FINITE:
             return False
         return array.size <= MAX_SAMPLE or bool(np.isfinite(array).all())
+
+
+def _numbered(reading: Reading, sequence: int) -> Reading:
+    return reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence)

@@ -21,6 +21,7 @@ from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
+from sage.sensors.driver.batch import RecordBatch
 from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet, ReadingTap
 from sage.sensors.driver.ledger import Ledger
@@ -144,6 +145,13 @@ class SensorDriver:
         only its faults.
         """
         self._outlet = dataclasses.replace(self._outlet, taps=(*self._outlet.taps, tap))
+
+    def batch_records(self, batch: RecordBatch) -> None:
+        """From the next start of the device on, add an inline source's records to `batch`, which the caller
+        flushes after each round of polls. Without effect for other sources and other mailboxes.
+        """
+        if self.is_inline and batch.peripheral is self._outlet.peripheral:
+            self._outlet = dataclasses.replace(self._outlet, batch=batch)
 
     def renew(self) -> None:
         """Drop the first instance, so that `start` makes a new one with the context of now."""

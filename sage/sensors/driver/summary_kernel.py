@@ -1,0 +1,64 @@
+"""Summaries of many small readings, compiled; a summary is documented in `sage.mailbox.record`.
+
+Invariant: the same as `record.summarize` of each reading, to rounding.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sage.compiled import kernel
+from sage.mailbox.record import MAX_SAMPLE, PROJECTION_SIZE, SATURATED, SUMMARY, projection_of
+
+FLOAT16_MAX = 65504.0
+#: Columns of a record's row of 4-byte numbers.
+_MEAN, _STD, _MIN, _MAX, _FLAGS = (
+    SUMMARY.fields[name][1] // 4  # type: ignore[index]
+    for name in ("mean", "std", "min", "max", "flags")
+)
+MEAN, STD, LOW, HIGH, FLAGS = int(_MEAN), int(_STD), int(_MIN), int(_MAX), int(_FLAGS)
+
+
+def signs() -> np.ndarray:
+    """(MAX_SAMPLE, PROJECTION_SIZE) of 1 and -1."""
+    signs: np.ndarray = np.sign(projection_of(MAX_SAMPLE))
+    return signs
+
+
+@kernel
+def summarize(values, ends, signs, floats, words, projected):
+    """Write the statistics and flags of each reading into its record; projected: (n, 32), in its unit.
+
+    values: float64, the readings one after another.  ends: (n,) where each one ends.  floats, words: the
+    records (n, 64), as float32 and as uint32.
+    """
+    start = 0
+    for row, end in enumerate(ends):
+        size = end - start
+        mean, low, high = 0.0, values[start], values[start]
+        for index in range(start, end):
+            mean += values[index]
+            low, high = min(low, values[index]), max(high, values[index])
+        mean /= size
+        variance = 0.0
+        for index in range(start, end):
+            offset = values[index] - mean
+            variance += offset * offset
+        floats[row, MEAN] = mean
+        floats[row, STD] = math.sqrt(variance / size)
+        floats[row, LOW] = low
+        floats[row, HIGH] = high
+        scale = 1.0 / math.sqrt(PROJECTION_SIZE * size)
+        projected[row] = 0.0
+        for index in range(start, end):
+            value = values[index] * scale
+            for column in range(PROJECTION_SIZE):
+                projected[row, column] += value * signs[index - start, column]
+        for column in range(PROJECTION_SIZE):
+            if abs(projected[row, column]) > FLOAT16_MAX:
+                projected[row, column] = FLOAT16_MAX if projected[row, column] > 0 else -FLOAT16_MAX
+                words[row, FLAGS] |= np.uint32(SATURATED)
+        start = end
