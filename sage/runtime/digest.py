@@ -18,7 +18,7 @@ import msgpack
 #: Fields of MemoryFacts that a digest leaves out while none has a value.
 ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share", "salience_weights")
 #: Fields that a digest leaves out while they are empty or false.
-ADDED_FIELDS = ("solving", "acting", "limited_by", "is_dry")
+ADDED_FIELDS = ("solving", "acting", "work", "limited_by", "is_dry")
 
 _pack_double = struct.Struct(">d").pack
 _NAN_BYTES = _pack_double(math.nan)

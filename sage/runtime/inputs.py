@@ -20,6 +20,7 @@ from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
 from sage.sensors.board import Board
+from sage.sensors.budgeted_work import WorkBoard
 from sage.sensors.contract import Effector
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.latest import LatestReadings
@@ -37,6 +38,7 @@ class LoopInputs:
     relays: effectors whose actions come from plug-ins; not in `effectors`.  latest: what sensors watch.
     board: that of the sensors' contexts.
     effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
+    work: what devices offer to the budget of a tick.
     dreamer: of nights that begin with dreams.
     """
 
@@ -55,4 +57,5 @@ class LoopInputs:
     effect_log: EffectLog | None = None
     relays: Sequence[Relay] = ()
     latest: LatestReadings = field(default_factory=LatestReadings)
+    work: WorkBoard = field(default_factory=WorkBoard)
     dreamer: Dreamer | None = None

@@ -82,13 +82,9 @@ class Loop:
             min_std=config.acting.min_std,
         )
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
+        shape = self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(
-            self.layout,
-            self.effector_gate.size,
-            self.reasoner.carry_shape,
-            config,
-            inputs.device,
-            inputs.recall,
+            self.layout, self.effector_gate.size, shape, config, inputs.device, inputs.recall
         )
         self.solving = PuzzleSolving(
             inputs.streams,
@@ -98,6 +94,7 @@ class Loop:
             device=inputs.device,
             seed=config.seed,
             emit=self._emit,
+            work=inputs.work,
         )
         self.between_ticks = BetweenTicks(
             config,
@@ -272,12 +269,11 @@ class Loop:
         )
 
     def _solve(self, num_spent: int) -> int:
-        """Segments of puzzles under way, within the tick's budget; returns their time in ns."""
+        """Segments of puzzles under way and of devices' work, by the tick's budget; returns their ns."""
         started_ns = time.perf_counter_ns()
         allowance = self.between_ticks.allowance
-        self.solving.think(
-            num_spent, allowance.puzzle_segments, 2 * num_spent * (self.layout.num_sources + 2)
-        )
+        num_tokens = 2 * num_spent * (self.layout.num_sources + 2)
+        self.solving.think(num_spent, allowance.puzzle_segments, num_tokens, allowance.puzzle_limit)
         allowance.charge_puzzles(self.solving.num_segments)
         return time.perf_counter_ns() - started_ns
 
@@ -348,6 +344,7 @@ class Loop:
             actions=actions,
             events=events,
             solving=self.solving.facts(),
+            work=self.solving.work_facts(),
             acting=self.worlds.facts(),
             posture=posture,
             energy=self.between_ticks.allowance.facts(),

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from sage.runtime.digest import canonical
 from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 NAN = math.nan
 
@@ -230,7 +231,7 @@ class SolvingFacts:
     teacher_trust: of the solutions shown, 0..1.  solver_trust: of the answers given, 0..1, from their results
     and how they ended; NaN before the first.  num_steps, loss: of the learner.  num_restarts: of its
     process.  num_swapped, num_refused: offers of weights taken and not taken.
-    skipped: why the stream got no segment: "not due" (no puzzle), "budget", "tokens", "time", "energy".
+    skipped: why it got no segment: "not due" (no puzzle), "budget", "tokens", "time", "energy", "mode".
     board_number, board_cells, board_answer: one puzzle under way and its answer so far, for display.
     """
 
@@ -291,6 +292,7 @@ class TickFacts:
     acting: tuple[ActingFacts, ...] = ()
     posture: PostureFacts = NO_POSTURE
     energy: EnergyFacts = NO_ENERGY
+    work: tuple[WorkFacts, ...] = ()
 
     def digest(self) -> str:
         """blake2b-128 of canonical bytes: fields in order, floats as IEEE doubles, one NaN."""
@@ -321,7 +323,6 @@ class TickReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelExamination:
     """Held-out puzzles of one level before and after a night: shares solved, 0..1, and how many there were.
-
     gain_low, gain_high: 90% paired-bootstrap interval of after - before.
     """
 
@@ -352,7 +353,6 @@ class SleepReport:
 
     stream: the puzzle stream whose solving model slept, "" for the observation model. Of a stream losses are
     shares not solved, gain is their difference, and `levels` has shares; of dreams, those of episodes.
-
     gain: relative, (before - after) / before, with its 90% paired-bootstrap interval.
     loss_persistence, loss_skip: of "nothing changes" and of the linear skip alone on the same experience.
     """

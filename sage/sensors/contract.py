@@ -17,6 +17,7 @@ import numpy as np
 from sage.errors import InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.sensors.budgeted_work import WorkBoard
 from sage.sensors.connections import ConnectionPool
 from sage.sensors.latest import LatestReadings
 from sage.sensors.limits import NO_LIMITS, EffectorLimits
@@ -101,6 +102,7 @@ class SensorContext:
     connections: what several devices of a run share, for example one simulator or one serial line.
     latest: the newest readings of the run's other sources; a sensor watches those that it derives its own
     from. Not in a process of its own.
+    work: where a device offers work for the budget of the loop's ticks. Not in a process of its own.
     """
 
     clock: Clock
@@ -110,6 +112,7 @@ class SensorContext:
     board: object | None = None
     connections: ConnectionPool = field(default_factory=ConnectionPool)
     latest: LatestReadings = field(default_factory=LatestReadings)
+    work: WorkBoard = field(default_factory=WorkBoard)
 
 
 @runtime_checkable

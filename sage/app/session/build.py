@@ -159,6 +159,7 @@ def build_run(
         effect_log=effect_log,
         relays=relays,
         latest=context.latest,
+        work=context.work,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
         dreamer=BodyDreamer(config, context.base_dir, build_run) if config.dreams.ticks else None,
     )

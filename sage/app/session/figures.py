@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sage.app.session.acting_figures import WorldFigures
+from sage.app.session.budget_figures import BudgetFigures
 from sage.app.session.solving_figures import StreamFigures
 from sage.app.terminal.skill import SkillFigures
 from sage.app.terminal.skips import SkipFigures
@@ -57,6 +58,7 @@ class SessionFigures:
     missing: optional sensors that this machine lacks, by name, with the reason.
     solving: of each puzzle stream.  acting: of each world that moves by the loop's actions.
     totals: what environments counted, by the environment's name.
+    budget: who got the segments.
     skips: why sources got no full attention and streams no segment, the most frequent reason first.
     """
 
@@ -86,3 +88,4 @@ class SessionFigures:
     acting: tuple[WorldFigures, ...] = ()
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skips: tuple[SkipFigures, ...] = ()
+    budget: BudgetFigures = field(default_factory=BudgetFigures)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage.app.session.acting_figures import ActingTally
+from sage.app.session.budget_figures import BudgetTally
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import SolvingTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
@@ -65,6 +66,7 @@ class SessionSummary:
         self._acting = ActingTally()
         self._totals: dict[str, dict[str, int]] = {}
         self._skips = SkipTally()
+        self._budget = BudgetTally()
 
     def on_tick(self, report: TickReport) -> None:
         facts, timing = report.facts, report.timing
@@ -85,6 +87,9 @@ class SessionSummary:
         for solving in facts.solving:
             self._solving.add(solving)
             self._skips.add(solving.stream, solving.skipped)
+        for work in facts.work:
+            self._skips.add(work.name, work.skipped)
+        self._budget.add(facts)
         for name, (total, num) in self._coherence.items():
             value = getattr(facts.coherence, name)
             if math.isfinite(value):
@@ -147,6 +152,7 @@ class SessionSummary:
             acting=self._acting.figures(),
             totals=dict(self._totals),
             skips=self._skips.figures(),
+            budget=self._budget.figures(),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sage.app.session.acting_figures import earned_lines
+from sage.app.session.budget_figures import budget_line
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import learned_lines
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
@@ -106,6 +107,9 @@ def _facts(figures: SessionFigures) -> list[tuple[str, str]]:
         facts.insert(5, ("reward", _sidecar_fact(figures.sidecar)))
     if figures.skips:
         facts.insert(3, ("skipped", f"in ticks: {skips_line(figures.skips)}"))
+    segments = budget_line(figures.budget)
+    if segments:
+        facts.insert(3, ("segments", segments))
     if figures.missing:
         missing = "; ".join(f"{name} ({_without(name, reason)})" for name, reason in figures.missing)
         facts.insert(1, ("missing", f"optional sensors that are not available: {missing}"))

@@ -40,6 +40,7 @@ from sage.runtime.report import (
     to_plain,
 )
 from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 _RENAMED = {"num_fresh": "is_fresh", "num_attended": "is_attended"}
 _source_values = attrgetter(
@@ -181,7 +182,9 @@ def restore_coherence(row: sqlite3.Row) -> CoherenceRow:
 
 def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickReport:
     """The report of a row of one tick. sources: in the order of the original facts."""
-    stages, actions, events, _, solving, added_memory, acting, skipped, energy = _unpack_rest(tick["rest"])
+    stages, actions, events, _, solving, added_memory, acting, skipped, energy, work = _unpack_rest(
+        tick["rest"]
+    )
     facts = TickFacts(
         tick=tick["tick"],
         time_ns=tick["time_ns"],
@@ -216,6 +219,7 @@ def restore_tick(tick: sqlite3.Row, sources: Sequence[SourceFacts]) -> TickRepor
             starved=tuple(json.loads(tick["starved"] or "[]")),
         ),
         energy=energy,
+        work=work,
     )
     timing = TickTiming(
         total_ns=int(tick["total_ns"]),
@@ -270,7 +274,8 @@ def _pack_rest(report: TickReport, source_ids: Sequence[int]) -> bytes:
     added_memory = _added_memory_values(report.facts.memory) if report.facts.memory.has_added else ()
     acting = [dataclasses.asdict(facts) for facts in report.facts.acting]
     energy = () if report.facts.energy == NO_ENERGY else dataclasses.astuple(report.facts.energy)
-    optional = [solving, added_memory, acting, pack_skipped(report.facts.sources), energy]
+    work = [dataclasses.asdict(facts) for facts in report.facts.work]
+    optional = [solving, added_memory, acting, pack_skipped(report.facts.sources), energy, work]
     while optional and not optional[-1]:
         optional.pop()
     packed: bytes = msgpack.packb((report.timing.stages, actions, events, list(source_ids), *optional))
@@ -289,12 +294,13 @@ def _unpack_rest(
     tuple[ActingFacts, ...],
     tuple[str, ...],
     EnergyFacts,
+    tuple[WorkFacts, ...],
 ]:
     """Rows of a run without puzzle streams, rewards, worlds and skipped sources, and of earlier versions, end
     after the order.
     """
     stages, actions, events, order, *optional = msgpack.unpackb(rest, use_list=False)
-    solving, added_memory, acting, skipped, energy = (*optional, (), (), (), (), ())[:5]
+    solving, added_memory, acting, skipped, energy, work = (*optional, (), (), (), (), (), ())[:6]
     return (
         stages,
         tuple(ActionFacts(**dict(zip(_ACTION_FIELDS, values))) for values in actions),
@@ -305,6 +311,7 @@ def _unpack_rest(
         tuple(ActingFacts(**values) for values in acting),
         tuple(skipped),
         EnergyFacts(**dict(zip(_ENERGY_FIELDS, energy))),
+        tuple(WorkFacts(**values) for values in work),
     )
 
 

@@ -37,17 +37,20 @@ def read_skips(connection: sqlite3.Connection, session: int) -> SkipTally:
 
 
 def _add_words(connection: sqlite3.Connection, session: int, tally: SkipTally) -> dict[str, int]:
-    """Reasons in the rows of single ticks: of streams, and of sources whose reading found no place. The
-    number of the latter by source.
+    """Reasons in the rows of single ticks: of streams, of work, and of sources whose reading found no place.
+    The number of the latter by source.
     """
     names = dict(connection.execute("SELECT source, name FROM source_names WHERE session = ?", (session,)))
     missed: dict[str, int] = {}
     rows = connection.execute("SELECT rest FROM ticks WHERE session = ? AND rest IS NOT NULL", (session,))
     for (rest,) in rows:
         row: Sequence[Any] = msgpack.unpackb(rest, use_list=False)
-        order, (solving, _, _, words) = row[3], (*row[4:], (), (), (), ())[:4]
+        order = row[3]
+        solving, _, _, words, _, works = (*row[4:], (), (), (), (), (), ())[:6]
         for stream in solving:
             tally.add(stream["stream"], stream.get("skipped", ""))
+        for work in works:
+            tally.add(work["name"], work["skipped"])
         for source, word in zip(order, words):
             if word in WORDS and word not in ("", WORDS[NOT_DUE]):
                 tally.add(names[source], word)

@@ -6,6 +6,7 @@ Invariant: a request that raises one of them changed nothing.
 from __future__ import annotations
 
 from sage.errors import InputError, SageError
+from sage.hrm_core.solving.solutions import Outcome
 
 
 class UnknownId(InputError):
@@ -14,6 +15,15 @@ class UnknownId(InputError):
 
 class Conflict(InputError):
     """The request does not fit the state of the store: another version, or nothing that could be made."""
+
+
+class NothingMade(Conflict):
+    """Imagination made no canvas. outcome: how it ended.  num_calls: applications of operations."""
+
+    def __init__(self, message: str, outcome: Outcome, num_calls: int) -> None:
+        super().__init__(message)
+        self.outcome: Outcome = outcome
+        self.num_calls = num_calls
 
 
 class NotDurable(SageError):

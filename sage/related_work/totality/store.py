@@ -18,7 +18,7 @@ from sage.hrm_core.solving.endings import EndingTrust
 from sage.related_work.totality.change import Change, ChangeLog, Node
 from sage.related_work.totality.content import Canvas, Scheme
 from sage.related_work.totality.drafting import Drafting
-from sage.related_work.totality.errors import Conflict, UnknownId
+from sage.related_work.totality.errors import NothingMade, UnknownId
 from sage.related_work.totality.imagination import Finished, Imagination, Task
 from sage.related_work.totality.messages import (
     ActivateReply,
@@ -86,7 +86,7 @@ class TotalityStore:
             self._lock.release()
 
     def imagine(self, request: ImagineRequest) -> ImagineReply:
-        """UnknownId, InputError for an unknown operation, Conflict when no canvas could be made."""
+        """UnknownId, InputError for an unknown operation, NothingMade when no canvas could be made."""
         with self._lock:
             finished, evicted, number = self._imagine(request, 0.0)
         self._wait(number)
@@ -231,8 +231,10 @@ class TotalityStore:
         active = state.table.most_active("scheme", min_activation, POOL_SIZE, now_ns)
         pool = tuple(state.scheme(name, now_ns) for name in active)
         if not (given or pool):
-            raise Conflict(
-                f"no scheme has an activation of {min_activation:g} or more: write or activate some"
+            raise NothingMade(
+                f"no scheme has an activation of {min_activation:g} or more: write or activate some",
+                "no_solution",
+                0,
             )
         num_made = state.num_made
 
@@ -259,8 +261,10 @@ class TotalityStore:
         ).run()
         self.endings.note(finished.outcome)
         if not finished.canvases:
-            raise Conflict(
-                f"no canvas made, outcome {finished.outcome}: {finished.problem or 'max_calls is too small'}"
+            raise NothingMade(
+                f"no canvas made, outcome {finished.outcome}: {finished.problem or 'max_calls is too small'}",
+                finished.outcome,
+                finished.budget.calls,
             )
         evicted, number = self._put([self._canvas_node(*pair) for pair in finished.canvases], num_made)
         return finished, evicted, number

@@ -39,6 +39,8 @@ class Allowance:
         self._num_night_steps = 0
         #: Most segments of all puzzles in this tick, None for no other limit than the configuration's.
         self.puzzle_segments: int | None = None
+        #: What that limit comes from: "mode" or "energy".
+        self.puzzle_limit = "energy"
 
     @property
     def mode(self) -> State:
@@ -64,11 +66,11 @@ class Allowance:
         energy.charge_always("segment", num_segments)
         energy.charge_always("source", num_sources)
         energy.charge("recall")
-        self.puzzle_segments = None
+        self.puzzle_segments, self.puzzle_limit = None, "energy"
         if self.mode is State.CRISIS or (
             self.mode is State.REST and not self._config.metabolism.rest_puzzles
         ):
-            self.puzzle_segments = 0
+            self.puzzle_segments, self.puzzle_limit = 0, "mode"
         elif energy.is_enabled:
             self.puzzle_segments = energy.affordable("segment", 1 << 30)
 

@@ -1,7 +1,7 @@
-"""All puzzle streams of a run: one budget of segments a tick for all of their puzzles.
+"""One budget of segments a tick for the puzzles of all streams, plans among them, and the work of devices.
 
-Invariant: a tick computes at most the budget, or one batch of rows where that is more, and never more than
-the operating mode, its energy and `budget.tokens` allow.
+Invariant: a tick computes at most the budget, or one batch of rows or piece of work where that is more, and
+never more than the operating mode, its energy and `budget.tokens` allow. What got nothing has a reason.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from sage.runtime.config import BudgetConfig, SolvingConfig
 from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
 from sage.runtime.scheduling.budgets import TickBudget
 from sage.runtime.scheduling.skips import BUDGET, NOT_DUE, WORDS
+from sage.runtime.scheduling.work_facts import WorkFacts
+from sage.runtime.solving.places import LevelPlace, Place, WorkPlaces
 from sage.runtime.solving.schedule import choose
 from sage.runtime.solving.solver import Emit, StreamSolver
 from sage.runtime.solving.stream import PuzzleStream
-from sage.runtime.solving.under_way import LevelRows
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.policy import Situation
+from sage.sensors.budgeted_work import WorkBoard
 
 BUDGET_WORD, NOT_DUE_WORD = WORDS[BUDGET], WORDS[NOT_DUE]
 DEFAULT_LIMITS = BudgetConfig()
@@ -43,6 +45,7 @@ class PuzzleSolving:
         device: torch.device,
         seed: int,
         emit: Emit,
+        work: WorkBoard | None = None,
     ) -> None:
         self.solvers = tuple(
             StreamSolver(stream, config, clock=clock, device=device, seed=seed, emit=emit)
@@ -51,8 +54,10 @@ class PuzzleSolving:
         self._segments = config.segments
         self._tokens = limits.tokens
         self._puzzle_ns = None if limits.puzzle_secs is None else int(limits.puzzle_secs * 1e9)
+        self._clock = clock
+        self._work = WorkPlaces(work or WorkBoard(), emit)
         self._reason = ""  # why the tick's last batch had to wait
-        #: Of all puzzles, computed in this tick.
+        #: Of all puzzles and all work, computed in this tick.
         self.num_segments = 0
 
     @property
@@ -79,58 +84,66 @@ class PuzzleSolving:
         for solver in self.solvers:
             solver.sense(tick, now_ns, time_ns, episode)
 
-    def think(self, num_spent: int, most: int | None = None, num_tokens: int = 0) -> None:
+    def think(
+        self, num_spent: int, most: int | None = None, num_tokens: int = 0, most_word: str = "energy"
+    ) -> None:
         """Spend what the prediction has left of the tick's budget. num_spent, num_tokens: by the prediction.
 
         most: segments that the operating mode and its energy allow, None for no such limit.
+        most_word: which of the two, the reason of what has to wait.
         """
         budget = self._segments - num_spent
         self.num_segments = 0
         self._reason = ""
-        limit = TickBudget({"energy": most, "tokens": self._tokens})
-        if not limit.take(energy=0, tokens=num_tokens):
+        limit = TickBudget({most_word: most, "tokens": self._tokens})
+        work = self._work.start(self._clock.now_ns())
+        if not limit.take(tokens=num_tokens):
             self._reason = "tokens"
             return
         started_ns = time.perf_counter_ns()
+        levels: list[Place] = [
+            LevelPlace(solver, level) for solver in self.solvers for level in range(len(solver.rows))
+        ]
         while not self._reason:
-            places = [
-                (solver, level)
-                for solver in self.solvers
-                for level, rows in enumerate(solver.rows)
-                if len(rows)
-            ]
+            places = [place for place in (*levels, *work) if place.is_due]
             if not places:
                 return
-            claims = [solver.rows[level].claim(solver.record.stake(level)) for solver, level in places]
-            index = choose(claims)
-            solver, level = places[index]
-            rows = solver.rows[level]
-            self._reason = self._unaffordable(rows, budget, limit, started_ns)
+            place = places[choose([place.claim() for place in places])]
+            self._reason = self._unaffordable(place, budget, limit, started_ns)
             if self._reason:
                 return
-            num_rows = rows.num_next_rows
-            limit.take(energy=num_rows, tokens=num_rows * rows.num_cells)
-            self.num_segments += solver.step(level)
-            for other, (each, number) in enumerate(places):
-                waiting = each.rows[number]
-                waiting.num_waited = 0 if other == index else waiting.num_waited + 1
+            self._step(place, budget, limit, most_word)
+            for other in places:
+                other.num_waited = 0 if other is place else other.num_waited + 1
             if self.num_segments >= budget:
                 self._reason = BUDGET_WORD
 
-    def _unaffordable(self, rows: LevelRows, budget: int, limit: TickBudget, started_ns: int) -> str:
-        """Why the next batch of rows has to wait, or ""."""
-        num_rows = rows.num_next_rows
-        if self.num_segments and self.num_segments + num_rows > budget:
+    def _step(self, place: Place, budget: int, limit: TickBudget, most_word: str) -> None:
+        num_next, num_tokens = place.num_next, place.num_tokens
+        most, left = max(budget - self.num_segments, num_next), limit.left(most_word)
+        num = place.step(most if left is None else min(most, left))
+        limit.take(**{most_word: num if left is None else min(num, left), "tokens": num_tokens})
+        self.num_segments += num
+
+    def _unaffordable(self, place: Place, budget: int, limit: TickBudget, started_ns: int) -> str:
+        """Why the next step of a place has to wait, or ""."""
+        num = place.num_next
+        if self.num_segments and self.num_segments + num > budget:
             return BUDGET_WORD
         if self._puzzle_ns is not None and time.perf_counter_ns() - started_ns >= self._puzzle_ns:
             return "time"
-        return limit.short_of(energy=num_rows, tokens=num_rows * rows.num_cells)
+        most_word = next(iter(limit.limits))
+        return limit.short_of(**{most_word: num, "tokens": place.num_tokens})
 
     def answer(self, gate: EffectorGate, situation: Situation) -> tuple[ActionFacts, ...]:
         return tuple(fact for solver in self.solvers for fact in solver.answer(gate, situation))
 
     def facts(self) -> tuple[SolvingFacts, ...]:
         return tuple(self._with_reason(solver.facts()) for solver in self.solvers)
+
+    def work_facts(self) -> tuple[WorkFacts, ...]:
+        """Of every device that has posted work."""
+        return self._work.facts(self._reason)
 
     def _with_reason(self, facts: SolvingFacts) -> SolvingFacts:
         """A stream without a segment in this tick has a reason: no puzzle, or what the others left."""

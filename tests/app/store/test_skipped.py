@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sage.app.report.skips import skips_table
+from sage.app.session.budget_figures import BudgetFigures, WorkFigures, budget_line
 from sage.app.session.summary import SessionSummary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.skipped import pack_skipped, with_skipped
 from sage.app.terminal.skips import skips_line
 from sage.runtime.report import SolvingFacts, SourceFacts, TickReport
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 ATTENDED = SourceFacts(name="a", status="running", sequence=1, age_ns=2, is_fresh=True, is_attended=True)
 IDLE = replace(ATTENDED, is_fresh=False, is_attended=False, skipped="not due")
@@ -32,6 +34,10 @@ def test_a_row_of_an_earlier_version_has_no_reason_for_a_fresh_source():
 def test_the_summary_and_the_store_count_the_same_reasons(tmp_path):
     summary = SessionSummary()
     stream = SolvingFacts(stream="puzzles", level=0, levels=(), skipped="energy")
+    work = WorkFacts(name="i.imagine", skipped="mode", work_trust=0.75)
+    done = WorkFacts(
+        name="i.imagine", num_segments=3, num_made=1, ended=("solved", "budget"), work_trust=0.75
+    )
     with MetricsStore(tmp_path / "metrics.db") as store:
         writer = store.instrument(store.begin_session())
         ticks = [item for item in SyntheticSession(num_ticks=12).items() if isinstance(item, TickReport)]
@@ -39,19 +45,34 @@ def test_the_summary_and_the_store_count_the_same_reasons(tmp_path):
             places = [IDLE, replace(BROKEN, name="b"), replace(CROWDED, name="c")]
             if tick < 4:
                 places[2] = replace(ATTENDED, name="c")
-            facts = replace(report.facts, sources=tuple(places), solving=(stream,))
+            facts = replace(
+                report.facts, sources=tuple(places), solving=(stream,), work=(done if tick < 4 else work,)
+            )
             for instrument in (writer, summary):
                 instrument.on_tick(replace(report, facts=facts))
         assert writer.flush(20)
-        stored = store.skips(store.session().id)
+        session = store.session().id
+        stored = store.skips(session)
+        restored = [store.tick(session, report.facts.tick) for report in ticks]
+    assert [report.facts.work for report in restored if report is not None] == [(done,)] * 4 + [(work,)] * 8
     counted = summary.figures().skips
     assert {each.reason: each.by_name for each in counted} == {
         "not due": (("a", 12),),
         "quarantined": (("b", 12),),
         "energy": (("puzzles", 12),),
         "budget": (("c", 8),),
+        "mode": (("i.imagine", 8),),
     }
     assert stored == counted
+    budget = summary.figures().budget
+    assert budget.work == (
+        WorkFigures(
+            name="i.imagine", num_segments=12, num_made=4, ended=(("solved", 4), ("budget", 4)), trust=0.75
+        ),
+    )
+    assert budget.total == budget.prediction + 12
+    assert "i.imagine: 4 results (solved 4, budget 4)" in budget_line(budget)
+    assert budget_line(BudgetFigures(prediction=5)) == ""
     assert skips_line(counted, num_reasons=1) == "energy 12 (puzzles)"
     page = skips_table(stored)
     assert all(each.reason in page for each in stored)

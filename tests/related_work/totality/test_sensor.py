@@ -11,7 +11,7 @@ from sage.related_work.totality.connection import TotalityPlace, open_totality
 from sage.related_work.totality.content import Canvas, Provenance, Scheme, Slot
 from sage.related_work.totality.effector import TotalityEffector, TotalityEffectorConfig
 from sage.related_work.totality.encoding import encode, encode_canvases
-from sage.related_work.totality.messages import ImagineRequest, OpCall
+from sage.related_work.totality.messages import ImagineRequest, OpCall, SchemeDraft, WriteRequest
 from sage.related_work.totality.read_query import ReadQuery
 from sage.related_work.totality.sensor import TotalitySensor, TotalitySensorConfig
 from sage.related_work.totality.store import TotalityStore
@@ -90,6 +90,45 @@ def test_the_most_active_canvases_are_read_once_a_period(context: SensorContext,
     sensor.close()
     effector.close()
     assert context.connections.num_open == 0
+
+
+def test_imagination_spends_the_segments_that_it_is_given(context: SensorContext, clock: ManualClock) -> None:
+    config = TotalitySensorConfig(
+        name="i", imagine=[{"op": "vary_slot"}] * 2, imagine_count=2, imagine_gain=1
+    )
+    sensor = TotalitySensor(config, context)
+    assert context.work.posted() == ()
+    sensor.open()
+    ((name, work),) = context.work.posted()
+    assert (name, work.num_next(clock.now_ns()), work.gain) == ("i.imagine", 2, 0.5)
+    assert np.isnan(work.trust)
+    empty = work.work(8)
+    assert (empty.num_segments, empty.num_made, empty.outcome) == (0, 0, "no_solution")
+    assert work.num_next(clock.now_ns()) == 0  # the round has ended
+    with open_totality(TotalityPlace(), context) as shared:
+        store = shared.value.totality
+        slot = Slot(name="v", value=1.0)
+        store.write(WriteRequest(schemes=(SchemeDraft(label="cup", slots=(slot,), activation=0.5),)))
+        clock.advance(10**9)
+        for num_left in (2, 2):
+            assert work.num_next(clock.now_ns()) == num_left
+            made = work.work(2)
+            assert (made.num_segments, made.num_made, made.outcome) == (2, 1, "solved")
+        assert work.num_next(clock.now_ns()) == 0
+        assert 0 < work.trust < 1
+        assert work.gain == work.trust / 2
+        assert len(store.read(ReadQuery(scope="canvases")).canvases) == 2
+        clock.advance(10**9)
+        assert work.num_next(clock.now_ns()) == 2
+        short = work.work(1)
+        assert (short.num_segments, short.num_made, short.outcome) == (0, 0, "budget")
+    sensor.close()
+    assert context.work.posted() == ()
+    with pytest.raises(SensorUnavailable, match="op dance: unknown"):
+        TotalitySensor(TotalitySensorConfig(imagine=[{"op": "dance"}]), context).open()
+    assert context.connections.num_open == 0
+    with pytest.raises(ValidationError, match="remove url"):
+        TotalitySensorConfig(imagine=[{"op": "vary_slot"}], url="http://127.0.0.1:9")
 
 
 def test_an_action_becomes_a_scheme_where_the_gate_is_open(

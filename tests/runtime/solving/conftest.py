@@ -21,6 +21,7 @@ from sage.runtime.solving.learner import LearnerFacts, Offer, PuzzleExperience
 from sage.runtime.solving.models import family_for
 from sage.runtime.solving.stream import PuzzleStream, StreamLevel
 from sage.runtime.tick.memory_writer import recall_store
+from sage.sensors.budgeted_work import WorkBoard
 from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Sensor, SensorContext
 from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
@@ -108,6 +109,7 @@ class Life:
     learner: FakeLearner
     recorder: Recorder
     world: PuzzlesEnvironment
+    board: WorkBoard
 
     @property
     def solver(self):
@@ -197,6 +199,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             device=torch.device("cpu"),
             instruments=[recorder],
             streams=[stream],
+            work=WorkBoard(),
         )
         loop = Loop(config, inputs)
         loops.append(loop)
@@ -204,7 +207,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Life]]:
             load_snapshot(resumes_from, loop)
         world.open()
         loop.open()
-        return Life(loop=loop, learner=learner, recorder=recorder, world=world)
+        return Life(loop=loop, learner=learner, recorder=recorder, world=world, board=inputs.work)
 
     yield build
     for loop in loops:
