@@ -74,3 +74,26 @@ def propose(predicted, residual_square, most, proposal):
         unit = np.sqrt(residual_square[channel])
         bound = most * unit
         proposal[channel] = np.minimum(np.maximum(predicted[channel] * unit, -bound), bound)
+
+
+@kernel
+def step(
+    channels, target, predicted, direction, power, doubt, most, num_learned, num_targets, weights, covariance
+):
+    """One step of recursive least squares: weights (F, C) of `channels`, covariance (F, F).
+
+    target, predicted: (k,).  direction: (F,) covariance times features.  power: features times direction.
+    """
+    num_learned[0] += 1.0
+    gained = np.empty(len(channels))
+    for row, channel in enumerate(channels):
+        lag = num_learned[0] / np.maximum(num_targets[channel], 1.0)
+        catch_up = np.minimum(np.maximum(lag, 1.0), most)
+        gained[row] = (target[row] - predicted[row]) * catch_up / (1.0 + catch_up * power)
+    shrunk = direction / (1.0 + power)
+    for feature in range(len(direction)):
+        for row, channel in enumerate(channels):
+            weights[feature, channel] += direction[feature] * gained[row]
+        for other in range(len(direction)):
+            covariance[feature, other] -= direction[feature] * shrunk[other]
+        covariance[feature, feature] += doubt

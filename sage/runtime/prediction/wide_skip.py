@@ -127,6 +127,11 @@ class WideSkip:
 
         self._kernel = wide_kernel
         none, nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
+        weights = self._weights
+        wide_kernel.step(
+            none, nothing, nothing, nothing, 0.0, self._doubt, MAX_CATCH_UP,
+            np.zeros(1), nothing, weights[:0].copy(), self._covariance[:0].copy(),
+        )  # fmt: skip
         self._prepare(none, nothing, nothing)
         wide_kernel.track(self._residual_square, self._num_targets, none, nothing, SCALE_READINGS)
         wide_kernel.look(nothing, nothing, none, self._change_square, MAX_DEVIATIONS, self._seen)
@@ -154,6 +159,13 @@ class WideSkip:
         x = self._features
         direction = self._covariance.dot(x)
         power = float(x.dot(direction))
+        if self._kernel is not None:
+            predicted = x.dot(self._weights[:, channels])
+            self._kernel.step(
+                channels, target, predicted, direction, power, self._doubt, MAX_CATCH_UP,
+                self._num_learned, self._num_targets, self._weights, self._covariance,
+            )  # fmt: skip
+            return
         self._num_learned += 1.0
         catch_up = np.clip(
             self._num_learned / np.maximum(self._num_targets[channels], 1.0), 1.0, MAX_CATCH_UP

@@ -9,8 +9,11 @@ the Gaussian.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from sage.compiled import has_compiler
 
 NUM_ROUNDS = 3
 STUDENT_DOF = 4.0
@@ -36,6 +39,7 @@ class CrossPredictor:
     offsets: (N + 1,) channel range of each source.  is_witness: (N,) bool, sources that are used and judged;
     a source derived from others is neither.  min_shrinkage: least share of a channel's variance that counts
     as unexplained; more during the first updates.  warmup: updates before an estimate is defined.
+    is_compiled: None uses numba where it is installed.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class CrossPredictor:
         min_shrinkage: float = 0.02,
         every: int = 8,
         warmup: int = 48,
+        is_compiled: bool | None = None,
     ) -> None:
         self._offsets = np.asarray(offsets)
         self._sizes = np.diff(self._offsets)
@@ -63,15 +68,25 @@ class CrossPredictor:
         self._gain = np.zeros((size, size))  # estimate = gain @ z: zero within a source
         self._reach = np.zeros(size)  # bound of each reading: a channel that rarely moved explains no jump
         self.num_updates = 0
+        self._prior, self._belief = np.zeros(num_sources), np.zeros(num_sources)
+        self._bounded, self._used = np.zeros(size), np.zeros(size)
+        self._kernel: Any = None
+        if has_compiler() if is_compiled is None else is_compiled:
+            self._compile()
+
+    def _compile(self) -> None:
+        """Compile now, not in the first tick: without a reading nothing changes."""
+        from sage.runtime.trust import cross_kernel
+
+        self._kernel = cross_kernel
+        z, zeros = np.zeros(len(self._source)), np.zeros(len(self._sizes))
+        none = np.zeros(len(self._sizes), dtype=bool)
+        self._learn(z, zeros, none)
+        self._estimate(z, zeros, none, zeros)
 
     def update(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
         """Learn from z (C,) of the sources `present` (N,), each with weight `trust` (N,)."""
-        weight = np.where(present & self._is_witness, trust, 0.0)[self._source]
-        weighted = np.sqrt(weight) * z
-        self._sum *= self._forgetting
-        self._sum += weighted[:, None] * weighted[None, :]
-        self._weight *= self._forgetting
-        self._weight += weight
+        self._learn(z, trust, present & self._is_witness)
         self.num_updates += 1
         if self.num_updates % self._every == 0:
             self._refactor()
@@ -85,6 +100,30 @@ class CrossPredictor:
         the most trusted source, so that at least one reading has full weight.
         """
         present = present & self._is_witness
+        estimate = self._estimate(z, trust, present, noise)
+        is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
+        return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
+
+    def _learn(self, z: np.ndarray, trust: np.ndarray, present: np.ndarray) -> None:
+        """Add the readings of the witnesses `present` to the moments."""
+        if self._kernel is not None:
+            self._kernel.learn(
+                z, trust, present, self._source, self._forgetting, self._used, self._sum, self._weight
+            )
+            return
+        weight = np.where(present, trust, 0.0)[self._source]
+        weighted = np.sqrt(weight) * z
+        self._sum *= self._forgetting
+        self._sum += weighted[:, None] * weighted[None, :]
+        self._weight *= self._forgetting
+        self._weight += weight
+
+    def _estimate(
+        self, z: np.ndarray, trust: np.ndarray, present: np.ndarray, noise: np.ndarray
+    ) -> np.ndarray:
+        """(C,) each channel from the others, by the witnesses `present`."""
+        if self._kernel is not None:
+            return self._estimate_compiled(z, trust, present, noise)
         prior = np.where(present, (trust / max(trust[present].max(initial=0.0), 1e-9)) ** 2, 0.0)
         weight = prior[self._source]
         bounded = np.clip(z, -self._reach, self._reach)
@@ -96,9 +135,23 @@ class CrossPredictor:
             belief = prior / (STUDENT_DOF + np.maximum(ratio, 1.0))
             weight = (belief / max(belief.max(), 1e-12))[self._source]
             used = weight * bounded + (1 - weight) * estimate
-        estimate = self._gain.dot(used)
-        is_defined = present & (self.num_updates >= self._warmup) & (np.count_nonzero(present) > 1)
-        return LeaveOneOut(estimate=estimate, innovation=z - estimate, is_defined=is_defined)
+        found: np.ndarray = self._gain.dot(used)
+        return found
+
+    def _estimate_compiled(
+        self, z: np.ndarray, trust: np.ndarray, present: np.ndarray, noise: np.ndarray
+    ) -> np.ndarray:
+        used, bounded = self._used, self._bounded
+        self._kernel.begin(z, trust, present, self._source, self._reach, self._prior, bounded, used)
+        for _ in range(NUM_ROUNDS):
+            estimate = self._gain.dot(used)
+            sums = np.add.reduceat((z - estimate) ** 2, self._offsets[:-1])
+            self._kernel.reweigh(
+                sums, self._sizes, noise, self._prior, self._source, STUDENT_DOF, bounded, estimate,
+                self._belief, used,
+            )  # fmt: skip
+        found: np.ndarray = self._gain.dot(used)
+        return found
 
     def rescale(self, ratio: np.ndarray) -> None:
         """Change the channels' units by `ratio` (C,), old over new."""

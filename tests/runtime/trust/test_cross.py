@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sage.compiled import has_compiler
 from sage.runtime.trust.cross import CrossPredictor
 
 UNKNOWN = np.zeros(3)
@@ -85,3 +86,29 @@ def test_a_derived_source_is_neither_used_nor_judged():
     loud = cross.judge(np.array([1.0, 1.0, 50.0]), np.ones(3), all_present, unknown)
     assert quiet.estimate[:2] == pytest.approx(loud.estimate[:2])
     assert quiet.is_defined.tolist() == [True, True, False]
+
+
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+def test_compiled_and_interpreted_estimates_agree():
+    """Sources of several sizes that come and go, one derived from others, one of trust 0, jumps, and a change
+    of units."""
+    generator, offsets = np.random.default_rng(4), np.array([0, 1, 4, 14, 16])
+    is_witness = np.array([True, True, True, False])
+    pair = [CrossPredictor(offsets, is_witness, is_compiled=is_compiled) for is_compiled in (False, True)]
+    mixing = generator.normal(0, 1, (16, 3))
+    for tick in range(200):
+        z = mixing.dot(generator.normal(0, 1, 3)) + generator.normal(0, 0.3, 16)
+        z[1:4] += 30.0 * (tick % 40 == 39)
+        trust = generator.random(4) * (np.arange(4) != tick // 50)
+        present = generator.random(4) < 0.8
+        noise = np.where(generator.random(4) < 0.2, 0.0, 0.5)
+        one, other = (each.judge(z, trust, present, noise) for each in pair)
+        np.testing.assert_allclose(other.estimate, one.estimate, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(other.is_defined, one.is_defined)
+        for each in pair:
+            each.update(z, trust, present)
+            if tick == 100:
+                each.rescale(np.linspace(0.5, 2.0, 16))
+    for name, array in pair[0].state().items():
+        np.testing.assert_allclose(pair[1].state()[name], array, rtol=1e-12, err_msg=name)
+    assert np.abs(one.estimate).max() > 0
