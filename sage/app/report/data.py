@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from sage.app.report.worlds import world_plots
 from sage.app.store.boards import Board
 from sage.app.store.episodes import EpisodeHistory
 from sage.app.store.metrics_store import LevelHistory, MetricsStore, Series, SessionRecord
+from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures, counted_sources
 from sage.app.terminal.skips import SkipFigures
 from sage.runtime.report import Event, SleepReport, State
@@ -83,6 +84,7 @@ class ReportData:
     events: tuple[Event, ...]
     coherence: tuple[CoherenceSummary, ...] = ()
     skips: tuple[SkipFigures, ...] = ()
+    budget: BudgetFigures = field(default_factory=BudgetFigures)
     memory: MemoryMap | None = None
     worlds: tuple[EpisodeHistory, ...] = ()
     boards: tuple[Board, ...] = ()
@@ -132,6 +134,7 @@ def collect(store: MetricsStore, session: SessionRecord, *, memory: MemoryMap | 
         events=store.events(session.id, limit=_MAX_EVENTS),
         coherence=summarize(store.coherence(session.id)),
         skips=store.skips(session.id),
+        budget=store.budget(session.id),
         memory=memory,
         worlds=worlds,
         boards=store.boards(session.id),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 from sage.app.report.boards import boards_html
+from sage.app.report.budget import budget_table
 from sage.app.report.data import ReportData
 from sage.app.report.markup import cells, table, text
 from sage.app.report.memories import memories_html
@@ -373,5 +374,5 @@ _TABLES: dict[str, Callable[[ReportData], str]] = {
     SECTION: _puzzle_tables,
     WORLDS: _world_table,
     "Coherence": _coherence_table,
-    "Attention": lambda data: skips_table(data.skips),
+    "Attention": lambda data: budget_table(data.budget) + skips_table(data.skips),
 }

@@ -65,6 +65,7 @@ def report_as_dict(data: ReportData) -> dict[str, Any]:
         "verdict": verdict(total) if total else None,
         "skills": {name: to_plain(skill) for name, skill in data.skills.items()},
         "skips": to_plain(data.skips),
+        "budget": to_plain(data.budget),
         "sleeps": to_plain(data.sleeps),
     }
 

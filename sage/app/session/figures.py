@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sage.app.session.acting_figures import WorldFigures
-from sage.app.session.budget_figures import BudgetFigures
 from sage.app.session.solving_figures import StreamFigures
+from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.skill import SkillFigures
 from sage.app.terminal.skips import SkipFigures
 from sage.runtime.report import CoherenceFacts, LearningFacts, MemoryFacts, SleepReport

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage.app.session.acting_figures import ActingTally
-from sage.app.session.budget_figures import BudgetTally
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import SolvingTally
+from sage.app.terminal.budget import BudgetTally
 from sage.app.terminal.skill import NIGHTS, SkillTable, counted_sources, verdict
 from sage.app.terminal.skips import SkipTally
 from sage.runtime.report import (
@@ -89,7 +89,8 @@ class SessionSummary:
             self._skips.add(solving.stream, solving.skipped)
         for work in facts.work:
             self._skips.add(work.name, work.skipped)
-        self._budget.add(facts)
+        streams = [(each.stream, each.num_segments) for each in facts.solving]
+        self._budget.add(facts.num_segments, streams, facts.work)
         for name, (total, num) in self._coherence.items():
             value = getattr(facts.coherence, name)
             if math.isfinite(value):

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sage.app.session.acting_figures import earned_lines
-from sage.app.session.budget_figures import budget_line
 from sage.app.session.figures import SessionFigures, SidecarFigures, SourceFigures
 from sage.app.session.solving_figures import learned_lines
+from sage.app.terminal.budget import budget_line
 from sage.app.terminal.figures import DASH, count, duration, millis, number, percent, signed, signed_percent
 from sage.app.terminal.skill import ALL_PHYSICAL, NIGHTS, SkillFigures
 from sage.app.terminal.skips import skips_line

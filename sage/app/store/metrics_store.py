@@ -17,6 +17,7 @@ from typing import Any
 
 from sage.app.store.answers import LevelHistory, read_answers
 from sage.app.store.boards import Board, read_boards
+from sage.app.store.budget import read_budget
 from sage.app.store.episodes import EpisodeHistory, read_episodes
 from sage.app.store.names import readable_name
 from sage.app.store.rows import (
@@ -33,6 +34,7 @@ from sage.app.store.skill import read_skill_table
 from sage.app.store.skips import read_skips
 from sage.app.store.thinning import Retention, transaction, used_bytes
 from sage.app.store.writer import StoreStatistics, StoreWriter
+from sage.app.terminal.budget import BudgetFigures
 from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import SkillTable
 from sage.app.terminal.skips import SkipFigures
@@ -261,6 +263,10 @@ class MetricsStore:
         with self._connected() as connection:
             return read_skips(connection, _session_row(connection, self.path, session)["key"]).figures()
 
+    def budget(self, session: str) -> BudgetFigures:
+        with self._connected() as connection:
+            return read_budget(connection, _session_row(connection, self.path, session)["key"])
+
     def coherence(self, session: str) -> tuple[CoherenceRow, ...]:
         """The figures of every window, oldest first, then by metric and modules; empty without a window."""
         with self._connected() as connection:
@@ -374,20 +380,8 @@ def _session_record(connection: sqlite3.Connection, row: sqlite3.Row) -> Session
     names = connection.execute(
         "SELECT name FROM source_names WHERE session = ? ORDER BY source", (row["key"],)
     )
-    plain = {
-        name: row[name]
-        for name in (
-            "id",
-            "started_ns",
-            "ended_ns",
-            "clock",
-            "clock_ns",
-            "seed",
-            "config",
-            "config_hash",
-            "num_dropped",
-        )
-    }
+    names_of_columns = "id started_ns ended_ns clock clock_ns seed config config_hash num_dropped"
+    plain = {name: row[name] for name in names_of_columns.split()}
     return SessionRecord(
         **plain,
         versions=json.loads(row["versions"]),

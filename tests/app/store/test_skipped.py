@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sage.app.report.budget import budget_table
 from sage.app.report.skips import skips_table
-from sage.app.session.budget_figures import BudgetFigures, WorkFigures, budget_line
 from sage.app.session.summary import SessionSummary
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.app.store.skipped import pack_skipped, with_skipped
+from sage.app.terminal.budget import BudgetFigures, WorkFigures, budget_line
 from sage.app.terminal.skips import skips_line
 from sage.runtime.report import SolvingFacts, SourceFacts, TickReport
 from sage.runtime.scheduling.work_facts import WorkFacts
@@ -53,6 +54,7 @@ def test_the_summary_and_the_store_count_the_same_reasons(tmp_path):
         assert writer.flush(20)
         session = store.session().id
         stored = store.skips(session)
+        stored_budget = store.budget(session)
         restored = [store.tick(session, report.facts.tick) for report in ticks]
     assert [report.facts.work for report in restored if report is not None] == [(done,)] * 4 + [(work,)] * 8
     counted = summary.figures().skips
@@ -71,6 +73,10 @@ def test_the_summary_and_the_store_count_the_same_reasons(tmp_path):
         ),
     )
     assert budget.total == budget.prediction + 12
+    assert stored_budget == budget
+    assert "i.imagine" in budget_table(stored_budget)
+    assert "solved 4, budget 4" in budget_table(stored_budget)
+    assert budget_table(BudgetFigures(prediction=5)) == ""
     assert "i.imagine: 4 results (solved 4, budget 4)" in budget_line(budget)
     assert budget_line(BudgetFigures(prediction=5)) == ""
     assert skips_line(counted, num_reasons=1) == "energy 12 (puzzles)"

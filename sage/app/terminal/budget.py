@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sage.app.terminal.figures import count, number, percent
-from sage.runtime.report import NAN, TickFacts
+from sage.runtime.report import NAN
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,14 @@ class BudgetTally:
         self._ended: dict[str, Counter[str]] = {}
         self._trust: dict[str, float] = {}
 
-    def add(self, facts: TickFacts) -> None:
-        self._prediction += facts.num_segments
-        total = facts.num_segments
-        for stream in facts.solving:
-            self._streams[stream.stream] += stream.num_segments
-            total += stream.num_segments
-        for work in facts.work:
+    def add(self, prediction: int, streams: Iterable[tuple[str, int]], works: Iterable[WorkFacts]) -> None:
+        """One tick. streams: segments by puzzle stream."""
+        self._prediction += prediction
+        total = prediction
+        for name, num in streams:
+            self._streams[name] += num
+            total += num
+        for work in works:
             self._segments[work.name] += work.num_segments
             self._made[work.name] += work.num_made
             self._ended.setdefault(work.name, Counter()).update(work.ended)
