@@ -38,7 +38,7 @@ class Step:
 
 #: In this order: a later one uses what an earlier one wrote.
 STEPS = (
-    Step(f"sage solve sudoku {EASY}", text="right"),
+    Step(f"sage solve sudoku {EASY}", text="solved"),
     Step(f"sage solve sudoku {HARD} --search 256", text="search"),
     Step("sage solve sudoku puzzles.sdm"),
     Step("sage solve sudoku - --search 256 --sound", given=EASY + "\n"),
@@ -82,7 +82,7 @@ STEPS = (
     Step("sage train", text="sudoku4"),
     Step("sage train sudoku6 --dry-run"),
     Step("sage train sudoku4 --out runs/a --seed 1 --set train.optimizer.lr=5e-3", "--steps 4"),
-    Step("sage train sudoku4 --out runs/a --resume", "--steps 6"),
+    Step("sage train sudoku4 --out runs/a --resume", "--steps 6 --seed 1 --set train.optimizer.lr=5e-3"),
     Step("sage train sudoku4", "--steps 2"),
 )
 
