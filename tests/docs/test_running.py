@@ -82,7 +82,7 @@ STEPS = (
     Step("sage train", text="sudoku4"),
     Step("sage train sudoku6 --dry-run"),
     Step("sage train sudoku4 --out runs/a --seed 1 --set train.optimizer.lr=5e-3", "--steps 4"),
-    Step("sage train sudoku4 --out runs/a --resume", "--steps 6 --seed 1 --set train.optimizer.lr=5e-3"),
+    Step("sage train sudoku4 --out runs/a --seed 1 --set train.optimizer.lr=5e-3 --resume", "--steps 6"),
     Step("sage train sudoku4", "--steps 2"),
 )
 
