@@ -35,7 +35,7 @@ from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
 from sage.runtime.tick.answers import Answers
 from sage.runtime.tick.effector_gate import EffectorGate
-from sage.runtime.tick.facts import SourceArrays, source_facts
+from sage.runtime.tick.facts import SourceArrays, source_facts, total, without_nan
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
@@ -234,7 +234,7 @@ class Loop:
             self.reasoner.start_again()
         self.answers.meet(gathered, scene, self._statuses.current, self.fusion, now_ns - self._epoch_ns)
         stopwatch.lap("fuse")
-        audited, carry_before = self._audited(fused.percept.present), self.reasoner.carry
+        audited, carry_before = self._audited(fused.percept.present, scene.trust), self.reasoner.carry
         allowance = self.between_ticks.allowance
         readout = self.reasoner.think(fused.percept, audited, allowance.segments(), now_ns)
         self._note_readout(readout)
@@ -298,7 +298,7 @@ class Loop:
         for solver in self.solving.solvers:
             teacher = solver.record.teacher
             self.memory_writer.note_teacher(f"{solver.name}: teacher", teacher.num_shown, teacher.num_refused)
-        self._salience = np.nan_to_num(self.memory_writer.salience)
+        self._salience = without_nan(self.memory_writer.salience)
         return memory
 
     def _facts(
@@ -355,7 +355,7 @@ class Loop:
     ) -> CoherenceFacts:
         scores, present = fused.scores, fused.percept.present
         judged = np.where(fused.is_judged, nis, np.nan)
-        error, persistence = float(np.nansum(scores.error)), float(np.nansum(scores.persistence_error))
+        error, persistence = total(scores.error), total(scores.persistence_error)
         if self._coherence_monitor is not None:
             self._coherence_monitor.collect(
                 self.tick_count, time_ns, states=readout.states, present=present, nis=judged,
@@ -372,10 +372,10 @@ class Loop:
             num_carry_resets=self.reasoner.num_resets,
         )
 
-    def _audited(self, present: np.ndarray) -> int:
+    def _audited(self, present: np.ndarray, trust: np.ndarray) -> int:
         """The source that the audit row masks: on odd ticks one of low trust, else the next in rotation."""
         num = self.layout.num_sources
-        suspects = np.flatnonzero(present & (self.trust.trust < SUSPECT_TRUST))
+        suspects = np.flatnonzero(present & (trust < SUSPECT_TRUST))
         if len(suspects) and self.tick_count % 2:
             return int(suspects[(self.tick_count // 2) % len(suspects)])
         return self.tick_count % num

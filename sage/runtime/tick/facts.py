@@ -102,3 +102,13 @@ def source_facts(
             skipped,
         ) in columns
     )
+
+
+def without_nan(values: np.ndarray) -> np.ndarray:
+    """The values with 0 for NaN; infinity stays."""
+    return np.where(values == values, values, values.dtype.type(0))  # NaN is not equal to itself
+
+
+def total(values: np.ndarray) -> float:
+    """The sum of the values that are not NaN."""
+    return float(np.add.reduce(without_nan(values)))

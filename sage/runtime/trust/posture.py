@@ -33,15 +33,19 @@ class PostureMeter:
         for index, spec in enumerate(specs):
             for name in _modalities_of(spec, config):
                 groups.setdefault(name, []).append(index)
-        self._groups = {name: np.array(sources, dtype=np.intp) for name, sources in sorted(groups.items())}
+        self._groups = dict(sorted(groups.items()))
 
     def measure(self, trust: np.ndarray, usable: np.ndarray, attended: np.ndarray) -> PostureFacts:
         """All (N,). trust: 0..1, lower bounds.  usable: bool, running and fresh.  attended: bool."""
-        usable_trust = np.where(usable, np.nan_to_num(trust), 0.0)
-        best = {name: float(usable_trust[group].max(initial=0.0)) for name, group in self._groups.items()}
+        usable_trust = np.where(usable & (trust == trust), trust, 0.0)  # NaN is not equal to itself
+        values = usable_trust.tolist()
+        best = {
+            name: max((values[index] for index in group), default=0.0) for name, group in self._groups.items()
+        }
         sensed = [best[name] for name, group in self._groups.items() if len(group)]
+        seen = usable_trust[attended]
         return PostureFacts(
-            confidence=float(usable_trust[attended].mean()) if attended.any() else math.nan,
+            confidence=float(np.add.reduce(seen)) / len(seen) if len(seen) else math.nan,
             asymmetry=max(sensed) - min(sensed) if sensed else math.nan,
             breadth=_breadth(usable_trust[self._is_physical]),
             starved=tuple(name for name, value in best.items() if value < self._min_trust or value == 0.0),
@@ -64,5 +68,5 @@ def _breadth(trust: np.ndarray) -> float:
     """(sum w)^2 / sum w^2 / N: 1 where all sources are trusted alike, 1/N where a single one is."""
     if not len(trust):
         return math.nan
-    squares = float((trust * trust).sum())
-    return float(trust.sum()) ** 2 / squares / len(trust) if squares > 0 else 0.0
+    squares = float(np.add.reduce(trust * trust))
+    return float(np.add.reduce(trust)) ** 2 / squares / len(trust) if squares > 0 else 0.0
