@@ -106,7 +106,7 @@ class WorkPlace:
         self._num_next = max(self.work.num_next(self._now_ns), 0)
         gain = self.work.gain
         self._gain = max(gain, LEAST_RISE) if math.isfinite(gain) else LEAST_RISE
-        self.facts = replace(self.facts)
+        self.facts = replace(self.facts, work_trust=self.work.trust)
 
     @property
     def is_due(self) -> bool:
@@ -148,7 +148,7 @@ class WorkPlace:
         """The facts of the tick. reason: why the tick's budget ended, "" where it did not."""
         if not self.facts.ended:
             word = FAILED_WORD if self.has_failed else reason if self._num_next else WORDS[NOT_DUE]
-            self.facts = replace(self.facts, skipped=word or WORDS[BUDGET], work_trust=self.work.trust)
+            self.facts = replace(self.facts, skipped=word or WORDS[BUDGET])
         return self.facts
 
     def _fail(self, error: Exception) -> None:

@@ -57,11 +57,14 @@ def test_work_without_puzzles_gets_what_the_prediction_leaves(live):
     life = live(SolvingConfig(weights="sudoku4", segments=4, rows=1), rate_hz=0.01)
     life.loop.run(num_ticks=30)
     before = len(life.recorder.ticks)
-    life.board.post("sketch", Sketching(least=2, gain=100.0))
+    sketching = Sketching(least=2, gain=100.0)
+    sketching.trust = 0.5
+    life.board.post("sketch", sketching)
     life.loop.run(num_ticks=5)
     for report in life.recorder.ticks[before:]:
         assert report.facts.work[0].num_segments == 2  # a second piece would be over the budget of 4
         assert report.facts.work[0].ended == ("solved",)
+        assert report.facts.work[0].work_trust == 0.5
 
 
 @pytest.mark.parametrize(
