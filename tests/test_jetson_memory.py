@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import psutil
 import pytest
 
 CAP_BYTES, BUDGET_BYTES = 8 << 30, 6 << 30
-#: The first night begins after 45 s, and takes about a minute of one core.
-NIGHT_SECS = 150
+#: The first night begins after 45 s, and takes about a minute of one core; a loaded machine takes longer.
+NIGHT_SECS = 500
+VERDICTS = ("accepted", "rolled_back", "undecided")
 
 
 def resident_bytes(process: psutil.Process) -> list[int]:
@@ -29,8 +31,13 @@ def resident_bytes(process: psutil.Process) -> list[int]:
         return []
 
 
-def run_capped(folder: Path, *options: str, timeout_secs: float) -> tuple[dict[str, Any], list[list[int]]]:
-    """The JSON document of a run of the configuration, and its resident bytes every 0.2 s."""
+def run_capped(
+    folder: Path, *options: str, timeout_secs: float, until: Callable[[], bool] = lambda: False
+) -> tuple[dict[str, Any], list[list[int]]]:
+    """The JSON document of a run of the configuration, and its resident bytes every 0.2 s.
+
+    until: the run is asked to stop when this is true.
+    """
 
     def cap() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (CAP_BYTES, CAP_BYTES))  # its processes have the same cap
@@ -51,6 +58,9 @@ def run_capped(folder: Path, *options: str, timeout_secs: float) -> tuple[dict[s
     def watch() -> None:
         while not has_ended.wait(0.2):
             seen.append(resident_bytes(process))
+            if until():
+                running.terminate()
+                return
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -78,12 +88,23 @@ def test_a_run_with_its_trainer_stays_within_its_budget(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_night_beside_loop_and_trainer_stays_within_the_budget(tmp_path: Path) -> None:
     """As configured: the first night begins after 45 s."""
-    document, seen = run_capped(tmp_path, "--seconds", str(NIGHT_SECS), timeout_secs=NIGHT_SECS + 300)
-    assert document["ended_by"] == "time"
+    store = tmp_path / "state" / "store.sqlite"
+
+    def outcomes() -> list[str]:
+        if not store.exists():
+            return []
+        with closing(sqlite3.connect(store)) as connection:
+            try:
+                return [outcome for (outcome,) in connection.execute("SELECT outcome FROM sleeps")]
+            except sqlite3.OperationalError:  # it is being created
+                return []
+
+    def has_verdict() -> bool:
+        return any(outcome in VERDICTS for outcome in outcomes())
+
+    options = ("--seconds", str(NIGHT_SECS))
+    _, seen = run_capped(tmp_path, *options, timeout_secs=NIGHT_SECS + 100, until=has_verdict)
+    assert has_verdict(), f"no night came to a verdict: {outcomes()}"
     assert max(map(len, seen)) >= 3, "loop, trainer and night are processes at the same time"
-    with closing(sqlite3.connect(tmp_path / "state" / "store.sqlite")) as store:
-        nights = store.execute("SELECT outcome, reason FROM sleep").fetchall()
-    ended = [outcome for outcome, _ in nights if outcome in ("accepted", "rejected", "undecided")]
-    assert ended, f"no night came to a verdict: {nights}"
     peak_bytes = max(map(sum, seen))
     assert 0 < peak_bytes <= BUDGET_BYTES, f"{peak_bytes / (1 << 30):.2f} GiB"
