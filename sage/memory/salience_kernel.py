@@ -34,11 +34,12 @@ def rank(columns, reward_error, valid, min_values, past, num_past, scale, ranks)
             if np.isnan(value):
                 continue
             values = past[source, score]
+            cell = source * num_scores + score
             twice_below = 0
-            for index in range(window):  # NaN, before the window is full, is not below anything
+            # Only what is stored: comparing with NaN raises a flag, and numpy warns of it in a later call.
+            for index in range(min(num_past[cell], window)):
                 twice_below += int(values[index] < value) + int(values[index] <= value)
             ranks[source, score] = np.float32(twice_below) * scale[source, score]
-            cell = source * num_scores + score
             values[num_past[cell] % window] = value
             num_past[cell] += 1
             if min_values <= num_past[cell] <= window:
