@@ -22,6 +22,10 @@ without it, on the healthy sources and on the true signal beneath the faulty one
 own; "fixed rules" gives a weight of 0.05 to a source that repeats 10 readings or is 4 standard deviations
 from its mean; "learned gate" has no trust weights, so that only the model and the gate of its correction
 adapt; "uniform" has neither.
+
+Suite host: the loop's fusion and trust over an hour of a machine's own cpu, ram, disk, network and process,
+with loads that begin and end and nothing wrong; then six faults in each source, at 15 onsets: 4 standard
+deviations of bias, drift within 10 s, noise and spikes, one reading repeated, a delay of 2 s.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ import subprocess
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +81,7 @@ NUM_TIMED = 300
 def main() -> None:
     parser = harness.argument_parser(__doc__)
     parser.add_argument(
-        "--suite", default="simulated", choices=("simulated", "recordings"), help="which suite"
+        "--suite", default="simulated", choices=("simulated", "recordings", "host"), help="which suite"
     )
     parser.add_argument("--recordings", default="flight,xio", help="names separated by commas")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds of the suite recordings")
@@ -84,7 +89,7 @@ def main() -> None:
     parser.add_argument("--plaza", type=Path, help="folder of Plaza1_.mat and Plaza2_.mat (default: gtsam's)")
     parser.add_argument("--runs", type=Path, help="file that records the peers' runs, and continues them")
     arguments = parser.parse_args()
-    (run_recordings if arguments.suite == "recordings" else run_simulated)(arguments)
+    {"simulated": run_simulated, "recordings": run_recordings, "host": run_host}[arguments.suite](arguments)
 
 
 def run_simulated(arguments: Namespace) -> None:
@@ -140,6 +145,20 @@ def run_recordings(arguments: Namespace) -> None:
     tables = [recordings_table(found), harness.bars_table(bars)]
     notes = (__doc__ or "").partition("\n\n")[2]
     harness.finish(harness.document("fusion", results, bars), tables, is_saved=arguments.save, notes=notes)
+
+
+def run_host(arguments: Namespace) -> None:
+    from _fusion_host import ONSETS, QUICK_ONSETS, QUICK_SECS, host_bars, host_tables, load_hour, run_hour
+
+    is_quick = arguments.quick
+    found = run_hour(load_hour(), QUICK_ONSETS if is_quick else ONSETS, QUICK_SECS if is_quick else None)
+    bars = host_bars(found, is_quick=is_quick)
+    results = {"suite": "host", "hour": asdict(found), "calibration": harness.calibrate()}
+    tables = [*host_tables(found), harness.bars_table(bars)]
+    notes = (__doc__ or "").partition("\n\n")[2]
+    harness.finish(
+        harness.document("fusion_host", results, bars), tables, is_saved=arguments.save, notes=notes
+    )
 
 
 def run_own(figures: Figures, scenarios: tuple[str, ...], seeds: range, is_compiled: bool | None) -> None:
