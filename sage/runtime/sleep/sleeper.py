@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage.errors import DataError
+from sage.errors import DataError, SageError
 from sage.hrm_core.observation.model import ObservationModel
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
@@ -125,17 +125,17 @@ class Sleeper:
         self._next_ns = now_ns + int(self._config.every_secs * 1e9)
 
     def _slept(self, night: Night, plan: SleepPlan) -> EndedNight:
-        """The night, now."""
-        dream = None
-        if self._dreamer is not None:
+        """The night, now. One whose dream fails is a failed night, as in a process of its own."""
+        night = dataclasses.replace(night, model=copy.deepcopy(night.model))
+        if self._dreamer is None:
+            report = sleep_on(night, plan)
+        else:
             shutil.rmtree(self._home, ignore_errors=True)
             try:
                 self._dreamer.prepare(self._home, plan.seed)
-            except (OSError, DataError) as error:
-                return self._failed(f"could not start: {error}")
-            dream = self._dreamer.open(self._home)
-        night = dataclasses.replace(night, model=copy.deepcopy(night.model))
-        report = sleep_on(night, plan, dream=dream)
+                report = sleep_on(night, plan, dream=self._dreamer.open(self._home))
+            except (OSError, SageError) as error:
+                return self._failed(f"its dream failed: {error}")
         accepted = report.outcome is SleepOutcome.ACCEPTED
         return EndedNight(report=report, candidate=night.model if accepted else None)
 

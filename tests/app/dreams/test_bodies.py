@@ -140,4 +140,5 @@ def test_a_dream_has_perturbed_copies_and_neither_nights_nor_dreams_of_its_own()
     assert dreamed.practice.learning_rate == config().practice.learning_rate * 0.5
     arm = MujocoConfig().perturbed(0.3, 7)
     assert (arm.seed, arm.perturbation) == (7, 0.3)
+    assert arm.perturbed(0.0, 8).perturbation == 0.3  # a copy of a world that varies by itself varies too
     assert GymnasiumConfig(id="CartPole-v1").perturbed(0.3, 7).seed == 7

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from sage.errors import DataError
 from sage.hrm_core.checkpoint.weights_file import save_model
 from sage.mailbox.shared.memory.identity import my_identity
 from sage.runtime.config import SleepConfig
@@ -239,3 +240,25 @@ def test_a_skipped_night_has_a_reason_and_is_due_sooner(tmp_path: Path):
 
 def test_switched_off_it_is_never_due(tmp_path: Path):
     assert not Sleeper(SleepConfig(enabled=False), tmp_path, 0).is_due(1 << 60)
+
+
+class FailingDreamer:
+    """Its dream cannot be opened: a folder that is damaged, an environment that is gone."""
+
+    num_steps = 0
+
+    def prepare(self, directory: Path, seed: int) -> None: ...
+
+    def open(self, directory: Path):
+        raise DataError(f"{directory}: damaged")
+
+
+def test_a_dream_that_fails_is_a_failed_night_and_the_loop_goes_on(night: Night, tmp_path: Path):
+    sleeper = Sleeper(SleepConfig(where="inline"), tmp_path / "sleep", 0, FailingDreamer())
+    sleeper.begin(night, PLAN, 0)
+    ended = sleeper.collect(0)
+    assert ended is not None
+    assert ended.candidate is None
+    assert ended.report.outcome is SleepOutcome.FAILED
+    assert "its dream failed: " in ended.report.reason
+    assert not sleeper.is_sleeping

@@ -59,7 +59,7 @@ class MujocoConfig(SteppedConfig):
     timeout_secs: float = Field(1.0, gt=0)
 
     def perturbed(self, amount: float, seed: int) -> Self:
-        return self.model_copy(update={"seed": seed, "perturbation": amount})
+        return self.model_copy(update={"seed": seed, "perturbation": max(amount, self.perturbation)})
 
 
 class MujocoWorld:
