@@ -18,6 +18,7 @@ import numpy as np
 
 from sage.app.config.state_dir import STORE_NAME
 from sage.app.report.markup import cells, table, text
+from sage.app.report.page_file import write_html
 from sage.app.report.puzzles import NUM_RECENT
 from sage.app.store.metrics_store import MetricsStore, SessionRecord
 from sage.app.store.opening import open_to_read
@@ -102,14 +103,7 @@ def render(columns: Columns) -> None:
 
 def write_columns(columns: Columns, path: Path) -> Path:
     """One self-contained page without a script. Raises UserError where `path` cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_page(columns), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write the report ({error.strerror}): give another path with --out"
-        ) from error
-    return path
+    return write_html(_page(columns), path)
 
 
 def _page(columns: Columns) -> str:

@@ -22,8 +22,8 @@ from sage.app.report.data import ReportData, collect
 from sage.app.report.html import footer_html, header_html, main_html
 from sage.app.report.markup import text
 from sage.app.report.memories import read_memory_map
+from sage.app.report.page_file import write_html
 from sage.app.store.opening import open_to_read
-from sage.app.terminal.errors import UserError
 from sage.app.terminal.skill import ALL_PHYSICAL, verdict
 from sage.runtime.report import to_plain
 
@@ -46,14 +46,7 @@ def load_report(state_dir: Path, session: str | None = None) -> ReportData:
 
 def write_page(data: ReportData, path: Path) -> Path:
     """Raises UserError where `path` cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(data), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write the report ({error.strerror}): give another path with --out"
-        ) from error
-    return path
+    return write_html(render(data), path)
 
 
 def report_as_dict(data: ReportData) -> dict[str, Any]:
