@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from sage.app.session.heap import give_back_freed
 from sage.app.session.memory_journal import MemoryJournal
 from sage.mailbox.clock import Clock
 from sage.runtime.loop import Loop
@@ -121,8 +122,9 @@ class SnapshotKeeper:
         if snapshot is None:
             return None
         self._writing = threading.Thread(
-            target=self._write, args=(snapshot,), name="sage-snapshot", daemon=True
+            target=self._write_apart, args=([snapshot],), name="sage-snapshot", daemon=True
         )
+        del snapshot
         self._writing.start()
         return self._writing
 
@@ -165,6 +167,11 @@ class SnapshotKeeper:
         except SnapshotNotFinite as error:
             self._report(str(error))
             return None
+
+    def _write_apart(self, taken: list[Snapshot]) -> None:
+        """In a thread of its own. taken: one, which is taken out, so that it is freed once it is written."""
+        self._write(taken.pop())
+        give_back_freed()
 
     def _write(self, snapshot: Snapshot) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +193,28 @@ def test_snapshots_follow_their_schedule(begin) -> None:
     life.tick(2)
     life.settle()
     assert life.keeper.num_written == 4
+
+
+def test_a_snapshot_is_freed_before_memory_goes_back_to_the_system(
+    begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[weakref.ref] = []
+    is_freed: list[bool] = []
+    capture = snapshot_keeper.capture_snapshot
+
+    def noted(*arguments: object) -> object:
+        snapshot = capture(*arguments)
+        taken.append(weakref.ref(snapshot.model))
+        return snapshot
+
+    monkeypatch.setattr(snapshot_keeper, "capture_snapshot", noted)
+    monkeypatch.setattr(snapshot_keeper, "give_back_freed", lambda: is_freed.append(taken[-1]() is None))
+    life = begin()
+    for _ in range(2):
+        life.tick(1)
+        life.keeper.begin_now()
+        life.settle()
+    assert is_freed == [True, True]
 
 
 def test_the_journal_holds_what_two_snapshots_need(begin, tmp_path: Path) -> None:
