@@ -321,6 +321,9 @@ class SolverTrainingConfig(Section):
     offer_secs: float = Field(3.0, gt=0, description="between offers of weights by the process")
     offer_steps: int = Field(20, ge=1, description="between offers of weights by the inline learner")
     inline_steps: int = Field(1, ge=1, le=1000, description="optimizer steps between two ticks, inline")
+    inline_every: int = Field(
+        1, ge=1, le=10_000, description="ticks from one such piece of inline work to the next"
+    )
     symmetries: bool = Field(True, description="practice moves puzzles by the symmetries of their task")
     night_symmetries: bool = Field(True, description="nights move puzzles by the symmetries of their task")
     replay: Literal["weighted", "uniform", "surprising", "none"] = Field(

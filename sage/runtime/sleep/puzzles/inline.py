@@ -35,6 +35,7 @@ class InlineLearner:
         self._num_steps_offered = 0
         self._offer: Offer | None = None
         self._is_paused = False
+        self._num_calls = 0
 
     def open(self, weights: Mapping[str, Tensor]) -> None:
         self.trainer.load(weights)
@@ -44,7 +45,12 @@ class InlineLearner:
             self.trainer.memory.note(experience)
 
     def work(self, deadline_ns: int) -> None:
-        """`inline_steps` optimizer steps, or as many slices of a night in progress, whatever the deadline."""
+        """`inline_steps` optimizer steps, or as many slices of a night in progress, whatever the deadline; in
+        one call of `inline_every`.
+        """
+        self._num_calls += 1
+        if self._num_calls % self._config.inline_every:
+            return
         for _ in range(self._config.inline_steps):
             if self.trainer.is_sleeping:
                 self._offer = self.trainer.advance_night() or self._offer

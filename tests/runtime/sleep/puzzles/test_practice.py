@@ -70,6 +70,16 @@ def test_weights_are_offered_once_every_so_many_steps(tasks: list[Task], feed: F
     assert counts == [0, 3, 6, 0, 9, 12]
 
 
+def test_inline_work_is_done_once_in_so_many_ticks(tasks: list[Task], feed: Feed) -> None:
+    learner = _learner(tasks, inline_every=3)
+    learner.note(feed(60))
+    counts = []
+    for _ in range(7):
+        learner.work(0)
+        counts.append(learner.facts().num_steps)
+    assert counts == [0, 0, 1, 1, 1, 2, 2]
+
+
 def test_a_night_goes_on_between_ticks_and_can_be_aborted(tasks: list[Task], feed: Feed) -> None:
     learner = _learner(tasks, min_examined=4, night_steps=2)
     learner.note(feed(120))
