@@ -57,8 +57,13 @@ def config_of(
             "first_after_secs": first_secs, "every_secs": every_secs, "num_steps": 2, "batch_size": 2,
             "block_secs": 1,
         },
-        "solving": {"segments": 2, "rows": 2, "max_segments": 2, "hidden_size": 16, "num_checked": 2},
-        "solver_training": {"batch_size": 4, "min_puzzles": 4, "num_replayed": 64, "night_steps": 2},
+        "solving": {
+            "segments": 2, "rows": 2, "max_segments": 2, "preset": "tiny", "hidden_size": 16,
+            "num_checked": 2,
+        },
+        "solver_training": {
+            "batch_size": 4, "min_puzzles": 4, "num_replayed": 64, "night_steps": 2, "inline_every": 32,
+        },
         "budget": {"segments": 1, "practice_steps": 1},
         "guards": {"min_free_bytes": 0, "min_available_bytes": 0},
         "sensors": sensors,
@@ -117,7 +122,7 @@ def _environments() -> list[dict[str, Any]]:
         environments.append(
             {
                 "kind": "mujoco", "name": "arm", "instructions": ["reach the red ball"], "gripper": False,
-                "rate_hz": 20, "max_steps": 25, "max_speed": 2.0, "success_radius": 0.05,
+                "camera": 0, "rate_hz": 20, "max_steps": 25, "max_speed": 2.0, "success_radius": 0.05,
             }
         )  # fmt: skip
     return environments

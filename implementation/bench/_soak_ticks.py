@@ -6,6 +6,7 @@ Run as a script, for the reason given in `_soak_kills`. Invariant: any loss or d
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -28,8 +29,8 @@ from sage.durable import checked_json, read_json, write_file
 
 FIGURES = ("resident_bytes", "descriptors", "threads")
 KEYS = ("seed", "ticks", "lives", "counts", "problems", "samples", "most_unwritten", "last", "secs")
-#: Samples of a life before this tick are left out of slopes.
-WARM_TICKS = 1000
+#: Samples of a life before this tick are left out of slopes: bounded stores fill up, first nights begin.
+WARM_TICKS = 3000
 #: A life on the real clock has so many of the ticks of one on a manual clock, on average.
 REAL_SHARE = 0.3
 #: A life that says nothing for so long hangs.
@@ -147,6 +148,8 @@ def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
         live(Path(other) / "state", write_end, plan.seed, 0, 3)  # imports and compiles
         os.close(read_end)
         os.close(write_end)
+    gc.collect()
+    gc.freeze()  # what is imported is not searched again in every life
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()} and native ones")
     folder.mkdir(parents=True, exist_ok=True)
