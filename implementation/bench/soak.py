@@ -3,15 +3,16 @@ while its process is killed, again and again.
 
 The suite `ticks` runs a session with the tiny preset and nothing drawn or rendered, with all built-in sources
 and environments that need no device and no other program (`groot`, `remote` and `totality` do), on one state
-directory. On a manual clock the models of the puzzles learn in one tick of 32. Three lives in four run on a manual clock, in one process. A seeded plan has faults of sources
-(frozen, flooding, raising, wrong shapes, NaN, old readings), steps of the loop's clock and of the wall clock,
-full disks (a limit on the size of files, so that every write fails), and a kill (SIGKILL) at a random tick;
-the next process resumes. One life in four runs on the real clock: isolated sensors, environments, the trainer
-and nights are processes, which are killed at random too, one at a time; each death must be counted by the
-session within 60 s. Nothing that was acknowledged may be missing, nothing may be damaged, no process may stay
-after its session, and no shared mailbox after the next start. Slopes of resident memory, descriptors and
-threads are Theil-Sen's, of pairs of samples within one life after 3,000 ticks, per 10,000 ticks, with 95%
-intervals. With `--state DIR` a later call continues.
+directory. On a manual clock the models of the puzzles learn in one tick of 32. Three lives in four run on a
+manual clock, in one process. A seeded plan has faults of sources (frozen, flooding, raising, wrong shapes,
+NaN, old readings), steps of the loop's clock and of the wall clock, full disks (a limit on the size of files,
+so that every write fails), and a kill (SIGKILL) at a random tick; the next process resumes. One life in four
+runs on the real clock: isolated sensors, environments, the trainer and nights are processes, which are killed
+at random too, one at a time; each death must be counted by the session within 60 s. Nothing that was
+acknowledged may be missing, nothing may be damaged, no process may stay after its session, and no shared
+mailbox after the next start. Slopes of resident memory, descriptors and threads are Theil-Sen's, of pairs of
+samples within one life after 3,000 ticks, per 10,000 ticks, with 95% intervals. With `--state DIR` a later
+call continues.
 
 The suite `kills` starts a process that writes everything a session writes, as fast as it can: the loop with
 snapshots, journal of experiences and metrics store; the audit log; a Totality folder; the store of a puzzle

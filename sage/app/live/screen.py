@@ -222,6 +222,7 @@ def _figures(state: LiveState, width: int) -> list[Text]:
         *_action_rows(facts),
         *_solving_rows(state),
         *_world_rows(state),
+        *_work_rows(state),
         _sleep_row(state),
         *_mailbox_row(state),
     ]
@@ -315,6 +316,12 @@ def _world_parts(facts: ActingFacts, returns: ReturnMeans) -> list[str]:
     if math.isfinite(returns.success):
         parts.append(f"goal reached in {figures.percent(returns.success)}")
     return parts
+
+
+def _work_rows(state: LiveState) -> list[Text]:
+    """One row for each device that had segments of the budget to ask for."""
+    labels = ["work", *[""] * len(state.work)]
+    return [_row(label, f"{name}: {sums.text()}") for label, (name, sums) in zip(labels, state.work.items())]
 
 
 def _mailbox_row(state: LiveState) -> list[Text]:

@@ -10,6 +10,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
+from sage.app.live.work import WorkSums
 from sage.app.terminal.skill import SkillSums
 from sage.mailbox.hub import HubStatistics
 from sage.runtime.report import NAN, ActingFacts, Event, SleepReport, SolvingFacts, SourceFacts, TickReport
@@ -141,6 +142,7 @@ class LiveState:
     notices: tuple[str, ...] = ()
     solving: dict[str, AnswerMeans] = field(default_factory=dict)
     returns: dict[str, ReturnMeans] = field(default_factory=dict)
+    work: dict[str, WorkSums] = field(default_factory=dict)
     mailboxes: HubStatistics | None = None
     #: Session time per real time since the previous drawing: 1 unless a replay runs fast.
     speed: float = NAN
@@ -180,6 +182,8 @@ class LiveState:
             self.solving.setdefault(solving.stream, AnswerMeans()).take(solving)
         for world in facts.acting:
             self.returns.setdefault(world.world, ReturnMeans()).take(world)
+        for work in facts.work:
+            self.work.setdefault(work.name, WorkSums(facts=work)).take(work)
         surprises = [source.surprise for source in facts.sources if math.isfinite(source.surprise)]
         self.surprise.add(facts.time_ns, sum(surprises) / len(surprises) if surprises else NAN)
         self.coherence.add(facts.time_ns, facts.coherence.coherence)

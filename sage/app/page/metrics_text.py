@@ -46,6 +46,10 @@ _OF_LEVELS = (
     ("num_answered", "sage_puzzles_answered_total", "counter", "Answers with a result."),
     ("num_right", "sage_puzzles_right_total", "counter", "Right answers."),
 )
+_OF_WORK = (
+    ("num_segments", "sage_work_segments_total", "counter", "Segments of the budget for a device's work."),
+    ("num_made", "sage_work_results_total", "counter", "Results of a device's work within the budget."),
+)
 
 
 def metrics_text(frame: Mapping[str, Any], mailboxes: HubStatistics | None) -> str:
@@ -68,6 +72,9 @@ def metrics_text(frame: Mapping[str, Any], mailboxes: HubStatistics | None) -> s
             for stream in frame.get("puzzles", ())
             for level in stream["levels"]
         ]
+        lines += _family(name, kind, about, samples)
+    for key, name, kind, about in _OF_WORK:
+        samples = [(_label("work", each["name"]), each[key]) for each in frame.get("work", ())]
         lines += _family(name, kind, about, samples)
     return "\n".join(lines) + "\n" + ("" if mailboxes is None else prometheus_text(mailboxes))
 

@@ -36,6 +36,7 @@ def frame(feed: SessionFeed, control: dict[str, Any]) -> dict[str, Any]:
             "posture": _plain(facts.posture),
             "puzzles": puzzles(feed, facts),
             "worlds": _worlds(live, facts),
+            "work": _work(live),
             "mailboxes": _mailboxes(live),
         }
 
@@ -151,6 +152,22 @@ def _worlds(live: LiveState, facts: TickFacts) -> list[dict[str, Any]]:
             "recent_success": _number(live.returns[world.world].success),
         }
         for world in facts.acting
+    ]
+
+
+def _work(live: LiveState) -> list[dict[str, Any]]:
+    """Of each device that asks for segments: in this tick, and since the session began."""
+    return [
+        {
+            "name": name,
+            "num_now": sums.facts.num_segments,
+            "skipped": sums.facts.skipped,
+            "num_segments": sums.num_segments,
+            "num_made": sums.num_made,
+            "trust": _number(sums.facts.work_trust),
+            "skips": dict(sums.skips),
+        }
+        for name, sums in live.work.items()
     ]
 
 

@@ -14,6 +14,7 @@ from sage.app.session.synthetic import SyntheticSession
 from sage.mailbox import Hub
 from sage.mailbox.clock import ManualClock
 from sage.runtime.report import State, TickReport
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 
 def state_after(num_ticks: int, upto: int | None = None, **options) -> LiveState:
@@ -134,3 +135,18 @@ def test_posture_and_what_effectors_did_are_shown():
         "1 as proposed",
     ):
         assert text in shown
+
+
+def test_segments_of_devices_are_shown_with_the_reasons_of_ticks_without():
+    state = state_after(30)
+    report = state.report
+    assert report is not None
+    assert "segments" not in draw(state, ConsoleDimensions(100, 60)).plain
+    done = WorkFacts(name="notes.imagine", num_segments=1_000, num_made=2, work_trust=0.75)
+    none = WorkFacts(name="notes.imagine", work_trust=0.75, skipped="budget")
+    late = WorkFacts(name="other.imagine", skipped="not due")
+    for work in ((done,), (none,), (done, late), (none, late)):
+        state.take(replace(report, facts=replace(report.facts, work=work)))
+    shown = draw(state, ConsoleDimensions(100, 60)).plain
+    assert "work       notes.imagine: 2,000 segments, 4 results, trust 0.75, ticks without: budget 2" in shown
+    assert "           other.imagine: 0 segments, 0 results, ticks without: not due 2" in shown

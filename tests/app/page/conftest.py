@@ -30,6 +30,7 @@ from sage.runtime.report import (
     SolvingFacts,
     TickReport,
 )
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 TOKEN = "a-token-for-the-tests-alone"
 HEADERS = {"host": "127.0.0.1:8642", "authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -131,7 +132,9 @@ def give(item: TickReport | SleepReport | Event, instrument: Instrument) -> None
 
 
 def with_puzzle(item: Any) -> Any:
-    """A puzzle in hand whose answer changes at every third tick, one puzzle in 30 ticks."""
+    """A puzzle in hand whose answer changes at every third tick, one puzzle in 30 ticks, and a device that
+    has two segments in each odd tick.
+    """
     if not isinstance(item, TickReport):
         return item
     number, step = divmod(item.facts.tick, 30)
@@ -149,7 +152,16 @@ def with_puzzle(item: Any) -> Any:
         board_cells=PUZZLE,
         board_answer=answer,
     )
-    return replace(item, facts=replace(item.facts, solving=(solving,)))
+    is_odd = item.facts.tick % 2 == 1
+    work = WorkFacts(
+        name="notes.imagine",
+        num_segments=2 * is_odd,
+        num_made=int(is_odd),
+        ended=("answered",) if is_odd else (),
+        work_trust=0.75,
+        skipped="" if is_odd else "budget",
+    )
+    return replace(item, facts=replace(item.facts, solving=(solving,), work=(work,)))
 
 
 @pytest.fixture(scope="session")

@@ -156,6 +156,10 @@ def test_the_stream_sends_the_newest_frame(page):
     assert frame["status"]["tick"] == 399
     assert frame["sleep"]["last"]["outcome"] == "rolled_back"
     assert frame["events"][-1]["kind"] == "recovered"
+    (work,) = frame["work"]
+    assert (work["name"], work["num_now"], work["skipped"]) == ("notes.imagine", 2, "")
+    assert (work["num_segments"], work["num_made"], work["trust"]) == (400, 200, 0.75)
+    assert work["skips"] == {"budget": 200}
 
 
 def test_metrics_are_in_the_text_format(page):
@@ -166,6 +170,7 @@ def test_metrics_are_in_the_text_format(page):
     assert "# TYPE sage_source_trust gauge" in lines
     assert any(line.startswith('sage_source_trust{source="imu"} 0.') for line in lines)
     assert 'sage_puzzles_right_total{stream="puzzles",level="sudoku 4x4"} 6' in lines
+    assert 'sage_work_segments_total{work="notes.imagine"} 400' in lines
     families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(families) == len(set(families))
 

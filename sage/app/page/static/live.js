@@ -2,7 +2,7 @@
 import { command, follow, hasToken, keepToken, read, setToken } from "./live_api.js";
 import { clock, count, find, make, number, put } from "./live_format.js";
 import { showHand } from "./live_hand.js";
-import { budgetMillis, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources } from "./live_parts.js";
+import { budgetMillis, showEffectors, showEvents, showLoop, showMemory, showNights, showSleep, showSources, showWork } from "./live_parts.js";
 import { LinePlot, markNights } from "./live_plots.js";
 
 const HISTORY_SECS = 10;
@@ -31,6 +31,7 @@ function onFrame(next) {
   showEvents(frame.events);
   if (!frame.sources) return;
   showLoop(status);
+  showWork(frame.work);
   showSources(frame.sources);
   showMemory(frame);
   showSleep(status, frame.sleep);

@@ -25,6 +25,17 @@ export function showLoop(status) {
   ]);
 }
 
+// Segments of the tick's budget that devices had for their work, imagination for example.
+export function showWork(works) {
+  const note = find("work-note");
+  note.hidden = !works.length;
+  put(note, works.map((work) => {
+    const trust = isNumber(work.trust) ? `, trust ${number(work.trust)}` : "";
+    const skips = Object.entries(work.skips).sort((one, other) => other[1] - one[1]).map(([word, num]) => `${word} ${count(num)}`);
+    return `${work.name}: ${count(work.num_segments)} segments, ${count(work.num_made)} results${trust}${skips.length ? `; ticks without: ${skips.join(", ")}` : ""}.`;
+  }).join(" "));
+}
+
 export function showMemory(frame) {
   const { memory, learning, coherence, posture } = frame;
   tiles("tiles-memory", [

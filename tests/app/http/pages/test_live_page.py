@@ -19,6 +19,7 @@ from sage.app.page.server import PageServer
 from sage.app.session.synthetic import SyntheticSession
 from sage.app.store.metrics_store import MetricsStore
 from sage.runtime.report import SleepReport, State, TickReport
+from sage.runtime.scheduling.work_facts import WorkFacts
 
 TOKEN = "a-token-for-the-tests-alone"
 
@@ -141,7 +142,11 @@ class Nights:
         self.store = MetricsStore(folder / "store.sqlite")
         self.session = self.store.begin_session()
         self.writer = self.store.instrument(self.session)
-        items = list(SyntheticSession(num_ticks=200).items())
+        work = WorkFacts(name="notes.imagine", num_segments=2, num_made=1, work_trust=0.75)
+        items = [
+            replace(item, facts=replace(item.facts, work=(work,))) if isinstance(item, TickReport) else item
+            for item in SyntheticSession(num_ticks=200).items()
+        ]
         self.last = [item for item in items if isinstance(item, TickReport)][-1]
         self.report = next(item for item in items if isinstance(item, SleepReport))
         for item in items:
@@ -157,7 +162,8 @@ class Nights:
         if state is State.WAKE:
             self.feed.on_sleep(self.report)
             self.writer.on_sleep(self.report)
-        facts = replace(self.last.facts, tick=self.last.facts.tick + 1, state=state)
+        work = replace(self.last.facts.work[0], num_segments=0, num_made=0, skipped="mode")
+        facts = replace(self.last.facts, tick=self.last.facts.tick + 1, state=state, work=(work,))
         self.last = replace(self.last, facts=facts)
         self.feed.on_tick(self.last)
         return {}
@@ -174,6 +180,8 @@ def test_a_night_is_started_and_ended(chromium: Any, tmp_path: Path) -> None:
         chromium.run("document.querySelector('[data-verb=sleep]').click()")
         chromium.until(f"{text('#state')} === 'dream'")
         assert "in progress" in chromium.run(text("#sleep-lead"))
+        wanted = "notes.imagine: 400 segments, 200 results, trust 0.75; ticks without: mode 1."
+        chromium.until(f"{text('#work-note')} === '{wanted}'")
         chromium.until("document.querySelector('[data-verb=wake]')")
         chromium.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 's', bubbles: true}))")
         chromium.until(f"{text('#state')} === 'wake'")
