@@ -1,46 +1,36 @@
 """kill -9 at random times of a process that writes a state directory, and what the next process finds there.
 
-Run as a script it is the parent: it has imported everything, has no thread, and forks each writer, so that a
-restart takes a fraction of a second. Invariant: any loss or damage is a line of `problems`.
+Run as a script it is the parent, see `_soak_forks`. Invariant: any loss or damage is a line of `problems`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _soak_forks import Fork, check_can_fork, parent_of
 
 #: A writer is killed at most this long after it has recovered; one in five so long after its start.
 LONGEST_SECS = 0.6
 EARLY_SHARE = 0.2
 #: A restart must report what it recovered in this time, unless it is killed before.
 PATIENCE_SECS = 120.0
+RECOVERED = b'"recovered"'
 
 
 def kills(folder: Path, num: int, *, seed: int = 0, max_secs: float = 3600.0) -> dict[str, Any]:
     """Counts of `num` kills in a process of its own; fewer when `max_secs` are over. RuntimeError when that
     process fails.
     """
-    command = [sys.executable, __file__, str(folder), str(num), str(seed), str(max_secs)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"kills in {folder}:\n{done.stderr.strip()[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return parent_of(__file__, folder, num, seed, max_secs)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,8 +91,7 @@ def run_kills(folder: Path, num: int, seed: int, max_secs: float) -> dict[str, A
 
     with tempfile.TemporaryDirectory() as other:
         warm_up(Path(other))
-    if threading.active_count() > 1:
-        raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()}")
+    check_can_fork()
     chance = np.random.default_rng(seed)
     tally, started, done = Tally(), time.monotonic(), 0
     while done < num and time.monotonic() - started < max_secs:
@@ -126,45 +115,21 @@ def _live_and_die(folder: Path, tally: Tally, chance: np.random.Generator | None
     """One writer from its fork to its kill; whether it was killed before it had recovered. Without `chance`
     it is killed as soon as it has.
     """
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(read_end)
-        try:
-            write(folder, write_end)
-        except BaseException:
-            traceback.print_exc()
-        os._exit(3)
-    os.close(write_end)
+    writer = Fork.of(lambda out: write(folder, out))
     secs = float(chance.uniform(0.0, LONGEST_SECS)) if chance is not None else 0.0
     is_early = chance is not None and chance.random() < EARLY_SHARE
-    with os.fdopen(read_end, "rb", buffering=0) as pipe:
-        data = b"" if is_early else _read(pipe, PATIENCE_SECS, until=b'"recovered"')
-        data += _read(pipe, secs)
-        os.kill(pid, signal.SIGKILL)
-        while piece := pipe.read(1 << 16):
-            data += piece
-    _, status = os.waitpid(pid, 0)
+    if not is_early:
+        writer.read_for(PATIENCE_SECS, until=RECOVERED)
+    writer.read_for(secs)
+    status = writer.end(is_killed=True)
     if not os.WIFSIGNALED(status):
         tally.problems.append(f"a writer ended by itself with status {status}")
-    for raw in data.split(b"\n")[:-1]:  # the last one is empty, or cut
-        tally.note(json.loads(raw))
-    has_recovered = b'"recovered"' in data
+    for line in writer.lines():
+        tally.note(line)
+    has_recovered = RECOVERED in writer.data
     if not (has_recovered or is_early):
         tally.problems.append(f"a restart did not recover in {PATIENCE_SECS:g} s")
     return not has_recovered
-
-
-def _read(pipe: Any, secs: float, *, until: bytes | None = None) -> bytes:
-    """What is written in `secs`, or up to `until`: a full pipe would stop the writer."""
-    deadline, data = time.monotonic() + secs, b""
-    while (left := deadline - time.monotonic()) > 0 and (until is None or until not in data):
-        ready, _, _ = select.select([pipe], [], [], left)
-        piece = pipe.read(1 << 16) if ready else b""
-        if ready and not piece:  # it ended by itself
-            break
-        data += piece
-    return data
 
 
 if __name__ == "__main__":

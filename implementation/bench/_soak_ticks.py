@@ -1,28 +1,23 @@
 """The soak's parent: lives of a session that are killed at random, on one state directory, for a number of
 ticks or minutes; what they found is in DIR/soak.json, from which a later call continues.
 
-Run as a script, for the reason given in `_soak_kills`. Invariant: any loss or damage is a line of `problems`.
+Run as a script, for the reason given in `_soak_forks`. Invariant: any loss or damage is a line of `problems`.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _soak_forks import Fork, check_can_fork, parent_of
 from _soak_processes import left_in_shm, still_there
 
 from sage.durable import checked_json, read_json, write_file
@@ -49,14 +44,7 @@ class SoakPlan:
 
 def soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
     """What happened since the first call on `folder`. RuntimeError where the process fails."""
-    values = [plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed]
-    command = [sys.executable, __file__, str(folder), *map(str, values)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"soak in {folder}:\n{done.stderr.strip()[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return parent_of(__file__, folder, plan.ticks, plan.minutes, plan.ticks_a_kill, plan.seed)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,10 +136,7 @@ def run_soak(folder: Path, plan: SoakPlan) -> dict[str, Any]:
         live(Path(other) / "state", write_end, plan.seed, 0, 3)  # imports and compiles
         os.close(read_end)
         os.close(write_end)
-    gc.collect()
-    gc.freeze()  # what is imported is not searched again in every life
-    if len(os.listdir("/proc/self/task")) > 1:
-        raise RuntimeError(f"a fork needs a process of one thread: {threading.enumerate()} and native ones")
+    check_can_fork()
     folder.mkdir(parents=True, exist_ok=True)
     record = Record.read(folder, plan.seed)
     started = time.monotonic()
@@ -181,39 +166,21 @@ def _one_life(
     folder: Path, live: Any, plan: SoakPlan, life: int, ticks: tuple[int, int], deadline: float
 ) -> tuple[list[dict[str, Any]], str, int]:
     """Its lines, how it ended ("killed" at tick ticks[0], "ended" by itself after ticks[1]), and its pid."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(read_end)
-        code = 0
-        try:
-            live(folder, write_end, plan.seed, life, ticks[1])
-        except BaseException:
-            traceback.print_exc()
-            code = 3
-        os._exit(code)
-    os.close(write_end)
-    data, ending, num_ticks = b"", "", 0
-    with os.fdopen(read_end, "rb", buffering=0) as pipe:
-        while not ending:
-            ready, _, _ = select.select([pipe], [], [], PATIENCE_SECS)
-            piece = pipe.read(1 << 16) if ready else b""
-            data += piece
-            num_ticks += piece.count(b'"kind": "tick"')
-            if not ready:
-                ending = "hung"
-            elif not piece:
-                ending = "ended"
-            elif num_ticks >= ticks[0] or time.monotonic() > deadline:
-                ending = "killed"
-        if ending != "ended":
-            os.kill(pid, signal.SIGKILL)
-            while piece := pipe.read(1 << 16):
-                data += piece
-    _, status = os.waitpid(pid, 0)
+    fork = Fork.of(lambda out: live(folder, out, plan.seed, life, ticks[1]))
+    ending, num_ticks = "", 0
+    while not ending:
+        piece = fork.read(PATIENCE_SECS)
+        num_ticks += piece.count(b'"kind": "tick"')
+        if fork.is_ended:
+            ending = "ended"
+        elif not piece:
+            ending = "hung"
+        elif num_ticks >= ticks[0] or time.monotonic() > deadline:
+            ending = "killed"
+    status = fork.end(is_killed=ending != "ended")
     if ending == "ended" and status:
         ending = "failed"
-    return [json.loads(raw) for raw in data.split(b"\n")[:-1]], ending, pid
+    return fork.lines(), ending, fork.pid
 
 
 def slopes(samples: list[list[int]]) -> dict[str, dict[str, float | None]]:

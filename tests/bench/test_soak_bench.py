@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from _soak_forks import Fork, parent_of
 from _soak_kills import Tally, kills
 from _soak_processes import left_in_shm, still_there
 from _soak_ticks import WARM_TICKS, Record, SoakPlan, slopes, soak
@@ -72,6 +73,38 @@ def test_kills_while_everything_is_written_lose_nothing(tmp_path: Path) -> None:
     assert found["num_kills"] == 20
     assert found["recoveries"] > 5
     assert found["memories_compared"] > 0
+
+
+def test_a_fork_is_killed_and_its_complete_lines_are_read() -> None:
+    def work(out: int) -> None:
+        os.write(out, b'{"at": 1}\n{"at": 2}\n{"at"')
+        signal.pause()
+
+    fork = Fork.of(work)
+    fork.read_for(30.0, until=b'{"at": 2}')
+    assert fork.read(0.05) == b""
+    assert not fork.is_ended
+    assert os.WTERMSIG(fork.end(is_killed=True)) == signal.SIGKILL
+    assert fork.lines() == [{"at": 1}, {"at": 2}]
+
+
+def test_a_fork_that_fails_has_a_status_and_a_parent_that_fails_is_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def work(out: int) -> None:
+        os.write(out, b'{"at": 1}\n')
+        raise ValueError("a bad life")
+
+    fork = Fork.of(work)
+    fork.read_for(30.0)
+    assert fork.is_ended
+    assert os.waitstatus_to_exitcode(fork.end(is_killed=False)) == 3
+    assert fork.lines() == [{"at": 1}]
+    assert "a bad life" in capfd.readouterr().err
+    (tmp_path / "script.py").write_text("import sys\nprint('{}')\nsys.exit(len(sys.argv) > 1)\n")
+    assert parent_of(str(tmp_path / "script.py")) == {}
+    with pytest.raises(RuntimeError, match=r"script\.py x"):
+        parent_of(str(tmp_path / "script.py"), "x")
 
 
 def test_a_slope_is_found_within_lives_and_its_interval_holds_it() -> None:
