@@ -3,9 +3,10 @@
 The service is a process of its own with a store in a folder, on 127.0.0.1; the client is
 sage.related_work.totality.client on one connection that stays open. A time is that of the whole call: the
 request's JSON, HTTP, the store, the disk where the request changes something, the reply's JSON checked and
-read. "8 writers": the same beside eight clients that write one scheme after the other. At the end the
-service is killed (SIGKILL) beside the writers, and the folder is opened again: a scheme whose write was
-acknowledged and that is not there is lost.
+read. "8 writers": the same beside eight clients that write one scheme after the other, each its own 500 over
+and over, so that the store has room for all of them. At the end the service is killed (SIGKILL) beside the
+writers, and the folder is opened again: a write is lost if it was acknowledged and its scheme is not there
+with that content, or with the content of a later write.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from sage.errors import SageError
 from sage.related_work.totality.client import TotalityClient
-from sage.related_work.totality.content import Slot
+from sage.related_work.totality.content import Scheme, Slot
 from sage.related_work.totality.messages import (
     ActivateRequest,
     ImagineRequest,
@@ -39,6 +40,8 @@ from sage.related_work.totality.read_query import ReadQuery
 
 NUM_SCHEMES = 10_000
 NUM_WRITERS = 8
+NUM_OWN = 500  # schemes of a writer
+NUM_LOADED = 500  # calls of each request beside the writers
 MOST_READ_MS = 10.0
 COLORS = ("red", "green", "blue", "brown")
 #: Read requests of the bar, by name.
@@ -103,11 +106,18 @@ def service(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 class Writers:
-    """Threads that write one scheme after the other until the service is gone or `close`."""
+    """Threads that write one scheme after the other until the service is gone or `close`.
+
+    acknowledged: the weight of each scheme's last acknowledged write, by id.  sent: of the last write that
+    was sent, whether it was acknowledged or not.
+    """
 
     def __init__(self, url: str, number: int) -> None:
-        self.acknowledged: list[str] = []
+        self.num_acknowledged = 0
+        self.acknowledged: dict[str, float] = {}
+        self.sent: dict[str, float] = {}
         self._is_over = threading.Event()
+        self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._write, args=(url, at)) for at in range(number)]
         for thread in self._threads:
             thread.start()
@@ -122,8 +132,13 @@ class Writers:
             for turn in range(1_000_000):
                 if self._is_over.is_set():
                     return
-                (draft,) = drafts(f"w{writer}-{turn}", 1, seed=turn)
-                self.acknowledged += client.write(WriteRequest(schemes=(draft,))).committed
+                (draft,) = drafts(f"w{writer}-{turn % NUM_OWN}", 1, seed=turn)
+                name, weight = str(draft.id), weight_of(draft)
+                self.sent[name] = weight
+                client.write(WriteRequest(schemes=(draft,)))
+                self.acknowledged[name] = weight
+                with self._lock:
+                    self.num_acknowledged += 1
 
 
 def timed(request: str, load: str, num: int, call: Callable[[int], object]) -> Timing:
@@ -164,16 +179,24 @@ def measure(client: TotalityClient, load: str, num: int) -> list[Timing]:
     return timings + [timed(name, load, num, change) for name, change in changes.items()]
 
 
-def num_lost(folder: Path, acknowledged: list[str]) -> int:
+def weight_of(scheme: SchemeDraft | Scheme) -> float:
+    (weight,) = (slot.value for slot in scheme.slots if slot.name == "weight")
+    assert isinstance(weight, float)
+    return weight
+
+
+def num_lost(folder: Path, acknowledged: dict[str, float], sent: dict[str, float]) -> int:
+    """Schemes of which the folder has neither the last acknowledged write nor one that was sent after it."""
     with TotalityFolder(folder, time.time_ns) as opened:
-        found: set[str] = set()
+        found: dict[str, float] = {}
         cursor = None
         while True:
             page = opened.store.read(ReadQuery(limit=1000, scope="schemes", cursor=cursor))
-            found |= page.activations.keys()
+            found |= {scheme.id: weight_of(scheme) for scheme in page.schemes if scheme.id in sent}
             cursor = page.cursor
             if cursor is None:
-                return len(set(acknowledged) - found)
+                break
+    return sum(found.get(name) not in (weight, sent[name]) for name, weight in acknowledged.items())
 
 
 def bars_of(timings: list[Timing], lost: int) -> list[harness.Bar]:
@@ -199,15 +222,15 @@ def main() -> None:
                 client.write(WriteRequest(schemes=known[at : at + 1000]))
             timings = measure(client, "none", num)
             writers = Writers(url, NUM_WRITERS)
-            timings += measure(client, f"{NUM_WRITERS} writers", num)
+            timings += measure(client, f"{NUM_WRITERS} writers", min(num, NUM_LOADED))
             process.kill()
             writers.close()
-        lost = num_lost(folder, writers.acknowledged)
+        lost = num_lost(folder, writers.acknowledged, writers.sent)
     bars = bars_of(timings, lost)
     results = {
         "num_schemes": NUM_SCHEMES,
         "timings_ms": [asdict(each) for each in timings],
-        "acknowledged": len(writers.acknowledged),
+        "acknowledged": writers.num_acknowledged,
         "lost": lost,
         "calibration": harness.calibrate(),
     }
