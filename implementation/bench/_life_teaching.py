@@ -13,7 +13,7 @@ import copy
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +257,40 @@ def planned_steps(model: HRM, task: Task, config: TrainConfig, cpu_secs: float, 
     return max(num_timed, round((cpu_secs - timed.cpu_secs) / (timed.cpu_secs / num_timed)))
 
 
+def folder_name(arm: str, seed: int) -> str:
+    """Of a life, below the folder of its start."""
+    return f"{arm.replace(' ', '_').replace('+', 'p')}-{seed}"
+
+
+def keep_known(results: Mapping[str, Any], start: str, root: Path, scale: Scale) -> None:
+    """Write what an earlier result says of a start's lives into their folders, where `Life` and `judge_once`
+    read it. results: those of the kept document.  Raises ValueError if they are of another scale.
+    """
+    if results["scale"] != asdict(scale):
+        raise ValueError(f"the known result has the scale {results['scale']}: this run has {asdict(scale)}")
+    known = results.get(start, {})
+    for name, calls, num_easy in (
+        ("before", scale.day_calls, scale.num_easy),
+        ("before_long", scale.long_calls, 1),
+    ):
+        if name in known:
+            _keep(root / f"{name}.json", known[name], scale.num_eval, num_easy, calls)
+    for life, nights in known.get("nights", {}).items():
+        arm, _, seed = life.rpartition(", seed ")
+        home = root / folder_name(arm, int(seed))
+        for number, night in enumerate(nights, 1):
+            judged = known["after"][f"{life}, night {number}"]
+            folder = home / f"night-{number}"
+            _keep(folder / "judged.json", judged, scale.num_eval, scale.num_easy, scale.day_calls)
+            (folder / "night.json").write_text(json.dumps(night))
+
+
+def _keep(path: Path, judged: Mapping[str, Any], num_real: int, num_easy: int, calls: int) -> None:
+    asked = {"puzzles": num_real, "easy": num_easy, "calls": calls, "segments": CALL_SEGMENTS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"asked": asked, "judged": judged}))
+
+
 def judge_once(
     path: Path, model: str, task: Task, real: Examples, easy: Examples, *, calls: int = 16
 ) -> Judged:
@@ -267,8 +301,7 @@ def judge_once(
         if plain["asked"] == asked:
             return Judged.from_plain(plain["judged"])
     judged = judge(model, task, real, easy, calls=calls)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"asked": asked, "judged": judged.to_plain()}))
+    _keep(path, judged.to_plain(), len(real), len(easy), calls)
     return judged
 
 

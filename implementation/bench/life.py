@@ -17,7 +17,8 @@ Suite self-teaching: real 9x9 sudokus of SAGE_DATA/sudoku/mix_train_1k.csv with 
 verified ("search"); train on what the days solved, with symmetries ("solved only") or with dark experience
 replay ("DER++"); train on the answers of the file ("labelled", the ceiling); no sleep. Measured on rows 1 to
 500 of mix_dev_2k.csv at 16 model calls. Start: the first shipped sudoku9 weights, kept as a file with this
-SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended.
+SHA-256, and today's. About 80 CPU minutes a seed and start; with --runs a life continues where it ended, and
+with --known the lives of an earlier result are read from it.
 
 Suite kills: a life at 20 Hz with a stream of 4x4 sudokus whose trainer's process is ended by kill -9 100
 times: at random times, in nights, while it writes its weights, while it holds a loan or a lease. Phases with
@@ -28,6 +29,7 @@ be read, ticks, and what is left after the life. At most 15 minutes.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import sys
@@ -43,7 +45,18 @@ import _life_kills_report as kills_report
 import _life_report as report
 import harness
 import numpy as np
-from _life_teaching import ARMS, QUICK, RECIPE, Judged, Life, Night, Scale, judge_once
+from _life_teaching import (
+    ARMS,
+    QUICK,
+    RECIPE,
+    Judged,
+    Life,
+    Night,
+    Scale,
+    folder_name,
+    judge_once,
+    keep_known,
+)
 
 from sage.app.models.training.building import build_task
 from sage.app.models.training.recipe import find_recipe
@@ -95,7 +108,7 @@ class Lives:
     def run(self, names: Sequence[str], seeds: Sequence[int]) -> None:
         for seed in seeds:
             for arm in names:
-                home = self._root / f"{arm.replace(' ', '_').replace('+', 'p')}-{seed}"
+                home = self._root / folder_name(arm, seed)
                 life = Life(arm, self._model, seed, home, self._puzzles, self._scale)
                 self.nights[arm, seed] = life.live(lambda line: print(line, file=sys.stderr, flush=True))
                 for night in range(1, self._scale.nights + 1):
@@ -233,6 +246,8 @@ def self_teaching(arguments: Any) -> None:
     with tempfile.TemporaryDirectory() as spare:
         root = arguments.runs if arguments.runs and not arguments.quick else Path(spare)
         for start in starts:
+            if arguments.known:
+                keep_known(json.loads(arguments.known.read_text())["results"], start, root / start, scale)
             lives = Lives(start, root, scale)
             lives.run(names, seeds)
             gaps[start] = differences(lives, names, seeds)
@@ -266,6 +281,7 @@ def main() -> None:
     parser.add_argument("--secs", type=float, help="CPU seconds of practice of the suite reasoner (80)")
     group = parser.add_argument_group("suite self-teaching")
     group.add_argument("--starts", default=",".join(STARTS), help=f"of {', '.join(STARTS)}")
+    group.add_argument("--known", type=Path, help="earlier result (JSON) whose lives are not lived again")
     arguments = parser.parse_args()
     suites = {
         "life": whole_life,

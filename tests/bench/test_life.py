@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +12,11 @@ import _life_teaching
 import pytest
 import torch
 from _life_dark import ALPHA, BETA, dark_loss
-from _life_teaching import Judged, judge_once
+from _life_teaching import Judged, Life, Night, Scale, folder_name, judge_once, keep_known
 from _sudoku_ways import Way
 from life import FIXTURE_SHA256, bars_of, check_fixture, difference
+
+from sage.hrm_core.tasks.catalogue import make_task
 
 
 def _judged(calls_to_solve: list[float], easy: float = 1.0) -> SimpleNamespace:
@@ -75,3 +79,45 @@ def test_a_figure_is_read_from_its_file_until_the_numbers_change(
     ]
     assert found[0] == found[1]
     assert calls == [16, 256]
+
+
+def _figure(solved: float) -> Judged:
+    way = Way("search", 2, solved, 0.1, 0.9, 0.0, 0.5, 3.0, 9.0, 9.0, 0.1, {16: solved}, [2.0, math.inf])
+    return Judged(way=way, easy=1.0)
+
+
+def test_the_lives_of_an_earlier_result_are_not_lived_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = Scale(nights=1, num_eval=2, num_easy=1)
+    night = Night(num_found=3, num_solved=2, search_secs=1.0, train_secs=2.0, steps=4)
+    results = {
+        "scale": asdict(scale),
+        "first": {
+            "before": _figure(0.1).to_plain(),
+            "before_long": _figure(0.2).to_plain(),
+            "nights": {"solved only, seed 3": [asdict(night)]},
+            "after": {"solved only, seed 3, night 1": _figure(0.5).to_plain()},
+        },
+    }
+    keep_known(json.loads(json.dumps(results)), "first", tmp_path, scale)
+
+    def refuse(*_: object, **__: object) -> Judged:
+        raise AssertionError("the figure is known")
+
+    monkeypatch.setattr(_life_teaching, "judge", refuse)
+    home = tmp_path / folder_name("solved only", 3)
+    puzzles = make_task("sudoku", size=9).held_out(1)
+    assert Life("solved only", "", 3, home, puzzles, scale).live(lambda _: None) == [night]
+    asked = [
+        ("before.json", 16, 1),
+        ("before_long.json", 256, 1),
+        (f"{home.name}/night-1/judged.json", 16, 1),
+    ]
+    found = [
+        judge_once(tmp_path / name, "", None, [0, 1], [0] * easy, calls=calls)  # type: ignore[arg-type]
+        for name, calls, easy in asked
+    ]
+    assert [each.way.solved for each in found] == [0.1, 0.2, 0.5]
+    with pytest.raises(ValueError, match="scale"):
+        keep_known(results, "first", tmp_path, Scale(nights=2))
