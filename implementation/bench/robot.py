@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from _robot_arms import ARMS, POLICIES, USUAL_ARMS, Trial
 
-from sage.app.config.sage_config import load_config
+from sage.app.config.sage_config import config_hash, load_config
 from sage.sensors.environments.mujoco.rendering import find_rendering
 
 SEEDS, QUICK_SEEDS = (0, 1, 2, 3, 4), (0, 1)
@@ -77,14 +77,17 @@ def main() -> None:
 def run_trials(
     arms: Sequence[str], seeds: Sequence[int], settings: dict[str, Any], state: Path | None
 ) -> Iterator[Trial]:
-    """Each arm with each seed, seed by seed; a kept trial of the same settings is not run again."""
+    """Each arm with each seed, seed by seed; a kept trial of the same settings and configuration is not run
+    again.
+    """
+    asked = settings | {"config": config_hash(load_config(_robot_arms.CONFIG, []))}
     for seed in seeds:
         for arm in arms:
             path = None if state is None else state / f"{arm}-{seed}.json"
-            trial = kept_trial(path, settings)
+            trial = kept_trial(path, asked)
             if trial is None:
                 trial = _robot_arms.run_arm(arm, seed, **settings)
-                keep_trial(path, trial, settings)
+                keep_trial(path, trial, asked)
             print(_line(trial), file=sys.stderr, flush=True)
             yield trial
 

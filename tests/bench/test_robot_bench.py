@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import _robot_arms
 import numpy as np
 import pytest
 import robot
@@ -64,3 +65,18 @@ def test_a_trial_is_kept_for_the_same_settings_alone(tmp_path: Path) -> None:
     robot.keep_trial(path, trial, settings)
     assert robot.kept_trial(path, settings) == trial
     assert robot.kept_trial(path, settings | {"num_ticks": 6}) is None
+
+
+def test_a_trial_of_another_configuration_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_robot_arms, "run_arm", lambda arm, seed, **_: Trial(arm, seed, cpu_secs=1.0))
+    settings = {"num_ticks": 5, "num_episodes": 2, "overrides": ()}
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(_robot_arms.CONFIG.read_text() + "seed: 7\n")
+    (first,) = robot.run_trials(["hrm"], [0], settings, tmp_path)
+    monkeypatch.setattr(_robot_arms, "run_arm", lambda arm, seed, **_: Trial(arm, seed, cpu_secs=2.0))
+    (kept,) = robot.run_trials(["hrm"], [0], settings, tmp_path)
+    monkeypatch.setattr(_robot_arms, "CONFIG", changed)
+    (other,) = robot.run_trials(["hrm"], [0], settings, tmp_path)
+    assert [each.cpu_secs for each in (first, kept, other)] == [1.0, 1.0, 2.0]
