@@ -34,6 +34,7 @@ from sage.mailbox.shared.focus.layout import (
 )
 from sage.mailbox.shared.focus.rules import BUSY, PLACE_BITS, lend, publish, release, take
 from sage.mailbox.shared.memory import atomics
+from sage.mailbox.shared.memory.atomics import ring_bell
 from sage.mailbox.shared.memory.participants import MUTEX_OFFSET
 from sage.mailbox.shared.memory.segment import IS_CLOSED
 from sage.mailbox.shared.memory.words import copy_bytes, fence_full, load_acquire, store_relaxed
@@ -46,10 +47,8 @@ _consistent: Any = ExternalFunction("pthread_mutex_consistent", numba.int32(numb
 _unlock: Any = ExternalFunction("pthread_mutex_unlock", numba.int32(numba.int64))
 
 # Any: mypy sees uncompiled functions
-_add32: Any = atomics.add32
 _load32: Any = atomics.load32
 _futex_wait: Any = atomics.futex_wait
-_futex_wake: Any = atomics.futex_wake
 _integers_at: Any = atomics.integers_at
 _reals_at: Any = atomics.reals_at
 
@@ -91,17 +90,9 @@ def _leave(base: int, num_published: int, num_freed: int) -> None:
     if has_published or has_freed:
         fence_full()
         if has_published:
-            _ring(base + 8 * ARRIVALS_FLAG)
+            ring_bell(base + 8 * ARRIVALS_FLAG)
         if has_freed:
-            _ring(base + 8 * ROOM_FLAG)
-
-
-@register_jitable
-def _ring(flag: int) -> None:
-    if load_acquire(flag) != 0:
-        store_relaxed(flag, 0)
-        _add32(flag + 8, 1)
-        _futex_wake(flag + 8)
+            ring_bell(base + 8 * ROOM_FLAG)
 
 
 @register_jitable

@@ -10,12 +10,13 @@ compiled versions of those in `words`.
 from __future__ import annotations
 
 import platform
+import time
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 from sage.mailbox.shared.memory import futex, words
 
@@ -143,6 +144,21 @@ def pause(typingctx: Any) -> Any:
 
 
 @intrinsic
+def monotonic_ns(typingctx: Any) -> Any:
+    """CLOCK_MONOTONIC in nanoseconds."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        timespec = cgutils.alloca_once(builder, ir.ArrayType(_I64, 2))
+        kind = ir.FunctionType(_I32, [_I32, timespec.type])
+        clock_gettime = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
+        builder.call(clock_gettime, [_I32(time.CLOCK_MONOTONIC), timespec])
+        secs, rest = (builder.load(builder.gep(timespec, [_I32(0), _I32(index)])) for index in range(2))
+        return builder.add(builder.mul(secs, _I64(1_000_000_000)), rest)
+
+    return types.int64(), codegen
+
+
+@intrinsic
 def load32(typingctx: Any, address: Any) -> Any:
     """Load of 32 bits with acquire; for the word of a futex."""
 
@@ -207,6 +223,9 @@ _add: Any = add
 _copy_bytes: Any = copy_bytes
 _zero_bytes: Any = zero_bytes
 _pause: Any = pause
+_monotonic_ns: Any = monotonic_ns
+_add32: Any = add32
+_futex_wake: Any = futex_wake
 overload(words.load_relaxed)(lambda address: lambda address: load_relaxed(address))
 overload(words.load_acquire)(lambda address: lambda address: load_acquire(address))
 overload(words.store_relaxed)(lambda address, value: lambda address, value: store_relaxed(address, value))
@@ -223,3 +242,15 @@ overload(words.copy_bytes)(
 )
 overload(words.zero_bytes)(lambda target, num_bytes: lambda target, num_bytes: _zero_bytes(target, num_bytes))
 overload(words.pause)(lambda: lambda: _pause())
+overload(words.monotonic_ns)(lambda: lambda: _monotonic_ns())
+
+
+@register_jitable
+def ring_bell(flag: int) -> None:
+    """Wake the waiters of a `Doorbell` if there are any; flag: the address of its first word. Call it after
+    the change, behind a full fence.
+    """
+    if words.load_acquire(flag) != 0:
+        words.store_relaxed(flag, 0)
+        _add32(flag + 8, 1)
+        _futex_wake(flag + 8)

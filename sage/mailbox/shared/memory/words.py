@@ -8,6 +8,7 @@ steps them).
 from __future__ import annotations
 
 import ctypes
+import time
 
 _word = ctypes.c_int64.from_address
 
@@ -69,3 +70,8 @@ def zero_bytes(target: int, num_bytes: int) -> None:
 
 def pause() -> None:
     """Called between two reads of one word in a spin loop."""
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+    return time.monotonic_ns()

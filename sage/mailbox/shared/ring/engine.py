@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
-from sage.compiled import kernel
+from sage.compiled import bound, kernel
 from sage.mailbox.shared.memory.engine_choice import EngineName
 from sage.mailbox.shared.memory.mutex import RobustMutex
 from sage.mailbox.shared.memory.participants import LOCK_TIMEOUT_SECS
@@ -23,12 +23,16 @@ Step = Callable[..., int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The steps of `push` and `pop`; their arguments are addresses."""
+    """The steps of `push` and `pop`; their arguments are addresses.
+
+    pop_when_ready: None where a wait is Python, because the plain engine's lock must not be held in it.
+    """
 
     name: EngineName
     push: Step
     has_room: Step
     pop: Step
+    pop_when_ready: Step | None
     lag: Step
     await_record: Step
     end_sequence: Step
@@ -46,16 +50,17 @@ def compiled_engine() -> Engine:
     """Compiled on the first call, then read from the cache on disk."""
     from numba.extending import register_jitable
 
-    from sage.mailbox.shared.memory import atomics
+    from sage.mailbox.shared.ring import compiled  # its import registers the compiled words
 
-    assert atomics.swap_if is not None  # importing it registers the compiled words
-    for step in (*order_words.STEPS, *ring_push.STEPS, *ring_pop.STEPS):
+    protocol = (*order_words.STEPS, *ring_push.STEPS, *ring_pop.STEPS, ring_push.push, ring_pop.pop)
+    for step in (*protocol, *compiled.STEPS):
         register_jitable(step)
     return Engine(
         name="numba",
-        push=_compiled(ring_push.push),
+        push=_compiled(compiled.push),
         has_room=_compiled(ring_push.has_room),
-        pop=_compiled(ring_pop.pop),
+        pop=_compiled(compiled.pop),
+        pop_when_ready=_compiled(compiled.pop_when_ready, releases_gil=True),
         lag=_compiled(ring_pop.lag),
         await_record=_compiled(ring_pop.await_record),
         end_sequence=_compiled(ring_pop.end_sequence),
@@ -64,13 +69,14 @@ def compiled_engine() -> Engine:
     )
 
 
-def _compiled(step: Step) -> Step:
+def _compiled(step: Step, *, releases_gil: bool = False) -> Step:
     """Now, not at the first call, which may come under a lock."""
     import numba
 
-    compiled = kernel(step)
-    compiled.compile((numba.int64,) * step.__code__.co_argcount)
-    return compiled  # type: ignore[no-any-return]
+    compiled: Step = bound(
+        kernel(step, releases_gil=releases_gil), (numba.int64,) * step.__code__.co_argcount
+    )
+    return compiled
 
 
 def _plain_engine(lock: RobustMutex, what: str) -> Engine:
@@ -82,6 +88,7 @@ def _plain_engine(lock: RobustMutex, what: str) -> Engine:
         push=locked(ring_push.push),
         has_room=locked(ring_push.has_room),
         pop=locked(ring_pop.pop),
+        pop_when_ready=None,
         lag=locked(ring_pop.lag),
         await_record=locked(ring_pop.await_record),
         end_sequence=locked(ring_pop.end_sequence),

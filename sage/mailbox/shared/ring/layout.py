@@ -80,9 +80,9 @@ ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
     C_WRITERS_FLAG,
 ) = range(0, 19 * 8, 8)
 NUM_CONTROL_WORDS = 19
-#: Results of a pop besides its count.
-R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS = range(0, 32, 8)
-NUM_RESULT_WORDS = 4
+#: Results of a pop besides its count; R_STOP is set by the subscription to end a wait.
+R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS, R_STOP = range(0, 40, 8)
+NUM_RESULT_WORDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

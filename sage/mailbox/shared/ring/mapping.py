@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sage.errors import InputError
-from sage.mailbox.clock import Clock
+from sage.mailbox.clock import Clock, now_function
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.options import Mode, Start
 from sage.mailbox.record import HEADER_BYTES, RECORD_BYTES, record_dtype
@@ -54,7 +54,7 @@ class SharedPeripheral:
         self.engine = engine_of(segment)
         self.dtype = record_dtype(self.record_bytes)
         self._segment = segment
-        self._now_ns = clock.now_ns
+        self._now_ns = now_function(clock)
         self._engine = make_engine(self.engine, participants.lock, segment.name)
         self._membership = Membership(segment, participants)
         self._control_address = self._membership.control_address

@@ -19,15 +19,20 @@ from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.shared.memory.feeder import Feeder
 from sage.mailbox.shared.ring.engine import Engine
-from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST
+from sage.mailbox.shared.memory.doorbell import POLL_SECS
+from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST, R_STOP
 from sage.mailbox.shared.ring.membership import Membership
 
 #: Offset of the data address in a numpy array object; reading it through numpy takes longer than the pop.
 _ARRAY_DATA = ctypes.sizeof(ctypes.c_void_p) * 2
-#: Checks in one compiled call while spinning, about 10 us; it keeps the GIL.
+#: Longest spin and longest sleep in one compiled call; between two calls Python handles signals.
+_SPIN_SLICE_NS, _SLEEP_SLICE_NS = 10_000_000, int(POLL_SECS * 1e9)
+_LONGEST_SECS = 1e9  # also for float("inf")
+#: Checks in one step of the plain engine while spinning; it keeps the GIL.
 _NUM_CHECKS = 100
 _GUESS = 64  # up to this many records are allocated without reading the lag
 _CHUNK = 16  # records of one array, shared by small pops
+_LOST, _FIRST = R_LOST // 8, R_FIRST // 8
 NO_END = 1 << 63
 
 
@@ -73,9 +78,11 @@ class SharedSubscription:
         self._record_bytes = end.dtype.itemsize
         self._feeder: Feeder | None = None
         self._step = self._engine.pop
+        #: Where the next small pop writes: the free end of an array that several pops share. Each place is
+        #: used once, so that popped records belong to the caller; creating an array per pop takes 0.6 us.
         self._chunk = np.empty(0, dtype=end.dtype)
-        self._chunk_address = 0
-        self._num_used = 0
+        self._num_used = self._num_free = 0
+        self._free_address = 0
         self._is_closed = False
         self._is_foreign = False
         self._is_restricted = False  # any of: closed, foreign, an end set
@@ -95,18 +102,31 @@ class SharedSubscription:
         out: (n,) of the ring's dtype, contiguous, n >= max_records; then batch.records is a view of it.
         Raises MailboxClosed if this subscription is closed, or if the mailbox is closed and nothing is left.
         """
-        batch = self._pop(max_records, out)
-        if len(batch.records) or not self._has_to_wait(timeout_secs):
-            return batch
-        end_secs = time.monotonic() + timeout_secs
-        spin_end_secs = min(time.monotonic() + spin_secs, end_secs)
-        while True:
-            remaining_secs = end_secs - time.monotonic()
-            if not self._spin(spin_end_secs):
-                self._membership.arrivals.wait_for(self._is_ready, remaining_secs)
-            batch = self._pop(max_records, out)
-            if len(batch.records) or not self._has_to_wait(remaining_secs):
-                return batch  # otherwise another member of the group read it
+        if out is None and 0 < max_records <= self._num_free and not self._is_restricted:
+            address = self._free_address
+        else:
+            max_records, address = self._place_for(max_records, out)
+        code = self._step(
+            self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
+        )
+        if code < 2:
+            code = self._pop_later(max_records, address, timeout_secs, spin_secs)
+        if code & 1:
+            self._membership.departures.ring()
+        num_records = code >> 1
+        if out is None:
+            start = self._num_used
+            self._num_used = end = start + num_records
+            self._num_free -= num_records
+            self._free_address = address + num_records * self._record_bytes
+            records = self._chunk[start:end]
+        else:
+            records = out[:num_records]
+        batch = _new_batch(Batch)  # without the frozen class's __init__, which takes as long as the pop
+        _set_records(batch, records)
+        _set_lost(batch, self._result[_LOST])
+        _set_first_ticket(batch, self._result[_FIRST])
+        return batch
 
     def try_pop_many(self, max_records: int, *, out: np.ndarray | None = None) -> Batch:
         """`pop_many` that never waits."""
@@ -126,7 +146,7 @@ class SharedSubscription:
         """Unsubscribe. Unread records no longer block a lossless writer. Safe to call twice."""
         if not self._is_closed:
             self._is_closed = True
-            self._is_restricted = True
+            self._restrict()
             if self._feeder is not None and not self._is_foreign:
                 self._feeder.close()
             if not self._is_foreign:
@@ -134,11 +154,13 @@ class SharedSubscription:
 
     def end_at(self, sequence: int) -> None:
         """This handle of the mailbox is closed: later records are not delivered."""
-        self._end, self._is_restricted = sequence, True
+        self._end = sequence
+        self._restrict()
 
     def disown(self) -> None:
         """In a forked child: the cursor belongs to the parent."""
-        self._is_foreign = self._is_restricted = True
+        self._is_foreign = True
+        self._restrict()
 
     def __enter__(self) -> SharedSubscription:
         return self
@@ -146,52 +168,85 @@ class SharedSubscription:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _pop(self, max_records: int, out: np.ndarray | None) -> Batch:
+    def _place_for(self, max_records: int, out: np.ndarray | None) -> tuple[int, int]:
+        """(number of records that may be delivered, address for them), in `out` or in the chunk."""
         if max_records < 1:
             raise InputError(f"max_records is {max_records}: give 1 or more")
+        if out is not None:
+            self._check(out, max_records)
         if self._is_restricted:
             max_records = self._allowed(max_records)
-        if out is None:
-            first = self._place_for(max_records)
-            records, address = self._chunk, self._chunk_address + first * self._record_bytes
-            max_records = min(max_records, len(records) - first)
-        else:
-            first, records = 0, self._checked(out, max_records)
-            address = address_of(out)
-        code = self._step(
-            self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
-        )
-        if code & 1:
-            self._membership.departures.ring()
-        num_records = code >> 1
-        if num_records == 0 and self._feeder is not None:
-            self._feeder.rearm()
-        if out is None:
-            self._num_used = first + num_records
-        return _batch(
-            records[first : first + num_records], self._result[R_LOST // 8], self._result[R_FIRST // 8]
-        )
-
-    def _place_for(self, max_records: int) -> int:
-        """A place in the chunk for max_records, or for as many as there are now.
-
-        Each place is used once, so that popped records belong to the caller. The chunk saves creating a
-        structured array (1 us) per pop.
-        """
-        if max_records > len(self._chunk) - self._num_used:
+        if out is not None:
+            return max_records, address_of(out)
+        if max_records > self._num_free:
             num_records = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
             self._chunk = np.empty(max(num_records, _CHUNK), dtype=self._ring.dtype)
-            self._chunk_address, self._num_used = address_of(self._chunk), 0
-        return self._num_used
+            self._free_address, self._num_used = address_of(self._chunk), 0
+            self._num_free = len(self._chunk)
+        return min(max_records, self._num_free), self._free_address
 
-    def _checked(self, out: np.ndarray, max_records: int) -> np.ndarray:
+    def _pop_later(self, max_records: int, address: int, timeout_secs: float, spin_secs: float) -> int:
+        """Nothing was there: wait and pop; the code of the last try. Raises MailboxClosed if no record can
+        follow.
+        """
+        end_secs = time.monotonic() + min(timeout_secs, _LONGEST_SECS)
+        spin_end_secs = time.monotonic() + min(spin_secs, timeout_secs, _LONGEST_SECS)
+        remaining_secs = timeout_secs
+        while True:
+            if self._is_restricted or self._ring.owner.is_over():
+                if self._is_restricted:
+                    max_records = self._allowed(max_records)
+                code = self._pop(max_records, address)  # a record may have come just before the close
+                if code < 2:
+                    raise MailboxClosed(f"{self._ring.name}: the mailbox was closed")
+                return code
+            if remaining_secs <= 0.0:
+                if self._feeder is not None:
+                    self._feeder.rearm()
+                return 0
+            remaining_secs = end_secs - time.monotonic()
+            spin_left_secs = spin_end_secs - time.monotonic()
+            code = self._wait_and_pop(max_records, address, remaining_secs, spin_left_secs)
+            if code > 1:
+                return code  # otherwise the slice has passed, or another member of the group read it
+
+    def _wait_and_pop(self, max_records: int, address: int, remaining_secs: float, spin_secs: float) -> int:
+        """One slice of the wait."""
+        if self._engine.pop_when_ready is None:
+            if spin_secs <= 0.0 or not self._spin(time.monotonic() + spin_secs):
+                self._membership.arrivals.wait_for(self._is_ready, remaining_secs)
+            return self._pop(max_records, address)
+        spin_ns = int(spin_secs * 1e9)
+        is_last_spin = spin_ns <= _SPIN_SLICE_NS
+        sleep_ns = int((remaining_secs - max(spin_secs, 0.0)) * 1e9) if is_last_spin else 0
+        return self._engine.pop_when_ready(
+            self._control,
+            self._block_address,
+            address,
+            max_records,
+            self._now_ns(),
+            self._result_address,
+            min(spin_ns, _SPIN_SLICE_NS),
+            min(sleep_ns, _SLEEP_SLICE_NS),
+        )
+
+    def _pop(self, max_records: int, address: int) -> int:
+        return self._step(
+            self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
+        )
+
+    def _check(self, out: np.ndarray, max_records: int) -> None:
         dtype = self._ring.dtype
         if out.dtype != dtype or out.ndim != 1 or len(out) < max_records or not out.flags.c_contiguous:
             raise InputError(
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
                 f"give a contiguous ({max_records},) of record_dtype({dtype.itemsize})"
             )
-        return out
+
+    def _restrict(self) -> None:
+        """Check before each pop from now on; a wait without the GIL ends."""
+        self._is_restricted = True
+        self._result[R_STOP // 8] = 1
 
     def _allowed(self, max_records: int) -> int:
         """max_records, or fewer if this handle is closed: later records are not delivered."""
@@ -206,12 +261,6 @@ class SharedSubscription:
 
     def _lag(self) -> int:
         return self._engine.lag(self._control, self._block_address)
-
-    def _has_to_wait(self, timeout_secs: float) -> bool:
-        """Nothing was there: whether to wait. Raises MailboxClosed if no record can follow."""
-        if self._ring.owner.is_over():
-            raise MailboxClosed(f"{self._ring.name}: the mailbox was closed")
-        return timeout_secs > 0.0
 
     def _spin(self, end_secs: float) -> bool:
         while time.monotonic() < end_secs:
@@ -229,15 +278,6 @@ class SharedSubscription:
             )
         if self._is_closed:
             raise MailboxClosed(f"{self._ring.name}: this subscription was closed")
-
-
-def _batch(records: np.ndarray, lost: int, first_ticket: int) -> Batch:
-    """Without the frozen class's __init__, which takes as long as the pop."""
-    batch = _new_batch(Batch)
-    _set_records(batch, records)
-    _set_lost(batch, lost)
-    _set_first_ticket(batch, first_ticket)
-    return batch
 
 
 _new_batch = object.__new__
