@@ -150,7 +150,7 @@ class Loan:
         """
         self.is_ended = True
         if isinstance(self._array, np.ndarray):  # a device array has no such flag
-            self._array.flags.writeable = False
+            self._array.setflags(write=False)
         self._array = None
 
     def raise_ended(self, name: str) -> NoReturn:

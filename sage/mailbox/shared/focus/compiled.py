@@ -18,7 +18,7 @@ from numba import carray  # type: ignore[attr-defined]
 from numba.core.types import ExternalFunction
 from numba.extending import register_jitable
 
-from sage.compiled import kernel
+from sage.compiled import bound, kernel
 from sage.mailbox.shared.focus import ending as focus_ending
 from sage.mailbox.shared.focus import queue as focus_queue
 from sage.mailbox.shared.focus import rules as focus_rules
@@ -37,9 +37,17 @@ from sage.mailbox.shared.memory import atomics
 from sage.mailbox.shared.memory.atomics import ring_bell
 from sage.mailbox.shared.memory.participants import MUTEX_OFFSET
 from sage.mailbox.shared.memory.segment import IS_CLOSED
-from sage.mailbox.shared.memory.words import copy_bytes, fence_full, load_acquire, store_relaxed
+from sage.mailbox.shared.memory.words import (
+    copy_bytes,
+    fence_full,
+    load_acquire,
+    monotonic_ns,
+    pause,
+    store_relaxed,
+)
 
 _OWNERDEAD = errno.EOWNERDEAD
+_NUM_CHECKS = 64  # reads of the counter between two reads of the clock, 1 to 4 us
 _TRIES = 50  # about 5 us: longer than a running owner keeps the lock
 
 _trylock: Any = ExternalFunction("pthread_mutex_trylock", numba.int32(numba.int64))
@@ -185,13 +193,25 @@ def _release(
     return answer
 
 
-def _wait(base: int, flag: int, counter: int, seen: int, timeout_ns: int) -> int:
+def _wait(base: int, flag: int, counter: int, seen: int, spin_ns: int, timeout_ns: int) -> int:
     """1 as soon as the word `counter` is not `seen` or the mailbox is closed; 0 after the timeout or a
     signal.
 
-    flag: word of the doorbell.  Runs without the GIL.
+    flag: word of the doorbell.  spin_ns: read the counter for this long before the sleep of at most
+    timeout_ns.  Runs without the GIL.
     """
     bell, counted, closed = base + 8 * flag, base + 8 * counter, base + 8 * IS_CLOSED
+    if spin_ns > 0:
+        end_ns = monotonic_ns() + spin_ns
+        while monotonic_ns() < end_ns and load_acquire(closed) == 0:
+            num_checks = _NUM_CHECKS
+            while num_checks > 0 and load_acquire(counted) == seen:
+                pause()
+                num_checks -= 1
+            if num_checks > 0:
+                return 1
+    if timeout_ns <= 0:
+        return int(load_acquire(counted) != seen or load_acquire(closed) != 0)
     count = _load32(bell + 8)
     store_relaxed(bell, 1)
     fence_full()
@@ -202,11 +222,9 @@ def _wait(base: int, flag: int, counter: int, seen: int, timeout_ns: int) -> int
 
 def _translated(step: Any, *, releases_gil: bool = False) -> Any:
     """Compile now, not on the first call; later runs read the cache on disk."""
-    compiled = kernel(step)
-    compiled.targetoptions["nogil"] = releases_gil
     kinds = [kind for name, kind in step.__annotations__.items() if name != "return"]
-    compiled.compile(tuple(numba.float64 if kind == "float" else numba.int64 for kind in kinds))
-    return compiled
+    signature = tuple(numba.float64 if kind == "float" else numba.int64 for kind in kinds)
+    return bound(kernel(step, releases_gil=releases_gil), signature)
 
 
 LEND, PUBLISH, TAKE, RELEASE = (_translated(step) for step in (_lend, _publish, _take, _release))

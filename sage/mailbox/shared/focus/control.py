@@ -36,8 +36,8 @@ class FocusSteps:
 
     lend, take: return place and generation (PLACE, PLACE_BITS).  lend: its last argument is the address of
     the spec's words.
-    wait: (doorbell's flag, counter, seen, timeout_ns); 1 as soon as the counter changed or the mailbox is
-    closed, else 0.
+    wait: (doorbell's flag, counter, seen, spin_ns, timeout_ns); 1 as soon as the counter changed or the
+    mailbox is closed, else 0. It checks without sleeping for spin_ns, then sleeps for at most timeout_ns.
     """
 
     lend: Rule
@@ -224,13 +224,14 @@ def plain_steps(control: Control) -> FocusSteps:
             copy_bytes(base + 8 * (at + layout.SPEC), arguments[-1], 8 * layout.SPEC_WORDS)
         return tagged(at)
 
-    def wait(flag: int, counter: int, seen: int, timeout_ns: int) -> int:
+    def wait(flag: int, counter: int, seen: int, spin_ns: int, timeout_ns: int) -> int:
         words, bell = control.words, control.arrivals if flag == layout.ARRIVALS_FLAG else control.room
 
         def has_moved() -> bool:
             return bool(words[counter] != seen or words[IS_CLOSED])
 
-        return int(bell.wait_for(has_moved, timeout_ns * 1e-9))
+        total_secs = (max(spin_ns, 0) + max(timeout_ns, 0)) * 1e-9
+        return int(bell.wait_for(has_moved, total_secs, spin_secs=spin_ns * 1e-9))
 
     return FocusSteps(
         lend=lend,

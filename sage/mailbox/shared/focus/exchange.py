@@ -13,7 +13,7 @@ from weakref import ref
 
 import numpy as np
 
-from sage.mailbox.clock import Clock, RealClock
+from sage.mailbox.clock import Clock, now_function
 from sage.mailbox.contract import RecordSink
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.handles import Lease, Loan
@@ -50,9 +50,7 @@ class SharedExchange:
         self._name = name
         self._demoted = demoted
         self._demotes = int(demoted is not None)
-        self._now_ns = (
-            time.monotonic_ns if type(clock) is RealClock else clock.now_ns
-        )  # the same function, one call less
+        self._now_ns = now_function(clock)
         self._steps = control.steps
         self.forms = Forms(name, words[layout.SLOT_BYTES])
         self._specs = {
@@ -91,18 +89,20 @@ class SharedExchange:
         """A loan, or the reason for its refusal, which is not counted yet."""
         if self.is_closed or self._joined != FORKS.count:
             self.enter()
-        answer = self._lend(form, producer, trust, may_drop=0)
+        control, holdings = self.control, self.holdings
+        ended = holdings.pop_ended() if holdings.viewed else -1
+        # 0: the time, which only a drop reads
+        answer = self._steps.lend(
+            control.me, control.bit, get_ident(), producer, trust, 0, 0, 0, ended, form.words_at
+        )
         if answer < 0:
-            self.holdings.sweep()
-            answer = self._lend(form, producer, trust, may_drop=1)
-            if answer < 0 and self.reap_if_dead():
-                answer = self._lend(form, producer, trust, may_drop=1)
-        if answer < 0:
-            self._raise_if_closed(answer)
-            return answer
+            answer = self._lend_later(form, producer, trust, answer, ended)
+            if answer < 0:
+                self._raise_if_closed(answer)
+                return answer
         place, generation = answer & PLACE, answer >> PLACE_BITS
         loan = Loan(self, place, form, generation, producer)
-        self.holdings.open[place] = (ref(loan), generation, None)
+        holdings.open[place] = (ref(loan), generation, None)
         return loan
 
     def take(self, *, newest: bool) -> Lease | None:
@@ -162,7 +162,8 @@ class SharedExchange:
     def publish(
         self, loan: Loan, stamp_ns: int, sequence: int, trust: float, quality: float, ttl_ns: int | None
     ) -> bool:
-        check_weights(self._name, trust, quality)
+        if not (0.0 <= trust <= 1.0 and 0.0 <= quality <= 1.0):
+            check_weights(self._name, trust, quality)
         if self.is_closed:
             self.discard(loan)
             self._raise_if_closed(CLOSED)
@@ -222,9 +223,13 @@ class SharedExchange:
             self.holdings.note(lease, self._now_ns())
         viewed, now_ns = self.holdings.end(lease), self._now_ns()
         writer = describe_if_written(self.control, self.pool, lease) if self._is_debug else ""
-        answer = self.control.release(lease.place, lease.generation, viewed, now_ns, lease.received_ns)
+        control, place, generation = self.control, lease.place, lease.generation
+        answer = self._steps.release(place, generation, control.bit, viewed, now_ns, lease.received_ns, 0)
+        if answer == BUSY:
+            self.control.wait_for_lock()
+            answer = control.release(place, generation, viewed, now_ns, lease.received_ns)
         if viewed or answer < 0 or self.is_closed:
-            self._has_ended(lease.place, viewed, answer)
+            self._has_ended(place, viewed, answer)
         if writer:
             self.raise_written(writer)
 
@@ -283,6 +288,23 @@ class SharedExchange:
             return False
         self._looked_secs = time.monotonic()
         return self._watch.has_dead() and self.control.reap() > 0
+
+    def _lend_later(self, form: Form, producer: int, trust: float, answer: int, ended: int) -> int:
+        """After a first try without dropping: again, with the policy and what can be taken back.
+
+        answer, ended: the result of that try, and the slot that was given to it, or -1.
+        """
+        if answer == BUSY:
+            self._wait_for_lock(ended)
+            if ended >= 0:
+                self.holdings.keep(ended)  # nothing was done
+            answer = self._lend(form, producer, trust, may_drop=0)
+        if answer < 0:
+            self.holdings.sweep()
+            answer = self._lend(form, producer, trust, may_drop=1)
+            if answer < 0 and self.reap_if_dead():
+                answer = self._lend(form, producer, trust, may_drop=1)
+        return answer
 
     def _lend(self, form: Form, producer: int, trust: float, may_drop: int) -> int:
         control, holdings, now_ns = self.control, self.holdings, self._now_ns()

@@ -36,6 +36,7 @@ from sage.mailbox.statistics import FocusStatistics
 from sage.mailbox.trace import MessageTrace
 
 _LONGEST_SECS = 1e9  # also for float("inf")
+_SPIN_SLICE_NS = 10_000_000  # longest spin in one compiled call; between two calls Python handles signals
 _MAX_PRODUCER = 2**32 - 1  # 32 bits in a record's header
 
 
@@ -329,9 +330,7 @@ class SharedFocus:
     def _wait_for_message(
         self, timeout_secs: float, newest: bool, spin_secs: float, num_published: int
     ) -> Lease:
-        wait = Waiting(self._exchange, layout.ARRIVALS_FLAG, layout.ORDER, POLL_SECS, timeout_secs)
-        if spin_secs > 0.0:
-            spin(self._exchange, layout.ORDER, num_published, min(spin_secs, timeout_secs))
+        wait = Waiting(self._exchange, layout.ARRIVALS_FLAG, layout.ORDER, POLL_SECS, timeout_secs, spin_secs)
         lease: Lease | None = None
         while lease is None and wait.until_moved(num_published):
             num_published = self._words[layout.ORDER]
@@ -352,19 +351,27 @@ class SharedFocus:
 class Waiting:
     """One wait, starting now, on a doorbell that rings when the word `counter` changes.
 
-    It holds nothing while it waits. slice_secs: interval at which to return for a try anyway, after checks
+    It holds nothing while it waits. spin_secs: check without sleeping for this long first.  slice_secs: interval at which to return for a try anyway, after checks
     for dead processes and for views that ended here; neither rings a doorbell, nor does an expired message.
     """
 
     def __init__(
-        self, exchange: SharedExchange, flag: int, counter: int, slice_secs: float, timeout_secs: float
+        self,
+        exchange: SharedExchange,
+        flag: int,
+        counter: int,
+        slice_secs: float,
+        timeout_secs: float,
+        spin_secs: float = 0.0,
     ) -> None:
         self._exchange = exchange
         self._flag = flag
         self._counter = counter
         self._step = exchange.control.steps.wait
         self._slice_ns = int(slice_secs * 1e9)
-        self._end_ns = time.monotonic_ns() + int(min(timeout_secs, _LONGEST_SECS) * 1e9)
+        now_ns = time.monotonic_ns()
+        self._end_ns = now_ns + int(min(timeout_secs, _LONGEST_SECS) * 1e9)
+        self._spin_end_ns = now_ns + int(min(spin_secs, _LONGEST_SECS) * 1e9) if spin_secs > 0.0 else 0
         self._is_over = timeout_secs <= 0.0
 
     def until_moved(self, seen: int) -> bool:
@@ -373,19 +380,15 @@ class Waiting:
         """
         if self._is_over:
             return False
-        left_ns = self._end_ns - time.monotonic_ns()
-        if left_ns <= 0 or not self._step(self._flag, self._counter, seen, min(left_ns, self._slice_ns)):
-            self._is_over = (
-                time.monotonic_ns() >= self._end_ns
-            )  # otherwise slice_secs have passed, or a signal came
+        now_ns = time.monotonic_ns()
+        left_ns, spin_ns = self._end_ns - now_ns, 0
+        sleep_ns = min(left_ns, self._slice_ns)
+        if now_ns < self._spin_end_ns:
+            spin_ns = min(self._spin_end_ns - now_ns, left_ns, _SPIN_SLICE_NS)
+            sleep_ns = min(left_ns - spin_ns, sleep_ns) if now_ns + spin_ns >= self._spin_end_ns else 0
+        if left_ns <= 0 or not self._step(self._flag, self._counter, seen, spin_ns, sleep_ns):
+            # otherwise slice_secs have passed, or a signal came
+            self._is_over = time.monotonic_ns() >= self._end_ns
             self._exchange.holdings.sweep()
             self._exchange.reap_if_dead()
         return True
-
-
-def spin(exchange: SharedExchange, counter: int, seen: int, spin_secs: float) -> None:
-    """Read the counter until it changes."""
-    words = exchange.control.words
-    start_secs = time.perf_counter()
-    while words[counter] == seen and time.perf_counter() - start_secs < spin_secs and not exchange.has_ended:
-        pass

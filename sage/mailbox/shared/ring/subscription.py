@@ -7,6 +7,7 @@ one thread; each member of a group has its own.
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class SharedSubscription:
         self._chunk = np.empty(0, dtype=end.dtype)
         self._num_used = self._num_free = 0
         self._free_address = 0
+        self._waiting = threading.Lock()  # held in a compiled wait, which runs without the GIL
         self._is_closed = False
         self._is_foreign = False
         self._is_restricted = False  # any of: closed, foreign, an end set
@@ -150,6 +152,7 @@ class SharedSubscription:
             if self._feeder is not None and not self._is_foreign:
                 self._feeder.close()
             if not self._is_foreign:
+                self._end_wait()
                 self._ring.owner.leave(self)
 
     def end_at(self, sequence: int) -> None:
@@ -219,16 +222,17 @@ class SharedSubscription:
         spin_ns = int(spin_secs * 1e9)
         is_last_spin = spin_ns <= _SPIN_SLICE_NS
         sleep_ns = int((remaining_secs - max(spin_secs, 0.0)) * 1e9) if is_last_spin else 0
-        return self._engine.pop_when_ready(
-            self._control,
-            self._block_address,
-            address,
-            max_records,
-            self._now_ns(),
-            self._result_address,
-            min(spin_ns, _SPIN_SLICE_NS),
-            min(sleep_ns, _SLEEP_SLICE_NS),
-        )
+        with self._waiting:
+            return self._engine.pop_when_ready(
+                self._control,
+                self._block_address,
+                address,
+                max_records,
+                self._now_ns(),
+                self._result_address,
+                min(spin_ns, _SPIN_SLICE_NS),
+                min(sleep_ns, _SLEEP_SLICE_NS),
+            )
 
     def _pop(self, max_records: int, address: int) -> int:
         return self._step(
@@ -242,6 +246,14 @@ class SharedSubscription:
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
                 f"give a contiguous ({max_records},) of record_dtype({dtype.itemsize})"
             )
+
+    def _end_wait(self) -> None:
+        """If another thread waits in a pop: end that, so that it does not read with a cursor that is free."""
+        if not self._waiting.acquire(blocking=False):
+            self._membership.arrivals.ring()
+            if not self._waiting.acquire(timeout=2 * POLL_SECS):
+                return  # closed by a signal handler that interrupted the wait itself
+        self._waiting.release()
 
     def _restrict(self) -> None:
         """Check before each pop from now on; a wait without the GIL ends."""
