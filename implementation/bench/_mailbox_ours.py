@@ -52,10 +52,9 @@ class OurPeer:
                 raise TimeoutError("nobody made room in the ring")
 
         def receive() -> np.ndarray:
-            batch = pop_many(1, timeout_secs=WAIT_SECS, spin_secs=spin_secs)
-            if not len(batch):
+            records: np.ndarray = pop_many(1, timeout_secs=WAIT_SECS, spin_secs=spin_secs).records
+            if not len(records):
                 raise TimeoutError("no record came")
-            records: np.ndarray = batch.records
             return records
 
         def send_block(records: np.ndarray) -> None:

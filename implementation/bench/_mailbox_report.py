@@ -52,6 +52,11 @@ def make_bars(
             best_ratio(tally, SINGLE),
             10.0,
         ),
+        higher(
+            "records/s by 64, every byte checked, over the best peer's 64 packed into a message",
+            best_ratio(tally, PACKED_64),
+            1.5,
+        ),
         higher("zero copy: a nonce written after the hand-over is read", float(proof["is_same_page"]), 1.0),
         lower(
             "6.2 MB in place, blocking, over iceoryx2", ratio((BLOCK, PLACED), (ICEORYX_EVENT, PLACED)), 1.0

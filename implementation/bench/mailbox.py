@@ -4,7 +4,7 @@ All pairs of processes alternate in rounds; each process of a pair is pinned to 
 latency is half a round trip, including send and receive, view and lease; a rate is from the first send to the
 last record in the other process. A figure is the median over the rounds of a round's p50 or p99; a ratio is
 the median of the rounds' ratios. "by 64": our bulk calls, with every byte checked. Peers have no bulk call:
-the bar takes their best rate of one record a message, and the table also shows 64 records packed by us into
+one bar takes their best rate of one record a message, another their best rate of 64 records packed by us into
 one message, checked in the same way. "copied in" is the cost of the sender's call (loan, copy, publish) over
 numpy.copyto to private memory at the same rate. Zero copy is shown by a write to the page after the hand-over
 that the other side reads. Kills: at random moments of a stream with every byte checked, and at chosen points,

@@ -132,8 +132,10 @@ class SharedExchange:
         return layout.meta_from(self.control.bytes_at(lease.place, 0, layout.META_WORDS), lease.index)
 
     def view_loan(self, loan: Loan) -> np.ndarray:
-        self._raise_unless_loaned(loan)
-        return self.pool.array(index_of(loan.place), loan.form.shape, loan.form.dtype)
+        place, form, control = loan.place, loan.form, self.control
+        if loan.is_ended or loan.epoch != FORKS.count or not control.is_loaned(place, loan.generation):
+            self._raise_unless_loaned(loan)
+        return np.ndarray(form.shape, form.dtype, self.pool.writable_at[place])
 
     def tensor_of_loan(self, loan: Loan) -> Any:
         self._raise_unless_loaned(loan)
@@ -146,7 +148,8 @@ class SharedExchange:
     def view_lease(self, lease: Lease) -> np.ndarray:
         if lease.is_ended or lease.epoch != FORKS.count:
             self._raise_ended(lease)
-        return self.pool.read_only_array(index_of(lease.place), lease.form.shape, lease.form.dtype)
+        form = lease.form
+        return np.ndarray(form.shape, form.dtype, self.pool.readers_at[lease.place])
 
     def tensor_of_lease(self, lease: Lease) -> Any:
         if lease.is_ended or lease.epoch != FORKS.count:

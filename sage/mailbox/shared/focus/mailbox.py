@@ -351,8 +351,9 @@ class SharedFocus:
 class Waiting:
     """One wait, starting now, on a doorbell that rings when the word `counter` changes.
 
-    It holds nothing while it waits. spin_secs: check without sleeping for this long first.  slice_secs: interval at which to return for a try anyway, after checks
-    for dead processes and for views that ended here; neither rings a doorbell, nor does an expired message.
+    It holds nothing while it waits. spin_secs: check without sleeping for this long first.  slice_secs:
+    interval at which to return for a try anyway, after checks for dead processes and for views that ended
+    here; neither rings a doorbell, nor does an expired message.
     """
 
     def __init__(

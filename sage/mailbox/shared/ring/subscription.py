@@ -18,9 +18,9 @@ import numpy as np
 from sage.errors import InputError
 from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxClosed, MailboxError
+from sage.mailbox.shared.memory.doorbell import POLL_SECS
 from sage.mailbox.shared.memory.feeder import Feeder
 from sage.mailbox.shared.ring.engine import Engine
-from sage.mailbox.shared.memory.doorbell import POLL_SECS
 from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST, R_STOP
 from sage.mailbox.shared.ring.membership import Membership
 
