@@ -275,8 +275,11 @@ class SharedSubscription:
         return self._engine.lag(self._control, self._block_address)
 
     def _spin(self, end_secs: float) -> bool:
+        """Until there is a record, or the subscription or the mailbox is closed; False at end_secs."""
         while time.monotonic() < end_secs:
             if self._engine.await_record(self._control, self._block_address, _NUM_CHECKS):
+                return True
+            if self._is_restricted or self._ring.owner.is_over():
                 return True
         return False
 
