@@ -7,7 +7,8 @@ the median of the rounds' ratios. "by 64": our bulk calls, with every byte check
 one bar takes their best rate of one record a message, another their best rate of 64 records packed by us into
 one message, checked in the same way. "copied in" is the cost of the sender's call (loan, copy, publish) over
 numpy.copyto to private memory at the same rate. Zero copy is shown by a write to the page after the hand-over
-that the other side reads. Kills: at random moments of a stream with every byte checked, and at chosen points,
+that the other side reads. Fan-out, not in --quick: one producer to 1, 4 and 16 subscribers, and over 1 to 64
+topics, ours alone. Kills: at random moments of a stream with every byte checked, and at chosen points,
 where the time is from the kill until the survivor continues.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 import harness
 import mailbox_cuda
 from _mailbox_ends import Peer, is_installed
+from _mailbox_fan import fans_table, measure_fans
 from _mailbox_faults import FaultPlan, run_faults
 from _mailbox_iceoryx import IceoryxPeer
 from _mailbox_ours import OurPeer
@@ -59,6 +61,7 @@ def main() -> None:
     )
     sweep()
     proof = prove_zero_copy()
+    fans = [] if arguments.quick else measure_fans()
     faults = run_faults(FaultPlan.quick() if arguments.quick else FaultPlan())
     cuda = mailbox_cuda.measure(is_quick=arguments.quick)
     bars = make_bars(tally, proof, faults, cuda)
@@ -69,11 +72,13 @@ def main() -> None:
         "rows": describe(tally),
         "by_64_over_best_peer_packed": best_ratio(tally, PACKED_64),
         "zero_copy": proof,
+        "fan_out": fans,
         "faults": faults.describe(),
         "cuda": cuda,
     }
     whole = harness.document("mailbox", results, bars, peers=PACKAGES)
-    shown = [*tables(tally, absent, failed, faults), harness.bars_table(bars)]
+    shown = [*tables(tally, absent, failed, faults), *([fans_table(fans)] if fans else [])]
+    shown.append(harness.bars_table(bars))
     harness.finish(whole, shown, is_saved=arguments.save, notes=__doc__ or "")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from _mailbox_crowd import Board, Crowd, Wrong
 from _mailbox_ends import BLOCK, NUM_RECORDS, Checker, is_installed, record_table
+from _mailbox_fan import fan_out, fans_table
 from _mailbox_faults import Faults
 from _mailbox_kills import Waited
 from _mailbox_lame import LamePeer
@@ -209,3 +210,10 @@ def test_pipes_carry_a_frame_and_its_marks_are_read() -> None:
     assert tally.median("Pipe", SENT) > 0.0
     assert tally.median("Pipe", PLACED) is None  # a pipe has no memory in which to place
     assert np.isfinite(tally.median_p99("Pipe", SENT))
+
+
+def test_a_fan_reaches_every_subscriber_over_every_topic() -> None:
+    per_sec = fan_out(2, 3, 6 * BLOCK)
+    assert per_sec > 0.0
+    row = {"num_subscribers": 2, "num_topics": 3, "records_per_sec": 1000.0}
+    assert fans_table([row]).rows == (("2", "3", "1,000", "2,000"),)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sage.mailbox.shared.focus.layout import CONTROL_BYTES, SLOTS, STRIDE_BYTES
+from sage.mailbox.shared.focus.layout import CONTROL_BYTES, SLOTS, STRIDE_BYTES, place_of
 from sage.mailbox.shared.memory.segment import Segment
 from sage.mailbox.tensor_spec import TensorSpec
 
@@ -41,6 +41,9 @@ class SharedPool:
         self._read_only = read_only
         #: numpy makes read-only arrays of these views; the arrays refer to the memory behind them.
         self._readers = [memoryview(memory).toreadonly() for memory in read_only]
+        #: The same by the slots' places in the table, for new arrays: writable, and read-only.
+        self.writable_at = {place_of(index): memory for index, memory in enumerate(writable)}
+        self.readers_at = {place_of(index): memory for index, memory in enumerate(self._readers)}
         self._num_unviewed = (getrefcount(writable[0]), getrefcount(read_only[0]))
 
     def array(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
