@@ -5,6 +5,7 @@ Invariant: whatever is at the other end, the result is the verb's, or a UserErro
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def _exchanged(path: Path, request: bytes, reply_secs: float) -> bytes:
         with socket_address(path.parent) as address, socket.socket(socket.AF_UNIX) as client:
             client.settimeout(reply_secs)
             client.connect(address)
-            client.sendall(request)
+            with contextlib.suppress(BrokenPipeError):  # a session that refuses answers before it has read
+                client.sendall(request)
             with client.makefile("rb") as lines:
                 line = lines.readline(MAX_LINE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):

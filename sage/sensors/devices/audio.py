@@ -171,6 +171,7 @@ class _Mixer:
         from av.filter import Graph
 
         graph = Graph()
+        graph.threads = 1  # no pool: PyAV 19 leaves its end to the garbage collector
         layouts = "mono" if self._num_channels == 1 else "stereo"
         nodes = (
             graph.add_abuffer(sample_rate=rate_hz, format=sample_format, layout=layout, time_base=time_base),

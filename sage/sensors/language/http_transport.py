@@ -92,7 +92,7 @@ class HttpTransport:
             if response.length is not None and response.length > self._max_body_bytes:
                 raise AskFailed("size", f"the reply has {response.length} bytes")
             read = bytearray()
-            while True:
+            while not response.isclosed():  # from Python 3.13 on, as soon as the announced length is read
                 stream.settimeout(_left(deadline))
                 block = response.read1(_BLOCK)
                 read += block

@@ -25,7 +25,8 @@ def test_reasons_return_and_the_expected_ones_take_no_space():
     for sources, is_packed in (((ATTENDED, IDLE, BROKEN), False), ((ATTENDED, CROWDED, BROKEN), True)):
         packed = pack_skipped(sources)
         assert bool(packed) is is_packed
-        assert with_skipped([replace(source, skipped="") for source in sources], packed) == sources
+        back = with_skipped([replace(source, skipped="") for source in sources], packed)
+        assert repr(back) == repr(sources)  # NaN is not equal to itself
 
 
 def test_a_row_of_an_earlier_version_has_no_reason_for_a_fresh_source():
