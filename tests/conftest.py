@@ -1,7 +1,9 @@
 """What every test stands on: the checkout's root is not on the path, recorded data is found or the test is
 skipped.
 
-Invariant: `import mailbox` is the standard library's here, however pytest was started.
+Invariant: `import mailbox` is the standard library's here, however pytest was started. With `--torch-free`
+nothing in this process loads torch, installed or not; tests that start programs which load it have the mark
+`torch`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +23,31 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 # A background job of a shell ignores Ctrl-C, one under nohup ignores a hang-up, and so do their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+class NoTorch:
+    """The first finder of modules under `--torch-free`: an import of torch skips the test, file or folder."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name.partition(".")[0] == "torch":
+            pytest.skip("needs torch", allow_module_level=True)
+        return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torch-free", action="store_true", help="only tests that load no torch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--torch-free"):
+        sys.meta_path.insert(0, NoTorch())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.config.getoption("--torch-free") and item.get_closest_marker("torch"):
+        pytest.skip("needs torch")
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nbclient
-import nbformat
 import pytest
+
+nbclient = pytest.importorskip("nbclient", reason="pip install 'sage-runtime[dev]'")
+nbformat = pytest.importorskip("nbformat", reason="pip install 'sage-runtime[dev]'")
 
 NOTEBOOKS = ("arc_voting", "coherence_session", "a_night_of_sleep")
 

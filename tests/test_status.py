@@ -32,6 +32,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("status")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("command", "word"), SHOWN, ids=[command for command, _ in SHOWN])
 def test_a_shown_capability_is_shown(
     command: str, word: str, empty: Path, request: pytest.FixtureRequest

@@ -36,6 +36,7 @@ def run_example(name: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     return lines, json.loads(lines[-1])
 
 
+@pytest.mark.torch
 def test_own_task_trains_and_solves_rows() -> None:
     lines, summary = run_example("own_task.py", "--steps", "5", "--digits", "3", "--batch-size", "32")
     assert (summary["steps"], summary["task"]) == (5, {"digits": 3})
@@ -49,12 +50,14 @@ def test_own_task_learns_to_sort_by_default() -> None:
     assert summary["exact"] >= 0.95
 
 
+@pytest.mark.torch
 def test_both_models_generate_and_the_cache_changes_no_symbol() -> None:
     lines, summary = run_example("text_generation.py", "--steps", "3")
     assert summary["same_text"]
     assert [line[:3] for line in lines[:6]] == ["HRM", "GPT"] * 3
 
 
+@pytest.mark.torch
 def test_only_verified_plans_are_executed() -> None:
     _, summary = run_example("planning.py", "--steps", "3", "--disks", "3", "--puzzles", "6")
     assert summary["wrong_plans_executed"] == 0
@@ -76,6 +79,7 @@ def test_a_plan_is_described_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -168,6 +168,12 @@ def invoke(arguments: Sequence[str]) -> int:
         if error.filename is None:
             drop_output()
         return _refuse(describe_os_error(error))
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return _refuse(
+            "torch is not installed: start ./scripts/run, which installs the build for this machine"
+        )
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

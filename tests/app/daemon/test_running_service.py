@@ -28,6 +28,7 @@ memory: {num_experiences: 32, num_recall: 32, num_transitions: 128}
 sensors: [{kind: synthetic, name: one, shape: [2], rate_hz: 50}]
 """
 WAIT_SECS = 120.0
+pytestmark = pytest.mark.torch
 
 
 class Managed:

@@ -77,6 +77,7 @@ def test_a_run_is_logged_to_wandb_under_its_name(wandb: FakeWandb, tmp_path: Pat
 
 
 def test_tensorboard_reads_what_a_run_wrote(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="pip install 'sage-runtime[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = tmp_path / "run"

@@ -32,6 +32,7 @@ def test_without_a_gpu_it_names_the_requirement_and_leaves_no_files(prove, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.torch
 def test_the_plumbing_runs_on_a_fake_device(prove, tmp_path):
     done = prove("--fake", "environment", "mailbox", "ipc", "unified", "sanitizer", "training")
     assert done.returncode == 0, done.stdout

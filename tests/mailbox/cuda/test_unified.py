@@ -131,6 +131,7 @@ def test_a_process_without_the_device_reads_and_writes_the_same_pool(pair, monke
     plain.close()
 
 
+@pytest.mark.torch
 def test_a_dead_writer_blocks_no_stream_and_its_message_is_refused(pair):
     _, (reader, others, backend) = pair(slots=2)
     readable, writable = os.pipe()

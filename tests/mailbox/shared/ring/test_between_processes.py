@@ -251,9 +251,9 @@ def test_an_unrelated_exit_leaves_the_ring_alone(create, records):
 def test_a_blocked_reader_sleeps_and_wakes(create, records):
     ring = create()
     reader = ring.subscribe()
-    started = time.process_time()
+    started = time.thread_time()
     assert len(reader.pop_many(1, timeout_secs=1.0)) == 0
-    assert time.process_time() - started < 0.01
+    assert time.thread_time() - started < 0.1
     threading.Timer(0.05, lambda: ring.push(records(0, 1))).start()
     assert len(reader.pop_many(1, timeout_secs=30.0)) == 1
 
