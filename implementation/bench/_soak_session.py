@@ -30,6 +30,7 @@ from _soak_writer import report
 from sage.app.audit.log import AuditLog
 from sage.app.audit.reader import read_trail
 from sage.app.session.build import Run, build_run
+from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.store.metrics_store import MetricsStore
@@ -219,6 +220,7 @@ def _report_processes(killer: Killer, out: int, number: int) -> None:
 def _opened(folder: Path, plan: Plan, stack: ExitStack, out: int, *, is_real_time: bool) -> Life:
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers()
+    map_large_blocks()  # as `sage run` does
     problems: list[str] = []
     repair(folder / "store.sqlite", problems.append)
     metrics = stack.enter_context(MetricsStore(folder / "store.sqlite"))

@@ -46,6 +46,7 @@ from sage.app.page.opening import PageOptions, opened_page
 from sage.app.page.screen import screen_verb
 from sage.app.session.attachments import Attachments, SessionStart
 from sage.app.session.build import Run, build_run
+from sage.app.session.heap import map_large_blocks
 from sage.app.session.leftovers import remove_leftovers
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.app.session.summary import SessionSummary
@@ -122,6 +123,8 @@ def run_session(
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
         remove_leftovers()
+        if not fast:
+            map_large_blocks()
         store = stack.enter_context(_metrics_store(config, state_dir))
         audit = stack.enter_context(closing(_audit_log(config, state_dir)))
         held = stack.enter_context(_held(config, state_dir, is_replay=fast))
