@@ -30,7 +30,8 @@ blocks = [bytearray(1 << 20) for _ in range(8)]
 during = mallinfo2()
 del blocks
 after = mallinfo2()
-print(json.dumps([is_set, during.hblks - before.hblks, after.hblks - before.hblks, after.arena - before.arena]))
+added = [each.hblks - before.hblks for each in (during, after)]
+print(json.dumps([is_set, *added, after.arena - before.arena]))
 """
 
 #: Frees nine of ten blocks of 64 KiB, none at the end of the heap, and prints the change of resident bytes.
