@@ -122,9 +122,7 @@ def run_session(
         service = stack.enter_context(Service(Notifier.from_environment()))
         stack.callback(drain.end)
         stack.enter_context(locked(state_dir))
-        remove_leftovers()
-        if not fast:
-            map_large_blocks()
+        _prepare_process(is_replay=fast)
         store = stack.enter_context(_metrics_store(config, state_dir))
         audit = stack.enter_context(closing(_audit_log(config, state_dir)))
         held = stack.enter_context(_held(config, state_dir, is_replay=fast))
@@ -165,6 +163,13 @@ def run_session(
     ending = Ending.of(session, reason, writer.statistics(), keeper)
     _show(summary, ending, state_dir, attached, json_output=json_output)
     return EXIT_FAILED if reason.startswith("crisis") else EXIT_OK
+
+
+def _prepare_process(*, is_replay: bool) -> None:
+    """Remove what killed sessions left. A session with snapshots keeps their copies out of the heap."""
+    remove_leftovers()
+    if not is_replay:
+        map_large_blocks()
 
 
 def _metrics_store(config: SageConfig, state_dir: Path) -> MetricsStore:
