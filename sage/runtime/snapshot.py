@@ -210,6 +210,8 @@ def _parts(loop: Loop) -> dict[str, Learner]:
     return {
         "predictor": fusion.predictor,
         "cross": fusion.cross,
+        "own_record": fusion.own_record,
+        "ties": fusion.ties,
         "level_gate": fusion.level_gate,
         "trust": loop.trust,
         "metabolism": loop.between_ticks.allowance,

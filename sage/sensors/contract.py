@@ -48,6 +48,8 @@ class SensorSpec:
     observes: (quantity, unit), for example ("acceleration", "m/s^2").
     lineage: names of the sources it is derived from; fusion must not count their evidence twice.
     channels: a name for each element of a 1-D reading, or empty.
+    ranges: the lowest and highest value that each element of a reading can have, None at an end without
+    limit; empty where unknown. A reading beyond them counts against the source.
     is_bounded: `read_into` never waits for a device, so that a driver may call it on the loop's thread.
     """
 
@@ -59,6 +61,7 @@ class SensorSpec:
     lineage: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     is_bounded: bool = False
+    ranges: tuple[tuple[float | None, float | None], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -68,6 +71,11 @@ class SensorSpec:
         if self.channels and self.tensor.shape != (len(self.channels),):
             raise InputError(
                 f"{self.name}: {len(self.channels)} channels named for a reading of shape {self.tensor.shape}"
+            )
+        if self.ranges and len(self.ranges) != self.tensor.num_elements:
+            raise InputError(
+                f"{self.name}: {len(self.ranges)} ranges for a reading of shape {self.tensor.shape}: give one"
+                " for each element, or none"
             )
 
 

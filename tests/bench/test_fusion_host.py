@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _fusion_host import FAULTS, Hour, Replay, host_bars, load_hour, longest_run, run_hour, spoil
+from _fusion_host import (
+    FAULTS,
+    Hour,
+    Replay,
+    changes,
+    host_bars,
+    load_hour,
+    run_hour,
+    runs,
+    second_half,
+    spoil,
+)
 
 
 def test_a_fault_begins_at_its_onset_and_has_its_size() -> None:
@@ -47,7 +58,7 @@ def test_four_views_of_one_state_meet_the_bars_of_noise() -> None:
     recording = {name: (times, state + 0.05 * generator.standard_normal((500, 1))) for name in "abcd"}
     found = run_hour(recording, onsets=(85,))
     assert all(at is not None and at < 60 for at in found.judged_at.values())
-    assert all(secs is not None for by_fault in found.reached.values() for secs in by_fault["noise"])
+    assert all(secs is not None for each in found.reached.values() for secs in each["noise"].values())
     assert max(found.longest_low.values()) < 5
     bars = {bar.name: bar for bar in host_bars(found, is_quick=False)}
     assert bars["healthy: longest time below 0.7, s"].is_met is True
@@ -55,12 +66,36 @@ def test_four_views_of_one_state_meet_the_bars_of_noise() -> None:
 
 
 def test_bars_of_a_source_that_lost_trust_for_long_are_missed() -> None:
-    assert longest_run(np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)) == 3
-    assert longest_run(np.zeros(3, dtype=bool)) == 0
+    assert runs(np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)) == [(1, 3), (4, 7)]
+    assert runs(np.zeros(3, dtype=bool)) == []
     hour = Hour(
-        secs=100.0, longest_low={"a": 9.0}, judged_at={"a": None}, reached={"a": {"bias": [None, 2.0]}}
+        secs=100.0,
+        longest_low={"a": 9.0},
+        judged_at={"a": None},
+        reached={"a": {"bias": {30.0: None, 60.0: 2.0}}},
+        low_times={"a": [(1.0, 10.0), (48.0, 54.0)]},
     )
     bars = {bar.name: bar for bar in host_bars(hour, is_quick=False)}
     assert bars["healthy: longest time below 0.7, s"].is_met is False
     assert bars["share of sources judged within 60 s"].is_met is False
     assert bars["bias: share below 0.5 within 10 s"].value == 0.5
+    later = second_half(hour)
+    assert later.longest_low == {"a": 4.0}
+    assert later.reached == {"a": {"bias": {60.0: 2.0}}}
+
+
+def test_a_fault_that_changes_no_reading_is_not_counted() -> None:
+    times = np.arange(1, 501) / 5
+    recording = {"cpu": (times, np.where(times < 50, 0.5, 1.0)[:, None])}
+    stuck, bias = (spoil(*recording["cpu"], fault, at=60.0) for fault in ("stuck", "bias"))
+    assert not changes(recording, "cpu", stuck, 60.0)
+    assert changes(recording, "cpu", bias, 60.0)
+
+
+def test_the_first_minutes_of_the_kept_hour() -> None:
+    """Nothing is wrong in them, and a bias of memory in use is seen."""
+    recording = load_hour()
+    found = run_hour({name: recording[name] for name in ("ram", "process")}, (100,), 120.0)
+    assert max(found.longest_low.values()) <= 5
+    assert all(at is not None and at <= 60 for at in found.judged_at.values())
+    assert all(found.reached["ram"][fault][100] is not None for fault in ("bias", "noise", "spikes"))

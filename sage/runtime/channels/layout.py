@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from sage.errors import InputError
-from sage.runtime.channels.maps import ObservationMap, observation_map
+from sage.runtime.channels.maps import ObservationMap, Vector, observation_map
 from sage.sensors.contract import SensorSpec
 
 
@@ -63,6 +63,18 @@ class Layout:
     def is_witness(self) -> np.ndarray:
         """(N,) bool: physical sources. A source derived from others is no evidence about them."""
         return np.array([spec.modality == "physical" and not spec.lineage for spec in self.specs])
+
+    @cached_property
+    def ranges(self) -> np.ndarray:
+        """(2, C) lowest and highest possible value of each channel, infinite where it is not declared."""
+        ends = np.stack([np.full(self.num_channels, -np.inf), np.full(self.num_channels, np.inf)])
+        for source, spec in enumerate(self.specs):
+            if self.dims[source] != len(spec.ranges) or not isinstance(self.maps[source], Vector):
+                continue
+            for channel, pair in enumerate(spec.ranges, start=int(self.offsets[source])):
+                for end in (0, 1):
+                    ends[end, channel] = ends[end, channel] if pair[end] is None else pair[end]
+        return ends
 
     @cached_property
     def period_ns(self) -> np.ndarray:

@@ -17,6 +17,8 @@ from sage.runtime.tick.reasoner import Percept
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.trust.contract import Evidence
 from sage.runtime.trust.cross import CrossPredictor
+from sage.runtime.trust.own_record import OwnRecord
+from sage.runtime.trust.ties import Ties
 
 FIRST_FREEZE_TICK = 16
 
@@ -27,7 +29,7 @@ class Fused:
 
     met: (N,) bool, attended, fresh and finite.  percept: for the model.  estimate: (C,) each channel from the
     other sources.  is_judged: (N,) bool, the estimate is defined.  is_new_scale: the standardisation changed,
-    so that no window spans this tick.
+    so that no window spans this tick.  own_doubt: (N,) as in Evidence.
     """
 
     met: np.ndarray
@@ -36,6 +38,7 @@ class Fused:
     estimate: np.ndarray
     is_judged: np.ndarray
     is_new_scale: bool
+    own_doubt: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +59,14 @@ class Scene:
 
 
 class Fusion:
-    """Owns the predictor and the leave-one-out Gaussian, in one standardisation."""
+    """Owns the predictor and the leave-one-out Gaussian, in one standardisation, and the sources' records."""
 
     def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
         self.layout = layout
         self.predictor = Predictor(layout, on_scored)
         self.cross = CrossPredictor(layout.offsets, layout.is_witness)
+        self.own_record = OwnRecord(layout.offsets, layout.is_witness, *layout.ranges)
+        self.ties = Ties(layout.offsets)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self._offsets: list[int] = layout.offsets.tolist()
@@ -75,7 +80,12 @@ class Fusion:
         z, deltas, skip = self.predictor.standardised()
         present = scene.usable & (self.predictor.num_readings > 0)
         others = self.cross.judge(z, scene.trust, present, noise)
+        own_doubt = self.own_record.update(met, self._values)
         if met.any():
+            std, mean = self.predictor.frozen_std, self.predictor.frozen_mean
+            self.ties.update(
+                met & others.is_defined, z * std + mean, others.estimate * std + mean, scene.trust
+            )
             self.cross.update(z, scene.trust, present)
         percept = Percept(
             values=z,
@@ -94,6 +104,7 @@ class Fusion:
             estimate=others.estimate,
             is_judged=others.is_defined,
             is_new_scale=is_new_scale,
+            own_doubt=own_doubt,
         )
 
     def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
@@ -119,6 +130,8 @@ class Fusion:
             level_sq=self.layout.per_source(z**2) / dims,
             self_error_sq=fused.scores.error,
             is_repeat=fused.scores.is_repeat & self.layout.is_witness,
+            own_doubt=fused.own_doubt,
+            is_tied=self.ties.is_tied,
         )
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:

@@ -19,7 +19,9 @@ class Evidence:
     fresh: bool, a new reading came.  innovation_sq: mean squared leave-one-out innovation per channel,
     standardised; NaN where undefined.  level_sq: mean squared reading per channel, standardised.
     self_error_sq: mean squared error of the source's own prediction; NaN where undefined.  is_repeat: bool,
-    the reading is bit-identical to the one before and not at an end of its range.
+    the reading is bit-identical to the one before and not at an end of its range.  own_doubt: 0..1, how far
+    the reading is beyond the source's own record; NaN where untested.  is_tied: bool, the source changes
+    together with the others, which may contradict it. Left out: nothing is tested, and all are tied.
     """
 
     fresh: np.ndarray
@@ -27,6 +29,8 @@ class Evidence:
     level_sq: np.ndarray
     self_error_sq: np.ndarray
     is_repeat: np.ndarray
+    own_doubt: np.ndarray | None = None
+    is_tied: np.ndarray | None = None
 
     @classmethod
     def nothing(cls, num_sources: int) -> Evidence:

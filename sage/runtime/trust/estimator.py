@@ -2,8 +2,9 @@
 
 Three things count against a source: readings that the other sources make improbable (a Beta distribution on
 outliers and an inverse gamma on scale, both from leave-one-out innovations relative to their own learned
-noise), and readings without news while other sources still move ("stuck": a frozen sensor predicts itself
-perfectly). An unpredictable source is not an unreliable one. Invariant: a source without evidence keeps its
+noise), readings without news while other sources still move ("stuck": a frozen sensor predicts itself
+perfectly), and readings beyond the source's own record, for as long as they are (`own_record`). An
+unpredictable source is not an unreliable one. Invariant: a source without evidence keeps its
 prior.
 """
 
@@ -41,6 +42,7 @@ _UPDATED = (
     "is_stuck",
     "_rejected",
     "_shift",
+    "doubt",
 )
 _STATE = (
     "alpha",
@@ -80,6 +82,8 @@ class TrustEstimator:
         self._longest_run = np.zeros(n)
         self._rejected = np.zeros(n)
         self._shift = np.zeros(1, dtype=np.int64)
+        self.doubt = np.zeros(n)
+        self._untested, self._all_tied = np.full(n, np.nan), np.ones(n, dtype=bool)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self._rules = np.array(
             [
@@ -97,8 +101,15 @@ class TrustEstimator:
 
     def update(self, evidence: Evidence) -> None:
         """Learn from one tick's evidence; sources without a fresh reading do not change."""
-        given = (np.ascontiguousarray(getattr(evidence, name)) for name in Evidence.__slots__)
-        self._step(*given, self._rules, *(getattr(self, name) for name in _UPDATED))
+        own = self._untested if evidence.own_doubt is None else evidence.own_doubt
+        tied = self._all_tied if evidence.is_tied is None else evidence.is_tied
+        others = (evidence.fresh, evidence.innovation_sq, evidence.level_sq)
+        given = (*others, evidence.self_error_sq, evidence.is_repeat, own, tied)
+        self._step(
+            *(np.ascontiguousarray(each) for each in given),
+            self._rules,
+            *(getattr(self, name) for name in _UPDATED),
+        )
 
     @property
     def scale(self) -> np.ndarray:
@@ -108,11 +119,11 @@ class TrustEstimator:
 
     @property
     def trust(self) -> np.ndarray:
-        """(N,) the Beta's mean minus one standard deviation, divided by the scale."""
+        """(N,) the Beta's mean minus one standard deviation, over the scale, times 1 - the doubt."""
         total = self.alpha + self.beta
         mean = steps.inlier_share(self.alpha, self.beta)
         bound = mean - np.sqrt(mean * (1 - mean) / (total + 1))
-        trust: np.ndarray = np.clip(bound / self.scale, 0.0, 1.0)
+        trust: np.ndarray = np.clip(bound / self.scale * (1 - self.doubt), 0.0, 1.0)
         return trust
 
     @property

@@ -32,6 +32,7 @@ from sage.runtime.trust.rules import (
     REJECTED_SHARE,
     REPEAT_FORGETTING,
     REPEAT_ODDS,
+    RESTED_DOUBT,
     SHIFT_FORGETTING,
     SHIFT_RATE,
     SHIFT_TICKS,
@@ -39,39 +40,18 @@ from sage.runtime.trust.rules import (
 
 
 def update(
-    fresh,
-    innovation_sq,
-    level_sq,
-    self_error_sq,
-    is_repeat,
-    rules,
-    alpha,
-    beta,
-    scale_a,
-    scale_b,
-    moments,
-    responsibility,
-    is_explained,
-    nis,
-    self_moments,
-    self_window,
-    num_fresh,
-    num_judged,
-    run,
-    longest_run,
-    repeats,
-    is_stuck,
-    rejected,
-    shift,
-):
+    fresh, innovation_sq, level_sq, self_error_sq, is_repeat, own_doubt, is_tied, rules, alpha, beta,
+    scale_a, scale_b, moments, responsibility, is_explained, nis, self_moments, self_window, num_fresh,
+    num_judged, run, longest_run, repeats, is_stuck, rejected, shift, doubt,
+):  # fmt: skip
     """One tick's evidence for all sources; every array from `alpha` on is updated in place.
 
-    The first five as in Evidence.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
+    The first seven as in Evidence.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
     outlier_ratio.  moments (4, N): running means of q^(1/3), q^(2/3), q (the squared innovation) and of the
     squared level.  self_moments (2, N): running mean and mean square of the self-prediction error.
     self_window (W, N): the last self-prediction errors.  rejected (N,): recent share of readings beyond the
-    99% quantile.  shift (1,): ticks left of a change of the world.  repeats (2, N): Beta counts of repeats
-    and moves.
+    99% quantile.  shift (1,): ticks left of a change of the world.  doubt (N,): the last own_doubt.
+    repeats (2, N): Beta counts of repeats and moves.
     """
     num_moved = 0
     for source in range(len(fresh)):
@@ -87,7 +67,9 @@ def update(
         is_flat = _is_flat(
             source, self_error_sq[source], is_stuck[source], self_moments, self_window, num_fresh
         )
-        if moved:
+        is_known = not np.isnan(own_doubt[source])
+        doubt[source] = own_doubt[source] if is_known else 0.0
+        if moved or (is_known and doubt[source] < RESTED_DOUBT):  # its own record has longer runs
             is_stuck[source] = False
         elif num_moved > 0 and num_fresh[source] > len(self_window):
             is_stuck[source] |= _is_frozen(source, is_flat, repeats, longest_run, run)
@@ -98,14 +80,18 @@ def update(
         rho = _responsibility(source, square, level, prior, scale, rules[4], flags, moments, num_judged, nis)
         _count_rejected(source, nis, rejected)
         # Only sources that the others predict can be contradicted by them: an unusual level is no evidence.
-        is_explained[source] = moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
+        is_explained[source] = (
+            is_tied[source] and moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
+        )
         if is_stuck[source] or (is_explained[source] and not np.isnan(nis[source])):
             rho = 0.0 if is_stuck[source] else rho
             if is_shift and not is_stuck[source]:
                 _forget(source, rules, alpha, beta, scale_a, scale_b)
             else:
-                _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis)
+                _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis[source])
             responsibility[source] = rho
+        elif is_known and doubt[source] < RESTED_DOUBT:
+            _believe(source, 1.0, rules, alpha, beta, scale_a, scale_b, 1.0)
 
 
 def _count_rejected(source, nis, rejected):
@@ -149,7 +135,7 @@ def noise_scale(scale_a: Any, scale_b: Any) -> Any:
 def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     """Beta on outliers and inverse gamma on scale, with forgetting towards the priors."""
     keep = rules[0]
-    excess = 1.0 if np.isnan(nis[source]) else min(nis[source], rules[4])
+    excess = 1.0 if np.isnan(nis) else min(nis, rules[4])
     alpha[source] = keep * alpha[source] + (1 - keep) * rules[1] + rho
     beta[source] = keep * beta[source] + (1 - keep) * rules[2] + 1 - rho
     scale_a[source] = keep * scale_a[source] + (1 - keep) * rules[3] + rho

@@ -78,6 +78,7 @@ class HostSensor:
             observes=("host telemetry", "mixed"),
             channels=channels,
             is_bounded=True,
+            ranges=tuple(_range_of(name) for name in channels),
         )
 
     @property
@@ -148,6 +149,14 @@ class HostSensor:
         import structlog  # a third of this module's import time, for what seldom happens
 
         return structlog.get_logger("sage.sensors").bind(source=self._spec.name)
+
+
+def _range_of(channel: str) -> tuple[float | None, float | None]:
+    """Fractions are within 0 and 1, rates and sizes not below 0; of the rest nothing is declared."""
+    if channel.startswith("cpu") or channel in ("memory_used", "swap_used"):
+        return (0.0, 1.0)
+    is_amount = channel.startswith(("frequency", "disk_", "network_", "process_"))
+    return (0.0 if is_amount else None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ def sensor_spec(text: str, name: str) -> SensorSpec:
         plain |= {"name": name, "is_bounded": True, "tensor": _tensor(plain["tensor"])}
         for key in ("observes", "lineage", "channels"):
             plain[key] = tuple(plain[key])
+        plain["ranges"] = tuple((low, high) for low, high in plain.get("ranges", ()))
         return SensorSpec(**plain)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the spec of a source is damaged ({error}): record it again") from error
