@@ -14,7 +14,7 @@ def test_parts_that_are_off_have_no_effect_and_the_others_go_on(start, settings)
     memory = {"write_rate": 0.5, "num_experiences": 64, "num_transitions": 128, "enabled": False}
     off = settings(model={"kind": "linear"} | small, trust={"enabled": False}, memory=memory)
     run = start(off)
-    run.loop.run(num_ticks=200)
+    run.loop.run(num_ticks=240)
     facts = run.loop.tick().facts
     loop = run.loop
     assert [source.trust for source in facts.sources] == [1.0] * 3
