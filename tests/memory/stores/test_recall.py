@@ -196,7 +196,9 @@ def test_a_compiled_search_and_an_index_find_what_numpy_finds(monkeypatch: pytes
         compiled_slots, compiled_similarities = store.nearest(query, k)
         monkeypatch.undo()
         assert sorted(compiled_slots) == sorted(slots)
-        np.testing.assert_allclose(np.sort(compiled_similarities), np.sort(similarities), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.sort(compiled_similarities), np.sort(similarities), rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("library", ["hnswlib", "usearch"])

@@ -63,7 +63,9 @@ def test_energy_is_charged_runs_out_and_returns(start, settings):
     for _ in range(5):
         allowance.energy.ledger.recharge(100 * MICRO)
         loop.run(num_ticks=25)
-    assert any(facts.state is State.REST for facts in seen.found[-25:])
+    after = [facts.state for facts in seen.found[90:]]
+    assert after[after.index(State.REST) - 1] is State.CRISIS
+    assert State.CRISIS not in after[-25:]
     assert seen.found[-1].energy.supply == 250 * MICRO
 
 
