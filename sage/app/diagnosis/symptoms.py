@@ -1,7 +1,7 @@
 """Which symptoms a session shows: from its reports, tick by tick, to a set of names, sampled and debounced.
 
-Invariant: a symptom appears after NUM_SAMPLES samples in a row that show it, and disappears after as many
-that do not.
+Invariant: a symptom appears after NUM_SAMPLES samples in a row that show it, distrust after NUM_DOUBTED, and
+disappears after NUM_SAMPLES that do not.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from sage.app.diagnosis.machine import Machine
 from sage.runtime.report import SourceFacts, State, TickReport
 
 NUM_SAMPLES = 2
+#: More than 5 s at a sample a second: sources of a healthy host are doubted for up to 4.4 s
+#: (`sage bench fusion --suite host`).
+NUM_DOUBTED = 6
 LEAST_TRUST = 0.5
 #: A source is silent after so many of its periods, at least LEAST_SILENT_SECS. The periods are those of the
 #: slowest source, up to MOST_SILENT_SECS, so that sources that stop together are silent together. Before it
@@ -91,6 +94,7 @@ class SymptomMeter:
             )
             for each in sources
         ]
+        self._wanted = {symptom_of(each.name, DISTRUSTED): NUM_DOUBTED for each in sources}
         self._machine = machine
         self._has_real_time = has_real_time
         self._num_faults: list[int] | None = None
@@ -117,7 +121,7 @@ class SymptomMeter:
             streak = self._streaks.get(name, 0)
             streak = max(streak, 0) + 1 if name in shown else min(streak, 0) - 1
             self._streaks[name] = streak
-            if streak >= NUM_SAMPLES:
+            if streak >= self._wanted.get(name, NUM_SAMPLES):
                 present.add(name)
             elif streak <= -NUM_SAMPLES:
                 present.discard(name)
