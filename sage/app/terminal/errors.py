@@ -51,6 +51,8 @@ def user_errors(what: str) -> Iterator[None]:
     except UserError:
         raise
     except (SageError, ImportError) as error:
+        if isinstance(error, ImportError) and error.name == "torch":
+            raise  # `invoke` states how to install it
         raise UserError(f"{what}: {error}") from error
     except OSError as error:
         raise UserError(f"{what}: {describe_os_error(error)}") from error

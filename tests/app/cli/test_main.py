@@ -121,6 +121,22 @@ def test_too_little_memory_is_one_line(
     assert capsys.readouterr().err == "sage: not enough memory: give a smaller model, batch or data set\n"
 
 
+@pytest.mark.parametrize("words", ["run default --ticks 1 --no-live", "solve sudoku .4..1.42.23....."])
+def test_a_missing_torch_is_one_line_with_the_remedy(words: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sage", *words.split()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("sage: torch is not installed: start ./scripts/run")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_goes_away_is_no_fault() -> None:
     code = "from sage.app.cli.main import main; import sys; sys.argv = ['sage', 'config', 'show']; main()"
     shown = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
