@@ -1,6 +1,7 @@
 """Puzzles inside JSON or Python lists, and inside CSV tables with a column of puzzles.
 
-Invariant: a text in neither form gives None, never an error; the caller then reads it as lines.
+Invariant: a text in neither form gives None, and the caller then reads it as lines; a text that begins as a
+list and is none is an error, which names the place.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sage.errors import InputError
+
 #: Longer literals are not parsed: a list of 10,000 puzzles of 900 cells is below it.
 _MAX_LITERAL_CHARACTERS = 16_000_000
+#: The first line of an .sdk file.
+_SECTION = re.compile(r"\[\s*[A-Za-z]+\s*\]\s*(\n|$)")
 _COLUMNS = (
     "puzzle",
     "puzzles",
@@ -28,19 +34,25 @@ _COLUMNS = (
 
 
 def literal_of(text: str) -> Any | None:
-    """The list in a JSON or Python literal, or None. `{"puzzle": ...}` gives the value of the known key."""
+    """The list in a JSON or Python literal, or None. `{"puzzle": ...}` gives the value of the known key.
+    InputError for a text that begins as a list or an object and is not a valid one.
+    """
     stripped = text.strip()
     if stripped[:1] not in ("[", "{", "(") or len(stripped) > _MAX_LITERAL_CHARACTERS:
         return None
+    problem = ""
     for parse in (json.loads, ast.literal_eval):
         try:
             value = parse(stripped)
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+            problem = problem or str(error)
             continue
         if isinstance(value, dict):
             value = next((value[key] for key in _COLUMNS if key in value), None)
             value = [value] if isinstance(value, str) else value
         return value if isinstance(value, (list, tuple)) and value else None
+    if stripped[0] != "(" and not _SECTION.match(stripped):
+        raise InputError(f"the puzzle begins as a list and is not valid JSON: {problem}: correct the list")
     return None
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sage.errors import InputError
 from sage.hrm_core.tasks.sudoku.forms import puzzles_in
 
 LINE = "..3.2.6..9..3.5..1..18.64....81.29..7.......8..67.82....26.95..8..2.3..9..5.1.3.."
@@ -101,6 +102,12 @@ def test_a_row_of_dashes_among_dashes_is_a_row_of_blanks() -> None:
     assert puzzles_in("1--4\n----\n--1-\n4---") == ["1..4......1.4..."]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "[[]]", "[" * 2000, "{}", ",,,", '"', "[1, 2", "#"])
+@pytest.mark.parametrize("text", ["", "[]", "[[]]", "{}", ",,,", '"', "(1, 2", "#"])
 def test_a_text_without_a_puzzle_raises_nothing(text: str) -> None:
     assert len(puzzles_in(text)) == 1
+
+
+@pytest.mark.parametrize("text", ["[", "[1, 2", '{"puzzle": "12', "[" * 2000])
+def test_a_list_that_is_not_valid_is_an_error_with_the_place(text: str) -> None:
+    with pytest.raises(InputError, match=r"begins as a list and is not valid JSON: .+: correct the list"):
+        puzzles_in(text)
