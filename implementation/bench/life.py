@@ -302,7 +302,9 @@ def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
 
 def whole_life(arguments: Any) -> None:
     lives, scale, seeds = nights_of(arms.ARMS, arguments)
-    write(arguments, "life", lives, scale, seeds, report.life_bars(lives))
+    is_default = arguments.quick or scale.nights == arms.Scale().nights
+    name = "life" if is_default else f"life_{scale.nights}_nights"
+    write(arguments, name, lives, scale, seeds, report.life_bars(lives))
 
 
 def loops(arguments: Any) -> None:
