@@ -86,15 +86,22 @@ def life_bars(lives: dict[str, list[arms.Lived]]) -> list[harness.Bar]:
         value = None if is_owed(other) else arms.interval(gaps)[1]
         name = f"area, a less {other}, lower bound"
         bars.append(harness.Bar(name=name, value=value, bar=0.0, better="higher"))
-    accepted = None if is_owed() else arms.accepted_share(whole)
-    forgotten = None if is_owed() else float(np.mean([max(each.forgotten) for each in whole]))
     cost = None
     if not is_owed("lies 15%"):
         honest, lied = ([np.mean(each.final) for each in found] for found in (whole, lives["lies 15%"]))
         cost = float(np.mean(honest) - np.mean(lied))
-    bars += [
+    name = "final share, honest teacher less 15% lies"
+    lied_bar = harness.Bar(name=name, value=cost, bar=0.025, better="lower")
+    return [*bars, *acceptance_bars(lives, FEWEST_LIVES), lied_bar]
+
+
+def acceptance_bars(lives: dict[str, list[arms.Lived]], fewest: int) -> list[harness.Bar]:
+    """Of the arm "a whole"; owed with fewer than `fewest` lives."""
+    whole = lives.get("a whole", [])
+    is_owed = len(whole) < fewest
+    accepted = None if is_owed else arms.accepted_share(whole)
+    forgotten = None if is_owed else float(np.mean([max(each.forgotten) for each in whole]))
+    return [
         harness.Bar(name="nights accepted of those examined", value=accepted, bar=0.5, better="higher"),
         harness.Bar(name="forgotten of a level", value=forgotten, bar=0.03, better="lower"),
-        harness.Bar(name="final share, honest teacher less 15% lies", value=cost, bar=0.025, better="lower"),
     ]
-    return bars

@@ -5,6 +5,8 @@ practice before each. Arms: the whole; practice only, for the same CPU time; nig
 of the most surprising only; uniform replay; no learning; the whole with a transformer or an MLP in place of
 HRM; a teacher of whose solutions 15% are wrong. Measured on held-out puzzles of both levels, in one pass of
 at most 16 segments. About 85 CPU seconds a life; with --runs a finished life is read from its file.
+With another number of --nights the bars are those of acceptance and forgetting, from one seed on, and the
+result has a name of its own.
 
 Suite reasoner: the same stream with practice alone, 80 CPU seconds, by HRM and by models without recurrence:
 linear (two matrices over the same tokens), MLP and transformer, each in one segment an answer.
@@ -302,9 +304,11 @@ def seeds_of(arguments: Any, num: int) -> tuple[int, ...]:
 
 def whole_life(arguments: Any) -> None:
     lives, scale, seeds = nights_of(arms.ARMS, arguments)
-    is_default = arguments.quick or scale.nights == arms.Scale().nights
-    name = "life" if is_default else f"life_{scale.nights}_nights"
-    write(arguments, name, lives, scale, seeds, report.life_bars(lives))
+    if arguments.quick or scale.nights == arms.Scale().nights:
+        write(arguments, "life", lives, scale, seeds, report.life_bars(lives))
+    else:
+        name = f"life_{scale.nights}_nights"
+        write(arguments, name, lives, scale, seeds, report.acceptance_bars(lives, 1))
 
 
 def loops(arguments: Any) -> None:
