@@ -7,17 +7,22 @@ without search and without a checker; with search it may ask the task's rules. L
 the same graph as bits, and are told that there are three causes, which HRM is not; the second row of trees
 reads counts made by hand instead (`_diagnosis_peers.counts_of`). CPU time of HRM is of one graph a call; the
 others answer all graphs at once.
+
+Suite hour: the loop with its diagnosis on a recorded hour of host telemetry with nothing wrong, on a manual
+clock. The bar is that no cause is named.
 """
 
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import harness
 import numpy as np
+from _diagnosis_hour import QUICK_SECS, hour_bars, hour_tables, watch_hour
 from _diagnosis_peers import Namer, exact, greedy, linear, trees_of_bits, trees_of_counts
 
 from sage.app.diagnosis.naming import SEGMENTS
@@ -153,13 +158,16 @@ def shape_of(graphs: Graphs) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    import torch
+def run_hour(arguments: Namespace) -> None:
+    found = watch_hour(QUICK_SECS if arguments.quick else None)
+    bars = hour_bars(found, is_whole=not arguments.quick)
+    results = {"hour": asdict(found), "calibration": harness.calibrate()}
+    whole = harness.document("diagnosis_hour", results, bars, peers=("numba",))
+    tables = [*hour_tables(found), harness.bars_table(bars)]
+    harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
 
-    torch.set_num_threads(1)
-    parser = harness.argument_parser(__doc__)
-    parser.add_argument("--model", default="diagnosis", help="a shipped model, a folder or a file")
-    arguments = parser.parse_args()
+
+def run_graphs(arguments: Namespace) -> None:
     sizes = (20, 300, 100, 8) if arguments.quick else (NUM_GRAPHS, NUM_LEARNED, NUM_TREES, SEARCH_CALLS)
     num, num_learned, num_trees, search = sizes
     task = make_task("diagnosis", faults=(NUM_FAULTS, NUM_FAULTS))
@@ -177,6 +185,17 @@ def main() -> None:
     whole = harness.document("diagnosis", results, bars, peers=("numba", "scikit-learn"))
     tables = [ways_table(found), harness.bars_table(bars)]
     harness.finish(whole, tables, is_saved=arguments.save, notes=(__doc__ or "").partition("\n\n")[2])
+
+
+def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    parser = harness.argument_parser(__doc__)
+    parser.add_argument("--suite", default="graphs", choices=("graphs", "hour"))
+    parser.add_argument("--model", default="diagnosis", help="a shipped model, a folder or a file")
+    arguments = parser.parse_args()
+    (run_hour if arguments.suite == "hour" else run_graphs)(arguments)
 
 
 if __name__ == "__main__":
