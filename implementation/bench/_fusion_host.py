@@ -111,7 +111,7 @@ class Replay:
             captured_ns=self._captured_ns.copy(),
             quality=ones,
             confidence=ones,
-            statistics=[],
+            states=[],
             leases=leases,
         )
         scene = Scene(

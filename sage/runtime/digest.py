@@ -15,6 +15,8 @@ from typing import Any
 
 import msgpack
 
+from sage.runtime.lazy import LazyTuple
+
 #: Fields of MemoryFacts that a digest leaves out while none has a value.
 ADDED_MEMORY = ("num_bound", "sidecar_error", "value_error", "sidecar_share", "salience_weights")
 #: Fields that a digest leaves out while they are empty or false.
@@ -36,7 +38,7 @@ def _canonical_items(value: Any) -> Any:
         return _pack_double(value) if value == value else _NAN_BYTES
     if kind is int or kind is str or kind is bool:
         return value
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, LazyTuple)):
         return [_canonical_items(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [

@@ -210,9 +210,9 @@ class Loop:
         episode = self.memory_writer.memory.episode_at(time_ns)
         self.solving.sense(self.tick_count, now_ns, time_ns, episode)
         stopwatch.lap("sense")
-        gathered = self.senses.gather()
+        gathered = self.senses.gather(now_ns)
         try:
-            if self._statuses.note(gathered.statistics):
+            if self._statuses.note(gathered.states):
                 self.stop("recordings ended")
             stopwatch.lap("gather")
             facts, model_ns = self._process(gathered, now_ns, stopwatch)
@@ -324,8 +324,8 @@ class Loop:
             surprise=nis,
             novelty=self.memory_writer.novelty,
             salience=self.memory_writer.salience,
-            is_stuck=self.trust.is_stuck,
-            num_invalid=self.fusion.num_invalid,
+            is_stuck=self.trust.is_stuck.copy(),
+            num_invalid=self.fusion.num_invalid.copy(),
             scores=fused.scores,
             skipped=scene.skipped,
         )
@@ -337,7 +337,7 @@ class Loop:
             state=self.between_ticks.state,
             num_segments=readout.num_segments,
             value=readout.value,
-            sources=source_facts(self._names, gathered.statistics, sources),
+            sources=source_facts(self._names, gathered.states, sources),
             coherence=coherence,
             memory=memory,
             learning=self._learning(),

@@ -1,8 +1,6 @@
-"""Reports of ticks and nights, as host scalars: facts, equal bit for bit in two equal runs, and timing, not
-equal.
+"""Reports of ticks and nights, as host scalars: facts, equal to the bit in two equal runs, and timing.
 
-Invariant: no tensor, no reference to live state. NaN means undefined; it is null in JSON and one
-canonical value in the digest.
+Invariant: no tensor and no live state. NaN means undefined: null in JSON, one value in the digest.
 """
 
 from __future__ import annotations
@@ -10,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from sage.runtime.digest import canonical
+from sage.runtime.lazy import LazyTuple
 from sage.runtime.scheduling.energy_facts import NO_ENERGY, EnergyFacts
 from sage.runtime.scheduling.work_facts import WorkFacts
 
@@ -282,7 +282,7 @@ class TickFacts:
     state: State
     num_segments: int
     value: float
-    sources: tuple[SourceFacts, ...]
+    sources: Sequence[SourceFacts]  # of a loop: made when they are first read
     coherence: CoherenceFacts
     memory: MemoryFacts
     learning: LearningFacts
@@ -393,7 +393,7 @@ def to_plain(value: Any) -> Any:
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (tuple, list, LazyTuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -37,6 +37,11 @@ class LatestReadings:
         with self._lock:
             return dict(self._watchers)
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The sources that are."""
+        return tuple(self._readings)
+
     def watch(self, source: str, watcher: str, num: int = 1) -> None:
         """Keep the `num` newest readings of a source from now on. InputError for less than one."""
         if num < 1:

@@ -14,6 +14,7 @@ from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
 from sage.app.session.build import Run, build_run
 from sage.mailbox.clock import ManualClock, RealClock
+from sage.runtime.lazy import LazyTuple
 from sage.runtime.report import Event, SleepOutcome, SleepReport, SourceFacts, State, TickReport
 from sage.sensors.contract import Action
 from sage.sensors.effectors.recording import RecordingEffector
@@ -313,7 +314,7 @@ def test_facts_contain_no_tensor(live):
         if hasattr(value, "__dataclass_fields__"):
             for name in value.__dataclass_fields__:
                 check(getattr(value, name))
-        elif isinstance(value, tuple):
+        elif isinstance(value, (tuple, LazyTuple)):
             for item in value:
                 check(item)
         else:

@@ -298,6 +298,7 @@ def _traced(run: Run, path: Path) -> Iterator[None]:
         raise UserError(f"--trace: {path}: {error.strerror}: give a writable file") from None
     trace = MessageTrace()
     run.hub.keep_trace(trace)
+    run.loop.senses.post_each()
     try:
         yield
     finally:

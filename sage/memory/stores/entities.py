@@ -78,11 +78,12 @@ class EntityMemory:
         if not is_judged.any():
             return
         self._num_judged += 1
-        slots = np.array([self._slot(name) for name, is_one in zip(names, is_judged) if is_one])
-        share = np.clip(given[is_judged], 0.0, 1.0)
-        added = np.stack([share, 1.0 - share], axis=-1)
-        for column in (self._context(context), -1):
-            self._counts[slots, column] = FORGETTING * self._counts[slots, column] + added
+        slots = np.array([self._slot(name) for name, is_one in zip(names, is_judged.tolist()) if is_one])
+        added = np.empty((len(slots), 1, 2))
+        share = np.minimum(np.maximum(given[is_judged], 0.0), 1.0, out=added[:, 0, 0])
+        np.subtract(1.0, share, out=added[:, 0, 1])
+        columns = (slots[:, None], [self._context(context), -1])
+        self._counts[columns] = FORGETTING * self._counts[columns] + added
         self._last_judged[slots] = self._num_judged
 
     def trust(self, name: str, context: int = 0) -> float:

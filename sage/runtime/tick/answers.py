@@ -85,10 +85,10 @@ class Answers:
 
     def _meet_answers(self, group: AnswerGroup, gathered: Gathered, is_running: np.ndarray) -> None:
         for member, source in enumerate(group.indices.tolist()):
-            lease = gathered.leases.get(source)
-            if lease is None:
+            answer = gathered.array(source)
+            if answer is None:
                 continue
-            sequence = lease.meta.sequence
+            sequence = gathered.sequence(source)
             reply = None if self._board is None else self._board.take(group.names[member], sequence)
             text = "" if reply is None else reply.text
             if text:
@@ -96,30 +96,30 @@ class Answers:
             closed = group.add_answer(
                 member,
                 sequence,
-                lease.array.reshape(-1),
+                answer.reshape(-1),
                 float(gathered.confidence[source]),
                 text,
                 None if reply is None else reply.right,
             )
             self._note(group, closed)
         self._note(group, group.settle(is_running))
-        outcome = None if group.outcome is None else gathered.leases.get(group.outcome)
+        outcome = None if group.outcome is None else gathered.array(group.outcome)
         if outcome is not None:
-            self._judge(group.names, group.learn_outcome(outcome.array.reshape(-1)))
+            self._judge(group.names, group.learn_outcome(outcome.reshape(-1)))
 
     def _meet_classes(self, group: ClassGroup, gathered: Gathered, is_usable: np.ndarray) -> None:
         answers = {
-            member: gathered.leases[source].array.reshape(-1).astype(np.float64)
+            member: answer.reshape(-1).astype(np.float64)
             for member, source in enumerate(group.indices.tolist())
-            if source in gathered.leases
+            if (answer := gathered.array(source)) is not None
         }
         if group.add_answers(answers, is_usable):
             best = float(group.pooled[group.chosen])
             self._emit("class", f"{group.chosen} (probability {best:.2f})", ", ".join(group.names))
-        label = None if group.label is None else gathered.leases.get(group.label)
+        label = None if group.label is None else gathered.array(group.label)
         if label is None:
             return
-        value = float(label.array.reshape(-1)[0])
+        value = float(label.reshape(-1)[0])
         if not (value.is_integer() and 0 <= value < group.num_classes):
             name = self._names[group.label or 0]
             self._emit("fault", f"the label is {value}, not one of 0 to {group.num_classes - 1}", name)

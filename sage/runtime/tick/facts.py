@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from sage.runtime.lazy import LazyTuple
 from sage.runtime.prediction.predictor import Scores
 from sage.runtime.report import SourceFacts
-from sage.sensors.driver.sensor_driver import DriverStatistics
+from sage.sensors.driver.sensor_driver import SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrays:
-    """One tick's arrays of the sources, (N,) each. skipped: why a source got no full attention, or ""."""
+    """One tick's arrays of the sources, (N,) each, which nothing changes later. skipped: why a source got no
+    full attention, or "".
+    """
 
     age_ns: np.ndarray
     fresh: np.ndarray
@@ -33,12 +37,18 @@ class SourceArrays:
 
 
 def source_facts(
-    names: Sequence[str], statistics: Sequence[DriverStatistics], arrays: SourceArrays
+    names: Sequence[str], states: Sequence[SourceState], arrays: SourceArrays
+) -> LazyTuple[SourceFacts]:
+    """One SourceFacts a source, in order, made when they are read."""
+    return LazyTuple(partial(_source_facts, names, states, arrays))
+
+
+def _source_facts(
+    names: Sequence[str], states: Sequence[SourceState], arrays: SourceArrays
 ) -> tuple[SourceFacts, ...]:
-    """One SourceFacts a source, in order."""
     columns = zip(
         names,
-        statistics,
+        states,
         arrays.age_ns.tolist(),
         arrays.fresh.tolist(),
         arrays.attended.tolist(),

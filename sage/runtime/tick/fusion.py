@@ -6,11 +6,13 @@ from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sage.runtime.channels.layout import Layout
+from sage.runtime.channels.maps import Vector
 from sage.runtime.prediction.gate import OnlineGate
 from sage.runtime.prediction.predictor import Predictor, ScoredListener, Scores
 from sage.runtime.tick.reasoner import Percept
@@ -19,6 +21,7 @@ from sage.runtime.trust.contract import Evidence
 from sage.runtime.trust.cross import CrossPredictor
 from sage.runtime.trust.own_record import OwnRecord
 from sage.runtime.trust.ties import Ties
+from sage.sensors.driver.batch import ReadingBatch
 
 FIRST_FREEZE_TICK = 16
 
@@ -70,6 +73,10 @@ class Fusion:
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self._offsets: list[int] = layout.offsets.tolist()
+        # Of a batch: channels whose values are the readings, their places in it, and sources that are mapped.
+        self._channels: np.ndarray | None = None
+        self._places = np.zeros(0, dtype=np.intp)
+        self._mapped: tuple[int, ...] = ()
         self.num_invalid = np.zeros(layout.num_sources, dtype=np.int64)
 
     def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
@@ -135,12 +142,16 @@ class Fusion:
         )
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
-        met = np.zeros(len(chosen), dtype=bool)
-        offsets = self._offsets
-        for source, lease in gathered.leases.items():
-            if chosen[source]:
-                self._values[offsets[source] : offsets[source + 1]] = self.layout.maps[source](lease.array)
-                met[source] = True
+        met = gathered.fresh & chosen
+        if gathered.batch is not None:
+            if self._channels is None:
+                self._place(gathered.batch, gathered.batched)
+            self._values[self._channels] = gathered.batch.newest[self._places]
+        for source in (*gathered.leases, *self._mapped):
+            array = gathered.array(source) if met[source] else None
+            if array is not None:
+                own = slice(self._offsets[source], self._offsets[source + 1])
+                self._values[own] = self.layout.maps[source](array)
         is_finite = np.isfinite(self._values)
         if not is_finite.all():
             is_invalid = self.layout.per_source(~is_finite) > 0
@@ -148,6 +159,15 @@ class Fusion:
             self._values[~is_finite] = 0.0  # the source is not met, so the value is not used
             met &= ~is_invalid
         return met
+
+    def _place(self, batch: ReadingBatch, batched: Sequence[int]) -> None:
+        """Find the channels of vectors in the batch; its other sources are mapped one by one."""
+        vectors = [source for source in batched if isinstance(self.layout.maps[source], Vector)]
+        self._channels = np.flatnonzero(np.isin(self.layout.source_of_channel, vectors))
+        self._places = np.concatenate([np.r_[batch.place(source)] for source in vectors] or [[]]).astype(
+            np.intp
+        )
+        self._mapped = tuple(source for source in batched if source not in set(vectors))
 
     def _refreeze(self, tick: int) -> bool:
         """Update the standardisation at ticks 16, 32, 64 and so on."""

@@ -44,7 +44,8 @@ class Scheduler:
         self._pinning = Pinning(
             num, window=config.attention.pin_window & ~1, threshold=config.attention.pin_change
         )
-        self._growth = ErrorGrowth(num)
+        #: None where the policy does not use it.
+        self._growth = ErrorGrowth(num) if config.attention.policy in ("deficit", "surprise") else None
         self._interval = np.ones(num, dtype=np.int64)
         self._confidence = math.nan
 
@@ -58,13 +59,14 @@ class Scheduler:
         usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
         figures, fresh_rate = trust.trust, recency(age_ns, self._period_ns)
         score = figures * gathered.quality * fresh_rate * (1 + salience)
-        self._interval = self.attention.waited + 1
+        if self._growth is not None:
+            self._interval = self.attention.waited + 1
         chosen = self.attention.choose(
             score,
             gathered.fresh,
             pinned=self._pinned(trust),
             held=self._held(figures),
-            value=self._growth.value if self._config.policy in ("deficit", "surprise") else None,
+            value=None if self._growth is None else self._growth.value,
         )
         return Scene(
             age_ns=age_ns,
@@ -77,7 +79,8 @@ class Scheduler:
 
     def note(self, error: np.ndarray, confidence: float) -> None:
         """After a tick. error: (N,) of its predictions, NaN without one.  confidence: of its posture."""
-        self._growth.note(error, self._interval)
+        if self._growth is not None:
+            self._growth.note(error, self._interval)
         self._confidence = confidence
 
     def _pinned(self, trust: TrustForm) -> np.ndarray | None:

@@ -1,7 +1,8 @@
 """Sense and gather: every due driver is read, and the newest lease of each source is taken.
 
-Borrowed tensors are valid until `release`, at the end of the tick. Invariant: N sources cost one pop of the
-peripheral ring and at most N leases a tick, whatever their rates.
+Small readings of inline sources come in one batch, the others as leases. Borrowed tensors are valid until
+`release`, at the end of the tick. Invariant: N sources cost one pop of the peripheral ring and at most N
+leases a tick, whatever their rates.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from sage.compiled import has_compiler
 from sage.mailbox.contract import Lease, Peripheral
 from sage.mailbox.record import SUMMARY
-from sage.sensors.driver.batch import RecordBatch
-from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
+from sage.sensors.driver.batch import ReadingBatch
+from sage.sensors.driver.sensor_driver import SensorDriver, SourceState
 from sage.sensors.latest import LatestReadings
 
 MAX_RECORDS = 1024
@@ -27,14 +28,33 @@ class Gathered:
     """One tick's readings: (N,) arrays, and the leases of sources with a new reading.
 
     captured_ns: of the newest reading, -1 before the first.  confidence: of the newest record, 1 before it.
+    batch: has the readings of the sources `batched`, which have no lease.
     """
 
     fresh: np.ndarray
     captured_ns: np.ndarray
     quality: np.ndarray
     confidence: np.ndarray
-    statistics: list[DriverStatistics]
+    states: list[SourceState]
     leases: dict[int, Lease] = field(default_factory=dict)
+    batch: ReadingBatch | None = None
+    batched: tuple[int, ...] = ()
+
+    def array(self, source: int) -> np.ndarray | None:
+        """The new reading of a source, of its spec's shape and type; None without one."""
+        if not self.fresh[source]:
+            return None
+        lease = self.leases.get(source)
+        if lease is None:
+            assert self.batch is not None
+            return self.batch.array(source)
+        array: np.ndarray = lease.array
+        return array
+
+    def sequence(self, source: int) -> int:
+        """Of the newest reading, -1 before the first."""
+        lease = self.leases.get(source)
+        return self.states[source].sequence if lease is None else lease.meta.sequence
 
     def release(self) -> None:
         """Release every lease; safe to call twice."""
@@ -54,15 +74,29 @@ class Senses:
     ) -> None:
         self.drivers = tuple(drivers)
         self._latest = latest or LatestReadings()
+        self._index = {driver.spec.name: index for index, driver in enumerate(self.drivers)}
         self._subscription = records.subscribe(start="latest")
-        self._batch = RecordBatch(records) if has_compiler() else None
-        if self._batch is not None:
-            for driver in self.drivers:
-                driver.batch_records(self._batch)
+        self._batch: ReadingBatch | None = None
+        self._batched: tuple[int, ...] = ()
+        if has_compiler():
+            batch = ReadingBatch(records, [driver.spec.tensor for driver in self.drivers])
+            self._batched = tuple(
+                index for index, driver in enumerate(self.drivers) if driver.batch_readings(batch)
+            )
+            self._batch = batch if self._batched else None
+        self._leased = tuple(index for index in range(len(self.drivers)) if index not in set(self._batched))
+        self._max_age_ns = np.array([driver.max_age_ns for driver in self.drivers], dtype=np.int64)
         num = len(self.drivers)
         self._captured_ns = np.full(num, -1, dtype=np.int64)
         self._quality = np.ones(num)
         self._confidence = np.ones(num)
+
+    def post_each(self) -> None:
+        """Pass every reading through its source's own mailbox, for a trace of messages. Before `start`."""
+        for index in self._batched:
+            self.drivers[index].batch_readings(None)
+        self._batch, self._batched = None, ()
+        self._leased = tuple(range(len(self.drivers)))
 
     def start(self) -> None:
         for driver in self.drivers:
@@ -84,31 +118,44 @@ class Senses:
     def drain(self, now_ns: int) -> None:
         """Read every source and drop what it delivered."""
         self.sense(now_ns)
-        self.gather().release()
+        self.gather(now_ns).release()
 
-    def gather(self) -> Gathered:
-        """The newest lease of each source; the mailbox counts the skipped ones."""
-        num = len(self.drivers)
+    def gather(self, now_ns: int) -> Gathered:
+        """The newest reading of each source, unless it is too old; the mailbox counts the skipped ones."""
+        fresh = np.zeros(len(self.drivers), dtype=bool)
+        batch = self._batch
+        if batch is not None:
+            np.less_equal(now_ns - batch.captured_ns, self._max_age_ns, out=fresh)
+            fresh &= batch.is_new
+            batch.forget()
+            np.copyto(self._captured_ns, batch.captured_ns, where=fresh)
+            np.copyto(self._quality, batch.quality, where=fresh)
         leases = {}
-        for index, driver in enumerate(self.drivers):
-            lease = driver.read_freshest()
+        for index in self._leased:
+            lease = self.drivers[index].read_freshest()
             if lease is not None:
                 leases[index] = lease
                 meta = lease.meta
                 self._captured_ns[index] = meta.stamp_ns
                 self._quality[index] = meta.quality
-                self._latest.put(driver.spec.name, lease.array, meta.stamp_ns)
+                fresh[index] = True
         self._read_records()
-        fresh = np.zeros(num, dtype=bool)
-        fresh[list(leases)] = True
-        return Gathered(
+        gathered = Gathered(
             fresh=fresh,
             captured_ns=self._captured_ns.copy(),
             quality=self._quality.copy(),
             confidence=self._confidence.copy(),
-            statistics=[driver.statistics() for driver in self.drivers],
+            states=[driver.state() for driver in self.drivers],
             leases=leases,
+            batch=batch,
+            batched=self._batched,
         )
+        for name in self._latest.watched:
+            index = self._index.get(name)
+            array = None if index is None else gathered.array(index)
+            if array is not None:
+                self._latest.put(name, array, int(gathered.captured_ns[index]))
+        return gathered
 
     def _read_records(self) -> None:
         while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sage.sensors.contract import SensorSpec
-from sage.sensors.driver.sensor_driver import DriverStatistics
+from sage.sensors.driver.sensor_driver import SourceState
 
 
 class Statuses:
@@ -20,11 +20,11 @@ class Statuses:
         self._specs = tuple(specs)
         self._emit = emit
 
-    def note(self, statistics: Sequence[DriverStatistics]) -> bool:
+    def note(self, states: Sequence[SourceState]) -> bool:
         """One tick's. Whether every physical source is exhausted, which ends the run; disabled ones do not
         count.
         """
-        for index, (spec, counts) in enumerate(zip(self._specs, statistics)):
+        for index, (spec, counts) in enumerate(zip(self._specs, states)):
             old = self.current[index]
             if counts.status != old:
                 reason = f": {counts.last_error}" if counts.last_error else ""
@@ -32,7 +32,7 @@ class Statuses:
             if counts.health != self._healths[index]:
                 self._healths[index] = counts.health
                 self._emit("health", _described(counts), spec.name)
-        self.current = [counts.status for counts in statistics]
+        self.current = [counts.status for counts in states]
         physical = [
             status
             for status, spec in zip(self.current, self._specs)
@@ -41,5 +41,5 @@ class Statuses:
         return bool(physical) and all(status == "exhausted" for status in physical)
 
 
-def _described(counts: DriverStatistics) -> str:
+def _described(counts: SourceState) -> str:
     return f"{counts.health} (quality {counts.quality:.2f})" if counts.health else "without fault again"

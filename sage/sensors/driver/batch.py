@@ -1,12 +1,14 @@
-"""The records of the small readings that the loop's thread delivers in a tick, made and pushed together.
+"""The small readings that the loop's thread delivers in a tick: their records, and the newest of each source.
 
-One compiled call summarises all of them, and one push takes one lock. Invariant: the records are those of
-`summarize`, to rounding, in the order of `add`; a reading that may not be finite is never added.
+One compiled call summarises all of them, one push takes one lock, and the loop reads the newest values of all
+sources in one array. Invariant: the records are those of `summarize`, to rounding, in the order of the
+readings; a reading that is not finite is never added.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ from sage.mailbox.record import KIND_SUMMARY, MAX_SAMPLE, RECORD_BYTES, SUMMARY,
 
 if TYPE_CHECKING:
     from sage.mailbox.contract import Peripheral
+    from sage.mailbox.tensor_spec import TensorSpec
     from sage.sensors.contract import Reading
 
 #: Records before a push, if no `flush` comes earlier.
@@ -24,17 +27,25 @@ CAPACITY = 256
 MAX_TOTAL = 1e34
 #: Up to this many values a pass over a list is faster than two numpy calls.
 FEW_VALUES = 16
+#: Types whose values are float64 without rounding.
+EXACT_TYPES = ("bool", "uint8", "int8", "int16", "int32", "float16", "float32", "float64")
 #: A record without the four statistics of its values, which are zero, up to its flags.
-_RECORD_STRUCT = struct.Struct("<QIIqIIQff32xffI")
+_RECORD_STRUCT = struct.Struct("<QIIqII8xff32xff4x")
 
 
-class RecordBatch:
-    """Records for one peripheral mailbox. Used by one thread; needs numba."""
+class ReadingBatch:
+    """The small readings of the sources of one peripheral mailbox. Used by one thread; needs numba.
 
-    def __init__(self, peripheral: Peripheral) -> None:
+    tensors: of the mailbox's producers, in order. The batch holds those of up to MAX_SAMPLE values.
+    captured_ns, sequence, quality: (N,) of the newest reading of each producer.  is_new: (N,) bool, it came
+    since `forget`.
+    """
+
+    def __init__(self, peripheral: Peripheral, tensors: Sequence[TensorSpec]) -> None:
         from sage.sensors.driver import summary_kernel
 
         self.peripheral = peripheral
+        self._tensors = tuple(tensors)
         self._summarize = summary_kernel.summarize
         self._signs = summary_kernel.signs()
         self._records = np.zeros(CAPACITY, dtype=SUMMARY)
@@ -45,35 +56,49 @@ class RecordBatch:
         self._values = np.zeros(CAPACITY * MAX_SAMPLE)
         self._ends = np.zeros(CAPACITY, dtype=np.int64)
         self._num = self._num_values = 0
+        sizes = [tensor.num_elements if _is_held(tensor) else 0 for tensor in tensors]
+        self._places = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist())]
+        #: (C,) float64: the newest values of all producers, one after the other.
+        self.newest = np.zeros(sum(sizes))
+        self.is_new = np.zeros(len(sizes), dtype=bool)
+        self.captured_ns = np.full(len(sizes), -1, dtype=np.int64)
+        self.sequence = np.full(len(sizes), -1, dtype=np.int64)
+        self.quality = np.ones(len(sizes))
         self._fill()  # compiles now, not in the first tick
 
+    def holds(self, producer: int) -> bool:
+        """Whether the readings of `producer` can be added."""
+        return producer < len(self._tensors) and _is_held(self._tensors[producer])
+
+    def place(self, producer: int) -> slice:
+        """Where its values are in `newest`; empty for one that the batch does not hold."""
+        return self._places[producer]
+
+    def array(self, producer: int) -> np.ndarray:
+        """A copy of its newest reading, of its tensor's shape and type."""
+        tensor = self._tensors[producer]
+        return self.newest[self._places[producer]].astype(tensor.dtype).reshape(tensor.shape)
+
+    def forget(self) -> None:
+        """The readings so far are no longer new."""
+        self.is_new[:] = False
+
     def takes(self, array: np.ndarray) -> bool:
-        """Whether `array` is small, and certainly finite."""
-        if array.size > MAX_SAMPLE or not array.size:
-            return False
+        """Whether the values of `array` are finite, and small enough to be summarised here."""
         if array.dtype.kind != "f":
             return True
         if array.size <= FEW_VALUES:
             return bool(sum(map(abs, array.ravel().tolist())) < MAX_TOTAL)  # False for NaN
         return float(np.abs(array).sum(dtype=np.float64)) < MAX_TOTAL
 
-    def add(
-        self,
-        array: np.ndarray,
-        reading: Reading,
-        *,
-        producer: int,
-        sequence: int,
-        trust: float,
-        word: int,
-        flags: int,
-    ) -> None:
-        """A reading that `takes` accepts. word: of its tensor's slot, 0 without one.  flags: DEMOTED or 0."""
+    def add(self, array: np.ndarray, reading: Reading, *, producer: int, sequence: int, trust: float) -> None:
+        """A reading that `takes` accepts, of a producer that the batch holds."""
         if self._num == CAPACITY:
             self.flush()
         number, start = self._num, self._num_values
         end = start + array.size
-        self._values[start:end] = array.ravel()
+        values = array.ravel()
+        self._values[start:end] = values
         self._ends[number] = end
         _RECORD_STRUCT.pack_into(
             self._bytes,
@@ -84,14 +109,21 @@ class RecordBatch:
             reading.captured_ns,
             SUMMARY_LENGTH,
             0,
-            word,
             trust,
             reading.quality,
             reading.confidence,
             reading.noise_std,
-            flags,
         )
         self._num, self._num_values = number + 1, end
+        self._keep(values, reading, producer, sequence)
+
+    def add_summarized(
+        self, array: np.ndarray, record: np.ndarray, reading: Reading, *, producer: int, sequence: int
+    ) -> None:
+        """A finite reading that `takes` refuses, with its record."""
+        self.flush()
+        self.peripheral.push(record)
+        self._keep(array.ravel(), reading, producer, sequence)
 
     def flush(self) -> None:
         """Push what was added."""
@@ -102,7 +134,18 @@ class RecordBatch:
         self._records["projection"][:num] = self._projected[:num]
         self.peripheral.push_many(self._records[:num].view(self.peripheral.dtype))
 
+    def _keep(self, values: np.ndarray, reading: Reading, producer: int, sequence: int) -> None:
+        self.newest[self._places[producer]] = values
+        self.is_new[producer] = True
+        self.captured_ns[producer] = reading.captured_ns
+        self.sequence[producer] = sequence
+        self.quality[producer] = reading.quality
+
     def _fill(self) -> None:
         self._summarize(
             self._values, self._ends[: self._num], self._signs, self._floats, self._words, self._projected
         )
+
+
+def _is_held(tensor: TensorSpec) -> bool:
+    return 0 < tensor.num_elements <= MAX_SAMPLE and tensor.dtype in EXACT_TYPES

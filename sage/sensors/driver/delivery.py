@@ -22,7 +22,7 @@ from sage.sensors.driver.ledger import Ledger, Verdict
 
 if TYPE_CHECKING:
     from sage.mailbox.contract import FocusSender, Loan, Peripheral
-    from sage.sensors.driver.batch import RecordBatch
+    from sage.sensors.driver.batch import ReadingBatch
 
 
 class ReadingTap(Protocol):
@@ -45,14 +45,14 @@ class ReadingTap(Protocol):
 class Outlet:
     """Where one source's readings go. producer: its number in records and quotas.
 
-    batch: takes the records of small readings that are read on the loop's thread, and pushes them together.
+    batch: holds the source's readings, which then do not go through `focus`.
     """
 
     peripheral: Peripheral
     focus: FocusSender
     producer: int
     taps: tuple[ReadingTap, ...] = ()
-    batch: RecordBatch | None = None
+    batch: ReadingBatch | None = None
 
 
 #: Up to this size copying a reading costs less than holding a slot for it.
@@ -74,6 +74,7 @@ class Delivery:
             np.zeros(self._shape, dtype=self._dtype) if spec.tensor.num_bytes <= SMALL_BYTES else None
         )
         self._record = np.zeros((), dtype=SUMMARY)
+        self._batch = outlet.batch
         self._is_abandoned = False
 
     def deliver_next(self, sensor: Sensor) -> Verdict | None:
@@ -135,14 +136,23 @@ class Delivery:
 
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading with NaN or infinity is a fault of the device, and is not published."""
-        batch = self._outlet.batch
-        if batch is not None and self._scratch is not None and batch.takes(array):
-            self._publish_small(array, reading, sequence, batch)
+        batch, ledger, producer = self._batch, self._ledger, self._outlet.producer
+        if batch is not None and batch.takes(array):
+            batch.add(array, reading, producer=producer, sequence=sequence, trust=ledger.trust)
+            ledger.count_passed(_numbered(reading, sequence))
             return
         flags = self._summarize(array, reading, sequence)
         if not self._is_finite(array, flags):
             raise SensorError(f"{self._spec.name}: reading {reading.sequence} has NaN or infinity")
-        ledger, record = self._ledger, self._record
+        if batch is not None:
+            batch.add_summarized(array, self._record, reading, producer=producer, sequence=sequence)
+        else:
+            self._send(array, reading, sequence)
+        ledger.count_passed(_numbered(reading, sequence))
+
+    def _send(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
+        """The tensor to the focus mailbox, and its record, which is summarised, to the peripheral one."""
+        record = self._record
         word = (
             self._copied(array, reading, sequence)
             if self._scratch is not None
@@ -150,28 +160,10 @@ class Delivery:
         )
         if word is None:
             record["flags"] |= DEMOTED
-            ledger.num_dropped += 1
+            self._ledger.num_dropped += 1
         else:
             point_to(record, word)
         self._outlet.peripheral.push(record)
-        ledger.count_passed(_numbered(reading, sequence))
-
-    def _publish_small(self, array: np.ndarray, reading: Reading, sequence: int, batch: RecordBatch) -> None:
-        """As `_publish`; the record is pushed when the batch is."""
-        ledger = self._ledger
-        word = self._copied(array, reading, sequence)
-        if word is None:
-            ledger.num_dropped += 1
-        batch.add(
-            array,
-            reading,
-            producer=self._outlet.producer,
-            sequence=sequence,
-            trust=ledger.trust,
-            word=word or 0,
-            flags=DEMOTED if word is None else 0,
-        )
-        ledger.count_passed(_numbered(reading, sequence))
 
     def _copied(self, array: np.ndarray, reading: Reading, sequence: int) -> int | None:
         """The word of a small reading's slot; None when no slot was free."""

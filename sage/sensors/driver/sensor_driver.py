@@ -14,14 +14,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sage.errors import DataError, InputError, SageError
 from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxEmpty
 from sage.sensors.config import DriverMode, SensorConfig, SupervisedConfig
 from sage.sensors.contract import Sensor, SensorError, SensorSpec, SourceExhausted
-from sage.sensors.driver.batch import RecordBatch
+from sage.sensors.driver.batch import ReadingBatch
 from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet, ReadingTap
 from sage.sensors.driver.ledger import Ledger
@@ -75,6 +75,20 @@ class DriverStatistics:
     quality: float
     confidence: float
     health: str = ""
+
+
+class SourceState(NamedTuple):
+    """What the loop reads of a driver in every tick; as in DriverStatistics."""
+
+    status: Status
+    sequence: int
+    num_dropped: int
+    num_late: int
+    num_duplicate: int
+    num_faults: int
+    last_error: str
+    quality: float
+    health: str
 
 
 class SensorDriver:
@@ -132,6 +146,11 @@ class SensorDriver:
         return self._spec
 
     @property
+    def max_age_ns(self) -> int:
+        """Of a reading that `read_freshest` returns."""
+        return self._max_age_ns
+
+    @property
     def trust(self) -> float:
         """The loop's trust in the source, 0..1; written into its records."""
         return self._ledger.trust
@@ -146,12 +165,20 @@ class SensorDriver:
         """
         self._outlet = dataclasses.replace(self._outlet, taps=(*self._outlet.taps, tap))
 
-    def batch_records(self, batch: RecordBatch) -> None:
-        """From the next start of the device on, add an inline source's records to `batch`, which the caller
-        flushes after each round of polls. Without effect for other sources and other mailboxes.
+    def batch_readings(self, batch: ReadingBatch | None) -> bool:
+        """From the next start of the device on, add an inline source's small readings to `batch`, in place of
+        the focus mailbox; the caller flushes it after each round of polls. None ends that.
+
+        Whether it takes effect: not for other sources, nor for a batch of another mailbox.
         """
-        if self.is_inline and batch.peripheral is self._outlet.peripheral:
-            self._outlet = dataclasses.replace(self._outlet, batch=batch)
+        if batch is not None and not (
+            self.is_inline
+            and batch.peripheral is self._outlet.peripheral
+            and batch.holds(self._outlet.producer)
+        ):
+            return False
+        self._outlet = dataclasses.replace(self._outlet, batch=batch)
+        return True
 
     def renew(self) -> None:
         """Drop the first instance, so that `start` makes a new one with the context of now."""
@@ -253,6 +280,22 @@ class SensorDriver:
             quality=math.nan if last is None else last.quality,
             confidence=math.nan if last is None else last.confidence,
             health="" if last is None else last.health,
+        )
+
+    def state(self) -> SourceState:
+        """A snapshot of a part of `statistics`, in a third of the time."""
+        ledger = self._ledger
+        last = ledger.last
+        return SourceState(
+            self._status,
+            -1 if last is None else last.sequence,
+            ledger.num_dropped,
+            ledger.num_late,
+            ledger.num_duplicate,
+            self._num_faults,
+            self._last_error,
+            math.nan if last is None else last.quality,
+            "" if last is None else last.health,
         )
 
     def disable(self) -> bool:

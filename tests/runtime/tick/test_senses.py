@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 
+from sage.app.session.build import Run, build_run
+from sage.compiled import has_compiler
 from sage.mailbox.clock import ManualClock
+from sage.runtime.tick.senses import Gathered
 
 
 def test_only_a_source_with_a_new_reading_is_fresh(start, settings):
     clock = ManualClock()
     senses = start(settings(), clock=clock).loop.senses
-    gathered = senses.gather()
+    gathered = senses.gather(clock.now_ns())
     assert not gathered.fresh.any()
+    assert gathered.array(0) is None
     assert gathered.captured_ns.tolist() == [-1, -1, -1]
     gathered.release()
     senses.sense(clock.now_ns())
-    gathered = senses.gather()
+    gathered = senses.gather(clock.now_ns())
     assert gathered.fresh[:2].all()
     assert np.isfinite(gathered.confidence[:2]).all()
     gathered.release()
@@ -28,10 +36,57 @@ def test_of_many_readings_only_the_newest_is_taken(start, settings):
     clock.advance(500_000_000)
     for _ in range(12):
         senses.sense(clock.now_ns())
-    gathered = senses.gather()
+    gathered = senses.gather(clock.now_ns())
     assert gathered.captured_ns[0] == 500_000_000
-    assert gathered.statistics[0].sequence == 10
+    assert gathered.states[0].sequence == gathered.sequence(0) == 10
     gathered.release()
+
+
+def test_a_batch_and_mailboxes_give_equal_readings_and_reports(settings, tmp_path: Path) -> None:
+    """Of vectors, a reading that is mapped, another type, and readings of which some are too old."""
+    sensors = [
+        {"kind": "synthetic", "name": "vector", "shape": [3]},
+        {"kind": "synthetic", "name": "wide", "shape": [2, 80], "seed": 1},
+        {"kind": "synthetic", "name": "bytes", "shape": [4], "dtype": "uint8", "seed": 2},
+        {"kind": "synthetic", "name": "old", "shape": [2], "rate_hz": 7, "max_age_secs": 0.03},
+    ]
+    config = settings(sensors=sensors, practice={"enabled": False})
+    found = []
+    for is_batched in (True, False):
+        run = build_run(config, ManualClock(), directory=tmp_path / f"{is_batched}")
+        if not is_batched:
+            run.loop.senses.post_each()
+        with closing(run):
+            run.open()
+            found.append(list(_ticks(run, 60)))
+            num_posted = sum(mailbox.pushed for mailbox in run.hub.snapshot().focus)
+        assert (num_posted == 0) == (is_batched and has_compiler())
+    for (digest, arrays), (expected_digest, expected_arrays) in zip(*found):
+        assert digest == expected_digest
+        for array, expected in zip(arrays, expected_arrays):
+            np.testing.assert_array_equal(array, expected)
+            assert array is None or array.dtype == expected.dtype
+    num_old = sum(arrays[3] is not None for _, arrays in found[0])
+    assert 5 < num_old < 20
+
+
+def _ticks(run: Run, num_ticks: int) -> Iterator[tuple[str, list[np.ndarray | None]]]:
+    """Each tick's digest, and copies of its new readings."""
+    arrays: list[np.ndarray | None] = []
+    gather = run.loop.senses.gather
+
+    def noted(now_ns: int) -> Gathered:
+        gathered = gather(now_ns)
+        arrays[:] = [
+            None if (array := gathered.array(source)) is None else array.copy() for source in range(4)
+        ]
+        return gathered
+
+    run.loop.senses.gather = noted
+    for _ in range(num_ticks):
+        digest = run.loop.tick().facts.digest()
+        yield digest, list(arrays)
+        run.loop.clock.advance(50_000_000)
 
 
 def test_all_leases_of_a_hundred_ticks_are_released(start, settings):

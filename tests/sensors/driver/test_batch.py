@@ -9,18 +9,19 @@ from sage.compiled import has_compiler
 from sage.mailbox.clock import ManualClock
 from sage.mailbox.local.focus import FocusMailbox
 from sage.mailbox.local.peripheral import PeripheralMailbox
-from sage.mailbox.record import DEMOTED, SUMMARY, summarize
+from sage.mailbox.record import MAX_SAMPLE, SUMMARY, summarize
+from sage.mailbox.tensor_spec import TensorSpec
 from sage.sensors.contract import Reading, SensorContext
 from sage.sensors.devices.fault_schedule import FaultConfig
 from sage.sensors.devices.synthetic import SyntheticConfig, SyntheticSensor
-from sage.sensors.driver.batch import CAPACITY, RecordBatch
+from sage.sensors.driver.batch import CAPACITY, ReadingBatch
 from sage.sensors.driver.sensor_driver import SensorDriver
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
 EXACT = (
-    *("sequence", "producer", "kind", "stamp_ns", "length", "generation", "focus_slot", "focus_generation"),
-    *("trust", "quality", "confidence", "noise_std", "min", "max", "flags"),
+    *("sequence", "producer", "kind", "stamp_ns", "length", "generation", "trust", "quality"),
+    *("confidence", "noise_std", "min", "max", "flags"),
 )
 ROUNDED = ("mean", "std", "projection")
 
@@ -35,61 +36,79 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
 def test_records_of_a_batch_are_those_of_summarize() -> None:
     """More records than the batch holds, of several sizes and types, some beyond the range of float16."""
     rng, ring = np.random.default_rng(2), PeripheralMailbox("ring", clock=ManualClock(), capacity=1024)
-    batch, subscription = RecordBatch(ring), ring.subscribe()
-    expected = np.zeros(CAPACITY + 20, dtype=SUMMARY)
-    for number in range(len(expected)):
-        size = int(rng.integers(1, 257))
-        array = rng.normal(3, 2, size) * (1e7 if number % 7 == 0 else 1.0)
-        array = array.astype(("float32", "float64", "int16", "uint8")[number % 4])
+    types = ("float32", "float64", "int16", "uint8")
+    specs = [
+        TensorSpec(shape=(int(size),), dtype=types[number % 4])
+        for number, size in enumerate(rng.integers(1, MAX_SAMPLE + 1, CAPACITY + 20))
+    ]
+    batch, subscription = ReadingBatch(ring, specs), ring.subscribe()
+    expected, arrays = np.zeros(len(specs), dtype=SUMMARY), []
+    for number, spec in enumerate(specs):
+        array = rng.normal(3, 2, spec.shape) * (1e7 if number % 7 == 0 else 1.0)
+        array = array.astype(spec.dtype)
+        arrays.append(array)
+        assert batch.holds(number)
         assert batch.takes(array)
         reading = Reading(
             captured_ns=number, received_ns=number, sequence=number, quality=0.5, confidence=0.25
         )
-        word, flags = (number | 3 << 32, 0) if number % 3 else (0, DEMOTED)
-        batch.add(array, reading, producer=number % 5, sequence=number, trust=0.75, word=word, flags=flags)
+        batch.add(array, reading, producer=number, sequence=number + 1, trust=0.75)
         summarize(
             expected[number : number + 1],
             array,
-            producer=number % 5,
-            sequence=number,
+            producer=number,
+            sequence=number + 1,
             stamp_ns=number,
             trust=0.75,
             quality=0.5,
             confidence=0.25,
-            slot=word & 0xFFFFFFFF,
-            generation=word >> 32,
-            flags=flags,
         )
     batch.flush()
     batch.flush()  # nothing is left
     found = subscription.pop_many(1024).records.view(SUMMARY)
     expected["generation"] = 1  # of the ring's first lap
     assert len(found) == len(expected)
-    assert (expected["flags"] & ~np.uint32(DEMOTED)).any()
+    assert expected["flags"].any()
     assert_same(found, expected)
+    assert batch.is_new.all()
+    assert batch.sequence.tolist() == list(range(1, len(specs) + 1))
+    for number, array in enumerate(arrays):
+        np.testing.assert_array_equal(batch.array(number), array)
+        assert batch.array(number).dtype == array.dtype
+    batch.forget()
+    assert not batch.is_new.any()
 
 
-@pytest.mark.parametrize("values", [[1.0, np.nan], [np.inf, 0.0], [1e35, 1.0], np.full(300, 1.0), []])
+@pytest.mark.parametrize("values", [[1.0, np.nan], [np.inf, 0.0], [1e35, 1.0]])
 def test_a_batch_refuses_what_is_large_or_may_not_be_finite(values: list[float]) -> None:
-    batch = RecordBatch(PeripheralMailbox("ring", clock=ManualClock()))
+    batch = ReadingBatch(PeripheralMailbox("ring", clock=ManualClock()), [])
     assert not batch.takes(np.array(values))
-    assert not batch.takes(np.array([*values, *[0.0] * 20])) or len(values) == 0
+    assert not batch.takes(np.array([*values, *[0.0] * 20]))
+
+
+def test_a_batch_holds_small_readings_that_float64_has_exactly() -> None:
+    kinds = [((3,), "float32"), ((257,), "float32"), ((0,), "float32"), ((2, 4), "int64"), ((256,), "bool")]
+    specs = [TensorSpec(shape=shape, dtype=dtype) for shape, dtype in kinds]
+    batch = ReadingBatch(PeripheralMailbox("ring", clock=ManualClock()), specs)
+    assert [batch.holds(number) for number in range(6)] == [True, False, False, False, True, False]
 
 
 def test_drivers_deliver_the_same_with_and_without_a_batch() -> None:
     """A source that is unplugged, one that returns NaN, one that is disabled and enabled while it runs, one
-    that is slow, and one with a reading too large for a batch.
+    that is slow, one with a reading too large for a batch, and one with values too large for its kernel.
     """
     faults = {
         0: (FaultConfig(fault="raise", at_secs=1.0, for_secs=1.0),),
         1: (FaultConfig(fault="nan", at_secs=1.0, for_secs=1.0, size=1),),
+        5: (FaultConfig(fault="bias", at_secs=1.0, for_secs=1.0, size=3e34),),
     }
-    shapes, rates = ((3,), (2, 2), (1,), (5,), (400,)), (20, 20, 20, 3, 20)
+    shapes, rates = ((3,), (2, 2), (1,), (5,), (400,), (2,)), (20, 20, 20, 3, 20, 20)
     found, statistics = [], []
     for has_batch in (False, True):
         clock = ManualClock()
         ring = PeripheralMailbox("ring", clock=clock, capacity=1024)
-        batch, subscription = RecordBatch(ring), ring.subscribe()
+        batch = ReadingBatch(ring, [TensorSpec(shape=shape) for shape in shapes])
+        subscription = ring.subscribe()
         drivers = []
         for index, (shape, rate) in enumerate(zip(shapes, rates)):
             config = SyntheticConfig(
@@ -108,7 +127,7 @@ def test_drivers_deliver_the_same_with_and_without_a_batch() -> None:
             )
         for driver in drivers:
             if has_batch:
-                driver.batch_records(batch)
+                assert driver.batch_readings(batch) == (driver.spec.name != "s4")
             driver.start()
         for tick in range(100):
             if tick == 30:
@@ -126,6 +145,6 @@ def test_drivers_deliver_the_same_with_and_without_a_batch() -> None:
         for driver in drivers:
             driver.close()
     assert statistics[0] == statistics[1]
-    assert [each.num_faults > 0 for each in statistics[0]] == [True, True, False, False, False]
+    assert [each.num_faults > 0 for each in statistics[0]] == [True, True, False, False, False, False]
     assert len(found[0]) == len(found[1]) > 200
     assert_same(found[1], found[0])
