@@ -23,6 +23,7 @@ import numpy as np
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import TrustConfig
+from sage.runtime.scheduling.skips import ATTENDED
 from sage.runtime.tick.fusion import Fusion, Scene
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.trust.estimator import TrustEstimator
@@ -120,15 +121,15 @@ class Replay:
             trust=trust,
             chosen=fresh,
             weight=weight / max(weight.sum(), 1e-12),
-            skipped=("",) * len(fresh),
+            skips=np.full(len(fresh), ATTENDED),
         )
         fused = self.fusion.fuse(self.num_ticks, gathered, scene, self.trust.noise)
         self.trust.update(self.fusion.evidence(fused, fused.estimate))
 
     def fork(self) -> Replay:
         """A copy that continues from here on its own; times and readings are shared."""
-        compiled = self.trust._step  # a compiled function cannot be copied
-        constant = (self.times, self.layout, compiled, *self.readings.values(), *sys.modules.values())
+        compiled = (self.trust._step, self.trust._bound)  # a compiled function cannot be copied
+        constant = (self.times, self.layout, *compiled, *self.readings.values(), *sys.modules.values())
         return copy.deepcopy(self, {id(each): each for each in constant})
 
 

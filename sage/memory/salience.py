@@ -75,6 +75,7 @@ class Salience:
         self._scale = self._count_scale()  # (N, 5)
         self._gates = np.full(WINDOW, np.nan, np.float32)
         self._num_gates = 0
+        self._error = np.zeros(num_sources)
         self._kernel: Any = None
         if has_compiler() if is_compiled is None else is_compiled:
             from sage.memory import salience_kernel
@@ -133,7 +134,7 @@ class Salience:
             conflict=conflict_rank,
             salience=salience,
             gate=gate,
-            gate_scores=ranks[int(np.nanargmax(salience))] if gate == gate else np.full(len(SCORES), np.nan),
+            gate_scores=ranks[(salience == gate).argmax()] if gate == gate else np.full(len(SCORES), np.nan),
             is_open=is_open,
             is_warm=is_warm,
         )
@@ -143,20 +144,12 @@ class Salience:
     ) -> np.ndarray:
         """Ranks (N, 5) of the raw values, which are then stored. columns: without the reward error."""
         if self._kernel is not None:
-            error = np.empty(self._num_sources)
-            error[:] = reward_error
+            self._error[:] = reward_error
             given = tuple(np.ascontiguousarray(column, np.float64) for column in columns)
             ranks = np.empty((self._num_sources, len(SCORES)), np.float32)
-            self._kernel.rank(
-                given,
-                error,
-                np.ascontiguousarray(valid, bool),
-                MIN_VALUES,
-                self._past,
-                self._num_past,
-                self._scale,
-                ranks,
-            )
+            past, num_past, scale = self._past, self._num_past, self._scale
+            valid = np.ascontiguousarray(valid, bool)
+            self._kernel.rank(given, self._error, valid, MIN_VALUES, past, num_past, scale, ranks)
             return ranks
         surprise, novelty, arousal, conflict = columns
         values = np.empty((self._num_sources, len(SCORES)), np.float32)  # (N, 5)
@@ -198,10 +191,15 @@ class Salience:
 
     def _weigh(self, ranks: np.ndarray) -> np.ndarray:
         """Sigmoid of the weighted mean over the defined ranks. (N, 5) -> (N,)"""
-        total = ((ranks == ranks) * self._weights).sum(axis=1)
+        total = np.add.reduce((ranks == ranks) * self._weights, axis=1)
         total[total == 0.0] = np.nan
-        mean = np.fmax(ranks, np.float32(0.0)).dot(self._weights) / total
-        salience: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * STEEPNESS * (mean - 0.5))  # the sigmoid
+        salience: np.ndarray = np.fmax(ranks, np.float32(0.0)).dot(self._weights)
+        salience /= total
+        salience -= 0.5
+        salience *= 0.5 * STEEPNESS
+        np.tanh(salience, out=salience)  # of half the argument: the sigmoid
+        salience *= 0.5
+        salience += 0.5
         return salience
 
     def _judge(self, gate: float) -> tuple[bool, bool]:

@@ -35,7 +35,7 @@ from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
 from sage.runtime.tick.answers import Answers
 from sage.runtime.tick.effector_gate import EffectorGate
-from sage.runtime.tick.facts import SourceArrays, source_facts, total, without_nan
+from sage.runtime.tick.facts import SourceArrays, mean_of, source_facts, total, without_nan
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
@@ -224,7 +224,7 @@ class Loop:
 
     def _process(self, gathered: Gathered, now_ns: int, stopwatch: Stopwatch) -> tuple[TickFacts, int]:
         """The tick after gathering: its facts, and the time of the model alone in ns."""
-        scene = self.scheduler.schedule(gathered, now_ns, self._statuses.current, self.trust, self._salience)
+        scene = self.scheduler.schedule(gathered, now_ns, self._statuses, self.trust, self._salience)
         stopwatch.lap("schedule")
         fused = self.fusion.fuse(self.tick_count, gathered, scene, self.trust.noise)
         if fused.is_new_scale:
@@ -232,7 +232,7 @@ class Loop:
         self.worlds.meet(fused.met, self.fusion.predictor.last, fused.percept.deltas)
         if self.worlds.reset:
             self.reasoner.start_again()
-        self.answers.meet(gathered, scene, self._statuses.current, self.fusion, now_ns - self._epoch_ns)
+        self.answers.meet(gathered, scene, self._statuses.is_running, self.fusion, now_ns - self._epoch_ns)
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present, scene.trust), self.reasoner.carry
         allowance = self.between_ticks.allowance
@@ -262,7 +262,7 @@ class Loop:
         """What the policy decides by in this tick."""
         return Situation(
             state=self.between_ticks.state,
-            trust=float((scene.weight * scene.trust).sum()),
+            trust=float(np.add.reduce(scene.weight * scene.trust)),
             posture=self._posture.measure(scene.trust, scene.usable, scene.chosen),
             tick=self.tick_count,
             now_ns=now_ns,
@@ -317,7 +317,7 @@ class Loop:
             age_ns=scene.age_ns,
             fresh=gathered.fresh,
             attended=scene.chosen,
-            trust=np.where([status == "quarantined" for status in self._statuses.current], 0.0, scene.trust),
+            trust=np.where(self._statuses.is_quarantined, 0.0, scene.trust),
             judged=self.trust.is_judged,
             weight=scene.weight,
             quality=gathered.quality,
@@ -327,7 +327,7 @@ class Loop:
             is_stuck=self.trust.is_stuck.copy(),
             num_invalid=self.fusion.num_invalid.copy(),
             scores=fused.scores,
-            skipped=scene.skipped,
+            skips=scene.skips,
         )
         coherence = self._measure_coherence(now_ns - self._epoch_ns, scene, readout, fused, nis)
         events, self._events = tuple(self._events), []
@@ -367,7 +367,7 @@ class Loop:
         return LearningFacts(
             num_practice_steps=self.between_ticks.practice.num_steps,
             loss=self.between_ticks.practice.loss,
-            gate=float(self.fusion.predictor.gate.values.mean()),
+            gate=mean_of(self.fusion.predictor.gate.values),
             weights_version=self.between_ticks.weights_version,
             num_carry_resets=self.reasoner.num_resets,
         )
@@ -375,9 +375,10 @@ class Loop:
     def _audited(self, present: np.ndarray, trust: np.ndarray) -> int:
         """The source that the audit row masks: on odd ticks one of low trust, else the next in rotation."""
         num = self.layout.num_sources
-        suspects = np.flatnonzero(present & (trust < SUSPECT_TRUST))
-        if len(suspects) and self.tick_count % 2:
-            return int(suspects[(self.tick_count // 2) % len(suspects)])
+        if self.tick_count % 2:
+            suspects = np.flatnonzero(present & (trust < SUSPECT_TRUST))
+            if len(suspects):
+                return int(suspects[(self.tick_count // 2) % len(suspects)])
         return self.tick_count % num
 
     def _note_readout(self, readout: Readout) -> None:

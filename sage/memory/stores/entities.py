@@ -82,7 +82,7 @@ class EntityMemory:
         added = np.empty((len(slots), 1, 2))
         share = np.minimum(np.maximum(given[is_judged], 0.0), 1.0, out=added[:, 0, 0])
         np.subtract(1.0, share, out=added[:, 0, 1])
-        columns = (slots[:, None], [self._context(context), -1])
+        columns = (slots[:, None], (self._context(context), -1))
         self._counts[columns] = FORGETTING * self._counts[columns] + added
         self._last_judged[slots] = self._num_judged
 

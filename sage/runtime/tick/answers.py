@@ -63,16 +63,15 @@ class Answers:
         self,
         gathered: Gathered,
         scene: Scene,
-        statuses: Sequence[str],
+        is_running: np.ndarray,
         fusion: Fusion,
         time_ns: int,
     ) -> None:
         """Take this tick's answers and outcomes, and post the newest readings.
 
-        statuses: of the drivers.  fusion: has met this tick's readings.
+        is_running: (N,) bool.  fusion: has met this tick's readings.
         """
         self.verdicts = []
-        is_running = np.array([status == "running" for status in statuses])
         for group in self.groups:
             self._meet_answers(group, gathered, is_running[group.indices])
         for classes in self.class_groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +12,13 @@ import numpy as np
 from sage.runtime.lazy import LazyTuple
 from sage.runtime.prediction.predictor import Scores
 from sage.runtime.report import SourceFacts
+from sage.runtime.scheduling.skips import skip_words
 from sage.sensors.driver.sensor_driver import SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceArrays:
-    """One tick's arrays of the sources, (N,) each, which nothing changes later. skipped: why a source got no
-    full attention, or "".
-    """
+    """One tick's arrays of the sources, (N,) each, which nothing changes later. skips: as in Scene."""
 
     age_ns: np.ndarray
     fresh: np.ndarray
@@ -33,7 +33,7 @@ class SourceArrays:
     is_stuck: np.ndarray
     num_invalid: np.ndarray
     scores: Scores
-    skipped: Sequence[str]
+    skips: np.ndarray
 
 
 def source_facts(
@@ -64,7 +64,7 @@ def _source_facts(
         arrays.scores.error.tolist(),
         arrays.scores.persistence_error.tolist(),
         arrays.scores.skip_error.tolist(),
-        arrays.skipped,
+        skip_words(arrays.skips.tolist(), [state.status for state in states]),
     )
     return tuple(
         SourceFacts(
@@ -117,6 +117,11 @@ def _source_facts(
 def without_nan(values: np.ndarray) -> np.ndarray:
     """The values with 0 for NaN; infinity stays."""
     return np.where(values == values, values, values.dtype.type(0))  # NaN is not equal to itself
+
+
+def mean_of(values: np.ndarray, of_none: float = math.nan) -> float:
+    """The mean of the values (n,); `of_none` without a value."""
+    return float(np.add.reduce(values) / len(values)) if len(values) else of_none
 
 
 def total(values: np.ndarray) -> float:

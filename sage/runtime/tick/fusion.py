@@ -49,8 +49,8 @@ class Scene:
     """The sources in one tick; all (N,).
 
     age_ns: of the newest reading, -1 before the first.  usable: bool.  trust: before this tick.  chosen:
-    bool, full attention.  weight: trust x recency x quality, normalised; the sum is 1 or 0.  skipped: of each
-    source, why it was not chosen, "" where it was.
+    bool, full attention.  weight: trust x recency x quality, normalised; the sum is 1 or 0.  skips: codes of
+    `scheduling.skips`, why each was not chosen.
     """
 
     age_ns: np.ndarray
@@ -58,7 +58,7 @@ class Scene:
     trust: np.ndarray
     chosen: np.ndarray
     weight: np.ndarray
-    skipped: tuple[str, ...]
+    skips: np.ndarray
 
 
 class Fusion:

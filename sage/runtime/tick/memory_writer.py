@@ -29,6 +29,7 @@ from sage.memory.windows.window import Window, WindowShape
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.report import MemoryFacts
+from sage.runtime.tick.facts import mean_of
 from sage.runtime.tick.fusion import Fused
 from sage.runtime.tick.reward_memory import Bound, RewardMemory
 from sage.sensors.environment import CUT_OFF, ENDED, REWARD_QUANTITY
@@ -182,7 +183,7 @@ class MemoryWriter:
         recalled = self.memory.recall(key, time_ns=time_ns)
         self.novelty = np.where(fused.met, _novelty(recalled), np.nan)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
-        self.change = float((arousal[fused.met] ** 2).mean()) if fused.met.any() else math.nan
+        self.change = mean_of(arousal[fused.met] ** 2)
         scores = self._appraisal.appraise(
             surprise=surprise,
             novelty=self.novelty,
@@ -208,15 +209,22 @@ class MemoryWriter:
         )
         now = self._value.dot(percept.values)
         self._use_judge.see(tick, now, recalled.slots, self.memory.recall_store.values(recalled.slots))
-        is_kept = self._is_enabled and self._keep(
-            tick, time_ns, key, now, scores, _mean_trust(trust, fused.met)
-        )
+        is_kept = self._is_enabled and self._keep(tick, time_ns, key, now, scores, trust[fused.met])
         return self._facts(scores.gate, is_kept, bound)
 
     def _keep(
-        self, tick: int, time_ns: int, key: np.ndarray, now: np.ndarray, scores: SalienceScores, trust: float
+        self,
+        tick: int,
+        time_ns: int,
+        key: np.ndarray,
+        now: np.ndarray,
+        scores: SalienceScores,
+        trust: np.ndarray,
     ) -> bool:
-        """Store in H-memory what this tick completes or is due; returns whether something was stored."""
+        """Store in H-memory what this tick completes or is due; returns whether something was stored.
+
+        trust: of the sources that were met.
+        """
         is_kept = self._complete(tick, time_ns, now)
         if tick % self._length == 0:
             is_kept |= self._offer_regular(time_ns)
@@ -224,7 +232,9 @@ class MemoryWriter:
             self._await(tick, time_ns, key, scores, trust)
         return is_kept
 
-    def _await(self, tick: int, time_ns: int, key: np.ndarray, scores: SalienceScores, trust: float) -> None:
+    def _await(
+        self, tick: int, time_ns: int, key: np.ndarray, scores: SalienceScores, trust: np.ndarray
+    ) -> None:
         """Note a salient tick, which is stored once LEAD_TICKS have passed."""
         self._last_salient_tick = tick
         self._pending.append(
@@ -236,7 +246,7 @@ class MemoryWriter:
                 context=self._context,
                 surprise=float(np.nanmax(scores.surprise, initial=0.0)),
                 salience=scores.gate,
-                trust=trust,
+                trust=mean_of(trust, of_none=0.0),
             )
         )
 
@@ -316,7 +326,3 @@ class MemoryWriter:
 def _novelty(recalled: Recalled) -> float:
     """1 - the cosine of the best match, 0..1; NaN while memory has nothing to compare with."""
     return 1.0 - min(max(recalled.similarity, 0.0), 1.0) if recalled.num_hits else float("nan")
-
-
-def _mean_trust(trust: np.ndarray, met: np.ndarray) -> float:
-    return float(trust[met].mean()) if met.any() else 0.0

@@ -10,10 +10,10 @@ from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.scheduling.attention import Attention
 from sage.runtime.scheduling.pinning import Pinning
-from sage.runtime.scheduling.skips import skip_words
 from sage.runtime.scheduling.value import ErrorGrowth, recency
 from sage.runtime.tick.fusion import Scene
 from sage.runtime.tick.senses import Gathered
+from sage.runtime.tick.statuses import Statuses
 from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import token_weights
 
@@ -50,13 +50,12 @@ class Scheduler:
         self._confidence = math.nan
 
     def schedule(
-        self, gathered: Gathered, now_ns: int, statuses: list[str], trust: TrustForm, salience: np.ndarray
+        self, gathered: Gathered, now_ns: int, statuses: Statuses, trust: TrustForm, salience: np.ndarray
     ) -> Scene:
-        """Choose for one tick. statuses: of the sources, in order.  salience: (N,) of the tick before."""
+        """Choose for one tick. salience: (N,) of the tick before."""
         # A bounded sensor captures after the tick's start: its age is 0, not negative.
         age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
-        is_running = np.array([status == "running" for status in statuses])
-        usable = is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
+        usable = statuses.is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
         figures, fresh_rate = trust.trust, recency(age_ns, self._period_ns)
         score = figures * gathered.quality * fresh_rate * (1 + salience)
         if self._growth is not None:
@@ -74,7 +73,7 @@ class Scheduler:
             trust=figures,
             chosen=chosen,
             weight=token_weights(figures, fresh_rate, gathered.quality * gathered.confidence, usable),
-            skipped=skip_words(self.attention.skips.tolist(), statuses),
+            skips=self.attention.skips,
         )
 
     def note(self, error: np.ndarray, confidence: float) -> None:

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from sage.sensors.contract import SensorSpec
 from sage.sensors.driver.sensor_driver import SourceState
 
 
 class Statuses:
-    """current: of each source, in order.  emit(kind, message, source): creates an event."""
+    """current: of each source, in order.  is_running: (N,) bool.  emit(kind, message, source): creates an
+    event.
+    """
 
     def __init__(self, specs: Sequence[SensorSpec], emit: Callable[[str, str, str], None]) -> None:
         self.current = ["starting"] * len(specs)
+        self.is_running = np.zeros(len(specs), dtype=bool)
+        self.is_quarantined = np.zeros(len(specs), dtype=bool)
+        self._is_over = False
         self._healths = [""] * len(specs)
         self._specs = tuple(specs)
         self._emit = emit
@@ -24,22 +31,29 @@ class Statuses:
         """One tick's. Whether every physical source is exhausted, which ends the run; disabled ones do not
         count.
         """
-        for index, (spec, counts) in enumerate(zip(self._specs, states)):
+        current, healths = [each.status for each in states], [each.health for each in states]
+        if current != self.current or healths != self._healths:
+            self._note_changes(states)
+            self.current, self._healths = current, healths
+            self.is_running = np.array([status == "running" for status in current])
+            self.is_quarantined = np.array([status == "quarantined" for status in current])
+            physical = [
+                status
+                for status, spec in zip(current, self._specs)
+                if spec.modality == "physical" and status != "disabled"
+            ]
+            self._is_over = bool(physical) and all(status == "exhausted" for status in physical)
+        return self._is_over
+
+    def _note_changes(self, states: Sequence[SourceState]) -> None:
+        for index, (spec, state) in enumerate(zip(self._specs, states)):
             old = self.current[index]
-            if counts.status != old:
-                reason = f": {counts.last_error}" if counts.last_error else ""
-                self._emit("source", f"{old} -> {counts.status}{reason}", spec.name)
-            if counts.health != self._healths[index]:
-                self._healths[index] = counts.health
-                self._emit("health", _described(counts), spec.name)
-        self.current = [counts.status for counts in states]
-        physical = [
-            status
-            for status, spec in zip(self.current, self._specs)
-            if spec.modality == "physical" and status != "disabled"
-        ]
-        return bool(physical) and all(status == "exhausted" for status in physical)
+            if state.status != old:
+                reason = f": {state.last_error}" if state.last_error else ""
+                self._emit("source", f"{old} -> {state.status}{reason}", spec.name)
+            if state.health != self._healths[index]:
+                self._emit("health", _described(state), spec.name)
 
 
-def _described(counts: SourceState) -> str:
-    return f"{counts.health} (quality {counts.quality:.2f})" if counts.health else "without fault again"
+def _described(state: SourceState) -> str:
+    return f"{state.health} (quality {state.quality:.2f})" if state.health else "without fault again"

@@ -95,9 +95,11 @@ class TrustEstimator:
             ]
         )
         self._step: Callable[..., None] = steps.update
+        self._bound: Callable[..., None] = steps.lower_bound
         if has_compiler() if is_compiled is None else is_compiled:
-            self._step = _compiled_update()
+            self._step, self._bound = _compiled()
             self.update(Evidence.nothing(n))  # compiles now, not in the first tick
+            _ = self.trust
 
     def update(self, evidence: Evidence) -> None:
         """Learn from one tick's evidence; sources without a fresh reading do not change."""
@@ -120,10 +122,8 @@ class TrustEstimator:
     @property
     def trust(self) -> np.ndarray:
         """(N,) the Beta's mean minus one standard deviation, over the scale, times 1 - the doubt."""
-        total = self.alpha + self.beta
-        mean = steps.inlier_share(self.alpha, self.beta)
-        bound = mean - np.sqrt(mean * (1 - mean) / (total + 1))
-        trust: np.ndarray = np.clip(bound / self.scale * (1 - self.doubt), 0.0, 1.0)
+        trust = np.empty(len(self.alpha))
+        self._bound(self.alpha, self.beta, self.scale_a, self.scale_b, self.doubt, trust)
         return trust
 
     @property
@@ -148,12 +148,12 @@ class TrustEstimator:
 
 
 @cache
-def _compiled_update() -> Any:
+def _compiled() -> tuple[Any, Any]:
     from numba.extending import register_jitable
 
     for step in steps.STEPS:
         register_jitable(step)
-    return kernel(steps.update)
+    return kernel(steps.update), kernel(steps.lower_bound)
 
 
 def token_weights(

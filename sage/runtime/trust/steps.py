@@ -132,6 +132,16 @@ def noise_scale(scale_a: Any, scale_b: Any) -> Any:
     return np.maximum(scale_b / scale_a, 1.0)
 
 
+def lower_bound(alpha, beta, scale_a, scale_b, doubt, out):
+    """out: (N,) 0..1, the Beta's mean minus one standard deviation, over the scale, times 1 - the doubt."""
+    for source in range(len(out)):
+        mean = inlier_share(alpha[source], beta[source])
+        deviation = np.sqrt(mean * (1 - mean) / (alpha[source] + beta[source] + 1))
+        scale = noise_scale(scale_a[source], scale_b[source])
+        bound = (mean - deviation) / scale * (1 - doubt[source])
+        out[source] = np.minimum(np.maximum(bound, 0.0), 1.0)
+
+
 def _believe(source, rho, rules, alpha, beta, scale_a, scale_b, nis):
     """Beta on outliers and inverse gamma on scale, with forgetting towards the priors."""
     keep = rules[0]

@@ -12,6 +12,7 @@ import pytest
 from sage.runtime.channels.layout import Layout
 from sage.runtime.tick.answer_groups import AnswerGroup, ClassGroup, lineage_groups
 from sage.runtime.tick.answers import Answers
+from sage.runtime.tick.senses import Gathered
 from sage.sensors.board import AnswerText, Board
 from sage.sensors.contract import SensorSpec
 
@@ -118,12 +119,17 @@ class GroupRun:
             for name, array in readings.items()
         }
         self._sequence += 1
-        gathered = SimpleNamespace(
-            leases=leases, confidence=np.ones(self._num), captured_ns=np.zeros(self._num, np.int64)
+        gathered = Gathered(
+            fresh=np.array([source in leases for source in range(self._num)]),
+            captured_ns=np.zeros(self._num, np.int64),
+            quality=np.ones(self._num),
+            confidence=np.ones(self._num),
+            states=[],
+            leases=leases,  # type: ignore[arg-type]
         )
         scene = SimpleNamespace(usable=np.ones(self._num, dtype=bool))
         fusion = SimpleNamespace(predictor=SimpleNamespace(last=self._last))
-        self.answers.meet(gathered, scene, ["running"] * self._num, fusion, 0)  # type: ignore[arg-type]
+        self.answers.meet(gathered, scene, np.ones(self._num, dtype=bool), fusion, 0)  # type: ignore[arg-type]
 
 
 def test_an_outcome_in_the_run_takes_the_place_of_agreement_in_the_verdicts(spec: Spec) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from sage.compiled import has_compiler
 from sage.runtime.trust.cross import CrossPredictor
 from sage.runtime.trust.ties import Ties
 
@@ -35,6 +37,22 @@ def test_two_levels_that_wander_on_their_own_are_not_tied():
         for seed in range(4)
     ]
     assert max(shares) < 0.1
+
+
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+def test_compiled_and_interpreted_ties_are_equal() -> None:
+    generator, offsets = np.random.default_rng(3), np.array([0, 3, 4, 8])
+    both = [Ties(offsets, is_compiled=is_compiled) for is_compiled in (True, False)]
+    for _ in range(120):
+        values, estimate = generator.normal(0, 1, (2, 8))
+        estimate = 0.9 * values + 0.1 * estimate
+        fresh, trust = generator.random(3) < 0.8, generator.random(3)
+        for ties in both:
+            ties.update(fresh, values, estimate, trust)
+    compiled, interpreted = (ties.state() for ties in both)
+    for name, array in interpreted.items():
+        np.testing.assert_array_equal(compiled[name], array, name)
+    assert both[0].is_tied.any()
 
 
 def test_a_snapshot_restores_the_ties():
