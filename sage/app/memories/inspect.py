@@ -103,15 +103,16 @@ def entities_of(mind: Mind) -> list[EntityRecord]:
 def entity_memory_of(mind: Mind) -> EntityMemory:
     """The snapshot's, empty without a snapshot or in an older one."""
     if mind.folder is None or not (mind.folder / STATE).exists():
-        return EntityMemory()
+        return EntityMemory(is_compiled=False)
     arrays = {
         name.removeprefix(_ENTITIES): array
         for name, array in load_file(mind.folder / STATE).items()
         if name.startswith(_ENTITIES)
     }
     if not arrays:
-        return EntityMemory()
-    entities = EntityMemory(arrays["counts"].shape[1] - 1)
+        return EntityMemory(is_compiled=False)
+    num_entities, num_columns, _ = arrays["counts"].shape
+    entities = EntityMemory(num_columns - 1, num_entities=max(num_entities, 1), is_compiled=False)
     entities.load_state(arrays)
     return entities
 

@@ -7,11 +7,14 @@ a context with few judgements backs off. Invariant: constant size; counts are fi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
+from sage.compiled import has_compiler, kernel
 from sage.errors import DataError, InputError
 
 #: Before the first judgement, as in TrustConfig: right nine times in ten.
@@ -53,10 +56,12 @@ class Judgement:
 
 class EntityMemory:
     """At most `num_entities` names in `num_contexts` contexts; a new name replaces the one not judged for the
-    longest time. InputError for sizes under 1.
+    longest time. InputError for sizes under 1. is_compiled: None uses numba where it is installed.
     """
 
-    def __init__(self, num_contexts: int = 1, *, num_entities: int = 128) -> None:
+    def __init__(
+        self, num_contexts: int = 1, *, num_entities: int = 128, is_compiled: bool | None = None
+    ) -> None:
         if min(num_contexts, num_entities) < 1:
             raise InputError(
                 f"num_contexts is {num_contexts}, num_entities {num_entities}: give each 1 or more"
@@ -67,24 +72,24 @@ class EntityMemory:
         self._counts = np.zeros((num_entities, num_contexts + 1, 2))
         self._last_judged = np.zeros(num_entities, np.int64)
         self._num_judged = 0
+        self._note: Callable[..., None] = note
+        if has_compiler() if is_compiled is None else is_compiled:
+            self._note = _compiled()  # now, not in the first tick
+            self._note(self._counts, self._last_judged, np.zeros(0, np.int64), np.zeros(0), 0, 0)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def judge(self, names: Sequence[str], right: np.ndarray, context: int = 0) -> None:
         """Note how right each of `names` was: right (n,), 0 to 1, NaN where it was not judged."""
-        given = np.asarray(right, float)
-        is_judged = np.isfinite(given)
-        if not is_judged.any():
+        given = np.ascontiguousarray(right, float)
+        is_judged = np.isfinite(given).tolist()
+        if True not in is_judged:
             return
         self._num_judged += 1
-        slots = np.array([self._slot(name) for name, is_one in zip(names, is_judged.tolist()) if is_one])
-        added = np.empty((len(slots), 1, 2))
-        share = np.minimum(np.maximum(given[is_judged], 0.0), 1.0, out=added[:, 0, 0])
-        np.subtract(1.0, share, out=added[:, 0, 1])
-        columns = (slots[:, None], (self._context(context), -1))
-        self._counts[columns] = FORGETTING * self._counts[columns] + added
-        self._last_judged[slots] = self._num_judged
+        slots = [self._slot(name) if is_one else -1 for name, is_one in zip(names, is_judged)]
+        where = np.array(slots, np.int64)
+        self._note(self._counts, self._last_judged, where, given, self._context(context), self._num_judged)
 
     def trust(self, name: str, context: int = 0) -> float:
         """Probability that `name` is right in `context`, 0..1; of the prior for a name never judged."""
@@ -172,6 +177,33 @@ class EntityMemory:
         if not 0 <= context < num:
             raise InputError(f"context is {context}: give 0 to {num - 1}")
         return context
+
+
+def note(
+    counts: np.ndarray,
+    last_judged: np.ndarray,
+    slots: np.ndarray,
+    right: np.ndarray,
+    context: int,
+    number: int,
+) -> None:
+    """Add one judgement to each of `slots` (n,) but -1, in its context and over all. right: (n,).  number: of
+    this judgement. Compiled where numba is installed.
+    """
+    for row in range(len(slots)):
+        slot = slots[row]
+        if slot < 0:
+            continue
+        share = min(max(right[row], 0.0), 1.0)
+        for column in (context, counts.shape[1] - 1):
+            counts[slot, column, 0] = FORGETTING * counts[slot, column, 0] + share
+            counts[slot, column, 1] = FORGETTING * counts[slot, column, 1] + (1.0 - share)
+        last_judged[slot] = number
+
+
+@cache
+def _compiled() -> Any:
+    return kernel(note)
 
 
 def _mean(counts: np.ndarray) -> float:

@@ -95,8 +95,10 @@ class PuzzleSolving:
         budget = self._segments - num_spent
         self.num_segments = 0
         self._reason = ""
-        limit = TickBudget({most_word: most, "tokens": self._tokens})
         work = self._work.start(self._clock.now_ns())
+        if not work and not self.solvers:
+            return
+        limit = TickBudget({most_word: most, "tokens": self._tokens})
         if not limit.take(tokens=num_tokens):
             self._reason = "tokens"
             return

@@ -10,7 +10,7 @@ from sage.runtime.channels.layout import Layout
 from sage.runtime.config import RuntimeConfig
 from sage.runtime.scheduling.attention import Attention
 from sage.runtime.scheduling.pinning import Pinning
-from sage.runtime.scheduling.value import ErrorGrowth, recency
+from sage.runtime.scheduling.value import Ages, ErrorGrowth
 from sage.runtime.tick.fusion import Scene
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.tick.statuses import Statuses
@@ -23,10 +23,10 @@ class Scheduler:
 
     def __init__(self, layout: Layout, config: RuntimeConfig) -> None:
         num, tick = layout.num_sources, config.tick
-        self._period_ns = layout.period_ns
         self._config = config.attention
         self._min_trust = config.posture.min_trust
-        self._max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * layout.period_ns)
+        max_age_ns = np.maximum(config.attention.max_age_secs * 1e9, 4 * layout.period_ns)
+        self._ages = Ages(layout.period_ns, max_age_ns)
         self.attention = Attention(
             num,
             config.attention,
@@ -53,10 +53,8 @@ class Scheduler:
         self, gathered: Gathered, now_ns: int, statuses: Statuses, trust: TrustForm, salience: np.ndarray
     ) -> Scene:
         """Choose for one tick. salience: (N,) of the tick before."""
-        # A bounded sensor captures after the tick's start: its age is 0, not negative.
-        age_ns = np.where(gathered.captured_ns >= 0, np.maximum(now_ns - gathered.captured_ns, 0), -1)
-        usable = statuses.is_running & (age_ns >= 0) & (age_ns <= self._max_age_ns)
-        figures, fresh_rate = trust.trust, recency(age_ns, self._period_ns)
+        age_ns, usable, fresh_rate = self._ages.of(gathered.captured_ns, now_ns, statuses.is_running)
+        figures = trust.trust
         score = figures * gathered.quality * fresh_rate * (1 + salience)
         if self._growth is not None:
             self._interval = self.attention.waited + 1

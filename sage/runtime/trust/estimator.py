@@ -10,6 +10,7 @@ prior.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -163,9 +164,9 @@ def token_weights(
     with np.errstate(divide="ignore"):
         log_weight = np.log(trust) + np.log(recency) + np.log(quality)
     log_weight = np.where(usable, log_weight, -np.inf)
-    top = log_weight.max(initial=-np.inf)
-    if not np.isfinite(top):
+    top = float(np.maximum.reduce(log_weight, initial=-np.inf))
+    if not math.isfinite(top):
         return np.zeros_like(trust)
     weight: np.ndarray = np.exp(log_weight - top)
-    weight /= weight.sum()
+    weight /= np.add.reduce(weight)
     return weight

@@ -18,6 +18,7 @@ from sage.compiled import has_compiler, kernel
 LAG = 8  # readings over which a change is taken
 MIN_TIED = 0.5  # share of the variance of a source's changes that the others must explain
 FORGETTING = 0.998
+MOST_LEFT = np.cbrt(1 - MIN_TIED)
 WARMUP = 48  # changes seen before a source is tied
 MIN_WEIGHT = 0.05  # of the learning rate, for a source of trust 0
 
@@ -45,7 +46,7 @@ class Ties:
     @property
     def is_tied(self) -> np.ndarray:
         """(N,) bool."""
-        explained: np.ndarray = self._moments[1] < np.cbrt(1 - MIN_TIED) * self._moments[0]
+        explained: np.ndarray = self._moments[1] < MOST_LEFT * self._moments[0]
         return explained & (self._num >= WARMUP + LAG)
 
     def update(self, fresh: np.ndarray, values: np.ndarray, estimate: np.ndarray, trust: np.ndarray) -> None:

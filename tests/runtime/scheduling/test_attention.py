@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sage.compiled import has_compiler
 from sage.errors import InputError
 from sage.runtime.config import AttentionConfig
 from sage.runtime.scheduling.attention import Attention
 from sage.runtime.scheduling.skips import ATTENDED, BUDGET, skip_words
-from sage.runtime.scheduling.value import recency
+from sage.runtime.scheduling.value import Ages
+
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
 
 def test_all_are_chosen_when_they_fit():
@@ -142,6 +145,12 @@ def test_the_age_boost_brings_a_waiting_source_forward(settings: dict[str, float
     assert 1 + next(tick for tick, source in enumerate(chosen) if source != 0) == expected
 
 
-def test_recency_is_full_within_two_periods_then_halves():
-    period = np.full(4, 100.0)
-    assert recency(np.array([0.0, 200.0, 300.0, -1.0]), period).tolist() == [1.0, 1.0, 0.5, 0.0]
+@pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
+def test_recency_is_full_within_two_periods_then_halves(is_compiled: bool):
+    ages = Ages(np.full(6, 100.0), np.full(6, 250.0), is_compiled=is_compiled)
+    captured_ns = np.array([1_000, 800, 700, -1, 1_001, 900])
+    is_running = np.array([True, True, True, True, True, False])
+    age_ns, usable, recency = ages.of(captured_ns, 1_000, is_running)
+    assert age_ns.tolist() == [0, 200, 300, -1, 0, 100]
+    assert usable.tolist() == [True, True, False, False, True, False]
+    assert recency.tolist() == [1.0, 1.0, 0.5, 0.0, 1.0, 1.0]
