@@ -182,10 +182,16 @@ class EffectorSpec:
     needs: tuple[str, ...] = ()
     _low: np.ndarray = field(init=False, repr=False, compare=False)
     _high: np.ndarray = field(init=False, repr=False, compare=False)
+    _center: np.ndarray = field(init=False, repr=False, compare=False)
+    _half: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_low", np.array(self.low, dtype=np.float64))
-        object.__setattr__(self, "_high", np.array(self.high, dtype=np.float64))
+        low, high = np.array(self.low, dtype=np.float64), np.array(self.high, dtype=np.float64)
+        object.__setattr__(self, "_low", low)
+        object.__setattr__(self, "_high", high)
+        if low.shape == high.shape:  # else refused below
+            object.__setattr__(self, "_center", (low + high) / 2)
+            object.__setattr__(self, "_half", (high - low) / 2)
         if not (self.name and self.effect and self.target):
             raise InputError(f"{self.name or 'effector'}: name, effect or target is empty: give all three")
         if not self.tensor.shape or self.tensor.dtype not in ACTION_DTYPES or self.tensor.device != "cpu":
@@ -236,14 +242,13 @@ class EffectorSpec:
         """(size,) in -1..1 to an action: spec.tensor, -1 at `low` and 1 at `high`. A range of -1..1 changes
         no bit.
         """
-        center, half = (self._low + self._high) / 2, (self._high - self._low) / 2
-        values: np.ndarray = normalized.astype(np.float64).reshape(self.tensor.shape) * half + center
+        values: np.ndarray = normalized.astype(np.float64).reshape(self.tensor.shape) * self._half
+        values += self._center
         return self.limited(values)
 
     def normalized(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `scaled`: (size,) float32 in -1..1."""
-        center, half = (self._low + self._high) / 2, (self._high - self._low) / 2
-        parts: np.ndarray = (values.astype(np.float64) - center) / half
+        parts: np.ndarray = (values.astype(np.float64) - self._center) / self._half
         flat: np.ndarray = np.clip(parts, -1.0, 1.0).astype(np.float32).reshape(-1)
         return flat
 
@@ -271,7 +276,7 @@ class EffectorSpec:
 
     def check(self, values: np.ndarray) -> None:
         """InputError unless `values` has spec.tensor's shape and dtype."""
-        if values.shape != self.tensor.shape or values.dtype.name != self.tensor.dtype:
+        if values.shape != self.tensor.shape or values.dtype != self.tensor.dtype:
             raise InputError(
                 f"{self.name}: values are {values.shape} {values.dtype.name}: give {self.tensor.shape}"
                 f" {self.tensor.dtype}"

@@ -45,12 +45,12 @@ class StreamMessages:
     def poll(self, now_ns: int) -> None:
         for index, driver in enumerate(self._drivers):
             driver.poll(now_ns)
-            counts = driver.statistics()
-            if counts.status != self._statuses[index]:
-                reason = f": {counts.last_error}" if counts.last_error else ""
+            state = driver.state()
+            if state.status != self._statuses[index]:
+                reason = f": {state.last_error}" if state.last_error else ""
                 name = driver.spec.name
-                self._on_event("source", f"{name}: {self._statuses[index]} -> {counts.status}{reason}")
-                self._statuses[index] = counts.status
+                self._on_event("source", f"{name}: {self._statuses[index]} -> {state.status}{reason}")
+                self._statuses[index] = state.status
 
     def results(self) -> Iterator[Result]:
         for message in self._read(self._result, MAX_MESSAGES):

@@ -46,18 +46,20 @@ class ReadingBatch:
 
         self.peripheral = peripheral
         self._tensors = tuple(tensors)
-        self._summarize = summary_kernel.summarize
+        self._kernel = summary_kernel
         self._signs = summary_kernel.signs()
         self._records = np.zeros(CAPACITY, dtype=SUMMARY)
         self._bytes = self._records.view(np.uint8).data
         self._floats = self._records.view(np.float32).reshape(CAPACITY, -1)
         self._words = self._records.view(np.uint32).reshape(CAPACITY, -1)
+        self._longs = self._records.view(np.int64).reshape(CAPACITY, -1)
+        self._qualities = np.zeros(CAPACITY)
         self._projected = np.zeros((CAPACITY, self._signs.shape[1]))
         self._values = np.zeros(CAPACITY * MAX_SAMPLE)
         self._ends = np.zeros(CAPACITY, dtype=np.int64)
         self._num = self._num_values = 0
         sizes = [tensor.num_elements if _is_held(tensor) else 0 for tensor in tensors]
-        self._places = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes).tolist())]
+        self._offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         #: (C,) float64: the newest values of all producers, one after the other.
         self.newest = np.zeros(sum(sizes))
         self.is_new = np.zeros(len(sizes), dtype=bool)
@@ -72,12 +74,12 @@ class ReadingBatch:
 
     def place(self, producer: int) -> slice:
         """Where its values are in `newest`; empty for one that the batch does not hold."""
-        return self._places[producer]
+        return slice(int(self._offsets[producer]), int(self._offsets[producer + 1]))
 
     def array(self, producer: int) -> np.ndarray:
         """A copy of its newest reading, of its tensor's shape and type."""
         tensor = self._tensors[producer]
-        return self.newest[self._places[producer]].astype(tensor.dtype).reshape(tensor.shape)
+        return self.newest[self.place(producer)].astype(tensor.dtype).reshape(tensor.shape)
 
     def forget(self) -> None:
         """The readings so far are no longer new."""
@@ -97,9 +99,9 @@ class ReadingBatch:
             self.flush()
         number, start = self._num, self._num_values
         end = start + array.size
-        values = array.ravel()
-        self._values[start:end] = values
+        self._values[start:end] = array.ravel()
         self._ends[number] = end
+        self._qualities[number] = reading.quality
         _RECORD_STRUCT.pack_into(
             self._bytes,
             number * RECORD_BYTES,
@@ -115,7 +117,6 @@ class ReadingBatch:
             reading.noise_std,
         )
         self._num, self._num_values = number + 1, end
-        self._keep(values, reading, producer, sequence)
 
     def add_summarized(
         self, array: np.ndarray, record: np.ndarray, reading: Reading, *, producer: int, sequence: int
@@ -123,10 +124,14 @@ class ReadingBatch:
         """A finite reading that `takes` refuses, with its record."""
         self.flush()
         self.peripheral.push(record)
-        self._keep(array.ravel(), reading, producer, sequence)
+        self.newest[self.place(producer)] = array.ravel()
+        self.is_new[producer] = True
+        self.captured_ns[producer] = reading.captured_ns
+        self.sequence[producer] = sequence
+        self.quality[producer] = reading.quality
 
     def flush(self) -> None:
-        """Push what was added."""
+        """Push what was added; it is then the newest of its producers."""
         if not self._num:
             return
         self._fill()
@@ -134,17 +139,13 @@ class ReadingBatch:
         self._records["projection"][:num] = self._projected[:num]
         self.peripheral.push_many(self._records[:num].view(self.peripheral.dtype))
 
-    def _keep(self, values: np.ndarray, reading: Reading, producer: int, sequence: int) -> None:
-        self.newest[self._places[producer]] = values
-        self.is_new[producer] = True
-        self.captured_ns[producer] = reading.captured_ns
-        self.sequence[producer] = sequence
-        self.quality[producer] = reading.quality
-
     def _fill(self) -> None:
-        self._summarize(
-            self._values, self._ends[: self._num], self._signs, self._floats, self._words, self._projected
-        )
+        values, ends = self._values, self._ends[: self._num]
+        self._kernel.summarize(values, ends, self._signs, self._floats, self._words, self._projected)
+        self._kernel.keep(
+            values, ends, self._qualities, self._words, self._longs, self._offsets, self.newest, self.quality,
+            self.captured_ns, self.sequence, self.is_new,
+        )  # fmt: skip
 
 
 def _is_held(tensor: TensorSpec) -> bool:

@@ -1,4 +1,4 @@
-"""Summaries of many small readings, compiled; a summary is documented in `sage.mailbox.record`.
+"""Summaries of small readings, and the newest of each source, compiled; `sage.mailbox.record` documents them.
 
 Invariant: the same as `record.summarize` of each reading, to rounding.
 """
@@ -20,6 +20,9 @@ _MEAN, _STD, _MIN, _MAX, _FLAGS = (
     for name in ("mean", "std", "min", "max", "flags")
 )
 MEAN, STD, LOW, HIGH, FLAGS = int(_MEAN), int(_STD), int(_MIN), int(_MAX), int(_FLAGS)
+PRODUCER = int(SUMMARY.fields["producer"][1]) // 4  # type: ignore[index]
+#: Of a record's row of 8-byte numbers.
+STAMP, SEQUENCE = (int(SUMMARY.fields[name][1]) // 8 for name in ("stamp_ns", "sequence"))  # type: ignore[index]
 
 
 def signs() -> np.ndarray:
@@ -61,4 +64,22 @@ def summarize(values, ends, signs, floats, words, projected):
             if abs(projected[row, column]) > FLOAT16_MAX:
                 projected[row, column] = FLOAT16_MAX if projected[row, column] > 0 else -FLOAT16_MAX
                 words[row, FLAGS] |= np.uint32(SATURATED)
+        start = end
+
+
+@kernel
+def keep(values, ends, quality, words, longs, offsets, newest, newest_quality, captured_ns, sequence, is_new):
+    """Keep each reading as the newest of its producer; quality: (n,) of the readings.
+
+    words, longs: the records, as uint32 and as int64.  offsets: (N + 1,) the places in `newest`.
+    """
+    start = 0
+    for row, end in enumerate(ends):
+        producer = words[row, PRODUCER]
+        first = offsets[producer] - start
+        for index in range(start, end):
+            newest[first + index] = values[index]
+        newest_quality[producer] = quality[row]
+        captured_ns[producer], sequence[producer] = longs[row, STAMP], longs[row, SEQUENCE]
+        is_new[producer] = True
         start = end
