@@ -8,7 +8,8 @@ that is worth more, or merged with a similar one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,20 +36,41 @@ INDEX_FROM = 20_000
 class Recalled:
     """The answer to one query.
 
-    value: (value_dim,) float32, softmax mean of the best matches; NaN when num_hits is 0.
-    similarity: cosine of the best match, NaN without one.  confidence: similarity clipped to 0..1, times the
-    trust of its matches.  age_ns: of the best match, -1 without one.  num_hits: matches read.  queried_ns:
-    time of the query since the run's start.  sequence: number of the query, from 1.  slots: of the matches.
+    slots: (k,) of the best matches.  cosines: (k,) float32.  reads: (k, value_dim + 1) float32, their values
+    and, last, their trust at the time of the query.
+    similarity: cosine of the best match, NaN without one.  age_ns: of the best match, -1 without one.
+    queried_ns: time of the query since the run's start.  sequence: number of the query, from 1.
     """
 
-    value: np.ndarray
-    confidence: float
+    slots: np.ndarray
+    cosines: np.ndarray
+    reads: np.ndarray
     age_ns: int
     similarity: float
-    num_hits: int
     queried_ns: int
     sequence: int
-    slots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def num_hits(self) -> int:
+        """Matches read."""
+        return len(self.slots)
+
+    @property
+    def value(self) -> np.ndarray:
+        """(value_dim,) float32, softmax mean of the matches; NaN without one."""
+        return self._mean()[:-1]
+
+    @property
+    def confidence(self) -> float:
+        """The similarity clipped to 0..1, times the trust of the matches; 0 without one."""
+        return min(max(self.similarity, 0.0), 1.0) * float(self._mean()[-1]) if self.num_hits else 0.0
+
+    def _mean(self) -> np.ndarray:
+        if not self.num_hits:
+            return np.full(self.reads.shape[1], np.nan, np.float32)
+        weights = np.exp(SHARPNESS * (self.cosines - self.similarity))
+        mean: np.ndarray = weights.dot(self.reads) / weights.sum()
+        return mean
 
 
 class RecallStore:
@@ -164,28 +186,24 @@ class RecallStore:
     def _read(self, unit: np.ndarray, time_ns: int, k: int) -> Recalled:
         best, matches = self.nearest(unit, k)  # (k,)
         top = int(matches.argmax())
-        similarity = float(matches[top])
-        weights = np.exp(SHARPNESS * (matches - similarity))
-        read = weights.dot(self._reads[best]) / weights.sum()  # (value_dim + 1,)
         self._hits[best] += 1
         return Recalled(
-            value=read[:-1],
-            confidence=min(max(similarity, 0.0), 1.0) * float(read[-1]),
+            slots=best,
+            cosines=matches,
+            reads=self._reads[best],
             age_ns=max(time_ns - int(self._times_ns[best[top]]), 0),
-            similarity=similarity,
-            num_hits=len(best),
+            similarity=float(matches[top]),
             queried_ns=time_ns,
             sequence=self.num_queries,
-            slots=best,
         )
 
     def _nothing(self, time_ns: int) -> Recalled:
         return Recalled(
-            value=np.full(self.value_dim, np.nan, np.float32),
-            confidence=0.0,
+            slots=np.zeros(0, np.int64),
+            cosines=np.zeros(0, np.float32),
+            reads=self._reads[:0],
             age_ns=-1,
             similarity=float("nan"),
-            num_hits=0,
             queried_ns=time_ns,
             sequence=self.num_queries,
         )
@@ -260,11 +278,6 @@ class RecallStore:
         slot = int(worth.argmin())
         return slot if must_yield or salience > worth[slot] else None
 
-    def values(self, slots: np.ndarray) -> np.ndarray:
-        """Copies of the values in `slots` (k,) -> (k, value_dim)."""
-        found: np.ndarray = self._reads[slots, :-1]
-        return found
-
     @property
     def times_ns(self) -> np.ndarray:
         """Time of each entry, in ns since the run's start, a view."""
@@ -316,5 +329,5 @@ def _largest(similarities: np.ndarray, k: int) -> np.ndarray:
 def _unit(vector: np.ndarray) -> np.ndarray | None:
     """The vector scaled to length 1, float32; None when it is zero or not finite."""
     given = np.asarray(vector, np.float32)
-    length = float(np.sqrt(given.dot(given)))
+    length = math.sqrt(given.dot(given))
     return given / np.float32(length) if 0.0 < length < np.inf else None

@@ -92,8 +92,8 @@ class UseJudge:
         while self._waiting and tick - self._waiting[0].tick >= self._lead_ticks:
             then = self._waiting.popleft()
             if tick - then.tick == self._lead_ticks:
-                errors = ((then.values - now) ** 2).sum(axis=1)
-                persistence = float(((then.before - now) ** 2).sum())
+                errors = np.add.reduce((then.values - now) ** 2, axis=1)
+                persistence = float(np.add.reduce((then.before - now) ** 2))
                 self._usefulness.judge(then.slots, then.stamps, errors < persistence)
         if len(slots):
             self._waiting.append(_Waiting(tick, slots, self._usefulness.stamp(slots), values, now))

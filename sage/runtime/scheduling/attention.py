@@ -202,8 +202,9 @@ class Attention:
 
     def _release(self, candidates: np.ndarray) -> None:
         """Give deadlines to the candidates that waited long, and to those with a hard rate."""
-        starts = candidates & self._is_soft & (self.waited >= self.overdue) & (self._deadlines == NEVER)
-        if starts.any():
+        starts = self.waited >= self.overdue
+        if np.count_nonzero(starts):
+            starts &= candidates & self._is_soft & (self._deadlines == NEVER)
             self._deadlines[starts] = self._tick + self.max_wait - self.overdue
         if len(self._hard):
             is_due = candidates[self._hard] & (self.servers.pending == 0)
@@ -225,7 +226,8 @@ class Attention:
         self._deadlines[chosen] = NEVER
         if len(self._hard):
             self.servers.pending[chosen[self._hard]] = 0  # the next place is due in the next period
-        self.skips = np.where(chosen, ATTENDED, np.where(candidates, BUDGET, NOT_DUE)).astype(np.int8)
+        self.skips = np.where(candidates, np.int8(BUDGET), np.int8(NOT_DUE))
+        self.skips[chosen] = ATTENDED
         if held is not None:
             self.skips[held & candidates & ~chosen] = HELD
         if is_capped is not None:

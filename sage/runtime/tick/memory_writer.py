@@ -210,7 +210,7 @@ class MemoryWriter:
             carry.z_L,
         )
         now = self._value.dot(percept.values)
-        self._use_judge.see(tick, now, recalled.slots, self.memory.recall_store.values(recalled.slots))
+        self._use_judge.see(tick, now, recalled.slots, recalled.reads[:, :-1])
         is_kept = self._is_enabled and self._keep(tick, time_ns, key, now, scores, trust[fused.met])
         return self._facts(scores.gate, is_kept, bound)
 

@@ -28,7 +28,7 @@ class PostureMeter:
         self, specs: Sequence[SensorSpec], config: PostureConfig, needed: Iterable[str] = ()
     ) -> None:
         self._min_trust = config.min_trust
-        self._is_physical = np.array([spec.modality == "physical" for spec in specs], dtype=bool)
+        self._physical = np.array([spec.modality == "physical" for spec in specs], dtype=bool).nonzero()[0]
         groups: dict[str, list[int]] = {name: [] for name in (*config.modalities, *needed)}
         for index, spec in enumerate(specs):
             for name in _modalities_of(spec, config):
@@ -38,16 +38,14 @@ class PostureMeter:
     def measure(self, trust: np.ndarray, usable: np.ndarray, attended: np.ndarray) -> PostureFacts:
         """All (N,). trust: 0..1, lower bounds.  usable: bool, running and fresh.  attended: bool."""
         usable_trust = np.where(usable & (trust == trust), trust, 0.0)  # NaN is not equal to itself
-        values = usable_trust.tolist()
-        best = {
-            name: max((values[index] for index in group), default=0.0) for name, group in self._groups.items()
-        }
+        value_of = usable_trust.tolist().__getitem__
+        best = {name: max(map(value_of, group), default=0.0) for name, group in self._groups.items()}
         sensed = [best[name] for name, group in self._groups.items() if len(group)]
         seen = usable_trust[attended]
         return PostureFacts(
             confidence=float(np.add.reduce(seen)) / len(seen) if len(seen) else math.nan,
             asymmetry=max(sensed) - min(sensed) if sensed else math.nan,
-            breadth=_breadth(usable_trust[self._is_physical]),
+            breadth=_breadth(usable_trust[self._physical]),
             starved=tuple(name for name, value in best.items() if value < self._min_trust or value == 0.0),
         )
 
