@@ -85,21 +85,17 @@ class ReadingBatch:
         """The readings so far are no longer new."""
         self.is_new[:] = False
 
-    def takes(self, array: np.ndarray) -> bool:
-        """Whether the values of `array` are finite, and small enough to be summarised here."""
-        if array.dtype.kind != "f":
-            return True
-        if array.size <= FEW_VALUES:
-            return bool(sum(map(abs, array.ravel().tolist())) < MAX_TOTAL)  # False for NaN
-        return float(np.abs(array).sum(dtype=np.float64)) < MAX_TOTAL
-
-    def add(self, array: np.ndarray, reading: Reading, *, producer: int, sequence: int, trust: float) -> None:
-        """A reading that `takes` accepts, of a producer that the batch holds."""
+    def add(self, values: np.ndarray, reading: Reading, producer: int, sequence: int, trust: float) -> bool:
+        """Add a reading's values (n,), of a producer that the batch holds. False, and nothing is added, where
+        they may not be finite or are too large to be summarised here.
+        """
+        if values.dtype.kind == "f" and not _total(values) < MAX_TOTAL:  # also for NaN
+            return False
         if self._num == CAPACITY:
             self.flush()
         number, start = self._num, self._num_values
-        end = start + array.size
-        self._values[start:end] = array.ravel()
+        end = start + len(values)
+        self._values[start:end] = values
         self._ends[number] = end
         self._qualities[number] = reading.quality
         _RECORD_STRUCT.pack_into(
@@ -117,14 +113,15 @@ class ReadingBatch:
             reading.noise_std,
         )
         self._num, self._num_values = number + 1, end
+        return True
 
     def add_summarized(
-        self, array: np.ndarray, record: np.ndarray, reading: Reading, *, producer: int, sequence: int
+        self, values: np.ndarray, record: np.ndarray, reading: Reading, producer: int, sequence: int
     ) -> None:
-        """A finite reading that `takes` refuses, with its record."""
+        """Add a reading that `add` refuses and that is finite, with its record."""
         self.flush()
         self.peripheral.push(record)
-        self.newest[self.place(producer)] = array.ravel()
+        self.newest[self.place(producer)] = values
         self.is_new[producer] = True
         self.captured_ns[producer] = reading.captured_ns
         self.sequence[producer] = sequence
@@ -150,3 +147,10 @@ class ReadingBatch:
 
 def _is_held(tensor: TensorSpec) -> bool:
     return 0 < tensor.num_elements <= MAX_SAMPLE and tensor.dtype in EXACT_TYPES
+
+
+def _total(values: np.ndarray) -> float:
+    """The sum of the absolute values."""
+    if len(values) <= FEW_VALUES:
+        return float(sum(map(abs, values.tolist())))
+    return float(np.abs(values).sum(dtype=np.float64))

@@ -73,6 +73,7 @@ class Delivery:
         self._scratch = (
             np.zeros(self._shape, dtype=self._dtype) if spec.tensor.num_bytes <= SMALL_BYTES else None
         )
+        self._flat = np.zeros(0) if self._scratch is None else self._scratch.reshape(-1)
         self._record = np.zeros((), dtype=SUMMARY)
         self._batch = outlet.batch
         self._is_abandoned = False
@@ -87,10 +88,9 @@ class Delivery:
         with ledger.lock:
             if self._is_abandoned:
                 return None
-            now_ns = self._clock.now_ns()
-            verdict = ledger.judge(reading, now_ns)
+            verdict = ledger.judge(reading, self._clock.now_ns())
             if verdict is Verdict.PASS:
-                self._publish(array, reading, ledger.shifted(reading))
+                self._publish(array, reading, ledger.seen_sequence)
         return verdict
 
     def abandon(self) -> None:
@@ -137,15 +137,14 @@ class Delivery:
     def _publish(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """A reading with NaN or infinity is a fault of the device, and is not published."""
         batch, ledger, producer = self._batch, self._ledger, self._outlet.producer
-        if batch is not None and batch.takes(array):
-            batch.add(array, reading, producer=producer, sequence=sequence, trust=ledger.trust)
+        if batch is not None and batch.add(self._flat, reading, producer, sequence, ledger.trust):
             ledger.count_passed(_numbered(reading, sequence))
             return
         flags = self._summarize(array, reading, sequence)
         if not self._is_finite(array, flags):
             raise SensorError(f"{self._spec.name}: reading {reading.sequence} has NaN or infinity")
         if batch is not None:
-            batch.add_summarized(array, self._record, reading, producer=producer, sequence=sequence)
+            batch.add_summarized(self._flat, self._record, reading, producer, sequence)
         else:
             self._send(array, reading, sequence)
         ledger.count_passed(_numbered(reading, sequence))

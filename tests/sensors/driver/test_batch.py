@@ -48,11 +48,10 @@ def test_records_of_a_batch_are_those_of_summarize() -> None:
         array = array.astype(spec.dtype)
         arrays.append(array)
         assert batch.holds(number)
-        assert batch.takes(array)
         reading = Reading(
             captured_ns=number, received_ns=number, sequence=number, quality=0.5, confidence=0.25
         )
-        batch.add(array, reading, producer=number, sequence=number + 1, trust=0.75)
+        assert batch.add(array, reading, number, number + 1, 0.75)
         summarize(
             expected[number : number + 1],
             array,
@@ -81,9 +80,12 @@ def test_records_of_a_batch_are_those_of_summarize() -> None:
 
 @pytest.mark.parametrize("values", [[1.0, np.nan], [np.inf, 0.0], [1e35, 1.0]])
 def test_a_batch_refuses_what_is_large_or_may_not_be_finite(values: list[float]) -> None:
-    batch = ReadingBatch(PeripheralMailbox("ring", clock=ManualClock()), [])
-    assert not batch.takes(np.array(values))
-    assert not batch.takes(np.array([*values, *[0.0] * 20]))
+    batch = ReadingBatch(PeripheralMailbox("ring", clock=ManualClock()), [TensorSpec(shape=(22,))])
+    reading = Reading(captured_ns=1, received_ns=1, sequence=0)
+    for given in (values, [*values, *[0.0] * 20]):
+        assert not batch.add(np.array(given), reading, 0, 0, 1.0)
+    batch.flush()
+    assert not batch.is_new.any()
 
 
 def test_a_batch_holds_small_readings_that_float64_has_exactly() -> None:
