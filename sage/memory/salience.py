@@ -5,6 +5,7 @@ Invariant: a rank compares a value with earlier values only; an undefined score 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,25 +27,32 @@ STEEPNESS = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalienceScores:
-    """One tick's appraisal of N sources; all arrays (N,) float32 in 0..1, NaN where undefined.
+    """One tick's appraisal of N sources; all arrays float32 in 0..1, NaN where undefined.
 
-    surprise, novelty, arousal, reward, conflict: ranks among the source's own last 256 values.
-    salience: sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is defined.
-    gate_scores: (5,), the scores of the source with that salience, NaN without one.
+    ranks: (N, 5) of each of SCORES among the source's own last 256 values.
+    salience: (N,) sigmoid of their weighted mean.  gate: the highest salience of the tick, NaN if none is
+    defined.
     is_open: the gate is above the quantile of past gates that `write_rate` sets; False before `is_warm`.
     is_warm: there are 32 past gates.
     """
 
-    surprise: np.ndarray
-    novelty: np.ndarray
-    arousal: np.ndarray
-    reward: np.ndarray
-    conflict: np.ndarray
+    ranks: np.ndarray
     salience: np.ndarray
     gate: float
-    gate_scores: np.ndarray
     is_open: bool
     is_warm: bool
+
+    def of(self, score: str) -> np.ndarray:
+        """(N,) the ranks of one of SCORES."""
+        return self.ranks[:, SCORES.index(score)]
+
+    @property
+    def gate_scores(self) -> np.ndarray:
+        """(5,) the scores of the source with the highest salience, NaN without one."""
+        if math.isnan(self.gate):
+            return np.full(len(SCORES), np.nan)
+        top: np.ndarray = self.ranks[(self.salience == self.gate).argmax()]
+        return top
 
 
 class Salience:
@@ -125,19 +133,7 @@ class Salience:
         salience = self._weigh(ranks)
         gate = float(np.fmax.reduce(salience, initial=np.nan))
         is_open, is_warm = self._judge(gate)
-        surprise_rank, novelty_rank, arousal_rank, reward_rank, conflict_rank = ranks.T
-        return SalienceScores(
-            surprise=surprise_rank,
-            novelty=novelty_rank,
-            arousal=arousal_rank,
-            reward=reward_rank,
-            conflict=conflict_rank,
-            salience=salience,
-            gate=gate,
-            gate_scores=ranks[(salience == gate).argmax()] if gate == gate else np.full(len(SCORES), np.nan),
-            is_open=is_open,
-            is_warm=is_warm,
-        )
+        return SalienceScores(ranks=ranks, salience=salience, gate=gate, is_open=is_open, is_warm=is_warm)
 
     def _ranked(
         self, columns: tuple[np.ndarray, ...], reward_error: np.ndarray | float, valid: np.ndarray

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sage.compiled import has_compiler
-from sage.memory.salience import MIN_VALUES, WINDOW, Salience, SalienceScores
+from sage.memory.salience import MIN_VALUES, SCORES, WINDOW, Salience, SalienceScores
 
 
 def appraise(salience: Salience, values: np.ndarray, valid: np.ndarray | None = None) -> SalienceScores:
@@ -40,7 +40,7 @@ def test_a_constant_stream_never_opens_the_gate() -> None:
     salience = Salience(3)
     scores = [appraise(salience, np.full((5, 3), 0.7)) for _ in range(600)]
     assert not any(score.is_open for score in scores)
-    np.testing.assert_array_equal(scores[-1].surprise, 0.5)
+    np.testing.assert_array_equal(scores[-1].of("surprise"), 0.5)
 
 
 def test_a_spike_opens_the_gate() -> None:
@@ -63,7 +63,7 @@ def test_ranks_are_counted_among_the_values_before_and_never_among_themselves() 
         values = generator.integers(0, 6, (5, 2)).astype(float)
         values[generator.random((5, 2)) < 0.1] = np.nan
         scores = appraise(salience, values)
-        ranks = (scores.surprise, scores.novelty, scores.arousal, scores.reward, scores.conflict)
+        ranks = tuple(scores.of(name) for name in SCORES)
         for score in range(5):
             for source in range(2):
                 before, now = np.array(past[score][source][-WINDOW:]), values[score, source]
@@ -84,7 +84,7 @@ def test_an_undefined_score_has_no_weight() -> None:
         full = appraise(without, values)
         values[2] = np.nan
         partial = appraise(with_gaps, values)
-    assert np.isnan(partial.arousal[0])
+    assert np.isnan(partial.of("arousal")[0])
     assert partial.salience[0] == pytest.approx(full.salience[0], rel=1e-5)
 
 
@@ -140,7 +140,7 @@ def test_the_sign_of_a_reward_error_does_not_matter() -> None:
             "valid": [True, True],
         }
         a, b = one.appraise(**plain, reward_error=error), other.appraise(**plain, reward_error=-error)
-    np.testing.assert_array_equal(a.reward, b.reward)
+    np.testing.assert_array_equal(a.of("reward"), b.of("reward"))
 
 
 @pytest.mark.parametrize("write_rate", [0.0, -0.1, 1.5, float("nan")])

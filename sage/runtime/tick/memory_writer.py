@@ -246,7 +246,7 @@ class MemoryWriter:
                 key=key,
                 scores=scores.gate_scores,
                 context=self._context,
-                surprise=float(np.nanmax(scores.surprise, initial=0.0)),
+                surprise=float(np.nanmax(scores.of("surprise"), initial=0.0)),
                 salience=scores.gate,
                 trust=mean_of(trust, of_none=0.0),
             )

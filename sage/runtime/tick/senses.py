@@ -1,7 +1,7 @@
 """Sense and gather: every due driver is read, and the newest lease of each source is taken.
 
 Small readings of inline sources come in one batch, the others as leases. Borrowed tensors are valid until
-`release`, at the end of the tick. Invariant: N sources cost one pop of the peripheral ring and at most N
+`release`, at the end of the tick. Invariant: N sources cost at most one pop of the peripheral ring and N
 leases a tick, whatever their rates.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sage.compiled import has_compiler
-from sage.mailbox.contract import Lease, Peripheral
+from sage.mailbox.contract import Lease, Peripheral, Subscription
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver.batch import ReadingBatch
 from sage.sensors.driver.sensor_driver import SensorDriver, SourceState
@@ -75,7 +75,8 @@ class Senses:
         self.drivers = tuple(drivers)
         self._latest = latest or LatestReadings()
         self._index = {driver.spec.name: index for index, driver in enumerate(self.drivers)}
-        self._subscription = records.subscribe(start="latest")
+        self._records = records
+        self._subscription: Subscription | None = None
         self._batch: ReadingBatch | None = None
         self._batched: tuple[int, ...] = ()
         if has_compiler():
@@ -90,6 +91,7 @@ class Senses:
         self._captured_ns = np.full(num, -1, dtype=np.int64)
         self._quality = np.ones(num)
         self._confidence = np.ones(num)
+        self._subscribe()
 
     def post_each(self) -> None:
         """Pass every reading through its source's own mailbox, for a trace of messages. Before `start`."""
@@ -97,6 +99,12 @@ class Senses:
             self.drivers[index].batch_readings(None)
         self._batch, self._batched = None, ()
         self._leased = tuple(range(len(self.drivers)))
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        """To the records, of which only those of other sources than the batch's are needed."""
+        if self._leased and self._subscription is None:
+            self._subscription = self._records.subscribe(start="latest")
 
     def start(self) -> None:
         for driver in self.drivers:
@@ -105,7 +113,8 @@ class Senses:
     def close(self) -> None:
         """Close every driver; an error is raised after all are closed."""
         with ExitStack() as stack:
-            stack.callback(self._subscription.close)
+            if self._subscription is not None:
+                stack.callback(self._subscription.close)
             for driver in self.drivers:
                 stack.callback(driver.close)
 
@@ -127,6 +136,7 @@ class Senses:
         if batch is not None:
             np.less_equal(now_ns - batch.captured_ns, self._max_age_ns, out=fresh)
             fresh &= batch.is_new
+            np.copyto(self._confidence, batch.confidence, where=batch.is_new)
             batch.forget()
             np.copyto(self._captured_ns, batch.captured_ns, where=fresh)
             np.copyto(self._quality, batch.quality, where=fresh)
@@ -139,7 +149,8 @@ class Senses:
                 self._captured_ns[index] = meta.stamp_ns
                 self._quality[index] = meta.quality
                 fresh[index] = True
-        self._read_records()
+        if self._subscription is not None:
+            self._read_records(self._subscription)
         gathered = Gathered(
             fresh=fresh,
             captured_ns=self._captured_ns.copy(),
@@ -157,9 +168,9 @@ class Senses:
                 self._latest.put(name, array, int(gathered.captured_ns[index]))
         return gathered
 
-    def _read_records(self) -> None:
+    def _read_records(self, subscription: Subscription) -> None:
         while True:
-            batch = self._subscription.try_pop_many(MAX_RECORDS)
+            batch = subscription.try_pop_many(MAX_RECORDS)
             if len(batch):
                 self._take(batch.records.view(SUMMARY))
             if len(batch) < MAX_RECORDS:

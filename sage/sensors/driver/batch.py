@@ -37,7 +37,8 @@ class ReadingBatch:
     """The small readings of the sources of one peripheral mailbox. Used by one thread; needs numba.
 
     tensors: of the mailbox's producers, in order. The batch holds those of up to MAX_SAMPLE values.
-    captured_ns, sequence, quality: (N,) of the newest reading of each producer.  is_new: (N,) bool, it came
+    captured_ns, sequence, quality, confidence: (N,) of the newest reading of each producer; the last as its
+    record has it.  is_new: (N,) bool, it came
     since `forget`.
     """
 
@@ -66,6 +67,7 @@ class ReadingBatch:
         self.captured_ns = np.full(len(sizes), -1, dtype=np.int64)
         self.sequence = np.full(len(sizes), -1, dtype=np.int64)
         self.quality = np.ones(len(sizes))
+        self.confidence = np.ones(len(sizes), dtype=np.float32)
         self._fill()  # compiles now, not in the first tick
 
     def holds(self, producer: int) -> bool:
@@ -126,6 +128,7 @@ class ReadingBatch:
         self.captured_ns[producer] = reading.captured_ns
         self.sequence[producer] = sequence
         self.quality[producer] = reading.quality
+        self.confidence[producer] = reading.confidence
 
     def flush(self) -> None:
         """Push what was added; it is then the newest of its producers."""
@@ -140,8 +143,8 @@ class ReadingBatch:
         values, ends = self._values, self._ends[: self._num]
         self._kernel.summarize(values, ends, self._signs, self._floats, self._words, self._projected)
         self._kernel.keep(
-            values, ends, self._qualities, self._words, self._longs, self._offsets, self.newest, self.quality,
-            self.captured_ns, self.sequence, self.is_new,
+            values, ends, self._qualities, self._floats, self._words, self._longs, self._offsets, self.newest,
+            self.quality, self.confidence, self.captured_ns, self.sequence, self.is_new,
         )  # fmt: skip
 
 

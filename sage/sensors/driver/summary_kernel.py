@@ -14,15 +14,16 @@ from sage.compiled import kernel
 from sage.mailbox.record import MAX_SAMPLE, PROJECTION_SIZE, SATURATED, SUMMARY, projection_of
 
 FLOAT16_MAX = 65504.0
-#: Columns of a record's row of 4-byte numbers.
-_MEAN, _STD, _MIN, _MAX, _FLAGS = (
-    SUMMARY.fields[name][1] // 4  # type: ignore[index]
-    for name in ("mean", "std", "min", "max", "flags")
-)
-MEAN, STD, LOW, HIGH, FLAGS = int(_MEAN), int(_STD), int(_MIN), int(_MAX), int(_FLAGS)
-PRODUCER = int(SUMMARY.fields["producer"][1]) // 4  # type: ignore[index]
-#: Of a record's row of 8-byte numbers.
-STAMP, SEQUENCE = (int(SUMMARY.fields[name][1]) // 8 for name in ("stamp_ns", "sequence"))  # type: ignore[index]
+
+
+def _columns(num_bytes, *names):
+    """Of fields, in a record's row of numbers of `num_bytes`."""
+    return tuple(int(SUMMARY.fields[name][1]) // num_bytes for name in names)
+
+
+MEAN, STD, LOW, HIGH, FLAGS = _columns(4, "mean", "std", "min", "max", "flags")
+PRODUCER, CONFIDENCE = _columns(4, "producer", "confidence")
+STAMP, SEQUENCE = _columns(8, "stamp_ns", "sequence")
 
 
 def signs() -> np.ndarray:
@@ -68,10 +69,13 @@ def summarize(values, ends, signs, floats, words, projected):
 
 
 @kernel
-def keep(values, ends, quality, words, longs, offsets, newest, newest_quality, captured_ns, sequence, is_new):
+def keep(
+    values, ends, quality, floats, words, longs, offsets,
+    newest, newest_quality, confidence, captured_ns, sequence, is_new,
+):  # fmt: skip
     """Keep each reading as the newest of its producer; quality: (n,) of the readings.
 
-    words, longs: the records, as uint32 and as int64.  offsets: (N + 1,) the places in `newest`.
+    floats, words, longs: the records, as float32, uint32 and int64.  offsets: (N + 1,) places in `newest`.
     """
     start = 0
     for row, end in enumerate(ends):
@@ -79,7 +83,7 @@ def keep(values, ends, quality, words, longs, offsets, newest, newest_quality, c
         first = offsets[producer] - start
         for index in range(start, end):
             newest[first + index] = values[index]
-        newest_quality[producer] = quality[row]
+        newest_quality[producer], confidence[producer] = quality[row], floats[row, CONFIDENCE]
         captured_ns[producer], sequence[producer] = longs[row, STAMP], longs[row, SEQUENCE]
         is_new[producer] = True
         start = end
