@@ -94,7 +94,8 @@ class Ring:
         rows = rows.reshape(-1, self.record_bytes)
         copies = rows.reshape(-1).view(self.dtype)
         lengths = copies["length"]
-        longest, shortest = (int(lengths.max()), int(lengths.min())) if len(copies) else (0, 0)
+        longest = int(np.maximum.reduce(lengths, initial=0))
+        shortest = int(np.minimum.reduce(lengths, initial=longest))
         if longest > self._payload_bytes:
             raise InputError(
                 f"length is {longest}: a record of {self.record_bytes} bytes has room for"
@@ -113,9 +114,10 @@ class Ring:
         first = max(0, len(records) - self.capacity)
         stored = records[first:]
         ticket = self.tail + first
-        stored["generation"] = ((np.arange(ticket, ticket + len(stored)) >> self._shift) + 1) & 0xFFFFFFFF
         source = stored.view(np.uint8).data
         for start, stop, offset in self._spans(ticket, len(stored)):
+            lap = (ticket + offset) >> self._shift
+            stored["generation"][offset : offset + stop - start] = (lap + 1) & 0xFFFFFFFF
             self._bytes[start * self.record_bytes : stop * self.record_bytes] = source[
                 offset * self.record_bytes : (offset + stop - start) * self.record_bytes
             ]

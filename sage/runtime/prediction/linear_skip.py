@@ -95,7 +95,7 @@ class LinearSkip:
         """
         values = np.asarray(values, dtype=np.float64)
         is_usable = np.abs(values) <= MAX_VALUE
-        if not is_usable.all():
+        if np.count_nonzero(is_usable) < len(values):
             channels, values = channels[is_usable], values[is_usable]
         if len(channels) == 0:
             return

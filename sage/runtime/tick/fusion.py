@@ -88,7 +88,7 @@ class Fusion:
         present = scene.usable & (self.predictor.num_readings > 0)
         others = self.cross.judge(z, scene.trust, present, noise)
         own_doubt = self.own_record.update(met, self._values)
-        if met.any():
+        if np.count_nonzero(met):
             std, mean = self.predictor.frozen_std, self.predictor.frozen_mean
             self.ties.update(
                 met & others.is_defined, z * std + mean, others.estimate * std + mean, scene.trust
@@ -102,7 +102,7 @@ class Fusion:
             present=present,
             fresh=met,
             age_secs=np.maximum(scene.age_ns, 0) * 1e-9,
-            weight=scene.weight / max(scene.weight.max(), 1e-12),  # 1 for the most trusted
+            weight=scene.weight / max(float(np.maximum.reduce(scene.weight)), 1e-12),  # 1: the most trusted
         )
         return Fused(
             met=met,
@@ -120,11 +120,11 @@ class Fusion:
 
         The gate learns from the audited source's reading where it is new.
         """
-        own = np.arange(self.layout.offsets[audited], self.layout.offsets[audited + 1])
-        estimate = fused.estimate.copy()
-        estimate[own] += self.level_gate.weigh(level[own], own) * level[own]
+        own = slice(self._offsets[audited], self._offsets[audited + 1])
+        estimate, proposal = fused.estimate.copy(), level[own]
+        estimate[own] += self.level_gate.weigh(proposal, own) * proposal
         if fused.met[audited] and fused.is_judged[audited]:
-            self.level_gate.update(own, (fused.percept.values - fused.estimate)[own], level[own])
+            self.level_gate.update(own, fused.percept.values[own] - fused.estimate[own], proposal)
         return estimate
 
     def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
@@ -153,7 +153,7 @@ class Fusion:
                 own = slice(self._offsets[source], self._offsets[source + 1])
                 self._values[own] = self.layout.maps[source](array)
         is_finite = np.isfinite(self._values)
-        if not is_finite.all():
+        if np.count_nonzero(is_finite) < len(is_finite):
             is_invalid = self.layout.per_source(~is_finite) > 0
             self.num_invalid += is_invalid
             self._values[~is_finite] = 0.0  # the source is not met, so the value is not used

@@ -86,13 +86,12 @@ class OwnRecord:
 
         fresh: (N,) bool.  values: (C,) raw readings where fresh.
         """
-        step = _compiled_update() if self._is_compiled else own_steps.update
+        step, known = _compiled() if self._is_compiled else (own_steps.update, own_steps.known_doubt)
         state = (getattr(self, name) for name in _UPDATED)
         step(fresh & self._is_tested, values, self._low, self._high, self._offsets, *state)
-        is_known = (self._counts[1] >= rules.MIN_BLOCKS) & (
-            self._has_range | (self._counts[2] >= rules.MIN_MOVES)
-        )
-        return np.where(is_known | (self.doubt > 0), self.doubt, np.nan)
+        doubt = np.empty(len(self.doubt))
+        known(self._counts, self._has_range, self.doubt, doubt)
+        return doubt
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
@@ -105,9 +104,9 @@ class OwnRecord:
 
 
 @cache
-def _compiled_update() -> Any:
+def _compiled() -> tuple[Any, Any]:
     from numba.extending import register_jitable
 
     for step in own_steps.STEPS:
         register_jitable(step)
-    return kernel(own_steps.update)
+    return kernel(own_steps.update), kernel(own_steps.known_doubt)

@@ -96,6 +96,14 @@ def update(
             doubt[source] = max(sudden, RELIEF * doubt[source])
 
 
+def known_doubt(counts, has_range, doubt, out):
+    """out: (N,) the doubt, NaN where too little was tested. has_range: (N,) bool, a range is declared."""
+    for source in range(len(out)):
+        is_tested = has_range[source] or counts[2, source] >= MIN_MOVES
+        is_known = counts[1, source] >= MIN_BLOCKS and is_tested
+        out[source] = doubt[source] if is_known or doubt[source] > 0 else np.nan
+
+
 def _is_common(severity, counts):
     """Whether most sources have readings beyond their record at once: then the world has changed."""
     num_tested, num_alarmed = 0, 0
