@@ -142,7 +142,7 @@ class Fusion:
         )
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
-        met = gathered.fresh & chosen
+        met: np.ndarray = gathered.fresh & chosen
         if gathered.batch is not None:
             if self._channels is None:
                 self._place(gathered.batch, gathered.batched)

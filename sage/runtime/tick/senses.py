@@ -162,10 +162,10 @@ class Senses:
             batched=self._batched,
         )
         for name in self._latest.watched:
-            index = self._index.get(name)
-            array = None if index is None else gathered.array(index)
+            source = self._index.get(name)
+            array = None if source is None else gathered.array(source)
             if array is not None:
-                self._latest.put(name, array, int(gathered.captured_ns[index]))
+                self._latest.put(name, array, int(gathered.captured_ns[source]))
         return gathered
 
     def _read_records(self, subscription: Subscription) -> None:

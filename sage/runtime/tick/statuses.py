@@ -31,7 +31,8 @@ class Statuses:
         """One tick's. Whether every physical source is exhausted, which ends the run; disabled ones do not
         count.
         """
-        current, healths = [each.status for each in states], [each.health for each in states]
+        current: list[str] = [state.status for state in states]
+        healths = [state.health for state in states]
         if current != self.current or healths != self._healths:
             self._note_changes(states)
             self.current, self._healths = current, healths

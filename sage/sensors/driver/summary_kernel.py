@@ -18,7 +18,9 @@ FLOAT16_MAX = 65504.0
 
 def _columns(num_bytes, *names):
     """Of fields, in a record's row of numbers of `num_bytes`."""
-    return tuple(int(SUMMARY.fields[name][1]) // num_bytes for name in names)
+    fields = SUMMARY.fields
+    assert fields is not None
+    return tuple(int(fields[name][1]) // num_bytes for name in names)
 
 
 MEAN, STD, LOW, HIGH, FLAGS = _columns(4, "mean", "std", "min", "max", "flags")
