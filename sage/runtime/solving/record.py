@@ -57,6 +57,7 @@ class StreamRecord:
         self._num_right = [0] * len(levels)
         self._recent: list[deque[bool]] = [deque(maxlen=NUM_RECENT) for _ in levels]
         self._stake = [1.0] * len(levels)
+        self._level_facts: tuple[LevelFacts, ...] | None = None
         self.endings = EndingTrust()
 
     def state(self) -> dict[str, np.ndarray]:
@@ -83,6 +84,7 @@ class StreamRecord:
             deque((bool(each) for each in row if each >= 0), maxlen=NUM_RECENT) for row in state["recent"]
         ]
         self._stake = state["stake"].tolist()
+        self._level_facts = None
         if "endings" in state:  # an earlier version has none
             self.endings.load_state(state["endings"])
 
@@ -115,6 +117,7 @@ class StreamRecord:
         self._num_answered[level] += 1
         self._num_right[level] += result.is_right
         self._recent[level].append(result.is_right)
+        self._level_facts = None
         self.endings.note(answered.outcome, is_right=result.is_right)
         self._answers.append(_facts(given, result, tick))
         source, solution = self._solution(answered, result)
@@ -140,17 +143,19 @@ class StreamRecord:
         return answers
 
     def levels(self) -> tuple[LevelFacts, ...]:
-        return tuple(
-            LevelFacts(
-                name=level.name,
-                num_answered=num_answered,
-                num_right=num_right,
-                recent=sum(recent) / len(recent) if recent else math.nan,
+        """Made anew after a result only."""
+        if self._level_facts is None:
+            columns = zip(self._levels, self._num_answered, self._num_right, self._recent)
+            self._level_facts = tuple(
+                LevelFacts(
+                    name=level.name,
+                    num_answered=num_answered,
+                    num_right=num_right,
+                    recent=sum(recent) / len(recent) if recent else math.nan,
+                )
+                for level, num_answered, num_right, recent in columns
             )
-            for level, num_answered, num_right, recent in zip(
-                self._levels, self._num_answered, self._num_right, self._recent
-            )
-        )
+        return self._level_facts
 
     def has_begun(self, level: int) -> bool:
         """Whether an answer at this level has had a result."""

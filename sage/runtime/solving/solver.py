@@ -17,6 +17,7 @@ from sage.errors import InputError
 from sage.mailbox.clock import Clock
 from sage.runtime.config import SolvingConfig
 from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
+from sage.runtime.scheduling.skips import NOT_DUE, WORDS
 from sage.runtime.solving.learner import Offer
 from sage.runtime.solving.messages import StreamMessages
 from sage.runtime.solving.record import StreamRecord
@@ -151,7 +152,9 @@ class StreamSolver:
                 self.record.note_given(answered, fact.decision)
         return facts
 
-    def facts(self) -> SolvingFacts:
+    def facts(self, waits: str = "") -> SolvingFacts:
+        """Of the tick. waits: why puzzles under way got no segment, where none did."""
+        skipped = "" if self._num_segments else waits if self.num_under_way else WORDS[NOT_DUE]
         counts = self.learner.facts()
         board = self._shown()
         return SolvingFacts(
@@ -172,6 +175,7 @@ class StreamSolver:
             num_refused=self.num_refused,
             bytes_copied=counts.bytes_copied,
             is_sleeping=counts.is_sleeping,
+            skipped=skipped,
             board_number=-1 if board is None else board[0].number,
             board_cells=() if board is None else tuple(board[0].cells.tolist()),
             board_answer=() if board is None or board[1] is None else tuple(board[1].tolist()),

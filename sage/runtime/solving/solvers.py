@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from sage.mailbox.clock import Clock
 from sage.runtime.config import BudgetConfig, SolvingConfig
 from sage.runtime.report import ActionFacts, SleepReport, SolvingFacts
 from sage.runtime.scheduling.budgets import TickBudget
-from sage.runtime.scheduling.skips import BUDGET, NOT_DUE, WORDS
+from sage.runtime.scheduling.skips import BUDGET, WORDS
 from sage.runtime.scheduling.work_facts import WorkFacts
 from sage.runtime.solving.places import LevelPlace, Place, WorkPlaces
 from sage.runtime.solving.schedule import choose
@@ -28,7 +27,7 @@ from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.policy import Situation
 from sage.sensors.budgeted_work import WorkBoard
 
-BUDGET_WORD, NOT_DUE_WORD = WORDS[BUDGET], WORDS[NOT_DUE]
+BUDGET_WORD = WORDS[BUDGET]
 DEFAULT_LIMITS = BudgetConfig()
 
 
@@ -141,18 +140,12 @@ class PuzzleSolving:
         return tuple(fact for solver in self.solvers for fact in solver.answer(gate, situation))
 
     def facts(self) -> tuple[SolvingFacts, ...]:
-        return tuple(self._with_reason(solver.facts()) for solver in self.solvers)
+        """A stream without a segment in this tick has a reason: no puzzle, or what the others left."""
+        return tuple(solver.facts(self._reason or BUDGET_WORD) for solver in self.solvers)
 
     def work_facts(self) -> tuple[WorkFacts, ...]:
         """Of every device that has posted work."""
         return self._work.facts(self._reason)
-
-    def _with_reason(self, facts: SolvingFacts) -> SolvingFacts:
-        """A stream without a segment in this tick has a reason: no puzzle, or what the others left."""
-        if facts.num_segments:
-            return facts
-        reason = self._reason or BUDGET_WORD
-        return replace(facts, skipped=reason if facts.num_under_way else NOT_DUE_WORD)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of every stream's weights and of the trust in its teacher, as STREAM/NAME."""

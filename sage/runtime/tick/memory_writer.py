@@ -38,7 +38,12 @@ KEY_DIM, VALUE_DIM = 32, 16
 LEAD_TICKS = 8  # recall returns the situation this many ticks after the similar one
 CARRY_EVERY = 4
 PROJECTION_SEED = 20260
-MIN_ENTITIES, NUM_TEACHERS = 128, 32  # with fewer than all sources they would displace each other
+MIN_ENTITIES, NUM_TEACHERS = 128, 32
+
+
+def _entity_memory(num_contexts: int, num_sources: int) -> EntityMemory:
+    """With room for all sources, which would displace each other otherwise."""
+    return EntityMemory(num_contexts, num_entities=max(MIN_ENTITIES, num_sources + NUM_TEACHERS))
 
 
 def recall_store(capacity: int) -> RecallStore:
@@ -101,8 +106,7 @@ class MemoryWriter:
         )
         self.contexts = OnlineContexts(config.memory.num_contexts, KEY_DIM)
         self._context = 0  # of this tick
-        num_entities = max(MIN_ENTITIES, len(layout.specs) + NUM_TEACHERS)
-        self.entities = EntityMemory(config.memory.num_contexts, num_entities=num_entities)
+        self.entities = _entity_memory(config.memory.num_contexts, layout.num_sources)
         self._names = [spec.name for spec in layout.specs]
         self._teachers: dict[str, tuple[int, int]] = {}
         self._appraisal = Salience(layout.num_sources, write_rate=config.memory.write_rate)
