@@ -7,6 +7,7 @@ import pytest
 
 from sage.runtime.sleep.between_ticks import gather_night
 from sage.runtime.snapshot import load_snapshot, save_snapshot
+from sage.runtime.tick.memory_writer import _entity_memory
 
 
 def spans(window, period_ns: int) -> list[tuple[int, int]]:
@@ -123,3 +124,11 @@ def test_novelty_is_one_minus_the_best_match_in_memory(start, settings):
     assert len({novelty for novelty, _ in found}) > 10
     assert [each for each, _ in found] == pytest.approx([1 - max(cosine, 0.0) for _, cosine in found])
     assert all(np.isnan(s.novelty) for facts, _ in seen for s in facts.sources if not s.is_fresh)
+
+
+def test_the_entity_memory_has_room_for_every_source() -> None:
+    entities, names = _entity_memory(1, 300), [f"source{index}" for index in range(300)]
+    for _ in range(2):
+        entities.judge(names, np.ones(300))
+    assert len(entities) == 300
+    assert all(record.right > 1.9 for record in entities.records())
