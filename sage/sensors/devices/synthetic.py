@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -62,13 +63,32 @@ class SyntheticConfig(SensorConfig):
 
 
 class HiddenState:
-    """The signal: a linear view of sinusoids, plus a table of noise. Stateless."""
+    """`size` sinusoids. The sources that observe them at one time compute them once. Thread-safe."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        generator = np.random.default_rng(seed)
+        self._angular_hz = 2 * math.pi * generator.uniform(0.05, 2.0, size)  # (L,)
+        self._phase = generator.uniform(0.0, 2 * math.pi, size)  # (L,)
+        self._newest = (math.nan, self._phase)
+
+    def at(self, secs: float) -> np.ndarray:
+        """(L,) float64; do not write to it."""
+        newest_secs, values = self._newest
+        if secs != newest_secs:
+            values = np.sin(self._angular_hz * secs + self._phase)
+            self._newest = (secs, values)
+        return values
+
+
+hidden_state = lru_cache(maxsize=64)(HiddenState)
+
+
+class Signal:
+    """A linear view of a hidden state, plus a table of noise. A pure function of time."""
 
     def __init__(self, config: SyntheticConfig) -> None:
         size = math.prod(config.shape)
-        latent = np.random.default_rng(config.latent_seed)
-        self._angular_hz = 2 * math.pi * latent.uniform(0.05, 2.0, config.latent_size)  # (L,)
-        self._phase = latent.uniform(0.0, 2 * math.pi, config.latent_size)  # (L,)
+        self._hidden = hidden_state(config.latent_seed, config.latent_size)
         own = np.random.default_rng((config.seed, config.latent_seed))
         self._view = own.normal(0.0, config.latent_size**-0.5, (size, config.latent_size))  # (size, L)
         num_rows = min(MAX_NOISE_ROWS, max(16, MAX_NOISE_ELEMENTS // max(1, size)))
@@ -80,7 +100,7 @@ class HiddenState:
     def observe(self, elapsed_ns: int) -> np.ndarray:
         """(size,) float64: the reading at this time since the epoch."""
         secs = elapsed_ns * 1e-9 - self._lag_secs
-        values: np.ndarray = self._view.dot(np.sin(self._angular_hz * secs + self._phase))
+        values: np.ndarray = self._view.dot(self._hidden.at(secs))
         values += self._scaled_noise[(elapsed_ns // self._period_ns) % len(self._scaled_noise)]
         return values
 
@@ -105,7 +125,7 @@ class SyntheticSensor:
         self._epoch_ns = context.epoch_ns
         self._period_ns = round(1e9 / config.rate_hz)
         self._stop_ns = None if config.num_readings is None else config.num_readings * self._period_ns
-        self._state = HiddenState(config)
+        self._signal = Signal(config)
         self._schedule = FaultSchedule(config.faults)
         self._is_open = False
         self._closed = threading.Event()
@@ -171,12 +191,12 @@ class SyntheticSensor:
 
     def _repeat(self, out: np.ndarray) -> Reading | None:
         if self._last is not None:
-            self._put(out, self._state.observe(self._last.captured_ns - self._epoch_ns))
+            self._put(out, self._signal.observe(self._last.captured_ns - self._epoch_ns))
         return self._last
 
     def _write(self, out: np.ndarray, at_ns: int, fault: FaultConfig | None) -> None:
         if fault is None or fault.fault == "flood":
-            self._put(out, self._state.observe(at_ns))
+            self._put(out, self._signal.observe(at_ns))
         elif fault.fault == "raise":
             raise SensorError(f"{self._spec.name}: unplugged by its schedule")
         elif fault.fault == "hang":
@@ -189,11 +209,11 @@ class SyntheticSensor:
 
     def _wrong(self, at_ns: int, fault: FaultConfig) -> np.ndarray:
         """(size,): finite values that are wrong, or NaN."""
-        values = self._state.observe(round(fault.at_secs * 1e9) if fault.fault == "frozen" else at_ns)
+        values = self._signal.observe(round(fault.at_secs * 1e9) if fault.fault == "frozen" else at_ns)
         if fault.fault == "bias":
             values += fault.size
         elif fault.fault == "noise":
-            values += fault.size * self._state.extra_noise(at_ns)
+            values += fault.size * self._signal.extra_noise(at_ns)
         elif fault.fault == "nan":
             values[: math.ceil(fault.size)] = np.nan
         return values
