@@ -13,6 +13,7 @@ from sage.runtime.coherence_config import CoherenceConfig
 from sage.runtime.dreams_config import DreamsConfig
 from sage.runtime.energy_config import EnergyConfig, MetabolismConfig
 from sage.runtime.guards_config import GuardsConfig
+from sage.runtime.measurements_config import MeasurementGroups
 from sage.runtime.section import Section as Section
 
 
@@ -380,6 +381,7 @@ class RuntimeConfig(Section):
     policy: PolicyConfig = PolicyConfig()
     posture: PostureConfig = PostureConfig()
     coherence: CoherenceConfig = CoherenceConfig()
+    measurements: MeasurementGroups = ()
     guards: GuardsConfig = GuardsConfig()
     max_resident_bytes: int = Field(8 << 30, gt=0, description="above this the loop stops with CRISIS")
 

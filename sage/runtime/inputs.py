@@ -19,6 +19,7 @@ from sage.runtime.report import Instrument
 from sage.runtime.sleep.dreaming import Dreamer
 from sage.runtime.solving.stream import PuzzleStream
 from sage.runtime.tick.effects import EffectLog
+from sage.runtime.tick.measurements import PlannedGroup
 from sage.sensors.board import Board
 from sage.sensors.budgeted_work import WorkBoard
 from sage.sensors.contract import Effector
@@ -40,6 +41,7 @@ class LoopInputs:
     effector_settings: of the run's configuration, by effector.  effect_log: of decisions and outcomes.
     work: what devices offer to the budget of a tick.
     dreamer: of nights that begin with dreams.
+    measurements: groups of sources that are fused; the estimate of each is one of the drivers.
     """
 
     clock: Clock
@@ -59,3 +61,4 @@ class LoopInputs:
     latest: LatestReadings = field(default_factory=LatestReadings)
     work: WorkBoard = field(default_factory=WorkBoard)
     dreamer: Dreamer | None = None
+    measurements: Sequence[PlannedGroup] = ()

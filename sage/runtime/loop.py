@@ -37,6 +37,7 @@ from sage.runtime.tick.answers import Answers
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, mean_of, source_facts, total, without_nan
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
+from sage.runtime.tick.measurements import Measurements
 from sage.runtime.tick.memory_writer import MemoryWriter
 from sage.runtime.tick.policy import Policy, Situation
 from sage.runtime.tick.reasoner import Readout, Reasoner, build_model
@@ -71,7 +72,11 @@ class Loop:
         self.scheduler = Scheduler(self.layout, config)
         self.fusion = Fusion(self.layout, inputs.on_scored)
         self.answers = Answers(self.layout, inputs.board, self._emit)
-        self.trust = in_use(self.answers.joined(TrustEstimator(num, config.trust)), config.trust)
+        self.measurements = Measurements(
+            inputs.measurements, inputs.drivers, inputs.latest, config, self._emit
+        )
+        judged = self.answers.joined(TrustEstimator(num, config.trust))
+        self.trust = in_use(self.measurements.joined(judged), config.trust)
         choices = self.effector_gate.choices
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)
@@ -233,6 +238,7 @@ class Loop:
         if self.worlds.reset:
             self.reasoner.start_again()
         self.answers.meet(gathered, scene, self._statuses.is_running, self.fusion, now_ns - self._epoch_ns)
+        self.measurements.meet(gathered.fresh, now_ns)
         stopwatch.lap("fuse")
         audited, carry_before = self._audited(fused.percept.present, scene.trust), self.reasoner.carry
         allowance = self.between_ticks.allowance

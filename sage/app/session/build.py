@@ -21,6 +21,7 @@ from sage.app.dreams.bodies import BodyDreamer
 from sage.app.session.effectors import all_dry, device_settings
 from sage.app.session.environments import EnvironmentBuilder, PuzzleEndpoints
 from sage.app.session.making import NUM_SLOTS, SensorWorld, explain, made, slot_bytes
+from sage.app.session.measurements import build_groups
 from sage.app.session.relays import check_watched, take_relays
 from sage.app.session.streams import build_streams
 from sage.app.terminal.errors import UserError
@@ -139,6 +140,8 @@ def build_run(
     missing += worlds.missing
     if not drivers:
         raise UserError("sensors: none is enabled or available: enable at least one, e.g. {kind: host}")
+    groups, fused = build_groups(config.measurements, drivers, missing, hub=hub, records=records, clock=clock)
+    drivers += fused
     settings |= worlds.settings
     if config.policy.dry_run:
         settings = all_dry(settings, _names(effectors, worlds))
@@ -160,6 +163,7 @@ def build_run(
         relays=relays,
         latest=context.latest,
         work=context.work,
+        measurements=groups,
         streams=build_streams(config, worlds.puzzles, hub, clock, directory.with_name(SOLVING_NAME)),
         dreamer=BodyDreamer(config, context.base_dir, build_run) if config.dreams.ticks else None,
     )

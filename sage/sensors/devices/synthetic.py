@@ -36,9 +36,10 @@ class SyntheticConfig(SensorConfig):
     """shape, dtype: of a reading; uint8 maps -4..4 to 0..255.  rate_hz: readings a second, on a grid from the
     epoch.
 
-    seed: of this source's view of the hidden state, and of its noise.  latent_seed, latent_size: of the
-    hidden state, a sum of `latent_size` sinusoids of 0.05 to 2 Hz.  lag_secs: delay between the state and the
-    reading.
+    seed: of this source's view of the hidden state, and of its noise.  view_seed: of the view alone: sources
+    with an equal one measure the same quantity, each with noise of its own; None: `seed`.
+    latent_seed, latent_size: of the hidden state, a sum of `latent_size` sinusoids of 0.05 to 2 Hz.
+    lag_secs: delay between the state and the reading.
     noise_std: of the noise, and claimed by the readings.  num_readings: after which it is exhausted; None:
     never.
     """
@@ -48,6 +49,7 @@ class SyntheticConfig(SensorConfig):
     dtype: Literal["float32", "uint8"] = "float32"
     rate_hz: float = Field(20.0, gt=0, le=10_000)
     seed: int = Field(0, ge=0)
+    view_seed: int | None = Field(None, ge=0)
     latent_seed: int = Field(0, ge=0)
     latent_size: int = Field(4, ge=1, le=64)
     lag_secs: float = Field(0.0, ge=0)
@@ -91,6 +93,9 @@ class Signal:
         self._hidden = hidden_state(config.latent_seed, config.latent_size)
         own = np.random.default_rng((config.seed, config.latent_seed))
         self._view = own.normal(0.0, config.latent_size**-0.5, (size, config.latent_size))  # (size, L)
+        if config.view_seed is not None:
+            shared = np.random.default_rng((config.view_seed, config.latent_seed))
+            self._view = shared.normal(0.0, config.latent_size**-0.5, self._view.shape)
         num_rows = min(MAX_NOISE_ROWS, max(16, MAX_NOISE_ELEMENTS // max(1, size)))
         self._noise = own.standard_normal((num_rows, size), dtype=np.float32)  # (rows, size)
         self._lag_secs = config.lag_secs

@@ -1,4 +1,4 @@
-"""One trust form for all sources of a run: a base form, and others for the sources that answer questions.
+"""One trust form for all sources of a run: a base form, and others for sources that are judged in groups.
 
 Invariant: without other forms it is the base form, to the bit.
 """
@@ -11,14 +11,17 @@ import numpy as np
 
 from sage.runtime.trust.contract import Evidence, Judged, TrustForm
 
-_PREFIX = "answers"
-
 
 class JoinedTrust:
-    """A TrustForm. parts: by name, the indices of the sources of a form, and the form."""
+    """A TrustForm. parts: by name, the indices of the sources of a form, and the form.  prefix: of their
+    names in a snapshot.
+    """
 
-    def __init__(self, base: TrustForm, parts: Mapping[str, tuple[np.ndarray, Judged]]) -> None:
+    def __init__(
+        self, base: TrustForm, parts: Mapping[str, tuple[np.ndarray, Judged]], *, prefix: str = "answers"
+    ) -> None:
         self._base = base
+        self._prefix = prefix
         self._parts = dict(parts)
         self._initial = {name: form.trust.copy() for name, (_, form) in parts.items()}
 
@@ -50,21 +53,21 @@ class JoinedTrust:
         return self._base.noise
 
     def update(self, evidence: Evidence) -> None:
-        """The other forms learn when their answers come."""
+        """The other forms learn when their answers or measurements come."""
         self._base.update(evidence)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
         state = self._base.state()
         for name, (_, form) in self._parts.items():
-            state |= {f"{_PREFIX}.{name}.{key}": array for key, array in form.state().items()}
+            state |= {f"{self._prefix}.{name}.{key}": array for key, array in form.state().items()}
         return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore what `state` returned. A form that the state does not have keeps its own."""
         self._base.load_state(state)
         for name, (_, form) in self._parts.items():
-            start = f"{_PREFIX}.{name}."
+            start = f"{self._prefix}.{name}."
             own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
             if own:
                 form.load_state(own)

@@ -51,19 +51,37 @@ class Belief:
         copy.floor, copy.drift, copy.judged = self.floor.copy(), self.drift.copy(), self.judged.copy()
         return copy
 
+    def reject(self, is_rejected: np.ndarray) -> None:
+        """One reading of each source in `is_rejected` (N,) is an outlier. It is not fused."""
+        keep, prior = self._numbers[0], self._numbers[[1, 2, 3, 3]][:, None]
+        learned = keep * self.evidence + (1 - keep) * prior
+        learned[1] += 1.0
+        self.evidence = np.where(is_rejected, learned, self.evidence)
+        self.judged[0] = np.where(is_rejected, 0.0, self.judged[0])
+
     def update(
-        self, innovation: np.ndarray, rows: np.ndarray, present: np.ndarray, is_compiled: bool
+        self,
+        innovation: np.ndarray,
+        rows: np.ndarray,
+        present: np.ndarray,
+        is_compiled: bool,
+        noise_ratio: np.ndarray | None = None,
     ) -> None:
-        """innovation: (M, N) reading minus prediction, 0 where absent.  rows: (M, N, D), whitened."""
+        """innovation: (M, N) reading minus prediction, 0 where absent.  rows: (M, N, D), whitened.
+        noise_ratio: (N,) standard deviation of each reading over that of its source; rows are divided by it.
+        """
         fuse, anchor = compiled() if is_compiled else (steps.fuse, steps.anchor)
         sources = self._sources
+        variance = sources.variance if noise_ratio is None else sources.variance * noise_ratio**2
         if self._is_anchored:
             for members in self._groups:
-                anchor(innovation, sources.variance, present, members, self.drift, self.floor)
+                anchor(innovation, variance, present, members, self.drift, self.floor)
         if sources.num_rows == 1:
             whitened = innovation * sources.whitener[:, 0, 0]
         else:
             whitened = np.ascontiguousarray(np.einsum("nij,jn->in", sources.whitener, innovation))
+        if noise_ratio is not None:
+            whitened = whitened / noise_ratio
         fuse(
             self.state,
             self.cov,

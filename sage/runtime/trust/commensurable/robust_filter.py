@@ -6,7 +6,7 @@ information form. Invariant: a source without a reading does not change, and no 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -60,10 +60,18 @@ class RobustFilter:
                 belief.state, jacobian = transition.dot(belief.state), transition
             belief.cov = jacobian.dot(belief.cov).dot(jacobian.T) + noise
 
-    def update(self, readings: np.ndarray, measurement: Measurement | None = None) -> None:
+    def update(
+        self,
+        readings: np.ndarray,
+        measurement: Measurement | None = None,
+        *,
+        noise_ratio: np.ndarray | None = None,
+    ) -> None:
         """Fuse `readings` (N, M); a source with a NaN among its numbers is absent.
 
         measurement: for a model that is not linear; default: the sources' matrices.
+        noise_ratio: (N,) above 0, standard deviation of each of these readings over that of its source;
+        None: 1.
         """
         readings = np.asarray(readings, dtype=float)
         sources = self.sources
@@ -75,17 +83,50 @@ class RobustFilter:
             return
         values = np.where(present, values, 0.0)
         if self._rivalry.rival is not None:
-            self._update(self._rivalry.rival, values, present, measurement)
+            self._update(self._rivalry.rival, values, present, measurement, noise_ratio)
         before = self._belief
         prior = self._rivalry.prior_of(before)
-        self._update(before, values, present, measurement)
+        self._update(before, values, present, measurement, noise_ratio)
         if self._rivalry.judge(before, present):
             self._belief = self._rivalry.take(before)
         elif self._rivalry.is_starting:
-            self._update(self._rivalry.start(prior), values, present, measurement)
+            self._update(self._rivalry.start(prior), values, present, measurement, noise_ratio)
+
+    def reject(self, is_rejected: np.ndarray) -> None:
+        """Count one reading of each source in `is_rejected` (N,) as an outlier, without fusing it: what else
+        shows that it is wrong, for example a repeated value.
+        """
+        for belief in (self._belief, self._rivalry.rival):
+            if belief is not None:
+                belief.reject(is_rejected)
+
+    def learned(self) -> dict[str, np.ndarray]:
+        """Copies of the evidence on each source, not of the state: (4, N) counts, (N,) least scales and
+        (M, N) running differences from the median.
+        """
+        belief = self._belief
+        return {
+            "evidence": belief.evidence.copy(),
+            "floor": belief.floor.copy(),
+            "drift": belief.drift.copy(),
+        }
+
+    def load_learned(self, learned: Mapping[str, np.ndarray]) -> None:
+        """Restore what `learned` returned, for the same sources."""
+        belief = self._belief
+        for name in ("evidence", "floor", "drift"):
+            kept = getattr(belief, name)
+            if np.shape(learned[name]) != kept.shape:
+                raise InputError(f"{name} is {np.shape(learned[name])}: the sources have {kept.shape}")
+            setattr(belief, name, np.array(learned[name], dtype=float))
 
     def _update(
-        self, belief: Belief, values: np.ndarray, present: np.ndarray, measurement: Measurement | None
+        self,
+        belief: Belief,
+        values: np.ndarray,
+        present: np.ndarray,
+        measurement: Measurement | None,
+        noise_ratio: np.ndarray | None,
     ) -> None:
         sources = self.sources
         if measurement is None:
@@ -93,8 +134,10 @@ class RobustFilter:
         else:
             predicted, matrix = measurement(belief.state)
             rows = sources.whitened(matrix * sources.is_row.T[:, :, None])
+        if noise_ratio is not None:
+            rows = rows / noise_ratio[:, None]
         innovation = np.where(present & sources.is_row, values - predicted.T, 0.0)
-        belief.update(innovation, rows, present, self._is_compiled)
+        belief.update(innovation, rows, present, self._is_compiled, noise_ratio)
 
     @property
     def state(self) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""Measurements in the loop: groups of sources of one quantity, their trust, and their estimates.
+
+Invariant: a group learns from each new reading once, whatever gets attention; a run without groups has none
+of this, and its trust is that of the base form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sage.runtime.config import RuntimeConfig
+from sage.runtime.trust.answers.joined import JoinedTrust
+from sage.runtime.trust.commensurable.group import MeasurementGroup
+from sage.runtime.trust.commensurable.plan import MeasurementPlan
+from sage.runtime.trust.commensurable.rules import FusionRules
+from sage.runtime.trust.contract import Judged, TrustForm
+from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.estimate import EstimateSlot
+from sage.sensors.latest import LatestReadings
+
+Emit = Callable[..., None]
+#: Without an estimate for so many of the slowest source's periods, none of the sources is valid.
+SILENT_PERIODS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedGroup:
+    """A group that a run is built with. slot: where its estimates are put, for the source of its name."""
+
+    plan: MeasurementPlan
+    slot: EstimateSlot
+
+
+class Measurements:
+    """drivers: of all sources, in order; that of a group's estimate among them.  latest: has the new readings
+    of a tick.  emit: creates an event.  groups: in the order of the configuration.
+    """
+
+    def __init__(
+        self,
+        planned: Sequence[PlannedGroup],
+        drivers: Sequence[SensorDriver],
+        latest: LatestReadings,
+        config: RuntimeConfig,
+        emit: Emit,
+    ) -> None:
+        index = {driver.spec.name: number for number, driver in enumerate(drivers)}
+        rules = FusionRules(
+            prior_inlier=config.trust.prior_inlier,
+            prior_outlier=config.trust.prior_outlier,
+            prior_scale=config.trust.prior_scale,
+            forgetting=config.trust.forgetting,
+            outlier_ratio=config.trust.outlier_ratio,
+        )
+        self._groups = [_Group(each, index, drivers, rules) for each in planned]
+        self.groups = [each.form for each in self._groups]
+        self._latest = latest
+        self._emit = emit
+        for each in planned:
+            for member in each.plan.members:
+                latest.watch(member.name, each.plan.spec.name)
+
+    def joined(self, base: TrustForm) -> TrustForm:
+        """`base` with the trust of the groups in the place of their sources and estimates."""
+        parts: dict[str, tuple[np.ndarray, Judged]] = {
+            each.name: (np.append(each.indices, each.own), each.form) for each in self._groups
+        }
+        return JoinedTrust(base, parts, prefix="measurements") if parts else base
+
+    def meet(self, fresh: np.ndarray, now_ns: int) -> None:
+        """Fuse this tick's new readings. fresh: (N,) bool, sources with one.  now_ns: on the run's clock."""
+        for group in self._groups:
+            if fresh[group.indices].any():
+                self._meet(group, fresh, now_ns)
+            group.note_silence(now_ns, self._emit)
+
+    def _meet(self, group: _Group, fresh: np.ndarray, now_ns: int) -> None:
+        readings, captured_ns = np.full(group.shape, np.nan), np.zeros(group.shape[0], dtype=np.int64)
+        for row, source in enumerate(group.indices.tolist()):
+            newest = self._latest.of(group.form.names[row])[-1:] if fresh[source] else ()
+            for reading in newest:
+                values = reading.values.reshape(-1)
+                readings[row, : len(values)] = values
+                captured_ns[row] = reading.captured_ns
+        num_jumps = group.form.num_jumps
+        estimate = group.form.meet(readings, captured_ns, group.claims(), now_ns)
+        if group.form.num_jumps > num_jumps:
+            self._emit("measurements", "its sources reject the estimate together: it has moved", group.name)
+        if estimate is not None:
+            group.slot.put(estimate)
+            group.estimated_ns = now_ns
+
+
+class _Group:
+    """form: judges and fuses.  indices: of its sources.  own: index of its estimate.  shape: (N, M)."""
+
+    def __init__(
+        self,
+        planned: PlannedGroup,
+        index: dict[str, int],
+        drivers: Sequence[SensorDriver],
+        rules: FusionRules,
+    ) -> None:
+        plan = planned.plan
+        self.name = plan.spec.name
+        self.slot = planned.slot
+        self.form = MeasurementGroup(plan, rules)
+        self.indices = np.array([index[name] for name in self.form.names])
+        self.own = index[self.name]
+        self.shape = (len(plan.members), max(len(member.channels) for member in plan.members))
+        self._claiming = [
+            None if member.noise_std is not None else drivers[index[member.name]] for member in plan.members
+        ]
+        self._silent_ns = SILENT_PERIODS * max(drivers[each].spec.period_ns for each in self.indices.tolist())
+        self.estimated_ns: int | None = None
+        self._is_silent = False
+
+    def claims(self) -> np.ndarray:
+        """(N,) standard deviation that each newest reading claims, NaN where the configuration states it."""
+        return np.array(
+            [np.nan if driver is None else driver.statistics().noise_std for driver in self._claiming]
+        )
+
+    def note_silence(self, now_ns: int, emit: Emit) -> None:
+        """An event when there is no estimate any more, and when there is one again."""
+        if self.estimated_ns is None:
+            return
+        is_silent = now_ns - self.estimated_ns > self._silent_ns
+        if is_silent != self._is_silent:
+            self._is_silent = is_silent
+            emit("measurements", "no source is valid" if is_silent else "a source is valid again", self.name)

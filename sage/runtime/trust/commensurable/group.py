@@ -1,0 +1,221 @@
+"""Sources of one quantity in the loop: a robust filter with a clock, that judges them and has an estimate.
+
+All new readings of a tick are fused at once, at the time of the newest. An older reading measures the state
+at its own time, and has the noise of the motion since then besides its own. Invariants: the time of the
+estimate never goes back; without a reading that is more probably right than wrong there is no estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sage.errors import InputError
+from sage.runtime.trust.commensurable.plan import DEFAULT_JUMP, MeasurementPlan
+from sage.runtime.trust.commensurable.repeats import Repeats
+from sage.runtime.trust.commensurable.robust_filter import RobustFilter
+from sage.runtime.trust.commensurable.rules import FusionRules, Sources
+from sage.sensors.estimate import Estimate
+
+#: Of a reading, before the newest one; an older reading is not used.
+MAX_LAG_SECS = 5.0
+MIN_ACCEPTED = 0.5
+
+
+class MeasurementGroup:
+    """A Judged form of N + 1 sources: those of `plan`, and their estimate as the last one.
+
+    Its trust is the mean of its sources' trust, by their share in it.
+    """
+
+    def __init__(
+        self, plan: MeasurementPlan, rules: FusionRules | None = None, *, is_compiled: bool | None = None
+    ) -> None:
+        self.plan = plan
+        self.names = tuple(member.name for member in plan.members)
+        num = len(self.names)
+        self._rules = FusionRules() if rules is None else rules
+        self._is_compiled = is_compiled
+        self._stated = np.array(
+            [np.nan if each.noise_std is None else each.noise_std for each in plan.members]
+        )
+        # In units of the claims where these are of the readings.
+        self._base = np.where(np.isfinite(self._stated), self._stated, 1.0)
+        self._is_claimed = bool(np.isnan(self._stated).any())
+        self._matrix = plan.matrix()
+        self._dims = np.array([len(member.channels) for member in plan.members])
+        size = self._matrix.shape[1]
+        self._sources = Sources(
+            self._matrix,
+            self._base[:, None, None] ** 2 * np.eye(size),
+            dims=self._dims,
+            lineage=[member.lineage for member in plan.members],
+        )
+        self._is_value = np.array([not member.is_rate for member in plan.members])
+        self._repeats = Repeats(num, size)
+        self._filter: RobustFilter | None = None
+        self._kept: dict[str, np.ndarray] = {}
+        self._time_ns = 0
+        self._has_read = np.zeros(num, dtype=bool)
+        self._noise = np.full(num, np.nan)
+        self._start = np.full(plan.num_values, np.nan)
+        self.trust = np.full(num + 1, self._prior_trust())
+        self.nis = np.full(num + 1, np.nan)
+        self.responsibility = np.ones(num + 1)
+
+    @property
+    def is_stuck(self) -> np.ndarray:
+        return np.append(self._repeats.is_stuck, False)
+
+    @property
+    def num_jumps(self) -> int:
+        """Times that the sources rejected the estimate together."""
+        return 0 if self._filter is None else self._filter.num_jumps
+
+    @property
+    def fusion(self) -> RobustFilter | None:
+        """None before the first reading."""
+        return self._filter
+
+    def meet(
+        self, readings: np.ndarray, captured_ns: np.ndarray, claimed_std: np.ndarray, now_ns: int
+    ) -> Estimate | None:
+        """Learn from one tick's new readings; the estimate from them, None where none of them is valid.
+
+        readings: (N, M), a row of NaN where a source has none, and beyond a source's own numbers.
+        captured_ns: (N,) on the run's clock.  claimed_std: (N,) of the readings, NaN where they claim none.
+        InputError for a reading without a noise above 0, where the configuration has none either.
+        """
+        is_number = np.isfinite(readings) | ~self._sources.is_row.T
+        present = np.logical_and.reduce(is_number, axis=1) & np.isfinite(readings).any(axis=1)
+        if not present.any():
+            return None
+        self._note_claims(claimed_std, present)
+        at_ns = np.where(present, np.minimum(captured_ns, now_ns), 0)
+        newest_ns = max(int(at_ns.max()), self._time_ns)
+        lag = np.where(present, (newest_ns - at_ns) * 1e-9, 0.0)
+        present &= lag <= MAX_LAG_SECS
+        self._repeats.update(np.where(np.isnan(readings), 0.0, readings), present)
+        stuck = present & self._repeats.is_stuck
+        used = present & ~stuck
+        fusion = self._filter or self._begin(readings, used)
+        if fusion is None:
+            return None
+        if self._has_read.any():
+            fusion.predict(*self.plan.transition((newest_ns - self._time_ns) * 1e-9))
+        self._time_ns = newest_ns
+        if stuck.any():
+            fusion.reject(stuck)
+        self._update(fusion, np.where(used[:, None], readings, np.nan), lag)
+        self._has_read |= present
+        return self._judge(fusion, used)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what a snapshot contains: of each source the evidence. The estimate itself is of a time
+        that is over after a restart.
+        """
+        learned = self._kept if self._filter is None else self._filter.learned()
+        learned = learned | self._repeats.learned()
+        return {
+            f"{name}.{key}": np.asarray(array)[..., index].copy()
+            for index, name in enumerate(self.names)
+            for key, array in learned.items()
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore what `state` returned, source by source; one that the state does not have keeps its own."""
+        fusion = self._filter or self._new_filter(np.zeros(self.plan.num_states), 1.0)
+        learned = fusion.learned() | self._repeats.learned()
+        for key, array in learned.items():
+            for index, name in enumerate(self.names):
+                column = state.get(f"{name}.{key}")
+                if column is not None and np.shape(column) == array[..., index].shape:
+                    array[..., index] = column
+        fusion.load_learned(learned)
+        self._repeats.load_learned(learned)
+        self.trust[:-1] = fusion.trust
+        self._kept = fusion.learned()
+
+    def _prior_trust(self) -> float:
+        """Of a source without evidence. A first update compiles now, not in the first tick."""
+        fusion = self._new_filter(np.zeros(self.plan.num_states), 1.0)
+        prior = float(fusion.trust[0])
+        fusion.update(np.where(self._sources.is_row.T, 0.0, np.nan))
+        return prior
+
+    def _new_filter(self, state: np.ndarray, jump_std: float) -> RobustFilter:
+        spread = jump_std**2 * np.eye(self.plan.num_states)
+        return RobustFilter(state, spread, self._sources, self._rules, is_compiled=self._is_compiled)
+
+    def _begin(self, readings: np.ndarray, used: np.ndarray) -> RobustFilter | None:
+        """Start at the medians of the first readings; None before there is one of every value."""
+        values = used & self._is_value
+        for channel in range(self.plan.num_values):
+            found = [
+                readings[index, member.channels.index(channel)]
+                for index, member in enumerate(self.plan.members)
+                if values[index] and channel in member.channels
+            ]
+            self._start[channel] = np.median(found) if found else self._start[channel]
+        if np.isnan(self._start).any():
+            return None
+        state = np.zeros(self.plan.num_states)
+        state[: self.plan.num_values] = self._start
+        largest = float(np.nanmax(np.where(self._is_value, self._noise, np.nan)))
+        self._filter = self._new_filter(state, self.plan.jump_std or DEFAULT_JUMP * largest)
+        if self._kept:
+            self._filter.load_learned(self._kept)
+        return self._filter
+
+    def _note_claims(self, claimed_std: np.ndarray, present: np.ndarray) -> None:
+        """The noise of each source: stated in the configuration, else that of its newest claim."""
+        given = np.where(np.isfinite(self._stated), self._stated, claimed_std)
+        is_given = present & np.isfinite(given) & (given > 0)
+        self._noise = np.where(is_given, given, self._noise)
+        unknown = present & np.isnan(self._noise)
+        if unknown.any():
+            name = self.names[int(np.flatnonzero(unknown)[0])]
+            raise InputError(
+                f"measurements.{self.plan.spec.name}.sources.{name}: its readings claim no noise: give it"
+                " noise_std, in the reading's unit"
+            )
+
+    def _update(self, fusion: RobustFilter, readings: np.ndarray, lag: np.ndarray) -> None:
+        late = lag > 0
+        if not (late.any() or self._is_claimed):
+            fusion.update(readings)
+            return
+        noise = np.where(np.isnan(self._noise), self._base, self._noise)
+        ratio = np.sqrt(noise**2 + self.plan.lag_variance(lag)) / self._base
+        if not late.any():
+            fusion.update(readings, noise_ratio=ratio)
+            return
+        matrix = self._matrix
+        if self.plan.motion == "constant_velocity":
+            size, matrix = self.plan.num_values, matrix.copy()
+            matrix[:, :, size:] -= lag[:, None, None] * matrix[:, :, :size]
+        fusion.update(readings, lambda state: (matrix.dot(state), matrix), noise_ratio=ratio)
+
+    def _judge(self, fusion: RobustFilter, used: np.ndarray) -> Estimate | None:
+        rho, stuck = fusion.responsibility, self._repeats.is_stuck
+        self.responsibility[:-1] = np.where(self._has_read, np.where(stuck, 0.0, rho), 1.0)
+        self.nis[:-1] = np.where(self._has_read, fusion.nis / self._dims, np.nan)
+        self.trust[:-1] = fusion.trust
+        accepted = used & (rho >= MIN_ACCEPTED)
+        if not accepted.any():
+            return None
+        share = np.where(accepted, rho / fusion.scale / self._noise**2, 0.0)
+        is_of_value = accepted & self._is_value
+        if is_of_value.any():
+            share = np.where(is_of_value, share, 0.0)
+        self.trust[-1] = float(share.dot(self.trust[:-1]) / share.sum())
+        size = self.plan.num_values
+        deviation = float(np.sqrt(np.mean(np.diagonal(fusion.cov)[:size])))
+        best = float(np.nanmin(np.where(self._is_value, self._noise, np.nan)))
+        return Estimate(
+            values=fusion.state[:size].copy(),
+            noise_std=deviation,
+            confidence=min(1.0, best / deviation),
+            captured_ns=self._time_ns,
+        )
