@@ -36,7 +36,8 @@ def build_groups(
     """
     specs = {driver.spec.name: driver.spec for driver in drivers}
     absent = {name for name, _ in missing}
-    planned, added = [], []
+    planned: list[PlannedGroup] = []
+    added: list[SensorDriver] = []
     for group in groups:
         for source in group.sources:
             if source.name not in specs and source.name not in absent:

@@ -49,7 +49,7 @@ class MeasurementGroup:
         self._sources = Sources(
             self._matrix,
             self._base[:, None, None] ** 2 * np.eye(size),
-            dims=self._dims,
+            dims=self._dims.tolist(),
             lineage=[member.lineage for member in plan.members],
         )
         self._is_value = np.array([not member.is_rate for member in plan.members])
