@@ -7,10 +7,12 @@ one there is no reading.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from sage.mailbox.clock import Clock
+from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorError, SensorSpec
 
 
@@ -39,8 +41,16 @@ class EstimateSlot:
         self.num += 1
 
 
+class EstimateConfig(SensorConfig):
+    """name: of the group."""
+
+    kind: Literal["measurements"] = "measurements"
+
+
 class EstimateSensor:
-    """Reads each estimate once; never waits."""
+    """Reads each estimate once; never waits. A run makes it for each group of its configuration."""
+
+    Config = EstimateConfig
 
     def __init__(self, spec: SensorSpec, slot: EstimateSlot, clock: Clock) -> None:
         self._spec = spec

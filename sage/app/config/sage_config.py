@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sage.app.config.entry import DeviceEntry
 from sage.app.config.errors import explain, key_path
@@ -25,7 +25,7 @@ from sage.app.config.registry import Group, resolve
 from sage.app.config.state_dir import default_state_dir
 from sage.app.config.yaml_file import YamlDocument, read_yaml
 from sage.app.diagnosis.config import DiagnosisConfig
-from sage.app.terminal.errors import UserError
+from sage.app.terminal.errors import UserError, nearest
 from sage.app.trackers.config import TrackingConfig
 from sage.runtime.config import PolicyConfig, RuntimeConfig, Section
 
@@ -66,6 +66,24 @@ class SageConfig(RuntimeConfig):
     sensors: tuple[DeviceEntry, ...] = ()
     effectors: tuple[DeviceEntry, ...] = ()
     environments: tuple[DeviceEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_measured_sources(self) -> SageConfig:
+        """Names of an environment's sensors begin with its own; they are checked when the run is built."""
+        names = [entry.name for entry in self.sensors]
+        worlds = tuple(f"{entry.name}." for entry in self.environments)
+        for group in self.measurements:
+            for source in group.sources:
+                if source.name not in names and not source.name.startswith(worlds):
+                    raise ValueError(
+                        f"measurements.{group.name}.sources: there is no sensor {source.name}:"
+                        f" {nearest(source.name, names)}"
+                    )
+            if group.name in names:
+                raise ValueError(
+                    f"measurements.{group.name}: it is the name of a sensor: give the group another name"
+                )
+        return self
 
     @property
     def state_path(self) -> Path:

@@ -16,9 +16,8 @@ from sage.mailbox.hub import Hub
 from sage.runtime.measurements_config import MeasurementConfig
 from sage.runtime.tick.measurements import PlannedGroup
 from sage.runtime.trust.commensurable.plan import plan_of
-from sage.sensors.config import SupervisedConfig
 from sage.sensors.driver.sensor_driver import SensorDriver
-from sage.sensors.estimate import EstimateSensor, EstimateSlot
+from sage.sensors.estimate import EstimateConfig, EstimateSensor, EstimateSlot
 
 
 def build_groups(
@@ -64,7 +63,7 @@ def _driver(
     spec = group.plan.spec
     return SensorDriver(
         lambda: EstimateSensor(spec, group.slot, clock),
-        config=SupervisedConfig(kind="measurements", name=spec.name),
+        config=EstimateConfig(name=spec.name),
         peripheral=records,
         focus=hub.focus(spec.name, slots=NUM_SLOTS, slot_bytes=slot_bytes(spec)),
         clock=clock,

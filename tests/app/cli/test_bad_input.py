@@ -28,6 +28,11 @@ class Wrong:
 
 
 SENSORS = "sensors:\n  - {kind: host, name: cpu, read: [cpu]}\n"
+#: Two sensors, and a group of them with other keys.
+PAIR = (
+    "sensors: [{kind: synthetic, name: a, shape: [2]}, {kind: synthetic, name: b, shape: [2]},"
+    " {kind: synthetic, name: c, shape: [3]}]\nmeasurements:\n"
+)
 TABLE = [
     Wrong(
         "a device that cannot compute",
@@ -138,6 +143,50 @@ TABLE = [
         "config check {config}",
         ("sensors.table.path: missing",),
         "sensors: [{kind: table, time: t}]\n",
+    ),
+    Wrong(
+        "a group of measurements with an unknown source",
+        "config check {config}",
+        ("measurements.p.sources: there is no sensor bb", "did you mean b?"),
+        PAIR + "  - {name: p, sources: [a, bb], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a group of measurements with one source",
+        "config check {config}",
+        ("{config}:3", "measurements.p: sources has 1: give two or more"),
+        PAIR + "  - {name: p, sources: [a], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a group of measurements of different shapes",
+        "run {config} --fast --ticks 1",
+        ("measurements.p: a has 2 channels, c 3: give sources of one shape, or `channels`",),
+        PAIR + "  - {name: p, sources: [a, c], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a negative noise",
+        "config check {config}",
+        ("measurements.p.sources.b.noise_std is -0.1", "greater than 0"),
+        PAIR + "  - {name: p, sources: [a, {name: b, noise_std: -0.1}], motion_std: 1}\n",
+    ),
+    Wrong(
+        "one source in two groups",
+        "config check {config}",
+        ("measurements: b is a source of two groups: give it to one of them",),
+        PAIR
+        + "  - {name: p, sources: [a, b], motion_std: 1}\n  - {name: q, sources: [b, c], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a group of measurements with the name of a sensor",
+        "config check {config}",
+        ("measurements.c: it is the name of a sensor: give the group another name",),
+        PAIR + "  - {name: c, sources: [a, b], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a measurement without a noise",
+        "run {config} --fast --ticks 3 --no-live",
+        ("measurements.p.sources.a: its readings claim no noise: give it noise_std",),
+        PAIR.replace("name: a, shape: [2]", "name: a, shape: [2], noise_std: 0")
+        + "  - {name: p, sources: [a, b], motion_std: 1}\n",
     ),
     Wrong(
         "a recording that is not there",

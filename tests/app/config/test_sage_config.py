@@ -27,6 +27,7 @@ SHIPPED = (
     "jetson",
     "language",
     "maze",
+    "measurements",
     "robot",
     "sudoku",
     "table",

@@ -1,0 +1,169 @@
+"""Measurements in the loop: trust by the filter, an estimate that is a source, restart, sources that come and
+go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.build import Run
+from sage.runtime.report import Event, SleepReport, TickReport
+from sage.runtime.snapshot import load_snapshot, save_snapshot
+
+Start = Callable[..., Run]
+Settings = Callable[..., SageConfig]
+NAMES = ("a", "b", "c", "d", "e")
+QUIET: dict[str, Any] = {"practice": {"enabled": False}, "model": {"kind": "linear", "hidden_size": 16}}
+
+
+class Reports:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.ticks: list[TickReport] = []
+
+    def on_tick(self, report: TickReport) -> None:
+        self.ticks.append(report)
+
+    def on_sleep(self, report: SleepReport) -> None: ...
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def messages(self, source: str) -> list[str]:
+        found = [event for event in self.events if event.kind == "measurements" and event.source == source]
+        return [event.message for event in found]
+
+    def trust(self, name: str) -> np.ndarray:
+        """(T,)"""
+        return np.array(
+            [each.trust for report in self.ticks for each in report.facts.sources if each.name == name]
+        )
+
+
+def sensor(name: str, **changed: Any) -> dict[str, Any]:
+    """Of one quantity of two numbers that moves; noise of its own."""
+    shared = {"kind": "synthetic", "shape": [2], "latent_seed": 25, "latent_size": 2, "view_seed": 3}
+    return {**shared, "name": name, "seed": NAMES.index(name), "noise_std": 0.3, **changed}
+
+
+def config(settings: Settings, *changed: dict[str, Any], **sections: Any) -> SageConfig:
+    sensors = {name: sensor(name) for name in NAMES} | {each["name"]: each for each in changed}
+    group = {"name": "p", "sources": list(NAMES), "motion": "constant_velocity", "motion_std": 4}
+    return settings(
+        sensors=[*sensors.values(), {"kind": "memory", "name": "recall"}],
+        **(QUIET | {"measurements": [group]} | sections),
+    )
+
+
+def started(start: Start, made: SageConfig) -> tuple[Run, Reports]:
+    reports = Reports()
+    return start(made, instruments=(reports,)), reports
+
+
+FROZEN = {"at_secs": 5.0, "for_secs": 600.0, "fault": "frozen"}
+
+
+def test_the_trust_of_the_sources_is_that_of_the_filter_and_the_estimate_is_a_source(
+    start: Start, settings: Settings
+) -> None:
+    run, reports = started(start, config(settings, sensor("c", faults=[FROZEN])))
+    run.loop.run(num_ticks=200)
+    form = run.loop.measurements.groups[0]
+    np.testing.assert_array_equal(run.loop.trust.trust[[0, 1, 2, 3, 4]], form.trust[:5])
+    np.testing.assert_array_equal(run.loop.trust.nis[:5], form.nis[:5])
+    assert form.trust[2] < 0.3 < 0.7 < min(np.delete(form.trust, 2))
+    last = reports.ticks[-1].facts.sources
+    assert [each.name for each in last] == [*NAMES, "recall", "p"]
+    assert np.flatnonzero(run.loop.trust.is_stuck).tolist() == [2]
+    estimate = last[-1]
+    assert estimate.is_fresh
+    assert estimate.is_judged
+    assert estimate.trust > 0.7
+    assert 0 < run.loop.senses.drivers[-1].statistics().noise_std < 0.3
+
+
+def test_the_estimate_is_nearer_the_truth_than_any_source(start: Start, settings: Settings) -> None:
+    made = config(settings, sensor("c", faults=[FROZEN]))
+    run, _ = started(start, made)
+    exact = settings(sensors=[sensor(name, noise_std=0.0) for name in "a"], **QUIET)
+    truth, _ = started(start, exact)
+    errors = []
+    for tick in range(300):
+        truth.loop.run(num_ticks=1)
+        run.loop.run(num_ticks=1)
+        fusion = run.loop.measurements.groups[0].fusion
+        if tick > 120:
+            wanted = truth.loop.fusion.predictor.last
+            errors.append(np.mean((fusion.state[:2] - wanted[:2]) ** 2))
+    assert float(np.sqrt(np.mean(errors))) < 0.6 * 0.3
+
+
+def test_two_runs_have_equal_digests(start: Start, settings: Settings) -> None:
+    digests = []
+    for _ in range(2):
+        run, reports = started(start, config(settings, sensor("c", faults=[FROZEN])))
+        run.loop.run(num_ticks=120)
+        digests.append([report.facts.digest() for report in reports.ticks])
+    assert digests[0] == digests[1]
+
+
+def test_evidence_outlives_a_restart(start: Start, settings: Settings, tmp_path: Path) -> None:
+    made = config(settings, sensor("c", faults=[FROZEN]))
+    old, _ = started(start, made)
+    old.loop.run(num_ticks=160)
+    save_snapshot(tmp_path / "kept", old.loop)
+    young, _ = started(start, made)
+    assert load_snapshot(tmp_path / "kept", young.loop).startswith("continued from tick 160")
+    np.testing.assert_array_equal(young.loop.trust.trust[:5], old.loop.trust.trust[:5])
+    young.loop.run(num_ticks=3)
+    assert young.loop.measurements.groups[0].trust[2] < 0.5
+
+
+def test_a_source_may_be_taken_away_and_come_back(start: Start, settings: Settings) -> None:
+    run, reports = started(start, config(settings))
+    run.loop.run(num_ticks=60)
+    driver = run.loop.senses.drivers[1]
+    assert driver.disable()
+    run.loop.run(num_ticks=1)
+    before = run.loop.measurements.groups[0].trust[1]
+    run.loop.run(num_ticks=60)
+    assert run.loop.measurements.groups[0].trust[1] == before
+    assert reports.ticks[-1].facts.sources[-1].is_fresh
+    assert driver.enable()
+    run.loop.run(num_ticks=60)
+    assert run.loop.measurements.groups[0].trust[1] > 0.7
+
+
+def test_without_a_valid_source_there_is_no_reading_and_an_event(start: Start, settings: Settings) -> None:
+    gone = {"at_secs": 2.0, "for_secs": 1.5, "fault": "nan", "size": 2.0}
+    run, reports = started(start, config(settings, *(sensor(name, faults=[gone]) for name in NAMES)))
+    run.loop.run(num_ticks=110)
+    fresh = np.array([report.facts.sources[-1].is_fresh for report in reports.ticks])
+    assert not fresh[42:70].any()
+    assert fresh[80:].all()
+    assert reports.messages("p") == ["no source is valid", "a source is valid again"]
+
+
+def test_a_slow_source_and_a_late_one_are_fused(start: Start, settings: Settings) -> None:
+    slow = sensor("d", rate_hz=4)
+    run, reports = started(start, config(settings, slow, sensor("e", rate_hz=13)))
+    run.loop.run(num_ticks=200)
+    assert min(run.loop.measurements.groups[0].trust) > 0.7
+    assert all(report.facts.sources[-1].is_fresh for report in reports.ticks[2:])
+
+
+def test_readings_count_without_attention(start: Start, settings: Settings) -> None:
+    run, _ = started(start, config(settings, attention={"top_k": 1}))
+    run.loop.run(num_ticks=60)
+    assert run.loop.measurements.groups[0].num_jumps == 0
+    assert min(run.loop.measurements.groups[0].trust[:5]) > 0.85  # 0.81 without evidence
+
+
+def test_a_run_without_groups_has_the_base_form_alone(start: Start, settings: Settings) -> None:
+    run, _ = started(start, config(settings, measurements=[]))
+    assert run.loop.measurements.joined(run.loop.trust) is run.loop.trust
