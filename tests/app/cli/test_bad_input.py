@@ -182,13 +182,6 @@ TABLE = [
         PAIR + "  - {name: c, sources: [a, b], motion_std: 1}\n",
     ),
     Wrong(
-        "a measurement without a noise",
-        "run {config} --fast --ticks 3 --no-live",
-        ("measurements.p.sources.a: its readings claim no noise: give it noise_std",),
-        PAIR.replace("name: a, shape: [2]", "name: a, shape: [2], noise_std: 0")
-        + "  - {name: p, sources: [a, b], motion_std: 1}\n",
-    ),
-    Wrong(
         "a recording that is not there",
         "run {config}",
         ("{config}:1", "sensors.table.path: /nowhere/x.csv: no such file", "correct it"),

@@ -14,6 +14,7 @@ from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import Run
 from sage.runtime.report import Event, SleepReport, TickReport
 from sage.runtime.snapshot import load_snapshot, save_snapshot
+from sage.sensors.devices.synthetic import HiddenState, SyntheticConfig
 
 Start = Callable[..., Run]
 Settings = Callable[..., SageConfig]
@@ -38,12 +39,6 @@ class Reports:
         found = [event for event in self.events if event.kind == "measurements" and event.source == source]
         return [event.message for event in found]
 
-    def trust(self, name: str) -> np.ndarray:
-        """(T,)"""
-        return np.array(
-            [each.trust for report in self.ticks for each in report.facts.sources if each.name == name]
-        )
-
 
 def sensor(name: str, **changed: Any) -> dict[str, Any]:
     """Of one quantity of two numbers that moves; noise of its own."""
@@ -65,14 +60,14 @@ def started(start: Start, made: SageConfig) -> tuple[Run, Reports]:
     return start(made, instruments=(reports,)), reports
 
 
-FROZEN = {"at_secs": 5.0, "for_secs": 600.0, "fault": "frozen"}
+FROZEN = {"at_secs": 2.0, "for_secs": 600.0, "fault": "frozen"}
 
 
 def test_the_trust_of_the_sources_is_that_of_the_filter_and_the_estimate_is_a_source(
     start: Start, settings: Settings
 ) -> None:
     run, reports = started(start, config(settings, sensor("c", faults=[FROZEN])))
-    run.loop.run(num_ticks=200)
+    run.loop.run(num_ticks=100)
     form = run.loop.measurements.groups[0]
     np.testing.assert_array_equal(run.loop.trust.trust[[0, 1, 2, 3, 4]], form.trust[:5])
     np.testing.assert_array_equal(run.loop.trust.nis[:5], form.nis[:5])
@@ -87,27 +82,29 @@ def test_the_trust_of_the_sources_is_that_of_the_filter_and_the_estimate_is_a_so
     assert 0 < run.loop.senses.drivers[-1].statistics().noise_std < 0.3
 
 
-def test_the_estimate_is_nearer_the_truth_than_any_source(start: Start, settings: Settings) -> None:
-    made = config(settings, sensor("c", faults=[FROZEN]))
-    run, _ = started(start, made)
-    exact = settings(sensors=[sensor(name, noise_std=0.0) for name in "a"], **QUIET)
-    truth, _ = started(start, exact)
-    errors = []
-    for tick in range(300):
-        truth.loop.run(num_ticks=1)
+def test_the_estimate_stays_near_the_truth_while_a_source_is_stuck(start: Start, settings: Settings) -> None:
+    run, _ = started(start, config(settings, sensor("c", faults=[FROZEN])))
+    state = HiddenState(SyntheticConfig.model_validate(sensor("a", noise_std=0.0)))
+    errors, mean_errors = [], []
+    for tick in range(130):
         run.loop.run(num_ticks=1)
         fusion = run.loop.measurements.groups[0].fusion
-        if tick > 120:
-            wanted = truth.loop.fusion.predictor.last
-            errors.append(np.mean((fusion.state[:2] - wanted[:2]) ** 2))
-    assert float(np.sqrt(np.mean(errors))) < 0.6 * 0.3
+        assert fusion is not None
+        if tick > 50:
+            truth = state.observe(tick * 50_000_000)
+            errors.append(np.mean((fusion.state[:2] - truth) ** 2))
+            mean = run.loop.fusion.predictor.last[:10].reshape(5, 2).mean(axis=0)
+            mean_errors.append(np.mean((mean - truth) ** 2))
+    error, mean_error = np.sqrt(np.mean(errors)), np.sqrt(np.mean(mean_errors))
+    assert error < 0.5 * 0.3  # of one healthy source: 0.3
+    assert error < 0.5 * mean_error
 
 
 def test_two_runs_have_equal_digests(start: Start, settings: Settings) -> None:
     digests = []
     for _ in range(2):
         run, reports = started(start, config(settings, sensor("c", faults=[FROZEN])))
-        run.loop.run(num_ticks=120)
+        run.loop.run(num_ticks=60)
         digests.append([report.facts.digest() for report in reports.ticks])
     assert digests[0] == digests[1]
 
@@ -115,10 +112,10 @@ def test_two_runs_have_equal_digests(start: Start, settings: Settings) -> None:
 def test_evidence_outlives_a_restart(start: Start, settings: Settings, tmp_path: Path) -> None:
     made = config(settings, sensor("c", faults=[FROZEN]))
     old, _ = started(start, made)
-    old.loop.run(num_ticks=160)
+    old.loop.run(num_ticks=90)
     save_snapshot(tmp_path / "kept", old.loop)
     young, _ = started(start, made)
-    assert load_snapshot(tmp_path / "kept", young.loop).startswith("continued from tick 160")
+    assert load_snapshot(tmp_path / "kept", young.loop).startswith("continued from tick 90")
     np.testing.assert_array_equal(young.loop.trust.trust[:5], old.loop.trust.trust[:5])
     young.loop.run(num_ticks=3)
     assert young.loop.measurements.groups[0].trust[2] < 0.5
@@ -126,16 +123,16 @@ def test_evidence_outlives_a_restart(start: Start, settings: Settings, tmp_path:
 
 def test_a_source_may_be_taken_away_and_come_back(start: Start, settings: Settings) -> None:
     run, reports = started(start, config(settings))
-    run.loop.run(num_ticks=60)
+    run.loop.run(num_ticks=40)
     driver = run.loop.senses.drivers[1]
     assert driver.disable()
     run.loop.run(num_ticks=1)
     before = run.loop.measurements.groups[0].trust[1]
-    run.loop.run(num_ticks=60)
+    run.loop.run(num_ticks=30)
     assert run.loop.measurements.groups[0].trust[1] == before
     assert reports.ticks[-1].facts.sources[-1].is_fresh
     assert driver.enable()
-    run.loop.run(num_ticks=60)
+    run.loop.run(num_ticks=30)
     assert run.loop.measurements.groups[0].trust[1] > 0.7
 
 
@@ -152,7 +149,7 @@ def test_without_a_valid_source_there_is_no_reading_and_an_event(start: Start, s
 def test_a_slow_source_and_a_late_one_are_fused(start: Start, settings: Settings) -> None:
     slow = sensor("d", rate_hz=4)
     run, reports = started(start, config(settings, slow, sensor("e", rate_hz=13)))
-    run.loop.run(num_ticks=200)
+    run.loop.run(num_ticks=100)
     assert min(run.loop.measurements.groups[0].trust) > 0.7
     assert all(report.facts.sources[-1].is_fresh for report in reports.ticks[2:])
 
@@ -161,7 +158,7 @@ def test_readings_count_without_attention(start: Start, settings: Settings) -> N
     run, _ = started(start, config(settings, attention={"top_k": 1}))
     run.loop.run(num_ticks=60)
     assert run.loop.measurements.groups[0].num_jumps == 0
-    assert min(run.loop.measurements.groups[0].trust[:5]) > 0.85  # 0.81 without evidence
+    assert min(run.loop.measurements.groups[0].trust[:5]) > 0.82  # 0.81 without evidence
 
 
 def test_a_run_without_groups_has_the_base_form_alone(start: Start, settings: Settings) -> None:
