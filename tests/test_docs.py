@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from sage.app.config.registry import plugins, resolve
 from sage.app.config.sage_config import SageConfig
 from sage.mailbox.clock import ManualClock
+from sage.runtime.measurements_config import MeasuredSource, MeasurementConfig
 from sage.sensors.config import DeviceConfig, EffectorConfig, SensorConfig
 from sage.sensors.contract import SensorContext
 from sage.sensors.testing.conformance import check_sensor
@@ -79,6 +80,12 @@ def test_every_key_of_a_kind_is_documented(repository: Path) -> None:
         if not is_shared(key, info, EffectorConfig if issubclass(config, EffectorConfig) else SensorConfig)
     }
     assert tables(repository)[3] == expected
+
+
+def test_every_key_of_a_group_of_measurements_is_documented(repository: Path) -> None:
+    expected = {key: told(info) for key, info in MeasurementConfig.model_fields.items()}
+    expected |= {f"sources.{key}": told(info) for key, info in MeasuredSource.model_fields.items()}
+    assert tables(repository)[4] == expected
 
 
 def is_shared(key: str, info: FieldInfo, base: type[BaseModel]) -> bool:

@@ -87,10 +87,8 @@ class Loop:
             min_std=config.acting.min_std,
         )
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
-        shape = self.reasoner.carry_shape
-        self.memory_writer = MemoryWriter(
-            self.layout, self.effector_gate.size, shape, config, inputs.device, inputs.recall
-        )
+        size, shape = self.effector_gate.size, self.reasoner.carry_shape
+        self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
         self.solving = PuzzleSolving(
             inputs.streams,
             config.solving,
