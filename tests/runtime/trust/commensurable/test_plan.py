@@ -104,3 +104,11 @@ def test_what_does_not_fit_is_refused(specs: list[SensorSpec], sources: list[Any
 def test_a_group_that_makes_no_sense_is_refused(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         MeasurementConfig.model_validate({"name": "p", "sources": ["a", "b"], "motion_std": 1} | changed)
+
+
+def test_an_optional_source_that_the_run_lacks_is_left_out() -> None:
+    found = plan([spec("b"), spec("c")], ["a", "b", "c"])
+    assert [member.name for member in found.members] == ["b", "c"]
+    assert found.spec.lineage == ("b", "c")
+    with pytest.raises(InputError, match="none of its sources that measure the value"):
+        plan([spec("d")], ["a", "b"])

@@ -280,3 +280,41 @@ def test_wrong_input() -> None:
         FusionRules(forgetting=1.0)
     with pytest.raises(InputError, match="prior_scale"):
         FusionRules(prior_scale=0.0)
+
+
+def test_a_noise_ratio_is_a_filter_of_that_noise(track: Track) -> None:
+    factor = np.array([1.0, 2.0, 0.5, 1.0, 3.0])
+    scaled = Sources(
+        np.tile(POSITION, (5, 1, 1)), (SIGMA * factor)[:, None, None] ** 2 * np.eye(2), lineage=None
+    )
+    one = RobustFilter(np.zeros(4), START, sources(), is_compiled=False)
+    other = RobustFilter(np.zeros(4), START, scaled, is_compiled=False)
+    for readings in track.readings[:60]:
+        for fusion in (one, other):
+            fusion.predict(TRANSITION, PROCESS)
+        one.update(readings, noise_ratio=factor)
+        other.update(readings)
+    np.testing.assert_allclose(one.state, other.state, rtol=1e-9)
+    np.testing.assert_allclose(one.trust, other.trust, rtol=1e-9)
+    np.testing.assert_allclose(one.nis, other.nis, rtol=1e-9)
+
+
+def test_a_rejected_reading_is_an_outlier_that_is_not_fused(track: Track) -> None:
+    fusion = fused(track.readings[:40])
+    state, before = fusion.state.copy(), fusion.trust.copy()
+    for _ in range(10):
+        fusion.reject(np.arange(5) == 2)
+    np.testing.assert_array_equal(fusion.state, state)
+    assert fusion.responsibility[2] == 0.0
+    assert fusion.trust[2] < 0.8 * before[2]
+    np.testing.assert_array_equal(np.delete(fusion.trust, 2), np.delete(before, 2))
+
+
+def test_evidence_without_the_state_is_loaded(track: Track) -> None:
+    fusion = fused(track.readings[:80])
+    young = RobustFilter(np.zeros(4), START, sources(), is_compiled=False)
+    young.load_learned(fusion.learned())
+    np.testing.assert_array_equal(young.trust, fusion.trust)
+    np.testing.assert_array_equal(young.state, np.zeros(4))
+    with pytest.raises(InputError, match="evidence"):
+        RobustFilter(np.zeros(4), START, sources(3), is_compiled=False).load_learned(fusion.learned())
