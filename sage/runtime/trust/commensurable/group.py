@@ -21,6 +21,8 @@ from sage.sensors.estimate import Estimate
 #: Of a reading, before the newest one; an older reading is not used.
 MAX_LAG_SECS = 5.0
 MIN_ACCEPTED = 0.5
+#: No quantity is measured beyond it; the squares of larger numbers overflow.
+MAX_READING = 1e30
 
 
 class MeasurementGroup:
@@ -97,16 +99,16 @@ class MeasurementGroup:
         lag = np.where(present, (newest_ns - at_ns) * 1e-9, 0.0)
         present &= lag <= MAX_LAG_SECS
         self._repeats.update(np.where(np.isnan(readings), 0.0, readings), present)
-        stuck = present & self._repeats.is_stuck
-        used = present & ~stuck
+        is_wrong = present & (self._repeats.is_stuck | (np.abs(readings) > MAX_READING).any(axis=1))
+        used = present & ~is_wrong
         fusion = self._filter or self._begin(readings, used)
         if fusion is None:
             return None
         if self._has_read.any():
             fusion.predict(*self.plan.transition((newest_ns - self._time_ns) * 1e-9))
         self._time_ns = newest_ns
-        if stuck.any():
-            fusion.reject(stuck)
+        if is_wrong.any():
+            fusion.reject(is_wrong)
         self._update(fusion, np.where(used[:, None], readings, np.nan), lag)
         self._has_read |= present
         return self._judge(fusion, used)

@@ -66,13 +66,16 @@ class MeasurementPlan:
 
     def transition(self, secs: float) -> tuple[np.ndarray, np.ndarray]:
         """(D, D) the motion over a time, and (D, D) the covariance that it adds."""
-        size, variance = self.num_values, self.motion_std**2
-        if self.motion == "constant":
-            return np.eye(size), variance * secs * np.eye(size)
-        one = np.eye(size)
-        moved = np.block([[one, secs * one], [np.zeros((size, size)), one]])
-        shares = variance * np.array([[secs**3 / 3, secs**2 / 2], [secs**2 / 2, secs]])
-        return moved, np.kron(shares, one)
+        moved, added = np.eye(self.num_states), np.zeros((self.num_states, self.num_states))
+        variance, values = self.motion_std**2, np.arange(self.num_values)
+        added[values, values] = variance * secs
+        if self.motion == "constant_velocity":
+            rates = values + self.num_values
+            moved[values, rates] = secs
+            added[rates, rates] = variance * secs
+            added[values, values] = variance * secs**3 / 3
+            added[values, rates] = added[rates, values] = variance * secs**2 / 2
+        return moved, added
 
     def lag_variance(self, lag_secs: np.ndarray) -> np.ndarray:
         """(N,) variance that the motion since a reading adds to it, for readings of that age."""

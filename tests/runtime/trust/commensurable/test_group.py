@@ -231,6 +231,18 @@ def test_readings_that_are_not_finite_are_absent(track: Track) -> None:
     assert result.error(track.truth, slice(20, None)) < 0.15
 
 
+@pytest.mark.parametrize("value", [1e6, 3e38, 1e300])
+def test_an_absurd_reading_leaves_the_estimate_alone(track: Track, value: float) -> None:
+    def absurd(readings: np.ndarray) -> None:
+        readings[100, 1] = value
+
+    form = group()
+    result = passed(form, track.changed(absurd))
+    assert result.error(track.truth, slice(95, 130)) < 0.15
+    assert np.isfinite(form.trust).all()
+    assert result.trust[100, 1] < result.trust[99, 1]
+
+
 def test_late_readings_count_at_their_own_time(track: Track) -> None:
     """A source whose readings arrive four steps late is as good as one that is not, but for the noise of the
     motion; taken for new ones, they would be wrong by 0.2.
