@@ -200,8 +200,8 @@ class MeasurementGroup:
         fusion.update(readings, lambda state: (matrix.dot(state), matrix), noise_ratio=ratio)
 
     def _judge(self, fusion: RobustFilter, used: np.ndarray) -> Estimate | None:
-        rho, stuck = fusion.responsibility, self._repeats.is_stuck
-        self.responsibility[:-1] = np.where(self._has_read, np.where(stuck, 0.0, rho), 1.0)
+        rho = fusion.responsibility
+        self.responsibility[:-1] = np.where(self._has_read, rho, 1.0)
         self.nis[:-1] = np.where(self._has_read, fusion.nis / self._dims, np.nan)
         self.trust[:-1] = fusion.trust
         accepted = used & (rho >= MIN_ACCEPTED)
