@@ -6,6 +6,7 @@ of this, and its trust is that of the base form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Measurements:
             prior_scale=config.trust.prior_scale,
             forgetting=config.trust.forgetting,
             outlier_ratio=config.trust.outlier_ratio,
+            anchor_limit=math.sqrt(config.trust.outlier_ratio),
         )
         self._groups = [_Group(each, index, drivers, rules) for each in planned]
         self.groups = [each.form for each in self._groups]

@@ -35,6 +35,7 @@ class Belief:
         self._gate = gates(sources.dims)
         self._pad = (sources.num_rows - sources.dims).astype(float)
         self._is_anchored = rules.is_anchored
+        self._limit = float(rules.anchor_limit)
         self._groups = [
             members
             for members in (np.flatnonzero(sources.quantity == each) for each in np.unique(sources.quantity))
@@ -75,7 +76,7 @@ class Belief:
         variance = sources.variance if noise_ratio is None else sources.variance * noise_ratio**2
         if self._is_anchored:
             for members in self._groups:
-                anchor(innovation, variance, present, members, self.drift, self.floor)
+                anchor(innovation, variance, present, members, self._limit, self.drift, self.floor)
         if sources.num_rows == 1:
             whitened = innovation * sources.whitener[:, 0, 0]
         else:

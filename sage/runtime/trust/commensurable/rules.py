@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ class FusionRules:
     outlier_ratio: variance of an outlier over that of an inlier.  gate: None, or the normalised innovation
     squared above which a reading is dropped (hard rejection in place of the outlier model).
     is_anchored: bound the scale from below by the lasting difference from the median of sources of the same
-    quantity, where at least 4 are present.  is_prior_judged: whether agreeing sources may reject the prior.
-    window: updates in which they must do so.  evidence_ratio: log likelihood ratio that they need.
+    quantity, where at least 4 are present.  anchor_limit: largest difference that counts in it, in claimed
+    standard deviations; without a limit a single reading that is far off counts for long.
+    is_prior_judged: whether agreeing sources may reject the prior.  window: updates in which they must do so.
+    evidence_ratio: log likelihood ratio that they need.
     """
 
     prior_inlier: float = 9.0
@@ -31,12 +34,13 @@ class FusionRules:
     outlier_ratio: float = 400.0
     gate: float | None = None
     is_anchored: bool = True
+    anchor_limit: float = math.inf
     is_prior_judged: bool = True
     window: int = 48
     evidence_ratio: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("prior_inlier", "prior_outlier", "prior_scale", "outlier_ratio"):
+        for name in ("prior_inlier", "prior_outlier", "prior_scale", "outlier_ratio", "anchor_limit"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
         if not 0 < self.forgetting < 1:

@@ -204,11 +204,11 @@ def _learn(own, spread, rho, pad, present, rules, evidence):
         evidence[row] = np.where(present, learned, evidence[row])
 
 
-def anchor(residual, variance, present, members, mean, floor):
+def anchor(residual, variance, present, members, limit, mean, floor):
     """Least scales of the sources `members` of one quantity, from their lasting difference from the median.
 
-    residual: (M, N) in the quantity's units.  variance: as claimed.  mean: (M, N) running differences; it and
-    `floor` change in place.
+    residual: (M, N) in the quantity's units.  variance: as claimed.  limit: of one difference, in claimed
+    standard deviations.  mean: (M, N) running differences; it and `floor` change in place.
     """
     chosen = members[present[members]]
     if len(chosen) < MIN_ANCHORED:
@@ -220,7 +220,9 @@ def anchor(residual, variance, present, members, mean, floor):
         middle = np.median(values)
         for index in range(len(chosen)):
             source = chosen[index]
-            mean[row, source] += rate * (values[index] - middle - mean[row, source])
+            largest = limit * np.sqrt(variance[source])
+            difference = min(max(values[index] - middle, -largest), largest)
+            mean[row, source] += rate * (difference - mean[row, source])
             square[index] += mean[row, source] ** 2
     claimed = variance[chosen]
     usual = claimed + MEDIAN_VARIANCE / (1.0 / claimed).sum()

@@ -318,3 +318,14 @@ def test_evidence_without_the_state_is_loaded(track: Track) -> None:
     np.testing.assert_array_equal(young.state, np.zeros(4))
     with pytest.raises(InputError, match="evidence"):
         RobustFilter(np.zeros(4), START, sources(3), is_compiled=False).load_learned(fusion.learned())
+
+
+def test_with_a_limit_a_single_reading_far_off_is_soon_forgotten(track: Track) -> None:
+    readings = track.readings.copy()
+    readings[100, 1] += 1e4
+    trusts = {}
+    for limit in (math.inf, 20.0):
+        trusts[limit] = fused(readings[:130], FusionRules(anchor_limit=limit)).trust[1]
+    assert trusts[math.inf] < 0.1 < 0.6 < trusts[20.0]
+    with pytest.raises(InputError, match="anchor_limit"):
+        FusionRules(anchor_limit=0.0)
