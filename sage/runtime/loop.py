@@ -49,7 +49,6 @@ from sage.runtime.tick.stopwatch import Stopwatch
 from sage.runtime.tick.worlds import Worlds
 from sage.runtime.trust.coherence import CoherenceMeter
 from sage.runtime.trust.estimator import TrustEstimator
-from sage.runtime.trust.even import in_use
 from sage.runtime.trust.posture import PostureMeter
 
 SUSPECT_TRUST = 0.7
@@ -75,8 +74,7 @@ class Loop:
         self.measurements = Measurements(
             inputs.measurements, inputs.drivers, inputs.latest, config, self._emit
         )
-        judged = self.answers.joined(TrustEstimator(num, config.trust))
-        self.trust = in_use(self.measurements.joined(judged), config.trust)
+        self.trust = self.measurements.in_use(self.answers.joined(TrustEstimator(num, config.trust)))
         choices = self.effector_gate.choices
         model = build_model(self.layout, self.effector_gate.size, config.model, config.seed, choices)
         self.worlds = Worlds(self.layout)
@@ -164,9 +162,7 @@ class Loop:
         return self._stop_reason
 
     def observe(self, *instruments: Instrument) -> None:
-        """Add instruments after construction, e.g. those of a session that begins once the sensors are
-        open.
-        """
+        """Add instruments after construction, e.g. those of a session that begins once sensors are open."""
         self._instruments.add(*instruments)
 
     @property

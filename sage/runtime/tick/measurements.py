@@ -18,6 +18,7 @@ from sage.runtime.trust.commensurable.group import MeasurementGroup
 from sage.runtime.trust.commensurable.plan import MeasurementPlan
 from sage.runtime.trust.commensurable.rules import FusionRules
 from sage.runtime.trust.contract import Judged, TrustForm
+from sage.runtime.trust.even import in_use
 from sage.sensors.driver.sensor_driver import SensorDriver
 from sage.sensors.estimate import EstimateSlot
 from sage.sensors.latest import LatestReadings
@@ -59,18 +60,21 @@ class Measurements:
         )
         self._groups = [_Group(each, index, drivers, rules) for each in planned]
         self.groups = [each.form for each in self._groups]
+        self._config = config.trust
         self._latest = latest
         self._emit = emit
         for each in planned:
             for member in each.plan.members:
                 latest.watch(member.name, each.plan.spec.name)
 
-    def joined(self, base: TrustForm) -> TrustForm:
-        """`base` with the trust of the groups in the place of their sources and estimates."""
+    def in_use(self, base: TrustForm) -> TrustForm:
+        """`base` with the trust of the groups in the place of their sources and estimates; an EvenTrust of it
+        where trust is switched off.
+        """
         parts: dict[str, tuple[np.ndarray, Judged]] = {
             each.name: (np.append(each.indices, each.own), each.form) for each in self._groups
         }
-        return JoinedTrust(base, parts, prefix="measurements") if parts else base
+        return in_use(JoinedTrust(base, parts, prefix="measurements") if parts else base, self._config)
 
     def meet(self, fresh: np.ndarray, now_ns: int) -> None:
         """Fuse this tick's new readings. fresh: (N,) bool, sources with one.  now_ns: on the run's clock."""

@@ -157,4 +157,4 @@ def test_readings_count_without_attention(start: Start, settings: Settings) -> N
 
 def test_a_run_without_groups_has_the_base_form_alone(start: Start, settings: Settings) -> None:
     run, _ = started(start, config(settings, measurements=[]))
-    assert run.loop.measurements.joined(run.loop.trust) is run.loop.trust
+    assert run.loop.measurements.in_use(run.loop.trust) is run.loop.trust
