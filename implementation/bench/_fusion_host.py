@@ -4,8 +4,8 @@
 readings a second, in the units of the sensors: for each source an array (channels, readings), and the
 milliseconds between readings in `<source>__ms`. Compilers, trainers, nights, writes and memory blocks begin
 and end in it, and nothing is wrong. The mantissa is rounded to 10 bits (ram: 16). Fusion and trust are those
-of the loop; the model's correction is left out, and every source is attended in every tick. A fault that
-changes no reading within 10 s is not counted: a stuck processor load stands at 1 by itself.
+of the loop, with contexts and entity memory as in the default configuration; the model's correction is left
+out, and every source is attended in every tick. A fault that changes no reading within 10 s is not counted: a stuck processor load stands at 1 by itself.
 """
 
 from __future__ import annotations
@@ -21,16 +21,21 @@ import harness
 import numpy as np
 
 from sage.mailbox.tensor_spec import TensorSpec
+from sage.memory.contexts import OnlineContexts
+from sage.memory.stores.entities import EntityMemory
 from sage.runtime.channels.layout import Layout
 from sage.runtime.config import TrustConfig
 from sage.runtime.scheduling.skips import ATTENDED
-from sage.runtime.tick.fusion import Fusion, Scene
+from sage.runtime.tick.context_trust import ContextTrust
+from sage.runtime.tick.fusion import Fused, Fusion, Scene
+from sage.runtime.tick.memory_writer import KEY_DIM, projections
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.trust.estimator import TrustEstimator
 from sage.sensors.contract import SensorSpec
 
 HOUR = Path(__file__).parent / "recordings" / "host_2cores_3720s.npz"
 RATE_HZ = 10.0
+NUM_CONTEXTS = 8  # as in configs/default.yaml
 FAULTS = ("stuck", "bias", "drift", "noise", "spikes", "delay")
 FAULT_SECS = 10.0
 SIZE = 4.0  # of a fault, in standard deviations of the readings before it
@@ -71,16 +76,21 @@ class Held:
 class Replay:
     """The fusion and the trust of a loop at 10 Hz over a recording.
 
-    readings: what the sources deliver; a copy with a fault may be put in its place.
+    by_context: trust moves by the sources' records where another context begins.  readings: what the sources
+    deliver; a copy with a fault may be put in its place.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, by_context: bool = True) -> None:
         self.readings = {name: values for name, (_, values) in recording.items()}
         self.times = {name: times for name, (times, _) in recording.items()}
         specs = [_spec(name, times, values) for name, (times, values) in recording.items()]
         self.layout = Layout.of(specs)
         self.fusion = Fusion(self.layout)
         self.trust = TrustEstimator(len(specs), TrustConfig())
+        self._key = projections(self.layout)[0]
+        self.contexts = OnlineContexts(NUM_CONTEXTS, KEY_DIM)
+        self.entities = EntityMemory(NUM_CONTEXTS)
+        self.context_trust = ContextTrust(list(recording), self.entities, is_enabled=by_context)
         self.num_ticks = 0
         self._captured_ns = np.full(len(specs), -1, dtype=np.int64)
         self._next = [0] * len(specs)
@@ -125,6 +135,18 @@ class Replay:
         )
         fused = self.fusion.fuse(self.num_ticks, gathered, scene, self.trust.noise)
         self.trust.update(self.fusion.evidence(fused, fused.estimate))
+        context = self.context_of(fused)
+        self.entities.judge(list(self.times), self.trust.verdict, context)
+        self.context_trust.follow(context, self.trust)
+        self.fused = fused
+
+    @property
+    def num_contexts(self) -> int:
+        return len(self.contexts)
+
+    def context_of(self, fused: Fused) -> int:
+        """As memory finds it."""
+        return self.contexts.assign(self._key.dot(fused.percept.values))
 
     def fork(self) -> Replay:
         """A copy that continues from here on its own; times and readings are shared."""

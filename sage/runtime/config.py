@@ -122,6 +122,9 @@ class TrustConfig(Section):
         400.0, gt=1, description="kappa: variance of an outlier over that of an inlier"
     )
     stuck_window: int = Field(24, ge=4)
+    by_context: bool = Field(
+        True, description="where another context begins, trust moves by the sources' records in both"
+    )
 
 
 #: Which weights a training loop changes.

@@ -34,6 +34,7 @@ from sage.runtime.sleep.between_ticks import BetweenTicks
 from sage.runtime.solving.solvers import PuzzleSolving
 from sage.runtime.tick.actor import Actor
 from sage.runtime.tick.answers import Answers
+from sage.runtime.tick.context_trust import ContextTrust
 from sage.runtime.tick.effector_gate import EffectorGate
 from sage.runtime.tick.facts import SourceArrays, mean_of, source_facts, total, without_nan
 from sage.runtime.tick.fusion import Fused, Fusion, Scene
@@ -87,6 +88,8 @@ class Loop:
         self.reasoner = Reasoner(model, self.layout, config.model, inputs.device)
         size, shape = self.effector_gate.size, self.reasoner.carry_shape
         self.memory_writer = MemoryWriter(self.layout, size, shape, config, inputs.device, inputs.recall)
+        entities, by_context = self.memory_writer.entities, config.trust.by_context
+        self.context_trust = ContextTrust(self._names, entities, is_enabled=by_context)
         self.solving = PuzzleSolving(
             inputs.streams,
             config.solving,
@@ -292,8 +295,10 @@ class Loop:
             value=readout.value,
             surprise=self.trust.nis,
             conflict=1 - self.trust.responsibility,
+            verdict=self.trust.verdict,
             trust=scene.trust,
         )
+        self.context_trust.follow(self.memory_writer.context, self.trust)
         self.memory_writer.note_verdicts(self.answers.verdicts)
         for solver in self.solving.solvers:
             teacher = solver.record.teacher

@@ -214,6 +214,7 @@ def _parts(loop: Loop) -> dict[str, Learner]:
         "ties": fusion.ties,
         "level_gate": fusion.level_gate,
         "trust": loop.trust,
+        "context_trust": loop.context_trust,
         "metabolism": loop.between_ticks.allowance,
         **loop.memory_writer.learners,
     }

@@ -23,6 +23,8 @@ PRIOR_RIGHT, PRIOR_WRONG = 9.0, 1.0
 BACK_OFF = 10.0
 #: Weight that earlier judgements keep when another one comes: the last 2,000 count.
 FORGETTING = 0.9995
+#: Standard deviations within which a share is possible.
+SURE = 2.0
 _MAX_LOG_ODDS, _NUM_STEPS = 40.0, 8001
 
 
@@ -97,6 +99,25 @@ class EntityMemory:
         counts = np.zeros((2, 2)) if slot is None else self._counts[slot, [self._context(context), -1]]
         return _backed_off(counts[0], counts[1])
 
+    @property
+    def num_contexts(self) -> int:
+        """As given."""
+        return self._counts.shape[1] - 1
+
+    def expected(self, names: Sequence[str], context: int) -> np.ndarray:
+        """(n,) the share of right judgements of each name that its record in `context` is sure of, 0..1.
+
+        The highest share within SURE standard deviations of the backed-off mean, at most the prior's: a short
+        record, and one without errors, leave the prior.
+        """
+        counts, whole = self._counts_of(names, self._context(context)), self._counts_of(names, -1)
+        mean = (whole[:, 0] + PRIOR_RIGHT) / (whole.sum(axis=1) + PRIOR_RIGHT + PRIOR_WRONG)
+        total = counts.sum(axis=1) + BACK_OFF
+        share = (counts[:, 0] + BACK_OFF * mean) / total
+        highest = share + SURE * np.sqrt(share * (1 - share) / (total + 1))
+        expected: np.ndarray = np.minimum(highest, PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG))
+        return expected
+
     def records(self) -> list[EntityRecord]:
         """One for each name, least trusted first."""
         found = []
@@ -155,6 +176,11 @@ class EntityMemory:
         self._last_judged[:] = 0
         self._last_judged[: len(order)] = state["last_judged"][order]
         self._num_judged = int(self._last_judged.max(initial=0))
+
+    def _counts_of(self, names: Sequence[str], column: int) -> np.ndarray:
+        """(n, 2) right and wrong, 0 for a name never judged. column: a context, -1 for all of them."""
+        slots = np.array([self._slots.get(name, -1) for name in names], dtype=np.int64)
+        return np.where(slots[:, None] >= 0, self._counts[slots, column], 0.0)
 
     def _slot(self, name: str) -> int:
         slot = self._slots.get(name)

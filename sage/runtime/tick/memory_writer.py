@@ -120,24 +120,19 @@ class MemoryWriter:
         self.change = math.nan
         self._last_salient_tick = -LEAD_TICKS
         self._pending: deque[_Pending] = deque()
-        # A reading from memory is not part of the key of a new memory.
-        is_physical = np.array([spec.modality == "physical" for spec in layout.specs])[
-            layout.source_of_channel
-        ]
-        generator = np.random.default_rng(PROJECTION_SEED)
-        self._key = generator.normal(0, 1, (KEY_DIM, layout.num_channels)) * is_physical
-        self._value = (
-            generator.normal(0, 1, (VALUE_DIM, layout.num_channels))
-            * is_physical
-            / max(np.sqrt(is_physical.sum()), 1.0)
-        )
+        self._key, self._value, num_physical = projections(layout)
         #: None in a run without a source that observes a reward.
         self.reward_memory = (
             RewardMemory(KEY_DIM, discount=config.acting.discount, reward_scale=config.acting.reward_scale)
             if config.memory.enabled and any(spec.observes[0] == REWARD_QUANTITY for spec in layout.specs)
             else None
         )
-        self._key_scale = 1.0 / max(np.sqrt(is_physical.sum()), 1.0)
+        self._key_scale = 1.0 / max(np.sqrt(num_physical), 1.0)
+
+    @property
+    def context(self) -> int:
+        """Of the last tick."""
+        return self._context
 
     @property
     def learners(self) -> dict[str, RewardMemory | Salience | OnlineContexts | EntityMemory]:
@@ -173,19 +168,19 @@ class MemoryWriter:
         value: float,
         surprise: np.ndarray,
         conflict: np.ndarray,
+        verdict: np.ndarray,
         trust: np.ndarray,
     ) -> MemoryFacts:
         """Store one tick: always in L-memory, in H-memory when it is salient or at a regular interval.
 
         reward: of this tick, NaN without one.  value: of the model's value head.  reset: ENDED or CUT_OFF
-        where a world has started again.
+        where a world has started again.  verdict: (N,) as in TrustForm.
         """
         percept = fused.percept
         key = self._key.dot(percept.values)
         self._context = self.contexts.assign(key)
         bound = self._bind(key, reward, value, reset)
-        # Of sources whose reading was judged: the probability of an inlier.
-        self.entities.judge(self._names, np.where(fused.is_judged, 1 - conflict, np.nan), self._context)
+        self.entities.judge(self._names, verdict, self._context)
         recalled = self.memory.recall(key, time_ns=time_ns)
         self.novelty = np.where(fused.met, _novelty(recalled), np.nan)
         arousal = np.sqrt(self._layout.per_source(percept.deltas**2) / self._layout.dims)
@@ -327,6 +322,18 @@ class MemoryWriter:
             sidecar_share=bound.share,
             salience_weights=self._appraisal.taught_weights,
         )
+
+
+def projections(layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
+    """(KEY_DIM, C) and (VALUE_DIM, C) from standardised readings to the key and the value of a situation, and
+    the number of physical channels: a reading from memory is not part of a new memory.
+    """
+    is_physical = np.array([spec.modality == "physical" for spec in layout.specs])[layout.source_of_channel]
+    num_physical = int(is_physical.sum())
+    generator = np.random.default_rng(PROJECTION_SEED)
+    key = generator.normal(0, 1, (KEY_DIM, layout.num_channels)) * is_physical
+    value = generator.normal(0, 1, (VALUE_DIM, layout.num_channels)) * is_physical
+    return key, value / max(np.sqrt(num_physical), 1.0), num_physical
 
 
 def _novelty(recalled: Recalled) -> float:

@@ -69,6 +69,12 @@ class Judged(Protocol):
         """0..1."""
         ...
 
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Another context begins. before, after: (N,) 0..1, share of right readings by a source's record in
+        the old context and in the new one.
+        """
+        ...
+
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
         ...
@@ -89,6 +95,13 @@ class TrustForm(Judged, Protocol):
     @property
     def noise(self) -> np.ndarray:
         """Normal mean squared innovation of each source, 0 while unknown."""
+        ...
+
+    @property
+    def verdict(self) -> np.ndarray:
+        """(N,) how probable it is that the last tick's reading was right, whatever the source's trust; NaN
+        where the tick was no evidence.
+        """
         ...
 
     def update(self, evidence: Evidence) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from sage.compiled import has_compiler, kernel
 from sage.runtime.config import TrustConfig
 from sage.runtime.trust import steps
+from sage.runtime.trust.by_context import log_odds_between, moved_beta, moved_scale
 from sage.runtime.trust.contract import Evidence
 from sage.runtime.trust.rules import NOISE_WARMUP
 
@@ -44,6 +45,7 @@ _UPDATED = (
     "_rejected",
     "_shift",
     "doubt",
+    "verdict",
 )
 _STATE = (
     "alpha",
@@ -84,6 +86,7 @@ class TrustEstimator:
         self._rejected = np.zeros(n)
         self._shift = np.zeros(1, dtype=np.int64)
         self.doubt = np.zeros(n)
+        self.verdict = np.full(n, np.nan)
         self._untested, self._all_tied = np.full(n, np.nan), np.ones(n, dtype=bool)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self._rules = np.array(
@@ -113,6 +116,14 @@ class TrustEstimator:
             self._rules,
             *(getattr(self, name) for name in _UPDATED),
         )
+
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Another context begins: the evidence moves by the difference of the two records."""
+        moved = log_odds_between(before, after)
+        weight = float(self._rules[1] + self._rules[2])
+        self.alpha[:], self.beta[:] = moved_beta(self.alpha, self.beta, moved, weight)
+        scales = moved_scale(self.scale_a, self.scale_b, moved, float(self._rules[3]))
+        self.scale_a[:], self.scale_b[:] = scales
 
     @property
     def scale(self) -> np.ndarray:

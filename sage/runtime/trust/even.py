@@ -41,6 +41,13 @@ class EvenTrust:
     def noise(self) -> np.ndarray:
         return self._form.noise
 
+    @property
+    def verdict(self) -> np.ndarray:
+        return self._form.verdict
+
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        self._form.change_context(before, after)
+
     def update(self, evidence: Evidence) -> None:
         self._form.update(evidence)
 

@@ -42,7 +42,7 @@ from sage.runtime.trust.rules import (
 def update(
     fresh, innovation_sq, level_sq, self_error_sq, is_repeat, own_doubt, is_tied, rules, alpha, beta,
     scale_a, scale_b, moments, responsibility, is_explained, nis, self_moments, self_window, num_fresh,
-    num_judged, run, longest_run, repeats, is_stuck, rejected, shift, doubt,
+    num_judged, run, longest_run, repeats, is_stuck, rejected, shift, doubt, verdict,
 ):  # fmt: skip
     """One tick's evidence for all sources; every array from `alpha` on is updated in place.
 
@@ -51,7 +51,7 @@ def update(
     squared level.  self_moments (2, N): running mean and mean square of the self-prediction error.
     self_window (W, N): the last self-prediction errors.  rejected (N,): recent share of readings beyond the
     99% quantile.  shift (1,): ticks left of a change of the world.  doubt (N,): the last own_doubt.
-    repeats (2, N): Beta counts of repeats and moves.
+    repeats (2, N): Beta counts of repeats and moves.  verdict (N,): how right this reading is, NaN unjudged.
     """
     num_moved = 0
     for source in range(len(fresh)):
@@ -59,6 +59,7 @@ def update(
     shift[0] = SHIFT_TICKS if _is_shift(is_explained, is_stuck, rejected) else max(shift[0] - 1, 0)
     is_shift = shift[0] > 0
     for source in range(len(fresh)):
+        verdict[source] = np.nan
         if not fresh[source]:
             continue
         moved = not is_repeat[source]
@@ -83,6 +84,11 @@ def update(
         is_explained[source] = (
             is_tied[source] and moments[2, source] < (1 - MIN_EXPLAINED) * moments[3, source]
         )
+        is_compared = is_explained[source] and not np.isnan(nis[source]) and not is_shift
+        if is_stuck[source]:
+            verdict[source] = 0.0
+        elif is_compared or is_known:
+            verdict[source] = (1.0 - doubt[source]) * (_verdict(nis[source], rules) if is_compared else 1.0)
         if is_stuck[source] or (is_explained[source] and not np.isnan(nis[source])):
             rho = 0.0 if is_stuck[source] else rho
             if is_shift and not is_stuck[source]:
@@ -92,6 +98,12 @@ def update(
             responsibility[source] = rho
         elif is_known and doubt[source] < RESTED_DOUBT:
             _believe(source, 1.0, rules, alpha, beta, scale_a, scale_b, 1.0)
+
+
+def _verdict(nis, rules):
+    """Probability of an inlier under the prior alone: the source's own trust has no part in it."""
+    log_odds = 0.5 * (nis * (1 - 1 / rules[4]) - np.log(rules[4]))
+    return 1 / (1 + rules[2] / rules[1] * np.exp(min(max(log_odds, -50.0), 50.0)))
 
 
 def _count_rejected(source, nis, rejected):
@@ -238,6 +250,7 @@ STEPS = (
     noise_scale,
     _believe,
     _forget,
+    _verdict,
     _count_run,
     _count_rejected,
     _is_flat,

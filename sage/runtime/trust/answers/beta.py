@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sage.errors import InputError
+from sage.runtime.trust.by_context import log_odds_between, moved_beta
 
 #: As in TrustConfig.
 PRIOR_RIGHT, PRIOR_WRONG = 9.0, 1.0
@@ -30,6 +31,11 @@ class RightOrWrong:
         beta = keep * self.beta + drift * PRIOR_WRONG + 1 - share
         self.alpha = np.where(is_judged, alpha, self.alpha)
         self.beta = np.where(is_judged, beta, self.beta)
+
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        """As in TrustForm."""
+        moved = log_odds_between(before, after)
+        self.alpha, self.beta = moved_beta(self.alpha, self.beta, moved, PRIOR_RIGHT + PRIOR_WRONG)
 
     @property
     def mean(self) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 
 from sage.errors import InputError
 from sage.runtime.trust.answers.beta import FORGETTING, RightOrWrong
+from sage.runtime.trust.by_context import log_odds_between, moved_scale
 
 NUM_ROUNDS = 3
 UNRELATED = 2.0  # mean squared distance of independent directions
@@ -127,6 +128,12 @@ class EmbeddingTrust:
         self._right.judge(right)
         self.responsibility = np.where(is_given, right, self.responsibility)
         return right
+
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        """As in TrustForm."""
+        self._right.change_context(before, after)
+        moved = log_odds_between(before, after)
+        self._scale = np.stack(moved_scale(*self._scale, moved, PRIOR_SCALE))
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""

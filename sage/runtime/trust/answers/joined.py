@@ -52,6 +52,15 @@ class JoinedTrust:
     def noise(self) -> np.ndarray:
         return self._base.noise
 
+    @property
+    def verdict(self) -> np.ndarray:
+        return self._base.verdict
+
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        self._base.change_context(before, after)
+        for indices, form in self._parts.values():
+            form.change_context(before[indices], after[indices])
+
     def update(self, evidence: Evidence) -> None:
         """The other forms learn when their answers or measurements come."""
         self._base.update(evidence)

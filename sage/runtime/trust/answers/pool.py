@@ -96,6 +96,10 @@ class LogPool:
                 is_given, np.clip(moved, -MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE), self.log_temperatures
             )
 
+    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+        """As in TrustForm."""
+        self._right.change_context(before, after)
+
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
         learned = {"weights": self.weights.copy(), "log_temperatures": self.log_temperatures.copy()}
