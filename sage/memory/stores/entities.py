@@ -1,4 +1,4 @@
-"""Entity memory: who was right, in what context.
+"""Entity memory: who was right, in what context; the trust in a source moves by it where a context begins.
 
 Each entity (a source, a teacher) has a Beta distribution in every context and one over all contexts, to which
 a context with few judgements backs off. Invariant: constant size; counts are finite and not negative.
@@ -23,8 +23,8 @@ PRIOR_RIGHT, PRIOR_WRONG = 9.0, 1.0
 BACK_OFF = 10.0
 #: Weight that earlier judgements keep when another one comes: the last 2,000 count.
 FORGETTING = 0.9995
-#: Standard deviations within which a share is possible.
-SURE = 2.0
+#: A share within so many standard deviations of the mean agrees with a record.
+NUM_DEVIATIONS = 2.0
 _MAX_LOG_ODDS, _NUM_STEPS = 40.0, 8001
 
 
@@ -105,16 +105,16 @@ class EntityMemory:
         return self._counts.shape[1] - 1
 
     def expected(self, names: Sequence[str], context: int) -> np.ndarray:
-        """(n,) the share of right judgements of each name that its record in `context` is sure of, 0..1.
+        """(n,) the highest share of right judgements that agrees with each name's record in `context`, 0..1.
 
-        The highest share within SURE standard deviations of the backed-off mean, at most the prior's: a short
-        record, and one without errors, leave the prior.
+        It is NUM_DEVIATIONS standard deviations above the backed-off mean, at most the prior's share: a short
+        record, and one without errors, give the prior's.
         """
         counts, whole = self._counts_of(names, self._context(context)), self._counts_of(names, -1)
         mean = (whole[:, 0] + PRIOR_RIGHT) / (whole.sum(axis=1) + PRIOR_RIGHT + PRIOR_WRONG)
         total = counts.sum(axis=1) + BACK_OFF
         share = (counts[:, 0] + BACK_OFF * mean) / total
-        highest = share + SURE * np.sqrt(share * (1 - share) / (total + 1))
+        highest = share + NUM_DEVIATIONS * np.sqrt(share * (1 - share) / (total + 1))
         expected: np.ndarray = np.minimum(highest, PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG))
         return expected
 

@@ -76,7 +76,7 @@ def test_contexts_and_who_was_right_are_found_in_the_loop_and_saved(start, setti
     config = settings(3, memory={"num_contexts": 4, "num_experiences": 64, "num_recall": 64})
     run = start(config)
     writer = run.loop.memory_writer
-    run.loop.run(num_ticks=60)
+    run.loop.run(num_ticks=210)
     writer.note_teacher("sudoku: teacher", 4, 3)
     writer.note_teacher("sudoku: teacher", 4, 3)
     names = {record.name for record in writer.entities.records()}
