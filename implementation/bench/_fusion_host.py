@@ -5,7 +5,8 @@ readings a second, in the units of the sensors: for each source an array (channe
 milliseconds between readings in `<source>__ms`. Compilers, trainers, nights, writes and memory blocks begin
 and end in it, and nothing is wrong. The mantissa is rounded to 10 bits (ram: 16). Fusion and trust are those
 of the loop, with contexts and entity memory as in the default configuration; the model's correction is left
-out, and every source is attended in every tick. A fault that changes no reading within 10 s is not counted: a stuck processor load stands at 1 by itself.
+out, and every source is attended in every tick. A fault that changes no reading within 10 s is not counted: a
+stuck processor load stands at 1 by itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from _fusion_contexts import (
 )
 
 
-@pytest.mark.parametrize("scenario", (*SCENARIOS, *HELD_OUT))
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *HELD_OUT])
 def test_only_what_is_marked_wrong_is_spoiled(scenario: str) -> None:
     world = make_world(scenario, 3)
     for name in VIEWS:

@@ -22,7 +22,7 @@ from sage.runtime.config import TrustConfig
 from sage.runtime.trust import steps
 from sage.runtime.trust.by_context import log_odds_between, moved_beta, moved_scale
 from sage.runtime.trust.contract import Evidence
-from sage.runtime.trust.rules import NOISE_WARMUP
+from sage.runtime.trust.rules import CONTEXT_RELIEF, NOISE_WARMUP
 
 #: What `steps.update` changes, in the order of its arguments.
 _UPDATED = (
@@ -87,6 +87,8 @@ class TrustEstimator:
         self._shift = np.zeros(1, dtype=np.int64)
         self.doubt = np.zeros(n)
         self.verdict = np.full(n, np.nan)
+        # Share of its own doubt that a source keeps for so many readings after a change of context.
+        self._doubt_kept, self._num_relieved = np.ones(n), np.zeros(n, dtype=np.int64)
         self._untested, self._all_tied = np.full(n, np.nan), np.ones(n, dtype=bool)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self._rules = np.array(
@@ -107,7 +109,7 @@ class TrustEstimator:
 
     def update(self, evidence: Evidence) -> None:
         """Learn from one tick's evidence; sources without a fresh reading do not change."""
-        own = self._untested if evidence.own_doubt is None else evidence.own_doubt
+        own = self._untested if evidence.own_doubt is None else self._relieved(evidence)
         tied = self._all_tied if evidence.is_tied is None else evidence.is_tied
         others = (evidence.fresh, evidence.innovation_sq, evidence.level_sq)
         given = (*others, evidence.self_error_sq, evidence.is_repeat, own, tied)
@@ -124,6 +126,17 @@ class TrustEstimator:
         self.alpha[:], self.beta[:] = moved_beta(self.alpha, self.beta, moved, weight)
         scales = moved_scale(self.scale_a, self.scale_b, moved, float(self._rules[3]))
         self.scale_a[:], self.scale_b[:] = scales
+        self._doubt_kept = np.where(moved != 0, np.exp(-np.maximum(moved, 0.0)), self._doubt_kept)
+        self._num_relieved = np.where(moved != 0, CONTEXT_RELIEF, self._num_relieved)
+
+    def _relieved(self, evidence: Evidence) -> np.ndarray:
+        """(N,) the own doubt, less where a source has just left a context in which it was worse: its record
+        still spans both.
+        """
+        self._num_relieved = np.maximum(self._num_relieved - evidence.fresh, 0)
+        kept = np.where(self._num_relieved > 0, self._doubt_kept, 1.0)
+        relieved: np.ndarray = evidence.own_doubt * kept
+        return relieved
 
     @property
     def scale(self) -> np.ndarray:

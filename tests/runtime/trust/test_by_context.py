@@ -1,4 +1,4 @@
-"""Trust that comes back with its context: bounds, no lock-out, and nothing changed where nothing was wrong."""
+"""Trust that comes back with its context: bounds, no lock-out, nothing changed where nothing was wrong."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def test_a_record_with_few_errors_never_lowers_trust_below_0_7(
     expected = memory.expected(["a", "new"], 1)
     assert expected[1] == pytest.approx(0.9)
     moved = log_odds_between(np.full(2, 0.9), expected)
-    alpha, beta = moved_beta(
-        np.full(2, weight * share), np.full(2, weight * (1 - share)), moved, WEIGHT
-    )
+    alpha, beta = moved_beta(np.full(2, weight * share), np.full(2, weight * (1 - share)), moved, WEIGHT)
     assert trust_of(alpha[0], beta[0]) >= 0.7
     assert trust_of(alpha[1], beta[1]) == trust_of(weight * share, weight * (1 - share))
 

@@ -133,7 +133,7 @@ class EmbeddingTrust:
         """As in TrustForm."""
         self._right.change_context(before, after)
         moved = log_odds_between(before, after)
-        self._scale = np.stack(moved_scale(*self._scale, moved, PRIOR_SCALE))
+        self._scale = np.stack(moved_scale(self._scale[0], self._scale[1], moved, PRIOR_SCALE))
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
