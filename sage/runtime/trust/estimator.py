@@ -22,7 +22,7 @@ from sage.runtime.config import TrustConfig
 from sage.runtime.trust import steps
 from sage.runtime.trust.by_context import log_odds_between, moved_beta, moved_scale
 from sage.runtime.trust.contract import Evidence
-from sage.runtime.trust.rules import CONTEXT_RELIEF, NOISE_WARMUP
+from sage.runtime.trust.rules import BAD_RECORD, CONTEXT_RELIEF, NOISE_WARMUP
 
 #: What `steps.update` changes, in the order of its arguments.
 _UPDATED = (
@@ -89,6 +89,7 @@ class TrustEstimator:
         self.verdict = np.full(n, np.nan)
         # Share of its own doubt that a source keeps for so many readings after a change of context.
         self._doubt_kept, self._num_relieved = np.ones(n), np.zeros(n, dtype=np.int64)
+        self._is_bad_here = np.zeros(n, dtype=bool)
         self._untested, self._all_tied = np.full(n, np.nan), np.ones(n, dtype=bool)
         self._repeats = np.full((2, n), [[1.0], [3.0]])  # Beta(1, 3) on "a healthy reading repeats"
         self._rules = np.array(
@@ -112,7 +113,7 @@ class TrustEstimator:
         own = self._untested if evidence.own_doubt is None else self._relieved(evidence)
         tied = self._all_tied if evidence.is_tied is None else evidence.is_tied
         others = (evidence.fresh, evidence.innovation_sq, evidence.level_sq)
-        given = (*others, evidence.self_error_sq, evidence.is_repeat, own, tied)
+        given = (*others, evidence.self_error_sq, evidence.is_repeat, own, tied, self._is_bad_here)
         self._step(
             *(np.ascontiguousarray(each) for each in given),
             self._rules,
@@ -126,6 +127,7 @@ class TrustEstimator:
         self.alpha[:], self.beta[:] = moved_beta(self.alpha, self.beta, moved, weight)
         scales = moved_scale(self.scale_a, self.scale_b, moved, float(self._rules[3]))
         self.scale_a[:], self.scale_b[:] = scales
+        self._is_bad_here = after < BAD_RECORD
         self._doubt_kept = np.where(moved != 0, np.exp(-np.maximum(moved, 0.0)), self._doubt_kept)
         self._num_relieved = np.where(moved != 0, CONTEXT_RELIEF, self._num_relieved)
 

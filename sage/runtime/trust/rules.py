@@ -25,5 +25,6 @@ SHIFT_FORGETTING = 0.8  # of the evidence so far, for each reading during such a
 SHIFT_TICKS = 24  # that a change lasts after most sources contradicted the prediction
 SHIFT_RATE = 0.1  # of what a reading changes in the normal size of innovations after such a change
 MIN_NOISE_RATE = 0.02  # share of the learning rate that an outlier keeps, so that a lasting change is learned
+BAD_RECORD = 0.5  # share of right readings in a context; a source with less there was wrong before
 CONTEXT_RELIEF = 32  # readings after a change of context in which a record spans both contexts
 RESTED_DOUBT = 0.1  # a reading with less doubt by its source's own record is evidence for the source

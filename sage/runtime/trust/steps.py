@@ -40,13 +40,14 @@ from sage.runtime.trust.rules import (
 
 
 def update(
-    fresh, innovation_sq, level_sq, self_error_sq, is_repeat, own_doubt, is_tied, rules, alpha, beta,
-    scale_a, scale_b, moments, responsibility, is_explained, nis, self_moments, self_window, num_fresh,
+    fresh, innovation_sq, level_sq, self_error_sq, is_repeat, own_doubt, is_tied, is_bad_here, rules, alpha,
+    beta, scale_a, scale_b, moments, responsibility, is_explained, nis, self_moments, self_window, num_fresh,
     num_judged, run, longest_run, repeats, is_stuck, rejected, shift, doubt, verdict,
 ):  # fmt: skip
     """One tick's evidence for all sources; every array from `alpha` on is updated in place.
 
-    The first seven as in Evidence.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
+    The first seven as in Evidence.  is_bad_here (N,): by the record of this context; a change of the world
+    does not explain its readings.  rules (5,): forgetting, prior_inlier, prior_outlier, prior_scale,
     outlier_ratio.  moments (4, N): running means of q^(1/3), q^(2/3), q (the squared innovation) and of the
     squared level.  self_moments (2, N): running mean and mean square of the self-prediction error.
     self_window (W, N): the last self-prediction errors.  rejected (N,): recent share of readings beyond the
@@ -57,12 +58,12 @@ def update(
     for source in range(len(fresh)):
         num_moved += fresh[source] and not is_repeat[source]
     shift[0] = SHIFT_TICKS if _is_shift(is_explained, is_stuck, rejected) else max(shift[0] - 1, 0)
-    is_shift = shift[0] > 0
     for source in range(len(fresh)):
         verdict[source] = np.nan
         if not fresh[source]:
             continue
         moved = not is_repeat[source]
+        is_shift = shift[0] > 0 and not is_bad_here[source]
         num_fresh[source] += 1
         _count_run(source, moved, repeats, longest_run, run)
         is_flat = _is_flat(
