@@ -156,6 +156,36 @@ def test_a_source_that_is_right_again_regains_trust_and_its_record() -> None:
     assert source.trust.trust[0] > 0.75
 
 
+def shifted(*, record: float) -> TrustEstimator:
+    """Four sources whose innovations are a hundred times larger from a change of context on; `record` is the
+    last one's share of right readings in the new context.
+    """
+    generator = np.random.default_rng(1)
+    trust = TrustEstimator(4, TrustConfig(), is_compiled=False)
+    for tick in range(300):
+        if tick == 200:
+            trust.change_context(np.full(4, 0.9), np.array([0.9, 0.9, 0.9, record]))
+        size = 100.0 if tick >= 200 else 1.0
+        trust.update(
+            Evidence(
+                fresh=np.ones(4, dtype=bool),
+                innovation_sq=size * generator.normal(0, 1, 4) ** 2,
+                level_sq=np.full(4, 1000.0),
+                self_error_sq=np.ones(4),
+                is_repeat=np.zeros(4, dtype=bool),
+            )
+        )
+    return trust
+
+
+def test_a_change_of_the_world_does_not_explain_a_source_that_was_wrong_there_before() -> None:
+    new, known = shifted(record=0.9), shifted(record=0.1)
+    assert new.trust.min() > 0.5
+    assert known.trust[:3].min() > 0.5
+    assert known.trust[3] < 0.3
+    assert known.noise[3] < new.noise[3] / 2
+
+
 def test_verdicts_do_not_depend_on_trust() -> None:
     trusted, doubted = Source(), Source()
     for each in (trusted, doubted):
