@@ -215,7 +215,24 @@ def ratio(found: Found, scenario: str, kind: str, figure: str) -> tuple[float, f
         np.array([getattr(each, figure) for each in found[scenario, kind, arm]])
         for arm in ("with", "without")
     )
-    logs = np.log(ours / other)
+    return _interval(np.log(ours / other))
+
+
+def pooled_ratio(found: Found, kind: str, figure: str) -> tuple[float, float, float]:
+    """The same over all scenarios in which something is wrong; the interval is over seeds."""
+    logs = [
+        np.log([
+            getattr(ours, figure) / getattr(other, figure)
+            for ours, other in zip(found[scenario, kind, "with"], found[scenario, kind, "without"])
+        ])
+        for scenario, each, arm in found
+        if (each, arm) == (kind, "with") and scenario != "nothing wrong"
+    ]  # fmt: skip
+    return _interval(np.mean(logs, axis=0))
+
+
+def _interval(logs: np.ndarray) -> tuple[float, float, float]:
+    """exp of the mean, and of its 95% interval by Student's t; NaN for fewer than two."""
     if len(logs) < 2:
         return float(np.exp(logs.mean())), float("nan"), float("nan")
     half = T_975[len(logs) - 2] * logs.std(ddof=1) / np.sqrt(len(logs))
@@ -239,6 +256,12 @@ def contexts_table(found: Found) -> harness.TextTable:
             ]
             num = f"{_mean(ours, 'num_contexts'):.1f}"
             rows.append((scenario, kind, num, f"{_mean(without, 'error'):.4f}", *ratios, *cells))
+    for kind in KINDS:
+        ratios = [
+            "{:.3f} ({:.3f} to {:.3f})".format(*pooled_ratio(found, kind, figure))
+            for figure in ("error", "early")
+        ]
+        rows.append(("all with a fault", kind, "", "", *ratios, "", "", ""))
     return harness.TextTable(
         title="Contexts: with records over without, 95% intervals over seeds; readings to distrust, to trust "
         "again, and share of healthy readings below 0.7: without / with",

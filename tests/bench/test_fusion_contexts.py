@@ -15,6 +15,7 @@ from _fusion_contexts import (
     contexts_bars,
     contexts_table,
     make_world,
+    pooled_ratio,
     ratio,
     run_world,
 )
@@ -53,10 +54,11 @@ def test_ratios_have_intervals_and_a_worse_error_misses_its_bar() -> None:
         for kind in ("given", "found")
         for arm in ("without", "with")
     }
+    assert pooled_ratio(found, "found", "error") == pytest.approx((1.2, 1.2, 1.2))
     assert ratio(found, "nothing wrong", "given", "error") == pytest.approx((1.2, 1.2, 1.2))
     bars = {bar.name: bar.is_met for bar in contexts_bars(found, is_quick=False)}
     assert bars["noise in the dark: readings to distrust"] is True
     assert bars["nothing wrong, contexts found: error, with / without"] is False
     assert {bar.is_met for bar in contexts_bars(found, is_quick=True)} == {None}
-    assert len(contexts_table(found).rows) == 2 * len((*SCENARIOS, *HELD_OUT))
+    assert len(contexts_table(found).rows) == 2 * len((*SCENARIOS, *HELD_OUT)) + 2
     assert NUM_READINGS % (NUM_PLACES * TURN) == 0
