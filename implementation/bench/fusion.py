@@ -156,7 +156,9 @@ def run_recordings(arguments: Namespace) -> None:
     results = {"suite": "recordings", "arms": ARMS, "errors": found, "calibration": harness.calibrate()}
     tables = [recordings_table(found), harness.bars_table(bars)]
     notes = (__doc__ or "").partition("\n\n")[2]
-    harness.finish(harness.document("fusion", results, bars), tables, is_saved=arguments.save, notes=notes)
+    harness.finish(
+        harness.document("fusion_recordings", results, bars), tables, is_saved=arguments.save, notes=notes
+    )
 
 
 def run_host(arguments: Namespace) -> None:
