@@ -127,9 +127,10 @@ def show(
 ) -> None:
     """List each source and context: judgements right and wrong, and trust with its 90% interval.
 
-    Judged are the readings of sources that others predict, the answers of classifiers and language models,
-    and the solutions of teachers. A context with few judgements backs off to all contexts together. Where
-    another context begins, the loop's trust moves by these records (trust.by_context).
+    Judged are the readings of sources that others predict or that have a record of their own, the answers of
+    classifiers and language models, and the solutions of teachers. A context with few judgements backs off to
+    all contexts together. Where another context begins, the loop's trust moves by these records
+    (trust.by_context).
     """
     import json
 
