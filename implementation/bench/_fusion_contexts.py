@@ -128,7 +128,8 @@ class Given(Replay):
 class Outcome:
     """error: over all readings from the 401st on.  early: in the first 20 readings of each time.  distrust,
     again: readings, NaN where nothing is wrong.  low: share of readings in which a healthy source is below
-    0.7.  num_contexts: used.
+    0.7.  believed: share of wrong readings in which trust in their source is 0.5 or more, NaN without one.
+    num_contexts: used.
     """
 
     error: float
@@ -136,6 +137,7 @@ class Outcome:
     distrust: float
     again: float
     low: float
+    believed: float
     num_contexts: int
 
 
@@ -170,6 +172,7 @@ def _outcome(world: World, trust: np.ndarray, square: np.ndarray, num_contexts: 
     steps = np.arange(NUM_READINGS)
     is_counted = (steps >= FIRST)[:, None] & ~wrong
     relative = square / variance
+    is_wrong = (steps >= FIRST)[:, None] & wrong
     is_early = is_counted & (steps % TURN < 20)[:, None]
     distrust, again = [], []
     for source in range(len(VIEWS)):
@@ -185,6 +188,7 @@ def _outcome(world: World, trust: np.ndarray, square: np.ndarray, num_contexts: 
         distrust=float(np.mean(distrust)) if distrust else float("nan"),
         again=float(np.mean(again)) if again else float("nan"),
         low=float((trust[is_counted] < HEALTHY).mean()),
+        believed=float((trust[is_wrong] >= FAULTY).mean()) if is_wrong.any() else float("nan"),
         num_contexts=num_contexts,
     )
 
@@ -248,7 +252,7 @@ def contexts_table(found: Found) -> harness.TextTable:
             without, ours = (found[scenario, kind, arm] for arm in ARMS)
             cells = [
                 f"{_mean(without, figure):.{digits}f} / {_mean(ours, figure):.{digits}f}"
-                for figure, digits in (("distrust", 1), ("again", 1), ("low", 3))
+                for figure, digits in (("distrust", 1), ("again", 1), ("low", 3), ("believed", 3))
             ]
             ratios = [
                 "{:.3f} ({:.3f} to {:.3f})".format(*ratio(found, scenario, kind, figure))
@@ -261,10 +265,10 @@ def contexts_table(found: Found) -> harness.TextTable:
             "{:.3f} ({:.3f} to {:.3f})".format(*pooled_ratio(found, kind, figure))
             for figure in ("error", "early")
         ]
-        rows.append(("all with a fault", kind, "", "", *ratios, "", "", ""))
+        rows.append(("all with a fault", kind, "", "", *ratios, "", "", "", ""))
     return harness.TextTable(
         title="Contexts: with records over without, 95% intervals over seeds; readings to distrust, to trust "
-        "again, and share of healthy readings below 0.7: without / with",
+        "again, share of healthy readings below 0.7 and of wrong ones at 0.5 or more: without / with",
         columns=(
             "scenario",
             "contexts",
@@ -275,6 +279,7 @@ def contexts_table(found: Found) -> harness.TextTable:
             "distrust",
             "trusted again",
             "healthy below 0.7",
+            "wrong, 0.5 or more",
         ),
         rows=tuple(rows),
     )

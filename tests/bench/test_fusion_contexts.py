@@ -44,7 +44,9 @@ def test_records_are_used_from_the_second_dark_time_on() -> None:
 
 
 def outcome(error: float, distrust: float = 2.0) -> Outcome:
-    return Outcome(error=error, early=error, distrust=distrust, again=1.0, low=0.0, num_contexts=2)
+    return Outcome(
+        error=error, early=error, distrust=distrust, again=1.0, low=0.0, believed=0.0, num_contexts=2
+    )
 
 
 def test_ratios_have_intervals_and_a_worse_error_misses_its_bar() -> None:

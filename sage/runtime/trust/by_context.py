@@ -25,16 +25,17 @@ def log_odds_between(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def moved_beta(
-    alpha: np.ndarray, beta: np.ndarray, moved: np.ndarray, prior_weight: float
+    alpha: np.ndarray, beta: np.ndarray, moved: np.ndarray, prior_weight: float, highest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Beta counts (N,) whose mean has moved by `moved` (N,) log odds, within MIN_SHARE and MAX_SHARE.
+    """Beta counts (N,) whose mean has moved by `moved` (N,) log odds, within MIN_SHARE and MAX_SHARE, and
+    upwards to `highest` (N,) at most.
 
     The counts beyond `prior_weight` shrink by exp(-|moved|): evidence from another context is weak, so that
     the readings of this one decide soon.
     """
     total, share = alpha + beta, alpha / (alpha + beta)
     new = 1 / (1 + (1 - share) / share * np.exp(-moved))
-    new = np.where(moved > 0, np.minimum(new, np.maximum(share, MAX_SHARE)), new)
+    new = np.where(moved > 0, np.minimum(new, np.maximum(share, np.minimum(MAX_SHARE, highest))), new)
     new = np.where(moved < 0, np.maximum(new, np.minimum(share, MIN_SHARE)), new)
     weight = prior_weight + (total - prior_weight) * np.exp(-np.abs(moved))
     is_moved = moved != 0

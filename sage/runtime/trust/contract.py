@@ -69,9 +69,14 @@ class Judged(Protocol):
         """0..1."""
         ...
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+    @property
+    def share(self) -> np.ndarray:
+        """(N,) 0..1, mean of the distribution on "the next reading is right"."""
+        ...
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
         """Another context begins. before, after: (N,) 0..1, share of right readings by a source's record in
-        the old context and in the new one.
+        the old context and in the new one.  left: (N,) `share` when the new one was last left, 1 before that.
         """
         ...
 

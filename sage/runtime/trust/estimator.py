@@ -120,11 +120,17 @@ class TrustEstimator:
             *(getattr(self, name) for name in _UPDATED),
         )
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+    @property
+    def share(self) -> np.ndarray:
+        """(N,) the Beta's mean."""
+        share: np.ndarray = steps.inlier_share(self.alpha, self.beta)
+        return share
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
         """Another context begins: the evidence moves by the difference of the two records."""
         moved = log_odds_between(before, after)
         weight = float(self._rules[1] + self._rules[2])
-        self.alpha[:], self.beta[:] = moved_beta(self.alpha, self.beta, moved, weight)
+        self.alpha[:], self.beta[:] = moved_beta(self.alpha, self.beta, moved, weight, left)
         scales = moved_scale(self.scale_a, self.scale_b, moved, float(self._rules[3]))
         self.scale_a[:], self.scale_b[:] = scales
         self._is_bad_here = after < BAD_RECORD

@@ -45,8 +45,12 @@ class EvenTrust:
     def verdict(self) -> np.ndarray:
         return self._form.verdict
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
-        self._form.change_context(before, after)
+    @property
+    def share(self) -> np.ndarray:
+        return self._form.share
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
+        self._form.change_context(before, after, left)
 
     def update(self, evidence: Evidence) -> None:
         self._form.update(evidence)

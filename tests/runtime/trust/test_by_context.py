@@ -35,14 +35,14 @@ def test_equal_records_change_nothing(record: float, weight: float, share: float
     alpha, beta = one(weight * share), one(weight * (1 - share))
     moved = log_odds_between(one(record), one(record))
     assert moved == 0
-    assert moved_beta(alpha, beta, moved, WEIGHT) == (alpha, beta)
+    assert moved_beta(alpha, beta, moved, WEIGHT, one(1.0)) == (alpha, beta)
     assert moved_scale(alpha, beta, moved, WEIGHT) == (alpha, beta)
 
 
 @given(shares, shares, weights, st.floats(0.001, 0.999))
 def test_evidence_stays_within_its_bounds(before: float, after: float, weight: float, share: float) -> None:
     moved = log_odds_between(one(before), one(after))
-    alpha, beta = moved_beta(one(weight * share), one(weight * (1 - share)), moved, WEIGHT)
+    alpha, beta = moved_beta(one(weight * share), one(weight * (1 - share)), moved, WEIGHT, one(1.0))
     new, total = float(alpha[0] / (alpha[0] + beta[0])), float(alpha[0] + beta[0])
     assert min(share, MIN_SHARE) - 1e-9 <= new <= max(share, MAX_SHARE) + 1e-9
     assert WEIGHT - 1e-9 <= total <= weight + 1e-9
@@ -63,7 +63,9 @@ def test_a_record_with_few_errors_never_lowers_trust_below_0_7(
     expected = memory.expected(["a", "new"], 1)
     assert expected[1] == pytest.approx(0.9)
     moved = log_odds_between(np.full(2, 0.9), expected)
-    alpha, beta = moved_beta(np.full(2, weight * share), np.full(2, weight * (1 - share)), moved, WEIGHT)
+    alpha, beta = moved_beta(
+        np.full(2, weight * share), np.full(2, weight * (1 - share)), moved, WEIGHT, one(1.0)
+    )
     assert trust_of(alpha[0], beta[0]) >= 0.7
     assert trust_of(alpha[1], beta[1]) == trust_of(weight * share, weight * (1 - share))
 
@@ -140,6 +142,20 @@ def test_a_new_fault_is_distrusted_in_the_next_context_too() -> None:
     assert max(source.read(0, 10, is_wrong=True)) < 0.5
 
 
+def test_a_lasting_fault_is_trusted_at_most_once_in_each_context() -> None:
+    """The old context's record soon contains it, the long record of the new one does not."""
+    source = Source()
+    for _ in range(8):
+        source.read(0, 100)
+        source.read(1, 100)
+    for _ in range(2):
+        source.read(0, 100, is_wrong=True)
+        source.read(1, 100, is_wrong=True)
+    for context in (0, 1, 0, 1):
+        assert max(source.read(context, 100, is_wrong=True)) < 0.5
+    assert source.memory.trust("a", 1) > 0.5
+
+
 def test_a_source_that_is_right_again_regains_trust_and_its_record() -> None:
     """No lock-out: the verdicts do not depend on trust, and each return costs less."""
     source = Source()
@@ -164,7 +180,7 @@ def shifted(*, record: float) -> TrustEstimator:
     trust = TrustEstimator(4, TrustConfig(), is_compiled=False)
     for tick in range(300):
         if tick == 200:
-            trust.change_context(np.full(4, 0.9), np.array([0.9, 0.9, 0.9, record]))
+            trust.change_context(np.full(4, 0.9), np.array([0.9, 0.9, 0.9, record]), np.ones(4))
         size = 100.0 if tick >= 200 else 1.0
         trust.update(
             Evidence(
@@ -219,8 +235,8 @@ def test_the_context_of_saved_trust_is_restored() -> None:
 @pytest.mark.parametrize("form", [EmbeddingTrust(2), LogPool(2, 3)], ids=["embeddings", "classes"])
 def test_answers_have_contexts_too(form: EmbeddingTrust | LogPool) -> None:
     before = form.trust.copy()
-    form.change_context(np.array([0.9, 0.9]), np.array([0.9, 0.2]))
+    form.change_context(np.array([0.9, 0.9]), np.array([0.9, 0.2]), np.ones(2))
     assert form.trust[0] == before[0]
     assert form.trust[1] < 0.4
-    form.change_context(np.array([0.9, 0.2]), np.array([0.9, 0.9]))
+    form.change_context(np.array([0.9, 0.2]), np.array([0.9, 0.9]), np.ones(2))
     assert form.trust == pytest.approx(before)

@@ -32,10 +32,10 @@ class RightOrWrong:
         self.alpha = np.where(is_judged, alpha, self.alpha)
         self.beta = np.where(is_judged, beta, self.beta)
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
         """As in TrustForm."""
         moved = log_odds_between(before, after)
-        self.alpha, self.beta = moved_beta(self.alpha, self.beta, moved, PRIOR_RIGHT + PRIOR_WRONG)
+        self.alpha, self.beta = moved_beta(self.alpha, self.beta, moved, PRIOR_RIGHT + PRIOR_WRONG, left)
 
     @property
     def mean(self) -> np.ndarray:

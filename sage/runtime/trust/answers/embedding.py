@@ -129,9 +129,14 @@ class EmbeddingTrust:
         self.responsibility = np.where(is_given, right, self.responsibility)
         return right
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+    @property
+    def share(self) -> np.ndarray:
+        """(N,) as in TrustForm."""
+        return self._right.mean
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
         """As in TrustForm."""
-        self._right.change_context(before, after)
+        self._right.change_context(before, after, left)
         moved = log_odds_between(before, after)
         self._scale = np.stack(moved_scale(self._scale[0], self._scale[1], moved, PRIOR_SCALE))
 

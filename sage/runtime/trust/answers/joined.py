@@ -56,10 +56,14 @@ class JoinedTrust:
     def verdict(self) -> np.ndarray:
         return self._base.verdict
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
-        self._base.change_context(before, after)
+    @property
+    def share(self) -> np.ndarray:
+        return self._joined(self._base.share, "share")
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
+        self._base.change_context(before, after, left)
         for indices, form in self._parts.values():
-            form.change_context(before[indices], after[indices])
+            form.change_context(before[indices], after[indices], left[indices])
 
     def update(self, evidence: Evidence) -> None:
         """The other forms learn when their answers or measurements come."""

@@ -96,9 +96,14 @@ class LogPool:
                 is_given, np.clip(moved, -MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE), self.log_temperatures
             )
 
-    def change_context(self, before: np.ndarray, after: np.ndarray) -> None:
+    @property
+    def share(self) -> np.ndarray:
+        """(N,) as in TrustForm."""
+        return self._right.mean
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
         """As in TrustForm."""
-        self._right.change_context(before, after)
+        self._right.change_context(before, after, left)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
