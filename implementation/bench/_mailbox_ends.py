@@ -6,12 +6,13 @@ nothing but the peer's own code differs.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 import numpy as np
 
@@ -36,15 +37,17 @@ class RecordEnds:
     send: one record as `prepare` made it before the clock started.  receive: one record, usable when it
     returns.
     send_block: 64 records at once, a bulk call or one message of 16 KiB.  receive_block: their bytes, a whole
-    number of records, at most MAX_BATCH.  has_bulk: whether the library itself knows several records; else
-    they were packed by us.
+    number of records, at most MAX_BATCH.  check_block: the same, checked where the library gives them, before
+    that memory is given back; None where a message is bytes of its own.  has_bulk: whether the library itself
+    knows several records; else they were packed by us.
     has_stream: whether messages can follow each other unanswered.
     """
 
     send: Callable[[Any], object]
     receive: Callable[[], Any]
     send_block: Callable[[Any], object]
-    receive_block: Callable[[], bytes]
+    receive_block: Callable[[], bytes] | None = None
+    check_block: Callable[[Checker], None] | None = None
     prepare: Callable[[np.ndarray], Any] = np.ndarray.tobytes
     prepare_block: Callable[[np.ndarray], Any] = np.ndarray.tobytes
     has_bulk: bool = False
@@ -106,11 +109,16 @@ def record_table() -> np.ndarray:
     return whole
 
 
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
 class Checker:
     """Compares every byte of every record received with the table, from the first to the last."""
 
     def __init__(self) -> None:
         self._expected = record_table().tobytes()
+        self._address = record_table().ctypes.data
         self._spans: dict[tuple[int, int], bytes] = {}  # cut once: most batches are the same few
         self.num_received = 0
 
@@ -120,5 +128,15 @@ class Checker:
         span = start, start + len(data)
         expected = self._spans.get(span) or self._spans.setdefault(span, self._expected[slice(*span)])
         if data != expected:  # one memcmp
-            raise ValueError(f"records from number {self.num_received} on are not the ones that were sent")
+            self._refuse()
         self.num_received += len(data) // RECORD_BYTES
+
+    def check_at(self, address: int, num_bytes: int) -> None:
+        """`check` of bytes in memory that is not copied."""
+        start = self.num_received % NUM_RECORDS * RECORD_BYTES
+        if _memcmp(address, self._address + start, num_bytes):
+            self._refuse()
+        self.num_received += num_bytes // RECORD_BYTES
+
+    def _refuse(self) -> NoReturn:
+        raise ValueError(f"records from number {self.num_received} on are not the ones that were sent")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from _mailbox_ends import BLOCK, RECORD_BYTES, WAIT_SECS, RecordEnds, Role, TensorEnds
+from _mailbox_ends import BLOCK, RECORD_BYTES, WAIT_SECS, Checker, RecordEnds, Role, TensorEnds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class IceoryxPeer:
             send=singles.send_bytes,
             receive=singles.receive_bytes,
             send_block=blocks.send_bytes,
-            receive_block=blocks.receive_bytes,
+            check_block=blocks.check_in_place,
         )
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
@@ -86,6 +86,11 @@ class _Line:
         data = ctypes.string_at(sample.payload_ptr, self._num_bytes)
         sample.delete()
         return data
+
+    def check_in_place(self, checker: Checker) -> None:
+        sample = self._wait()
+        checker.check_at(sample.payload_ptr, self._num_bytes)
+        sample.delete()
 
     def place(self, nonce: float) -> None:
         sample = self._loan(self._num_bytes)

@@ -15,11 +15,12 @@ from itertools import count
 from typing import Any, Literal
 
 import numpy as np
-from _mailbox_ends import MAX_BATCH, WAIT_SECS, RecordEnds, Role, TensorEnds
+from _mailbox_ends import BLOCK, MAX_BATCH, RECORD_BYTES, WAIT_SECS, Checker, RecordEnds, Role, TensorEnds
 
 from sage.mailbox import MailboxClosed, RealClock
 
 CAPACITY, NUM_SLOTS = 1024, 4
+BLOCKS_CAPACITY = 64 * BLOCK  # the bytes of the 64 messages that iceoryx2 queues
 IDLE_WAIT_SECS = 0.25
 
 
@@ -39,13 +40,13 @@ class OurPeer:
         return f"bench-{os.getpid()}-{self.waiting}-{self.num_idle}"
 
     def records(self, role: Role, wiring: Any, stack: ExitStack) -> RecordEnds:
-        way_out, way_in = _rings(role, f"{wiring}-records", stack)
+        way_out, way_in = _rings(role, f"{wiring}-records", stack, CAPACITY)
+        send_block, check_block = self._blocks(role, wiring, stack)
         subscription = way_in.subscribe(start="oldest")
         for index in range(self.num_idle):
-            _, idle = _rings(role, f"{wiring}-idle{index}", stack)
+            _, idle = _rings(role, f"{wiring}-idle{index}", stack, CAPACITY)
             _wait_in_vain(idle.subscribe(start="oldest"), stack)
         pop_many, spin_secs = subscription.pop_many, self._spin_secs()
-        kept = np.zeros(MAX_BATCH, way_in.dtype)
 
         def send(record: bytes | np.ndarray) -> None:
             if not way_out.push(record, timeout_secs=WAIT_SECS):
@@ -57,25 +58,33 @@ class OurPeer:
                 raise TimeoutError("no record came")
             return records
 
-        def send_block(records: np.ndarray) -> None:
-            while len(records := records[way_out.push_many(records) :]):
-                send(records[:1])  # waits for room
-                records = records[1:]
-
-        def receive_block() -> bytes:
-            batch = pop_many(MAX_BATCH, timeout_secs=WAIT_SECS, spin_secs=spin_secs, out=kept)
-            batch.records["generation"] = 0  # the ring's own lap, no part of what was sent
-            data: bytes = batch.records.tobytes()
-            return data
-
         return RecordEnds(
             send=send,
             receive=receive,
             send_block=send_block,
-            receive_block=receive_block,
+            check_block=check_block,
             prepare_block=lambda records: records,
             has_bulk=True,
         )
+
+    def _blocks(
+        self, role: Role, wiring: Any, stack: ExitStack
+    ) -> tuple[Callable[[np.ndarray], None], Callable[[Checker], None]]:
+        way_out, way_in = _rings(role, f"{wiring}-blocks", stack, BLOCKS_CAPACITY)
+        pop_many, spin_secs = way_in.subscribe(start="oldest").pop_many, self._spin_secs()
+        kept = np.zeros(MAX_BATCH, way_in.dtype)
+        generations, address = kept["generation"], kept.ctypes.data
+
+        def send_block(records: np.ndarray) -> None:
+            if way_out.push_many(records, timeout_secs=WAIT_SECS) != BLOCK:
+                raise TimeoutError("nobody made room in the ring")
+
+        def check_block(checker: Checker) -> None:
+            num = len(pop_many(MAX_BATCH, timeout_secs=WAIT_SECS, spin_secs=spin_secs, out=kept))
+            generations[:num] = 0  # the ring's own lap, no part of what was sent
+            checker.check_at(address, num * RECORD_BYTES)
+
+        return send_block, check_block
 
     def tensors(self, role: Role, wiring: Any, num_bytes: int, stack: ExitStack) -> TensorEnds:
         way_out, way_in = _pools(role, f"{wiring}-{num_bytes}", num_bytes, stack)
@@ -113,11 +122,11 @@ def _first_and_last(values: np.ndarray) -> tuple[float, float]:
     return float(values[0]), float(values[-1])
 
 
-def _rings(role: Role, name: str, stack: ExitStack) -> tuple[Any, Any]:
+def _rings(role: Role, name: str, stack: ExitStack, capacity: int) -> tuple[Any, Any]:
     from sage.mailbox.shared import SharedPeripheral
 
     def create(way: str) -> Any:
-        return SharedPeripheral.create(f"{name}-{way}", capacity=CAPACITY, mode="lossless", clock=RealClock())
+        return SharedPeripheral.create(f"{name}-{way}", capacity=capacity, mode="lossless", clock=RealClock())
 
     return _both_ways(
         role, create, lambda way: SharedPeripheral.attach(f"{name}-{way}", clock=RealClock()), stack

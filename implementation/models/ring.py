@@ -92,14 +92,14 @@ def _plain(value: Any) -> Any:
     return tuple([_plain(item) for item in value]) if isinstance(value, tuple) else value
 
 
-#: Two laps of two cells with batches; then with a kill at any step and a successor. The others are the
-#: smallest instances that show a broken variant.
+#: Two laps with batches; then with a kill at any step and a successor. The others are the smallest instances
+#: that show a broken variant.
 FULL = (
-    Instance(scripts=((2, 1), (1, 1)), max_kills=0, successor=()),
-    Instance(scripts=((2, 1), (1, 1)), max_kills=2, successor=()),
-    Instance(scripts=((2, 1), (1, 1)), max_kills=1, successor=(1,)),
+    Instance(scripts=((2, 1), (1, 1)), num_lane_slots=3, max_kills=0, successor=()),
+    Instance(scripts=((2, 1), (1, 1)), num_lane_slots=3, max_kills=2, successor=()),
+    Instance(scripts=((1, 1, 1), (1,)), num_cells=3, num_lane_slots=3, max_kills=1, successor=(1, 1)),
 )
-SMALL = Instance(scripts=((1, 1), (1,)), num_cells=1, num_lane_slots=1, max_kills=1, successor=())
+SMALL = Instance(scripts=((1, 1, 1), (1,)), num_cells=1, num_lane_slots=2, max_kills=1, successor=())
 #: Lossless, with a subscriber from the start, and with one that joins at some time.
 LOSSLESS = (
     Instance(scripts=((1, 1), (1,)), max_kills=1, successor=(), capacity=1),
@@ -109,12 +109,14 @@ JOINING = Instance(scripts=((1, 1), (1, 1)), max_kills=0, capacity=1, joins_late
 SMALLEST_BREAKING = {
     "load index, write, increment": Instance(scripts=((1,), (1,)), max_kills=0),
     "link before payload": Instance(scripts=((1,), (1,)), max_kills=0),
-    "generation after payload": Instance(scripts=((1, 1), (1,)), num_lane_slots=1, max_kills=0),
-    "no second look": Instance(scripts=((1, 1), (1,)), num_lane_slots=1, max_kills=0),
+    "number after sequence": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
+    "no second look": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
+    "reach of a whole lane": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
+    "written before the tail moved": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
     "no help": Instance(scripts=((1,), (1,)), max_kills=1, successor=()),
     "no lap in the order word": Instance(scripts=((1, 1, 1), (1,)), max_kills=0),
-    "generation used again": Instance(scripts=((1,), (1,)), max_kills=1, successor=(1,)),
-    "loss counted in order words": Instance(scripts=((2, 1), (1, 1)), max_kills=0),
+    "number used again": Instance(scripts=((1,), (1,)), max_kills=1, successor=(1,)),
+    "loss counted in order words": Instance(scripts=((2, 1), (1, 1)), num_lane_slots=3, max_kills=0),
     "room checked with an older tail": Instance(scripts=((1,), (1,)), max_kills=0, capacity=1),
     "floor of an earlier subscriber list": replace(JOINING, scripts=((1, 1, 1),)),
     "cursor moved before the copy": Instance(scripts=((1, 1, 1),), max_kills=0, capacity=1),

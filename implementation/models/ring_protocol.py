@@ -1,10 +1,12 @@
 """The protocol of a peripheral ring between processes, as states and single steps of one process.
 
-A producer fills records in its own lane: it gives the lane slot its new generation, then writes the payload.
-It then reads the tail, one word (ticket, records so far); if the order cell of that ticket is linked already
-it moves the tail and starts over; else it stores the sequence into its records and swaps the cell from the
-value read to (ticket, producer, first record, count). That swap is the push. The reader follows the cells,
-copies each record from its lane and checks the lane slot's generation again afterwards.
+A producer fills a batch in its own lane: it writes the number of the first record into that slot's row, then
+the payload. It then reads the tail, one word (ticket, records so far); if the order cell of that ticket is
+linked already it moves the tail and starts over; else it stores the sequence into the row and swaps the cell
+from the value read to (ticket, producer, first record, count). That swap is the push. The tail is past the
+batch before the next one is written. The reader follows the cells; it reads the row's sequence, then its
+number, copies each record from the lane, and checks afterwards that the tail is at most `reach` after the
+record.
 
 A lossless ring adds one rule: after the tail is read, and before the swap that stands on it, the producer
 checks that the batch fits between the slowest cursor and the capacity. It keeps that cursor (the floor) until
@@ -26,7 +28,6 @@ from ring_state import (
     CLAIM,
     COPY_0,
     COPY_1,
-    COPY_SEQUENCE,
     DEAD,
     DONE,
     GO_LIVE,
@@ -39,13 +40,15 @@ from ring_state import (
     READ_TAIL,
     RECHECK,
     ROOM,
+    ROW_NUMBER,
+    ROW_SEQUENCE,
     SEQUENCE,
     SETTLE,
+    SUCCEED,
     WAIT,
     WRITE_0,
     WRITE_1,
     Instance,
-    LaneSlot,
     Producer,
     Reader,
     State,
@@ -59,7 +62,10 @@ def successors(instance: Instance, state: State) -> Iterator[tuple[str, State]]:
     for index, producer in enumerate(state.producers):
         if producer.step == DEAD:
             if instance.successor:
-                yield f"a successor takes lane {index}", _succeed(instance, state, index)
+                yield f"a successor of producer {index} moves the tail", _settle_tail(instance, state, index)
+            continue
+        if producer.step == SUCCEED:
+            yield f"a successor takes lane {index}", _succeed(instance, state, index)
             continue
         if producer.step == DONE or (producer.step == WAIT and not _fits(instance, state, index, producer)):
             continue
@@ -102,11 +108,27 @@ def _write_lane(instance: Instance, state: State, index: int, record: int, /, **
     return state._replace(lanes=tuple(lanes))
 
 
+def _settle_tail(instance: Instance, state: State, index: int) -> State:
+    """A dead producer may have linked its last batch without moving the tail."""
+    cell = state.cells[state.tail[0] % instance.num_cells]
+    if cell is not None and cell.ticket == state.tail[0]:
+        state = state._replace(tail=(state.tail[0] + 1, state.tail[1] + cell.count))
+    return _with(state, index, state.producers[index]._replace(step=SUCCEED))
+
+
 def _succeed(instance: Instance, state: State, index: int) -> State:
-    """Take a dead producer's lane: begin above every generation in its slots, complete or not."""
+    """Take a dead producer's lane: begin after its last linked batch; without one in the cells, above every
+    number in the lane's rows.
+    """
     dead = state.producers[index]
-    number = max(slot.number for slot in state.lanes[index]) + 1
-    if instance.variant == "generation used again":
+    oldest = state.tail[0] - instance.num_cells
+    linked = [cell for cell in state.cells if cell and cell.producer == index and cell.ticket > oldest]
+    if linked:
+        last = max(linked, key=lambda cell: cell.ticket)
+        number = last.first + last.count
+    else:
+        number = max(slot.number for slot in state.lanes[index]) + instance.num_lane_slots - instance.reach
+    if instance.variant == "number used again":
         number = dead.number
     first = READ_TAIL if instance.variant == "link before payload" else CLAIM
     return _with(state, index, Producer(first, number, 0, 0, (0, 0), None, dead.incarnation + 1))
@@ -125,28 +147,25 @@ def _advance(instance: Instance, state: State, index: int, p: Producer) -> State
     if p.step == WAIT:
         return _with(state, index, p._replace(step=CLAIM, index=0, cell=None, has_room=False))
     if p.step == SEQUENCE:
-        count = instance.script(index, p)[p.batch]
-        state = _write_lane(instance, state, index, p.number + p.index, sequence=p.tail[1] + p.index)
-        is_last = p.index + 1 == count
-        return _with(
-            state, index, p._replace(step=LINK if is_last else SEQUENCE, index=0 if is_last else p.index + 1)
-        )
+        is_late = instance.variant == "number after sequence" and p.index == 0
+        fields = {"sequence": p.tail[1]} if p.index == 0 else {"number": p.number}
+        state = _write_lane(instance, state, index, p.number, **fields)
+        return _with(state, index, p._replace(step=SEQUENCE if is_late else LINK, index=int(is_late)))
     if p.step == LINK:
         return _link(instance, state, index, p)
     return _move_tail(instance, state, index, p)
 
 
 def _write_payload(instance: Instance, state: State, index: int, p: Producer) -> State:
-    """Give the lane slot its new generation, write both words of the payload; then the next record."""
+    """Write the number of the batch, then both words of each record."""
     number, code = p.number + p.index, _code(p.number + p.index, p.incarnation)
     stores: list[dict[str, int]] = [{"number": number}, {"word_0": code}, {"word_1": code}]
-    if instance.variant == "generation after payload":
-        stores.append(stores.pop(0))
-    state = _write_lane(instance, state, index, number, **stores[p.step - CLAIM])
+    if p.step != CLAIM or instance.variant != "number after sequence":
+        state = _write_lane(instance, state, index, number, **stores[p.step - CLAIM])
     if p.step != WRITE_1:
         return _with(state, index, p._replace(step=p.step + 1))
     if p.index + 1 < instance.script(index, p)[p.batch]:
-        return _with(state, index, p._replace(step=CLAIM, index=p.index + 1))
+        return _with(state, index, p._replace(step=WRITE_0, index=p.index + 1))
     if instance.variant == "link before payload":
         return _next_batch(instance, state, index, p)
     return _with(state, index, p._replace(step=READ_TAIL, index=0))
@@ -206,6 +225,8 @@ def _link(instance: Instance, state: State, index: int, p: Producer) -> State:
     cells = list(state.cells)
     word = cells[place] = Word(ticket, index, p.number, count)
     state = state._replace(cells=tuple(cells), links=(*state.links, (index, p.number, count, p.incarnation)))
+    if instance.variant == "written before the tail moved":
+        return _next_batch(instance, state, index, p)
     return _with(state, index, p._replace(step=BUMP, cell=word))
 
 
@@ -259,23 +280,40 @@ def _read(instance: Instance, state: State, r: Reader) -> State | None:
         return state._replace(reader=r._replace(step=POLL, ticket=ticket, lost=lost, is_short=True))
     if r.step == SETTLE:
         return _settle(state, r)
+    return _read_batch(instance, state, r)
+
+
+def _read_batch(instance: Instance, state: State, r: Reader) -> State:
+    """One step within the batch of a cell: its row, then each record and the check after it."""
     assert r.word is not None
-    slot = state.lanes[r.word.producer][(r.word.first + r.index) % instance.num_lane_slots]
+    lane = state.lanes[r.word.producer]
+    if r.step == ROW_SEQUENCE:
+        sequence = lane[r.word.first % instance.num_lane_slots].sequence
+        return state._replace(reader=r._replace(step=ROW_NUMBER, copy_sequence=sequence))
+    if r.step == ROW_NUMBER:
+        if lane[r.word.first % instance.num_lane_slots].number == r.word.first:
+            return state._replace(reader=r._replace(step=COPY_0))
+        _require_overwritten(instance, state, r)
+        return _skip(instance, state, r, r.word.count)
+    slot = lane[(r.word.first + r.index) % instance.num_lane_slots]
     if r.step == COPY_0:
-        if instance.variant == "no second look" and not _is_generation(slot, r):
-            return _skip(instance, state, r)
         return state._replace(reader=r._replace(step=COPY_1, copy_0=slot.word_0))
     if r.step == COPY_1:
-        return state._replace(reader=r._replace(step=COPY_SEQUENCE, copy_1=slot.word_1))
-    if r.step == COPY_SEQUENCE:
-        return state._replace(reader=r._replace(step=RECHECK, copy_sequence=slot.sequence))
-    if instance.variant == "no second look" or _is_generation(slot, r):
+        return state._replace(reader=r._replace(step=RECHECK, copy_1=slot.word_1))
+    is_whole = state.tail[1] - (r.copy_sequence + r.index) <= instance.reach
+    if is_whole or instance.variant == "no second look":
         return _deliver(instance, state, r)
+    _require_overwritten(instance, state, r)
+    return _skip(instance, state, r, 1)
+
+
+def _require_overwritten(instance: Instance, state: State, r: Reader) -> None:
+    """Skipping the record at hand is right only if producers may have overwritten it."""
     if instance.capacity:
         raise Violation("a lossless ring has overwritten a record that the reader had yet to read")
-    if slot.number <= r.word.first + r.index:
+    true_sequence = sum(count for _, _, count, _ in state.links[: r.ticket]) + r.index
+    if sum(count for _, _, count, _ in state.links) - true_sequence <= instance.reach:
         raise Violation("a record is skipped that was not overwritten")
-    return _skip(instance, state, r)
 
 
 def _join(instance: Instance, state: State, r: Reader) -> State:
@@ -292,10 +330,6 @@ def _join(instance: Instance, state: State, r: Reader) -> State:
     return state._replace(reader=joined, cursor=state.cursor if r.step == JOIN else total)
 
 
-def _is_generation(slot: LaneSlot, r: Reader) -> bool:
-    return r.word is not None and slot.number == r.word.first + r.index
-
-
 def _poll(instance: Instance, state: State, r: Reader) -> State | None:
     cell = state.cells[r.ticket % instance.num_cells]
     if cell is None or cell.ticket < r.ticket:
@@ -306,7 +340,7 @@ def _poll(instance: Instance, state: State, r: Reader) -> State | None:
         return state._replace(reader=r._replace(step=LAPPED))
     if instance.variant == "cursor moved before the copy":
         state = state._replace(cursor=r.delivered + r.lost + cell.count)
-    return state._replace(reader=r._replace(step=COPY_0, word=cell, index=0))
+    return state._replace(reader=r._replace(step=ROW_SEQUENCE, word=cell, index=0))
 
 
 def _settle(state: State, r: Reader) -> State:
@@ -331,7 +365,8 @@ def _deliver(instance: Instance, state: State, r: Reader) -> State:
             f" {producer}"
         )
     true_sequence = sum(count for _, _, count, _ in state.links[: r.ticket]) + r.index
-    lost = r.lost if instance.variant == "loss counted in order words" else r.copy_sequence - r.delivered
+    sequence = r.copy_sequence + r.index
+    lost = r.lost if instance.variant == "loss counted in order words" else sequence - r.delivered
     if r.delivered + lost != true_sequence or lost < r.lost:
         raise Violation(f"delivered {r.delivered} + lost {lost} before record {true_sequence}")
     if instance.capacity and lost != r.base:
@@ -339,19 +374,19 @@ def _deliver(instance: Instance, state: State, r: Reader) -> State:
     return _next_record(instance, state, r._replace(delivered=r.delivered + 1, lost=lost, is_short=False))
 
 
-def _skip(instance: Instance, state: State, r: Reader) -> State:
+def _skip(instance: Instance, state: State, r: Reader, num_records: int) -> State:
     lost = r.lost + (1 if instance.variant == "loss counted in order words" else 0)
-    return _next_record(
-        instance, state, r._replace(lost=lost, is_short=instance.variant != "loss counted in order words")
-    )
+    r = r._replace(lost=lost, is_short=instance.variant != "loss counted in order words")
+    return _next_record(instance, state, r, num_records)
 
 
-def _next_record(instance: Instance, state: State, r: Reader) -> State:
+def _next_record(instance: Instance, state: State, r: Reader, num_records: int = 1) -> State:
     assert r.word is not None
-    r = r._replace(copy_0=-1, copy_1=-1, copy_sequence=-1)
-    if r.index + 1 < r.word.count:
+    r = r._replace(copy_0=-1, copy_1=-1)
+    if r.index + num_records < r.word.count:
         step = ADVANCE if instance.capacity else COPY_0
-        return state._replace(reader=r._replace(step=step, index=r.index + 1))
+        return state._replace(reader=r._replace(step=step, index=r.index + num_records))
     # the word stays until the next one: settling may need its count
     step = ADVANCE if instance.capacity else POLL
-    return state._replace(reader=r._replace(step=step, ticket=r.ticket + 1, index=0))
+    ended = r._replace(step=step, ticket=r.ticket + 1, index=0, copy_sequence=-1)
+    return state._replace(reader=ended)

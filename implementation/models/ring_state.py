@@ -10,19 +10,21 @@ from typing import NamedTuple
 
 # Producer steps.
 CLAIM, WRITE_0, WRITE_1, READ_TAIL, READ_CELL, SEQUENCE, LINK, HELP, BUMP, DONE, DEAD, ROOM, WAIT = range(13)
+SUCCEED = 13
 # Reader steps.
-POLL, LAPPED, COPY_0, COPY_1, COPY_SEQUENCE, RECHECK, SETTLE, JOIN, GO_LIVE, BEGIN, ADVANCE = range(11)
+POLL, LAPPED, COPY_0, COPY_1, ROW_SEQUENCE, RECHECK, SETTLE, JOIN, GO_LIVE, BEGIN, ADVANCE = range(11)
+ROW_NUMBER = 11
 
 VARIANTS = {
     "load index, write, increment": "the tail is loaded, the cell stored, the tail stored: no swap",
     "link before payload": "the cell is swapped first, the payload written afterwards",
-    "generation after payload": (
-        "the lane slot gets its new generation once the payload is written, not before"
-    ),
-    "no second look": "the reader checks the generation before it copies, not after",
+    "number after sequence": "the row of a batch gets its number after its sequence, not before",
+    "no second look": "the reader does not compare the tail after it has copied",
+    "reach of a whole lane": "the reader's check leaves no room for the batch that is being written",
+    "written before the tail moved": "a producer writes a batch before the tail has moved past its last one",
     "no help": "a producer that finds the cell linked waits for the other to move the tail",
     "no lap in the order word": "the swap compares producer, lane slot and count alone",
-    "generation used again": "a successor starts at its predecessor's record, even if it was linked",
+    "number used again": "a successor starts at its predecessor's record, even if it was linked",
     "loss counted in order words": "a skipped order word counts as one record, although it can link several",
     "room checked with an older tail": "a producer that finds a new tail does not check for room again",
     "floor of an earlier subscriber list": "a producer uses its cached floor after a subscriber has joined",
@@ -38,7 +40,9 @@ class Violation(Exception):
 
 
 class LaneSlot(NamedTuple):
-    number: int  # of the record among its producer's: the generation
+    """number and sequence are the row of a batch, in the slot of its first record."""
+
+    number: int  # of the record among its producer's
     word_0: int  # the payload is two words, each a (number, incarnation) code, to detect a torn one
     word_1: int
     sequence: int
@@ -74,7 +78,7 @@ class Reader(NamedTuple):
     index: int
     copy_0: int
     copy_1: int
-    copy_sequence: int
+    copy_sequence: int  # of the batch
     base: int = 0  # sequence at which the reader joined
 
 
@@ -121,6 +125,12 @@ class Instance:
             num_kills=0,
             cursor=0 if self.capacity and not self.joins_late else -1,
         )
+
+    @property
+    def reach(self) -> int:
+        """As far as the tail may be after a record that is whole."""
+        batch = max(max(script, default=0) for script in (*self.scripts, self.successor))
+        return self.num_lane_slots - (0 if self.variant == "reach of a whole lane" else batch)
 
     def script(self, index: int, producer: Producer) -> tuple[int, ...]:
         return self.successor if producer.incarnation else self.scripts[index]

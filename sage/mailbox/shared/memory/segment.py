@@ -25,7 +25,7 @@ PREFIX = "sage."
 HEADER_BYTES = 4096
 MAX_OPTIONS = 24
 #: Incremented with every change of the layout of the header or of a mailbox.
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 #: Attach to any kind of mailbox, to read its header.
 ANY_KIND = -1
 _MAGIC = int.from_bytes(b"SAGEmail", "little")

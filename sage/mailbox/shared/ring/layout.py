@@ -4,11 +4,10 @@ Invariant: two words that different processes write often never share 128 bytes;
 takes no memory (the file is sparse).
 
     header    4,096 bytes: of Segment, of Participants, and from OWN_OFFSET the words below
-    cells     2 x capacity words: the order of all records
+    cells     one word for each slot of a lane: the order of all records
     cursors   64 blocks of 4,096 bytes: position and counts of each reader or group
-    lanes     64, one per participant: 2 x capacity rows of metadata (number, sequence, pushed_ns), then as
-    many
-              records
+    lanes     64, one per participant: a row for each slot (number, sequence, pushed_ns; used in the slot of a
+              batch's first record), then the records
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ FREE, LIVE, DRAINING = 0, 1, 2
 #: The word of a record whose lower half is its length, the upper half its generation.
 LENGTH_OFFSET, U32 = 24, 0xFFFFFFFF
 
-# A lane's row of meta, as byte offsets.
+# A lane's row of meta, as byte offsets. A batch has one row, in the slot of its first record.
 ROW_BYTES = 32
 ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
 
@@ -68,6 +67,7 @@ ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
     C_SLOT_MASK,
     C_RECORD_BYTES,
     C_CAPACITY,
+    C_REACH,
     C_BATCH,
     C_SHIFT,
     C_IS_LOSSLESS,
@@ -78,8 +78,8 @@ ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
     C_NUM_JOINED,
     C_READERS_FLAG,
     C_WRITERS_FLAG,
-) = range(0, 19 * 8, 8)
-NUM_CONTROL_WORDS = 19
+) = range(0, 20 * 8, 8)
+NUM_CONTROL_WORDS = 20
 #: Results of a pop besides its count; R_STOP is set by the subscription to end a wait.
 R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS, R_STOP = range(0, 40, 8)
 NUM_RESULT_WORDS = 5
@@ -94,12 +94,19 @@ class RingLayout:
 
     @property
     def num_cells(self) -> int:
-        return 2 * self.capacity
+        return self.num_slots
 
     @property
     def num_slots(self) -> int:
-        """Slots of a lane: writing before the link never touches its last `capacity` records."""
-        return 2 * self.capacity
+        """Slots of a lane: a batch that is not linked yet never touches its last `capacity` records. Small
+        rings have more, so that a reader of the oldest record has time to copy it.
+        """
+        return self.capacity * (2 if self.capacity > MAX_BATCH else 4)
+
+    @property
+    def reach(self) -> int:
+        """No record is overwritten as long as the tail is at most this far after it. At least capacity."""
+        return self.num_slots - self.batch
 
     @property
     def batch(self) -> int:

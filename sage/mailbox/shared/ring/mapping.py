@@ -277,7 +277,7 @@ class SharedPeripheral:
         self.close()
 
     def _first_push(self, *arguments: int) -> int:
-        self._membership.claim_lane()
+        self._membership.claim_lane(self._engine)
         self._push_step = self._engine.push
         return self._push_step(*arguments)
 

@@ -46,11 +46,12 @@ class Membership:
         self._joining = threading.Lock()  # a thread that does not exist here may have held the parent's
         self._index = self._control[C_LANE // 8] = NONE
 
-    def claim_lane(self) -> None:
+    def claim_lane(self, engine: Engine) -> None:
         """Claim the entry's lane, once, in the first thread that pushes. Raises MailboxError if memory is
         short.
         """
         self._join_again()
+        engine.end_sequence(self.control_address)  # moves the tail, if the lane's last owner died before it
         with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
             if self._control[C_LANE // 8] != self._index:
                 claim_lane(self._segment, self._layout, self._control, self._index)

@@ -1,7 +1,8 @@
 """The reader's side of a ring between processes; numba can compile it.
 
-A reader follows the order cells, copies records from the lanes, checks their slots' numbers again, and moves
-its cursor by a swap. The sequence in a slot's row defines its place; the cursor's ticket is only a hint.
+A reader finds the batch of its first record, follows the order cells from there, copies records from the
+lanes, then checks that the tail is not so far that one of them may have been overwritten, and moves its
+cursor by a swap. The sequence in a batch's row defines its place; the cursor's ticket is only a hint.
 Invariant: delivered records are whole and in order, sequences strictly increase, and the gaps between them
 are reported as lost. Numbers in brackets are the pairs of memory orders listed in `push`.
 """
@@ -25,6 +26,7 @@ from sage.mailbox.shared.ring.layout import (
     C_BASE,
     C_CAPACITY,
     C_CELL_MASK,
+    C_REACH,
     C_RECORD_BYTES,
     C_SHIFT,
     C_SLOT_MASK,
@@ -46,6 +48,7 @@ from sage.mailbox.shared.ring.layout import (
     ROW_SEQUENCE,
     SEQUENCE,
     STATE,
+    TAIL,
     TICKET,
     U32,
 )
@@ -66,6 +69,9 @@ from sage.mailbox.shared.ring.order_words import (
 
 MAX_TRIES = 1000
 LATEST, OLDEST = -1, -2
+NONE = -1 << 40  # far below every sequence
+#: A check in between, so that a long copy from a ring at full speed keeps what it has.
+CHECK_AFTER = 256
 
 
 def pop(control: int, block: int, target: int, max_records: int, now_ns: int, result: int) -> int:
@@ -84,6 +90,7 @@ def pop(control: int, block: int, target: int, max_records: int, now_ns: int, re
         if num_taken == 0 or swap_if(block + SEQUENCE, expected, start + num_taken) != expected:  # [3]
             continue  # overwritten, or read by another member of the group
         store_relaxed(block + TICKET, load_relaxed(result + R_TICKET))
+        _stamp(control, target, num_taken, start)
         _count(block, num_taken, start - expected, end - start, now_ns - load_relaxed(result + R_PUSHED_NS))
         store_relaxed(result + R_LOST, start - expected)
         store_relaxed(result + R_FIRST, start)
@@ -95,52 +102,66 @@ def pop(control: int, block: int, target: int, max_records: int, now_ns: int, re
 
 
 def _take(control: int, block: int, tail: int, start: int, target: int, num_records: int, result: int) -> int:
-    """Copy up to `num_records` from sequence `start` on; returns how many were whole and in order."""
+    """Copy up to `num_records` from sequence `start` on; returns how many were whole and in order.
+
+    Batches that follow each other in the order follow each other in sequence, so only the first batch's row
+    is read.
+    """
     size = load_relaxed(control + C_RECORD_BYTES)
-    ticket, num_taken = _locate(control, block, tail, start), 0
-    while num_taken < num_records:
+    ticket = _locate(control, block, tail, start)
+    cell = load_acquire(cell_at(control, ticket))  # [1]
+    first = first_sequence(control, cell)
+    skipped = start - first
+    if ticket_of(cell) != ticket or first < 0 or skipped < 0 or skipped >= count_of(cell):
+        return 0
+    row = row_at(control, lane_of(cell), number_of(cell))
+    store_relaxed(result + R_PUSHED_NS, load_relaxed(row + ROW_PUSHED_NS))
+    num_copied = num_whole = 0
+    while ticket_of(cell) == ticket:
+        num = min(count_of(cell) - skipped, num_records - num_copied)
+        _copy(control, lane_of(cell), number_of(cell) + skipped, num, target + num_copied * size)
+        num_copied += num
+        if skipped + num < count_of(cell):
+            break
+        skipped, ticket = 0, (ticket + 1) & TICKETS
+        if num_copied == num_records:
+            break
+        if num_copied - num_whole >= CHECK_AFTER:
+            if not is_whole(control, start + num_whole):
+                return num_whole
+            num_whole = num_copied
+            store_relaxed(result + R_TICKET, ticket)
         cell = load_acquire(cell_at(control, ticket))  # [1]
-        if ticket_of(cell) != ticket:
-            break
-        count, sequence = count_of(cell), start + num_taken
-        last = last_sequence(control, cell)
-        skipped = sequence - (last - count + 1)  # not 0 only in the first cell
-        if last < sequence or skipped < 0:
-            break
-        lane, number = lane_of(cell), number_of(cell) + skipped
-        num = min(count - skipped, num_records - num_taken)
-        if num_taken == 0:
-            store_relaxed(result + R_PUSHED_NS, load_relaxed(row_at(control, lane, number) + ROW_PUSHED_NS))
-        if not _copy(control, lane, number, num, sequence, target + num_taken * size):
-            break
-        num_taken += num
-        if num == count - skipped:
-            ticket = (ticket + 1) & TICKETS
+    if num_copied > num_whole and is_whole(control, start + num_whole):
+        num_whole = num_copied
         store_relaxed(result + R_TICKET, ticket)
-    return num_taken
+    return num_whole
 
 
-def _copy(control: int, lane: int, number: int, num: int, sequence: int, target: int) -> bool:
-    """Copy `num` records of one batch; False if one of them was overwritten during the copy."""
+def _copy(control: int, lane: int, number: int, num: int, target: int) -> None:
+    """Copy `num` records of one batch."""
     size, slot_mask = load_relaxed(control + C_RECORD_BYTES), load_relaxed(control + C_SLOT_MASK)
     num_first = min(num, slot_mask + 1 - (number & slot_mask))  # up to the end of the lane
     copy_bytes(target, record_at(control, lane, number), num_first * size)
     if num_first < num:
-        copy_bytes(
-            target + num_first * size, record_at(control, lane, number + num_first), (num - num_first) * size
-        )
+        rest = target + num_first * size
+        copy_bytes(rest, record_at(control, lane, number + num_first), (num - num_first) * size)
+
+
+def is_whole(control: int, sequence: int) -> bool:
+    """Whether what was copied of the records from `sequence` on was not overwritten before the copy ended."""
     fence_acquire()  # [2]
-    shift = load_relaxed(control + C_SHIFT)
-    for index in range(num):
-        row = row_at(control, lane, number + index)
-        if load_relaxed(row + ROW_NUMBER) & NUMBERS != (number + index) & NUMBERS:
-            return False
-        if load_relaxed(row + ROW_SEQUENCE) != sequence + index:
-            return False
+    tail = load_relaxed(load_relaxed(control + C_BASE) + TAIL)
+    return sequence_of(control, tail) - sequence <= load_relaxed(control + C_REACH)
+
+
+def _stamp(control: int, target: int, num_records: int, start: int) -> None:
+    """Write the number of the ring's lap into the generation of each record."""
+    size, shift = load_relaxed(control + C_RECORD_BYTES), load_relaxed(control + C_SHIFT)
+    for index in range(num_records):
         header = target + index * size + LENGTH_OFFSET
-        lap = (((sequence + index) >> shift) + 1) & U32
+        lap = (((start + index) >> shift) + 1) & U32
         store_relaxed(header, load_relaxed(header) & U32 | lap << 32)
-    return True
 
 
 def _locate(control: int, block: int, tail: int, start: int) -> int:
@@ -151,30 +172,30 @@ def _locate(control: int, block: int, tail: int, start: int) -> int:
     )  # each links at least one
     if 0 < (end_ticket - hint) & TICKETS <= num_links:
         cell = load_acquire(cell_at(control, hint))
-        last = last_sequence(control, cell)
-        if ticket_of(cell) == hint and last - count_of(cell) < start <= last:
+        first = first_sequence(control, cell)
+        if ticket_of(cell) == hint and 0 <= first <= start < first + count_of(cell):
             return hint
     low, high = end_ticket - num_links, end_ticket - 1
     while low < high:
         middle = (low + high) // 2
         cell = load_acquire(cell_at(control, middle & TICKETS))
-        if (
-            ticket_of(cell) != middle & TICKETS or last_sequence(control, cell) < start
-        ):  # another ticket: overwritten, or never linked
+        first = first_sequence(control, cell)
+        # overwritten, or before it
+        if ticket_of(cell) != middle & TICKETS or first + count_of(cell) <= start:
             low = middle + 1
         else:
             high = middle
     return low & TICKETS
 
 
-def last_sequence(control: int, cell: int) -> int:
-    """The last sequence of the batch in `cell`; -1 if its lane slot contains another record now, which means
-    that the batch is older than a lap.
+def first_sequence(control: int, cell: int) -> int:
+    """The sequence of the first record of the batch in `cell`; NONE if its row is another batch's now, which
+    means that the batch is older than a lap.
     """
-    number = number_of(cell) + count_of(cell) - 1
+    number = number_of(cell)
     row = row_at(control, lane_of(cell), number)
-    sequence = load_acquire(row + ROW_SEQUENCE)
-    return sequence if load_relaxed(row + ROW_NUMBER) & NUMBERS == number & NUMBERS else -1
+    sequence = load_acquire(row + ROW_SEQUENCE)  # [6]
+    return sequence if load_relaxed(row + ROW_NUMBER) & NUMBERS == number else NONE
 
 
 def _count(block: int, num_taken: int, num_lost: int, depth: int, duration_ns: int) -> None:
@@ -240,4 +261,4 @@ def _place_cursor(control: int, block: int, start: int) -> int:
 
 
 #: Functions that the steps call, registered with numba.
-STEPS = (_take, _copy, _locate, last_sequence, _count, lag, _place_cursor)
+STEPS = (_take, _copy, is_whole, _stamp, _locate, first_sequence, _count, lag, _place_cursor)

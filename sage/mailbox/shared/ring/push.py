@@ -1,6 +1,6 @@
 """The producer's side of a ring between processes; numba can compile it.
 
-A producer writes records into its own lane: first the slots' numbers, then the payload. One compare-and-swap
+A producer writes a batch of up to 64 records into its own lane, and one row for it. One compare-and-swap
 of an order cell, from the value read to (ticket, participant, first number, count), links them; that swap is
 the push. A producer that finds the tail's cell linked already moves the tail (one word: ticket, records so
 far) for the process that linked it.
@@ -9,8 +9,11 @@ whole batch or nothing. The model in `implementation/models` checks this togethe
 `pop`.
 
 Memory orders, in pairs (left: writer, right: reader):
-[1] payload and sequence, swap of the cell | load_acquire of the cell, copy
-[2] number, fence_release, payload | copy, fence_acquire, number: overwritten bytes show as a new number
+[1] payload and row, swap of the cell | load_acquire of the cell, copy
+[2] tail moved past the lane's last batch, fence_release, row and payload of the next | copy, fence_acquire,
+    tail: bytes of a record are overwritten only after the tail is more than C_REACH after it, because a lane
+    has C_REACH more slots than a batch has records
+[6] number of the row, store_release of its sequence | load_acquire of the sequence, number
 [3] copy, swap of the cursor | load_acquire of the cursor in `room`, then its slots are written again
 [4] cell, swap of the tail | load_acquire of the tail, cell
 [5] link, fence_full, flag | flag, fence, link (in `doorbell`): one of the two sees the other
@@ -30,6 +33,7 @@ from sage.mailbox.shared.memory.words import (
     load_acquire,
     load_relaxed,
     store_relaxed,
+    store_release,
     swap_if,
     zero_bytes,
 )
@@ -46,6 +50,7 @@ from sage.mailbox.shared.ring.layout import (
     C_NUMBER,
     C_READERS_FLAG,
     C_RECORD_BYTES,
+    C_SLOT_MASK,
     HINT,
     LENGTH_OFFSET,
     LIVE,
@@ -85,17 +90,23 @@ def push(control: int, source: int, num_records: int, now_ns: int) -> int:
     size = load_relaxed(control + C_RECORD_BYTES)
     if load_relaxed(load_relaxed(control + C_BASE) + 8 * IS_CLOSED):
         return CLOSED
+    room_for, shortest = size - HEADER_BYTES, size
     for index in range(num_records):
-        if load_relaxed(source + index * size + LENGTH_OFFSET) & U32 > size - HEADER_BYTES:
+        length = load_relaxed(source + index * size + LENGTH_OFFSET) & U32
+        if length > room_for:
             return BAD_LENGTH - index
-    num_taken = 0
+        shortest = min(shortest, length)
+    num_taken, batch = 0, load_relaxed(control + C_BATCH)
+    is_lossless = load_relaxed(control + C_IS_LOSSLESS)
     while num_taken < num_records:
-        count = min(num_records - num_taken, load_relaxed(control + C_BATCH))
-        if load_relaxed(control + C_IS_LOSSLESS):
+        count = min(num_records - num_taken, batch)
+        if is_lossless:
             count = min(count, room(control, sequence_of(control, settled_tail(control)), count))
             if count <= 0:
                 break
         _write_lane(control, source + num_taken * size, count, now_ns)
+        if shortest < room_for:
+            _zero_ends(control, count)
         num_linked = _link(control, count)
         if num_linked == 0:
             break
@@ -105,21 +116,29 @@ def push(control: int, source: int, num_records: int, now_ns: int) -> int:
 
 
 def _write_lane(control: int, source: int, count: int, now_ns: int) -> None:
-    """Write records into the next slots of the lane, zero past their length. No reader reads there yet."""
+    """Write a batch into the next slots of the lane, and its row. No reader reads there yet."""
+    lane, number = load_relaxed(control + C_LANE), load_relaxed(control + C_NUMBER)
+    size, slot_mask = load_relaxed(control + C_RECORD_BYTES), load_relaxed(control + C_SLOT_MASK)
+    fence_release()  # [2]
+    row = row_at(control, lane, number)
+    store_relaxed(row + ROW_NUMBER, number)
+    store_relaxed(row + ROW_PUSHED_NS, now_ns)
+    num_first = min(count, slot_mask + 1 - (number & slot_mask))  # up to the end of the lane
+    copy_bytes(record_at(control, lane, number), source, num_first * size)
+    if num_first < count:
+        rest = source + num_first * size
+        copy_bytes(record_at(control, lane, number + num_first), rest, (count - num_first) * size)
+
+
+def _zero_ends(control: int, count: int) -> None:
+    """Zero the payload past its length in each record of the batch just written."""
     lane, number = load_relaxed(control + C_LANE), load_relaxed(control + C_NUMBER)
     size = load_relaxed(control + C_RECORD_BYTES)
     for index in range(count):
-        store_relaxed(row_at(control, lane, number + index) + ROW_NUMBER, number + index)
-    fence_release()  # [2]
-    for index in range(count):
-        target, start = record_at(control, lane, number + index), source + index * size
-        num_bytes = min(
-            HEADER_BYTES + (load_relaxed(start + LENGTH_OFFSET) & U32), size
-        )  # min: the length may have changed since the check
-        copy_bytes(target, start, num_bytes)
+        target = record_at(control, lane, number + index)
+        num_bytes = HEADER_BYTES + (load_relaxed(target + LENGTH_OFFSET) & U32)
         if num_bytes < size:
             zero_bytes(target + num_bytes, size - num_bytes)
-        store_relaxed(row_at(control, lane, number + index) + ROW_PUSHED_NS, now_ns)
 
 
 def _link(control: int, count: int) -> int:
@@ -143,8 +162,7 @@ def _link(control: int, count: int) -> int:
             count = min(count, room(control, sequence, count))
             if count <= 0:
                 return 0
-        for index in range(count):
-            store_relaxed(row_at(control, lane, number + index) + ROW_SEQUENCE, sequence + index)
+        store_release(row_at(control, lane, number) + ROW_SEQUENCE, sequence)  # [6]
         word = cell_word(ticket, lane, number, count)
         if swap_if(place, cell, word) == cell:  # [1]
             break
@@ -183,4 +201,4 @@ def count(address: int, amount: int) -> int:
 
 
 #: Functions that the steps call, registered with numba.
-STEPS = (_write_lane, _link, room)
+STEPS = (_write_lane, _zero_ends, _link, room)

@@ -21,12 +21,13 @@ from sage.mailbox.shared.ring import order_words
 from sage.mailbox.shared.ring import pop as ring_pop
 from sage.mailbox.shared.ring import push as ring_push
 from sage.mailbox.shared.ring.layout import (
-    C_LANE,
+    C_BASE,
+    C_BATCH,
     C_NUMBER,
+    C_REACH,
     NUM_RESULT_WORDS,
     R_FIRST,
     R_LOST,
-    ROW_NUMBER,
     TAIL,
 )
 from sage.mailbox.shared.ring.order_words import cell_word
@@ -44,6 +45,7 @@ STEPPED = (
 )
 PROTOCOL = (ring_push, ring_pop, order_words)
 MAX_TURNS = 5_000
+LONG = ((2, 2, 2, 2, 2, 2, 2, 2), (1,))  # two laps of a lane of eight slots
 _numbers = itertools.count()
 
 
@@ -155,7 +157,7 @@ class Ring:
         self.segments = [handle._segment for handle in self.handles]
         self.subscription = first.subscribe()
         for handle in self.handles:
-            handle._membership.claim_lane()
+            handle._membership.claim_lane(handle._engine)
         self.taken = [0] * len(scripts)
         self.got = []  # (sequence, record)
 
@@ -260,34 +262,20 @@ def test_schedules_find_a_push_that_does_not_compare(step_by, monkeypatch):
 
 
 def test_schedules_find_a_reader_that_does_not_look_again(step_by, monkeypatch):
-    def copy(control, lane, number, num, sequence, target):
-        size = words.load_relaxed(control + ring_pop.C_RECORD_BYTES)
-        for index in range(num):
-            ring_pop.copy_bytes(
-                target + index * size, order_words.record_at(control, lane, number + index), size
-            )
-        return True
-
-    monkeypatch.setattr(ring_pop, "_copy", copy)
+    monkeypatch.setattr(ring_pop, "is_whole", lambda control, sequence: True)
     with pytest.raises(AssertionError):
-        explore(step_by, range(200))
+        explore(step_by, range(300), scripts=LONG)
 
 
-def test_schedules_find_a_number_given_after_the_payload(step_by, monkeypatch):
-    def write_lane(control, source, count, now_ns):
-        lane, number = (words.load_relaxed(control + field) for field in (C_LANE, C_NUMBER))
-        for index in range(count):
-            ring_push.copy_bytes(
-                order_words.record_at(control, lane, number + index), source + 256 * index, 256
-            )
-        for index in range(count):
-            ring_push.store_relaxed(
-                order_words.row_at(control, lane, number + index) + ROW_NUMBER, number + index
-            )
+def test_schedules_find_a_check_that_leaves_no_room_for_the_batch_being_written(step_by, monkeypatch):
+    def is_whole(control, sequence):
+        tail = words.load_relaxed(words.load_relaxed(control + C_BASE) + TAIL)
+        reach = words.load_relaxed(control + C_REACH) + words.load_relaxed(control + C_BATCH)
+        return order_words.sequence_of(control, tail) - sequence <= reach
 
-    monkeypatch.setattr(ring_push, "_write_lane", write_lane)
+    monkeypatch.setattr(ring_pop, "is_whole", is_whole)
     with pytest.raises(AssertionError):
-        explore(step_by, range(300), scripts=((2, 2, 2, 2), (1,)))
+        explore(step_by, range(300), scripts=LONG)
 
 
 def push_and_die(ring, step_by, num_steps):
@@ -298,7 +286,7 @@ def push_and_die(ring, step_by, num_steps):
             range(ring._segment.address, ring._segment.address + len(ring._segment.memory)),
             [num_steps],
         )
-        ring._membership.claim_lane()
+        ring._membership.claim_lane(ring._engine)
 
         def step(address):
             if address in memory:
@@ -342,7 +330,7 @@ def test_tickets_numbers_and_records_wrap(engine, records):
         engine=engine,
         first_ticket=first,
     )
-    ring._membership.claim_lane()
+    ring._membership.claim_lane(ring._engine)
     ring._push_step = ring._engine.push
     ticket, segment = 2**24 - 6, ring._segment
     segment.words[TAIL // 8] = ticket << 39 | first
