@@ -2,7 +2,7 @@
 wake, wait and pop. Imports numba.
 
 Invariant: only the wait releases the GIL; it holds nothing, and it ends at its deadline whatever other
-processes do. A call of each takes the arguments of the step that it contains.
+processes do.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -21,7 +21,31 @@ from sage.mailbox.shared.memory.words import (
     pause,
     store_relaxed,
 )
-from sage.mailbox.shared.ring.layout import C_BASE, C_READERS_FLAG, C_WRITERS_FLAG, R_STOP, TAIL
+from sage.mailbox.shared.ring.array_memory import (
+    BYTES_DATA,
+    DATA,
+    DTYPE,
+    FLAGS,
+    LENGTH_OF_BYTES,
+    NDIM,
+    SHAPE,
+    STRIDES,
+    WRITEABLE,
+)
+from sage.mailbox.shared.ring.layout import (
+    C_BASE,
+    C_DTYPE,
+    C_READERS_FLAG,
+    C_RECORD_BYTES,
+    C_WRITERS_FLAG,
+    MONOTONIC,
+    NOT_PLAIN,
+    R_BLOCK,
+    R_CONTROL,
+    R_STOP,
+    TAIL,
+    U32,
+)
 from sage.mailbox.shared.ring.pop import lag
 from sage.mailbox.shared.ring.pop import pop as pop_step
 from sage.mailbox.shared.ring.push import push as push_step
@@ -50,6 +74,54 @@ def pop(control: int, block: int, target: int, max_records: int, now_ns: int, re
         ring_bell(load_relaxed(control + C_WRITERS_FLAG))
         code -= 1
     return code
+
+
+def push_one(control: int, data: int, now_ns: int) -> int:
+    """`push` of a bytes object at `data`; NOT_PLAIN where it has another size than a record."""
+    if load_relaxed(data + LENGTH_OF_BYTES) != load_relaxed(control + C_RECORD_BYTES):
+        return NOT_PLAIN
+    return push(control, data + BYTES_DATA, 1, _time(now_ns))
+
+
+def push_array(control: int, array: int, now_ns: int) -> int:
+    """`push` of all records of the numpy array object at `array`; NOT_PLAIN where `_records_at` is."""
+    source = _records_at(control, array)
+    if source == NOT_PLAIN:
+        return NOT_PLAIN
+    return push(control, source, load_relaxed(load_relaxed(array + SHAPE)), _time(now_ns))
+
+
+def pop_next(result: int, target: int, max_records: int, now_ns: int) -> int:
+    """`pop` of the subscription whose results are at `result`."""
+    control, block = load_relaxed(result + R_CONTROL), load_relaxed(result + R_BLOCK)
+    return pop(control, block, target, max_records, _time(now_ns), result)
+
+
+def pop_array(result: int, array: int, max_records: int, now_ns: int) -> int:
+    """`pop_next` into the numpy array object at `array`; NOT_PLAIN also if it is too small or read-only."""
+    control = load_relaxed(result + R_CONTROL)
+    target = _records_at(control, array)
+    if target == NOT_PLAIN or load_relaxed(array + FLAGS) & WRITEABLE == 0:
+        return NOT_PLAIN
+    if max_records < 1 or max_records > load_relaxed(load_relaxed(array + SHAPE)):
+        return NOT_PLAIN
+    return pop(control, load_relaxed(result + R_BLOCK), target, max_records, _time(now_ns), result)
+
+
+def _records_at(control: int, array: int) -> int:
+    """The address of the records of a numpy array; NOT_PLAIN unless it has one dimension, the ring's own
+    dtype, no gaps, and an address that is a multiple of 8.
+    """
+    dtype = load_relaxed(control + C_DTYPE)
+    if load_relaxed(array + NDIM) & U32 != 1 or load_relaxed(array + DTYPE) != dtype:
+        return NOT_PLAIN
+    data, stride = load_relaxed(array + DATA), load_relaxed(load_relaxed(array + STRIDES))
+    is_plain = stride == load_relaxed(control + C_RECORD_BYTES) and data & 7 == 0
+    return data if is_plain else NOT_PLAIN
+
+
+def _time(now_ns: int) -> int:
+    return monotonic_ns() if now_ns == MONOTONIC else now_ns
 
 
 def pop_when_ready(
@@ -99,4 +171,4 @@ def pop_when_ready(
 
 
 #: Functions that the steps call, registered with numba.
-STEPS = (pop,)
+STEPS = (push, pop, _records_at, _time)

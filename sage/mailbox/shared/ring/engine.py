@@ -17,6 +17,7 @@ from sage.mailbox.shared.memory.participants import LOCK_TIMEOUT_SECS
 from sage.mailbox.shared.ring import order_words
 from sage.mailbox.shared.ring import pop as ring_pop
 from sage.mailbox.shared.ring import push as ring_push
+from sage.mailbox.shared.ring.array_memory import IS_KNOWN
 
 Step = Callable[..., int]
 
@@ -26,6 +27,8 @@ class Engine:
     """The steps of `push` and `pop`; their arguments are addresses.
 
     pop_when_ready: None where a wait is Python, because the plain engine's lock must not be held in it.
+    push_one, push_array, pop_next, pop_array: of `compiled`; None with the plain engine, and where the memory
+    of array objects is not known.
     """
 
     name: EngineName
@@ -33,6 +36,10 @@ class Engine:
     has_room: Step
     pop: Step
     pop_when_ready: Step | None
+    push_one: Step | None
+    push_array: Step | None
+    pop_next: Step | None
+    pop_array: Step | None
     lag: Step
     await_record: Step
     end_sequence: Step
@@ -61,6 +68,10 @@ def compiled_engine() -> Engine:
         has_room=_compiled(ring_push.has_room),
         pop=_compiled(compiled.pop),
         pop_when_ready=_compiled(compiled.pop_when_ready, releases_gil=True),
+        push_one=_compiled(compiled.push_one) if IS_KNOWN else None,
+        push_array=_compiled(compiled.push_array) if IS_KNOWN else None,
+        pop_next=_compiled(compiled.pop_next) if IS_KNOWN else None,
+        pop_array=_compiled(compiled.pop_array) if IS_KNOWN else None,
         lag=_compiled(ring_pop.lag),
         await_record=_compiled(ring_pop.await_record),
         end_sequence=_compiled(ring_pop.end_sequence),
@@ -89,6 +100,10 @@ def _plain_engine(lock: RobustMutex, what: str) -> Engine:
         has_room=locked(ring_push.has_room),
         pop=locked(ring_pop.pop),
         pop_when_ready=None,
+        push_one=None,
+        push_array=None,
+        pop_next=None,
+        pop_array=None,
         lag=locked(ring_pop.lag),
         await_record=locked(ring_pop.await_record),
         end_sequence=locked(ring_pop.end_sequence),

@@ -11,6 +11,7 @@ import ctypes
 
 import numpy as np
 
+from sage.mailbox.record import record_dtype
 from sage.mailbox.shared.memory.participants import DOORBELLS_OFFSET
 from sage.mailbox.shared.memory.segment import Segment
 from sage.mailbox.shared.ring.layout import (
@@ -20,6 +21,7 @@ from sage.mailbox.shared.ring.layout import (
     C_CAPACITY,
     C_CELL_MASK,
     C_CELLS,
+    C_DTYPE,
     C_FLOOR,
     C_IS_LOSSLESS,
     C_LANE,
@@ -78,6 +80,7 @@ def control_words(segment: Segment, layout: RingLayout, *, is_lossless: bool) ->
         C_NUM_JOINED: -1,  # no floor has been read yet
         C_READERS_FLAG: segment.address + ARRIVALS,
         C_WRITERS_FLAG: segment.address + DEPARTURES,
+        C_DTYPE: id(record_dtype(layout.record_bytes)),  # cached: the same object in the whole process
     }
     for offset, value in values.items():
         words[offset // 8] = value

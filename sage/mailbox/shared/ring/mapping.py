@@ -8,36 +8,28 @@ protocol is described in `push`.
 from __future__ import annotations
 
 import os
-import struct
-import time
 import weakref
-from collections.abc import Callable
-
-import numpy as np
 
 from sage.errors import InputError
-from sage.mailbox.clock import Clock, now_function
+from sage.mailbox.clock import Clock
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.options import Mode, Start
-from sage.mailbox.record import HEADER_BYTES, RECORD_BYTES, record_dtype
+from sage.mailbox.record import RECORD_BYTES, record_dtype
 from sage.mailbox.shared.memory.engine_choice import EngineName, choose
 from sage.mailbox.shared.memory.participants import Participants
 from sage.mailbox.shared.memory.segment import IS_CLOSED, NameTaken, NoSuchMailbox, Segment
 from sage.mailbox.shared.ring.engine import make_engine
-from sage.mailbox.shared.ring.layout import FIRST, KIND, LENGTH_OFFSET, OPTION_NAMES, REFUSED
+from sage.mailbox.shared.ring.layout import FIRST, KIND, OPTION_NAMES
 from sage.mailbox.shared.ring.membership import Membership
 from sage.mailbox.shared.ring.pop import LATEST, OLDEST
-from sage.mailbox.shared.ring.push import BAD_LENGTH, CLOSED
+from sage.mailbox.shared.ring.producer import RingProducer
 from sage.mailbox.shared.ring.segment import create_ring, engine_of, ring_options
 from sage.mailbox.shared.ring.statistics import read_statistics
-from sage.mailbox.shared.ring.subscription import RingEnd, SharedSubscription, address_of
+from sage.mailbox.shared.ring.subscription import RingEnd, SharedSubscription
 from sage.mailbox.statistics import PeripheralStatistics
 
-_BYTES_DATA = bytes.__basicsize__ - 1  # offset of the data in a bytes object
-_U32 = struct.Struct("<I")
 
-
-class SharedPeripheral:
+class SharedPeripheral(RingProducer):
     """A `Peripheral` mailbox between processes.
 
     Each handle is one participant. The memory is freed once the ring is unlinked and the last process ends.
@@ -46,22 +38,15 @@ class SharedPeripheral:
     def __init__(self, segment: Segment, participants: Participants, clock: Clock) -> None:
         """Use `create`, `attach` or `open`."""
         options = segment.options(OPTION_NAMES)
-        self.name = segment.name
+        engine = make_engine(engine_of(segment), participants.lock, segment.name)
+        super().__init__(segment, Membership(segment, participants), engine, clock)
         self.capacity = options["capacity"]
-        self.record_bytes = options["record_bytes"]
         self.mode: Mode = "lossless" if options["is_lossless"] else "lossy"
         self.backend = "shared"
-        self.engine = engine_of(segment)
+        self.engine = engine.name
         self.dtype = record_dtype(self.record_bytes)
-        self._segment = segment
-        self._now_ns = now_function(clock)
-        self._engine = make_engine(self.engine, participants.lock, segment.name)
-        self._membership = Membership(segment, participants)
-        self._control_address = self._membership.control_address
         self._subscriptions: list[SharedSubscription] = []
-        self._is_closed = False
         self._ends_for_all = segment.is_creator
-        self._push_step = self._first_push
         _handles.add(self)
 
     @classmethod
@@ -148,69 +133,6 @@ class SharedPeripheral:
         """Address of the first lane's records in this process."""
         return self._membership.lanes_address
 
-    def push(self, record: np.ndarray | np.void | bytes, *, timeout_secs: float = 0.0) -> bool:
-        """Append one record; False if a lossless ring stayed full for `timeout_secs`.
-
-        record: shape () or (1,) of the ring's dtype, or its bytes; payload past its `length` is zeroed.
-        Raises MailboxClosed after close.
-        """
-        data = record if type(record) is bytes else record.tobytes()  # type: ignore[union-attr]
-        if len(data) != self.record_bytes:
-            raise InputError(
-                f"a record of {len(data)} bytes pushed to a ring of {self.record_bytes}: "
-                f"make it with record_dtype({self.record_bytes}), or use push_many for several"
-            )
-        code = self._push_step(self._control_address, id(data) + _BYTES_DATA, 1, self._now_ns())
-        if code == 2:
-            return True
-        if code == 3:
-            self._membership.arrivals.ring()
-            return True
-        if code < 0:
-            self._raise_push(code, lambda index: _U32.unpack_from(data, LENGTH_OFFSET)[0])
-        num_pushed = self._push_later(
-            id(data) + _BYTES_DATA,
-            1,
-            timeout_secs,
-            length_of=lambda index: _U32.unpack_from(data, LENGTH_OFFSET)[0],
-        )
-        self._refuse(1 - num_pushed)
-        return num_pushed == 1
-
-    def push_many(self, records: np.ndarray, *, timeout_secs: float = 0.0) -> int:
-        """Append `records` (n,) in order; returns how many were appended.
-
-        That is n, unless a lossless ring stayed full for `timeout_secs`: then the first ones, and the rest
-        counts as refused. Up to min(64, capacity) records at a time are consecutive; records pushed by others
-        may come between those groups. Raises MailboxClosed after close; a close during the wait returns what
-        was appended before it, if anything.
-        """
-        if records.ndim != 1 or records.dtype.itemsize != self.record_bytes:
-            raise InputError(
-                f"records of shape {records.shape} and {records.dtype.itemsize} bytes: "
-                f"give an array (n,) of record_dtype({self.record_bytes})"
-            )
-        address = address_of(records)
-        if not records.flags.c_contiguous or address % 8:
-            records = records.copy()
-            address = address_of(records)
-        code = self._push_step(self._control_address, address, len(records), self._now_ns())
-        if code < 0:
-            self._raise_push(code, lambda index: records["length"][index])
-        if code & 1:
-            self._membership.arrivals.ring()
-        num_taken = code >> 1
-        if num_taken != len(records):
-            num_taken += self._push_later(
-                address + num_taken * self.record_bytes,
-                len(records) - num_taken,
-                timeout_secs,
-                length_of=lambda index: records["length"][num_taken + index],
-                can_end=num_taken > 0,
-            )
-            self._refuse(len(records) - num_taken)
-        return num_taken
-
     def subscribe(self, *, start: Start = "latest", group: str | None = None) -> SharedSubscription:
         """A cursor of its own, or with `group` one cursor that its members in all processes share (a work
         queue).
@@ -227,6 +149,7 @@ class SharedPeripheral:
             engine=self._engine,
             membership=self._membership,
             now_ns=self._now_ns,
+            real_ns=self._real_ns,
             owner=self,
         )
         subscription = SharedSubscription(end, block)
@@ -256,8 +179,7 @@ class SharedPeripheral:
         writers.
         """
         if not self._is_closed:
-            self._is_closed = True
-            self._push_step = _refuse_closed
+            self._end_pushes()
             end = self._engine.end_sequence(self._control_address) if self._subscriptions else 0
             for subscription in self._subscriptions:
                 subscription.end_at(end)
@@ -276,50 +198,6 @@ class SharedPeripheral:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _first_push(self, *arguments: int) -> int:
-        self._membership.claim_lane(self._engine)
-        self._push_step = self._engine.push
-        return self._push_step(*arguments)
-
-    def _push_later(
-        self,
-        address: int,
-        num_records: int,
-        timeout_secs: float,
-        *,
-        length_of: Callable[[int], int],
-        can_end: bool = False,
-    ) -> int:
-        """A lossless ring was full: append as room becomes free (other writers may use it first).
-
-        can_end: after a close return the number appended instead of raising MailboxClosed.
-        """
-        end_secs = time.monotonic() + timeout_secs
-        num_pushed = 0
-        while num_pushed < num_records and self._membership.wait_for_room(
-            self._engine, self.is_over, end_secs - time.monotonic()
-        ):
-            source = address + num_pushed * self.record_bytes
-            code = self._push_step(self._control_address, source, num_records - num_pushed, self._now_ns())
-            if code == CLOSED and (can_end or num_pushed):
-                break
-            if code < 0:
-                self._raise_push(code, length_of, num_pushed)
-            if code & 1:
-                self._membership.arrivals.ring()
-            num_pushed += code >> 1
-        return num_pushed
-
-    def _refuse(self, num_records: int) -> None:
-        if num_records:
-            self._engine.add(self._segment.address + REFUSED, num_records)
-
-    def _raise_push(self, code: int, length_of: Callable[[int], int], first: int = 0) -> None:
-        if code == CLOSED:
-            raise MailboxClosed(f"{self.name}: the mailbox was closed")
-        length, room = length_of(first + BAD_LENGTH - code), self.record_bytes - HEADER_BYTES
-        raise InputError(f"length is {length}: a record of {self.record_bytes} bytes has room for {room}")
-
     def _start(self, start: Start) -> int:
         if start in ("latest", "oldest"):
             return LATEST if start == "latest" else OLDEST
@@ -329,9 +207,6 @@ class SharedPeripheral:
         raise InputError(
             f'{self.name}: start is {start!r}: give "latest", "oldest" or a ticket from {first} to {end}'
         )
-
-    def is_over(self) -> bool:
-        return self._is_closed or bool(self._segment.words[IS_CLOSED])
 
     def _raise_if_closed(self) -> None:
         if self.is_over():
@@ -352,13 +227,7 @@ class SharedPeripheral:
         for subscription in self._subscriptions:
             subscription.disown()
         self._subscriptions, self._ends_for_all = [], False
-        if not self._is_closed:
-            self._push_step = self._first_push
-        self._membership.forget()
-
-
-def _refuse_closed(*arguments: int) -> int:
-    return CLOSED
+        self._forget_lane()
 
 
 _handles: weakref.WeakSet[SharedPeripheral] = weakref.WeakSet()

@@ -20,12 +20,19 @@ from sage.mailbox.contract import Batch
 from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.shared.memory.doorbell import POLL_SECS
 from sage.mailbox.shared.memory.feeder import Feeder
-from sage.mailbox.shared.ring.engine import Engine
-from sage.mailbox.shared.ring.layout import NUM_RESULT_WORDS, R_FIRST, R_LOST, R_STOP
+from sage.mailbox.shared.ring.array_memory import address_of
+from sage.mailbox.shared.ring.engine import Engine, Step
+from sage.mailbox.shared.ring.layout import (
+    NOT_PLAIN,
+    NUM_RESULT_WORDS,
+    R_BLOCK,
+    R_CONTROL,
+    R_FIRST,
+    R_LOST,
+    R_STOP,
+)
 from sage.mailbox.shared.ring.membership import Membership
 
-#: Offset of the data address in a numpy array object; reading it through numpy takes longer than the pop.
-_ARRAY_DATA = ctypes.sizeof(ctypes.c_void_p) * 2
 #: Longest spin and longest sleep in one compiled call; between two calls Python handles signals.
 _SPIN_SLICE_NS, _SLEEP_SLICE_NS = 10_000_000, int(POLL_SECS * 1e9)
 _LONGEST_SECS = 1e9  # also for float("inf")
@@ -51,7 +58,10 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingEnd:
-    """What a subscription needs of its mailbox handle."""
+    """What a subscription needs of its mailbox handle.
+
+    real_ns: MONOTONIC if the clock is the real one, else 0.
+    """
 
     name: str
     dtype: np.dtype
@@ -59,6 +69,7 @@ class RingEnd:
     engine: Engine
     membership: Membership
     now_ns: Callable[[], int]
+    real_ns: int
     owner: Owner
 
 
@@ -74,11 +85,13 @@ class SharedSubscription:
         self.block = block
         self._block_address = end.address + block
         self._result = (ctypes.c_int64 * NUM_RESULT_WORDS)()
+        self._result[R_CONTROL // 8], self._result[R_BLOCK // 8] = self._control, self._block_address
         self._result_address = ctypes.addressof(self._result)
-        self._now_ns = end.now_ns
+        self._now_ns, self._real_ns = end.now_ns, end.real_ns
         self._record_bytes = end.dtype.itemsize
         self._feeder: Feeder | None = None
-        self._step = self._engine.pop
+        self._pop_next: Step = self._engine.pop_next or self._pop_by_result
+        self._pop_array = self._engine.pop_array
         #: Where the next small pop writes: the free end of an array that several pops share. Each place is
         #: used once, so that popped records belong to the caller; creating an array per pop takes 0.6 us.
         self._chunk = np.empty(0, dtype=end.dtype)
@@ -104,15 +117,21 @@ class SharedSubscription:
         out: (n,) of the ring's dtype, contiguous, n >= max_records; then batch.records is a view of it.
         Raises MailboxClosed if this subscription is closed, or if the mailbox is closed and nothing is left.
         """
-        if out is None and 0 < max_records <= self._num_free and not self._is_restricted:
-            address = self._free_address
+        now_ns, address = self._real_ns or self._now_ns(), 0
+        if out is None:
+            if 0 < max_records <= self._num_free and not self._is_restricted:
+                address = self._free_address
+            else:
+                max_records, address = self._place_for(max_records, out)
+            code = self._pop_next(self._result_address, address, max_records, now_ns)
+        elif self._pop_array is None or self._is_restricted or type(out) is not np.ndarray:
+            code = NOT_PLAIN
         else:
-            max_records, address = self._place_for(max_records, out)
-        code = self._step(
-            self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
-        )
+            code = self._pop_array(self._result_address, id(out), max_records, now_ns)
         if code < 2:
-            code = self._pop_later(max_records, address, timeout_secs, spin_secs)
+            if out is not None:
+                max_records, address = self._place_for(max_records, out)
+            code = self._pop_later(max_records, address, code, timeout_secs, spin_secs)
         if code & 1:
             self._membership.departures.ring()
         num_records = code >> 1
@@ -188,10 +207,16 @@ class SharedSubscription:
             self._num_free = len(self._chunk)
         return min(max_records, self._num_free), self._free_address
 
-    def _pop_later(self, max_records: int, address: int, timeout_secs: float, spin_secs: float) -> int:
+    def _pop_later(
+        self, max_records: int, address: int, code: int, timeout_secs: float, spin_secs: float
+    ) -> int:
         """Nothing was there: wait and pop; the code of the last try. Raises MailboxClosed if no record can
         follow.
+
+        code: of the first try; NOT_PLAIN: there was none yet.
         """
+        if code < 0 and (code := self._pop(max_records, address)) > 1:
+            return code
         end_secs = time.monotonic() + min(timeout_secs, _LONGEST_SECS)
         spin_end_secs = time.monotonic() + min(spin_secs, timeout_secs, _LONGEST_SECS)
         remaining_secs = timeout_secs
@@ -235,8 +260,12 @@ class SharedSubscription:
             )
 
     def _pop(self, max_records: int, address: int) -> int:
-        return self._step(
-            self._control, self._block_address, address, max_records, self._now_ns(), self._result_address
+        return self._pop_by_result(self._result_address, address, max_records, self._now_ns())
+
+    def _pop_by_result(self, result: int, address: int, max_records: int, now_ns: int) -> int:
+        """`compiled.pop_next`, by the step of the protocol."""
+        return self._engine.pop(
+            self._control, self._block_address, address, max_records, self._now_ns(), result
         )
 
     def _check(self, out: np.ndarray, max_records: int) -> None:
@@ -299,16 +328,3 @@ _new_batch = object.__new__
 _set_records, _set_lost, _set_first_ticket = (
     vars(Batch)[name].__set__ for name in ("records", "lost", "first_ticket")
 )
-
-
-def _quick_address_of(array: np.ndarray) -> int:
-    return _word(id(array) + _ARRAY_DATA).value
-
-
-def _true_address_of(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
-
-
-_word = ctypes.c_int64.from_address
-_probe = np.empty(3, dtype=np.uint8)
-address_of = _quick_address_of if _quick_address_of(_probe) == _true_address_of(_probe) else _true_address_of

@@ -8,8 +8,8 @@ from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedPeripheral
 from sage.mailbox.shared.memory import words
 from sage.mailbox.shared.ring import pop, push
+from sage.mailbox.shared.ring.array_memory import address_of
 from sage.mailbox.shared.ring.layout import LIVE, STATE
-from sage.mailbox.shared.ring.subscription import address_of
 
 
 @pytest.fixture

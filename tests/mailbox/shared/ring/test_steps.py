@@ -20,6 +20,7 @@ from sage.mailbox.shared.memory import words
 from sage.mailbox.shared.ring import order_words
 from sage.mailbox.shared.ring import pop as ring_pop
 from sage.mailbox.shared.ring import push as ring_push
+from sage.mailbox.shared.ring.array_memory import address_of
 from sage.mailbox.shared.ring.layout import (
     C_BASE,
     C_BATCH,
@@ -31,7 +32,6 @@ from sage.mailbox.shared.ring.layout import (
     TAIL,
 )
 from sage.mailbox.shared.ring.order_words import cell_word
-from sage.mailbox.shared.ring.subscription import address_of
 
 STEPPED = (
     "load_relaxed",
