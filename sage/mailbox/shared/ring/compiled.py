@@ -42,6 +42,8 @@ from sage.mailbox.shared.ring.layout import (
     NOT_PLAIN,
     R_BLOCK,
     R_CONTROL,
+    R_FREE,
+    R_NUM_FREE,
     R_STOP,
     TAIL,
     U32,
@@ -91,21 +93,37 @@ def push_array(control: int, array: int, now_ns: int) -> int:
     return push(control, source, load_relaxed(load_relaxed(array + SHAPE)), _time(now_ns))
 
 
-def pop_next(result: int, target: int, max_records: int, now_ns: int) -> int:
-    """`pop` of the subscription whose results are at `result`."""
-    control, block = load_relaxed(result + R_CONTROL), load_relaxed(result + R_BLOCK)
-    return pop(control, block, target, max_records, _time(now_ns), result)
+def pop_next(result: int, max_records: int, now_ns: int) -> int:
+    """`pop` to R_FREE, which moves; NOT_PLAIN if there is less room, or the subscription is restricted."""
+    if max_records < 1 or max_records > load_relaxed(result + R_NUM_FREE):
+        return NOT_PLAIN
+    return NOT_PLAIN if load_relaxed(result + R_STOP) else _pop_to(result, 0, max_records, _time(now_ns))
 
 
 def pop_array(result: int, array: int, max_records: int, now_ns: int) -> int:
-    """`pop_next` into the numpy array object at `array`; NOT_PLAIN also if it is too small or read-only."""
-    control = load_relaxed(result + R_CONTROL)
-    target = _records_at(control, array)
+    """`pop` into the numpy array object at `array`; NOT_PLAIN if `_records_at` is, the array is too small or
+    read-only, or the subscription is restricted.
+    """
+    target = _records_at(load_relaxed(result + R_CONTROL), array)
     if target == NOT_PLAIN or load_relaxed(array + FLAGS) & WRITEABLE == 0:
         return NOT_PLAIN
     if max_records < 1 or max_records > load_relaxed(load_relaxed(array + SHAPE)):
         return NOT_PLAIN
-    return pop(control, load_relaxed(result + R_BLOCK), target, max_records, _time(now_ns), result)
+    if load_relaxed(result + R_STOP) != 0:
+        return NOT_PLAIN
+    return _pop_to(result, target, max_records, _time(now_ns))
+
+
+def _pop_to(result: int, target: int, max_records: int, now_ns: int) -> int:
+    """`pop` of the subscription whose results are at `result`.  target: 0 for R_FREE, which moves."""
+    control, block = load_relaxed(result + R_CONTROL), load_relaxed(result + R_BLOCK)
+    if target != 0:
+        return pop(control, block, target, max_records, now_ns, result)
+    target = load_relaxed(result + R_FREE)
+    code = pop(control, block, target, max_records, now_ns, result)
+    store_relaxed(result + R_FREE, target + (code >> 1) * load_relaxed(control + C_RECORD_BYTES))
+    store_relaxed(result + R_NUM_FREE, load_relaxed(result + R_NUM_FREE) - (code >> 1))
+    return code
 
 
 def _records_at(control: int, array: int) -> int:
@@ -125,22 +143,18 @@ def _time(now_ns: int) -> int:
 
 
 def pop_when_ready(
-    control: int,
-    block: int,
-    target: int,
-    max_records: int,
-    now_ns: int,
-    result: int,
-    spin_ns: int,
-    sleep_ns: int,
+    result: int, target: int, max_records: int, now_ns: int, spin_ns: int, sleep_ns: int
 ) -> int:
     """`pop` as soon as there is a record: check without sleeping for spin_ns, then sleep once, for at most
     sleep_ns, and check again.
 
     0 if nothing came, a signal ended the sleep, the mailbox was closed or R_STOP was set. now_ns: at the
-    call; the time of the wait is added to it.
+    call; the time of the wait is added to it.  target: as for `_pop_to`.
     """
     started_ns = monotonic_ns()
+    if now_ns == MONOTONIC:
+        now_ns = started_ns
+    control, block = load_relaxed(result + R_CONTROL), load_relaxed(result + R_BLOCK)
     base = load_relaxed(control + C_BASE)
     tail_at, closed_at, stop_at = base + TAIL, base + 8 * IS_CLOSED, result + R_STOP
     while True:
@@ -149,7 +163,7 @@ def pop_when_ready(
         if load_acquire(stop_at) != 0:
             return 0
         if lag(control, block) != 0:  # also moves the tail for a writer that died before it could
-            code = pop(control, block, target, max_records, now_ns + waited_ns, result)
+            code = _pop_to(result, target, max_records, now_ns + waited_ns)
             if code != 0:
                 return code  # otherwise another member of the group read it
         if waited_ns >= spin_ns or load_acquire(closed_at) != 0:
@@ -166,9 +180,9 @@ def pop_when_ready(
         if lag(control, block) == 0 and load_acquire(closed_at) == 0 and load_acquire(stop_at) == 0:
             _futex_wait(bell + 8, count, sleep_ns)
         if load_acquire(stop_at) == 0 and lag(control, block) != 0:
-            return pop(control, block, target, max_records, now_ns + monotonic_ns() - started_ns, result)
+            return _pop_to(result, target, max_records, now_ns + monotonic_ns() - started_ns)
     return 0
 
 
 #: Functions that the steps call, registered with numba.
-STEPS = (push, pop, _records_at, _time)
+STEPS = (push, pop, _pop_to, _records_at, _time)

@@ -82,9 +82,10 @@ ROW_NUMBER, ROW_SEQUENCE, ROW_PUSHED_NS = 0, 8, 16
 ) = range(0, 21 * 8, 8)
 NUM_CONTROL_WORDS = 21
 #: Results of a pop besides its count; R_STOP is set by the subscription to end a wait. R_CONTROL and R_BLOCK
-#: are addresses, for the calls that take the result's address alone.
-R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS, R_STOP, R_CONTROL, R_BLOCK = range(0, 56, 8)
-NUM_RESULT_WORDS = 7
+#: are addresses, for the calls that take the result's address alone. R_FREE: where the next records go, with
+#: room for R_NUM_FREE.
+R_LOST, R_FIRST, R_TICKET, R_PUSHED_NS, R_STOP, R_CONTROL, R_BLOCK, R_FREE, R_NUM_FREE = range(0, 72, 8)
+NUM_RESULT_WORDS = 9
 #: In place of a time: the compiled step reads CLOCK_MONOTONIC itself.
 MONOTONIC = -1
 #: In place of a count: a step got an object that it does not take; Python handles it.

@@ -21,26 +21,28 @@ from sage.mailbox.errors import MailboxClosed, MailboxError
 from sage.mailbox.shared.memory.doorbell import POLL_SECS
 from sage.mailbox.shared.memory.feeder import Feeder
 from sage.mailbox.shared.ring.array_memory import address_of
-from sage.mailbox.shared.ring.engine import Engine, Step
+from sage.mailbox.shared.ring.engine import Engine
 from sage.mailbox.shared.ring.layout import (
     NOT_PLAIN,
     NUM_RESULT_WORDS,
     R_BLOCK,
     R_CONTROL,
     R_FIRST,
+    R_FREE,
     R_LOST,
+    R_NUM_FREE,
     R_STOP,
 )
 from sage.mailbox.shared.ring.membership import Membership
 
 #: Longest spin and longest sleep in one compiled call; between two calls Python handles signals.
-_SPIN_SLICE_NS, _SLEEP_SLICE_NS = 10_000_000, int(POLL_SECS * 1e9)
+_SPIN_SLICE_SECS, _SPIN_SLICE_NS, _SLEEP_SLICE_NS = 0.01, 10_000_000, int(POLL_SECS * 1e9)
 _LONGEST_SECS = 1e9  # also for float("inf")
 #: Checks in one step of the plain engine while spinning; it keeps the GIL.
 _NUM_CHECKS = 100
 _GUESS = 64  # up to this many records are allocated without reading the lag
 _CHUNK = 16  # records of one array, shared by small pops
-_LOST, _FIRST = R_LOST // 8, R_FIRST // 8
+_LOST, _FIRST, _FREE, _NUM_FREE = R_LOST // 8, R_FIRST // 8, R_FREE // 8, R_NUM_FREE // 8
 NO_END = 1 << 63
 
 
@@ -90,13 +92,12 @@ class SharedSubscription:
         self._now_ns, self._real_ns = end.now_ns, end.real_ns
         self._record_bytes = end.dtype.itemsize
         self._feeder: Feeder | None = None
-        self._pop_next: Step = self._engine.pop_next or self._pop_by_result
-        self._pop_array = self._engine.pop_array
-        #: Where the next small pop writes: the free end of an array that several pops share. Each place is
-        #: used once, so that popped records belong to the caller; creating an array per pop takes 0.6 us.
+        self._pop_next, self._pop_array = self._engine.pop_next, self._engine.pop_array
+        self._pop_when_ready = self._engine.pop_when_ready
+        #: Where the next small pop writes: the free end (R_FREE) of an array that several pops share. Each
+        #: place is used once, so that popped records belong to the caller; an array per pop takes 0.6 us.
         self._chunk = np.empty(0, dtype=end.dtype)
-        self._num_used = self._num_free = 0
-        self._free_address = 0
+        self._num_used = 0
         self._waiting = threading.Lock()  # held in a compiled wait, which runs without the GIL
         self._is_closed = False
         self._is_foreign = False
@@ -117,37 +118,22 @@ class SharedSubscription:
         out: (n,) of the ring's dtype, contiguous, n >= max_records; then batch.records is a view of it.
         Raises MailboxClosed if this subscription is closed, or if the mailbox is closed and nothing is left.
         """
-        now_ns, address = self._real_ns or self._now_ns(), 0
+        code = NOT_PLAIN
         if out is None:
-            if 0 < max_records <= self._num_free and not self._is_restricted:
-                address = self._free_address
-            else:
-                max_records, address = self._place_for(max_records, out)
-            code = self._pop_next(self._result_address, address, max_records, now_ns)
-        elif self._pop_array is None or self._is_restricted or type(out) is not np.ndarray:
-            code = NOT_PLAIN
-        else:
+            if self._pop_next is not None:
+                code = self._pop_next(self._result_address, max_records, self._real_ns or self._now_ns())
+        elif self._pop_array is not None and type(out) is np.ndarray:
+            now_ns = self._real_ns or self._now_ns()
             code = self._pop_array(self._result_address, id(out), max_records, now_ns)
         if code < 2:
-            if out is not None:
-                max_records, address = self._place_for(max_records, out)
-            code = self._pop_later(max_records, address, code, timeout_secs, spin_secs)
-        if code & 1:
-            self._membership.departures.ring()
-        num_records = code >> 1
+            code = self._pop_later(max_records, out, code, timeout_secs, spin_secs)
         if out is None:
             start = self._num_used
-            self._num_used = end = start + num_records
-            self._num_free -= num_records
-            self._free_address = address + num_records * self._record_bytes
+            self._num_used = end = start + (code >> 1)
             records = self._chunk[start:end]
         else:
-            records = out[:num_records]
-        batch = _new_batch(Batch)  # without the frozen class's __init__, which takes as long as the pop
-        _set_records(batch, records)
-        _set_lost(batch, self._result[_LOST])
-        _set_first_ticket(batch, self._result[_FIRST])
-        return batch
+            records = out[: code >> 1]
+        return _new_tuple(Batch, (records, self._result[_LOST], self._result[_FIRST]))
 
     def try_pop_many(self, max_records: int, *, out: np.ndarray | None = None) -> Batch:
         """`pop_many` that never waits."""
@@ -190,8 +176,32 @@ class SharedSubscription:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def _pop_later(
+        self, max_records: int, out: np.ndarray | None, code: int, timeout_secs: float, spin_secs: float
+    ) -> int:
+        """The pop where the short way is not enough, and the wait; the code of the last try, without the
+        odd bit.
+
+        code: of the short way: 0, or NOT_PLAIN if it made no try.
+        """
+        if code < 0:
+            max_records, address = self._place_for(max_records, out)
+            code = self._pop(max_records, address)
+        else:
+            address = 0 if out is None else address_of(out)
+        slice_secs = min(spin_secs, timeout_secs, _SPIN_SLICE_SECS)
+        if code < 2 and slice_secs > 0.0 and self._pop_when_ready is not None:
+            code = self._wait_and_pop(max_records, address, slice_secs, slice_secs)
+            spin_secs, timeout_secs = spin_secs - slice_secs, timeout_secs - slice_secs
+        if code < 2:
+            code = self._wait(max_records, address, timeout_secs, spin_secs)
+        if code & 1:
+            self._membership.departures.ring()
+            code -= 1
+        return code
+
     def _place_for(self, max_records: int, out: np.ndarray | None) -> tuple[int, int]:
-        """(number of records that may be delivered, address for them), in `out` or in the chunk."""
+        """(number of records that may be delivered, address for them): in `out`, or 0 for the chunk."""
         if max_records < 1:
             raise InputError(f"max_records is {max_records}: give 1 or more")
         if out is not None:
@@ -200,23 +210,15 @@ class SharedSubscription:
             max_records = self._allowed(max_records)
         if out is not None:
             return max_records, address_of(out)
-        if max_records > self._num_free:
+        if max_records > self._result[_NUM_FREE]:
             num_records = max_records if max_records <= _GUESS else min(max_records, max(1, self._lag()))
             self._chunk = np.empty(max(num_records, _CHUNK), dtype=self._ring.dtype)
-            self._free_address, self._num_used = address_of(self._chunk), 0
-            self._num_free = len(self._chunk)
-        return min(max_records, self._num_free), self._free_address
+            self._result[_FREE], self._num_used = address_of(self._chunk), 0
+            self._result[_NUM_FREE] = len(self._chunk)
+        return min(max_records, self._result[_NUM_FREE]), 0
 
-    def _pop_later(
-        self, max_records: int, address: int, code: int, timeout_secs: float, spin_secs: float
-    ) -> int:
-        """Nothing was there: wait and pop; the code of the last try. Raises MailboxClosed if no record can
-        follow.
-
-        code: of the first try; NOT_PLAIN: there was none yet.
-        """
-        if code < 0 and (code := self._pop(max_records, address)) > 1:
-            return code
+    def _wait(self, max_records: int, address: int, timeout_secs: float, spin_secs: float) -> int:
+        """Wait and pop; the code of the last try. Raises MailboxClosed if no record can follow."""
         end_secs = time.monotonic() + min(timeout_secs, _LONGEST_SECS)
         spin_end_secs = time.monotonic() + min(spin_secs, timeout_secs, _LONGEST_SECS)
         remaining_secs = timeout_secs
@@ -240,7 +242,7 @@ class SharedSubscription:
 
     def _wait_and_pop(self, max_records: int, address: int, remaining_secs: float, spin_secs: float) -> int:
         """One slice of the wait."""
-        if self._engine.pop_when_ready is None:
+        if self._pop_when_ready is None:
             if spin_secs <= 0.0 or not self._spin(time.monotonic() + spin_secs):
                 self._membership.arrivals.wait_for(self._is_ready, remaining_secs)
             return self._pop(max_records, address)
@@ -248,25 +250,26 @@ class SharedSubscription:
         is_last_spin = spin_ns <= _SPIN_SLICE_NS
         sleep_ns = int((remaining_secs - max(spin_secs, 0.0)) * 1e9) if is_last_spin else 0
         with self._waiting:
-            return self._engine.pop_when_ready(
-                self._control,
-                self._block_address,
+            return self._pop_when_ready(
+                self._result_address,
                 address,
                 max_records,
-                self._now_ns(),
-                self._result_address,
+                self._real_ns or self._now_ns(),
                 min(spin_ns, _SPIN_SLICE_NS),
                 min(sleep_ns, _SLEEP_SLICE_NS),
             )
 
     def _pop(self, max_records: int, address: int) -> int:
-        return self._pop_by_result(self._result_address, address, max_records, self._now_ns())
-
-    def _pop_by_result(self, result: int, address: int, max_records: int, now_ns: int) -> int:
-        """`compiled.pop_next`, by the step of the protocol."""
-        return self._engine.pop(
-            self._control, self._block_address, address, max_records, self._now_ns(), result
+        """The step of the protocol.  address: as from `_place_for`."""
+        result = self._result
+        target = address or result[_FREE]
+        code = self._engine.pop(
+            self._control, self._block_address, target, max_records, self._now_ns(), self._result_address
         )
+        if not address:
+            result[_FREE] += (code >> 1) * self._record_bytes
+            result[_NUM_FREE] -= code >> 1
+        return code
 
     def _check(self, out: np.ndarray, max_records: int) -> None:
         dtype = self._ring.dtype
@@ -324,7 +327,5 @@ class SharedSubscription:
             raise MailboxClosed(f"{self._ring.name}: this subscription was closed")
 
 
-_new_batch = object.__new__
-_set_records, _set_lost, _set_first_ticket = (
-    vars(Batch)[name].__set__ for name in ("records", "lost", "first_ticket")
-)
+#: Without the class's own constructor, which takes as long as the pop.
+_new_tuple = tuple.__new__
