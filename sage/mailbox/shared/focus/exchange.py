@@ -6,6 +6,7 @@ refusal of a rule is counted or raised.
 
 from __future__ import annotations
 
+import os
 import time
 from threading import get_ident
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from sage.mailbox.clock import Clock, now_function
 from sage.mailbox.contract import RecordSink
 from sage.mailbox.errors import LeaseExpired, MailboxClosed, MailboxError
 from sage.mailbox.handles import Lease, Loan
-from sage.mailbox.meta import FocusMeta
+from sage.mailbox.meta import LOANED, FocusMeta
 from sage.mailbox.options import check_weights
 from sage.mailbox.shared.focus import layout as layout
 from sage.mailbox.shared.focus.control import Control, bit_of
@@ -36,7 +37,12 @@ REAP_SECS = 0.005
 
 
 class SharedExchange:
-    """Called by one process's SharedFocus and, as their store, by its handles."""
+    """Called by one process's SharedFocus and, as their store, by its handles.
+
+    epoch: FORKS.count; it differs in a forked child, whose parent owns all handles made before the fork.
+    """
+
+    epoch = FORKS.count
 
     def __init__(self, control: Control, *, name: str, clock: Clock, demoted: RecordSink | None) -> None:
         words = control.words
@@ -61,11 +67,6 @@ class SharedExchange:
         self._looked_secs = 0.0
         self._watch = DeathWatch(control.participants, control.segment)
         control.join()
-
-    @property
-    def epoch(self) -> int:
-        """Differs in a forked child, whose parent owns all handles made before the fork."""
-        return FORKS.count
 
     def index_of(self, place: int) -> int:
         return index_of(place)
@@ -133,7 +134,8 @@ class SharedExchange:
 
     def view_loan(self, loan: Loan) -> np.ndarray:
         place, form, control = loan.place, loan.form, self.control
-        if loan.is_ended or loan.epoch != FORKS.count or not control.is_loaned(place, loan.generation):
+        is_loaned = control.words[place] == loan.generation << 16 | control.me << 8 | LOANED
+        if loan.is_ended or loan.epoch != FORKS.count or not is_loaned:
             self._raise_unless_loaned(loan)
         return np.ndarray(form.shape, form.dtype, self.pool.writable_at[place])
 
@@ -385,3 +387,10 @@ class SharedExchange:
             raise LeaseExpired(
                 f"{self._name}: slot {loan.index}: this loan was taken back: request a new one"
             )
+
+
+def _renew_epoch() -> None:
+    SharedExchange.epoch = FORKS.count
+
+
+os.register_at_fork(after_in_child=_renew_epoch)  # after the hook of `holdings`, which counts the fork

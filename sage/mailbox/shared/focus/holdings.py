@@ -72,9 +72,10 @@ class Holdings:
 
     def end(self, handle: Loan | Lease) -> int:
         """End the handle; returns this process's bit if a view taken from it exists, else 0."""
-        self.open.pop(handle.place, None)
+        place = handle.place
+        self.open.pop(place, None)
         handle.end()
-        return self._control.bit if self._pool.is_viewed(index_of(handle.place)) else 0
+        return self._control.bit if self._pool.is_viewed_at(place) else 0
 
     def keep(self, place: int) -> None:
         """The slot has this process's bit in VIEWED until a sweep finds no view of it."""

@@ -179,17 +179,13 @@ class SharedFocus:
         Raises MailboxFull with the holders of all slots.
         """
         form = self._forms.by_spec.get((shape, dtype)) if type(shape) is tuple else None
-        num_freed = self._words[layout.FREED]
-        found = self._exchange.lend(
-            form or self._forms.form_for(shape, dtype), self._checked(producer), float(trust)
-        )
+        form = form or self._forms.form_for(shape, dtype)
+        found = self._exchange.lend(form, self._checked(producer) if producer else 0, float(trust))
         if type(found) is Loan:
             return found
         if self.policy in ("error", "drop_newest"):
             timeout_secs = 0.0
-        return self._wait_for_room(
-            self._forms.form_for(shape, dtype), producer, trust, timeout_secs, num_freed, found
-        )
+        return self._wait_for_room(form, producer, trust, timeout_secs)
 
     def send(
         self,
@@ -255,9 +251,7 @@ class SharedFocus:
 
         spin_secs: check without sleeping for this long first; saves a wake-up of about 50 us, uses a core.
         """
-        num_published = self._words[layout.ORDER]
-        lease = self._exchange.take(newest=newest)
-        return lease or self._wait_for_message(timeout_secs, newest, spin_secs, num_published)
+        return self._exchange.take(newest=newest) or self._wait_for_message(timeout_secs, newest, spin_secs)
 
     def listen(self) -> None:
         """With receivers="each": receive every message from now on."""
@@ -315,10 +309,10 @@ class SharedFocus:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _wait_for_room(
-        self, form: Form, producer: int, trust: float, timeout_secs: float, num_freed: int, answer: Loan | int
-    ) -> Loan:
+    def _wait_for_room(self, form: Form, producer: int, trust: float, timeout_secs: float) -> Loan:
         wait = Waiting(self._exchange, layout.ROOM_FLAG, layout.FREED, REAP_SECS, timeout_secs)
+        num_freed = self._words[layout.FREED]  # before the try that the wait follows
+        answer = self._exchange.lend(form, producer, trust)
         while type(answer) is int and wait.until_moved(num_freed):
             num_freed = self._words[layout.FREED]
             answer = self._exchange.lend(form, producer, trust)
@@ -327,11 +321,10 @@ class SharedFocus:
         self._exchange.count_refusal(producer, answer)
         raise MailboxFull(explain(self._control.snapshot(), self.name, producer))
 
-    def _wait_for_message(
-        self, timeout_secs: float, newest: bool, spin_secs: float, num_published: int
-    ) -> Lease:
+    def _wait_for_message(self, timeout_secs: float, newest: bool, spin_secs: float) -> Lease:
         wait = Waiting(self._exchange, layout.ARRIVALS_FLAG, layout.ORDER, POLL_SECS, timeout_secs, spin_secs)
-        lease: Lease | None = None
+        num_published = self._words[layout.ORDER]  # before the try that the wait follows
+        lease = self._exchange.take(newest=newest)
         while lease is None and wait.until_moved(num_published):
             num_published = self._words[layout.ORDER]
             lease = self._exchange.take(newest=newest)

@@ -44,7 +44,8 @@ class SharedPool:
         #: The same by the slots' places in the table, for new arrays: writable, and read-only.
         self.writable_at = {place_of(index): memory for index, memory in enumerate(writable)}
         self.readers_at = {place_of(index): memory for index, memory in enumerate(self._readers)}
-        self._num_unviewed = (getrefcount(writable[0]), getrefcount(read_only[0]))
+        self._read_only_at = {place_of(index): memory for index, memory in enumerate(read_only)}
+        self._num_writable, self._num_read_only = getrefcount(writable[0]), getrefcount(read_only[0])
 
     def array(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """A writable array: of a loan, or claimed."""
@@ -82,10 +83,13 @@ class SharedPool:
 
     def is_viewed(self, index: int) -> bool:
         """Whether views of this slot exist in this process."""
-        num_writable, num_read_only = self._num_unviewed
+        return self.is_viewed_at(place_of(index))
+
+    def is_viewed_at(self, place: int) -> bool:
+        """`is_viewed` by the slot's place in the table."""
         return (
-            getrefcount(self._writable[index]) > num_writable
-            or getrefcount(self._read_only[index]) > num_read_only
+            getrefcount(self.writable_at[place]) > self._num_writable
+            or getrefcount(self._read_only_at[place]) > self._num_read_only
         )
 
     def checksum(self, index: int, num_bytes: int) -> int:
