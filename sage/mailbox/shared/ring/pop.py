@@ -194,7 +194,7 @@ def first_sequence(control: int, cell: int) -> int:
     """
     number = number_of(cell)
     row = row_at(control, lane_of(cell), number)
-    sequence = load_acquire(row + ROW_SEQUENCE)  # [6]
+    sequence = load_acquire(row + ROW_SEQUENCE)  # [7]
     return sequence if load_relaxed(row + ROW_NUMBER) & NUMBERS == number else NONE
 
 

@@ -13,7 +13,7 @@ Memory orders, in pairs (left: writer, right: reader):
 [2] tail moved past the lane's last batch, fence_release, row and payload of the next | copy, fence_acquire,
     tail: bytes of a record are overwritten only after the tail is more than C_REACH after it, because a lane
     has C_REACH more slots than a batch has records
-[6] number of the row, store_release of its sequence | load_acquire of the sequence, number
+[7] number of the row, store_release of its sequence | load_acquire of the sequence, number
 [3] copy, swap of the cursor | load_acquire of the cursor in `room`, then its slots are written again
 [4] cell, swap of the tail | load_acquire of the tail, cell
 [5] link, fence_full, flag | flag, fence, link (in `doorbell`): one of the two sees the other
@@ -162,7 +162,7 @@ def _link(control: int, count: int) -> int:
             count = min(count, room(control, sequence, count))
             if count <= 0:
                 return 0
-        store_release(row_at(control, lane, number) + ROW_SEQUENCE, sequence)  # [6]
+        store_release(row_at(control, lane, number) + ROW_SEQUENCE, sequence)  # [7]
         word = cell_word(ticket, lane, number, count)
         if swap_if(place, cell, word) == cell:  # [1]
             break
