@@ -5,7 +5,8 @@ latency is half a round trip, including send and receive, view and lease; a rate
 last record in the other process. A figure is the median over the rounds of a round's p50 or p99; a ratio is
 the median of the rounds' ratios. "by 64": our bulk calls, with every byte checked. Peers have no bulk call:
 one bar takes their best rate of one record a message, another their best rate of 64 records packed by us into
-one message, checked in the same way. "copied in" is the cost of the sender's call (loan, copy, publish) over
+one message, checked in the same way; iceoryx2's are checked in its own memory, without a copy, and the rings
+have as many bytes of room. "copied in" is the cost of the sender's call (loan, copy, publish) over
 numpy.copyto to private memory at the same rate. Zero copy is shown by a write to the page after the hand-over
 that the other side reads. Fan-out, not in --quick: one producer to 1, 4 and 16 subscribers, and over 1 to 64
 topics, ours alone. Kills: at random moments of a stream with every byte checked, and at chosen points,

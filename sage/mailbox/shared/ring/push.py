@@ -13,10 +13,10 @@ Memory orders, in pairs (left: writer, right: reader):
 [2] tail moved past the lane's last batch, fence_release, row and payload of the next | copy, fence_acquire,
     tail: bytes of a record are overwritten only after the tail is more than C_REACH after it, because a lane
     has C_REACH more slots than a batch has records
-[7] number of the row, store_release of its sequence | load_acquire of the sequence, number
 [3] copy, swap of the cursor | load_acquire of the cursor in `room`, then its slots are written again
 [4] cell, swap of the tail | load_acquire of the tail, cell
 [5] link, fence_full, flag | flag, fence, link (in `doorbell`): one of the two sees the other
+[7] number of the row, store_release of its sequence | load_acquire of the sequence, number
 Every word is an int64 and never negative; a shift right is masked.
 """
 

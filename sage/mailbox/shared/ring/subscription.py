@@ -272,11 +272,12 @@ class SharedSubscription:
         return code
 
     def _check(self, out: np.ndarray, max_records: int) -> None:
-        dtype = self._ring.dtype
-        if out.dtype != dtype or out.ndim != 1 or len(out) < max_records or not out.flags.c_contiguous:
+        dtype, flags = self._ring.dtype, out.flags
+        is_usable = flags.c_contiguous and flags.writeable
+        if out.dtype != dtype or out.ndim != 1 or len(out) < max_records or not is_usable:
             raise InputError(
                 f"out has shape {out.shape} and {out.dtype.itemsize}-byte items: "
-                f"give a contiguous ({max_records},) of record_dtype({dtype.itemsize})"
+                f"give a contiguous, writable ({max_records},) of record_dtype({dtype.itemsize})"
             )
 
     def _end_wait(self) -> None:
