@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sage.errors import InputError
+from sage.runtime.trust.by_context import log_odds_between, moved_beta, moved_scale
 from sage.runtime.trust.commensurable.plan import DEFAULT_JUMP, MeasurementPlan
 from sage.runtime.trust.commensurable.repeats import Repeats
 from sage.runtime.trust.commensurable.robust_filter import RobustFilter
@@ -69,6 +70,29 @@ class MeasurementGroup:
     @property
     def is_stuck(self) -> np.ndarray:
         return np.append(self._repeats.is_stuck, False)
+
+    @property
+    def share(self) -> np.ndarray:
+        """(N + 1,) as in TrustForm; 1 for the estimate, whose trust is that of its sources."""
+        fusion, rules = self._filter, self._rules
+        if fusion is None:
+            prior = rules.prior_inlier / (rules.prior_inlier + rules.prior_outlier)
+            return np.append(np.full(len(self.names), prior), 1.0)
+        alpha, beta = fusion.learned()["evidence"][:2]
+        return np.append(alpha / (alpha + beta), 1.0)
+
+    def change_context(self, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> None:
+        """As in TrustForm; the estimate follows its sources. Nothing before the first reading."""
+        fusion, rules = self._filter, self._rules
+        if fusion is None:
+            return
+        learned, moved = fusion.learned(), log_odds_between(before[:-1], after[:-1])
+        alpha, beta, scale_a, scale_b = learned["evidence"]
+        weight = rules.prior_inlier + rules.prior_outlier
+        inliers = moved_beta(alpha, beta, moved, weight, left[:-1])
+        scales = moved_scale(scale_a, scale_b, moved, rules.prior_scale)
+        fusion.load_learned(learned | {"evidence": np.stack([*inliers, *scales])})
+        self.trust[:-1] = fusion.trust
 
     @property
     def num_jumps(self) -> int:

@@ -331,3 +331,22 @@ def test_a_rate_moves_the_value() -> None:
             assert estimate is not None
             assert estimate.values[0] == pytest.approx(0.05 * step, abs=0.05)
             assert 0 < estimate.confidence <= 1
+
+
+def test_another_context_moves_the_evidence_on_a_source_and_no_other(track: Track) -> None:
+    form = group()
+    equal, worse, left = np.full(6, 0.9), np.array([0.9, 0.9, 0.3, 0.9, 0.9, 0.9]), np.ones(6)
+    before = form.share.copy()
+    form.change_context(equal, worse, left)  # before the first reading there is nothing to move
+    np.testing.assert_array_equal(form.share, before)
+    passed(form, track)
+    trust, share = form.trust.copy(), form.share.copy()
+    form.change_context(equal, equal, left)
+    np.testing.assert_array_equal(form.trust, trust)
+    form.change_context(equal, worse, left)
+    others = np.array([0, 1, 3, 4])
+    np.testing.assert_allclose(form.trust[others], trust[others], rtol=1e-12)
+    assert 0.1 <= form.share[2] < share[2] - 0.2
+    assert form.trust[2] < trust[2] - 0.2
+    form.change_context(worse, equal, share)
+    assert form.share[2] == pytest.approx(share[2], abs=0.02)
