@@ -64,7 +64,7 @@ STEPS = (
     Step("sage store export one.csv --state-dir /tmp/one"),
     Step("sage store export two.csv --state-dir /tmp/two"),
     Step("sage run trust.yaml --fast --ticks 900", text="stuck"),
-    Step("sage run configs/measurements.yaml --fast --ticks 900", text="stuck"),
+    Step("sage run measurements --fast --ticks 900", text="stuck"),
     Step("sage run configs/gym.yaml --fast --seconds 1000", FAST),
     Step("sage run configs/robot.yaml --seconds 180", FAST),
     Step("sage run my.yaml --set solver_training.practises=false --set sleep.enabled=false", FAST),

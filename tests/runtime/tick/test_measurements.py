@@ -14,7 +14,7 @@ from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import Run
 from sage.runtime.report import Event, SleepReport, TickReport
 from sage.runtime.snapshot import load_snapshot, save_snapshot
-from sage.sensors.devices.synthetic import HiddenState, SyntheticConfig
+from sage.sensors.devices.synthetic import Signal, SyntheticConfig
 
 Start = Callable[..., Run]
 Settings = Callable[..., SageConfig]
@@ -67,7 +67,7 @@ def test_a_stuck_source_loses_trust_and_the_estimate_is_a_source_near_the_truth(
     start: Start, settings: Settings
 ) -> None:
     run, reports = started(start, config(settings, sensor("c", faults=[FROZEN])))
-    state = HiddenState(SyntheticConfig.model_validate(sensor("a", noise_std=0.0)))
+    state = Signal(SyntheticConfig.model_validate(sensor("a", noise_std=0.0)))
     form, errors, mean_errors = run.loop.measurements.groups[0], [], []
     for tick in range(120):
         run.loop.run(num_ticks=1)

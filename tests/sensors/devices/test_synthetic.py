@@ -6,7 +6,7 @@ import pytest
 
 from sage.mailbox.clock import ManualClock
 from sage.sensors.contract import SensorContext, SensorError, SensorUnavailable
-from sage.sensors.devices.synthetic import HiddenState, SyntheticConfig, SyntheticSensor
+from sage.sensors.devices.synthetic import Signal, SyntheticConfig, SyntheticSensor
 
 
 def make(context: SensorContext, **settings: Any) -> SyntheticSensor:
@@ -175,8 +175,8 @@ def test_nan_is_written_where_the_schedule_says(
 
 
 def test_sources_of_one_view_differ_by_their_noise_alone() -> None:
-    one, other = (HiddenState(config(seed, view_seed=7)) for seed in (1, 2))
-    apart = HiddenState(config(2))
+    one, other = (Signal(config(seed, view_seed=7)) for seed in (1, 2))
+    apart = Signal(config(2))
     differences = np.array([one.observe(at) - other.observe(at) for at in range(0, 10**11, 10**8)])
     assert abs(float(differences.std()) - 0.1 * 2**0.5) < 0.01
     assert float(np.std([one.observe(at) - apart.observe(at) for at in range(0, 10**11, 10**8)])) > 0.5
