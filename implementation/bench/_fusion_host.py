@@ -81,7 +81,7 @@ class Replay:
     deliver; a copy with a fault may be put in its place.
     """
 
-    def __init__(self, recording: Recording, *, by_context: bool = True) -> None:
+    def __init__(self, recording: Recording, *, by_context: bool = TrustConfig().by_context) -> None:
         self.readings = {name: values for name, (_, values) in recording.items()}
         self.times = {name: times for name, (times, _) in recording.items()}
         specs = [_spec(name, times, values) for name, (times, values) in recording.items()]

@@ -123,7 +123,7 @@ class TrustConfig(Section):
     )
     stuck_window: int = Field(24, ge=4)
     by_context: bool = Field(
-        True, description="where another context begins, trust moves by the sources' records in both"
+        False, description="where another context begins, trust moves by the sources' records in both"
     )
 
 

@@ -129,8 +129,8 @@ def show(
 
     Judged are the readings of sources that others predict or that have a record of their own, the answers of
     classifiers and language models, and the solutions of teachers. A context with few judgements backs off to
-    all contexts together. Where another context begins, the loop's trust moves by these records
-    (trust.by_context).
+    all contexts together. With trust.by_context the loop's trust moves by these records where another
+    context begins.
     """
     import json
 

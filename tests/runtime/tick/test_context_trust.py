@@ -39,7 +39,7 @@ def test_the_loop_distrusts_a_source_where_its_record_is_bad(start, settings, is
 
 
 def test_a_restart_in_another_context_moves_trust(start, settings, tmp_path):
-    config = settings(3, memory=MEMORY)
+    config = settings(3, memory=MEMORY, trust={"by_context": True})
     run = start(config)
     put_in_context(run, 0)
     run.loop.run(num_ticks=40)
