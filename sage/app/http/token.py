@@ -38,12 +38,13 @@ def open_token(folder: Path) -> str:
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise UserError(f"{path}: other users can read it: remove it, and a new token is generated")
-        token = file.read(1024).strip()
-        if not token:
+        line = file.read(1024)
+        if not line.strip():
             secret = secrets.token_urlsafe(_NUM_BYTES)
-            token = f"{secret}.{_check_of(secret)}"
-            file.write(f"{token}\n")
-    if _is_altered(token):
+            line = f"{secret}.{_check_of(secret)}\n"
+            file.write(line)
+    token = line.strip()
+    if _is_altered(line.removesuffix("\n")):  # a flipped bit may have made a space of a digit
         raise UserError(f"{path}: altered since it was generated: remove it, and a new token is generated")
     if len(token) < _MIN_LENGTH or not token.isascii() or not token.isprintable():
         raise UserError(

@@ -45,6 +45,17 @@ def test_a_file_without_a_token_is_refused(content: str, tmp_path: Path) -> None
         open_token(tmp_path)
 
 
+@pytest.mark.parametrize("place", [0, 20, -1])
+def test_a_generated_token_with_a_space_in_place_of_a_character_is_refused(
+    place: int, tmp_path: Path
+) -> None:
+    characters = list(open_token(tmp_path))
+    characters[place] = " "
+    (tmp_path / TOKEN_NAME).write_text("".join(characters) + "\n")
+    with pytest.raises(UserError, match="altered since it was generated"):
+        open_token(tmp_path)
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("correct-horse-battery\n")
     (tmp_path / TOKEN_NAME).symlink_to(tmp_path / "elsewhere")

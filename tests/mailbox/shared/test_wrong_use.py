@@ -191,7 +191,7 @@ def test_a_record_of_another_size(ring, message_of):
     assert "make it with record_dtype(256)" in message_of(ValueError, lambda: ring.push(b"x" * 128))
     reader = ring.subscribe()
     assert "give 1 or more" in message_of(ValueError, lambda: reader.pop_many(0))
-    assert "give a contiguous (2,)" in message_of(
+    assert "give a contiguous, writable (2,)" in message_of(
         ValueError, lambda: reader.pop_many(2, out=np.empty(1, ring.dtype))
     )
     assert "a ticket from 0 to 0" in message_of(ValueError, lambda: ring.subscribe(start=7))
