@@ -12,6 +12,11 @@ from sage.runtime.section import Section
 
 Motion = Literal["constant", "constant_velocity"]
 
+#: Of standard deviations: their squares, and products of these, are numbers.
+LEAST, MOST = 1e-12, 1e12
+#: Largest noise over smallest: far beyond it the filter has no digits left.
+MAX_RATIO = 1e4
+
 
 class MeasuredSource(Section):
     """One source of a group. Its name alone is enough where the other keys keep their defaults.
@@ -22,7 +27,7 @@ class MeasuredSource(Section):
 
     name: str = Field(min_length=1)
     noise_std: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="in the reading's unit; null: what each reading claims"
+        None, ge=LEAST, le=MOST, description="in the reading's unit; null: what each reading claims"
     )
     measures: Literal["value", "rate"] = "value"
     channels: tuple[int, ...] = ()
@@ -48,12 +53,12 @@ class MeasurementConfig(Section):
     at the start and where its sources reject the estimate together.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     sources: tuple[MeasuredSource, ...]
     motion: Motion = "constant"
-    motion_std: float = Field(gt=0, allow_inf_nan=False)
+    motion_std: float = Field(ge=LEAST, le=MOST)
     jump_std: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="null: 100 times the largest noise_std"
+        None, ge=LEAST, le=MOST, description="null: 100 times the largest noise_std"
     )
 
     @model_validator(mode="after")
@@ -65,6 +70,12 @@ class MeasurementConfig(Section):
             raise ValueError(f"sources has {twice} twice: give each source once")
         if self.name in names:
             raise ValueError(f"name is {self.name}, which is one of its sources: give the estimate its own")
+        stds = [source.noise_std for source in self.sources if source.noise_std is not None]
+        if stds and max(*stds, self.jump_std or 0.0) > MAX_RATIO * min(stds):
+            raise ValueError(
+                f"noise_std and jump_std are {min(stds):g} to {max(*stds, self.jump_std or 0.0):g}: give"
+                f" numbers that differ by at most {MAX_RATIO:g} times"
+            )
         rates = [source.name for source in self.sources if source.measures == "rate"]
         if rates and self.motion == "constant":
             raise ValueError(

@@ -70,16 +70,22 @@ class SageConfig(RuntimeConfig):
     @model_validator(mode="after")
     def _has_measured_sources(self) -> SageConfig:
         """Names of an environment's sensors begin with its own; they are checked when the run is built."""
-        names = [entry.name for entry in self.sensors]
+        names = [entry.name for entry in self.enabled_sensors]
+        disabled = {entry.name for entry in self.sensors} - set(names)
         worlds = tuple(f"{entry.name}." for entry in self.environments)
         for group in self.measurements:
             for source in group.sources:
+                if source.name in disabled:
+                    raise ValueError(
+                        f"measurements.{group.name}.sources: {source.name} is not enabled: enable it or"
+                        " leave it out"
+                    )
                 if source.name not in names and not source.name.startswith(worlds):
                     raise ValueError(
                         f"measurements.{group.name}.sources: there is no sensor {source.name}:"
                         f" {nearest(source.name, names)}"
                     )
-            if group.name in names:
+            if group.name in {*names, *disabled}:
                 raise ValueError(
                     f"measurements.{group.name}: it is the name of a sensor: give the group another name"
                 )

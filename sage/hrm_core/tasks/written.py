@@ -52,7 +52,9 @@ def literal_of(text: str) -> Any | None:
             value = [value] if isinstance(value, str) else value
         return value if isinstance(value, (list, tuple)) and value else None
     if stripped[0] != "(" and not _SECTION.match(stripped):
-        raise InputError(f"the puzzle begins as a list and is not valid JSON: {problem}: correct the list")
+        raise InputError(
+            f"the puzzle begins as a list or an object and is not valid JSON: {problem}: correct it"
+        )
     return None
 
 

@@ -81,6 +81,8 @@ class Measurements:
         for group in self._groups:
             if fresh[group.indices].any():
                 self._meet(group, fresh, now_ns)
+            else:
+                group.form.verdict[:] = np.nan
             group.note_silence(now_ns, self._emit)
 
     def _meet(self, group: _Group, fresh: np.ndarray, now_ns: int) -> None:
@@ -123,6 +125,7 @@ class _Group:
         self._silent_ns = SILENT_PERIODS * max(drivers[each].spec.period_ns for each in self.indices.tolist())
         self.estimated_ns: int | None = None
         self._is_silent = False
+        self._ticked_ns = 0
 
     def claims(self) -> np.ndarray:
         """(N,) standard deviation that each newest reading claims, NaN where the configuration states it."""
@@ -131,9 +134,14 @@ class _Group:
         )
 
     def note_silence(self, now_ns: int, emit: Emit) -> None:
-        """An event when there is no estimate any more, and when there is one again."""
+        """An event when there is no estimate any more, and when there is one again. After a pause of the loop
+        the silence is counted from its end.
+        """
+        since_ns, self._ticked_ns = now_ns - self._ticked_ns, now_ns
         if self.estimated_ns is None:
             return
+        if since_ns > self._silent_ns:
+            self.estimated_ns = now_ns
         is_silent = now_ns - self.estimated_ns > self._silent_ns
         if is_silent != self._is_silent:
             self._is_silent = is_silent

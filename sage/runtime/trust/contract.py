@@ -7,7 +7,7 @@ their own (`trust/answers`). Invariant: what `update` learns takes effect in the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -89,7 +89,19 @@ class Judged(Protocol):
         ...
 
 
-class TrustForm(Judged, Protocol):
+@runtime_checkable
+class HasVerdict(Protocol):
+    """A form whose verdicts entity memory counts."""
+
+    @property
+    def verdict(self) -> np.ndarray:
+        """(N,) how probable it is that the last tick's reading was right, whatever the source's trust; NaN
+        where the tick was no evidence.
+        """
+        ...
+
+
+class TrustForm(Judged, HasVerdict, Protocol):
     """A form whose evidence is one tick's innovations."""
 
     @property
@@ -100,13 +112,6 @@ class TrustForm(Judged, Protocol):
     @property
     def noise(self) -> np.ndarray:
         """Normal mean squared innovation of each source, 0 while unknown."""
-        ...
-
-    @property
-    def verdict(self) -> np.ndarray:
-        """(N,) how probable it is that the last tick's reading was right, whatever the source's trust; NaN
-        where the tick was no evidence.
-        """
         ...
 
     def update(self, evidence: Evidence) -> None:

@@ -165,7 +165,7 @@ TABLE = [
     Wrong(
         "a negative noise",
         "config check {config}",
-        ("measurements.p.sources.b.noise_std is -0.1", "greater than 0"),
+        ("measurements.p.sources.b.noise_std is -0.1", "greater than or equal to 0.0"),
         PAIR + "  - {name: p, sources: [a, {name: b, noise_std: -0.1}], motion_std: 1}\n",
     ),
     Wrong(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sage.runtime.trust.contract import Evidence, Judged, TrustForm
+from sage.runtime.trust.contract import Evidence, HasVerdict, Judged, TrustForm
 
 
 class JoinedTrust:
@@ -54,7 +54,12 @@ class JoinedTrust:
 
     @property
     def verdict(self) -> np.ndarray:
-        return self._base.verdict
+        """Of other forms than the base, where they have one: answers are counted when they are judged."""
+        verdict = self._base.verdict.copy()
+        for indices, form in self._parts.values():
+            if isinstance(form, HasVerdict):
+                verdict[indices] = form.verdict
+        return verdict
 
     @property
     def share(self) -> np.ndarray:

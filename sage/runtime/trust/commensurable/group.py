@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sage.errors import InputError
+from sage.runtime.measurements_config import LEAST, MAX_RATIO, MOST
 from sage.runtime.trust.by_context import log_odds_between, moved_beta, moved_scale
 from sage.runtime.trust.commensurable.plan import DEFAULT_JUMP, MeasurementPlan
 from sage.runtime.trust.commensurable.repeats import Repeats
@@ -22,6 +23,7 @@ from sage.sensors.estimate import Estimate
 #: Of a reading, before the newest one; an older reading is not used.
 MAX_LAG_SECS = 5.0
 MIN_ACCEPTED = 0.5
+MAX_LOG_ODDS = 300.0
 #: No quantity is measured beyond it; the squares of larger numbers overflow.
 MAX_READING = 1e30
 
@@ -44,7 +46,9 @@ class MeasurementGroup:
             [np.nan if each.noise_std is None else each.noise_std for each in plan.members]
         )
         # In units of the claims where these are of the readings.
-        self._base = np.where(np.isfinite(self._stated), self._stated, 1.0)
+        is_stated = np.isfinite(self._stated)
+        usual = float(np.median(self._stated[is_stated])) if is_stated.any() else 1.0
+        self._base = np.where(is_stated, self._stated, usual)
         self._is_claimed = bool(np.isnan(self._stated).any())
         self._matrix = plan.matrix()
         self._dims = np.array([len(member.channels) for member in plan.members])
@@ -66,6 +70,7 @@ class MeasurementGroup:
         self.trust = np.full(num + 1, self._prior_trust())
         self.nis = np.full(num + 1, np.nan)
         self.responsibility = np.ones(num + 1)
+        self.verdict = np.full(num + 1, np.nan)  # of the last call of `meet`
 
     @property
     def is_stuck(self) -> np.ndarray:
@@ -113,15 +118,17 @@ class MeasurementGroup:
         captured_ns: (N,) on the run's clock.  claimed_std: (N,) of the readings, NaN where they claim none.
         InputError for a reading without a noise above 0, where the configuration has none either.
         """
+        self.verdict[:] = np.nan
         is_number = np.isfinite(readings) | ~self._sources.is_row.T
         present = np.logical_and.reduce(is_number, axis=1) & np.isfinite(readings).any(axis=1)
         if not present.any():
             return None
-        self._note_claims(claimed_std, present)
+        present &= self._note_claims(claimed_std, present)
         at_ns = np.where(present, np.minimum(captured_ns, now_ns), 0)
         newest_ns = max(int(at_ns.max()), self._time_ns)
         lag = np.where(present, (newest_ns - at_ns) * 1e-9, 0.0)
         present &= lag <= MAX_LAG_SECS
+        self._forget_state((newest_ns - self._time_ns) * 1e-9)
         self._repeats.update(np.where(np.isnan(readings), 0.0, readings), present)
         is_wrong = present & (self._repeats.is_stuck | (np.abs(readings) > MAX_READING).any(axis=1))
         used = present & ~is_wrong
@@ -133,8 +140,11 @@ class MeasurementGroup:
         self._time_ns = newest_ns
         if is_wrong.any():
             fusion.reject(is_wrong)
+        scale = fusion.scale
         self._update(fusion, np.where(used[:, None], readings, np.nan), lag)
         self._has_read |= present
+        self.verdict[:-1] = np.where(present, self._verdict(fusion.nis * scale), np.nan)
+        self.verdict[:-1][is_wrong] = 0.0
         return self._judge(fusion, used)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -165,7 +175,7 @@ class MeasurementGroup:
 
     def _prior_trust(self) -> float:
         """Of a source without evidence. A first update compiles now, not in the first tick."""
-        fusion = self._new_filter(np.zeros(self.plan.num_states), 1.0)
+        fusion = self._new_filter(np.zeros(self.plan.num_states), float(self._base.max()))
         prior = float(fusion.trust[0])
         fusion.update(np.where(self._sources.is_row.T, 0.0, np.nan))
         return prior
@@ -188,24 +198,48 @@ class MeasurementGroup:
             return None
         state = np.zeros(self.plan.num_states)
         state[: self.plan.num_values] = self._start
-        largest = float(np.nanmax(np.where(self._is_value, self._noise, np.nan)))
-        self._filter = self._new_filter(state, self.plan.jump_std or DEFAULT_JUMP * largest)
+        self._filter = self._new_filter(state, self._jump_std())
         if self._kept:
             self._filter.load_learned(self._kept)
         return self._filter
 
-    def _note_claims(self, claimed_std: np.ndarray, present: np.ndarray) -> None:
-        """The noise of each source: stated in the configuration, else that of its newest claim."""
+    def _note_claims(self, claimed_std: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """The noise of each source: stated in the configuration, else that of its newest claim, where this is
+        comparable with the others' noise. (N,) bool, sources whose noise is known.
+        """
         given = np.where(np.isfinite(self._stated), self._stated, claimed_std)
-        is_given = present & np.isfinite(given) & (given > 0)
+        is_given = present & (given >= LEAST) & (given <= MOST)
+        known = np.concatenate([given[is_given], self._noise[np.isfinite(self._noise)]])
+        if len(known):
+            usual = float(np.median(known))
+            is_given &= (given >= usual / MAX_RATIO) & (given <= usual * MAX_RATIO)
         self._noise = np.where(is_given, given, self._noise)
-        unknown = present & np.isnan(self._noise)
-        if unknown.any():
+        is_known: np.ndarray = np.isfinite(self._noise)
+        unknown = present & ~is_known
+        if unknown.any() and self._filter is None:
             name = self.names[int(np.flatnonzero(unknown)[0])]
             raise InputError(
                 f"measurements.{self.plan.spec.name}.sources.{name}: its readings claim no noise: give it"
                 " noise_std, in the reading's unit"
             )
+        return is_known
+
+    def _jump_std(self) -> float:
+        """How far the value may be from where it is expected."""
+        largest = float(np.nanmax(np.where(self._is_value, self._noise, np.nan)))
+        return self.plan.jump_std or DEFAULT_JUMP * largest
+
+    def _forget_state(self, secs: float) -> None:
+        """Where the motion of so long a time says less about the state than its sources do at a start: begin
+        it anew, with the evidence on each source.
+        """
+        if self._filter is None or not self._has_read.any():
+            return
+        _, added = self.plan.transition(secs)
+        if added[0, 0] > self._jump_std() ** 2:
+            self._kept, self._filter = self._filter.learned(), None
+            self._has_read[:] = False
+            self._start[:] = np.nan
 
     def _update(self, fusion: RobustFilter, readings: np.ndarray, lag: np.ndarray) -> None:
         late = lag > 0
@@ -222,6 +256,19 @@ class MeasurementGroup:
             size, matrix = self.plan.num_values, matrix.copy()
             matrix[:, :, size:] -= lag[:, None, None] * matrix[:, :, :size]
         fusion.update(readings, lambda state: (matrix.dot(state), matrix), noise_ratio=ratio)
+
+    def _verdict(self, square: np.ndarray) -> np.ndarray:
+        """(N,) probability of an inlier by the prior and the noise of a healthy source, for readings whose
+        difference from the others' has this square (N,) in units of that noise.
+        """
+        rules = self._rules
+        log_odds = 0.5 * square * (1 - 1 / rules.outlier_ratio) - 0.5 * self._dims * np.log(
+            rules.outlier_ratio
+        )
+        verdict: np.ndarray = 1 / (
+            1 + rules.prior_outlier / rules.prior_inlier * np.exp(np.minimum(log_odds, MAX_LOG_ODDS))
+        )
+        return verdict
 
     def _judge(self, fusion: RobustFilter, used: np.ndarray) -> Estimate | None:
         rho = fusion.responsibility

@@ -15,6 +15,7 @@ from sage.errors import InputError
 from sage.mailbox.tensor_spec import TensorSpec
 from sage.runtime.measurements_config import MeasuredSource, MeasurementConfig, Motion
 from sage.sensors.contract import SensorSpec
+from sage.sensors.driver.ledger import FLOOD_FACTOR
 
 #: Of one group: the filter inverts matrices of as many rows, twice as many with rates.
 MAX_VALUES = 12
@@ -99,19 +100,20 @@ def plan_of(config: MeasurementConfig, specs: Mapping[str, SensorSpec]) -> Measu
             f"measurements.{config.name}: the run has none of its sources that measure the value"
         )
     num_values = max(values.values())
+    if max(sizes.values()) > MAX_VALUES:
+        raise InputError(
+            f"measurements.{config.name}: {max(sizes.values())} values: give at most {MAX_VALUES}"
+        )
     _check_shapes(config, sizes, num_values)
     measured = {channel for each in members if not each.is_rate for channel in each.channels}
-    if len(measured) < num_values or num_values > MAX_VALUES:
-        missing = sorted(set(range(num_values)) - measured)
+    if missing := sorted(set(range(num_values)) - measured):
         raise InputError(
             f"measurements.{config.name}: no source measures value {missing[0]}: give channels 0 to"
             f" {num_values - 1} a source"
-            if missing
-            else f"measurements.{config.name}: {num_values} values: give at most {MAX_VALUES}"
         )
     lineages = _lineages([(member, specs[member.name], _source(config, member.name)) for member in members])
     return MeasurementPlan(
-        spec=_spec(config, [member for member in members if not member.is_rate], specs, num_values),
+        spec=_spec(config, members, specs, num_values),
         members=tuple(
             Member(
                 name=member.name,
@@ -167,7 +169,8 @@ def _check_shapes(config: MeasurementConfig, sizes: Mapping[str, int], num_value
 def _spec(
     config: MeasurementConfig, members: Sequence[Member], specs: Mapping[str, SensorSpec], num_values: int
 ) -> SensorSpec:
-    own = [specs[member.name] for member in members]
+    own = [specs[member.name] for member in members if not member.is_rate]
+    periods_ns = [specs[member.name].period_ns for member in members]
     units = {spec.observes[1]: spec.name for spec in own}
     if len(units) > 1:
         (unit, name), (other, another) = list(units.items())[:2]
@@ -179,7 +182,8 @@ def _spec(
         name=config.name,
         modality="temporal",
         tensor=TensorSpec(shape=(num_values,)),
-        period_ns=min(spec.period_ns for spec in own),
+        # Sources out of phase have an estimate each: all of them pass the driver's limit on floods.
+        period_ns=max(1, min(periods_ns) * FLOOD_FACTOR // max(FLOOD_FACTOR, len(members))),
         observes=(f"fused {own[0].observes[0]}", own[0].observes[1]),
         lineage=tuple(source.name for source in config.sources if source.name in specs),
         channels=() if named is None else named.channels,

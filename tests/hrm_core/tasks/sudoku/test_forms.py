@@ -109,5 +109,5 @@ def test_a_text_without_a_puzzle_raises_nothing(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[", "[1, 2", '{"puzzle": "12', "[" * 2000])
 def test_a_list_that_is_not_valid_is_an_error_with_the_place(text: str) -> None:
-    with pytest.raises(InputError, match=r"begins as a list and is not valid JSON: .+: correct the list"):
+    with pytest.raises(InputError, match=r"a list or an object and is not valid JSON: .+: correct it"):
         puzzles_in(text)

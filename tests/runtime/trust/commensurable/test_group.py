@@ -350,3 +350,56 @@ def test_another_context_moves_the_evidence_on_a_source_and_no_other(track: Trac
     assert form.trust[2] < trust[2] - 0.2
     form.change_context(worse, equal, share)
     assert form.share[2] == pytest.approx(share[2], abs=0.02)
+
+
+@pytest.mark.parametrize("secs", [60, 86_400, 30 * 86_400])
+def test_after_a_long_silence_the_state_begins_anew_and_the_evidence_stays(secs: int, track: Track) -> None:
+    form = group()
+    passed(form, track)
+    share, start_ns = form.share.copy(), (300 + 20 * secs) * PERIOD_NS
+    for step in range(40):
+        readings = np.where(np.arange(5)[:, None] == step % 5, track.readings[step], np.nan)
+        now_ns = start_ns + step * PERIOD_NS
+        form.meet(readings, np.full(5, now_ns), NOTHING, now_ns)
+    assert np.isfinite(form.trust).all()
+    np.testing.assert_allclose(form.share, share, atol=0.1)
+    assert form.fusion is not None
+    np.testing.assert_allclose(form.fusion.state[:2], track.truth[39], atol=1.0)
+
+
+@pytest.mark.parametrize("claim", [1e-300, 1e-10, 0.0, -1.0, np.inf, 1e200])
+def test_a_claim_that_is_not_comparable_with_the_others_is_not_used(claim: float, track: Track) -> None:
+    sources = [{"name": name} for name in NAMES]
+    form, usual = group(sources=sources), passed(group(sources=sources), track, SIGMA)
+    for step, readings in enumerate(track.readings):
+        claims = np.where((np.arange(5) == 2) & (step >= 10), claim, SIGMA)
+        now_ns = step * PERIOD_NS
+        form.meet(readings, np.full(5, now_ns), claims, now_ns)
+    np.testing.assert_allclose(form.trust, usual.trust[-1])
+
+
+def test_a_source_that_claims_no_noise_later_is_left_out(track: Track) -> None:
+    form = group(sources=[{"name": name} for name in NAMES])
+    for step, readings in enumerate(track.readings[:100]):
+        present = (np.arange(5) != 3) | (step > 50)
+        now_ns = step * PERIOD_NS
+        claims = np.where(np.arange(5) == 3, np.nan, SIGMA)
+        form.meet(np.where(present[:, None], readings, np.nan), np.full(5, now_ns), claims, now_ns)
+    assert np.isnan(form.verdict[3])
+    assert np.isnan(form.nis[3])
+    assert form.trust[0] > 0.7
+
+
+def test_a_verdict_is_of_the_reading_and_not_of_what_was_learned_of_its_source(track: Track) -> None:
+    def wrong(readings: np.ndarray) -> None:
+        readings[100:200, 2] += 10.0
+
+    form, verdicts = group(), []
+    for step, readings in enumerate(track.changed(wrong).readings):
+        form.meet(readings, np.full(5, step * PERIOD_NS), NOTHING, step * PERIOD_NS)
+        verdicts.append(form.verdict.copy())
+    assert np.mean(verdicts[110:200], axis=0)[2] < 0.1
+    assert np.mean(verdicts[202:210], axis=0)[2] > 0.7  # distrusted still
+    assert np.isnan(np.array(verdicts)[:, 5]).all()
+    form.meet(np.full((5, 2), np.nan), np.zeros(5), NOTHING, 301 * PERIOD_NS)
+    assert np.isnan(form.verdict).all()

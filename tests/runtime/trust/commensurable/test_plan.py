@@ -94,10 +94,17 @@ def test_what_does_not_fit_is_refused(specs: list[SensorSpec], sources: list[Any
     [
         ({"sources": ["a"]}, "sources has 1: give two or more"),
         ({"sources": ["a", "a"]}, "sources has a twice"),
-        ({"sources": ["a", {"name": "b", "noise_std": -1}]}, "greater than 0"),
+        ({"sources": ["a", {"name": "b", "noise_std": -1}]}, "greater than or equal to 0.0"),
         ({"sources": ["a", {"name": "b", "measures": "rate"}]}, "give motion constant_velocity"),
-        ({"motion_std": 0}, "greater than 0"),
+        ({"motion_std": 0}, "greater than or equal to 0.0"),
+        ({"motion_std": 1e200}, "less than or equal to"),
+        ({"jump_std": 1e-200}, "greater than or equal to"),
+        (
+            {"sources": [{"name": "a", "noise_std": 1e-6}, {"name": "b", "noise_std": 1}]},
+            "noise_std and jump_std are 1e-06 to 1: give numbers that differ by at most 10000 times",
+        ),
         ({"name": "a"}, "one of its sources"),
+        ({"name": "x\ny"}, "pattern"),
         ({"sources": ["a", {"name": "b", "channels": [0, 0]}]}, "different numbers"),
     ],
 )
