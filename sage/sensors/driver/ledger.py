@@ -6,6 +6,7 @@ counted once.
 
 from __future__ import annotations
 
+import math
 import threading
 from enum import Enum
 
@@ -17,6 +18,8 @@ FLOOD_FACTOR = 4
 MIN_BURST = 32
 #: How far a stamp may lie ahead of the clock: two clocks that were mapped onto each other are never equal.
 MAX_AHEAD_NS = 50_000_000
+#: A record has it as float32.
+MAX_NOISE_STD = 3.4e38
 
 
 class Verdict(Enum):
@@ -73,6 +76,11 @@ class Ledger:
             raise SensorError(
                 f"{self._name}: quality {reading.quality}, confidence {reading.confidence}: give numbers from"
                 " 0 to 1"
+            )
+        if MAX_NOISE_STD < abs(reading.noise_std) < math.inf:
+            raise SensorError(
+                f"{self._name}: noise_std is {reading.noise_std:g}: give a number up to {MAX_NOISE_STD:g},"
+                " or NaN"
             )
         if reading.captured_ns > now_ns + MAX_AHEAD_NS:
             ahead_secs = (reading.captured_ns - now_ns) / 1e9

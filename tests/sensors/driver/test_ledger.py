@@ -1,7 +1,10 @@
 """Readings that are lost, late, repeated, reordered or too many are counted."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from sage.mailbox.clock import ManualClock
 from sage.sensors.devices.scripted import ScriptedSensor, reading_at
@@ -59,3 +62,13 @@ def test_a_stamp_from_the_future_is_a_fault(new_rig: Callable[..., Any], clock: 
     rig = new_rig(lambda: ScriptedSensor([reading_at(0, clock.now_ns() + 10_000_000_000)]))
     assert rig.tick(0.1) == []
     assert "ahead of the clock" in rig.driver.statistics().last_error
+
+
+@pytest.mark.parametrize("noise_std", [1e200, -1e39])
+def test_a_claim_beyond_float32_is_a_fault(
+    new_rig: Callable[..., Any], clock: ManualClock, noise_std: float
+) -> None:
+    reading = dataclasses.replace(reading_at(0, clock.now_ns()), noise_std=noise_std)
+    rig = new_rig(lambda: ScriptedSensor([reading]))
+    assert rig.tick(0.1) == []
+    assert "or NaN" in rig.driver.statistics().last_error
