@@ -95,6 +95,10 @@ class Measurements:
                 captured_ns[row] = reading.captured_ns
         num_jumps = group.form.num_jumps
         estimate = group.form.meet(readings, captured_ns, group.claims(), now_ns)
+        for name in group.form.unclaimed:
+            if name not in group.left_out:
+                group.left_out.add(name)
+                self._emit("measurements", "left out: its readings claim no noise: give it noise_std", name)
         if group.form.num_jumps > num_jumps:
             self._emit("measurements", "its sources reject the estimate together: it has moved", group.name)
         if estimate is not None:
@@ -103,7 +107,9 @@ class Measurements:
 
 
 class _Group:
-    """form: judges and fuses.  indices: of its sources.  own: index of its estimate.  shape: (N, M)."""
+    """form: judges and fuses.  indices: of its sources.  own: index of its estimate.  shape: (N, M).
+    left_out: sources without a known noise, once an event has named them.
+    """
 
     def __init__(
         self,
@@ -126,6 +132,7 @@ class _Group:
         self.estimated_ns: int | None = None
         self._is_silent = False
         self._ticked_ns = 0
+        self.left_out: set[str] = set()
 
     def claims(self) -> np.ndarray:
         """(N,) standard deviation that each newest reading claims, NaN where the configuration states it."""

@@ -140,6 +140,17 @@ def test_without_a_valid_source_there_is_no_reading_and_an_event(start: Start, s
     assert reports.messages("p") == ["no source is valid", "a source is valid again"]
 
 
+def test_a_source_that_comes_later_and_claims_no_noise_is_left_out_with_one_event(
+    start: Start, settings: Settings
+) -> None:
+    late = sensor("c", noise_std=0.0, faults=[{"at_secs": 0.0, "for_secs": 1.0, "fault": "raise"}])
+    run, reports = started(start, config(settings, late))
+    run.loop.run(num_ticks=200)
+    assert reports.messages("c").count("left out: its readings claim no noise: give it noise_std") == 1
+    trust = dict(zip(run.loop.measurements.groups[0].names, run.loop.measurements.groups[0].trust))
+    assert trust["a"] > 0.7
+
+
 def test_a_slow_source_and_a_late_one_are_fused(start: Start, settings: Settings) -> None:
     slow = sensor("d", rate_hz=4)
     run, reports = started(start, config(settings, slow, sensor("e", rate_hz=13)))

@@ -23,6 +23,9 @@ class JoinedTrust:
         self._base = base
         self._prefix = prefix
         self._parts = dict(parts)
+        self._verdicts: list[tuple[np.ndarray, HasVerdict]] = [
+            (indices, form) for indices, form in parts.values() if isinstance(form, HasVerdict)
+        ]
         self._initial = {name: form.trust.copy() for name, (_, form) in parts.items()}
 
     @property
@@ -56,9 +59,8 @@ class JoinedTrust:
     def verdict(self) -> np.ndarray:
         """Of other forms than the base, where they have one: answers are counted when they are judged."""
         verdict = self._base.verdict.copy()
-        for indices, form in self._parts.values():
-            if isinstance(form, HasVerdict):
-                verdict[indices] = form.verdict
+        for indices, form in self._verdicts:
+            verdict[indices] = form.verdict
         return verdict
 
     @property

@@ -71,6 +71,8 @@ class MeasurementGroup:
         self.nis = np.full(num + 1, np.nan)
         self.responsibility = np.ones(num + 1)
         self.verdict = np.full(num + 1, np.nan)  # of the last call of `meet`
+        #: Sources with a reading in it that is not used: no noise is known of them.
+        self.unclaimed: tuple[str, ...] = ()
 
     @property
     def is_stuck(self) -> np.ndarray:
@@ -116,7 +118,8 @@ class MeasurementGroup:
 
         readings: (N, M), a row of NaN where a source has none, and beyond a source's own numbers.
         captured_ns: (N,) on the run's clock.  claimed_std: (N,) of the readings, NaN where they claim none.
-        InputError for a reading without a noise above 0, where the configuration has none either.
+        InputError before the first estimate for a reading without a noise above 0, where the configuration
+        has none either; later its source is in `unclaimed`.
         """
         self.verdict[:] = np.nan
         is_number = np.isfinite(readings) | ~self._sources.is_row.T
@@ -216,11 +219,11 @@ class MeasurementGroup:
         self._noise = np.where(is_given, given, self._noise)
         is_known: np.ndarray = np.isfinite(self._noise)
         unknown = present & ~is_known
-        if unknown.any() and self._filter is None:
-            name = self.names[int(np.flatnonzero(unknown)[0])]
+        self.unclaimed = tuple(self.names[index] for index in np.flatnonzero(unknown).tolist())
+        if self.unclaimed and self._filter is None:
+            where = f"measurements.{self.plan.spec.name}.sources.{self.unclaimed[0]}"
             raise InputError(
-                f"measurements.{self.plan.spec.name}.sources.{name}: its readings claim no noise: give it"
-                " noise_std, in the reading's unit"
+                f"{where}: its readings claim no noise: give it noise_std, in the reading's unit"
             )
         return is_known
 

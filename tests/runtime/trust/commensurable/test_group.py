@@ -385,6 +385,7 @@ def test_a_source_that_claims_no_noise_later_is_left_out(track: Track) -> None:
         now_ns = step * PERIOD_NS
         claims = np.where(np.arange(5) == 3, np.nan, SIGMA)
         form.meet(np.where(present[:, None], readings, np.nan), np.full(5, now_ns), claims, now_ns)
+    assert form.unclaimed == ("d",)
     assert np.isnan(form.verdict[3])
     assert np.isnan(form.nis[3])
     assert form.trust[0] > 0.7
