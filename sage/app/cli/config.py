@@ -29,13 +29,17 @@ def show(
 def check(
     config: ConfigArgument = "default", overrides: SetOption = None, json_output: JsonOption = False
 ) -> None:
-    """Check keys, values, and that the files and devices exist."""
+    """Check keys, values, that the files and devices exist, and that measurements fit their sensors."""
     from sage.app.config.sage_config import config_hash, load_config
     from sage.app.terminal.errors import UserError
 
     loaded = load_config(config, overrides or (), with_files=True)
     if not (loaded.enabled_sensors or loaded.enabled_environments):
         raise UserError(f"{config}: sensors: none is enabled: enable at least one, e.g. {{kind: host}}")
+    if loaded.measurements:
+        from sage.app.session.measurements import check_groups
+
+        check_groups(loaded)
     if json_output:
         import json
 

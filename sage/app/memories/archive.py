@@ -127,7 +127,10 @@ def open_archive(state_dir: Path | None) -> Iterator[Archive]:
     """The memories of a state directory (the default one when None), locked until exit. Raises UserError."""
     path = (state_dir or default_state_dir()).expanduser().absolute()
     if not ((path / MIND_NAME).is_dir() or (path / JOURNAL_NAME).is_dir()):
-        raise UserError(f"{path}: no memories are stored here: start a run, or give another --state-dir")
+        raise UserError(
+            f"{path}: no memories are stored here, and `sage run --fast` stores none: start a run without it,"
+            " or give another state directory"
+        )
     with locked(path):
         yield _read(path)
 

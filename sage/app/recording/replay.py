@@ -100,9 +100,9 @@ def replay_config(recorded: RecordedRun, other: str | None, overrides: Sequence[
     else:
         base = recorded.config
     own = [_replayed(entry, recorded) for entry in base.sensors if entry.enabled]
-    worlds = [entry for entry in base.enabled_environments if _world_sensors(entry, recorded)]
+    worlds = [entry for entry in base.enabled_environments if _world_sensors(entry, base, recorded)]
     sensors = [entry for entry in own if entry is not None] + [
-        each for world in worlds for each in _world_sensors(world, recorded)
+        each for world in worlds for each in _world_sensors(world, base, recorded)
     ]
     if not any(entry.kind == "recorded" for entry in sensors):
         raise UserError(
@@ -225,9 +225,16 @@ def _source(name: str, entry: DeviceEntry, recorded: RecordedRun) -> DeviceEntry
     return DeviceEntry(config=RecordedConfig(name=name, path=recorded.path, **supervised))
 
 
-def _world_sensors(world: DeviceEntry, recorded: RecordedRun) -> list[DeviceEntry]:
-    """Replays of the sources of an environment, in the recorded order."""
-    return [_source(name, world, recorded) for name in recorded.sources if name.startswith(f"{world.name}.")]
+def _world_sensors(world: DeviceEntry, base: SageConfig, recorded: RecordedRun) -> list[DeviceEntry]:
+    """Replays of the sources of an environment, in the recorded order. An estimate of a group is none of
+    them, whatever its name: the replay makes it again.
+    """
+    estimates = {group.name for group in base.measurements}
+    return [
+        _source(name, world, recorded)
+        for name in recorded.sources
+        if name.startswith(f"{world.name}.") and name not in estimates
+    ]
 
 
 def _effectors(

@@ -1,22 +1,31 @@
-"""The groups of sources that are fused: their plans, and the drivers of their estimates.
+"""The groups of sources that are fused: their plans, a check of them, and the drivers of their estimates.
 
 Invariant: a group that does not fit the sensors of the run is a UserError before anything is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sage.app.session.making import NUM_SLOTS, slot_bytes
+from sage.app.config.entry import DeviceEntry
+from sage.app.config.registry import Group, resolve
+from sage.app.config.sage_config import SageConfig
+from sage.app.session.making import NUM_SLOTS, explain, made, slot_bytes
 from sage.app.terminal.errors import UserError, nearest
 from sage.errors import InputError
-from sage.mailbox.clock import Clock
+from sage.mailbox.clock import Clock, RealClock
 from sage.mailbox.contract import Peripheral
 from sage.mailbox.hub import Hub
 from sage.runtime.measurements_config import MeasurementConfig
 from sage.runtime.tick.measurements import PlannedGroup
-from sage.runtime.trust.commensurable.plan import plan_of
+from sage.runtime.tick.memory_writer import recall_store
+from sage.runtime.trust.commensurable.plan import MeasurementPlan, plan_of
+from sage.sensors.board import Board
+from sage.sensors.contract import SensorContext, SensorError, SensorSpec
+from sage.sensors.driver.environments.host import specs_of
 from sage.sensors.driver.sensor_driver import SensorDriver
+from sage.sensors.driver.worker import close_quietly
 from sage.sensors.estimate import EstimateConfig, EstimateSensor, EstimateSlot
 
 
@@ -33,13 +42,58 @@ def build_groups(
 
     missing: optional sensors that this machine lacks, with the reason; groups do without them. UserError.
     """
-    specs = {driver.spec.name: driver.spec for driver in drivers}
-    absent = {name for name, _ in missing}
-    planned: list[PlannedGroup] = []
-    added: list[SensorDriver] = []
+    plans = _plans(
+        groups, {driver.spec.name: driver.spec for driver in drivers}, {name for name, _ in missing}
+    )
+    planned = [PlannedGroup(plan=plan, slot=EstimateSlot()) for plan in plans]
+    return planned, [
+        _driver(each, hub, records, clock, producer=producer)
+        for producer, each in enumerate(planned, len(drivers))
+    ]
+
+
+def check_groups(config: SageConfig) -> None:
+    """UserError for a group that a run would refuse. Makes the groups' sensors, and opens none."""
+    context = SensorContext(
+        clock=RealClock(), epoch_ns=0, memory=recall_store(config.memory.num_recall), board=Board()
+    )
+    members = {source.name for group in config.measurements for source in group.sources}
+    specs: dict[str, SensorSpec] = {}
+    missing: set[str] = set()
+    for entry in config.enabled_sensors:
+        if entry.name in members and (sensor := _made("sensors", entry, context)) is not None:
+            specs[entry.name] = sensor.spec
+        elif entry.name in members:
+            missing.add(entry.name)
+    for entry in config.enabled_environments:
+        used = {name for name in members if name.startswith(f"{entry.name}.")}
+        world = _made("environments", entry, context) if used else None
+        if world is None:
+            missing |= used
+            continue
+        specs |= {spec.name: spec for spec in specs_of(world)[0]}
+        close_quietly(world)
+    _plans(config.measurements, specs, missing)
+
+
+def _made(group: Group, entry: DeviceEntry, context: SensorContext) -> Any:
+    """The device; None for an optional one that this machine lacks."""
+    try:
+        return made(group, entry, lambda: resolve(group, entry.kind)(entry.config, context))
+    except SensorError as error:
+        if not entry.optional:
+            raise UserError(explain(group, entry, error)) from None
+        return None
+
+
+def _plans(
+    groups: Sequence[MeasurementConfig], specs: Mapping[str, SensorSpec], missing: Collection[str]
+) -> list[MeasurementPlan]:
+    """specs: by the sources' names.  missing: names of sources that this machine lacks. UserError."""
+    plans = []
     for group in groups:
         for source in group.sources:
-            if source.name not in specs and source.name not in absent:
+            if source.name not in specs and source.name not in missing:
                 raise UserError(
                     f"measurements.{group.name}.sources: there is no source {source.name}:"
                     f" {nearest(source.name, specs)}, or enable it"
@@ -49,12 +103,10 @@ def build_groups(
                 f"measurements.{group.name}: it is the name of a sensor: give the group another name"
             )
         try:
-            each = PlannedGroup(plan=plan_of(group, specs), slot=EstimateSlot())
+            plans.append(plan_of(group, specs))
         except InputError as error:
             raise UserError(str(error)) from error
-        planned.append(each)
-        added.append(_driver(each, hub, records, clock, producer=len(drivers) + len(added)))
-    return planned, added
+    return plans
 
 
 def _driver(

@@ -163,6 +163,20 @@ TABLE = [
         PAIR + "  - {name: p, sources: [a, c], motion_std: 1}\n",
     ),
     Wrong(
+        "a group of measurements of different shapes, checked",
+        "config check {config}",
+        ("measurements.p: a has 2 channels, c 3: give sources of one shape, or `channels`",),
+        PAIR + "  - {name: p, sources: [a, c], motion_std: 1}\n",
+    ),
+    Wrong(
+        "a group of measurements with an unknown sensor of an environment",
+        "config check {config}",
+        ("measurements.p.sources: there is no source room.plaec", "did you mean room.place?"),
+        "environments: [{kind: key_door, name: room}]\n"
+        + PAIR
+        + "  - {name: p, sources: [a, room.plaec], motion_std: 1}\n",
+    ),
+    Wrong(
         "a negative noise",
         "config check {config}",
         ("measurements.p.sources.b.noise_std is -0.1", "greater than or equal to 0.0"),

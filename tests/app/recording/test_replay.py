@@ -94,6 +94,17 @@ def test_sources_become_replays_and_puzzles_and_memory_stay() -> None:
         replay_config(recorded_run(config, "other"), None, ())
 
 
+def test_an_estimate_named_like_an_environments_sensor_is_made_again() -> None:
+    config = config_of(
+        sensors=[{"kind": "synthetic", "name": name} for name in ("a", "b")],
+        environments=[{"kind": "key_door", "name": "room"}],
+        measurements=[{"name": "room.fused", "sources": ["a", "b"], "motion_std": 1.0}],
+    )
+    sources = ("a", "b", "room.reward", "room.position", "room.fused")
+    replay = replay_config(recorded_run(config, *sources), None, ())
+    assert [entry.name for entry in replay.sensors] == ["a", "b", "room.reward", "room.position"]
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "form"),
     [
