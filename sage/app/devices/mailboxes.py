@@ -21,9 +21,10 @@ from sage.mailbox.shared.focus.statistics import peek_statistics as peek_focus_s
 from sage.mailbox.shared.memory.census import Found, find_segments
 from sage.mailbox.shared.ring.layout import KIND as RING
 from sage.mailbox.shared.ring.statistics import peek_statistics
-from sage.sensors.driver.isolation.status import KIND as SENSOR
+from sage.runtime.sleep.puzzles.process.board import Board
+from sage.sensors.driver.isolation.status import SensorStatus
 
-_KIND_NAMES = {RING: "peripheral", POOL: "focus", SENSOR: "sensor"}
+_KIND_NAMES = {RING: "peripheral", POOL: "focus", SensorStatus.KIND: "sensor", Board.KIND: "trainer"}
 
 
 def render_found(found: Sequence[Found]) -> None:

@@ -25,7 +25,7 @@ from sage.sensors.config import SensorConfig
 from sage.sensors.contract import Reading, SensorContext, SensorError, SourceExhausted
 from sage.sensors.driver.delivery import Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
-from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, StatusBlock
+from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, SensorStatus
 from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.supervision import OPEN_FACTOR, SensorHung
 
@@ -194,7 +194,7 @@ class ProcessEngine:
         self._producer = producer
         self._hang_ns = hang_ns
         self._subscription: SharedSubscription | None = None
-        self._status: StatusBlock | None = None
+        self._status: SensorStatus | None = None
         self._process: SensorProcess | None = None
         self._before = _counts_of(ledger)
         self._taken_dropped = 0
@@ -210,7 +210,7 @@ class ProcessEngine:
         isolation.records.reap()
         isolation.focus.reap()
         self._subscription = isolation.records.subscribe()
-        self._status = StatusBlock.create(f"{isolation.records.name}.{os.urandom(4).hex()}")
+        self._status = SensorStatus.create(f"{isolation.records.name}.{os.urandom(4).hex()}")
         self._status.trust = self._ledger.trust
         plan = isolation.plan(
             status=self._status.name, producer=self._producer, after_sequence=self._ledger.seen_sequence
@@ -279,7 +279,7 @@ class ProcessEngine:
         ledger.num_dropped += counts.dropped - self._taken_dropped
         self._taken_dropped = counts.dropped
 
-    def _raise_if_hung(self, status: StatusBlock, process: SensorProcess, now_ns: int) -> None:
+    def _raise_if_hung(self, status: SensorStatus, process: SensorProcess, now_ns: int) -> None:
         num_calls = status.num_calls
         if self._seen_ns is None or num_calls != self._seen_calls:  # it calls its device many times a second
             self._seen_calls = num_calls

@@ -23,7 +23,7 @@ from sage.sensors.contract import Sensor, SensorContext
 from sage.sensors.driver.calibration import CalibrationFolder, with_calibration
 from sage.sensors.driver.delivery import Delivery, Outlet
 from sage.sensors.driver.isolation.plan import IsolationPlan
-from sage.sensors.driver.isolation.status import EXHAUSTED, OPEN, Counts, StatusBlock
+from sage.sensors.driver.isolation.status import EXHAUSTED, FAILED, OPEN, REFUSED, Counts, SensorStatus
 from sage.sensors.driver.ledger import Ledger
 from sage.sensors.driver.worker import SensorWorker
 
@@ -36,7 +36,7 @@ _PR_SET_PDEATHSIG = 1
 class IsolatedSensor:
     """One device, from open to close. `watch` returns when it has ended."""
 
-    def __init__(self, plan: IsolationPlan, status: StatusBlock) -> None:
+    def __init__(self, plan: IsolationPlan, status: SensorStatus) -> None:
         self._plan = plan
         self._status = status
         self._clock = RealClock()
@@ -68,7 +68,7 @@ class IsolatedSensor:
         worker.stop()
         worker.join(LAST_READ_SECS)
         if worker.error is not None:
-            status.fail(_described(worker.error), is_refused=worker.is_refused)
+            status.fail(_described(worker.error), REFUSED if worker.is_refused else FAILED)
             return
         self._report()
         if worker.is_exhausted:
@@ -112,13 +112,14 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     plan = IsolationPlan.from_json(sys.stdin.read())
-    status = StatusBlock.attach(plan.status)
+    status = SensorStatus.attach(plan.status)
     try:
         sensor = IsolatedSensor(plan, status)
         sensor.watch()
         sensor.close()
     except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
-        status.fail(_described(error), is_refused=isinstance(error, (InputError, DataError)))
+        is_refused = isinstance(error, (InputError, DataError))  # the configuration is wrong, not the device
+        status.fail(_described(error), REFUSED if is_refused else FAILED)
     # A thread stuck in a device must not hold up the end.
     os._exit(0)
 

@@ -14,7 +14,7 @@ from sage.sensors.contract import SensorContext
 from sage.sensors.devices.imu import ImuConfig, ImuSensor
 from sage.sensors.driver.isolation.engine import Isolation
 from sage.sensors.driver.isolation.plan import target_of
-from sage.sensors.driver.isolation.status import StatusBlock
+from sage.sensors.driver.isolation.status import FAILED, SensorStatus
 from sage.sensors.driver.sensor_driver import DriverStatistics, SensorDriver
 
 pytest.importorskip("serial", reason="the IMU needs the package pyserial")
@@ -22,16 +22,16 @@ MAX_POLLS = 20_000
 
 
 def test_a_text_of_health_is_read_as_it_was_written() -> None:
-    block = StatusBlock.create(f"health-{os.getpid()}")
-    other = StatusBlock.attach(block.name)
+    block = SensorStatus.create(f"health-{os.getpid()}")
+    other = SensorStatus.attach(block.name)
     try:
         assert other.health == ""
         for text in ("lens covered", "", "é" * 200, "dust"):
             block.health = text
             assert text.startswith(other.health)
             assert len(other.health) >= min(len(text), 60)
-        block.fail("no device")
-        assert (other.health, other.error) == ("dust", "no device")
+        block.fail("no device", FAILED)
+        assert (other.health, other.error, other.state) == ("dust", "no device", FAILED)
     finally:
         other.close()
         block.unlink()

@@ -21,7 +21,7 @@ from sage.mailbox.clock import RealClock
 from sage.mailbox.errors import MailboxEmpty
 from sage.mailbox.shared.focus.mailbox import SharedFocus
 from sage.mailbox.shared.memory.identity import end_with, is_alive
-from sage.runtime.sleep.puzzles.process.board import RUNNING, Board
+from sage.runtime.sleep.puzzles.process.board import FAILED, RUNNING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, read_job, read_link
 from sage.runtime.sleep.puzzles.process.wire import offer_bytes, read_experience, write_offer
 from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, load_weights
@@ -150,10 +150,8 @@ class TrainerProcess:
 
     def _report(self) -> None:
         self._board.acknowledged = self._store.acknowledged
-        self._board.report(
-            num_steps=self._trainer.num_steps,
-            loss=self._trainer.loss,
-        )
+        self._board.num_steps = self._trainer.num_steps
+        self._board.loss = self._trainer.loss
 
 
 def main() -> None:
@@ -171,7 +169,7 @@ def main() -> None:
         TrainerProcess(folder, job, link, board).run()
     except Exception as error:  # the top of a process: reported to the loop, which counts and shows it
         text = str(error) if isinstance(error, SageError) else f"{type(error).__name__}: {error}"
-        board.fail(text)
+        board.fail(text, FAILED)
         os._exit(1)
     os._exit(0)
 
