@@ -24,6 +24,8 @@ _COMPARISONS: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
 _TERM = re.compile(r"\s*([a-z_]+)\s*(>=|<=|!=|=|>|<)\s*(\S.*?)\s*$")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])$")
 _UNIT_SECS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: Of a time: its ns fit into 64 bits.
+MAX_SECS = 8.8e9
 NUMBERS = ("id", "episode", "context", "salience", "trust")
 TEXTS = ("store", "mind")
 
@@ -89,11 +91,13 @@ def parse_time(text: str, now_ns: int) -> int:
     """
     age = _AGE.match(text)
     if age is not None:
-        return now_ns - round(float(age[1]) * _UNIT_SECS[age[2]] * 1e9)
+        return now_ns - _ns_of(text, float(age[1]) * _UNIT_SECS[age[2]])
     try:
-        return round(float(text) * 1e9)
-    except (ValueError, OverflowError):
+        secs = float(text)
+    except ValueError:
         pass
+    else:
+        return _ns_of(text, secs)
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -102,4 +106,13 @@ def parse_time(text: str, now_ns: int) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return round(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+    return _ns_of(text, round(moment.timestamp())) + moment.microsecond * 1000
+
+
+def _ns_of(text: str, secs: float) -> int:
+    if not abs(secs) <= MAX_SECS:
+        raise UserError(
+            f"{text!r}: {secs:g} s is not between 1700 and 2250: give unix seconds (not ms or ns), a date, or"
+            " an age"
+        )
+    return round(secs * 1e9) if isinstance(secs, float) else secs * 10**9

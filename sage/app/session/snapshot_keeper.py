@@ -29,6 +29,8 @@ FIRST_SECS = 20.0
 SNAPSHOT_SECS = 600.0
 #: A snapshot is written early when the journal has grown by this much.
 MAX_JOURNAL_BYTES = 64 << 20
+#: Between a snapshot that could not be written and the next try.
+RETRY_SECS = 10.0
 
 
 class SnapshotKeeper:
@@ -155,18 +157,19 @@ class SnapshotKeeper:
     def _capture(self) -> Snapshot | None:
         if self._loop is None or self._journal is None or self._loop.tick_count == self._written_tick:
             return None  # no tick since the last snapshot
-        self._written_tick = self._loop.tick_count
-        self._bytes_at_snapshot = self._journal.num_bytes
         about = {
             "saved_ns": self._wall_ns(),
             "epoch_ns": self._journal.epoch_ns(),
             "journal": self._journal.last_sequence,
         }
         try:
-            return capture_snapshot(self._loop, about)
+            snapshot = capture_snapshot(self._loop, about)
         except SnapshotNotFinite as error:
             self._report(str(error))
             return None
+        self._written_tick = self._loop.tick_count
+        self._bytes_at_snapshot = self._journal.num_bytes
+        return snapshot
 
     def _write_apart(self, taken: list[Snapshot]) -> None:
         """In a thread of its own. taken: one, which is taken out, so that it is freed once it is written."""
@@ -177,6 +180,8 @@ class SnapshotKeeper:
         try:
             write_snapshot(self._home, snapshot)
         except OSError as error:
+            self._written_tick = -1  # the next call tries again, also without another tick
+            self._next_ns = min(self._next_ns, self._clock.now_ns() + int(RETRY_SECS * 1e9))
             self._report(str(error))
             return
         self.num_written += 1

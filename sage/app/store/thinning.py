@@ -210,9 +210,10 @@ def _keyed(table: str) -> str:
 
 def _delete_up_to(connection: sqlite3.Connection, session: int, tick: int) -> None:
     with transaction(connection):
-        for table in ("sources", "answers", "episodes", "boards", "ticks"):
+        for table in ("sources", "answers", "episodes", "boards", "coherence", "sleeps", "ticks"):
+            last = "end_tick" if table == "sleeps" else "tick"
             connection.execute(
-                f"DELETE FROM {table} WHERE {_keyed(table)} AND tick <= :tick",
+                f"DELETE FROM {table} WHERE {_keyed(table)} AND {last} <= :tick",
                 {"session": session, "tick": tick},
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ _MAX_BATCH = 1024
 #: The write-ahead log is merged into the file when it has this many bytes.
 _LOG_BYTES = 4 << 20
 _MAX_RETRY_SECS = 5.0
+#: Between two rounds of thinning that had nothing to do, and after one that failed.
+_THIN_SECS = 5.0
 #: Queue space reserved for sleeps and events, which are rare.
 _RESERVE = 256
 
@@ -54,8 +57,9 @@ _RESERVE = 256
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatistics:
     """num_dropped: reports dropped because the queue was full.  num_unstorable: reports that fit no row.
-    num_failed_writes: batches that were written again.  problem: why the last write failed, "" when it did
-    not.
+    num_failed_writes: batches that were written again.  num_queued: not written yet.  problem: why the last
+    write failed, "" when it did not.  thinning_problem: why old rows are not averaged or deleted, "" when
+    they are.
     """
 
     num_written: int
@@ -64,6 +68,7 @@ class StoreStatistics:
     num_failed_writes: int
     num_queued: int
     problem: str
+    thinning_problem: str = ""
 
 
 class StoreWriter:
@@ -94,7 +99,10 @@ class StoreWriter:
         self._num_unstorable = 0
         self._num_failed_writes = 0
         self._num_reported_drops = 0
+        self._num_in_hand = 0  # taken from the queue, and not written yet
         self._problem = ""
+        self._thinning_problem = ""
+        self._thin_at = 0.0  # on the monotonic clock
         self._refusal = ""
         self._connection: sqlite3.Connection | None = None
         self._is_closing = False
@@ -150,7 +158,8 @@ class StoreWriter:
     def statistics(self) -> StoreStatistics:
         return StoreStatistics(
             num_written=self._num_written, num_dropped=self._num_dropped, num_unstorable=self._num_unstorable,
-            num_failed_writes=self._num_failed_writes, num_queued=self._queue.qsize(), problem=self._problem,
+            num_failed_writes=self._num_failed_writes, num_queued=self._queue.qsize() + self._num_in_hand,
+            problem=self._problem, thinning_problem=self._thinning_problem,
         )  # fmt: skip
 
     def problem(self) -> str:
@@ -171,6 +180,9 @@ class StoreWriter:
         notices = (
             f"store: {lost:,} reports not stored" if lost else "",
             f"store: {statistics.problem}" if statistics.problem else "",
+            f"store: old rows are not thinned: {statistics.thinning_problem}"
+            if statistics.thinning_problem
+            else "",
         )
         return tuple(notice for notice in notices if notice)
 
@@ -184,6 +196,7 @@ class StoreWriter:
             )  # read before draining: what was put before close() is then in the batch
             while len(batch) < _MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+                self._num_in_hand = len(batch)
             try:
                 self._write(batch, is_last and self._queue.empty())
             except Exception as error:  # the top of a worker: counted, shown, retried
@@ -195,8 +208,12 @@ class StoreWriter:
                     break
             else:
                 batch.clear()
+                self._num_in_hand = 0
                 self._problem = ""
                 retry_secs = self._flush_secs
+                if not is_last:
+                    self._thin()
+                self._merge()
                 if self._queue.empty():
                     self._count_flush()
                     if is_last:
@@ -215,19 +232,21 @@ class StoreWriter:
         rows = self._rows(batch)
         with transaction(self._connection):
             rows.insert(self._connection)
-            self._note_drops(self._connection, rows.last_tick)
+            num_drops = self._num_dropped - self._num_reported_drops  # all until the lock was free
+            self._note_drops(self._connection, rows.last_tick, num_drops)
             if is_last:
                 self._connection.execute(
                     "UPDATE sessions SET ended_ns = ? WHERE key = ?", (self._wall_ns(), self._session)
                 )
+        self._num_reported_drops += num_drops
         self._num_written += len(batch) - rows.num_unstorable
         self._num_unstorable += rows.num_unstorable
         self._source_ids.update(rows.new_sources)
         self._level_ids.update(rows.new_levels)
         self._last_tick = rows.last_tick
-        if not is_last:
-            self._thin(self._connection)
-        if log_bytes(self._path) > _LOG_BYTES:
+
+    def _merge(self) -> None:
+        if self._connection is not None and log_bytes(self._path) > _LOG_BYTES:
             with suppress(sqlite3.Error, OSError):  # the rows are stored: a full disk is tried again
                 merge(self._connection, self._path)
 
@@ -244,14 +263,24 @@ class StoreWriter:
             rows.add(item)
         return rows
 
-    def _thin(self, connection: sqlite3.Connection) -> None:
-        """Thin old rows, one step at a time, while the queue is empty."""
-        while self._thinner.step(connection, self._session) and self._queue.empty() and not self._is_closing:
-            pass
+    def _thin(self) -> None:
+        """Thin old rows, one step at a time, while the queue is empty. A failure is shown and tried again
+        later: what was put is stored already.
+        """
+        if self._connection is None or time.monotonic() < self._thin_at:
+            return
+        try:
+            while self._thinner.step(self._connection, self._session):
+                if self._is_closing or not self._queue.empty():
+                    return
+            self._thinning_problem = ""
+        except (sqlite3.Error, OSError) as error:
+            self._thinning_problem = str(error) or type(error).__name__
+            self._thinner.restart()
+        self._thin_at = time.monotonic() + _THIN_SECS
 
-    def _note_drops(self, connection: sqlite3.Connection, tick: int) -> None:
+    def _note_drops(self, connection: sqlite3.Connection, tick: int, num_new: int) -> None:
         """Store drops as an event, so that a gap in a plot has its reason beside it."""
-        num_new = self._num_dropped - self._num_reported_drops
         if num_new == 0:
             return
         message = f"{num_new} reports dropped" + (
@@ -263,7 +292,6 @@ class StoreWriter:
         connection.execute(
             "UPDATE sessions SET num_dropped = num_dropped + ? WHERE key = ?", (num_new, self._session)
         )
-        self._num_reported_drops += num_new
 
     def _count_flush(self) -> None:
         with self._idle:

@@ -32,7 +32,7 @@ class BlockSchedule:
         if block_secs <= 0:
             raise InputError(f"block_secs is {block_secs}: give a time above 0")
         self._run_length = round(1 / fraction)
-        self._block_ns = round(block_secs * 1e9)
+        self.block_ns = round(block_secs * 1e9)
         self._key = seed.to_bytes(8, "big", signed=True)
 
     def role_of_span(self, start_ns: int, end_ns: int) -> Role:
@@ -41,7 +41,7 @@ class BlockSchedule:
         Examined: starts in an examined block and ends in it or the next. Replay: starts in a replay block and
         touches no examined block or its neighbours. Embargoed: neither.
         """
-        first, last = start_ns // self._block_ns, end_ns // self._block_ns
+        first, last = start_ns // self.block_ns, end_ns // self.block_ns
         if self._is_examined_block(first):
             return "examined" if last <= first + 1 else "embargoed"
         is_near = self._is_examined_block(first - 1) or any(
@@ -145,9 +145,12 @@ class ExaminationStore:
         return times_ns
 
     def shift_times(self, by_ns: int) -> None:
-        """Add `by_ns` to every time: a new run counts from its own start."""
+        """Add `by_ns` to every time: a new run counts from its own start. The windows' own begin moves by
+        whole blocks, so that blocks of different runs have different numbers.
+        """
         self._times_ns += by_ns
         self.origins.shift_times(by_ns)
+        self._slots.shift_start_times(by_ns // self.schedule.block_ns * self.schedule.block_ns)
 
     def state(self) -> StoreState:
         num_slots = int(np.flatnonzero(self._is_used()).max(initial=-1)) + 1

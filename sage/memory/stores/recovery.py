@@ -7,6 +7,7 @@ that the journal lost leaves no hole: its slot keeps what it had, or is left out
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from sage.memory.stores.journal_row import StoredRow
 from sage.memory.stores.state import StoreState
 
 _TIMES = ("times_ns", "first_times_ns")
+#: Begins of windows, which move by whole blocks of the examination.
+_STARTS = "window.start_time_ns"
 
 
 def apply_rows(memory: HMemory, rows: Iterable[StoredRow], *, epoch_ns: int) -> int:
@@ -27,7 +30,13 @@ def apply_rows(memory: HMemory, rows: Iterable[StoredRow], *, epoch_ns: int) -> 
         if row.store in by_store:
             by_store[row.store].append(row)
     states = {
-        name: overlaid(memory.stores[name].state(), found, epoch_ns, newest_ns=0)
+        name: overlaid(
+            memory.stores[name].state(),
+            found,
+            epoch_ns,
+            newest_ns=0,
+            block_ns=memory.examination.schedule.block_ns if name == "examination" else None,
+        )
         for name, found in by_store.items()
         if found
     }
@@ -38,23 +47,29 @@ def apply_rows(memory: HMemory, rows: Iterable[StoredRow], *, epoch_ns: int) -> 
 
 
 def overlaid(
-    state: StoreState, rows: Sequence[StoredRow], epoch_ns: int, *, newest_ns: int | None = None
+    state: StoreState,
+    rows: Sequence[StoredRow],
+    epoch_ns: int,
+    *,
+    newest_ns: int | None = None,
+    block_ns: int | None = None,
 ) -> StoreState:
     """The state with the changes in `rows`, of one store, oldest first. Times count from `epoch_ns`.
 
     newest_ns: a later time becomes this one, e.g. when the wall clock was set back.
+    block_ns: of an examination, whose windows' begins move by multiples of it; None: of another store.
     """
-    limit_ns = np.iinfo(np.int64).max if newest_ns is None else newest_ns
+    limits = _Limits(np.iinfo(np.int64).max if newest_ns is None else newest_ns, block_ns)
     arrays = {name: array.copy() for name, array in state.arrays.items()}
     newest = {row.slot: row for row in rows if row.slot >= 0}
     starts = [at for at, row in enumerate(rows) if row.slot < 0]
     if not starts:
-        arrays = _with_slots(arrays, newest, epoch_ns, limit_ns)
+        arrays = _with_slots(arrays, newest, epoch_ns, limits)
     else:  # arrays as a whole lie between writes of slots: in the order of the journal
         begin = 0
         for end in (*starts, len(rows)):
             part = {row.slot: row for row in rows[begin:end]}
-            arrays = _with_slots(arrays, part, epoch_ns, limit_ns) if part else arrays
+            arrays = _with_slots(arrays, part, epoch_ns, limits) if part else arrays
             if end < len(rows):
                 arrays |= {name: array.copy() for name, array in rows[end].arrays.items()}
             begin = end + 1
@@ -62,7 +77,7 @@ def overlaid(
 
 
 def _with_slots(
-    arrays: Mapping[str, np.ndarray], newest: Mapping[int, StoredRow], epoch_ns: int, limit_ns: int
+    arrays: Mapping[str, np.ndarray], newest: Mapping[int, StoredRow], epoch_ns: int, limits: _Limits
 ) -> dict[str, np.ndarray]:
     """The arrays with the slots in `newest` replaced, or appended."""
     order = sorted(newest)
@@ -76,10 +91,20 @@ def _with_slots(
     for name in names:
         values = joined.column(name, arrays.get(name))
         if name in _TIMES:
-            values = np.minimum(values + shifts, limit_ns)
+            values = np.minimum(values + shifts, limits.newest_ns)
+        elif name == _STARTS and limits.block_ns is not None:
+            values = values + shifts // limits.block_ns * limits.block_ns
         before = arrays[name] if arrays else np.zeros((0, *values.shape[1:]), values.dtype)
         result[name] = _placed(before, slots, values, may_close_holes)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """newest_ns: no time is later.  block_ns: begins of windows move by multiples of it, None: not at all."""
+
+    newest_ns: int
+    block_ns: int | None
 
 
 class _Joined:

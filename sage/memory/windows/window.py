@@ -133,6 +133,10 @@ class WindowSlots:
         gathered = {name: tensor.index_select(0, index) for name, tensor in self._tensors.items()}
         return Window(**{**gathered, "z_H": gathered["z_H"].float(), "z_L": gathered["z_L"].float()})
 
+    def shift_start_times(self, by_ns: int) -> None:
+        """Add `by_ns` to the begin of every window."""
+        self._tensors["start_time_ns"] += by_ns
+
     def geometry(self) -> dict[str, int | float | str]:
         """The sizes that are equal for slots of the same windows."""
         return {"capacity": self.capacity, "shape": str(self.shape), "carry_dtype": str(self.carry_dtype)}

@@ -311,6 +311,24 @@ def test_a_full_disk_is_an_event_and_the_loop_continues(
     assert later.stores == life.stores
 
 
+def test_a_paused_loop_writes_after_a_failure_without_another_tick(
+    begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = begin()
+    life.tick(5)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshot_keeper, "write_snapshot", full)
+        life.keeper.begin_now().join()
+    assert (life.keeper.num_written, "No space" in life.keeper.problem) == (0, True)
+    life.keeper.begin_now().join()
+    assert (life.keeper.num_written, life.keeper.problem) == (1, "")
+    assert life.keeper.begin_now() is None, "nothing has changed since"
+
+
 def test_without_a_writable_folder_the_run_goes_on_and_an_event_names_the_journal(
     begin, tmp_path: Path
 ) -> None:

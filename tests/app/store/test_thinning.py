@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from sage.app.session.synthetic import SyntheticSession
 from sage.app.store import schema as store_schema
 from sage.app.store.metrics_store import Retention
 from sage.app.store.thinning import Thinner, used_bytes
-from sage.runtime.report import Event
+from sage.runtime.coherence.rows import CoherenceRow
+from sage.runtime.report import Event, SleepReport
 
 WALL_NS = 1_795_305_600_000_000_000
 
@@ -96,3 +98,24 @@ def test_a_flood_of_events_is_cut_to_the_newest(store):
     thin_all(store.path, Retention(max_events=100), active=1)
     events = store.events(session)
     assert (len(events), events[-1].tick) == (100, 499)
+
+
+def test_figures_and_nights_of_a_running_session_go_with_its_ticks(store):
+    session = store.begin_session()
+    writer = store.instrument(session)
+    feed = SyntheticSession(num_ticks=1500)
+    nights = [item for item in feed.items() if isinstance(item, SleepReport)]
+    writer.on_sleep(nights[0])
+    feed.play(writer)
+    rows = [
+        CoherenceRow(metric=f"m{number}", modules="a", tick=10, time_ns=1, num=1, value=0.5)
+        for number in range(50)
+    ]
+    writer.on_coherence(tuple(rows))
+    writer.on_coherence((dataclasses.replace(rows[0], tick=1499),))
+    assert writer.flush()
+    assert len(store.sleeps(session)) == len(nights) + 1
+    store.close()
+    thin_all(store.path, Retention(max_bytes=1 << 20, levels=()), active=1)
+    assert [figure.tick for figure in store.coherence(session)] == [1499]
+    assert 0 < len(store.sleeps(session)) <= len(nights)

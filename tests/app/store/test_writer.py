@@ -13,7 +13,7 @@ from sage.app.session.synthetic import SyntheticSession
 from sage.app.store import schema as store_schema
 from sage.app.store import writer as store_writer
 from sage.app.store.metrics_store import MetricsStore
-from sage.runtime.report import TickReport
+from sage.runtime.report import Event, SleepReport, TickReport
 
 
 def test_a_full_queue_counts_what_it_drops_and_stores_the_count(tmp_path):
@@ -59,6 +59,68 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch):
         assert writer.statistics().problem == ""
         assert writer.notices() == ()
         assert store.session(session).num_ticks == 500
+
+
+def test_thinning_that_fails_is_shown_and_stores_nothing_twice(tmp_path, monkeypatch):
+    with MetricsStore(tmp_path / "metrics.sqlite", flush_secs=0.01) as store:
+        session = store.begin_session()
+
+        def fail(*_: object) -> bool:
+            raise sqlite3.OperationalError("database disk image is malformed")
+
+        monkeypatch.setattr(store_writer.Thinner, "step", fail)
+        monkeypatch.setattr(store_writer, "_THIN_SECS", 0.0)
+        writer = store.instrument(session)
+        SyntheticSession(num_ticks=500).play(writer)
+        num_nights = len([item for item in SyntheticSession(num_ticks=500).items() if is_night(item)])
+        assert writer.flush()
+        assert writer.flush()
+        statistics = writer.statistics()
+        assert (statistics.problem, statistics.num_failed_writes) == ("", 0)
+        assert "store: old rows are not thinned: database disk image is malformed" in writer.notices()
+        assert len(store.sleeps(session)) == num_nights > 0
+        monkeypatch.undo()
+        monkeypatch.setattr(store_writer, "_THIN_SECS", 0.0)
+        assert writer.flush()
+        assert writer.notices() == ()
+
+
+def is_night(item: object) -> bool:
+    return isinstance(item, SleepReport)
+
+
+def test_what_a_closed_store_did_not_write_is_counted(tmp_path):
+    with MetricsStore(tmp_path / "metrics.sqlite", flush_secs=0.01) as store:
+        writer = store.instrument(store.begin_session())
+        writer.refuse("disk full")
+        for number in range(10):
+            writer.on_event(Event(kind="flood", tick=number))
+        writer.close()
+        assert writer.statistics().num_queued == 10
+
+
+def test_drops_before_a_commit_that_fails_are_stored_by_the_next(tmp_path, monkeypatch):
+    is_failing = [True]
+
+    class Failing(store_writer.transaction):
+        def __exit__(self, kind, *others):
+            if kind is None and is_failing[0] and writer.statistics().num_dropped:
+                is_failing[0] = False
+                super().__exit__(sqlite3.OperationalError, *others)
+                raise sqlite3.OperationalError("disk I/O error")
+            super().__exit__(kind, *others)
+
+    with MetricsStore(tmp_path / "metrics.sqlite", capacity=10, flush_secs=0.01) as store:
+        session = store.begin_session()
+        writer = store.instrument(session)
+        writer.refuse("disk full")
+        SyntheticSession(num_ticks=1500).play(writer)
+        assert writer.statistics().num_dropped > 0
+        monkeypatch.setattr(store_writer, "transaction", Failing)
+        writer.refuse("")
+        assert writer.flush(timeout_secs=20)
+        assert not is_failing[0]
+        assert store.session(session).num_dropped == writer.statistics().num_dropped
 
 
 def test_a_report_that_fits_no_row_is_counted_and_the_rest_stored(store):

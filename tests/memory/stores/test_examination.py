@@ -99,6 +99,29 @@ def test_what_was_new_is_old_after_a_sleep(shape: WindowShape, live: Live, sched
     assert (len(store), store.num_new) == (4, 1)
 
 
+def test_blocks_of_different_runs_have_different_numbers(
+    shape: WindowShape, live: Live, schedule: BlockSchedule
+) -> None:
+    """Each run counts time from 0, and its examined blocks repeat."""
+    store, blocks = ExaminationStore(40, shape, schedule=schedule, seed=0), []
+    for _ in range(4):
+        for second in range(300):
+            start_ns = second * 10**9
+            if schedule.role_of_span(start_ns, start_ns) == "examined":
+                store.consider(live(second, start_ns=start_ns), time_ns=start_ns)
+                blocks.append(start_ns // BLOCK_NS)
+        windows = store.new()
+        assert windows is not None
+        store.shift_times(-437 * 10**9)
+    num_a_run = len(set(blocks))
+    assert num_a_run == 6
+    windows = store.new()
+    assert windows is not None
+    found = set((windows.start_time_ns // BLOCK_NS).tolist())
+    assert len(found) > 2 * num_a_run, "of four runs, of which the store has a sample"
+    assert max(found) < 0
+
+
 def test_new_experience_finds_room_however_long_the_past(
     shape: WindowShape, live: Live, schedule: BlockSchedule
 ) -> None:

@@ -80,7 +80,8 @@ def arrays_of(memory: HMemory, shift_ns: int = 0) -> dict[str, np.ndarray]:
     found = {}
     for name, store in memory.stores.items():
         for field, array in store.state().arrays.items():
-            if field in ("times_ns", "first_times_ns"):
+            is_time = field in ("times_ns", "first_times_ns")
+            if is_time or (name, field) == ("examination", "window.start_time_ns"):
                 array = array[store.origins.ids[: len(array)] > 0] - shift_ns
             found[f"{name}.{field}"] = array
     return found
