@@ -29,6 +29,8 @@ REWARD_QUANTITY = "reward"
 #: `SensorSpec.observes[0]` of a reading (1,): 1 where the episode that has ended since the reading before
 #: reached its goal, else 0. An environment without it states no success.
 SUCCESS_QUANTITY = "success"
+#: Of readings that state what has happened since the one before: none of them may be skipped.
+EVENT_QUANTITIES = (REWARD_QUANTITY, RESET_QUANTITY, SUCCESS_QUANTITY)
 
 
 @runtime_checkable

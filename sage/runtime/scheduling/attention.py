@@ -28,8 +28,9 @@ class Attention:
 
     names: of the sources; "" for all where None.  min_rate_hz: of the ticks, the least one, in which hard
     rates must hold.  sizes: bytes of a reading of each source.  max_bytes: of all sources chosen in a tick; a
-    tight limit makes sources wait longer. Raises InputError where hard rates leave too little for the other
-    sources, or a reading is larger than max_bytes.
+    tight limit makes sources wait longer.  always: (N,) bool, sources of events, each of whose readings is
+    chosen; they take no place. Raises InputError where hard rates leave too little for the other sources, or
+    a reading is larger than max_bytes.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Attention:
         seed: int = 0,
         sizes: Sequence[int] | None = None,
         max_bytes: int | None = None,
+        always: np.ndarray | None = None,
     ) -> None:
         self._config = config
+        self._always = always if always is not None and always.any() else None
         self._num = num_sources
         self._sizes = np.array(sizes or [0] * num_sources, dtype=np.int64)
         self._max_bytes = max_bytes
@@ -94,17 +97,18 @@ class Attention:
         held: np.ndarray | None = None,
         value: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(N,) bool: at most top_k of the `candidates` (N,) bool; the same order of calls, one a tick.
+        """(N,) bool: at most top_k of the `candidates` (N,) bool, and those of `always`; the same order of
+        calls, one a tick.
 
         score: (N,) >= 0.  pinned: (N,) bool, chosen before the others.  held: (N,) bool, chosen only when
         they waited long.  value: (N,) >= 0, of a reading, for the policy "deficit".
         """
         self._tick += 1
-        free = candidates
+        free = candidates if self._always is None else candidates & ~self._always
         if self._has_floor:
             self._release(candidates)
         if held is not None and held.any():
-            free = candidates & ~(held & (self._deadlines == NEVER))
+            free = free & ~(held & (self._deadlines == NEVER))
         chosen = np.zeros(self._num, dtype=bool)
         is_capped = None
         if np.count_nonzero(free) <= self._places:
@@ -113,6 +117,8 @@ class Attention:
             is_capped = self._contend(score, free, chosen, pinned, value)
         if self._max_bytes is not None:
             self._limit_bytes(chosen, score)
+        if self._always is not None:
+            chosen |= candidates & self._always
         self._note(chosen, candidates, held, is_capped)
         return chosen
 

@@ -105,19 +105,22 @@ class PuzzleSolving:
         levels: list[Place] = [
             LevelPlace(solver, level) for solver in self.solvers for level in range(len(solver.rows))
         ]
-        while not self._reason:
-            places = [place for place in (*levels, *work) if place.is_due]
+        open_places: list[Place] = [*levels, *work]
+        while self.num_segments < budget or not self.num_segments:
+            places = [place for place in open_places if place.is_due]
             if not places:
                 return
             place = places[choose([place.claim() for place in places])]
-            self._reason = self._unaffordable(place, budget, limit, started_ns)
-            if self._reason:
-                return
+            reason = self._unaffordable(place, budget, limit, started_ns)
+            if reason:  # of this place alone: cheaper ones may still fit
+                self._reason = self._reason or reason
+                place.num_waited += 1
+                open_places.remove(place)
+                continue
             self._step(place, budget, limit, most_word)
             for other in places:
                 other.num_waited = 0 if other is place else other.num_waited + 1
-            if self.num_segments >= budget:
-                self._reason = BUDGET_WORD
+        self._reason = self._reason or BUDGET_WORD
 
     def _step(self, place: Place, budget: int, limit: TickBudget, most_word: str) -> None:
         num_next, num_tokens = place.num_next, place.num_tokens

@@ -22,6 +22,9 @@ from sage.runtime.solving.models import segments_of
 from sage.runtime.solving.schedule import Claim, rise_of
 from sage.sensors.puzzle_messages import Puzzle
 
+#: Segments of a puzzle at most, over all weights that it was begun with, in budgets of one.
+MOST_BUDGETS = 3.0
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class UnderWay:
@@ -122,12 +125,26 @@ class LevelRows:
         live, self._live = self._live, {}
         for old, each in live.items():
             self._engine.withdraw(old)
-            job = self._engine.submit(each.puzzle.cells, self._settings)
             each.num_earlier += old.num_segments_spent
+            job = self._engine.submit(each.puzzle.cells, self._left_after(each.num_earlier))
             each.job = job
             each.weights_changed = True
             each.confidences.clear()
             self._live[job] = each
+
+    def _left_after(self, num_segments: int) -> SolveSettings:
+        """Settings for a puzzle that has spent so many: of MOST_BUDGETS, so that new weights every few
+        seconds do not keep a puzzle under way for ever.
+        """
+        settings = self._settings
+        budget = settings.max_segments + settings.search * settings.search_segments
+        share = min(max(MOST_BUDGETS - num_segments / budget, 0.0), 1.0)
+        if share == 1.0:
+            return settings
+        return settings.changed(
+            max_segments=max(round(share * settings.max_segments), 1),
+            search=max(round(share * settings.search), 1) if settings.search else 0,
+        )
 
     def _note(self, job: Job, q: float, answer: np.ndarray) -> None:
         each = self._live.get(job)

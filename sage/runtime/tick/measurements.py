@@ -26,6 +26,8 @@ from sage.sensors.latest import LatestReadings
 Emit = Callable[..., None]
 #: Without an estimate for so many of the slowest source's periods, none of the sources is valid.
 SILENT_PERIODS = 8
+#: And for so many ticks of the slowest mode, where its sources are faster. A longer tick is a pause.
+SILENT_TICKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,8 @@ class Measurements:
             outlier_ratio=config.trust.outlier_ratio,
             anchor_limit=math.sqrt(config.trust.outlier_ratio),
         )
-        self._groups = [_Group(each, index, drivers, rules) for each in planned]
+        slowest_hz = min(config.tick.rate_hz, config.tick.rest_rate_hz, config.tick.dream_rate_hz)
+        self._groups = [_Group(each, index, drivers, rules, round(1e9 / slowest_hz)) for each in planned]
         self.groups = [each.form for each in self._groups]
         self._config = config.trust
         self._latest = latest
@@ -117,6 +120,7 @@ class _Group:
         index: dict[str, int],
         drivers: Sequence[SensorDriver],
         rules: FusionRules,
+        tick_ns: int,
     ) -> None:
         plan = planned.plan
         self.name = plan.spec.name
@@ -128,7 +132,8 @@ class _Group:
         self._claiming = [
             None if member.noise_std is not None else drivers[index[member.name]] for member in plan.members
         ]
-        self._silent_ns = SILENT_PERIODS * max(drivers[each].spec.period_ns for each in self.indices.tolist())
+        slowest_ns = max(drivers[each].spec.period_ns for each in self.indices.tolist())
+        self._silent_ns = max(SILENT_PERIODS * slowest_ns, SILENT_TICKS * tick_ns)
         self.estimated_ns: int | None = None
         self._is_silent = False
         self._ticked_ns = 0
@@ -141,14 +146,14 @@ class _Group:
         )
 
     def note_silence(self, now_ns: int, emit: Emit) -> None:
-        """An event when there is no estimate any more, and when there is one again. After a pause of the loop
-        the silence is counted from its end.
+        """An event when there is no estimate any more, and when there is one again. A pause of the loop is no
+        part of a silence.
         """
         since_ns, self._ticked_ns = now_ns - self._ticked_ns, now_ns
         if self.estimated_ns is None:
             return
-        if since_ns > self._silent_ns:
-            self.estimated_ns = now_ns
+        if since_ns > self._silent_ns and self.estimated_ns < now_ns:
+            self.estimated_ns += since_ns
         is_silent = now_ns - self.estimated_ns > self._silent_ns
         if is_silent != self._is_silent:
             self._is_silent = is_silent

@@ -16,6 +16,7 @@ from sage.runtime.tick.senses import Gathered
 from sage.runtime.tick.statuses import Statuses
 from sage.runtime.trust.contract import TrustForm
 from sage.runtime.trust.estimator import token_weights
+from sage.sensors.environment import EVENT_QUANTITIES
 
 
 class Scheduler:
@@ -40,6 +41,7 @@ class Scheduler:
             seed=config.seed,
             sizes=[spec.tensor.num_bytes for spec in layout.specs],
             max_bytes=config.budget.bytes,
+            always=np.array([spec.observes[0] in EVENT_QUANTITIES for spec in layout.specs]),
         )
         self._pinning = Pinning(
             num, window=config.attention.pin_window & ~1, threshold=config.attention.pin_change

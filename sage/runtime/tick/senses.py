@@ -2,12 +2,13 @@
 
 Small readings of inline sources come in one batch, the others as leases. Borrowed tensors are valid until
 `release`, at the end of the tick. Invariant: N sources cost at most one pop of the peripheral ring and N
-leases a tick, whatever their rates.
+leases a tick, whatever their rates; sources of events (rewards, resets) a lease a reading, because each one
+counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -18,9 +19,16 @@ from sage.mailbox.contract import Lease, Peripheral, Subscription
 from sage.mailbox.record import SUMMARY
 from sage.sensors.driver.batch import ReadingBatch
 from sage.sensors.driver.sensor_driver import SensorDriver, SourceState
+from sage.sensors.environment import RESET_QUANTITY, REWARD_QUANTITY, SUCCESS_QUANTITY
 from sage.sensors.latest import LatestReadings
 
 MAX_RECORDS = 1024
+#: How two readings of a source of events become one, by what it observes: of resets the one that cuts off.
+_JOINING: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    REWARD_QUANTITY: np.add,
+    RESET_QUANTITY: np.maximum,
+    SUCCESS_QUANTITY: lambda earlier, later: later.copy(),
+}
 
 
 @dataclass(slots=True)
@@ -28,7 +36,8 @@ class Gathered:
     """One tick's readings: (N,) arrays, and the leases of sources with a new reading.
 
     captured_ns: of the newest reading, -1 before the first.  confidence: of the newest record, 1 before it.
-    batch: has the readings of the sources `batched`, which have no lease.
+    batch: has the readings of the sources `batched`, which have no lease.  joined: of sources of events with
+    several new readings: all of them as one.
     """
 
     fresh: np.ndarray
@@ -39,11 +48,14 @@ class Gathered:
     leases: dict[int, Lease] = field(default_factory=dict)
     batch: ReadingBatch | None = None
     batched: tuple[int, ...] = ()
+    joined: dict[int, np.ndarray] = field(default_factory=dict)
 
     def array(self, source: int) -> np.ndarray | None:
         """The new reading of a source, of its spec's shape and type; None without one."""
         if not self.fresh[source]:
             return None
+        if source in self.joined:
+            return self.joined[source]
         lease = self.leases.get(source)
         if lease is None:
             assert self.batch is not None
@@ -86,6 +98,11 @@ class Senses:
             )
             self._batch = batch if self._batched else None
         self._leased = tuple(index for index in range(len(self.drivers)) if index not in set(self._batched))
+        self._events = {
+            index: _JOINING[driver.spec.observes[0]]
+            for index, driver in enumerate(self.drivers)
+            if driver.spec.observes[0] in _JOINING
+        }
         self._max_age_ns = np.array([driver.max_age_ns for driver in self.drivers], dtype=np.int64)
         num = len(self.drivers)
         self._captured_ns = np.full(num, -1, dtype=np.int64)
@@ -140,9 +157,13 @@ class Senses:
             batch.forget()
             np.copyto(self._captured_ns, batch.captured_ns, where=fresh)
             np.copyto(self._quality, batch.quality, where=fresh)
-        leases = {}
+        leases: dict[int, Lease] = {}
+        joined: dict[int, np.ndarray] = {}
         for index in self._leased:
-            lease = self.drivers[index].read_freshest()
+            if index in self._events:
+                lease = self._read_events(index, joined)
+            else:
+                lease = self.drivers[index].read_freshest()
             if lease is not None:
                 leases[index] = lease
                 meta = lease.meta
@@ -160,6 +181,7 @@ class Senses:
             leases=leases,
             batch=batch,
             batched=self._batched,
+            joined=joined,
         )
         for name in self._latest.watched:
             source = self._index.get(name)
@@ -167,6 +189,19 @@ class Senses:
             if array is not None:
                 self._latest.put(name, array, int(gathered.captured_ns[source]))
         return gathered
+
+    def _read_events(self, index: int, joined: dict[int, np.ndarray]) -> Lease | None:
+        """The newest reading of a source of events, whatever its age. Where there are several, all of them as
+        one are in `joined`.
+        """
+        driver, newest = self.drivers[index], None
+        while (lease := driver.read_next()) is not None:
+            if newest is not None:
+                earlier = joined.get(index, newest.array)
+                joined[index] = self._events[index](earlier, lease.array)
+                newest.release()
+            newest = lease
+        return newest
 
     def _read_records(self, subscription: Subscription) -> None:
         while True:

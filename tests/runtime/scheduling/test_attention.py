@@ -23,6 +23,21 @@ def test_all_are_chosen_when_they_fit():
     assert (attention.choose(np.ones(4), candidates) == candidates).all()
 
 
+def test_a_source_of_events_is_chosen_at_each_reading_and_takes_no_place():
+    always = np.arange(20) >= 18
+    attention = Attention(20, AttentionConfig(top_k=4), always=always)
+    generator = np.random.default_rng(0)
+    waited = np.zeros(20)
+    for tick in range(400):
+        candidates = generator.random(20) < 0.9
+        chosen = attention.choose(generator.random(20) * ~always, candidates)
+        assert (chosen[always] == candidates[always]).all()
+        assert (attention.skips[always & candidates] == ATTENDED).all()
+        assert (chosen & ~always).sum() == min(4, (candidates & ~always).sum())
+        waited = np.where(chosen | ~candidates, 0, waited + 1)
+        assert waited.max() <= attention.max_wait, tick
+
+
 def test_the_best_are_chosen_first():
     attention = Attention(4, AttentionConfig(top_k=2))
     assert attention.choose(np.array([0.1, 0.9, 0.2, 0.8]), np.ones(4, dtype=bool)).tolist() == [

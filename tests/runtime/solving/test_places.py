@@ -114,3 +114,14 @@ def test_work_that_spends_nothing_does_not_hold_the_tick(live):
     life.board.post("sketch", Sketching(gain=100.0, spends=0))
     life.loop.run(num_ticks=2)
     assert [facts.ended for facts in works(life)] == [("solved",)] * 2
+
+
+def test_a_place_that_cannot_be_afforded_does_not_stop_the_others(live):
+    """Its rows need more tokens than a tick has; the work of a device needs none."""
+    life = live(SolvingConfig(weights="sudoku4", segments=4, rows=8), sections={"budget": {"tokens": 40}})
+    sketching = Sketching(gain=1e-6)
+    life.board.post("sketch", sketching)
+    life.loop.run(num_ticks=20)
+    assert sum(facts.num_segments for facts in life.recorder.solving) == 0
+    assert sum(bool(facts.ended) for facts in works(life)) >= 18
+    assert {facts.skipped for facts in life.recorder.solving[2:]} == {"tokens"}

@@ -156,6 +156,16 @@ def test_better_weights_are_taken_between_ticks_and_restart_the_puzzles_under_wa
     assert life.recorder.solving[-1].num_swapped == 1
 
 
+def test_new_weights_at_every_tick_do_not_keep_a_puzzle_for_ever(live):
+    life = live(SolvingConfig(segments=2, rows=1, max_segments=8), window=1)
+    weights = weights_of(life)
+    for _ in range(80):
+        life.loop.run(num_ticks=2)
+        life.solver.adopt(weights)
+    assert life.recorder.answers
+    assert max(answer.num_segments for answer in life.recorder.answers) <= 4 * 8
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -12,6 +12,7 @@ import numpy as np
 
 from sage.app.config.sage_config import SageConfig
 from sage.app.session.build import Run
+from sage.mailbox.clock import ManualClock
 from sage.runtime.report import Event, SleepReport, TickReport
 from sage.runtime.snapshot import load_snapshot, save_snapshot
 from sage.sensors.devices.synthetic import Signal, SyntheticConfig
@@ -138,6 +139,31 @@ def test_without_a_valid_source_there_is_no_reading_and_an_event(start: Start, s
     assert not fresh[42:70].any()
     assert fresh[80:].all()
     assert reports.messages("p") == ["no source is valid", "a source is valid again"]
+
+
+def test_sources_that_are_faster_than_the_tick_are_silent_too(start: Start, settings: Settings) -> None:
+    gone = {"at_secs": 1.0, "for_secs": 2.0, "fault": "nan", "size": 2.0}
+    fast = [sensor(name, rate_hz=200, faults=[gone]) for name in NAMES]
+    run, reports = started(start, config(settings, *fast))
+    run.loop.run(num_ticks=200)
+    assert reports.messages("p") == ["no source is valid", "a source is valid again"]
+
+
+def test_a_pause_neither_ends_nor_begins_a_silence(start: Start, settings: Settings) -> None:
+    gone = {"at_secs": 1.0, "for_secs": 60.0, "fault": "nan", "size": 2.0}
+    clock = ManualClock()
+    reports = Reports()
+    made = config(settings, *(sensor(name, faults=[gone]) for name in NAMES))
+    run = start(made, clock=clock, instruments=(reports,))
+    run.loop.run(num_ticks=15)
+    clock.advance(10**10)
+    run.loop.tick()
+    assert reports.messages("p") == []
+    run.loop.run(num_ticks=60)
+    assert reports.messages("p") == ["no source is valid"]
+    clock.advance(10**10)
+    run.loop.run(num_ticks=3)
+    assert reports.messages("p") == ["no source is valid"]
 
 
 def test_a_source_that_comes_later_and_claims_no_noise_is_left_out_with_one_event(

@@ -70,6 +70,39 @@ def test_a_batch_and_mailboxes_give_equal_readings_and_reports(settings, tmp_pat
     assert 5 < num_old < 20
 
 
+def test_every_reward_and_reset_counts_whatever_else_there_is(start, settings, tmp_path: Path) -> None:
+    """More sources than places, and several readings between two ticks."""
+    rng = np.random.default_rng(0)
+    table = np.column_stack([np.arange(2000) / 100, rng.integers(1, 9, 2000), rng.random(2000) < 0.02])
+    path = tmp_path / "world.csv"
+    lines = ["t,reward,reset", *(f"{t:.2f},{reward:.0f},{reset:.0f}" for t, reward, reset in table)]
+    path.write_text("\n".join(lines))
+    shared = {"kind": "table", "path": str(path), "time": "t", "max_rate_hz": 200}
+    sensors = [
+        *({"kind": "synthetic", "name": f"s{index}", "shape": [2], "seed": index} for index in range(20)),
+        {**shared, "name": "game.reward", "columns": ["reward"], "observes": "reward"},
+        {**shared, "name": "game.reset", "columns": ["reset"], "observes": "reset"},
+    ]
+    clock = ManualClock()
+    run = build_run(settings(sensors=sensors, attention={"top_k": 4}), clock, directory=tmp_path / "run")
+    run.loop.senses.post_each()
+    with closing(run):
+        run.open()
+        total, num_resets = 0.0, 0
+        for _ in range(60):
+            for _ in range(3):  # readings that come between two ticks
+                clock.advance(10_000_000)
+                run.loop.senses.sense(clock.now_ns())
+            run.loop.tick()
+            total += np.nan_to_num(run.loop.worlds.reward)
+            num_resets += bool(run.loop.worlds.reset)
+        num_read = run.loop.senses.drivers[20].statistics().num_readings
+    assert num_read > 150
+    assert total == table[:num_read, 1].sum()
+    at_ticks = {int(index) for index in np.flatnonzero(table[:num_read, 2])}
+    assert 0 < num_resets <= len(at_ticks)
+
+
 def _ticks(run: Run, num_ticks: int) -> Iterator[tuple[str, list[np.ndarray | None]]]:
     """Each tick's digest, and copies of its new readings."""
     arrays: list[np.ndarray | None] = []
