@@ -118,13 +118,12 @@ class TrustConfig(Section):
     prior_outlier: float = Field(1.0, gt=0)
     prior_scale: float = Field(10.0, gt=0)
     forgetting: float = Field(0.97, gt=0, lt=1)
-    outlier_ratio: float = Field(
-        400.0, gt=1, description="kappa: variance of an outlier over that of an inlier"
-    )
+    outlier_ratio: float = Field(400.0, gt=1, description="kappa: variance of an outlier over an inlier's")
     stuck_window: int = Field(24, ge=4)
     by_context: bool = Field(
         False, description="where another context begins, trust moves by the sources' records in both"
     )
+    replaces: bool = Field(True, description="predict the signal beneath a source's jump or standstill")
 
 
 #: Which weights a training loop changes.

@@ -211,6 +211,7 @@ def _parts(loop: Loop) -> dict[str, Learner]:
         "predictor": fusion.predictor,
         "cross": fusion.cross,
         "own_record": fusion.own_record,
+        "substitutes": fusion.substitutes,
         "ties": fusion.ties,
         "level_gate": fusion.level_gate,
         "trust": loop.trust,

@@ -16,6 +16,7 @@ import numpy as np
 from sage.errors import InputError
 from sage.runtime.channels.maps import ObservationMap, Vector, observation_map
 from sage.sensors.contract import SensorSpec
+from sage.sensors.environment import RESET_QUANTITY
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class Layout:
     def is_witness(self) -> np.ndarray:
         """(N,) bool: physical sources. A source derived from others is no evidence about them."""
         return np.array([spec.modality == "physical" and not spec.lineage for spec in self.specs])
+
+    @cached_property
+    def is_replaceable(self) -> np.ndarray:
+        """(N,) bool: physical sources of plain numbers, outside of worlds that start again."""
+        worlds = {s.name.rpartition(".")[0] for s in self.specs if s.observes[0] == RESET_QUANTITY}
+        is_outside = [s.name.rpartition(".")[0] not in worlds for s in self.specs]
+        is_plain = [isinstance(observe, Vector) for observe in self.maps]
+        replaceable: np.ndarray = self.is_witness & np.array(is_outside) & np.array(is_plain)
+        return replaceable
 
     @cached_property
     def ranges(self) -> np.ndarray:

@@ -55,6 +55,19 @@ class Scores:
     is_repeat: np.ndarray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """The readings of a tick in which some are not believed. fresh, is_replaced, is_repeat: (N,) bool.
+    values, before: (C,) these readings and those before, raw.
+    """
+
+    fresh: np.ndarray
+    is_replaced: np.ndarray
+    is_repeat: np.ndarray
+    values: np.ndarray
+    before: np.ndarray
+
+
 class Predictor:
     """The flat state of all sources (C channels) and the current predictions.
 
@@ -81,6 +94,7 @@ class Predictor:
         self.skip = np.zeros(size)  # predicted change by all of the linear part
         self.proposal = np.zeros(size)  # the model's correction, raw units, before the gate
         self.correction = np.zeros(size)  # the part of it that the gate lets through
+        self._is_held = self._nothing = np.zeros(size, dtype=bool)  # predicted by `hold`
         self.captured_ns = np.full(layout.num_sources, -1, dtype=np.int64)
         self.num_readings = np.zeros(layout.num_sources, dtype=np.int64)
         self._has_changed = np.zeros(size, dtype=bool)
@@ -97,12 +111,25 @@ class Predictor:
         """(C,) the next reading of every channel, raw units."""
         return self.last + self.skip + self.correction
 
-    def meet(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray) -> Scores:
+    def meet(
+        self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, raw: Raw | None = None
+    ) -> Scores:
         """Score and learn from the new readings. fresh (N,) bool; values (C,) where fresh; captured_ns
-        (N,).
+        (N,).  raw: the readings themselves where they are not believed; they are scored, not learned from.
         """
+        if raw is not None:
+            return self._meet_raw(fresh, values, captured_ns, raw)
+        return self._meet(fresh, values, captured_ns, self._on_scored)
+
+    def _meet(
+        self,
+        fresh: np.ndarray,
+        values: np.ndarray,
+        captured_ns: np.ndarray,
+        on_scored: ScoredListener | None,
+    ) -> Scores:
         if self._kernel is not None:
-            return self._meet_compiled(fresh, values, captured_ns)
+            return self._meet_compiled(fresh, values, captured_ns, on_scored)
         channels = np.flatnonzero(fresh[self.layout.source_of_channel])
         actual = values[channels]
         change = actual - self.last[channels]
@@ -116,8 +143,8 @@ class Predictor:
             np.maximum(self._high[channels], actual),
         )
         scores = self._score(fresh, channels, known, error, residual, change)
-        if self._on_scored is not None:
-            self._report(fresh, values, captured_ns, self._on_scored)
+        if on_scored is not None:
+            self._report(fresh, values, captured_ns, self.last, on_scored)
         met = known > 0
         self.gate.update(channels[met], residual[met], self.proposal[channels[met]])
         self.wide.learn(channels[met], (change - self._own_skip[channels])[met], change[met])
@@ -144,18 +171,61 @@ class Predictor:
         self._met = np.zeros(size, dtype=np.intp)
         self._left = np.zeros((2, size))
         self._level = np.zeros(size)
-        self._meet_compiled(np.zeros(num, dtype=bool), np.zeros(size), self.captured_ns)
+        self._meet_compiled(np.zeros(num, dtype=bool), np.zeros(size), self.captured_ns, None)
         self.standardised()
 
-    def _meet_compiled(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray) -> Scores:
+    def _meet_raw(self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, raw: Raw) -> Scores:
+        """As `meet`: the sources of `raw.is_replaced` are scored by their readings, in the scale so far."""
+        if self._on_scored is not None:
+            self._report(raw.fresh, raw.values, captured_ns, raw.before, self._on_scored)
+        own = raw.fresh & raw.is_replaced
+        variance = self.scale.std**2
+        is_scored = self._has_changed & (variance > 0) & own[self.layout.source_of_channel]
+        error = np.stack([self.prediction, self.last + self.skip, raw.before]) - raw.values
+        sums = np.zeros((4, len(variance)))
+        sums[:3, is_scored] = error[:, is_scored] ** 2 / variance[is_scored]
+        sums[3] = is_scored
+        totals = np.add.reduceat(sums, self.layout.offsets[:-1], axis=1)
+        scores = self._meet(fresh, values, captured_ns, None)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(totals[3] > 0, totals[:3] / totals[3], np.nan)
+        late = own & ~fresh
+        self.captured_ns[late] = captured_ns[late]
+        return Scores(
+            error=np.where(own, means[0], scores.error),
+            skip_error=np.where(own, means[1], scores.skip_error),
+            persistence_error=np.where(own, means[2], scores.persistence_error),
+            is_repeat=np.where(own, raw.is_repeat, scores.is_repeat),
+        )
+
+    def release(self) -> None:
+        """End `hold`."""
+        self._is_held = self._nothing
+
+    def hold(self, channels: np.ndarray, values: np.ndarray) -> None:
+        """Predict `values` (C,) for `channels` (C,) bool, without a change or a correction, until the next
+        call.
+        """
+        self._is_held = channels
+        for part in (self.skip, self._own_skip, self.correction, self.delta):
+            part[channels] = 0.0
+        self.last[channels] = values[channels]
+
+    def _meet_compiled(
+        self,
+        fresh: np.ndarray,
+        values: np.ndarray,
+        captured_ns: np.ndarray,
+        on_scored: ScoredListener | None,
+    ) -> Scores:
         layout, source_of = self.layout, self.layout.source_of_channel
         num_given, num_met = self._kernel.score(
             fresh, values, source_of, MIN_READINGS, self.num_readings, self.last, self.skip, self._own_skip,
             self.correction, self.proposal, self._has_changed, self._low, self._high, *self.scale.arrays,
             *self.gate.arrays, self._table, self._channels, self._given, self._met, self._left,
         )  # fmt: skip
-        if self._on_scored is not None:
-            self._report(fresh, values, captured_ns, self._on_scored)
+        if on_scored is not None:
+            self._report(fresh, values, captured_ns, self.last, on_scored)
         channels, given = self._channels[:num_given], self._given
         self.wide.learn(self._met[:num_met], self._left[0, :num_met], self._left[1, :num_met])
         self.skip_model.observe(channels, given[0, :num_given])
@@ -180,6 +250,8 @@ class Predictor:
         """Set the model's correction (C,), standardised by the frozen scale, until the next call."""
         self.proposal = correction * self.frozen_std
         self.correction = self.gate.weigh(self.proposal) * self.proposal
+        if self._is_held is not self._nothing:
+            self.correction[self._is_held] = 0.0
 
     def freeze_scale(self) -> None:
         """Use the current mean and deviation to standardise until the next call."""
@@ -244,7 +316,12 @@ class Predictor:
         )
 
     def _report(
-        self, fresh: np.ndarray, values: np.ndarray, captured_ns: np.ndarray, listener: ScoredListener
+        self,
+        fresh: np.ndarray,
+        values: np.ndarray,
+        captured_ns: np.ndarray,
+        before: np.ndarray,
+        listener: ScoredListener,
     ) -> None:
         prediction, offsets = self.prediction, self.layout.offsets
         for source in np.flatnonzero(fresh & (self.num_readings > 0)):
@@ -255,7 +332,7 @@ class Predictor:
                     captured_ns=int(captured_ns[source]),
                     horizon_ns=int(captured_ns[source] - self.captured_ns[source]),
                     actual=values[own].copy(),
-                    last=self.last[own].copy(),
+                    last=before[own].copy(),
                     predicted=prediction[own].copy(),
                     skip=(self.last + self.skip)[own].copy(),
                     scale=self.scale.std[own].copy(),

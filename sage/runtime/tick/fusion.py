@@ -14,7 +14,8 @@ import numpy as np
 from sage.runtime.channels.layout import Layout
 from sage.runtime.channels.maps import Vector
 from sage.runtime.prediction.gate import OnlineGate
-from sage.runtime.prediction.predictor import Predictor, ScoredListener, Scores
+from sage.runtime.prediction.predictor import CLIP, Predictor, ScoredListener, Scores
+from sage.runtime.prediction.substitute import Substitutes
 from sage.runtime.tick.reasoner import Percept
 from sage.runtime.tick.senses import Gathered
 from sage.runtime.trust.contract import Evidence
@@ -33,6 +34,8 @@ class Fused:
     met: (N,) bool, attended, fresh and finite.  percept: for the model.  estimate: (C,) each channel from the
     other sources.  is_judged: (N,) bool, the estimate is defined.  is_new_scale: the standardisation changed,
     so that no window spans this tick.  own_doubt: (N,) as in Evidence.
+     readings: (C,) as percept.values, of the readings themselves, also where they are replaced.  is_frozen:
+    (N,) bool, the reading is replaced and not learned from.
     """
 
     met: np.ndarray
@@ -42,6 +45,8 @@ class Fused:
     is_judged: np.ndarray
     is_new_scale: bool
     own_doubt: np.ndarray
+    readings: np.ndarray
+    is_frozen: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +69,15 @@ class Scene:
 class Fusion:
     """Owns the predictor and the leave-one-out Gaussian, in one standardisation, and the sources' records."""
 
-    def __init__(self, layout: Layout, on_scored: ScoredListener | None = None) -> None:
+    def __init__(
+        self, layout: Layout, on_scored: ScoredListener | None = None, *, replaces: bool = True
+    ) -> None:
         self.layout = layout
         self.predictor = Predictor(layout, on_scored)
         self.cross = CrossPredictor(layout.offsets, layout.is_witness)
         self.own_record = OwnRecord(layout.offsets, layout.is_witness, *layout.ranges)
         self.ties = Ties(layout.offsets)
+        self.substitutes = Substitutes(layout.offsets, layout.is_replaceable & replaces)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self._offsets: list[int] = layout.offsets.tolist()
@@ -82,25 +90,30 @@ class Fusion:
     def fuse(self, tick: int, gathered: Gathered, scene: Scene, noise: np.ndarray) -> Fused:
         """Observe, score and compare. noise: (N,) each source's normal mean squared innovation."""
         met = self._observe(gathered, scene.chosen)
-        scores = self.predictor.meet(met, self._values, gathered.captured_ns)
+        scores, learned = self._meet(met, gathered.captured_ns)
         is_new_scale = self._refreeze(tick)
         z, deltas, skip = self.predictor.standardised()
         present = scene.usable & (self.predictor.num_readings > 0)
         others = self.cross.judge(z, scene.trust, present, noise)
         own_doubt = self.own_record.update(met, self._values)
+        std, mean = self.predictor.frozen_std, self.predictor.frozen_mean
+        estimate, readings = others.estimate * std + mean, z
+        is_frozen = self.substitutes.is_frozen
         if np.count_nonzero(met):
-            std, mean = self.predictor.frozen_std, self.predictor.frozen_mean
-            self.ties.update(
-                met & others.is_defined, z * std + mean, others.estimate * std + mean, scene.trust
-            )
-            self.cross.update(z, scene.trust, present)
+            self.ties.update(learned & others.is_defined, z * std + mean, estimate, scene.trust)
+            self.cross.update(z, scene.trust, present & ~is_frozen)
+        self.substitutes.compare(met, estimate, others.is_defined)
+        if self.substitutes.is_active:
+            own_doubt = np.fmax(own_doubt, self.substitutes.doubt)
+            readings = self._readings(z)
+            self.predictor.hold(is_frozen[self.layout.source_of_channel], self.substitutes.believed)
         percept = Percept(
             values=z,
             deltas=deltas,
             skip=skip,
             cross=others.estimate,
             present=present,
-            fresh=met,
+            fresh=learned,
             age_secs=np.maximum(scene.age_ns, 0) * 1e-9,
             weight=scene.weight / max(float(np.maximum.reduce(scene.weight)), 1e-12),  # 1: the most trusted
         )
@@ -112,6 +125,8 @@ class Fusion:
             is_judged=others.is_defined,
             is_new_scale=is_new_scale,
             own_doubt=own_doubt,
+            readings=readings,
+            is_frozen=is_frozen,
         )
 
     def audit(self, fused: Fused, audited: int, level: np.ndarray) -> np.ndarray:
@@ -123,13 +138,13 @@ class Fusion:
         own = slice(self._offsets[audited], self._offsets[audited + 1])
         estimate, proposal = fused.estimate.copy(), level[own]
         estimate[own] += self.level_gate.weigh(proposal, own) * proposal
-        if fused.met[audited] and fused.is_judged[audited]:
+        if fused.percept.fresh[audited] and fused.is_judged[audited]:
             self.level_gate.update(own, fused.percept.values[own] - fused.estimate[own], proposal)
         return estimate
 
     def evidence(self, fused: Fused, estimate: np.ndarray) -> Evidence:
         """This tick's evidence for or against each source."""
-        z, dims = fused.percept.values, self.layout.dims
+        z, dims = fused.readings, self.layout.dims
         square = self.layout.per_source((z - estimate) ** 2) / dims
         return Evidence(
             fresh=fused.met,
@@ -140,6 +155,27 @@ class Fusion:
             own_doubt=fused.own_doubt,
             is_tied=self.ties.is_tied,
         )
+
+    def _meet(self, met: np.ndarray, captured_ns: np.ndarray) -> tuple[Scores, np.ndarray]:
+        """Score the readings and learn from those believed, or from what replaces them. Returns also (N,)
+        bool, the sources learned from.
+        """
+        predictor, scale = self.predictor, self.predictor.scale
+        believed = self.substitutes.read(
+            met, self._values, captured_ns, predictor.prediction, scale.mean, scale.std**2
+        )
+        raw = self.substitutes.raw(met, self._values)
+        if raw is None:
+            predictor.release()
+            return predictor.meet(met, believed, captured_ns), met
+        learned = met & ~self.substitutes.is_frozen
+        return predictor.meet(learned, believed, captured_ns, raw), learned
+
+    def _readings(self, z: np.ndarray) -> np.ndarray:
+        """(C,) z with the readings themselves where they are replaced."""
+        is_replaced = (self.substitutes.kind != 0)[self.layout.source_of_channel]
+        own = (self._values - self.predictor.frozen_mean) / self.predictor.frozen_std
+        return np.where(is_replaced, np.clip(own, -CLIP, CLIP), z)
 
     def _observe(self, gathered: Gathered, chosen: np.ndarray) -> np.ndarray:
         met: np.ndarray = gathered.fresh & chosen

@@ -1,0 +1,135 @@
+"""What is predicted in place of a source's readings while they are beyond belief.
+
+Two faults are recognised from one reading or a few, each only while other sources do not share it: a jump far
+beyond every innovation of the source so far, whose offset is then taken from its readings, and equal readings
+of a source that never repeats, which are replaced by the others' estimate and the way back to its mean. Both
+end after a bounded number of readings, for the world may have changed. Invariant: while nothing is replaced,
+`believed` is the readings; a source without a fresh reading does not change.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from sage.compiled import has_compiler, kernel
+from sage.runtime.prediction import substitute_rules as rules
+from sage.runtime.prediction import substitute_steps as steps
+from sage.runtime.prediction.predictor import Raw
+
+_STATE = ("_by_source", "_by_channel")
+#: Rows of the state that belong to a run.
+_TRANSIENT_BY_SOURCE = (steps.RUN, steps.AGE, steps.STARTED, steps.GAP, steps.NEWEST)
+_TRANSIENT_BY_CHANNEL = (steps.OFFSET, steps.FIRST, steps.SUM)
+
+
+class Substitutes:
+    """Substitutes for C channels of N sources.
+
+    offsets: (N + 1,) channel range of each source.  is_tested: (N,) bool.  is_compiled: None uses numba where
+    it is installed.  kind: (N,) why a source's readings are replaced: rules.NONE, STEP or FROZEN.  believed:
+    (C,) what to learn from and predict by, raw.
+    """
+
+    def __init__(
+        self, offsets: np.ndarray, is_tested: np.ndarray, *, is_compiled: bool | None = None
+    ) -> None:
+        self._offsets = np.asarray(offsets, dtype=np.int64)
+        size, num = int(self._offsets[-1]), len(is_tested)
+        self._is_tested = is_tested & (np.diff(self._offsets) <= rules.MAX_CHANNELS)
+        self.kind = np.zeros(num, dtype=np.int64)
+        self.believed = np.zeros(size)
+        self._before = np.zeros(size)
+        self._jump = np.zeros(num)
+        self._by_source = np.zeros((steps.NUM_BY_SOURCE, num))
+        self._by_source[[steps.SINCE_JUMP, steps.SINCE_MOVE]] = rules.SHARED_TICKS
+        self._by_channel = np.zeros((steps.NUM_BY_CHANNEL, size))
+        self._is_compiled = has_compiler() if is_compiled is None else is_compiled
+        if self._is_compiled:  # compiles now, not in the first tick: nothing is fresh
+            none, nothing = np.zeros(num, dtype=bool), np.zeros(size)
+            self.read(none, nothing, np.zeros(num, dtype=np.int64), nothing, nothing, nothing)
+            self.compare(none, nothing, none)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether any source's readings are replaced."""
+        return bool(np.count_nonzero(self.kind))
+
+    def read(
+        self,
+        fresh: np.ndarray,
+        values: np.ndarray,
+        captured_ns: np.ndarray,
+        prediction: np.ndarray,
+        mean: np.ndarray,
+        variance: np.ndarray,
+    ) -> np.ndarray:
+        """(C,) `believed`, raw, after the fresh readings.
+
+        fresh: (N,) bool.  values: (C,) raw readings.  captured_ns: (N,) int64.  prediction: (C,) what was
+        predicted for them.  mean, variance: (C,) of the earlier readings that were believed.
+        """
+        step = _compiled()[0] if self._is_compiled else steps.read
+        np.copyto(self.believed, values)
+        np.copyto(self._before, self._by_channel[steps.LAST])
+        state = (self.kind, self._jump, self._by_source, self._by_channel, self.believed)
+        given = (values, captured_ns, prediction, self._offsets, mean, variance)
+        step(fresh & self._is_tested, *given, *state)
+        return self.believed
+
+    def compare(self, fresh: np.ndarray, estimate: np.ndarray, is_defined: np.ndarray) -> None:
+        """Learn how good the others' estimate is, and put it in place of frozen readings.
+
+        fresh: (N,) bool.  estimate: (C,) raw, of the readings given to `read` last.  is_defined: (N,) bool.
+        """
+        step = _compiled()[1] if self._is_compiled else steps.compare
+        state = (self.kind, self._by_source, self._by_channel, self.believed)
+        step(fresh & self._is_tested, estimate, is_defined, self._offsets, *state)
+
+    def raw(self, fresh: np.ndarray, values: np.ndarray) -> Raw | None:
+        """The readings given to `read` last, for the predictor's scores; None while nothing is replaced."""
+        if not self.is_active:
+            return None
+        return Raw(
+            fresh=fresh,
+            is_replaced=self.kind != rules.NONE,
+            is_repeat=self._by_source[steps.RUN] > 0,
+            values=values,
+            before=self._before,
+        )
+
+    @property
+    def is_frozen(self) -> np.ndarray:
+        """(N,) bool, the source stands still and its readings are not learned from."""
+        frozen: np.ndarray = self.kind == rules.FROZEN
+        return frozen
+
+    @property
+    def doubt(self) -> np.ndarray:
+        """(N,) NaN where a source's readings are not replaced."""
+        return np.where(self.kind != rules.NONE, rules.HELD_DOUBT, np.nan)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what a snapshot contains."""
+        return {name.removeprefix("_"): np.asarray(getattr(self, name)).copy() for name in _STATE}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore the records that `state` returned; an empty one, of an older snapshot, leaves none. Nothing
+        is replaced afterwards: the readings of another run do not follow from these.
+        """
+        for name in _STATE if state else ():
+            setattr(self, name, state[name.removeprefix("_")].copy())
+        self.kind[:] = rules.NONE
+        self._by_source[_TRANSIENT_BY_SOURCE, :] = 0.0
+        self._by_channel[_TRANSIENT_BY_CHANNEL, :] = 0.0
+
+
+@cache
+def _compiled() -> tuple[Any, Any]:
+    from numba.extending import register_jitable
+
+    for step in steps.STEPS:
+        register_jitable(step)
+    return kernel(steps.read), kernel(steps.compare)
