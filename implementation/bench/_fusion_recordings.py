@@ -2,10 +2,10 @@
 
 A quarter of the recording before its end a source begins to be 4 of its standard deviations off, or to repeat
 one reading; figures are of the time after it. Every arm has the same model, practice and seed. Arms: "trust"
-is the package's own; "fixed rules" gives a weight of 0.05 to a source that repeats 10 readings or is 4
-standard deviations from its mean, 1 to others; "learned gate" gives every source the weight 1, so that only
-the model and the learned gate of its correction can adapt; "uniform" has neither weights nor the model's
-correction.
+is the package's own, and the only one in which readings beyond belief are replaced; "fixed rules" gives a
+weight of 0.05 to a source that repeats 10 readings or is 4 standard deviations from its mean, 1 to others;
+"learned gate" gives every source the weight 1, so that only the model and the learned gate of its correction
+can adapt; "uniform" has neither weights nor the model's correction.
 """
 
 from __future__ import annotations
@@ -96,13 +96,16 @@ def run_recording(name: str, seed: int, faults: Sequence[str] = FAULTS, secs: fl
 
 def _played(name: str, seed: int, arm: str, fault: str, secs: float) -> tuple[PredictionScored, ...]:
     with tempfile.TemporaryDirectory() as folder, _arm(arm):
-        path = write_config(name, seed, fault, secs, Path(folder))
+        path = write_config(name, seed, fault, secs, Path(folder), replaces=arm == "trust")
         return _run(name, str(path), Path(folder), secs).events
 
 
-def write_config(name: str, seed: int, fault: str, secs: float, folder: Path) -> Path:
+def write_config(
+    name: str, seed: int, fault: str, secs: float, folder: Path, *, replaces: bool = True
+) -> Path:
     """A configuration that replays the recording with a fault in its victim."""
-    config = load_config(SOURCES[name], (f"seed={seed}", "sleep.enabled=false"), with_files=True)
+    options = (f"seed={seed}", "sleep.enabled=false", f"trust.replaces={str(replaces).lower()}")
+    config = load_config(SOURCES[name], options, with_files=True)
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     for sensor in plain["sensors"]:
         if sensor["name"] == VICTIMS[name] and fault != "none":
