@@ -70,8 +70,7 @@ class Loop:
         self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
         self.scheduler = Scheduler(self.layout, config)
-        replaces = config.trust.enabled and config.trust.replaces
-        self.fusion = Fusion(self.layout, inputs.on_scored, replaces=replaces)
+        self.fusion = Fusion(self.layout, inputs.on_scored, config.trust)
         self.answers = Answers(self.layout, inputs.board, self._emit)
         self.measurements = Measurements(
             inputs.measurements, inputs.drivers, inputs.latest, config, self._emit

@@ -19,10 +19,12 @@ from sage.runtime.prediction import substitute_rules as rules
 from sage.runtime.prediction import substitute_steps as steps
 from sage.runtime.prediction.predictor import Raw
 
-_STATE = ("_by_source", "_by_channel")
-#: Rows of the state that belong to a run.
-_TRANSIENT_BY_SOURCE = (steps.RUN, steps.AGE, steps.STARTED, steps.GAP, steps.NEWEST)
-_TRANSIENT_BY_CHANNEL = (steps.OFFSET, steps.FIRST, steps.SUM)
+#: Rows that belong to a run: no part of a snapshot.
+_TRANSIENT_BY_SOURCE = (
+    *(steps.RUN, steps.AGE, steps.SINCE_JUMP, steps.SINCE_MOVE),
+    *(steps.STARTED, steps.GAP, steps.NEWEST, steps.IS_LATE),
+)
+_TRANSIENT_BY_CHANNEL = (steps.LAST, steps.OFFSET, steps.FIRST, steps.SUM)
 
 
 class Substitutes:
@@ -44,7 +46,6 @@ class Substitutes:
         self._before = np.zeros(size)
         self._jump = np.zeros(num)
         self._by_source = np.zeros((steps.NUM_BY_SOURCE, num))
-        self._by_source[[steps.SINCE_JUMP, steps.SINCE_MOVE]] = rules.SHARED_TICKS
         self._by_channel = np.zeros((steps.NUM_BY_CHANNEL, size))
         self._is_compiled = has_compiler() if is_compiled is None else is_compiled
         if self._is_compiled:  # compiles now, not in the first tick: nothing is fresh
@@ -113,17 +114,17 @@ class Substitutes:
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
-        return {name.removeprefix("_"): np.asarray(getattr(self, name)).copy() for name in _STATE}
+        by_source, by_channel = self._by_source.copy(), self._by_channel.copy()
+        by_source[_TRANSIENT_BY_SOURCE, :], by_channel[_TRANSIENT_BY_CHANNEL, :] = 0.0, 0.0
+        return {"by_source": by_source, "by_channel": by_channel}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore the records that `state` returned; an empty one, of an older snapshot, leaves none. Nothing
         is replaced afterwards: the readings of another run do not follow from these.
         """
-        for name in _STATE if state else ():
-            setattr(self, name, state[name.removeprefix("_")].copy())
+        if state:
+            self._by_source, self._by_channel = state["by_source"].copy(), state["by_channel"].copy()
         self.kind[:] = rules.NONE
-        self._by_source[_TRANSIENT_BY_SOURCE, :] = 0.0
-        self._by_channel[_TRANSIENT_BY_CHANNEL, :] = 0.0
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What stands in for a faulty source's readings, source by source: the only text of these formulas.
+"""What is believed in place of a faulty source's readings, source by source: the only text of these formulas.
 
 It runs compiled where numba is installed and as Python elsewhere, with the same results to rounding. C
 channels of N sources; shapes are (C,) or (N,) unless noted.

@@ -13,6 +13,7 @@ import numpy as np
 
 from sage.runtime.channels.layout import Layout
 from sage.runtime.channels.maps import Vector
+from sage.runtime.config import TrustConfig
 from sage.runtime.prediction.gate import OnlineGate
 from sage.runtime.prediction.predictor import CLIP, Predictor, ScoredListener, Scores
 from sage.runtime.prediction.substitute import Substitutes
@@ -70,14 +71,16 @@ class Fusion:
     """Owns the predictor and the leave-one-out Gaussian, in one standardisation, and the sources' records."""
 
     def __init__(
-        self, layout: Layout, on_scored: ScoredListener | None = None, *, replaces: bool = True
+        self, layout: Layout, on_scored: ScoredListener | None = None, trust: TrustConfig | None = None
     ) -> None:
         self.layout = layout
         self.predictor = Predictor(layout, on_scored)
         self.cross = CrossPredictor(layout.offsets, layout.is_witness)
         self.own_record = OwnRecord(layout.offsets, layout.is_witness, *layout.ranges)
         self.ties = Ties(layout.offsets)
-        self.substitutes = Substitutes(layout.offsets, layout.is_replaceable & replaces)
+        trust = trust or TrustConfig()
+        is_replacing = trust.enabled and trust.replaces
+        self.substitutes = Substitutes(layout.offsets, layout.is_replaceable & is_replacing)
         self.level_gate = OnlineGate(layout.num_channels)
         self._values = np.zeros(layout.num_channels)
         self._offsets: list[int] = layout.offsets.tolist()
