@@ -50,7 +50,7 @@ class Substitutes:
         self._is_compiled = has_compiler() if is_compiled is None else is_compiled
         if self._is_compiled:  # compiles now, not in the first tick: nothing is fresh
             none, nothing = np.zeros(num, dtype=bool), np.zeros(size)
-            self.read(none, nothing, np.zeros(num, dtype=np.int64), nothing, nothing, nothing)
+            self.read(none, nothing, np.zeros(num, dtype=np.int64), nothing, (nothing, nothing, nothing))
             self.compare(none, nothing, none)
 
     @property
@@ -64,19 +64,19 @@ class Substitutes:
         values: np.ndarray,
         captured_ns: np.ndarray,
         prediction: np.ndarray,
-        mean: np.ndarray,
-        variance: np.ndarray,
+        moments: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> np.ndarray:
         """(C,) `believed`, raw, after the fresh readings.
 
         fresh: (N,) bool.  values: (C,) raw readings.  captured_ns: (N,) int64.  prediction: (C,) what was
-        predicted for them.  mean, variance: (C,) of the earlier readings that were believed.
+        predicted for them.  moments: (C,) each, number, mean and sum of squared deviations of the earlier
+        readings that were believed.
         """
         step = _compiled()[0] if self._is_compiled else steps.read
         np.copyto(self.believed, values)
         np.copyto(self._before, self._by_channel[steps.LAST])
         state = (self.kind, self._jump, self._by_source, self._by_channel, self.believed)
-        given = (values, captured_ns, prediction, self._offsets, mean, variance)
+        given = (values, captured_ns, prediction, self._offsets, *moments)
         step(fresh & self._is_tested, *given, *state)
         return self.believed
 

@@ -52,15 +52,15 @@ from sage.runtime.prediction.substitute_rules import (
 
 
 def read(
-    fresh, values, captured_ns, prediction, offsets, mean, variance, kind, jump, source_state, channel_state,
-    believed,
+    fresh, values, captured_ns, prediction, offsets, num, mean, square, kind, jump, source_state,
+    channel_state, believed,
 ):  # fmt: skip
     """Decide what to believe of the fresh readings; every array from `kind` on is updated in place.
 
-    values, prediction: (C,) readings and what was predicted, raw.  captured_ns: (N,).  mean, variance: (C,)
-    of earlier readings.
-    kind: NONE, STEP or FROZEN.  jump: (N,) the newest innovation over the record.  believed: (C,) gets the
-    reading, less the offset after a step; not changed where a source is frozen.
+    values, prediction: (C,) readings and what was predicted, raw.  captured_ns: (N,).  num, mean, square:
+    (C,) number, mean and sum of squared deviations of the earlier readings that were believed.  kind: NONE,
+    STEP or FROZEN.  jump: (N,) the newest innovation over the record.  believed: (C,) gets the reading, less
+    the offset after a step; not changed where a source is frozen.
     """
     for source in range(len(fresh)):
         source_state[SINCE_JUMP, source] += 1
@@ -81,7 +81,7 @@ def read(
             _go_on_step(source, first, last, values, prediction, kind, jump, source_state, channel_state)
         else:
             _begin(
-                source, first, last, values, prediction, mean, variance, kind, jump, source_state,
+                source, first, last, values, prediction, num, mean, square, kind, jump, source_state,
                 channel_state,
             )  # fmt: skip
         if kind[source] == NONE:
@@ -143,13 +143,15 @@ def _is_alone(source, row, kind, source_state):
 
 
 def _begin(
-    source, first, last, values, prediction, mean, variance, kind, jump, source_state, channel_state
+    source, first, last, values, prediction, num, mean, square, kind, jump, source_state, channel_state
 ):  # fmt: skip
     """Whether a fault begins with this reading."""
     count, run = source_state[COUNT, source], source_state[RUN, source]
     if count < MIN_READINGS or source_state[STARTED, source] < FIRST_READING or source_state[IS_LATE, source]:
         return
-    is_odd = jump[source] >= MIN_JUMP and _has_level(first, last, values, prediction, variance, channel_state)
+    is_odd = jump[source] >= MIN_JUMP and _has_level(
+        first, last, values, prediction, num, square, channel_state
+    )
     if is_odd and _is_alone(source, SINCE_JUMP, kind, source_state):
         kind[source] = STEP
         for channel in range(first, last):
@@ -168,10 +170,10 @@ def _begin(
         source_state[AGE, source] = 0.0
         for channel in range(first, last):
             channel_state[CENTRE, channel] = mean[channel]
-            channel_state[SPREAD, channel] = variance[channel]
+            channel_state[SPREAD, channel] = square[channel] / max(num[channel], 1.0)
 
 
-def _has_level(first, last, values, prediction, variance, channel_state):
+def _has_level(first, last, values, prediction, num, square, channel_state):
     """Whether every channel beyond its record has light-tailed innovations and a level that it returns to:
     elsewhere jumps are usual, or last.
     """
@@ -179,7 +181,8 @@ def _has_level(first, last, values, prediction, variance, channel_state):
         record = channel_state[RECORD, channel]
         if abs(values[channel] - prediction[channel]) > record > 0:
             is_heavy = record > MAX_CREST * np.sqrt(channel_state[USUAL, channel])
-            if is_heavy or correlation_time(channel, variance[channel], channel_state) > SLOW:
+            variance = square[channel] / max(num[channel], 1.0)
+            if is_heavy or correlation_time(channel, variance, channel_state) > SLOW:
                 return False
     return True
 

@@ -163,10 +163,8 @@ class Fusion:
         """Score the readings and learn from those believed, or from what replaces them. Returns also (N,)
         bool, the sources learned from.
         """
-        predictor, scale = self.predictor, self.predictor.scale
-        believed = self.substitutes.read(
-            met, self._values, captured_ns, predictor.prediction, scale.mean, scale.std**2
-        )
+        predictor, moments = self.predictor, self.predictor.scale.arrays[:3]
+        believed = self.substitutes.read(met, self._values, captured_ns, predictor.prediction, moments)
         raw = self.substitutes.raw(met, self._values)
         if raw is None:
             predictor.release()

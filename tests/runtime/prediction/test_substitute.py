@@ -51,8 +51,8 @@ class Played:
         for row, reading in enumerate(values):
             self.predicted[row] = last
             captured = np.full(3, times[row], dtype=np.int64)
-            variance = square / max(row, 1)
-            last = substitutes.read(fresh, reading, captured, last, mean, variance).copy()
+            moments = (np.full(len(mean), float(row)), mean, square)
+            last = substitutes.read(fresh, reading, captured, last, moments).copy()
             off = last - mean
             mean += off / (row + 1)
             square += off * (last - mean)
