@@ -47,7 +47,7 @@ _UPDATED = (
     "doubt",
     "verdict",
 )
-_STATE = (
+STATE = (
     "alpha",
     "beta",
     "scale_a",
@@ -172,11 +172,11 @@ class TrustEstimator:
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of what a snapshot contains."""
-        return {name: np.asarray(getattr(self, name)).copy() for name in _STATE}
+        return {name: np.asarray(getattr(self, name)).copy() for name in STATE}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore what `state` returned."""
-        for name in _STATE:
+        for name in STATE:
             setattr(self, name, state[name].copy())
 
 
