@@ -25,12 +25,13 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step("environment", 15, "what this machine has"),
     Step("mailbox", 70, "rings and focus mailboxes on the card conform"),
-    Step("suite", 70, "the mailboxes' own test suite, its backend `cuda` included"),
-    Step("ipc", 35, "one pool in two processes; a dead producer holds up no stream"),
+    Step("suite", 60, "the mailboxes' own test suite, its backend `cuda` included"),
+    Step("ipc", 30, "one pool in two processes; a dead producer holds up no stream"),
     Step("unified", 30, "memory of two processes and the card, without a copy; a pool between them"),
-    Step("bench", 50, "the bars of the CUDA mailboxes"),
-    Step("sanitizer", 50, "compute-sanitizer finds nothing"),
+    Step("bench", 35, "the bars of the CUDA mailboxes"),
+    Step("sanitizer", 35, "compute-sanitizer finds nothing"),
     Step("speed", 80, "the reasoning models' speed, beside the published forward"),
+    Step("trust", 45, "trust in torch equals the processor's, recorded as a graph"),
     Step("training", 75, "models train on the card"),
     Step("loop", 95, "the whole loop runs on the card: practice, a night, its copies"),
 )

@@ -34,11 +34,11 @@ def test_without_a_gpu_it_names_the_requirement_and_leaves_no_files(prove, tmp_p
 
 @pytest.mark.torch
 def test_the_plumbing_runs_on_a_fake_device(prove, tmp_path):
-    done = prove("--fake", "environment", "mailbox", "ipc", "unified", "sanitizer", "training")
+    done = prove("--fake", "environment", "mailbox", "ipc", "unified", "sanitizer", "trust", "training")
     assert done.returncode == 0, done.stdout
     whole = json.loads(done.stdout.splitlines()[-1])
     assert whole["proof"] == "fake"
-    passed = ("environment", "mailbox", "ipc", "unified")
+    passed = ("environment", "mailbox", "ipc", "unified", "trust")
     assert {name: whole["outcomes"][name] for name in (*passed, "sanitizer")} == {
         **dict.fromkeys(passed, "passed"), "sanitizer": "absent",
     }  # fmt: skip

@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 #: Operators that wait for the device, or whose result has a shape that only the device can compute.
 WAITING = ("_local_scalar_dense", "item", "nonzero", "is_nonzero", "masked_select", "_unique2", "equal")
 
 
 class Calls(TorchDispatchMode):
-    """Counts operators, and keeps the names of those that wait or leave the device."""
+    """Counts operators; keeps the names of those that wait, and the devices of all tensors in them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
-        self.wrong: list[str] = []
+        self.waiting: list[str] = []
+        self.devices: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
         self.count += 1
-        name = func.overloadpacket.__name__
-        devices = {each.device.type for each in args if isinstance(each, torch.Tensor)}
-        target = (kwargs or {}).get("device")
-        if name in WAITING or (name == "_to_copy" and target is not None and {target.type} != devices):
-            self.wrong.append(name)
-        return func(*args, **(kwargs or {}))
+        if (name := func.overloadpacket.__name__) in WAITING:
+            self.waiting.append(name)
+        tensors = (each for each in tree_leaves((args, kwargs, found)) if isinstance(each, torch.Tensor))
+        self.devices.update(each.device.type for each in tensors)
+        return found
 
 
 @pytest.fixture
@@ -44,12 +46,14 @@ def calls_of() -> Callable[[Callable[[], None]], Calls]:
 
 
 @pytest.fixture
-def run_without_values() -> Callable[[Callable[[torch.device], Callable[[], None]]], None]:
-    """Runs `make(device)` and the step that it returns on a device whose tensors have shapes and no values:
-    what reads a value, or mixes devices, raises.
+def assert_stays_on_device(calls_of: Callable[[Callable[[], None]], Calls]) -> Callable[..., None]:
+    """Runs the step that `make(device)` returns on a device whose tensors have shapes and no values: what
+    reads a value raises there. No tensor of another device may take part.
     """
 
     def run(make: Callable[[torch.device], Callable[[], None]]) -> None:
-        make(torch.device("meta"))()
+        calls = calls_of(make(torch.device("meta")))
+        assert calls.count > 10
+        assert calls.devices == {"meta"}
 
     return run

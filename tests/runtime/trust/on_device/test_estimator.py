@@ -25,12 +25,12 @@ REPORTED = (
     "is_stuck",
     "is_judged",
 )
-TICKS = 420
+TICKS = 270
 
 
 def stream(generator: np.random.Generator, num: int, num_ticks: int = TICKS) -> list[Evidence]:
     """Source 1 freezes, 2 jumps, every fourth tick some are absent, 4 repeats in bursts, 5 is never judged;
-    from tick 300 on most sources contradict the others at once.
+    from tick 230 on most sources contradict the others at once.
     """
     given, which = [], np.arange(num)
     has_own = generator.random(num) < 0.6
@@ -38,12 +38,12 @@ def stream(generator: np.random.Generator, num: int, num_ticks: int = TICKS) -> 
         innovation = generator.chisquare(2, num) / 2
         level, error = innovation + generator.chisquare(3, num), generator.chisquare(2, num)
         is_repeat = (which == 4) & (tick % 50 < 12)
-        own = np.where(has_own & (tick > 60), generator.random(num) ** 8, np.nan)
-        if 120 < tick < 240:
+        own = np.where(has_own & (tick > 3), generator.random(num) ** 8, np.nan)
+        if 100 < tick < 180:
             innovation[2 % num] = 60.0
             is_repeat |= which == 1
             error[1 % num] = 1e-6
-        if tick > 300:
+        if tick > 230:
             innovation = np.where(which % 3 < 2, 40.0 * innovation, innovation)
         innovation = np.where((which == 5) | (generator.random(num) < 0.05), np.nan, innovation)
         error = np.where((which == 6) & (tick % 9 > 0), np.nan, error)
@@ -81,14 +81,14 @@ def assert_same(device: DeviceTrust, plain: TrustEstimator, message: str) -> Non
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=f"{name}, {message}")
 
 
-@pytest.mark.parametrize("num", [1, 3, 7, 24])
+@pytest.mark.parametrize("num", [1, 7, 24])
 def test_results_are_those_of_the_numpy_class(num: int) -> None:
     generator = np.random.default_rng(num)
     plain = TrustEstimator(num, TrustConfig(), is_compiled=False)
     device = DeviceTrust(num, TrustConfig())
     has_been_stuck = has_shifted = False
     for tick, given in enumerate(stream(generator, num)):
-        if tick in (90, 200, 333):
+        if tick in (90, 150, 243):
             before, after, left = generator.random((3, num))
             after[0] = before[0]
             plain.change_context(before, after, left)
@@ -121,9 +121,9 @@ def test_groups_beside_each_other_do_not_affect_each_other() -> None:
 
 
 def test_a_state_goes_from_one_class_to_the_other_and_back() -> None:
-    given = stream(np.random.default_rng(9), 7, 300)
+    given = stream(np.random.default_rng(9), 7, 190)
     plain = TrustEstimator(7, TrustConfig(), is_compiled=False)
-    for each in given[:200]:
+    for each in given[:130]:
         plain.update(each)
     device, again = DeviceTrust(7, TrustConfig()), TrustEstimator(7, TrustConfig(), is_compiled=False)
     groups = DeviceTrust(7, TrustConfig(), num_groups=2)
@@ -133,7 +133,7 @@ def test_a_state_goes_from_one_class_to_the_other_and_back() -> None:
     assert {name: array.dtype for name, array in device.state().items()} == {
         name: array.dtype for name, array in plain.state().items()
     }
-    for each in given[200:]:
+    for each in given[130:]:
         again.update(each)
         device.update(tensors(each))
         groups.update(tensors([each, each]))
@@ -143,19 +143,19 @@ def test_a_state_goes_from_one_class_to_the_other_and_back() -> None:
 
 def test_half_the_precision_changes_trust_by_little() -> None:
     device, plain = DeviceTrust(7, TrustConfig(), dtype=torch.float32), DeviceTrust(7, TrustConfig())
-    for each in stream(np.random.default_rng(2), 7, 250):
+    for each in stream(np.random.default_rng(2), 7, 180):
         device.update(tensors(each))
         plain.update(tensors(each))
     np.testing.assert_allclose(device.trust.numpy(), plain.trust.numpy(), atol=1e-3)
 
 
-def test_an_update_reads_no_value_on_the_host(calls_of, run_without_values) -> None:
-    given = [tensors(each) for each in stream(np.random.default_rng(1), 7, 60)]
+def test_an_update_reads_no_value_on_the_host(calls_of, assert_stays_on_device) -> None:
+    given = [tensors(each) for each in stream(np.random.default_rng(1), 7, 8)]
     device = DeviceTrust(7, TrustConfig())
     counts = []
     for each in (each for each in given if each.own_doubt is not None and each.is_tied is not None):
         calls = calls_of(lambda each=each: device.update(each))
-        assert calls.wrong == []
+        assert calls.waiting == []
         counts.append(calls.count)
     assert len(set(counts)) == 1  # no branch depends on a value
 
@@ -171,7 +171,7 @@ def test_an_update_reads_no_value_on_the_host(calls_of, run_without_values) -> N
         )  # fmt: skip
         return lambda: trust.update(evidence)
 
-    run_without_values(make)
+    assert_stays_on_device(make)
 
 
 def test_an_update_changes_its_tensors_in_place() -> None:
