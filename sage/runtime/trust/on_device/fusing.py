@@ -284,7 +284,8 @@ def _leave_kin_out(
 
 def _innovation(residual: Tensor, rows: Tensor, moved: Tensor) -> Tensor:
     """(K, M, N) residuals after a change (K, D) of the state."""
-    return residual - (rows.flatten(1, 2) @ moved[:, :, None]).squeeze(2).unflatten(1, residual.shape[1:])
+    explained = (rows.flatten(1, 2) @ moved[:, :, None]).squeeze(2)
+    return residual - explained.reshape_as(residual)
 
 
 def _likelihoods(
