@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -229,3 +232,13 @@ def test_wrong_shapes_types_and_devices_are_named() -> None:
         filters.load_learned(filters.learned() | {"floor": np.ones(3)})
     with pytest.raises(InputError, match="tensors are on cpu: a graph needs them on cuda"):
         recorded(lambda: None, filters.tensors)
+
+
+def test_the_example_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "trust.md").read_text()
+    (code,) = (
+        each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "DeviceFilters" in each
+    )
+    exec(compile(code, "docs/trust.md", "exec", dont_inherit=True), {})
+    printed = capsys.readouterr().out
+    assert printed.count("True") == 2, printed
