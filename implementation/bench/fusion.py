@@ -310,7 +310,9 @@ def run_plaza(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def measure_times(num_steps: int, ways: tuple[bool, ...]) -> dict[str, float]:
-    """Median milliseconds of CPU time of a step (predict and update), compiled and as NumPy."""
+    """Median milliseconds of CPU time of a filter's step (predict and update): compiled, as NumPy, and in
+    batches in torch.
+    """
     times = {}
     for num in (5, 64):
         generator = np.random.default_rng(0)
@@ -323,7 +325,30 @@ def measure_times(num_steps: int, ways: tuple[bool, ...]) -> dict[str, float]:
             times[f"{num} sources, {'compiled' if is_compiled else 'NumPy'}"] = 1e3 * statistics.median(
                 secs[20:]
             )
+        for num_filters in (1, 100, 1000) if num == 5 else (1, 100):
+            many = readings[: max(num_steps // 10, 5), None].repeat(num_filters, axis=1)
+            name = f"{num} sources, torch, each of {num_filters:,}"
+            times[name] = 1e3 * _batch_secs(sources, many) / num_filters
     return times
+
+
+def _batch_secs(sources: Sources, readings: np.ndarray) -> float:
+    """Median CPU time of a step of a batch of filters in torch, on one core. readings: (T, B, N, 2)."""
+    import torch
+
+    from sage.runtime.trust.on_device.filters import DeviceFilters
+
+    num_threads, spent = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    filters = DeviceFilters(np.zeros(4), START_COV, sources, num_filters=readings.shape[1])
+    motion = [torch.tensor(each) for each in (TRANSITION, TRANSITION_NOISE)]
+    for each in torch.tensor(readings):
+        started = time.process_time()
+        filters.predict(*motion)
+        filters.update(each)
+        spent.append(time.process_time() - started)
+    torch.set_num_threads(num_threads)
+    return statistics.median(spent)
 
 
 def _step_secs(fusion: RobustFilter, readings: np.ndarray) -> float:
