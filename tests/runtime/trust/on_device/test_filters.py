@@ -207,6 +207,25 @@ def test_a_step_reads_no_value_on_the_host(lineage: str | None, calls_of, assert
     assert len(counts) == 1  # no branch depends on a value
 
 
+@pytest.mark.slow
+def test_the_compiler_traces_a_step_as_one_graph() -> None:
+    device, plain = both(sources(5))
+    transition, process = torch.tensor(TRANSITION), torch.tensor(PROCESS)
+
+    def one(readings: torch.Tensor) -> None:
+        device.predict(transition, process)
+        device.update(readings)
+
+    traced = torch.compile(one, fullgraph=True, backend="eager")
+    for readings in tracks(5)[:60]:
+        traced(torch.tensor(readings))
+        for own, each in zip(readings, plain, strict=True):
+            each.predict(TRANSITION, PROCESS)
+            each.update(own)
+    assert_same(device, plain, "traced")
+    assert device.num_jumps[3] == 1
+
+
 def test_steps_change_the_same_tensors() -> None:
     device, plain = both(sources(5))
     places = [each.data_ptr() for each in device.tensors]
