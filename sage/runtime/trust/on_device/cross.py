@@ -95,16 +95,16 @@ class DeviceCross:
         bounded = torch.minimum(torch.maximum(z, -self._reach), self._reach)
         used = weight * bounded
         for _ in range(NUM_ROUNDS):
-            estimate = self._gain @ used
-            square = (z - estimate) ** 2 @ self._mean
+            estimate = self._gain.matmul(used)
+            square = ((z - estimate) ** 2).matmul(self._mean)
             ratio = torch.where(noise > 0, square / noise.clamp(min=LEAST_NOISE), 0.0)
             belief = prior / (STUDENT_DOF + ratio.clamp(min=1.0))
             weight = (belief / belief.max().clamp(min=LEAST_NOISE))[self._source]
             used = weight * bounded + (1 - weight) * estimate
-        estimate = self._gain @ used
+        estimate = self._gain.matmul(used)
         innovation = z - estimate
         is_defined = present & (self._num_learned >= self._warmup) & (present.sum() > 1)
-        innovation_sq = torch.where(is_defined, innovation**2 @ self._mean, torch.nan)
+        innovation_sq = torch.where(is_defined, (innovation**2).matmul(self._mean), torch.nan)
         return TensorLeaveOneOut(
             estimate=estimate, innovation=innovation, innovation_sq=innovation_sq, is_defined=is_defined
         )
@@ -122,7 +122,7 @@ class DeviceCross:
         correlation = torch.where(self._eye > 0, 1.0, correlation)
         precision = inverse(correlation[None])[0]
         own = inverse(torch.where(self._same_source, precision, 0.0)[None])[0]
-        gain = -own @ torch.where(self._same_source, 0.0, precision)
+        gain = -own.matmul(torch.where(self._same_source, 0.0, precision))
         scale = deviation / self._weight.clamp(min=LEAST_WEIGHT).sqrt()
         inverse_scale = torch.where(scale > LEAST_DEVIATION, 1 / scale.clamp(min=LEAST_DEVIATION), 0.0)
         self._reach.copy_(MAX_DEVIATIONS * scale)

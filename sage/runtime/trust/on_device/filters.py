@@ -82,9 +82,9 @@ class DeviceFilters:
         if callable(transition):
             moved, jacobian = transition(state)
         else:
-            moved, jacobian = (transition @ state[..., None]).squeeze(-1), transition
+            moved, jacobian = torch.matmul(transition, state[..., None]).squeeze(-1), transition
         self._beliefs.state.copy_(moved.expand_as(state).flatten(0, 1))
-        self._beliefs.cov.copy_((jacobian @ cov @ jacobian.mT + noise).flatten(0, 1))
+        self._beliefs.cov.copy_((jacobian.matmul(cov).matmul(jacobian.mT) + noise).flatten(0, 1))
 
     def update(
         self,

@@ -190,12 +190,12 @@ def _medians(values: Tensor, chosen: Tensor, count: Tensor) -> Tensor:
 
 def _information(flat: Tensor, used: Tensor) -> Tensor:
     """(K, D, D) sum of the outer products of the rows (K or 1, MN, D), weighted by `used` (K, MN)."""
-    return (flat * used[:, :, None]).mT @ flat
+    return (flat * used[:, :, None]).mT.matmul(flat)
 
 
 def _moved(cov: Tensor, flat: Tensor, weighted: Tensor) -> Tensor:
     """(K, D) change of the state by weighted residuals (K, MN)."""
-    return (cov @ (flat.mT @ weighted[:, :, None])).squeeze(2)
+    return cov.matmul(flat.mT.matmul(weighted[:, :, None])).squeeze(2)
 
 
 def _weights(weight: Tensor, rows: Tensor, constants: Constants) -> tuple[Tensor, Tensor]:
@@ -213,7 +213,7 @@ def _weights(weight: Tensor, rows: Tensor, constants: Constants) -> tuple[Tensor
 def _spread(rows: Tensor, cov: Tensor) -> list[list[Tensor]]:
     """[M][M] (K, N) H cov H' of each source."""
     num_rows, num = rows.shape[1:3]
-    projected = (rows.flatten(1, 2) @ cov).unflatten(1, (num_rows, num))
+    projected = rows.flatten(1, 2).matmul(cov).unflatten(1, (num_rows, num))
     found = [[projected] * num_rows for _ in range(num_rows)]
     for row in range(num_rows):
         for column in range(row + 1):
@@ -284,7 +284,7 @@ def _leave_kin_out(
 
 def _innovation(residual: Tensor, rows: Tensor, moved: Tensor) -> Tensor:
     """(K, M, N) residuals after a change (K, D) of the state."""
-    explained = (rows.flatten(1, 2) @ moved[:, :, None]).squeeze(2)
+    explained = rows.flatten(1, 2).matmul(moved[:, :, None]).squeeze(2)
     return residual - explained.reshape_as(residual)
 
 

@@ -73,7 +73,7 @@ class Rivals:
 
     def _by_lineage(self, values: Tensor) -> Tensor:
         """(B, L) sums over the sources of each lineage, of `values` (B, N)."""
-        return values.to(self._lineage.dtype) @ self._lineage
+        return values.to(self._lineage.dtype).matmul(self._lineage)
 
     def _is_rejected(self, is_rejected: Tensor, present: Tensor, is_here: Tensor) -> Tensor:
         """(B,) whether most of the independent sources present reject the prediction."""
