@@ -6,10 +6,13 @@ another program, or of a newer version, is refused before anything is written. I
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sage.durable import set_aside
 from sage.errors import DataError
@@ -26,6 +29,19 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {ROW_VERSION};
 COMMIT;
 """
+#: A newer version of SQLite's format: it reads the file and refuses to write it.
+_WRITE_VERSION = b"\x02"
+#: Messages of SQLite for a disk or a file that cannot be used now; all others are damage.
+_UNAVAILABLE = (
+    "attempt to write a readonly database",
+    "database is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "out of memory",
+    "unable to open database file",
+)
+#: Of a folder with a copy, which a crash may leave.
+COPY_PREFIX = ".journal-"
 
 
 class JournalUnusable(DataError):
@@ -39,13 +55,15 @@ class JournalNotOpened(DataError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalContents:
     """rows: intact ones, oldest first.  num_damaged: rows that were cut or altered, none of them in `rows`.
-    newest_sequence: of any row that was ever in the file.  is_intact: SQLite reads the same rows.
+    newest_sequence: of any row that was ever in the file.  is_intact: SQLite reads the same rows.  problem:
+    why SQLite could not be asked, "" when it was; rows that were deleted may then be in `rows`.
     """
 
     rows: tuple[StoredRow, ...] = ()
     num_damaged: int = 0
     newest_sequence: int = 0
     is_intact: bool = True
+    problem: str = ""
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
@@ -75,38 +93,107 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
 
 def read_journal(path: Path, *, after: int = 0) -> JournalContents:
-    """The rows with a sequence above `after`; none when there is no file. No other connection may be open.
+    """The rows with a sequence above `after`; none when there is no file. No file is changed. No other
+    connection may be open.
 
     JournalUnusable for a file without a row that is not a journal, or of a newer version.
     """
     if not path.exists():
         return JournalContents()
-    # Before SQLite opens the file: it deletes a log that it cannot use.
     found = find_rows(path, after=after)
-    pruned_to, newest, is_intact = 0, 0, True
+    is_of_journal = bool(found.rows or found.older)
+    problem, seen = "", None
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            try:
-                _refuse_foreign(connection, path)
-            except JournalUnusable:
-                if not found.rows:
-                    raise
-                is_intact = False  # a damaged header: a foreign file has no rows
-            pruned_to = connection.execute("SELECT max(up_to) FROM pruned").fetchone()[0] or 0
-            query = "SELECT ifnull(max(sequence), 0), count(*) FROM rows WHERE sequence > ?"
-            newest, num_rows = connection.execute(query, (max(after, pruned_to),)).fetchone()
-    except sqlite3.DatabaseError:
-        is_intact, num_rows = False, 0  # the rows are found without SQLite
+        seen = _see(path, after)
+    except JournalUnusable:
+        if not is_of_journal:
+            raise  # else a damaged header: a foreign file has no rows
+    except OSError as error:
+        problem = str(error)
+    pruned_to = 0 if seen is None else seen.pruned_to
     first = max(after, pruned_to)
     rows = tuple(found.rows[sequence] for sequence in sorted(found.rows) if sequence > first)
-    newest = max(newest, pruned_to, rows[-1].sequence if rows else 0)
-    missing = {*range(first + 1, newest + 1), *(n for n in found.unreadable if n > first)} - found.rows.keys()
+    unreadable = {sequence for sequence in found.unreadable if sequence > first}
+    newest = max(seen.newest if seen else 0, pruned_to, rows[-1].sequence if rows else 0)
+    if problem and rows:  # what was deleted is not known
+        first = max(first, rows[0].sequence - 1)
+    missing = ({*range(first + 1, newest + 1)} | unreadable) - found.rows.keys()
+    is_equal = seen is not None and seen.num_rows == len(rows)
     return JournalContents(
         rows=rows,
         num_damaged=len(missing),
         newest_sequence=newest,
-        is_intact=is_intact and not missing and num_rows == len(rows),
+        is_intact=(is_equal or bool(problem)) and not missing,
+        problem=problem,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What SQLite reads. pruned_to: newest sequence that was deleted.  newest, num_rows: of the later rows."""
+
+    pruned_to: int = 0
+    newest: int = 0
+    num_rows: int = 0
+
+
+def _see(path: Path, after: int) -> _Seen | None:
+    """None for a file that SQLite cannot read in full, or would not write to. OSError where it could not be
+    asked, e.g. without room for a copy. JournalUnusable as read_journal.
+    """
+    with path.open("rb") as file:
+        is_writable = file.read(20)[18:19] <= _WRITE_VERSION
+    try:
+        with _opened_apart(path) as connection:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                return _Seen()  # it was cut while it was made
+            _refuse_foreign(connection, path)
+            pruned_to = connection.execute("SELECT max(up_to) FROM pruned").fetchone()[0] or 0
+            query = "SELECT ifnull(max(sequence), 0), count(*) FROM rows WHERE sequence > ?"
+            newest, num_rows = connection.execute(query, (max(after, pruned_to),)).fetchone()
+            is_whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+    except sqlite3.Error as error:
+        if str(error).startswith(_UNAVAILABLE):
+            raise OSError(str(error)) from error
+        return None
+    seen = _Seen(pruned_to=pruned_to, newest=newest, num_rows=num_rows)
+    return seen if is_whole and is_writable else None
+
+
+@contextmanager
+def _opened_apart(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes no file of the journal: SQLite deletes a log that it cannot use."""
+    log = _log_of(path)
+    if not log.exists() or not log.stat().st_size:
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            yield connection
+        return
+    with _copied(path) as copy, closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """A copy of the file and its log until exit: in the folder for temporary files, or else beside it."""
+    for home in (None, path.parent):
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(TemporaryDirectory(dir=home, prefix=COPY_PREFIX))
+                copy = Path(folder) / path.name
+                shutil.copyfile(path, copy)
+                shutil.copyfile(_log_of(path), _log_of(copy))
+            except OSError:
+                if home is None:
+                    continue
+                raise
+            yield copy
+            return
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def restart_journal(path: Path, rows: tuple[StoredRow, ...] = ()) -> None:

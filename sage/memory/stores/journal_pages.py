@@ -23,9 +23,12 @@ Pages = Mapping[int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRows:
-    """rows: intact ones by sequence.  unreadable: sequences of marks whose row is cut or altered."""
+    """rows: intact ones by sequence.  unreadable: sequences of marks whose row is cut or altered.  older: stated
+    by marks that were not read on, since they are not above `after`.
+    """
 
     rows: dict[int, StoredRow] = field(default_factory=dict)
+    older: set[int] = field(default_factory=set)
     unreadable: set[int] = field(default_factory=set)
 
 
@@ -46,9 +49,12 @@ def find_rows(path: Path, *, after: int = 0) -> FoundRows:
 
 def _note_row(found: FoundRows, page: bytes, at: int, books: tuple[Pages, ...], after: int) -> None:
     stated = announced(page[at : at + HEADER_BYTES])
-    if stated is None or stated[0] <= after or stated[0] in found.rows:
+    if stated is None or stated[0] in found.rows:
         return
     sequence, num_bytes = stated
+    if sequence <= after:
+        found.older.add(sequence)
+        return
     for pages in books:
         try:
             is_local = _num_local(num_bytes) == num_bytes

@@ -68,6 +68,10 @@ class State:
         return [path.name for path in self.home.rglob("*") if path.is_file() and pattern in path.read_bytes()]
 
 
+    def content(self) -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in self.home.rglob("*") if path.is_file()}
+
+
 def live(memory: HMemory, seconds: range) -> None:
     for second in seconds:
         generator = np.random.default_rng(second)
@@ -85,7 +89,8 @@ def live(memory: HMemory, seconds: range) -> None:
         )
 
 
-def make(home: Path, *, has_snapshot: bool = True) -> State:
+def make(home: Path, *, has_snapshot: bool = True, is_killed: bool = False) -> State:
+    """is_killed: the journal has its write-ahead log, as after a kill -9."""
     memory = HMemory.build(
         SHAPE, RecallStore(64, 6, 2), num_experiences=64, examined_fraction=0.2, block_secs=5.0, seed=1
     )
@@ -104,7 +109,12 @@ def make(home: Path, *, has_snapshot: bool = True) -> State:
         (state.folder / ABOUT).write_text(json.dumps(about))
         (state.folder / "model.safetensors").write_bytes(b"weights")
     live(memory, range(30, 60))
+    assert journal.wait(journal.last_sequence, 60.0)
+    files = {path: path.read_bytes() for path in state.journal.parent.iterdir()}
     journal.close()
+    for path, content in files.items():
+        if is_killed and not path.name.endswith("-shm"):
+            path.write_bytes(content)
     return state
 
 
@@ -283,6 +293,28 @@ def test_without_a_match_nothing_is_written(state: State, capsys) -> None:
     assert set(done["num_memories"].values()) == {0}
     after = {path: path.read_bytes() for path in state.home.rglob("*") if path.is_file()}
     assert {path: after[path] for path in before} == before
+
+
+def test_commands_that_only_read_change_no_file(tmp_path: Path, capsys) -> None:
+    """After a kill, with a damaged frame in the journal's log: SQLite would delete all behind it."""
+    state = make(tmp_path / "state", is_killed=True)
+    log = state.journal.with_name(f"{state.journal.name}-wal")
+    content = bytearray(log.read_bytes())
+    content[32 + 17] ^= 1
+    log.write_bytes(content)
+    (state.home / "lock").touch()
+    before = state.content()
+    commands = (
+        ["memory", "inspect"],
+        ["memory", "search", "store=recall"],
+        ["memory", "export", str(tmp_path / "memories.jsonl")],
+        ["memory", "forget", "episode=12", "--dry-run"],
+    )
+    for command in commands:
+        assert invoke([*command, "--state-dir", str(state.home)]) == 0
+    assert invoke(["entities", "show", str(state.home)]) == 0
+    assert state.content() == before
+    assert counts(state)["recall"] == 60
 
 
 def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Path, capsys) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -281,6 +282,57 @@ def test_a_flipped_bit_in_a_row_is_counted(killed: Path) -> None:
     contents = read_journal(_copy(killed, killed.parent / "flipped.sqlite", file=changed))
     assert (contents.num_damaged, contents.is_intact) == (1, False)
     assert [found.id for found in contents.rows] == [number for number in range(1, 53) if number != 7]
+
+
+def _flipped_frame(killed: Path) -> Path:
+    """One bit of the log's third frame header: SQLite drops this frame and all after it."""
+    log = bytearray(killed.with_name(f"{killed.name}-wal").read_bytes())
+    log[32 + 2 * (24 + 4096) + 17] ^= 1
+    return _copy(killed, killed.parent / "flipped.sqlite", log=bytes(log))
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+@pytest.mark.parametrize("log", ["whole", "damaged", "empty", "gone"])
+def test_reading_changes_no_file_and_reads_the_same_again(killed: Path, log: str) -> None:
+    path = _flipped_frame(killed) if log == "damaged" else killed
+    if log == "empty":
+        path.with_name(f"{path.name}-wal").write_bytes(b"")
+    elif log == "gone":
+        path.with_name(f"{path.name}-wal").unlink()
+    before = _content(path.parent)
+    contents = read_journal(path)
+    assert read_journal(path) == contents
+    assert _content(path.parent) == before
+    assert len(contents.rows) == (52 if log in ("whole", "damaged") else 40)
+    assert contents.is_intact == (log != "damaged")
+
+
+def test_a_file_that_was_cut_while_it_was_made_is_an_empty_journal(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    assert read_journal(path).is_intact
+    fill(path, range(1, 3))
+    assert ids(path) == [1, 2]
+
+
+def test_without_room_for_a_copy_the_rows_are_read_and_nothing_is_called_damaged(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = _content(killed.parent)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    contents = read_journal(killed)
+    assert [found.id for found in contents.rows] == list(range(1, 53))
+    assert (contents.num_damaged, contents.is_intact) == (0, True)
+    assert "No space left on device" in contents.problem
+    assert _content(killed.parent) == before
 
 
 WRITER = """
