@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, count, filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,14 @@ def previous_of(path: Path) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to NAME.damaged, in place of an earlier one; returns the new path."""
-    damaged = path.with_name(f"{path.name}.damaged")
-    if damaged.is_dir() and not damaged.is_symlink():
-        shutil.rmtree(damaged)
-    return path.replace(damaged)
+    """Rename a damaged file or folder to the name that `damaged_name` gives; returns it."""
+    return path.replace(damaged_name(path))
+
+
+def damaged_name(path: Path) -> Path:
+    """The first of NAME.damaged, NAME.2.damaged, NAME.3.damaged, ... that is free: nothing is overwritten."""
+    names = chain([f"{path.name}.damaged"], (f"{path.name}.{number}.damaged" for number in count(2)))
+    return next(filterfalse(os.path.lexists, map(path.with_name, names)))
 
 
 def write_synced(path: Path, content: Content) -> None:

@@ -177,20 +177,19 @@ def test_a_crash_between_the_renames_leaves_a_complete_folder(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
 
-def test_set_aside_replaces_an_earlier_damaged_folder(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / "a").mkdir()
-        (tmp_path / "a" / name).write_bytes(b"x")
-        assert set_aside(tmp_path / "a") == tmp_path / "a.damaged"
-    assert [entry.name for entry in (tmp_path / "a.damaged").iterdir()] == ["two"]
-    assert not (tmp_path / "a").exists()
-
-
-def test_set_aside_replaces_an_earlier_damaged_file(tmp_path: Path) -> None:
-    for content in (b"one", b"two"):
-        (tmp_path / "a").write_bytes(content)
-        set_aside(tmp_path / "a")
-    assert (tmp_path / "a.damaged").read_bytes() == b"two"
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_set_aside_overwrites_nothing(tmp_path: Path, is_folder: bool) -> None:
+    """What was set aside first may be the good one, e.g. a snapshot that was only of another version."""
+    path, found = tmp_path / "a", []
+    for content in ("one", "two", "three"):
+        if is_folder:
+            path.mkdir()
+        (path / "content" if is_folder else path).write_text(content)
+        found.append(set_aside(path))
+    assert [each.name for each in found] == ["a.damaged", "a.2.damaged", "a.3.damaged"]
+    contents = [(each / "content" if is_folder else each).read_text() for each in found]
+    assert contents == ["one", "two", "three"]
+    assert not path.exists()
 
 
 def test_the_digest_is_blake2b_of_128_bits() -> None:

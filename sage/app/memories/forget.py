@@ -20,8 +20,9 @@ from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
 from sage.durable import digest_of, previous_of, write_folder
-from sage.memory.stores.journal_file import delete_journal, restart_journal
+from sage.memory.stores.journal_file import restart_journal
 from sage.memory.stores.journal_row import StoredRow, renumbered
+from sage.memory.stores.journal_swap import delete_journal
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
 from sage.runtime.snapshot import STATE

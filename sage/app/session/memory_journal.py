@@ -13,12 +13,7 @@ import structlog
 from sage.mailbox.clock import Clock
 from sage.memory.stores.hmemory import StoreChange
 from sage.memory.stores.journal import Journal
-from sage.memory.stores.journal_file import (
-    JournalContents,
-    JournalNotOpened,
-    restart_journal,
-    set_journal_aside,
-)
+from sage.memory.stores.journal_file import JournalContents
 from sage.memory.stores.journal_row import JournalRow
 from sage.runtime.loop import Loop
 
@@ -29,7 +24,8 @@ class MemoryJournal:
     """Records the changes of a loop's memory from construction until `close`.
 
     contents: of the file, as it was read.  A damaged file is renamed and its intact rows are written to a new
-    one.  start_after: the snapshot's newest row.  JournalUnusable for a file that is not a journal.
+    one.  A file that cannot be opened is tried again; changes wait.  start_after: the snapshot's newest
+    row.  JournalUnusable for a file that is not a journal.
     """
 
     def __init__(
@@ -46,37 +42,32 @@ class MemoryJournal:
         self._wall_ns = wall_ns
         self._loop = loop
         self._epoch_ns: int | None = None
-        self._problem = ""
-        self._journal: Journal | None = None
-        try:
-            if not contents.is_intact:
-                aside = set_journal_aside(path)
-                log.error("memory journal is damaged, its intact rows are kept", renamed_to=aside.name)
-                restart_journal(path, contents.rows)
-            self._journal = Journal(path, start_after=max(start_after, contents.newest_sequence))
-        except (JournalNotOpened, OSError) as error:
-            self._problem = str(error)
-            return
+        self._journal = Journal(
+            path,
+            contents=contents,
+            start_after=max(start_after, contents.newest_sequence),
+            may_open_later=True,
+        )
         loop.memory_writer.memory.recorder = self._record
 
     @property
     def problem(self) -> str:
         """Why changes of memory are not written now, "" when they are."""
-        return self._problem or (self._journal.problem if self._journal is not None else "")
+        return self._journal.problem
 
     @property
     def last_sequence(self) -> int:
-        return self._journal.last_sequence if self._journal is not None else 0
+        return self._journal.last_sequence
 
     @property
     def acknowledged(self) -> int:
         """Every row up to this one is on the disk."""
-        return self._journal.acknowledged if self._journal is not None else 0
+        return self._journal.acknowledged
 
     @property
     def num_bytes(self) -> int:
         """Of all rows since the start."""
-        return self._journal.statistics().bytes_appended if self._journal is not None else 0
+        return self._journal.statistics().bytes_appended
 
     def epoch_ns(self) -> int:
         """Wall time of the run's start, unix ns; the same during a run, whatever happens to the clock."""
@@ -86,22 +77,19 @@ class MemoryJournal:
 
     def prune(self, up_to: int) -> None:
         """Delete the rows that a snapshot includes."""
-        if self._journal is not None:
-            self._journal.prune(up_to)
+        self._journal.prune(up_to)
 
     def close(self) -> None:
         """Write what is queued."""
         self._loop.memory_writer.memory.recorder = None
-        if self._journal is not None:
-            self._journal.close()
-            statistics = self._journal.statistics()
-            num_lost = statistics.num_dropped + statistics.num_queued
-            if num_lost:
-                log.error("changes of memory are not in the journal", number=num_lost, error=self.problem)
+        self._journal.close()
+        statistics = self._journal.statistics()
+        num_lost = statistics.num_dropped + statistics.num_queued
+        if num_lost:
+            log.error("changes of memory are not in the journal", number=num_lost, error=self.problem)
 
     def _record(self, change: StoreChange) -> None:
         """On the loop's thread."""
-        assert self._journal is not None
         self._journal.append(
             JournalRow(
                 store=change.store,

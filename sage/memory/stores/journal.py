@@ -15,13 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage.memory.stores.journal_file import open_journal
+from sage.errors import DataError
+from sage.memory.stores.journal_file import JournalContents, JournalNotOpened, open_repaired
 from sage.memory.stores.journal_row import JournalRow, encode
 
 #: The write-ahead log is merged into the file and truncated when it has this many bytes.
 LOG_BYTES = 1 << 20
 #: A commit holds at most this many bytes of rows.
 GROUP_BYTES = 4 << 20
+#: A file that cannot be opened is read in full at each attempt: so many times as long as after a commit.
+_OPEN_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,26 +42,36 @@ class JournalStatistics:
 
 
 class Journal:
-    """Appends rows to the file at `path`, which is made if missing.
+    """Appends rows to the file at `path`, which is made if missing, and repaired if damaged.
 
-    JournalUnusable and JournalNotOpened as open_journal.
-    start_after: the highest sequence that is in use elsewhere, e.g. in a snapshot.  retry_secs: after a
-    failed commit (a full disk) the group is tried again at this interval; its rows stay queued.
+    JournalUnusable and JournalNotOpened as open_repaired.
+    contents: of the file as it was read just now.  start_after: the highest sequence that is in use
+    elsewhere, e.g. in a snapshot.  retry_secs: after a failed commit (a full disk) the group is tried again
+    at this interval; its rows stay queued.  may_open_later: a file that cannot be opened is a `problem`; it
+    is tried again while rows wait, and start_after must not be below the newest row in it.
     """
 
     def __init__(
         self,
         path: Path,
         *,
+        contents: JournalContents | None = None,
         start_after: int = 0,
         max_queued_bytes: int = 32 << 20,
         retry_secs: float = 1.0,
+        may_open_later: bool = False,
     ) -> None:
         self.path = path
-        self._connection = open_journal(path)
-        query = "SELECT max((SELECT ifnull(max(sequence), 0) FROM rows), (SELECT max(up_to) FROM pruned))"
-        in_file: int = self._connection.execute(query).fetchone()[0]
-        self._last: int = max(start_after, in_file)
+        self._problem = ""
+        self._last = start_after
+        self._connection: sqlite3.Connection | None = None
+        try:
+            self._connection = open_repaired(path, contents)
+            self._last = max(start_after, _newest_in(self._connection))
+        except JournalNotOpened as error:
+            if not may_open_later:
+                raise
+            self._problem = str(error)
         self._acknowledged = self._last
         self._max_queued_bytes = max_queued_bytes
         self._retry_secs = retry_secs
@@ -69,7 +82,6 @@ class Journal:
         self._is_closing = False
         self._num_appended = self._num_written = self._num_dropped = self._num_groups = 0
         self._bytes_appended = 0
-        self._problem = ""
         self._thread = threading.Thread(target=self._write, name="sage-journal", daemon=True)
         self._thread.start()
 
@@ -154,11 +166,14 @@ class Journal:
                 if is_closing and (not self._queue or not is_written):
                     break
                 if not is_written:
-                    self._changed.wait_for(lambda: self._is_closing, self._retry_secs)
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with suppress(sqlite3.Error):
-            self._connection.close()
+                    is_open = self._connection is not None
+                    wait_secs = self._retry_secs if is_open else _OPEN_EVERY * self._retry_secs
+                    self._changed.wait_for(lambda: self._is_closing, wait_secs)
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):
+                self._connection.close()
 
     def _next_group(self) -> list[tuple[int, bytes]]:
         """The oldest rows of the queue, which they stay in until they are written."""
@@ -173,35 +188,38 @@ class Journal:
 
     def _attempt(self, group: list[tuple[int, bytes]], prune_to: int) -> bool:
         try:
+            if self._connection is None:
+                self._connection = open_repaired(self.path)
             if prune_to:
-                self._delete(prune_to)
+                self._delete(self._connection, prune_to)
             if group:
-                self._commit(group)
-            self._shorten_log()
-        except (sqlite3.Error, OSError, MemoryError) as error:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
+                self._commit(self._connection, group)
+            self._shorten_log(self._connection)
+        except (DataError, sqlite3.Error, OSError, MemoryError) as error:
+            if self._connection is not None:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
             self._problem = str(error) or type(error).__name__
             return False
         self._problem = ""
         return True
 
-    def _commit(self, group: list[tuple[int, bytes]]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", group)
-        self._connection.execute("COMMIT")
+    def _commit(self, connection: sqlite3.Connection, group: list[tuple[int, bytes]]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", group)
+        connection.execute("COMMIT")
 
-    def _delete(self, up_to: int) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("DELETE FROM rows WHERE sequence <= ?", (up_to,))
-        self._connection.execute("UPDATE pruned SET up_to = max(up_to, ?)", (up_to,))
-        self._connection.execute("COMMIT")
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+    def _delete(self, connection: sqlite3.Connection, up_to: int) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM rows WHERE sequence <= ?", (up_to,))
+        connection.execute("UPDATE pruned SET up_to = max(up_to, ?)", (up_to,))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA incremental_vacuum").fetchall()
 
-    def _shorten_log(self) -> None:
+    def _shorten_log(self, connection: sqlite3.Connection) -> None:
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size > LOG_BYTES:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _note(self, group: list[tuple[int, bytes]], prune_to: int, is_written: bool) -> None:
         """After an attempt, with the lock held."""
@@ -215,3 +233,14 @@ class Journal:
         self._num_written += len(group)
         self._num_groups += bool(group)
         self._changed.notify_all()
+
+
+def _newest_in(connection: sqlite3.Connection) -> int:
+    """The highest sequence of any row that was ever in the file."""
+    query = "SELECT max((SELECT ifnull(max(sequence), 0) FROM rows), (SELECT max(up_to) FROM pruned))"
+    try:
+        newest: int = connection.execute(query).fetchone()[0]
+    except sqlite3.Error as error:
+        connection.close()
+        raise JournalNotOpened(f"the memory journal cannot be read ({error}): free some space") from error
+    return newest

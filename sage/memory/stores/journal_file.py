@@ -6,18 +6,19 @@ another program, or of a newer version, is refused before anything is written. I
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sage.durable import set_aside
 from sage.errors import DataError
 from sage.memory.stores.journal_pages import PAGE_BYTES, find_rows
 from sage.memory.stores.journal_row import ROW_VERSION, StoredRow, encode_stored
+from sage.memory.stores.journal_swap import delete_journal, finish, partial_of, present, put_in_place
 
 APPLICATION_ID = 0x53414A52  # "SAJR"
 _CREATE = f"""
@@ -42,6 +43,7 @@ _UNAVAILABLE = (
 )
 #: Of a folder with a copy, which a crash may leave.
 COPY_PREFIX = ".journal-"
+_log = logging.getLogger(__name__)
 
 
 class JournalUnusable(DataError):
@@ -55,8 +57,9 @@ class JournalNotOpened(DataError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalContents:
     """rows: intact ones, oldest first.  num_damaged: rows that were cut or altered, none of them in `rows`.
-    newest_sequence: of any row that was ever in the file.  is_intact: SQLite reads the same rows.  problem:
-    why SQLite could not be asked, "" when it was; rows that were deleted may then be in `rows`.
+    newest_sequence: of any row that was ever in the file.  is_intact: SQLite reads the same rows; numbers may
+    be missing.  problem: why SQLite could not be asked, "" when it was; rows that were deleted may then be
+    in `rows`.
     """
 
     rows: tuple[StoredRow, ...] = ()
@@ -72,23 +75,28 @@ def open_journal(path: Path) -> sqlite3.Connection:
     JournalUnusable for a file of another program or of a newer version. JournalNotOpened when it cannot be
     opened or made.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA secure_delete = ON")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            finish(path)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            stack.callback(connection.close)
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA secure_delete = ON")
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_CREATE)
+            _refuse_foreign(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_CREATE)
-        _refuse_foreign(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer truncates the log instead
-    except (OSError, sqlite3.Error) as error:
-        raise JournalNotOpened(
-            f"{path}: cannot open the memory journal ({error}): move it away, or give a writable state_dir"
-        ) from error
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer truncates the log instead
+        except (OSError, sqlite3.Error) as error:
+            raise JournalNotOpened(
+                f"{path}: cannot open the memory journal ({error}): move it away, or give a writable"
+                " state_dir"
+            ) from error
+        stack.pop_all()
     return connection
 
 
@@ -98,6 +106,7 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
 
     JournalUnusable for a file without a row that is not a journal, or of a newer version.
     """
+    path = present(path)
     if not path.exists():
         return JournalContents()
     found = find_rows(path, after=after)
@@ -118,19 +127,21 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
     if problem and rows:  # what was deleted is not known
         first = max(first, rows[0].sequence - 1)
     missing = ({*range(first + 1, newest + 1)} | unreadable) - found.rows.keys()
-    is_equal = seen is not None and seen.num_rows == len(rows)
+    is_equal = seen is not None and seen.num_rows == len(
+        rows
+    )  # a number that is missing is not damage to mend
     return JournalContents(
         rows=rows,
         num_damaged=len(missing),
         newest_sequence=newest,
-        is_intact=(is_equal or bool(problem)) and not missing,
+        is_intact=(is_equal or bool(problem)) and not unreadable,
         problem=problem,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What SQLite reads. pruned_to: newest sequence that was deleted.  newest, num_rows: of the later rows."""
+    """What SQLite reads. pruned_to: newest sequence that was deleted.  newest, num_rows: of later rows."""
 
     pruned_to: int = 0
     newest: int = 0
@@ -196,33 +207,55 @@ def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def restart_journal(path: Path, rows: tuple[StoredRow, ...] = ()) -> None:
-    """Replace the file by one that holds only `rows`, under their sequences. The old file is deleted."""
-    new = path.with_name(f".{path.name}.new")
-    delete_journal(new)
-    with closing(open_journal(new)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE pruned SET up_to = ?", (rows[0].sequence - 1 if rows else 0,))
-        connection.executemany(
-            "INSERT INTO rows VALUES (?, ?)", ((row.sequence, encode_stored(row)) for row in rows)
+def open_repaired(path: Path, contents: JournalContents | None = None) -> sqlite3.Connection:
+    """As open_journal. A damaged file is renamed before, and a new one has its intact rows.
+
+    contents: what read_journal has read just now, by default it is read.  JournalNotOpened also when the file
+    cannot be checked: SQLite would delete what it cannot use.
+    """
+    if contents is None or contents.problem:
+        contents = read_journal(path)
+    if contents.problem:
+        raise JournalNotOpened(
+            f"{path}: cannot be checked ({contents.problem}): free some space, its rows stay"
         )
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    delete_journal(path)
-    new.replace(path)
+    if not contents.is_intact:
+        whole = read_journal(path)  # also the rows that the newest snapshot includes
+        aside = restart_journal(path, whole.rows, newest_sequence=contents.newest_sequence, keeps_old=True)
+        _log.error("%s is damaged: renamed to %s, its %d intact rows are kept", path, aside, len(whole.rows))
+    return open_journal(path)
 
 
-def set_journal_aside(path: Path) -> Path:
-    """Rename a damaged journal to NAME.damaged; its write-ahead log is deleted."""
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return set_aside(path)
+def restart_journal(
+    path: Path, rows: tuple[StoredRow, ...] = (), *, newest_sequence: int = 0, keeps_old: bool = False
+) -> Path | None:
+    """Replace the file by one that holds only `rows`, under their sequences. The old file and its log are
+    deleted, or with keeps_old renamed: then their new name is returned.
 
-
-def delete_journal(path: Path) -> None:
-    """Delete the file and its write-ahead log."""
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    newest_sequence: without rows, the last number that was used.  JournalNotOpened on a full or read-only
+    disk: the old files are unchanged, or a later call ends what was begun.
+    """
+    new = partial_of(path)
+    try:
+        finish(path)
+        delete_journal(new)
+        with closing(open_journal(new)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            up_to = rows[0].sequence - 1 if rows else newest_sequence
+            connection.execute("UPDATE pruned SET up_to = ?", (up_to,))
+            connection.executemany(
+                "INSERT INTO rows VALUES (?, ?)", ((row.sequence, encode_stored(row)) for row in rows)
+            )
+            connection.execute("COMMIT")
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise OSError("the log cannot be merged")
+        return put_in_place(path, keeps_old=keeps_old)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            delete_journal(new)
+        raise JournalNotOpened(
+            f"{path}: no new memory journal can be written ({error}): free some space, the old one stays"
+        ) from error
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:

@@ -23,8 +23,8 @@ Pages = Mapping[int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRows:
-    """rows: intact ones by sequence.  unreadable: sequences of marks whose row is cut or altered.  older: stated
-    by marks that were not read on, since they are not above `after`.
+    """rows: intact ones by sequence.  unreadable: sequences of marks whose row is cut or altered.  older: of
+    marks whose row was not read, since it is not above `after`.
     """
 
     rows: dict[int, StoredRow] = field(default_factory=dict)

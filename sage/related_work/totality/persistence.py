@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from sage.durable import digest_of, set_aside, write_file
 from sage.errors import InputError
 from sage.memory.stores.journal import Journal
-from sage.memory.stores.journal_file import JournalContents, read_journal, set_journal_aside
+from sage.memory.stores.journal_file import JournalContents, read_journal
 from sage.memory.stores.journal_row import JournalRow
 from sage.related_work.totality.change import Change
 from sage.related_work.totality.content import Content
@@ -143,10 +143,9 @@ class TotalityFolder:
             limits = limits or StoreLimits()
             recovered, contents = _recover(self._folder, limits)
             self.notices = tuple(recovered.notices)
-            if not contents.is_intact:
-                self._folder.write(recovered.state.snapshot(now_ns()), recovered.last_number)
-                set_journal_aside(self._folder.journal)
-            self._journal = Journal(self._folder.journal, start_after=recovered.last_number)
+            self._journal = Journal(
+                self._folder.journal, contents=contents, start_after=recovered.last_number
+            )
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -224,7 +223,7 @@ def _recover(folder: Folder, limits: StoreLimits) -> tuple[Recovered, JournalCon
     if not contents.is_intact:
         found.notices.append(
             f"{folder.journal.name} is damaged: {contents.num_damaged} changes are lost,"
-            f" {len(contents.rows)} are restored; renamed to {folder.journal.name}.damaged"
+            f" {len(contents.rows)} are restored; its copy ends in .damaged"
         )
     found.last_number = max(found.last_number, contents.newest_sequence)
     return found, contents

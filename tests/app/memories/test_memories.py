@@ -67,7 +67,6 @@ class State:
         pattern = np.full(12, mark, np.float32).tobytes()
         return [path.name for path in self.home.rglob("*") if path.is_file() and pattern in path.read_bytes()]
 
-
     def content(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in self.home.rglob("*") if path.is_file()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import shutil
 import weakref
@@ -19,7 +20,7 @@ from sage.app.session import snapshot_keeper
 from sage.app.session.build import Run, build_run
 from sage.app.session.snapshot_keeper import SnapshotKeeper
 from sage.mailbox.clock import ManualClock
-from sage.memory.stores import journal
+from sage.memory.stores import journal, journal_file
 from sage.memory.stores.journal_file import JournalUnusable, open_journal, read_journal
 from sage.runtime.report import Event, SleepOutcome, SleepReport
 from sage.runtime.snapshot import MODEL, snapshot_key
@@ -259,6 +260,40 @@ def test_damaged_rows_are_counted_and_the_file_is_set_aside(begin, tmp_path: Pat
     assert read_journal_of_copy(path, tmp_path).num_damaged == 1  # the number stays missing
 
 
+def test_a_damaged_journal_on_a_full_disk_keeps_its_rows_and_the_run_goes_on(
+    begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = begin(first_secs=100)
+    life.tick(110)
+    copy = killed(life, tmp_path)
+    path = journal_of(life, copy)
+    log = path.with_name(f"{path.name}-wal")
+    content = bytearray(log.read_bytes())
+    content[32 + 17] ^= 1  # of a frame's header: SQLite drops all behind it
+    log.write_bytes(content)
+
+    def full(*_: object, **__: object) -> None:
+        raise journal_file.JournalNotOpened("no space")
+
+    monkeypatch.setattr(journal_file, "restart_journal", full)
+    later = begin(copy, since_secs=60, first_secs=1)
+    newest = later.keeper.last_sequence
+    assert newest == life.keeper.last_sequence
+    assert later.stores == life.stores
+    own = later.keeper._journal._journal
+    own._retry_secs = 0.001
+    later.tick(40)
+    assert "memory journal not written: no space" in later.events[-1].message
+    assert later.keeper.last_sequence > newest
+    later.keeper._writing.join()
+    (about,) = (copy / "mind").glob("*/mind.json")
+    assert json.loads(about.read_text())["journal"] >= newest
+    monkeypatch.undo()
+    later.settle()
+    last = begin(killed_copy(later, copy, tmp_path / "again"), since_secs=120)
+    assert last.stores == later.stores
+
+
 def read_journal_of_copy(path: Path, tmp_path: Path):
     for suffix in ("", "-wal"):
         shutil.copy(path.with_name(path.name + suffix), tmp_path / f"read.sqlite{suffix}")
@@ -341,8 +376,6 @@ def test_without_a_writable_folder_the_run_goes_on_and_an_event_names_the_journa
 
 def test_a_snapshot_of_today_without_a_journal_is_continued(begin, tmp_path: Path) -> None:
     """Migration: the state directory of a version that had no journal and no ids of memories."""
-    import json
-
     from sage.durable import Contents, digest_of, read_checked, write_checked
     from sage.runtime.snapshot import MEMORY
     from sage.runtime.snapshot_about import ABOUT

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import (
+    JournalNotOpened,
     JournalUnusable,
     open_journal,
     read_journal,
@@ -333,6 +335,93 @@ def test_without_room_for_a_copy_the_rows_are_read_and_nothing_is_called_damaged
     assert (contents.num_damaged, contents.is_intact) == (0, True)
     assert "No space left on device" in contents.problem
     assert _content(killed.parent) == before
+
+
+# --- repair
+
+
+@contextmanager
+def full_disk(num_bytes: int) -> Iterator[None]:
+    """No file of this process can be longer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_damaged_journal_is_replaced_by_its_intact_rows(killed: Path) -> None:
+    path = _flipped_frame(killed)
+    old = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
+    journal = Journal(path)
+    assert journal.append(row(53)) == 53
+    journal.close()
+    assert ids(path) == list(range(1, 54))
+    assert read_journal(path).is_intact
+    kept = path.with_name(f"{path.name}.damaged")
+    assert (kept.read_bytes(), kept.with_name(f"{kept.name}-wal").read_bytes()) == old
+    assert ids(kept) == list(range(1, 53))
+
+
+@pytest.mark.parametrize("num_renames", range(5))
+def test_a_kill_at_any_step_of_the_repair_loses_no_row(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, num_renames: int
+) -> None:
+    path = _flipped_frame(killed)
+    replace, calls = Path.replace, []
+
+    def counted(self: Path, target: Path) -> Path:
+        calls.append(self)
+        if len(calls) > num_renames:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", counted)
+    if num_renames < 4:
+        with pytest.raises(KeyboardInterrupt):
+            Journal(path)
+    else:
+        Journal(path).close()
+    monkeypatch.undo()
+    for _ in range(2):
+        assert ids(path) == list(range(1, 53))
+        Journal(path).close()
+    kept = {each.name for each in path.parent.glob("flipped*")}
+    assert kept == {path.name, f"{path.name}.damaged", f"{path.name}.damaged-wal"}
+    assert not [each for each in path.parent.iterdir() if each.name.startswith(".")]
+
+
+@pytest.mark.parametrize("num_bytes", [0, 4096, 3 * 4096, 6 * 4096])
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_on_a_full_disk_neither_a_whole_nor_a_damaged_journal_loses_a_row(
+    killed: Path, num_bytes: int, is_damaged: bool
+) -> None:
+    path = _flipped_frame(killed) if is_damaged else killed
+    before = _content(path.parent)
+    with full_disk(num_bytes), pytest.raises(JournalNotOpened, match="free some space"):
+        Journal(path)
+    assert _content(path.parent) == before
+    assert ids(path) == list(range(1, 53))
+    Journal(path).close()
+    assert ids(path) == list(range(1, 53))
+    assert path.with_name(f"{path.name}.damaged").exists() == is_damaged
+
+
+def test_a_journal_that_could_not_be_opened_takes_rows_and_writes_them_later(killed: Path) -> None:
+    path = _flipped_frame(killed)
+    with full_disk(4096):
+        contents = read_journal(path)
+        journal = Journal(path, contents=contents, start_after=52, retry_secs=0.001, may_open_later=True)
+        assert journal.last_sequence == journal.acknowledged == 52
+        assert "free some space" in journal.problem
+        assert journal.append(row(53)) == 53
+        assert not journal.wait(53, 0.2)
+        assert journal.problem
+    assert journal.wait(53, WAIT_SECS)
+    assert not journal.problem
+    journal.close()
+    assert ids(path) == list(range(1, 54))
 
 
 WRITER = """
