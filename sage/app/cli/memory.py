@@ -107,6 +107,8 @@ def forget(
     if forgotten.num_puzzles:
         puzzles = ", ".join(f"{num} of {table}" for table, num in forgotten.num_puzzles.items())
         typer.echo(f"{verb}: puzzles: {puzzles}")
+    if forgotten.num_overwritten:
+        typer.echo(f"{verb}: {forgotten.num_overwritten} memories of snapshots that later ones had replaced")
     for folder in forgotten.folders:
         typer.echo(f"{verb}: {folder}")
     if forgotten.cleared:

@@ -18,6 +18,7 @@ from sage.app.terminal.errors import UserError
 from sage.durable import previous_of, read_checked
 from sage.errors import SageError
 from sage.memory.stores.journal_file import JournalContents, read_journal
+from sage.memory.stores.journal_swap import journals_in
 from sage.memory.stores.recovery import overlaid
 from sage.memory.stores.snapshot import SCHEMA, states_in
 from sage.memory.stores.state import StoreState
@@ -151,6 +152,8 @@ def _read(state_dir: Path) -> Archive:
             except (SageError, OSError, ValueError, KeyError, TypeError) as error:
                 damaged.append(f"{each}: {' '.join(str(error).split())}")
         contents = read_journal(journal, after=int(about.get("journal", 0)))
+        if contents.problem:
+            damaged.append(f"{journal}: read, but not checked by SQLite: {contents.problem}")
         if contents.num_damaged:
             damaged.append(f"{journal}: {contents.num_damaged} damaged rows are left out")
         epoch_ns = _epoch_ns(folder, about, states, contents)
@@ -172,13 +175,20 @@ def read_snapshot(folder: Path) -> tuple[dict[str, Any], dict[str, StoreState]]:
     return about, states_in(read_checked(folder / MEMORY, schema=SCHEMA))
 
 
+def snapshot_tables(folder: Path) -> tuple[Table, ...]:
+    """The memories of a snapshot alone, without its journal. Errors as read_snapshot, and OSError."""
+    about, states = read_snapshot(folder)
+    nothing = JournalContents()
+    return tuple(_tables(states, nothing, _epoch_ns(folder, about, states, nothing)))
+
+
 def _keys(state_dir: Path) -> list[str]:
     minds = {
         path.name.removesuffix(".old")
         for path in (state_dir / MIND_NAME).glob("*")
         if path.is_dir() and not path.name.startswith(".") and not path.name.endswith(".damaged")
     }
-    return sorted(minds | {path.stem for path in (state_dir / JOURNAL_NAME).glob("[!.]*.sqlite")})
+    return sorted(minds | {path.stem for path in journals_in(state_dir / JOURNAL_NAME)})
 
 
 def _epoch_ns(

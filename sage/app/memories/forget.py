@@ -14,15 +14,24 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
-from sage.app.memories.archive import MEMORY, Archive, Mind, Table
+from sage.app.config.state_dir import MIND_NAME
+from sage.app.memories.archive import MEMORY, Archive, Mind, snapshot_tables
+from sage.app.memories.leftovers import (
+    delete,
+    doomed_rows,
+    doomed_slots,
+    is_row_doomed,
+    journal_of,
+    leftovers,
+)
 from sage.app.memories.puzzles import forget_puzzles
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
-from sage.durable import digest_of, previous_of, write_folder
+from sage.durable import digest_of, write_folder
 from sage.memory.stores.journal_file import restart_journal
-from sage.memory.stores.journal_row import StoredRow, renumbered
-from sage.memory.stores.journal_swap import delete_journal
+from sage.memory.stores.journal_pages import find_rows
+from sage.memory.stores.journal_row import renumbered
+from sage.memory.stores.journal_swap import finish, present
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
 from sage.runtime.snapshot import STATE
@@ -34,8 +43,9 @@ SUMS = {"entities": "entity memory", "sidecar": "sidecar"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """Deleted: num_memories by store, num_puzzles by stream and table, num_rows of journals, and folders that
-    may hold the same memories.
+    """Deleted: num_memories by store, num_puzzles by stream and table, num_rows of journals, num_overwritten
+    memories of snapshots that later ones had replaced, and files and folders that have such memories or
+    cannot be read.
 
     cleared: counts and fast weights that the memories were part of, of which each is begun anew.
     num_undated: puzzles, of an earlier version, that no condition on time or episode finds.
@@ -44,6 +54,7 @@ class Forgotten:
     num_memories: dict[str, int]
     num_puzzles: dict[str, int]
     num_rows: int
+    num_overwritten: int
     folders: tuple[str, ...]
     cleared: tuple[str, ...]
     num_undated: int
@@ -52,75 +63,78 @@ class Forgotten:
 def forget(archive: Archive, terms: Sequence[Term], *, is_dry: bool = False) -> Forgotten:
     """Delete the memories that meet every term. is_dry: only count.
 
-    Each snapshot is written anew with its journal's rows included; the snapshot before it, damaged files and
-    the files of the last night are deleted, since they hold the same memories. Entity memory and the sidecar
+    Each snapshot that has one, in its file or its journal, is written anew with its journal's rows included.
+    The snapshot before it and damaged files are deleted where they have one or cannot be read, and the files
+    of nights always: their windows state neither episode nor wall time. Entity memory and the sidecar
     are sums over all memories, of which no part can be taken out: they are cleared. Weights that were trained
     are not changed.
     """
     if not terms:
         raise UserError("no condition is given: name what to forget, e.g. episode=12, or time>10m")
-    counts: dict[str, int] = {}
-    num_rows = 0
-    folders: list[Path] = []
-    cleared: list[str] = []
-    for mind in archive.minds:
-        doomed = {table.name: _doomed(mind, table, terms) for table in mind.tables}
-        for name, slots in doomed.items():
-            counts[name] = counts.get(name, 0) + len(slots)
-        rows = [row for row in mind.contents.rows if _is_row_doomed(mind, row, terms)]
-        num_rows += len(rows)
-        if not rows and not any(map(len, doomed.values())):
-            continue
-        folders += _leftovers(archive.state_dir, mind)
-        cleared += _parts_of_all(mind)
-        if not is_dry:
-            _rewrite(archive.state_dir, mind, doomed, terms)
-    puzzles = forget_puzzles(archive.state_dir, terms, is_dry=is_dry)
+    plans = [_planned(archive.state_dir, mind, terms) for mind in archive.minds]
+    folders = leftovers(archive, terms)
+    puzzles = forget_puzzles(archive.state_dir, terms, is_dry=True)  # raises before anything is changed
     folders += puzzles.leftovers
-    for folder in folders:
-        if not is_dry:
-            _delete(folder)
+    counts: dict[str, int] = {}
+    for name, slots in (each for plan in plans for each in plan.doomed.items()):
+        counts[name] = counts.get(name, 0) + len(slots)
+    cleared = [part for plan in plans if plan.must_write for part in _parts_of_all(plan.mind)]
+    if not is_dry:
+        for plan in plans:
+            finish(journal_of(archive.state_dir, plan.mind.key))
+        for folder in folders:
+            delete(folder)
+        for plan in plans:
+            if plan.must_write:
+                _rewrite(archive.state_dir, plan.mind, plan.doomed, terms)
+        forget_puzzles(archive.state_dir, terms, is_dry=False)
     return Forgotten(
         num_memories=counts,
         num_puzzles=puzzles.num_by_table,
-        num_rows=num_rows + puzzles.num_rows,
+        num_rows=sum(plan.num_rows for plan in plans) + puzzles.num_rows,
+        num_overwritten=sum(plan.num_overwritten for plan in plans),
         folders=tuple(map(str, dict.fromkeys(folders))),
         cleared=tuple(dict.fromkeys(cleared)),
         num_undated=puzzles.num_undated,
     )
 
 
-def _doomed(mind: Mind, table: Table, terms: Sequence[Term]) -> np.ndarray:
-    """The slots to delete."""
-    columns = table.columns()
-    is_doomed = np.ones(len(table.slots), bool)
-    for term in terms:
-        is_doomed &= term.holds(columns, table.name, mind.key)
-    return table.slots[is_doomed]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """doomed: slots to delete, by store.  num_rows: doomed rows in the journal's file.  num_overwritten:
+    doomed memories of the snapshot's file that later rows have replaced.  must_write: any of them, or a row
+    that cannot be read.
+    """
+
+    mind: Mind
+    doomed: Mapping[str, np.ndarray]
+    num_rows: int
+    num_overwritten: int
+    must_write: bool
 
 
-def _is_row_doomed(mind: Mind, row: StoredRow, terms: Sequence[Term]) -> bool:
-    first = row.array("first_times_ns")
-    first_ns = row.wall_ns if first is None else row.epoch_ns + int(first)
-    columns = {
-        "id": row.id,
-        "first_id": row.first_id,
-        "episode": row.episode,
-        "first_episode": row.first_episode,
-        "context": row.context,
-        "time_ns": row.wall_ns,
-        "first_time_ns": first_ns,
-        "salience": row.salience,
-        "trust": row.trust,
-    }
-    arrays = {name: np.array([value]) for name, value in columns.items()}
-    return row.slot >= 0 and all(term.holds(arrays, row.store, mind.key)[0] for term in terms)
+def _planned(state_dir: Path, mind: Mind, terms: Sequence[Term]) -> _Plan:
+    doomed = {table.name: doomed_slots(mind.key, table, terms) for table in mind.tables}
+    num_overwritten = 0
+    for table in () if mind.folder is None else snapshot_tables(mind.folder):
+        slots = doomed_slots(mind.key, table, terms)
+        num_overwritten += len(np.setdiff1d(slots, doomed[table.name]))
+    found = find_rows(present(journal_of(state_dir, mind.key)))
+    num_rows = len(doomed_rows(mind.key, found, terms))
+    num_slots = sum(map(len, doomed.values()))
+    return _Plan(
+        mind=mind,
+        doomed=doomed,
+        num_rows=num_rows,
+        num_overwritten=num_overwritten,
+        must_write=bool(num_slots or num_overwritten or num_rows or found.unreadable),
+    )
 
 
 def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], terms: Sequence[Term]) -> None:
-    journal = state_dir / JOURNAL_NAME / f"{mind.key}.sqlite"
+    journal = journal_of(state_dir, mind.key)
     if mind.folder is None:
-        kept = [row for row in mind.contents.rows if not _is_row_doomed(mind, row, terms)]
+        kept = [row for row in mind.contents.rows if not is_row_doomed(mind.key, row, terms)]
         restart_journal(journal, tuple(renumbered(kept, mind.contents.newest_sequence)))
         return
     states = {table.name: _without(table.state, doomed[table.name]) for table in mind.tables}
@@ -144,8 +158,8 @@ def _rewrite(state_dir: Path, mind: Mind, doomed: Mapping[str, np.ndarray], term
         epoch_ns = mind.tables[0].epoch_ns
         about = {**mind.about, "digests": digests, "journal": newest, "epoch_ns": epoch_ns}
         write_about(folder, about)
-    if journal.exists():
-        restart_journal(journal)
+    if present(journal).exists():
+        restart_journal(journal, newest_sequence=newest)
 
 
 def _parts_of_all(mind: Mind) -> list[str]:
@@ -165,24 +179,3 @@ def _without(state: StoreState, slots: np.ndarray) -> StoreState:
     for name, array in arrays.items():
         array[slots] = -np.inf if name == "keys" else 0
     return StoreState(geometry=state.geometry, scalars=state.scalars, arrays=arrays)
-
-
-def _leftovers(state_dir: Path, mind: Mind) -> list[Path]:
-    """Files and folders that may hold the same memories."""
-    folder = state_dir / MIND_NAME / mind.key
-    journal = state_dir / JOURNAL_NAME / f"{mind.key}.sqlite"
-    candidates = [
-        previous_of(folder),
-        *(each.with_name(f"{each.name}.damaged") for each in (folder, previous_of(folder), journal)),
-        state_dir / SLEEP_NAME,
-    ]
-    return [each for each in candidates if each.exists() and each != mind.folder]
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    elif path.suffix == ".sqlite":
-        delete_journal(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -15,8 +15,7 @@ from sage.app.config.state_dir import SOLVING_NAME
 from sage.app.memories.terms import Term
 from sage.app.terminal.errors import UserError
 from sage.errors import SageError
-from sage.runtime.sleep.puzzles.forget import forget_experiences
-from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY
+from sage.runtime.sleep.puzzles.forget import forget_experiences, leftovers_of, may_hold
 
 #: The value of `store` of a puzzle. Its `mind` is the name of its stream, its `context` its level.
 STORE = "puzzles"
@@ -25,7 +24,7 @@ STORE = "puzzles"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Puzzles:
     """Deleted puzzles: num_by_table as STREAM TABLE, num_rows of journals, num_undated as in
-    ForgottenPuzzles.  leftovers: damaged files, which may hold the same puzzles.
+    ForgottenPuzzles.  leftovers: damaged files that have such a puzzle or cannot be read.
     """
 
     num_by_table: dict[str, int]
@@ -51,16 +50,14 @@ def forget_puzzles(state_dir: Path, terms: Sequence[Term], *, is_dry: bool) -> P
         num_by_table |= {f"{folder.name} {name}": num for name, num in found.num_by_table.items()}
         num_rows += found.num_rows
         num_undated += found.num_undated
-        if found.num_rows or any(found.num_by_table.values()):
-            leftovers += sorted(folder.glob("*.damaged"))
+        leftovers += [each for each in leftovers_of(folder) if may_hold(each, choose)]
     return Puzzles(
         num_by_table=num_by_table, num_rows=num_rows, num_undated=num_undated, leftovers=tuple(leftovers)
     )
 
 
 def _folders(state_dir: Path) -> list[Path]:
-    files = [path for name in (JOURNAL, MEMORY) for path in (state_dir / SOLVING_NAME).glob(f"*/{name}")]
-    return sorted({path.parent for path in files})
+    return sorted(each for each in (state_dir / SOLVING_NAME).glob("*") if each.is_dir())
 
 
 def _meets(columns: Mapping[str, np.ndarray], terms: Sequence[Term], stream: str) -> np.ndarray:

@@ -22,6 +22,22 @@ def present(path: Path) -> Path:
     return next(filter(Path.exists, (_hidden(path, _REPAIRED), _hidden(path, _RESTARTED))), path)
 
 
+def journals_in(folder: Path) -> set[Path]:
+    """Each *.sqlite in the folder, also where a crash has kept a replacement from this name."""
+    hidden = {
+        each.with_name(each.name[1:].removesuffix(f".{state}"))
+        for state in (_REPAIRED, _RESTARTED)
+        for each in folder.glob(f".*.sqlite.{state}")
+    }
+    return hidden | set(folder.glob("[!.]*.sqlite"))
+
+
+def files_of(path: Path) -> set[Path]:
+    """All names of files that belong to the journal at `path`; what else is beside it is a leftover."""
+    parts = {path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")}
+    return parts | {_hidden(path, state) for state in (_REPAIRED, _RESTARTED)}
+
+
 def partial_of(path: Path) -> Path:
     """Where a replacement of `path` is written."""
     return _hidden(path, _PARTIAL)

@@ -14,7 +14,7 @@ import torch
 
 from sage.app.cli.main import invoke
 from sage.app.config.state_dir import locked
-from sage.app.memories.archive import FIELDS, MEMORY, open_archive
+from sage.app.memories.archive import FIELDS, MEMORY, open_archive, snapshot_tables
 from sage.app.memories.export import records
 from sage.app.memories.terms import parse_time
 from sage.app.terminal.errors import UserError
@@ -239,6 +239,82 @@ def test_a_forgotten_episode_is_in_no_file(state: State, capsys) -> None:
         assert ask(state, capsys, "search", f"episode={episode}") == []
     assert not list(state.home.rglob("*.damaged"))
     assert any(state.files_with(MARK + second) for second in replayed)
+    assert not (state.home / "sleep").exists()
+
+
+def test_every_older_file_of_a_forgotten_episode_is_deleted(tmp_path: Path, capsys) -> None:
+    """The newest state does not have the episode any more: the files beside it do."""
+    state = make(tmp_path / "state")
+    second = int(min(state.memory.replay.times_ns) // SECOND_NS)
+    terms = [f"episode={second // 5 + 1}"]
+    minds, journals = state.folder.parent, state.journal.parent
+    shutil.copytree(minds, tmp_path / "minds")
+    shutil.copytree(journals, tmp_path / "journals")
+    ask(state, capsys, "forget", *terms)
+    shutil.copytree(state.folder, minds / "key.2.damaged")  # has no such memory
+    shutil.copy(state.journal, journals / "key.sqlite.2.damaged")  # no row of it can be read
+    for name in ("key.old", "key.damaged", "other.old.damaged", ".key.partial"):
+        shutil.copytree(tmp_path / "minds" / "key", minds / name)
+    (minds / "key.3.damaged").mkdir()  # cannot be read
+    for name in ("key.sqlite.damaged", ".key.sqlite.partial"):
+        shutil.copy(tmp_path / "journals" / "key.sqlite", journals / name)
+    (journals / ".journal-x").mkdir()
+    (state.home / "sleep" / "1").mkdir(parents=True)
+    shutil.copy(tmp_path / "journals" / "key.sqlite", state.home / "sleep" / "1" / "replay.safetensors")
+    assert len(state.files_with(MARK + second)) == 7
+    planned = ask(state, capsys, "forget", *terms, "--dry-run")
+    done = ask(state, capsys, "forget", *terms)
+    assert {**planned, "is_dry": False} == done
+    assert set(done["num_memories"].values()) == {0}
+    assert not state.files_with(MARK + second)
+    assert {each.name for each in minds.iterdir()} == {"key", "key.2.damaged"}
+    assert {each.name for each in journals.iterdir()} == {"key.sqlite"}
+    assert not (state.home / "sleep").exists()
+    assert len(done["folders"]) == 10
+
+
+def test_a_journal_whose_replacement_was_cut_short_is_read_and_kept(state: State, capsys) -> None:
+    before = counts(state)
+    state.journal.replace(state.journal.with_name(f".{state.journal.name}.repaired"))
+    assert counts(state) == before
+    assert ask(state, capsys, "forget", "store=recall", "id=60")["num_memories"]["recall"] == 1
+    assert counts(state) == before | {"recall": before["recall"] - 1}
+
+
+def test_a_memory_that_a_later_row_has_replaced_leaves_the_snapshot_too(tmp_path: Path, capsys) -> None:
+    state = make(tmp_path / "state")
+    newest = next(row for row in reversed(read_journal(state.journal).rows) if row.store == "recall")
+    journal = Journal(state.journal)
+    fields = {name: getattr(newest, name) for name in JournalRow.__slots__}
+    journal.append(JournalRow(**{**fields, "slot": 5, "id": 600, "first_id": 600}))
+    journal.close()
+    assert [6 in ids for ids in _recall_ids(state)] == [True, False]
+    done = ask(state, capsys, "forget", "store=recall", "id=6")
+    assert (done["num_memories"]["recall"], done["num_overwritten"]) == (0, 1)
+    assert [6 in ids for ids in _recall_ids(state)] == [False, False]
+
+
+def _recall_ids(state: State) -> tuple[list[int], list[int]]:
+    """In the snapshot's file, and with the journal."""
+    with open_archive(state.home) as archive:
+        found = [table for _, table in archive.tables() if table.name == "recall"]
+    stored = [table for table in snapshot_tables(state.folder) if table.name == "recall"]
+    return tuple(table.columns()["id"].tolist() for table in (*stored, *found))
+
+
+def test_puzzles_that_cannot_be_read_stop_it_before_anything_is_changed(tmp_path: Path, capsys) -> None:
+    state = make(tmp_path / "state")
+    (state.home / "sleep").mkdir()
+    (state.home / "solving" / "sudoku").mkdir(parents=True)
+    (state.home / "solving" / "sudoku" / "memory.safetensors").write_bytes(b"damaged")
+    (state.home / "lock").touch()
+    before = state.content()
+    command = ["memory", "forget", "episode=1", "--state-dir", str(state.home)]
+    assert invoke(command) == 2
+    assert "its puzzles cannot be read" in capsys.readouterr().err
+    assert state.content() == before
+    shutil.rmtree(state.home / "solving")
+    assert invoke(command) == 0
     assert not (state.home / "sleep").exists()
 
 

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from sage.durable import Contents, read_checked, write_checked
+from sage.errors import SageError
 from sage.memory.stores.journal_file import JournalContents, read_journal, restart_journal
+from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow, renumbered
+from sage.memory.stores.journal_swap import files_of, present
 from sage.runtime.sleep.puzzles.store import JOURNAL, MEMORY, MEMORY_SCHEMA
 
 #: Of n experiences: level, episode, time_ns (unix ns) and trust, (n,) each -> (n,) bool.
@@ -53,9 +56,32 @@ def forget_experiences(folder: Path, choose: Choice, *, is_dry: bool = False) ->
     kept = [row for row in journal.rows if not choose(_columns_of_row(row))[0]]
     num_rows = len(journal.rows) - len(kept)
     kept = [row for row in kept if row.sequence > applied]
-    if not is_dry and (num_rows or any(num_by_table.values())):
+    may_hold_some = _may_hold(find_rows(present(folder / JOURNAL)), choose)  # also of rows that were deleted
+    if not is_dry and (may_hold_some or any(num_by_table.values())):
         _write(folder, snapshot, arrays, journal, kept)
     return ForgottenPuzzles(num_by_table=num_by_table, num_rows=num_rows, num_undated=num_undated)
+
+
+def leftovers_of(folder: Path) -> list[Path]:
+    """Damaged files, and what a crash left."""
+    own = files_of(folder / JOURNAL)
+    return sorted(each for name in ("*.damaged", ".*") for each in folder.glob(name) if each not in own)
+
+
+def may_hold(path: Path, choose: Choice) -> bool:
+    """Whether a leftover has an experience that `choose` marks, or cannot be read."""
+    if path.name.startswith(JOURNAL):
+        found = find_rows(path)
+        return _may_hold(found, choose) or not found.rows
+    try:
+        arrays = read_checked(path, schema=MEMORY_SCHEMA).arrays
+    except (SageError, IsADirectoryError):
+        return True
+    return any(choose(_columns_of(level, table)).any() for level, _, table in _tables(arrays))
+
+
+def _may_hold(found: FoundRows, choose: Choice) -> bool:
+    return bool(found.unreadable) or any(choose(_columns_of_row(row))[0] for row in found.rows.values())
 
 
 def _snapshot(folder: Path) -> Contents | None:
@@ -76,7 +102,7 @@ def _write(
         write_checked(
             folder / MEMORY, Contents(arrays=arrays, scalars=snapshot.scalars), schema=MEMORY_SCHEMA
         )
-    if (folder / JOURNAL).exists():
+    if present(folder / JOURNAL).exists():
         restart_journal(folder / JOURNAL, tuple(renumbered(kept, journal.newest_sequence)))
 
 

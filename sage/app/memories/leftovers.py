@@ -1,0 +1,103 @@
+"""Files of a state directory that have memories beside what a run continues from, for `sage memory forget`.
+
+Invariant: a file is left out only if all of its memories were read and none of them is to be forgotten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
+from sage.app.memories.archive import Archive, Table, snapshot_tables
+from sage.app.memories.terms import Term
+from sage.errors import SageError
+from sage.memory.stores.journal_pages import FoundRows, find_rows
+from sage.memory.stores.journal_row import StoredRow
+from sage.memory.stores.journal_swap import delete_journal, files_of
+
+
+def leftovers(archive: Archive, terms: Sequence[Term]) -> list[Path]:
+    """What to delete: previous and damaged snapshots and journals that have a memory that meets every term,
+    or cannot be read; what a crash left; the files of nights, whose windows state neither episode nor wall
+    time.
+    """
+    in_use = {mind.folder for mind in archive.minds}
+    in_use |= {each for mind in archive.minds for each in files_of(journal_of(archive.state_dir, mind.key))}
+    candidates = [
+        each
+        for name in (MIND_NAME, JOURNAL_NAME)
+        for each in sorted((archive.state_dir / name).glob("*"))
+        if each not in in_use and not _is_log_of_another(each)
+    ]
+    found = [
+        each
+        for each in candidates
+        if each.name.startswith(".") or each.name.endswith("-wal") or _may_hold(each, terms)
+    ]
+    nights = archive.state_dir / SLEEP_NAME
+    return [*found, *([nights] if nights.exists() else [])]
+
+
+def journal_of(state_dir: Path, key: str) -> Path:
+    return state_dir / JOURNAL_NAME / f"{key}.sqlite"
+
+
+def delete(path: Path) -> None:
+    """A folder, or a file with its write-ahead log."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        delete_journal(path)
+
+
+def doomed_slots(mind: str, table: Table, terms: Sequence[Term]) -> np.ndarray:
+    """The slots whose memory meets every term."""
+    columns = table.columns()
+    is_doomed = np.ones(len(table.slots), bool)
+    for term in terms:
+        is_doomed &= term.holds(columns, table.name, mind)
+    return table.slots[is_doomed]
+
+
+def doomed_rows(mind: str, found: FoundRows, terms: Sequence[Term]) -> list[StoredRow]:
+    """The rows of a journal whose memory meets every term."""
+    return [row for row in found.rows.values() if is_row_doomed(mind, row, terms)]
+
+
+def is_row_doomed(mind: str, row: StoredRow, terms: Sequence[Term]) -> bool:
+    first = row.array("first_times_ns")
+    first_ns = row.wall_ns if first is None else row.epoch_ns + int(first)
+    columns = {
+        "id": row.id,
+        "first_id": row.first_id,
+        "episode": row.episode,
+        "first_episode": row.first_episode,
+        "context": row.context,
+        "time_ns": row.wall_ns,
+        "first_time_ns": first_ns,
+        "salience": row.salience,
+        "trust": row.trust,
+    }
+    arrays = {name: np.array([value]) for name, value in columns.items()}
+    return row.slot >= 0 and all(term.holds(arrays, row.store, mind)[0] for term in terms)
+
+
+def _is_log_of_another(path: Path) -> bool:
+    """Whether it is a write-ahead log, and goes or stays with its file."""
+    return path.name.endswith("-wal") and path.with_name(path.name.removesuffix("-wal")).exists()
+
+
+def _may_hold(path: Path, terms: Sequence[Term]) -> bool:
+    mind = path.name.split(".")[0]
+    if path.parent.name == JOURNAL_NAME:
+        found = find_rows(path)
+        return bool(found.unreadable or not found.rows or doomed_rows(mind, found, terms))
+    try:
+        tables = snapshot_tables(path)
+    except (SageError, FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return True
+    return any(len(doomed_slots(mind, table, terms)) for table in tables)
