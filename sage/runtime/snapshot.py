@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from sage.durable import digest_of, previous_of, set_aside, write_folder
@@ -29,14 +28,14 @@ from sage.hrm_core.observation.model import ObservationModel
 from sage.memory.stores.snapshot import save_states
 from sage.memory.stores.state import StoreState
 from sage.runtime.loop import Loop
-from sage.runtime.snapshot_about import read_about, write_about
+from sage.runtime.snapshot_about import DAMAGE, FORMAT, SnapshotUnavailable, read_about, write_about
 from sage.runtime.tick.reasoner import load_observation_model
 
-FORMAT = 2
 MODEL, STATE, MEMORY = "model.safetensors", "state.safetensors", "memory.safetensors"
 #: Absent in the snapshot of a run without puzzle streams.
 SOLVING = "solving.safetensors"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+#: A device or a disk that fails now.
+_PASSING = (OSError, RuntimeError, MemoryError)
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -134,7 +133,10 @@ class Loaded:
 
 
 def load_snapshot(home: Path, loop: Loop) -> str:
-    """Load the newest complete snapshot; returns the outcome in a few words. A damaged one is renamed."""
+    """Load the newest complete snapshot; returns the outcome in a few words. A damaged one is renamed.
+
+    SnapshotUnavailable for one of a newer version, or that cannot be read now: it is left as it is.
+    """
     return load_newest(home, loop).message
 
 
@@ -145,10 +147,17 @@ def load_newest(home: Path, loop: Loop, *, epoch_ns: int | None = None) -> Loade
     for folder in filter(Path.exists, (newest, previous_of(newest))):
         try:
             about = _load(folder, loop, epoch_ns)
-        except _UNREADABLE as error:
+        except SnapshotUnavailable:
+            raise
+        except DAMAGE as error:
             reason = " ".join(str(error).split())
             damage += f"snapshot could not be read ({reason}), renamed to {set_aside(folder).name}; "
             continue
+        except _PASSING as error:
+            reason = " ".join(str(error).split())
+            raise SnapshotUnavailable(
+                f"{folder}: cannot be loaded now ({reason}): it stays as it is; try again, or move it away"
+            ) from error
         loop.between_ticks.weights_version = int(about["weights_version"])
         version, saved_ns = about["weights_version"], about.get("saved_ns")
         saved = "" if saved_ns is None else f", saved {utc_text(int(saved_ns))}"
@@ -181,7 +190,7 @@ def _load(folder: Path, loop: Loop, epoch_ns: int | None) -> dict[str, Any]:
         _adopt(loop, model, arrays)
         loop.memory_writer.memory.load(folder / MEMORY, elapsed_ns=elapsed_ns)
         loop.solving.load_state(solving)
-    except _UNREADABLE:
+    except (*DAMAGE, *_PASSING):
         _adopt(loop, *before)
         raise
     return about

@@ -22,7 +22,7 @@ from sage.runtime.snapshot import (
     snapshot_key,
     write_snapshot,
 )
-from sage.runtime.snapshot_about import ABOUT
+from sage.runtime.snapshot_about import ABOUT, SnapshotUnavailable, read_about, write_about
 
 
 class Digests:
@@ -191,6 +191,50 @@ def test_a_damaged_snapshot_is_set_aside_and_nothing_of_it_loaded(
 def test_a_snapshot_of_another_format_is_set_aside(kept: Kept, young: Loop, content: str):
     (kept.directory / ABOUT).write_text(content)
     assert "could not be read" in load_snapshot(kept.home, young)
+
+
+def content(home: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+def test_a_snapshot_of_a_newer_version_stops_the_run_and_stays(kept: Kept, young: Loop):
+    """Also the one before it stays: a run of an older version between two of a newer one destroys nothing."""
+    shutil.copytree(kept.directory, kept.home / f"{kept.key}.old")
+    write_about(kept.directory, read_about(kept.directory) | {"format": 3})
+    before, state = content(kept.home), learned(young)
+    for _ in range(2):
+        with pytest.raises(SnapshotUnavailable, match="format 3, this version of SAGE reads up to 2"):
+            load_snapshot(kept.home, young)
+    assert content(kept.home) == before
+    assert_equal(learned(young), state)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(24, "Too many open files")])
+def test_a_disk_that_fails_now_is_no_damage(kept: Kept, young: Loop, monkeypatch, error: OSError):
+    before = content(kept.home)
+
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(snapshot_module, "read_about", fail)
+    with pytest.raises(SnapshotUnavailable, match=f"cannot be loaded now .*{error.strerror}"):
+        load_snapshot(kept.home, young)
+    monkeypatch.undo()
+    assert content(kept.home) == before
+    assert load_snapshot(kept.home, young).startswith("continued from tick 120")
+
+
+def test_a_device_without_memory_is_no_damage(kept: Kept, young: Loop, monkeypatch):
+    before, state = content(kept.home), learned(young)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(young.memory_writer.memory, "load", fail)
+    with pytest.raises(SnapshotUnavailable, match="CUDA out of memory"):
+        load_snapshot(kept.home, young)
+    assert content(kept.home) == before
+    assert_equal(learned(young), state)
 
 
 def test_a_state_that_fits_only_in_part_leaves_the_loop_unchanged(kept: Kept, young: Loop, monkeypatch):

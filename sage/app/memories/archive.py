@@ -16,13 +16,12 @@ import numpy as np
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, default_state_dir, locked
 from sage.app.terminal.errors import UserError
 from sage.durable import previous_of, read_checked
-from sage.errors import SageError
 from sage.memory.stores.journal_file import JournalContents, read_journal
 from sage.memory.stores.journal_swap import journals_in
 from sage.memory.stores.recovery import overlaid
 from sage.memory.stores.snapshot import SCHEMA, states_in
 from sage.memory.stores.state import StoreState
-from sage.runtime.snapshot_about import ABOUT, read_about
+from sage.runtime.snapshot_about import ABOUT, DAMAGE, SnapshotUnavailable, read_about
 
 MEMORY = "memory.safetensors"
 #: Fields of a memory of any store, in the order of an export.
@@ -149,7 +148,9 @@ def _read(state_dir: Path) -> Archive:
                 about, states = read_snapshot(each)
                 folder = each
                 break
-            except (SageError, OSError, ValueError, KeyError, TypeError) as error:
+            except SnapshotUnavailable:
+                raise
+            except DAMAGE as error:
                 damaged.append(f"{each}: {' '.join(str(error).split())}")
         contents = read_journal(journal, after=int(about.get("journal", 0)))
         if contents.problem:
@@ -170,7 +171,10 @@ def _read(state_dir: Path) -> Archive:
 
 
 def read_snapshot(folder: Path) -> tuple[dict[str, Any], dict[str, StoreState]]:
-    """A snapshot's about and the states of its stores, checked. DataError when a digest differs."""
+    """A snapshot's about and the states of its stores, checked. One of DAMAGE when it is damaged, e.g.
+    DataError when a digest differs; OSError and SnapshotUnavailable when it cannot be read now, or by this
+    version.
+    """
     about = read_about(folder)
     return about, states_in(read_checked(folder / MEMORY, schema=SCHEMA))
 

@@ -14,16 +14,18 @@ import numpy as np
 from sage.app.config.state_dir import JOURNAL_NAME, MIND_NAME, SLEEP_NAME
 from sage.app.memories.archive import Archive, Table, snapshot_tables
 from sage.app.memories.terms import Term
-from sage.errors import SageError
 from sage.memory.stores.journal_pages import FoundRows, find_rows
 from sage.memory.stores.journal_row import StoredRow
 from sage.memory.stores.journal_swap import delete_journal, files_of
+from sage.runtime.snapshot_about import DAMAGE, SnapshotUnavailable
 
 
 def leftovers(archive: Archive, terms: Sequence[Term]) -> list[Path]:
     """What to delete: previous and damaged snapshots and journals that have a memory that meets every term,
     or cannot be read; what a crash left; the files of nights, whose windows state neither episode nor wall
     time.
+
+    Nothing is changed. SnapshotUnavailable and OSError as read_snapshot, for those that may be whole.
     """
     in_use = {mind.folder for mind in archive.minds}
     in_use |= {each for mind in archive.minds for each in files_of(journal_of(archive.state_dir, mind.key))}
@@ -98,6 +100,8 @@ def _may_hold(path: Path, terms: Sequence[Term]) -> bool:
         return bool(found.unreadable or not found.rows or doomed_rows(mind, found, terms))
     try:
         tables = snapshot_tables(path)
-    except (SageError, FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except SnapshotUnavailable:
+        raise
+    except DAMAGE:
         return True
     return any(len(doomed_slots(mind, table, terms)) for table in tables)

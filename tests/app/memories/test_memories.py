@@ -26,7 +26,7 @@ from sage.memory.stores.journal_row import JournalRow
 from sage.memory.stores.recall import RecallStore
 from sage.memory.stores.snapshot import save_states
 from sage.memory.windows.window import Window, WindowShape
-from sage.runtime.snapshot_about import ABOUT
+from sage.runtime.snapshot_about import ABOUT, read_about, write_about
 
 SECOND_NS = 10**9
 EPOCH_NS = 1_800_000_000 * SECOND_NS
@@ -390,6 +390,30 @@ def test_commands_that_only_read_change_no_file(tmp_path: Path, capsys) -> None:
     assert invoke(["entities", "show", str(state.home)]) == 0
     assert state.content() == before
     assert counts(state)["recall"] == 60
+
+
+@pytest.mark.parametrize("name", ["key", "key.old", "key.damaged"])
+def test_a_snapshot_of_a_newer_version_is_one_line_and_is_not_forgotten(
+    tmp_path: Path, capsys, name: str
+) -> None:
+    state = make(tmp_path / "state")
+    if name != "key":
+        shutil.copytree(state.folder, state.folder.with_name(name))
+    folder = state.folder.with_name(name)
+    write_about(folder, read_about(folder) | {"format": 3})
+    if name == "key.old":
+        (state.folder / ABOUT).unlink()
+    (state.home / "lock").touch()
+    before = state.content()
+    for command in (["forget", "episode=1"], ["inspect"]):
+        code = invoke(["memory", *command, "--state-dir", str(state.home)])
+        if command == ["inspect"] and name == "key.damaged":
+            assert code == 0
+            continue
+        assert code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "format 3, this version of SAGE reads up to 2: upgrade SAGE" in line
+        assert state.content() == before
 
 
 def test_a_damaged_snapshot_is_named_and_the_one_before_it_is_read(tmp_path: Path, capsys) -> None:
