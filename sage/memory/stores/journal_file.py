@@ -104,12 +104,18 @@ def read_journal(path: Path, *, after: int = 0) -> JournalContents:
     """The rows with a sequence above `after`; none when there is no file. No file is changed. No other
     connection may be open.
 
-    JournalUnusable for a file without a row that is not a journal, or of a newer version.
+    JournalUnusable for a file without a row that is not a journal, or of a newer version, and for one with a
+    row of a newer version.
     """
     path = present(path)
     if not path.exists():
         return JournalContents()
     found = find_rows(path, after=after)
+    if found.newer:
+        raise JournalUnusable(
+            f"{path}: has rows of a newer version of SAGE, e.g. row {min(found.newer)}: upgrade SAGE, or give"
+            " another state directory"
+        )
     is_of_journal = bool(found.rows or found.older)
     problem, seen = "", None
     try:

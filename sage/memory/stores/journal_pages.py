@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from sage.memory.stores.journal_row import HEADER_BYTES, MARK, DamagedRow, StoredRow, announced, decode
+from sage.memory.stores.journal_row import (
+    HEADER_BYTES,
+    MARK,
+    DamagedRow,
+    NewerRow,
+    StoredRow,
+    announced,
+    decode,
+)
 
 PAGE_BYTES = 4096
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
@@ -24,11 +32,13 @@ Pages = Mapping[int, bytes]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRows:
     """rows: intact ones by sequence.  unreadable: sequences of marks whose row is cut or altered.  older: of
-    marks whose row was not read, since it is not above `after`.
+    marks whose row was not read, since it is not above `after`.  newer: of the unreadable, those that are
+    whole and of a newer version.
     """
 
     rows: dict[int, StoredRow] = field(default_factory=dict)
     older: set[int] = field(default_factory=set)
+    newer: set[int] = field(default_factory=set)
     unreadable: set[int] = field(default_factory=set)
 
 
@@ -61,6 +71,9 @@ def _note_row(found: FoundRows, page: bytes, at: int, books: tuple[Pages, ...], 
             found.rows[sequence] = decode(
                 page[at : at + num_bytes] if is_local else b"".join(_pieces(page, at, num_bytes, pages))
             )
+        except NewerRow:
+            found.newer.add(sequence)
+            continue
         except (DamagedRow, KeyError):
             continue
         return

@@ -33,6 +33,10 @@ class DamagedRow(DataError):
     """The row is cut or altered."""
 
 
+class NewerRow(DamagedRow):
+    """The row is whole, and of a newer version of SAGE."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRow:
     """One memory as its store has it after a write, or (slot -1) arrays of the store as a whole.
@@ -179,7 +183,7 @@ def announced(head: bytes) -> tuple[int, int] | None:
 
 
 def decode(data: bytes) -> StoredRow:
-    """The row in `data`, which holds exactly one. Raises DamagedRow."""
+    """The row in `data`, which holds exactly one. DamagedRow, or NewerRow for one of a newer version."""
     stated = announced(data)
     if stated is None or len(data) != stated[1]:
         raise DamagedRow(f"{len(data)} bytes are not one row")
@@ -189,7 +193,8 @@ def decode(data: bytes) -> StoredRow:
         raise DamagedRow(f"row {sequence}: the checksum differs")
     version, *fields, layout, arrays = msgpack.unpackb(body, use_list=False)
     if version != ROW_VERSION:
-        raise DamagedRow(f"row {sequence} has version {version}, this version reads {ROW_VERSION}")
+        kind = NewerRow if version > ROW_VERSION else DamagedRow
+        raise kind(f"row {sequence} has version {version}, this version reads {ROW_VERSION}")
     return StoredRow._make((sequence, *fields, _layout(layout), arrays))
 
 

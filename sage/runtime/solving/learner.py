@@ -72,7 +72,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnerFacts:
-    """Counts since the start. num_lost: experiences that never reached the trainer."""
+    """Counts since the start. num_lost: experiences that never reached the trainer.  problem: why what it
+    keeps is not written to the disk now, "" when it is, or nothing is kept.
+    """
 
     num_steps: int = 0
     loss: float = math.nan
@@ -81,6 +83,7 @@ class LearnerFacts:
     num_restarts: int = 0
     bytes_copied: int = 0
     is_sleeping: bool = False
+    problem: str = ""
 
 
 class PuzzleLearner(Protocol):

@@ -75,6 +75,7 @@ class StreamSolver:
         self._shown_number = -1
         self._final: tuple[Puzzle, np.ndarray | None] | None = None  # of this tick, of the puzzle shown
         self._held_reason = ""
+        self._problem = ""
 
     @property
     def num_under_way(self) -> int:
@@ -181,11 +182,19 @@ class StreamSolver:
             board_answer=() if board is None or board[1] is None else tuple(board[1].tolist()),
         )
 
+    def _note_storage(self, problem: str) -> None:
+        """An event when the learner's files cannot be written, and when they are again."""
+        if problem != self._problem:
+            self._problem = problem
+            text = f"experiences are not written: {problem}" if problem else "experiences are written again"
+            self._emit("storage", f"{self.name}: {text}", self.name)
+
     def pass_time(self, deadline_ns: int) -> SleepReport | None:
         """Between two ticks: the learner's work, then a part of the check of its weights. Returns the report
         of a night that ended.
         """
         self.learner.work(deadline_ns)
+        self._note_storage(self.learner.facts().problem)
         report = None
         if not self._check.is_busy:
             offer = self.learner.collect()

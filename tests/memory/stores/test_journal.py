@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sage.memory.stores import journal_row
 from sage.memory.stores.journal import Journal
 from sage.memory.stores.journal_file import (
     JournalNotOpened,
@@ -362,6 +363,42 @@ def test_a_damaged_journal_is_replaced_by_its_intact_rows(killed: Path) -> None:
     kept = path.with_name(f"{path.name}.damaged")
     assert (kept.read_bytes(), kept.with_name(f"{kept.name}-wal").read_bytes()) == old
     assert ids(kept) == list(range(1, 53))
+
+
+#: In the file's header, and in the headers of the first pages of its tables.
+HEADER_BITS = (*range(8 * 16, 8 * 100, 29), *range(8 * 2 * 4096, 8 * (2 * 4096 + 12), 7))
+
+
+def test_with_any_bit_of_a_header_flipped_it_opens_and_takes_rows(path: Path) -> None:
+    fill(path, range(1, 41))
+    whole = path.read_bytes()
+    for bit in HEADER_BITS:
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        flipped = path.with_name("flipped.sqlite")
+        flipped.write_bytes(changed)
+        journal = Journal(flipped, start_after=40, retry_secs=0.01)
+        assert journal.append(row(41)) == 41
+        assert journal.wait(41, WAIT_SECS), (bit, journal.problem)
+        journal.close()
+        assert ids(flipped) == list(range(1, 42)), bit
+
+
+def test_a_journal_with_rows_of_both_versions_is_refused_and_stays(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path, range(1, 3))
+    monkeypatch.setattr(journal_row, "ROW_VERSION", 2)
+    newer = encode(3, row(3))
+    monkeypatch.undo()
+    connection = open_journal(path)
+    connection.execute("INSERT INTO rows VALUES (3, ?)", (newer,))
+    connection.close()
+    before = _content(path.parent)
+    for use in (read_journal, Journal):
+        with pytest.raises(JournalUnusable, match=r"rows of a newer version of SAGE, e.g. row 3: upgrade"):
+            use(path)
+    assert _content(path.parent) == before
 
 
 @pytest.mark.parametrize("num_renames", range(5))

@@ -43,6 +43,7 @@ class FakeLearner:
         self.is_closed = False
         self.is_sleeping = False
         self.is_paused = False
+        self.problem = ""
 
     def open(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.opened = {name: tensor.clone() for name, tensor in weights.items()}
@@ -69,7 +70,9 @@ class FakeLearner:
         self.is_paused = is_paused
 
     def facts(self) -> LearnerFacts:
-        return LearnerFacts(num_experiences=len(self.experiences), is_sleeping=self.is_sleeping)
+        return LearnerFacts(
+            num_experiences=len(self.experiences), is_sleeping=self.is_sleeping, problem=self.problem
+        )
 
     def close(self) -> None:
         self.is_closed = True

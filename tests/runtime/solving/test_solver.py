@@ -71,6 +71,18 @@ def test_right_answers_are_counted_and_learned_from_as_verified(live):
     assert all((each.solution == each.answer).all() for each in right)
 
 
+def test_experiences_that_are_not_written_are_an_event(live):
+    life = live()
+    for problem in ("", "no space", "no space", ""):
+        life.learner.problem = problem
+        life.loop.run(num_ticks=2)
+    found = [event.message for event in life.recorder.events if event.kind == "storage"]
+    assert [text.split(": ", 1)[1] for text in found] == [
+        "experiences are not written: no space",
+        "experiences are written again",
+    ]
+
+
 def test_fresh_weights_answer_at_the_budget_and_learn_from_the_teacher(live):
     life = live(SolvingConfig(max_segments=3))
     life.loop.run(num_ticks=20)

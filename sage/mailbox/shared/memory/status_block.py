@@ -59,6 +59,33 @@ class FloatWord:
         block.words[self._index] = struct.unpack("<q", struct.pack("<d", value))[0]
 
 
+class TextWord:
+    """A text of a StatusBlock, of one writer. index: of a word, the number of texts so far.  offset: of the
+    NUM_TEXTS places for texts, num_bytes each, that are written in turn: the one that is read is not the one
+    that is written.  A longer text is cut.
+    """
+
+    NUM_TEXTS: ClassVar[int] = 4
+
+    def __init__(self, index: int, offset: int, num_bytes: int) -> None:
+        self._index, self._offset, self._num_bytes = index, offset, num_bytes
+
+    def __get__(self, block: StatusBlock, owner: type | None = None) -> str:
+        text = bytes(block.memory[self._place(block.words[self._index])])
+        return text.rstrip(b"\0").decode("utf-8", "ignore")
+
+    def __set__(self, block: StatusBlock, text: str) -> None:
+        if text == self.__get__(block):
+            return
+        num = block.words[self._index] + 1
+        block.memory[self._place(num)] = text.encode()[: self._num_bytes].ljust(self._num_bytes, b"\0")
+        block.words[self._index] = num
+
+    def _place(self, num: int) -> slice:
+        first = self._offset + num % self.NUM_TEXTS * self._num_bytes
+        return slice(first, first + self._num_bytes)
+
+
 class StatusBlock:
     """Either end. One process creates and unlinks, the other attaches.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from sage.durable import Contents, read_checked, remove_partials, set_aside, write_checked
 from sage.errors import SageError
 from sage.memory.stores.journal import Journal
-from sage.memory.stores.journal_file import read_journal
+from sage.memory.stores.journal_file import JournalContents, read_journal
 from sage.memory.stores.journal_row import JournalRow, StoredRow
 from sage.runtime.sleep.puzzles.memory import OLD_TICK
 from sage.runtime.sleep.puzzles.trainer import PuzzleTrainer
@@ -52,8 +52,15 @@ class TrainerStore:
         self._noted = 0
         self._pending: deque[tuple[int, int]] = deque()
         self._acknowledged = 0
-        applied = self._restore()
-        self._journal = Journal(folder / JOURNAL, start_after=applied)
+        self._refused = 0
+        applied = restore_memory(folder, trainer, run=run, may_rename=True)
+        self._noted = self._acknowledged = applied.noted
+        self._journal = Journal(
+            folder / JOURNAL,
+            contents=applied.contents,
+            start_after=max(applied.sequence, applied.contents.newest_sequence),
+            may_open_later=True,
+        )
 
     @property
     def noted(self) -> int:
@@ -73,13 +80,16 @@ class TrainerStore:
 
     def note(self, number: int, experience: PuzzleExperience) -> bool:
         """Add experience `number` of this run to the journal and the memory; False if it is there, or the
-        journal has no room. InputError, after it is in the journal, for one of another stream.
+        journal has no room: then every later one is refused until it is in, since `acknowledged` counts
+        without gaps. InputError, after it is in the journal, for one of another stream.
         """
-        if number <= self._noted:
+        if number <= self._noted or (self._refused and number > self._refused):
             return False
         sequence = self._journal.append(_row(number, self._run, self._epoch_ns, experience))
         if not sequence:
+            self._refused = number
             return False
+        self._refused = 0
         self._pending.append((sequence, number))
         self._noted = number
         self._trainer.memory.note(replace(experience, time_ns=self._epoch_ns + experience.time_ns))
@@ -109,32 +119,34 @@ class TrainerStore:
     def close(self) -> None:
         self._journal.close()
 
-    def _restore(self) -> int:
-        """Snapshot and journal into the trainer's memory; returns the newest sequence that was applied."""
-        applied = restore_memory(self._folder, self._trainer, run=self._run)
-        self._noted = self._acknowledged = applied.noted
-        return applied.sequence
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """sequence: of the newest journal row.  noted: number of the run's newest experience."""
+    """sequence: of the newest journal row.  noted: number of the run's newest experience.  contents: of the
+    journal after the snapshot.
+    """
 
     sequence: int
     noted: int
+    contents: JournalContents
 
 
-def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int) -> Applied:
-    """Read what a TrainerStore wrote, without changing it, but for a snapshot that is damaged or of other
-    levels, which is renamed.
+def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int, may_rename: bool = False) -> Applied:
+    """Read what a TrainerStore wrote, without changing it, but with may_rename for a snapshot that is damaged
+    or of other levels, which is renamed.
     """
     sequence = noted = 0
+
+    def leave_out(problem: str) -> None:
+        kept = f"renamed to {set_aside(path)}" if may_rename else "left out"
+        _log.warning("%s: it is %s", problem, kept)
+
     path = folder / MEMORY
     try:
         contents = read_checked(path, schema=MEMORY_SCHEMA)
         scalars = contents.scalars
         if scalars["signature"] != signature_of(trainer):
-            _log.warning("%s is of other levels or sizes: it is renamed to %s", path, set_aside(path))
+            leave_out(f"{path} is of other levels or sizes")
         else:
             trainer.memory.load_state(contents.arrays)
             sequence = scalars["applied"]
@@ -146,8 +158,11 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int) -> Applied
     except FileNotFoundError:
         pass
     except SageError as error:
-        _log.warning("%s: it is renamed to %s", error, set_aside(path))
-    for row in read_journal(folder / JOURNAL, after=sequence).rows:
+        leave_out(str(error))
+    journal = read_journal(folder / JOURNAL, after=sequence)
+    if journal.num_damaged:
+        _log.warning("%s: %d damaged rows are left out", folder / JOURNAL, journal.num_damaged)
+    for row in journal.rows:
         sequence = row.sequence
         experience = _experience(row)
         if row.episode != run:
@@ -158,7 +173,7 @@ def restore_memory(folder: Path, trainer: PuzzleTrainer, *, run: int) -> Applied
             _log.warning("%s: row %d is left out: %s", folder / JOURNAL, row.sequence, error)
         if row.episode == run:
             noted = row.id
-    return Applied(sequence=sequence, noted=noted)
+    return Applied(sequence=sequence, noted=noted, contents=journal)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], *, num_steps: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sage.mailbox.shared.memory.status_block import FIRST_WORD, FloatWord, IntWord, StatusBlock
+from sage.mailbox.shared.memory.status_block import FIRST_WORD, FloatWord, IntWord, StatusBlock, TextWord
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 STARTING, OPEN, EXHAUSTED, FAILED, REFUSED = range(5)
 
 _COUNTS = FIRST_WORD + 4  # five of them
-#: Texts of the health, in turn, so that the one that is read is not the one that is written.
-_HEALTH_OFFSET, _HEALTH_BYTES, _HEALTH_TEXTS = 1536, 128, 4
+_HEALTH_OFFSET, _HEALTH_BYTES = 1536, 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +34,15 @@ class SensorStatus(StatusBlock):
     """Either end. The loop creates and unlinks; the sensor's process attaches.
 
     num_calls: calls into the plug-in, begun and ended: odd while in one; written by the sensor's process.
-    trust: the loop's trust in the source, 0..1; written by the loop.
+    health: of the last reading, "" where nothing lowers its quality; written by the sensor's process.  trust:
+    the loop's trust in the source, 0..1; written by the loop.
     """
 
     KIND = 16
-    ERROR_OFFSET = _HEALTH_OFFSET + _HEALTH_TEXTS * _HEALTH_BYTES
+    ERROR_OFFSET = _HEALTH_OFFSET + TextWord.NUM_TEXTS * _HEALTH_BYTES
 
     num_calls = IntWord(FIRST_WORD + 3)
-    _num_healths = IntWord(_COUNTS + len(Counts.__slots__))
+    health = TextWord(_COUNTS + len(Counts.__slots__), _HEALTH_OFFSET, _HEALTH_BYTES)
     trust = FloatWord(_COUNTS + len(Counts.__slots__) + 1)
 
     @classmethod
@@ -61,23 +61,3 @@ class SensorStatus(StatusBlock):
     def counts(self, counts: Counts) -> None:
         for index, field in enumerate(Counts.__slots__, _COUNTS):
             self.words[index] = getattr(counts, field)
-
-    @property
-    def health(self) -> str:
-        """Of the last reading, "" where nothing lowers its quality."""
-        first = self._health_offset(self._num_healths)
-        text = bytes(self.memory[first : first + _HEALTH_BYTES])
-        return text.rstrip(b"\0").decode("utf-8", "ignore")
-
-    @health.setter
-    def health(self, text: str) -> None:
-        if text == self.health:
-            return
-        num = self._num_healths + 1
-        first = self._health_offset(num)
-        self.memory[first : first + _HEALTH_BYTES] = text.encode()[:_HEALTH_BYTES].ljust(_HEALTH_BYTES, b"\0")
-        self._num_healths = num
-
-    @staticmethod
-    def _health_offset(num: int) -> int:
-        return _HEALTH_OFFSET + num % _HEALTH_TEXTS * _HEALTH_BYTES

@@ -9,7 +9,14 @@ import pytest
 
 from sage.mailbox.errors import MailboxError
 from sage.mailbox.shared.memory.segment import HEADER_BYTES
-from sage.mailbox.shared.memory.status_block import FIRST_WORD, BoolWord, FloatWord, IntWord, StatusBlock
+from sage.mailbox.shared.memory.status_block import (
+    FIRST_WORD,
+    BoolWord,
+    FloatWord,
+    IntWord,
+    StatusBlock,
+    TextWord,
+)
 
 FAILED = 2
 
@@ -21,6 +28,7 @@ class Example(StatusBlock):
     count = IntWord(FIRST_WORD + 3)
     share = FloatWord(FIRST_WORD + 4)
     is_ready = BoolWord(FIRST_WORD + 5)
+    note = TextWord(FIRST_WORD + 6, offset=1536, num_bytes=8)
 
 
 class Other(Example):
@@ -43,6 +51,38 @@ def test_the_other_end_reads_every_word_and_the_error() -> None:
         assert (other.error, other.state) == ("no device", FAILED)
     finally:
         other.close()
+        block.unlink()
+        block.close()
+
+
+def test_a_text_changes_at_the_other_end_and_a_long_one_is_cut() -> None:
+    block = Example.create(f"status-text-{os.getpid()}")
+    other = Example.attach(block.name)
+    try:
+        assert other.note == ""
+        for text in ("full", "", "a longer text", "é" * 8, "ok"):
+            block.note = text
+            assert other.note == text.encode()[:8].decode("utf-8", "ignore")
+        assert (other.count, other.error) == (0, "")
+    finally:
+        other.close()
+        block.unlink()
+        block.close()
+
+
+def test_the_texts_of_a_trainer_lie_between_its_words_and_its_error() -> None:
+    from sage.runtime.sleep.puzzles.process.board import Board
+
+    block = Board.create(f"status-board-{os.getpid()}")
+    try:
+        block.ask_for_night(3, 5)
+        block.acknowledged = 7
+        block.fail("ended", 2)
+        for number in range(9):
+            block.problem = f"{number}" * 400
+            assert block.problem == f"{number}" * 384
+        assert (block.night, block.acknowledged, block.error) == ((3, 5), 7, "ended")
+    finally:
         block.unlink()
         block.close()
 

@@ -88,6 +88,55 @@ def test_experiences_of_another_run_are_old_and_counted_anew(
     other.close()
 
 
+def test_after_one_without_room_no_later_one_is_taken_before_it(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`acknowledged` would count the one that is missing."""
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    puzzles = feed(4)
+    assert store.note(1, puzzles[0])
+    monkeypatch.setattr(store._journal, "append", lambda _: 0)
+    assert not store.note(2, puzzles[1])
+    monkeypatch.undo()
+    assert not store.note(3, puzzles[2])
+    _settle(store, 1)
+    for number in (2, 3, 4):
+        assert store.note(number, puzzles[number - 1])
+    _settle(store, 4)
+    store.close()
+
+
+def test_a_damaged_journal_is_repaired_and_its_experiences_stay(
+    make_trainer: MakeTrainer, feed: Feed, tmp_path: Path
+) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    for number, experience in enumerate(feed(30), start=1):
+        store.note(number, experience)
+    store.close()
+    data = bytearray((tmp_path / JOURNAL).read_bytes())
+    data[2 * 4096] ^= 4  # the kind of the page where the tree of rows begins
+    (tmp_path / JOURNAL).write_bytes(data)
+    trainer = make_trainer(0)
+    again = TrainerStore(tmp_path, trainer, run=5)
+    assert (again.noted, trainer.memory.num_noted) == (30, 30)
+    assert again.note(31, feed(1, first=30)[0])
+    _settle(again, 31)
+    again.close()
+    assert (tmp_path / f"{JOURNAL}.damaged").exists()
+    assert restore_memory(tmp_path, make_trainer(0), run=5).noted == 31
+
+
+def test_reading_alone_renames_nothing(make_trainer: MakeTrainer, feed: Feed, tmp_path: Path) -> None:
+    store = TrainerStore(tmp_path, make_trainer(0), run=5)
+    store.note(1, feed(1)[0])
+    store.save_memory()
+    store.close()
+    (tmp_path / MEMORY).write_bytes(b"damaged")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    restore_memory(tmp_path, make_trainer(0), run=0)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_damaged_snapshot_is_renamed(make_trainer: MakeTrainer, feed: Feed, tmp_path: Path) -> None:
     store = TrainerStore(tmp_path, make_trainer(0), run=5)
     store.note(1, feed(1)[0])

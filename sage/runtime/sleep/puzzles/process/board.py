@@ -5,7 +5,14 @@ Invariant: as of StatusBlock, each word has one writer.
 
 from __future__ import annotations
 
-from sage.mailbox.shared.memory.status_block import FIRST_WORD, BoolWord, FloatWord, IntWord, StatusBlock
+from sage.mailbox.shared.memory.status_block import (
+    FIRST_WORD,
+    BoolWord,
+    FloatWord,
+    IntWord,
+    StatusBlock,
+    TextWord,
+)
 
 STARTING, RUNNING, FAILED = range(3)
 
@@ -16,6 +23,7 @@ class Board(StatusBlock):
     Written by the trainer:
     num_steps: of practice.  loss: of the last step, NaN before the first.
     acknowledged: every experience of this run up to this number, from 1, is on the disk.
+    problem: why experiences, memory or weights are not written to the disk now, "" when they are.
     night_under_way: number of the night that the trainer has begun, 0 without one.
 
     Written by the loop:
@@ -24,7 +32,7 @@ class Board(StatusBlock):
     """
 
     KIND = 17
-    ERROR_OFFSET = 2048
+    ERROR_OFFSET = 3072
 
     num_steps = IntWord(FIRST_WORD + 3)
     loss = FloatWord(FIRST_WORD + 4)
@@ -34,6 +42,7 @@ class Board(StatusBlock):
     is_paused = BoolWord(FIRST_WORD + 9)
     _night = IntWord(FIRST_WORD + 10)
     _night_tick = IntWord(FIRST_WORD + 11)
+    problem = TextWord(FIRST_WORD + 12, offset=1536, num_bytes=384)
 
     @property
     def night(self) -> tuple[int, int]:

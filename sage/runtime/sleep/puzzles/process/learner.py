@@ -194,6 +194,7 @@ class ProcessLearner:
             num_restarts=self._num_restarts,
             bytes_copied=copied,
             is_sleeping=self._night_tick >= 0,
+            problem=self._board.problem,
         )
 
     def close(self) -> None:

@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-from sage.errors import SageError
+from sage.errors import InputError, SageError
 from sage.mailbox.clock import RealClock
 from sage.mailbox.errors import MailboxEmpty
 from sage.mailbox.shared.focus.mailbox import SharedFocus
@@ -25,7 +25,7 @@ from sage.runtime.sleep.puzzles.process.board import FAILED, RUNNING, Board
 from sage.runtime.sleep.puzzles.process.plan import TrainerJob, TrainerLink, read_job, read_link
 from sage.runtime.sleep.puzzles.process.wire import offer_bytes, read_experience, write_offer
 from sage.runtime.sleep.puzzles.store import WEIGHTS, TrainerStore, load_weights
-from sage.runtime.solving.learner import Offer
+from sage.runtime.solving.learner import Offer, PuzzleExperience
 
 #: Of a process without anything to learn from.
 IDLE_SECS = 0.05
@@ -58,6 +58,8 @@ class TrainerProcess:
         self._snapshot_at = now + FIRST_SNAPSHOT_SECS
         self._num_steps_offered = 0
         self._sequence = 0
+        self._refused: tuple[int, PuzzleExperience] | None = None
+        self._save_problem = ""
 
     def run(self) -> None:
         self._board.state = RUNNING
@@ -96,8 +98,7 @@ class TrainerProcess:
 
     def _end_night(self, offer: Offer) -> None:
         self._board.night_under_way = 0
-        with suppress(OSError):
-            self._store.save_memory()
+        self._save(self._store.save_memory)
         self._save_weights(offer)
         self._unsent = offer
 
@@ -109,8 +110,16 @@ class TrainerProcess:
     def _save_weights(self, offer: Offer) -> None:
         self._offer_at = time.monotonic() + self._config.offer_secs
         self._num_steps_offered = offer.num_steps
-        with suppress(OSError):  # a full disk: a restart has the weights of before
-            self._store.save_weights(offer.weights)
+        self._save(lambda: self._store.save_weights(offer.weights))
+
+    def _save(self, save: Callable[[], None]) -> None:
+        """On a full disk the file of before stays, the journal goes on, and it is tried again."""
+        try:
+            save()
+        except OSError as error:
+            self._save_problem = str(error)
+        else:
+            self._save_problem = ""
 
     def _publish(self, offer: Offer, *, night: int) -> bool:
         """Weights as one loan; False without a free slot. night: its number, 0 for practice."""
@@ -124,7 +133,13 @@ class TrainerProcess:
         return True
 
     def _take_experiences(self, timeout_secs: float) -> None:
-        """All that have arrived; with none, wait for one. A message's sequence is the experience's number."""
+        """All that have arrived; with none, wait for one. A message's sequence is the experience's number.
+
+        One that the store has no room for is kept, and no other is taken before it.
+        """
+        if self._refused is not None and not self._note(*self._refused):
+            time.sleep(timeout_secs)
+            return
         try:
             lease = (
                 self._experiences.receive(timeout_secs=timeout_secs)
@@ -135,21 +150,33 @@ class TrainerProcess:
             return
         while lease is not None:
             with lease:
+                number = lease.meta.sequence
                 try:
-                    self._store.note(lease.meta.sequence, read_experience(lease.array))
-                except SageError as error:  # of a level that the stream does not have
-                    _log.warning("experience %d is left out: %s", lease.meta.sequence, error)
-            lease = self._experiences.try_receive()
+                    is_noted = self._note(number, read_experience(lease.array))
+                except SageError as error:
+                    _log.warning("experience %d is left out: %s", number, error)
+                    is_noted = True
+            lease = self._experiences.try_receive() if is_noted else None
+
+    def _note(self, number: int, experience: PuzzleExperience) -> bool:
+        """False where the store has no room for it."""
+        try:
+            is_noted = self._store.note(number, experience) or self._store.noted >= number
+        except InputError as error:  # of a level that the stream does not have
+            _log.warning("experience %d is left out: %s", number, error)
+            is_noted = True
+        self._refused = None if is_noted else (number, experience)
+        return is_noted
 
     def _save_memory_if_due(self) -> None:
         if time.monotonic() < self._snapshot_at:
             return
         self._snapshot_at = time.monotonic() + SNAPSHOT_SECS
-        with suppress(OSError):  # a full disk: the journal goes on, and tries again
-            self._store.save_memory()
+        self._save(self._store.save_memory)
 
     def _report(self) -> None:
         self._board.acknowledged = self._store.acknowledged
+        self._board.problem = self._store.problem or self._save_problem
         self._board.num_steps = self._trainer.num_steps
         self._board.loss = self._trainer.loss
 

@@ -1,0 +1,85 @@
+"""What the trainer's process does with an experience that its store has no room for."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+
+import numpy as np
+
+from sage.runtime.sleep.puzzles.process.wire import experience_size, write_experience
+from sage.runtime.sleep.puzzles.process.worker import TrainerProcess
+from tests.runtime.sleep.puzzles.conftest import Feed
+
+
+class Store:
+    """Has room for no experience while `problem` is set."""
+
+    def __init__(self) -> None:
+        self.noted = self.acknowledged = 0
+        self.problem = ""
+        self.numbers: list[int] = []
+
+    def note(self, number: int, experience: object) -> bool:
+        if self.problem:
+            return False
+        self.noted = number
+        self.numbers.append(number)
+        return True
+
+
+class Lease(SimpleNamespace):
+    """A message that goes back to its writer at the end of the block."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.array[:] = 0
+
+
+class Experiences:
+    """A mailbox with these messages."""
+
+    def __init__(self, messages: list[np.ndarray]) -> None:
+        self.waiting = deque(enumerate(messages, start=1))
+
+    def try_receive(self):
+        return self._lease(*self.waiting.popleft()) if self.waiting else None
+
+    def _lease(self, number: int, message: np.ndarray) -> Lease:
+        return Lease(meta=SimpleNamespace(sequence=number), array=message)
+
+
+def test_one_without_room_waits_and_none_is_taken_before_it(feed: Feed) -> None:
+    messages = []
+    for experience in feed(3):
+        messages.append(np.zeros(experience_size(16), np.int64))
+        write_experience(messages[-1], experience)
+    process = object.__new__(TrainerProcess)
+    process._store, process._experiences = Store(), Experiences(messages)
+    process._board = SimpleNamespace()
+    process._trainer = SimpleNamespace(num_steps=0, loss=0.0)
+    process._refused, process._save_problem = None, ""
+    process._store.problem = "no space"
+    for _ in range(2):
+        process._take_experiences(0.0)
+        process._report()
+        assert (process._store.numbers, len(process._experiences.waiting)) == ([], 2)
+        assert process._board.problem == "no space"
+    process._store.problem = ""
+    process._take_experiences(0.0)
+    process._report()
+    assert process._store.numbers == [1, 2, 3]
+    assert process._board.problem == ""
+
+
+def test_a_disk_without_room_for_weights_is_a_problem() -> None:
+    process = object.__new__(TrainerProcess)
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    process._save(full)
+    assert "No space left on device" in process._save_problem
+    process._save(lambda: None)
+    assert process._save_problem == ""
