@@ -66,7 +66,7 @@ class Loop:
         self._names = tuple(spec.name for spec in self.layout.specs)
         self.senses = Senses(inputs.drivers, inputs.records, inputs.latest)
         self.effector_gate = self._gate(inputs)
-        self._relays = Relays(inputs.relays)
+        self._relays = Relays(inputs.relays, self._emit)
         self._posture = PostureMeter(self.layout.specs, config.posture, self.effector_gate.needs)
         self._instruments = Instruments(inputs.instruments)
         self.scheduler = Scheduler(self.layout, config)

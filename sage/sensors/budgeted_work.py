@@ -23,8 +23,8 @@ class WorkPiece:
 
 
 class BudgetedWork(Protocol):
-    """All calls are made on the loop's thread. A call that raises ends this work, until the device posts
-    again.
+    """All calls are made on the loop's thread. A call that raises, or returns another type, ends this work,
+    until the device posts again.
     """
 
     @property

@@ -88,6 +88,7 @@ class Reading:
     noise_std: claimed standard deviation in the reading's unit, NaN when unknown.
     quality: the device's health, 0..1.  confidence: claimed for the content, 0..1.
     health: what lowers the quality, in one line; empty where nothing does. A change is an event of the run.
+    A field of another type, or a number that 64 bits do not hold, is a fault of the sensor.
     """
 
     captured_ns: int

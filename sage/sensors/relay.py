@@ -30,6 +30,7 @@ class Relay(Effector, Protocol):
     def next_values(self, now_ns: int) -> np.ndarray | None:
         """The action for now (spec.tensor), None where there is none that may be done. Never waits.
 
-        On the loop's thread, also while the relay is closed.
+        On the loop's thread, also while the relay is closed. What it raises, and values of another shape or
+        dtype, is a fault of the relay: its device is held in that tick.
         """
         ...

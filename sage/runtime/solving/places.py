@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from operator import index
 from typing import Protocol
 
 from sage.runtime.scheduling.skips import BUDGET, NOT_DUE, WORDS
@@ -103,10 +104,10 @@ class WorkPlace:
 
     def _look(self) -> None:
         """What is due now, and what it is worth. Raises what the work raises."""
-        self._num_next = max(self.work.num_next(self._now_ns), 0)
-        gain = self.work.gain
+        self._num_next = max(index(self.work.num_next(self._now_ns)), 0)
+        gain = float(self.work.gain)
         self._gain = max(gain, LEAST_RISE) if math.isfinite(gain) else LEAST_RISE
-        self.facts = replace(self.facts, work_trust=self.work.trust)
+        self.facts = replace(self.facts, work_trust=float(self.work.trust))
 
     @property
     def is_due(self) -> bool:
@@ -129,20 +130,21 @@ class WorkPlace:
         """
         try:
             piece = self.work.work(most)
+            num_spent, num_made, outcome = index(piece.num_segments), index(piece.num_made), piece.outcome
             self._look()
         except Exception as error:  # around a plug-in
             self._fail(error)
             return 0
-        if piece.num_segments <= 0:
+        if num_spent <= 0:
             self._num_next = 0
         facts = self.facts
         self.facts = replace(
             facts,
-            num_segments=facts.num_segments + piece.num_segments,
-            num_made=facts.num_made + piece.num_made,
-            ended=(*facts.ended, piece.outcome),
+            num_segments=facts.num_segments + num_spent,
+            num_made=facts.num_made + num_made,
+            ended=(*facts.ended, outcome),
         )
-        return max(piece.num_segments, 0)
+        return max(num_spent, 0)
 
     def close(self, reason: str) -> WorkFacts:
         """The facts of the tick. reason: why the tick's budget ended, "" where it did not."""

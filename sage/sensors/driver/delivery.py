@@ -11,6 +11,7 @@ hundred nanoseconds, and a source without a new reading holds no slot and evicts
 from __future__ import annotations
 
 import dataclasses
+import struct
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -55,6 +56,9 @@ class Outlet:
     batch: ReadingBatch | None = None
 
 
+#: The numbers of a Reading: packing them checks their types and sizes in one call. A record has noise_std as
+#: float32.
+_NUMBERS = struct.Struct("<qqQfdd")
 #: Up to this size copying a reading costs less than holding a slot for it.
 SMALL_BYTES = 4096
 
@@ -111,13 +115,31 @@ class Delivery:
             raise
         except Exception as error:  # a plug-in may raise anything: counted and shown by the driver
             raise SensorError(f"{self._spec.name}: {type(error).__name__}: {error}") from error
-        if reading is not None and not isinstance(reading, Reading):
+        if reading is None:
+            return None
+        if not isinstance(reading, Reading):
             raise SensorError(
                 f"{self._spec.name}: read_into returned {type(reading).__name__}: return a Reading or None"
             )
-        if reading is not None:
-            for tap in self._outlet.taps:
-                tap.take(array, reading, self._clock.now_ns())
+        try:
+            _NUMBERS.pack(
+                reading.captured_ns,
+                reading.received_ns,
+                reading.sequence,
+                reading.noise_std,
+                reading.quality,
+                reading.confidence,
+            )
+        except (struct.error, TypeError, OverflowError) as error:
+            raise SensorError(
+                f"{self._spec.name}: {reading}: {error}: give integers of 64 bits for captured_ns,"
+                " received_ns and sequence, which counts from 0, numbers for quality and confidence, and for"
+                " noise_std a number up to 3.4e38, or NaN"
+            ) from error
+        if type(reading.health) is not str:
+            raise SensorError(f"{self._spec.name}: health is {reading.health!r}: give a text")
+        for tap in self._outlet.taps:
+            tap.take(array, reading, self._clock.now_ns())
         return reading
 
     def _lent(self) -> np.ndarray:
@@ -138,7 +160,7 @@ class Delivery:
         """A reading with NaN or infinity is a fault of the device, and is not published."""
         batch, ledger, producer = self._batch, self._ledger, self._outlet.producer
         if batch is not None and batch.add(self._flat, reading, producer, sequence, ledger.trust):
-            ledger.count_passed(_numbered(reading, sequence))
+            ledger.count_passed(reading if sequence == reading.sequence else _numbered(reading, sequence))
             return
         flags = self._summarize(array, reading, sequence)
         if not self._is_finite(array, flags):
@@ -147,7 +169,7 @@ class Delivery:
             batch.add_summarized(self._flat, self._record, reading, producer, sequence)
         else:
             self._send(array, reading, sequence)
-        ledger.count_passed(_numbered(reading, sequence))
+        ledger.count_passed(reading if sequence == reading.sequence else _numbered(reading, sequence))
 
     def _send(self, array: np.ndarray, reading: Reading, sequence: int) -> None:
         """The tensor to the focus mailbox, and its record, which is summarised, to the peripheral one."""
@@ -215,4 +237,4 @@ class Delivery:
 
 
 def _numbered(reading: Reading, sequence: int) -> Reading:
-    return reading if sequence == reading.sequence else dataclasses.replace(reading, sequence=sequence)
+    return dataclasses.replace(reading, sequence=sequence)

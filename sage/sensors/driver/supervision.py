@@ -86,9 +86,14 @@ class InlineEngine:
     def poll(self, now_ns: int) -> None:
         assert self._sensor is not None
         deliver_next, sensor = self._delivery.deliver_next, self._sensor
-        for _ in range(self._max_per_poll):
-            if deliver_next(sensor) is None:
-                return
+        try:
+            for _ in range(self._max_per_poll):
+                if deliver_next(sensor) is None:
+                    return
+        except (SourceExhausted, SensorError, InputError, DataError):
+            raise
+        except Exception as error:  # as on a thread: what stops the device is counted and shown by the driver
+            raise SensorError(f"{type(error).__name__}: {error}") from error
 
     def stop(self) -> Ending | None:
         self.is_open = False

@@ -109,6 +109,17 @@ def test_work_that_fails_is_an_event_and_gets_nothing_until_it_is_posted_again(l
     assert works(life)[-1].ended
 
 
+@pytest.mark.parametrize("piece", [None, WorkPiece(num_segments=None, num_made=1, outcome="solved")])  # type: ignore[arg-type]
+def test_a_piece_of_another_form_is_a_failure_of_its_work(live, piece):
+    life = live(SolvingConfig(weights="sudoku4", segments=4), window=1)
+    sketching = Sketching(gain=100.0)
+    sketching.work = lambda most: piece
+    life.board.post("sketch", sketching)
+    life.loop.run(num_ticks=3)
+    assert [event.source for event in life.recorder.events if event.kind == "fault"] == ["sketch"]
+    assert {facts.skipped for facts in works(life)} == {"failed"}
+
+
 def test_work_that_spends_nothing_does_not_hold_the_tick(live):
     life = live(SolvingConfig(weights="sudoku4", segments=4), window=1)
     life.board.post("sketch", Sketching(gain=100.0, spends=0))

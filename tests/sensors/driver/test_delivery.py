@@ -1,5 +1,6 @@
 """Which readings are published, and which are not."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -101,3 +102,80 @@ def test_without_a_free_slot_the_summary_is_still_published(synthetic: Callable[
     for lease in held:
         lease.release()
     assert rig.tick(0.2)
+
+
+class Kept:
+    """A tap that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.faults: list[str] = []
+
+    def take(self, values: np.ndarray, reading: Reading, read_ns: int) -> None:
+        self.readings.append(reading)
+
+    def note_fault(self, message: str, at_ns: int) -> None:
+        self.faults.append(message)
+
+    def note_end(self, at_ns: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("noise_std", None),
+        ("quality", None),
+        ("confidence", "high"),
+        ("captured_ns", 1.0),
+        ("captured_ns", -(2**70)),
+        ("received_ns", "now"),
+        ("sequence", None),
+        ("sequence", 1.0),
+        ("sequence", -1),
+        ("sequence", 2**64),
+        ("health", None),
+    ],
+)
+def test_a_field_of_another_type_is_a_fault_of_its_source(
+    new_rig: Callable[..., Any], clock: ManualClock, field: str, value: Any
+) -> None:
+    good = reading_at(0, clock.now_ns())
+    scripts = iter([[], [], [dataclasses.replace(good, **{field: value})]])
+    tap = Kept()
+    rig = new_rig(lambda: ScriptedSensor(next(scripts, [good])))
+    rig.driver.close()
+    rig.driver.attach_tap(tap)
+    rig.driver.start()
+    assert rig.tick(2.0) == [0]
+    assert field in tap.faults[0]
+    assert rig.driver.statistics().num_faults == 1
+    assert tap.readings == [good]
+
+
+def test_numbers_of_numpy_are_as_good(new_rig: Callable[..., Any], clock: ManualClock) -> None:
+    reading = Reading(
+        captured_ns=np.int64(clock.now_ns()),  # type: ignore[arg-type]
+        received_ns=np.int64(clock.now_ns()),  # type: ignore[arg-type]
+        sequence=np.int32(0),  # type: ignore[arg-type]
+        noise_std=np.float32(0.5),  # type: ignore[arg-type]
+    )
+    rig = new_rig(lambda: ScriptedSensor([reading]))
+    assert rig.tick(0.1) == [0]
+    assert rig.summaries()["noise_std"][0] == 0.5
+
+
+def test_an_unforeseen_error_around_a_reading_is_a_fault_of_its_source(
+    new_rig: Callable[..., Any], clock: ManualClock
+) -> None:
+    class Odd(Reading):
+        @property
+        def quality(self) -> float:  # type: ignore[override]
+            raise KeyError("colour")
+
+        @quality.setter
+        def quality(self, value: float) -> None: ...
+
+    odd = Odd(captured_ns=clock.now_ns(), received_ns=clock.now_ns(), sequence=0)
+    rig = new_rig(lambda: ScriptedSensor([odd]))
+    rig.tick(0.1)
+    assert "colour" in rig.driver.statistics().last_error
