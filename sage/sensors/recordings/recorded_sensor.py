@@ -71,7 +71,7 @@ class RecordedSensor:
         self._stream = self._context.connections.open(key, lambda: RecordedStream(self._path, now_ns))
         stream = self._stream.value
         stream.join(self._source, now_ns)
-        item = stream.peek(self._source, now_ns)
+        item = self._peeked(now_ns)
         if item is not None and item.at_ns == now_ns and _is_fault(item):
             stream.take(self._source)
             self.close()
@@ -81,7 +81,7 @@ class RecordedSensor:
         if self._stream is None:
             raise SensorError(f"{self._spec.name}: read while closed: call open() first")
         stream, now_ns = self._stream.value, self._elapsed_ns()
-        while (item := stream.peek(self._source, now_ns)) is not None:
+        while (item := self._peeked(now_ns)) is not None:
             stream.take(self._source)
             if item.form == TEXT_FORM:
                 self._post(item)
@@ -98,6 +98,16 @@ class RecordedSensor:
         if stream is not None:
             stream.value.leave(self._source)
             stream.close()
+
+    def _peeked(self, now_ns: int) -> RecordedItem | None:
+        """The next item that is due. SensorError in a damaged place: opened again, it goes on behind that."""
+        assert self._stream is not None
+        try:
+            return self._stream.value.peek(self._source, now_ns)
+        except DataError as error:
+            self._stream.invalidate()
+            self.close()
+            raise SensorError(str(error)) from error
 
     def _elapsed_ns(self) -> int:
         return max(0, self._clock.now_ns() - self._context.epoch_ns)

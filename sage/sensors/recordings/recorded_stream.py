@@ -1,7 +1,8 @@
 """One pass through a recording of a run for all the sources that replay it.
 
 Invariant: the items of a source come in the order in which they were recorded, each once, and none before its
-time; memory holds what is due and not taken yet.
+time; memory holds what is due and not taken yet. Where the file is damaged, every source gets what came
+before and then the error; a stream that is opened behind that place goes on.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ class RecordedStream:
             self.start_ns = start_of(self._file)
             self._end_ns = end_of(self._file) - self.start_ns
             self._items = self._read(from_ns)
+            self._next = next(self._items, None)
         except BaseException:
             self._file.close()
             raise
-        self._next = next(self._items, None)
+        self._problem = ""
 
     def join(self, source: str, from_ns: int) -> None:
         """Keep the items of a source from `from_ns` on."""
@@ -63,10 +65,12 @@ class RecordedStream:
             self._joined.discard(source)
 
     def peek(self, source: str, now_ns: int) -> RecordedItem | None:
-        """The next item of a source that is due; it stays."""
+        """The next item of a source that is due; it stays. DataError where the file is damaged behind it."""
         with self._lock:
             self._advance(now_ns)
             queue = self._queues[source]
+            if not queue and self._problem:
+                raise DataError(self._problem)
             return queue[0] if queue else None
 
     def take(self, source: str) -> None:
@@ -75,7 +79,7 @@ class RecordedStream:
             self._queues[source].popleft()
 
     def is_over(self, source: str, now_ns: int) -> bool:
-        """The run had ended by then, and nothing of the source is left."""
+        """The run had ended by then, and nothing of the source is left. DataError as `peek`."""
         return now_ns > self._end_ns and self.peek(source, now_ns) is None
 
     def close(self) -> None:
@@ -88,7 +92,11 @@ class RecordedStream:
             if source not in self._joined:
                 _drop_before(queue, item.at_ns)
             queue.append(item)
-            self._next = next(self._items, None)
+            self._next = None
+            try:
+                self._next = next(self._items, None)
+            except DataError as error:
+                self._problem = str(error)
 
     def _read(self, from_ns: int) -> Iterator[tuple[str, RecordedItem]]:
         topics = [each.topic for each in self._file.channels() if SOURCE_KEY in each.metadata]
@@ -98,9 +106,18 @@ class RecordedStream:
                 at_ns=record.log_time - start_ns,
                 captured_ns=record.publish_time - start_ns,
                 form=channel.metadata.get(FORM_KEY, ""),
-                message=json.loads(record.data),
+                message=self._parsed(record.data),
             )
             yield channel.metadata[SOURCE_KEY], item
+
+    def _parsed(self, data: bytes) -> dict[str, Any]:
+        try:
+            message = json.loads(data)
+        except ValueError as error:
+            raise DataError(f"{self._file.path}: a message is not JSON: {error}") from error
+        if not isinstance(message, dict):
+            raise DataError(f"{self._file.path}: a message is {type(message).__name__}: expected an object")
+        return message
 
 
 def _drop_before(queue: deque[RecordedItem], time_ns: int) -> None:

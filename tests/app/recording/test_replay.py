@@ -13,7 +13,7 @@ import structlog
 from sage.app.cli.main import invoke
 from sage.app.config.sage_config import SageConfig, build_config
 from sage.app.config.yaml_file import YamlDocument
-from sage.app.recording import feed
+from sage.app.recording import feed, mcap_sink
 from sage.app.recording.channels import reading_channel
 from sage.app.recording.mcap_sink import McapSink, RunRecord
 from sage.app.recording.replay import RecordedRun, replay_config
@@ -34,6 +34,7 @@ from sage.sensors.recordings.codec import (
 from sage.sensors.recordings.mcap_file import McapFile
 from sage.sensors.recordings.recorded_sensor import RecordedConfig, RecordedSensor
 from sage.sensors.testing.conformance import check_sensor
+from tests.sensors.conftest import Rig
 
 pytest.importorskip("mcap", reason="pip install 'sage-runtime[recording]'")
 
@@ -250,3 +251,66 @@ def test_the_conformance_kit_passes(tmp_path: Path) -> None:
     config = RecordedConfig(name="one", path=path)
     results = check_sensor(lambda: RecordedSensor(config, context), clock=clock)
     assert not [result for result in results if not result.is_ok]
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_damaged_place_is_a_fault_of_every_source_and_the_rest_is_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_json: bool
+) -> None:
+    """is_json: the bytes of a chunk are changed; else one message is no JSON."""
+    monkeypatch.setattr(mcap_sink, "CHUNK_BYTES", 4096)
+    path, names, period_ns, num = tmp_path / "run.mcap", ("a", "b"), 10**8, 100
+    sink = McapSink(path, RunRecord(run={"start_ns": "1000"}, effectors=(), config="name: a\n"))
+    specs = {
+        name: SensorSpec(
+            name=name,
+            modality="physical",
+            tensor=TensorSpec(shape=(1,)),
+            period_ns=period_ns,
+            observes=("a", "b"),
+        )
+        for name in names
+    }
+    channels = {name: sink.add_channel(reading_channel(spec, "values")) for name, spec in specs.items()}
+    for index in range(num):
+        for name in names:
+            message = {"values": [0.5], "sequence": index, "noise_std": None, "quality": 1, "confidence": 1}
+            text = "?" if not is_json and (index, name) == (50, "b") else json.dumps(message)
+            at_ns = 1000 + index * period_ns
+            sink.write(channels[name], text.encode(), log_ns=at_ns, publish_ns=at_ns, sequence=index)
+    sink.close({})
+    if is_json:
+        with McapFile(path) as file:
+            chunks = sorted(file.summary.chunk_indexes, key=lambda chunk: chunk.message_start_time)
+        assert len(chunks) > 4
+        place = chunks[len(chunks) // 2]
+        data = bytearray(path.read_bytes())
+        data[place.chunk_start_offset + place.chunk_length // 2] ^= 0xFF
+        path.write_bytes(data)
+    clock = ManualClock()
+    context = SensorContext(clock=clock, epoch_ns=0)
+    rigs = {
+        name: Rig(
+            clock, lambda name=name: RecordedSensor(RecordedConfig(name=name, path=path), context),
+            backoff_secs=0.1, max_backoff_secs=0.1,
+        )
+        for name in names
+    }  # fmt: skip
+    delivered: dict[str, list[int]] = {name: [] for name in names}
+    for _ in range(2 * num + 10):
+        clock.advance(period_ns // 2)
+        for name, rig in rigs.items():
+            rig.driver.poll(clock.now_ns())
+            while (lease := rig.driver.read_next()) is not None:
+                with lease:
+                    delivered[name].append(lease.meta.stamp_ns // period_ns)
+    for name, rig in rigs.items():
+        statistics = rig.driver.statistics()
+        assert statistics.num_faults >= 1
+        assert statistics.last_error.startswith(str(path))
+        assert statistics.status == "exhausted"
+        assert len(set(delivered[name])) == len(delivered[name]) > num * 0.6
+        assert delivered[name] == sorted(delivered[name])
+        assert (delivered[name][0], delivered[name][-1]) == (0, num - 1)
+        rig.driver.close()
+    assert context.connections.num_open == 0
