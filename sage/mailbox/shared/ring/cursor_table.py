@@ -69,11 +69,24 @@ class CursorTable:
         self._end_if_left(block)
 
     def take_back(self, participant: int) -> None:
-        """Remove a dead or leaving participant from all cursors. Correct when it runs twice."""
+        """Remove a dead or leaving participant from all cursors. Correct when it runs again after a process
+        died in it, or in `leave`, between two stores.
+        """
         for block in self.blocks():
             if self._words[(block + MEMBERS) // 8 + participant]:
                 self._words[(block + MEMBERS) // 8 + participant] = 0
-                self._end_if_left(block)
+        self.end_left()
+
+    def end_left(self) -> bool:
+        """End the cursors without members. Whether there was one."""
+        left = self._left()
+        for block in left:
+            self._end_if_left(block)
+        return bool(left)
+
+    def has_left(self) -> bool:
+        """Whether a cursor without members may block writers. Needs no lock; `end_left` is certain."""
+        return bool(self._left())
 
     def drain(self, block: int, participant: int) -> None:
         """If all members are of `participant`: they may read what is left, and block no writer."""
@@ -95,6 +108,13 @@ class CursorTable:
     def _members(self, block: int) -> list[int]:
         start = (block + MEMBERS) // 8
         return self._words[start : start + MAX_PARTICIPANTS].tolist()
+
+    def _left(self) -> list[int]:
+        return [
+            block
+            for block in self.blocks()
+            if self._words[(block + STATE) // 8] != FREE and not self.num_members(block)
+        ]
 
     def _end_if_left(self, block: int) -> None:
         if not self.num_members(block):

@@ -88,14 +88,16 @@ class Membership:
     def reap(self) -> int:
         """Take back the resources of dead processes; returns the number of entries."""
         num_dead = self._participants.reap(self._table.take_back)
-        if num_dead:
+        with self._participants.lock.held(LOCK_TIMEOUT_SECS, self._segment.name):
+            has_ended = self._table.end_left()
+        if num_dead or has_ended:
             self.departures.ring()
         return num_dead
 
     def reap_if_blocked(self) -> None:
-        """`reap` if the owner of a live cursor is dead."""
+        """`reap` if the owner of a live cursor is dead, or a cursor has none."""
         owners = {self._participants.identity(index) for index in self._table.owners()}
-        if not all(is_alive(identity) for identity in owners if identity):
+        if self._table.has_left() or not all(is_alive(identity) for identity in owners if identity):
             self.reap()
 
     def expected(self, block: int) -> int:

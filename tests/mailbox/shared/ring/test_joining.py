@@ -1,12 +1,14 @@
 """A process that joins a shared ring late."""
 
 import os
+import signal
 
 import pytest
 
 from sage.mailbox import RealClock
 from sage.mailbox.shared import SharedPeripheral
 from sage.mailbox.shared.memory.engine_choice import why_plain
+from sage.mailbox.shared.ring.cursor_table import CursorTable
 
 
 @pytest.fixture(params=["plain"] if why_plain() else ["numba", "plain"])
@@ -36,3 +38,50 @@ def test_a_late_subscriber_gets_the_remaining_history_and_the_number_lost(
 
     assert in_fork(join) == 0
     assert ring.statistics().subscriptions == ()
+
+
+@pytest.mark.parametrize("dies_in", ["reap", "close", "interrupt"])
+def test_a_cursor_whose_end_was_cut_between_two_stores_blocks_no_writer(
+    records, in_fork, monkeypatch, dies_in
+):
+    """Its last member is removed, and the process is killed or interrupted before the cursor is ended."""
+    name = f"test.{os.getpid()}.cut"
+    ring = SharedPeripheral.create(name, clock=RealClock(), capacity=4, mode="lossless", engine="plain")
+    end_if_left = CursorTable._end_if_left
+
+    def kill(self, block):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def interrupt(self, block):
+        raise KeyboardInterrupt
+
+    def subscribe_and_die():
+        ring.subscribe()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def reap_and_die():
+        CursorTable._end_if_left = kill
+        SharedPeripheral.attach(name, clock=RealClock())  # takes back the resources of the dead
+
+    def close_and_die():
+        reader = SharedPeripheral.attach(name, clock=RealClock()).subscribe()
+        CursorTable._end_if_left = kill
+        reader.close()
+
+    try:
+        if dies_in == "interrupt":
+            reader = ring.subscribe()
+            monkeypatch.setattr(CursorTable, "_end_if_left", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                reader.close()
+            monkeypatch.setattr(CursorTable, "_end_if_left", end_if_left)
+        elif dies_in == "reap":
+            assert in_fork(subscribe_and_die) == -signal.SIGKILL
+            assert in_fork(reap_and_die) == -signal.SIGKILL
+        else:
+            assert in_fork(close_and_die) == -signal.SIGKILL
+        assert ring.push_many(records(0, 12), timeout_secs=5.0) == 12
+        assert ring.statistics().subscriptions == ()
+    finally:
+        ring.close()
+        ring.unlink()
